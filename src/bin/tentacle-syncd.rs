@@ -1,0 +1,3 @@
+//! The sync server: collects from isolated networks.
+
+fn main() {}

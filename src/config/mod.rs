@@ -1,0 +1,5 @@
+//! Configuration: our TOML, an existing `pandora_server.conf`, and the command line, read into plain values.
+
+mod settings;
+
+pub use settings::{Delivery, ProxySettings, Settings, SiteSettings};

@@ -1,0 +1,91 @@
+//! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::proto::Secret;
+use crate::store::Durability;
+use crate::sync::NameFilter;
+use crate::tls::TlsSettings;
+
+/// Everything `tentacle-syncd` runs by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the journal and what is remembered of sites is kept.
+    pub state_dir: PathBuf,
+    /// When a file counts as safe.
+    pub durability: Durability,
+    /// The most connections open at once, over all sites.
+    pub max_connections: usize,
+    /// How long a stop may take before what is under way is cut, see SIGTERM.
+    pub shutdown_timeout: Duration,
+    /// Every site, enabled or not, in the order of the file; names are unique.
+    pub sites: Vec<SiteSettings>,
+    /// What was understood though it was not written as the file's format wants it, or is dangerous: one line each,
+    /// with file and line.
+    pub warnings: Vec<String>,
+}
+
+/// One isolated network's Tentacle server, and how to collect from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteSettings {
+    /// Unique; stands in every log line and in the journal.
+    pub name: String,
+    /// Whether it is collected from.
+    pub enabled: bool,
+    /// Host name or address, without brackets.
+    pub address: String,
+    /// TCP port.
+    pub port: u16,
+    /// From the start of one round to the start of the next.
+    pub interval: Duration,
+    /// The longest wait for a connection, a handshake, an answer, or the next bytes of a body.
+    pub timeout: Duration,
+    /// Quick retries after a failed round before the site waits for its next interval.
+    pub retries: u32,
+    /// The most connections to this site at once, at least 1.
+    pub connections: usize,
+    /// The site's password, if it asks for one.
+    pub password: Option<Secret>,
+    /// How to speak TLS, `None` for plain TCP.
+    pub tls: Option<TlsSettings>,
+    /// The HTTP proxy to go through.
+    pub proxy: Option<ProxySettings>,
+    /// Where this site's files land.
+    pub incoming_dir: PathBuf,
+    /// Which names are collected.
+    pub filter: NameFilter,
+    /// How a file leaves the site.
+    pub delivery: Delivery,
+    /// The largest file taken, in bytes; larger ones are reported and left.
+    pub max_file_size: u64,
+    /// The slowest a body may come, in bytes per second, on average after `timeout`; 0 for any.
+    pub min_rate: u64,
+    /// How long one round may go on taking new files; what is left is the next round's, which follows at once.
+    pub round_limit: Duration,
+    /// Connections stay open between rounds when the next is at most this far: below stock's idle limit of 4 s.
+    pub keep_open: Duration,
+    /// Acknowledge at once (`TCP_QUICKACK`): stock servers write line by line under Nagle and wait for it.
+    pub quick_ack: bool,
+}
+
+/// How a file leaves the site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Fetched, made durable and published before it is deleted at the site.
+    #[default]
+    Safe,
+    /// One `MV` a file: the site deletes while it sends, so a link that dies at the wrong moment loses the file.
+    Move,
+}
+
+/// An HTTP proxy that takes CONNECT.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProxySettings {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// `user` and password for Basic auth.
+    pub credentials: Option<(String, Secret)>,
+}

@@ -1,0 +1,110 @@
+//! Names of files, as they travel and as they may be stored.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest file name Linux filesystems take, in bytes (`NAME_MAX`).
+const MAX_NAME: usize = 255;
+
+/// Characters stock refuses in a name, and leaves out of its listings.
+const FORBIDDEN: &[u8] = b"?[]/\\=+<>:;',*~";
+
+/// A file name that is safe to send to a Tentacle server and to store in one directory.
+///
+/// Names are bytes: stock passes on what the agent chose, in whatever encoding.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(Box<[u8]>);
+
+impl FileName {
+    /// Checks `bytes` against the protocol's rules and ours.
+    pub fn new(bytes: &[u8]) -> Result<Self, NameError> {
+        match bytes {
+            b"" => return Err(NameError::Empty),
+            b"." | b".." => return Err(NameError::Dots),
+            _ if bytes.len() > MAX_NAME => return Err(NameError::TooLong(bytes.len())),
+            _ => {}
+        }
+        for &byte in bytes {
+            if byte < b' ' || byte == 0x7f {
+                return Err(NameError::Control(byte));
+            }
+            if FORBIDDEN.contains(&byte) {
+                return Err(NameError::Forbidden(byte));
+            }
+        }
+        Ok(Self(bytes.into()))
+    }
+
+    /// The name's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromStr for FileName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        Self::new(name.as_bytes())
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{self}>")
+    }
+}
+
+/// Why a name cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing at all.
+    #[error("the name is empty")]
+    Empty,
+    /// `.` or `..`.
+    #[error("the name is a directory's")]
+    Dots,
+    /// More than 255 bytes; the length.
+    #[error("the name has {0} bytes; {MAX_NAME} are allowed")]
+    TooLong(usize),
+    /// A character with a meaning to a shell, a path or the protocol.
+    #[error("the name holds the forbidden character {:?}", char::from(*.0))]
+    Forbidden(u8),
+    /// A control character.
+    #[error("the name holds the control character 0x{0:02x}")]
+    Control(u8),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_names_pass() {
+        for name in ["web01.1700000000.data", "odd name.data", ".hidden", "caf\u{e9}.data"] {
+            assert_eq!(FileName::new(name.as_bytes()).unwrap().as_bytes(), name.as_bytes());
+        }
+        assert!(FileName::new(&[0xff, 0xfe]).is_ok());
+        assert!(FileName::new(&[b'a'; MAX_NAME]).is_ok());
+    }
+
+    #[test]
+    fn what_could_leave_the_directory_or_the_line_is_refused() {
+        assert_eq!(FileName::new(b""), Err(NameError::Empty));
+        assert_eq!(FileName::new(b"."), Err(NameError::Dots));
+        assert_eq!(FileName::new(b".."), Err(NameError::Dots));
+        assert_eq!(FileName::new(b"../x"), Err(NameError::Forbidden(b'/')));
+        assert_eq!(FileName::new(b"a\nb"), Err(NameError::Control(b'\n')));
+        assert_eq!(FileName::new(b"a\0b"), Err(NameError::Control(0)));
+        assert_eq!(FileName::new(&[b'a'; 256]), Err(NameError::TooLong(256)));
+        for &byte in FORBIDDEN {
+            assert_eq!(FileName::new(&[b'a', byte]), Err(NameError::Forbidden(byte)));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Which of a site's file names are collected.
+
+use globset::{Glob, GlobMatcher};
+
+use crate::proto::FileName;
+
+/// Shell patterns (`*.data`): a name is collected when one of `include` matches and none of `exclude`.
+#[derive(Clone, Debug)]
+pub struct NameFilter {
+    include: Vec<GlobMatcher>,
+    exclude: Vec<GlobMatcher>,
+}
+
+impl NameFilter {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// The first pattern that is none, with what is wrong with it.
+    pub fn new<S: AsRef<str>>(include: &[S], exclude: &[S]) -> Result<Self, globset::Error> {
+        Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
+    }
+
+    /// Whether `name` is collected.
+    pub fn matches(&self, name: &FileName) -> bool {
+        let any = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| pattern.is_match(as_path(name)));
+        any(&self.include) && !any(&self.exclude)
+    }
+}
+
+impl PartialEq for NameFilter {
+    fn eq(&self, other: &Self) -> bool {
+        let texts = |patterns: &[GlobMatcher]| -> Vec<String> {
+            patterns.iter().map(|pattern| pattern.glob().glob().to_owned()).collect()
+        };
+        texts(&self.include) == texts(&other.include) && texts(&self.exclude) == texts(&other.exclude)
+    }
+}
+
+fn compile<S: AsRef<str>>(patterns: &[S]) -> Result<Vec<GlobMatcher>, globset::Error> {
+    patterns.iter().map(|pattern| Ok(Glob::new(pattern.as_ref())?.compile_matcher())).collect()
+}
+
+fn as_path(name: &FileName) -> &std::path::Path {
+    use std::os::unix::ffi::OsStrExt;
+    std::path::Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn included_and_not_excluded() {
+        let filter = NameFilter::new(&["*.data", "*.xml"], &["test*"]).unwrap();
+        let takes = |name: &str| filter.matches(&name.parse().unwrap());
+        assert!(takes("web01.1700000000.data"));
+        assert!(takes("a.xml"));
+        assert!(!takes("test.1.data"));
+        assert!(!takes("a.lock"));
+        assert!(!takes("conf"));
+    }
+
+    #[test]
+    fn names_that_are_no_text_match_too() {
+        let filter = NameFilter::new(&["*.data"], &[]).unwrap();
+        assert!(filter.matches(&FileName::new(b"\xff\xfe.1.data").unwrap()));
+    }
+}

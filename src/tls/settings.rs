@@ -1,0 +1,54 @@
+//! What a site's TLS is set up by.
+
+use std::path::PathBuf;
+
+use crate::proto::Secret;
+
+/// How to speak TLS to a site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsSettings {
+    /// PEM file with the authorities (or self-signed certificates) trusted at the site.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, if there is one.
+    pub identity: Option<IdentitySettings>,
+    /// How the site's certificate is checked.
+    pub verify: Verify,
+    /// Whether our own certificate is offered.
+    pub offer: Offer,
+}
+
+/// Our own certificate and its key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentitySettings {
+    /// PEM file with the certificate, then its chain.
+    pub cert: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+    /// What the key is encrypted with.
+    pub passphrase: Option<Secret>,
+}
+
+/// How the site's certificate is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Signed by the CA; the name is not checked: what `sync_ca` means at stock.
+    Chain,
+    /// Signed by the CA, and for this address: as SAN, or as CN where there is no SAN.
+    ChainAndName,
+    /// The leaf certificate's SHA-256 is one of these; nothing else counts, and nothing else helps.
+    Pin(Vec<[u8; 32]>),
+    /// Not at all.
+    None,
+}
+
+/// Whether our own certificate is offered to a site that asks for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// Offered; where the site answers that with unknown-CA, as a stock server without `-f` does, we go on without.
+    #[default]
+    Auto,
+    /// Offered, whatever comes of it.
+    Always,
+    /// Not offered.
+    Never,
+}
