@@ -2,4 +2,4 @@
 
 mod settings;
 
-pub use settings::{Delivery, ProxySettings, Settings, SiteSettings};
+pub use settings::{ProxySettings, Settings, SiteSettings};

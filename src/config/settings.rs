@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::proto::Secret;
 use crate::store::Durability;
-use crate::sync::NameFilter;
+use crate::sync::{Delivery, NameFilter};
 use crate::tls::TlsSettings;
 
 /// Everything `tentacle-syncd` runs by.
@@ -67,16 +67,6 @@ pub struct SiteSettings {
     pub keep_open: Duration,
     /// Acknowledge at once (`TCP_QUICKACK`): stock servers write line by line under Nagle and wait for it.
     pub quick_ack: bool,
-}
-
-/// How a file leaves the site.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Delivery {
-    /// Fetched, made durable and published before it is deleted at the site.
-    #[default]
-    Safe,
-    /// One `MV` a file: the site deletes while it sends, so a link that dies at the wrong moment loses the file.
-    Move,
 }
 
 /// An HTTP proxy that takes CONNECT.

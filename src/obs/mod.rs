@@ -1,1 +1,5 @@
-//! To come.
+//! What an operator gets to see.
+
+mod repeats;
+
+pub use repeats::Repeats;

@@ -1,5 +1,17 @@
 //! What to do next, without I/O and without a clock: a site's round, and the schedule of all sites.
 
+mod delivery;
 mod filter;
+mod memory;
+mod order;
+mod round;
+#[cfg(test)]
+mod round_tests;
+mod schedule;
 
+pub use delivery::Delivery;
 pub use filter::NameFilter;
+pub use memory::Memory;
+pub use order::AgentFile;
+pub use round::{MoveEnd, Round, Step, Tally};
+pub use schedule::{Ending, Pace, Schedule};
