@@ -1,9 +1,36 @@
 //! The Tentacle wire protocol, without I/O and without a clock.
+//!
+//! A connection carries commands and replies, which are lines ended by one `\n`, and bodies of an announced size.
+//! [`Client`] is the machine that knows whose turn it is. Its parts serve both sides: [`Command`] and [`Answer`] are
+//! what a client says, [`Reply`] is what a server says, and [`LineBuffer`] takes either out of the stream.
 
+mod auth;
+mod client;
+mod command;
+mod error;
+mod excerpt;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
+mod line;
+mod listing;
 mod name;
+mod outbox;
+mod reply;
 mod secret;
+mod size;
+mod verb;
 
+pub use auth::PasswordDigest;
+pub use client::{Client, Event, Want};
+pub use command::{Answer, Command, CommandError, ListWord};
+pub use error::Error;
+pub use excerpt::Excerpt;
 pub use fingerprint::{Fingerprint, Fingerprinter};
+pub use line::{LineBuffer, LineTooLong, MAX_LINE, Taken};
+pub use listing::{Listing, ListingParser, RefusedEntry};
 pub use name::{FileName, NameError};
+pub use reply::{Refusal, Reply, ReplyError};
 pub use secret::Secret;
+pub use size::MAX_SIZE;
+pub use verb::Verb;

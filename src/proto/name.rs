@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The longest file name Linux filesystems take, in bytes (`NAME_MAX`).
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// Characters stock refuses in a name, and leaves out of its listings.
 const FORBIDDEN: &[u8] = b"?[]/\\=+<>:;',*~";
@@ -18,27 +18,40 @@ pub struct FileName(Box<[u8]>);
 impl FileName {
     /// Checks `bytes` against the protocol's rules and ours.
     pub fn new(bytes: &[u8]) -> Result<Self, NameError> {
-        match bytes {
-            b"" => return Err(NameError::Empty),
-            b"." | b".." => return Err(NameError::Dots),
-            _ if bytes.len() > MAX_NAME => return Err(NameError::TooLong(bytes.len())),
-            _ => {}
-        }
-        for &byte in bytes {
-            if byte < b' ' || byte == 0x7f {
-                return Err(NameError::Control(byte));
-            }
-            if FORBIDDEN.contains(&byte) {
-                return Err(NameError::Forbidden(byte));
-            }
-        }
+        check(bytes)?;
         Ok(Self(bytes.into()))
+    }
+
+    /// A name that has passed [`check`] before.
+    pub(super) fn from_checked(bytes: &[u8]) -> Self {
+        Self(bytes.into())
     }
 
     /// The name's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Whether `bytes` may be a [`FileName`].
+pub(super) fn check(bytes: &[u8]) -> Result<(), NameError> {
+    match bytes {
+        b"" => Err(NameError::Empty),
+        b"." | b".." => Err(NameError::Dots),
+        _ => check_length(bytes).and_then(|()| check_characters(bytes)),
+    }
+}
+
+pub(super) fn check_length(bytes: &[u8]) -> Result<(), NameError> {
+    if bytes.len() > MAX_NAME { Err(NameError::TooLong(bytes.len())) } else { Ok(()) }
+}
+
+pub(super) fn check_characters(bytes: &[u8]) -> Result<(), NameError> {
+    bytes.iter().try_for_each(|&byte| match byte {
+        _ if byte.is_ascii_control() => Err(NameError::Control(byte)),
+        _ if FORBIDDEN.contains(&byte) => Err(NameError::Forbidden(byte)),
+        _ => Ok(()),
+    })
 }
 
 impl FromStr for FileName {

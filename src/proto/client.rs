@@ -1,0 +1,361 @@
+//! The client's side of a session.
+//!
+//! ```text
+//!                                  command(Quit), handle_eof
+//!        +----------------- Idle --------------------------> Closed
+//!        |                   ^ |                                            fault, anywhere --> Failed
+//!        |                   | +--------------------------------+
+//!        | command           | | command                        | command
+//!        | (Pass)            | | (List, Receive, Move, ...)     | (Send, SendZip)
+//!        v                   | v                                v
+//!   Awaiting Acceptance      | Awaiting Size                Awaiting Go
+//!        |                   |  |         |                     |      |
+//!        | X OK, X ERR       |  | X ERR   | X SIZE n            | X OK | X ERR
+//!        +------> Idle       |  +-> Idle  v                     v      +-> Idle
+//!                            |         Deciding              Supplying
+//!                            |          |     | decline()       | body_moved(), all
+//!                            |  accept()|     +-> Idle          v
+//!                            |          v                   Awaiting Confirmation
+//!                            |       Receiving                  |
+//!                            |          | body_moved(), all     | X OK, X ERR
+//!                            +----------+-----------------------+
+//! ```
+//!
+//! The machine sees commands and replies only. Bodies go around it, straight between the connection and the disk;
+//! [`Client::body_moved`] says how much of one has passed.
+
+use std::collections::VecDeque;
+
+use super::line::Taken;
+use super::outbox::Outbox;
+use super::reply::ReplyError;
+use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Verb};
+
+/// The client's side of one session, without the connection.
+///
+/// After every call the driver
+/// 1. writes [`transmit`](Self::transmit) and reports it with [`transmitted`](Self::transmitted),
+/// 2. takes every event from [`poll_event`](Self::poll_event),
+/// 3. does what [`want`](Self::want) says.
+///
+/// Bytes left over from a read belong to what is wanted next: to the body on [`Want::Body`], and else to
+/// [`handle_input`](Self::handle_input), *before* another command is given, so that a peer that sent too much is
+/// found out.
+///
+/// One command is under way at a time and the next one can only be given once the last byte of the one before is
+/// written: stock takes all that one read brought for one command.
+#[derive(Debug)]
+pub struct Client {
+    state: State,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+}
+
+/// What a [`Client`] waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The next command. A peer that closes now has only grown tired of waiting.
+    Command,
+    /// A line of the peer's, for [`Client::handle_input`].
+    Line,
+    /// [`Client::accept`] or [`Client::decline`].
+    Decision,
+    /// So many more bytes from the peer, for the caller's sink; never 0.
+    Body(u64),
+    /// So many more bytes to the peer, from the caller's source; never 0.
+    Supply(u64),
+    /// The connection to be closed, once [`Client::transmit`] is written.
+    Closed,
+}
+
+/// What has happened in a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The password is right.
+    PasswordAccepted,
+    /// The peer has a body for us: [`Client::accept`] it or [`Client::decline`].
+    Announced {
+        /// What was asked.
+        verb: Verb,
+        /// Bytes, at most [`MAX_SIZE`](super::MAX_SIZE): whether that is too much is the caller's decision.
+        size: u64,
+    },
+    /// The peer will not do it; the session goes on.
+    Refused {
+        /// What was asked.
+        verb: Verb,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// The last byte of the body was reported.
+    BodyComplete {
+        /// What was asked.
+        verb: Verb,
+    },
+    /// The peer waits for the body we offered.
+    Go {
+        /// What was asked.
+        verb: Verb,
+    },
+    /// The peer has stored the body.
+    Stored {
+        /// What was asked.
+        verb: Verb,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    Idle { after: Option<Verb> },
+    Awaiting { verb: Verb, due: Due, line: LineBuffer },
+    Deciding { verb: Verb, size: u64 },
+    Receiving { verb: Verb, remaining: u64 },
+    Supplying { verb: Verb, remaining: u64 },
+    Closed { after: Option<Verb> },
+    Failed(Error),
+}
+
+/// The reply that would be right.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Acceptance,
+    Size,
+    Go { size: u64 },
+    Confirmation,
+}
+
+impl Client {
+    /// A session on a fresh connection.
+    pub fn new() -> Self {
+        Self { state: State::Idle { after: None }, outbox: Outbox::default(), events: VecDeque::new() }
+    }
+
+    /// What the session waits for.
+    pub fn want(&self) -> Want {
+        match self.state {
+            State::Idle { .. } => Want::Command,
+            State::Awaiting { .. } => Want::Line,
+            State::Deciding { .. } => Want::Decision,
+            State::Receiving { remaining, .. } => Want::Body(remaining),
+            State::Supplying { remaining, .. } => Want::Supply(remaining),
+            State::Closed { .. } | State::Failed(_) => Want::Closed,
+        }
+    }
+
+    /// What has happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Bytes to be written to the peer: what is left of one command or answer.
+    pub fn transmit(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    /// The first `n` bytes of [`transmit`](Self::transmit) were written.
+    pub fn transmitted(&mut self, n: usize) {
+        self.outbox.advance(n);
+    }
+
+    /// Gives the next command.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`], and nothing is done, unless [`Want::Command`] and all of [`transmit`](Self::transmit) is
+    /// written; a failed session's error.
+    pub fn command(&mut self, command: &Command) -> Result<(), Error> {
+        let State::Idle { after } = self.state else { return Err(self.misuse("command()")) };
+        if !self.transmit().is_empty() {
+            return Err(self.misuse("command() before the last answer was written"));
+        }
+        self.outbox.fill(|out| command.encode(out));
+        self.state = match (command.verb(), command) {
+            (None, _) => State::Closed { after },
+            (Some(verb), Command::Pass(_)) => State::awaiting(verb, Due::Acceptance),
+            (Some(verb), Command::Send { size, .. } | Command::SendZip { size, .. }) => {
+                State::awaiting(verb, Due::Go { size: *size })
+            }
+            (Some(verb), _) => State::awaiting(verb, Due::Size),
+        };
+        Ok(())
+    }
+
+    /// Takes the announced body. One of 0 bytes is complete at once, without ever being wanted.
+    ///
+    /// A stock server closes the connection after `RECV OK` for an empty file. That is orderly here
+    /// ([`handle_eof`](Self::handle_eof) in [`Want::Command`]), but the next command may already be lost to it;
+    /// `MV` of an empty file is sound.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`], and nothing is done, unless [`Want::Decision`]; a failed session's error.
+    pub fn accept(&mut self) -> Result<(), Error> {
+        let State::Deciding { verb, size } = self.state else { return Err(self.misuse("accept()")) };
+        self.outbox.fill(|out| Answer::Accept.encode(verb, out));
+        self.receive(verb, size);
+        Ok(())
+    }
+
+    /// Leaves the announced body with the peer.
+    ///
+    /// Nothing answers this. Over plain TCP a stock server may therefore find the next command in the same read,
+    /// take both for one answer and never reply: give it [`Command::Quit`] next, which is sound, or expect that.
+    /// Over TLS a command in a record of its own is safe.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`], and nothing is done, unless [`Want::Decision`]; a failed session's error.
+    pub fn decline(&mut self) -> Result<(), Error> {
+        let State::Deciding { verb, .. } = self.state else { return Err(self.misuse("decline()")) };
+        self.outbox.fill(|out| Answer::Decline.encode(verb, out));
+        self.state = State::Idle { after: Some(verb) };
+        Ok(())
+    }
+
+    /// So many bytes of the body went from the peer to the sink ([`Want::Body`]) or from the source to the peer
+    /// ([`Want::Supply`]).
+    ///
+    /// # Errors
+    /// [`Error::Misuse`], and nothing is done, if that many were not wanted; a failed session's error.
+    pub fn body_moved(&mut self, n: u64) -> Result<(), Error> {
+        match self.state {
+            State::Receiving { verb, remaining } if n <= remaining => self.receive(verb, remaining - n),
+            State::Supplying { verb, remaining } if n <= remaining => {
+                self.state = State::supplying(verb, remaining - n);
+            }
+            _ => return Err(self.misuse("body_moved()")),
+        }
+        Ok(())
+    }
+
+    /// Takes bytes from the peer, in [`Want::Line`] at most one line, and says how many.
+    ///
+    /// In [`Want::Decision`] and [`Want::Body`] it takes none: they are the body's.
+    ///
+    /// # Errors
+    /// The session fails if they are no reply, or if none is due.
+    pub fn handle_input(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        match &mut self.state {
+            State::Failed(error) => Err(error.clone()),
+            _ if bytes.is_empty() => Ok(0),
+            State::Deciding { .. } | State::Receiving { .. } => Ok(0),
+            State::Awaiting { verb, due, line } if self.outbox.pending().is_empty() => {
+                let (verb, due) = (*verb, *due);
+                match line.take(bytes) {
+                    Ok(Taken { consumed, line: None }) => Ok(consumed),
+                    Ok(Taken { consumed, line: Some(line) }) => self.answered(verb, due, &line).map(|()| consumed),
+                    Err(_) => {
+                        let excerpt = excerpt(verb, line.held());
+                        self.fail(Error::LineTooLong { verb, excerpt })
+                    }
+                }
+            }
+            // A reply to a command that has not left is none; nor is one to a body that has not.
+            State::Awaiting { verb, .. } | State::Supplying { verb, .. } => {
+                let verb = *verb;
+                self.unsolicited(Some(verb), bytes)
+            }
+            State::Idle { after } | State::Closed { after } => {
+                let after = *after;
+                self.unsolicited(after, bytes)
+            }
+        }
+    }
+
+    /// The peer has closed the connection. That is orderly between two exchanges and after `QUIT`.
+    ///
+    /// # Errors
+    /// The session fails if something was still due.
+    pub fn handle_eof(&mut self) -> Result<(), Error> {
+        match &self.state {
+            State::Idle { after } | State::Closed { after } => {
+                self.state = State::Closed { after: *after };
+                self.outbox.clear();
+                Ok(())
+            }
+            State::Awaiting { verb, due, line } => {
+                let verb = *verb;
+                let error = match due {
+                    _ if !line.held().is_empty() => Error::ReplyCut { verb, excerpt: excerpt(verb, line.held()) },
+                    Due::Confirmation => Error::Unconfirmed { verb },
+                    Due::Acceptance | Due::Size | Due::Go { .. } => Error::ClosedAfter { verb },
+                };
+                self.fail(error)
+            }
+            &State::Deciding { verb, size: remaining }
+            | &State::Receiving { verb, remaining }
+            | &State::Supplying { verb, remaining } => self.fail(Error::Truncated { verb, remaining }),
+            State::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// A whole line came where `due` was.
+    fn answered(&mut self, verb: Verb, due: Due, line: &[u8]) -> Result<(), Error> {
+        let reply = match Reply::parse(verb, line) {
+            Ok(reply) => reply,
+            Err(ReplyError::Size(digits)) => return self.fail(Error::Size { verb, digits: Excerpt::of(digits) }),
+            Err(ReplyError::Garbage) => return self.fail(Error::Garbage { verb, excerpt: excerpt(verb, line) }),
+        };
+        let idle = State::Idle { after: Some(verb) };
+        let (state, event) = match (due, reply) {
+            (_, Reply::Refused(refusal)) => (idle, Event::Refused { verb, refusal }),
+            (Due::Acceptance, Reply::Ok) => (idle, Event::PasswordAccepted),
+            (Due::Size, Reply::Size(size)) => (State::Deciding { verb, size }, Event::Announced { verb, size }),
+            (Due::Go { size }, Reply::Ok) => (State::supplying(verb, size), Event::Go { verb }),
+            (Due::Confirmation, Reply::Ok) => (idle, Event::Stored { verb }),
+            _ => return self.fail(Error::Garbage { verb, excerpt: excerpt(verb, line) }),
+        };
+        self.state = state;
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn receive(&mut self, verb: Verb, remaining: u64) {
+        if remaining > 0 {
+            self.state = State::Receiving { verb, remaining };
+        } else {
+            self.state = State::Idle { after: Some(verb) };
+            self.events.push_back(Event::BodyComplete { verb });
+        }
+    }
+
+    fn unsolicited<T>(&mut self, after: Option<Verb>, bytes: &[u8]) -> Result<T, Error> {
+        let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt(verb, bytes));
+        self.fail(Error::Unsolicited { after, excerpt })
+    }
+
+    fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
+        self.outbox.clear();
+        self.state = State::Failed(error.clone());
+        Err(error)
+    }
+
+    fn misuse(&self, call: &'static str) -> Error {
+        match &self.state {
+            State::Failed(error) => error.clone(),
+            _ => Error::Misuse { call, want: self.want() },
+        }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    fn awaiting(verb: Verb, due: Due) -> Self {
+        Self::Awaiting { verb, due, line: LineBuffer::default() }
+    }
+
+    fn supplying(verb: Verb, remaining: u64) -> Self {
+        if remaining > 0 { Self::Supplying { verb, remaining } } else { Self::awaiting(verb, Due::Confirmation) }
+    }
+}
+
+fn excerpt(verb: Verb, bytes: &[u8]) -> Excerpt {
+    if verb == Verb::Pass { Excerpt::without_digests(bytes) } else { Excerpt::of(bytes) }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! What may be shown of bytes a peer sent.
+
+use std::fmt;
+
+/// How many bytes are kept: enough to recognise another protocol or an error page's first line.
+const KEPT: usize = 80;
+
+/// Runs of hex digits this long are masked where a peer may be echoing a password digest.
+const DIGEST_LIKE: usize = 8;
+
+/// The beginning of what a peer sent, safe to print: at most 80 bytes, escaped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    head: Box<[u8]>,
+    cut: bool,
+}
+
+impl Excerpt {
+    /// Keeps the beginning of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let head = &bytes[..bytes.len().min(KEPT)];
+        Self { head: head.into(), cut: head.len() < bytes.len() }
+    }
+
+    /// As [`of`](Self::of), with everything that could be a password digest masked: whatever answers `PASS` may be
+    /// an echo of it, and the digest is as good as the password.
+    pub fn without_digests(bytes: &[u8]) -> Self {
+        let mut excerpt = Self::of(bytes);
+        excerpt
+            .head
+            .chunk_by_mut(|a, b| a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+            .filter(|run| run.len() >= DIGEST_LIKE)
+            .for_each(|run| run.fill(b'*'));
+        excerpt
+    }
+
+    /// The bytes kept.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Whether there was more than was kept.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"{}", self.head.escape_ascii(), if self.cut { "..." } else { "" })
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped() {
+        assert_eq!(Excerpt::of(b"a\x1b[2J\"\xff\r").to_string(), r#""a\x1b[2J\"\xff\r""#);
+    }
+
+    #[test]
+    fn only_the_beginning_is_kept() {
+        let whole = Excerpt::of(&[b'a'; KEPT]);
+        assert!(!whole.is_cut());
+        let cut = Excerpt::of(&[b'a'; KEPT + 1]);
+        assert!(cut.is_cut());
+        assert_eq!(cut.as_bytes(), whole.as_bytes());
+        assert_eq!(cut.to_string(), format!("\"{}\"...", "a".repeat(KEPT)));
+    }
+
+    #[test]
+    fn an_echoed_digest_is_masked_and_other_text_is_not() {
+        let echo = Excerpt::without_digests(b"PASS 703b089710823916d4bb7ff2deff4d8f");
+        assert_eq!(echo.to_string(), format!("\"PASS {}\"", "*".repeat(32)));
+        let cut =
+            Excerpt::without_digests(&[b"x ".repeat(36).as_slice(), b"703b089710823916d4bb7ff2deff4d8f"].concat());
+        assert!(cut.to_string().ends_with("x ********\"..."), "{cut}");
+        assert_eq!(Excerpt::without_digests(b"HTTP/1.1 400 Bad"), Excerpt::of(b"HTTP/1.1 400 Bad"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Protocol bytes on their way out.
+
+use std::fmt;
+
+use zeroize::{Zeroize, Zeroizing};
+
+/// Room for a `PASS` line, so that its bytes are never moved and left behind unwiped.
+const ROOM: usize = 64;
+
+/// One command or answer, until it is written. Wiped then, and never shown: it may be a password's digest.
+#[derive(Default)]
+pub(super) struct Outbox {
+    bytes: Zeroizing<Vec<u8>>,
+    written: usize,
+}
+
+impl Outbox {
+    /// Takes what `encode` appends.
+    pub(super) fn fill(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.reserve(ROOM);
+        encode(&mut self.bytes);
+    }
+
+    /// What is still to be written.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// The first `n` pending bytes have been written.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.written = self.bytes.len().min(self.written.saturating_add(n));
+        if self.written == self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Forgets what is pending.
+    pub(super) fn clear(&mut self) {
+        self.bytes.zeroize();
+        self.written = 0;
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outbox({} bytes)", self.pending().len())
+    }
+}
