@@ -1,0 +1,245 @@
+//! The thread that makes files durable and publishes them, in groups.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::Durability;
+use super::disk::RealDisk;
+use super::engine::Engine;
+use super::error::StoreError;
+use super::journal::{self, Copy, Intent};
+use super::journal_file::JournalFile;
+use super::spool::Spool;
+use super::stage::Staged;
+use crate::proto::{FileName, Fingerprint};
+
+/// The most files published as one group: bounds how long the first of them waits for the last.
+const GROUP: usize = 1024;
+
+/// A file to be made durable and published.
+#[derive(Debug)]
+pub struct Publication {
+    /// Comes back with the [`Completion`].
+    pub ticket: u64,
+    /// Where the file is from.
+    pub site: Arc<str>,
+    /// Its name there, and here unless that is taken.
+    pub name: FileName,
+    /// Its bytes.
+    pub staged: Staged,
+}
+
+/// How a [`Publication`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The publication's.
+    pub ticket: u64,
+    /// `Ok`: the file is safe, as the [`Durability`] chosen understands it, and the site's copy may go. `Err`: the site
+    /// must keep its copy; there is none here any more.
+    pub result: Result<Published, StoreError>,
+}
+
+/// Where a file is found in the incoming directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Under its own name.
+    New {
+        /// That name.
+        name: FileName,
+    },
+    /// Under a fresh name, since its own was taken by other bytes.
+    Renamed {
+        /// The fresh name.
+        name: FileName,
+    },
+    /// It was there before.
+    Duplicate {
+        /// Under this name.
+        name: FileName,
+    },
+}
+
+/// A file that was published by an earlier run, and is not known to be gone from its site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outstanding {
+    /// The site's name.
+    pub site: String,
+    /// The file's name at the site.
+    pub name: FileName,
+    /// What was published.
+    pub fingerprint: Fingerprint,
+}
+
+/// The handle of the committer's thread. Its methods never wait for the disk, but for [`Committer::stop`] and
+/// [`Committer::start`].
+#[derive(Debug)]
+pub struct Committer {
+    orders: Sender<Order>,
+    done: Arc<Mutex<Vec<Completion>>>,
+    pending: AtomicUsize,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Publish(Publication),
+    Forget(Copy),
+}
+
+impl Committer {
+    /// Locks `state_dir` and the spools, finishes what a crash has left, and starts the thread. `notify` is called, on that
+    /// thread, whenever there are new completions.
+    ///
+    /// What is [`Outstanding`] must not be published again: compare and let the site's copy go, or
+    /// [`forget`](Committer::forget) it when the site no longer lists it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if another process works there; whatever keeps the journal from being read or written.
+    pub fn start(
+        state_dir: &Path,
+        durability: Durability,
+        spools: &[Spool],
+        notify: Box<dyn Fn() + Send>,
+    ) -> Result<(Self, Vec<Outstanding>), StoreError> {
+        let engine = open(state_dir, durability, spools)?;
+        let outstanding = engine.held().map(Outstanding::from).collect();
+        let (orders, queue) = mpsc::channel();
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let worker = Worker { engine, queue, done: done.clone(), notify };
+        let thread = thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || worker.run())
+            .map_err(StoreError::std("start a thread for", state_dir))?;
+        Ok((Self { orders, done, pending: AtomicUsize::new(0), thread }, outstanding))
+    }
+
+    /// Queues a file. Files are published in the order they were queued in.
+    pub fn publish(&self, publication: Publication) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let ticket = publication.ticket;
+        if self.orders.send(Order::Publish(publication)).is_err() {
+            locked(&self.done).push(Completion { ticket, result: Err(StoreError::Stopped) });
+        }
+    }
+
+    /// The site's copy of a published file is gone: deleted there, or no longer listed.
+    pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        // Without the thread nothing is published, so there is nothing to forget either.
+        self.orders.send(Order::Forget(Copy { site, name, fingerprint })).ok();
+    }
+
+    /// What was completed since the last call, in order.
+    pub fn completions(&self) -> Vec<Completion> {
+        let done = std::mem::take(&mut *locked(&self.done));
+        self.pending.fetch_sub(done.len(), Ordering::Relaxed);
+        done
+    }
+
+    /// How many files were queued whose completion has not been fetched.
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Publishes what is queued, ends the thread and unlocks the state directory. The completions not fetched so far.
+    pub fn stop(self) -> Vec<Completion> {
+        let Self { orders, done, thread, .. } = self;
+        drop(orders);
+        if thread.join().is_err() {
+            log::error!("{}", StoreError::Stopped);
+        }
+        std::mem::take(&mut *locked(&done))
+    }
+}
+
+impl From<&Copy> for Outstanding {
+    fn from(copy: &Copy) -> Self {
+        Self { site: copy.site.to_string(), name: copy.name.clone(), fingerprint: copy.fingerprint }
+    }
+}
+
+/// Completions are whole whenever the lock is free, also after a panic.
+fn locked(done: &Mutex<Vec<Completion>>) -> MutexGuard<'_, Vec<Completion>> {
+    done.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<Engine<RealDisk>, StoreError> {
+    let (file, content) = JournalFile::open(state_dir)?;
+    let replay = journal::replay(&content).map_err(|found| StoreError::JournalFormat {
+        path: file.path().to_owned(),
+        found,
+        known: journal::FORMAT,
+    })?;
+    for line in &replay.bad_lines {
+        log::warn!("{}:{line}: not a record, skipped: a file may arrive twice", file.path().display());
+    }
+    let mut disk = RealDisk::new(durability, file);
+    for spool in spools {
+        disk.adopt(spool.area())?;
+    }
+    Engine::recover(disk, replay.state)
+}
+
+/// What runs on the thread.
+struct Worker {
+    engine: Engine<RealDisk>,
+    queue: Receiver<Order>,
+    done: Arc<Mutex<Vec<Completion>>>,
+    notify: Box<dyn Fn() + Send>,
+}
+
+impl Worker {
+    /// While one group is being flushed the next one gathers; a lone file is not held back.
+    fn run(mut self) {
+        while let Ok(first) = self.queue.recv() {
+            let (mut group, mut gone) = (Vec::new(), Vec::new());
+            for order in std::iter::once(first).chain(self.queue.try_iter()).take(GROUP) {
+                match order {
+                    Order::Publish(publication) => group.push(publication),
+                    Order::Forget(copy) => gone.push(copy),
+                }
+            }
+            // What is forgotten was completed, so it is older than anything in the group.
+            self.engine.forget(gone);
+            if !group.is_empty() {
+                let completions = self.commit(group);
+                locked(&self.done).extend(completions);
+                (self.notify)();
+            }
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Publication>) -> Vec<Completion> {
+        let (mut tickets, mut intents) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let mut completions = Vec::with_capacity(group.len());
+        for publication in group {
+            let ticket = publication.ticket;
+            match self.take(publication) {
+                Ok(intent) => {
+                    tickets.push(ticket);
+                    intents.push(intent);
+                }
+                Err(error) => completions.push(Completion { ticket, result: Err(error) }),
+            }
+        }
+        let outcomes = self.engine.commit(&intents);
+        completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
+        completions
+    }
+
+    fn take(&mut self, publication: Publication) -> Result<Intent, StoreError> {
+        let Publication { site, name, staged, .. } = publication;
+        if self.engine.disk_mut().adopt(staged.area())? {
+            self.engine.add_spool(staged.area().id, staged.area().path().to_owned());
+        }
+        let fingerprint = staged.fingerprint();
+        let (area, stage) = staged.hand_over();
+        Ok(Intent { spool: area.id, stage, copy: Copy { site, name, fingerprint } })
+    }
+}
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;

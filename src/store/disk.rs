@@ -1,0 +1,154 @@
+//! The steps that publishing takes on disk: as a trait, so that [`Engine`](super::engine::Engine) can be run on a model
+//! of a disk that fails, dies and forgets; and as the real thing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Durability;
+use super::error::StoreError;
+use super::journal::{SpoolId, StageId};
+use super::journal_file::JournalFile;
+use super::spool::{Area, Likeness};
+use crate::proto::{FileName, Fingerprint};
+
+/// A staged file: which spool, and which file there.
+pub(super) type At = (SpoolId, StageId);
+
+/// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
+pub(super) trait Disk {
+    /// The staging areas known, with their incoming directories.
+    fn spools(&self) -> Vec<(SpoolId, PathBuf)>;
+    /// The spools, of those given, that share a filesystem with others of them, together.
+    fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
+    /// Makes the staged bytes durable, on the filesystem of this spool.
+    fn sync_staged(&mut self, spool: SpoolId) -> Result<(), StoreError>;
+    /// Makes the published names durable.
+    fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError>;
+    /// Adds to the journal.
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError>;
+    /// Makes durable what was added.
+    fn sync_journal(&mut self) -> Result<(), StoreError>;
+    /// Replaces the journal, durably: after a crash it is the old or the new one.
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError>;
+    /// Moves a staged file to a published name; `false` if something has that name. After a crash it has happened or not.
+    fn place(&mut self, at: At, name: &FileName) -> Result<bool, StoreError>;
+    /// Compares a staged file with what it should be.
+    fn compare_staged(&mut self, at: At, wanted: &Fingerprint) -> Result<Likeness, StoreError>;
+    /// Compares a published file with other bytes.
+    fn compare_published(
+        &mut self,
+        spool: SpoolId,
+        name: &FileName,
+        wanted: &Fingerprint,
+    ) -> Result<Likeness, StoreError>;
+    /// Removes a staged file.
+    fn discard(&mut self, at: At) -> Result<(), StoreError>;
+    /// Spoils a staged file, so that it no longer is what it was.
+    fn void(&mut self, at: At, was: &Fingerprint) -> Result<(), StoreError>;
+    /// The staged files that were there before we came.
+    fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<StageId>, StoreError>;
+    /// Where this is, for messages.
+    fn published_path(&self, spool: SpoolId, name: &FileName) -> PathBuf;
+}
+
+/// The disk itself.
+#[derive(Debug)]
+pub(super) struct RealDisk {
+    durability: Durability,
+    journal: JournalFile,
+    areas: HashMap<SpoolId, Arc<Area>>,
+}
+
+impl RealDisk {
+    pub(super) fn new(durability: Durability, journal: JournalFile) -> Self {
+        Self { durability, journal, areas: HashMap::new() }
+    }
+
+    /// Takes a spool in; whether it is a new one.
+    pub(super) fn adopt(&mut self, area: &Arc<Area>) -> Result<bool, StoreError> {
+        if self.areas.get(&area.id).is_some_and(|known| Arc::ptr_eq(known, area)) {
+            return Ok(false);
+        }
+        area.lock()?;
+        Ok(self.areas.insert(area.id, area.clone()).is_none())
+    }
+
+    fn area(&self, spool: SpoolId) -> &Arc<Area> {
+        self.areas.get(&spool).expect("only spools that were taken in are worked on")
+    }
+
+    fn durably(&self, sync: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Fsync => sync(),
+            Durability::None => Ok(()),
+        }
+    }
+}
+
+impl Disk for RealDisk {
+    fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
+        self.areas.values().map(|area| (area.id, area.path().to_owned())).collect()
+    }
+
+    fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>> {
+        let mut by_device: HashMap<u64, Vec<SpoolId>> = HashMap::new();
+        for &spool in spools {
+            by_device.entry(self.area(spool).device()).or_default().push(spool);
+        }
+        by_device.into_values().collect()
+    }
+
+    fn sync_staged(&mut self, spool: SpoolId) -> Result<(), StoreError> {
+        self.durably(|| self.area(spool).sync_filesystem())
+    }
+
+    fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
+        self.durably(|| self.area(spool).sync_names())
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        self.journal.append(lines)
+    }
+
+    fn sync_journal(&mut self) -> Result<(), StoreError> {
+        self.durably(|| self.journal.sync())
+    }
+
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
+        self.journal.rewrite(journal, self.durability)
+    }
+
+    fn place(&mut self, (spool, stage): At, name: &FileName) -> Result<bool, StoreError> {
+        self.area(spool).place(stage, name)
+    }
+
+    fn compare_staged(&mut self, (spool, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        self.area(spool).compare_staged(stage, wanted)
+    }
+
+    fn compare_published(
+        &mut self,
+        spool: SpoolId,
+        name: &FileName,
+        wanted: &Fingerprint,
+    ) -> Result<Likeness, StoreError> {
+        self.area(spool).compare_published(name, wanted)
+    }
+
+    fn discard(&mut self, (spool, stage): At) -> Result<(), StoreError> {
+        self.area(spool).discard(stage)
+    }
+
+    fn void(&mut self, (spool, stage): At, was: &Fingerprint) -> Result<(), StoreError> {
+        self.area(spool).void(stage, was)
+    }
+
+    fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<StageId>, StoreError> {
+        self.area(spool).leftovers()
+    }
+
+    fn published_path(&self, spool: SpoolId, name: &FileName) -> PathBuf {
+        self.area(spool).published_path(name)
+    }
+}

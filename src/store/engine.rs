@@ -1,0 +1,329 @@
+//! The commit protocol: what is done to the disk, in which order, and what an error at any step comes to.
+//! The [module above](super) has the argument; the tests run it on a model of a disk.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
+use std::path::PathBuf;
+
+use super::clash::fresh_names;
+use super::committer::Published;
+use super::disk::{At, Disk};
+use super::error::StoreError;
+use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
+use super::spool::Likeness;
+
+/// Rewriting pays when the journal has this many records more than twice what is still true.
+const SLACK: usize = 4096;
+
+/// Publishes groups of files, and keeps the journal of it.
+#[derive(Debug)]
+pub(super) struct Engine<D> {
+    disk: D,
+    state: State,
+    journal: Journal,
+    /// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
+    voided: Vec<At>,
+}
+
+/// What may be done with the journal's file.
+#[derive(Clone, Copy, Debug)]
+enum Journal {
+    /// Append: it has this many records.
+    Sound { records: usize },
+    /// Rewrite it: an append or a flush has failed, so nobody knows what it holds.
+    Doubtful,
+}
+
+/// How publishing one file ended.
+pub(super) type Outcome = Result<Published, StoreError>;
+
+/// What became of a staged file whose publishing did not fail.
+enum Placed {
+    /// It has its name in the incoming directory.
+    Moved(Published),
+    /// It is left over: the same bytes are there already.
+    LeftOver(Published),
+}
+
+impl<D: Disk> Engine<D> {
+    /// Finishes what the run before had under way, as its journal says.
+    pub(super) fn recover(disk: D, state: State) -> Result<Self, StoreError> {
+        let mut engine = Self { disk, state, journal: Journal::Doubtful, voided: Vec::new() };
+        engine.match_spools();
+        let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
+        // The page cache outlives a killed process: what is seen now may be on no disk yet.
+        for filesystem in engine.disk.filesystems(&spools) {
+            engine.disk.sync_staged(filesystem[0])?;
+        }
+        let (published, mut useless) = engine.resume(&spools);
+        for &spool in &spools {
+            engine.disk.sync_names(spool)?;
+        }
+        for stage in published {
+            engine.state.published(stage);
+        }
+        engine.rewrite()?;
+        for spool in spools {
+            useless.extend(engine.disk.leftovers(spool)?.into_iter().map(|stage| (spool, stage)));
+        }
+        engine.discard(useless);
+        Ok(engine)
+    }
+
+    /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
+    fn match_spools(&mut self) {
+        for (id, path) in self.disk.spools() {
+            let is_replaced = |(old, at): (&SpoolId, &PathBuf)| (*at == path && *old != id).then_some(*old);
+            let replaced: Vec<SpoolId> = self.state.spools.iter().filter_map(is_replaced).collect();
+            for old in replaced {
+                log::warn!(
+                    "{}: not the directory of the last run, though in its place: its files may arrive twice",
+                    path.display()
+                );
+                self.state.drop_spool(old);
+            }
+            self.state.spools.insert(id, path);
+        }
+    }
+
+    /// Carries out the intents of the run before: those that are published now, and the files that came to nothing.
+    fn resume(&mut self, spools: &BTreeSet<SpoolId>) -> (Vec<StageId>, Vec<At>) {
+        let (mut published, mut useless) = (Vec::new(), Vec::new());
+        let intents = self.state.intents.values().filter(|intent| spools.contains(&intent.spool));
+        for intent in intents.cloned().collect::<Vec<_>>() {
+            let at = (intent.spool, intent.stage);
+            match self.resume_one(&intent) {
+                Ok(Some(Placed::LeftOver(_))) => {
+                    published.push(intent.stage);
+                    useless.push(at);
+                }
+                Ok(Some(Placed::Moved(_)) | None) => published.push(intent.stage),
+                Err(reason) => {
+                    let Copy { site, name, .. } = &intent.copy;
+                    log::warn!("{site}: {name}: was being published at the last stop, will be fetched again: {reason}");
+                    self.state.intents.remove(&intent.stage);
+                    useless.push(at);
+                }
+            }
+        }
+        (published, useless)
+    }
+
+    /// `None`: it is published already.
+    fn resume_one(&mut self, intent: &Intent) -> Result<Option<Placed>, String> {
+        let at = (intent.spool, intent.stage);
+        let likeness = self.disk.compare_staged(at, &intent.copy.fingerprint).map_err(|error| error.to_string())?;
+        match likeness {
+            // It was whole and durable before the intent was written, and only publishing takes it away.
+            Likeness::Absent => Ok(None),
+            Likeness::Different => Err("its staged copy is damaged".to_owned()),
+            Likeness::Same => self.place(intent).map(Some).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// What is published here, and may still be at the sites.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Copy> {
+        self.state.held.keys()
+    }
+
+    pub(super) fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    /// Takes a spool in that was not there at the start.
+    pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf) {
+        self.state.spools.insert(id, path.clone());
+        self.note(&[Record::Spool(id, path)]);
+    }
+
+    /// Publishes a group, in its order. One outcome for each intent.
+    pub(super) fn commit(&mut self, group: &[Intent]) -> Vec<Outcome> {
+        let unflushed = self.flush(group);
+        let (lost, flushed): (Vec<&Intent>, Vec<&Intent>) =
+            group.iter().partition(|intent| unflushed.contains_key(&intent.spool));
+        self.discard(lost.iter().map(|intent| (intent.spool, intent.stage)));
+        let mut outcomes: HashMap<StageId, Outcome> =
+            lost.iter().map(|intent| (intent.stage, Err(unflushed[&intent.spool].clone()))).collect();
+        match self.promise(&flushed) {
+            Ok(()) => outcomes.extend(self.publish(&flushed)),
+            Err(error) => {
+                self.abandon(&flushed);
+                outcomes.extend(flushed.iter().map(|intent| (intent.stage, Err(error.clone()))));
+            }
+        }
+        self.compact();
+        let outcome =
+            |intent: &Intent| outcomes.remove(&intent.stage).expect("each intent was lost, failed or published");
+        group.iter().map(outcome).collect()
+    }
+
+    /// The sites no longer have these.
+    pub(super) fn forget(&mut self, copies: Vec<Copy>) {
+        let gone: Vec<Record> =
+            copies.into_iter().filter(|copy| self.state.held.remove(copy).is_some()).map(Record::Gone).collect();
+        self.note(&gone);
+        self.compact();
+    }
+
+    /// Makes the staged bytes durable. The spools where that failed: nobody knows what is on their disks.
+    fn flush(&mut self, group: &[Intent]) -> BTreeMap<SpoolId, StoreError> {
+        let spools = group.iter().map(|intent| intent.spool).collect();
+        let mut failures = BTreeMap::new();
+        for filesystem in self.disk.filesystems(&spools) {
+            if let Err(error) = self.disk.sync_staged(filesystem[0]) {
+                failures.extend(filesystem.into_iter().map(|spool| (spool, error.clone())));
+            }
+        }
+        failures
+    }
+
+    /// Writes the intents down, durably. Not before the staged bytes are durable: an intent whose staged file is absent
+    /// must mean that it was published, and not that the disk never came to see it.
+    fn promise(&mut self, intents: &[&Intent]) -> Result<(), StoreError> {
+        self.state.intents.extend(intents.iter().map(|&intent| (intent.stage, intent.clone())));
+        match self.journal {
+            Journal::Doubtful => self.rewrite(),
+            Journal::Sound { .. } if intents.is_empty() => Ok(()),
+            Journal::Sound { .. } => {
+                let records: Vec<Record> = intents.iter().map(|&intent| Record::Intent(intent.clone())).collect();
+                self.append(&records)?;
+                self.disk.sync_journal().inspect_err(|_| self.journal = Journal::Doubtful)
+            }
+        }
+    }
+
+    /// Gives the files their names.
+    fn publish(&mut self, intents: &[&Intent]) -> HashMap<StageId, Outcome> {
+        let (mut outcomes, mut refused) = (HashMap::new(), Vec::new());
+        let mut placed = Vec::with_capacity(intents.len());
+        for &intent in intents {
+            match self.place(intent) {
+                Ok(how) => placed.push((intent, how)),
+                Err(error) => {
+                    refused.push(intent);
+                    outcomes.insert(intent.stage, Err(error));
+                }
+            }
+        }
+        let spools: BTreeSet<SpoolId> = placed.iter().map(|(intent, _)| intent.spool).collect();
+        let unsynced: BTreeMap<SpoolId, StoreError> =
+            spools.into_iter().filter_map(|spool| Some((spool, self.disk.sync_names(spool).err()?))).collect();
+        let (mut records, mut left_over) = (Vec::new(), Vec::new());
+        for (intent, how) in placed {
+            let outcome = match (unsynced.get(&intent.spool), how) {
+                // Perhaps durable, perhaps not: the intent stays for the next start to see what became of it.
+                (Some(error), _) => Err(error.clone()),
+                (None, how) => {
+                    self.state.published(intent.stage);
+                    records.push(Record::Published(intent.stage));
+                    Ok(match how {
+                        Placed::Moved(published) => published,
+                        Placed::LeftOver(published) => {
+                            left_over.push((intent.spool, intent.stage));
+                            published
+                        }
+                    })
+                }
+            };
+            outcomes.insert(intent.stage, outcome);
+        }
+        self.note(&records);
+        self.discard(left_over);
+        if !refused.is_empty() {
+            self.abandon(&refused);
+        }
+        outcomes
+    }
+
+    /// Moves one staged file to its name, or to a fresh one; never over anything.
+    fn place(&mut self, intent: &Intent) -> Result<Placed, StoreError> {
+        let at = (intent.spool, intent.stage);
+        let own = &intent.copy.name;
+        for name in iter::once(own.clone()).chain(fresh_names(own)) {
+            if self.disk.place(at, &name)? {
+                let fresh = name != *own;
+                return Ok(Placed::Moved(if fresh { Published::Renamed { name } } else { Published::New { name } }));
+            }
+            if self.disk.compare_published(intent.spool, &name, &intent.copy.fingerprint)? == Likeness::Same {
+                return Ok(Placed::LeftOver(Published::Duplicate { name }));
+            }
+        }
+        Err(StoreError::NoFreeName(self.disk.published_path(intent.spool, own)))
+    }
+
+    /// Takes intents back. Their staged files go only after the promise of them is gone from the journal: a promised file
+    /// that is absent counts as published.
+    fn abandon(&mut self, intents: &[&Intent]) {
+        for intent in intents {
+            self.state.intents.remove(&intent.stage);
+        }
+        if self.rewrite().is_ok() {
+            return self.discard(intents.iter().map(|intent| (intent.spool, intent.stage)));
+        }
+        for intent in intents {
+            let at = (intent.spool, intent.stage);
+            if let Err(error) = self.disk.void(at, &intent.copy.fingerprint) {
+                log::warn!(
+                    "{}: {}: a failed copy stays and may arrive twice: {error}",
+                    intent.copy.site,
+                    intent.copy.name
+                );
+            }
+            self.voided.push(at);
+        }
+    }
+
+    /// Appends records that nothing depends on: losing them costs a comparison with the site's copy later.
+    fn note(&mut self, records: &[Record]) {
+        if let Journal::Sound { .. } = self.journal
+            && !records.is_empty()
+            && let Err(error) = self.append(records)
+        {
+            log::warn!("{error}");
+        }
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let mut lines = Vec::new();
+        for record in records {
+            record.encode(&mut lines);
+        }
+        let appended = self.disk.append(&lines);
+        self.journal = match (self.journal, &appended) {
+            (Journal::Sound { records: before }, Ok(())) => Journal::Sound { records: before + records.len() },
+            _ => Journal::Doubtful,
+        };
+        appended
+    }
+
+    fn compact(&mut self) {
+        if let Journal::Sound { records } = self.journal
+            && records > 2 * self.state.len() + SLACK
+            && let Err(error) = self.rewrite()
+        {
+            log::warn!("{error}");
+        }
+    }
+
+    fn rewrite(&mut self) -> Result<(), StoreError> {
+        self.journal = Journal::Doubtful;
+        self.disk.rewrite(&self.state.snapshot())?;
+        self.journal = Journal::Sound { records: self.state.len() };
+        let voided = std::mem::take(&mut self.voided);
+        self.discard(voided);
+        Ok(())
+    }
+
+    /// Removes staged files that nobody waits for. What stays is swept at the next start.
+    fn discard(&mut self, files: impl IntoIterator<Item = At>) {
+        for at in files {
+            if let Err(error) = self.disk.discard(at) {
+                log::warn!("{error}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

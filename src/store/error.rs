@@ -1,0 +1,105 @@
+//! What can go wrong on disk, in words that name the path and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// Why something could not be stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused.
+    #[error("{}: cannot {action}: {errno}{}", path.display(), advice(*errno))]
+    Io {
+        /// What was tried, to be read after "cannot".
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The system's answer.
+        errno: Errno,
+    },
+    /// Another process holds the lock.
+    #[error("{}: in use by another process: stop that one, or give this one a directory of its own", .0.display())]
+    Busy(PathBuf),
+    /// The staging area is a mount point or a link elsewhere: a file cannot be renamed out of it.
+    #[error("{}: lies on another filesystem than the incoming directory around it: remove it, it is made anew", .0.display())]
+    OtherFilesystem(PathBuf),
+    /// The name and every fresh one made from it are taken.
+    #[error("{}: taken, and so is every name made from it: is the data server running?", .0.display())]
+    NoFreeName(PathBuf),
+    /// The journal was written by a later version.
+    #[error(
+        "{}: journal of format {found}, this program knows format {known}: run the newer version, \
+         or move the file away (files that are waiting may then arrive twice)",
+        path.display()
+    )]
+    JournalFormat {
+        /// The journal.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The thread that makes files durable is gone.
+    #[error("the committer has stopped: nothing can be stored until a restart")]
+    Stopped,
+}
+
+impl StoreError {
+    /// For `map_err`: what was tried on which path.
+    pub(super) fn io<E: Into<Errno>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
+        move |error| Self::Io { action, path: path.to_owned(), errno: error.into() }
+    }
+
+    /// Like [`StoreError::io`], for errors of the standard library.
+    pub(super) fn std(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            Self::Io { action, path: path.to_owned(), errno }
+        }
+    }
+
+    /// Whether there is no room: the disk is full, or the quota used up. Room may come back, so trying later is right.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { errno: Errno::NOSPC | Errno::DQUOT, .. })
+    }
+}
+
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOSPC => ": free some space on that filesystem",
+        Errno::DQUOT => ": free some space or raise the quota",
+        Errno::ROFS => ": mount it writable",
+        Errno::IO => ": look for disk errors in the kernel's log",
+        Errno::ACCESS | Errno::PERM => ": give the user this runs as the right to write there",
+        Errno::NOTDIR => ": a directory belongs there",
+        Errno::NOENT => ": create it",
+        Errno::MFILE | Errno::NFILE => ": raise the limit of open files",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(errno: Errno) -> StoreError {
+        StoreError::io("write", Path::new("/spool/x"))(errno)
+    }
+
+    #[test]
+    fn a_message_names_the_path_and_what_to_do() {
+        let text = failed(Errno::NOSPC).to_string();
+        assert!(text.starts_with("/spool/x: cannot write: No space left on device"), "{text}");
+        assert!(text.ends_with(": free some space on that filesystem"), "{text}");
+    }
+
+    #[test]
+    fn a_full_disk_and_a_used_up_quota_are_full() {
+        assert!(failed(Errno::NOSPC).is_full());
+        assert!(failed(Errno::DQUOT).is_full());
+        assert!(!failed(Errno::IO).is_full());
+        assert!(!StoreError::Stopped.is_full());
+    }
+}

@@ -1,0 +1,303 @@
+//! The journal's records and what they add up to; without I/O.
+//!
+//! Text, one record a line: 16 hexadecimal digits (the first half of the MD5 of the rest), a space, the record's kind,
+//! its fields. Names, sites and paths are percent-encoded, so no field holds a space or a line feed.
+//!
+//! ```text
+//! 6c2f… journal 1
+//! 90ab… spool <spool> <incoming directory>
+//! 17de… intent <spool> <stage> <site> <name> <size> <md5>     about to be published
+//! 5e01… published <stage>                                     that intent was
+//! 2b7c… held <spool> <site> <name> <size> <md5>               both in one, as a rewritten journal has it
+//! f00d… gone <site> <name> <size> <md5>                       the site no longer has its copy
+//! ```
+//!
+//! A line whose checksum is wrong is skipped and told; a last line without its line feed is what a crash left of an
+//! append and counts for nothing. What losing a record costs is said in the [module above](super).
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::proto::{FileName, Fingerprint};
+
+/// The format this program writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// A staging area's random identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SpoolId(pub(super) u128);
+
+/// A staged file: the random number of the [`Spool`](super::Spool) value that made it, and a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct StageId {
+    pub(super) session: u64,
+    pub(super) number: u64,
+}
+
+/// A file at a site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Copy {
+    pub(super) site: Arc<str>,
+    pub(super) name: FileName,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// What is about to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Intent {
+    pub(super) spool: SpoolId,
+    pub(super) stage: StageId,
+    pub(super) copy: Copy,
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    Journal(u32),
+    Spool(SpoolId, PathBuf),
+    Intent(Intent),
+    Published(StageId),
+    Held(SpoolId, Copy),
+    Gone(Copy),
+}
+
+impl Record {
+    /// Appends the record's line to `out`.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let text = self.to_string();
+        out.extend_from_slice(checksum(text.as_bytes()).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    }
+
+    /// The record of a line, without its line feed; `None` if it is none.
+    pub(super) fn decode(line: &[u8]) -> Option<Self> {
+        let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+        if sum != checksum(text.as_bytes()) {
+            return None;
+        }
+        let mut fields = text.split(' ');
+        let record = match fields.next()? {
+            "journal" => Self::Journal(fields.next()?.parse().ok()?),
+            "spool" => Self::Spool(spool_id(&mut fields)?, path(fields.next()?)?),
+            "intent" => {
+                let spool = spool_id(&mut fields)?;
+                let stage = fields.next()?.parse().ok()?;
+                Self::Intent(Intent { spool, stage, copy: copy(&mut fields)? })
+            }
+            "published" => Self::Published(fields.next()?.parse().ok()?),
+            "held" => Self::Held(spool_id(&mut fields)?, copy(&mut fields)?),
+            "gone" => Self::Gone(copy(&mut fields)?),
+            _ => return None,
+        };
+        fields.next().is_none().then_some(record)
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(format) => write!(f, "journal {format}"),
+            Self::Spool(id, path) => write!(f, "spool {id} {}", Encoded(path.as_os_str().as_bytes())),
+            Self::Intent(Intent { spool, stage, copy }) => write!(f, "intent {spool} {stage} {copy}"),
+            Self::Published(stage) => write!(f, "published {stage}"),
+            Self::Held(spool, copy) => write!(f, "held {spool} {copy}"),
+            Self::Gone(copy) => write!(f, "gone {copy}"),
+        }
+    }
+}
+
+impl fmt::Display for Copy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { site, name, fingerprint } = self;
+        let md5 = u128::from_be_bytes(fingerprint.md5);
+        write!(f, "{} {} {} {md5:032x}", Encoded(site.as_bytes()), Encoded(name.as_bytes()), fingerprint.size)
+    }
+}
+
+impl fmt::Display for SpoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for SpoolId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        hex(text, 32).map(Self).ok_or(Malformed)
+    }
+}
+
+impl fmt::Display for StageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.session, self.number)
+    }
+}
+
+impl FromStr for StageId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (session, number) = text.split_once('-').ok_or(Malformed)?;
+        let session = hex(session, 16).and_then(|value| u64::try_from(value).ok()).ok_or(Malformed)?;
+        let number = number.parse().map_err(|_| Malformed)?;
+        let id = Self { session, number };
+        // One spelling each: a file called `…-007` is none of ours.
+        if id.to_string() == text { Ok(id) } else { Err(Malformed) }
+    }
+}
+
+/// Not an identity of ours.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+/// What a journal's records add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// The staging areas the records speak of.
+    pub(super) spools: BTreeMap<SpoolId, PathBuf>,
+    /// Files that may or may not be published yet.
+    pub(super) intents: BTreeMap<StageId, Intent>,
+    /// Files published here that the sites may still have, and through which spool.
+    pub(super) held: HashMap<Copy, SpoolId>,
+}
+
+impl State {
+    /// Takes one record into account.
+    pub(super) fn apply(&mut self, record: Record) {
+        match record {
+            Record::Journal(_) => {}
+            Record::Spool(id, path) => drop(self.spools.insert(id, path)),
+            Record::Intent(intent) => drop(self.intents.insert(intent.stage, intent)),
+            Record::Published(stage) => self.published(stage),
+            Record::Held(spool, copy) => drop(self.held.insert(copy, spool)),
+            Record::Gone(copy) => drop(self.held.remove(&copy)),
+        }
+    }
+
+    /// The intent of `stage` came true.
+    pub(super) fn published(&mut self, stage: StageId) {
+        if let Some(Intent { spool, copy, .. }) = self.intents.remove(&stage) {
+            self.held.insert(copy, spool);
+        }
+    }
+
+    /// Forgets a staging area and all that is known of it.
+    pub(super) fn drop_spool(&mut self, spool: SpoolId) {
+        self.spools.remove(&spool);
+        self.intents.retain(|_, intent| intent.spool != spool);
+        self.held.retain(|_, of| *of != spool);
+    }
+
+    /// How many records say all of this.
+    pub(super) fn len(&self) -> usize {
+        1 + self.spools.len() + self.intents.len() + self.held.len()
+    }
+
+    /// The shortest journal that says all of this.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Record::Journal(FORMAT).encode(&mut out);
+        for (id, path) in &self.spools {
+            Record::Spool(*id, path.clone()).encode(&mut out);
+        }
+        for intent in self.intents.values() {
+            Record::Intent(intent.clone()).encode(&mut out);
+        }
+        for (copy, spool) in &self.held {
+            Record::Held(*spool, copy.clone()).encode(&mut out);
+        }
+        out
+    }
+}
+
+/// A journal read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Replay {
+    pub(super) state: State,
+    /// Numbers of the lines that are no records, from 1.
+    pub(super) bad_lines: Vec<usize>,
+}
+
+/// Reads a journal. Its format, if that is not ours.
+pub(super) fn replay(journal: &[u8]) -> Result<Replay, u32> {
+    let mut replay = Replay::default();
+    for (index, line) in journal.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        match Record::decode(line) {
+            Some(Record::Journal(format)) if format != FORMAT => return Err(format),
+            Some(record) => replay.state.apply(record),
+            None => replay.bad_lines.push(index + 1),
+        }
+    }
+    Ok(replay)
+}
+
+/// The body of the fuzz target: no journal makes us panic, and what was understood survives being rewritten.
+#[doc(hidden)]
+pub fn fuzz_journal(data: &[u8]) {
+    if let Ok(Replay { state, .. }) = replay(data) {
+        let again = replay(&state.snapshot());
+        assert_eq!(again, Ok(Replay { state, bad_lines: Vec::new() }));
+    }
+}
+
+fn checksum(text: &[u8]) -> String {
+    let md5 = u128::from_be_bytes(Fingerprint::of(text).md5);
+    format!("{:016x}", md5 >> 64)
+}
+
+fn spool_id<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SpoolId> {
+    fields.next()?.parse().ok()
+}
+
+fn copy<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Copy> {
+    let site = String::from_utf8(decoded(fields.next()?)?).ok()?.into();
+    let name = FileName::new(&decoded(fields.next()?)?).ok()?;
+    let fingerprint = Fingerprint { size: fields.next()?.parse().ok()?, md5: hex(fields.next()?, 32)?.to_be_bytes() };
+    Some(Copy { site, name, fingerprint })
+}
+
+fn path(field: &str) -> Option<PathBuf> {
+    Some(Path::new(OsStr::from_bytes(&decoded(field)?)).to_owned())
+}
+
+fn hex(text: &str, digits: usize) -> Option<u128> {
+    let well_formed = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    well_formed.then(|| u128::from_str_radix(text, 16).ok())?
+}
+
+/// Bytes as a journal field.
+struct Encoded<'a>(&'a [u8]);
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|&byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/' => write!(f, "{}", char::from(byte)),
+            _ => write!(f, "%{byte:02X}"),
+        })
+    }
+}
+
+fn decoded(field: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((plain, escaped)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        bytes.push(u8::try_from(hex(escaped.get(..2)?, 2)?).ok()?);
+        rest = &escaped[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

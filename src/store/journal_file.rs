@@ -1,0 +1,80 @@
+//! The state directory: the journal's file, and the lock that makes one process its master.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Durability;
+use super::error::StoreError;
+use super::spool::lock;
+
+/// A journal open for appending, in a state directory locked for us.
+#[derive(Debug)]
+pub(super) struct JournalFile {
+    path: PathBuf,
+    draft: PathBuf,
+    dir: File,
+    file: File,
+    /// Its lock is ours while we live.
+    _lock: File,
+}
+
+impl JournalFile {
+    /// Makes the state directory if need be, locks it, and reads the journal in it: empty if there is none.
+    pub(super) fn open(state_dir: &Path) -> Result<(Self, Vec<u8>), StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir)
+            .map_err(StoreError::std("make the state directory", state_dir))?;
+        let dir = File::open(state_dir).map_err(StoreError::std("open the state directory", state_dir))?;
+        let lock_file = open(&state_dir.join("lock"), OpenOptions::new().write(true).create(true).truncate(false))?;
+        lock(&lock_file, state_dir)?;
+        let path = state_dir.join("journal");
+        let content = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(StoreError::std("read the journal", &path))?,
+        };
+        let file = open(&path, OpenOptions::new().append(true).create(true))?;
+        Ok((Self { draft: path.with_extension("new"), path, dir, file, _lock: lock_file }, content))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(lines).map_err(StoreError::std("write the journal", &self.path))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(StoreError::std("flush the journal", &self.path))
+    }
+
+    /// Replaces the file by a new one. Never writes to the old one, whatever state an error has left that in.
+    pub(super) fn rewrite(&mut self, journal: &[u8], durability: Durability) -> Result<(), StoreError> {
+        match std::fs::remove_file(&self.draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::std("remove", &self.draft)(error));
+            }
+            _ => {}
+        }
+        let mut file = open(&self.draft, OpenOptions::new().append(true).create_new(true))?;
+        let failed = || StoreError::std("rewrite the journal", &self.path);
+        file.write_all(journal).map_err(failed())?;
+        if durability == Durability::Fsync {
+            file.sync_all().map_err(failed())?;
+        }
+        std::fs::rename(&self.draft, &self.path).map_err(failed())?;
+        self.file = file;
+        if durability == Durability::Fsync {
+            self.dir.sync_all().map_err(failed())?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
+    options.mode(0o600).open(path).map_err(StoreError::std("open", path))
+}

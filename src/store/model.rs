@@ -1,0 +1,297 @@
+//! A disk that fails and forgets as real ones do, for tests of the commit protocol.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::disk::{At, Disk};
+use super::error::StoreError;
+use super::journal::{SpoolId, StageId};
+use super::spool::Likeness;
+use crate::proto::{FileName, Fingerprint};
+
+pub(super) const SPOOL: SpoolId = SpoolId(7);
+
+/// What the step that is counted down to does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The process is killed: this step may or may not have happened, no later one does.
+    Kill,
+    /// The machine loses power: a kill that also costs what was not synced.
+    PowerLoss,
+    /// The step fails, perhaps half done; the next ones work.
+    Error,
+    /// From this step on every one fails, until the process is started again.
+    Broken,
+}
+
+/// The names of a filesystem; an inode is known by the staged name it was born under.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    staged: BTreeSet<StageId>,
+    published: BTreeMap<FileName, StageId>,
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Created(StageId),
+    Placed(StageId, FileName),
+    Discarded(StageId),
+}
+
+impl Names {
+    fn apply(&mut self, change: NameChange) {
+        match change {
+            NameChange::Created(stage) => drop(self.staged.insert(stage)),
+            NameChange::Placed(stage, name) => {
+                self.staged.remove(&stage);
+                self.published.insert(name, stage);
+            }
+            NameChange::Discarded(stage) => drop(self.staged.remove(&stage)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Inode {
+    cached: Fingerprint,
+    durable: Option<Fingerprint>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Log {
+    cached: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+/// The disk, and what the kernel keeps of it in memory.
+#[derive(Debug)]
+pub(super) struct World {
+    cached: Names,
+    durable: Names,
+    /// What `cached` is ahead of `durable`: filesystems keep the order of such changes.
+    changes: Vec<NameChange>,
+    inodes: BTreeMap<StageId, Inode>,
+    journal: Log,
+    /// Counts the starts.
+    session: u64,
+    next: u64,
+    fault: Option<(u32, Fault)>,
+    down: bool,
+    chance: fastrand::Rng,
+}
+
+/// Shared with the engine that works on it.
+#[derive(Clone, Debug)]
+pub(super) struct ModelDisk(pub(super) Rc<RefCell<World>>);
+
+impl World {
+    /// An empty disk on which the step after `steps` others meets `fault`.
+    pub(super) fn new(seed: u64, fault: Option<(u32, Fault)>) -> Self {
+        Self {
+            cached: Names::default(),
+            durable: Names::default(),
+            changes: Vec::new(),
+            inodes: BTreeMap::new(),
+            journal: Log::default(),
+            session: 0,
+            next: 0,
+            fault,
+            down: false,
+            chance: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Whether the process must be started again.
+    pub(super) fn is_down(&self) -> bool {
+        self.down
+    }
+
+    /// Whether the fault was met.
+    pub(super) fn is_spent(&self) -> bool {
+        self.fault.is_none()
+    }
+
+    /// A new process; its journal.
+    pub(super) fn start(&mut self) -> Vec<u8> {
+        self.down = false;
+        if matches!(self.fault, Some((0, _))) {
+            self.fault = None;
+        }
+        self.session += 1;
+        self.journal.cached.clone()
+    }
+
+    pub(super) fn stage(&mut self, bytes: Fingerprint) -> StageId {
+        let stage = StageId { session: self.session, number: self.next };
+        self.next += 1;
+        self.inodes.insert(stage, Inode { cached: bytes, durable: None });
+        self.change(NameChange::Created(stage));
+        stage
+    }
+
+    /// The data server takes what is there.
+    pub(super) fn consume(&mut self) -> Vec<Fingerprint> {
+        self.sync_all_names();
+        self.durable.published.clear();
+        let published = std::mem::take(&mut self.cached.published);
+        published.into_values().map(|stage| self.inodes[&stage].cached).collect()
+    }
+
+    pub(super) fn staged(&self) -> usize {
+        self.cached.staged.len()
+    }
+
+    fn change(&mut self, change: NameChange) {
+        self.cached.apply(change.clone());
+        self.changes.push(change);
+    }
+
+    fn sync_all_names(&mut self) {
+        for change in self.changes.drain(..) {
+            self.durable.apply(change);
+        }
+    }
+
+    fn lose_power(&mut self) {
+        let survived = self.chance.usize(..=self.changes.len());
+        self.changes.truncate(survived);
+        self.sync_all_names();
+        self.cached = self.durable.clone();
+        for inode in self.inodes.values_mut() {
+            let unsynced = if self.chance.bool() { inode.cached } else { Fingerprint::of(b"zeros") };
+            inode.cached = inode.durable.unwrap_or(unsynced);
+        }
+        let Log { cached, durable } = &mut self.journal;
+        let survived = self.chance.usize(durable.len()..=cached.len());
+        cached.truncate(survived);
+    }
+
+    /// One step on the disk: whether `act` is carried out, and how it ends.
+    fn step<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Result<T, StoreError> {
+        let failed = || StoreError::Io { action: "work", path: "model".into(), errno: Errno::IO };
+        if self.down {
+            return Err(failed());
+        }
+        let fault = match &mut self.fault {
+            None => return Ok(act(self)),
+            Some((steps @ 1.., _)) => {
+                *steps -= 1;
+                return Ok(act(self));
+            }
+            Some((0, fault)) => *fault,
+        };
+        if self.chance.bool() && fault != Fault::Broken {
+            act(self);
+        }
+        match fault {
+            Fault::Broken => return Err(failed()),
+            Fault::Error => {}
+            Fault::Kill => self.down = true,
+            Fault::PowerLoss => {
+                self.down = true;
+                self.lose_power();
+            }
+        }
+        self.fault = None;
+        Err(failed())
+    }
+
+    fn likeness(&self, stage: Option<StageId>, wanted: &Fingerprint) -> Likeness {
+        match stage {
+            None => Likeness::Absent,
+            Some(stage) if self.inodes[&stage].cached == *wanted => Likeness::Same,
+            Some(_) => Likeness::Different,
+        }
+    }
+}
+
+impl Disk for ModelDisk {
+    fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
+        vec![(SPOOL, "model".into())]
+    }
+
+    fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>> {
+        spools.iter().map(|&spool| vec![spool]).collect()
+    }
+
+    fn sync_staged(&mut self, _: SpoolId) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| {
+            world.inodes.values_mut().for_each(|inode| inode.durable = Some(inode.cached));
+            world.sync_all_names();
+        })
+    }
+
+    fn sync_names(&mut self, _: SpoolId) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(World::sync_all_names)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        let mut world = self.0.borrow_mut();
+        let torn = world.chance.usize(..=lines.len());
+        let appended = world.step(|world| world.journal.cached.extend_from_slice(lines));
+        if appended.is_err() && !world.down {
+            world.journal.cached.extend_from_slice(&lines[..torn]);
+        }
+        appended
+    }
+
+    fn sync_journal(&mut self) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| world.journal.durable.clone_from(&world.journal.cached))
+    }
+
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
+        let log = Log { cached: journal.to_vec(), durable: journal.to_vec() };
+        self.0.borrow_mut().step(|world| world.journal = log)
+    }
+
+    fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            assert!(world.cached.staged.contains(&stage), "{stage} is placed twice");
+            let free = !world.cached.published.contains_key(name);
+            if free {
+                world.change(NameChange::Placed(stage, name.clone()));
+            }
+            free
+        })
+    }
+
+    fn compare_staged(&mut self, (_, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let stage = world.cached.staged.get(&stage).copied();
+            world.likeness(stage, wanted)
+        })
+    }
+
+    fn compare_published(&mut self, _: SpoolId, name: &FileName, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let stage = world.cached.published.get(name).copied();
+            world.likeness(stage, wanted)
+        })
+    }
+
+    fn discard(&mut self, (_, stage): At) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| world.change(NameChange::Discarded(stage)))
+    }
+
+    fn void(&mut self, (_, stage): At, _: &Fingerprint) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let void = Fingerprint::of(b"void");
+            world.inodes.insert(stage, Inode { cached: void, durable: Some(void) });
+        })
+    }
+
+    fn leftovers(&mut self, _: SpoolId) -> Result<Vec<StageId>, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let session = world.session;
+            world.cached.staged.iter().filter(|stage| stage.session != session).copied().collect()
+        })
+    }
+
+    fn published_path(&self, _: SpoolId, name: &FileName) -> PathBuf {
+        name.to_string().into()
+    }
+}
