@@ -1,5 +1,22 @@
 //! Configuration: our TOML, an existing `pandora_server.conf`, and the command line, read into plain values.
 
+mod address;
+pub mod defaults;
+mod error;
+mod export;
+mod fuzz;
+mod load;
+mod nearest;
+mod pandora_conf;
 mod settings;
+mod source;
+mod toml_conf;
+mod units;
 
+pub use error::{ConfigError, Problem};
+pub use export::to_toml;
+pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load};
+pub use pandora_conf::fuzz_pandora_conf;
 pub use settings::{ProxySettings, Settings, SiteSettings};
+pub use source::{Environment, SecretFile};
+pub use toml_conf::fuzz_toml_conf;

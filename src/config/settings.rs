@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::defaults;
 use crate::proto::Secret;
 use crate::store::Durability;
 use crate::sync::{Delivery, NameFilter};
 use crate::tls::TlsSettings;
 
 /// Everything `tentacle-syncd` runs by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where the journal and what is remembered of sites is kept.
     pub state_dir: PathBuf,
@@ -67,6 +68,36 @@ pub struct SiteSettings {
     pub keep_open: Duration,
     /// Acknowledge at once (`TCP_QUICKACK`): stock servers write line by line under Nagle and wait for it.
     pub quick_ack: bool,
+}
+
+impl SiteSettings {
+    /// A site of which no more is known: built-in [`defaults`], without TLS, password or proxy.
+    ///
+    /// # Panics
+    /// Never: the default patterns are valid.
+    pub fn new(name: impl Into<String>, address: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            enabled: true,
+            address: address.into(),
+            port: defaults::PORT,
+            interval: defaults::INTERVAL,
+            timeout: defaults::TIMEOUT,
+            retries: defaults::RETRIES,
+            connections: defaults::CONNECTIONS,
+            password: None,
+            tls: None,
+            proxy: None,
+            incoming_dir: defaults::INCOMING_DIR.into(),
+            filter: NameFilter::new(&defaults::INCLUDE, &defaults::EXCLUDE).expect("the default patterns are valid"),
+            delivery: defaults::DELIVERY,
+            max_file_size: defaults::MAX_FILE_SIZE,
+            min_rate: defaults::MIN_RATE,
+            round_limit: defaults::ROUND_LIMIT,
+            keep_open: defaults::KEEP_OPEN,
+            quick_ack: defaults::QUICK_ACK,
+        }
+    }
 }
 
 /// An HTTP proxy that takes CONNECT.

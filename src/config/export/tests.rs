@@ -1,0 +1,186 @@
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::load::parse;
+use super::super::source::{Environment, Source};
+use super::*;
+use crate::proto::Secret;
+use crate::sync::NameFilter;
+use crate::tls::IdentitySettings;
+
+fn settings(sites: Vec<SiteSettings>) -> Settings {
+    Settings {
+        state_dir: "/var/lib/tentacle-sync".into(),
+        durability: defaults::DURABILITY,
+        max_connections: defaults::MAX_CONNECTIONS,
+        shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
+        sites,
+        warnings: Vec::new(),
+    }
+}
+
+fn tls() -> TlsSettings {
+    TlsSettings {
+        ca: Some("/home/cacert.pem".into()),
+        identity: Some(IdentitySettings {
+            cert: "/home/cert.pem".into(),
+            key: "/home/key.pem".into(),
+            passphrase: None,
+        }),
+        verify: Verify::Chain,
+        offer: Offer::Auto,
+    }
+}
+
+fn read_back(text: &str) -> Vec<SiteSettings> {
+    let source = Source::new(Path::new("/etc/a.toml"), false, Environment::of_process());
+    parse(text.as_bytes(), &source).unwrap_or_else(|error| panic!("{error}\n{text}")).0.sites
+}
+
+#[test]
+fn what_sites_share_is_said_once() {
+    let site = |address: &str| SiteSettings { tls: Some(tls()), retries: 5, ..SiteSettings::new(address, address) };
+    let odd = SiteSettings { retries: 3, tls: None, ..site("10.0.0.3") };
+    let text = to_toml(&settings(vec![site("10.0.0.1"), site("10.0.0.2"), odd]));
+    let expected = r#"
+[sync]
+#state_dir = "/var/lib/tentacle-sync"
+
+[tls]
+ca = "/home/cacert.pem"
+cert = "/home/cert.pem"
+key = "/home/key.pem"
+verify = "chain"
+
+[defaults]
+retries = 5
+
+[[site]]
+name = "10.0.0.1"
+address = "10.0.0.1"
+
+[[site]]
+name = "10.0.0.2"
+address = "10.0.0.2"
+
+[[site]]
+name = "10.0.0.3"
+address = "10.0.0.3"
+retries = 3
+tls = false
+"#;
+    assert_eq!(text, format!("{HEADER}{expected}"));
+}
+
+#[test]
+fn secrets_are_mentioned_and_not_told() {
+    let secret = || Secret::new(b"hunter2".to_vec());
+    let mut site = SiteSettings::new("plant", "10.0.0.1");
+    site.password = Some(secret());
+    site.proxy =
+        Some(ProxySettings { host: "proxy".to_owned(), port: 3128, credentials: Some(("me".to_owned(), secret())) });
+    let mut tls = tls();
+    tls.identity.as_mut().unwrap().passphrase = Some(secret());
+    site.tls = Some(tls);
+    let text = to_toml(&settings(vec![site]));
+    assert!(!text.contains("hunter2"));
+    for mention in ["# This site has a password", "# The proxy knows us as \"me\"", "# The key has a passphrase"] {
+        assert!(text.contains(mention), "{mention} in {text}");
+    }
+    assert_eq!(read_back(&text).len(), 1);
+}
+
+#[test]
+fn what_toml_cannot_hold_is_mentioned() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut site = SiteSettings::new("plant", "10.0.0.1");
+    site.incoming_dir = PathBuf::from(std::ffi::OsString::from_vec(b"/spool/\xff\n[x]".to_vec()));
+    site.filter = NameFilter::new(&["*.xml"], &[]).unwrap();
+    let text = to_toml(&settings(vec![site]));
+    assert!(text.contains("# This path is no UTF-8 and cannot be written here: \"/spool/�\\n[x]\"\n"), "{text}");
+    assert!(text.contains("# This site has patterns of its own"), "{text}");
+    assert_eq!(read_back(&text).len(), 1);
+}
+
+#[test]
+fn what_concerns_all_sites_reads_back_too() {
+    let mut settings = settings(vec![SiteSettings::new("plant", "10.0.0.1")]);
+    settings.durability = Durability::None;
+    settings.max_connections = 64;
+    settings.shutdown_timeout = Duration::from_secs(90);
+    let source = Source::new(Path::new("/etc/a.toml"), false, Environment::of_process());
+    let (draft, _) = parse(to_toml(&settings).as_bytes(), &source).unwrap();
+    assert_eq!(draft.durability, Durability::None);
+    assert_eq!(draft.max_connections, 64);
+    assert_eq!(draft.shutdown_timeout, Duration::from_secs(90));
+}
+
+fn any_path() -> impl Strategy<Value = PathBuf> {
+    // Quotes, escapes and letters beyond ASCII included, NUL not.
+    "/[^/\0]{1,12}".prop_map(PathBuf::from)
+}
+
+fn any_tls() -> impl Strategy<Value = TlsSettings> {
+    let verify = prop_oneof![
+        Just(Verify::Chain),
+        Just(Verify::ChainAndName),
+        Just(Verify::None),
+        prop::collection::vec(any::<[u8; 32]>(), 1..3).prop_map(Verify::Pin),
+    ];
+    let identity = (any_path(), any_path()).prop_map(|(cert, key)| IdentitySettings { cert, key, passphrase: None });
+    let offer = select(vec![Offer::Auto, Offer::Always, Offer::Never]);
+    (prop::option::of(any_path()), prop::option::of(identity), verify, offer).prop_map(
+        |(ca, identity, verify, offer)| TlsSettings {
+            ca: ca.or_else(|| matches!(verify, Verify::Chain | Verify::ChainAndName).then(|| "/ca".into())),
+            identity,
+            verify,
+            offer,
+        },
+    )
+}
+
+fn any_site() -> impl Strategy<Value = SiteSettings> {
+    let times = (1..100_000u64, 1..100_000u64, 1000..100_000u64, 0..10_000u64);
+    let numbers = (1..=u16::MAX, 0..1000u32, 1..=64usize, 1..u64::MAX, any::<u64>());
+    let proxy = prop::option::of((1..=u16::MAX).prop_map(|port| ProxySettings {
+        host: "2001:db8::1".to_owned(),
+        port,
+        credentials: None,
+    }));
+    let rest = (any::<[bool; 3]>(), any_path(), prop::option::of(any_tls()), proxy);
+    (times, numbers, rest).prop_map(|(times, numbers, (flags, incoming_dir, tls, proxy))| SiteSettings {
+        enabled: flags[0],
+        quick_ack: flags[1],
+        delivery: if flags[2] { Delivery::Safe } else { Delivery::Move },
+        interval: Duration::from_secs(times.0),
+        timeout: Duration::from_secs(times.1),
+        round_limit: Duration::from_millis(times.2),
+        keep_open: Duration::from_millis(times.3),
+        port: numbers.0,
+        retries: numbers.1,
+        connections: numbers.2,
+        max_file_size: numbers.3,
+        min_rate: numbers.4,
+        incoming_dir,
+        tls,
+        proxy,
+        ..SiteSettings::new("", "")
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(mut sites in prop::collection::vec(any_site(), 1..4), same_tls: bool) {
+        for (index, name) in ["Süd \"1\"", "::1", "a'b\\c", "x"].into_iter().enumerate().take(sites.len()) {
+            name.clone_into(&mut sites[index].name);
+            sites[index].address = format!("10.0.0.{index}");
+            if same_tls && index > 0 {
+                sites[index].tls = sites[0].tls.clone();
+            }
+        }
+        let text = to_toml(&settings(sites.clone()));
+        prop_assert_eq!(read_back(&text), sites, "{}", text);
+    }
+}

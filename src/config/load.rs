@@ -1,0 +1,156 @@
+//! From a path to [`Settings`].
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Report};
+use super::settings::{Settings, SiteSettings};
+use super::source::{Environment, Source, is_world_readable, plainly};
+use super::{defaults, pandora_conf, toml_conf};
+use crate::store::Durability;
+
+/// Where a configuration is looked for when none is named, in this order.
+pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", "/etc/pandora/pandora_server.conf"];
+
+/// A configuration is text written by people.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// What the command line says about the configuration; it wins over the file.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
+    /// `--incoming-dir`: where every site's files land, whatever the file says.
+    pub incoming_dir: Option<PathBuf>,
+    /// What the file may refer to.
+    pub environment: Environment,
+}
+
+/// What a file alone says.
+#[derive(Debug, PartialEq)]
+pub(super) struct Draft {
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) durability: Durability,
+    pub(super) max_connections: usize,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) sites: Vec<SiteSettings>,
+}
+
+impl Draft {
+    /// Built-in defaults and these sites.
+    pub(super) fn of_sites(sites: Vec<SiteSettings>) -> Self {
+        Self {
+            state_dir: None,
+            durability: defaults::DURABILITY,
+            max_connections: defaults::MAX_CONNECTIONS,
+            shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
+            sites,
+        }
+    }
+}
+
+/// The first of [`DEFAULT_PATHS`] that exists.
+pub fn default_path() -> Option<&'static Path> {
+    DEFAULT_PATHS.into_iter().map(Path::new).find(|path| path.exists())
+}
+
+/// Reads the configuration at `path`, our TOML or a `pandora_server.conf`.
+///
+/// Of other files than the configuration only those with passwords and passphrases are read: certificates and
+/// directories need not exist.
+///
+/// # Errors
+/// All that is wrong with the file, with lines.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError> {
+    let (bytes, world_readable) =
+        read_file(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    let source = Source::new(path, world_readable, options.environment);
+    let (draft, warnings) = parse(&bytes, &source)?;
+    let mut sites = draft.sites;
+    if let Some(directory) = &options.incoming_dir {
+        for site in &mut sites {
+            site.incoming_dir.clone_from(directory);
+        }
+    }
+    let state_dir = match options.state_dir.clone().or(draft.state_dir) {
+        Some(directory) => directory,
+        None => default_state_dir(options.environment)?,
+    };
+    Ok(Settings {
+        state_dir,
+        durability: draft.durability,
+        max_connections: draft.max_connections,
+        shutdown_timeout: draft.shutdown_timeout,
+        sites,
+        warnings,
+    })
+}
+
+/// Reads `bytes` in whichever format they are.
+pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<(Draft, Vec<String>), ConfigError> {
+    let mut report = Report::default();
+    let draft = if is_toml(source.path, bytes) {
+        toml_conf::read(bytes, source, &mut report)
+    } else {
+        pandora_conf::read(bytes, source, &mut report)
+    };
+    Ok((draft, report.finish(source.path)?))
+}
+
+/// By its name, else by having one of our tables: a line of `pandora_server.conf` never begins with a bracket.
+fn is_toml(path: &Path, bytes: &[u8]) -> bool {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        return true;
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    if !text.lines().any(|line| line.trim_start().starts_with('[')) {
+        return false;
+    }
+    let (document, _) = DeTable::parse_recoverable(text);
+    let is_tables = |value: &DeValue<'_>| value.is_table() || value.is_array();
+    toml_conf::TABLES.iter().any(|name| document.get_ref().get(*name).is_some_and(|value| is_tables(value.get_ref())))
+}
+
+fn read_file(path: &Path) -> Result<(Vec<u8>, bool), String> {
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let world_readable = is_world_readable(&file);
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err("larger than 16 MiB, which no configuration is; name another file".to_owned());
+    }
+    Ok((bytes, world_readable))
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let advice = match error.kind() {
+        ErrorKind::NotFound => "; write one, or name another with --config",
+        ErrorKind::PermissionDenied => "; make it readable for the user this runs as",
+        _ => "; name another with --config",
+    };
+    format!("cannot read the configuration: {}{advice}", plainly(error))
+}
+
+/// Where nobody named a directory: systemd's, the system's, the user's own.
+fn default_state_dir(environment: Environment) -> Result<PathBuf, ConfigError> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    if let Some(directories) = (environment.var)("STATE_DIRECTORY")
+        && let Some(first) = std::env::split_paths(&directories).next().and_then(absolute)
+    {
+        return Ok(first);
+    }
+    let system = Path::new(defaults::STATE_DIR);
+    if (environment.can_keep_state_in)(system) {
+        return Ok(system.to_owned());
+    }
+    let var = |name| (environment.var)(name).map(PathBuf::from).and_then(absolute);
+    var("XDG_STATE_HOME")
+        .or_else(|| Some(var("HOME")?.join(".local/state")))
+        .map(|base| base.join("tentacle-sync"))
+        .ok_or(ConfigError::NoStateDir)
+}

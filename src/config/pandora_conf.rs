@@ -1,0 +1,268 @@
+//! An existing `pandora_server.conf`, read as Pandora FMS reads it, and where that would surprise its author, as it
+//! was meant.
+
+mod line;
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::line::{Line, Setting, TOKENS, Token};
+use super::address::{Endpoint, bracketed, parse_endpoint};
+use super::error::Report;
+use super::load::Draft;
+use super::nearest::nearest;
+use super::settings::SiteSettings;
+use super::source::Source;
+use super::{defaults, toml_conf};
+use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+
+/// A day.
+const LONGEST_SECONDS: u64 = 86_400;
+
+/// Reads a whole file.
+pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Report) -> Draft {
+    let entries = Entries::collect(bytes, report);
+    entries.warn_of_slips(report);
+    let mut reader = Reader { entries, source, report };
+    reader.check_switch();
+    Draft::of_sites(reader.sites())
+}
+
+/// A setting and where it stands.
+struct Entry<'a> {
+    line: usize,
+    setting: Setting<'a>,
+}
+
+/// The lines that count: of each token the last one that the stock parser takes, else the last one that was meant.
+struct Entries<'a> {
+    counting: HashMap<Token, Entry<'a>>,
+    /// Lines that do not count, though their author may think so.
+    ignored: Vec<Entry<'a>>,
+}
+
+impl<'a> Entries<'a> {
+    fn collect(bytes: &'a [u8], report: &mut Report) -> Self {
+        let mut entries = Self { counting: HashMap::new(), ignored: Vec::new() };
+        for (index, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let line = index + 1;
+            match Line::read(text) {
+                Line::Setting(setting) => entries.add(Entry { line, setting }),
+                Line::Unknown(word) => report.warn(line, unknown_token(&String::from_utf8_lossy(word))),
+                Line::Other => {}
+            }
+        }
+        entries
+    }
+
+    fn add(&mut self, entry: Entry<'a>) {
+        let Setting { token, counts_at_stock, .. } = entry.setting;
+        let stock_has_one = self.counting.get(&token).is_some_and(|earlier| earlier.setting.counts_at_stock);
+        if !counts_at_stock && (token.is_shared() || stock_has_one) {
+            self.ignored.push(entry);
+            return;
+        }
+        if let Some(earlier) = self.counting.insert(token, entry)
+            && counts_at_stock
+            && !earlier.setting.counts_at_stock
+        {
+            self.ignored.push(earlier);
+        }
+    }
+
+    fn warn_of_slips(&self, report: &mut Report) {
+        for Entry { line, setting } in self.counting.values().filter(|entry| !entry.setting.slips.is_empty()) {
+            let value = String::from_utf8_lossy(setting.value);
+            let (name, slips) = (setting.token.name(), setting.slips.join(" and "));
+            report.warn(*line, format!("{name}: Pandora FMS does not understand {slips}; read as {value:?}"));
+        }
+        for Entry { line, setting } in &self.ignored {
+            let (name, slips) = (setting.token.name(), setting.slips.join(" and "));
+            let instead = match self.counting.get(&setting.token) {
+                Some(counting) => format!("line {} counts", counting.line),
+                None => "so do we, to agree with Pandora FMS's other servers".to_owned(),
+            };
+            report.warn(*line, format!("{name}: Pandora FMS ignores this line for {slips}; {instead}"));
+        }
+    }
+}
+
+fn unknown_token(word: &str) -> String {
+    let names = TOKENS.iter().map(|(name, _)| *name).filter(|name| name.starts_with("sync"));
+    match nearest(word, names) {
+        Some(known) => format!("unknown token {word:?}, ignored; did you mean {known}?"),
+        None => format!("unknown token {word:?}, ignored"),
+    }
+}
+
+struct Reader<'a, 'r> {
+    entries: Entries<'a>,
+    source: &'r Source<'r>,
+    report: &'r mut Report,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// The value of `token`, unless it is empty, and its line.
+    fn value(&self, token: Token) -> Option<(usize, &'a [u8])> {
+        let Entry { line, setting } = self.entries.counting.get(&token)?;
+        (!setting.value.is_empty()).then_some((*line, setting.value))
+    }
+
+    /// A token is on where its leading digits make a number other than 0.
+    fn check_switch(&mut self) {
+        let off = "so Pandora FMS would not synchronise; going on, as this program does nothing else";
+        match self.value(Token::Server) {
+            Some((_, value)) if leading_number(value).is_some_and(|number| number != 0) => {}
+            Some((line, _)) => self.report.warn(line, format!("syncserver is not 1, {off}")),
+            None => self.report.warn(None, format!("there is no \"syncserver 1\", {off}")),
+        }
+    }
+
+    fn sites(&mut self) -> Vec<SiteSettings> {
+        let template = self.template();
+        let mut sites: Vec<SiteSettings> = Vec::new();
+        let Some((line, value)) = self.value(Token::Address) else {
+            let advice = "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2";
+            self.report.error(None, format!("there is no sync_address; {advice}"));
+            return sites;
+        };
+        for item in self.split_addresses(line, value) {
+            let Some(Endpoint { host, port }) = self.endpoint(line, &item) else { continue };
+            let name = match port {
+                Some(port) if port != template.port => format!("{}:{port}", bracketed(&host)),
+                _ => host.clone(),
+            };
+            if sites.iter().any(|site| site.name == name) {
+                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
+            } else {
+                sites.push(SiteSettings {
+                    name,
+                    address: host,
+                    port: port.unwrap_or(template.port),
+                    ..template.clone()
+                });
+            }
+        }
+        if sites.is_empty() {
+            self.report.error(line, "sync_address: there is no address in it");
+        }
+        sites
+    }
+
+    /// What all sites of the file have in common.
+    fn template(&mut self) -> SiteSettings {
+        let port = self.number(Token::Port, defaults::PORT.into(), 1..=u16::MAX.into());
+        let interval = self.number(Token::Threshold, defaults::INTERVAL.as_secs(), 1..=LONGEST_SECONDS);
+        let timeout = self.number(Token::Timeout, defaults::TIMEOUT.as_secs(), 1..=LONGEST_SECONDS);
+        let retries = self.number(Token::Retries, defaults::RETRIES.into(), 0..=toml_conf::MOST_RETRIES);
+        SiteSettings {
+            port: u16::try_from(port).unwrap_or(defaults::PORT),
+            interval: Duration::from_secs(interval),
+            timeout: Duration::from_secs(timeout),
+            retries: u32::try_from(retries).unwrap_or(defaults::RETRIES),
+            tls: self.tls(),
+            incoming_dir: self.path(Token::IncomingDir).unwrap_or_else(|| defaults::INCOMING_DIR.into()),
+            ..SiteSettings::new(String::new(), String::new())
+        }
+    }
+
+    fn number(&mut self, token: Token, default: u64, allowed: std::ops::RangeInclusive<u64>) -> u64 {
+        let Some((line, value)) = self.value(token) else { return default };
+        match leading_number(value) {
+            Some(number) if allowed.contains(&number) => number,
+            _ => {
+                let (name, found) = (token.name(), String::from_utf8_lossy(value));
+                let (low, high) = allowed.into_inner();
+                self.report.error(line, format!("{name}: expected a number from {low} to {high}, found {found:?}"));
+                default
+            }
+        }
+    }
+
+    fn path(&mut self, token: Token) -> Option<PathBuf> {
+        let (line, value) = self.value(token)?;
+        let path = Path::new(OsStr::from_bytes(value));
+        if value.contains(&0) {
+            self.report.error(line, format!("{}: expected a path, found a NUL byte in it", token.name()));
+        } else if path.is_relative() {
+            let (name, directory) = (token.name(), self.source.directory.display());
+            self.report.warn(line, format!("{name} is relative; taken from {directory}"));
+        }
+        Some(self.source.resolve(path))
+    }
+
+    fn tls(&mut self) -> Option<TlsSettings> {
+        let ca = self.path(Token::Ca);
+        let identity = match (self.path(Token::Cert), self.path(Token::Key)) {
+            (Some(cert), Some(key)) => Some(IdentitySettings { cert, key, passphrase: None }),
+            (Some(_), None) => self.half_identity(Token::Cert, Token::Key),
+            (None, Some(_)) => self.half_identity(Token::Key, Token::Cert),
+            (None, None) => None,
+        };
+        let verify = match (&ca, &identity) {
+            (Some(_), _) => Verify::Chain,
+            (None, Some(_)) => {
+                let danger = "the sites' certificates are not checked, and anyone on the way can pose as a site";
+                let line = self.value(Token::Cert).map(|(line, _)| line);
+                self.report.warn(line, format!("sync_cert without sync_ca: {danger}; name the CA with sync_ca"));
+                Verify::None
+            }
+            (None, None) => return None,
+        };
+        Some(TlsSettings { ca, identity, verify, offer: Offer::Auto })
+    }
+
+    fn half_identity(&mut self, given: Token, missing: Token) -> Option<IdentitySettings> {
+        let line = self.value(given).map(|(line, _)| line);
+        let (given, missing) = (given.name(), missing.name());
+        self.report.error(
+            line,
+            format!("{given} without {missing}: a certificate and its key are used together; add {missing}"),
+        );
+        None
+    }
+
+    /// Separated by commas, as Pandora FMS has it, or by what people take instead.
+    fn split_addresses(&mut self, line: usize, value: &[u8]) -> Vec<String> {
+        let text = String::from_utf8_lossy(value).into_owned();
+        let items = text.split(',').map(str::trim);
+        if items.clone().any(|item| item.contains([' ', '\t', ';'])) {
+            self.report
+                .warn(line, "sync_address: Pandora FMS separates addresses by commas only; read as if there were one");
+        }
+        items.flat_map(|item| item.split([' ', '\t', ';'])).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn endpoint(&mut self, line: usize, item: &str) -> Option<Endpoint> {
+        let endpoint = parse_endpoint(item);
+        match &endpoint {
+            None => {
+                let advice = "a host name or an address, and separate several by commas";
+                self.report.error(line, format!("sync_address: {item:?} is no address; expected {advice}"));
+            }
+            Some(Endpoint { host, port: Some(port) }) => {
+                self.report.warn(line, format!("sync_address: {item:?} read as address {host}, port {port}"));
+            }
+            Some(Endpoint { host, port: None }) if host.contains(':') => {
+                self.report.warn(line, format!("sync_address: {item:?} read as the IPv6 address {host}"));
+            }
+            Some(_) => {}
+        }
+        endpoint
+    }
+}
+
+/// What the stock parser takes of a number; `None` where there is none, or none that fits.
+fn leading_number(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
+}
+
+/// The body of the fuzz target of the same name.
+#[doc(hidden)]
+pub fn fuzz_pandora_conf(data: &[u8]) {
+    super::fuzz::read_twice(data, "fuzz.conf");
+}

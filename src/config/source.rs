@@ -1,0 +1,125 @@
+//! What a configuration file is read with: where it lies, and the surroundings it may refer to.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// No password is longer; a file that is was named by mistake.
+const LONGEST_SECRET: usize = 4096;
+
+/// What files and rules may refer to outside of the configuration, so that tests need not touch the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment {
+    /// An environment variable.
+    pub var: fn(&str) -> Option<OsString>,
+    /// A password or passphrase file.
+    pub read_secret: fn(&Path) -> io::Result<SecretFile>,
+    /// Whether this user can keep state in a directory, creating it if need be.
+    pub can_keep_state_in: fn(&Path) -> bool,
+}
+
+impl Environment {
+    /// This process's own.
+    pub fn of_process() -> Self {
+        Self { var: |name| std::env::var_os(name), read_secret: SecretFile::read, can_keep_state_in }
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::of_process()
+    }
+}
+
+/// The contents of a password or passphrase file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// As they stand in the file.
+    pub bytes: Vec<u8>,
+    /// Whether every user of the machine can read it.
+    pub world_readable: bool,
+}
+
+impl SecretFile {
+    /// Reads a file of sane length.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let world_readable = is_world_readable(&file);
+        // Allocated once, so that no copy stays behind in memory.
+        let mut bytes = Vec::with_capacity(LONGEST_SECRET + 1);
+        file.take(LONGEST_SECRET as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > LONGEST_SECRET {
+            let reason = format!("longer than {LONGEST_SECRET} bytes, which no password is");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(Self { bytes, world_readable })
+    }
+}
+
+/// Whether every user of the machine can read `file`.
+pub(super) fn is_world_readable(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
+}
+
+fn can_keep_state_in(directory: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    rustix::process::geteuid().is_root() || (directory.is_dir() && access(directory, Access::WRITE_OK).is_ok())
+}
+
+/// One configuration file.
+#[derive(Clone, Debug)]
+pub(super) struct Source<'a> {
+    /// As the user named it: for messages.
+    pub(super) path: &'a Path,
+    /// Absolute; relative paths in the file start here.
+    pub(super) directory: PathBuf,
+    /// Whether every user of the machine can read it.
+    pub(super) world_readable: bool,
+    /// What it may refer to.
+    pub(super) environment: Environment,
+}
+
+impl<'a> Source<'a> {
+    /// The file at `path`.
+    pub(super) fn new(path: &'a Path, world_readable: bool, environment: Environment) -> Self {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        Self { path, directory, world_readable, environment }
+    }
+
+    /// What a path in the file means.
+    pub(super) fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.directory.join(path)
+    }
+}
+
+/// An I/O error as a user says it, without the number.
+pub(super) fn plainly(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "a directory, not a file".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let source = Source::new(Path::new("/etc/x/a.toml"), false, Environment::of_process());
+        assert_eq!(source.resolve("certs/ca.pem"), Path::new("/etc/x/certs/ca.pem"));
+        assert_eq!(source.resolve("/ca.pem"), Path::new("/ca.pem"));
+    }
+
+    #[test]
+    fn endless_files_are_no_password_files() {
+        assert!(
+            SecretFile::read(Path::new("/dev/zero")).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        );
+    }
+}

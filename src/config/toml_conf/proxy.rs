@@ -1,0 +1,117 @@
+//! An HTTP proxy: `"http://user:password@host:port"`, or a table.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::super::address::{Endpoint, parse_endpoint};
+use super::super::settings::ProxySettings;
+use super::reader::{Layers, Reader};
+use super::{kind, schema, secret};
+use crate::proto::Secret;
+
+/// The proxy of the nearest of `tables` that says anything of one; `false` says that there is none.
+pub(super) fn read<'t>(reader: &mut Reader<'_>, tables: &[&'t DeTable<'t>]) -> Option<ProxySettings> {
+    let said: &Spanned<DeValue<'_>> = tables.iter().find_map(|table| table.get("proxy"))?;
+    let line = reader.line(&said.span());
+    match said.get_ref() {
+        DeValue::Boolean(false) => None,
+        DeValue::Table(table) => {
+            reader.check_keys(table, schema::PROXY);
+            from_table(&mut Layers { reader, tables: vec![table] }, line)
+        }
+        DeValue::String(text) => {
+            let proxy = from_url(text);
+            match &proxy {
+                // The URL may hold a password, so nothing of it is repeated.
+                None => {
+                    reader.error(line, "proxy: expected \"http://host:port\" or \"http://user:password@host:port\"");
+                }
+                Some(proxy) if proxy.credentials.is_some() && reader.source.world_readable => {
+                    let path = reader.source.path.display();
+                    reader
+                        .warn(line, format!("proxy: every user of this machine can read this file; chmod o-r {path}"));
+                }
+                Some(_) => {}
+            }
+            proxy
+        }
+        other => {
+            let found = kind::type_of(other);
+            reader.error(
+                line,
+                format!("proxy: expected \"http://host:port\", a table, or false for none; found {found}"),
+            );
+            None
+        }
+    }
+}
+
+fn from_table(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<ProxySettings> {
+    let host = layers.read("host", host);
+    let port = layers.read("port", kind::whole(1..=u16::MAX.into()));
+    let user = layers.read("user", user);
+    let password = secret::read(layers, &secret::PASSWORD);
+    for key in ["host", "port"] {
+        if layers.find(key).is_none() {
+            layers.reader.error(line, format!("proxy: {key} is missing"));
+        }
+    }
+    let says_password = secret::PASSWORD.keys().any(|key| layers.find(key).is_some());
+    if layers.find("user").is_some() != says_password {
+        layers.reader.error(line, "proxy: user and password go together; give both, or none");
+    }
+    Some(ProxySettings { host: host?, port: port?, credentials: user.zip(password) })
+}
+
+/// A host name or an address, with or without brackets.
+pub(super) fn host(value: &DeValue<'_>) -> Result<String, kind::Expected> {
+    let endpoint = value.as_str().and_then(parse_endpoint);
+    match endpoint {
+        Some(Endpoint { host, port: None }) => Ok(host),
+        Some(Endpoint { port: Some(_), .. }) => Err("a host name or an address, and its port as `port`".to_owned()),
+        None => Err("a host name or an address".to_owned()),
+    }
+}
+
+/// Basic auth ends the user's name at the first colon.
+fn user(value: &DeValue<'_>) -> Result<String, kind::Expected> {
+    let name = kind::text(value)?;
+    if is_user(&name) { Ok(name) } else { Err("a user's name without colons and control characters".to_owned()) }
+}
+
+fn is_user(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control())
+}
+
+fn from_url(url: &str) -> Option<ProxySettings> {
+    let rest = url.strip_prefix("http://")?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (credentials, endpoint) = match rest.rsplit_once('@') {
+        Some((credentials, endpoint)) => (Some(parse_credentials(credentials)?), endpoint),
+        None => (None, rest),
+    };
+    let Endpoint { host, port } = parse_endpoint(endpoint)?;
+    Some(ProxySettings { host, port: port?, credentials })
+}
+
+fn parse_credentials(text: &str) -> Option<(String, Secret)> {
+    let (user, password) = text.split_once(':')?;
+    let user = String::from_utf8(percent_decoded(user)?).ok()?;
+    let password = percent_decoded(password)?;
+    (is_user(&user) && !password.is_empty()).then(|| (user, Secret::new(password)))
+}
+
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        decoded.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    Some(decoded)
+}

@@ -1,0 +1,122 @@
+//! Passwords and passphrases: in a file, in an environment variable, or spelled out.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use super::super::source::plainly;
+use super::kind;
+use super::reader::{Found, Layers, Reader};
+use crate::proto::Secret;
+
+/// The keys by which a secret may be given; one of them at a time.
+pub(super) struct SecretKeys {
+    pub(super) file: &'static str,
+    pub(super) env: &'static str,
+    /// Not all may be spelled out.
+    pub(super) literal: Option<&'static str>,
+}
+
+impl SecretKeys {
+    /// Each of them.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> {
+        [Some(self.file), Some(self.env), self.literal].into_iter().flatten()
+    }
+}
+
+/// A site's, or a proxy's.
+pub(super) const PASSWORD: SecretKeys =
+    SecretKeys { file: "password_file", env: "password_env", literal: Some("password") };
+
+/// A private key's.
+pub(super) const PASSPHRASE: SecretKeys = SecretKeys { file: "passphrase_file", env: "passphrase_env", literal: None };
+
+/// The secret of the nearest table that gives one.
+pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys) -> Option<Secret> {
+    let given: Vec<(&str, Found<'_>)> = keys.keys().filter_map(|key| Some((key, layers.find(key)?))).collect();
+    let (key, found) = *given.iter().min_by_key(|(_, found)| found.depth)?;
+    if let Some((other, second)) = given.iter().find(|(other, second)| *other != key && second.depth == found.depth) {
+        layers
+            .reader
+            .error(second.line.max(found.line), format!("{key} and {other}: one of them is enough; remove the other"));
+        return None;
+    }
+    if key == keys.file {
+        from_file(layers, key, found.line)
+    } else if key == keys.env {
+        from_environment(layers, key, found.line)
+    } else {
+        from_text(layers.reader, key, found)
+    }
+}
+
+fn from_file(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<Secret> {
+    let path: PathBuf = layers.path(key)?;
+    let reader = &mut *layers.reader;
+    match (reader.source.environment.read_secret)(&path) {
+        Err(error) => {
+            reader.error(line, format!("{key}: cannot read {}: {}", path.display(), plainly(&error)));
+            None
+        }
+        Ok(file) => {
+            if file.world_readable {
+                let path = path.display();
+                reader.warn(line, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
+            }
+            let secret = secret(file.bytes);
+            if secret.is_none() {
+                reader.error(line, format!("{key}: {} is empty", path.display()));
+            }
+            secret
+        }
+    }
+}
+
+fn from_environment(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<Secret> {
+    let name = layers.read(key, kind::text)?;
+    if !is_variable_name(&name) {
+        // Not repeated: it may be the secret itself.
+        layers
+            .reader
+            .error(line, format!("{key}: expected the name of an environment variable, such as SITE_PASSWORD"));
+        return None;
+    }
+    let value = (layers.reader.source.environment.var)(&name);
+    let secret = value.and_then(|value| secret(value.into_vec()));
+    if secret.is_none() {
+        layers.reader.error(line, format!("{key}: the environment variable {name} is not set, or empty"));
+    }
+    secret
+}
+
+fn is_variable_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn from_text(reader: &mut Reader<'_>, key: &str, found: Found<'_>) -> Option<Secret> {
+    if reader.source.world_readable {
+        let path = reader.source.path.display();
+        reader.warn(found.line, format!("{key}: every user of this machine can read this file; chmod o-r {path}"));
+    }
+    match found.value {
+        DeValue::String(text) if !text.is_empty() => Some(Secret::new(text.as_bytes().to_vec())),
+        other => {
+            // What stands there may be the password all the same: its type is all that is told.
+            let found_type = kind::type_of(other);
+            reader.error(found.line, format!("{key}: expected text in quotes, not empty; found {found_type}"));
+            None
+        }
+    }
+}
+
+/// Without the line end that editors and `echo` leave.
+fn secret(mut bytes: Vec<u8>) -> Option<Secret> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    (!bytes.is_empty()).then(|| Secret::new(bytes))
+}

@@ -1,0 +1,167 @@
+//! One site: its own table over `[defaults]`, over what `[sync]` says of all, over the built-in defaults.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::super::defaults;
+use super::super::settings::SiteSettings;
+use super::reader::{Layers, Reader};
+use super::{MOST_CONNECTIONS, MOST_RETRIES, kind, proxy, schema, secret, tls};
+use crate::sync::Delivery;
+use crate::sync::NameFilter;
+
+/// `safe` or `move`.
+pub(super) const DELIVERIES: [(&str, Delivery); 2] = [("safe", Delivery::Safe), ("move", Delivery::Move)];
+
+/// Far beyond any use, and far from overflowing any clock.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Names stand in log lines.
+const LONGEST_NAME: usize = 128;
+
+/// What stands above all sites.
+#[derive(Clone, Copy)]
+pub(super) struct Above<'t> {
+    pub(super) sync: Option<&'t DeTable<'t>>,
+    pub(super) tls: Option<&'t Spanned<DeValue<'t>>>,
+    pub(super) defaults: Option<&'t DeTable<'t>>,
+}
+
+/// Reads every `[[site]]`.
+pub(super) fn read_all<'t>(
+    reader: &mut Reader<'_>,
+    above: Above<'t>,
+    said: Option<&'t Spanned<DeValue<'t>>>,
+) -> Vec<SiteSettings> {
+    let mut seen = Seen::default();
+    let mut sites = Vec::new();
+    let tables = said.and_then(|said| said.get_ref().as_array());
+    if tables.is_none_or(|tables| tables.is_empty()) {
+        let line = said.map(|said| reader.line(&said.span()));
+        reader.error(line, "there is no site; add one: [[site]] with name and address");
+    }
+    for value in tables.into_iter().flatten() {
+        let line = reader.line(&value.span());
+        let Some(table) = reader.table("site", value) else { continue };
+        reader.check_keys(table, schema::SITE);
+        if let Some(site) = read_one(reader, above, table, line) {
+            seen.check(reader, &site, line);
+            sites.push(site);
+        }
+    }
+    sites
+}
+
+fn read_one<'t>(
+    reader: &mut Reader<'_>,
+    above: Above<'t>,
+    table: &'t DeTable<'t>,
+    line: usize,
+) -> Option<SiteSettings> {
+    let mut own = Layers { reader, tables: vec![table] };
+    let name = own.read("name", name);
+    let address = own.read("address", proxy::host);
+    let said = (own.find("name").is_some(), own.find("address").is_some());
+    if !said.1 {
+        reader.error(line, "site: address is missing: the host name or address of its Tentacle server");
+    }
+    let name = if said.0 { name } else { address.clone() };
+    let tables: Vec<&DeTable<'_>> = [Some(table), above.defaults].into_iter().flatten().collect();
+    let mut site = inherited(reader, above, &tables);
+    site.tls = tls::read(reader, &tables, above.tls);
+    site.name = name?;
+    site.address = address?;
+    Some(site)
+}
+
+/// All but name, address and TLS, of a site whose own table and `[defaults]` are `tables`.
+pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Above<'t>, tables: &[&'t DeTable<'t>]) -> SiteSettings {
+    let proxy = proxy::read(reader, tables);
+    let layers = &mut Layers { reader, tables: tables.iter().copied().chain(above.sync).collect() };
+    let base = SiteSettings::new("", "");
+    SiteSettings {
+        enabled: layers.read("enabled", kind::boolean).unwrap_or(base.enabled),
+        port: layers.read("port", kind::whole(1..=u16::MAX.into())).unwrap_or(base.port),
+        interval: layers.read("interval", kind::duration(SECOND..=LONGEST)).unwrap_or(base.interval),
+        timeout: layers.read("timeout", kind::duration(SECOND..=LONGEST)).unwrap_or(base.timeout),
+        retries: layers.read("retries", kind::whole(0..=MOST_RETRIES)).unwrap_or(base.retries),
+        connections: layers.read("connections", kind::whole(1..=MOST_CONNECTIONS)).unwrap_or(base.connections),
+        password: secret::read(layers, &secret::PASSWORD),
+        proxy,
+        incoming_dir: layers.path("incoming_dir").unwrap_or(base.incoming_dir),
+        filter: filter(layers).unwrap_or(base.filter),
+        delivery: layers.read("delivery", kind::choice(&DELIVERIES)).unwrap_or(base.delivery),
+        max_file_size: layers.read("max_file_size", kind::size(1)).unwrap_or(base.max_file_size),
+        min_rate: layers.read("min_rate", kind::size(0)).unwrap_or(base.min_rate),
+        round_limit: layers.read("round_limit", kind::duration(SECOND..=LONGEST)).unwrap_or(base.round_limit),
+        keep_open: layers.read("keep_open", kind::duration(Duration::ZERO..=LONGEST)).unwrap_or(base.keep_open),
+        quick_ack: layers.read("quickack", kind::boolean).unwrap_or(base.quick_ack),
+        ..SiteSettings::new("", "")
+    }
+}
+
+/// Both lists, each from the nearest table that has it; `None` where neither is said, or one is wrong.
+fn filter(layers: &mut Layers<'_, '_, '_>) -> Option<NameFilter> {
+    let include = patterns(layers, "include", &defaults::INCLUDE)?;
+    let exclude = patterns(layers, "exclude", &defaults::EXCLUDE)?;
+    NameFilter::new(&include, &exclude).ok()
+}
+
+fn patterns(layers: &mut Layers<'_, '_, '_>, key: &str, default: &[&str]) -> Option<Vec<String>> {
+    if layers.find(key).is_none() {
+        return Some(default.iter().map(|&pattern| pattern.to_owned()).collect());
+    }
+    let (patterns, found) = layers.located(key, kind::list)?;
+    match NameFilter::new(&patterns, &[]) {
+        Ok(_) => Some(patterns),
+        Err(error) => {
+            let (pattern, reason) = (error.glob().unwrap_or_default(), error.kind());
+            layers.reader.error(found.line, format!("{key}: {pattern:?} is no pattern: {reason}"));
+            None
+        }
+    }
+}
+
+/// Text that can be printed.
+fn name(value: &DeValue<'_>) -> Result<String, kind::Expected> {
+    value
+        .as_str()
+        .filter(|name| (1..=LONGEST_NAME).contains(&name.len()) && name.trim() == *name && name.chars().all(shows))
+        .map(str::to_owned)
+        .ok_or_else(|| format!("a name of 1 to {LONGEST_NAME} bytes that can be printed"))
+}
+
+/// Whether `c` shows as what it is: no control, and no invisible mark.
+fn shows(c: char) -> bool {
+    c == ' ' || !c.is_whitespace() && !matches!(c.escape_debug().nth(1), Some(escape) if escape.is_alphanumeric())
+}
+
+/// The sites so far, to find what is there twice.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, usize>,
+    endpoints: HashMap<(String, u16), usize>,
+}
+
+impl Seen {
+    fn check(&mut self, reader: &mut Reader<'_>, site: &SiteSettings, line: usize) {
+        if let Some(first) = self.names.insert(site.name.clone(), line) {
+            reader.error(
+                line,
+                format!("site {:?}: the name is taken by the site of line {first}; names are unique", site.name),
+            );
+        }
+        if let Some(first) = self.endpoints.insert((site.address.clone(), site.port), line) {
+            let (name, address, port) = (&site.name, &site.address, site.port);
+            reader.warn(
+                line,
+                format!("site {name:?}: {address}, port {port} is collected by the site of line {first} already"),
+            );
+        }
+    }
+}
