@@ -26,8 +26,6 @@ mod session;
 mod setup;
 mod shared;
 mod store;
-#[cfg(test)]
-mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -42,7 +40,7 @@ pub use command::Verb;
 pub use mischief::{Mischief, SizeLie, Trick};
 pub use setup::{Filter, Setup, Storage, WritePattern};
 pub use shared::{Seen, Tally};
-pub use store::Files;
+pub use store::{Files, files_below};
 
 use pipe::Pipe;
 use session::{Closed, Session};

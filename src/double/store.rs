@@ -104,11 +104,7 @@ impl Store {
 
     pub(super) fn files(&self) -> io::Result<Files> {
         match self {
-            Self::Directory(root) => {
-                let mut files = Files::new();
-                gather(root, Path::new(""), &mut files)?;
-                Ok(files)
-            }
+            Self::Directory(root) => files_below(root),
             Self::Memory(tree) => {
                 let tree = lock(tree);
                 let all = tree.iter().flat_map(|(directory, files)| {
@@ -118,6 +114,13 @@ impl Store {
             }
         }
     }
+}
+
+/// All files below a directory, by their path from there.
+pub fn files_below(root: &Path) -> io::Result<Files> {
+    let mut files = Files::new();
+    gather(root, Path::new(""), &mut files)?;
+    Ok(files)
 }
 
 fn gather(root: &Path, directory: &Path, files: &mut Files) -> io::Result<()> {

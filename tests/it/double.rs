@@ -1,0 +1,1 @@
+//! The double itself: its limits, its TLS, its mischief.
