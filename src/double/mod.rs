@@ -1,1 +1,166 @@
-//! To come.
+//! A scripted imitation of a stock Tentacle server, on loopback and inside the process: what tests, benches and the
+//! demo collect from.
+//!
+//! It behaves as recordings of stock show (`tests/vectors/server`), traps included: what one read brought is one
+//! command, anything unknown closes the session, bodies trickle out in small writes without `TCP_NODELAY`, a moved
+//! file is gone once its last write returned. And it can misbehave on demand: see [`Trick`].
+//!
+//! What it leaves out: ZIP archives. `ZRECV` of a file and `ZSEND` of an archive close the session.
+//!
+//! ```
+//! use tentacle_sync::double::{Double, Setup, Trick, Verb};
+//!
+//! let peer = Double::start(Setup { mischief: vec![Trick::Close.at(Verb::Ls).once()], ..Setup::default() })?;
+//! peer.put("web01.1700000000.data", b"<agent_data/>")?;
+//! assert_eq!(peer.files()?.len(), 1);
+//! println!("collect from {}", peer.address());
+//! # std::io::Result::Ok(())
+//! ```
+
+mod agents;
+mod certificates;
+mod command;
+mod mischief;
+mod pipe;
+mod session;
+mod setup;
+mod shared;
+mod store;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use agents::Fleet;
+pub use certificates::{Authority, Clients, Identity, server_config};
+pub use command::Verb;
+pub use mischief::{Mischief, SizeLie, Trick};
+pub use setup::{Filter, Setup, Storage, WritePattern};
+pub use shared::{Seen, Tally};
+pub use store::{Files, files_below};
+
+use pipe::Pipe;
+use session::{Closed, Session};
+use shared::{Guest, Shared};
+
+/// Room for a TLS handshake in a debug build; hundreds of threads are meant to be cheap.
+const STACK: usize = 256 * 1024;
+
+/// How long to hold off after `accept` failed, most likely for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A running imitation; dropping it ends its threads and connections.
+#[derive(Debug)]
+pub struct Double {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Double {
+    /// Binds, listens, and serves from now on.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or there is no thread to be had.
+    pub fn start(setup: Setup) -> io::Result<Self> {
+        let listener = TcpListener::bind((setup.address, setup.port))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(setup));
+        let acceptor = spawn("double-accept", {
+            let shared = Arc::clone(&shared);
+            move || accept_until_stopped(&listener, &shared)
+        })?;
+        Ok(Self { address, shared, acceptor: Some(acceptor) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// All files it holds now, by path below its storage.
+    pub fn files(&self) -> io::Result<Files> {
+        self.shared.store.files()
+    }
+
+    /// Adds a file, or overwrites it, behind every client's back.
+    pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+        self.shared.store.write(path.as_ref(), bytes)
+    }
+
+    /// What it has counted so far.
+    pub fn tally(&self) -> Tally {
+        self.shared.tally()
+    }
+
+    /// Every command it understood, in the order they came.
+    pub fn log(&self) -> Vec<Seen> {
+        self.shared.log()
+    }
+
+    /// Waits until its tally is as `wanted`; `false` when `patience` ran out before.
+    pub fn wait_for(&self, patience: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
+        self.shared.wait_for(patience, wanted)
+    }
+
+    /// Misbehaves like this from now on, and in no other way; occasions are counted anew.
+    pub fn set_mischief(&self, mischief: Vec<Mischief>) {
+        self.shared.set_mischief(mischief);
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        self.shared.stop();
+        // `accept` has no portable way of being interrupted but by a connection.
+        drop(TcpStream::connect_timeout(&self.address, Duration::from_secs(1)));
+        if let Some(acceptor) = self.acceptor.take() {
+            drop(acceptor.join());
+        }
+        self.shared.wait_for(Duration::from_secs(5), |tally| tally.open == 0);
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).stack_size(STACK).spawn(work)
+}
+
+fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
+    while shared.wait_for_room() {
+        let Ok((socket, _)) = listener.accept() else {
+            if shared.pause(ACCEPT_PAUSE).is_err() {
+                return;
+            }
+            continue;
+        };
+        let Some(guest) = Guest::welcome(shared, socket) else { return };
+        // Without a thread for it the connection is dropped, as by a server out of processes.
+        drop(spawn("double-session", move || drop(serve(&guest))));
+    }
+}
+
+fn serve(guest: &Guest) -> Result<(), Closed> {
+    let shared = guest.shared();
+    let socket = guest.socket();
+    let setup = &shared.setup;
+    let tricks = shared.tricks_at_connection();
+    socket.set_nodelay(setup.write == WritePattern::Whole)?;
+    if tricks.contains(&Trick::HangAfterAccept) {
+        return Err(pipe::swallow(socket));
+    }
+    socket.set_read_timeout(Some(setup.idle))?;
+    socket.set_write_timeout(Some(setup.idle))?;
+    let pipe = match &setup.tls {
+        Some(config) if tricks.contains(&Trick::HangInTls) => return Err(pipe::hang_in_tls(socket, config)),
+        Some(config) if !tricks.contains(&Trick::PlainWhereTls) => {
+            let (pipe, client_certificate) = Pipe::accept_tls(socket, config)?;
+            shared.count_handshake(client_certificate);
+            pipe
+        }
+        _ => Pipe::plain(socket),
+    };
+    Session::new(shared, guest.number(), pipe).run()
+}

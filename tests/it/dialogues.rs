@@ -1,0 +1,241 @@
+//! What the recordings do not show of a stock server, held against the double and, where there is one, a stock server.
+
+use std::fs;
+use std::path::Path;
+
+use tentacle_sync::double::{Double, Filter, Setup, Storage};
+
+use crate::stock::{Options, StockServer};
+use crate::support::{Client, scratch};
+
+use Act::{Closed, Hear, Remove, Say, Silence, Write};
+
+enum Act {
+    /// The client sends this in one write.
+    Say(&'static str),
+    /// The server sends exactly this.
+    Hear(&'static str),
+    /// The server stays, and says nothing.
+    Silence,
+    /// The server closes.
+    Closed,
+    /// An agent writes a file meanwhile.
+    Write(&'static str, &'static str),
+    /// A file disappears meanwhile.
+    Remove(&'static str),
+}
+
+/// Storage: a directory `conf`, and `a` with five bytes.
+const DIALOGUES: &[(&str, &[Act])] = &[
+    (
+        "a file that grew is sent whole",
+        &[
+            Say("RECV <a>\n"),
+            Hear("RECV SIZE 5\n"),
+            Write("a", "12345\n67"),
+            Say("RECV OK\n"),
+            Hear("12345\n67"),
+            Say("MV <a>\n"),
+            Hear("MV SIZE 8\n"),
+            Write("a", "12345\n67\n89"),
+            Say("MV OK\n"),
+            Hear("12345\n67\n89"),
+            Say("RECV <a>\n"),
+            Hear("RECV ERR (file does not exist)\n"),
+        ],
+    ),
+    (
+        "a file that shrank is sent short",
+        &[
+            Say("RECV <a>\n"),
+            Hear("RECV SIZE 5\n"),
+            Write("a", "123"),
+            Say("RECV OK\n"),
+            Hear("123"),
+            Say("MV <a>\n"),
+            Hear("MV SIZE 3\n"),
+            Write("a", "12"),
+            Say("MV OK\n"),
+            Hear("12"),
+            Silence,
+            Say("MV <a>\n"),
+            Hear("MV ERR\n"),
+        ],
+    ),
+    (
+        "an empty file is moved and the session goes on",
+        &[
+            Write("a", ""),
+            Say("MV <a>\n"),
+            Hear("MV SIZE 0\n"),
+            Say("MV OK\n"),
+            Silence,
+            Say("MV <a>\n"),
+            Hear("MV ERR\n"),
+        ],
+    ),
+    (
+        "a file that became empty closes when received",
+        &[Say("RECV <a>\n"), Hear("RECV SIZE 5\n"), Write("a", ""), Say("RECV OK\n"), Closed],
+    ),
+    (
+        "a file gone before it is received closes",
+        &[Say("RECV <a>\n"), Hear("RECV SIZE 5\n"), Remove("a"), Say("RECV OK\n"), Closed],
+    ),
+    (
+        "a file gone before it is moved closes",
+        &[Say("MV <a>\n"), Hear("MV SIZE 5\n"), Remove("a"), Say("MV OK\n"), Closed],
+    ),
+    (
+        "any line but OK declines",
+        &[
+            Say("MV <a>\n"),
+            Hear("MV SIZE 5\n"),
+            Say("LS <>\n"),
+            Silence,
+            Say("MV <a>\n"),
+            Hear("MV SIZE 5\n"),
+            Say("\n"),
+            Silence,
+            Say("LS <>\n"),
+            Hear("LS SIZE 12\n"),
+        ],
+    ),
+    (
+        "what follows a body in one write is the next command",
+        &[Say("SEND <b> SIZE 3\n"), Hear("SEND OK\n"), Say("abcRECV <b>\n"), Hear("SEND OK\nRECV SIZE 3\n")],
+    ),
+    ("a body that comes with its command closes", &[Say("SEND <b> SIZE 3\nabc"), Silence, Say("\n"), Closed]),
+    ("two commands in two writes that do not end a line close", &[Say("LS <>\nLS"), Silence, Say(" <>\n"), Closed]),
+    (
+        "the name is checked before the size, and the size before the file",
+        &[
+            Say("SEND <a/> SIZE 0\n"),
+            Hear("SEND ERR (invalid file name)\n"),
+            Say("SEND <a> SIZE 0\n"),
+            Hear("SEND ERR (file is too big)\n"),
+            Say("SEND <a> SIZE 99999999999999999999999\n"),
+            Hear("SEND ERR (file is too big)\n"),
+            Say("SEND <a> SIZE 3\n"),
+            Hear("SEND ERR (file already exists)\n"),
+        ],
+    ),
+    (
+        "directories are no files",
+        &[
+            Say("RECV <conf>\n"),
+            Hear("RECV ERR (file does not exist)\n"),
+            Say("RECV <..>\n"),
+            Hear("RECV ERR (file does not exist)\n"),
+            Say("RECV <>\n"),
+            Hear("RECV ERR (file does not exist)\n"),
+            Say("MV <..>\n"),
+            Hear("MV ERR\n"),
+            Say("MV <>\n"),
+            Hear("MV ERR\n"),
+            Say("SEND <conf> SIZE 3\n"),
+            Hear("SEND OK\n"),
+            Say("abc"),
+            Closed,
+        ],
+    ),
+    ("two dots list the storage itself", &[Say("LS <..>\n"), Hear("LS SIZE 12\n")]),
+    (
+        "a filter matches anywhere in a name",
+        &[Write("conf/x.conf.bak", "1"), Say("RECV <x.conf.bak>\n"), Hear("RECV SIZE 1\n")],
+    ),
+    (
+        "the password is asked for once, and only in lower case",
+        &[Say("PASS 703B089710823916D4BB7FF2DEFF4D8F\n"), Closed],
+    ),
+    (
+        "archives are refused by name, size and absence as files are",
+        &[
+            Say("ZRECV <a/>\n"),
+            Hear("ZRECV ERR (file has an invalid file name)\n"),
+            Say("ZRECV <conf>\n"),
+            Hear("ZRECV ERR (file does not exist)\n"),
+            Say("ZSEND <b> SIZE 0\n"),
+            Hear("ZSEND ERR (file is too big)\n"),
+        ],
+    ),
+    ("a name may hold a newline on disk but not in a command", &[Write("x\ny", "1"), Say("RECV <x\ny>\n"), Closed]),
+    ("trailing words close", &[Say("RECV <a>x\n"), Closed]),
+];
+
+/// Lines, whole or in pieces, against the limit of 1,024 bytes.
+const LINES: &[(usize, usize, bool)] = &[(1_024, 2, true), (900, 200, true), (1_025, 2, false), (2_000, 2, false)];
+
+fn storage() -> tempfile::TempDir {
+    let storage = scratch();
+    fs::create_dir(storage.path().join("conf")).unwrap();
+    fs::write(storage.path().join("a"), "12345").unwrap();
+    storage
+}
+
+fn start_double(storage: &Path) -> Double {
+    let filters = vec![Filter::new(".conf", "conf")];
+    Double::start(Setup { storage: Storage::Directory(storage.to_owned()), filters, ..Setup::default() }).unwrap()
+}
+
+fn start_stock(storage: &Path) -> Option<StockServer> {
+    StockServer::start(&Options::default().arg("-I").arg("-i").arg(r".*\.conf:conf"), storage)
+}
+
+fn hold(name: &str, acts: &[Act], client: &mut Client, storage: &Path) {
+    println!("{name}");
+    for act in acts {
+        match act {
+            Say(words) => client.send(words),
+            Hear(words) => client.expect(words),
+            Silence => client.expect_silence(),
+            Closed => client.expect_closed(),
+            Write(name, bytes) => fs::write(storage.join(name), bytes).unwrap(),
+            Remove(name) => fs::remove_file(storage.join(name)).unwrap(),
+        }
+    }
+    if !matches!(acts.last(), Some(Closed)) {
+        client.expect_silence();
+    }
+}
+
+/// Sends a command of `first` and `second` bytes in two writes; an error answers it, or it closes.
+fn hold_line(first: usize, second: usize, answered: bool, client: &mut Client) {
+    let line = format!("RECV <{}>\n", "x".repeat(first + second - b"RECV <>\n".len()));
+    client.send(&line[..first]);
+    if answered {
+        client.expect_silence();
+        client.send(&line[first..]);
+        client.expect("RECV ERR (file does not exist)\n");
+    } else {
+        client.expect_closed();
+    }
+}
+
+#[test]
+fn the_double_does_as_stock_was_seen_to_do() {
+    for (name, acts) in DIALOGUES {
+        let storage = storage();
+        let double = start_double(storage.path());
+        hold(name, acts, &mut Client::connect(double.address()), storage.path());
+    }
+    for &(first, second, answered) in LINES {
+        let storage = storage();
+        let double = start_double(storage.path());
+        hold_line(first, second, answered, &mut Client::connect(double.address()));
+    }
+}
+
+#[test]
+fn a_stock_server_does_as_the_double() {
+    for (name, acts) in DIALOGUES {
+        let storage = storage();
+        let Some(server) = start_stock(storage.path()) else { return };
+        hold(name, acts, &mut Client::connect(server.address()), storage.path());
+    }
+    for &(first, second, answered) in LINES {
+        let storage = storage();
+        let Some(server) = start_stock(storage.path()) else { return };
+        hold_line(first, second, answered, &mut Client::connect(server.address()));
+    }
+}

@@ -1,0 +1,315 @@
+//! The double itself: its limits, its TLS, its mischief.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+use tentacle_sync::double::{
+    Clients, Double, Fleet, Mischief, Setup, SizeLie, Storage, Trick, Verb, WritePattern, server_config,
+};
+
+use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, scratch};
+
+/// With one file, `a`, of ten bytes in two lines.
+fn start(setup: Setup) -> Double {
+    let double = Double::start(setup).unwrap();
+    double.put("a", b"1234\n6789\n").unwrap();
+    double
+}
+
+fn misbehaving(mischief: Mischief) -> (Double, Client) {
+    let double = start(Setup { mischief: vec![mischief], ..Setup::default() });
+    let client = Client::connect(double.address());
+    (double, client)
+}
+
+fn holds_a(double: &Double) -> bool {
+    double.files().unwrap().contains_key(Path::new("a"))
+}
+
+fn encrypted(certificates: &Certificates, clients: Clients<'_>, mischief: Vec<Mischief>) -> Double {
+    let tls = Some(server_config(&certificates.server, clients).unwrap());
+    start(Setup { tls, mischief, ..Setup::default() })
+}
+
+#[test]
+fn it_counts_and_logs_what_it_sees() {
+    let double = start(Setup::default());
+    let mut client = Client::connect(double.address());
+    client.ask("RECV <nope>", "RECV ERR (file does not exist)");
+    client.ask("RECV <?>", "RECV ERR (file has an invalid file name)");
+    assert_eq!(double.tally().count(Verb::Recv), 2);
+    assert_eq!((double.tally().accepted, double.tally().open), (1, 1));
+    let log = double.log();
+    assert_eq!((log[0].connection, log[0].verb, log[0].name.as_str()), (1, Verb::Recv, "nope"));
+    client.send("QUIT\n");
+    client.expect_closed();
+    assert!(double.wait_for(PATIENCE, |tally| tally.open == 0));
+    assert!(!double.wait_for(Duration::from_millis(1), |tally| tally.accepted > 1));
+}
+
+#[test]
+fn the_eleventh_connection_waits_for_a_place() {
+    let double = start(Setup { max_connections: 10, ..Setup::default() });
+    let mut seated: Vec<Client> = (0..10).map(|_| Client::connect(double.address())).collect();
+    for client in &mut seated {
+        client.ask("RECV <a>", "RECV SIZE 10");
+    }
+    let mut waiting = Client::connect(double.address());
+    waiting.send("RECV <a>\n");
+    waiting.expect_silence();
+    seated.pop();
+    waiting.expect("RECV SIZE 10\n");
+}
+
+#[test]
+fn a_moved_file_is_gone_before_the_client_reads_it() {
+    for write in [WritePattern::Stock, WritePattern::Whole] {
+        let double = start(Setup { write, ..Setup::default() });
+        let mut client = Client::connect(double.address());
+        client.ask("MV <a>", "MV SIZE 10");
+        client.send("MV OK\n");
+        let gone = (0..300).any(|_| {
+            thread::sleep(SETTLE);
+            !holds_a(&double)
+        });
+        assert!(gone);
+    }
+}
+
+#[test]
+fn a_directory_is_served_as_memory_is() {
+    let storage = scratch();
+    let fleet = Fleet { prefix: "site".into(), agents: 2, seed: 9 };
+    let double =
+        Double::start(Setup { storage: Storage::Directory(storage.path().to_owned()), ..Setup::default() }).unwrap();
+    for (name, body) in fleet.files(3) {
+        double.put(&name, &body).unwrap();
+        assert_eq!(fs::read(storage.path().join(name)).unwrap(), body);
+    }
+    assert_eq!(double.files().unwrap(), fleet.files(3).map(|(name, body)| (name.into(), body)).collect());
+}
+
+#[test]
+fn a_hundred_thousand_names_are_listed() {
+    let double = Double::start(Setup::default()).unwrap();
+    for number in 0..100_000 {
+        double.put(format!("agent.{number:08}.data"), b"x").unwrap();
+    }
+    let directories = ".\n..\ncollections\nconf\nmd5\n".len();
+    let size = 100_000 * "agent.00000000.data\n".len() + directories;
+    let mut client = Client::connect(double.address());
+    client.ask("LS <>", &format!("LS SIZE {size}"));
+    client.send("LS OK\n");
+    assert_eq!(client.receive(size, PATIENCE).0.len(), size);
+}
+
+#[test]
+fn it_stops_at_once_whatever_it_is_doing() {
+    let certificates = Certificates::new();
+    let long = Duration::from_secs(3_600);
+    let at_recv = |trick: Trick| Setup { mischief: vec![trick.at(Verb::Recv)], idle: long, ..Setup::default() };
+    let mut setups = vec![
+        Setup { idle: long, ..Setup::default() },
+        Setup { max_connections: 1, idle: long, ..Setup::default() },
+        Setup { mischief: vec![Trick::HangAfterAccept.always()], ..Setup::default() },
+        at_recv(Trick::Hang),
+        at_recv(Trick::Slow(long)),
+        at_recv(Trick::StallBody { after: 1 }),
+        at_recv(Trick::DripBody { bytes: 1, every: long }),
+    ];
+    let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+    setups.push(Setup { tls, mischief: vec![Trick::HangInTls.always()], idle: long, ..Setup::default() });
+    for setup in setups {
+        let double = start(setup);
+        let address = double.address();
+        let mut clients = [Client::connect(address), Client::connect(address)];
+        for client in &mut clients {
+            client.send("RECV <a>\n");
+            client.receive(usize::MAX, Duration::from_millis(20));
+            client.send("RECV OK\n");
+            client.receive(usize::MAX, Duration::from_millis(20));
+        }
+        drop(double);
+        assert!(clients.iter_mut().all(|client| client.receive(usize::MAX, PATIENCE).1));
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn mischief_passes_when_its_occasions_are_over() {
+    let (double, mut client) = misbehaving(Trick::Close.at(Verb::Recv).after(1).once());
+    client.ask("RECV <nope>", "RECV ERR (file does not exist)");
+    client.send("RECV <nope>\n");
+    client.expect_closed();
+    let mut client = Client::connect(double.address());
+    client.ask("RECV <nope>", "RECV ERR (file does not exist)");
+    double.set_mischief(vec![Trick::Refuse.at(Verb::Ls)]);
+    client.ask("LS <>", "LS ERR");
+    client.ask("LS <>", "LS ERR");
+}
+
+#[test]
+fn answers_can_be_withheld_replaced_or_late() {
+    let (_double, mut client) = misbehaving(Trick::HangAfterAccept.always());
+    client.send("LS <>\n");
+    client.expect_silence();
+    let (_double, mut client) = misbehaving(Trick::Hang.at(Verb::Ls));
+    client.send("LS <>\n");
+    client.expect_silence();
+    let (_double, mut client) = misbehaving(Trick::Reset.at(Verb::Ls));
+    client.send("LS <>\n");
+    client.expect_closed();
+    let (_double, mut client) = misbehaving(Trick::Garbage(3_000).at(Verb::Ls));
+    client.send("LS <>\n");
+    assert_eq!(client.receive(3_000, PATIENCE).0.len(), 3_000);
+    let (_double, mut client) = misbehaving(Trick::Slow(Duration::from_millis(5)).at(Verb::Ls));
+    client.send("LS <>\n");
+    client.expect("LS SIZE");
+    let (_double, mut client) = misbehaving(Trick::CloseAfter.at(Verb::Recv));
+    client.ask("RECV <nope>", "RECV ERR (file does not exist)");
+    client.expect_closed();
+}
+
+#[test]
+fn sizes_can_be_lies() {
+    for (lie, announced) in [
+        (SizeLie::Over(2), "MV SIZE 12"),
+        (SizeLie::Under(4), "MV SIZE 6"),
+        (SizeLie::Literally("9223372036854775808"), "MV SIZE 9223372036854775808"),
+        (SizeLie::Literally("many"), "MV SIZE many"),
+    ] {
+        let (_double, mut client) = misbehaving(Trick::SizeLie(lie).at(Verb::Mv));
+        client.ask("MV <a>", announced);
+        client.send("MV OK\n");
+        client.expect("1234\n6789\n");
+        client.expect_silence();
+    }
+}
+
+#[test]
+fn a_file_can_change_or_vanish_after_its_size_was_told() {
+    let (_double, mut client) = misbehaving(Trick::OverwriteBetween(b"other".to_vec()).at(Verb::Mv));
+    client.ask("MV <a>", "MV SIZE 10");
+    client.send("MV OK\n");
+    client.expect("other");
+    let (_double, mut client) = misbehaving(Trick::VanishBetween.at(Verb::Recv));
+    client.ask("RECV <a>", "RECV SIZE 10");
+    client.send("RECV OK\n");
+    client.expect_closed();
+}
+
+#[test]
+fn a_body_that_breaks_off_leaves_the_file() {
+    let begin = |trick: Trick| {
+        let (double, mut client) = misbehaving(trick.at(Verb::Mv));
+        client.ask("MV <a>", "MV SIZE 10");
+        client.send("MV OK\n");
+        (double, client)
+    };
+    for trick in [Trick::StallBody { after: 3 }, Trick::DripBody { bytes: 3, every: Duration::from_secs(3_600) }] {
+        let (double, mut client) = begin(trick);
+        client.expect("123");
+        client.expect_silence();
+        assert!(holds_a(&double));
+    }
+    let (double, mut client) = begin(Trick::CutBody { after: 3 });
+    client.expect("123");
+    client.expect_closed();
+    assert!(holds_a(&double));
+    // A reset may overtake what was sent before it.
+    let (double, mut client) = begin(Trick::ResetBody { after: 3 });
+    assert!(client.receive(4, PATIENCE).1);
+    assert!(holds_a(&double));
+}
+
+#[test]
+fn a_dripped_body_arrives_whole() {
+    let (_double, mut client) =
+        misbehaving(Trick::DripBody { bytes: 3, every: Duration::from_millis(2) }.at(Verb::Recv));
+    client.ask("RECV <a>", "RECV SIZE 10");
+    client.send("RECV OK\n");
+    client.expect("1234\n6789\n");
+    client.ask("RECV <a>", "RECV SIZE 10");
+}
+
+#[test]
+fn under_tls_a_record_is_a_read() {
+    let certificates = Certificates::new();
+    let double = encrypted(&certificates, Clients::Anyone, Vec::new());
+    let connect = || Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
+    let mut client = connect();
+    // Three records, sent before the first answer.
+    client.send("RECV <a>\n");
+    client.send("RECV OK\n");
+    client.send("MV <nope>\n");
+    client.expect("RECV SIZE 10\n1234\n6789\nMV ERR\n");
+    client.send("MV <nope>\nMV <nope>\n");
+    client.expect_closed();
+    assert_eq!((double.tally().handshakes, double.tally().client_certificates), (1, 0));
+    // A record larger than one read of its plaintext is still read to its end.
+    let mut client = connect();
+    client.ask("SEND <b> SIZE 5", "SEND OK");
+    client.send("12345MV <nope>\n");
+    client.expect("SEND OK\nMV ERR\n");
+}
+
+#[test]
+fn certificates_are_demanded_as_stock_demands_them() {
+    let certificates = Certificates::new();
+    let handshake = |double: &Double, with_certificate: bool| {
+        let config = certificates.client_config(with_certificate);
+        let Ok(mut client) = Client::connect_tls(double.address(), config) else { return false };
+        client.send("MV <nope>\n");
+        client.receive(7, PATIENCE).0 == b"MV ERR\n"
+    };
+    let asking = encrypted(&certificates, Clients::AnyoneOrWellKnown, Vec::new());
+    assert!(handshake(&asking, false));
+    assert!(!handshake(&asking, true));
+    let demanding = encrypted(&certificates, Clients::SignedBy(&certificates.authority), Vec::new());
+    assert!(!handshake(&demanding, false));
+    assert!(handshake(&demanding, true));
+    assert_eq!(demanding.tally().client_certificates, 1);
+}
+
+#[test]
+fn plain_can_be_spoken_where_tls_is_expected() {
+    let certificates = Certificates::new();
+    let double = encrypted(&certificates, Clients::Anyone, vec![Trick::PlainWhereTls.always().once()]);
+    Client::connect(double.address()).ask("MV <nope>", "MV ERR");
+    let mut client = Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
+    client.ask("MV <nope>", "MV ERR");
+}
+
+#[test]
+fn a_handshake_can_stop_half_way() {
+    let certificates = Certificates::new();
+    let double = encrypted(&certificates, Clients::Anyone, vec![Trick::HangInTls.always()]);
+    let mut tls =
+        ClientConnection::new(certificates.client_config(false), ServerName::IpAddress(LOOPBACK.into())).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    let mut client = Client::connect(double.address());
+    client.send(hello);
+    assert!(!client.receive(1, PATIENCE).0.is_empty());
+    let (_, closed) = client.receive(usize::MAX, SETTLE);
+    assert!(!closed);
+    assert_eq!(double.tally().handshakes, 0);
+}
+
+#[test]
+fn an_expired_certificate_is_refused_by_a_client_that_looks() {
+    let certificates = Certificates::new();
+    let expired = certificates.authority.expired_server(LOOPBACK).unwrap();
+    let tls = Some(server_config(&expired, Clients::Anyone).unwrap());
+    let double = start(Setup { tls, ..Setup::default() });
+    let Err(error) = Client::connect_tls(double.address(), certificates.client_config(false)) else {
+        panic!("an expired certificate was taken");
+    };
+    assert!(error.to_string().contains("expired"), "{error}");
+    assert_eq!(double.tally().handshakes, 0);
+}

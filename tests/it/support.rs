@@ -1,0 +1,183 @@
+//! What the tests share: scratch directories, throwaway certificates, a blocking client.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tempfile::TempDir;
+use tentacle_sync::double::{Authority, Files, Fleet, Identity};
+
+/// How long an answer may take before a test gives up on it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long to listen for what should not come.
+pub(crate) const SETTLE: Duration = Duration::from_millis(50);
+
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A directory of the test's own that other users can enter: a stock server refuses to run as root.
+pub(crate) fn scratch() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+/// Fills a directory with the fleet's first `count` files; returns them.
+pub(crate) fn fill(directory: &Path, fleet: &Fleet, count: usize) -> Files {
+    let files: Files = fleet.files(count).map(|(name, body)| (name.into(), body)).collect();
+    for (name, body) in &files {
+        fs::write(directory.join(name), body).unwrap();
+    }
+    files
+}
+
+/// A throwaway authority and what it issued, also as PEM files.
+pub(crate) struct Certificates {
+    directory: TempDir,
+    pub(crate) authority: Authority,
+    pub(crate) server: Identity,
+    pub(crate) client: Identity,
+}
+
+impl Certificates {
+    /// A certificate for a server on loopback and one for a client.
+    pub(crate) fn new() -> Self {
+        let authority = Authority::new("Test authority").unwrap();
+        let server = authority.server(LOOPBACK).unwrap();
+        let client = authority.client("collector").unwrap();
+        let directory = scratch();
+        for (name, pem) in [
+            ("ca.pem", &authority.certificate_pem()),
+            ("server.pem", &server.certificate_pem),
+            ("server.key", &server.key_pem),
+            ("client.pem", &client.certificate_pem),
+            ("client.key", &client.key_pem),
+        ] {
+            fs::write(directory.path().join(name), pem).unwrap();
+        }
+        Self { directory, authority, server, client }
+    }
+
+    /// The PEM file `ca.pem`, `server.pem`, `server.key`, `client.pem` or `client.key`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A client that trusts the authority, with or without a certificate of its own.
+    pub(crate) fn client_config(&self, with_certificate: bool) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.certificate_pem().as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        Arc::new(if with_certificate {
+            let certificate = CertificateDer::from_pem_slice(self.client.certificate_pem.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(self.client.key_pem.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        } else {
+            builder.with_no_client_auth()
+        })
+    }
+}
+
+/// A blocking client without manners: it sends what it is told to.
+pub(crate) enum Client {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::Plain(connect(address))
+    }
+
+    /// Connects and shakes hands.
+    pub(crate) fn connect_tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let tls = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).unwrap();
+        let mut stream = StreamOwned::new(tls, connect(address));
+        stream.conn.complete_io(&mut stream.sock)?;
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// Sends in one write; under TLS, in one record. A peer that is gone shows when it is listened to.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        drop(match self {
+            Self::Plain(socket) => socket.write_all(bytes.as_ref()),
+            Self::Tls(stream) => stream.write_all(bytes.as_ref()).and_then(|()| stream.flush()),
+        });
+    }
+
+    /// Reads until there are `wanted` bytes, the peer closes, or nothing comes for `patience`.
+    /// Says what came, and whether the peer has closed.
+    pub(crate) fn receive(&mut self, wanted: usize, patience: Duration) -> (Vec<u8>, bool) {
+        self.socket().set_read_timeout(Some(patience)).unwrap();
+        let mut received = Vec::new();
+        let mut block = vec![0; 65_536];
+        while received.len() < wanted {
+            let most = block.len().min(wanted - received.len());
+            match self.read(&mut block[..most]) {
+                Ok(0) => return (received, true),
+                Ok(count) => received.extend_from_slice(&block[..count]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(_) => return (received, true),
+            }
+        }
+        (received, false)
+    }
+
+    /// Fails unless exactly this comes next.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        let (received, _) = self.receive(expected.len(), PATIENCE);
+        assert_eq!(received.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+
+    /// Sends a line and fails unless `answer` comes back.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, line: &str, answer: &str) {
+        self.send(format!("{line}\n"));
+        self.expect(format!("{answer}\n"));
+    }
+
+    /// Fails unless the peer closes without another byte.
+    #[track_caller]
+    pub(crate) fn expect_closed(&mut self) {
+        let (received, closed) = self.receive(usize::MAX, PATIENCE);
+        assert_eq!((received.escape_ascii().to_string().as_str(), closed), ("", true));
+    }
+
+    /// Fails unless the peer stays, and says nothing.
+    #[track_caller]
+    pub(crate) fn expect_silence(&mut self) {
+        let (received, closed) = self.receive(1, SETTLE);
+        assert_eq!((received.escape_ascii().to_string().as_str(), closed), ("", false));
+    }
+
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(block),
+            Self::Tls(stream) => stream.read(block),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}

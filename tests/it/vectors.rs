@@ -1,0 +1,245 @@
+//! Replays the recordings of a stock server.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use std::{fs, thread};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+use tentacle_sync::double::{Double, Files, Filter, Setup, Storage, files_below};
+use tentacle_sync::proto::Secret;
+
+use crate::stock::{Options, StockServer, stock_program};
+use crate::support::{Client, PATIENCE, SETTLE, scratch};
+
+/// Recordings that the double does not cover.
+const BEYOND_THE_DOUBLE: [(&str, &str); 2] =
+    [("zrecv-decline", "it makes no ZIP archives"), ("zsend-one", "it opens no ZIP archives")];
+
+/// Sessions replayed at a time: they mostly wait.
+const WORKERS: usize = 8;
+
+#[derive(Debug, Deserialize)]
+struct Recording {
+    name: String,
+    server_options: Vec<String>,
+    directories: Vec<String>,
+    files_before: BTreeMap<String, String>,
+    steps: Vec<Step>,
+    files_after: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Step {
+    HangUp {
+        #[expect(dead_code, reason = "the key is what tells this step from the other")]
+        client_closes: bool,
+    },
+    Exchange {
+        #[serde(default)]
+        send: String,
+        #[serde(default)]
+        wait_s: f64,
+        recv: String,
+        closed: bool,
+    },
+}
+
+impl Recording {
+    fn load_all() -> Vec<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/server");
+        let load = |path: PathBuf| -> Self {
+            let text = fs::read_to_string(&path).unwrap();
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        fs::read_dir(directory).unwrap().map(|entry| load(entry.unwrap().path())).collect()
+    }
+
+    fn storage(&self) -> TempDir {
+        let storage = scratch();
+        for directory in &self.directories {
+            fs::create_dir(storage.path().join(directory)).unwrap();
+        }
+        for (path, bytes) in files(&self.files_before) {
+            fs::write(storage.path().join(path), bytes).unwrap();
+        }
+        storage
+    }
+
+    /// A double that is set up as the options say.
+    fn setup(&self, storage: Storage) -> Setup {
+        let mut setup = Setup { storage, insecure: false, filters: Vec::new(), ..Setup::default() };
+        let (mut timeout, mut retries) = (1, 3);
+        let mut options = self.server_options.iter();
+        while let Some(option) = options.next() {
+            let mut value = || options.next().expect("the option has a value");
+            match option.as_str() {
+                "-I" => setup.insecure = true,
+                "-o" => setup.overwrite = true,
+                "-i" => setup.filters = value().split(';').map(filter).collect(),
+                "-m" => setup.max_size = value().parse().unwrap(),
+                "-x" => setup.password = Some(Secret::new(value().clone().into())),
+                "-t" => timeout = value().parse().unwrap(),
+                "-r" => retries = value().parse().unwrap(),
+                other => panic!("{}: the double has no option {other}", self.name),
+            }
+        }
+        setup.idle = Duration::from_secs(timeout * (retries + 1));
+        setup
+    }
+
+    /// Holds the recorded session with the server; all that was otherwise.
+    fn replay(&self, server: SocketAddr) -> Vec<String> {
+        let mut client = Client::connect(server);
+        let mut differences = Vec::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            let Step::Exchange { send, wait_s, recv, closed } = step else { break };
+            client.send(latin1(send));
+            let patience = PATIENCE.max(Duration::from_secs_f64(wait_s * 2.0));
+            let outcome = listen(&mut client, &latin1(recv), *closed, patience);
+            if outcome != (normal(&latin1(recv)), *closed) {
+                differences.push(format!("{} step {number}: {outcome:?}, not {recv:?} closed={closed}", self.name));
+            }
+            if outcome.1 {
+                break;
+            }
+        }
+        differences
+    }
+
+    /// Compares the files at the end, which a server may be a little late with.
+    fn compare(&self, held: impl Fn() -> Files) -> Option<String> {
+        let expected = files(&self.files_after);
+        for _ in 0..40 {
+            if held() == expected {
+                return None;
+            }
+            thread::sleep(SETTLE);
+        }
+        Some(format!("{} files: {:?}, not {:?}", self.name, held().keys(), expected.keys()))
+    }
+}
+
+/// What comes where `expected` should, and whether the server has closed after it.
+fn listen(client: &mut Client, expected: &[u8], closed: bool, patience: Duration) -> (Vec<String>, bool) {
+    if closed {
+        let (received, closed) = client.receive(usize::MAX, patience);
+        return (normal(&received), closed);
+    }
+    // The length of a normalised answer is its server's own.
+    let wanted = if is_archive_size(expected) { 1 } else { expected.len() };
+    let (mut received, _) = client.receive(wanted, patience);
+    let (more, closed) = client.receive(usize::MAX, SETTLE);
+    received.extend(more);
+    (normal(&received), closed)
+}
+
+/// Lines in an order that does not depend on the filesystem's, without sizes that depend on paths.
+fn normal(answer: &[u8]) -> Vec<String> {
+    if is_archive_size(answer) {
+        return vec!["ZRECV SIZE n".into()];
+    }
+    let mut lines: Vec<String> =
+        answer.split_inclusive(|&b| b == b'\n').map(|l| l.escape_ascii().to_string()).collect();
+    let is_listing = lines.iter().any(|line| line == ".\\n") && lines.iter().any(|line| line == "..\\n");
+    if is_listing {
+        lines.sort();
+    }
+    lines
+}
+
+fn is_archive_size(answer: &[u8]) -> bool {
+    answer.starts_with(b"ZRECV SIZE ")
+}
+
+fn filter(rule: &str) -> Filter {
+    let (pattern, directory) = rule.split_once(':').unwrap();
+    Filter::new(&pattern.strip_prefix(".*").unwrap().replace(r"\.", "."), directory)
+}
+
+fn files(recorded: &BTreeMap<String, String>) -> Files {
+    recorded.iter().map(|(path, bytes)| (OsString::from_vec(latin1(path)).into(), latin1(bytes))).collect()
+}
+
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(u32::from(character)).expect("recordings are Latin-1")).collect()
+}
+
+/// Runs `replay` on each recording, several at a time, and fails if one was otherwise.
+fn replay_each(recordings: Vec<Recording>, replay: impl Fn(&Recording) -> Vec<String> + Sync) {
+    let count = recordings.len();
+    assert!(count > 50, "only {count} recordings");
+    let queue = Mutex::new(recordings);
+    let differences = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let Some(recording) = queue.lock().unwrap().pop() else { return };
+                    let found = replay(&recording);
+                    differences.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    let differences = differences.into_inner().unwrap();
+    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
+}
+
+fn within_the_double() -> Vec<Recording> {
+    let covered = |recording: &Recording| BEYOND_THE_DOUBLE.iter().all(|(name, _)| *name != recording.name);
+    let (covered, beyond): (Vec<_>, Vec<_>) = Recording::load_all().into_iter().partition(covered);
+    assert_eq!(beyond.len(), BEYOND_THE_DOUBLE.len(), "a name in the list of exceptions is no recording's");
+    for (name, reason) in BEYOND_THE_DOUBLE {
+        println!("the double skips {name}: {reason}");
+    }
+    covered
+}
+
+#[test]
+fn the_double_on_a_directory_answers_as_recorded() {
+    replay_each(within_the_double(), |recording| {
+        let storage = recording.storage();
+        let double = Double::start(recording.setup(Storage::Directory(storage.path().to_owned()))).unwrap();
+        let mut differences = recording.replay(double.address());
+        differences.extend(recording.compare(|| double.files().unwrap()));
+        differences
+    });
+}
+
+#[test]
+fn the_double_in_memory_answers_as_recorded() {
+    let mut recordings = within_the_double();
+    // In memory the filters' directories are always there; and silence costs time once is enough for.
+    recordings.retain(|recording| !recording.directories.is_empty() && recording.name != "idle-times-out");
+    replay_each(recordings, |recording| {
+        let double = Double::start(recording.setup(Storage::Memory)).unwrap();
+        for (path, bytes) in files(&recording.files_before) {
+            double.put(path, &bytes).unwrap();
+        }
+        let mut differences = recording.replay(double.address());
+        differences.extend(recording.compare(|| double.files().unwrap()));
+        differences
+    });
+}
+
+#[test]
+fn a_stock_server_answers_as_recorded() {
+    if stock_program().is_none() {
+        return;
+    }
+    replay_each(Recording::load_all(), |recording| {
+        let storage = recording.storage();
+        let options = recording.server_options.iter().fold(Options::default(), Options::arg);
+        let server = StockServer::start(&options, storage.path()).unwrap();
+        let mut differences = recording.replay(server.address());
+        differences.extend(recording.compare(|| files_below(server.storage()).unwrap()));
+        differences
+    });
+}
