@@ -1,0 +1,244 @@
+//! The certificates of a site's CA file, and what they vouch for.
+
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+
+use super::failure::{CertificateProblem, UnsupportedShape, Weakness, Whose};
+use super::summary::{Sha256, is_authority};
+use super::v1;
+use super::x509::{Certificate, Validity, Version, rsa_bits};
+
+/// The signature algorithms the provider checks certificates with.
+pub(super) type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
+
+/// The least size of an RSA key that ring takes, in bits.
+const LEAST_RSA_BITS: usize = 2048;
+
+/// One certificate that may vouch for others.
+#[derive(Debug)]
+pub(super) struct Authority {
+    /// The whole encoding.
+    pub(super) der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    validity: Validity,
+}
+
+/// What a CA file says: whom to believe, and which self-signed certificates to take as they are.
+#[derive(Debug)]
+pub(super) struct Authorities {
+    listed: Vec<CertificateDer<'static>>,
+    vouching: Vec<Authority>,
+    anchors: Vec<TrustAnchor<'static>>,
+    algorithms: Algorithms,
+}
+
+impl Authorities {
+    /// Takes the certificates of a CA file; the index of the first that cannot be read, otherwise.
+    pub(super) fn new(listed: Vec<CertificateDer<'static>>, algorithms: Algorithms) -> Result<Self, usize> {
+        let mut vouching = Vec::new();
+        for (index, der) in listed.iter().enumerate() {
+            let certificate = Certificate::parse(der).map_err(|_| index)?;
+            if is_authority(&certificate) {
+                let anchor = webpki::anchor_from_trusted_cert(der).map_err(|_| index)?.to_owned();
+                vouching.push(Authority { der: der.clone(), anchor, validity: certificate.validity });
+            }
+        }
+        let anchors = vouching.iter().map(|authority| authority.anchor.clone()).collect();
+        Ok(Self { listed, vouching, anchors, algorithms })
+    }
+
+    /// Whether `leaf` may be believed at `now`; its name is another matter.
+    pub(super) fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), CertificateProblem> {
+        let presented = Presented::parse(leaf, intermediates)?;
+        if presented.certificate.is_self_issued() && self.listed.iter().any(|listed| listed == leaf) {
+            return presented.check_alone(now);
+        }
+        match presented.certificate.version {
+            Version::V1 => self.verify_v1(&presented, now),
+            Version::V2 => Err(presented.unsupported(UnsupportedShape::Version2)),
+            Version::V3 => self.verify_v3(&presented, now),
+        }
+    }
+
+    /// Exactly one hop: a version 1 certificate counts directly under a listed authority, and never vouches itself.
+    fn verify_v1(&self, presented: &Presented<'_>, now: UnixTime) -> Result<(), CertificateProblem> {
+        let leaf = v1::Leaf::parse(presented.leaf).map_err(|_| CertificateProblem::Malformed)?;
+        check_dates(presented.certificate.validity, Whose::Leaf, now)?;
+        let mut verdict = presented.unknown_issuer();
+        for authority in self.named(presented.certificate.issuer) {
+            match leaf.signed_by(&authority.certificate()?, self.algorithms) {
+                Ok(()) => match check_dates(authority.validity, Whose::Authority, now) {
+                    Ok(()) => return Ok(()),
+                    Err(problem) => verdict = problem,
+                },
+                Err(problem) => verdict = problem,
+            }
+        }
+        Err(verdict)
+    }
+
+    /// Version 3 is webpki's, to which only the authorities' own dates are added.
+    fn verify_v3(&self, presented: &Presented<'_>, now: UnixTime) -> Result<(), CertificateProblem> {
+        let end_entity = EndEntityCert::try_from(presented.leaf).map_err(|error| plain_problem(&error))?;
+        let in_date = |path: &VerifiedPath<'_>| self.check_anchor_dates(path.anchor(), now);
+        let verified = end_entity.verify_for_usage(
+            self.algorithms,
+            &self.anchors,
+            presented.intermediates,
+            now,
+            KeyUsage::server_auth(),
+            None,
+            Some(&in_date),
+        );
+        let validity = presented.certificate.validity;
+        verified.map(drop).map_err(|error| match error {
+            webpki::Error::CaUsedAsEndEntity => self.authority_as_leaf(presented),
+            webpki::Error::UnknownIssuer => presented.unknown_issuer(),
+            webpki::Error::InvalidSignatureForPublicKey => self.bad_signature(presented),
+            webpki::Error::CertExpired { not_after, .. } => {
+                CertificateProblem::Expired { whose: Whose::leaf_if(not_after == validity.not_after), not_after }
+            }
+            webpki::Error::CertNotValidYet { not_before, .. } => {
+                CertificateProblem::NotYetValid { whose: Whose::leaf_if(not_before == validity.not_before), not_before }
+            }
+            other => plain_problem(&other),
+        })
+    }
+
+    /// webpki takes an anchor whatever its dates; OpenSSL does not, and nobody expects an expired authority to count.
+    /// The same key may be listed twice, renewed: one in date is enough.
+    fn check_anchor_dates(&self, anchor: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
+        let mut latest = Err(webpki::Error::UnknownIssuer);
+        for authority in self.vouching.iter().filter(|authority| authority.anchor == *anchor) {
+            let Validity { not_before, not_after } = authority.validity;
+            if authority.validity.covers(now) {
+                return Ok(());
+            }
+            latest = Err(if now < not_before {
+                webpki::Error::CertNotValidYet { time: now, not_before }
+            } else {
+                webpki::Error::CertExpired { time: now, not_after }
+            });
+        }
+        latest
+    }
+
+    fn named<'s>(&'s self, issuer: &'s [u8]) -> impl Iterator<Item = &'s Authority> {
+        self.vouching.iter().filter(move |authority| {
+            Certificate::parse(&authority.der).is_ok_and(|certificate| certificate.subject == issuer)
+        })
+    }
+
+    fn authority_as_leaf(&self, presented: &Presented<'_>) -> CertificateProblem {
+        let issuer = presented.certificate.issuer;
+        let known = self.named(issuer).next().is_some() || presented.came_with_issuer();
+        if known && !presented.certificate.is_self_issued() {
+            presented.unsupported(UnsupportedShape::AuthorityAsLeaf)
+        } else {
+            presented.unknown_issuer()
+        }
+    }
+
+    fn bad_signature(&self, presented: &Presented<'_>) -> CertificateProblem {
+        if presented.certificate.is_self_issued() {
+            return presented.unknown_issuer();
+        }
+        let weak = self.named(presented.certificate.issuer).find_map(|authority| {
+            let authority = authority.certificate().ok()?;
+            weak_key(authority.public_key)
+        });
+        weak.unwrap_or_else(|| CertificateProblem::BadSignature { issuer: presented.certificate.issuer_text() })
+    }
+}
+
+/// What a peer showed.
+struct Presented<'a> {
+    leaf: &'a CertificateDer<'a>,
+    certificate: Certificate<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+}
+
+impl<'a> Presented<'a> {
+    fn parse(
+        leaf: &'a CertificateDer<'a>,
+        intermediates: &'a [CertificateDer<'a>],
+    ) -> Result<Self, CertificateProblem> {
+        let certificate = Certificate::parse(leaf).map_err(|_| CertificateProblem::Malformed)?;
+        Ok(Self { leaf, certificate, intermediates })
+    }
+
+    /// A self-signed certificate says nothing about itself: it counts because it is in the CA file, byte for byte.
+    /// What is left to check is that it is meant for this, now.
+    fn check_alone(&self, now: UnixTime) -> Result<(), CertificateProblem> {
+        check_dates(self.certificate.validity, Whose::Leaf, now)?;
+        if self.certificate.version != Version::V3 {
+            return Ok(());
+        }
+        EndEntityCert::try_from(self.leaf).map_err(|error| plain_problem(&error))?;
+        let purposes = self.certificate.purposes().map_err(|_| CertificateProblem::Malformed)?;
+        if purposes.not_for_servers { Err(CertificateProblem::WrongPurpose) } else { Ok(()) }
+    }
+
+    fn unknown_issuer(&self) -> CertificateProblem {
+        if self.certificate.is_self_issued() {
+            return CertificateProblem::SelfSignedUnlisted { sha256: Sha256::of(self.leaf) };
+        }
+        if self.certificate.version == Version::V1 && self.came_with_issuer() {
+            return self.unsupported(UnsupportedShape::Version1UnderIntermediate);
+        }
+        CertificateProblem::UnknownIssuer { issuer: self.certificate.issuer_text() }
+    }
+
+    /// By name only: enough to choose the words of a refusal.
+    fn came_with_issuer(&self) -> bool {
+        let issuer = self.certificate.issuer;
+        self.intermediates.iter().any(|der| Certificate::parse(der).is_ok_and(|other| other.subject == issuer))
+    }
+
+    fn unsupported(&self, shape: UnsupportedShape) -> CertificateProblem {
+        CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(self.leaf) }
+    }
+}
+
+impl Authority {
+    fn certificate(&self) -> Result<Certificate<'_>, CertificateProblem> {
+        Certificate::parse(&self.der).map_err(|_| CertificateProblem::Malformed)
+    }
+}
+
+/// Whether `validity` covers `now`.
+pub(super) fn check_dates(validity: Validity, whose: Whose, now: UnixTime) -> Result<(), CertificateProblem> {
+    let Validity { not_before, not_after } = validity;
+    if now < not_before {
+        Err(CertificateProblem::NotYetValid { whose, not_before })
+    } else if now > not_after {
+        Err(CertificateProblem::Expired { whose, not_after })
+    } else {
+        Ok(())
+    }
+}
+
+/// The problem with an RSA key that is too short, whose signatures ring would only call wrong.
+pub(super) fn weak_key(public_key: &[u8]) -> Option<CertificateProblem> {
+    let bits = rsa_bits(public_key).filter(|&bits| bits < LEAST_RSA_BITS)?;
+    Some(CertificateProblem::Weak(Weakness::ShortRsaKey(bits)))
+}
+
+/// The problems that need no knowledge of the chain.
+fn plain_problem(error: &webpki::Error) -> CertificateProblem {
+    use webpki::Error;
+    match error {
+        Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => CertificateProblem::Malformed,
+        Error::UnsupportedCriticalExtension => CertificateProblem::UnknownCriticalExtension,
+        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => CertificateProblem::WrongPurpose,
+        Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            CertificateProblem::Weak(Weakness::SignatureAlgorithm)
+        }
+        other => CertificateProblem::Other(other.to_string()),
+    }
+}

@@ -1,0 +1,186 @@
+//! From settings to TLS connections.
+
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ClientConnection};
+
+use super::authorities::Authorities;
+use super::identity;
+use super::pem;
+use super::report::{CertificateReport, Role};
+use super::settings::{TlsSettings, Verify};
+use super::setup::{FileProblem, SetupError};
+use super::summary::Sha256;
+use super::verify::{Chain, ChainAndName, Pinned, PolicyVerifier, Unchecked};
+
+/// How many servers' sessions are kept for resumption, per set of settings. rustls counts eight tickets a server.
+const REMEMBERED_SERVERS: usize = 1024;
+const TICKETS_PER_SERVER: usize = 8;
+
+/// Makes TLS connections by one set of settings. Clones share sessions to resume, and cost next to nothing.
+#[derive(Clone, Debug)]
+pub struct Connector(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    with_identity: Option<Arc<ClientConfig>>,
+    without_identity: Arc<ClientConfig>,
+    warnings: Vec<String>,
+    report: Vec<CertificateReport>,
+}
+
+/// A site's address that can stand in no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Neither an IP address nor a host name.
+    #[error("{0:?} is neither an IP address nor a host name, so TLS cannot be spoken to it")]
+    BadHost(String),
+    /// rustls would not begin.
+    #[error("TLS cannot begin: {0}")]
+    Library(String),
+}
+
+impl Connector {
+    /// Reads the files that `settings` name; dates are looked at as of `now`, for the warnings.
+    pub fn new(settings: &TlsSettings, now: UnixTime) -> Result<Self, SetupError> {
+        let provider = Arc::new(ring::default_provider());
+        let (verifier, mut report) = verifier(settings, provider.signature_verification_algorithms, now)?;
+        let without_identity = client_config(&provider, &verifier, None)?;
+        let with_identity = match &settings.identity {
+            None => None,
+            Some(identity) => {
+                let certified_key = identity::load(identity, &provider)?;
+                report.extend(CertificateReport::all(&identity.cert, Role::Own, &certified_key.cert, now));
+                Some(client_config(&provider, &verifier, Some(certified_key))?)
+            }
+        };
+        let mut warnings: Vec<String> = report.iter().flat_map(CertificateReport::warnings).collect();
+        if settings.verify == Verify::None {
+            warnings.push(
+                "verify = \"none\": the site's certificate is not checked, so anyone on the way can read and change what \
+                 is collected"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(Arc::new(Inner { with_identity, without_identity, warnings, report })))
+    }
+
+    /// Begins a connection to `host`, a name or an IP address without brackets. Our own certificate, where there is
+    /// one, is offered if `offer` says so.
+    pub fn connect(&self, host: &str, offer: bool) -> Result<ClientConnection, ConnectError> {
+        let config = match &self.0.with_identity {
+            Some(config) if offer => config,
+            _ => &self.0.without_identity,
+        };
+        ClientConnection::new(Arc::clone(config), server_name(host)?)
+            .map_err(|error| ConnectError::Library(error.to_string()))
+    }
+
+    /// Whether there is a certificate of our own to offer.
+    pub fn has_identity(&self) -> bool {
+        self.0.with_identity.is_some()
+    }
+
+    /// What an operator should hear at every start, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
+    }
+
+    /// Every certificate of the settings' files, as of the time the connector was made.
+    pub fn report(&self) -> &[CertificateReport] {
+        &self.0.report
+    }
+}
+
+/// One [`Connector`] for each distinct set of settings, however many sites have it.
+#[derive(Debug, Default)]
+pub struct Connectors(Vec<(TlsSettings, Connector)>);
+
+impl Connectors {
+    /// The connector for `settings`: the one made for equal settings before, or a new one.
+    pub fn get(&mut self, settings: &TlsSettings, now: UnixTime) -> Result<Connector, SetupError> {
+        if let Some((_, connector)) = self.0.iter().find(|(known, _)| known == settings) {
+            return Ok(connector.clone());
+        }
+        let connector = Connector::new(settings, now)?;
+        self.0.push((settings.clone(), connector.clone()));
+        Ok(connector)
+    }
+}
+
+fn verifier(
+    settings: &TlsSettings,
+    algorithms: WebPkiSupportedAlgorithms,
+    now: UnixTime,
+) -> Result<(Arc<dyn ServerCertVerifier>, Vec<CertificateReport>), SetupError> {
+    Ok(match &settings.verify {
+        Verify::Chain => {
+            let (authorities, report) = authorities(settings, algorithms, now)?;
+            (Arc::new(PolicyVerifier::new(Chain(authorities), algorithms)), report)
+        }
+        Verify::ChainAndName => {
+            let (authorities, report) = authorities(settings, algorithms, now)?;
+            (Arc::new(PolicyVerifier::new(ChainAndName(authorities), algorithms)), report)
+        }
+        Verify::Pin(pins) if pins.is_empty() => return Err(SetupError::NoPins),
+        Verify::Pin(pins) => {
+            let pins = pins.iter().copied().map(Sha256).collect();
+            (Arc::new(PolicyVerifier::new(Pinned(pins), algorithms)), Vec::new())
+        }
+        Verify::None => (Arc::new(PolicyVerifier::new(Unchecked, algorithms)), Vec::new()),
+    })
+}
+
+fn authorities(
+    settings: &TlsSettings,
+    algorithms: WebPkiSupportedAlgorithms,
+    now: UnixTime,
+) -> Result<(Authorities, Vec<CertificateReport>), SetupError> {
+    let path = settings.ca.as_deref().ok_or(SetupError::NoAuthorities)?;
+    let listed = pem::certificates(path)?;
+    let report = CertificateReport::all(path, Role::Trusted, &listed, now);
+    let authorities = Authorities::new(listed, algorithms.all)
+        .map_err(|index| SetupError::file(path, FileProblem::BadCertificate(index + 1)))?;
+    if report.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
+        Ok((authorities, report))
+    } else {
+        Err(SetupError::file(path, FileProblem::NoAuthority))
+    }
+}
+
+/// The configurations with and without our certificate keep their sessions apart: one resumed with the certificate
+/// would still present it.
+fn client_config(
+    provider: &Arc<CryptoProvider>,
+    verifier: &Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<CertifiedKey>>,
+) -> Result<Arc<ClientConfig>, SetupError> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SetupError::Library(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(verifier));
+    let mut config = match identity {
+        Some(identity) => {
+            let always: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(identity));
+            builder.with_client_cert_resolver(always)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::in_memory_sessions(REMEMBERED_SERVERS * TICKETS_PER_SERVER);
+    Ok(Arc::new(config))
+}
+
+/// IPv6 zones (`fe80::1%eth0`) and a name's final dot are ways to get there, and stand in no certificate.
+fn server_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
+    let name = match host.split_once('%') {
+        Some((address, _zone)) => address,
+        None => host.strip_suffix('.').unwrap_or(host),
+    };
+    ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::BadHost(host.to_owned()))
+}

@@ -1,0 +1,184 @@
+//! A connection, encrypted or not: the only place where the two differ.
+//!
+//! Everything is non-blocking. Bytes are handed out where they lie, in rustls's buffer of decrypted data or in the
+//! caller's scratch buffer, so that between the record layer and a file's `write` there is no copy of ours.
+
+use std::io;
+use std::net::Shutdown;
+
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::failure::PipeError;
+use super::tls_pipe::TlsPipe;
+use super::wire::Wire;
+
+/// A TCP connection with or without TLS on it.
+///
+/// To be dropped after an error: it stays failed.
+#[derive(Debug)]
+pub enum Pipe {
+    /// Plain TCP.
+    Plain(Wire),
+    /// TLS, from the first byte.
+    Tls(Box<TlsPipe>),
+}
+
+/// How far a TLS handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Done: data may flow. Plain pipes are born so.
+    Done,
+    /// The peer's turn, or the socket is full; see [`Pipe::wants_write`].
+    WantMore,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes were taken; there may be more. 0 when the caller took none, or when there were only TLS records
+    /// without data: it counts against a connection's turn like any other.
+    Bytes(usize),
+    /// Nothing is there: wait for the socket to be readable.
+    WouldBlock,
+    /// The peer sends no more. Stock never says so in TLS (close_notify), so whether this is too early shows only in
+    /// the lengths that were announced.
+    Eof,
+}
+
+/// What a write achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Pipe::wants_write`].
+    Bytes(usize),
+    /// None were: wait for the socket to be writable.
+    WouldBlock,
+}
+
+impl Pipe {
+    /// A plain connection. With `quick_ack`, what is received is acknowledged at once (`TCP_QUICKACK`).
+    pub fn plain(stream: TcpStream, quick_ack: bool) -> Self {
+        Self::Plain(Wire::new(stream, quick_ack))
+    }
+
+    /// A connection that starts with a TLS handshake as `session` begins it.
+    pub fn tls(stream: TcpStream, session: impl Into<rustls::Connection>, quick_ack: bool) -> Self {
+        Self::Tls(Box::new(TlsPipe::new(Wire::new(stream, quick_ack), session.into())))
+    }
+
+    /// Goes on with the TLS handshake until it is done or has to wait.
+    pub fn handshake(&mut self) -> Result<Handshake, PipeError> {
+        match self {
+            Self::Plain(_) => Ok(Handshake::Done),
+            Self::Tls(tls) => tls.handshake(),
+        }
+    }
+
+    /// Shows the next bytes, `max` at the most, to `take`, which says how many of them it took; the rest comes again.
+    ///
+    /// Plain bytes pass through `scratch`; no more than `max` are taken from the socket.
+    ///
+    /// # Panics
+    /// If `scratch` is empty.
+    pub fn read(
+        &mut self,
+        max: usize,
+        scratch: &mut [u8],
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<Received, PipeError> {
+        assert!(!scratch.is_empty(), "a read needs a buffer");
+        if max == 0 {
+            return Ok(Received::Bytes(0));
+        }
+        match self {
+            Self::Plain(wire) => wire.receive(max, scratch, take),
+            Self::Tls(tls) => tls.receive(max, take),
+        }
+    }
+
+    /// Whether bytes wait in here: such a connection is ready to be read though its socket is silent.
+    pub fn has_buffered(&self) -> bool {
+        match self {
+            Self::Plain(wire) => wire.has_leftovers(),
+            Self::Tls(tls) => tls.has_buffered(),
+        }
+    }
+
+    /// Sends `bytes` or the first of them. Under TLS each call makes one record (16 KiB at the most) that is passed on
+    /// at once, and nothing more is taken until it has left.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
+        match self {
+            Self::Plain(wire) => wire.send(bytes),
+            Self::Tls(tls) => tls.send(bytes),
+        }
+    }
+
+    /// Passes on what was taken before; whether nothing is left.
+    pub fn flush(&mut self) -> Result<bool, PipeError> {
+        match self {
+            Self::Plain(_) => Ok(true),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+
+    /// Whether bytes wait in here to be written: [`Pipe::flush`] is due once the socket is writable.
+    pub fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.wants_write(),
+        }
+    }
+
+    /// Says goodbye in TLS (close_notify); [`Pipe::flush`] until nothing is left, then [`Pipe::shutdown_write`].
+    pub fn close(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.close();
+        }
+    }
+
+    /// Ends our direction of the TCP connection. One that the peer has ended already is fine.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        match self.stream().shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whom we speak TLS with, once the handshake is done.
+    pub fn peer(&self) -> Option<super::PeerDescription> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.peer(),
+        }
+    }
+
+    /// The socket, for its addresses and options; not to be read or written.
+    pub fn stream(&self) -> &TcpStream {
+        match self {
+            Self::Plain(wire) => wire.stream(),
+            Self::Tls(tls) => tls.wire().stream(),
+        }
+    }
+
+    fn stream_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(wire) => wire.stream_mut(),
+            Self::Tls(tls) => tls.wire_mut().stream_mut(),
+        }
+    }
+}
+
+impl Source for Pipe {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.stream_mut().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.stream_mut().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.stream_mut().deregister(registry)
+    }
+}

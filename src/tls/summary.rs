@@ -1,0 +1,84 @@
+//! What is shown of a certificate, and the SHA-256 it is pinned by.
+
+use std::fmt;
+
+use der::DateTime;
+use rustls::pki_types::UnixTime;
+
+use super::x509::{Certificate, Validity, Version};
+
+/// The SHA-256 of a certificate's DER encoding: what a pin is, and what `openssl x509 -fingerprint -sha256` prints.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest.as_ref());
+        Self(sha256)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A certificate, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateSummary {
+    /// Whom it is about.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// From when to when it counts.
+    pub validity: Validity,
+    /// What it is pinned by.
+    pub sha256: Sha256,
+    /// Its X.509 version.
+    pub version: Version,
+    /// It names itself as its issuer.
+    pub self_signed: bool,
+    /// It may sign others: CA:TRUE, or a self-signed version 1 certificate.
+    pub authority: bool,
+}
+
+impl CertificateSummary {
+    /// Reads what is to be shown; `None` for what is no certificate.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let certificate = Certificate::parse(der).ok()?;
+        Some(Self {
+            subject: certificate.subject_text(),
+            issuer: certificate.issuer_text(),
+            validity: certificate.validity,
+            sha256: Sha256::of(der),
+            version: certificate.version,
+            self_signed: certificate.is_self_issued(),
+            authority: is_authority(&certificate),
+        })
+    }
+}
+
+/// Whether a listed certificate may vouch for others: CA:TRUE, or version 1 (which cannot say) and self-signed.
+pub(super) fn is_authority(certificate: &Certificate<'_>) -> bool {
+    match certificate.version {
+        Version::V1 => certificate.is_self_issued(),
+        Version::V2 => false,
+        Version::V3 => certificate.purposes().is_ok_and(|purposes| purposes.authority),
+    }
+}
+
+/// A point in time as `2026-01-31T12:00:00Z`.
+pub(super) fn utc(time: UnixTime) -> String {
+    DateTime::from_unix_duration(std::time::Duration::from_secs(time.as_secs()))
+        .map_or_else(|_| format!("{} s after 1970", time.as_secs()), |time| time.to_string())
+}

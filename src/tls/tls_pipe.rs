@@ -1,0 +1,214 @@
+//! TLS on a socket.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use rustls::{Connection, HandshakeKind};
+
+use super::failure::{Phase, PipeError, TlsFailure};
+use super::pipe::{Handshake, Received, Sent};
+use super::summary::CertificateSummary;
+use super::wire::Wire;
+
+/// The most plaintext one write takes, in bytes: what fits into one record.
+const MAX_RECORD: usize = 16 * 1024;
+
+/// The most reads from the socket in one turn that may bring no data: records of 16 KiB arrive in pieces of 4 KiB.
+const MAX_BARREN_READS: usize = 8;
+
+/// A TLS connection and its socket.
+#[derive(Debug)]
+pub struct TlsPipe {
+    wire: Wire,
+    session: Connection,
+    /// Decrypted bytes that were not taken yet.
+    buffered: usize,
+    /// Set once nothing more will come.
+    end: Option<End>,
+}
+
+/// How a peer's bytes end.
+#[derive(Debug)]
+enum End {
+    /// By close_notify, or with the socket.
+    Closed,
+    /// In a failure, to be told once what came before it is taken.
+    Failed(TlsFailure),
+}
+
+/// What one read from the socket came to.
+enum Progress {
+    Some,
+    WouldBlock,
+}
+
+impl TlsPipe {
+    pub(super) fn new(wire: Wire, mut session: Connection) -> Self {
+        session.set_buffer_limit(Some(2 * MAX_RECORD));
+        Self { wire, session, buffered: 0, end: None }
+    }
+
+    pub(super) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    pub(super) fn wire_mut(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    pub(super) fn has_buffered(&self) -> bool {
+        self.buffered > 0
+    }
+
+    pub(super) fn wants_write(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    pub(super) fn handshake(&mut self) -> Result<Handshake, PipeError> {
+        while self.session.is_handshaking() {
+            let flushed = self.flush()?;
+            if !flushed && !self.session.wants_read() {
+                return Ok(Handshake::WantMore);
+            }
+            if let Progress::WouldBlock = self.pull()? {
+                return Ok(Handshake::WantMore);
+            }
+            match &self.end {
+                Some(End::Failed(failure)) => return Err(failure.clone().into()),
+                Some(End::Closed) if self.session.is_handshaking() => return Err(TlsFailure::ClosedInHandshake.into()),
+                Some(End::Closed) | None => {}
+            }
+        }
+        self.flush()?;
+        Ok(Handshake::Done)
+    }
+
+    pub(super) fn receive(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+        for _ in 0..MAX_BARREN_READS {
+            if self.has_buffered() {
+                return self.show(max, take);
+            }
+            match &self.end {
+                Some(End::Closed) => return Ok(Received::Eof),
+                Some(End::Failed(failure)) => return Err(failure.clone().into()),
+                None => {}
+            }
+            match self.pull()? {
+                Progress::Some => {}
+                Progress::WouldBlock => return Ok(Received::WouldBlock),
+            }
+        }
+        Ok(Received::Bytes(0))
+    }
+
+    fn show(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+        let mut reader = self.session.reader();
+        let chunk = reader.fill_buf()?;
+        let shown = &chunk[..max.min(chunk.len())];
+        let taken = take(shown).min(shown.len());
+        reader.consume(taken);
+        self.buffered -= taken;
+        Ok(Received::Bytes(taken))
+    }
+
+    /// Reads once from the socket and decrypts what is whole. Called only when nothing decrypted is left, so rustls's
+    /// buffers never grow past one record.
+    fn pull(&mut self) -> Result<Progress, PipeError> {
+        let count = match self.session.read_tls(&mut self.wire) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::WouldBlock),
+            Err(error) => return Err(error.into()),
+        };
+        let phase = self.phase();
+        match self.session.process_new_packets() {
+            Ok(state) => {
+                self.buffered = state.plaintext_bytes_to_read();
+                if count == 0 || state.peer_has_closed() {
+                    self.end = Some(End::Closed);
+                }
+            }
+            Err(error) => self.fail(&error, phase),
+        }
+        // Key updates and the like are answered by rustls itself.
+        if self.end.is_none() && !self.session.is_handshaking() {
+            self.flush()?;
+        }
+        Ok(Progress::Some)
+    }
+
+    fn fail(&mut self, error: &rustls::Error, phase: Phase) {
+        self.buffered = self.session.reader().fill_buf().map_or(0, <[u8]>::len);
+        self.end = Some(End::Failed(TlsFailure::from_rustls(error, phase)));
+        // The alert that tells the peer why; we have failed whether it leaves or not.
+        let _ = self.session.write_tls(&mut self.wire);
+    }
+
+    fn phase(&self) -> Phase {
+        if !self.session.is_handshaking() {
+            Phase::Established
+        } else if self.session.negotiated_cipher_suite().is_some() {
+            Phase::Handshake
+        } else {
+            Phase::Hello
+        }
+    }
+
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
+        if !self.flush()? {
+            return Ok(Sent::WouldBlock);
+        }
+        let taken = self.session.writer().write(&bytes[..bytes.len().min(MAX_RECORD)])?;
+        self.flush()?;
+        Ok(Sent::Bytes(taken))
+    }
+
+    pub(super) fn flush(&mut self) -> Result<bool, PipeError> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.wire) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(self.last_words().unwrap_or_else(|| error.into())),
+            }
+        }
+        Ok(true)
+    }
+
+    /// A peer that resets the connection may have said why just before: its alert is worth more than the reset.
+    fn last_words(&mut self) -> Option<PipeError> {
+        let phase = self.phase();
+        self.session.read_tls(&mut self.wire).ok()?;
+        let error = self.session.process_new_packets().err()?;
+        Some(TlsFailure::from_rustls(&error, phase).into())
+    }
+
+    pub(super) fn close(&mut self) {
+        self.session.send_close_notify();
+    }
+
+    pub(super) fn peer(&self) -> Option<PeerDescription> {
+        let version = self.session.protocol_version().filter(|_| !self.session.is_handshaking())?;
+        let suite = self.session.negotiated_cipher_suite()?.suite();
+        let leaf = self.session.peer_certificates().and_then(<[_]>::first);
+        Some(PeerDescription {
+            version: match version {
+                rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2",
+                _ => "TLS 1.3",
+            },
+            cipher_suite: suite.as_str().map_or_else(|| format!("{suite:?}"), str::to_owned),
+            resumed: self.session.handshake_kind() == Some(HandshakeKind::Resumed),
+            certificate: leaf.and_then(|leaf| CertificateSummary::of(leaf)),
+        })
+    }
+}
+
+/// Whom we speak TLS with, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerDescription {
+    /// `TLS 1.2` or `TLS 1.3`.
+    pub version: &'static str,
+    /// Its IANA name.
+    pub cipher_suite: String,
+    /// Whether an earlier session went on, so that no certificate was looked at anew.
+    pub resumed: bool,
+    /// The peer's own certificate, if it showed one that can be read.
+    pub certificate: Option<CertificateSummary>,
+}

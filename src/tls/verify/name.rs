@@ -1,0 +1,68 @@
+//! `chain+name`: signed by the CA, and for the site's address.
+
+use std::net::IpAddr;
+
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use super::Policy;
+use crate::tls::authorities::Authorities;
+use crate::tls::dn::Name;
+use crate::tls::failure::CertificateProblem;
+use crate::tls::x509::Certificate;
+
+/// The chain, and the name: an alternative name, or the common name of a certificate without any alternative names.
+#[derive(Debug)]
+pub(in crate::tls) struct ChainAndName(pub(in crate::tls) Authorities);
+
+impl Policy for ChainAndName {
+    fn accept(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), CertificateProblem> {
+        self.0.verify(leaf, intermediates, now)?;
+        let certificate = Certificate::parse(leaf).map_err(|_| CertificateProblem::Malformed)?;
+        let purposes = certificate.purposes().map_err(|_| CertificateProblem::Malformed)?;
+        if purposes.alternative_names {
+            check_alternative_names(leaf, host)
+        } else {
+            check_common_name(&certificate, host)
+        }
+    }
+}
+
+fn check_alternative_names(leaf: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), CertificateProblem> {
+    let leaf = EndEntityCert::try_from(leaf).map_err(|_| CertificateProblem::Malformed)?;
+    match leaf.verify_is_valid_for_subject_name(host) {
+        Ok(()) => Ok(()),
+        Err(webpki::Error::CertNotValidForName(context)) => {
+            let found = context.presented.iter().map(|name| plain(name).to_owned()).collect();
+            Err(CertificateProblem::NameMismatch { wanted: host.to_str().into_owned(), found })
+        }
+        Err(error) => Err(CertificateProblem::Other(error.to_string())),
+    }
+}
+
+/// webpki shows a name as its kind and, in `("…")`, the name.
+fn plain(presented: &str) -> &str {
+    presented.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(presented)
+}
+
+/// Names equal but for case; addresses equal as addresses. No wildcards: those are for alternative names.
+fn check_common_name(certificate: &Certificate<'_>, host: &ServerName<'_>) -> Result<(), CertificateProblem> {
+    let subject = Name::parse(certificate.subject).map_err(|_| CertificateProblem::Malformed)?;
+    let common_name = subject.common_name();
+    let matches = common_name.is_some_and(|common_name| match host {
+        ServerName::DnsName(name) => name.as_ref().eq_ignore_ascii_case(common_name),
+        ServerName::IpAddress(address) => common_name.parse() == Ok(IpAddr::from(*address)),
+        _ => false,
+    });
+    if matches {
+        return Ok(());
+    }
+    let found = common_name.map(|name| name.escape_debug().to_string()).into_iter().collect();
+    Err(CertificateProblem::NameMismatch { wanted: host.to_str().into_owned(), found })
+}

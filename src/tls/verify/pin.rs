@@ -1,0 +1,24 @@
+//! `pin`: these certificates and no others.
+
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::Policy;
+use crate::tls::failure::CertificateProblem;
+use crate::tls::summary::Sha256;
+
+/// The leaf certificates that are accepted, by SHA-256; neither dates nor signatures count beside that.
+#[derive(Debug)]
+pub(in crate::tls) struct Pinned(pub(in crate::tls) Vec<Sha256>);
+
+impl Policy for Pinned {
+    fn accept(
+        &self,
+        leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _host: &ServerName<'_>,
+        _now: UnixTime,
+    ) -> Result<(), CertificateProblem> {
+        let found = Sha256::of(leaf);
+        if self.0.contains(&found) { Ok(()) } else { Err(CertificateProblem::PinMismatch { found }) }
+    }
+}
