@@ -1,3 +1,7 @@
 //! The sync server: collects from isolated networks.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tentacle_sync::role::syncd::main()
+}

@@ -1,1 +1,4 @@
-//! To come.
+//! The programs, made of the other modules' parts.
+
+pub mod collect;
+pub mod syncd;

@@ -10,11 +10,15 @@ const MAX_REPORTED: usize = 10_000;
 /// The most names remembered that a connection died over.
 const MAX_SUSPECTS: usize = 10_000;
 
+/// The most names remembered that are not taken.
+const MAX_SET_ASIDE: usize = 10_000;
+
 /// What is remembered of a site between rounds; the part that must survive us is in the journal as well.
 #[derive(Debug, Default)]
 pub struct Memory {
     published: HashMap<FileName, Fingerprint>,
     suspects: HashMap<FileName, u32>,
+    set_aside: HashSet<FileName>,
     reported: HashSet<Box<[u8]>>,
 }
 
@@ -34,12 +38,15 @@ impl Memory {
         self.published.get(name).copied()
     }
 
-    /// Published files that `listed` does not name: gone at the site, by whatever hand.
-    pub fn vanished(&self, listed: &[FileName]) -> Vec<(FileName, Fingerprint)> {
-        if self.published.is_empty() {
+    /// Takes note of all there is at the site. Returns the published files that `listed` does not name: gone there, by
+    /// whatever hand.
+    pub fn vanished(&mut self, listed: &[FileName]) -> Vec<(FileName, Fingerprint)> {
+        if self.published.is_empty() && self.suspects.is_empty() && self.set_aside.is_empty() {
             return Vec::new();
         }
         let listed: HashSet<_> = listed.iter().collect();
+        self.suspects.retain(|name, _| listed.contains(name));
+        self.set_aside.retain(|name| listed.contains(name));
         let gone = self.published.iter().filter(|(name, _)| !listed.contains(name));
         gone.map(|(name, fingerprint)| (name.clone(), *fingerprint)).collect()
     }
@@ -59,6 +66,18 @@ impl Memory {
     /// How many connections have died over `name`.
     pub fn strikes(&self, name: &FileName) -> u32 {
         self.suspects.get(name).copied().unwrap_or(0)
+    }
+
+    /// `name` is not to be asked for again while it is listed.
+    pub fn set_aside(&mut self, name: FileName) {
+        if self.set_aside.len() < MAX_SET_ASIDE {
+            self.set_aside.insert(name);
+        }
+    }
+
+    /// Whether `name` was set aside.
+    pub fn is_set_aside(&self, name: &FileName) -> bool {
+        self.set_aside.contains(name)
     }
 
     /// Whether this is the first time that something is to be said about the listed `name`.

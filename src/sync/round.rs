@@ -145,19 +145,20 @@ impl Round {
         self.receive.remove(free)
     }
 
-    /// The listing has come: `names` passed the site's filter; `whole` says whether it named everything there is.
+    /// The listing has come: `names` passed the site's filter, and it named `left_out` more than were kept.
     ///
     /// Returns the published files that are no longer listed.
     pub fn listed(
         &mut self,
         mut names: Vec<FileName>,
-        whole: bool,
+        left_out: usize,
         memory: &mut Memory,
     ) -> Vec<(FileName, Fingerprint)> {
         self.phase = Phase::Collecting;
         self.in_flight -= 1;
         self.tally.listed = names.len();
-        let vanished = if whole { memory.vanished(&names) } else { Vec::new() };
+        self.tally.left += left_out;
+        let vanished = if left_out == 0 { memory.vanished(&names) } else { Vec::new() };
         for (name, _) in &vanished {
             memory.forget(name);
         }
@@ -166,6 +167,7 @@ impl Round {
         for name in names {
             match memory.fingerprint(&name) {
                 Some(fingerprint) => self.moves.push_back((name, fingerprint)),
+                None if memory.is_set_aside(&name) => self.tally.skipped += 1,
                 None if memory.strikes(&name) > 0 => suspects.push(name),
                 None => self.receive.push_back(name),
             }
@@ -225,9 +227,10 @@ impl Round {
         self.tally.missing += 1;
     }
 
-    /// `name` is not taken, for a reason of its own.
-    pub fn skipped(&mut self, name: &FileName) {
+    /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
+    pub fn skipped(&mut self, name: &FileName, memory: &mut Memory) {
         self.settle(name);
+        memory.set_aside(name.clone());
         self.tally.skipped += 1;
     }
 

@@ -17,7 +17,7 @@ fn listed(delivery: Delivery, names: &[&str], memory: &mut Memory) -> Round {
     let mut round = Round::new(delivery, 4);
     assert_eq!(round.next_step(), Step::List);
     assert_eq!(round.next_step(), Step::Wait);
-    round.listed(names.iter().map(|text| name(text)).collect(), true, memory);
+    round.listed(names.iter().map(|text| name(text)).collect(), 0, memory);
     round
 }
 
@@ -51,12 +51,13 @@ fn what_an_earlier_round_published_is_moved_and_not_received_again() {
 fn what_is_not_listed_any_more_is_forgotten_unless_the_listing_was_cut() {
     let mut memory = Memory::default();
     let gone = name("a.1.data");
-    for whole in [false, true] {
+    for left_out in [1, 0] {
         memory.published(gone.clone(), print_of(&gone));
         let mut round = Round::new(Delivery::Safe, 4);
         round.next_step();
-        assert_eq!(round.listed(Vec::new(), whole, &mut memory).len(), usize::from(whole));
-        assert_eq!(memory.fingerprint(&gone).is_none(), whole);
+        assert_eq!(round.listed(Vec::new(), left_out, &mut memory).len(), 1 - left_out);
+        assert_eq!(memory.fingerprint(&gone).is_none(), left_out == 0);
+        assert_eq!(round.tally().left, left_out);
     }
 }
 
@@ -115,6 +116,20 @@ fn a_file_that_connections_die_over_comes_last_and_alone() {
     assert_eq!(order.len(), 3);
     assert_eq!(order[..2], [name("c.3.data"), name("d.4.data")]);
     assert_eq!(round.tally().skipped, 1);
+}
+
+#[test]
+fn a_skipped_file_is_not_asked_for_again_until_it_has_been_gone() {
+    let mut memory = Memory::default();
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    round.next_step();
+    round.skipped(&name("a.1.data"), &mut memory);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert_eq!(round.next_step(), Step::Leave);
+    assert_eq!(round.tally().skipped, 1);
+    listed(Delivery::Safe, &[], &mut memory);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert_eq!(round.next_step(), Step::Receive(name("a.1.data")));
 }
 
 #[test]

@@ -68,6 +68,12 @@ impl CertificateSummary {
     }
 }
 
+impl fmt::Display for Validity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} to {}", utc(self.not_before), utc(self.not_after))
+    }
+}
+
 /// Whether a listed certificate may vouch for others: CA:TRUE, or version 1 (which cannot say) and self-signed.
 pub(super) fn is_authority(certificate: &Certificate<'_>) -> bool {
     match certificate.version {

@@ -1,0 +1,111 @@
+//! Why a connection came to its end before its time.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use super::ProxyError;
+use crate::tls::{ConnectError, PipeError};
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking the host up.
+    Resolve,
+    /// TCP.
+    Connect,
+    /// Asking the HTTP proxy.
+    Proxy,
+    /// TLS.
+    Handshake,
+    /// Tentacle.
+    Session,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Proxy => "proxy",
+            Self::Handshake => "handshake",
+            Self::Session => "session",
+        })
+    }
+}
+
+/// Why a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The host has no address.
+    #[error("cannot resolve {host}: {error}; check the name, or give the site's address")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// No TCP connection.
+    #[error("cannot connect to {address}: {}{}", plain(.error), connect_advice(.error))]
+    Connect {
+        /// The last address tried.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The proxy did not let us through.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// TLS, or the connection under the session.
+    #[error(transparent)]
+    Pipe(#[from] PipeError),
+    /// TLS cannot even begin.
+    #[error(transparent)]
+    Tls(#[from] ConnectError),
+    /// Nothing came, or not enough, until the deadline.
+    #[error("{}", timeout_text(*.0))]
+    Timeout(Phase),
+    /// The connection broke.
+    #[error("the connection broke: {}", plain(.0))]
+    Io(io::Error),
+}
+
+impl Failure {
+    /// One word for logs: `reason=…`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "resolve",
+            Self::Connect { .. } => "connect",
+            Self::Proxy(_) => "proxy",
+            Self::Tls(_) | Self::Pipe(PipeError::Tls(_)) => "tls",
+            Self::Timeout(_) => "timeout",
+            Self::Io(_) | Self::Pipe(PipeError::Io { .. }) => "broken",
+        }
+    }
+}
+
+/// The system's words without its "(os error 111)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+fn connect_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "; is the Tentacle server running there, on this port?",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "; is there a route to the site?",
+        _ => "",
+    }
+}
+
+fn timeout_text(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => "the name server did not answer in time",
+        Phase::Connect => "no answer to the connection attempt in time; does a firewall drop it?",
+        Phase::Proxy => "the proxy did not answer in time",
+        Phase::Handshake => {
+            "TLS was not done in time; does the site speak TLS, and is it busy (stock takes 10 clients)?"
+        }
+        Phase::Session => "the site did not answer in time",
+    }
+}

@@ -1,0 +1,19 @@
+//! What a socket was last known to be ready for.
+
+use mio::event::Event;
+
+/// Sockets are registered once, for both directions and edge-triggered: a bit set here stays until the socket itself
+/// says `WouldBlock`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readiness {
+    pub(super) read: bool,
+    pub(super) write: bool,
+}
+
+impl Readiness {
+    /// Adds what an event tells. A closed or broken socket is ready for both: the next call says what it has.
+    pub(super) fn merge(&mut self, event: &Event) {
+        self.read |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.write |= event.is_writable() || event.is_write_closed() || event.is_error();
+    }
+}

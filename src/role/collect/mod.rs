@@ -1,0 +1,14 @@
+//! Collecting: the pure parts of [`proto`](crate::proto) and [`sync`](crate::sync) on the loop of
+//! [`net`](crate::net) and the disk of [`store`](crate::store).
+
+mod collector;
+mod desk;
+mod reason;
+mod session;
+mod site;
+
+pub(crate) use collector::target as site_target;
+pub use collector::{Collector, Mode, StartError};
+pub use reason::Reason;
+pub(crate) use session::MAX_LISTING;
+pub use site::RoundReport;

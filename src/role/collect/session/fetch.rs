@@ -1,0 +1,90 @@
+//! Fetching a file: [`Step::Receive`] and [`Step::Take`].
+
+use super::{Cx, Reaction, Task};
+use crate::proto::{FileName, Refusal, Verb};
+use crate::role::collect::desk::Purpose;
+use crate::store::{Stage, StoreError};
+use crate::sync::Step;
+
+/// A file that is asked for or on its way.
+pub(super) struct Fetch {
+    step: Step,
+    name: FileName,
+    sink: Sink,
+}
+
+/// Where its bytes go.
+enum Sink {
+    /// Not announced yet.
+    Awaiting,
+    Stage(Stage),
+    /// The disk did not take it: the rest of the body is let pass by.
+    Discard(StoreError),
+}
+
+impl Fetch {
+    pub(super) fn new(step: Step, name: &FileName) -> Self {
+        Self { step, name: name.clone(), sink: Sink::Awaiting }
+    }
+
+    pub(super) fn name(&self) -> &FileName {
+        &self.name
+    }
+
+    pub(super) fn into_step(self) -> Step {
+        self.step
+    }
+
+    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Cx<'_, '_>) -> Reaction {
+        if size > cx.site.settings.max_file_size {
+            cx.site.too_large(&self.name, size);
+            return Reaction::Decline;
+        }
+        match cx.site.spool.stage(size) {
+            Err(error) => {
+                cx.site.unstored(&self.name, error);
+                Reaction::Decline
+            }
+            Ok(stage) => {
+                self.sink = Sink::Stage(stage);
+                // A stock server closes after `RECV OK` of an empty file; there is nothing to fetch anyway.
+                if size == 0 && verb == Verb::Recv {
+                    self.complete(cx);
+                    return Reaction::Decline;
+                }
+                Reaction::Accept(Task::Fetching(self))
+            }
+        }
+    }
+
+    pub(super) fn take_body(&mut self, bytes: &[u8]) {
+        if let Sink::Stage(stage) = &mut self.sink
+            && let Err(error) = stage.write(bytes)
+        {
+            self.sink = Sink::Discard(error);
+        }
+    }
+
+    /// The file is whole: on to the disk with it.
+    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) {
+        let staged = match self.sink {
+            Sink::Stage(stage) => stage.finish(),
+            Sink::Discard(error) => Err(error),
+            Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
+        };
+        match staged {
+            Ok(staged) => {
+                cx.site.staged(&self.name);
+                cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched);
+            }
+            Err(error) => cx.site.unstored(&self.name, error),
+        }
+    }
+
+    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_, '_>) {
+        match refusal {
+            Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name),
+            other => cx.site.skipped(&self.name, &format!("the site answered: {other}")),
+        }
+    }
+}

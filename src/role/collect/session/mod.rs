@@ -1,0 +1,371 @@
+//! One connection's conversation with its site.
+//!
+//! ```text
+//! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
+//!                            │  ──► Fetching ──► Ready …    stage → committer
+//!                            │  ──► Moving ────► Ready …    compare with what was published
+//!                            ├──► Spent                     declined in plain TCP: nothing but QUIT may follow
+//!                            └──► Parked                    open, without a round
+//! ```
+
+mod fetch;
+mod moving;
+
+use std::time::{Duration, Instant};
+
+use fetch::Fetch;
+use moving::Moving;
+
+use super::Reason;
+use super::desk::Desk;
+use super::site::Site;
+use crate::net::{Io, Read};
+use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
+use crate::sync::Step;
+
+/// The largest listing taken, in bytes: a million names of 64 bytes.
+pub(crate) const MAX_LISTING: u64 = 64 << 20;
+
+/// The most names kept of one listing; the rest is listed again in the round that follows at once.
+const MAX_NAMES: usize = 200_000;
+
+/// More than any reply has.
+const LINE: u64 = 4096;
+
+/// Why a session stopped pumping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Until the socket can go on.
+    Blocked,
+    /// Until the round has something for it.
+    Waiting,
+    /// The round has nothing more for it.
+    Leaving,
+    /// The round may have, but this connection can take no more commands.
+    Spent,
+    /// The site has closed while nothing was under way.
+    Dropped,
+}
+
+/// What a session works with.
+pub(super) struct Cx<'a, 'n> {
+    pub(super) io: &'a mut Io<'n>,
+    pub(super) site: &'a mut Site,
+    pub(super) desk: &'a mut Desk,
+}
+
+enum Task {
+    Opening,
+    Greeting,
+    Ready,
+    Listing(ListingParser),
+    Fetching(Fetch),
+    Moving(Moving),
+    Spent,
+    Parked,
+}
+
+/// What a task makes of an announced body.
+enum Reaction {
+    Accept(Task),
+    Decline,
+}
+
+/// A connection's session.
+pub(super) struct Session {
+    site: usize,
+    client: Client,
+    task: Task,
+    /// When the body under way must be whole; `None` for no limit.
+    body_due: Option<Instant>,
+}
+
+impl Session {
+    pub(super) fn new(site: usize) -> Self {
+        Self { site, client: Client::new(), task: Task::Opening, body_due: None }
+    }
+
+    /// The site's key.
+    pub(super) fn site(&self) -> usize {
+        self.site
+    }
+
+    /// Whether no round is at stake when the connection ends.
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.task, Task::Parked)
+    }
+
+    pub(super) fn park(&mut self) {
+        self.task = Task::Parked;
+    }
+
+    /// A parked connection is used again.
+    pub(super) fn resume(&mut self) {
+        self.task = Task::Ready;
+    }
+
+    /// The connection stands: the password first, where there is one.
+    pub(super) fn opened(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        let Some(password) = &cx.site.settings.password else {
+            self.task = Task::Ready;
+            return Ok(());
+        };
+        let command = Command::Pass(PasswordDigest::of(password));
+        self.task = Task::Greeting;
+        self.command(&command, cx)
+    }
+
+    /// Ends the session in good order, as far as the socket takes it at once.
+    pub(super) fn quit(&mut self, io: &mut Io<'_>) {
+        // The connection is closed next, whatever becomes of this.
+        if self.transmit(io).is_ok() && self.client.command(&Command::Quit).is_ok() {
+            let _ = self.transmit(io);
+        }
+    }
+
+    /// The step that is under way, for the round to take back.
+    pub(super) fn abandon(&mut self) -> Option<Step> {
+        match std::mem::replace(&mut self.task, Task::Spent) {
+            Task::Listing(_) => Some(Step::List),
+            Task::Fetching(fetch) => Some(fetch.into_step()),
+            Task::Moving(moving) => Some(moving.into_step()),
+            Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => None,
+        }
+    }
+
+    /// What the site owes us, for a message about a deadline that passed.
+    pub(super) fn awaited(&self) -> String {
+        let of = match &self.task {
+            Task::Fetching(fetch) => fetch.name().to_string(),
+            Task::Moving(moving) => moving.name().to_string(),
+            Task::Listing(_) => "the listing".into(),
+            Task::Greeting => "the password".into(),
+            Task::Opening | Task::Ready | Task::Spent | Task::Parked => "nothing".into(),
+        };
+        match self.client.want() {
+            Want::Body(left) => format!("the last {left} bytes of {of}"),
+            _ => format!("the answer about {of}"),
+        }
+    }
+
+    /// Goes on for as long as the socket, the budget and the round let it.
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+        loop {
+            if !self.transmit(cx.io)? {
+                return Ok(Pause::Blocked);
+            }
+            let progress = match self.client.want() {
+                Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
+                Want::Command => match self.start_next(cx)? {
+                    None => true,
+                    Some(Pause::Waiting) => return self.stand_by(cx),
+                    Some(pause) => return Ok(pause),
+                },
+                Want::Line => self.read_line(cx)?,
+                Want::Body(left) => self.read_body(left, cx)?,
+                // Decisions are made as soon as they are due, and nothing is sent from here.
+                Want::Decision | Want::Supply(_) | Want::Closed => return Ok(Pause::Dropped),
+            };
+            while let Some(event) = self.client.poll_event() {
+                self.handle(&event, cx)?;
+            }
+            if !progress {
+                return Ok(Pause::Blocked);
+            }
+        }
+    }
+
+    /// Whether all of the protocol's bytes are out.
+    fn transmit(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+        while !self.client.transmit().is_empty() {
+            match io.write(self.client.transmit())? {
+                0 => return Ok(false),
+                written => self.client.transmitted(written),
+            }
+        }
+        Ok(io.flush()?)
+    }
+
+    /// Takes the round's next step; a pause where there is none.
+    fn start_next(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        match self.task {
+            Task::Spent => return Ok(Some(Pause::Spent)),
+            Task::Parked => return Ok(Some(Pause::Waiting)),
+            _ => {}
+        }
+        let step = cx.site.next_step();
+        let (command, task) = match &step {
+            Step::List => (Command::List(ListWord::root()), Task::Listing(ListingParser::new(MAX_NAMES))),
+            Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
+            Step::Take(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
+            Step::Move(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
+            Step::Wait => return Ok(Some(Pause::Waiting)),
+            Step::Leave => return Ok(Some(Pause::Leaving)),
+        };
+        self.task = task;
+        self.command(&command, cx)?;
+        Ok(None)
+    }
+
+    fn command(&mut self, command: &Command, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.site.settings.timeout));
+        self.client.command(command).map_err(|error| cx.site.protocol(error))
+    }
+
+    /// Nothing is under way: all that may come is the site's close.
+    fn stand_by(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+        if !self.is_parked() {
+            cx.io.set_deadline(None);
+        }
+        loop {
+            match self.read_line(cx) {
+                Ok(true) if self.client.want() == Want::Closed => return Ok(Pause::Dropped),
+                Ok(true) => {}
+                Ok(false) => return Ok(Pause::Waiting),
+                Err(reason) => return Err(reason),
+            }
+        }
+    }
+
+    /// Reads towards the end of a reply; `false` where nothing has come.
+    fn read_line(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+        let (client, mut refused) = (&mut self.client, None);
+        let read = cx.io.read(LINE, |bytes| match client.handle_input(bytes) {
+            Ok(used) => used,
+            Err(error) => {
+                refused = Some(error);
+                bytes.len()
+            }
+        })?;
+        match (read, refused) {
+            (_, Some(error)) => Err(cx.site.protocol(error)),
+            (Read::Some(_), None) => Ok(true),
+            (Read::Blocked, None) => Ok(false),
+            (Read::Eof, None) => self.handle_eof(cx),
+        }
+    }
+
+    /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
+    fn read_body(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+        let task = &mut self.task;
+        let read = cx.io.read(left, |bytes| {
+            task.take_body(bytes);
+            bytes.len()
+        })?;
+        match read {
+            Read::Some(count) => {
+                self.client.body_moved(count as u64).map_err(|error| cx.site.protocol(error))?;
+                Ok(true)
+            }
+            Read::Blocked => {
+                self.extend_patience(cx);
+                Ok(false)
+            }
+            Read::Eof => self.handle_eof(cx),
+        }
+    }
+
+    fn handle_eof(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+        match self.client.handle_eof() {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                if let (Error::Truncated { .. }, Task::Moving(_)) = (&error, &self.task)
+                    && let Task::Moving(moving) = std::mem::replace(&mut self.task, Task::Spent)
+                {
+                    moving.cut_short(cx);
+                }
+                Err(cx.site.protocol(error))
+            }
+        }
+    }
+
+    /// A body that moves may go on, until the time its size allows is over.
+    fn extend_patience(&self, cx: &mut Cx<'_, '_>) {
+        let patience = cx.site.settings.timeout;
+        let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
+        cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
+    }
+
+    fn handle(&mut self, event: &Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        let task = std::mem::replace(&mut self.task, Task::Ready);
+        match event {
+            Event::Announced { verb, size } => match task.announced(*verb, *size, cx)? {
+                Reaction::Accept(task) => {
+                    self.task = task;
+                    self.accept(*size, cx)
+                }
+                Reaction::Decline => self.decline(cx),
+            },
+            Event::BodyComplete { .. } => task.complete(cx),
+            Event::Refused { refusal, .. } => task.refused(refusal, cx),
+            Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
+        }
+    }
+
+    fn accept(&mut self, size: u64, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        let settings = &cx.site.settings;
+        let allowance =
+            size.checked_div(settings.min_rate).map(|seconds| settings.timeout + Duration::from_secs(seconds));
+        self.body_due = allowance.map(|allowance| cx.io.now() + allowance);
+        self.extend_patience(cx);
+        self.client.accept().map_err(|error| cx.site.protocol(error))?;
+        while let Some(event) = self.client.poll_event() {
+            self.handle(&event, cx)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing answers a refusal, so a stock server may read it together with the next command as one, and close. In
+    /// TLS each is a record, and thereby a read, of its own.
+    fn decline(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        self.task = if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent };
+        self.client.decline().map_err(|error| cx.site.protocol(error))
+    }
+}
+
+impl Task {
+    fn take_body(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Listing(listing) => listing.feed(bytes),
+            Self::Fetching(fetch) => fetch.take_body(bytes),
+            Self::Moving(moving) => moving.take_body(bytes),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+        }
+    }
+
+    fn announced(self, verb: Verb, size: u64, cx: &mut Cx<'_, '_>) -> Result<Reaction, Reason> {
+        match self {
+            Self::Listing(_) if size > MAX_LISTING => {
+                cx.site.give_back(Step::List);
+                Err(Reason::ListingTooLarge(size))
+            }
+            Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
+            Self::Moving(moving) => Ok(moving.announced(size, cx)),
+            other => Ok(Reaction::Accept(other)),
+        }
+    }
+
+    fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        match self {
+            Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
+            Self::Fetching(fetch) => fetch.complete(cx),
+            Self::Moving(moving) => return moving.complete(cx),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+        }
+        Ok(())
+    }
+
+    fn refused(self, refusal: &Refusal, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        match self {
+            Self::Listing(_) => {
+                cx.site.give_back(Step::List);
+                return Err(Reason::ListingRefused);
+            }
+            Self::Greeting => return Err(Reason::PasswordRefused),
+            Self::Fetching(fetch) => fetch.refused(refusal, cx),
+            Self::Moving(moving) => cx.site.move_refused(moving.name()),
+            Self::Opening | Self::Ready | Self::Spent | Self::Parked => {}
+        }
+        Ok(())
+    }
+}

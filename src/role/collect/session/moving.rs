@@ -1,0 +1,129 @@
+//! Letting a published file go: [`Step::Move`]. The site deletes it while it sends it, so what it sends is compared.
+
+use super::{Cx, Reaction, Task};
+use crate::proto::{FileName, Fingerprint, Fingerprinter};
+use crate::role::collect::Reason;
+use crate::role::collect::desk::Purpose;
+use crate::store::{Stage, Staged, StoreError};
+use crate::sync::{MoveEnd, Step};
+
+/// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
+const COMPARED_IN_MEMORY: u64 = 64 << 10;
+
+/// How agent data ends that is whole.
+const END_OF_AGENT_DATA: &[u8] = b"</agent_data>";
+
+/// A published file that the site is to let go.
+pub(super) struct Moving {
+    name: FileName,
+    published: Fingerprint,
+    running: Fingerprinter,
+    kept: Kept,
+}
+
+/// What is kept of the body, in case it is another file's.
+enum Kept {
+    Memory(Vec<u8>),
+    Stage(Stage),
+    Unkept(StoreError),
+}
+
+impl Moving {
+    pub(super) fn new(name: &FileName, published: Fingerprint) -> Self {
+        Self { name: name.clone(), published, running: Fingerprinter::default(), kept: Kept::Memory(Vec::new()) }
+    }
+
+    pub(super) fn name(&self) -> &FileName {
+        &self.name
+    }
+
+    pub(super) fn into_step(self) -> Step {
+        Step::Move(self.name, self.published)
+    }
+
+    pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_, '_>) -> Reaction {
+        if size != self.published.size {
+            cx.site.changed(self.name);
+            return Reaction::Decline;
+        }
+        if size > COMPARED_IN_MEMORY {
+            match cx.site.spool.stage(size) {
+                Ok(stage) => self.kept = Kept::Stage(stage),
+                Err(error) => {
+                    cx.site.move_postponed(&self.name, error);
+                    return Reaction::Decline;
+                }
+            }
+        }
+        Reaction::Accept(Task::Moving(self))
+    }
+
+    pub(super) fn take_body(&mut self, bytes: &[u8]) {
+        self.running.update(bytes);
+        let kept = match &mut self.kept {
+            Kept::Memory(copy) => {
+                copy.extend_from_slice(bytes);
+                Ok(())
+            }
+            Kept::Stage(stage) => stage.write(bytes),
+            Kept::Unkept(_) => Ok(()),
+        };
+        if let Err(error) = kept {
+            self.kept = Kept::Unkept(error);
+        }
+    }
+
+    /// The site has sent, and thereby deleted, what it had under the name.
+    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if self.running.clone().finish() == self.published {
+            cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
+            cx.site.moved(self.name, MoveEnd::Gone);
+            return Ok(());
+        }
+        self.rescue(cx)
+    }
+
+    /// The site closed before it had sent all it announced. A stock server whose file had become shorter by then has
+    /// sent, and deleted, all there was: agent data that is whole, which no beginning of the published file can be, is
+    /// kept.
+    pub(super) fn cut_short(self, cx: &mut Cx<'_, '_>) {
+        match &self.kept {
+            Kept::Memory(bytes) if bytes.trim_ascii_end().ends_with(END_OF_AGENT_DATA) => {
+                // The connection has failed already: that is what the round reports.
+                let _ = self.rescue(cx);
+            }
+            _ => cx.site.give_back(self.into_step()),
+        }
+    }
+
+    /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
+    fn rescue(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        match self.kept.into_staged(cx) {
+            Ok(staged) => {
+                cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
+                cx.site.rescued(&self.name);
+                cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Rescued);
+                Ok(())
+            }
+            Err(error) => {
+                cx.site.lost(&self.name, &error);
+                cx.site.moved(self.name, MoveEnd::Gone);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn into_staged(self, cx: &Cx<'_, '_>) -> Result<Staged, StoreError> {
+        match self {
+            Self::Stage(stage) => stage.finish(),
+            Self::Unkept(error) => Err(error),
+            Self::Memory(bytes) => {
+                let mut stage = cx.site.spool.stage(bytes.len() as u64)?;
+                stage.write(&bytes)?;
+                stage.finish()
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! A site while the daemon runs: its settings, what is remembered of it, and the round under way.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{debug, error, info, warn};
+
+use super::Reason;
+use super::desk::Desk;
+use crate::config::SiteSettings;
+use crate::net::{ConnId, Target};
+use crate::obs::Repeats;
+use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
+use crate::store::{Published, Spool, StoreError};
+use crate::sync::{Delivery, Ending, Memory, MoveEnd, Pace, Round, Step, Tally};
+use crate::tls::Offer;
+
+/// Files of one site that may wait for the disk at a time.
+const COMMIT_WINDOW: usize = 512;
+
+/// What reading the configuration made of a site.
+#[derive(Clone)]
+pub(super) struct Equipment {
+    pub(super) settings: SiteSettings,
+    pub(super) target: Arc<Target>,
+    pub(super) spool: Spool,
+}
+
+/// The round under way.
+pub(super) struct Running {
+    pub(super) round: Round,
+    /// Its connections.
+    pub(super) lanes: Vec<ConnId>,
+    /// Those of them that wait for something to do.
+    pub(super) waiting: Vec<ConnId>,
+    pub(super) since: Instant,
+    pub(super) failure: Option<Reason>,
+}
+
+impl Running {
+    pub(super) fn drop_lane(&mut self, id: ConnId) {
+        self.lanes.retain(|lane| *lane != id);
+        self.waiting.retain(|lane| *lane != id);
+    }
+}
+
+/// A site.
+pub(super) struct Site {
+    key: usize,
+    name: Arc<str>,
+    pub(super) settings: SiteSettings,
+    pub(super) target: Arc<Target>,
+    pub(super) spool: Spool,
+    pub(super) memory: Memory,
+    /// What the next round runs with, after a reload during this one.
+    pub(super) replacement: Option<Equipment>,
+    /// The site has refused our certificate: [`Offer::Auto`] goes on without.
+    certificate_refused: bool,
+    pub(super) running: Option<Running>,
+    /// A connection kept open between two rounds.
+    pub(super) parked: Option<ConnId>,
+    complaints: Repeats,
+    /// Taken out of the configuration; gone when its round has ended.
+    pub(super) retired: bool,
+}
+
+/// How a round ended, for whoever watches.
+#[derive(Debug)]
+pub struct RoundReport {
+    /// The site.
+    pub site: Arc<str>,
+    /// What it came to.
+    pub tally: Tally,
+    /// How long it took.
+    pub took: Duration,
+    /// How it ended.
+    pub ending: Ending,
+    /// Why it broke off, where it did.
+    pub failure: Option<Reason>,
+    /// Whether the site has no further round in this run.
+    pub is_final: bool,
+}
+
+impl Site {
+    pub(super) fn new(key: usize, equipment: Equipment) -> Self {
+        let Equipment { settings, target, spool } = equipment;
+        Self {
+            key,
+            name: settings.name.as_str().into(),
+            settings,
+            target,
+            spool,
+            memory: Memory::default(),
+            replacement: None,
+            certificate_refused: false,
+            running: None,
+            parked: None,
+            complaints: Repeats::default(),
+            retired: false,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn id(&self) -> (usize, &Arc<str>) {
+        (self.key, &self.name)
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        Pace { interval: self.settings.interval, retries: self.settings.retries }
+    }
+
+    /// New settings: at once where no round runs, else when it has ended.
+    pub(super) fn equip(&mut self, equipment: Equipment) {
+        if self.running.is_some() {
+            self.replacement = Some(equipment);
+            return;
+        }
+        Equipment { settings: self.settings, target: self.target, spool: self.spool } = equipment;
+        self.certificate_refused = false;
+    }
+
+    /// Whether our certificate may be shown to this site.
+    pub(super) fn offers_certificate(&self) -> bool {
+        match self.settings.tls.as_ref().map(|tls| tls.offer) {
+            Some(Offer::Always) => true,
+            Some(Offer::Auto) => !self.certificate_refused,
+            Some(Offer::Never) | None => false,
+        }
+    }
+
+    /// The site does not want our certificate. Says whether to try again without.
+    pub(super) fn withdraw_certificate(&mut self) -> bool {
+        let automatic = self.settings.tls.as_ref().is_some_and(|tls| tls.offer == Offer::Auto);
+        if !automatic || self.certificate_refused {
+            return false;
+        }
+        self.certificate_refused = true;
+        info!(
+            "site={} does not know our certificate's CA: going on without a certificate (offer_client_cert = false says so beforehand)",
+            self.name
+        );
+        true
+    }
+
+    pub(super) fn start_round(&mut self, now: Instant) {
+        self.running = Some(Running {
+            round: Round::new(self.settings.delivery, COMMIT_WINDOW),
+            lanes: Vec::new(),
+            waiting: Vec::new(),
+            since: now,
+            failure: None,
+        });
+    }
+
+    pub(super) fn protocol(&self, error: Error) -> Reason {
+        Reason::protocol(error, &self.settings)
+    }
+
+    fn round(&mut self) -> Option<(&mut Round, &mut Memory)> {
+        self.running.as_mut().map(|running| (&mut running.round, &mut self.memory))
+    }
+
+    pub(super) fn next_step(&mut self) -> Step {
+        self.round().map_or(Step::Leave, |(round, _)| round.next_step())
+    }
+
+    /// The listing has come.
+    pub(super) fn listed(&mut self, listing: &Listing, desk: &mut Desk) {
+        for RefusedEntry { name, error } in listing.refused() {
+            if self.memory.report_once(name.as_bytes()) {
+                warn!("site={} file={name} left there: {error}", self.name);
+            }
+        }
+        let names: Vec<_> = listing.names().filter(|name| self.settings.filter.matches(name)).collect();
+        let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
+        debug!("site={} listed={} left_out={left_out}", self.name, names.len());
+        let Some(running) = &mut self.running else { return };
+        for (name, fingerprint) in running.round.listed(names, left_out, &mut self.memory) {
+            desk.forget(&self.name, name, fingerprint);
+        }
+    }
+
+    /// A step that came to nothing goes back to the round.
+    pub(super) fn give_back(&mut self, step: Step) {
+        if let Some((round, memory)) = self.round() {
+            round.dropped(step, memory);
+        }
+    }
+
+    pub(super) fn staged(&mut self, name: &FileName) {
+        if let Some((round, memory)) = self.round() {
+            round.staged(name, memory);
+        }
+    }
+
+    /// The committer has published a fetched file.
+    pub(super) fn committed(
+        &mut self,
+        name: FileName,
+        fingerprint: Fingerprint,
+        published: &Published,
+        desk: &mut Desk,
+    ) {
+        match published {
+            Published::New { .. } => debug!("site={} file={name} size={} collected", self.name, fingerprint.size),
+            Published::Renamed { name: fresh } => {
+                warn!("site={} file={name} collected as {fresh}: the spool has another file of that name", self.name);
+            }
+            Published::Duplicate { .. } => info!("site={} file={name} is in the spool already, same bytes", self.name),
+        }
+        if self.settings.delivery == Delivery::Move {
+            desk.forget(&self.name, name.clone(), fingerprint);
+        }
+        if let Some((round, memory)) = self.round() {
+            round.committed(name, fingerprint, memory);
+        }
+    }
+
+    pub(super) fn uncommitted(&mut self, name: &FileName, error: StoreError) {
+        if let Some((round, _)) = self.round() {
+            round.uncommitted(name);
+        }
+        self.not_stored(name, error);
+    }
+
+    /// The file's bytes could not be stored; it stays at the site.
+    pub(super) fn unstored(&mut self, name: &FileName, error: StoreError) {
+        if let Some((round, _)) = self.round() {
+            round.unstored(name);
+        }
+        self.not_stored(name, error);
+    }
+
+    /// A disk that fails one file may well take the next, unless it is full. The round reports the first failure.
+    fn not_stored(&mut self, name: &FileName, error: StoreError) {
+        debug!("site={} file={name} reason=store stays at the site: {error}", self.name);
+        if let Some(running) = &mut self.running {
+            if error.is_full() {
+                running.round.wind_up();
+            }
+            running.failure.get_or_insert(error.into());
+        }
+    }
+
+    pub(super) fn missing(&mut self, name: &FileName) {
+        debug!("site={} file={name} was gone before it was fetched", self.name);
+        if let Some((round, memory)) = self.round() {
+            round.missing(name, memory);
+        }
+    }
+
+    pub(super) fn skipped(&mut self, name: &FileName, why: &str) {
+        if self.memory.report_once(name.as_bytes()) {
+            warn!("site={} file={name} left there: {why}", self.name);
+        }
+        if let Some((round, memory)) = self.round() {
+            round.skipped(name, memory);
+        }
+    }
+
+    pub(super) fn too_large(&mut self, name: &FileName, size: u64) {
+        let most = self.settings.max_file_size;
+        self.skipped(name, &format!("it has {size} bytes, max_file_size is {most}"));
+    }
+
+    pub(super) fn moved(&mut self, name: FileName, end: MoveEnd) {
+        if let Some((round, memory)) = self.round() {
+            round.moved(name, end, memory);
+        }
+    }
+
+    /// The site has a newer file under the published name.
+    pub(super) fn changed(&mut self, name: FileName) {
+        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.name);
+        self.moved(name, MoveEnd::Changed);
+    }
+
+    /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
+    pub(super) fn move_refused(&mut self, name: &FileName) {
+        debug!("site={} file={name} could not be moved: not there any more?", self.name);
+        if let Some((round, _)) = self.round() {
+            round.move_postponed();
+        }
+    }
+
+    pub(super) fn move_postponed(&mut self, name: &FileName, error: StoreError) {
+        if let Some((round, _)) = self.round() {
+            round.move_postponed();
+        }
+        self.not_stored(name, error);
+    }
+
+    /// The site deleted other bytes than those published: they are being stored too.
+    pub(super) fn rescued(&mut self, name: &FileName) {
+        warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.name);
+        if let Some((round, memory)) = self.round() {
+            round.rescued(name.clone(), memory);
+        }
+    }
+
+    pub(super) fn rescue_committed(&mut self) {
+        if let Some((round, _)) = self.round() {
+            round.rescue_committed();
+        }
+    }
+
+    /// The one way a measurement can get lost: overwritten at the site in the very moment it was moved, on a full disk.
+    pub(super) fn lost(&self, name: &FileName, error: &StoreError) {
+        error!(
+            "site={} file={name} reason=lost the site overwrote it while it was moved, and it could not be stored: {error}",
+            self.name
+        );
+    }
+
+    /// The round, or what is left of it, breaks off.
+    pub(super) fn break_off(&mut self, reason: Reason) {
+        if let Some(running) = &mut self.running {
+            running.round.wind_up();
+            running.failure.get_or_insert(reason);
+        }
+    }
+
+    /// Says in the log how a round ended: what happened at `info`, the same complaint again only now and then.
+    pub(super) fn log_round(&mut self, report: &RoundReport, now: Instant, failures: u32) {
+        let Tally { collected, bytes, moved, left, skipped, unstored, .. } = report.tally;
+        let milliseconds = report.took.as_millis();
+        let counts = format!(
+            "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} ms={milliseconds}"
+        );
+        match &report.failure {
+            Some(reason) => {
+                let text = reason.to_string();
+                if let Some(repeated) = self.complaints.complain(&text, now) {
+                    warn!(
+                        "site={} reason={} failures={failures} repeated={repeated} {counts}: {text}",
+                        self.name,
+                        reason.word()
+                    );
+                }
+            }
+            None => {
+                if self.complaints.settle() {
+                    info!("site={} works again", self.name);
+                }
+                if collected + moved + left > 0 {
+                    info!("site={} {counts}", self.name);
+                } else {
+                    debug!("site={} {counts}", self.name);
+                }
+            }
+        }
+    }
+}

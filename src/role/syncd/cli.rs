@@ -1,0 +1,159 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{Outcome, check, demo, exit_code, import, once, probe, run};
+use crate::config::{self, LoadOptions, Settings};
+use crate::obs;
+
+const EXAMPLES: &str = "\
+Examples:
+  tentacle-syncd demo
+      Three made-up sites on this machine, collected from: see what it does.
+  tentacle-syncd run --config /etc/pandora/pandora_server.conf
+      Collect as the Pandora FMS Sync Server would, by its own settings.
+  tentacle-syncd probe plant-7
+      What happens between here and the site plant-7, step by step.
+  tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
+      Move to the richer configuration.
+
+Exit status: 0 all went well; 1 something did not; 2 the command line or the configuration cannot be used.";
+
+/// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
+#[derive(Debug, Parser)]
+#[command(name = "tentacle-syncd", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect from all sites until told to stop (SIGTERM, SIGINT); SIGHUP reloads configuration and certificates.
+    Run(Common),
+    /// One round of all sites, or of those named; exit status 1 if any of them failed.
+    Once {
+        #[command(flatten)]
+        common: Common,
+        /// Sites by name; all enabled ones where none is named.
+        sites: Vec<String>,
+    },
+    /// Check configuration, certificates and their dates, directories and rights; connects to nothing.
+    Check {
+        #[command(flatten)]
+        common: Common,
+        /// Read the configuration only; look at no certificate and no directory.
+        #[arg(long)]
+        syntax_only: bool,
+    },
+    /// Try one site step by step: resolve, connect, TLS, password, listing; fetches and deletes nothing.
+    Probe {
+        #[command(flatten)]
+        common: Common,
+        /// The site's name.
+        site: String,
+    },
+    /// Print the TOML configuration that does what a pandora_server.conf asks for.
+    Import {
+        /// The pandora_server.conf.
+        file: PathBuf,
+    },
+    /// Collect from three made-up sites inside this process: a TLS one, a slow one, one that hangs.
+    Demo {
+        /// Agent files at each of the sites that work.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        files: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// TOML or pandora_server.conf [default: /etc/tentacle-sync/tentacle-syncd.toml, then /etc/pandora/pandora_server.conf]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the journal is kept [default: $STATE_DIRECTORY, else /var/lib/tentacle-sync]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where the files of all sites land, whatever the configuration says.
+    #[arg(long, value_name = "DIR")]
+    incoming_dir: Option<PathBuf>,
+    /// How much to log, on standard error.
+    #[arg(long, value_enum, default_value_t = Level::Info)]
+    log_level: Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Common {
+    /// Reads the configuration.
+    pub(super) fn load(&self) -> Result<Settings, config::ConfigError> {
+        let options = LoadOptions {
+            state_dir: self.state_dir.clone(),
+            incoming_dir: self.incoming_dir.clone(),
+            ..LoadOptions::default()
+        };
+        // Where there is none at all, the error names the place it belongs.
+        let fallback = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
+        config::load(self.config.as_deref().unwrap_or_else(fallback), &options)
+    }
+
+    /// Reads the configuration, with the log set up and its warnings said.
+    pub(super) fn start(&self) -> Result<Settings, Box<dyn std::error::Error>> {
+        obs::start_log(self.log_level.filter())?;
+        let settings = self.load()?;
+        for warning in &settings.warnings {
+            log::warn!("{warning}");
+        }
+        Ok(settings)
+    }
+}
+
+impl Level {
+    fn filter(self) -> log::LevelFilter {
+        match self {
+            Self::Error => log::LevelFilter::Error,
+            Self::Warn => log::LevelFilter::Warn,
+            Self::Info => log::LevelFilter::Info,
+            Self::Debug => log::LevelFilter::Debug,
+            Self::Trace => log::LevelFilter::Trace,
+        }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    exit_code(dispatch(Cli::parse().command))
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run(common) => run::run(&common),
+        Command::Once { common, sites } => once::run(&common, &sites),
+        Command::Check { common, syntax_only } => check::run(&common, syntax_only),
+        Command::Probe { common, site } => probe::run(&common, &site),
+        Command::Import { file } => import::run(&file),
+        Command::Demo { files } => demo::run(files),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

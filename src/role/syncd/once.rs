@@ -1,0 +1,102 @@
+//! `once`: one round of each site.
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::rc::Rc;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::cli::Common;
+use super::{FAILURE, Outcome, SUCCESS, find_site};
+use crate::config::Settings;
+use crate::net::Net;
+use crate::role::collect::{Collector, Mode, RoundReport};
+use crate::sync::Ending;
+
+pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
+    let mut settings = common.start()?;
+    select(&mut settings, names)?;
+    let sites = settings.sites.iter().filter(|site| site.enabled).count();
+    let mut net = Net::new()?;
+    net.take_signals(&[SIGTERM, SIGINT])?;
+    let progress = Rc::new(Progress::new(sites));
+    let watcher = Rc::clone(&progress);
+    let collector = Collector::new(net, &settings, Mode::Once, Box::new(move |report| watcher.note(report)))?;
+    collector.run(settings.shutdown_timeout, |_, _| false)?;
+    Ok(progress.finish())
+}
+
+/// Leaves only the named sites enabled; naming a disabled one enables it.
+fn select(settings: &mut Settings, names: &[String]) -> Result<(), String> {
+    for name in names {
+        find_site(settings, name)?;
+    }
+    if !names.is_empty() {
+        for site in &mut settings.sites {
+            site.enabled = names.contains(&site.name);
+        }
+    }
+    Ok(())
+}
+
+/// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere.
+struct Progress {
+    terminal: bool,
+    sites: usize,
+    done: Cell<usize>,
+    failed: Cell<usize>,
+    files: Cell<usize>,
+    bytes: Cell<u64>,
+}
+
+impl Progress {
+    fn new(sites: usize) -> Self {
+        Self {
+            terminal: std::io::stdout().is_terminal(),
+            sites,
+            done: Cell::new(0),
+            failed: Cell::new(0),
+            files: Cell::new(0),
+            bytes: Cell::new(0),
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "a command's output")]
+    fn note(&self, report: &RoundReport) {
+        self.files.set(self.files.get() + report.tally.collected);
+        self.bytes.set(self.bytes.get() + report.tally.bytes);
+        if report.is_final {
+            let count = if report.ending == Ending::Failed { &self.failed } else { &self.done };
+            count.set(count.get() + 1);
+        }
+        if self.terminal {
+            print!(
+                "\r\x1b[K{} of {} sites, {} failed, {} files, {} bytes",
+                self.done.get(),
+                self.sites,
+                self.failed.get(),
+                self.files.get(),
+                self.bytes.get()
+            );
+            // A terminal that is gone ends in SIGHUP, not here.
+            let _ = std::io::Write::flush(&mut std::io::stdout());
+        } else if report.is_final {
+            match &report.failure {
+                Some(reason) => println!("{}: failed: {reason}", report.site),
+                None => println!("{}: {} files, {} bytes", report.site, report.tally.collected, report.tally.bytes),
+            }
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "a command's output")]
+    fn finish(&self) -> u8 {
+        if self.terminal {
+            println!();
+        }
+        let unfinished = self.sites - self.done.get() - self.failed.get();
+        if unfinished > 0 {
+            println!("stopped before {unfinished} of {} sites were done", self.sites);
+        }
+        if self.failed.get() + unfinished == 0 { SUCCESS } else { FAILURE }
+    }
+}
