@@ -79,7 +79,7 @@ impl SizeLie {
 }
 
 impl Trick {
-    /// Plays the trick at each connection; for those that are played there.
+    /// Plays the trick at each connection, or at each command, whatever it asks for.
     pub fn always(self) -> Mischief {
         Mischief { trick: self, verb: None, skip: 0, times: usize::MAX }
     }

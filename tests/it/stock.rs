@@ -7,6 +7,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
@@ -130,8 +131,14 @@ pub(crate) fn stock_program() -> Option<OsString> {
     program
 }
 
+/// An address to listen on that no other test is given. Not one of the kernel's choice: it may choose the same again,
+/// for another server or for a client, before ours is there.
 fn free_address() -> SocketAddr {
-    TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
+    let candidates = (0..1_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000);
+    let mut addresses = candidates.map(|port| SocketAddr::new(LOOPBACK, port));
+    addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a port in a thousand is free")
 }
 
 /// Gives a directory and all below it to the user that the server runs as.
