@@ -26,7 +26,7 @@
 
 use std::collections::VecDeque;
 
-use super::line::Taken;
+use super::line::{LineTooLong, Taken};
 use super::outbox::Outbox;
 use super::reply::ReplyError;
 use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Verb};
@@ -181,9 +181,9 @@ impl Client {
 
     /// Takes the announced body. One of 0 bytes is complete at once, without ever being wanted.
     ///
-    /// A stock server closes the connection after `RECV OK` for an empty file. That is orderly here
-    /// ([`handle_eof`](Self::handle_eof) in [`Want::Command`]), but the next command may already be lost to it;
-    /// `MV` of an empty file is sound.
+    /// A stock server closes the connection after `RECV OK` for an empty file, and a next command is lost: there
+    /// [`decline`](Self::decline), for all there is to know is known, or expect the end. `MV` of an empty file is
+    /// sound.
     ///
     /// # Errors
     /// [`Error::Misuse`], and nothing is done, unless [`Want::Decision`]; a failed session's error.
@@ -197,8 +197,8 @@ impl Client {
     /// Leaves the announced body with the peer.
     ///
     /// Nothing answers this. Over plain TCP a stock server may therefore find the next command in the same read,
-    /// take both for one answer and never reply: give it [`Command::Quit`] next, which is sound, or expect that.
-    /// Over TLS a command in a record of its own is safe.
+    /// take both for one answer and never reply: [`Command::Quit`] is sound there, anything else a wager. Over TLS a
+    /// command in a record of its own is safe.
     ///
     /// # Errors
     /// [`Error::Misuse`], and nothing is done, unless [`Want::Decision`]; a failed session's error.
@@ -230,7 +230,8 @@ impl Client {
     /// In [`Want::Decision`] and [`Want::Body`] it takes none: they are the body's.
     ///
     /// # Errors
-    /// The session fails if they are no reply, or if none is due.
+    /// The session fails if they are no reply, or if none is due: before any command, before the last byte of one is
+    /// written, while our body is still on its way, after a whole exchange.
     pub fn handle_input(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         match &mut self.state {
             State::Failed(error) => Err(error.clone()),
@@ -241,7 +242,7 @@ impl Client {
                 match line.take(bytes) {
                     Ok(Taken { consumed, line: None }) => Ok(consumed),
                     Ok(Taken { consumed, line: Some(line) }) => self.answered(verb, due, &line).map(|()| consumed),
-                    Err(_) => {
+                    Err(LineTooLong) => {
                         let excerpt = excerpt(verb, line.held());
                         self.fail(Error::LineTooLong { verb, excerpt })
                     }

@@ -228,6 +228,7 @@ fn a_peer_that_speaks_first_is_a_fault() {
     client.command(&list()).unwrap();
     client.transmitted(3);
     assert!(matches!(client.handle_input(b"LS SIZE 5\n"), Err(Error::Unsolicited { after: Some(Verb::Ls), .. })));
+    assert!(client.transmit().is_empty(), "nothing more is said in a failed session");
 }
 
 #[test]
