@@ -38,6 +38,11 @@ impl Memory {
         self.published.get(name).copied()
     }
 
+    /// Only what is published and may still be at the site.
+    pub fn into_published(self) -> Vec<(FileName, Fingerprint)> {
+        self.published.into_iter().collect()
+    }
+
     /// Takes note of all there is at the site. Returns the published files that `listed` does not name: gone there, by
     /// whatever hand.
     pub fn vanished(&mut self, listed: &[FileName]) -> Vec<(FileName, Fingerprint)> {

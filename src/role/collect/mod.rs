@@ -3,12 +3,14 @@
 
 mod collector;
 mod desk;
+mod equipment;
 mod reason;
 mod session;
 mod site;
 
-pub(crate) use collector::target as site_target;
-pub use collector::{Collector, Mode, StartError};
+pub use collector::{Collector, Mode};
+pub use equipment::StartError;
+pub(crate) use equipment::target as site_target;
 pub use reason::Reason;
 pub(crate) use session::MAX_LISTING;
 pub use site::RoundReport;

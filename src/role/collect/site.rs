@@ -3,28 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, error, info, warn};
+use log::{Level, debug, error, info, log, warn};
 
 use super::Reason;
 use super::desk::Desk;
+use super::equipment::Equipment;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
 use crate::store::{Published, Spool, StoreError};
-use crate::sync::{Delivery, Ending, Memory, MoveEnd, Pace, Round, Step, Tally};
+use crate::sync::{Delivery, Ending, Memory, MoveEnd, Round, Step, Tally};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
 const COMMIT_WINDOW: usize = 512;
-
-/// What reading the configuration made of a site.
-#[derive(Clone)]
-pub(super) struct Equipment {
-    pub(super) settings: SiteSettings,
-    pub(super) target: Arc<Target>,
-    pub(super) spool: Spool,
-}
 
 /// The round under way.
 pub(super) struct Running {
@@ -104,16 +97,17 @@ impl Site {
         &self.name
     }
 
+    pub(super) fn key(&self) -> usize {
+        self.key
+    }
+
     pub(super) fn id(&self) -> (usize, &Arc<str>) {
         (self.key, &self.name)
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        Pace { interval: self.settings.interval, retries: self.settings.retries }
-    }
-
     /// New settings: at once where no round runs, else when it has ended.
     pub(super) fn equip(&mut self, equipment: Equipment) {
+        self.retired = false;
         if self.running.is_some() {
             self.replacement = Some(equipment);
             return;
@@ -330,27 +324,18 @@ impl Site {
         let counts = format!(
             "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} ms={milliseconds}"
         );
-        match &report.failure {
-            Some(reason) => {
-                let text = reason.to_string();
-                if let Some(repeated) = self.complaints.complain(&text, now) {
-                    warn!(
-                        "site={} reason={} failures={failures} repeated={repeated} {counts}: {text}",
-                        self.name,
-                        reason.word()
-                    );
-                }
+        if let Some(reason) = &report.failure {
+            let text = reason.to_string();
+            if let Some(repeated) = self.complaints.complain(&text, now) {
+                let (name, word) = (&self.name, reason.word());
+                warn!("site={name} reason={word} failures={failures} repeated={repeated} {counts}: {text}");
             }
-            None => {
-                if self.complaints.settle() {
-                    info!("site={} works again", self.name);
-                }
-                if collected + moved + left > 0 {
-                    info!("site={} {counts}", self.name);
-                } else {
-                    debug!("site={} {counts}", self.name);
-                }
-            }
+            return;
         }
+        if self.complaints.settle() {
+            info!("site={} works again", self.name);
+        }
+        let level = if collected + moved + left > 0 { Level::Info } else { Level::Debug };
+        log!(level, "site={} {counts}", self.name);
     }
 }

@@ -107,7 +107,7 @@ impl Scene {
         for (seed, (name, setup)) in setups.into_iter().enumerate() {
             let hangs = name == "bank";
             let mut site = SiteSettings::new(name, loopback.to_string());
-            site.incoming_dir = spool.to_owned();
+            spool.clone_into(&mut site.incoming_dir);
             site.retries = 0;
             site.tls = setup.tls.as_ref().map(|_| TlsSettings {
                 ca: Some(ca.clone()),

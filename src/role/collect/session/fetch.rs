@@ -52,7 +52,7 @@ impl Fetch {
                     self.complete(cx);
                     return Reaction::Decline;
                 }
-                Reaction::Accept(Task::Fetching(self))
+                Reaction::Accept(Box::new(Task::Fetching(self)))
             }
         }
     }

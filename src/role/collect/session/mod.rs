@@ -67,8 +67,17 @@ enum Task {
 
 /// What a task makes of an announced body.
 enum Reaction {
-    Accept(Task),
+    Accept(Box<Task>),
     Decline,
+}
+
+/// Whether a connection is known to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// What happens to it is the site's doing.
+    Sound,
+    /// Used again after a rest: the site may have closed it meanwhile, as stock does after 4 s.
+    Rested,
 }
 
 /// A connection's session.
@@ -76,13 +85,14 @@ pub(super) struct Session {
     site: usize,
     client: Client,
     task: Task,
+    standing: Standing,
     /// When the body under way must be whole; `None` for no limit.
     body_due: Option<Instant>,
 }
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, body_due: None }
+        Self { site, client: Client::new(), task: Task::Opening, standing: Standing::Sound, body_due: None }
     }
 
     /// The site's key.
@@ -102,6 +112,12 @@ impl Session {
     /// A parked connection is used again.
     pub(super) fn resume(&mut self) {
         self.task = Task::Ready;
+        self.standing = Standing::Rested;
+    }
+
+    /// Whether the end of this connection says nothing about the site: it was used again, and has not answered since.
+    pub(super) fn was_resting(&self) -> bool {
+        self.standing == Standing::Rested
     }
 
     /// The connection stands: the password first, where there is one.
@@ -140,11 +156,11 @@ impl Session {
             Task::Moving(moving) => moving.name().to_string(),
             Task::Listing(_) => "the listing".into(),
             Task::Greeting => "the password".into(),
-            Task::Opening | Task::Ready | Task::Spent | Task::Parked => "nothing".into(),
+            Task::Opening | Task::Ready | Task::Spent | Task::Parked => "the session".into(),
         };
         match self.client.want() {
             Want::Body(left) => format!("the last {left} bytes of {of}"),
-            _ => format!("the answer about {of}"),
+            _ => format!("an answer about {of}"),
         }
     }
 
@@ -287,11 +303,12 @@ impl Session {
     }
 
     fn handle(&mut self, event: &Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        self.standing = Standing::Sound;
         let task = std::mem::replace(&mut self.task, Task::Ready);
         match event {
             Event::Announced { verb, size } => match task.announced(*verb, *size, cx)? {
                 Reaction::Accept(task) => {
-                    self.task = task;
+                    self.task = *task;
                     self.accept(*size, cx)
                 }
                 Reaction::Decline => self.decline(cx),
@@ -341,7 +358,7 @@ impl Task {
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
             Self::Moving(moving) => Ok(moving.announced(size, cx)),
-            other => Ok(Reaction::Accept(other)),
+            other => Ok(Reaction::Accept(Box::new(other))),
         }
     }
 

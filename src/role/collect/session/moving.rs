@@ -55,7 +55,7 @@ impl Moving {
                 }
             }
         }
-        Reaction::Accept(Task::Moving(self))
+        Reaction::Accept(Box::new(Task::Moving(self)))
     }
 
     pub(super) fn take_body(&mut self, bytes: &[u8]) {

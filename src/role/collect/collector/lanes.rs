@@ -1,0 +1,184 @@
+//! Connections of rounds: opened, pumped, mended.
+
+use std::sync::Arc;
+
+use log::debug;
+
+use super::{Collector, TICK};
+use crate::net::{ConnId, Failure, Phase};
+use crate::role::collect::Reason;
+use crate::role::collect::session::{Cx, Pause, Session};
+use crate::role::collect::site::Site;
+
+impl Collector {
+    pub(super) fn open_lane(&mut self, key: usize) {
+        let Some(site) = &mut self.sites[key] else { return };
+        let offer = site.offers_certificate();
+        let Some(running) = &mut site.running else { return };
+        let id = self.net.open(Arc::clone(&site.target), offer);
+        running.lanes.push(id);
+        self.sessions.insert(id, Session::new(key));
+    }
+
+    pub(super) fn opened(&mut self, id: ConnId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(site) = &mut self.sites[session.site()] else { return };
+        let Some(mut io) = self.net.io(id) else { return };
+        match session.opened(&mut Cx { io: &mut io, site, desk: &mut self.desk }) {
+            Ok(()) => self.pump(id),
+            Err(reason) => self.lane_broke(id, reason),
+        }
+    }
+
+    pub(super) fn pump(&mut self, id: ConnId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let key = session.site();
+        let Some(site) = &mut self.sites[key] else { return };
+        let Some(mut io) = self.net.io(id) else { return };
+        let outcome = session.pump(&mut Cx { io: &mut io, site, desk: &mut self.desk });
+        if let Some(running) = &mut site.running {
+            // Whatever this one did may be what the others waited for.
+            for waiting in running.waiting.drain(..) {
+                self.net.wake(waiting);
+            }
+            if outcome.as_ref().is_ok_and(|pause| *pause == Pause::Waiting) {
+                running.waiting.push(id);
+            }
+        }
+        match outcome {
+            Ok(Pause::Blocked | Pause::Waiting) => self.add_lanes(key),
+            Ok(Pause::Leaving) => self.leave(id, key),
+            Ok(Pause::Spent) => {
+                self.farewell(id);
+                self.detach(id, key);
+            }
+            Ok(Pause::Dropped) => self.dropped(id, key),
+            Err(reason) => self.lane_broke(id, reason),
+        }
+    }
+
+    /// More connections for a round that has work for them, as long as nobody else waits for one.
+    fn add_lanes(&mut self, key: usize) {
+        let others_wait = self.schedule.next_due().is_some_and(|due| due <= self.net.now());
+        loop {
+            let spare = self.has_capacity() && !others_wait;
+            let Some(Site { running: Some(running), settings, .. }) = &self.sites[key] else { return };
+            if !spare || running.failure.is_some() || running.lanes.len() >= running.round.lanes(settings.connections) {
+                return;
+            }
+            self.open_lane(key);
+        }
+    }
+
+    /// The round has nothing more for this connection.
+    fn leave(&mut self, id: ConnId, key: usize) {
+        let Some(Site { running: Some(running), settings, .. }) = &mut self.sites[key] else { return };
+        running.lanes.retain(|lane| *lane != id);
+        let last = running.lanes.is_empty();
+        let keep_open = settings.keep_open;
+        let due = if last { self.end_round(key) } else { None };
+        let soon = due.is_some_and(|due| due.saturating_duration_since(self.net.now()) <= keep_open);
+        if let (true, Some(session), Some(site)) = (soon, self.sessions.get_mut(&id), &mut self.sites[key]) {
+            session.park();
+            site.parked = Some(id);
+            if let Some(mut io) = self.net.io(id) {
+                io.set_deadline(Some(keep_open + TICK));
+            }
+            return;
+        }
+        self.farewell(id);
+    }
+
+    /// QUIT, then the connection's orderly end.
+    fn farewell(&mut self, id: ConnId) {
+        if let (Some(mut session), Some(mut io)) = (self.sessions.remove(&id), self.net.io(id)) {
+            session.quit(&mut io);
+        }
+        self.net.close(id);
+    }
+
+    /// The site closed while nothing was under way, as stock does with an idle client.
+    fn dropped(&mut self, id: ConnId, key: usize) {
+        self.net.close(id);
+        let parked = self.sessions.remove(&id).is_some_and(|session| session.is_parked());
+        let Some(site) = &mut self.sites[key] else { return };
+        if parked {
+            site.parked = site.parked.filter(|other| *other != id);
+            return;
+        }
+        self.detach(id, key);
+    }
+
+    /// The round goes on without this connection.
+    pub(super) fn detach(&mut self, id: ConnId, key: usize) {
+        if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
+            running.drop_lane(id);
+        }
+        self.mend_lanes(key);
+    }
+
+    /// A round that lost its last connection gets a new one, or ends.
+    pub(super) fn mend_lanes(&mut self, key: usize) {
+        let Some(Site { running: Some(running), .. }) = &self.sites[key] else { return };
+        if !running.lanes.is_empty() {
+            return;
+        }
+        let over = running.round.is_complete() || running.failure.is_some();
+        if !over {
+            self.open_lane(key);
+        } else if running.round.committing() == 0 {
+            self.end_round(key);
+        }
+    }
+
+    pub(super) fn failed(&mut self, id: ConnId, failure: Failure) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(site) = &self.sites[session.site()] else { return };
+        let reason = match failure {
+            Failure::Timeout(Phase::Session) => {
+                Reason::Slow { what: session.awaited(), seconds: site.settings.timeout.as_secs() }
+            }
+            other => Reason::Net(other),
+        };
+        self.lane_broke(id, reason);
+    }
+
+    /// A connection is of no more use: its step goes back, and the round breaks off unless there is a way on.
+    fn lane_broke(&mut self, id: ConnId, reason: Reason) {
+        self.net.abort(id);
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        let key = session.site();
+        let Some(site) = &mut self.sites[key] else { return };
+        if session.is_parked() {
+            site.parked = None;
+            return;
+        }
+        if let Some(running) = &mut site.running {
+            running.drop_lane(id);
+            if let Some(step) = session.abandon() {
+                running.round.dropped(step, &mut site.memory);
+            }
+        }
+        let harmless = session.was_resting() || (reason.is_certificate_refusal() && site.withdraw_certificate());
+        if !harmless {
+            debug!("site={} reason={} {reason}", site.name(), reason.word());
+            site.break_off(reason);
+        }
+        self.wake_waiting_of(key);
+        self.mend_lanes(key);
+    }
+
+    pub(super) fn wake_waiting_of(&mut self, key: usize) {
+        if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
+            for id in running.waiting.drain(..) {
+                self.net.wake(id);
+            }
+        }
+    }
+
+    pub(super) fn wake_waiting(&mut self) {
+        for key in 0..self.sites.len() {
+            self.wake_waiting_of(key);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! All sites on one loop.
+
+mod lanes;
+mod reload;
+mod rounds;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use log::info;
+
+use super::desk::Desk;
+use super::equipment::{StartError, equip};
+use super::session::Session;
+use super::site::{RoundReport, Site};
+use crate::config::Settings;
+use crate::net::{ConnId, Event, Net};
+use crate::proto::{FileName, Fingerprint};
+use crate::store::{Committer, Spool};
+use crate::sync::Schedule;
+
+/// Rounds are looked after this often: for their limits, and for whether others wait.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a collector goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is told to stop.
+    Forever,
+    /// Until each site has had its round, or has failed for good.
+    Once,
+}
+
+/// Collects from all sites.
+pub struct Collector {
+    net: Net,
+    desk: Desk,
+    schedule: Schedule,
+    sites: Vec<Option<Site>>,
+    sessions: HashMap<ConnId, Session>,
+    spools: HashMap<PathBuf, Spool>,
+    /// What the journal knows of sites that are not collected from, in case they are again.
+    absent: HashMap<String, Vec<(FileName, Fingerprint)>>,
+    mode: Mode,
+    max_connections: usize,
+    running: usize,
+    next_tick: Instant,
+    /// When the collector has been told to stop: the time by which it will, whatever is under way.
+    stop_by: Option<Instant>,
+    observer: Box<dyn FnMut(&RoundReport)>,
+}
+
+impl Collector {
+    /// Opens spools, journal and certificates; connects to nothing yet. `observer` hears of each round that ends.
+    pub fn new(
+        net: Net,
+        settings: &Settings,
+        mode: Mode,
+        observer: Box<dyn FnMut(&RoundReport)>,
+    ) -> Result<Self, StartError> {
+        let mut spools = HashMap::new();
+        let equipment = equip(settings, &mut spools)?;
+        let waker = net.waker();
+        let notify = Box::new(move || {
+            // The waker fails only with the loop gone, and then nobody waits.
+            let _ = waker.wake();
+        });
+        let (committer, outstanding) = Committer::start(
+            &settings.state_dir,
+            settings.durability,
+            &spools.values().cloned().collect::<Vec<_>>(),
+            notify,
+        )?;
+        let now = net.now();
+        let mut collector = Self {
+            net,
+            desk: Desk::new(committer),
+            schedule: Schedule::new(fastrand::u64(..)),
+            sites: Vec::new(),
+            sessions: HashMap::new(),
+            spools,
+            absent: HashMap::new(),
+            mode,
+            max_connections: settings.max_connections,
+            running: 0,
+            next_tick: now,
+            stop_by: None,
+            observer,
+        };
+        for file in outstanding {
+            collector.absent.entry(file.site).or_default().push((file.name, file.fingerprint));
+        }
+        collector.adopt(equipment);
+        Ok(collector)
+    }
+
+    /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
+    /// at most `shutdown_timeout` later.
+    pub fn run(
+        mut self,
+        shutdown_timeout: Duration,
+        mut on_signal: impl FnMut(&mut Self, i32) -> bool,
+    ) -> io::Result<()> {
+        loop {
+            self.start_rounds();
+            if self.is_finished() {
+                break;
+            }
+            let wake = [self.schedule_wakes(), Some(self.next_tick).filter(|_| self.running > 0), self.stop_by];
+            for event in self.net.turn(wake.into_iter().flatten().min())? {
+                match event {
+                    Event::Signal(signal) => {
+                        if !on_signal(&mut self, signal) && self.stop_by.is_none() {
+                            self.drain(self.net.now() + shutdown_timeout);
+                        }
+                    }
+                    other => self.handle(other),
+                }
+            }
+            self.tick();
+        }
+        self.desk.stop();
+        Ok(())
+    }
+
+    /// The longest the loop took to come back to what was ready.
+    pub fn longest_turn(&self) -> Duration {
+        self.net.longest_turn()
+    }
+
+    /// No new rounds, no new files; what is under way is brought to its end.
+    fn drain(&mut self, stop_by: Instant) {
+        info!("stopping: {} rounds are under way", self.running);
+        self.stop_by = Some(stop_by);
+        for site in self.sites.iter_mut().flatten() {
+            if let Some(running) = &mut site.running {
+                running.round.wind_up();
+            }
+        }
+        self.wake_waiting();
+    }
+
+    fn is_finished(&self) -> bool {
+        match self.stop_by {
+            Some(stop_by) => self.running == 0 || self.net.now() >= stop_by,
+            None => self.running == 0 && self.mode == Mode::Once && self.schedule.next_due().is_none(),
+        }
+    }
+
+    fn has_capacity(&self) -> bool {
+        self.net.connections() < self.max_connections
+    }
+
+    fn schedule_wakes(&self) -> Option<Instant> {
+        self.schedule.next_due().filter(|_| self.stop_by.is_none() && self.has_capacity())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Opened(id) => self.opened(id),
+            Event::Ready(id) => self.pump(id),
+            Event::Failed(id, failure) => self.failed(id, failure),
+            Event::Woken => self.take_completions(),
+            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Rounds from their start to their end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Collector, Mode, TICK};
+use crate::role::collect::desk::{Purpose, Ticket};
+use crate::role::collect::site::RoundReport;
+use crate::store::Completion;
+use crate::sync::Ending;
+
+/// While others wait for a connection, a round takes new files for this long only.
+const FAIR_SHARE: Duration = Duration::from_secs(10);
+
+impl Collector {
+    pub(super) fn start_rounds(&mut self) {
+        while self.stop_by.is_none()
+            && self.has_capacity()
+            && let Some(key) = self.schedule.start_due(self.net.now())
+        {
+            self.running += 1;
+            let Some(site) = &mut self.sites[key] else { continue };
+            site.start_round(self.net.now());
+            match site.parked.take() {
+                Some(id) => {
+                    if let (Some(session), Some(running)) = (self.sessions.get_mut(&id), &mut site.running) {
+                        session.resume();
+                        running.lanes.push(id);
+                        self.net.wake(id);
+                    }
+                }
+                None => self.open_lane(key),
+            }
+        }
+    }
+
+    pub(super) fn take_completions(&mut self) {
+        for (Ticket { site: key, name, fingerprint, purpose }, Completion { result, .. }) in self.desk.completions() {
+            let Some(site) = &mut self.sites[key] else { continue };
+            match (result, purpose) {
+                (Ok(published), Purpose::Fetched) => site.committed(name, fingerprint, &published, &mut self.desk),
+                (Ok(_), Purpose::Rescued) => site.rescue_committed(),
+                (Err(error), Purpose::Fetched) => site.uncommitted(&name, error),
+                (Err(error), Purpose::Rescued) => {
+                    site.rescue_committed();
+                    site.lost(&name, &error);
+                }
+            }
+            self.wake_waiting_of(key);
+            self.mend_lanes(key);
+        }
+    }
+
+    /// Ends the site's round; says when its next one is due.
+    pub(super) fn end_round(&mut self, key: usize) -> Option<Instant> {
+        let now = self.net.now();
+        let site = self.sites[key].as_mut()?;
+        let running = site.running.take()?;
+        self.running -= 1;
+        let tally = running.round.tally();
+        let ending = match &running.failure {
+            Some(_) => Ending::Failed,
+            None if tally.left > 0 => Ending::Backlog,
+            None => Ending::Done,
+        };
+        if let Some(replacement) = site.replacement.take() {
+            site.equip(replacement);
+        }
+        let due = self.schedule.finished(key, now, ending);
+        let failures = self.schedule.failures(key);
+        let is_final = match self.mode {
+            Mode::Once => ending == Ending::Done || failures > site.settings.retries || self.stop_by.is_some(),
+            Mode::Forever => false,
+        };
+        let report = RoundReport {
+            site: Arc::clone(site.name()),
+            tally,
+            took: now.saturating_duration_since(running.since),
+            ending,
+            failure: running.failure,
+            is_final,
+        };
+        site.log_round(&report, now, failures);
+        (self.observer)(&report);
+        if is_final {
+            self.schedule.remove(key);
+            return None;
+        }
+        if site.retired {
+            self.retire(key);
+            return None;
+        }
+        due.filter(|_| self.stop_by.is_none())
+    }
+
+    /// Looks after rounds that take long.
+    pub(super) fn tick(&mut self) {
+        let now = self.net.now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
+        for site in self.sites.iter_mut().flatten() {
+            let limit = if others_wait { FAIR_SHARE.min(site.settings.round_limit) } else { site.settings.round_limit };
+            if let Some(running) = &mut site.running
+                && now.saturating_duration_since(running.since) >= limit
+            {
+                running.round.wind_up();
+            }
+        }
+        self.wake_waiting();
+    }
+}

@@ -1,0 +1,82 @@
+//! What a site's settings name, opened: certificates, spool, target.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use log::warn;
+
+use crate::config::{Settings, SiteSettings};
+use crate::net::{Proxy, Target};
+use crate::store::{Spool, StoreError};
+use crate::sync::Pace;
+use crate::tls::{Connector, Connectors, SetupError, UnixTime};
+
+/// What a site's settings name, opened.
+#[derive(Clone)]
+pub(super) struct Equipment {
+    pub(super) settings: SiteSettings,
+    pub(super) target: Arc<Target>,
+    pub(super) spool: Spool,
+}
+
+impl Equipment {
+    pub(super) fn pace(&self) -> Pace {
+        Pace { interval: self.settings.interval, retries: self.settings.retries }
+    }
+}
+
+/// What makes a start, or a reload, impossible.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The spool or the state directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A site's certificates.
+    #[error("site {site}: {error}")]
+    Tls {
+        /// The site.
+        site: String,
+        /// What is wrong with them.
+        error: SetupError,
+    },
+    /// The system.
+    #[error("cannot set up the event loop: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.
+pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Result<Vec<Equipment>, StartError> {
+    let enabled = settings.sites.iter().filter(|site| site.enabled);
+    let mut connectors = Connectors::default();
+    let equipment = enabled.map(|site| {
+        if !spools.contains_key(&site.incoming_dir) {
+            spools.insert(site.incoming_dir.clone(), Spool::open(&site.incoming_dir)?);
+        }
+        let spool = spools[&site.incoming_dir].clone();
+        Ok(Equipment { settings: site.clone(), target: Arc::new(target(site, &mut connectors)?), spool })
+    });
+    equipment.collect()
+}
+
+/// The site as the loop sees it; says the warnings its certificates give rise to.
+pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result<Target, StartError> {
+    let tls = site.tls.as_ref().map(|tls| connectors.get(tls, UnixTime::now())).transpose();
+    let tls = tls.map_err(|error| StartError::Tls { site: site.name.clone(), error })?;
+    for warning in tls.iter().flat_map(Connector::warnings) {
+        warn!("site={} {warning}", site.name);
+    }
+    Ok(Target {
+        host: site.address.as_str().into(),
+        port: site.port,
+        proxy: site.proxy.as_ref().map(|proxy| Proxy {
+            host: proxy.host.as_str().into(),
+            port: proxy.port,
+            credentials: proxy.credentials.clone(),
+        }),
+        tls,
+        timeout: site.timeout,
+        quick_ack: site.quick_ack,
+    })
+}
