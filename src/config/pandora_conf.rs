@@ -266,3 +266,6 @@ fn leading_number(value: &[u8]) -> Option<u64> {
 pub fn fuzz_pandora_conf(data: &[u8]) {
     super::fuzz::read_twice(data, "fuzz.conf");
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,12 +39,7 @@ pub(super) fn read_all<'t>(
 ) -> Vec<SiteSettings> {
     let mut seen = Seen::default();
     let mut sites = Vec::new();
-    let tables = said.and_then(|said| said.get_ref().as_array());
-    if tables.is_none_or(|tables| tables.is_empty()) {
-        let line = said.map(|said| reader.line(&said.span()));
-        reader.error(line, "there is no site; add one: [[site]] with name and address");
-    }
-    for value in tables.into_iter().flatten() {
+    for value in tables(reader, said) {
         let line = reader.line(&value.span());
         let Some(table) = reader.table("site", value) else { continue };
         reader.check_keys(table, schema::SITE);
@@ -54,6 +49,22 @@ pub(super) fn read_all<'t>(
         }
     }
     sites
+}
+
+/// The elements of `site`, which may turn out to be no tables.
+fn tables<'t>(reader: &mut Reader<'_>, said: Option<&'t Spanned<DeValue<'t>>>) -> &'t [Spanned<DeValue<'t>>] {
+    let line = said.map(|said| reader.line(&said.span()));
+    match said.map(Spanned::get_ref) {
+        Some(DeValue::Array(tables)) if !tables.is_empty() => return tables,
+        Some(DeValue::Array(_)) | None => {
+            reader.error(line, "there is no site; add one: [[site]] with name and address");
+        }
+        Some(other) => {
+            let found = kind::type_of(other);
+            reader.error(line, format!("[[site]]: expected a list of tables, found {found}; write [[site]]"));
+        }
+    }
+    &[]
 }
 
 fn read_one<'t>(
