@@ -3,7 +3,7 @@
 
 mod line;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -129,13 +129,14 @@ impl<'a> Reader<'a, '_> {
             self.report.error(None, format!("there is no sync_address; {advice}"));
             return sites;
         };
+        let mut names = HashSet::new();
         for item in self.split_addresses(line, value) {
             let Some(Endpoint { host, port }) = self.endpoint(line, &item) else { continue };
             let name = match port {
                 Some(port) if port != template.port => format!("{}:{port}", bracketed(&host)),
                 _ => host.clone(),
             };
-            if sites.iter().any(|site| site.name == name) {
+            if !names.insert(name.clone()) {
                 self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
             } else {
                 sites.push(SiteSettings {

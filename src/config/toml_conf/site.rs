@@ -111,12 +111,13 @@ pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Above<'t>, tables: &
         round_limit: layers.read("round_limit", kind::duration(SECOND..=LONGEST)).unwrap_or(base.round_limit),
         keep_open: layers.read("keep_open", kind::duration(Duration::ZERO..=LONGEST)).unwrap_or(base.keep_open),
         quick_ack: layers.read("quickack", kind::boolean).unwrap_or(base.quick_ack),
-        ..SiteSettings::new("", "")
+        ..base
     }
 }
 
 /// Both lists, each from the nearest table that has it; `None` where neither is said, or one is wrong.
 fn filter(layers: &mut Layers<'_, '_, '_>) -> Option<NameFilter> {
+    layers.find("include").or(layers.find("exclude"))?;
     let include = patterns(layers, "include", &defaults::INCLUDE)?;
     let exclude = patterns(layers, "exclude", &defaults::EXCLUDE)?;
     NameFilter::new(&include, &exclude).ok()

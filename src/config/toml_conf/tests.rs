@@ -330,6 +330,10 @@ fn secrets_that_cannot_be_had_and_none_is_told() {
         ("proxy = \"http://hunter2@proxy:1\"", url),
         ("proxy = 5", "proxy: expected \"http://host:port\", a table, or false for none; found a number"),
         ("proxy = { port = 1 }", "proxy: host is missing"),
+        (
+            "proxy = { host = \"http://me:hunter2@proxy\", port = 1 }",
+            "host: expected a host name or an address, found text that may hold a password",
+        ),
         ("proxy = { host = \"h\" }", "proxy: port is missing"),
         (
             "proxy = { host = \"h\", port = 1, user = \"u\" }",
