@@ -136,15 +136,11 @@ impl<'a> Reader<'a, '_> {
                 Some(port) if port != template.port => format!("{}:{port}", bracketed(&host)),
                 _ => host.clone(),
             };
-            if !names.insert(name.clone()) {
-                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
+            if names.insert(name.clone()) {
+                let port = port.unwrap_or(template.port);
+                sites.push(SiteSettings { name, address: host, port, ..template.clone() });
             } else {
-                sites.push(SiteSettings {
-                    name,
-                    address: host,
-                    port: port.unwrap_or(template.port),
-                    ..template.clone()
-                });
+                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
             }
         }
         if sites.is_empty() {

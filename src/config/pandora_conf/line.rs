@@ -217,6 +217,7 @@ mod tests {
             ("sync_port \t41121", Token::Port, "41121", "more than one blank before the value"),
             ("sync_port=41121", Token::Port, "41121", "`=` after the token"),
             ("sync_port: 41121", Token::Port, "41121", "`:` after the token"),
+            ("sync_ca=/a b", Token::Ca, "/a b", "`=` after the token"),
             ("  sync_port 41121", Token::Port, "41121", "a blank before the token"),
             ("sync_address ::1", Token::Address, "::1", "the first character of the value"),
             ("sync_address [::1]:4000", Token::Address, "[::1]:4000", "the first character of the value"),

@@ -74,13 +74,14 @@ fn read_one<'t>(
     line: usize,
 ) -> Option<SiteSettings> {
     let mut own = Layers { reader, tables: vec![table] };
-    let name = own.read("name", name);
     let address = own.read("address", proxy::host);
-    let said = (own.find("name").is_some(), own.find("address").is_some());
-    if !said.1 {
+    let name = match own.find("name") {
+        Some(_) => own.read("name", name),
+        None => address.clone(),
+    };
+    if own.find("address").is_none() {
         reader.error(line, "site: address is missing: the host name or address of its Tentacle server");
     }
-    let name = if said.0 { name } else { address.clone() };
     let tables: Vec<&DeTable<'_>> = [Some(table), above.defaults].into_iter().flatten().collect();
     let mut site = inherited(reader, above, &tables);
     site.tls = tls::read(reader, &tables, above.tls);
