@@ -54,6 +54,9 @@ fn listed(path: &Path, problems: &[Problem]) -> String {
     text
 }
 
+/// Nobody reads more.
+const MOST_PROBLEMS: usize = 100;
+
 /// What is found while a file is read: reading goes on, so that everything is found.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -74,7 +77,12 @@ impl Report {
 
     /// The warnings, unless there were errors.
     pub(super) fn finish(self, path: &Path) -> Result<Vec<String>, ConfigError> {
-        let problems = in_order(self.problems);
+        let mut problems = in_order(self.problems);
+        if problems.len() > MOST_PROBLEMS {
+            let more = problems.len() - MOST_PROBLEMS;
+            problems.truncate(MOST_PROBLEMS);
+            problems.push(Problem { line: None, message: format!("and {more} errors more") });
+        }
         if problems.is_empty() {
             Ok(in_order(self.warnings).iter().map(|warning| warning.at(path)).collect())
         } else {
@@ -103,6 +111,15 @@ mod tests {
         report.error(7, "later");
         let error = report.finish(Path::new("a.toml")).unwrap_err();
         assert_eq!(error.to_string(), "a.toml: overall\na.toml:2: sooner\na.toml:7: later");
+    }
+
+    #[test]
+    fn endless_problems_come_to_an_end() {
+        let mut report = Report::default();
+        (1..=150).for_each(|line| report.error(line, "bad"));
+        let error = report.finish(Path::new("a.toml")).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 101);
+        assert_eq!(error.lines().last(), Some("a.toml: and 50 errors more"));
     }
 
     #[test]

@@ -154,3 +154,6 @@ fn default_state_dir(environment: Environment) -> Result<PathBuf, ConfigError> {
         .map(|base| base.join("tentacle-sync"))
         .ok_or(ConfigError::NoStateDir)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 
 mod line;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -129,21 +129,18 @@ impl<'a> Reader<'a, '_> {
             self.report.error(None, format!("there is no sync_address; {advice}"));
             return sites;
         };
+        let mut names = HashSet::new();
         for item in self.split_addresses(line, value) {
             let Some(Endpoint { host, port }) = self.endpoint(line, &item) else { continue };
             let name = match port {
                 Some(port) if port != template.port => format!("{}:{port}", bracketed(&host)),
                 _ => host.clone(),
             };
-            if sites.iter().any(|site| site.name == name) {
-                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
+            if names.insert(name.clone()) {
+                let port = port.unwrap_or(template.port);
+                sites.push(SiteSettings { name, address: host, port, ..template.clone() });
             } else {
-                sites.push(SiteSettings {
-                    name,
-                    address: host,
-                    port: port.unwrap_or(template.port),
-                    ..template.clone()
-                });
+                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
             }
         }
         if sites.is_empty() {
@@ -266,3 +263,6 @@ fn leading_number(value: &[u8]) -> Option<u64> {
 pub fn fuzz_pandora_conf(data: &[u8]) {
     super::fuzz::read_twice(data, "fuzz.conf");
 }
+
+#[cfg(test)]
+mod tests;

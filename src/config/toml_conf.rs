@@ -96,3 +96,6 @@ fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Draf
 pub fn fuzz_toml_conf(data: &[u8]) {
     super::fuzz::read_twice(data, "fuzz.toml");
 }
+
+#[cfg(test)]
+mod tests;

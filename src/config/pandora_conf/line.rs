@@ -52,6 +52,8 @@ impl Token {
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What a line comes down to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
@@ -78,8 +80,7 @@ pub(super) struct Setting<'a> {
 impl<'a> Line<'a> {
     /// Reads a line without its line feed.
     pub(super) fn read(line: &'a [u8]) -> Self {
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        let text = line.trim_ascii_start();
+        let text = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii_start();
         let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
         let (word, rest) = text.split_at(text.iter().position(|byte| !is_token(byte)).unwrap_or(text.len()));
         let known = TOKENS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word));
@@ -93,10 +94,12 @@ impl<'a> Line<'a> {
     fn setting(token: Token, line: &'a [u8], rest: &'a [u8]) -> Self {
         let counts_at_stock = line.first().is_some_and(u8::is_ascii_alphabetic) && has_value(line) && is_blank(rest);
         let mut slips = Vec::new();
-        let value = separated(rest, counts_at_stock, &mut slips);
-        if !counts_at_stock && line.first().is_some_and(u8::is_ascii_whitespace) {
-            slips.insert(0, "a blank before the token");
+        if line.starts_with(BYTE_ORDER_MARK) {
+            slips.push("the byte order mark before the token");
+        } else if line.first().copied().is_some_and(is_space) {
+            slips.push("a blank before the token");
         }
+        let value = separated(rest, counts_at_stock, &mut slips);
         let value = if token.is_text() { as_meant(value, &mut slips) } else { value };
         if !counts_at_stock && slips.is_empty() {
             slips.push("the first character of the value");
@@ -214,6 +217,7 @@ mod tests {
             ("sync_port \t41121", Token::Port, "41121", "more than one blank before the value"),
             ("sync_port=41121", Token::Port, "41121", "`=` after the token"),
             ("sync_port: 41121", Token::Port, "41121", "`:` after the token"),
+            ("sync_ca=/a b", Token::Ca, "/a b", "`=` after the token"),
             ("  sync_port 41121", Token::Port, "41121", "a blank before the token"),
             ("sync_address ::1", Token::Address, "::1", "the first character of the value"),
             ("sync_address [::1]:4000", Token::Address, "[::1]:4000", "the first character of the value"),
@@ -279,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_does_not_hide_the_first_line() {
-        let marked = b"\xef\xbb\xbfsync_port 1";
-        assert!(matches!(Line::read(marked), Line::Setting(Setting { token: Token::Port, value: b"1", .. })));
+        let expected = (Token::Port, "1", false, vec!["the byte order mark before the token"]);
+        assert_eq!(setting("\u{feff}sync_port 1"), Some(expected));
     }
 }

@@ -83,6 +83,8 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> R
 pub(super) fn shown(value: &DeValue<'_>) -> String {
     const ENOUGH: usize = 80;
     match value {
+        // A URL in the wrong place.
+        DeValue::String(text) if text.contains('@') => "text that may hold a password".to_owned(),
         DeValue::String(text) if text.chars().count() <= ENOUGH => format!("{text:?}"),
         DeValue::String(_) => "a long text".to_owned(),
         DeValue::Integer(number) => number.to_string(),

@@ -40,12 +40,7 @@ pub(super) fn read_all<'t>(
 ) -> Vec<SiteSettings> {
     let mut seen = Seen::default();
     let mut sites = Vec::new();
-    let tables = said.and_then(|said| said.get_ref().as_array());
-    if tables.is_none_or(|tables| tables.is_empty()) {
-        let line = said.map(|said| reader.line(&said.span()));
-        reader.error(line, "there is no site; add one: [[site]] with name and address");
-    }
-    for value in tables.into_iter().flatten() {
+    for value in tables(reader, said) {
         let line = reader.line(&value.span());
         let Some(table) = reader.table("site", value) else { continue };
         reader.check_keys(table, schema::SITE);
@@ -57,6 +52,22 @@ pub(super) fn read_all<'t>(
     sites
 }
 
+/// The elements of `site`, which may turn out to be no tables.
+fn tables<'t>(reader: &mut Reader<'_>, said: Option<&'t Spanned<DeValue<'t>>>) -> &'t [Spanned<DeValue<'t>>] {
+    let line = said.map(|said| reader.line(&said.span()));
+    match said.map(Spanned::get_ref) {
+        Some(DeValue::Array(tables)) if !tables.is_empty() => return tables,
+        Some(DeValue::Array(_)) | None => {
+            reader.error(line, "there is no site; add one: [[site]] with name and address");
+        }
+        Some(other) => {
+            let found = kind::type_of(other);
+            reader.error(line, format!("[[site]]: expected a list of tables, found {found}; write [[site]]"));
+        }
+    }
+    &[]
+}
+
 fn read_one<'t>(
     reader: &mut Reader<'_>,
     above: Above<'t>,
@@ -64,13 +75,14 @@ fn read_one<'t>(
     line: usize,
 ) -> Option<SiteSettings> {
     let mut own = Layers { reader, tables: vec![table] };
-    let name = own.read("name", name);
     let address = own.read("address", proxy::host);
-    let said = (own.find("name").is_some(), own.find("address").is_some());
-    if !said.1 {
+    let name = match own.find("name") {
+        Some(_) => own.read("name", name),
+        None => address.clone(),
+    };
+    if own.find("address").is_none() {
         reader.error(line, "site: address is missing: the host name or address of its Tentacle server");
     }
-    let name = if said.0 { name } else { address.clone() };
     let tables: Vec<&DeTable<'_>> = [Some(table), above.defaults].into_iter().flatten().collect();
     let mut site = inherited(reader, above, &tables);
     site.tls = tls::read(reader, &tables, above.tls);
@@ -101,12 +113,13 @@ pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Above<'t>, tables: &
         round_limit: layers.read("round_limit", kind::duration(SECOND..=LONGEST)).unwrap_or(base.round_limit),
         keep_open: layers.read("keep_open", kind::duration(Duration::ZERO..=LONGEST)).unwrap_or(base.keep_open),
         quick_ack: layers.read("quickack", kind::boolean).unwrap_or(base.quick_ack),
-        ..SiteSettings::new("", "")
+        ..base
     }
 }
 
 /// Both lists, each from the nearest table that has it; `None` where neither is said, or one is wrong.
 fn filter(layers: &mut Layers<'_, '_, '_>) -> Option<NameFilter> {
+    layers.find("include").or(layers.find("exclude"))?;
     let include = patterns(layers, "include", &defaults::INCLUDE)?;
     let exclude = patterns(layers, "exclude", &defaults::EXCLUDE)?;
     NameFilter::new(&include, &exclude).ok()

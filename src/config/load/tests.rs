@@ -1,0 +1,243 @@
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+
+use super::super::settings::Delivery;
+use super::super::toml_conf::schema;
+use super::*;
+use crate::proto::Secret;
+
+/// Nothing is set, no file is a secret, and the system's state directory is not ours.
+const BARE: Environment = Environment {
+    var: |_| None,
+    read_secret: |_| Err(std::io::ErrorKind::NotFound.into()),
+    can_keep_state_in: |_| false,
+};
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    (directory, path)
+}
+
+fn options(environment: Environment) -> LoadOptions {
+    LoadOptions { state_dir: None, incoming_dir: None, environment }
+}
+
+const HOME: Environment = Environment { var: |name| (name == "HOME").then(|| "/home/me".into()), ..BARE };
+
+#[test]
+fn the_shipped_configurations_load_without_a_warning() {
+    let toml = load(&shipped("tentacle-syncd.toml"), &options(HOME)).unwrap();
+    assert_eq!(toml.warnings, Vec::<String>::new());
+    assert_eq!(toml.sites, [SiteSettings::new("example", "192.0.2.10")]);
+    let pandora = load(&shipped("pandora_server.conf"), &options(HOME)).unwrap();
+    assert_eq!(pandora.warnings, Vec::<String>::new());
+    let site = |address: &str| SiteSettings::new(address, address);
+    assert_eq!(pandora.sites, [site("192.0.2.10"), site("198.51.100.20")]);
+}
+
+/// A line of the example that is `key = value` or a table's header, commented out or not.
+struct ExampleLine<'a> {
+    header: Option<&'a str>,
+    text: &'a str,
+    key: &'a str,
+}
+
+/// Prose has a blank after `#`, what is commented out has none.
+fn example_lines(example: &str) -> Vec<ExampleLine<'_>> {
+    let mut header = None;
+    let mut lines = Vec::new();
+    for text in example.lines() {
+        let live = text.strip_prefix('#').unwrap_or(text);
+        if live.starts_with('[') {
+            header = Some(text);
+        } else if let Some((key, _)) = live.split_once(" = ")
+            && !live.starts_with(' ')
+        {
+            lines.push(ExampleLine { header, text, key });
+        }
+    }
+    lines
+}
+
+fn uncommented(example: &str, chosen: &[&str]) -> String {
+    let uncomment =
+        |line: &str| if chosen.contains(&line) { line.trim_start_matches('#') } else { line }.to_owned() + "\n";
+    example.lines().map(uncomment).collect()
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let example = std::fs::read_to_string(shipped("tentacle-syncd.toml")).unwrap();
+    let lines = example_lines(&example);
+    for section in [schema::SYNC, schema::TLS, schema::DEFAULTS] {
+        for key in section.keys {
+            let is_shown = |line: &ExampleLine<'_>| {
+                line.key == *key && line.header.is_some_and(|header| header.trim_start_matches('#') == section.title)
+            };
+            assert!(lines.iter().any(is_shown), "{key} in {}", section.title);
+        }
+    }
+    for key in schema::OWN {
+        assert!(lines.iter().any(|line| line.key == key && line.header == Some("[[site]]")), "{key}");
+    }
+    let proxies: String = lines.iter().filter(|line| line.key == "proxy").map(|line| line.text).collect();
+    // `password` is shown on its own, as a site's.
+    for key in schema::PROXY.keys.iter().filter(|key| **key != "password") {
+        assert!(proxies.contains(&format!("{key} = ")), "{key} in proxy");
+    }
+}
+
+#[test]
+fn what_the_example_has_commented_out_would_be_understood() {
+    const ANSWERING: Environment = Environment {
+        var: |_| Some("secret".into()),
+        read_secret: |_| Ok(super::super::SecretFile { bytes: b"secret\n".to_vec(), world_readable: false }),
+        ..BARE
+    };
+    let example = std::fs::read_to_string(shipped("tentacle-syncd.toml")).unwrap();
+    let path = shipped("tentacle-syncd.toml");
+    for line in example_lines(&example) {
+        let chosen = [Some(line.text), line.header, Some("#ca = \"/home/cacert.pem\"")];
+        // What has to stand beside it.
+        let beside = match line.key {
+            "cert" => Some("#key = \"/home/tentaclekey.pem\""),
+            "key" => Some("#cert = \"/home/tentaclecert.pem\""),
+            _ => None,
+        };
+        let mut text = uncommented(&example, &chosen.into_iter().chain([beside]).flatten().collect::<Vec<_>>());
+        if line.header != Some("#[tls]") {
+            text = text.replace("\nca = ", "\n#ca = ");
+        }
+        if line.key == "pins" {
+            text = text.replace("#verify = \"chain\"", "verify = \"pin\"");
+        }
+        let source = Source::new(&path, false, ANSWERING);
+        if let Err(error) = parse(text.as_bytes(), &source) {
+            panic!("{}: {error}", line.text);
+        }
+    }
+}
+
+#[test]
+fn the_defaults_the_example_shows_are_the_defaults() {
+    let example = std::fs::read_to_string(shipped("tentacle-syncd.toml")).unwrap();
+    let path = shipped("tentacle-syncd.toml");
+    let source = Source::new(&path, false, BARE);
+    let without_default = ["state_dir", "password_file", "password_env", "password", "tls", "proxy"];
+    let chosen: Vec<&str> = example_lines(&example)
+        .into_iter()
+        .filter(|line| matches!(line.header, Some("[sync]" | "[defaults]")) && !without_default.contains(&line.key))
+        .map(|line| line.text)
+        .collect();
+    assert!(chosen.len() > 15);
+    assert_eq!(parse(uncommented(&example, &chosen).as_bytes(), &source), parse(example.as_bytes(), &source));
+}
+
+#[test]
+fn the_format_is_known_by_name_or_by_content() {
+    let toml = "[[site]]\nname = \"plant\"\naddress = \"10.0.0.1\"\n";
+    let broken = "[[site]]\nname = plant\n";
+    let pandora = "syncserver 1\nsync_address 10.0.0.1\n";
+    assert!(is_toml(Path::new("a.toml"), pandora.as_bytes()));
+    assert!(is_toml(Path::new("a.TOML"), b""));
+    assert!(is_toml(Path::new("a.conf"), toml.as_bytes()));
+    assert!(is_toml(Path::new("a"), broken.as_bytes()));
+    assert!(!is_toml(Path::new("pandora_server.conf"), pandora.as_bytes()));
+    assert!(!is_toml(Path::new("pandora_server.conf"), b"# [site]\n[unknown]\nsync_address [::1]\n"));
+    assert!(!is_toml(Path::new("pandora_server.conf"), b"[site]\n\xff"));
+}
+
+#[test]
+fn the_command_line_wins() {
+    let text = "[sync]\nstate_dir = \"state\"\n[[site]]\naddress = \"a\"\nincoming_dir = \"/own\"\n";
+    let (directory, path) = written("a.toml", text);
+    let said = load(&path, &options(BARE)).unwrap();
+    assert_eq!(said.state_dir, directory.path().join("state"));
+    assert_eq!(said.sites[0].incoming_dir, Path::new("/own"));
+    let won = LoadOptions { state_dir: Some("/s".into()), incoming_dir: Some("/i".into()), environment: BARE };
+    let settings = load(&path, &won).unwrap();
+    assert_eq!((settings.state_dir, settings.sites[0].incoming_dir.clone()), ("/s".into(), "/i".into()));
+}
+
+#[test]
+fn the_state_directory_is_found() {
+    fn systemd(name: &str) -> Option<OsString> {
+        (name == "STATE_DIRECTORY").then(|| "/var/lib/first:/var/lib/second".into())
+    }
+    fn xdg(name: &str) -> Option<OsString> {
+        (name == "XDG_STATE_HOME" || name == "HOME").then(|| format!("/{name}").into())
+    }
+    fn relative(name: &str) -> Option<OsString> {
+        (name != "STATE_DIRECTORY").then(|| if name == "HOME" { "/home/me" } else { "relative" }.into())
+    }
+    for (environment, expected) in [
+        (Environment { var: systemd, ..BARE }, Ok("/var/lib/first".into())),
+        (Environment { can_keep_state_in: |_| true, ..HOME }, Ok("/var/lib/tentacle-sync".into())),
+        (Environment { var: xdg, ..BARE }, Ok("/XDG_STATE_HOME/tentacle-sync".into())),
+        (HOME, Ok("/home/me/.local/state/tentacle-sync".into())),
+        (Environment { var: relative, ..BARE }, Ok("/home/me/.local/state/tentacle-sync".into())),
+        (BARE, Err(ConfigError::NoStateDir)),
+    ] {
+        assert_eq!(default_state_dir(environment), expected);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("none.toml");
+    let error = load(&path, &LoadOptions::default()).unwrap_err().to_string();
+    let reason = "cannot read the configuration: no such file; write one, or name another with --config";
+    assert_eq!(error, format!("{}: {reason}", path.display()));
+    let error = load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
+    let reason = "cannot read the configuration: a directory, not a file; name another with --config";
+    assert_eq!(error, format!("{}: {reason}", directory.path().display()));
+}
+
+#[test]
+fn secrets_are_read_from_files_and_lax_rights_are_warned_of() {
+    let text = "[[site]]\naddress = \"a\"\npassword_file = \"pw\"\n";
+    let (directory, path) = written("a.toml", text);
+    let file = directory.path().join("pw");
+    std::fs::write(&file, "hunter2\r\n").unwrap();
+    let environment = Environment { read_secret: super::super::SecretFile::read, ..HOME };
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let settings = load(&path, &options(environment)).unwrap();
+    assert_eq!(settings.sites[0].password, Some(Secret::new(b"hunter2".to_vec())));
+    assert_eq!(settings.warnings, Vec::<String>::new());
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let settings = load(&path, &options(environment)).unwrap();
+    let (path, file) = (path.display(), file.display());
+    let warning = format!("password_file: every user of this machine can read {file}; chmod o-r {file}");
+    assert_eq!(settings.warnings, [format!("{path}:3: {warning}")]);
+}
+
+#[test]
+fn a_password_in_a_file_for_everyone_is_warned_of() {
+    let (_directory, path) = written("a.toml", "[[site]]\naddress = \"a\"\npassword = \"hunter2\"\n");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let settings = load(&path, &options(HOME)).unwrap();
+    let path = path.display();
+    let warning = format!("password: every user of this machine can read this file; chmod o-r {path}");
+    assert_eq!(settings.warnings, [format!("{path}:3: {warning}")]);
+}
+
+#[test]
+fn what_concerns_all_sites_arrives() {
+    let text = "[sync]\ndurability = \"none\"\ndelivery = \"move\"\nmax_connections = 7\nshutdown_timeout = \"1m\"\n\
+                incoming_dir = \"in\"\n[[site]]\naddress = \"a\"\n";
+    let (directory, path) = written("a.toml", text);
+    let settings = load(&path, &options(HOME)).unwrap();
+    assert_eq!(settings.durability, Durability::None);
+    assert_eq!(settings.max_connections, 7);
+    assert_eq!(settings.shutdown_timeout, Duration::from_secs(60));
+    assert_eq!(settings.sites[0].delivery, Delivery::Move);
+    assert_eq!(settings.sites[0].incoming_dir, directory.path().join("in"));
+}
