@@ -22,7 +22,7 @@ const HEADER: &str = "\
 /// `settings` as a file that reads back as the same sites.
 ///
 /// What most sites have in common stands in `[defaults]` and `[tls]`; what is built in is left out. What cannot be
-/// written is named in a comment: secrets, patterns other than the built-in ones, and paths that are no UTF-8.
+/// written is named in a comment: secrets, and paths that are no UTF-8.
 pub fn to_toml(settings: &Settings) -> String {
     let sites: Vec<Table> = settings.sites.iter().map(|site| table(&SiteKeys::new(site))).collect();
     let built_in = table(&SiteKeys::new(&SiteSettings::new("", "")));
@@ -62,6 +62,8 @@ struct SiteKeys<'a> {
     tls: OrFalse<TlsKeys<'a>>,
     proxy: OrFalse<ProxyKeys<'a>>,
     incoming_dir: Option<&'a str>,
+    include: Vec<&'a str>,
+    exclude: Vec<&'a str>,
     delivery: &'static str,
     max_file_size: String,
     min_rate: String,
@@ -112,6 +114,8 @@ impl<'a> SiteKeys<'a> {
             tls: site.tls.as_ref().map(TlsKeys::new).into(),
             proxy: site.proxy.as_ref().map(|ProxySettings { host, port, .. }| ProxyKeys { host, port: *port }).into(),
             incoming_dir: site.incoming_dir.to_str(),
+            include: site.filter.include().collect(),
+            exclude: site.filter.exclude().collect(),
             delivery: match site.delivery {
                 Delivery::Safe => "safe",
                 Delivery::Move => "move",
@@ -236,9 +240,6 @@ fn notes(site: &SiteSettings) -> String {
     let identity = site.tls.as_ref().and_then(|tls| tls.identity.as_ref());
     if identity.is_some_and(|identity| identity.passphrase.is_some()) {
         notes.push("The key has a passphrase, which is not shown: passphrase_file = \"…\"".to_owned());
-    }
-    if site.filter != SiteSettings::new("", "").filter {
-        notes.push("This site has patterns of its own, which are not shown: add include and exclude.".to_owned());
     }
     let ca = site.tls.as_ref().and_then(|tls| tls.ca.as_deref());
     let certificates = identity.into_iter().flat_map(|identity| [identity.cert.as_path(), identity.key.as_path()]);

@@ -20,6 +20,16 @@ impl NameFilter {
         Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }
 
+    /// The patterns one of which a name must match.
+    pub fn include(&self) -> impl Iterator<Item = &str> {
+        self.include.iter().map(|pattern| pattern.glob().glob())
+    }
+
+    /// The patterns none of which a name may match.
+    pub fn exclude(&self) -> impl Iterator<Item = &str> {
+        self.exclude.iter().map(|pattern| pattern.glob().glob())
+    }
+
     /// Whether `name` is collected.
     pub fn matches(&self, name: &FileName) -> bool {
         let any = |patterns: &[GlobMatcher]| patterns.iter().any(|pattern| pattern.is_match(as_path(name)));
@@ -29,10 +39,7 @@ impl NameFilter {
 
 impl PartialEq for NameFilter {
     fn eq(&self, other: &Self) -> bool {
-        let texts = |patterns: &[GlobMatcher]| -> Vec<String> {
-            patterns.iter().map(|pattern| pattern.glob().glob().to_owned()).collect()
-        };
-        texts(&self.include) == texts(&other.include) && texts(&self.exclude) == texts(&other.exclude)
+        self.include().eq(other.include()) && self.exclude().eq(other.exclude())
     }
 }
 
