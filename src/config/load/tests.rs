@@ -1,10 +1,10 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 
-use super::super::settings::Delivery;
 use super::super::toml_conf::schema;
 use super::*;
 use crate::proto::Secret;
+use crate::sync::Delivery;
 
 /// Nothing is set, no file is a secret, and the system's state directory is not ours.
 const BARE: Environment = Environment {

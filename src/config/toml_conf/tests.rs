@@ -3,9 +3,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::load::parse;
-use super::super::settings::{Delivery, ProxySettings, SiteSettings};
+use super::super::settings::{ProxySettings, SiteSettings};
 use super::super::source::{Environment, SecretFile, Source};
 use crate::proto::Secret;
+use crate::sync::Delivery;
 use crate::sync::NameFilter;
 use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
 
