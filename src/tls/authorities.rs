@@ -98,7 +98,8 @@ impl Authorities {
         let validity = presented.certificate.validity;
         verified.map(drop).map_err(|error| match error {
             webpki::Error::CaUsedAsEndEntity => self.authority_as_leaf(presented),
-            webpki::Error::UnknownIssuer => presented.unknown_issuer(),
+            // The version is that of a certificate sent along; the leaf's was looked at before.
+            webpki::Error::UnknownIssuer | webpki::Error::UnsupportedCertVersion => presented.unknown_issuer(),
             webpki::Error::InvalidSignatureForPublicKey => self.bad_signature(presented),
             webpki::Error::CertExpired { not_after, .. } => {
                 CertificateProblem::Expired { whose: Whose::leaf_if(not_after == validity.not_after), not_after }

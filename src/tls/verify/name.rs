@@ -46,9 +46,10 @@ fn check_alternative_names(leaf: &CertificateDer<'_>, host: &ServerName<'_>) -> 
     }
 }
 
-/// webpki shows a name as its kind and, in `("…")`, the name.
+/// webpki shows a name as its kind and, in parentheses, the name, perhaps quoted.
 fn plain(presented: &str) -> &str {
-    presented.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(presented)
+    let inner = presented.split_once('(').and_then(|(_kind, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(presented).trim_matches('"')
 }
 
 /// Names equal but for case; addresses equal as addresses. No wildcards: those are for alternative names.
