@@ -111,6 +111,11 @@ impl Authorities {
         })
     }
 
+    /// Whether some authority may vouch for certain names only.
+    pub(super) fn limits_names(&self) -> bool {
+        self.listed.iter().any(limits_names)
+    }
+
     /// webpki takes an anchor whatever its dates; OpenSSL does not, and nobody expects an expired authority to count.
     /// The same key may be listed twice, renewed: one in date is enough.
     fn check_anchor_dates(&self, anchor: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
@@ -210,6 +215,11 @@ impl Authority {
     fn certificate(&self) -> Result<Certificate<'_>, CertificateProblem> {
         Certificate::parse(&self.der).map_err(|_| CertificateProblem::Malformed)
     }
+}
+
+/// Whether a certificate limits the names its holder may vouch for.
+pub(super) fn limits_names(der: &CertificateDer<'_>) -> bool {
+    Certificate::parse(der).and_then(|certificate| certificate.purposes()).is_ok_and(|purposes| purposes.limited_names)
 }
 
 /// Whether `validity` covers `now`.

@@ -314,3 +314,10 @@ pub(super) fn alternative_names(names: &[&str], addresses: &[[u8; 4]]) -> Vec<u8
     let list = tlv(0x30, &names.chain(addresses).collect::<Vec<_>>().concat());
     tlv(0x30, &[tlv(0x06, &[0x55, 0x1d, 0x11]), tlv(0x04, &list)].concat())
 }
+
+/// nameConstraints that permit `name` and what lies under it.
+pub(super) fn name_constraints(name: &str) -> Vec<u8> {
+    let subtree = tlv(0x30, &tlv(0x82, name.as_bytes()));
+    let constraints = tlv(0x30, &tlv(0xa0, &subtree));
+    tlv(0x30, &[tlv(0x06, &[0x55, 0x1d, 0x1e]), tlv(0x04, &constraints)].concat())
+}

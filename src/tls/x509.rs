@@ -13,6 +13,7 @@ use super::dn::Name;
 
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
@@ -158,6 +159,8 @@ pub(super) struct Purposes {
     pub(super) authority: bool,
     /// There is a subjectAltName, whatever it holds.
     pub(super) alternative_names: bool,
+    /// There are nameConstraints, whatever they say.
+    pub(super) limited_names: bool,
     /// There is an extendedKeyUsage, and it does not allow a TLS server.
     pub(super) not_for_servers: bool,
 }
@@ -172,6 +175,7 @@ impl Purposes {
         match id {
             BASIC_CONSTRAINTS => self.authority = is_authority(value)?,
             SUBJECT_ALT_NAME => self.alternative_names = true,
+            NAME_CONSTRAINTS => self.limited_names = true,
             EXTENDED_KEY_USAGE => self.not_for_servers = !allows_servers(value)?,
             _ => {}
         }

@@ -324,6 +324,22 @@ fn a_name_is_an_alternative_name_or_without_any_the_common_name() {
 }
 
 #[test]
+fn a_common_name_does_not_get_around_an_authoritys_limits() {
+    let site = Site::new();
+    let limited = Draft::new("CA", "CA", &site.ca_key).v3(&[CA_TRUE, &name_constraints("b.test")]).sign(&site.ca_key);
+    for leaf in [site.v1_leaf(), site.draft().v3(&[]).sign(&site.ca_key)] {
+        assert_eq!(
+            verdict(&Verify::ChainAndName, &[&limited], &[&leaf], &site.key, "site.example"),
+            unsupported(UnsupportedShape::CommonNameUnderConstraints, &leaf)
+        );
+    }
+    let within = site.draft().v3(&[&alternative_names(&["b.test"], &[])]).sign(&site.ca_key);
+    assert_eq!(verdict(&Verify::ChainAndName, &[&limited], &[&within], &site.key, "b.test"), Ok(()));
+    let beyond = site.draft().v3(&[&alternative_names(&["c.test"], &[])]).sign(&site.ca_key);
+    assert!(verdict(&Verify::ChainAndName, &[&limited], &[&beyond], &site.key, "c.test").is_err());
+}
+
+#[test]
 fn the_right_name_does_not_make_up_for_the_wrong_authority() {
     let site = Site::new();
     let verdict = verdict(&Verify::ChainAndName, &[&Site::new().ca], &[&site.v1_leaf()], &site.key, "site.example");
