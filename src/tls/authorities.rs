@@ -186,8 +186,8 @@ impl<'a> Presented<'a> {
             return Ok(());
         }
         EndEntityCert::try_from(self.leaf).map_err(|error| plain_problem(&error))?;
-        let purposes = self.certificate.purposes().map_err(|_| CertificateProblem::Malformed)?;
-        if purposes.not_for_servers { Err(CertificateProblem::WrongPurpose) } else { Ok(()) }
+        let allowed = self.certificate.allows_servers().map_err(|_| CertificateProblem::Malformed)?;
+        if allowed { Ok(()) } else { Err(CertificateProblem::WrongPurpose) }
     }
 
     fn unknown_issuer(&self) -> CertificateProblem {
@@ -219,7 +219,7 @@ impl Authority {
 
 /// Whether a certificate limits the names its holder may vouch for.
 pub(super) fn limits_names(der: &CertificateDer<'_>) -> bool {
-    Certificate::parse(der).and_then(|certificate| certificate.purposes()).is_ok_and(|purposes| purposes.limited_names)
+    Certificate::parse(der).and_then(|certificate| certificate.limits_names()).unwrap_or(false)
 }
 
 /// Whether `validity` covers `now`.

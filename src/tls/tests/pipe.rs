@@ -253,6 +253,17 @@ fn answered(answer: &[u8]) -> PipeError {
 }
 
 #[test]
+fn a_peer_that_resets_the_handshake_has_hung_up() {
+    let pki = ThrowawayPki::new("CA").unwrap();
+    let (near, far) = sockets();
+    let mut client = Pipe::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
+    assert_eq!(client.handshake(), Ok(Handshake::WantMore));
+    eventually(|| (far.peek(&mut [0; 64]).unwrap() > 0).then_some(()));
+    drop(far);
+    assert_eq!(eventually(|| client.handshake().err()), TlsFailure::ClosedInHandshake.into());
+}
+
+#[test]
 fn a_peer_without_tls_is_told_from_one_that_has_nothing_in_common_with_us() {
     use crate::tls::Missing;
     assert_eq!(answered(b""), TlsFailure::ClosedInHandshake.into());
@@ -270,11 +281,13 @@ fn what_came_before_a_failure_is_handed_out_first() {
     let pki = ThrowawayPki::new("CA").unwrap();
     let (mut client, mut server) = established(&pki);
     send(&mut server, b"whole");
+    send(&mut server, b" and more");
     server.stream().write_all(b"\x17\x03\x03\x00\x20 these bytes are not encrypted  ").unwrap();
     // Both have to lie in the socket for one read to bring them.
-    eventually(|| (client.stream().peek(&mut [0; 256]).is_ok_and(|count| count > 48)).then_some(()));
+    eventually(|| (client.stream().peek(&mut [0; 256]).is_ok_and(|count| count > 37 + 22 + 26)).then_some(()));
     assert_eq!(next(&mut client, 3).unwrap(), b"who");
     assert_eq!(next(&mut client, 64).unwrap(), b"le");
+    assert_eq!(next(&mut client, 64).unwrap(), b" and more");
     for _ in 0..2 {
         assert!(matches!(next(&mut client, 64), Err(PipeError::Tls(TlsFailure::Broken(_)))));
     }

@@ -26,8 +26,7 @@ impl Policy for ChainAndName {
     ) -> Result<(), CertificateProblem> {
         self.0.verify(leaf, intermediates, now)?;
         let certificate = Certificate::parse(leaf).map_err(|_| CertificateProblem::Malformed)?;
-        let purposes = certificate.purposes().map_err(|_| CertificateProblem::Malformed)?;
-        if purposes.alternative_names {
+        if certificate.has_alternative_names().map_err(|_| CertificateProblem::Malformed)? {
             check_alternative_names(leaf, host)
         } else if self.0.limits_names() || intermediates.iter().any(limits_names) {
             let shape = UnsupportedShape::CommonNameUnderConstraints;
