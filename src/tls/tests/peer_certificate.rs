@@ -221,6 +221,15 @@ fn a_self_signed_certificate_of_a_listed_name_but_another_key_is_refused() {
 }
 
 #[test]
+fn a_listed_certificate_that_another_signed_does_not_stand_for_itself() {
+    let (site, other) = (Site::new(), Site::new());
+    let other_ca = Draft::new("Other", "Other", &other.ca_key).sign(&other.ca_key);
+    for leaf in [site.v1_leaf(), site.draft().v3(&[]).sign(&site.ca_key)] {
+        assert_eq!(chain(&[&other_ca, &leaf], &[&leaf], &site.key), unknown_issuer("CN=CA"));
+    }
+}
+
+#[test]
 fn a_leaf_of_its_authoritys_very_name_is_taken_by_its_signature() {
     let site = Site::new();
     for leaf in [Draft::new("CA", "CA", &site.key), Draft::new("CA", "CA", &site.key).v3(&[])] {
@@ -261,11 +270,11 @@ fn expired_and_future_certificates_are_refused_but_for_a_pin() {
     let future = Draft { not_before: "490101000000Z", ..site.draft() };
     let end = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_609_459_200));
     let start = UnixTime::since_unix_epoch(std::time::Duration::from_secs(2_493_072_000));
-    let alone = |draft: &Draft| Draft { issuer: draft.subject.clone(), ..draft.clone() }.sign(&site.key);
+    let alone = Draft { issuer: expired.subject.clone(), ..expired.clone() }.sign(&site.key);
     for (listed, leaf) in [
         (site.ca.clone(), expired.sign(&site.ca_key)),
         (site.ca.clone(), expired.clone().v3(&[]).sign(&site.ca_key)),
-        (alone(&expired), alone(&expired)),
+        (alone.clone(), alone),
     ] {
         let problem = CertificateProblem::Expired { whose: Whose::Leaf, not_after: end };
         assert_eq!(chain(&[&listed], &[&leaf], &site.key), Err(problem));

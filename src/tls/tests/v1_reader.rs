@@ -59,6 +59,20 @@ fn later_versions_and_a_spelled_default_are_refused() {
 }
 
 #[test]
+fn names_and_keys_are_read_whole() {
+    let key = KeyPair::generate().unwrap();
+    let draft = Draft::new("site", "CA", &key);
+    let nonsense = tlv(0x30, &tlv(0x31, b""));
+    for unsound in [
+        Draft { issuer: nonsense.clone(), ..draft.clone() },
+        Draft { subject: nonsense.clone(), ..draft.clone() },
+        Draft { key: nonsense, ..draft.clone() },
+    ] {
+        assert_eq!(Leaf::parse(&unsound.sign(&key)).unwrap_err(), NotVersion1::Malformed);
+    }
+}
+
+#[test]
 fn lengths_in_the_long_form_where_the_short_would_do_are_refused() {
     let key = KeyPair::generate().unwrap();
     let draft = Draft::new("site", "CA", &key);
