@@ -98,7 +98,8 @@ impl Authorities {
         let validity = presented.certificate.validity;
         verified.map(drop).map_err(|error| match error {
             webpki::Error::CaUsedAsEndEntity => self.authority_as_leaf(presented),
-            webpki::Error::UnknownIssuer => presented.unknown_issuer(),
+            // The version is that of a certificate sent along; the leaf's was looked at before.
+            webpki::Error::UnknownIssuer | webpki::Error::UnsupportedCertVersion => presented.unknown_issuer(),
             webpki::Error::InvalidSignatureForPublicKey => self.bad_signature(presented),
             webpki::Error::CertExpired { not_after, .. } => {
                 CertificateProblem::Expired { whose: Whose::leaf_if(not_after == validity.not_after), not_after }
@@ -108,6 +109,11 @@ impl Authorities {
             }
             other => plain_problem(&other),
         })
+    }
+
+    /// Whether some authority may vouch for certain names only.
+    pub(super) fn limits_names(&self) -> bool {
+        self.listed.iter().any(limits_names)
     }
 
     /// webpki takes an anchor whatever its dates; OpenSSL does not, and nobody expects an expired authority to count.
@@ -180,8 +186,8 @@ impl<'a> Presented<'a> {
             return Ok(());
         }
         EndEntityCert::try_from(self.leaf).map_err(|error| plain_problem(&error))?;
-        let purposes = self.certificate.purposes().map_err(|_| CertificateProblem::Malformed)?;
-        if purposes.not_for_servers { Err(CertificateProblem::WrongPurpose) } else { Ok(()) }
+        let allowed = self.certificate.allows_servers().map_err(|_| CertificateProblem::Malformed)?;
+        if allowed { Ok(()) } else { Err(CertificateProblem::WrongPurpose) }
     }
 
     fn unknown_issuer(&self) -> CertificateProblem {
@@ -209,6 +215,11 @@ impl Authority {
     fn certificate(&self) -> Result<Certificate<'_>, CertificateProblem> {
         Certificate::parse(&self.der).map_err(|_| CertificateProblem::Malformed)
     }
+}
+
+/// Whether a certificate limits the names its holder may vouch for.
+pub(super) fn limits_names(der: &CertificateDer<'_>) -> bool {
+    Certificate::parse(der).and_then(|certificate| certificate.limits_names()).unwrap_or(false)
 }
 
 /// Whether `validity` covers `now`.

@@ -54,7 +54,7 @@ impl Connector {
         let with_identity = match &settings.identity {
             None => None,
             Some(identity) => {
-                let certified_key = identity::load(identity, &provider)?;
+                let certified_key = identity::load(identity)?;
                 report.extend(CertificateReport::all(&identity.cert, Role::Own, &certified_key.cert, now));
                 Some(client_config(&provider, &verifier, Some(certified_key))?)
             }
@@ -183,4 +183,22 @@ fn server_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
         None => host.strip_suffix('.').unwrap_or(host),
     };
     ServerName::try_from(name.to_owned()).map_err(|_| ConnectError::BadHost(host.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::Offer;
+
+    #[test]
+    fn equal_settings_share_one_connector_and_others_do_not() {
+        let settings = |verify| TlsSettings { ca: None, identity: None, verify, offer: Offer::Auto };
+        let now = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
+        let mut connectors = Connectors::default();
+        let mut get = |verify| connectors.get(&settings(verify), now).unwrap();
+        let (first, second) = (get(Verify::None), get(Verify::None));
+        let other = get(Verify::Pin(vec![[7; 32]]));
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+        assert!(!Arc::ptr_eq(&first.0, &other.0));
+    }
 }

@@ -314,6 +314,10 @@ pub enum UnsupportedShape {
     /// Version 2 of X.509.
     #[error("it is an X.509 version 2 certificate")]
     Version2,
+    /// A name that only stands in the common name, where an authority's names are limited by extension: those limits
+    /// are for alternative names.
+    #[error("it has no alternative names, and an authority above it is limited in the names it may vouch for")]
+    CommonNameUnderConstraints,
     /// A server's certificate with CA:TRUE.
     #[error("it is an authority's own certificate (CA:TRUE), signed by another authority and used for a server")]
     AuthorityAsLeaf,
@@ -353,7 +357,8 @@ impl From<CertificateProblem> for rustls::Error {
 }
 
 fn names(found: &[String]) -> String {
-    if found.is_empty() { "nobody (it carries no name)".to_owned() } else { found.join(", ") }
+    let shown: Vec<String> = found.iter().map(|name| name.escape_debug().to_string()).collect();
+    if shown.is_empty() { "nobody (it carries no name)".to_owned() } else { shown.join(", ") }
 }
 
 /// Whether `bytes`, received where plain Tentacle was expected, are a TLS record: the peer runs with `-e -k`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
@@ -15,12 +15,10 @@ use super::x509::Certificate;
 ///
 /// rustls's own constructors read the certificate with webpki, which takes no version 1: peers do, and it is theirs to
 /// judge.
-pub(super) fn load(settings: &IdentitySettings, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, SetupError> {
+pub(super) fn load(settings: &IdentitySettings) -> Result<Arc<CertifiedKey>, SetupError> {
     let chain = pem::certificates(&settings.cert)?;
     let key = pem::private_key(&settings.key, settings.passphrase.as_ref())?;
-    let key = provider
-        .key_provider
-        .load_private_key(key.for_provider())
+    let key = ring::sign::any_supported_type(key.der())
         .map_err(|error| SetupError::file(&settings.key, FileProblem::UnusableKey(error.to_string())))?;
     match position_of(&chain, &*key).map_err(|bad| SetupError::file(&settings.cert, bad))? {
         Some(0) => Ok(Arc::new(CertifiedKey::new(chain, key))),

@@ -16,6 +16,10 @@ mod report;
 mod settings;
 mod setup;
 mod summary;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod throwaway;
 mod tls_pipe;
 mod v1;

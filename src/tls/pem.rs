@@ -34,9 +34,9 @@ pub(super) fn private_key(path: &Path, passphrase: Option<&Secret>) -> Result<Ke
 pub(super) struct KeyDer(PrivateKeyDer<'static>);
 
 impl KeyDer {
-    /// A copy for the provider, which keeps what it makes of it.
-    pub(super) fn for_provider(&self) -> PrivateKeyDer<'static> {
-        self.0.clone_key()
+    /// The key itself: for the provider only.
+    pub(super) fn der(&self) -> &PrivateKeyDer<'static> {
+        &self.0
     }
 }
 
@@ -102,7 +102,7 @@ fn parse_key(bytes: &[u8], passphrase: Option<&Secret>) -> Result<KeyDer, FilePr
 /// pemfile knows no encrypted keys, but looks at nothing but labels: under a plain key's, it reads them.
 fn decrypt(bytes: &[u8], passphrase: Option<&Secret>) -> Result<KeyDer, FileProblem> {
     let passphrase = passphrase.ok_or(FileProblem::PassphraseMissing)?;
-    let text = String::from_utf8_lossy(bytes).replace(ENCRYPTED_LABEL, "PRIVATE KEY");
+    let text = Zeroizing::new(String::from_utf8_lossy(bytes).replace(ENCRYPTED_LABEL, "PRIVATE KEY"));
     let encrypted = items(text.as_bytes())?.into_iter().find_map(|item| match item {
         Item::Pkcs8Key(encrypted) => Some(encrypted),
         other => {

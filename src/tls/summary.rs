@@ -79,7 +79,7 @@ pub(super) fn is_authority(certificate: &Certificate<'_>) -> bool {
     match certificate.version {
         Version::V1 => certificate.is_self_issued(),
         Version::V2 => false,
-        Version::V3 => certificate.purposes().is_ok_and(|purposes| purposes.authority),
+        Version::V3 => certificate.is_authority().unwrap_or(false),
     }
 }
 

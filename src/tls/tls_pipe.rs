@@ -20,7 +20,7 @@ const MAX_BARREN_READS: usize = 8;
 pub struct TlsPipe {
     wire: Wire,
     session: Connection,
-    /// Decrypted bytes that were not taken yet.
+    /// The length of the next piece of decrypted bytes; 0 when there is none.
     buffered: usize,
     /// Set once nothing more will come.
     end: Option<End>,
@@ -64,6 +64,16 @@ impl TlsPipe {
     }
 
     pub(super) fn handshake(&mut self) -> Result<Handshake, PipeError> {
+        match self.advance_handshake() {
+            // A server that hangs up without having read all we sent resets the connection.
+            Err(PipeError::Io { kind: io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, .. }) => {
+                Err(TlsFailure::ClosedInHandshake.into())
+            }
+            other => other,
+        }
+    }
+
+    fn advance_handshake(&mut self) -> Result<Handshake, PipeError> {
         while self.session.is_handshaking() {
             let flushed = self.flush()?;
             if !flushed && !self.session.wants_read() {
@@ -106,7 +116,7 @@ impl TlsPipe {
         let shown = &chunk[..max.min(chunk.len())];
         let taken = take(shown).min(shown.len());
         reader.consume(taken);
-        self.buffered -= taken;
+        self.buffered = self.next_piece();
         Ok(Received::Bytes(taken))
     }
 
@@ -120,14 +130,11 @@ impl TlsPipe {
         };
         let phase = self.phase();
         match self.session.process_new_packets() {
-            Ok(state) => {
-                self.buffered = state.plaintext_bytes_to_read();
-                if count == 0 || state.peer_has_closed() {
-                    self.end = Some(End::Closed);
-                }
-            }
+            Ok(state) if count == 0 || state.peer_has_closed() => self.end = Some(End::Closed),
+            Ok(_) => {}
             Err(error) => self.fail(&error, phase),
         }
+        self.buffered = self.next_piece();
         // Key updates and the like are answered by rustls itself.
         if self.end.is_none() && !self.session.is_handshaking() {
             self.flush()?;
@@ -136,10 +143,13 @@ impl TlsPipe {
     }
 
     fn fail(&mut self, error: &rustls::Error, phase: Phase) {
-        self.buffered = self.session.reader().fill_buf().map_or(0, <[u8]>::len);
         self.end = Some(End::Failed(TlsFailure::from_rustls(error, phase)));
         // The alert that tells the peer why; we have failed whether it leaves or not.
         let _ = self.session.write_tls(&mut self.wire);
+    }
+
+    fn next_piece(&mut self) -> usize {
+        self.session.reader().fill_buf().map_or(0, <[u8]>::len)
     }
 
     fn phase(&self) -> Phase {

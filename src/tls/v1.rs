@@ -31,11 +31,6 @@ impl<'a> Leaf<'a> {
         Ok(Self(certificate))
     }
 
-    /// Its parts.
-    pub(super) fn certificate(&self) -> &Certificate<'a> {
-        &self.0
-    }
-
     /// Whether `issuer` bears the name this certificate gives, and its key signed it.
     pub(super) fn signed_by(&self, issuer: &Certificate<'_>, algorithms: Algorithms) -> Result<(), CertificateProblem> {
         let bad = || CertificateProblem::BadSignature { issuer: self.0.issuer_text() };

@@ -13,6 +13,7 @@ use super::dn::Name;
 
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
@@ -136,47 +137,49 @@ impl<'a> Certificate<'a> {
         SubjectPublicKeyInfoDer::from(self.public_key)
     }
 
-    /// What the extensions say that matters here.
-    pub(super) fn purposes(&self) -> der::Result<Purposes> {
-        let mut purposes = Purposes::default();
-        let Some(extensions) = self.extensions else { return Ok(purposes) };
-        let mut reader = SliceReader::new(extensions)?;
-        reader.sequence(|list| {
+    /// Whether it may vouch for others: basicConstraints with CA:TRUE.
+    pub(super) fn is_authority(&self) -> der::Result<bool> {
+        self.extension(BASIC_CONSTRAINTS)?.map_or(Ok(false), is_authority)
+    }
+
+    /// Whether it has alternative names, whatever they are.
+    pub(super) fn has_alternative_names(&self) -> der::Result<bool> {
+        Ok(self.extension(SUBJECT_ALT_NAME)?.is_some())
+    }
+
+    /// Whether the names it may vouch for are limited, however.
+    pub(super) fn limits_names(&self) -> der::Result<bool> {
+        Ok(self.extension(NAME_CONSTRAINTS)?.is_some())
+    }
+
+    /// Whether it may be a TLS server's: nothing says otherwise.
+    pub(super) fn allows_servers(&self) -> der::Result<bool> {
+        self.extension(EXTENDED_KEY_USAGE)?.map_or(Ok(true), allows_servers)
+    }
+
+    /// The value of an extension. All of them are read, so that nonsense behind the one that is wanted shows.
+    fn extension(&self, wanted: ObjectIdentifier) -> der::Result<Option<&'a [u8]>> {
+        let Some(extensions) = self.extensions else { return Ok(None) };
+        let mut found = None;
+        SliceReader::new(extensions)?.sequence(|list| {
             while !list.is_finished() {
-                list.sequence(|extension| purposes.note(extension))?;
+                let (id, value) = list.sequence(extension)?;
+                if id == wanted {
+                    found = Some(value);
+                }
             }
             Ok::<_, der::Error>(())
         })?;
-        Ok(purposes)
+        Ok(found)
     }
 }
 
-/// What a version 3 certificate's extensions say about its use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Purposes {
-    /// basicConstraints has CA:TRUE.
-    pub(super) authority: bool,
-    /// There is a subjectAltName, whatever it holds.
-    pub(super) alternative_names: bool,
-    /// There is an extendedKeyUsage, and it does not allow a TLS server.
-    pub(super) not_for_servers: bool,
-}
-
-impl Purposes {
-    fn note(&mut self, extension: &mut SliceReader<'_>) -> der::Result<()> {
-        let id = ObjectIdentifier::decode(extension)?;
-        if Tag::peek(extension)? == Tag::Boolean {
-            bool::decode(extension)?;
-        }
-        let value = <&OctetStringRef>::decode(extension)?.as_bytes();
-        match id {
-            BASIC_CONSTRAINTS => self.authority = is_authority(value)?,
-            SUBJECT_ALT_NAME => self.alternative_names = true,
-            EXTENDED_KEY_USAGE => self.not_for_servers = !allows_servers(value)?,
-            _ => {}
-        }
-        Ok(())
+fn extension<'a>(fields: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
+    let id = ObjectIdentifier::decode(fields)?;
+    if Tag::peek(fields)? == Tag::Boolean {
+        bool::decode(fields)?;
     }
+    Ok((id, <&OctetStringRef>::decode(fields)?.as_bytes()))
 }
 
 fn is_authority(basic_constraints: &[u8]) -> der::Result<bool> {

@@ -6,9 +6,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::Policy;
-use crate::tls::authorities::Authorities;
+use crate::tls::authorities::{Authorities, limits_names};
 use crate::tls::dn::Name;
-use crate::tls::failure::CertificateProblem;
+use crate::tls::failure::{CertificateProblem, UnsupportedShape};
+use crate::tls::summary::Sha256;
 use crate::tls::x509::Certificate;
 
 /// The chain, and the name: an alternative name, or the common name of a certificate without any alternative names.
@@ -25,9 +26,11 @@ impl Policy for ChainAndName {
     ) -> Result<(), CertificateProblem> {
         self.0.verify(leaf, intermediates, now)?;
         let certificate = Certificate::parse(leaf).map_err(|_| CertificateProblem::Malformed)?;
-        let purposes = certificate.purposes().map_err(|_| CertificateProblem::Malformed)?;
-        if purposes.alternative_names {
+        if certificate.has_alternative_names().map_err(|_| CertificateProblem::Malformed)? {
             check_alternative_names(leaf, host)
+        } else if self.0.limits_names() || intermediates.iter().any(limits_names) {
+            let shape = UnsupportedShape::CommonNameUnderConstraints;
+            Err(CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(leaf) })
         } else {
             check_common_name(&certificate, host)
         }
@@ -46,9 +49,10 @@ fn check_alternative_names(leaf: &CertificateDer<'_>, host: &ServerName<'_>) -> 
     }
 }
 
-/// webpki shows a name as its kind and, in `("…")`, the name.
+/// webpki shows a name as its kind and, in parentheses, the name, perhaps quoted.
 fn plain(presented: &str) -> &str {
-    presented.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(presented)
+    let inner = presented.split_once('(').and_then(|(_kind, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(presented).trim_matches('"')
 }
 
 /// Names equal but for case; addresses equal as addresses. No wildcards: those are for alternative names.
@@ -63,6 +67,6 @@ fn check_common_name(certificate: &Certificate<'_>, host: &ServerName<'_>) -> Re
     if matches {
         return Ok(());
     }
-    let found = common_name.map(|name| name.escape_debug().to_string()).into_iter().collect();
+    let found = common_name.map(str::to_owned).into_iter().collect();
     Err(CertificateProblem::NameMismatch { wanted: host.to_str().into_owned(), found })
 }

@@ -1,0 +1,7 @@
+//! The shapes of certificates people have, and their unsound neighbours; our own identity; PEM files; the pipe.
+
+mod files;
+mod own_certificate;
+mod peer_certificate;
+mod pipe;
+mod v1_reader;
