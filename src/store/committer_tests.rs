@@ -1,1 +1,274 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use super::super::SinkKind;
+use super::super::journal::{Record, SpoolId};
+use super::*;
+
+/// A state directory and an incoming one.
+struct Disk {
+    root: TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("in")).unwrap();
+        Self { root }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.root.path().join("state")
+    }
+
+    fn incoming(&self) -> PathBuf {
+        self.root.path().join("in")
+    }
+
+    fn spool(&self) -> Spool {
+        Spool::open(&self.incoming()).unwrap()
+    }
+
+    fn start(&self, spool: &Spool) -> (Committer, Vec<Outstanding>) {
+        Committer::start(&self.state(), Durability::Fsync, std::slice::from_ref(spool), Box::new(|| {})).unwrap()
+    }
+
+    /// What the data server would see.
+    fn published(&self) -> Vec<(String, String)> {
+        let files = fs::read_dir(self.incoming()).unwrap().map(Result::unwrap);
+        let files = files.filter(|entry| entry.file_type().unwrap().is_file());
+        let read =
+            |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap());
+        let mut found: Vec<_> = files.map(read).collect();
+        found.sort();
+        found
+    }
+
+    fn staged(&self) -> usize {
+        fs::read_dir(self.incoming().join(".tentacle-sync")).unwrap().count() - 1
+    }
+}
+
+fn staged(spool: &Spool, bytes: &str) -> Staged {
+    let mut stage = spool.stage(bytes.len() as u64).unwrap();
+    stage.write(bytes.as_bytes()).unwrap();
+    stage.finish().unwrap()
+}
+
+fn file(ticket: u64, name: &str, staged: Staged) -> Publication {
+    Publication { ticket, site: "north".into(), name: name.parse().unwrap(), staged }
+}
+
+fn results(completions: Vec<Completion>) -> Vec<Result<Published, StoreError>> {
+    completions.into_iter().map(|completion| completion.result).collect()
+}
+
+#[test]
+fn files_are_published_whole_in_order_and_told() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let (told, calls) = mpsc::channel();
+    let (committer, before) = Committer::start(
+        &disk.state(),
+        Durability::Fsync,
+        std::slice::from_ref(&spool),
+        Box::new(move || told.send(()).unwrap()),
+    )
+    .unwrap();
+    assert_eq!(before, []);
+    for ticket in 0..50 {
+        let spool = spool.clone().with_sink(if ticket % 2 == 0 { SinkKind::Append } else { SinkKind::Mapped });
+        committer.publish(file(ticket, &format!("a.{ticket}.data"), staged(&spool, &format!("bytes {ticket}"))));
+    }
+    assert_eq!(committer.pending(), 50);
+    let mut completions = Vec::new();
+    while committer.pending() > 0 {
+        calls.recv().unwrap();
+        completions.extend(committer.completions());
+    }
+    let tickets: Vec<u64> = completions.iter().map(|completion| completion.ticket).collect();
+    assert_eq!(tickets, (0..50).collect::<Vec<_>>());
+    assert!(completions.iter().all(|completion| matches!(completion.result, Ok(Published::New { .. }))));
+    assert_eq!(committer.stop(), []);
+    assert_eq!(disk.published().len(), 50);
+    assert!(disk.published().contains(&("a.17.data".to_owned(), "bytes 17".to_owned())));
+    assert_eq!(disk.staged(), 0);
+}
+
+#[test]
+fn what_is_not_forgotten_is_outstanding_after_a_restart() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let (committer, _) = disk.start(&spool);
+    committer.publish(file(1, "a.1.data", staged(&spool, "one")));
+    committer.publish(file(2, "a.2.data", staged(&spool, "two")));
+    while committer.completions().len() + committer.pending() > 0 {
+        thread::yield_now();
+    }
+    committer.forget("north".into(), "a.1.data".parse().unwrap(), Fingerprint::of(b"one"));
+    committer.stop();
+    let (site, name) = ("north".to_owned(), "a.2.data".parse().unwrap());
+    let two = Outstanding { site, name, fingerprint: Fingerprint::of(b"two") };
+    for durability in [Durability::None, Durability::Fsync] {
+        let started = Committer::start(&disk.state(), durability, std::slice::from_ref(&spool), Box::new(|| {}));
+        let (committer, outstanding) = started.unwrap();
+        assert_eq!(outstanding, std::slice::from_ref(&two));
+        committer.stop();
+    }
+}
+
+#[test]
+fn nothing_is_ever_overwritten() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    for name in ["file.1.data", "same.1.data"] {
+        fs::write(disk.incoming().join(name), name).unwrap();
+    }
+    fs::create_dir(disk.incoming().join("dir.1.data")).unwrap();
+    symlink("nowhere", disk.incoming().join("link.1.data")).unwrap();
+    let (committer, _) = disk.start(&spool);
+    for (ticket, name) in
+        ["file.1.data", "same.1.data", "dir.1.data", "link.1.data", ".tentacle-sync"].iter().enumerate()
+    {
+        committer.publish(file(ticket as u64, name, staged(&spool, "same.1.data")));
+    }
+    let renamed = |name: &str| Ok(Published::Renamed { name: name.parse().unwrap() });
+    let same = Ok(Published::Duplicate { name: "same.1.data".parse().unwrap() });
+    let wanted = [
+        renamed("file.101.data"),
+        same,
+        renamed("dir.101.data"),
+        renamed("link.101.data"),
+        renamed(".tentacle-sync.01"),
+    ];
+    assert_eq!(results(committer.stop()), wanted);
+    assert_eq!(fs::read_to_string(disk.incoming().join("file.1.data")).unwrap(), "file.1.data");
+    assert_eq!(disk.staged(), 0);
+}
+
+#[test]
+fn a_spool_that_fails_does_not_touch_the_others() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    let (spool, broken) = (disk.spool(), other.spool());
+    let (committer, _) = disk.start(&spool);
+    let files = [file(1, "a.1.data", staged(&spool, "one")), file(2, "a.2.data", staged(&broken, "two"))];
+    fs::remove_dir_all(other.incoming()).unwrap();
+    for file in files {
+        committer.publish(file);
+    }
+    committer.publish(file(3, "a.3.data", staged(&spool, "three")));
+    let results = results(committer.stop());
+    assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
+    assert!(matches!(results[1], Err(StoreError::Io { errno: Errno::NOENT, .. })), "{results:?}");
+    let (committer, outstanding) = disk.start(&spool);
+    assert_eq!(outstanding.len(), 2);
+    committer.stop();
+}
+
+/// What a kill leaves: the journal's last records, and staged files.
+fn killed(disk: &Disk, records: &[Record], tail: &[u8]) {
+    let mut journal = Vec::new();
+    Record::Journal(journal::FORMAT).encode(&mut journal);
+    for record in records {
+        record.encode(&mut journal);
+    }
+    journal.extend_from_slice(tail);
+    fs::create_dir_all(disk.state()).unwrap();
+    fs::write(disk.state().join("journal"), journal).unwrap();
+}
+
+fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
+    let (area, stage) = staged(spool, bytes).hand_over();
+    let copy =
+        Copy { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
+    Intent { spool: area.id, stage, copy }
+}
+
+#[test]
+fn what_a_kill_left_is_finished_once() {
+    let disk = Disk::new();
+    let dying = disk.spool();
+    let whole = intent(&dying, "whole.1.data", "whole");
+    let placed = intent(&dying, "placed.1.data", "placed");
+    let damaged = intent(&dying, "damaged.1.data", "damaged");
+    let area = dying.area();
+    fs::rename(area.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
+    fs::write(area.staged_path(damaged.stage), "dam").unwrap();
+    staged(&dying, "of no record").hand_over();
+    killed(&disk, &[whole, placed, damaged].map(Record::Intent), b"0123456789abcdef intent torn");
+    drop(dying);
+    for _restart in 0..2 {
+        let (committer, outstanding) = disk.start(&disk.spool());
+        let mut names: Vec<String> = outstanding.iter().map(|file| file.name.to_string()).collect();
+        names.sort();
+        assert_eq!(names, ["placed.1.data", "whole.1.data"]);
+        assert_eq!(disk.published().len(), 2);
+        assert_eq!(disk.staged(), 0);
+        committer.stop();
+        // The data server takes what it found.
+        fs::remove_file(disk.incoming().join("whole.1.data")).ok();
+        fs::write(disk.incoming().join("whole.2.data"), "another").unwrap();
+    }
+}
+
+#[test]
+fn a_journal_beside_another_spool_is_not_believed() {
+    let disk = Disk::new();
+    let copy = intent(&disk.spool(), "a.1.data", "one").copy;
+    let path = disk.incoming().canonicalize().unwrap();
+    let elsewhere = Copy { name: "b.1.data".parse().unwrap(), ..copy.clone() };
+    killed(
+        &disk,
+        &[
+            Record::Spool(SpoolId(1), path),
+            Record::Held(SpoolId(1), copy),
+            Record::Spool(SpoolId(2), "/not/configured/now".into()),
+            Record::Held(SpoolId(2), elsewhere),
+        ],
+        b"",
+    );
+    let (committer, outstanding) = disk.start(&disk.spool());
+    committer.stop();
+    let names: Vec<String> = outstanding.iter().map(|file| file.name.to_string()).collect();
+    assert_eq!(names, ["b.1.data"], "what went elsewhere is still known");
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let (committer, _) = disk.start(&spool);
+    let start =
+        |state: &Path, spools: &[Spool]| Committer::start(state, Durability::None, spools, Box::new(|| {})).err();
+    assert_eq!(start(&disk.state(), &[]), Some(StoreError::Busy(disk.state())));
+    let staging = spool.incoming().join(".tentacle-sync");
+    assert_eq!(start(&disk.root.path().join("other"), &[disk.spool()]), Some(StoreError::Busy(staging)));
+    committer.stop();
+    assert_eq!(start(&disk.state(), &[spool]), None);
+}
+
+#[test]
+fn what_is_being_staged_survives_a_change_of_committers() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let half = spool.stage(0).unwrap();
+    disk.start(&spool).0.stop();
+    let (committer, _) = disk.start(&spool);
+    committer.publish(file(1, "a.1.data", half.finish().unwrap()));
+    assert!(results(committer.stop())[0].is_ok());
+}
+
+#[test]
+fn a_state_directory_that_is_a_file_or_of_a_later_version_is_refused() {
+    let disk = Disk::new();
+    fs::write(disk.state(), "").unwrap();
+    let start = || Committer::start(&disk.state(), Durability::Fsync, &[], Box::new(|| {})).err().unwrap();
+    assert!(matches!(start(), StoreError::Io { errno: Errno::EXIST | Errno::NOTDIR, .. }), "{}", start());
+    fs::remove_file(disk.state()).unwrap();
+    killed(&disk, &[Record::Journal(9)], b"");
+    assert!(matches!(start(), StoreError::JournalFormat { found: 9, known: 1, .. }), "{}", start());
+}

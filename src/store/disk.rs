@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Durability;
+use super::area::{Area, Likeness};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
-use super::spool::{Area, Likeness};
 use crate::proto::{FileName, Fingerprint};
 
 /// A staged file: which spool, and which file there.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::path::PathBuf;
 
+use super::area::Likeness;
 use super::clash::fresh_names;
 use super::committer::Published;
 use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
-use super::spool::Likeness;
 
 /// Rewriting pays when the journal has this many records more than twice what is still true.
 const SLACK: usize = 4096;
@@ -51,10 +51,12 @@ impl<D: Disk> Engine<D> {
         let mut engine = Self { disk, state, journal: Journal::Doubtful, voided: Vec::new() };
         engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
-        // The page cache outlives a killed process: what is seen now may be on no disk yet.
+        // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
+        // before may have been one that never flushes.
         for filesystem in engine.disk.filesystems(&spools) {
             engine.disk.sync_staged(filesystem[0])?;
         }
+        engine.disk.sync_journal()?;
         let (published, mut useless) = engine.resume(&spools);
         for &spool in &spools {
             engine.disk.sync_names(spool)?;

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
+use super::area::lock;
 use super::error::StoreError;
-use super::spool::lock;
 
 /// A journal open for appending, in a state directory locked for us.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The spool on disk: staging, group commit, publishing, the journal.
 
+mod area;
 mod clash;
 mod committer;
 mod disk;
@@ -10,6 +11,7 @@ mod journal_file;
 mod map;
 #[cfg(test)]
 mod model;
+mod setup;
 mod sink;
 mod spool;
 mod stage;

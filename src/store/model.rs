@@ -1,16 +1,16 @@
 //! A disk that fails and forgets as real ones do, for tests of the commit protocol.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::area::Likeness;
 use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
-use super::spool::Likeness;
 use crate::proto::{FileName, Fingerprint};
 
 pub(super) const SPOOL: SpoolId = SpoolId(7);
@@ -79,7 +79,7 @@ pub(super) struct World {
     /// Counts the starts.
     session: u64,
     next: u64,
-    fault: Option<(u32, Fault)>,
+    faults: VecDeque<(u32, Fault)>,
     down: bool,
     chance: fastrand::Rng,
 }
@@ -89,8 +89,8 @@ pub(super) struct World {
 pub(super) struct ModelDisk(pub(super) Rc<RefCell<World>>);
 
 impl World {
-    /// An empty disk on which the step after `steps` others meets `fault`.
-    pub(super) fn new(seed: u64, fault: Option<(u32, Fault)>) -> Self {
+    /// An empty disk that meets `faults`, each after so many good steps.
+    pub(super) fn new(seed: u64, faults: &[(u32, Fault)]) -> Self {
         Self {
             cached: Names::default(),
             durable: Names::default(),
@@ -99,7 +99,7 @@ impl World {
             journal: Log::default(),
             session: 0,
             next: 0,
-            fault,
+            faults: faults.iter().copied().collect(),
             down: false,
             chance: fastrand::Rng::with_seed(seed),
         }
@@ -110,16 +110,16 @@ impl World {
         self.down
     }
 
-    /// Whether the fault was met.
+    /// Whether all faults were met.
     pub(super) fn is_spent(&self) -> bool {
-        self.fault.is_none()
+        self.faults.is_empty()
     }
 
     /// A new process; its journal.
     pub(super) fn start(&mut self) -> Vec<u8> {
         self.down = false;
-        if matches!(self.fault, Some((0, _))) {
-            self.fault = None;
+        if let Some((0, Fault::Broken)) = self.faults.front() {
+            self.faults.pop_front();
         }
         self.session += 1;
         self.journal.cached.clone()
@@ -176,7 +176,7 @@ impl World {
         if self.down {
             return Err(failed());
         }
-        let fault = match &mut self.fault {
+        let fault = match self.faults.front_mut() {
             None => return Ok(act(self)),
             Some((steps @ 1.., _)) => {
                 *steps -= 1;
@@ -196,7 +196,7 @@ impl World {
                 self.lose_power();
             }
         }
-        self.fault = None;
+        self.faults.pop_front();
         Err(failed())
     }
 
@@ -279,8 +279,10 @@ impl Disk for ModelDisk {
 
     fn void(&mut self, (_, stage): At, _: &Fingerprint) -> Result<(), StoreError> {
         self.0.borrow_mut().step(|world| {
-            let void = Fingerprint::of(b"void");
-            world.inodes.insert(stage, Inode { cached: void, durable: Some(void) });
+            if world.cached.staged.contains(&stage) {
+                let void = Fingerprint::of(b"void");
+                world.inodes.insert(stage, Inode { cached: void, durable: Some(void) });
+            }
         })
     }
 

@@ -50,3 +50,19 @@ impl Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::error::StoreError;
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error_that_says_so() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut sink = Sink::new(SinkKind::Append, full, 0).unwrap();
+        let error = StoreError::std("write", Path::new("/dev/full"))(sink.write(b"x").unwrap_err());
+        assert!(error.is_full(), "{error}");
+    }
+}

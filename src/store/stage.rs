@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::area::Area;
 use super::error::StoreError;
 use super::journal::StageId;
 use super::sink::{Sink, SinkKind};
-use super::spool::Area;
 use crate::proto::{Fingerprint, Fingerprinter};
 
 /// A file in the staging area that is being written. Dropping it removes the file.

@@ -1,0 +1,212 @@
+//! What is done to the files of one incoming directory and its staging area, step by step.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::journal::{SpoolId, StageId};
+use super::setup::{self, FILE_MODE, STAGING};
+use crate::proto::{FileName, Fingerprint, Fingerprinter};
+
+/// How a file's bytes compare with what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// A plain file with these bytes.
+    Same,
+    /// Something else: other bytes, a directory, a link, a file we may not read.
+    Different,
+    /// Nothing is there.
+    Absent,
+}
+
+/// Directories held open, so that every step works on the directories that were checked.
+#[derive(Debug)]
+pub(super) struct Area {
+    pub(super) id: SpoolId,
+    path: PathBuf,
+    incoming: OwnedFd,
+    staging: OwnedFd,
+    /// Its lock is ours while we live.
+    id_file: File,
+    device: u64,
+    /// Tells this value's files from those that others have left.
+    session: u64,
+    next: AtomicU64,
+}
+
+impl Area {
+    pub(super) fn open(incoming: &Path) -> Result<Self, StoreError> {
+        let path = incoming.canonicalize().map_err(StoreError::std("open the incoming directory", incoming))?;
+        let incoming = setup::open_incoming(&path)?;
+        let staging = setup::open_staging(&incoming, &path)?;
+        let (id_file, id) = setup::open_id(&staging, &path.join(STAGING))?;
+        let device = fs::fstat(&staging).map_err(StoreError::io("look at the staging area", &path))?.st_dev;
+        Ok(Self { id, path, incoming, staging, id_file, device, session: setup::random(), next: AtomicU64::new(0) })
+    }
+
+    /// The incoming directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The number of the filesystem.
+    pub(super) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
+    pub(super) fn lock(&self) -> Result<(), StoreError> {
+        lock(&self.id_file, &self.path.join(STAGING))
+    }
+
+    /// Where a staged file is, for messages.
+    pub(super) fn staged_path(&self, stage: StageId) -> PathBuf {
+        self.path.join(STAGING).join(stage.to_string())
+    }
+
+    /// Makes a new staged file.
+    pub(super) fn create(&self) -> Result<(StageId, File), StoreError> {
+        let stage = StageId { session: self.session, number: self.next.fetch_add(1, Ordering::Relaxed) };
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let failed = |errno: Errno| StoreError::io("create", &self.staged_path(stage))(errno);
+        let file = fs::openat(&self.staging, stage.to_string(), flags, FILE_MODE).map_err(failed)?;
+        // The umask may have taken the group's rights, which the console needs.
+        fs::fchmod(&file, FILE_MODE).map_err(failed)?;
+        Ok((stage, file.into()))
+    }
+
+    /// Removes a staged file, if it is there.
+    pub(super) fn discard(&self, stage: StageId) -> Result<(), StoreError> {
+        match fs::unlinkat(&self.staging, stage.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(StoreError::io("remove", &self.staged_path(stage))(errno)),
+        }
+    }
+
+    /// Changes the length of a staged file, so that no recovery takes it for what it was.
+    pub(super) fn void(&self, stage: StageId, was: &Fingerprint) -> Result<(), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let emptied = fs::openat(&self.staging, stage.to_string(), flags, Mode::empty())
+            .and_then(|file| fs::ftruncate(file, u64::from(was.size == 0)));
+        match emptied {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(StoreError::io("empty", &self.staged_path(stage))(errno)),
+        }
+    }
+
+    /// Gives a staged file its name in the incoming directory, unless that is taken: then `false`.
+    pub(super) fn place(&self, stage: StageId, name: &FileName) -> Result<bool, StoreError> {
+        let staged = stage.to_string();
+        let renamed =
+            fs::renameat_with(&self.staging, &staged, &self.incoming, name.as_bytes(), RenameFlags::NOREPLACE);
+        let placed = match renamed {
+            // What filesystems without RENAME_NOREPLACE answer.
+            Err(Errno::INVAL | Errno::NOSYS) => self.link(&staged, name),
+            renamed => renamed,
+        };
+        match placed {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(StoreError::io("publish", &self.published_path(name))(errno)),
+        }
+    }
+
+    fn link(&self, staged: &str, name: &FileName) -> Result<(), Errno> {
+        fs::linkat(&self.staging, staged, &self.incoming, name.as_bytes(), AtFlags::empty())?;
+        fs::unlinkat(&self.staging, staged, AtFlags::empty())
+    }
+
+    /// Compares a staged file with what it should be.
+    pub(super) fn compare_staged(&self, stage: StageId, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        let path = self.staged_path(stage);
+        Ok(compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))?.0)
+    }
+
+    /// Compares a file of the incoming directory; if it is the same, its bytes are made durable.
+    pub(super) fn compare_published(&self, name: &FileName, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        let failed = |errno: Errno| StoreError::io("read", &self.published_path(name))(errno);
+        let (likeness, file) = compare(&self.incoming, name.as_bytes(), wanted).map_err(failed)?;
+        if let (Likeness::Same, Some(file)) = (likeness, file) {
+            fs::fdatasync(&file).map_err(failed)?;
+        }
+        Ok(likeness)
+    }
+
+    /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
+    /// for this spool, whoever's it was and also if its file is closed by now (Linux 5.8).
+    pub(super) fn sync_filesystem(&self) -> Result<(), StoreError> {
+        fs::syncfs(&self.staging).map_err(StoreError::io("flush the filesystem", &self.path))
+    }
+
+    /// Makes the names in the incoming directory durable.
+    pub(super) fn sync_names(&self) -> Result<(), StoreError> {
+        fs::fsync(&self.incoming).map_err(StoreError::io("flush the directory", &self.path))
+    }
+
+    /// Staged files that an earlier run, or another spool value on this directory, has left.
+    pub(super) fn leftovers(&self) -> Result<Vec<StageId>, StoreError> {
+        let failed = |errno: Errno| StoreError::io("list the staging area", &self.path.join(STAGING))(errno);
+        let mut leftovers = Vec::new();
+        for entry in fs::Dir::read_from(&self.staging).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let stage = entry.file_name().to_str().ok().and_then(|name| name.parse::<StageId>().ok());
+            leftovers.extend(stage.filter(|stage| stage.session != self.session));
+        }
+        Ok(leftovers)
+    }
+
+    /// Where a published file is, for messages.
+    pub(super) fn published_path(&self, name: &FileName) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.as_bytes()))
+    }
+}
+
+/// Takes the lock on `file`, for as long as it is open.
+pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+    match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(StoreError::Busy(path.to_owned())),
+        Err(errno) => Err(StoreError::io("lock", path)(errno)),
+    }
+}
+
+fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<(Likeness, Option<File>), Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = match fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok((Likeness::Absent, None)),
+        // A link, a socket, somebody else's file.
+        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::PERM) => return Ok((Likeness::Different, None)),
+        Err(errno) => return Err(errno),
+    };
+    let stat = fs::fstat(&file)?;
+    let is_file = fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    if !is_file || u64::try_from(stat.st_size) != Ok(wanted.size) {
+        return Ok((Likeness::Different, None));
+    }
+    let found = fingerprint(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok((if found == *wanted { Likeness::Same } else { Likeness::Different }, Some(file)))
+}
+
+fn fingerprint(file: &mut File) -> std::io::Result<Fingerprint> {
+    let mut running = Fingerprinter::default();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(running.finish()),
+            count => running.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "area_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+use crate::store::{SinkKind, Spool};
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_directory_that_is_none_is_refused_with_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let absent = Spool::open(&dir.path().join("absent")).unwrap_err().to_string();
+    assert!(absent.contains("absent: cannot open the incoming directory: No such file"), "{absent}");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let text = Spool::open(&file).unwrap_err().to_string();
+    assert!(text.contains("Not a directory") && text.ends_with(": a directory belongs there"), "{text}");
+}
+
+#[test]
+fn a_staging_area_that_is_a_file_or_a_link_is_refused() {
+    for link in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = dir.path().join(STAGING);
+        if link {
+            symlink("/tmp", &staging).unwrap();
+        } else {
+            std::fs::write(&staging, "").unwrap();
+        }
+        let error = Spool::open(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Io { errno: Errno::NOTDIR | Errno::LOOP, .. }), "{error}");
+    }
+}
+
+#[test]
+fn the_identity_stays_until_it_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Area::open(dir.path()).unwrap().id;
+    assert_eq!(Area::open(dir.path()).unwrap().id, first);
+    let id_file = dir.path().join(STAGING).join("id");
+    std::fs::write(&id_file, "damaged").unwrap();
+    let second = Area::open(dir.path()).unwrap().id;
+    assert_ne!(second, first);
+    assert_eq!(std::fs::read_to_string(&id_file).unwrap(), format!("{second}\n"));
+    assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 1, "no drafts are left");
+}
+
+#[test]
+fn rights_are_the_groups_and_the_incoming_directory_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = |bits| std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(bits)).unwrap();
+    set(0o755);
+    Spool::open(dir.path()).unwrap();
+    assert_eq!((mode(dir.path()), mode(&dir.path().join(STAGING))), (0o755, 0o700));
+    set(0o2770);
+    let area = Area::open(dir.path()).unwrap();
+    assert_eq!((mode(dir.path()), mode(&dir.path().join(STAGING))), (0o2770, 0o2700));
+    let (stage, _) = area.create().unwrap();
+    assert_eq!(mode(&area.staged_path(stage)), 0o660);
+}
+
+#[test]
+fn a_stage_dropped_at_any_time_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for sink in [SinkKind::Append, SinkKind::Mapped] {
+        let spool = Spool::open(dir.path()).unwrap().with_sink(sink);
+        let mut stage = spool.stage(10).unwrap();
+        stage.write(b"half a").unwrap();
+        assert_eq!(stage.size(), 6);
+        drop(stage);
+        let staged = spool.stage(0).unwrap().finish().unwrap();
+        assert_eq!(staged.fingerprint(), Fingerprint::of(b""));
+        drop(staged);
+        assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 1, "but the identity");
+    }
+}
+
+#[test]
+fn without_an_exclusive_rename_a_link_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let area = Area::open(dir.path()).unwrap();
+    let name: FileName = "web01.17.data".parse().unwrap();
+    let (first, _) = area.create().unwrap();
+    assert_eq!(area.link(&first.to_string(), &name), Ok(()));
+    assert!(!area.staged_path(first).exists());
+    let (second, _) = area.create().unwrap();
+    assert_eq!(area.link(&second.to_string(), &name), Err(Errno::EXIST));
+    assert!(area.staged_path(second).exists());
+}
+
+#[test]
+fn only_a_plain_file_with_the_same_bytes_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let area = Area::open(dir.path()).unwrap();
+    std::fs::write(dir.path().join("file"), "bytes").unwrap();
+    std::fs::create_dir(dir.path().join("dir")).unwrap();
+    symlink("file", dir.path().join("link")).unwrap();
+    let compare = |name: &str, bytes: &[u8]| area.compare_published(&name.parse().unwrap(), &Fingerprint::of(bytes));
+    assert_eq!(compare("file", b"bytes"), Ok(Likeness::Same));
+    assert_eq!(compare("file", b"other"), Ok(Likeness::Different));
+    assert_eq!(compare("file", b"longer"), Ok(Likeness::Different));
+    assert_eq!(compare("dir", b"bytes"), Ok(Likeness::Different));
+    assert_eq!(compare("link", b"bytes"), Ok(Likeness::Different));
+    assert_eq!(compare("absent", b"bytes"), Ok(Likeness::Absent));
+}
+
+#[test]
+fn a_voided_file_is_never_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let area = Area::open(dir.path()).unwrap();
+    for bytes in [&b""[..], b"x", b"bytes"] {
+        let (stage, _) = area.create().unwrap();
+        std::fs::write(area.staged_path(stage), bytes).unwrap();
+        let was = Fingerprint::of(bytes);
+        assert_eq!(area.compare_staged(stage, &was), Ok(Likeness::Same));
+        area.void(stage, &was).unwrap();
+        assert_eq!(area.compare_staged(stage, &was), Ok(Likeness::Different));
+    }
+}

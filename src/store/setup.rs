@@ -1,0 +1,108 @@
+//! Opening an incoming directory: checks, and the making of the staging area.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{self, Access, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::journal::SpoolId;
+
+/// The staging area's name. The data server looks at `*.data` in the incoming directory itself only.
+pub(super) const STAGING: &str = ".tentacle-sync";
+/// What published files may be: read and written by the user and by the group, which is the web console's.
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o660);
+
+const ID: &str = "id";
+
+/// Opens the incoming directory, if files can be stored in it.
+pub(super) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = fs::open(path, flags, Mode::empty()).map_err(StoreError::io("open the incoming directory", path))?;
+    fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(StoreError::io("store files", path))?;
+    Ok(dir)
+}
+
+/// Opens or makes the staging area: ours alone, its files the group's that the incoming directory is of.
+pub(super) fn open_staging(incoming: &OwnedFd, path: &Path) -> Result<OwnedFd, StoreError> {
+    let staging = path.join(STAGING);
+    let failed = |errno: Errno| StoreError::io("make the staging area", &staging)(errno);
+    match fs::mkdirat(incoming, STAGING, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(failed(errno)),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = fs::openat(incoming, STAGING, flags, Mode::empty()).map_err(failed)?;
+    let (outer, inner) = (fs::fstat(incoming).map_err(failed)?, fs::fstat(&dir).map_err(failed)?);
+    if outer.st_dev != inner.st_dev {
+        return Err(StoreError::OtherFilesystem(staging));
+    }
+    // Made before the incoming directory got its group: files would be published with the old one.
+    let is_setgid = |mode| Mode::from_raw_mode(mode).contains(Mode::SGID);
+    if is_setgid(outer.st_mode) && (outer.st_gid != inner.st_gid || !is_setgid(inner.st_mode)) {
+        fs::fchown(&dir, None, Some(fs::Gid::from_raw(outer.st_gid))).map_err(failed)?;
+        fs::fchmod(&dir, Mode::RWXU | Mode::SGID).map_err(failed)?;
+    }
+    fs::accessat(incoming, STAGING, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).map_err(failed)?;
+    Ok(dir)
+}
+
+/// Opens the file with the staging area's identity, after writing one if there is none that can be read.
+pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<(File, SpoolId), StoreError> {
+    let failed = |errno: Errno| StoreError::io("read the identity in", path)(errno);
+    let open = || fs::openat(staging, ID, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let read = |file: OwnedFd| -> Result<(File, Option<SpoolId>), StoreError> {
+        let (mut file, mut text) = (File::from(file), Vec::new());
+        Read::by_ref(&mut file)
+            .take(64)
+            .read_to_end(&mut text)
+            .map_err(StoreError::std("read the identity in", path))?;
+        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
+        Ok((file, id))
+    };
+    let replace = match open() {
+        Ok(file) => match read(file)? {
+            (file, Some(id)) => return Ok((file, id)),
+            (_, None) => RenameFlags::empty(),
+        },
+        Err(Errno::NOENT) => RenameFlags::NOREPLACE,
+        Err(errno) => return Err(failed(errno)),
+    };
+    write_id(staging, path, replace)?;
+    let (file, id) = read(open().map_err(failed)?)?;
+    Ok((file, id.ok_or(Errno::IO).map_err(failed)?))
+}
+
+/// Writes a fresh identity, whole or not at all; whoever else came first wins if `how` says so.
+fn write_id(staging: &OwnedFd, path: &Path, how: RenameFlags) -> Result<(), StoreError> {
+    let failed = |errno: Errno| StoreError::io("write the identity in", path)(errno);
+    let id = SpoolId(u128::from(random()) << 64 | u128::from(random()));
+    let draft = format!("{ID}.{:016x}", random());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);
+    let written = writeln!(file, "{id}").and_then(|()| file.sync_all());
+    let renamed =
+        written.map_err(StoreError::std("write the identity in", path)).and_then(|()| {
+            match fs::renameat_with(staging, &draft, staging, ID, how) {
+                Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(staging, &draft, staging, ID).map_err(failed),
+                renamed => renamed.map_err(failed),
+            }
+        });
+    if renamed.is_err() {
+        // Nothing more can be done if that fails too; the draft is in nobody's way.
+        fs::unlinkat(staging, &draft, AtFlags::empty()).ok();
+    }
+    match renamed {
+        Err(StoreError::Io { errno: Errno::EXIST, .. }) => Ok(()),
+        other => other.and_then(|()| fs::fsync(staging).map_err(failed)),
+    }
+}
+
+/// Unlike any other: seeded by the system.
+pub(super) fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
