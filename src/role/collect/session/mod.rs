@@ -20,7 +20,7 @@ use super::Reason;
 use super::desk::Desk;
 use super::site::Site;
 use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
+use crate::proto::{Client, Command, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: a million names of 64 bytes.
@@ -139,13 +139,13 @@ impl Session {
         }
     }
 
-    /// The step that is under way, for the round to take back.
-    pub(super) fn abandon(&mut self) -> Option<Step> {
+    /// The connection is gone: the step that is under way goes back to the round, or ends with what has come.
+    pub(super) fn abandon(&mut self, site: &mut Site, desk: &mut Desk) {
         match std::mem::replace(&mut self.task, Task::Spent) {
-            Task::Listing(_) => Some(Step::List),
-            Task::Fetching(fetch) => Some(fetch.into_step()),
-            Task::Moving(moving) => Some(moving.into_step()),
-            Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => None,
+            Task::Listing(_) => site.give_back(Step::List),
+            Task::Fetching(fetch) => site.give_back(fetch.into_step()),
+            Task::Moving(moving) => moving.cut_short(site, desk),
+            Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => {}
         }
     }
 
@@ -282,17 +282,7 @@ impl Session {
     }
 
     fn handle_eof(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
-        match self.client.handle_eof() {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                if let (Error::Truncated { .. }, Task::Moving(_)) = (&error, &self.task)
-                    && let Task::Moving(moving) = std::mem::replace(&mut self.task, Task::Spent)
-                {
-                    moving.cut_short(cx);
-                }
-                Err(cx.site.protocol(error))
-            }
-        }
+        self.client.handle_eof().map(|()| true).map_err(|error| cx.site.protocol(error))
     }
 
     /// A body that moves may go on, until the time its size allows is over.
