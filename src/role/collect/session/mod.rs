@@ -4,7 +4,7 @@
 //! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
 //!                            │  ──► Fetching ──► Ready …    stage → committer
 //!                            │  ──► Moving ────► Ready …    compare with what was published
-//!                            ├──► Spent                     declined in plain TCP: nothing but QUIT may follow
+//!                            ├──► Spent                     our last word goes unanswered: nothing may follow it
 //!                            └──► Parked                    open, without a round
 //! ```
 
@@ -134,7 +134,9 @@ impl Session {
     /// Ends the session in good order, as far as the socket takes it at once.
     pub(super) fn quit(&mut self, io: &mut Io<'_>) {
         // The connection is closed next, whatever becomes of this.
-        if self.transmit(io).is_ok() && self.client.command(&Command::Quit).is_ok() {
+        let sent = self.transmit(io);
+        // What a spent connection said last must be read alone; its end says the rest.
+        if sent.is_ok() && !matches!(self.task, Task::Spent) && self.client.command(&Command::Quit).is_ok() {
             let _ = self.transmit(io);
         }
     }
@@ -319,15 +321,22 @@ impl Session {
         while let Some(event) = self.client.poll_event() {
             self.handle(&event, cx)?;
         }
+        if size == 0 {
+            self.task = after_last_word(cx);
+        }
         Ok(())
     }
 
-    /// Nothing answers a refusal, so a stock server may read it together with the next command as one, and close. In
-    /// TLS each is a record, and thereby a read, of its own.
     fn decline(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
-        self.task = if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent };
+        self.task = after_last_word(cx);
         self.client.decline().map_err(|error| cx.site.protocol(error))
     }
+}
+
+/// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
+/// command as one, and close. In TLS each is a record, and thereby a read, of its own.
+fn after_last_word(cx: &Cx<'_, '_>) -> Task {
+    if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent }
 }
 
 impl Task {

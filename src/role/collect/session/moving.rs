@@ -76,6 +76,11 @@ impl Moving {
 
     /// The site has sent, and thereby deleted, what it had under the name.
     pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if self.published.size == 0 {
+            // Nothing came back: only the next listing tells whether the site heard us.
+            cx.site.move_unconfirmed();
+            return Ok(());
+        }
         if self.running.clone().finish() == self.published {
             cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
             cx.site.moved(self.name, MoveEnd::Gone);
