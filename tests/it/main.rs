@@ -1,8 +1,11 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod collect;
+mod daemon;
 mod dialogues;
 mod double;
+mod site;
 mod stock;
 mod support;
 mod vectors;
