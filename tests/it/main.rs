@@ -1,8 +1,13 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod collect;
+mod daemon;
 mod dialogues;
 mod double;
+mod proxy;
+mod site;
 mod stock;
 mod support;
+mod tls;
 mod vectors;

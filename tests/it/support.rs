@@ -2,11 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -180,4 +184,71 @@ fn connect(address: SocketAddr) -> TcpStream {
     socket.set_nodelay(true).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
+}
+
+/// An HTTP proxy that takes CONNECT from whoever knows its password. Its threads end with the test's process.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    opened: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(user: &str, password: &str) -> Self {
+        let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let opened = Arc::new(Mutex::new(Vec::new()));
+        let authorization = format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")));
+        let record = Arc::clone(&opened);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (authorization, record) = (authorization.clone(), Arc::clone(&record));
+                // A client that breaks off ends its own thread.
+                thread::spawn(move || drop(serve_connect(client, &authorization, &record)));
+            }
+        });
+        Self { address, opened }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections it has led somewhere.
+    pub(crate) fn tunnels(&self) -> u64 {
+        self.opened.lock().unwrap().len() as u64
+    }
+
+    pub(crate) fn asked_for(&self, target: SocketAddr) -> bool {
+        self.opened.lock().unwrap().contains(&target)
+    }
+}
+
+fn serve_connect(mut client: TcpStream, authorization: &str, opened: &Mutex<Vec<SocketAddr>>) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        request.push(byte[0]);
+    }
+    let request = String::from_utf8_lossy(&request);
+    if !request.contains(authorization) {
+        return client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    }
+    let target = request.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let Some((target, site)) = target.and_then(|target| Some((target, TcpStream::connect(target).ok()?))) else {
+        return client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+    };
+    opened.lock().unwrap().push(target);
+    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    client.set_nodelay(true)?;
+    site.set_nodelay(true)?;
+    let (from_client, to_site) = (client.try_clone()?, site.try_clone()?);
+    thread::spawn(move || relay(from_client, to_site));
+    relay(site, client);
+    Ok(())
+}
+
+fn relay(mut from: TcpStream, mut to: TcpStream) {
+    drop(io::copy(&mut from, &mut to));
+    drop(to.shutdown(Shutdown::Write));
 }

@@ -272,6 +272,13 @@ impl Site {
         self.moved(name, MoveEnd::Changed);
     }
 
+    /// An empty file's move: the site says nothing when it is done.
+    pub(super) fn move_unconfirmed(&mut self) {
+        if let Some((round, _)) = self.round() {
+            round.move_postponed();
+        }
+    }
+
     /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
     pub(super) fn move_refused(&mut self, name: &FileName) {
         debug!("site={} file={name} could not be moved: not there any more?", self.name);

@@ -155,10 +155,8 @@ impl Collector {
         }
         if let Some(running) = &mut site.running {
             running.drop_lane(id);
-            if let Some(step) = session.abandon() {
-                running.round.dropped(step, &mut site.memory);
-            }
         }
+        session.abandon(site, &mut self.desk);
         let harmless = session.was_resting() || (reason.is_certificate_refusal() && site.withdraw_certificate());
         if !harmless {
             debug!("site={} reason={} {reason}", site.name(), reason.word());

@@ -4,7 +4,7 @@
 //! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
 //!                            │  ──► Fetching ──► Ready …    stage → committer
 //!                            │  ──► Moving ────► Ready …    compare with what was published
-//!                            ├──► Spent                     declined in plain TCP: nothing but QUIT may follow
+//!                            ├──► Spent                     our last word goes unanswered: nothing may follow it
 //!                            └──► Parked                    open, without a round
 //! ```
 
@@ -20,7 +20,7 @@ use super::Reason;
 use super::desk::Desk;
 use super::site::Site;
 use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
+use crate::proto::{Client, Command, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: a million names of 64 bytes.
@@ -134,18 +134,20 @@ impl Session {
     /// Ends the session in good order, as far as the socket takes it at once.
     pub(super) fn quit(&mut self, io: &mut Io<'_>) {
         // The connection is closed next, whatever becomes of this.
-        if self.transmit(io).is_ok() && self.client.command(&Command::Quit).is_ok() {
+        let sent = self.transmit(io);
+        // What a spent connection said last must be read alone; its end says the rest.
+        if sent.is_ok() && !matches!(self.task, Task::Spent) && self.client.command(&Command::Quit).is_ok() {
             let _ = self.transmit(io);
         }
     }
 
-    /// The step that is under way, for the round to take back.
-    pub(super) fn abandon(&mut self) -> Option<Step> {
+    /// The connection is gone: the step that is under way goes back to the round, or ends with what has come.
+    pub(super) fn abandon(&mut self, site: &mut Site, desk: &mut Desk) {
         match std::mem::replace(&mut self.task, Task::Spent) {
-            Task::Listing(_) => Some(Step::List),
-            Task::Fetching(fetch) => Some(fetch.into_step()),
-            Task::Moving(moving) => Some(moving.into_step()),
-            Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => None,
+            Task::Listing(_) => site.give_back(Step::List),
+            Task::Fetching(fetch) => site.give_back(fetch.into_step()),
+            Task::Moving(moving) => moving.cut_short(site, desk),
+            Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => {}
         }
     }
 
@@ -282,17 +284,7 @@ impl Session {
     }
 
     fn handle_eof(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
-        match self.client.handle_eof() {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                if let (Error::Truncated { .. }, Task::Moving(_)) = (&error, &self.task)
-                    && let Task::Moving(moving) = std::mem::replace(&mut self.task, Task::Spent)
-                {
-                    moving.cut_short(cx);
-                }
-                Err(cx.site.protocol(error))
-            }
-        }
+        self.client.handle_eof().map(|()| true).map_err(|error| cx.site.protocol(error))
     }
 
     /// A body that moves may go on, until the time its size allows is over.
@@ -329,15 +321,22 @@ impl Session {
         while let Some(event) = self.client.poll_event() {
             self.handle(&event, cx)?;
         }
+        if size == 0 {
+            self.task = after_last_word(cx);
+        }
         Ok(())
     }
 
-    /// Nothing answers a refusal, so a stock server may read it together with the next command as one, and close. In
-    /// TLS each is a record, and thereby a read, of its own.
     fn decline(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
-        self.task = if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent };
+        self.task = after_last_word(cx);
         self.client.decline().map_err(|error| cx.site.protocol(error))
     }
+}
+
+/// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
+/// command as one, and close. In TLS each is a record, and thereby a read, of its own.
+fn after_last_word(cx: &Cx<'_, '_>) -> Task {
+    if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent }
 }
 
 impl Task {

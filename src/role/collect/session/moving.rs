@@ -3,8 +3,9 @@
 use super::{Cx, Reaction, Task};
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 use crate::role::collect::Reason;
-use crate::role::collect::desk::Purpose;
-use crate::store::{Stage, Staged, StoreError};
+use crate::role::collect::desk::{Desk, Purpose};
+use crate::role::collect::site::Site;
+use crate::store::{Spool, Stage, Staged, StoreError};
 use crate::sync::{MoveEnd, Step};
 
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
@@ -75,39 +76,44 @@ impl Moving {
 
     /// The site has sent, and thereby deleted, what it had under the name.
     pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if self.published.size == 0 {
+            // Nothing came back: only the next listing tells whether the site heard us.
+            cx.site.move_unconfirmed();
+            return Ok(());
+        }
         if self.running.clone().finish() == self.published {
             cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
             cx.site.moved(self.name, MoveEnd::Gone);
             return Ok(());
         }
-        self.rescue(cx)
+        self.rescue(cx.site, cx.desk)
     }
 
-    /// The site closed before it had sent all it announced. A stock server whose file had become shorter by then has
-    /// sent, and deleted, all there was: agent data that is whole, which no beginning of the published file can be, is
-    /// kept.
-    pub(super) fn cut_short(self, cx: &mut Cx<'_, '_>) {
+    /// The connection ended before the site had sent all it announced. A stock server whose file had become shorter by
+    /// then has sent, and deleted, all there was, and now waits for us: agent data that is whole, which no beginning of
+    /// the published file can be, is kept.
+    pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
         match &self.kept {
             Kept::Memory(bytes) if bytes.trim_ascii_end().ends_with(END_OF_AGENT_DATA) => {
                 // The connection has failed already: that is what the round reports.
-                let _ = self.rescue(cx);
+                let _ = self.rescue(site, desk);
             }
-            _ => cx.site.give_back(self.into_step()),
+            _ => site.give_back(self.into_step()),
         }
     }
 
     /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
-    fn rescue(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
-        match self.kept.into_staged(cx) {
+    fn rescue(self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+        match self.kept.into_staged(&site.spool) {
             Ok(staged) => {
-                cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
-                cx.site.rescued(&self.name);
-                cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Rescued);
+                desk.forget(site.name(), self.name.clone(), self.published);
+                site.rescued(&self.name);
+                desk.publish(site.id(), self.name, staged, Purpose::Rescued);
                 Ok(())
             }
             Err(error) => {
-                cx.site.lost(&self.name, &error);
-                cx.site.moved(self.name, MoveEnd::Gone);
+                site.lost(&self.name, &error);
+                site.moved(self.name, MoveEnd::Gone);
                 Err(error.into())
             }
         }
@@ -115,12 +121,12 @@ impl Moving {
 }
 
 impl Kept {
-    fn into_staged(self, cx: &Cx<'_, '_>) -> Result<Staged, StoreError> {
+    fn into_staged(self, spool: &Spool) -> Result<Staged, StoreError> {
         match self {
             Self::Stage(stage) => stage.finish(),
             Self::Unkept(error) => Err(error),
             Self::Memory(bytes) => {
-                let mut stage = cx.site.spool.stage(bytes.len() as u64)?;
+                let mut stage = spool.stage(bytes.len() as u64)?;
                 stage.write(&bytes)?;
                 stage.finish()
             }

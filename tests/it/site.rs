@@ -1,0 +1,218 @@
+//! Sites to collect from: a double, or a stock server where there is one, and what its storage holds.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Storage, files_below, server_config};
+use tentacle_sync::proto::Secret;
+
+use crate::daemon::{assert_same, wait_until};
+use crate::stock::{Options, StockServer};
+use crate::support::{Certificates, scratch};
+
+/// What a buffer holds that is none of a collector's business.
+const OTHERS: [(&str, &str); 5] = [
+    ("conf/0123456789abcdef0123456789abcdef.conf", "server_ip 192.0.2.1\n"),
+    ("md5/0123456789abcdef0123456789abcdef.md5", "d41d8cd98f00b204e9800998ecf8427e"),
+    ("collections/fc_1.zip", "PK\x05\x06"),
+    ("web01.lock", "1"),
+    ("notes.txt", "not collected\n"),
+];
+
+/// How a site lets clients in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Plain TCP.
+    Plain,
+    /// Plain TCP and a password (`-x`).
+    Password(&'static str),
+    /// TLS, clients as they come (`-e -k`).
+    Tls,
+    /// TLS, clients with a certificate of the authority (`-e -k -f`).
+    TlsWithClientCertificate,
+}
+
+impl Door {
+    /// What a site's configuration says of it.
+    pub(crate) fn lines(self, certificates: &Certificates) -> String {
+        let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
+        match self {
+            Self::Plain => String::new(),
+            Self::Password(password) => format!("password = {password:?}"),
+            Self::Tls => format!("tls = {{ ca = {ca:?} }}"),
+            Self::TlsWithClientCertificate => format!("tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}"),
+        }
+    }
+
+    fn setup(self, certificates: &Certificates) -> Setup {
+        let tls = |clients| Some(server_config(&certificates.server, clients).unwrap());
+        match self {
+            Self::Plain => Setup::default(),
+            Self::Password(password) => Setup { password: Some(Secret::new(password.into())), ..Setup::default() },
+            Self::Tls => Setup { tls: tls(Clients::AnyoneOrWellKnown), ..Setup::default() },
+            Self::TlsWithClientCertificate => {
+                Setup { tls: tls(Clients::SignedBy(&certificates.authority)), ..Setup::default() }
+            }
+        }
+    }
+
+    fn options(self, certificates: &Certificates) -> Options {
+        let usual = Options::usual();
+        match self {
+            Self::Plain => usual,
+            Self::Password(password) => usual.password(password),
+            Self::Tls => usual.tls(certificates),
+            Self::TlsWithClientCertificate => usual.tls(certificates).client_certificate(certificates),
+        }
+    }
+}
+
+/// Who serves a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Double,
+    Stock,
+}
+
+enum Peer {
+    Double(Double),
+    Stock(StockServer),
+}
+
+/// A site, and what it held at first.
+pub(crate) struct Site {
+    name: String,
+    storage: TempDir,
+    peer: Peer,
+    /// To be collected.
+    pub(crate) files: Files,
+    /// To be left alone.
+    others: Files,
+}
+
+impl Site {
+    /// A double with `count` files of its own.
+    pub(crate) fn double(name: &str, count: usize, setup: Setup) -> Self {
+        let (storage, files) = stocked(name, count);
+        let storage_there = Storage::Directory(storage.path().to_owned());
+        let peer = Peer::Double(Double::start(Setup { storage: storage_there, ..setup }).unwrap());
+        Self { name: name.into(), storage, peer, files, others: others() }
+    }
+
+    /// A double or a stock server, without mischief; `None`, after saying so, where there is no stock server.
+    pub(crate) fn behind(door: Door, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
+        match kind {
+            Kind::Double => Some(Self::double("site", count, door.setup(certificates))),
+            Kind::Stock => {
+                let (storage, files) = stocked("site", count);
+                let peer = Peer::Stock(StockServer::start(&door.options(certificates), storage.path())?);
+                Some(Self { name: "site".into(), storage, peer, files, others: others() })
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match &self.peer {
+            Peer::Double(double) => double.address(),
+            Peer::Stock(server) => server.address(),
+        }
+    }
+
+    /// The double behind it.
+    #[track_caller]
+    pub(crate) fn peer(&self) -> &Double {
+        match &self.peer {
+            Peer::Double(double) => double,
+            Peer::Stock(_) => panic!("a stock server tells nothing"),
+        }
+    }
+
+    /// Adds a file to be collected.
+    pub(crate) fn add(&mut self, name: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>) {
+        let (path, bytes) = (path_of(name.as_ref()), bytes.into());
+        fs::write(self.storage.path().join(&path), &bytes).unwrap();
+        self.files.insert(path, bytes);
+    }
+
+    /// Adds a file to be left alone.
+    pub(crate) fn add_other(&mut self, name: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>) {
+        let (path, bytes) = (path_of(name.as_ref()), bytes.into());
+        fs::write(self.storage.path().join(&path), &bytes).unwrap();
+        self.others.insert(path, bytes);
+    }
+
+    /// Takes a file away behind everybody's back.
+    pub(crate) fn remove(&self, path: &Path) {
+        fs::remove_file(self.storage.path().join(path)).unwrap();
+    }
+
+    /// Its `[[site]]`, with `lines` added.
+    pub(crate) fn config(&self, lines: &str) -> String {
+        site_config(&self.name, self.address(), lines)
+    }
+
+    /// What it holds now.
+    pub(crate) fn storage(&self) -> Files {
+        files_below(self.storage.path()).unwrap()
+    }
+
+    /// What it holds of the files to be collected.
+    pub(crate) fn left(&self) -> Files {
+        self.storage().into_iter().filter(|(path, _)| self.files.contains_key(path)).collect()
+    }
+
+    /// Fails unless all that was to be collected is gone, and nothing else is.
+    #[track_caller]
+    pub(crate) fn assert_emptied(&self) {
+        // Nobody hears when an empty file goes.
+        wait_until("the site to be empty", || self.left().is_empty().then_some(()));
+        assert_same(&self.storage(), &self.others);
+    }
+
+    /// Fails unless it holds all it held at first.
+    #[track_caller]
+    pub(crate) fn assert_untouched(&self) {
+        let all = self.files.iter().chain(&self.others).map(|(path, bytes)| (path.clone(), bytes.clone())).collect();
+        assert_same(&self.storage(), &all);
+    }
+}
+
+fn path_of(name: &[u8]) -> std::path::PathBuf {
+    Path::new(std::ffi::OsStr::from_bytes(name)).to_owned()
+}
+
+/// A `[[site]]` of the configuration, with `lines` added.
+pub(crate) fn site_config(name: &str, address: SocketAddr, lines: &str) -> String {
+    let (host, port) = (address.ip(), address.port());
+    format!("\n[[site]]\nname = {name:?}\naddress = \"{host}\"\nport = {port}\n{lines}\n")
+}
+
+/// The files of all these sites together.
+pub(crate) fn all_files<'a>(sites: impl IntoIterator<Item = &'a Site>) -> Files {
+    sites.into_iter().flat_map(|site| site.files.clone()).collect()
+}
+
+fn others() -> Files {
+    OTHERS.iter().map(|(path, text)| (path.into(), text.as_bytes().to_vec())).collect()
+}
+
+/// A storage with `count` files of agents whose names begin with `prefix`, and the others.
+fn stocked(prefix: &str, count: usize) -> (TempDir, Files) {
+    let storage = scratch();
+    for directory in ["conf", "md5", "collections"] {
+        fs::create_dir(storage.path().join(directory)).unwrap();
+    }
+    for (path, text) in OTHERS {
+        fs::write(storage.path().join(path), text).unwrap();
+    }
+    let fleet = Fleet { prefix: prefix.into(), agents: 20, seed: prefix.len() as u64 };
+    let files = crate::support::fill(storage.path(), &fleet, count);
+    (storage, files)
+}
