@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
@@ -74,8 +75,9 @@ fn clock() -> Instant {
 }
 
 impl Net {
-    /// A loop without connections.
+    /// A loop without connections. The process may have as many files open from now on as its hard limit allows.
     pub fn new() -> io::Result<Self> {
+        raise_open_files();
         let poll = Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
         Ok(Self {
@@ -444,6 +446,13 @@ impl Net {
         }
         self.abort(id);
     }
+}
+
+/// The usual soft limit of 1024 is there for `select`, which nobody uses here. Without the right to raise it, the
+/// connections beyond it fail one by one, each with its reason.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn is_pending(error: &io::Error) -> bool {
