@@ -193,7 +193,7 @@ fn each_write_is_one_record() {
         assert_eq!(usize::from(u16::from_be_bytes([record[3], record[4]])), count - 5, "one record, whole");
         assert_eq!(count - 5, command.len() + 17, "type and tag of TLS 1.3");
     }
-    assert_eq!(client.write(&[0; 100_000]).unwrap(), Sent::Bytes(16_384), "as much as fits into one");
+    assert_eq!(client.write(&vec![0; 100_000]).unwrap(), Sent::Bytes(16_384), "as much as fits into one");
 }
 
 #[test]
