@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 use rcgen::KeyPair;
 
-use crate::tls::fuzz_v1;
 use crate::tls::testing::*;
 use crate::tls::v1::{Leaf, NotVersion1};
 use crate::tls::x509::Certificate;
+use crate::tls::{CertificateProblem, fuzz_v1};
 
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/x509_v1");
 
@@ -33,6 +33,16 @@ fn what_openssl_makes_by_default_is_read() {
     let ca = Certificate::parse(&ca[0]).unwrap();
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
     assert_eq!(leaf.signed_by(&ca, algorithms.all), Ok(()));
+}
+
+#[test]
+fn the_right_key_under_another_name_is_another_issuer() {
+    let site = Site::new();
+    let renamed = Draft::new("Other", "Other", &site.ca_key).v3(&[CA_TRUE]).sign(&site.ca_key);
+    let (leaf, renamed) = (site.v1_leaf(), Certificate::parse(&renamed).unwrap());
+    let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let unknown = CertificateProblem::UnknownIssuer { issuer: "CN=CA".to_owned() };
+    assert_eq!(Leaf::parse(&leaf).unwrap().signed_by(&renamed, algorithms.all), Err(unknown));
 }
 
 #[test]
