@@ -1,7 +1,8 @@
 //! What durability costs, and what the two sinks do.
 //!
 //! `cargo bench --bench disk [-- DIRECTORY]`: works in a fresh directory inside `DIRECTORY`, by default inside the build
-//! directory. With `BENCH_SMOKE=1` it does very little of everything.
+//! directory. With `BENCH_SMOKE=1` it does very little of everything. Each row is the median of several runs, with the
+//! slowest and the fastest beside it; before each run the disk is left to settle, so that none pays for another's writes.
 #![expect(clippy::print_stdout, reason = "the table is the point")]
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use tentacle_sync::store::{Committer, Durability, Publication, SinkKind, Spool, 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const SMALL: usize = 4 * 1024;
+const RUNS: usize = 5;
 const LARGE: usize = 64 * 1024 * 1024;
 /// What comes out of one TLS record, and what the loop gathers before it writes.
 const PIECES: [usize; 2] = [16 * 1024, 256 * 1024];
@@ -33,16 +35,30 @@ fn main() -> Result<()> {
 
 /// Files a second until they are published, for each way to make them durable.
 fn schemes(dir: &Path, (many, few): (usize, usize)) -> Result<()> {
-    println!("\n{:<52} {:>7} {:>10}", "publish 4 KiB files", "files", "files/s");
-    let row = |what: &str, count: usize, took: Duration| {
-        println!("{what:<52} {count:>7} {:>10.0}", per_second(count, took));
+    println!("\n{:<50} {:>6} {:>8} {:>17}", "publish 4 KiB files, files/s", "files", "median", "slowest..fastest");
+    let row = |what: &str, count: usize, run: &dyn Fn(&Path) -> Result<Duration>| -> Result<()> {
+        let (slowest, median, fastest) = measured(dir, run)?;
+        let rate = |took| format!("{:.0}", per_second(count, took));
+        println!("{what:<50} {count:>6} {:>8} {:>17}", rate(median), format!("{}..{}", rate(slowest), rate(fastest)));
+        Ok(())
     };
-    row("nothing flushed", many, publish(&dir.join("none"), Durability::None, many, many)?);
-    row("group commit, as they come", many, publish(&dir.join("group"), Durability::Fsync, many, many)?);
-    row("group commit, at most 64 waiting", many, publish(&dir.join("few"), Durability::Fsync, many, 64)?);
-    row("group commit, each file waited for", few, publish(&dir.join("lone"), Durability::Fsync, few, 1)?);
-    row("fsync file, rename, fsync directory; no journal", few, one_by_one(&dir.join("fsync"), few)?);
-    Ok(())
+    row("nothing flushed", many, &|dir| publish(dir, Durability::None, many, many))?;
+    row("group commit, as they come", many, &|dir| publish(dir, Durability::Fsync, many, many))?;
+    row("group commit, at most 64 waiting", many, &|dir| publish(dir, Durability::Fsync, many, 64))?;
+    row("group commit, each file waited for", few, &|dir| publish(dir, Durability::Fsync, few, 1))?;
+    row("fsync file, rename, fsync directory; no journal", few, &|dir| one_by_one(dir, few))
+}
+
+/// The slowest, the median and the fastest of some runs, each in a fresh directory on a disk that has settled.
+fn measured(dir: &Path, run: &dyn Fn(&Path) -> Result<Duration>) -> Result<(Duration, Duration, Duration)> {
+    let mut took = Vec::new();
+    for _ in 0..RUNS {
+        let fresh = tempfile::tempdir_in(dir)?;
+        rustix::fs::syncfs(File::open(fresh.path())?)?;
+        took.push(run(fresh.path())?);
+    }
+    took.sort();
+    Ok((took[RUNS - 1], took[RUNS / 2], took[0]))
 }
 
 /// Publishes `count` files with at most `window` of them on their way.
@@ -51,7 +67,8 @@ fn publish(dir: &Path, durability: Durability, count: usize, window: usize) -> R
     fs::create_dir_all(&incoming)?;
     let spool = Spool::open(&incoming)?;
     let (told, calls) = mpsc::channel();
-    let notify = Box::new(move || drop(told.send(())));
+    // Nobody listens any more once all is published.
+    let notify = Box::new(move || told.send(()).unwrap_or(()));
     let (committer, _) = Committer::start(&dir.join("state"), durability, std::slice::from_ref(&spool), notify)?;
     let site: Arc<str> = "bench".into();
     timed(|| {
@@ -99,10 +116,12 @@ fn one_by_one(dir: &Path, count: usize) -> Result<Duration> {
 /// Staging alone, nothing flushed: what each sink costs the loop.
 fn sinks(dir: &Path, (small, large): (usize, usize)) -> Result<()> {
     println!("\n{:<30} {:>14} {:>14} {:>16}", "stage and remove", "append", "mapped", "mapped / append");
-    let spool = Spool::open(dir)?;
     let staging = |kind: SinkKind, count: usize, size: usize, piece: usize| {
-        let spool = spool.clone().with_sink(kind);
-        timed(|| (0..count).try_for_each(|_| stage(&spool, size, piece).map(drop)))
+        let run = |dir: &Path| {
+            let spool = Spool::open(dir)?.with_sink(kind);
+            timed(|| (0..count).try_for_each(|_| stage(&spool, size, piece).map(drop)))
+        };
+        measured(dir, &run).map(|(_, median, _)| median)
     };
     for (count, size, piece) in [(small, SMALL, SMALL), (large, LARGE, PIECES[0]), (large, LARGE, PIECES[1])] {
         let append = staging(SinkKind::Append, count, size, piece)?;

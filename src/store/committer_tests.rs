@@ -252,6 +252,19 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn a_copied_incoming_directory_is_refused() {
+    let (disk, copy) = (Disk::new(), Disk::new());
+    let spool = disk.spool();
+    copy.spool();
+    let id = |disk: &Disk| disk.incoming().join(".tentacle-sync/id");
+    fs::copy(id(&disk), id(&copy)).unwrap();
+    let started = Committer::start(&disk.state(), Durability::Fsync, &[spool, copy.spool()], Box::new(|| {}));
+    let paths = [copy.incoming(), disk.incoming()].map(|path| path.canonicalize().unwrap());
+    let [copied, original] = paths;
+    assert_eq!(started.err(), Some(StoreError::CopiedSpool(copied, original)));
+}
+
+#[test]
 fn what_is_being_staged_survives_a_change_of_committers() {
     let disk = Disk::new();
     let spool = disk.spool();

@@ -67,11 +67,16 @@ impl RealDisk {
 
     /// Takes a spool in; whether it is a new one.
     pub(super) fn adopt(&mut self, area: &Arc<Area>) -> Result<bool, StoreError> {
-        if self.areas.get(&area.id).is_some_and(|known| Arc::ptr_eq(known, area)) {
-            return Ok(false);
+        match self.areas.get(&area.id) {
+            Some(known) if Arc::ptr_eq(known, area) => Ok(false),
+            Some(known) if known.path() != area.path() => {
+                Err(StoreError::CopiedSpool(area.path().to_owned(), known.path().to_owned()))
+            }
+            _ => {
+                area.lock()?;
+                Ok(self.areas.insert(area.id, area.clone()).is_none())
+            }
         }
-        area.lock()?;
-        Ok(self.areas.insert(area.id, area.clone()).is_none())
     }
 
     fn area(&self, spool: SpoolId) -> &Arc<Area> {

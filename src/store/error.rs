@@ -24,6 +24,12 @@ pub enum StoreError {
     /// The staging area is a mount point or a link elsewhere: a file cannot be renamed out of it.
     #[error("{}: lies on another filesystem than the incoming directory around it: remove it, it is made anew", .0.display())]
     OtherFilesystem(PathBuf),
+    /// One incoming directory is a copy of the other, staging area and all.
+    #[error(
+        "{}: its .tentacle-sync is a copy of the one in {}: remove it, it is made anew",
+        .0.display(), .1.display()
+    )]
+    CopiedSpool(PathBuf, PathBuf),
     /// The name and every fresh one made from it are taken.
     #[error("{}: taken, and so is every name made from it: is the data server running?", .0.display())]
     NoFreeName(PathBuf),
