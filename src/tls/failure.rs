@@ -15,7 +15,7 @@ pub enum PipeError {
     #[error(transparent)]
     Tls(#[from] TlsFailure),
     /// The connection under it.
-    #[error("{message}")]
+    #[error("the connection broke: {message}")]
     Io {
         /// What kind of failure it was.
         kind: io::ErrorKind,
@@ -33,7 +33,10 @@ impl PipeError {
 
 impl From<io::Error> for PipeError {
     fn from(error: io::Error) -> Self {
-        Self::Io { kind: error.kind(), message: error.to_string() }
+        let message = error.to_string();
+        // Without the "(os error 104)" behind the system's words.
+        let words = message.split(" (os error").next().unwrap_or_default();
+        Self::Io { kind: error.kind(), message: words.to_lowercase() }
     }
 }
 

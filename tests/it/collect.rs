@@ -232,6 +232,15 @@ fn a_file_overwritten_during_its_move_with_fewer_bytes_arrives_in_both_versions(
 }
 
 #[test]
+fn a_file_overwritten_during_its_move_with_more_bytes_arrives_in_both_versions() {
+    let after = BEFORE.replace("before", "behind the back of everybody");
+    assert_eq!(overwritten_in_the_move(&after, ""), [BEFORE, &after]);
+    // The announced size ends with a line, so that nothing more comes at once.
+    let after = BEFORE.replace("</agent_data>\n", "<module>1</module>\n<module>2</module>\n</agent_data>\n");
+    assert_eq!(overwritten_in_the_move(&after, ""), [BEFORE, &after]);
+}
+
+#[test]
 fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
     let mischief = vec![Trick::Slow(Duration::from_millis(700)).at(Verb::Mv).once()];
     let mut site = Site::double("site", 0, Setup { mischief, ..Setup::default() });

@@ -4,6 +4,7 @@
 //! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
 //!                            │  ──► Fetching ──► Ready …    stage → committer
 //!                            │  ──► Moving ────► Ready …    compare with what was published
+//!                            │         └──► Overrun         longer than announced: the session's last
 //!                            ├──► Spent                     our last word goes unanswered: nothing may follow it
 //!                            └──► Parked                    open, without a round
 //! ```
@@ -20,7 +21,7 @@ use super::Reason;
 use super::desk::Desk;
 use super::site::Site;
 use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
+use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: a million names of 64 bytes.
@@ -61,6 +62,7 @@ enum Task {
     Listing(ListingParser),
     Fetching(Fetch),
     Moving(Moving),
+    Overrun(Moving),
     Spent,
     Parked,
 }
@@ -146,7 +148,7 @@ impl Session {
         match std::mem::replace(&mut self.task, Task::Spent) {
             Task::Listing(_) => site.give_back(Step::List),
             Task::Fetching(fetch) => site.give_back(fetch.into_step()),
-            Task::Moving(moving) => moving.cut_short(site, desk),
+            Task::Moving(moving) | Task::Overrun(moving) => moving.cut_short(site, desk),
             Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => {}
         }
     }
@@ -155,7 +157,7 @@ impl Session {
     pub(super) fn awaited(&self) -> String {
         let of = match &self.task {
             Task::Fetching(fetch) => fetch.name().to_string(),
-            Task::Moving(moving) => moving.name().to_string(),
+            Task::Moving(moving) | Task::Overrun(moving) => moving.name().to_string(),
             Task::Listing(_) => "the listing".into(),
             Task::Greeting => "the password".into(),
             Task::Opening | Task::Ready | Task::Spent | Task::Parked => "the session".into(),
@@ -169,6 +171,9 @@ impl Session {
     /// Goes on for as long as the socket, the budget and the round let it.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
         loop {
+            if let Task::Overrun(..) = self.task {
+                return self.read_overrun(cx);
+            }
             if !self.transmit(cx.io)? {
                 return Ok(Pause::Blocked);
             }
@@ -265,11 +270,21 @@ impl Session {
 
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
     fn read_body(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
-        let task = &mut self.task;
-        let read = cx.io.read(left, |bytes| {
+        let (task, client, mut beyond) = (&mut self.task, &mut self.client, None);
+        // Whether more comes than was announced must show before the body counts as whole.
+        let read = cx.io.read(left.saturating_add(LINE), |bytes| {
+            match usize::try_from(left).ok().and_then(|left| bytes.split_at_checked(left)) {
+                Some((_, rest)) if !rest.is_empty() => {
+                    beyond = client.body_moved(left).and_then(|()| client.handle_input(rest)).err();
+                }
+                _ => {}
+            }
             task.take_body(bytes);
             bytes.len()
         })?;
+        if let Some(error) = beyond {
+            return self.overrun(error, cx);
+        }
         match read {
             Read::Some(count) => {
                 self.client.body_moved(count as u64).map_err(|error| cx.site.protocol(error))?;
@@ -281,6 +296,46 @@ impl Session {
             }
             Read::Eof => self.handle_eof(cx),
         }
+    }
+
+    /// The site has sent more than it announced, and nothing that it says is to be believed any more.
+    fn overrun(&mut self, error: Error, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+        // The body is not complete, whatever its size was said to be.
+        while self.client.poll_event().is_some() {}
+        match std::mem::replace(&mut self.task, Task::Spent) {
+            Task::Moving(moving) => {
+                self.task = Task::Overrun(moving);
+                Ok(true)
+            }
+            task => {
+                self.task = task;
+                Err(cx.site.protocol(error))
+            }
+        }
+    }
+
+    /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
+    /// longer than was announced. The connection is of no use after that.
+    fn read_overrun(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+        let client = &mut self.client;
+        while let Task::Overrun(moving) = &mut self.task
+            && !moving.is_over()
+        {
+            let read = cx.io.read(LINE, |bytes| {
+                moving.take_body(bytes);
+                // That it refuses them is why this ends in an error.
+                let _ = client.handle_input(bytes);
+                bytes.len()
+            })?;
+            match read {
+                Read::Some(_) => {}
+                Read::Blocked => return Ok(Pause::Blocked),
+                Read::Eof => break,
+            }
+        }
+        let outcome = self.client.handle_eof().map_err(|error| cx.site.protocol(error));
+        self.abandon(cx.site, cx.desk);
+        outcome.map(|()| Pause::Dropped)
     }
 
     fn handle_eof(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
@@ -305,7 +360,13 @@ impl Session {
                 }
                 Reaction::Decline => self.decline(cx),
             },
-            Event::BodyComplete { .. } => task.complete(cx),
+            Event::BodyComplete { .. } => match task {
+                Task::Moving(moving) if moving.is_doubtful() => {
+                    self.task = Task::Overrun(moving);
+                    Ok(())
+                }
+                task => task.complete(cx),
+            },
             Event::Refused { refusal, .. } => task.refused(refusal, cx),
             Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
         }
@@ -344,7 +405,7 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.feed(bytes),
             Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Moving(moving) => moving.take_body(bytes),
+            Self::Moving(moving) | Self::Overrun(moving) => moving.take_body(bytes),
             Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
         }
     }
@@ -366,7 +427,7 @@ impl Task {
             Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
             Self::Fetching(fetch) => fetch.complete(cx),
             Self::Moving(moving) => return moving.complete(cx),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+            Self::Opening | Self::Greeting | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
         }
         Ok(())
     }
@@ -380,7 +441,7 @@ impl Task {
             Self::Greeting => return Err(Reason::PasswordRefused),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
             Self::Moving(moving) => cx.site.move_refused(moving.name()),
-            Self::Opening | Self::Ready | Self::Spent | Self::Parked => {}
+            Self::Opening | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
         }
         Ok(())
     }

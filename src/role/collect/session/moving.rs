@@ -11,6 +11,9 @@ use crate::sync::{MoveEnd, Step};
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
 const COMPARED_IN_MEMORY: u64 = 64 << 10;
 
+/// How far a body that turned out longer than announced is followed, in bytes.
+const MOST_BEYOND: u64 = 4 << 20;
+
 /// How agent data ends that is whole.
 const END_OF_AGENT_DATA: &[u8] = b"</agent_data>";
 
@@ -89,16 +92,29 @@ impl Moving {
         self.rescue(cx.site, cx.desk)
     }
 
-    /// The connection ended before the site had sent all it announced. A stock server whose file had become shorter by
-    /// then has sent, and deleted, all there was, and now waits for us: agent data that is whole, which no beginning of
-    /// the published file can be, is kept.
+    /// Whether what has come is agent data to its end, which no beginning of such a file can be.
+    fn is_whole(&self) -> bool {
+        matches!(&self.kept, Kept::Memory(bytes) if bytes.trim_ascii_end().ends_with(END_OF_AGENT_DATA))
+    }
+
+    /// Whether what has come, as much as was announced, may be the beginning of something longer.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.running.clone().finish() != self.published && !self.is_whole()
+    }
+
+    /// Whether there is nothing to be gained from reading on, beyond what was announced.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_whole() || self.running.size() > MOST_BEYOND
+    }
+
+    /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
+    /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
     pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
-        match &self.kept {
-            Kept::Memory(bytes) if bytes.trim_ascii_end().ends_with(END_OF_AGENT_DATA) => {
-                // The connection has failed already: that is what the round reports.
-                let _ = self.rescue(site, desk);
-            }
-            _ => site.give_back(self.into_step()),
+        if self.is_whole() || self.running.size() == self.published.size {
+            // The connection has failed already: that is what the round reports.
+            let _ = self.rescue(site, desk);
+        } else {
+            site.give_back(self.into_step());
         }
     }
 

@@ -1,0 +1,43 @@
+//! Listings of a hundred thousand names.
+
+use tentacle_sync::double::{Double, Setup, Verb};
+
+use crate::daemon::{Place, wait_until};
+use crate::site::{Site, site_config};
+use crate::support::PATIENCE;
+
+const MANY: usize = 100_000;
+
+fn crowded(name: impl Fn(usize) -> String) -> Double {
+    let double = Double::start(Setup::default()).unwrap();
+    for number in 0..MANY {
+        double.put(name(number), b"<agent_data>\n</agent_data>\n").unwrap();
+    }
+    double
+}
+
+#[test]
+fn a_few_files_among_a_hundred_thousand_others_are_found() {
+    let double = crowded(|number| format!("agent{number:06}.lock"));
+    for number in 0..5 {
+        double.put(format!("web01.170000000{number}.data"), b"found").unwrap();
+    }
+    let place = Place::with_sites([site_config("site", double.address(), "")]);
+    place.once().assert_code(0).assert_says(&["site: 5 files, 25 bytes"]);
+    assert_eq!(place.spool().len(), 5);
+    assert_eq!(double.files().unwrap().len(), MANY);
+}
+
+#[test]
+fn a_hundred_thousand_files_are_taken_in_rounds_that_end() {
+    let double = crowded(|number| format!("web{:04}.{}.data", number % 100, 1_700_000_000 + number / 100));
+    let other = Site::double("other", 20, Setup::default());
+    let place = Place::with_sites([site_config("site", double.address(), "round_limit = 1"), other.config("")]);
+    let daemon = place.start();
+    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
+    wait_until("the other site", || other.left().is_empty().then_some(()));
+    daemon.stop().assert_code(0);
+    let (collected, left) = (place.spool().len() - other.files.len(), double.files().unwrap().len());
+    assert!(collected > 0, "nothing was collected");
+    assert_eq!(collected + left, MANY, "what is published when the daemon stops is gone at the site");
+}

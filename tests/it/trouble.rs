@@ -1,0 +1,216 @@
+//! Sites that misbehave: each gets a reason that helps, loses nothing, and costs the others nothing.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use tentacle_sync::double::{Clients, Mischief, Setup, SizeLie, Trick, Verb, WritePattern, server_config};
+use tentacle_sync::proto::Secret;
+
+use crate::daemon::Place;
+use crate::site::{Site, all_files, site_config};
+use crate::support::{Certificates, LOOPBACK};
+
+/// A site that misbehaves, what its configuration says besides, and what is to be said of it.
+struct Trouble {
+    site: Site,
+    lines: &'static str,
+    says: &'static [&'static str],
+}
+
+/// Plays one trick over and over.
+fn trouble(name: &str, mischief: Mischief, lines: &'static str, says: &'static [&'static str]) -> Trouble {
+    let setup = Setup { mischief: vec![mischief], write: WritePattern::Whole, ..Setup::default() };
+    Trouble { site: Site::double(name, 12, setup), lines, says }
+}
+
+/// Collects from all of them and a healthy one, looks at each, and then again when all of them behave.
+fn suffer(troubles: &[Trouble]) {
+    let healthy = Site::double("healthy", 50, Setup::default());
+    let configs = troubles.iter().map(|trouble| trouble.site.config(trouble.lines));
+    let place = Place::with_sites(configs.chain([healthy.config("")]));
+    let outcome = place.once();
+    outcome.assert_code(1).assert_says(&["healthy: 50 files"]);
+    healthy.assert_emptied();
+    for Trouble { site, says, .. } in troubles {
+        let name = format!("{}: failed: ", site.name());
+        outcome.assert_says(&[&[name.as_str()], *says].concat());
+        assert_nothing_lost(&place, site);
+    }
+    for Trouble { site, .. } in troubles {
+        site.peer().set_mischief(Vec::new());
+    }
+    place.once().assert_code(0);
+    place.assert_holds(&all_files(troubles.iter().map(|trouble| &trouble.site).chain([&healthy])));
+    troubles.iter().for_each(|trouble| trouble.site.assert_emptied());
+}
+
+/// Each file is at the site or in the spool, and what is in the spool is as it was.
+#[track_caller]
+fn assert_nothing_lost(place: &Place, site: &Site) {
+    let (spool, left) = (place.spool(), site.left());
+    for (path, bytes) in &site.files {
+        assert!(left.contains_key(path) || spool.contains_key(path), "{} of {} is lost", path.display(), site.name());
+        assert!(spool.get(path).is_none_or(|found| found == bytes), "{} of {}", path.display(), site.name());
+    }
+}
+
+#[test]
+fn answers_that_make_no_sense_are_told_from_each_other() {
+    let lie = |text| Trick::SizeLie(SizeLie::Literally(text));
+    suffer(&[
+        trouble("refused-ls", Trick::Refuse.at(Verb::Ls), "", &["LS ERR", "check the directory"]),
+        trouble("garbage-ls", Trick::Garbage(4096).at(Verb::Ls), "", &["expected a reply to LS"]),
+        trouble("garbage-recv", Trick::Garbage(4096).at(Verb::Recv), "", &["expected a reply to RECV"]),
+        trouble("garbage-mv", Trick::Garbage(4096).at(Verb::Mv), "", &["expected a reply to MV"]),
+        trouble("huge-ls", lie("9223372036854775808").at(Verb::Ls), "", &["9223372036854775808"]),
+        trouble("huge-recv", lie("9223372036854775808").at(Verb::Recv), "", &["9223372036854775808"]),
+        trouble("huge-mv", lie("9223372036854775808").at(Verb::Mv), "", &["9223372036854775808"]),
+        trouble("digits", lie("111111111122222222223333333333").at(Verb::Recv), "", &["11111111112222222222"]),
+        trouble("letters", lie("12abc").at(Verb::Recv), "", &["expected a reply to RECV", "12abc"]),
+        trouble("negative", lie("-1").at(Verb::Ls), "", &["expected a reply to LS", "-1"]),
+    ]);
+}
+
+#[test]
+fn connections_that_end_too_early_are_told_from_each_other() {
+    let (cut, reset) = (Trick::CutBody { after: 100 }, Trick::ResetBody { after: 100 });
+    suffer(&[
+        trouble("close-ls", Trick::Close.at(Verb::Ls), "", &["closed the connection", "LS", "lacks -I"]),
+        trouble("close-recv", Trick::Close.at(Verb::Recv), "", &["closed the connection instead of answering RECV"]),
+        trouble("close-mv", Trick::Close.at(Verb::Mv), "", &["closed the connection instead of answering MV"]),
+        trouble("reset-ls", Trick::Reset.at(Verb::Ls), "", &["the connection broke: connection reset"]),
+        trouble("reset-recv", Trick::Reset.at(Verb::Recv), "", &["the connection broke: connection reset"]),
+        trouble("reset-mv", Trick::Reset.at(Verb::Mv), "", &["the connection broke: connection reset"]),
+        trouble("cut-ls", Trick::CutBody { after: 10 }.at(Verb::Ls), "", &["bytes of the LS body still to come"]),
+        trouble("cut-recv", cut.clone().at(Verb::Recv), "", &["bytes of the RECV body still to come"]),
+        trouble("cut-mv", cut.at(Verb::Mv), "", &["bytes of the MV body still to come"]),
+        trouble("reset-body", reset.clone().at(Verb::Recv), "", &["the connection broke"]),
+        trouble("reset-mv-body", reset.at(Verb::Mv), "", &["the connection broke"]),
+    ]);
+}
+
+#[test]
+fn a_site_that_falls_silent_is_given_up_in_time() {
+    let drip = Trick::DripBody { bytes: 1, every: Duration::from_millis(100) };
+    let stall = Trick::StallBody { after: 100 };
+    suffer(&[
+        trouble("hang", Trick::HangAfterAccept.always(), "timeout = 1", &["the listing did not come in time (1 s)"]),
+        trouble("hang-ls", Trick::Hang.at(Verb::Ls), "timeout = 1", &["the listing did not come in time (1 s)"]),
+        trouble("hang-recv", Trick::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
+        trouble("hang-mv", Trick::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
+        trouble("stall-ls", Trick::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),
+        trouble("stall-recv", stall.clone().at(Verb::Recv), "timeout = 1", &["bytes of stall-recv0"]),
+        trouble("stall-mv", stall.at(Verb::Mv), "timeout = 1", &["bytes of stall-mv0"]),
+        trouble("drip", drip.at(Verb::Recv), "timeout = 1\nmin_rate = \"10KB\"", &["bytes of drip0", "min_rate"]),
+        trouble(
+            "more-announced",
+            Trick::SizeLie(SizeLie::Over(10)).at(Verb::Recv),
+            "timeout = 1",
+            &["the last 10 bytes of more-announced0"],
+        ),
+    ]);
+}
+
+#[test]
+fn more_bytes_than_announced_are_no_file() {
+    let under = |fewer| Trick::SizeLie(SizeLie::Under(fewer));
+    suffer(&[
+        trouble("fewer-announced", under(10).at(Verb::Recv), "", &["unasked"]),
+        trouble("none-announced", under(1).at(Verb::Ls), "", &["unasked"]),
+    ]);
+}
+
+#[test]
+fn passwords_that_do_not_fit_are_called_that() {
+    let password = |text: &str| Setup { password: Some(Secret::new(text.into())), ..Setup::default() };
+    let wrong = Site::double("wrong", 5, password("right"));
+    let missing = Site::double("missing", 5, password("right"));
+    let needless = Site::double("needless", 5, Setup::default());
+    let closed = Site::double("closed", 5, Setup { insecure: false, ..Setup::default() });
+    let place = Place::with_sites([
+        wrong.config("password = \"wrong-one\""),
+        missing.config(""),
+        needless.config("password = \"needless-one\""),
+        closed.config(""),
+    ]);
+    let outcome = place.once();
+    outcome.assert_code(1);
+    outcome.assert_says(&["wrong: failed: ", "the password is wrong", "check the site's password setting"]);
+    outcome.assert_says(&["missing: failed: ", "wants a password (-x)"]);
+    outcome.assert_says(&["needless: failed: ", "or the site has none (-x)"]);
+    outcome.assert_says(&["closed: failed: ", "lacks -I"]);
+    assert!(!outcome.to_string().contains("-one"), "no secrets: {outcome}");
+    [wrong, missing, needless, closed].iter().for_each(Site::assert_untouched);
+    assert!(place.spool().is_empty());
+}
+
+#[test]
+fn a_site_that_cannot_be_reached_says_at_which_step() {
+    let certificates = Certificates::new();
+    let healthy = Site::double("healthy", 20, Setup::default());
+    let refused = TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
+    let hole = BlackHole::open();
+    let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+    let mischief = vec![Trick::HangInTls.always()];
+    let half = Site::double("half", 5, Setup { tls, mischief, ..Setup::default() });
+    let place = Place::with_sites([
+        site_config("refused", refused, ""),
+        site_config("hole", hole.address, "timeout = 1"),
+        half.config(&format!("timeout = 1\ntls = {{ ca = {:?} }}", certificates.path("ca.pem"))),
+        "\n[[site]]\nname = \"nameless\"\naddress = \"no-such-host.invalid\"\ntimeout = 1\n".into(),
+        healthy.config(""),
+    ]);
+    let outcome = place.once();
+    outcome.assert_code(1).assert_says(&["healthy: 20 files"]);
+    outcome.assert_says(&["refused: failed: cannot connect to ", "is the Tentacle server running there"]);
+    outcome.assert_says(&["hole: failed: ", "in time", "does a firewall drop it?"]);
+    outcome.assert_says(&["half: failed: TLS was not done in time"]);
+    // A name server that is out of reach answers with silence.
+    outcome.assert_says(&["nameless: failed: ", " name"]);
+    healthy.assert_emptied();
+    half.assert_untouched();
+}
+
+/// Takes no connection, and refuses none: its queue is full.
+pub(crate) struct BlackHole {
+    pub(crate) address: SocketAddr,
+    _queue: Vec<std::os::fd::OwnedFd>,
+}
+
+impl BlackHole {
+    pub(crate) fn open() -> Self {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with};
+        let socket = |flags| socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+        let listener = socket(SocketFlags::CLOEXEC);
+        bind(&listener, &SocketAddr::new(LOOPBACK, 0)).unwrap();
+        listen(&listener, 0).unwrap();
+        let address = SocketAddr::try_from(getsockname(&listener).unwrap()).unwrap();
+        let mut queue = vec![listener];
+        for _ in 0..4 {
+            let waiting = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+            // The first are taken into the queue, the others stay on their way.
+            drop(connect(&waiting, &address));
+            queue.push(waiting);
+        }
+        Self { address, _queue: queue }
+    }
+}
+
+#[test]
+fn files_larger_than_wanted_stay_and_are_reported_once() {
+    for connections in ["connections = 1", "connections = 2"] {
+        let mut site = Site::double("site", 30, Setup::default());
+        for number in 0..3 {
+            site.add_other(format!("large.170000000{number}.data"), vec![b'x'; 20_000]);
+        }
+        let place = Place::with_sites([site.config(&format!("max_file_size = 10000\ninterval = 1\n{connections}"))]);
+        let daemon = place.start();
+        let done = |tally: &tentacle_sync::double::Tally| tally.count(Verb::Ls) >= 3;
+        assert!(site.peer().wait_for(crate::support::PATIENCE, done));
+        let outcome = daemon.stop();
+        outcome.assert_code(0).assert_logs(&["WARN", "site=site", "large.1700000000.data", "20000", "max_file_size"]);
+        assert_eq!(outcome.stderr.matches("large.1700000000.data").count(), 1, "{outcome}");
+        place.assert_holds(&site.files);
+        site.assert_emptied();
+    }
+}
