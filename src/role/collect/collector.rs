@@ -119,12 +119,12 @@ impl Collector {
     }
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
-    /// at most `settings.shutdown_timeout` later.
+    /// at most `settings.shutdown_timeout` later. Returns the longest that anything ready had to wait for the loop.
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
         mut on_signal: impl FnMut(&mut Self, i32) -> bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Duration> {
         let mut cut = None;
         loop {
             self.start_rounds();
@@ -146,12 +146,7 @@ impl Collector {
             self.tick();
         }
         self.desk.stop();
-        Ok(())
-    }
-
-    /// The longest the loop took to come back to what was ready.
-    pub fn longest_turn(&self) -> Duration {
-        self.net.longest_turn()
+        Ok(self.net.longest_turn())
     }
 
     /// Takes new settings over; nothing changes when they cannot be used.
