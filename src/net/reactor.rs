@@ -66,7 +66,8 @@ pub struct Net {
     out: Vec<Event>,
     scratch: Box<[u8]>,
     now: Instant,
-    longest_turn: Duration,
+    /// `None` before the first turn: what came before that kept nothing waiting.
+    longest_turn: Option<Duration>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -93,7 +94,7 @@ impl Net {
             out: Vec::new(),
             scratch: vec![0; SCRATCH].into(),
             now: clock(),
-            longest_turn: Duration::ZERO,
+            longest_turn: None,
         })
     }
 
@@ -117,7 +118,7 @@ impl Net {
 
     /// The longest that anything ready had to wait for the loop to come back to it.
     pub fn longest_turn(&self) -> Duration {
-        self.longest_turn
+        self.longest_turn.unwrap_or_default()
     }
 
     /// Connections in any stage.
@@ -183,7 +184,8 @@ impl Net {
     /// One turn: waits for something to do, at most until `until`, does it, and says what concerns the caller.
     pub fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         let before = clock();
-        self.longest_turn = self.longest_turn.max(before.saturating_duration_since(self.now));
+        let took = self.longest_turn.map(|longest| longest.max(before.saturating_duration_since(self.now)));
+        self.longest_turn = Some(took.unwrap_or_default());
         let next = self.deadlines.first().map(|&(at, _)| at).into_iter().chain(until).min();
         let timeout = if self.queue.is_empty() && self.out.is_empty() {
             next.map(|at| at.saturating_duration_since(before))

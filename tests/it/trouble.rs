@@ -41,7 +41,9 @@ fn suffer(troubles: &[Trouble]) {
     }
     place.once().assert_code(0);
     place.assert_holds(&all_files(troubles.iter().map(|trouble| &trouble.site).chain([&healthy])));
-    troubles.iter().for_each(|trouble| trouble.site.assert_emptied());
+    for trouble in &troubles {
+        trouble.site.assert_emptied();
+    }
 }
 
 /// Each file is at the site or in the spool, and what is in the spool is as it was.
@@ -189,7 +191,7 @@ impl BlackHole {
         for _ in 0..4 {
             let waiting = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
             // The first are taken into the queue, the others stay on their way.
-            drop(connect(&waiting, &address));
+            let _ = connect(&waiting, &address);
             queue.push(waiting);
         }
         Self { address, _queue: queue }

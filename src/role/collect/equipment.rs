@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log::warn;
@@ -51,13 +51,21 @@ pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
     let equipment = enabled.map(|site| {
-        if !spools.contains_key(&site.incoming_dir) {
-            spools.insert(site.incoming_dir.clone(), Spool::open(&site.incoming_dir)?);
-        }
-        let spool = spools[&site.incoming_dir].clone();
+        let spool = open_spool(&site.incoming_dir, spools)?;
         Ok(Equipment { settings: site.clone(), target: Arc::new(target(site, &mut connectors)?), spool })
     });
     equipment.collect()
+}
+
+/// The spool in `incoming`: one and the same however the directory is spelled.
+fn open_spool(incoming: &Path, spools: &mut HashMap<PathBuf, Spool>) -> Result<Spool, StoreError> {
+    let path = incoming.canonicalize().unwrap_or_else(|_| incoming.to_owned());
+    if let Some(spool) = spools.get(&path) {
+        return Ok(spool.clone());
+    }
+    let spool = Spool::open(&path)?;
+    spools.insert(path, spool.clone());
+    Ok(spool)
 }
 
 /// The site as the loop sees it; says the warnings its certificates give rise to.

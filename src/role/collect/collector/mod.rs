@@ -97,12 +97,12 @@ impl Collector {
     }
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
-    /// at most `shutdown_timeout` later.
+    /// at most `shutdown_timeout` later. Returns the longest that anything ready had to wait for the loop.
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
         mut on_signal: impl FnMut(&mut Self, i32) -> bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Duration> {
         loop {
             self.start_rounds();
             if self.is_finished() {
@@ -122,12 +122,7 @@ impl Collector {
             self.tick();
         }
         self.desk.stop();
-        Ok(())
-    }
-
-    /// The longest the loop took to come back to what was ready.
-    pub fn longest_turn(&self) -> Duration {
-        self.net.longest_turn()
+        Ok(self.net.longest_turn())
     }
 
     /// No new rounds, no new files; what is under way is brought to its end.

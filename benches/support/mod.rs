@@ -1,0 +1,134 @@
+//! What the benches share: where they work, what they measure with, and the sites they collect from.
+
+mod peers;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use tempfile::TempDir;
+use tentacle_sync::config::{Settings, SiteSettings};
+use tentacle_sync::store::Durability;
+use tentacle_sync::tls::{Offer, TlsSettings, Verify};
+
+pub(crate) use peers::{Crew, Order, Peers, serve};
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// `statfs` calls tmpfs this.
+const TMPFS: u64 = 0x0102_1994;
+
+/// Stands before what a re-executed bench is to be instead.
+const ROLE: &str = "--role";
+
+/// What a re-executed bench is to be instead, with its arguments.
+pub(crate) fn role() -> Option<(OsString, Vec<OsString>)> {
+    let mut args = std::env::args_os().skip_while(|arg| arg != ROLE).skip(1);
+    args.next().map(|role| (role, args.collect()))
+}
+
+/// This program again, for another role.
+pub(crate) fn again(role: &str) -> Result<std::process::Command> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args([ROLE, role]);
+    Ok(command)
+}
+
+/// Hundreds of connections need more descriptors than a shell allows at first; processes started later inherit this.
+pub(crate) fn raise_descriptor_limit() -> Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// `BENCH_SMOKE=1`: a little of everything, to see that it works.
+pub(crate) fn is_smoke() -> bool {
+    std::env::var_os("BENCH_SMOKE").is_some_and(|value| value == "1")
+}
+
+/// The directory to work in: the argument, or the build directory's place for such things.
+pub(crate) fn place() -> Result<PathBuf> {
+    let given = std::env::args_os().skip(1).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
+    let place = given.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    fs::create_dir_all(&place)?;
+    Ok(place)
+}
+
+/// Whether nothing that is stored in `dir` ever becomes durable.
+pub(crate) fn is_in_memory(dir: &Path) -> Result<bool> {
+    Ok(u64::try_from(rustix::fs::statfs(dir)?.f_type) == Ok(TMPFS))
+}
+
+/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write.
+pub(crate) fn fresh_dir(place: &Path) -> Result<(TempDir, PathBuf)> {
+    let dir = tempfile::Builder::new().prefix("collect-").tempdir_in(place)?;
+    let spool = dir.path().join("data_in");
+    fs::create_dir(&spool)?;
+    rustix::fs::sync();
+    Ok((dir, spool))
+}
+
+/// Settings as they are by default, with these sites.
+pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettings>) -> Settings {
+    Settings {
+        state_dir: dir.join("state"),
+        durability,
+        max_connections: 512,
+        shutdown_timeout: Duration::from_secs(1),
+        sites,
+        warnings: Vec::new(),
+    }
+}
+
+/// A site on loopback; in TLS where there is a CA.
+pub(crate) fn site(name: &str, port: u16, spool: &Path, ca: Option<&Path>) -> SiteSettings {
+    let mut site = SiteSettings::new(name, "127.0.0.1");
+    site.port = port;
+    spool.clone_into(&mut site.incoming_dir);
+    site.retries = 0;
+    site.tls = ca.map(|ca| TlsSettings {
+        ca: Some(ca.to_owned()),
+        identity: None,
+        verify: Verify::Chain,
+        offer: Offer::Never,
+    });
+    site
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+pub(crate) fn clock() -> Instant {
+    Instant::now()
+}
+
+/// What this process has used of the processors, in all its threads.
+pub(crate) fn cpu_time() -> Result<Duration> {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
+}
+
+/// A figure of `/proc/self/status`, in KiB.
+pub(crate) fn memory(key: &str) -> Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let figure = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure in /proc/self/status")?;
+    Ok(figure.parse()?)
+}
+
+/// The middle one, or the mean of the two that are; NaN where there is none.
+pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    match figures.len() {
+        0 => f64::NAN,
+        count => f64::midpoint(figures[(count - 1) / 2], figures[count / 2]),
+    }
+}
+
+/// Says how a figure compares with what was aimed at.
+#[expect(clippy::print_stdout, reason = "a bench's output")]
+pub(crate) fn verdict(target: &str, figure: &str, met: bool) {
+    println!("target  {target}: {figure}  {}", if met { "met" } else { "MISSED" });
+}

@@ -1,0 +1,166 @@
+//! Tentacle peers in a process of their own, so that what is measured is ours alone.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Lines, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::str::FromStr;
+
+use tentacle_sync::double::{Authority, Clients, Double, Fleet, Setup, Trick, WritePattern, server_config};
+
+use super::{Result, again};
+
+/// What the other process is told to be.
+const ROLE: &str = "peers";
+
+/// Agents that take turns at one site.
+const AGENTS: usize = 100;
+
+/// What peers are like.
+#[derive(Clone, Copy)]
+pub(crate) struct Crew {
+    pub(crate) count: usize,
+    pub(crate) write: WritePattern,
+    pub(crate) tls: bool,
+}
+
+/// What peers are told; they answer with a number.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    /// So many files at each, as if they had never been collected.
+    Fill(usize),
+    /// The first so many hang after accept, from now on.
+    Hang(usize),
+    /// How many files are there, at all of them?
+    Count,
+}
+
+/// Peers that run until this is dropped.
+pub(crate) struct Peers {
+    process: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    ports: Vec<u16>,
+    ca: Option<PathBuf>,
+}
+
+impl Peers {
+    /// Starts them; what they need to leave behind goes to `place`.
+    pub(crate) fn start(crew: Crew, place: &Path) -> Result<Self> {
+        let ca = crew.tls.then(|| place.join("ca.pem"));
+        let write = match crew.write {
+            WritePattern::Stock => "stock",
+            WritePattern::Whole => "whole",
+        };
+        let mut process = again(ROLE)?
+            .args([&crew.count.to_string(), write])
+            .args(&ca)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err("the peers' pipes are missing".into());
+        };
+        let mut peers = Self { process, orders, answers: BufReader::new(answers).lines(), ports: Vec::new(), ca };
+        let ports = peers.answer()?;
+        peers.ports = ports.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+        Ok(peers)
+    }
+
+    /// Where they listen.
+    pub(crate) fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// Whom to trust, where they speak TLS.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
+    /// Has them carry an order out.
+    pub(crate) fn order(&mut self, order: Order) -> Result<usize> {
+        writeln!(self.orders, "{order}")?;
+        Ok(self.answer()?.parse()?)
+    }
+
+    fn answer(&mut self) -> Result<String> {
+        Ok(self.answers.next().ok_or("the peers' process has ended")??)
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        // They have nothing to lose, and nobody to tell.
+        let _ = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fill(files) => write!(f, "fill {files}"),
+            Self::Hang(peers) => write!(f, "hang {peers}"),
+            Self::Count => write!(f, "count 0"),
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = Box<dyn std::error::Error>;
+
+    fn from_str(line: &str) -> Result<Self> {
+        let (word, number) = line.split_once(' ').ok_or("an order is a word and a number")?;
+        let number = number.parse()?;
+        match word {
+            "fill" => Ok(Self::Fill(number)),
+            "hang" => Ok(Self::Hang(number)),
+            "count" => Ok(Self::Count),
+            _ => Err(format!("{word:?} is no order").into()),
+        }
+    }
+}
+
+/// What the other process does: starts the peers, says where they listen, and obeys until there are no more orders.
+#[expect(clippy::print_stdout, reason = "answers go to the process that gives the orders")]
+pub(crate) fn serve(args: &[OsString]) -> Result<()> {
+    let count: usize = args[0].to_string_lossy().parse()?;
+    let write = if args[1] == "stock" { WritePattern::Stock } else { WritePattern::Whole };
+    let tls = args.get(2).map(|ca| tls(Path::new(ca))).transpose()?;
+    let setup = Setup { write, tls, ..Setup::default() };
+    let peers: Vec<Double> = (0..count).map(|_| Double::start(setup.clone())).collect::<io::Result<_>>()?;
+    let ports: Vec<String> = peers.iter().map(|peer| peer.address().port().to_string()).collect();
+    println!("{}", ports.join(" "));
+    for order in io::stdin().lines() {
+        println!("{}", obey(order?.parse()?, &peers)?);
+    }
+    Ok(())
+}
+
+fn obey(order: Order, peers: &[Double]) -> Result<usize> {
+    match order {
+        Order::Fill(files) => {
+            for (number, peer) in peers.iter().enumerate() {
+                let fleet = Fleet { prefix: format!("s{number}-"), agents: AGENTS, seed: number as u64 };
+                fleet.files(files).try_for_each(|(name, bytes)| peer.put(name, &bytes))?;
+            }
+            Ok(files * peers.len())
+        }
+        Order::Hang(hanging) => {
+            for (number, peer) in peers.iter().enumerate() {
+                let tricks = if number < hanging { vec![Trick::HangAfterAccept.always()] } else { Vec::new() };
+                peer.set_mischief(tricks);
+            }
+            Ok(hanging)
+        }
+        Order::Count => peers.iter().try_fold(0, |sum, peer| Ok(sum + peer.files()?.len())),
+    }
+}
+
+fn tls(ca: &Path) -> Result<std::sync::Arc<rustls::ServerConfig>> {
+    let authority = Authority::new("Bench CA")?;
+    fs::write(ca, authority.certificate_pem())?;
+    Ok(server_config(&authority.server(IpAddr::from([127, 0, 0, 1]))?, Clients::Anyone)?)
+}
