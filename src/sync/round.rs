@@ -299,6 +299,15 @@ impl Round {
         self.receive.clear();
     }
 
+    /// Whether a connection would find something to do just now.
+    pub fn has_work(&self) -> bool {
+        match self.phase {
+            Phase::Unlisted => true,
+            Phase::Listing => false,
+            Phase::Collecting => !self.moves.is_empty() || (!self.receive.is_empty() && self.committing < self.window),
+        }
+    }
+
     /// How many connections are of use, of at most `most`.
     pub fn lanes(&self, most: usize) -> usize {
         let waiting = self.receive.len() + self.moves.len();

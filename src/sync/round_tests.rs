@@ -168,6 +168,19 @@ fn a_round_wound_up_before_its_listing_is_over() {
 }
 
 #[test]
+fn a_round_that_waits_for_the_disk_has_no_work_for_a_connection() {
+    let mut memory = Memory::default();
+    assert!(Round::new(Delivery::Safe, 4).has_work());
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert!(round.has_work());
+    let Step::Receive(file) = round.next_step() else { panic!("a file is waiting") };
+    round.staged(&file, &mut memory);
+    assert!(!round.has_work() && !round.is_complete());
+    round.committed(file.clone(), print_of(&file), &mut memory);
+    assert!(round.has_work());
+}
+
+#[test]
 fn a_dropped_listing_is_asked_for_again() {
     let mut memory = Memory::default();
     let mut round = Round::new(Delivery::Safe, 4);

@@ -77,7 +77,9 @@ impl Collector {
         let last = running.lanes.is_empty();
         let keep_open = settings.keep_open;
         let due = if last { self.end_round(key) } else { None };
-        let soon = due.is_some_and(|due| due.saturating_duration_since(self.net.now()) <= keep_open);
+        // Connections at rest must not keep other sites from having one.
+        let room = self.net.connections() <= self.max_connections / 2;
+        let soon = room && due.is_some_and(|due| due.saturating_duration_since(self.net.now()) <= keep_open);
         if let (true, Some(session), Some(site)) = (soon, self.sessions.get_mut(&id), &mut self.sites[key]) {
             session.park();
             site.parked = Some(id);
@@ -117,17 +119,17 @@ impl Collector {
         self.mend_lanes(key);
     }
 
-    /// A round that lost its last connection gets a new one, or ends.
+    /// A round that lost its last connection gets a new one as soon as there is work for it, or ends.
     pub(super) fn mend_lanes(&mut self, key: usize) {
         let Some(Site { running: Some(running), .. }) = &self.sites[key] else { return };
         if !running.lanes.is_empty() {
             return;
         }
         let over = running.round.is_complete() || running.failure.is_some();
-        if !over {
-            self.open_lane(key);
-        } else if running.round.committing() == 0 {
+        if over && running.round.committing() == 0 {
             self.end_round(key);
+        } else if !over && running.round.has_work() {
+            self.open_lane(key);
         }
     }
 
