@@ -41,7 +41,7 @@ fn suffer(troubles: &[Trouble]) {
     }
     place.once().assert_code(0);
     place.assert_holds(&all_files(troubles.iter().map(|trouble| &trouble.site).chain([&healthy])));
-    for trouble in &troubles {
+    for trouble in troubles {
         trouble.site.assert_emptied();
     }
 }

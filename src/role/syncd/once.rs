@@ -66,8 +66,12 @@ impl Progress {
         self.files.set(self.files.get() + report.tally.collected);
         self.bytes.set(self.bytes.get() + report.tally.bytes);
         if report.is_final {
-            let count = if report.ending == Ending::Failed { &self.failed } else { &self.done };
-            count.set(count.get() + 1);
+            match report.ending {
+                Ending::Done => self.done.set(self.done.get() + 1),
+                Ending::Failed => self.failed.set(self.failed.get() + 1),
+                // Stopped with files left at the site.
+                Ending::Backlog => {}
+            }
         }
         if self.terminal {
             print!(
