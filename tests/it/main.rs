@@ -2,9 +2,11 @@
 #![cfg(test)]
 
 mod collect;
+mod crash;
 mod daemon;
 mod dialogues;
 mod double;
+mod life;
 mod listing;
 mod proxy;
 mod site;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Storage, files_below, server_config};
@@ -163,9 +163,10 @@ impl Site {
         files_below(self.storage.path()).unwrap()
     }
 
-    /// What it holds of the files to be collected.
+    /// What it holds of the files to be collected, also while they are being moved away.
     pub(crate) fn left(&self) -> Files {
-        self.storage().into_iter().filter(|(path, _)| self.files.contains_key(path)).collect()
+        let read = |path: &PathBuf| Some((path.clone(), fs::read(self.storage.path().join(path)).ok()?));
+        self.files.keys().filter_map(read).collect()
     }
 
     /// Fails unless all that was to be collected is gone, and nothing else is.
@@ -184,7 +185,7 @@ impl Site {
     }
 }
 
-fn path_of(name: &[u8]) -> std::path::PathBuf {
+fn path_of(name: &[u8]) -> PathBuf {
     Path::new(std::ffi::OsStr::from_bytes(name)).to_owned()
 }
 
