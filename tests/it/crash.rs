@@ -17,8 +17,8 @@ use crate::site::site_config;
 const FILES: usize = 2_000;
 const KILLS: usize = 50;
 
-/// Commands between two kills, at most: a little less than what all files take, over all kills and twice for the mean.
-const MOST_COMMANDS: u64 = 2 * 2 * FILES as u64 / KILLS as u64 - 20;
+/// Commands between two kills, at most. What was fetched but not published before a kill is fetched again.
+const MOST_COMMANDS: u64 = 6 * FILES as u64 / KILLS as u64;
 
 /// Takes files out of the incoming directory as soon as they are published, as the data server does.
 struct Consumer {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Storage, files_below, server_config};
 use tentacle_sync::proto::Secret;
 
-use crate::daemon::{assert_same, wait_until};
+use crate::daemon::{Place, assert_same, wait_until};
 use crate::stock::{Options, StockServer};
 use crate::support::{Certificates, scratch};
 
@@ -175,6 +175,17 @@ impl Site {
         // Nobody hears when an empty file goes.
         wait_until("the site to be empty", || self.left().is_empty().then_some(()));
         assert_same(&self.storage(), &self.others);
+    }
+
+    /// Fails unless each file is still here or in the spool, as it was.
+    #[track_caller]
+    pub(crate) fn assert_nothing_lost(&self, place: &Place) {
+        let (spool, left) = (place.spool(), self.left());
+        for (path, bytes) in &self.files {
+            let file = format!("{} of {}", path.display(), self.name);
+            assert!(left.contains_key(path) || spool.contains_key(path), "{file} is lost");
+            assert!(spool.get(path).is_none_or(|found| found == bytes), "{file} has other bytes in the spool");
+        }
     }
 
     /// Fails unless it holds all it held at first.
