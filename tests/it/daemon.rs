@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tentacle_sync::double::{Files, files_below};
+use tentacle_sync::double::Files;
 
 use crate::support::scratch;
 
@@ -144,11 +144,11 @@ impl Place {
     }
 }
 
-/// All below an incoming directory but the staging area.
+/// All in an incoming directory but the staging area, also while files are being published.
 pub(crate) fn spool_of(incoming: &Path) -> Files {
-    let mut files = files_below(incoming).unwrap();
-    files.retain(|path, _| !path.starts_with(STAGING));
-    files
+    let names = fs::read_dir(incoming).unwrap().map(|entry| entry.unwrap().file_name());
+    let published = names.filter(|name| name != STAGING);
+    published.map(|name| (PathBuf::from(&name), fs::read(incoming.join(&name)).unwrap())).collect()
 }
 
 /// The names of what is staged and not published.
@@ -212,11 +212,6 @@ impl Daemon {
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-    }
-
-    /// Whether it has come to its end by itself.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_some()
     }
 
     /// SIGTERM, and what the run came to.

@@ -1,11 +1,16 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod cli;
 mod collect;
+mod crash;
 mod daemon;
 mod dialogues;
+mod disk;
 mod double;
+mod life;
 mod listing;
+mod many;
 mod proxy;
 mod site;
 mod stock;

@@ -3,13 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Storage, files_below, server_config};
 use tentacle_sync::proto::Secret;
 
-use crate::daemon::{assert_same, wait_until};
+use crate::daemon::{Place, assert_same, wait_until};
 use crate::stock::{Options, StockServer};
 use crate::support::{Certificates, scratch};
 
@@ -163,9 +163,10 @@ impl Site {
         files_below(self.storage.path()).unwrap()
     }
 
-    /// What it holds of the files to be collected.
+    /// What it holds of the files to be collected, also while they are being moved away.
     pub(crate) fn left(&self) -> Files {
-        self.storage().into_iter().filter(|(path, _)| self.files.contains_key(path)).collect()
+        let read = |path: &PathBuf| Some((path.clone(), fs::read(self.storage.path().join(path)).ok()?));
+        self.files.keys().filter_map(read).collect()
     }
 
     /// Fails unless all that was to be collected is gone, and nothing else is.
@@ -176,6 +177,17 @@ impl Site {
         assert_same(&self.storage(), &self.others);
     }
 
+    /// Fails unless each file is still here or in the spool, as it was.
+    #[track_caller]
+    pub(crate) fn assert_nothing_lost(&self, place: &Place) {
+        let (spool, left) = (place.spool(), self.left());
+        for (path, bytes) in &self.files {
+            let file = format!("{} of {}", path.display(), self.name);
+            assert!(left.contains_key(path) || spool.contains_key(path), "{file} is lost");
+            assert!(spool.get(path).is_none_or(|found| found == bytes), "{file} has other bytes in the spool");
+        }
+    }
+
     /// Fails unless it holds all it held at first.
     #[track_caller]
     pub(crate) fn assert_untouched(&self) {
@@ -184,7 +196,7 @@ impl Site {
     }
 }
 
-fn path_of(name: &[u8]) -> std::path::PathBuf {
+fn path_of(name: &[u8]) -> PathBuf {
     Path::new(std::ffi::OsStr::from_bytes(name)).to_owned()
 }
 

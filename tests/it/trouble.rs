@@ -34,7 +34,7 @@ fn suffer(troubles: &[Trouble]) {
     for Trouble { site, says, .. } in troubles {
         let name = format!("{}: failed: ", site.name());
         outcome.assert_says(&[&[name.as_str()], *says].concat());
-        assert_nothing_lost(&place, site);
+        site.assert_nothing_lost(&place);
     }
     for Trouble { site, .. } in troubles {
         site.peer().set_mischief(Vec::new());
@@ -43,16 +43,6 @@ fn suffer(troubles: &[Trouble]) {
     place.assert_holds(&all_files(troubles.iter().map(|trouble| &trouble.site).chain([&healthy])));
     for trouble in troubles {
         trouble.site.assert_emptied();
-    }
-}
-
-/// Each file is at the site or in the spool, and what is in the spool is as it was.
-#[track_caller]
-fn assert_nothing_lost(place: &Place, site: &Site) {
-    let (spool, left) = (place.spool(), site.left());
-    for (path, bytes) in &site.files {
-        assert!(left.contains_key(path) || spool.contains_key(path), "{} of {} is lost", path.display(), site.name());
-        assert!(spool.get(path).is_none_or(|found| found == bytes), "{} of {}", path.display(), site.name());
     }
 }
 

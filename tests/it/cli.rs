@@ -1,0 +1,247 @@
+//! The command line: what each command says, and what it exits with.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tentacle_sync::double::{Clients, Identity, Setup, Trick, Verb, server_config};
+use tentacle_sync::proto::Secret;
+
+use crate::daemon::{Outcome, Place};
+use crate::site::{Door, Kind, Site};
+use crate::support::{Certificates, LOOPBACK};
+
+fn run(arguments: &[&str]) -> Outcome {
+    Place::new().launch(arguments.iter().map(OsStr::new)).wait()
+}
+
+#[test]
+fn help_shows_examples_and_exit_statuses() {
+    let outcome = run(&["--help"]);
+    outcome.assert_code(0).assert_says(&["Examples:"]).assert_says(&["Exit status: 0"]);
+    outcome.assert_says(&["tentacle-syncd run --config /etc/pandora/pandora_server.conf"]);
+    for command in ["run", "once", "check", "probe", "import", "demo"] {
+        outcome.assert_says(&["  ", command]);
+        run(&[command, "--help"]).assert_code(0).assert_says(&["Usage: tentacle-syncd", command]);
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_exits_with_2() {
+    run(&[]).assert_code(2).assert_logs(&["Usage:"]);
+    run(&["colect"]).assert_code(2).assert_logs(&["colect"]);
+    run(&["once", "--config", "missing.toml"]).assert_code(2).assert_logs(&["missing.toml", "cannot read"]);
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
+    let (one, two) = (Site::double("one", 1, Setup::default()), Site::double("two", 1, Setup::default()));
+    let place = Place::with_sites([one.config("intervall = 5")]);
+    place.once().assert_code(2).assert_logs(&["tentacle-syncd.toml:12", "intervall", "interval"]);
+    let twice = two.config("").replace("\"two\"", "\"one\"");
+    let place = Place::with_sites([one.config(""), twice]);
+    for command in ["once", "run", "check"] {
+        let outcome = place.run(command, &[]);
+        outcome.assert_code(2).assert_logs(&["tentacle-syncd.toml:14", "\"one\"", "line 8", "names are unique"]);
+    }
+    one.assert_untouched();
+    two.assert_untouched();
+}
+
+#[test]
+fn once_takes_the_sites_that_are_named() {
+    let sites = ["plant", "ship", "bank"].map(|name| Site::double(name, 5, Setup::default()));
+    let place = Place::with_sites([sites[0].config(""), sites[1].config(""), sites[2].config("enabled = false")]);
+    place
+        .run("once", &["plant", "bank"])
+        .assert_code(0)
+        .assert_says(&["plant: 5 files"])
+        .assert_says(&["bank: 5 files"]);
+    sites[0].assert_emptied();
+    sites[1].assert_untouched();
+    sites[2].assert_emptied();
+    let outcome = place.run("once", &["ship", "shop"]);
+    outcome.assert_code(2).assert_logs(&["shop", "plant, ship, bank"]);
+    sites[1].assert_untouched();
+}
+
+#[test]
+fn once_exits_with_1_where_one_of_many_fails() {
+    let good = Site::double("good", 5, Setup::default());
+    let bad = Site::double("bad", 5, Setup { insecure: false, ..Setup::default() });
+    let place = Place::with_sites([good.config(""), bad.config("")]);
+    place.once().assert_code(1).assert_says(&["good: 5 files"]).assert_says(&["bad: failed: "]);
+    place.run("once", &["good"]).assert_code(0);
+}
+
+/// A site whose TLS is set up by files of these names.
+fn with_tls(certificates: &Certificates, [ca, cert, key]: [&str; 3]) -> Place {
+    let [ca, cert, key] = [ca, cert, key].map(|name| certificates.path(name));
+    let site = "\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n";
+    Place::with_sites([format!("{site}tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}\n")])
+}
+
+fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) {
+    fs::write(certificates.path(&format!("{name}.pem")), &identity.certificate_pem).unwrap();
+    fs::write(certificates.path(&format!("{name}.key")), &identity.key_pem).unwrap();
+}
+
+#[test]
+fn check_looks_at_certificates_and_directories_and_connects_to_nothing() {
+    let certificates = Certificates::new();
+    let outcome = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]).run("check", &[]);
+    outcome.assert_code(0).assert_says(&["ok", "1 sites, 1 enabled"]).assert_says(&["0 problems"]);
+    outcome.assert_says(&["ok", "ca.pem", "Test authority", "days left"]);
+    outcome.assert_says(&["ok", "client.pem", "collector", "days left"]);
+    outcome.assert_says(&["ok", "incoming directory"]).assert_says(&["ok", "state directory"]);
+}
+
+#[test]
+fn check_finds_what_is_wrong_with_certificates_and_keys() {
+    let certificates = Certificates::new();
+    write_identity(&certificates, "expired", &certificates.authority.expired_server(LOOPBACK).unwrap());
+    fs::write(certificates.path("empty.pem"), "").unwrap();
+    fs::create_dir(certificates.path("directory.pem")).unwrap();
+    for (files, says) in [
+        (["ca.pem", "expired.pem", "expired.key"], &["expired.pem", "expired on 2000-01-01"][..]),
+        (["missing.pem", "client.pem", "client.key"], &["missing.pem", "there is no such file"]),
+        (["directory.pem", "client.pem", "client.key"], &["directory.pem", "it is a directory"]),
+        (["empty.pem", "client.pem", "client.key"], &["empty.pem", "is empty"]),
+        (["ca.pem", "client.key", "client.key"], &["client.key", "holds no certificate", "mixed up"]),
+        (["ca.pem", "client.pem", "client.pem"], &["client.pem", "holds no private key", "mixed up"]),
+        (["ca.pem", "client.pem", "server.key"], &["client.pem", "is for another key", "server.key"]),
+        (["client.key", "client.pem", "client.key"], &["client.key", "holds no certificate"]),
+        (["client.pem", "client.pem", "client.key"], &["client.pem", "vouches for nothing"]),
+    ] {
+        let place = with_tls(&certificates, files);
+        place.run("check", &[]).assert_code(1).assert_says(&[&["PROBLEM"], says].concat());
+        place.run("check", &["--syntax-only"]).assert_code(0);
+        if files[1] != "expired.pem" {
+            place.once().assert_code(2).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
+        }
+    }
+}
+
+#[test]
+fn check_finds_a_missing_incoming_directory() {
+    let place = with_tls(&Certificates::new(), ["ca.pem", "client.pem", "client.key"]);
+    fs::remove_dir(place.incoming()).unwrap();
+    let outcome = place.run("check", &[]);
+    let incoming = place.incoming();
+    outcome.assert_code(1).assert_says(&["PROBLEM", incoming.to_str().unwrap(), "create it"]);
+}
+
+#[test]
+fn the_shipped_configurations_are_sound() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let is_one = |path: &Path| path.extension().is_some_and(|extension| extension == "toml" || extension == "conf");
+    let paths: Vec<_> = fs::read_dir(shipped).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let configs: Vec<_> = paths.iter().filter(|path| is_one(path)).collect();
+    assert!(configs.len() >= 2, "{configs:?}");
+    for config in configs {
+        let outcome = run(&["check", "--syntax-only", "--state-dir", "state", "--config", config.to_str().unwrap()]);
+        outcome.assert_code(0).assert_says(&["0 problems, 0 warnings"]);
+    }
+}
+
+#[test]
+fn probe_goes_through_all_steps_and_touches_nothing() {
+    let certificates = Certificates::new();
+    let password = Door::Password("s3cret");
+    for (door, steps) in [
+        (password, &["no TLS", "password accepted"][..]),
+        (Door::Tls, &["TLS1", "the site's certificate: CN=127.0.0.1", "sha256"]),
+        (Door::TlsWithClientCertificate, &["our certificate offered"]),
+    ] {
+        for kind in [Kind::Double, Kind::Stock] {
+            let Some(site) = Site::behind(door, kind, 7, &certificates) else { continue };
+            let place = Place::with_sites([site.config(&door.lines(&certificates))]);
+            let outcome = place.run("probe", &["site"]);
+            outcome.assert_code(0).assert_says(&["resolved"]).assert_says(&["connected to 127.0.0.1"]);
+            for step in steps {
+                outcome.assert_says(&[step]);
+            }
+            outcome.assert_says(&["7 of them to be collected"]).assert_says(&["nothing was fetched or deleted"]);
+            assert!(!outcome.to_string().contains("s3cret"), "no secrets: {outcome}");
+            site.assert_untouched();
+            assert!(place.spool().is_empty());
+        }
+    }
+}
+
+#[test]
+fn probe_names_the_step_that_fails() {
+    let (certificates, stranger) = (Certificates::new(), Certificates::new());
+    let double = |setup| Site::double("site", 3, setup);
+    let misbehaving = |trick: Trick| double(Setup { mischief: vec![trick.at(Verb::Ls)], ..Setup::default() });
+    let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+    let password = Some(Secret::new("right".into()));
+    let idle = Duration::from_secs(1);
+    let foreign_ca = format!("tls = {{ ca = {:?} }}", stranger.path("ca.pem"));
+    for (site, lines, reason, says) in [
+        (double(Setup { tls: tls.clone(), ..Setup::default() }), foreign_ca.as_str(), "tls", "not accepted"),
+        (double(Setup { tls, idle, ..Setup::default() }), "", "closed", "or TLS (-e)"),
+        (double(Setup { password, ..Setup::default() }), "password = \"wrong\"", "closed", "the password is wrong"),
+        (double(Setup { insecure: false, ..Setup::default() }), "", "closed", "lacks -I"),
+        (misbehaving(Trick::Refuse), "", "listing", "LS ERR"),
+        (misbehaving(Trick::Garbage(4096)), "", "protocol", "expected a reply to LS"),
+        (misbehaving(Trick::CutBody { after: 5 }), "", "truncated", "LS body still to come"),
+        (misbehaving(Trick::Reset), "", "broken", "the connection broke"),
+        (misbehaving(Trick::Hang), "timeout = 1", "timeout", "the listing did not come in time"),
+    ] {
+        let outcome = Place::with_sites([site.config(lines)]).run("probe", &["site"]);
+        outcome.assert_code(1).assert_says(&["connected to"]);
+        outcome.assert_says(&[&format!("FAILED (reason={reason})"), says]);
+        site.assert_untouched();
+    }
+    let gone = double(Setup::default());
+    let place = Place::with_sites([gone.config("")]);
+    drop(gone);
+    let outcome = place.run("probe", &["site"]);
+    outcome.assert_code(1).assert_says(&["resolved"]).assert_says(&["FAILED (reason=connect)", "refused"]);
+    let place = Place::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"no-such-host.invalid\"\ntimeout = 2\n"]);
+    place.run("probe", &["site"]).assert_code(1).assert_says(&["FAILED (reason=", " name"]);
+    place.run("probe", &["sight"]).assert_code(2).assert_logs(&["sight", "site"]);
+}
+
+#[test]
+fn what_import_prints_loads_and_collects() {
+    let site = Site::double("site", 10, Setup::default());
+    let (place, address) = (Place::new(), site.address());
+    let incoming = place.incoming();
+    let text = format!(
+        "syncserver 1\nsync_address {}\nsync_port {}\nsync_retries 1\nsync_timeout 5\nserver_threshold 7\nincomingdir {}\n",
+        address.ip(),
+        address.port(),
+        incoming.display()
+    );
+    let conf = place.write("pandora_server.conf", text);
+    let imported = place.launch([OsStr::new("import"), conf.as_os_str()]).wait();
+    imported.assert_code(0).assert_says(&["[[site]]"]);
+    place.write("tentacle-syncd.toml", &imported.stdout);
+    let state = place.state();
+    let state_dir = ["--state-dir", state.to_str().unwrap()];
+    place.run("check", &[&["--syntax-only"], &state_dir[..]].concat()).assert_code(0).assert_says(&["0 problems"]);
+    place.run("once", &state_dir).assert_code(0);
+    place.assert_holds(&site.files);
+    site.assert_emptied();
+}
+
+#[test]
+fn import_says_what_is_missing() {
+    let place = Place::new();
+    let conf = place.write("pandora_server.conf", "syncserver 1\n");
+    let outcome = place.launch([OsStr::new("import"), conf.as_os_str()]).wait();
+    outcome.assert_code(2).assert_logs(&["pandora_server.conf", "sync_address"]);
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn the_demo_collects_all_and_says_so() {
+    let outcome = run(&["demo", "--files", "20"]);
+    outcome
+        .assert_code(0)
+        .assert_says(&["All 40 files are in the spool, byte for byte, and none is left at the sites."]);
+    run(&["demo", "--files", "0"]).assert_code(2).assert_logs(&["--files"]);
+}

@@ -1,0 +1,148 @@
+//! Disks that are full, or take nothing.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use tentacle_sync::double::Setup;
+
+use crate::daemon::{Place, assert_same, wait_until};
+use crate::site::{Site, all_files};
+
+/// A filesystem in memory with little room; unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts one at `path`; `None`, after saying so, where we may not.
+    fn new(path: &Path, options: &str) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        if !run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path)) {
+            let test = thread::current();
+            let name = test.name().unwrap_or("a test");
+            writeln!(io::stderr(), "{name} SKIPPED: no right to mount a small filesystem").unwrap();
+            return None;
+        }
+        Some(Self(path.to_owned()))
+    }
+
+    fn remount(&self, options: &str) {
+        assert!(run(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0)));
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+fn run(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_full_disk_leaves_the_files_at_the_site_until_there_is_room() {
+    let place = Place::new();
+    let Some(_mount) = Mount::new(&place.incoming(), "size=256k,mode=755") else { return };
+    let site = Site::double("site", 200, Setup::default());
+    let other = Site::double("other", 20, Setup::default());
+    fs::create_dir(place.path("roomy")).unwrap();
+    let elsewhere = format!("incoming_dir = {:?}", place.path("roomy"));
+    place.configure("", [site.config("interval = 1"), other.config(&elsewhere)]);
+    let outcome = place.once();
+    let incoming = place.incoming();
+    outcome.assert_code(1).assert_says(&["other: 20 files"]);
+    outcome.assert_says(&["site: failed: ", incoming.to_str().unwrap(), "No space left", "free some space"]);
+    assert!(!place.spool().is_empty() && !site.left().is_empty());
+    site.assert_nothing_lost(&place);
+    other.assert_emptied();
+
+    let daemon = place.start();
+    let mut taken = tentacle_sync::double::Files::new();
+    wait_until("all to have come, as room was made", || {
+        for (path, bytes) in place.spool() {
+            fs::remove_file(place.incoming().join(&path)).unwrap();
+            assert!(taken.insert(path, bytes).is_none(), "it came twice");
+        }
+        site.left().is_empty().then_some(())
+    });
+    let outcome = daemon.stop();
+    outcome.assert_code(0);
+    taken.extend(place.spool());
+    assert_same(&taken, &site.files);
+}
+
+#[test]
+fn a_full_disk_under_the_journal_publishes_nothing_that_is_not_written_down() {
+    let place = Place::new();
+    let Some(mount) = Mount::new(&place.state(), "size=24k,mode=755") else { return };
+    let site = Site::double("site", 400, Setup::default());
+    place.configure("", [site.config("")]);
+    let outcome = place.once();
+    let state = place.state();
+    outcome.assert_code(1);
+    outcome.assert_says(&["site: failed: ", state.to_str().unwrap(), "journal", "No space left", "free some space"]);
+    site.assert_nothing_lost(&place);
+    mount.remount("size=1m");
+    place.once().assert_code(0);
+    place.assert_holds(&site.files);
+    site.assert_emptied();
+}
+
+#[test]
+fn a_spool_that_is_mounted_read_only_is_found_before_anything_is_fetched() {
+    let place = Place::new();
+    let Some(mount) = Mount::new(&place.incoming(), "size=256k,mode=755") else { return };
+    mount.remount("ro");
+    refuses_to_start(&place, "Read-only file system");
+}
+
+#[test]
+fn a_spool_we_may_not_write_to_is_found_before_anything_is_fetched() {
+    if rustix::process::getuid().is_root() {
+        println!("SKIPPED: root may write anywhere");
+        return;
+    }
+    let place = Place::new();
+    fs::set_permissions(place.incoming(), Permissions::from_mode(0o555)).unwrap();
+    refuses_to_start(&place, "Permission denied");
+    fs::set_permissions(place.incoming(), Permissions::from_mode(0o755)).unwrap();
+}
+
+#[track_caller]
+fn refuses_to_start(place: &Place, why: &str) {
+    let site = Site::double("site", 5, Setup::default());
+    place.configure("", [site.config("")]);
+    let incoming = place.incoming();
+    place.once().assert_code(2).assert_logs(&["tentacle-syncd: ", incoming.to_str().unwrap(), why]);
+    place.run("check", &[]).assert_code(1).assert_says(&["PROBLEM", incoming.to_str().unwrap(), why]);
+    site.assert_untouched();
+    assert_eq!(site.peer().tally().accepted, 0);
+}
+
+#[test]
+fn a_missing_spool_is_called_that() {
+    let place = Place::new();
+    fs::remove_dir(place.incoming()).unwrap();
+    let site = Site::double("site", 5, Setup::default());
+    place.configure("", [site.config("")]);
+    let incoming = place.incoming();
+    place.once().assert_code(2).assert_logs(&[incoming.to_str().unwrap(), "No such file or directory"]);
+    site.assert_untouched();
+}
+
+#[test]
+fn what_a_site_has_under_the_name_of_a_directory_arrives_under_another() {
+    let mut site = Site::double("site", 5, Setup::default());
+    site.add("web01.1700000000.data", "beside a directory");
+    let place = Place::with_sites([site.config("")]);
+    fs::create_dir(place.incoming().join("web01.1700000000.data")).unwrap();
+    place.once().assert_code(0);
+    fs::remove_dir(place.incoming().join("web01.1700000000.data")).unwrap();
+    site.assert_emptied();
+    let bodies: Vec<_> = place.spool().into_values().filter(|bytes| bytes == b"beside a directory").collect();
+    assert_eq!((bodies.len(), place.spool().len()), (1, all_files([&site]).len()));
+}

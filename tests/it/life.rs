@@ -1,0 +1,164 @@
+//! The daemon's life: stopped, started twice, reloaded.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tentacle_sync::double::{Clients, Double, Setup, Trick, Verb, server_config};
+
+use crate::daemon::{Place, wait_until};
+use crate::site::{Site, site_config};
+use crate::support::{Certificates, LOOPBACK, PATIENCE};
+
+/// Answers each fetch after a while.
+fn slow(name: &str, count: usize) -> Site {
+    let mischief = vec![Trick::Slow(Duration::from_millis(5)).at(Verb::Recv)];
+    Site::double(name, count, Setup { mischief, ..Setup::default() })
+}
+
+#[test]
+fn a_stop_in_the_middle_is_orderly_and_the_next_run_goes_on() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let site = slow("site", 300);
+        let place = Place::with_sites([site.config("")]);
+        let daemon = place.start();
+        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) >= 20));
+        daemon.signal(signal);
+        let outcome = daemon.wait();
+        outcome.assert_code(0).assert_logs(&["stopping: 1 rounds are under way"]).assert_logs(&["stopped"]);
+        let (here, there) = (place.spool().len(), site.left().len());
+        assert!(here >= 20 && there > 0, "{here} here, {there} there");
+        assert_eq!(here + there, 300, "what is published is gone at the site, in good order");
+        place.once().assert_code(0);
+        place.assert_holds(&site.files);
+        site.assert_emptied();
+    }
+}
+
+#[test]
+fn a_site_that_hangs_does_not_hold_up_a_stop() {
+    let mischief = vec![Trick::Hang.at(Verb::Ls)];
+    let site = Site::double("site", 5, Setup { mischief, ..Setup::default() });
+    let place = Place::new();
+    place.configure("shutdown_timeout = 1", [site.config("timeout = 3600")]);
+    let daemon = place.start();
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    daemon.stop().assert_code(0);
+    site.assert_untouched();
+}
+
+#[test]
+fn once_stops_as_well_and_says_what_was_not_done() {
+    let site = slow("site", 300);
+    let place = Place::with_sites([site.config("")]);
+    let config = place.config();
+    let once = place.launch(["once".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 5));
+    once.stop().assert_code(1).assert_says(&["stopped before 1 of 1 sites were done"]);
+    assert_eq!(place.spool().len() + site.left().len(), 300);
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_or_spool_is_turned_away() {
+    let site = Site::double("site", 5, Setup::default());
+    let place = Place::with_sites([site.config("")]);
+    let daemon = place.start();
+    wait_until("the first to work", || site.left().is_empty().then_some(()));
+    let state = place.state();
+    place.once().assert_code(2).assert_logs(&[state.to_str().unwrap(), "in use by another process"]);
+    let (other, incoming) = (place.path("other-state"), place.incoming());
+    let outcome = place.run("once", &["--state-dir", other.to_str().unwrap()]);
+    outcome.assert_code(2).assert_logs(&[incoming.to_str().unwrap(), "in use by another process"]);
+    daemon.stop().assert_code(0);
+    place.once().assert_code(0);
+    place.assert_holds(&site.files);
+}
+
+#[test]
+fn a_reload_adds_sites_and_takes_others_out() {
+    let (old, new) = (Site::double("old", 10, Setup::default()), Site::double("new", 10, Setup::default()));
+    let place = Place::with_sites([old.config("interval = 1")]);
+    let daemon = place.start();
+    wait_until("the old site", || old.left().is_empty().then_some(()));
+    place.configure("", [new.config("interval = 1")]);
+    daemon.signal(Signal::HUP);
+    wait_until("the new site", || new.left().is_empty().then_some(()));
+    daemon.wait_for_line(&["configuration and certificates reloaded"]);
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its connection is let go");
+    let rounds = old.peer().tally().count(Verb::Ls);
+    assert!(new.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
+    assert_eq!(old.peer().tally().count(Verb::Ls), rounds, "nobody asks the old one any more");
+    place.configure("", [old.config("interval = 1"), new.config("interval = 1")]);
+    daemon.signal(Signal::HUP);
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) > rounds), "it is back");
+    daemon.stop().assert_code(0);
+    old.assert_emptied();
+    assert_eq!(place.spool().len(), 20);
+}
+
+#[test]
+fn a_site_taken_out_in_the_middle_of_its_round_keeps_what_was_not_fetched() {
+    let (going, staying) = (slow("going", 300), slow("staying", 300));
+    let place = Place::with_sites([going.config(""), staying.config("")]);
+    let daemon = place.start();
+    assert!(going.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 20));
+    place.configure("", [staying.config("timeout = 5")]);
+    daemon.signal(Signal::HUP);
+    wait_until("the other site", || staying.left().is_empty().then_some(()));
+    assert!(going.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its connections are let go");
+    daemon.stop().assert_code(0);
+    let here = place.spool().len() - staying.files.len();
+    assert_eq!(here + going.left().len(), 300, "what is published is gone at the site");
+    place.configure("", [going.config(""), staying.config("")]);
+    place.once().assert_code(0);
+    place.assert_holds(&crate::site::all_files([&going, &staying]));
+}
+
+#[test]
+fn a_bad_configuration_changes_nothing() {
+    let double = Double::start(Setup::default()).unwrap();
+    let place = Place::with_sites([site_config("site", double.address(), "interval = 1")]);
+    let daemon = place.start();
+    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 1));
+    let bad = [
+        ("intervall = 1", &["not reloaded, going on as before", "tentacle-syncd.toml:"][..]),
+        ("tls = { ca = \"missing.pem\" }", &["not reloaded", "missing.pem", "no such file"]),
+        ("incoming_dir = \"missing\"", &["not reloaded", "missing", "No such file"]),
+    ];
+    for (lines, says) in bad {
+        place.configure("", [site_config("site", double.address(), lines)]);
+        daemon.signal(Signal::HUP);
+        daemon.wait_for_line(says);
+    }
+    let rounds = double.tally().count(Verb::Ls);
+    double.put("web01.1700000000.data", b"still collected").unwrap();
+    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) > rounds + 1));
+    assert_eq!(place.spool().len(), 1);
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn a_renewed_authority_counts_after_a_reload() {
+    let (first, second) = (Certificates::new(), Certificates::new());
+    let start = |certificates: &Certificates, port| {
+        let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+        Double::start(Setup { tls, port, address: LOOPBACK, ..Setup::default() }).unwrap()
+    };
+    let double = start(&first, 0);
+    let address = double.address();
+    let place = Place::new();
+    let ca = place.write("ca.pem", first.authority.certificate_pem());
+    place.configure("", [site_config("site", address, &format!("interval = 1\nretries = 0\ntls = {{ ca = {ca:?} }}"))]);
+    let daemon = place.start();
+    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 1));
+    drop(double);
+    let renewed = start(&second, address.port());
+    renewed.put("web01.1700000000.data", b"behind a new certificate").unwrap();
+    daemon.wait_for_line(&["site=site", "reason=tls", "certificate is not accepted"]);
+    fs::write(&ca, second.authority.certificate_pem()).unwrap();
+    daemon.signal(Signal::HUP);
+    wait_until("the site to be collected from again", || renewed.files().unwrap().is_empty().then_some(()));
+    daemon.wait_for_line(&["site=site", "works again"]);
+    daemon.stop().assert_code(0);
+    assert_eq!(place.spool().len(), 1);
+}

@@ -1,0 +1,115 @@
+//! Two hundred sites, of which twenty are bad in different ways.
+
+use std::net::{SocketAddr, TcpListener};
+
+use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Trick, Verb, server_config};
+
+use crate::daemon::{Place, assert_same, wait_until};
+use crate::site::site_config;
+use crate::support::{Certificates, LOOPBACK, PATIENCE};
+use crate::trouble::BlackHole;
+
+const GOOD: usize = 180;
+
+/// Of each way of being bad.
+const BAD: usize = 4;
+
+/// An attempt at a bad site takes this long, in seconds; a round of a good one begins every second.
+const TIMEOUT: u32 = 2;
+
+/// The bad sites, alive as long as this is.
+struct Bad {
+    hanging: Vec<Double>,
+    configs: Vec<String>,
+    names: Vec<String>,
+    #[expect(dead_code, reason = "held for as long as they are to misbehave")]
+    others: (Vec<Double>, Vec<BlackHole>),
+}
+
+impl Bad {
+    fn set_up(certificates: &Certificates) -> Self {
+        let start = |setup: &Setup| (0..BAD).map(|_| Double::start(setup.clone()).unwrap()).collect::<Vec<_>>();
+        let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+        let hanging = start(&Setup { mischief: vec![Trick::HangAfterAccept.always()], ..Setup::default() });
+        let half = start(&Setup { mischief: vec![Trick::HangInTls.always()], tls, ..Setup::default() });
+        let garbage = start(&Setup { mischief: vec![Trick::Garbage(4096).at(Verb::Ls)], ..Setup::default() });
+        let holes: Vec<_> = (0..BAD).map(|_| BlackHole::open()).collect();
+        let refused: Vec<_> = (0..BAD).map(|_| unused_address()).collect();
+        let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: (Vec::new(), Vec::new()) };
+        let addresses = |doubles: &[Double]| doubles.iter().map(Double::address).collect::<Vec<_>>();
+        let by_tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
+        bad.add("hanging", &addresses(&bad.hanging), "");
+        bad.add("half", &addresses(&half), &by_tls);
+        bad.add("garbage", &addresses(&garbage), "");
+        bad.add("hole", &holes.iter().map(|hole| hole.address).collect::<Vec<_>>(), "");
+        bad.add("refused", &refused, "");
+        bad.others = (half.into_iter().chain(garbage).collect(), holes);
+        bad
+    }
+
+    fn add(&mut self, kind: &str, addresses: &[SocketAddr], lines: &str) {
+        for (number, &address) in addresses.iter().enumerate() {
+            let name = format!("{kind}{number}");
+            self.configs.push(site_config(&name, address, &format!("interval = 1\ntimeout = {TIMEOUT}\n{lines}")));
+            self.names.push(name);
+        }
+    }
+}
+
+fn unused_address() -> SocketAddr {
+    TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap()
+}
+
+/// A good site with three files; every tenth speaks TLS.
+fn good(number: usize, certificates: &Certificates) -> (Double, Files, String) {
+    let name = format!("good{number:03}");
+    let by_tls = number.is_multiple_of(10);
+    let tls = by_tls.then(|| server_config(&certificates.server, Clients::Anyone).unwrap());
+    let double = Double::start(Setup { tls, ..Setup::default() }).unwrap();
+    let fleet = Fleet { prefix: format!("{name}-"), agents: 3, seed: number as u64 };
+    let files: Files = fleet.files(3).map(|(name, body)| (name.into(), body)).collect();
+    for (path, bytes) in &files {
+        double.put(path, bytes).unwrap();
+    }
+    let lines = if by_tls { format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem")) } else { String::new() };
+    let config = site_config(&name, double.address(), &format!("interval = 1\n{lines}"));
+    (double, files, config)
+}
+
+#[test]
+fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
+    let certificates = Certificates::new();
+    let bad = Bad::set_up(&certificates);
+    let mut goods = Vec::new();
+    let mut files = Files::new();
+    let mut configs = bad.configs.clone();
+    for number in 0..GOOD {
+        let (double, its_files, config) = good(number, &certificates);
+        goods.push(double);
+        files.extend(its_files);
+        configs.push(config);
+    }
+    let place = Place::with_sites(configs);
+    let daemon = place.start();
+    // Three attempts at each hanging site have timed out when the fourth begins: that is time enough for twice as many
+    // rounds of the others.
+    for double in &bad.hanging {
+        assert!(double.wait_for(PATIENCE, |tally| tally.accepted > 3));
+    }
+    let rounds: Vec<u64> = goods.iter().map(|double| double.tally().count(Verb::Ls)).collect();
+    let (fewest, most) = (rounds.iter().min().unwrap(), rounds.iter().max().unwrap());
+    assert!(*fewest >= 3 && *most <= 2 * fewest, "rounds of the good sites: {rounds:?}");
+    for name in &bad.names {
+        daemon.wait_for_line(&[&format!("site={name} "), "reason="]);
+    }
+    for (number, double) in goods.iter().enumerate() {
+        let (name, body) = (format!("late{number:03}.1700000000.data"), format!("late {number}"));
+        double.put(&name, body.as_bytes()).unwrap();
+        files.insert(name.into(), body.into_bytes());
+    }
+    wait_until("what came later", || goods.iter().all(|double| double.files().unwrap().is_empty()).then_some(()));
+    let outcome = daemon.stop();
+    outcome.assert_code(0);
+    assert!(!outcome.stderr.lines().any(|line| line.contains("site=good") && line.contains("reason=")), "{outcome}");
+    assert_same(&place.spool(), &files);
+}
