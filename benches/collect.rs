@@ -147,7 +147,7 @@ fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     let mut site = support::site("bench", peers.ports()[0], &spool, peers.ca());
     site.connections = case.connections;
     site.quick_ack = case.quick_ack;
-    let settings = support::settings(dir.path(), case.durability, vec![site]);
+    let settings = support::settings(&dir, case.durability, vec![site]);
     let moved = Rc::new(Cell::new(0));
     let observer = {
         let moved = Rc::clone(&moved);

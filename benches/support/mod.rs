@@ -8,9 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
-use tempfile::TempDir;
 use tentacle_sync::config::{Settings, SiteSettings};
 use tentacle_sync::store::Durability;
 use tentacle_sync::tls::{Offer, TlsSettings, Verify};
@@ -38,12 +36,6 @@ pub(crate) fn again(role: &str) -> Result<std::process::Command> {
     Ok(command)
 }
 
-/// Hundreds of connections need more descriptors than a shell allows at first; processes started later inherit this.
-pub(crate) fn raise_descriptor_limit() -> Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
-}
-
 /// `BENCH_SMOKE=1`: a little of everything, to see that it works.
 pub(crate) fn is_smoke() -> bool {
     std::env::var_os("BENCH_SMOKE").is_some_and(|value| value == "1")
@@ -62,10 +54,11 @@ pub(crate) fn is_in_memory(dir: &Path) -> Result<bool> {
     Ok(u64::try_from(rustix::fs::statfs(dir)?.f_type) == Ok(TMPFS))
 }
 
-/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write.
-pub(crate) fn fresh_dir(place: &Path) -> Result<(TempDir, PathBuf)> {
-    let dir = tempfile::Builder::new().prefix("collect-").tempdir_in(place)?;
-    let spool = dir.path().join("data_in");
+/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write. It stays until all of
+/// `place` goes: an ext4 without journal steps around inodes that were freed lately, at the next run's cost.
+pub(crate) fn fresh_dir(place: &Path) -> Result<(PathBuf, PathBuf)> {
+    let dir = tempfile::Builder::new().tempdir_in(place)?.keep();
+    let spool = dir.join("data_in");
     fs::create_dir(&spool)?;
     rustix::fs::sync();
     Ok((dir, spool))

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
 
 use tentacle_sync::double::{Authority, Clients, Double, Fleet, Setup, Trick, WritePattern, server_config};
 
@@ -34,7 +36,7 @@ pub(crate) enum Order {
     Fill(usize),
     /// The first so many hang after accept, from now on.
     Hang(usize),
-    /// How many files are there, at all of them?
+    /// How many files are left, at all of them? As stock does, they delete a file only after its last byte is out.
     Count,
 }
 
@@ -155,7 +157,16 @@ fn obey(order: Order, peers: &[Double]) -> Result<usize> {
             }
             Ok(hanging)
         }
-        Order::Count => peers.iter().try_fold(0, |sum, peer| Ok(sum + peer.files()?.len())),
+        Order::Count => {
+            let count = || peers.iter().try_fold(0, |sum, peer| Ok(sum + peer.files()?.len()));
+            for _ in 0..100 {
+                if count()? == 0 {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            count()
+        }
     }
 }
 
