@@ -22,7 +22,6 @@ struct Bad {
     hanging: Vec<Double>,
     configs: Vec<String>,
     names: Vec<String>,
-    #[expect(dead_code, reason = "held for as long as they are to misbehave")]
     others: (Vec<Double>, Vec<BlackHole>),
 }
 
