@@ -48,8 +48,6 @@ doors! {
     a_stock_server_with_tls_is_collected_from: Door::Tls, Kind::Stock, 300;
     a_stock_server_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::Stock, 300;
     three_thousand_files_of_a_plain_stock_server: Door::Plain, Kind::Stock, 3_000;
-    three_thousand_files_of_a_stock_server_with_a_password: Door::Password("s3cret"), Kind::Stock, 3_000;
-    three_thousand_files_of_a_stock_server_with_tls: Door::Tls, Kind::Stock, 3_000;
     three_thousand_files_of_a_stock_server_that_wants_a_certificate: Door::TlsWithClientCertificate, Kind::Stock, 3_000;
 }
 

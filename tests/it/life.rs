@@ -12,23 +12,24 @@ use crate::support::{Certificates, LOOPBACK, PATIENCE};
 
 /// Answers each fetch after a while.
 fn slow(name: &str, count: usize) -> Site {
-    let mischief = vec![Trick::Slow(Duration::from_millis(5)).at(Verb::Recv)];
+    let mischief = vec![Trick::Slow(Duration::from_millis(10)).at(Verb::Recv)];
     Site::double(name, count, Setup { mischief, ..Setup::default() })
 }
 
 #[test]
 fn a_stop_in_the_middle_is_orderly_and_the_next_run_goes_on() {
     for signal in [Signal::TERM, Signal::INT] {
-        let site = slow("site", 300);
+        let site = slow("site", 150);
         let place = Place::with_sites([site.config("")]);
         let daemon = place.start();
-        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) >= 20));
+        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 20));
         daemon.signal(signal);
         let outcome = daemon.wait();
         outcome.assert_code(0).assert_logs(&["stopping: 1 rounds are under way"]).assert_logs(&["stopped"]);
         let (here, there) = (place.spool().len(), site.left().len());
-        assert!(here >= 20 && there > 0, "{here} here, {there} there");
-        assert_eq!(here + there, 300, "what is published is gone at the site, in good order");
+        assert!(here > 0 && there > 0, "{here} here, {there} there");
+        assert_eq!(here + there, 150, "what is published is gone at the site, in good order");
+        site.peer().set_mischief(Vec::new());
         place.once().assert_code(0);
         place.assert_holds(&site.files);
         site.assert_emptied();
@@ -49,13 +50,13 @@ fn a_site_that_hangs_does_not_hold_up_a_stop() {
 
 #[test]
 fn once_stops_as_well_and_says_what_was_not_done() {
-    let site = slow("site", 300);
+    let site = slow("site", 150);
     let place = Place::with_sites([site.config("")]);
     let config = place.config();
     let once = place.launch(["once".as_ref(), "--config".as_ref(), config.as_os_str()]);
     assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 5));
     once.stop().assert_code(1).assert_says(&["stopped before 1 of 1 sites were done"]);
-    assert_eq!(place.spool().len() + site.left().len(), 300);
+    assert_eq!(place.spool().len() + site.left().len(), 150);
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn a_reload_adds_sites_and_takes_others_out() {
 
 #[test]
 fn a_site_taken_out_in_the_middle_of_its_round_keeps_what_was_not_fetched() {
-    let (going, staying) = (slow("going", 300), slow("staying", 300));
+    let (going, staying) = (slow("going", 150), slow("staying", 150));
     let place = Place::with_sites([going.config(""), staying.config("")]);
     let daemon = place.start();
     assert!(going.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 20));
@@ -108,7 +109,7 @@ fn a_site_taken_out_in_the_middle_of_its_round_keeps_what_was_not_fetched() {
     assert!(going.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its connections are let go");
     daemon.stop().assert_code(0);
     let here = place.spool().len() - staying.files.len();
-    assert_eq!(here + going.left().len(), 300, "what is published is gone at the site");
+    assert_eq!(here + going.left().len(), 150, "what is published is gone at the site");
     place.configure("", [going.config(""), staying.config("")]);
     place.once().assert_code(0);
     place.assert_holds(&crate::site::all_files([&going, &staying]));

@@ -1,8 +1,10 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod chaos;
 mod cli;
 mod collect;
+mod consumer;
 mod crash;
 mod daemon;
 mod dialogues;

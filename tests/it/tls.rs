@@ -19,7 +19,8 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 
 /// A double that shows this certificate.
 fn showing(identity: &Identity, clients: Clients<'_>) -> Site {
-    Site::double("site", 12, Setup { tls: Some(server_config(identity, clients).unwrap()), ..Setup::default() })
+    let tls = Some(server_config(identity, clients).unwrap());
+    Site::double("site", 12, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
 }
 
 /// All that the site has is collected.

@@ -1,0 +1,69 @@
+//! What stands behind the spool: a data server that takes the files away.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{env, fs};
+
+use tentacle_sync::double::Files;
+
+use crate::daemon::assert_same;
+
+/// By name, each time with the bytes.
+type Taken = BTreeMap<PathBuf, Vec<Vec<u8>>>;
+
+/// Takes files out of the incoming directory as soon as they are published, as the data server does.
+pub(crate) struct Consumer {
+    enough: Arc<AtomicBool>,
+    thread: JoinHandle<Taken>,
+}
+
+impl Consumer {
+    pub(crate) fn start(incoming: PathBuf) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&enough);
+        let thread = thread::spawn(move || {
+            let mut taken = Taken::new();
+            loop {
+                let last = told.load(Ordering::Acquire);
+                take_all(&incoming, &mut taken);
+                if last {
+                    return taken;
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Self { enough, thread }
+    }
+
+    /// Ends it; fails unless it has got each of these files, and once.
+    #[track_caller]
+    pub(crate) fn assert_got(self, expected: &Files) {
+        self.enough.store(true, Ordering::Release);
+        let taken = self.thread.join().unwrap();
+        let doubled: Vec<_> = taken.iter().filter(|(_, bodies)| bodies.len() > 1).map(|(path, _)| path).collect();
+        assert!(doubled.is_empty(), "more than once: {doubled:?}");
+        assert_same(&taken.into_iter().map(|(path, mut bodies)| (path, bodies.remove(0))).collect(), expected);
+    }
+}
+
+fn take_all(incoming: &Path, taken: &mut Taken) {
+    for entry in fs::read_dir(incoming).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            taken.entry(path.file_name().unwrap().into()).or_default().push(bytes);
+        }
+    }
+}
+
+/// A number to repeat a run by.
+pub(crate) fn seed() -> u64 {
+    let seed = env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("TEST_SEED={seed}");
+    seed
+}
