@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use tentacle_sync::config::{Settings, SiteSettings};
+use tentacle_sync::config::{Settings, SiteSettings, defaults};
 use tentacle_sync::store::Durability;
 use tentacle_sync::tls::{Offer, TlsSettings, Verify};
 
@@ -69,7 +69,7 @@ pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettin
     Settings {
         state_dir: dir.join("state"),
         durability,
-        max_connections: 512,
+        max_connections: defaults::MAX_CONNECTIONS,
         shutdown_timeout: Duration::from_secs(1),
         sites,
         warnings: Vec::new(),
@@ -123,5 +123,10 @@ pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
 /// Says how a figure compares with what was aimed at.
 #[expect(clippy::print_stdout, reason = "a bench's output")]
 pub(crate) fn verdict(target: &str, figure: &str, met: bool) {
-    println!("target  {target}: {figure}  {}", if met { "met" } else { "MISSED" });
+    let verdict = match met {
+        _ if is_smoke() => "(too little was done to judge)",
+        true => "met",
+        false => "MISSED",
+    };
+    println!("target  {target}: {figure}  {verdict}");
 }

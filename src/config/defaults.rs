@@ -34,7 +34,7 @@ pub const QUICK_ACK: bool = true;
 /// When a file counts as safe.
 pub const DURABILITY: Durability = Durability::Fsync;
 /// Connections to all sites at once.
-pub const MAX_CONNECTIONS: usize = 512;
+pub const MAX_CONNECTIONS: usize = 1024;
 /// How long a stop may take.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the data server looks for agents' files.
