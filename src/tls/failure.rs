@@ -6,14 +6,26 @@ use std::sync::Arc;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
+use super::client_failure::ClientFailure;
 use super::summary::{Sha256, utc};
 
 /// What a [`Pipe`](super::Pipe) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipeError {
-    /// TLS itself, or the certificates.
+    /// TLS itself, or the certificates, with a site.
     #[error(transparent)]
     Tls(#[from] TlsFailure),
+    /// The same, with a client of ours.
+    #[error(transparent)]
+    Client(#[from] ClientFailure),
+    /// The file that was to be sent.
+    #[error("the file cannot be read: {message}")]
+    File {
+        /// What kind of failure it was.
+        kind: io::ErrorKind,
+        /// The system's words for it.
+        message: String,
+    },
     /// The connection under it.
     #[error("the connection broke: {message}")]
     Io {
@@ -29,15 +41,22 @@ impl PipeError {
     pub fn client_certificate_refused(&self) -> bool {
         matches!(self, Self::Tls(failure) if failure.client_certificate_refused())
     }
+
+    /// A failure to read the file that is being sent.
+    pub(super) fn file(error: &io::Error) -> Self {
+        Self::File { kind: error.kind(), message: words(error) }
+    }
 }
 
 impl From<io::Error> for PipeError {
     fn from(error: io::Error) -> Self {
-        let message = error.to_string();
-        // Without the "(os error 104)" behind the system's words.
-        let words = message.split(" (os error").next().unwrap_or_default();
-        Self::Io { kind: error.kind(), message: words.to_lowercase() }
+        Self::Io { kind: error.kind(), message: words(&error) }
     }
+}
+
+/// The system's words, without the "(os error 104)" behind them.
+fn words(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// When an alert came.
@@ -182,7 +201,7 @@ fn missing(missing: Missing) -> &'static str {
     }
 }
 
-fn phase_text(phase: Phase) -> &'static str {
+pub(super) fn phase_text(phase: Phase) -> &'static str {
     match phase {
         Phase::Hello => "in answer to our first message",
         Phase::Handshake => "during the handshake",
@@ -338,7 +357,7 @@ pub enum Weakness {
 }
 
 impl CertificateProblem {
-    fn from_rustls(error: &CertificateError) -> Self {
+    pub(super) fn from_rustls(error: &CertificateError) -> Self {
         if let CertificateError::Other(OtherError(inner)) = error
             && let Some(problem) = inner.downcast_ref::<Self>()
         {

@@ -6,6 +6,7 @@
 //! in the CA file) let in the shapes it refuses though OpenSSL's defaults make them.
 
 mod authorities;
+mod client_failure;
 mod connector;
 mod dn;
 mod failure;
@@ -27,11 +28,12 @@ mod verify;
 mod wire;
 mod x509;
 
+pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
 pub use failure::{
     CertificateProblem, Missing, Phase, PipeError, TlsFailure, UnsupportedShape, Weakness, Whose, looks_like_tls,
 };
-pub use pipe::{Handshake, Pipe, Received, Sent};
+pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};
 pub use report::{CertificateReport, Role};
 pub use rustls::AlertDescription;
 pub use rustls::pki_types::UnixTime;

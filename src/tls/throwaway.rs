@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
+use super::connector::ConnectError;
 use super::setup::SetupError;
 
 /// An authority whose key is forgotten with it. Its certificates outlive any demonstration.
@@ -129,8 +130,8 @@ impl Acceptor {
     }
 
     /// The server's side of one connection, for [`Pipe::tls`](super::Pipe::tls).
-    pub fn accept(&self) -> Result<ServerConnection, SetupError> {
-        ServerConnection::new(Arc::clone(&self.0)).map_err(library)
+    pub fn accept(&self) -> Result<ServerConnection, ConnectError> {
+        ServerConnection::new(Arc::clone(&self.0)).map_err(|error| ConnectError::Library(error.to_string()))
     }
 }
 

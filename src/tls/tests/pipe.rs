@@ -85,7 +85,7 @@ fn next(pipe: &mut Pipe, max: usize) -> Result<Vec<u8>, PipeError> {
         });
         match received {
             Ok(Received::WouldBlock | Received::Bytes(0)) => None,
-            Ok(Received::Eof) => Some(Ok(Vec::new())),
+            Ok(Received::Eof { .. }) => Some(Ok(Vec::new())),
             Ok(Received::Bytes(_)) => Some(Ok(bytes)),
             Err(error) => Some(Err(error)),
         }
