@@ -66,6 +66,7 @@ impl ClientFailure {
     fn from_alert(alert: AlertDescription, phase: Phase) -> Self {
         match alert {
             AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
             | AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateRevoked
@@ -119,6 +120,9 @@ fn refused(alert: AlertDescription) -> String {
         AlertDescription::UnknownCA => {
             "it trusts another authority than ours: its -f has to name the authority of our certificate, or our \
              certificate itself where that is self-signed"
+        }
+        AlertDescription::DecryptError => {
+            "it trusts an authority of the same name as ours, but with another key: its -f has to name ours"
         }
         AlertDescription::CertificateExpired => "it has expired, or the client's clock is wrong",
         AlertDescription::CertificateRevoked => "it was revoked",

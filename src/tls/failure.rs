@@ -8,6 +8,7 @@ use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
 use super::client_failure::ClientFailure;
 use super::summary::{Sha256, utc};
+use super::x509::Purpose;
 
 /// What a [`Pipe`](super::Pipe) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -216,15 +217,15 @@ pub enum CertificateProblem {
     #[error("it cannot be read as an X.509 certificate")]
     Malformed,
     /// Nobody in the CA file signed it.
-    #[error("nobody in the CA file signed it; its issuer is {issuer:?}. The site's authority belongs into the CA file")]
+    #[error("nobody in the CA file signed it; its issuer is {issuer:?}. The peer's authority belongs into the CA file")]
     UnknownIssuer {
         /// Whom it names as its issuer.
         issuer: String,
     },
     /// It is self-signed, and not in the CA file.
     #[error(
-        "it is self-signed and not itself in the CA file: add the site's certificate to the CA file, or pin it once you \
-         have compared it at the site (SHA-256 {sha256})"
+        "it is self-signed and not itself in the CA file: add it to the CA file, or pin it, once you have compared it at \
+         the other end (SHA-256 {sha256})"
     )]
     SelfSignedUnlisted {
         /// What to pin.
@@ -243,7 +244,7 @@ pub enum CertificateProblem {
     #[error("the peer could not prove that it holds the certificate's key")]
     BadHandshakeSignature,
     /// Its time is over.
-    #[error("{whose} expired on {}; a new one is needed at the site (or the clock here is wrong)", utc(*.not_after))]
+    #[error("{whose} expired on {}; a new one is needed there (or the clock here is wrong)", utc(*.not_after))]
     Expired {
         /// Which certificate.
         whose: Whose,
@@ -281,7 +282,7 @@ pub enum CertificateProblem {
     },
     /// It is of a kind whose chain cannot be checked soundly.
     #[error(
-        "{shape}. Make a new certificate, or pin this one once you have compared it at the site (SHA-256 {sha256})"
+        "{shape}. Make a new certificate, or pin this one once you have compared it at the other end (SHA-256 {sha256})"
     )]
     UnsupportedShape {
         /// Which kind.
@@ -292,9 +293,9 @@ pub enum CertificateProblem {
     /// Its signature or key is no longer safe, or of a kind we do not have.
     #[error("{0}: make a new certificate with an RSA key of 2048 bits or more, or an ECDSA key, signed with SHA-256")]
     Weak(Weakness),
-    /// Its extended key usage does not allow a server.
-    #[error("it is not meant for a TLS server (extendedKeyUsage lacks serverAuth)")]
-    WrongPurpose,
+    /// Its extended key usage does not allow what it is used for.
+    #[error("it is not meant for a TLS {0} (extendedKeyUsage lacks {0}Auth)")]
+    WrongPurpose(Purpose),
     /// It has an extension that must be understood, and is not.
     #[error("it has a critical extension that is not understood here")]
     UnknownCriticalExtension,
@@ -340,8 +341,8 @@ pub enum UnsupportedShape {
     /// are for alternative names.
     #[error("it has no alternative names, and an authority above it is limited in the names it may vouch for")]
     CommonNameUnderConstraints,
-    /// A server's certificate with CA:TRUE.
-    #[error("it is an authority's own certificate (CA:TRUE), signed by another authority and used for a server")]
+    /// A peer's own certificate with CA:TRUE.
+    #[error("it is an authority's own certificate (CA:TRUE), signed by another authority and used as a leaf")]
     AuthorityAsLeaf,
 }
 
