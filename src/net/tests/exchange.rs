@@ -7,7 +7,7 @@ use super::{Server, read_all, read_aside};
 use crate::net::{ConnId, Event, FileSent, Read};
 
 /// A file of so many bytes, none like its neighbours.
-fn file(length: u32) -> (File, Vec<u8>) {
+pub(super) fn file(length: u32) -> (File, Vec<u8>) {
     let bytes: Vec<u8> = (0..length).map(|number| (number ^ (number >> 8)).to_le_bytes()[0]).collect();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&bytes).unwrap();
@@ -15,7 +15,7 @@ fn file(length: u32) -> (File, Vec<u8>) {
 }
 
 /// Sends the file from `offset` on, `count` bytes.
-fn send(server: &mut Server, id: ConnId, file: &File, mut offset: u64, count: u64) {
+pub(super) fn send(server: &mut Server, id: ConnId, file: &File, mut offset: u64, count: u64) {
     let end = offset + count;
     server.until(|net, _| {
         let mut io = net.io(id).unwrap();
