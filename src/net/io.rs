@@ -88,7 +88,7 @@ impl<'a> Io<'a> {
     }
 
     /// Writes bytes of `file` from `offset` on, at most `count`: without a copy of ours where the connection is plain.
-    /// The file must not be changed in place meanwhile.
+    /// The file must not be changed in place meanwhile. After [`Net::shutdown_write`] it is always blocked.
     pub fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         if self.budget == 0 {
             self.net.wake(self.id);

@@ -40,7 +40,7 @@ pub struct CertificateSummary {
     /// Whom it is about.
     pub subject: String,
     /// What it may be known by, as far as it can be read: the common name, and the alternative names that are DNS
-    /// names, mail or IP addresses, or URIs.
+    /// names, mail or IP addresses, or URIs. As they stand, for comparison: to be escaped before they are shown.
     pub names: Vec<String>,
     /// Who signed it.
     pub issuer: String,
