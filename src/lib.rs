@@ -24,4 +24,5 @@ pub mod proto;
 pub mod role;
 pub mod store;
 pub mod sync;
+mod sys;
 pub mod tls;

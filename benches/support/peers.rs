@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::double::{Authority, Clients, Double, Fleet, Setup, Trick, WritePattern, server_config};
+use tentacle_sync::double::{Authority, Double, Fleet, Setup, StockClients, Trick, WritePattern, stock_tls};
 
 use super::{Result, again};
 
@@ -170,8 +170,8 @@ fn obey(order: Order, peers: &[Double]) -> Result<usize> {
     }
 }
 
-fn tls(ca: &Path) -> Result<std::sync::Arc<rustls::ServerConfig>> {
+fn tls(ca: &Path) -> Result<tentacle_sync::tls::Acceptor> {
     let authority = Authority::new("Bench CA")?;
     fs::write(ca, authority.certificate_pem())?;
-    Ok(server_config(&authority.server(IpAddr::from([127, 0, 0, 1]))?, Clients::Anyone)?)
+    Ok(stock_tls(&authority.server(IpAddr::from([127, 0, 0, 1]))?, StockClients::Anyone)?)
 }

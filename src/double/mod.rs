@@ -18,7 +18,6 @@
 //! ```
 
 mod agents;
-mod certificates;
 mod command;
 mod mischief;
 mod pipe;
@@ -35,12 +34,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use agents::Fleet;
-pub use certificates::{Authority, Clients, Identity, server_config};
 pub use command::Verb;
 pub use mischief::{Mischief, SizeLie, Trick};
 pub use setup::{Filter, Setup, Storage, WritePattern};
 pub use shared::{Seen, Tally};
 pub use store::{Files, files_below};
+
+pub use crate::tls::throwaway::{Authority, Identity, StockClients, stock_tls};
 
 use pipe::Pipe;
 use session::{Closed, Session};
@@ -154,9 +154,9 @@ fn serve(guest: &Guest) -> Result<(), Closed> {
     socket.set_read_timeout(Some(setup.idle))?;
     socket.set_write_timeout(Some(setup.idle))?;
     let pipe = match &setup.tls {
-        Some(config) if tricks.contains(&Trick::HangInTls) => return Err(pipe::hang_in_tls(socket, config)),
-        Some(config) if !tricks.contains(&Trick::PlainWhereTls) => {
-            let (pipe, client_certificate) = Pipe::accept_tls(socket, config)?;
+        Some(acceptor) if tricks.contains(&Trick::HangInTls) => return Err(pipe::hang_in_tls(socket, acceptor)),
+        Some(acceptor) if !tricks.contains(&Trick::PlainWhereTls) => {
+            let (pipe, client_certificate) = Pipe::accept_tls(socket, acceptor)?;
             shared.count_handshake(client_certificate);
             pipe
         }

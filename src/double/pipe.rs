@@ -2,12 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 
 use super::session::Closed;
+use crate::tls::Acceptor;
 
 /// Bytes of a TLS record before its payload: type, version, length.
 const RECORD_HEADER: usize = 5;
@@ -24,8 +24,8 @@ impl<'a> Pipe<'a> {
     }
 
     /// Shakes hands; says whether the client showed a certificate.
-    pub(super) fn accept_tls(socket: &'a TcpStream, config: &Arc<ServerConfig>) -> io::Result<(Self, bool)> {
-        let mut tls = new_connection(config)?;
+    pub(super) fn accept_tls(socket: &'a TcpStream, acceptor: &Acceptor) -> io::Result<(Self, bool)> {
+        let mut tls = new_connection(acceptor)?;
         while tls.is_handshaking() {
             take_record(socket, &mut tls)?;
         }
@@ -74,12 +74,12 @@ pub(super) fn swallow(mut socket: &TcpStream) -> Closed {
 }
 
 /// Takes the client's hello, sends half of the answer, and falls silent.
-pub(super) fn hang_in_tls(socket: &TcpStream, config: &Arc<ServerConfig>) -> Closed {
-    if send_half_an_answer(socket, config).is_err() { Closed } else { swallow(socket) }
+pub(super) fn hang_in_tls(socket: &TcpStream, acceptor: &Acceptor) -> Closed {
+    if send_half_an_answer(socket, acceptor).is_err() { Closed } else { swallow(socket) }
 }
 
-fn send_half_an_answer(mut socket: &TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> {
-    let mut tls = new_connection(config)?;
+fn send_half_an_answer(mut socket: &TcpStream, acceptor: &Acceptor) -> io::Result<()> {
+    let mut tls = new_connection(acceptor)?;
     let mut answer = Vec::new();
     feed(&mut tls, &read_record(socket)?)?;
     while tls.wants_write() {
@@ -95,8 +95,8 @@ pub(super) fn reset(socket: &TcpStream) -> Closed {
     Closed
 }
 
-fn new_connection(config: &Arc<ServerConfig>) -> io::Result<ServerConnection> {
-    let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+fn new_connection(acceptor: &Acceptor) -> io::Result<ServerConnection> {
+    let mut tls = acceptor.accept().map_err(io::Error::other)?;
     tls.set_buffer_limit(None);
     Ok(tls)
 }

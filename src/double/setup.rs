@@ -2,13 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
-
-use rustls::ServerConfig;
 
 use super::mischief::Mischief;
 use crate::proto::Secret;
+use crate::tls::Acceptor;
 
 /// How a double is set up. The default is a stock server with `-I`, the usual filters, and its files in memory.
 #[derive(Clone, Debug)]
@@ -33,8 +31,8 @@ pub struct Setup {
     pub max_connections: usize,
     /// How long a client may stay silent, or leave our writes unread.
     pub idle: Duration,
-    /// Speaks TLS by this; plain without. [`server_config`](super::server_config) makes one that is like stock's.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// Speaks TLS by this; plain without. [`stock_tls`](super::stock_tls) makes one that is like stock's.
+    pub tls: Option<Acceptor>,
     /// How bodies are written.
     pub write: WritePattern,
     /// How it misbehaves.

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::vec;
 
 use mio::net::TcpStream;
 
 use super::readiness::Readiness;
-use super::{Phase, Target};
+use super::{Entrance, Failure, Phase, Target};
 use crate::tls::Pipe;
 
 /// Names a connection; one that is gone is never mistaken for its successor in the same slot.
@@ -50,12 +50,20 @@ pub(super) enum Stage {
     Connecting { stream: TcpStream, address: SocketAddr, rest: vec::IntoIter<SocketAddr> },
     /// CONNECT has been asked; `request` is what of it is still to be written.
     Proxying { stream: TcpStream, request: Vec<u8>, answer: Vec<u8> },
+    /// It has come in; the loop's user has heard of it and may still turn it away.
+    Accepted { stream: TcpStream },
     /// TLS.
     Securing { pipe: Pipe },
     /// The session's.
     Open { pipe: Pipe },
-    /// The session has left: the last bytes go out, then the peer's end is awaited.
+    /// Our direction ends as soon as the last bytes are out; the peer's goes on.
+    Ending { pipe: Pipe },
+    /// Our direction has ended; the peer's goes on.
+    Ended { pipe: Pipe },
+    /// The session has left: our direction ends as soon as the last bytes are out.
     Closing { pipe: Pipe },
+    /// The session has left and our direction has ended: the peer's end is awaited.
+    Lingering { pipe: Pipe },
     /// Has failed; only the slot is still to be freed.
     Failed,
 }
@@ -66,20 +74,75 @@ impl Stage {
             Self::Resolving => Phase::Resolve,
             Self::Connecting { .. } => Phase::Connect,
             Self::Proxying { .. } => Phase::Proxy,
-            Self::Securing { .. } => Phase::Handshake,
-            Self::Open { .. } | Self::Closing { .. } | Self::Failed => Phase::Session,
+            Self::Accepted { .. } | Self::Securing { .. } => Phase::Handshake,
+            Self::Open { .. }
+            | Self::Ending { .. }
+            | Self::Ended { .. }
+            | Self::Closing { .. }
+            | Self::Lingering { .. }
+            | Self::Failed => Phase::Session,
+        }
+    }
+
+    /// The connection as long as it is the session's, whether we still write or not.
+    pub(super) fn session_pipe(&mut self) -> Option<&mut Pipe> {
+        match self {
+            Self::Open { pipe } | Self::Ending { pipe } | Self::Ended { pipe } => Some(pipe),
+            _ => None,
+        }
+    }
+
+    /// The connection as long as the session may write.
+    pub(super) fn writable_pipe(&mut self) -> Option<&mut Pipe> {
+        match self {
+            Self::Open { pipe } => Some(pipe),
+            _ => None,
+        }
+    }
+}
+
+/// Who began a connection.
+pub(super) enum Origin {
+    /// We did; `offer` says whether our own certificate may be shown.
+    Opened { target: Arc<Target>, offer: bool },
+    /// The peer did.
+    Accepted { entrance: Arc<Entrance> },
+}
+
+impl Origin {
+    /// The longest wait in each phase until the connection is open.
+    pub(super) fn timeout(&self) -> Duration {
+        match self {
+            Self::Opened { target, .. } => target.timeout,
+            Self::Accepted { entrance } => entrance.timeout,
+        }
+    }
+
+    /// What it means that the deadline of `phase` has passed.
+    pub(super) fn late(&self, phase: Phase) -> Failure {
+        match self {
+            Self::Opened { .. } => Failure::Timeout(phase),
+            Self::Accepted { .. } => Failure::ClientTimeout(phase),
         }
     }
 }
 
 pub(super) struct Conn {
     pub(super) id: ConnId,
-    pub(super) target: Arc<Target>,
-    /// Whether our own certificate may be offered.
-    pub(super) offer: bool,
+    pub(super) origin: Origin,
     pub(super) stage: Stage,
     pub(super) readiness: Readiness,
     pub(super) deadline: Option<Instant>,
     /// Whether it stands in the queue of connections to be looked at.
     pub(super) queued: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Conn>() <= 176, "{} bytes", size_of::<Conn>());
+    }
 }

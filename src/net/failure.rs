@@ -65,6 +65,9 @@ pub enum Failure {
     /// Nothing came, or not enough, until the deadline.
     #[error("{}", timeout_text(*.0))]
     Timeout(Phase),
+    /// The same, on a connection that was accepted.
+    #[error("{}", client_timeout_text(*.0))]
+    ClientTimeout(Phase),
     /// The connection broke.
     #[error("the connection broke: {}", plain(.0))]
     Io(io::Error),
@@ -77,9 +80,10 @@ impl Failure {
             Self::Resolve { .. } => "resolve",
             Self::Connect { .. } => "connect",
             Self::Proxy(_) => "proxy",
-            Self::Tls(_) | Self::Pipe(PipeError::Tls(_)) => "tls",
-            Self::Timeout(_) => "timeout",
+            Self::Tls(_) | Self::Pipe(PipeError::Tls(_) | PipeError::Client(_)) => "tls",
+            Self::Timeout(_) | Self::ClientTimeout(_) => "timeout",
             Self::Io(_) | Self::Pipe(PipeError::Io { .. }) => "broken",
+            Self::Pipe(PipeError::File { .. }) => "file",
         }
     }
 }
@@ -107,5 +111,12 @@ fn timeout_text(phase: Phase) -> &'static str {
             "TLS was not done in time; does the site speak TLS, and is it busy (stock takes 10 clients)?"
         }
         Phase::Session => "the site did not answer in time",
+    }
+}
+
+fn client_timeout_text(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Handshake => "TLS was not done in time; does the client speak TLS (its option -c, or -e and -k)?",
+        _ => "the client was silent, or took nothing, for too long",
     }
 }

@@ -1,10 +1,11 @@
 //! An open connection in the hands of its session.
 
+use std::fs::File;
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::conn::Stage;
 use super::{ConnId, Failure, Net};
-use crate::tls::{PeerDescription, Pipe, Received, Sent};
+use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
 /// How many bytes a connection may move before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -16,8 +17,12 @@ pub enum Read {
     Some(usize),
     /// Nothing now: the loop says when there is.
     Blocked,
-    /// The peer has closed its end.
-    Eof,
+    /// The peer sends no more; we still may. In plain TCP that is always orderly. Under TLS it is if the peer said so
+    /// (close_notify): where it did not, anyone on the way may have cut the connection.
+    Eof {
+        /// Whether the peer itself meant this to be the end.
+        orderly: bool,
+    },
 }
 
 /// One helping of reading and writing; it ends when the socket blocks or the budget is spent.
@@ -44,7 +49,7 @@ impl<'a> Io<'a> {
             return Ok(Read::Blocked);
         }
         let (conn, scratch) = self.net.conn_and_scratch(self.id);
-        let Stage::Open { pipe } = &mut conn.stage else { return Ok(Read::Eof) };
+        let Some(pipe) = conn.stage.session_pipe() else { return Ok(Read::Blocked) };
         if !conn.readiness.read && !pipe.has_buffered() {
             return Ok(Read::Blocked);
         }
@@ -59,7 +64,7 @@ impl<'a> Io<'a> {
                 conn.readiness.read = false;
                 Ok(Read::Blocked)
             }
-            Received::Eof => Ok(Read::Eof),
+            Received::Eof { orderly } => Ok(Read::Eof { orderly }),
         }
     }
 
@@ -68,17 +73,46 @@ impl<'a> Io<'a> {
         self.pipe().is_some_and(|pipe| pipe.has_buffered())
     }
 
-    /// Writes as much of `bytes` as goes; says how much, 0 where the socket blocks.
+    /// Whether there are bytes to read: received and not taken, or still in the socket. Under TLS, what the socket has
+    /// may turn out to hold no data. The peer's end alone is none.
+    pub fn has_input(&mut self) -> bool {
+        self.pipe().is_some_and(|pipe| pipe.has_input())
+    }
+
+    /// Writes as much of `bytes` as goes; says how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        match self.pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(bytes))? {
+        match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(bytes))? {
             Sent::Bytes(written) => Ok(written),
             Sent::WouldBlock => Ok(0),
         }
     }
 
+    /// Writes bytes of `file` from `offset` on, at most `count`: without a copy of ours where the connection is plain.
+    /// The file must not be changed in place meanwhile. After [`Net::shutdown_write`] it is always blocked.
+    pub fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
+        if self.budget == 0 {
+            self.net.wake(self.id);
+            return Ok(FileSent::Blocked);
+        }
+        let most = count.min(self.budget as u64);
+        let (conn, scratch) = self.net.conn_and_scratch(self.id);
+        let Some(pipe) = conn.stage.writable_pipe() else { return Ok(FileSent::Blocked) };
+        let sent = pipe.send_file(file, offset, most, scratch)?;
+        if let FileSent::Some(count) = sent {
+            self.budget = self.budget.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        Ok(sent)
+    }
+
     /// Passes on what TLS still holds; whether nothing is left.
     pub fn flush(&mut self) -> Result<bool, Failure> {
         Ok(self.pipe().map_or(Ok(true), Pipe::flush)?)
+    }
+
+    /// How many bytes the peer's kernel has not acknowledged, TLS records and all. What [`Io::flush`] has not passed on
+    /// does not count yet.
+    pub fn unacknowledged(&mut self) -> io::Result<usize> {
+        self.pipe().map_or(Ok(0), |pipe| crate::sys::unacknowledged(pipe.stream()))
     }
 
     /// The connection fails with a timeout unless another deadline is set within `wait`; `None` takes it off.
@@ -93,9 +127,10 @@ impl<'a> Io<'a> {
     }
 
     fn pipe(&mut self) -> Option<&mut Pipe> {
-        match &mut self.net.conn_and_scratch(self.id).0.stage {
-            Stage::Open { pipe } => Some(pipe),
-            _ => None,
-        }
+        self.net.conn_and_scratch(self.id).0.stage.session_pipe()
+    }
+
+    fn writable_pipe(&mut self) -> Option<&mut Pipe> {
+        self.net.conn_and_scratch(self.id).0.stage.writable_pipe()
     }
 }

@@ -1,22 +1,29 @@
 //! The readiness loop: connections and their deadlines. It never sees a path, and it alone reads the clock.
 //!
 //! One turn ([`Net::turn`]): poll until the next deadline, read the clock once, merge what is ready into each
-//! connection's readiness, bring connections that are not open yet a step further, expire
-//! deadlines. What concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`],
-//! which ends every helping after a budget of bytes, so that no peer keeps the loop to itself.
+//! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
+//! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every
+//! helping after a budget of bytes, so that no peer keeps the loop to itself. Who began a connection ([`Net::open`] or
+//! [`Net::listen`]) makes no difference once it is open.
 
 mod conn;
 mod failure;
 mod io;
+mod listener;
 mod proxy;
 mod reactor;
 mod readiness;
 mod resolve;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use conn::ConnId;
 pub use failure::{Failure, Phase};
 pub use io::{Io, Read};
+pub use listener::{Entrance, ListenerId};
 pub use proxy::ProxyError;
 pub use reactor::{Event, Net};
 pub use target::{Proxy, Target};
+
+pub use crate::tls::FileSent;

@@ -1,12 +1,17 @@
-//! The certificates of a site's CA file, and what they vouch for.
+//! The certificates of a CA file, and what they vouch for.
+
+use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::failure::{CertificateProblem, UnsupportedShape, Weakness, Whose};
+use super::pem;
+use super::report::{CertificateReport, Role};
+use super::setup::{FileProblem, SetupError};
 use super::summary::{Sha256, is_authority};
 use super::v1;
-use super::x509::{Certificate, Validity, Version, rsa_bits};
+use super::x509::{Certificate, Purpose, Validity, Version, rsa_bits};
 
 /// The signature algorithms the provider checks certificates with.
 pub(super) type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
@@ -29,12 +34,31 @@ pub(super) struct Authorities {
     listed: Vec<CertificateDer<'static>>,
     vouching: Vec<Authority>,
     anchors: Vec<TrustAnchor<'static>>,
+    purpose: Purpose,
     algorithms: Algorithms,
 }
 
 impl Authorities {
+    /// Reads a CA file whose certificates are to vouch for peers of this purpose, and reports on it as of `now`.
+    pub(super) fn load(
+        path: &Path,
+        purpose: Purpose,
+        algorithms: Algorithms,
+        now: UnixTime,
+    ) -> Result<(Self, Vec<CertificateReport>), SetupError> {
+        let listed = pem::certificates(path)?;
+        let report = CertificateReport::all(path, Role::Trusted, &listed, now);
+        let authorities = Self::new(listed, purpose, algorithms)
+            .map_err(|index| SetupError::file(path, FileProblem::BadCertificate(index + 1)))?;
+        if report.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
+            Ok((authorities, report))
+        } else {
+            Err(SetupError::file(path, FileProblem::NoAuthority))
+        }
+    }
+
     /// Takes the certificates of a CA file; the index of the first that cannot be read, otherwise.
-    pub(super) fn new(listed: Vec<CertificateDer<'static>>, algorithms: Algorithms) -> Result<Self, usize> {
+    fn new(listed: Vec<CertificateDer<'static>>, purpose: Purpose, algorithms: Algorithms) -> Result<Self, usize> {
         let mut vouching = Vec::new();
         for (index, der) in listed.iter().enumerate() {
             let certificate = Certificate::parse(der).map_err(|_| index)?;
@@ -44,7 +68,7 @@ impl Authorities {
             }
         }
         let anchors = vouching.iter().map(|authority| authority.anchor.clone()).collect();
-        Ok(Self { listed, vouching, anchors, algorithms })
+        Ok(Self { listed, vouching, anchors, purpose, algorithms })
     }
 
     /// Whether `leaf` may be believed at `now`; its name is another matter.
@@ -56,7 +80,7 @@ impl Authorities {
     ) -> Result<(), CertificateProblem> {
         let presented = Presented::parse(leaf, intermediates)?;
         if presented.certificate.is_self_issued() && self.listed.iter().any(|listed| listed == leaf) {
-            return presented.check_alone(now);
+            return presented.check_alone(self.purpose, now);
         }
         match presented.certificate.version {
             Version::V1 => self.verify_v1(&presented, now),
@@ -84,14 +108,15 @@ impl Authorities {
 
     /// Version 3 is webpki's, to which only the authorities' own dates are added.
     fn verify_v3(&self, presented: &Presented<'_>, now: UnixTime) -> Result<(), CertificateProblem> {
-        let end_entity = EndEntityCert::try_from(presented.leaf).map_err(|error| plain_problem(&error))?;
+        let end_entity =
+            EndEntityCert::try_from(presented.leaf).map_err(|error| plain_problem(&error, self.purpose))?;
         let in_date = |path: &VerifiedPath<'_>| self.check_anchor_dates(path.anchor(), now);
         let verified = end_entity.verify_for_usage(
             self.algorithms,
             &self.anchors,
             presented.intermediates,
             now,
-            KeyUsage::server_auth(),
+            self.purpose.key_usage(),
             None,
             Some(&in_date),
         );
@@ -107,8 +132,14 @@ impl Authorities {
             webpki::Error::CertNotValidYet { not_before, .. } => {
                 CertificateProblem::NotYetValid { whose: Whose::leaf_if(not_before == validity.not_before), not_before }
             }
-            other => plain_problem(&other),
+            other => plain_problem(&other, self.purpose),
         })
+    }
+
+    /// Whom they are, each name in its whole encoding.
+    pub(super) fn subjects(&self) -> Vec<Vec<u8>> {
+        let subject = |der| Certificate::parse(der).ok().map(|certificate| certificate.subject.to_vec());
+        self.listed.iter().filter_map(|der| subject(der)).collect()
     }
 
     /// Whether some authority may vouch for certain names only.
@@ -180,14 +211,14 @@ impl<'a> Presented<'a> {
 
     /// A self-signed certificate says nothing about itself: it counts because it is in the CA file, byte for byte.
     /// What is left to check is that it is meant for this, now.
-    fn check_alone(&self, now: UnixTime) -> Result<(), CertificateProblem> {
+    fn check_alone(&self, purpose: Purpose, now: UnixTime) -> Result<(), CertificateProblem> {
         check_dates(self.certificate.validity, Whose::Leaf, now)?;
         if self.certificate.version != Version::V3 {
             return Ok(());
         }
-        EndEntityCert::try_from(self.leaf).map_err(|error| plain_problem(&error))?;
-        let allowed = self.certificate.allows_servers().map_err(|_| CertificateProblem::Malformed)?;
-        if allowed { Ok(()) } else { Err(CertificateProblem::WrongPurpose) }
+        EndEntityCert::try_from(self.leaf).map_err(|error| plain_problem(&error, purpose))?;
+        let allowed = self.certificate.allows(purpose).map_err(|_| CertificateProblem::Malformed)?;
+        if allowed { Ok(()) } else { Err(CertificateProblem::WrongPurpose(purpose)) }
     }
 
     fn unknown_issuer(&self) -> CertificateProblem {
@@ -208,6 +239,15 @@ impl<'a> Presented<'a> {
 
     fn unsupported(&self, shape: UnsupportedShape) -> CertificateProblem {
         CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(self.leaf) }
+    }
+}
+
+impl Purpose {
+    fn key_usage(self) -> KeyUsage {
+        match self {
+            Self::Server => KeyUsage::server_auth(),
+            Self::Client => KeyUsage::client_auth(),
+        }
     }
 }
 
@@ -241,12 +281,12 @@ pub(super) fn weak_key(public_key: &[u8]) -> Option<CertificateProblem> {
 }
 
 /// The problems that need no knowledge of the chain.
-fn plain_problem(error: &webpki::Error) -> CertificateProblem {
+fn plain_problem(error: &webpki::Error, purpose: Purpose) -> CertificateProblem {
     use webpki::Error;
     match error {
         Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => CertificateProblem::Malformed,
         Error::UnsupportedCriticalExtension => CertificateProblem::UnknownCriticalExtension,
-        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => CertificateProblem::WrongPurpose,
+        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => CertificateProblem::WrongPurpose(purpose),
         Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             CertificateProblem::Weak(Weakness::SignatureAlgorithm)
         }

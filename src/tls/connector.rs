@@ -11,12 +11,12 @@ use rustls::{ClientConfig, ClientConnection};
 
 use super::authorities::Authorities;
 use super::identity;
-use super::pem;
 use super::report::{CertificateReport, Role};
 use super::settings::{TlsSettings, Verify};
-use super::setup::{FileProblem, SetupError};
+use super::setup::SetupError;
 use super::summary::Sha256;
 use super::verify::{Chain, ChainAndName, Pinned, PolicyVerifier, Unchecked};
+use super::x509::Purpose;
 
 /// How many servers' sessions are kept for resumption, per set of settings. rustls counts eight tickets a server.
 const REMEMBERED_SERVERS: usize = 1024;
@@ -142,15 +142,7 @@ fn authorities(
     now: UnixTime,
 ) -> Result<(Authorities, Vec<CertificateReport>), SetupError> {
     let path = settings.ca.as_deref().ok_or(SetupError::NoAuthorities)?;
-    let listed = pem::certificates(path)?;
-    let report = CertificateReport::all(path, Role::Trusted, &listed, now);
-    let authorities = Authorities::new(listed, algorithms.all)
-        .map_err(|index| SetupError::file(path, FileProblem::BadCertificate(index + 1)))?;
-    if report.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
-        Ok((authorities, report))
-    } else {
-        Err(SetupError::file(path, FileProblem::NoAuthority))
-    }
+    Authorities::load(path, Purpose::Server, algorithms.all, now)
 }
 
 /// The configurations with and without our certificate keep their sessions apart: one resumed with the certificate

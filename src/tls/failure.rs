@@ -6,14 +6,27 @@ use std::sync::Arc;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
+use super::client_failure::ClientFailure;
 use super::summary::{Sha256, utc};
+use super::x509::Purpose;
 
 /// What a [`Pipe`](super::Pipe) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipeError {
-    /// TLS itself, or the certificates.
+    /// TLS itself, or the certificates, with a site.
     #[error(transparent)]
     Tls(#[from] TlsFailure),
+    /// The same, with a client of ours.
+    #[error(transparent)]
+    Client(#[from] ClientFailure),
+    /// The file that was to be sent.
+    #[error("the file cannot be read: {message}")]
+    File {
+        /// What kind of failure it was.
+        kind: io::ErrorKind,
+        /// The system's words for it.
+        message: String,
+    },
     /// The connection under it.
     #[error("the connection broke: {message}")]
     Io {
@@ -29,15 +42,22 @@ impl PipeError {
     pub fn client_certificate_refused(&self) -> bool {
         matches!(self, Self::Tls(failure) if failure.client_certificate_refused())
     }
+
+    /// A failure to read the file that is being sent.
+    pub(super) fn file(error: &io::Error) -> Self {
+        Self::File { kind: error.kind(), message: words(error) }
+    }
 }
 
 impl From<io::Error> for PipeError {
     fn from(error: io::Error) -> Self {
-        let message = error.to_string();
-        // Without the "(os error 104)" behind the system's words.
-        let words = message.split(" (os error").next().unwrap_or_default();
-        Self::Io { kind: error.kind(), message: words.to_lowercase() }
+        Self::Io { kind: error.kind(), message: words(&error) }
     }
+}
+
+/// The system's words, without the "(os error 104)" behind them.
+fn words(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// When an alert came.
@@ -182,7 +202,7 @@ fn missing(missing: Missing) -> &'static str {
     }
 }
 
-fn phase_text(phase: Phase) -> &'static str {
+pub(super) fn phase_text(phase: Phase) -> &'static str {
     match phase {
         Phase::Hello => "in answer to our first message",
         Phase::Handshake => "during the handshake",
@@ -197,15 +217,15 @@ pub enum CertificateProblem {
     #[error("it cannot be read as an X.509 certificate")]
     Malformed,
     /// Nobody in the CA file signed it.
-    #[error("nobody in the CA file signed it; its issuer is {issuer:?}. The site's authority belongs into the CA file")]
+    #[error("nobody in the CA file signed it; its issuer is {issuer:?}. The peer's authority belongs into the CA file")]
     UnknownIssuer {
         /// Whom it names as its issuer.
         issuer: String,
     },
     /// It is self-signed, and not in the CA file.
     #[error(
-        "it is self-signed and not itself in the CA file: add the site's certificate to the CA file, or pin it once you \
-         have compared it at the site (SHA-256 {sha256})"
+        "it is self-signed and not itself in the CA file: add it to the CA file, or pin it, once you have compared it at \
+         the other end (SHA-256 {sha256})"
     )]
     SelfSignedUnlisted {
         /// What to pin.
@@ -224,7 +244,7 @@ pub enum CertificateProblem {
     #[error("the peer could not prove that it holds the certificate's key")]
     BadHandshakeSignature,
     /// Its time is over.
-    #[error("{whose} expired on {}; a new one is needed at the site (or the clock here is wrong)", utc(*.not_after))]
+    #[error("{whose} expired on {}; a new one is needed there (or the clock here is wrong)", utc(*.not_after))]
     Expired {
         /// Which certificate.
         whose: Whose,
@@ -262,7 +282,7 @@ pub enum CertificateProblem {
     },
     /// It is of a kind whose chain cannot be checked soundly.
     #[error(
-        "{shape}. Make a new certificate, or pin this one once you have compared it at the site (SHA-256 {sha256})"
+        "{shape}. Make a new certificate, or pin this one once you have compared it at the other end (SHA-256 {sha256})"
     )]
     UnsupportedShape {
         /// Which kind.
@@ -273,9 +293,9 @@ pub enum CertificateProblem {
     /// Its signature or key is no longer safe, or of a kind we do not have.
     #[error("{0}: make a new certificate with an RSA key of 2048 bits or more, or an ECDSA key, signed with SHA-256")]
     Weak(Weakness),
-    /// Its extended key usage does not allow a server.
-    #[error("it is not meant for a TLS server (extendedKeyUsage lacks serverAuth)")]
-    WrongPurpose,
+    /// Its extended key usage does not allow what it is used for.
+    #[error("it is not meant for a TLS {0} (extendedKeyUsage lacks {0}Auth)")]
+    WrongPurpose(Purpose),
     /// It has an extension that must be understood, and is not.
     #[error("it has a critical extension that is not understood here")]
     UnknownCriticalExtension,
@@ -321,8 +341,8 @@ pub enum UnsupportedShape {
     /// are for alternative names.
     #[error("it has no alternative names, and an authority above it is limited in the names it may vouch for")]
     CommonNameUnderConstraints,
-    /// A server's certificate with CA:TRUE.
-    #[error("it is an authority's own certificate (CA:TRUE), signed by another authority and used for a server")]
+    /// A peer's own certificate with CA:TRUE.
+    #[error("it is an authority's own certificate (CA:TRUE), signed by another authority and used as a leaf")]
     AuthorityAsLeaf,
 }
 
@@ -338,7 +358,7 @@ pub enum Weakness {
 }
 
 impl CertificateProblem {
-    fn from_rustls(error: &CertificateError) -> Self {
+    pub(super) fn from_rustls(error: &CertificateError) -> Self {
         if let CertificateError::Other(OtherError(inner)) = error
             && let Some(problem) = inner.downcast_ref::<Self>()
         {

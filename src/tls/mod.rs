@@ -1,11 +1,13 @@
 //! TLS as Tentacle users have it.
 //!
 //! [`Connector`] turns settings into connections: it reads PEM files, checks sites' certificates by the site's policy,
-//! and presents our own. [`Pipe`] is a connection, encrypted or not. The verification policies follow what people hold:
+//! and presents our own. [`Acceptor`] does the same for a server and its clients. [`Pipe`] is a connection, encrypted or not. The verification policies follow what people hold:
 //! webpki judges ordinary certificates, and two narrow exceptions (`v1.rs`, and self-signed certificates that are listed
 //! in the CA file) let in the shapes it refuses though OpenSSL's defaults make them.
 
+mod acceptor;
 mod authorities;
+mod client_failure;
 mod connector;
 mod dn;
 mod failure;
@@ -15,32 +17,37 @@ mod pipe;
 mod report;
 mod settings;
 mod setup;
+mod suites;
 mod summary;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod throwaway;
+pub mod throwaway;
 mod tls_pipe;
 mod v1;
 mod verify;
+mod versions;
 mod wire;
 mod x509;
 
+pub use acceptor::{Acceptor, AcceptorSettings, Clients};
+pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
 pub use failure::{
     CertificateProblem, Missing, Phase, PipeError, TlsFailure, UnsupportedShape, Weakness, Whose, looks_like_tls,
 };
-pub use pipe::{Handshake, Pipe, Received, Sent};
+pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};
 pub use report::{CertificateReport, Role};
 pub use rustls::AlertDescription;
 pub use rustls::pki_types::UnixTime;
 pub use settings::{IdentitySettings, Offer, TlsSettings, Verify};
 pub use setup::{FileProblem, SetupError};
+pub use suites::{Suites, SuitesError};
 pub use summary::{CertificateSummary, Sha256};
-pub use throwaway::{Acceptor, ClientCertificates, Issued, ThrowawayPki};
 pub use tls_pipe::{PeerDescription, TlsPipe};
 #[doc(hidden)]
 pub use v1::fuzz_v1;
+pub use versions::{Versions, VersionsError};
 pub use wire::Wire;
-pub use x509::{Validity, Version};
+pub use x509::{Purpose, Validity, Version};

@@ -62,7 +62,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     if bytes.len() > MAX_FILE { Err(FileProblem::TooLarge(MAX_FILE)) } else { Ok(bytes) }
 }
 
-fn parse_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+pub(super) fn parse_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     check_is_pem(bytes, "x509")?;
     let certificates: Vec<_> = items(bytes)?
         .into_iter()
@@ -77,7 +77,7 @@ fn parse_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, File
     if certificates.is_empty() { Err(FileProblem::NoCertificate(labels(bytes))) } else { Ok(certificates) }
 }
 
-fn parse_key(bytes: &[u8], passphrase: Option<&Secret>) -> Result<KeyDer, FileProblem> {
+pub(super) fn parse_key(bytes: &[u8], passphrase: Option<&Secret>) -> Result<KeyDer, FileProblem> {
     check_is_pem(bytes, "pkey")?;
     let found = labels(bytes);
     if found.iter().any(|label| label == ENCRYPTED_LABEL) {

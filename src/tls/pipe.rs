@@ -3,6 +3,7 @@
 //! Everything is non-blocking. Bytes are handed out where they lie, in rustls's buffer of decrypted data or in the
 //! caller's scratch buffer, so that between the record layer and a file's `write` there is no copy of ours.
 
+use std::fs::File;
 use std::io;
 use std::net::Shutdown;
 
@@ -42,9 +43,12 @@ pub enum Received {
     Bytes(usize),
     /// Nothing is there: wait for the socket to be readable.
     WouldBlock,
-    /// The peer sends no more. Stock never says so in TLS (close_notify), so whether this is too early shows only in
-    /// the lengths that were announced.
-    Eof,
+    /// The peer sends no more; we still may. Stock never says so in TLS (close_notify), so whether this is too early
+    /// shows only in the lengths that were announced.
+    Eof {
+        /// Whether the peer said so: by close_notify in TLS, by its FIN in plain TCP.
+        orderly: bool,
+    },
 }
 
 /// What a write achieved.
@@ -54,6 +58,26 @@ pub enum Sent {
     Bytes(usize),
     /// None were: wait for the socket to be writable.
     WouldBlock,
+}
+
+/// What sending a piece of a file achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSent {
+    /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Pipe::wants_write`].
+    Some(u64),
+    /// None were: wait for the socket to be writable.
+    Blocked,
+    /// The file has no byte there: it was shortened.
+    Short,
+}
+
+impl From<Sent> for FileSent {
+    fn from(sent: Sent) -> Self {
+        match sent {
+            Sent::Bytes(count) => Self::Some(count as u64),
+            Sent::WouldBlock => Self::Blocked,
+        }
+    }
 }
 
 impl Pipe {
@@ -112,6 +136,33 @@ impl Pipe {
             Self::Plain(wire) => wire.send(bytes),
             Self::Tls(tls) => tls.send(bytes),
         }
+    }
+
+    /// Sends bytes of `file` from `offset` on, at most `count`. Plain connections take them from the kernel's cache of
+    /// the file; under TLS they pass through `scratch`, one record at a time.
+    ///
+    /// # Panics
+    /// If `scratch` is empty.
+    pub fn send_file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        count: u64,
+        scratch: &mut [u8],
+    ) -> Result<FileSent, PipeError> {
+        assert!(!scratch.is_empty(), "a read needs a buffer");
+        if count == 0 {
+            return Ok(FileSent::Some(0));
+        }
+        match self {
+            Self::Plain(wire) => wire.send_file(file, offset, count, scratch),
+            Self::Tls(tls) => tls.send_file(file, offset, count, scratch),
+        }
+    }
+
+    /// Whether there are bytes to read, in here or in the socket; the peer's end alone is none.
+    pub fn has_input(&self) -> bool {
+        self.has_buffered() || matches!(self.stream().peek(&mut [0]), Ok(1..))
     }
 
     /// Passes on what was taken before; whether nothing is left.

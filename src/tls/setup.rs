@@ -84,7 +84,7 @@ pub enum FileProblem {
     /// No certificate in it can vouch for another or for itself.
     #[error(
         "holds no authority and no self-signed certificate, so it vouches for nothing: put the certificate of the \
-         authority (CA:TRUE) in it, or pin the site's certificate"
+         authority (CA:TRUE) in it, or pin the peer's certificate"
     )]
     NoAuthority,
     /// The encryption PEM itself once had.

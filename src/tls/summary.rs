@@ -5,6 +5,7 @@ use std::fmt;
 use der::DateTime;
 use rustls::pki_types::UnixTime;
 
+use super::dn::Name;
 use super::x509::{Certificate, Validity, Version};
 
 /// The SHA-256 of a certificate's DER encoding: what a pin is, and what `openssl x509 -fingerprint -sha256` prints.
@@ -38,6 +39,9 @@ impl fmt::Debug for Sha256 {
 pub struct CertificateSummary {
     /// Whom it is about.
     pub subject: String,
+    /// What it may be known by, as far as it can be read: the common name, and the alternative names that are DNS
+    /// names, mail or IP addresses, or URIs. As they stand, for comparison: to be escaped before they are shown.
+    pub names: Vec<String>,
     /// Who signed it.
     pub issuer: String,
     /// From when to when it counts.
@@ -58,6 +62,7 @@ impl CertificateSummary {
         let certificate = Certificate::parse(der).ok()?;
         Some(Self {
             subject: certificate.subject_text(),
+            names: names(&certificate),
             issuer: certificate.issuer_text(),
             validity: certificate.validity,
             sha256: Sha256::of(der),
@@ -72,6 +77,16 @@ impl fmt::Display for Validity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "from {} to {}", utc(self.not_before), utc(self.not_after))
     }
+}
+
+fn names(certificate: &Certificate<'_>) -> Vec<String> {
+    let subject = Name::parse(certificate.subject).ok();
+    let common_name = subject.as_ref().and_then(Name::common_name).map(str::to_owned);
+    let mut names = certificate.alternative_names().unwrap_or_default();
+    if let Some(common_name) = common_name.filter(|name| !names.contains(name)) {
+        names.insert(0, common_name);
+    }
+    names
 }
 
 /// Whether a listed certificate may vouch for others: CA:TRUE, or version 1 (which cannot say) and self-signed.

@@ -10,10 +10,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    ClientConnection, DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme,
-    SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
+use super::client_failure::{ClientFailure, Opening};
 use super::failure::{Phase, TlsFailure};
 use super::verify::{PolicyVerifier, Unchecked};
 use super::{UnixTime, Verify};
@@ -26,6 +27,8 @@ pub(super) const ECDSA_SHA1: &[u8] = &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4,
 pub(super) const CA_TRUE: &[u8] = &[0x30, 15, 6, 3, 0x55, 0x1d, 0x13, 1, 1, 0xff, 4, 5, 0x30, 3, 1, 1, 0xff];
 pub(super) const ONLY_CLIENTS: &[u8] =
     &[0x30, 19, 6, 3, 0x55, 0x1d, 0x25, 4, 12, 0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 2];
+pub(super) const ONLY_SERVERS: &[u8] =
+    &[0x30, 19, 6, 3, 0x55, 0x1d, 0x25, 4, 12, 0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1];
 pub(super) const UNHEARD_OF_AND_CRITICAL: &[u8] = &[0x30, 12, 6, 3, 0x2a, 3, 4, 1, 1, 0xff, 4, 2, 5, 0];
 
 /// 2026-06-01, when tests that say when happen.
@@ -213,6 +216,41 @@ pub(super) fn server_config(
     Arc::new(config)
 }
 
+/// A client that shows `chain` and proves it with `key`, whether they belong together or not; it checks nothing.
+pub(super) fn client_config(
+    chain: &[CertificateDer<'_>],
+    key: &KeyPair,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = PolicyVerifier::new(Unchecked, provider.signature_verification_algorithms);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    Arc::new(if chain.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(chain, key))))
+    })
+}
+
+/// A client that trusts this authority and no other, as rustls itself judges.
+pub(super) fn rustls_client_config(
+    trusted: &CertificateDer<'_>,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone().into_owned()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
 /// One connection of such a server.
 pub(super) fn server(
     chain: &[CertificateDer<'_>],
@@ -269,6 +307,24 @@ impl ClientCertVerifier for AnyClient {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
+}
+
+/// Runs a handshake to its end, with what follows it; the server's view of a failure.
+pub(super) fn meet(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), ClientFailure> {
+    for _ in 0..8 {
+        pass(|wire| client.write_tls(wire), |wire| server.read_tls(wire));
+        let phase = match (server.is_handshaking(), server.negotiated_cipher_suite()) {
+            (false, _) => Phase::Established,
+            (true, Some(_)) => Phase::Handshake,
+            (true, None) => Phase::Hello,
+        };
+        server.process_new_packets().map_err(|error| ClientFailure::from_rustls(&error, phase, Opening::Unknown))?;
+        pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
+        // What a client dislikes, the server hears by alert.
+        let _ = client.process_new_packets();
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    Ok(())
 }
 
 /// Runs a handshake to its end, with what follows it; the client's view of a failure.

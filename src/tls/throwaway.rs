@@ -1,153 +1,143 @@
-//! Certificates made on the spot, for demonstrations and tests.
+//! Certificates made on the spot, and TLS as stock servers do it: for demonstrations and tests.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
 };
+use rustls::RootCertStore;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{NoClientAuth, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
 
+use super::acceptor::{Acceptor, server_config};
+use super::identity;
 use super::setup::SetupError;
+use super::versions::Versions;
 
 /// An authority whose key is forgotten with it. Its certificates outlive any demonstration.
-#[derive(Debug)]
-pub struct ThrowawayPki {
-    certificate: CertificateDer<'static>,
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-#[derive(Debug)]
-pub struct Issued {
-    certificate: CertificateDer<'static>,
-    cert_pem: String,
-    key: KeyPair,
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate, as a PEM file.
+    pub certificate_pem: String,
+    /// The key, as an unencrypted PKCS#8 PEM file.
+    pub key_pem: String,
 }
 
-/// Whether a server asks its clients for certificates.
-#[derive(Debug)]
-pub enum ClientCertificates<'a> {
-    /// It does not.
-    NotAsked,
-    /// It asks, takes none, and refuses any that this authority did not sign: a stock server with `-e -k`, without `-f`,
-    /// is so with the system's authorities.
-    Asked(&'a ThrowawayPki),
-    /// It demands one that this authority signed: a stock server with `-e -k -f`.
-    Demanded(&'a ThrowawayPki),
+/// What a stock server wants of its clients.
+#[derive(Clone, Copy, Debug)]
+pub enum StockClients<'a> {
+    /// No certificate, and it does not ask.
+    Anyone,
+    /// No certificate; but it asks, and refuses those of authorities it does not know, which are all that matter:
+    /// stock with `-e -k`.
+    AnyoneOrWellKnown,
+    /// One that this authority has signed: stock with `-e -k -f`.
+    SignedBy(&'a Authority),
 }
 
-/// The server's side of TLS.
-#[derive(Clone, Debug)]
-pub struct Acceptor(Arc<ServerConfig>);
+/// TLS as a stock server does it: versions 1.2 and 1.3, no resumption.
+///
+/// # Errors
+/// The identity's PEM cannot be read, or its key is not the certificate's.
+pub fn stock_tls(identity: &Identity, clients: StockClients<'_>) -> Result<Acceptor, SetupError> {
+    let certified_key = identity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes())?;
+    let mut config = server_config(ring::default_provider(), Versions::Both, verifier(clients)?, certified_key)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Acceptor::from_config(config))
+}
 
-impl ThrowawayPki {
-    /// A new authority of the given name.
+impl Authority {
+    /// A new authority with a fresh key; `name` is its common name.
     pub fn new(name: &str) -> Result<Self, SetupError> {
-        let mut params = params(name)?;
+        let mut params = named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().map_err(library)?;
-        let certificate = params.self_signed(&key).map_err(library)?;
-        Ok(Self { certificate: certificate.der().clone(), pem: certificate.pem(), issuer: Issuer::new(params, key) })
+        CertifiedIssuer::self_signed(params, key).map(Self).map_err(library)
     }
 
-    /// The authority's certificate: what goes into a CA file.
-    pub fn ca_pem(&self) -> &str {
-        &self.pem
+    /// Its own certificate, as a PEM file: what goes into a CA file.
+    pub fn certificate_pem(&self) -> String {
+        self.0.pem()
     }
 
-    /// A server's certificate for `names`, host names or IP addresses; the first is its common name as well.
-    pub fn server(&self, names: &[&str]) -> Result<Issued, SetupError> {
-        let mut params = params(names.first().copied().unwrap_or("server"))?;
-        params.subject_alt_names = names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>()?;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    /// An identity for a server at `address`.
+    pub fn server(&self, address: IpAddr) -> Result<Identity, SetupError> {
+        self.issue(&server_params(address))
+    }
+
+    /// An identity for a server at `address` that expired in the year 2000.
+    pub fn expired_server(&self, address: IpAddr) -> Result<Identity, SetupError> {
+        let mut params = server_params(address);
+        params.not_before = rcgen::date_time_ymd(1999, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2000, 1, 1);
         self.issue(&params)
     }
 
-    /// A client's certificate.
-    pub fn client(&self, name: &str) -> Result<Issued, SetupError> {
-        let mut params = params(name)?;
+    /// An identity for a client.
+    pub fn client(&self, name: &str) -> Result<Identity, SetupError> {
+        let mut params = named(name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(&params)
     }
 
-    fn issue(&self, params: &CertificateParams) -> Result<Issued, SetupError> {
+    fn issue(&self, params: &CertificateParams) -> Result<Identity, SetupError> {
         let key = KeyPair::generate().map_err(library)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(library)?;
-        Ok(Issued { certificate: certificate.der().clone(), cert_pem: certificate.pem(), key })
+        let certificate = params.signed_by(&key, &self.0).map_err(library)?;
+        Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
+}
 
-    fn roots(&self) -> Result<Arc<RootCertStore>, SetupError> {
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authority").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
+    }
+}
+
+/// rustls's own verifier says of a stranger's certificate what stock says: unknown CA.
+fn verifier(clients: StockClients<'_>) -> Result<Arc<dyn ClientCertVerifier>, SetupError> {
+    let builder = |authority: &Authority| {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).map_err(library)?;
-        Ok(Arc::new(roots))
-    }
-}
-
-impl Issued {
-    /// The certificate.
-    pub fn cert_pem(&self) -> &str {
-        &self.cert_pem
-    }
-
-    /// The key, in PKCS#8.
-    pub fn key_pem(&self) -> String {
-        self.key.serialize_pem()
-    }
-
-    /// The certificate's DER.
-    pub fn cert_der(&self) -> &[u8] {
-        &self.certificate
-    }
-}
-
-impl Acceptor {
-    /// A server that shows `issued`.
-    pub fn new(issued: &Issued, clients: &ClientCertificates<'_>) -> Result<Self, SetupError> {
+        roots.add(authority.0.der().clone()).map_err(library)?;
         let provider = Arc::new(ring::default_provider());
-        let verifier = |pki: &ThrowawayPki| {
-            Ok::<_, SetupError>(WebPkiClientVerifier::builder_with_provider(pki.roots()?, Arc::clone(&provider)))
-        };
-        let clients = match clients {
-            ClientCertificates::NotAsked => Arc::new(NoClientAuth),
-            ClientCertificates::Asked(pki) => verifier(pki)?.allow_unauthenticated().build().map_err(library)?,
-            ClientCertificates::Demanded(pki) => verifier(pki)?.build().map_err(library)?,
-        };
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(issued.key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(library)?
-            .with_client_cert_verifier(clients)
-            .with_single_cert(vec![issued.certificate.clone()], key)
-            .map_err(library)?;
-        Ok(Self(Arc::new(config)))
-    }
-
-    /// The server's side of one connection, for [`Pipe::tls`](super::Pipe::tls).
-    pub fn accept(&self) -> Result<ServerConnection, SetupError> {
-        ServerConnection::new(Arc::clone(&self.0)).map_err(library)
+        Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider))
+    };
+    match clients {
+        StockClients::Anyone => Ok(Arc::new(NoClientAuth)),
+        StockClients::AnyoneOrWellKnown => {
+            builder(&Authority::new("A well-known authority")?)?.allow_unauthenticated().build().map_err(library)
+        }
+        StockClients::SignedBy(authority) => builder(authority)?.build().map_err(library),
     }
 }
 
-fn params(name: &str) -> Result<CertificateParams, SetupError> {
-    let mut params = CertificateParams::new(Vec::new()).map_err(library)?;
-    params.distinguished_name.remove(DnType::CommonName);
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
-    Ok(params)
+    params
 }
 
-fn alternative_name(name: &str) -> Result<rcgen::SanType, SetupError> {
-    match name.parse::<IpAddr>() {
-        Ok(address) => Ok(rcgen::SanType::IpAddress(address)),
-        Err(_) => name.try_into().map(rcgen::SanType::DnsName).map_err(library),
-    }
+fn server_params(address: IpAddr) -> CertificateParams {
+    let mut params = named(&address.to_string());
+    params.subject_alt_names = vec![SanType::IpAddress(address)];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
 }
 
-fn library(error: impl std::fmt::Display) -> SetupError {
+fn library(error: impl fmt::Display) -> SetupError {
     SetupError::Library(error.to_string())
 }

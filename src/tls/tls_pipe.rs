@@ -1,13 +1,15 @@
 //! TLS on a socket.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};
 
 use rustls::{Connection, HandshakeKind};
 
+use super::client_failure::{ClientFailure, Opening};
 use super::failure::{Phase, PipeError, TlsFailure};
-use super::pipe::{Handshake, Received, Sent};
+use super::pipe::{FileSent, Handshake, Received, Sent};
 use super::summary::CertificateSummary;
-use super::wire::Wire;
+use super::wire::{Wire, read_piece};
 
 /// The most plaintext one write takes, in bytes: what fits into one record.
 const MAX_RECORD: usize = 16 * 1024;
@@ -29,10 +31,12 @@ pub struct TlsPipe {
 /// How a peer's bytes end.
 #[derive(Debug)]
 enum End {
-    /// By close_notify, or with the socket.
-    Closed,
+    /// By close_notify.
+    Notified,
+    /// With the socket, and not a word.
+    Cut,
     /// In a failure, to be told once what came before it is taken.
-    Failed(TlsFailure),
+    Failed(PipeError),
 }
 
 /// What one read from the socket came to.
@@ -65,9 +69,9 @@ impl TlsPipe {
 
     pub(super) fn handshake(&mut self) -> Result<Handshake, PipeError> {
         match self.advance_handshake() {
-            // A server that hangs up without having read all we sent resets the connection.
+            // A peer that hangs up without having read all we sent resets the connection.
             Err(PipeError::Io { kind: io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, .. }) => {
-                Err(TlsFailure::ClosedInHandshake.into())
+                Err(self.closed_in_handshake())
             }
             other => other,
         }
@@ -83,9 +87,11 @@ impl TlsPipe {
                 return Ok(Handshake::WantMore);
             }
             match &self.end {
-                Some(End::Failed(failure)) => return Err(failure.clone().into()),
-                Some(End::Closed) if self.session.is_handshaking() => return Err(TlsFailure::ClosedInHandshake.into()),
-                Some(End::Closed) | None => {}
+                Some(End::Failed(failure)) => return Err(failure.clone()),
+                Some(End::Notified | End::Cut) if self.session.is_handshaking() => {
+                    return Err(self.closed_in_handshake());
+                }
+                Some(End::Notified | End::Cut) | None => {}
             }
         }
         self.flush()?;
@@ -98,8 +104,9 @@ impl TlsPipe {
                 return self.show(max, take);
             }
             match &self.end {
-                Some(End::Closed) => return Ok(Received::Eof),
-                Some(End::Failed(failure)) => return Err(failure.clone().into()),
+                Some(End::Notified) => return Ok(Received::Eof { orderly: true }),
+                Some(End::Cut) => return Ok(Received::Eof { orderly: false }),
+                Some(End::Failed(failure)) => return Err(failure.clone()),
                 None => {}
             }
             match self.pull()? {
@@ -123,16 +130,18 @@ impl TlsPipe {
     /// Reads once from the socket and decrypts what is whole. Called only when nothing decrypted is left, so rustls's
     /// buffers never grow past one record.
     fn pull(&mut self) -> Result<Progress, PipeError> {
+        let phase = self.phase();
+        let opening = self.opening(phase);
         let count = match self.session.read_tls(&mut self.wire) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::WouldBlock),
             Err(error) => return Err(error.into()),
         };
-        let phase = self.phase();
         match self.session.process_new_packets() {
-            Ok(state) if count == 0 || state.peer_has_closed() => self.end = Some(End::Closed),
+            Ok(state) if state.peer_has_closed() => self.end = Some(End::Notified),
+            Ok(_) if count == 0 => self.end = Some(End::Cut),
             Ok(_) => {}
-            Err(error) => self.fail(&error, phase),
+            Err(error) => self.fail(&error, phase, opening),
         }
         self.buffered = self.next_piece();
         // Key updates and the like are answered by rustls itself.
@@ -142,10 +151,37 @@ impl TlsPipe {
         Ok(Progress::Some)
     }
 
-    fn fail(&mut self, error: &rustls::Error, phase: Phase) {
-        self.end = Some(End::Failed(TlsFailure::from_rustls(error, phase)));
+    fn fail(&mut self, error: &rustls::Error, phase: Phase, opening: Opening) {
+        self.end = Some(End::Failed(self.failure(error, phase, opening)));
         // The alert that tells the peer why; we have failed whether it leaves or not.
         let _ = self.session.write_tls(&mut self.wire);
+    }
+
+    /// What rustls's `error` means, by the side we are on.
+    fn failure(&self, error: &rustls::Error, phase: Phase, opening: Opening) -> PipeError {
+        match self.session {
+            Connection::Client(_) => TlsFailure::from_rustls(error, phase).into(),
+            Connection::Server(_) => ClientFailure::from_rustls(error, phase, opening).into(),
+        }
+    }
+
+    fn closed_in_handshake(&self) -> PipeError {
+        match self.session {
+            Connection::Client(_) => TlsFailure::ClosedInHandshake.into(),
+            Connection::Server(_) => ClientFailure::ClosedInHandshake.into(),
+        }
+    }
+
+    /// What a client begins with: rustls does not tell what it took for no TLS at all.
+    fn opening(&self, phase: Phase) -> Opening {
+        let mut first = [0; Opening::LENGTH];
+        match (&self.session, phase) {
+            (Connection::Server(_), Phase::Hello) => {
+                let count = self.wire.stream().peek(&mut first).unwrap_or(0);
+                Opening::of(&first[..count])
+            }
+            _ => Opening::Unknown,
+        }
     }
 
     fn next_piece(&mut self) -> usize {
@@ -171,6 +207,24 @@ impl TlsPipe {
         Ok(Sent::Bytes(taken))
     }
 
+    /// Reads the file only once there is room for what it has.
+    pub(super) fn send_file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        count: u64,
+        scratch: &mut [u8],
+    ) -> Result<FileSent, PipeError> {
+        if !self.flush()? {
+            return Ok(FileSent::Blocked);
+        }
+        let most = usize::try_from(count).map_or(MAX_RECORD, |count| count.min(MAX_RECORD));
+        match read_piece(file, offset, most, scratch)? {
+            [] => Ok(FileSent::Short),
+            piece => self.send(piece).map(FileSent::from),
+        }
+    }
+
     pub(super) fn flush(&mut self) -> Result<bool, PipeError> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.wire) {
@@ -187,7 +241,7 @@ impl TlsPipe {
         let phase = self.phase();
         self.session.read_tls(&mut self.wire).ok()?;
         let error = self.session.process_new_packets().err()?;
-        Some(TlsFailure::from_rustls(&error, phase).into())
+        Some(self.failure(&error, phase, Opening::Unknown))
     }
 
     pub(super) fn close(&mut self) {

@@ -1,11 +1,15 @@
 //! The socket under a pipe.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 
 use mio::net::TcpStream;
+use rustix::fs::sendfile;
+use rustix::io::Errno;
 
 use super::failure::PipeError;
-use super::pipe::{Received, Sent};
+use super::pipe::{FileSent, Received, Sent};
 
 /// A non-blocking TCP socket that acknowledges at once where that is wanted.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Wire {
         }
         let wanted = max.min(scratch.len());
         match self.read(&mut scratch[..wanted]) {
-            Ok(0) => Ok(Received::Eof),
+            Ok(0) => Ok(Received::Eof { orderly: true }),
             Ok(count) => {
                 let taken = take(&scratch[..count]).min(count);
                 self.leftovers.extend_from_slice(&scratch[taken..count]);
@@ -66,6 +70,32 @@ impl Wire {
             Ok(count) => Ok(Sent::Bytes(count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Sent::WouldBlock),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn send_file(
+        &mut self,
+        file: &File,
+        mut offset: u64,
+        count: u64,
+        scratch: &mut [u8],
+    ) -> Result<FileSent, PipeError> {
+        let most = usize::try_from(count).unwrap_or(usize::MAX);
+        match rustix::io::retry_on_intr(|| sendfile(&self.stream, file, Some(&mut offset), most)) {
+            Ok(0) => Ok(FileSent::Short),
+            Ok(sent) => Ok(FileSent::Some(sent as u64)),
+            Err(Errno::AGAIN) => Ok(FileSent::Blocked),
+            // Not every filesystem lends its cache.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.send_copy(file, offset, most, scratch),
+            Err(error @ Errno::IO) => Err(PipeError::file(&error.into())),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    fn send_copy(&mut self, file: &File, offset: u64, most: usize, scratch: &mut [u8]) -> Result<FileSent, PipeError> {
+        match read_piece(file, offset, most, scratch)? {
+            [] => Ok(FileSent::Short),
+            piece => self.send(piece).map(FileSent::from),
         }
     }
 
@@ -98,6 +128,18 @@ impl Write for Wire {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The bytes of `file` from `offset` on, as many as `most` and the buffer allow; none at its end.
+pub(super) fn read_piece<'b>(
+    file: &File,
+    offset: u64,
+    most: usize,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], PipeError> {
+    let wanted = most.min(buffer.len());
+    let count = retry(|| file.read_at(&mut buffer[..wanted], offset)).map_err(|error| PipeError::file(&error))?;
+    Ok(&buffer[..count])
 }
 
 /// Signals interrupt system calls without meaning anything for the connection.

@@ -3,10 +3,12 @@
 //! webpki judges ordinary certificates; this reader serves the shapes webpki will not touch and what is shown to people.
 //! It is strict DER (the `der` crate's), and everything it hands out is a slice of its input.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, IntRef, ObjectIdentifier, OctetStringRef, UtcTime};
-use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
+use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber, Tagged};
 use rustls::pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 
 use super::dn::Name;
@@ -16,6 +18,7 @@ const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
@@ -28,6 +31,24 @@ pub enum Version {
     V2,
     /// With extensions.
     V3,
+}
+
+/// What a peer uses its certificate for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be a TLS server.
+    Server,
+    /// To be a TLS client.
+    Client,
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        })
+    }
 }
 
 /// When a certificate counts, both ends included.
@@ -152,9 +173,14 @@ impl<'a> Certificate<'a> {
         Ok(self.extension(NAME_CONSTRAINTS)?.is_some())
     }
 
-    /// Whether it may be a TLS server's: nothing says otherwise.
-    pub(super) fn allows_servers(&self) -> der::Result<bool> {
-        self.extension(EXTENDED_KEY_USAGE)?.map_or(Ok(true), allows_servers)
+    /// The alternative names that are DNS names, addresses of any kind, or URIs.
+    pub(super) fn alternative_names(&self) -> der::Result<Vec<String>> {
+        self.extension(SUBJECT_ALT_NAME)?.map_or(Ok(Vec::new()), alternative_names)
+    }
+
+    /// Whether it may be used for this: nothing says otherwise.
+    pub(super) fn allows(&self, purpose: Purpose) -> der::Result<bool> {
+        self.extension(EXTENDED_KEY_USAGE)?.map_or(Ok(true), |usages| allows(usages, purpose))
     }
 
     /// The value of an extension. All of them are read, so that nonsense behind the one that is wanted shows.
@@ -191,14 +217,43 @@ fn is_authority(basic_constraints: &[u8]) -> der::Result<bool> {
     })
 }
 
-fn allows_servers(key_usages: &[u8]) -> der::Result<bool> {
+fn allows(key_usages: &[u8], purpose: Purpose) -> der::Result<bool> {
+    let wanted = match purpose {
+        Purpose::Server => SERVER_AUTH,
+        Purpose::Client => CLIENT_AUTH,
+    };
     SliceReader::new(key_usages)?.sequence(|list| {
         let mut allowed = false;
         while !list.is_finished() {
-            allowed |= matches!(ObjectIdentifier::decode(list)?, SERVER_AUTH | ANY_PURPOSE);
+            let usage = ObjectIdentifier::decode(list)?;
+            allowed |= usage == wanted || usage == ANY_PURPOSE;
         }
         Ok(allowed)
     })
+}
+
+/// The kinds of a GeneralName that are text, and the one that is an IP address; others are passed over.
+fn alternative_names(general_names: &[u8]) -> der::Result<Vec<String>> {
+    let mut names = Vec::new();
+    SliceReader::new(general_names)?.sequence(|list| {
+        while !list.is_finished() {
+            let name = AnyRef::decode(list)?;
+            let text = std::str::from_utf8(name.value()).ok().map(str::to_owned);
+            names.extend(match name.tag() {
+                Tag::ContextSpecific { constructed: false, number: TagNumber(1 | 2 | 6) } => text,
+                Tag::ContextSpecific { constructed: false, number: TagNumber(7) } => ip_address(name.value()),
+                _ => None,
+            });
+        }
+        Ok::<_, der::Error>(())
+    })?;
+    Ok(names)
+}
+
+fn ip_address(octets: &[u8]) -> Option<String> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    let address = four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()?;
+    Some(address.to_string())
 }
 
 /// The size of an RSA key in bits, `None` for any other kind of key.

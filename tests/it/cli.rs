@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tentacle_sync::double::{Clients, Identity, Setup, Trick, Verb, server_config};
+use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::{Outcome, Place};
@@ -175,7 +175,7 @@ fn probe_names_the_step_that_fails() {
     let (certificates, stranger) = (Certificates::new(), Certificates::new());
     let double = |setup| Site::double("site", 3, setup);
     let misbehaving = |trick: Trick| double(Setup { mischief: vec![trick.at(Verb::Ls)], ..Setup::default() });
-    let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+    let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let password = Some(Secret::new("right".into()));
     let idle = Duration::from_secs(1);
     let foreign_ca = format!("tls = {{ ca = {:?} }}", stranger.path("ca.pem"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use tentacle_sync::double::{
-    Clients, Double, Fleet, Mischief, Setup, SizeLie, Storage, Trick, Verb, WritePattern, server_config,
+    Double, Fleet, Mischief, Setup, SizeLie, StockClients, Storage, Trick, Verb, WritePattern, stock_tls,
 };
 
 use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, scratch};
@@ -30,8 +30,8 @@ fn holds_a(double: &Double) -> bool {
     double.files().unwrap().contains_key(Path::new("a"))
 }
 
-fn encrypted(certificates: &Certificates, clients: Clients<'_>, mischief: Vec<Mischief>) -> Double {
-    let tls = Some(server_config(&certificates.server, clients).unwrap());
+fn encrypted(certificates: &Certificates, clients: StockClients<'_>, mischief: Vec<Mischief>) -> Double {
+    let tls = Some(stock_tls(&certificates.server, clients).unwrap());
     start(Setup { tls, mischief, ..Setup::default() })
 }
 
@@ -121,7 +121,7 @@ fn it_stops_at_once_whatever_it_is_doing() {
         at_recv(Trick::StallBody { after: 1 }),
         at_recv(Trick::DripBody { bytes: 1, every: long }),
     ];
-    let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+    let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     setups.push(Setup { tls, mischief: vec![Trick::HangInTls.always()], idle: long, ..Setup::default() });
     for setup in setups {
         let double = start(setup);
@@ -238,7 +238,7 @@ fn a_dripped_body_arrives_whole() {
 #[test]
 fn under_tls_a_record_is_a_read() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, Clients::Anyone, Vec::new());
+    let double = encrypted(&certificates, StockClients::Anyone, Vec::new());
     let connect = || Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
     let mut client = connect();
     // Three records, sent before the first answer.
@@ -265,10 +265,10 @@ fn certificates_are_demanded_as_stock_demands_them() {
         client.send("MV <nope>\n");
         client.receive(7, PATIENCE).0 == b"MV ERR\n"
     };
-    let asking = encrypted(&certificates, Clients::AnyoneOrWellKnown, Vec::new());
+    let asking = encrypted(&certificates, StockClients::AnyoneOrWellKnown, Vec::new());
     assert!(handshake(&asking, false));
     assert!(!handshake(&asking, true));
-    let demanding = encrypted(&certificates, Clients::SignedBy(&certificates.authority), Vec::new());
+    let demanding = encrypted(&certificates, StockClients::SignedBy(&certificates.authority), Vec::new());
     assert!(!handshake(&demanding, false));
     assert!(handshake(&demanding, true));
     assert_eq!(demanding.tally().client_certificates, 1);
@@ -277,7 +277,7 @@ fn certificates_are_demanded_as_stock_demands_them() {
 #[test]
 fn plain_can_be_spoken_where_tls_is_expected() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, Clients::Anyone, vec![Trick::PlainWhereTls.always().once()]);
+    let double = encrypted(&certificates, StockClients::Anyone, vec![Trick::PlainWhereTls.always().once()]);
     Client::connect(double.address()).ask("MV <nope>", "MV ERR");
     let mut client = Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
     client.ask("MV <nope>", "MV ERR");
@@ -286,7 +286,7 @@ fn plain_can_be_spoken_where_tls_is_expected() {
 #[test]
 fn a_handshake_can_stop_half_way() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, Clients::Anyone, vec![Trick::HangInTls.always()]);
+    let double = encrypted(&certificates, StockClients::Anyone, vec![Trick::HangInTls.always()]);
     let mut tls =
         ClientConnection::new(certificates.client_config(false), ServerName::IpAddress(LOOPBACK.into())).unwrap();
     let mut hello = Vec::new();
@@ -303,7 +303,7 @@ fn a_handshake_can_stop_half_way() {
 fn an_expired_certificate_is_refused_by_a_client_that_looks() {
     let certificates = Certificates::new();
     let expired = certificates.authority.expired_server(LOOPBACK).unwrap();
-    let tls = Some(server_config(&expired, Clients::Anyone).unwrap());
+    let tls = Some(stock_tls(&expired, StockClients::Anyone).unwrap());
     let double = start(Setup { tls, ..Setup::default() });
     let Err(error) = Client::connect_tls(double.address(), certificates.client_config(false)) else {
         panic!("an expired certificate was taken");

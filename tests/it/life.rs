@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::double::{Clients, Double, Setup, Trick, Verb, server_config};
+use tentacle_sync::double::{Double, Setup, StockClients, Trick, Verb, stock_tls};
 
 use crate::daemon::{Place, wait_until};
 use crate::site::{Site, site_config};
@@ -142,7 +142,7 @@ fn a_bad_configuration_changes_nothing() {
 fn a_renewed_authority_counts_after_a_reload() {
     let (first, second) = (Certificates::new(), Certificates::new());
     let start = |certificates: &Certificates, port| {
-        let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+        let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
         Double::start(Setup { tls, port, address: LOOPBACK, ..Setup::default() }).unwrap()
     };
     let double = start(&first, 0);

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Trick, Verb, server_config};
+use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::site::site_config;
@@ -28,7 +28,7 @@ struct Bad {
 impl Bad {
     fn set_up(certificates: &Certificates) -> Self {
         let start = |setup: &Setup| (0..BAD).map(|_| Double::start(setup.clone()).unwrap()).collect::<Vec<_>>();
-        let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+        let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
         let hanging = start(&Setup { mischief: vec![Trick::HangAfterAccept.always()], ..Setup::default() });
         let half = start(&Setup { mischief: vec![Trick::HangInTls.always()], tls, ..Setup::default() });
         let garbage = start(&Setup { mischief: vec![Trick::Garbage(4096).at(Verb::Ls)], ..Setup::default() });
@@ -63,7 +63,7 @@ fn unused_address() -> SocketAddr {
 fn good(number: usize, certificates: &Certificates) -> (Double, Files, String) {
     let name = format!("good{number:03}");
     let by_tls = number.is_multiple_of(10);
-    let tls = by_tls.then(|| server_config(&certificates.server, Clients::Anyone).unwrap());
+    let tls = by_tls.then(|| stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let double = Double::start(Setup { tls, ..Setup::default() }).unwrap();
     let fleet = Fleet { prefix: format!("{name}-"), agents: 3, seed: number as u64 };
     let files: Files = fleet.files(3).map(|(name, body)| (name.into(), body)).collect();

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tentacle_sync::double::{Clients, Double, Files, Fleet, Setup, Storage, files_below, server_config};
+use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Storage, files_below, stock_tls};
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::{Place, assert_same, wait_until};
@@ -48,13 +48,13 @@ impl Door {
     }
 
     fn setup(self, certificates: &Certificates) -> Setup {
-        let tls = |clients| Some(server_config(&certificates.server, clients).unwrap());
+        let tls = |clients| Some(stock_tls(&certificates.server, clients).unwrap());
         match self {
             Self::Plain => Setup::default(),
             Self::Password(password) => Setup { password: Some(Secret::new(password.into())), ..Setup::default() },
-            Self::Tls => Setup { tls: tls(Clients::AnyoneOrWellKnown), ..Setup::default() },
+            Self::Tls => Setup { tls: tls(StockClients::AnyoneOrWellKnown), ..Setup::default() },
             Self::TlsWithClientCertificate => {
-                Setup { tls: tls(Clients::SignedBy(&certificates.authority)), ..Setup::default() }
+                Setup { tls: tls(StockClients::SignedBy(&certificates.authority)), ..Setup::default() }
             }
         }
     }

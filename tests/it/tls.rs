@@ -8,7 +8,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tentacle_sync::double::{Clients, Identity, Setup, Trick, Verb, server_config};
+use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};
@@ -18,8 +18,8 @@ use crate::support::{Certificates, LOOPBACK};
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 
 /// A double that shows this certificate.
-fn showing(identity: &Identity, clients: Clients<'_>) -> Site {
-    let tls = Some(server_config(identity, clients).unwrap());
+fn showing(identity: &Identity, clients: StockClients<'_>) -> Site {
+    let tls = Some(stock_tls(identity, clients).unwrap());
     Site::double("site", 12, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
 }
 
@@ -66,7 +66,7 @@ fn fingerprint(identity: &Identity) -> String {
 #[test]
 fn a_chain_is_enough_whatever_the_name() {
     let certificates = Certificates::new();
-    let site = showing(&certificates.authority.server(ELSEWHERE).unwrap(), Clients::Anyone);
+    let site = showing(&certificates.authority.server(ELSEWHERE).unwrap(), StockClients::Anyone);
     assert_collects(&site, &tls(&format!("{}, verify = \"chain\"", ca(&certificates))));
 }
 
@@ -74,8 +74,8 @@ fn a_chain_is_enough_whatever_the_name() {
 fn a_chain_and_the_name_are_checked_where_that_is_wanted() {
     let certificates = Certificates::new();
     let lines = tls(&format!("{}, verify = \"chain+name\"", ca(&certificates)));
-    assert_collects(&showing(&certificates.server, Clients::Anyone), &lines);
-    let misnamed = showing(&certificates.authority.server(ELSEWHERE).unwrap(), Clients::Anyone);
+    assert_collects(&showing(&certificates.server, StockClients::Anyone), &lines);
+    let misnamed = showing(&certificates.authority.server(ELSEWHERE).unwrap(), StockClients::Anyone);
     assert_refuses(&misnamed, &lines, &["127.0.0.1", "127.0.0.99", "verify = \"chain\""]);
 }
 
@@ -85,9 +85,9 @@ fn a_pinned_certificate_needs_no_authority_and_no_other_will_do() {
     let other = certificates.authority.server(LOOPBACK).unwrap();
     let lines = |pins: &[String]| tls(&format!("verify = \"pin\", pins = {pins:?}"));
     let pins = [fingerprint(&other), fingerprint(&certificates.server)];
-    assert_collects(&showing(&certificates.server, Clients::Anyone), &lines(&pins));
+    assert_collects(&showing(&certificates.server, StockClients::Anyone), &lines(&pins));
     let found = fingerprint(&certificates.server).replace(':', "");
-    let renewed = showing(&certificates.server, Clients::Anyone);
+    let renewed = showing(&certificates.server, StockClients::Anyone);
     let place = Place::with_sites([renewed.config(&lines(&pins[..1]))]);
     let outcome = place.once();
     outcome.assert_code(1).assert_says(&["site: failed: ", "none of the pinned ones"]);
@@ -99,7 +99,7 @@ fn a_pinned_certificate_needs_no_authority_and_no_other_will_do() {
 #[test]
 fn without_verification_any_certificate_will_do_and_every_start_warns() {
     let stranger = Certificates::new();
-    let outcome = assert_collects(&showing(&stranger.server, Clients::Anyone), &tls("verify = \"none\""));
+    let outcome = assert_collects(&showing(&stranger.server, StockClients::Anyone), &tls("verify = \"none\""));
     outcome.assert_logs(&["WARN", "site", "verify = \"none\""]);
 }
 
@@ -107,16 +107,16 @@ fn without_verification_any_certificate_will_do_and_every_start_warns() {
 fn certificates_of_other_authorities_and_of_other_times_are_refused() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
     let lines = tls(&ca(&ours));
-    let foreign = showing(&stranger.server, Clients::Anyone);
+    let foreign = showing(&stranger.server, StockClients::Anyone);
     assert_refuses(&foreign, &lines, &["certificate is not accepted", "CA file"]);
-    let expired = showing(&ours.authority.expired_server(LOOPBACK).unwrap(), Clients::Anyone);
-    assert_refuses(&expired, &lines, &["expired on 2000-01-01", "a new one is needed at the site"]);
+    let expired = showing(&ours.authority.expired_server(LOOPBACK).unwrap(), StockClients::Anyone);
+    assert_refuses(&expired, &lines, &["expired on 2000-01-01", "a new one is needed there"]);
 }
 
 #[test]
 fn a_certificate_nobody_wants_is_left_out_from_then_on() {
     let certificates = Certificates::new();
-    let site = showing(&certificates.server, Clients::AnyoneOrWellKnown);
+    let site = showing(&certificates.server, StockClients::AnyoneOrWellKnown);
     let lines = format!("{}\ninterval = 1\nkeep_open = 0\nconnections = 1", tls(&whole_identity(&certificates)));
     let place = Place::with_sites([site.config(&lines)]);
     let daemon = place.start();
@@ -141,7 +141,7 @@ fn a_stock_server_that_wants_no_certificate_is_collected_from_without() {
 #[test]
 fn a_certificate_that_is_always_offered_is_refused_in_plain_words() {
     let certificates = Certificates::new();
-    let site = showing(&certificates.server, Clients::AnyoneOrWellKnown);
+    let site = showing(&certificates.server, StockClients::AnyoneOrWellKnown);
     let lines = tls(&format!("{}, offer_client_cert = true", whole_identity(&certificates)));
     assert_refuses(&site, &lines, &["refused our client certificate", "offer_client_cert has to be false"]);
 }
@@ -149,7 +149,7 @@ fn a_certificate_that_is_always_offered_is_refused_in_plain_words() {
 #[test]
 fn a_site_that_demands_a_certificate_says_so() {
     let certificates = Certificates::new();
-    let demanding = || showing(&certificates.server, Clients::SignedBy(&certificates.authority));
+    let demanding = || showing(&certificates.server, StockClients::SignedBy(&certificates.authority));
     assert_refuses(&demanding(), &tls(&ca(&certificates)), &["demands a client certificate", "set `cert` and `key`"]);
     let kept_back = tls(&format!("{}, offer_client_cert = false", whole_identity(&certificates)));
     assert_refuses(&demanding(), &kept_back, &["demands a client certificate"]);
@@ -158,7 +158,7 @@ fn a_site_that_demands_a_certificate_says_so() {
 #[test]
 fn an_encrypted_key_is_opened_with_its_passphrase() {
     let certificates = Certificates::new();
-    let site = showing(&certificates.server, Clients::SignedBy(&certificates.authority));
+    let site = showing(&certificates.server, StockClients::SignedBy(&certificates.authority));
     let key = certificates.path("encrypted.key");
     fs::write(&key, encrypted(&certificates.client.key_pem, "open sesame")).unwrap();
     let lines = |passphrase: &str| {
@@ -186,9 +186,9 @@ fn plain_and_tls_do_not_mix_and_say_so() {
     let certificates = Certificates::new();
     let plain = Site::double("site", 12, Setup { idle: Duration::from_secs(1), ..Setup::default() });
     assert_refuses(&plain, &tls(&ca(&certificates)), &["switch TLS off for this site"]);
-    let encrypted = showing(&certificates.server, Clients::Anyone);
+    let encrypted = showing(&certificates.server, StockClients::Anyone);
     assert_refuses(&encrypted, "", &["TLS"]);
-    let config = server_config(&certificates.server, Clients::Anyone).unwrap();
+    let config = stock_tls(&certificates.server, StockClients::Anyone).unwrap();
     let mischief = vec![Trick::PlainWhereTls.always()];
     let setup = Setup { tls: Some(config), mischief, idle: Duration::from_secs(1), ..Setup::default() };
     let confused = Site::double("site", 12, setup);

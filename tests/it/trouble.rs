@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use tentacle_sync::double::{Clients, Mischief, Setup, SizeLie, Trick, Verb, WritePattern, server_config};
+use tentacle_sync::double::{Mischief, Setup, SizeLie, StockClients, Trick, Verb, WritePattern, stock_tls};
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::Place;
@@ -142,7 +142,7 @@ fn a_site_that_cannot_be_reached_says_at_which_step() {
     let healthy = Site::double("healthy", 20, Setup::default());
     let refused = TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
     let hole = BlackHole::open();
-    let tls = Some(server_config(&certificates.server, Clients::Anyone).unwrap());
+    let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let mischief = vec![Trick::HangInTls.always()];
     let half = Site::double("half", 5, Setup { tls, mischief, ..Setup::default() });
     let place = Place::with_sites([

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, SiteSettings};
-use crate::double::{Authority, Clients, Double, Fleet, Setup, Trick, Verb, server_config};
+use crate::double::{Authority, Double, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
 use crate::net::Net;
 use crate::obs;
 use crate::role::collect::{Collector, Mode, RoundReport};
@@ -91,7 +91,7 @@ impl Scene {
         let authority = Authority::new("Demo CA")?;
         let ca = place.join("ca.pem");
         fs::write(&ca, authority.certificate_pem())?;
-        let tls = server_config(&authority.server(loopback)?, Clients::Anyone)?;
+        let tls = stock_tls(&authority.server(loopback)?, StockClients::Anyone)?;
         let setups = [
             ("plant", Setup { tls: Some(tls), ..Setup::default() }),
             (

@@ -98,7 +98,7 @@ impl Probe<'_> {
                         self.converse(id, &mut client, &mut talk)?;
                     }
                     Event::Ready(_) => self.converse(id, &mut client, &mut talk)?,
-                    Event::Woken | Event::Signal(_) => {}
+                    Event::Woken | Event::Signal(_) | Event::Accepted(..) | Event::AcceptFailed(_) => {}
                 }
             }
             if let Talk::Listed(listing) = talk {
@@ -233,6 +233,6 @@ fn progressed(
     match read {
         Read::Some(count) => moved(client, count).map(|()| true),
         Read::Blocked => Ok(false),
-        Read::Eof => client.handle_eof().map(|()| true),
+        Read::Eof { .. } => client.handle_eof().map(|()| true),
     }
 }

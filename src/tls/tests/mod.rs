@@ -1,5 +1,7 @@
-//! The shapes of certificates people have, and their unsound neighbours; our own identity; PEM files; the pipe.
+//! The shapes of certificates people have, and their unsound neighbours; our own identity; PEM files; the pipe; the
+//! server's side.
 
+mod accepting;
 mod files;
 mod own_certificate;
 mod peer_certificate;

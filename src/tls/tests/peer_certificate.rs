@@ -6,7 +6,7 @@ use rustls::server::NoClientAuth;
 
 use crate::tls::failure::TlsFailure;
 use crate::tls::testing::*;
-use crate::tls::{CertificateProblem, Sha256, UnixTime, UnsupportedShape, Verify, Weakness, Whose};
+use crate::tls::{CertificateProblem, Purpose, Sha256, UnixTime, UnsupportedShape, Verify, Weakness, Whose};
 
 const HOST: &str = "10.0.0.7";
 const NOBODY: &[CertificateDer<'static>] = &[];
@@ -251,7 +251,7 @@ fn an_authoritys_certificate_as_a_servers_is_to_be_pinned() {
 fn wrong_purposes_and_unknown_critical_extensions_are_refused_but_for_a_pin() {
     let site = Site::new();
     for (extension, problem) in [
-        (ONLY_CLIENTS, CertificateProblem::WrongPurpose),
+        (ONLY_CLIENTS, CertificateProblem::WrongPurpose(Purpose::Server)),
         (UNHEARD_OF_AND_CRITICAL, CertificateProblem::UnknownCriticalExtension),
     ] {
         let leaf = site.draft().v3(&[extension]).sign(&site.ca_key);

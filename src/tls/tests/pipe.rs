@@ -3,9 +3,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
 use crate::tls::testing::*;
+use crate::tls::throwaway::{Authority, Identity, StockClients, stock_tls};
 use crate::tls::{
-    AlertDescription, ClientCertificates, Connector, Handshake, IdentitySettings, Issued, Offer, Pipe, PipeError,
-    Received, Sent, ThrowawayPki, TlsFailure, TlsSettings, Verify,
+    AlertDescription, Connector, Handshake, IdentitySettings, Offer, Pipe, PipeError, Received, Sent, TlsFailure,
+    TlsSettings, Verify,
 };
 
 /// Two connected sockets: the one to be made a pipe, and its peer.
@@ -22,20 +23,20 @@ fn mio_stream(stream: TcpStream) -> mio::net::TcpStream {
     mio::net::TcpStream::from_std(stream)
 }
 
-fn connector(pki: &ThrowawayPki, identity: Option<&Issued>) -> Connector {
+fn connector(pki: &Authority, identity: Option<&Identity>) -> Connector {
     let files = Files::new();
     let identity = identity.map(|issued| IdentitySettings {
-        cert: files.add("cert.pem", issued.cert_pem()),
-        key: files.add("key.pem", issued.key_pem()),
+        cert: files.add("cert.pem", &issued.certificate_pem),
+        key: files.add("key.pem", &issued.key_pem),
         passphrase: None,
     });
-    let ca = Some(files.add("ca.pem", pki.ca_pem()));
+    let ca = Some(files.add("ca.pem", pki.certificate_pem()));
     Connector::new(&TlsSettings { ca, identity, verify: Verify::ChainAndName, offer: Offer::Auto }, now()).unwrap()
 }
 
 /// A client's and a server's pipe over TLS, before the handshake.
-fn tls_pair(pki: &ThrowawayPki, clients: &ClientCertificates<'_>, identity: Option<&Issued>) -> (Pipe, Pipe) {
-    let acceptor = super::super::Acceptor::new(&pki.server(&["127.0.0.1"]).unwrap(), clients).unwrap();
+fn tls_pair(pki: &Authority, clients: StockClients<'_>, identity: Option<&Identity>) -> (Pipe, Pipe) {
+    let acceptor = stock_tls(&pki.server([127, 0, 0, 1].into()).unwrap(), clients).unwrap();
     let (near, far) = sockets();
     let client = connector(pki, identity).connect("127.0.0.1", true).unwrap();
     (Pipe::tls(near, client, true), Pipe::tls(mio_stream(far), acceptor.accept().unwrap(), false))
@@ -64,14 +65,14 @@ fn shake_hands(client: &mut Pipe, server: &mut Pipe) {
     });
 }
 
-fn established(pki: &ThrowawayPki) -> (Pipe, Pipe) {
-    let (mut client, mut server) = tls_pair(pki, &ClientCertificates::NotAsked, None);
+fn established(pki: &Authority) -> (Pipe, Pipe) {
+    let (mut client, mut server) = tls_pair(pki, StockClients::Anyone, None);
     shake_hands(&mut client, &mut server);
     (client, server)
 }
 
 fn both_kinds() -> [(Pipe, Pipe); 2] {
-    [plain_pair(), established(&ThrowawayPki::new("CA").unwrap())]
+    [plain_pair(), established(&Authority::new("CA").unwrap())]
 }
 
 /// The next bytes or the end, `max` bytes at a time.
@@ -85,7 +86,7 @@ fn next(pipe: &mut Pipe, max: usize) -> Result<Vec<u8>, PipeError> {
         });
         match received {
             Ok(Received::WouldBlock | Received::Bytes(0)) => None,
-            Ok(Received::Eof) => Some(Ok(Vec::new())),
+            Ok(Received::Eof { .. }) => Some(Ok(Vec::new())),
             Ok(Received::Bytes(_)) => Some(Ok(bytes)),
             Err(error) => Some(Err(error)),
         }
@@ -180,7 +181,7 @@ fn a_peer_that_does_not_read_stops_the_writer_and_all_arrives_in_the_end() {
 
 #[test]
 fn each_write_is_one_record() {
-    let pki = ThrowawayPki::new("CA").unwrap();
+    let pki = Authority::new("CA").unwrap();
     let (mut client, server) = established(&pki);
     // The server's TLS is read past: the records themselves are wanted.
     let mut far = TcpStream::from(server.stream().as_fd().try_clone_to_owned().unwrap());
@@ -198,8 +199,8 @@ fn each_write_is_one_record() {
 
 #[test]
 fn the_peer_is_described_once_the_handshake_is_done() {
-    let pki = ThrowawayPki::new("CA").unwrap();
-    let (mut client, mut server) = tls_pair(&pki, &ClientCertificates::NotAsked, None);
+    let pki = Authority::new("CA").unwrap();
+    let (mut client, mut server) = tls_pair(&pki, StockClients::Anyone, None);
     assert_eq!(client.peer(), None);
     shake_hands(&mut client, &mut server);
     let peer = client.peer().unwrap();
@@ -211,11 +212,7 @@ fn the_peer_is_described_once_the_handshake_is_done() {
 }
 
 /// Hands shaken with a server, as far as the client can tell; what becomes of its first question.
-fn first_answer(
-    clients: &ClientCertificates<'_>,
-    pki: &ThrowawayPki,
-    identity: Option<&Issued>,
-) -> Result<(), PipeError> {
+fn first_answer(clients: StockClients<'_>, pki: &Authority, identity: Option<&Identity>) -> Result<(), PipeError> {
     let (mut client, mut server) = tls_pair(pki, clients, identity);
     eventually(|| {
         let _ = server.handshake();
@@ -229,21 +226,21 @@ fn first_answer(
 
 #[test]
 fn a_client_certificate_refused_after_the_handshake_is_told_as_such_on_the_first_read() {
-    let (pki, other) = (ThrowawayPki::new("CA").unwrap(), ThrowawayPki::new("system").unwrap());
+    let pki = Authority::new("CA").unwrap();
     let identity = pki.client("sync").unwrap();
-    let asked = ClientCertificates::Asked(&other);
-    let error = first_answer(&asked, &pki, Some(&identity)).unwrap_err();
+    let asked = StockClients::AnyoneOrWellKnown;
+    let error = first_answer(asked, &pki, Some(&identity)).unwrap_err();
     assert!(error.client_certificate_refused(), "{error}");
     assert_eq!(error, TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA).into());
-    assert_eq!(first_answer(&asked, &pki, None), Ok(()), "without it, all is well");
-    let demanded = ClientCertificates::Demanded(&pki);
-    assert_eq!(first_answer(&demanded, &pki, Some(&identity)), Ok(()));
-    assert_eq!(first_answer(&demanded, &pki, None), Err(TlsFailure::ClientCertificateDemanded.into()));
+    assert_eq!(first_answer(asked, &pki, None), Ok(()), "without it, all is well");
+    let demanded = StockClients::SignedBy(&pki);
+    assert_eq!(first_answer(demanded, &pki, Some(&identity)), Ok(()));
+    assert_eq!(first_answer(demanded, &pki, None), Err(TlsFailure::ClientCertificateDemanded.into()));
 }
 
 /// What a client says of a peer that answers the first message of TLS like this and hangs up.
 fn answered(answer: &[u8]) -> PipeError {
-    let pki = ThrowawayPki::new("CA").unwrap();
+    let pki = Authority::new("CA").unwrap();
     let (near, mut far) = sockets();
     let mut client = Pipe::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
     assert_eq!(client.handshake(), Ok(Handshake::WantMore));
@@ -255,7 +252,7 @@ fn answered(answer: &[u8]) -> PipeError {
 
 #[test]
 fn a_peer_that_resets_the_handshake_has_hung_up() {
-    let pki = ThrowawayPki::new("CA").unwrap();
+    let pki = Authority::new("CA").unwrap();
     let (near, far) = sockets();
     let mut client = Pipe::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
     assert_eq!(client.handshake(), Ok(Handshake::WantMore));
@@ -279,7 +276,7 @@ fn a_peer_without_tls_is_told_from_one_that_has_nothing_in_common_with_us() {
 
 #[test]
 fn what_came_before_a_failure_is_handed_out_first() {
-    let pki = ThrowawayPki::new("CA").unwrap();
+    let pki = Authority::new("CA").unwrap();
     let (mut client, mut server) = established(&pki);
     send(&mut server, b"whole");
     send(&mut server, b" and more");

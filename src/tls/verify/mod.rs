@@ -1,26 +1,28 @@
-//! How a site's certificate is checked: one policy per file, one place where handshake signatures are.
+//! How a peer's certificate is checked: one policy per file for sites, one for clients, one place where handshake
+//! signatures are.
 
 mod chain;
+mod client;
 mod name;
 mod none;
 mod pin;
+mod proof;
 
 use std::fmt::Debug;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
-use webpki::RawPublicKeyEntity;
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 pub(super) use chain::Chain;
+pub(super) use client::ClientVerifier;
 pub(super) use name::ChainAndName;
 pub(super) use none::Unchecked;
 pub(super) use pin::Pinned;
 
-use super::authorities::weak_key;
 use super::failure::CertificateProblem;
-use super::x509::Certificate;
+use proof::Proof;
 
 /// Which certificates are accepted from a site.
 pub(super) trait Policy: Debug + Send + Sync {
@@ -38,12 +40,12 @@ pub(super) trait Policy: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct PolicyVerifier<P> {
     policy: P,
-    algorithms: WebPkiSupportedAlgorithms,
+    proof: Proof,
 }
 
 impl<P: Policy> PolicyVerifier<P> {
     pub(super) fn new(policy: P, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { policy, algorithms }
+        Self { policy, proof: Proof(algorithms) }
     }
 }
 
@@ -60,30 +62,13 @@ impl<P: Policy> ServerCertVerifier for PolicyVerifier<P> {
         Ok(ServerCertVerified::assertion())
     }
 
-    /// By the bare key, since webpki reads no version 1 certificate. One scheme of TLS 1.2 stands for several
-    /// algorithms, by the key's curve.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = certificate_with_sound_key(cert)?;
-        let key = certificate.key();
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateProblem::Malformed)?;
-        let (_, candidates) = self
-            .algorithms
-            .mapping
-            .iter()
-            .find(|(scheme, _)| *scheme == dss.scheme)
-            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-        let proven =
-            candidates.iter().any(|candidate| key.verify_signature(*candidate, message, dss.signature()).is_ok());
-        if proven {
-            Ok(HandshakeSignatureValid::assertion())
-        } else {
-            Err(CertificateProblem::BadHandshakeSignature.into())
-        }
+        self.proof.tls12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -92,16 +77,10 @@ impl<P: Policy> ServerCertVerifier for PolicyVerifier<P> {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = certificate_with_sound_key(cert)?;
-        verify_tls13_signature_with_raw_key(message, &certificate.key(), dss, &self.algorithms)
+        self.proof.tls13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.proof.schemes()
     }
-}
-
-fn certificate_with_sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<Certificate<'a>, CertificateProblem> {
-    let certificate = Certificate::parse(der).map_err(|_| CertificateProblem::Malformed)?;
-    weak_key(certificate.public_key).map_or(Ok(certificate), Err)
 }

@@ -158,7 +158,11 @@ impl Collector {
             Event::Ready(id) => self.pump(id),
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => self.take_completions(),
-            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
+            Event::Resolved(..)
+            | Event::Connected(..)
+            | Event::Accepted(..)
+            | Event::AcceptFailed(_)
+            | Event::Signal(_) => {}
         }
     }
 }

@@ -264,7 +264,7 @@ impl Session {
             (_, Some(error)) => Err(cx.site.protocol(error)),
             (Read::Some(_), None) => Ok(true),
             (Read::Blocked, None) => Ok(false),
-            (Read::Eof, None) => self.handle_eof(cx),
+            (Read::Eof { .. }, None) => self.handle_eof(cx),
         }
     }
 
@@ -294,7 +294,7 @@ impl Session {
                 self.extend_patience(cx);
                 Ok(false)
             }
-            Read::Eof => self.handle_eof(cx),
+            Read::Eof { .. } => self.handle_eof(cx),
         }
     }
 
@@ -330,7 +330,7 @@ impl Session {
             match read {
                 Read::Some(_) => {}
                 Read::Blocked => return Ok(Pause::Blocked),
-                Read::Eof => break,
+                Read::Eof { .. } => break,
             }
         }
         let outcome = self.client.handle_eof().map_err(|error| cx.site.protocol(error));

@@ -1,34 +1,27 @@
 //! The only [`mio::Poll`], and the only reader of the clock.
 
+mod establish;
+mod leave;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use super::conn::{Conn, Stage};
+use super::conn::{Conn, Origin, Stage};
+use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
-use super::{ConnId, Failure, Io, Target, proxy};
-use crate::tls::{Handshake, Pipe, Received};
+use super::{ConnId, Entrance, Failure, Io, ListenerId, Target};
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
-
-/// Addresses of one name that are tried; each takes up to the site's timeout.
-const MAX_ADDRESSES: usize = 4;
-
-/// How long a connection that we have left may take to close at the other end.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Reads granted to a peer that goes on talking after we have left.
-const LAST_READS: usize = 16;
 
 /// The scratch buffer all plain connections read into.
 const SCRATCH: usize = 64 * 1024;
@@ -40,6 +33,11 @@ pub enum Event {
     Resolved(ConnId, usize),
     /// TCP stands, to this address: the site's, or the proxy's.
     Connected(ConnId, SocketAddr),
+    /// A connection has come in from this address. It can be turned away ([`Net::abort`]) before it costs anything.
+    Accepted(ConnId, SocketAddr),
+    /// Connections that wait could not be accepted, for want of file descriptors most likely. They are tried again
+    /// after a while.
+    AcceptFailed(io::Error),
     /// The connection is open, TLS and all: the session begins.
     Opened(ConnId),
     /// The open connection can go on.
@@ -59,6 +57,7 @@ pub struct Net {
     waker: Arc<mio::Waker>,
     signals: Option<Signals>,
     resolver: Resolver,
+    listeners: Listeners,
     conns: Slab<Conn>,
     generation: u32,
     queue: VecDeque<ConnId>,
@@ -87,6 +86,7 @@ impl Net {
             poll,
             waker,
             signals: None,
+            listeners: Listeners::new(),
             conns: Slab::new(),
             generation: 0,
             queue: VecDeque::new(),
@@ -128,44 +128,66 @@ impl Net {
 
     /// Starts a connection; `offer` says whether our own certificate may be shown.
     pub fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
+        let id = self.add(Origin::Opened { target, offer });
+        self.resolve(id);
+        id
+    }
+
+    fn add(&mut self, origin: Origin) -> ConnId {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
         let entry = self.conns.vacant_entry();
         let id = ConnId::new(entry.key(), self.generation);
         entry.insert(Conn {
             id,
-            target,
-            offer,
+            origin,
             stage: Stage::Resolving,
             readiness: Readiness::default(),
             deadline: None,
             queued: false,
         });
-        self.resolve(id);
         id
+    }
+
+    /// Accepts connections at `address`; port 0 is a free one. They arrive as [`Event::Accepted`], and pass through
+    /// `entrance`.
+    pub fn listen(&mut self, address: SocketAddr, entrance: Arc<Entrance>) -> io::Result<ListenerId> {
+        self.listeners.add(self.poll.registry(), address, entrance)
+    }
+
+    /// Where a listener listens.
+    ///
+    /// # Errors
+    /// There is no such listener any more.
+    pub fn local_address(&self, listener: ListenerId) -> io::Result<SocketAddr> {
+        self.listeners.local_address(listener)
+    }
+
+    /// Lets those who come from now on pass through `entrance`.
+    pub fn set_entrance(&mut self, listener: ListenerId, entrance: Arc<Entrance>) {
+        self.listeners.set_entrance(listener, entrance);
+    }
+
+    /// Closes a listener, and with it the connections in the kernel's queue. Those accepted live on.
+    pub fn stop_listening(&mut self, listener: ListenerId) {
+        self.listeners.remove(listener);
+    }
+
+    /// From now on, only so many connections are accepted, over all listeners; whoever comes then waits in the kernel's
+    /// queue. To be renewed as connections come and go: each one accepted takes one away, none that ends gives it back.
+    /// At first there is no limit.
+    pub fn set_room(&mut self, room: usize) {
+        self.listeners.set_room(room);
     }
 
     /// An open connection, to read from and write to.
     pub fn io(&mut self, id: ConnId) -> Option<Io<'_>> {
-        matches!(self.conn(id)?.stage, Stage::Open { .. }).then(|| Io::new(self, id))
+        self.conn(id)?.stage.session_pipe()?;
+        Some(Io::new(self, id))
     }
 
     /// A connection that exists, and the buffer to read it with.
     pub(super) fn conn_and_scratch(&mut self, id: ConnId) -> (&mut Conn, &mut [u8]) {
         (&mut self.conns[id.slot()], &mut self.scratch)
-    }
-
-    /// Leaves an open connection: what was written goes out, then both ends close. No further event names it.
-    pub fn close(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        match std::mem::replace(&mut conn.stage, Stage::Failed) {
-            Stage::Open { mut pipe } => {
-                pipe.close();
-                conn.stage = Stage::Closing { pipe };
-                self.set_deadline(id, Some(self.now + LINGER));
-                self.enqueue(id);
-            }
-            _ => self.abort(id),
-        }
     }
 
     /// Drops a connection as it is. No further event names it.
@@ -186,7 +208,8 @@ impl Net {
         let before = clock();
         let took = self.longest_turn.map(|longest| longest.max(before.saturating_duration_since(self.now)));
         self.longest_turn = Some(took.unwrap_or_default());
-        let next = self.deadlines.first().map(|&(at, _)| at).into_iter().chain(until).min();
+        let deadline = self.deadlines.first().map(|&(at, _)| at);
+        let next = [deadline, self.listeners.due(before), until].into_iter().flatten().min();
         let timeout = if self.queue.is_empty() && self.out.is_empty() {
             next.map(|at| at.saturating_duration_since(before))
         } else {
@@ -206,6 +229,7 @@ impl Net {
             }
         }
         self.expire();
+        self.accept();
         Ok(std::mem::take(&mut self.out))
     }
 
@@ -218,16 +242,29 @@ impl Net {
                     self.out.push(Event::Woken);
                 }
                 SIGNALS => self.out.extend(self.signals.iter_mut().flat_map(|s| s.pending().map(Event::Signal))),
-                token => {
-                    let id = ConnId::from_token(token);
-                    if let Some(conn) = self.conn(id) {
-                        conn.readiness.merge(event);
-                        self.enqueue(id);
-                    }
-                }
+                token => match ListenerId::from_token(token) {
+                    Some(listener) => self.listeners.mark_waiting(listener),
+                    None => self.merge_event(ConnId::from_token(token), event),
+                },
             }
         }
         self.events = events;
+    }
+
+    fn merge_event(&mut self, id: ConnId, event: &mio::event::Event) {
+        if let Some(conn) = self.conn(id) {
+            conn.readiness.merge(event);
+            self.enqueue(id);
+        }
+    }
+
+    fn accept(&mut self) {
+        let mut arrivals = Vec::new();
+        let accepted = self.listeners.accept(self.now, &mut arrivals);
+        for arrival in arrivals {
+            self.arrived(arrival);
+        }
+        self.out.extend(accepted.err().map(Event::AcceptFailed));
     }
 
     fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
@@ -256,16 +293,16 @@ impl Net {
         while let Some(&(at, id)) = self.deadlines.first()
             && at <= self.now
         {
-            let phase = self.conn(id).map(|conn| conn.stage.phase());
-            let Some(phase) = phase else {
+            let Some(conn) = self.conn(id) else {
                 self.deadlines.pop_first();
                 continue;
             };
+            let failure = conn.origin.late(conn.stage.phase());
             match self.retire(id) {
                 // Another address of the same name may answer.
                 Some(Stage::Connecting { rest, .. }) if !rest.as_slice().is_empty() => self.connect(id, rest),
-                Some(Stage::Closing { .. }) => self.abort(id),
-                _ => self.fail(id, Failure::Timeout(phase)),
+                Some(Stage::Closing { .. } | Stage::Lingering { .. }) => self.abort(id),
+                _ => self.fail(id, failure),
             }
         }
     }
@@ -281,65 +318,14 @@ impl Net {
         self.out.push(Event::Failed(id, failure));
     }
 
+    /// Goes on to a stage on the way to an open connection.
     fn enter(&mut self, id: ConnId, stage: Stage) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
-        let deadline = match stage {
-            Stage::Open { .. } | Stage::Failed => None,
-            _ => Some(now + conn.target.timeout),
-        };
+        let deadline = now + conn.origin.timeout();
         conn.stage = stage;
-        self.set_deadline(id, deadline);
+        self.set_deadline(id, Some(deadline));
         self.enqueue(id);
-    }
-
-    fn resolve(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        let target = Arc::clone(&conn.target);
-        let (host, port) = target.first_hop();
-        match self.resolver.ask(id, host, port) {
-            Ok(Some(address)) => self.resolved(id, vec![address]),
-            Ok(None) => self.enter(id, Stage::Resolving),
-            Err(error) => self.fail(id, Failure::Resolve { host: host.to_string(), error }),
-        }
-    }
-
-    fn take_answers(&mut self) {
-        let answers: Vec<_> = self.resolver.answers().collect();
-        for (id, answer) in answers {
-            let Some(Conn { stage: Stage::Resolving, target, .. }) = self.conn(id) else { continue };
-            let host = target.first_hop().0.to_string();
-            match answer {
-                Ok(addresses) => self.resolved(id, addresses),
-                Err(error) => self.fail(id, Failure::Resolve { host, error }),
-            }
-        }
-    }
-
-    fn resolved(&mut self, id: ConnId, mut addresses: Vec<SocketAddr>) {
-        self.out.push(Event::Resolved(id, addresses.len()));
-        addresses.truncate(MAX_ADDRESSES);
-        self.connect(id, addresses.into_iter());
-    }
-
-    /// Starts TCP to the first of `rest` that takes it.
-    fn connect(&mut self, id: ConnId, mut rest: std::vec::IntoIter<SocketAddr>) {
-        let Some(address) = rest.next() else { return };
-        let started = TcpStream::connect(address).and_then(|mut stream| {
-            stream.set_nodelay(true)?;
-            self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)?;
-            Ok(stream)
-        });
-        match started {
-            Ok(stream) => {
-                if let Some(conn) = self.conn(id) {
-                    conn.readiness = Readiness::default();
-                }
-                self.enter(id, Stage::Connecting { stream, address, rest });
-            }
-            Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
-            Err(error) => self.fail(id, Failure::Connect { address, error }),
-        }
     }
 
     /// Brings a connection as far as its socket lets it.
@@ -349,30 +335,16 @@ impl Net {
             Stage::Resolving => conn.stage = Stage::Resolving,
             Stage::Connecting { stream, address, rest } => self.connecting(id, stream, address, rest),
             Stage::Proxying { stream, request, answer } => self.proxying(id, stream, request, answer),
+            Stage::Accepted { stream } => self.greet_client(id, stream),
             Stage::Securing { pipe } => self.securing(id, pipe),
-            Stage::Open { pipe } => {
-                conn.stage = Stage::Open { pipe };
+            open @ (Stage::Open { .. } | Stage::Ended { .. }) => {
+                conn.stage = open;
                 self.out.push(Event::Ready(id));
             }
+            Stage::Ending { pipe } => self.ending(id, pipe),
             Stage::Closing { pipe } => self.closing(id, pipe),
+            Stage::Lingering { pipe } => self.lingering(id, pipe),
             Stage::Failed => self.abort(id),
-        }
-    }
-
-    fn connecting(&mut self, id: ConnId, stream: TcpStream, address: SocketAddr, rest: std::vec::IntoIter<SocketAddr>) {
-        // As mio's documentation has it: an error first, then whether there is a peer already.
-        let outcome = match stream.take_error() {
-            Ok(Some(error)) | Err(error) => Err(error),
-            Ok(None) => stream.peer_addr(),
-        };
-        match outcome {
-            Ok(_) => {
-                self.out.push(Event::Connected(id, address));
-                self.connected(id, stream);
-            }
-            Err(error) if is_pending(&error) => self.restore(id, Stage::Connecting { stream, address, rest }),
-            Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
-            Err(error) => self.fail(id, Failure::Connect { address, error }),
         }
     }
 
@@ -382,72 +354,6 @@ impl Net {
             conn.stage = stage;
         }
     }
-
-    fn connected(&mut self, id: ConnId, stream: TcpStream) {
-        let Some(conn) = self.conn(id) else { return };
-        let target = Arc::clone(&conn.target);
-        match &target.proxy {
-            Some(proxy) => {
-                let request = proxy::request(&target.host, target.port, proxy.credentials.as_ref());
-                self.enter(id, Stage::Proxying { stream, request, answer: Vec::new() });
-            }
-            None => self.secure(id, stream),
-        }
-    }
-
-    fn proxying(&mut self, id: ConnId, stream: TcpStream, mut request: Vec<u8>, mut answer: Vec<u8>) {
-        match proxy::exchange(&stream, &mut request, &mut answer) {
-            Ok(true) => self.secure(id, stream),
-            Ok(false) => self.restore(id, Stage::Proxying { stream, request, answer }),
-            Err(failure) => self.fail(id, failure),
-        }
-    }
-
-    fn secure(&mut self, id: ConnId, stream: TcpStream) {
-        let Some(conn) = self.conn(id) else { return };
-        let target = Arc::clone(&conn.target);
-        let Some(connector) = &target.tls else {
-            return self.opened(id, Pipe::plain(stream, target.quick_ack));
-        };
-        match connector.connect(&target.host, conn.offer) {
-            Ok(tls) => self.enter(id, Stage::Securing { pipe: Pipe::tls(stream, tls, target.quick_ack) }),
-            Err(failure) => self.fail(id, failure.into()),
-        }
-    }
-
-    fn securing(&mut self, id: ConnId, mut pipe: Pipe) {
-        match pipe.handshake() {
-            Ok(Handshake::Done) => self.opened(id, pipe),
-            Ok(Handshake::WantMore) => self.restore(id, Stage::Securing { pipe }),
-            Err(failure) => self.fail(id, failure.into()),
-        }
-    }
-
-    fn opened(&mut self, id: ConnId, pipe: Pipe) {
-        self.set_deadline(id, None);
-        let Some(conn) = self.conn(id) else { return };
-        // What the handshake left unread or unwritten shows at the first try.
-        conn.readiness = Readiness { read: true, write: true };
-        conn.stage = Stage::Open { pipe };
-        self.out.push(Event::Opened(id));
-    }
-
-    /// The last bytes go out, then whatever the peer still has to say goes nowhere, until it closes as well.
-    fn closing(&mut self, id: ConnId, mut pipe: Pipe) {
-        match pipe.flush() {
-            Ok(true) if pipe.shutdown_write().is_ok() => {}
-            Ok(false) => return self.restore(id, Stage::Closing { pipe }),
-            _ => return self.abort(id),
-        }
-        for _ in 0..LAST_READS {
-            match pipe.read(usize::MAX, &mut self.scratch, <[u8]>::len) {
-                Ok(Received::Bytes(_)) => {}
-                Ok(Received::WouldBlock) => return self.restore(id, Stage::Closing { pipe }),
-                Ok(Received::Eof) | Err(_) => break,
-            }
-        }
-        self.abort(id);
-    }
 }
 
 /// The usual soft limit of 1024 is there for `select`, which nobody uses here. Without the right to raise it, the
@@ -455,9 +361,4 @@ impl Net {
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-}
-
-fn is_pending(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotConnected
-        || error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
 }

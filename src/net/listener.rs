@@ -1,0 +1,195 @@
+//! Where connections come in, and the gate before it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+
+use crate::tls::Acceptor;
+
+/// Connections the kernel completes before we take them; it lowers this to its own `somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// Connections taken from one listener in one turn.
+const ACCEPTS: usize = 64;
+
+/// How long nothing is accepted once that has failed: file descriptors come back only as connections end.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The bit that no connection's token has.
+const TOKEN_BIT: usize = 1 << (usize::BITS - 1);
+
+/// What a connection passes through on its way in.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// How to speak TLS, `None` for plain TCP.
+    pub tls: Option<Acceptor>,
+    /// Re-arm `TCP_QUICKACK` before each read.
+    pub quick_ack: bool,
+    /// The longest wait until the TLS handshake is done.
+    pub timeout: Duration,
+}
+
+/// Names a listener; never used again for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(u32);
+
+impl ListenerId {
+    fn token(self) -> Token {
+        Token(TOKEN_BIT | self.0 as usize)
+    }
+
+    /// The listener a token belongs to, where it is a listener's and not a connection's.
+    pub(super) fn from_token(token: Token) -> Option<Self> {
+        u32::try_from(token.0 ^ TOKEN_BIT).ok().map(Self)
+    }
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    entrance: Arc<Entrance>,
+    /// Somebody may wait: cleared only when the socket says that nobody does.
+    waiting: bool,
+}
+
+/// A connection that has come in.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) entrance: Arc<Entrance>,
+}
+
+/// All listeners. Who comes while there is no room waits in the kernel's queue.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    open: BTreeMap<ListenerId, Listener>,
+    last: u32,
+    room: usize,
+    pause: Option<Instant>,
+}
+
+impl Listeners {
+    pub(super) fn new() -> Self {
+        Self { open: BTreeMap::new(), last: 0, room: usize::MAX, pause: None }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        registry: &Registry,
+        address: SocketAddr,
+        entrance: Arc<Entrance>,
+    ) -> io::Result<ListenerId> {
+        let mut socket = listen_at(address)?;
+        let id = ListenerId(self.last + 1);
+        registry.register(&mut socket, id.token(), Interest::READABLE)?;
+        self.last = id.0;
+        self.open.insert(id, Listener { socket, entrance, waiting: true });
+        Ok(id)
+    }
+
+    pub(super) fn local_address(&self, id: ListenerId) -> io::Result<SocketAddr> {
+        self.open.get(&id).ok_or(io::ErrorKind::NotFound)?.socket.local_addr()
+    }
+
+    pub(super) fn set_entrance(&mut self, id: ListenerId, entrance: Arc<Entrance>) {
+        if let Some(listener) = self.open.get_mut(&id) {
+            listener.entrance = entrance;
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: ListenerId) {
+        self.open.remove(&id);
+    }
+
+    pub(super) fn set_room(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    pub(super) fn mark_waiting(&mut self, id: ListenerId) {
+        if let Some(listener) = self.open.get_mut(&id) {
+            listener.waiting = true;
+        }
+    }
+
+    /// When accepting is to be tried next: not before there is room and somebody waits.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let wanted = self.room > 0 && self.open.values().any(|listener| listener.waiting);
+        wanted.then(|| self.pause.unwrap_or(now))
+    }
+
+    /// Takes those who wait, as many as there is room for, and adds them to `arrivals`. After an error, nobody is
+    /// taken for a while.
+    pub(super) fn accept(&mut self, now: Instant, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+        if self.pause.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        self.pause = None;
+        for listener in self.open.values_mut() {
+            listener.accept(&mut self.room, arrivals).inspect_err(|_| self.pause = Some(now + PAUSE))?;
+        }
+        Ok(())
+    }
+}
+
+impl Listener {
+    fn accept(&mut self, room: &mut usize, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+        for _ in 0..ACCEPTS {
+            if *room == 0 || !self.waiting {
+                break;
+            }
+            match self.socket.accept() {
+                Ok((stream, peer)) => {
+                    *room -= 1;
+                    arrivals.push(Arrival { stream, peer, entrance: Arc::clone(&self.entrance) });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiting = false,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Linux reports what befell a waiting connection as the failure of `accept`: accept(2) wants these tried again.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(
+            Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+        )
+    )
+}
+
+/// A socket that listens. An IPv6 one takes no IPv4, so that `0.0.0.0` and `::` can both be listened on.
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket: OwnedFd = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}

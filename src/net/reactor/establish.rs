@@ -1,0 +1,178 @@
+//! From an address, or an accepted socket, to an open connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::vec;
+
+use mio::Interest;
+use mio::net::TcpStream;
+
+use super::{Event, Net};
+use crate::net::conn::{Conn, Origin, Stage};
+use crate::net::listener::Arrival;
+use crate::net::readiness::Readiness;
+use crate::net::{ConnId, Failure, Target, proxy};
+use crate::tls::{Acceptor, Handshake, Pipe};
+
+/// Addresses of one name that are tried; each takes up to the site's timeout.
+const MAX_ADDRESSES: usize = 4;
+
+impl Net {
+    pub(super) fn resolve(&mut self, id: ConnId) {
+        let Some((target, _)) = self.target(id) else { return };
+        let (host, port) = target.first_hop();
+        match self.resolver.ask(id, host, port) {
+            Ok(Some(address)) => self.resolved(id, vec![address]),
+            Ok(None) => self.enter(id, Stage::Resolving),
+            Err(error) => self.fail(id, Failure::Resolve { host: host.to_string(), error }),
+        }
+    }
+
+    pub(super) fn take_answers(&mut self) {
+        let answers: Vec<_> = self.resolver.answers().collect();
+        for (id, answer) in answers {
+            let Some(Conn { stage: Stage::Resolving, origin: Origin::Opened { target, .. }, .. }) = self.conn(id)
+            else {
+                continue;
+            };
+            let host = target.first_hop().0.to_string();
+            match answer {
+                Ok(addresses) => self.resolved(id, addresses),
+                Err(error) => self.fail(id, Failure::Resolve { host, error }),
+            }
+        }
+    }
+
+    fn resolved(&mut self, id: ConnId, mut addresses: Vec<SocketAddr>) {
+        self.out.push(Event::Resolved(id, addresses.len()));
+        addresses.truncate(MAX_ADDRESSES);
+        self.connect(id, addresses.into_iter());
+    }
+
+    /// Starts TCP to the first of `rest` that takes it.
+    pub(super) fn connect(&mut self, id: ConnId, mut rest: vec::IntoIter<SocketAddr>) {
+        let Some(address) = rest.next() else { return };
+        let started = TcpStream::connect(address).and_then(|mut stream| {
+            stream.set_nodelay(true)?;
+            self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)?;
+            Ok(stream)
+        });
+        match started {
+            Ok(stream) => {
+                if let Some(conn) = self.conn(id) {
+                    conn.readiness = Readiness::default();
+                }
+                self.enter(id, Stage::Connecting { stream, address, rest });
+            }
+            Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
+            Err(error) => self.fail(id, Failure::Connect { address, error }),
+        }
+    }
+
+    pub(super) fn connecting(
+        &mut self,
+        id: ConnId,
+        stream: TcpStream,
+        address: SocketAddr,
+        rest: vec::IntoIter<SocketAddr>,
+    ) {
+        // As mio's documentation has it: an error first, then whether there is a peer already.
+        let outcome = match stream.take_error() {
+            Ok(Some(error)) | Err(error) => Err(error),
+            Ok(None) => stream.peer_addr(),
+        };
+        match outcome {
+            Ok(_) => {
+                self.out.push(Event::Connected(id, address));
+                self.connected(id, stream);
+            }
+            Err(error) if is_pending(&error) => self.restore(id, Stage::Connecting { stream, address, rest }),
+            Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
+            Err(error) => self.fail(id, Failure::Connect { address, error }),
+        }
+    }
+
+    fn connected(&mut self, id: ConnId, stream: TcpStream) {
+        let Some((target, _)) = self.target(id) else { return };
+        match &target.proxy {
+            Some(proxy) => {
+                let request = proxy::request(&target.host, target.port, proxy.credentials.as_ref());
+                self.enter(id, Stage::Proxying { stream, request, answer: Vec::new() });
+            }
+            None => self.greet_server(id, stream),
+        }
+    }
+
+    pub(super) fn proxying(&mut self, id: ConnId, stream: TcpStream, mut request: Vec<u8>, mut answer: Vec<u8>) {
+        match proxy::exchange(&stream, &mut request, &mut answer) {
+            Ok(true) => self.greet_server(id, stream),
+            Ok(false) => self.restore(id, Stage::Proxying { stream, request, answer }),
+            Err(failure) => self.fail(id, failure),
+        }
+    }
+
+    fn greet_server(&mut self, id: ConnId, stream: TcpStream) {
+        let Some((target, offer)) = self.target(id) else { return };
+        match target.tls.as_ref().map(|connector| connector.connect(&target.host, offer)) {
+            None => self.opened(id, Pipe::plain(stream, target.quick_ack)),
+            Some(Ok(tls)) => self.enter(id, Stage::Securing { pipe: Pipe::tls(stream, tls, target.quick_ack) }),
+            Some(Err(failure)) => self.fail(id, failure.into()),
+        }
+    }
+
+    /// A connection has come in. What it costs beyond its socket waits for the next turn: until then the loop's user
+    /// can turn it away.
+    pub(super) fn arrived(&mut self, arrival: Arrival) {
+        let Arrival { mut stream, peer, entrance } = arrival;
+        let id = self.add(Origin::Accepted { entrance });
+        self.out.push(Event::Accepted(id, peer));
+        let registered = stream.set_nodelay(true).and_then(|()| {
+            self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)
+        });
+        match registered {
+            Ok(()) => self.enter(id, Stage::Accepted { stream }),
+            Err(error) => self.fail(id, Failure::Io(error)),
+        }
+    }
+
+    pub(super) fn greet_client(&mut self, id: ConnId, stream: TcpStream) {
+        let Some(Conn { origin: Origin::Accepted { entrance }, .. }) = self.conn(id) else { return };
+        let entrance = Arc::clone(entrance);
+        match entrance.tls.as_ref().map(Acceptor::accept) {
+            None => self.opened(id, Pipe::plain(stream, entrance.quick_ack)),
+            Some(Ok(tls)) => self.enter(id, Stage::Securing { pipe: Pipe::tls(stream, tls, entrance.quick_ack) }),
+            Some(Err(failure)) => self.fail(id, failure.into()),
+        }
+    }
+
+    pub(super) fn securing(&mut self, id: ConnId, mut pipe: Pipe) {
+        match pipe.handshake() {
+            Ok(Handshake::Done) => self.opened(id, pipe),
+            Ok(Handshake::WantMore) => self.restore(id, Stage::Securing { pipe }),
+            Err(failure) => self.fail(id, failure.into()),
+        }
+    }
+
+    fn opened(&mut self, id: ConnId, pipe: Pipe) {
+        self.set_deadline(id, None);
+        let Some(conn) = self.conn(id) else { return };
+        // What the handshake left unread or unwritten shows at the first try.
+        conn.readiness = Readiness { read: true, write: true };
+        conn.stage = Stage::Open { pipe };
+        self.out.push(Event::Opened(id));
+    }
+
+    /// Where a connection that we began goes, and whether our own certificate may be shown.
+    fn target(&mut self, id: ConnId) -> Option<(Arc<Target>, bool)> {
+        match &self.conn(id)?.origin {
+            Origin::Opened { target, offer } => Some((Arc::clone(target), *offer)),
+            Origin::Accepted { .. } => None,
+        }
+    }
+}
+
+fn is_pending(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotConnected
+        || error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+}

@@ -1,0 +1,86 @@
+//! How an open connection ends, one direction after the other.
+
+use std::time::Duration;
+
+use super::{Event, Net};
+use crate::net::conn::Stage;
+use crate::net::{ConnId, Failure};
+use crate::tls::{Pipe, Received};
+
+/// How long a connection that we have left may take to close at the other end.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Reads granted to a peer that goes on talking after we have left.
+const LAST_READS: usize = 16;
+
+impl Net {
+    /// Leaves an open connection: what was written goes out, then both ends close. No further event names it.
+    pub fn close(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.stage = match std::mem::replace(&mut conn.stage, Stage::Failed) {
+            Stage::Open { mut pipe } => {
+                pipe.close();
+                Stage::Closing { pipe }
+            }
+            Stage::Ending { pipe } => Stage::Closing { pipe },
+            Stage::Ended { pipe } => Stage::Lingering { pipe },
+            _ => return self.abort(id),
+        };
+        self.set_deadline(id, Some(self.now + LINGER));
+        self.enqueue(id);
+    }
+
+    /// Ends our direction of an open connection, after what was written; reading goes on. Nothing can be written any
+    /// more.
+    pub fn shutdown_write(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        match std::mem::replace(&mut conn.stage, Stage::Failed) {
+            Stage::Open { mut pipe } => {
+                pipe.close();
+                conn.stage = Stage::Ending { pipe };
+                self.enqueue(id);
+            }
+            other => conn.stage = other,
+        }
+    }
+
+    /// The last bytes of our direction go out, then it ends; the session reads on.
+    pub(super) fn ending(&mut self, id: ConnId, mut pipe: Pipe) {
+        match end_direction(&mut pipe) {
+            Ok(true) => self.restore(id, Stage::Ended { pipe }),
+            Ok(false) => self.restore(id, Stage::Ending { pipe }),
+            Err(failure) => return self.fail(id, failure),
+        }
+        self.out.push(Event::Ready(id));
+    }
+
+    pub(super) fn closing(&mut self, id: ConnId, mut pipe: Pipe) {
+        match end_direction(&mut pipe) {
+            Ok(true) => self.lingering(id, pipe),
+            Ok(false) => self.restore(id, Stage::Closing { pipe }),
+            Err(_) => self.abort(id),
+        }
+    }
+
+    /// Whatever the peer still has to say goes nowhere, until it closes as well.
+    pub(super) fn lingering(&mut self, id: ConnId, mut pipe: Pipe) {
+        for _ in 0..LAST_READS {
+            match pipe.read(usize::MAX, &mut self.scratch, <[u8]>::len) {
+                Ok(Received::Bytes(_)) => {}
+                Ok(Received::WouldBlock) => return self.restore(id, Stage::Lingering { pipe }),
+                Ok(Received::Eof { .. }) | Err(_) => break,
+            }
+        }
+        self.abort(id);
+    }
+}
+
+/// Passes on the last bytes, then ends our direction, to be done once: Linux calls a socket writable after each
+/// `shutdown`. Whether it has ended.
+fn end_direction(pipe: &mut Pipe) -> Result<bool, Failure> {
+    let flushed = pipe.flush()?;
+    if flushed {
+        pipe.shutdown_write().map_err(Failure::Io)?;
+    }
+    Ok(flushed)
+}

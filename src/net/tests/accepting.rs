@@ -1,0 +1,143 @@
+use std::io::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{Server, entrance, read_all};
+use crate::net::{Event, Net, Read};
+
+#[test]
+fn who_comes_in_is_named_first_and_open_in_the_turn_after() {
+    let mut server = Server::plain();
+    let client = server.client();
+    let (id, peer) = server.event(|event| match event {
+        Event::Accepted(id, peer) => Some((*id, *peer)),
+        _ => None,
+    });
+    assert_eq!(peer, client.local_addr().unwrap());
+    assert!(server.net.io(id).is_none());
+    let events = server.turn();
+    assert!(matches!(events[..], [Event::Opened(opened)] if opened == id), "{events:?}");
+    assert!(server.net.io(id).is_some());
+}
+
+#[test]
+fn who_is_turned_away_is_heard_of_no_more() {
+    let mut server = Server::plain();
+    let client = server.client();
+    let id = server.accepted();
+    server.net.abort(id);
+    assert_eq!(read_all(client), b"");
+    for _ in 0..3 {
+        assert!(server.turn().is_empty());
+    }
+    assert_eq!(server.net.connections(), 0);
+}
+
+#[test]
+fn without_room_clients_wait_and_then_come_in_one_by_one() {
+    let mut server = Server::plain();
+    server.net.set_room(0);
+    let mut clients = [server.client(), server.client()];
+    clients[0].write_all(b"first").unwrap();
+    // The listener's readiness is told once; from then on there is nothing to do but wait.
+    server.turn();
+    for _ in 0..3 {
+        let until = server.net.now() + Duration::from_millis(2);
+        assert!(server.net.turn(Some(until)).unwrap().is_empty());
+        assert!(server.net.now() >= until, "the loop turned without a reason");
+    }
+    server.net.set_room(1);
+    let first = server.opened();
+    assert_eq!(server.read(first), Ok(b"first".to_vec()));
+    for _ in 0..3 {
+        assert!(server.turn().iter().all(|event| !matches!(event, Event::Accepted(..))));
+    }
+    server.net.set_room(1);
+    let second = server.opened();
+    assert_ne!(first, second);
+    assert_eq!(server.net.connections(), 2);
+}
+
+#[test]
+fn more_than_one_turns_worth_of_clients_all_come_in() {
+    let mut server = Server::plain();
+    let clients: Vec<TcpStream> = (0..150).map(|_| server.client()).collect();
+    let mut opened = 0;
+    server.until(|_, events| {
+        opened += events.iter().filter(|event| matches!(event, Event::Opened(_))).count();
+        (opened == clients.len()).then_some(())
+    });
+}
+
+#[test]
+fn both_families_can_have_one_port() {
+    let mut net = Net::new().unwrap();
+    let everywhere = net.listen((Ipv4Addr::UNSPECIFIED, 0).into(), entrance(None)).unwrap();
+    let port = net.local_address(everywhere).unwrap().port();
+    match net.listen((Ipv6Addr::UNSPECIFIED, port).into(), entrance(None)) {
+        Ok(six) => assert_eq!(net.local_address(six).unwrap().port(), port),
+        // A machine without IPv6.
+        Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}"),
+    }
+    let taken = net.listen((Ipv4Addr::LOCALHOST, port).into(), entrance(None)).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_closed_listener_takes_nobody_and_keeps_those_it_took() {
+    let mut server = Server::plain();
+    let mut client = server.client();
+    let id = server.opened();
+    server.net.stop_listening(server.listener);
+    assert!(server.net.local_address(server.listener).is_err());
+    assert_eq!(TcpStream::connect(server.address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    client.write_all(b"still here").unwrap();
+    assert_eq!(server.read(id), Ok(b"still here".to_vec()));
+}
+
+#[test]
+fn a_client_that_leaves_at_once_leaves_nothing_behind() {
+    let mut server = Server::plain();
+    drop(server.client());
+    let id = server.opened();
+    assert_eq!(server.read(id), Err(Read::Eof { orderly: true }));
+    server.net.close(id);
+    server.until(|net, _| (net.connections() == 0).then_some(()));
+}
+
+const ALONE: &str = "net::tests::accepting::in_a_process_of_its_own_descriptors_run_out";
+
+#[test]
+fn when_descriptors_run_out_it_is_said_once_and_waited_until_there_are_some() {
+    let test = Command::new(std::env::current_exe().unwrap()).args(["--exact", ALONE, "--ignored"]).output().unwrap();
+    let said = String::from_utf8_lossy(&test.stdout).into_owned();
+    assert!(test.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "takes the whole process's descriptors: the test above runs it"]
+fn in_a_process_of_its_own_descriptors_run_out() {
+    let mut server = Server::plain();
+    let clients: Vec<TcpStream> = (0..20).map(|_| server.client()).collect();
+    let limit = getrlimit(Resource::Nofile);
+    // Room for a few of those who wait: descriptors are given out from the lowest.
+    let lowest_free = std::fs::File::open("/dev/null").map(|file| std::os::fd::AsRawFd::as_raw_fd(&file)).unwrap();
+    let few = u64::try_from(lowest_free).unwrap() + 5;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(few), ..limit }).unwrap();
+    let (mut opened, mut failed) = (0, 0);
+    for _ in 0..20 {
+        for event in server.turn() {
+            opened += usize::from(matches!(event, Event::Opened(_)));
+            failed += usize::from(matches!(event, Event::AcceptFailed(_)));
+        }
+    }
+    assert_eq!((opened, failed), (5, 1));
+    setrlimit(Resource::Nofile, limit).unwrap();
+    server.until(|_, events| {
+        opened += events.iter().filter(|event| matches!(event, Event::Opened(_))).count();
+        (opened == clients.len()).then_some(())
+    });
+}

@@ -1,0 +1,122 @@
+//! From settings to the server's side of TLS.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection};
+
+use super::authorities::Authorities;
+use super::connector::ConnectError;
+use super::identity;
+use super::report::{CertificateReport, Role};
+use super::settings::IdentitySettings;
+use super::setup::SetupError;
+use super::suites::Suites;
+use super::verify::ClientVerifier;
+use super::versions::Versions;
+use super::x509::Purpose;
+
+/// What a server's TLS is set up by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AcceptorSettings {
+    /// What we show.
+    pub identity: IdentitySettings,
+    /// What we want to be shown.
+    pub clients: Clients,
+    /// Which versions of TLS are spoken.
+    pub versions: Versions,
+    /// Which cipher suites are.
+    pub suites: Suites,
+}
+
+/// Which certificates a server asks of its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// None: it does not ask.
+    NotAsked,
+    /// It asks, and takes any or none. Whoever shows one has proven to hold its key, and nothing else: its SHA-256
+    /// means something then, and its names do not.
+    Optional,
+    /// One that this PEM file's authorities (or self-signed certificates) vouch for.
+    Required {
+        /// The PEM file.
+        ca: PathBuf,
+    },
+}
+
+/// Accepts TLS connections by one set of settings. Clones share tickets to resume by, and cost next to nothing.
+#[derive(Clone, Debug)]
+pub struct Acceptor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Arc<ServerConfig>,
+    warnings: Vec<String>,
+    report: Vec<CertificateReport>,
+}
+
+impl Acceptor {
+    /// Reads the files that `settings` name; dates are looked at as of `now`, for the warnings. Made anew, it reads
+    /// them anew, and resumes no session of before.
+    pub fn new(settings: &AcceptorSettings, now: UnixTime) -> Result<Self, SetupError> {
+        let provider = settings.suites.provider();
+        let certified_key = identity::load(&settings.identity)?;
+        let mut report = CertificateReport::all(&settings.identity.cert, Role::Own, &certified_key.cert, now);
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier: Arc<dyn ClientCertVerifier> = match &settings.clients {
+            Clients::NotAsked => Arc::new(NoClientAuth),
+            Clients::Optional => Arc::new(ClientVerifier::optional(algorithms)),
+            Clients::Required { ca } => {
+                let (authorities, trusted) = Authorities::load(ca, Purpose::Client, algorithms.all, now)?;
+                report.extend(trusted);
+                Arc::new(ClientVerifier::required(authorities, algorithms))
+            }
+        };
+        let mut config = server_config(provider, settings.versions, verifier, certified_key)?;
+        config.ignore_client_order = settings.suites.in_our_order();
+        config.ticketer = ring::Ticketer::new().map_err(|error| SetupError::Library(error.to_string()))?;
+        let warnings = report.iter().flat_map(CertificateReport::warnings).collect();
+        Ok(Self(Arc::new(Inner { config: Arc::new(config), warnings, report })))
+    }
+
+    /// One that has read no files.
+    pub(super) fn from_config(config: ServerConfig) -> Self {
+        Self(Arc::new(Inner { config: Arc::new(config), warnings: Vec::new(), report: Vec::new() }))
+    }
+
+    /// The server's side of one connection, for [`Pipe::tls`](super::Pipe::tls).
+    pub fn accept(&self) -> Result<ServerConnection, ConnectError> {
+        ServerConnection::new(Arc::clone(&self.0.config)).map_err(|error| ConnectError::Library(error.to_string()))
+    }
+
+    /// What an operator should hear at every start, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
+    }
+
+    /// Every certificate of the settings' files, as of the time the acceptor was made.
+    pub fn report(&self) -> &[CertificateReport] {
+        &self.0.report
+    }
+}
+
+/// A server that shows one certificate, of whatever shape: its peers judge it. Clients that offer application protocols
+/// are served whichever these are, since it names none itself.
+pub(super) fn server_config(
+    provider: CryptoProvider,
+    versions: Versions,
+    clients: Arc<dyn ClientCertVerifier>,
+    identity: Arc<CertifiedKey>,
+) -> Result<ServerConfig, SetupError> {
+    let always: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(identity));
+    Ok(ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&versions.list())
+        .map_err(|error| SetupError::Library(error.to_string()))?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(always))
+}

@@ -1,0 +1,61 @@
+//! The proof that a peer holds its certificate's key.
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::CertificateDer;
+use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
+use webpki::RawPublicKeyEntity;
+
+use crate::tls::authorities::weak_key;
+use crate::tls::failure::CertificateProblem;
+use crate::tls::x509::Certificate;
+
+/// How handshake signatures are checked: by the bare key, since webpki reads no version 1 certificate.
+#[derive(Debug)]
+pub(super) struct Proof(pub(super) WebPkiSupportedAlgorithms);
+
+impl Proof {
+    /// One scheme of TLS 1.2 stands for several algorithms, by the key's curve.
+    pub(super) fn tls12(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let certificate = certificate_with_sound_key(cert)?;
+        let key = certificate.key();
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateProblem::Malformed)?;
+        let (_, candidates) = self
+            .0
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == dss.scheme)
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let proven =
+            candidates.iter().any(|candidate| key.verify_signature(*candidate, message, dss.signature()).is_ok());
+        if proven {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateProblem::BadHandshakeSignature.into())
+        }
+    }
+
+    pub(super) fn tls13(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let certificate = certificate_with_sound_key(cert)?;
+        verify_tls13_signature_with_raw_key(message, &certificate.key(), dss, &self.0)
+    }
+
+    pub(super) fn schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+fn certificate_with_sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<Certificate<'a>, CertificateProblem> {
+    let certificate = Certificate::parse(der).map_err(|_| CertificateProblem::Malformed)?;
+    weak_key(certificate.public_key).map_or(Ok(certificate), Err)
+}
