@@ -74,6 +74,7 @@ mod setup;
 mod sink;
 mod spool;
 mod stage;
+mod worker;
 
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
 pub use error::StoreError;
