@@ -60,27 +60,41 @@
 //! [`SinkKind::Append`] is the default.
 
 mod area;
+mod census;
 mod clash;
 mod committer;
 mod disk;
 mod engine;
 mod error;
+mod folder;
 mod journal;
 mod journal_file;
+mod keep;
+mod keeper;
+mod lister;
 mod map;
 #[cfg(test)]
 mod model;
+mod room;
 mod setup;
+mod shelf;
 mod sink;
+mod source;
 mod spool;
 mod stage;
 mod worker;
 
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
 pub use error::StoreError;
+pub use folder::Folder;
 #[doc(hidden)]
 pub use journal::fuzz_journal;
+pub use keep::IfTaken;
+pub use keeper::{Keep, Keeper, Kept};
+pub use lister::{Listed, Lister};
+pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;
+pub use source::{Identity, Source};
 pub use spool::Spool;
 pub use stage::{Stage, Staged};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::area::Area;
 use super::error::StoreError;
 use super::journal::StageId;
+use super::room::Reservation;
 use super::sink::{Sink, SinkKind};
 use crate::proto::{Fingerprint, Fingerprinter};
 
@@ -20,9 +21,17 @@ impl Stage {
     pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
         let (stage, file) = area.create()?;
         let path = area.staged_path(stage);
-        let guard = Guard { area, stage, ours: true };
+        let guard = Guard { area, stage, ours: true, reservation: None };
         let sink = Sink::new(kind, file, size_hint).map_err(StoreError::std("reserve room for", &path))?;
         Ok(Self { file: guard, sink, running: Fingerprinter::default() })
+    }
+
+    /// Lets the room set aside for the file go along with it: it is given back if the file is dropped, and used if the
+    /// [`Keeper`](super::Keeper) stores it.
+    #[must_use]
+    pub fn with_reservation(mut self, reservation: Reservation) -> Self {
+        self.file.reservation = Some(reservation);
+        self
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.
@@ -58,12 +67,17 @@ impl Staged {
         self.fingerprint
     }
 
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.fingerprint.size
+    }
+
     pub(super) fn area(&self) -> &Arc<Area> {
         &self.file.area
     }
 
     /// Hands the file over: it is no longer removed with this value.
-    pub(super) fn hand_over(self) -> (Arc<Area>, StageId) {
+    pub(super) fn hand_over(self) -> (Arc<Area>, StageId, Option<Reservation>) {
         self.file.release()
     }
 }
@@ -75,6 +89,7 @@ struct Guard {
     stage: StageId,
     /// Until it is handed over.
     ours: bool,
+    reservation: Option<Reservation>,
 }
 
 impl Guard {
@@ -82,9 +97,9 @@ impl Guard {
         StoreError::std(action, &self.area.staged_path(self.stage))(error)
     }
 
-    fn release(mut self) -> (Arc<Area>, StageId) {
+    fn release(mut self) -> (Arc<Area>, StageId, Option<Reservation>) {
         self.ours = false;
-        (self.area.clone(), self.stage)
+        (self.area.clone(), self.stage, self.reservation.take())
     }
 }
 
