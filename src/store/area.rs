@@ -100,6 +100,20 @@ impl Area {
         Ok((stage, file.into()))
     }
 
+    /// Opens a staged file to be read.
+    pub(super) fn open_staged(&self, stage: StageId) -> Result<File, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.staging, stage.to_string(), flags, Mode::empty());
+        Ok(file.map_err(StoreError::io("open", &self.staged_path(stage)))?.into())
+    }
+
+    /// Makes a new file without a name: it is gone once it is closed.
+    pub(super) fn create_nameless(&self) -> Result<File, StoreError> {
+        let (stage, file) = self.create()?;
+        self.discard(stage)?;
+        Ok(file)
+    }
+
     /// Removes a staged file, if it is there.
     pub(super) fn discard(&self, stage: StageId) -> Result<(), StoreError> {
         match fs::unlinkat(&self.staging, stage.to_string(), AtFlags::empty()) {

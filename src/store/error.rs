@@ -59,7 +59,7 @@ pub enum StoreError {
         known: u32,
     },
     /// The thread that makes files durable is gone.
-    #[error("the committer has stopped: nothing can be stored until a restart")]
+    #[error("the thread that works on the disk has stopped: nothing can be stored until a restart")]
     Stopped,
 }
 

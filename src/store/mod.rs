@@ -59,7 +59,9 @@
 //! The mapped sink takes 2.2 times as long as appending for a 4 KiB file, 1.2 to 1.4 times for 64 MiB. So
 //! [`SinkKind::Append`] is the default.
 
+mod archive;
 mod area;
+mod background;
 mod census;
 mod clash;
 mod committer;
@@ -83,7 +85,10 @@ mod source;
 mod spool;
 mod stage;
 mod worker;
+mod zip;
 
+pub use archive::{ArchiveError, Limits, Packed};
+pub use background::{Background, Finished};
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
 pub use error::StoreError;
 pub use folder::Folder;

@@ -138,8 +138,8 @@ impl Room {
         Ok(Reservation { room: self.clone(), folder: folder.clone(), size })
     }
 
-    /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: best done on a
-    /// thread of its own. What comes or goes meanwhile may be missed until the next count.
+    /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
+    /// [`Background::recount`](super::Background::recount). What comes or goes meanwhile may be missed until the next count.
     pub fn recount(&self) -> Result<(), StoreError> {
         let storage = &self.0.storage;
         let stored =

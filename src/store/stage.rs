@@ -1,5 +1,7 @@
 //! Files on their way in.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::area::Area;
@@ -70,6 +72,21 @@ impl Staged {
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.fingerprint.size
+    }
+
+    /// Opens the file to be read.
+    pub(super) fn open(&self) -> Result<File, StoreError> {
+        self.file.area.open_staged(self.file.stage)
+    }
+
+    /// Where the file is, for messages.
+    pub(super) fn path(&self) -> PathBuf {
+        self.file.area.staged_path(self.file.stage)
+    }
+
+    /// Takes the room that was set aside for the file.
+    pub(super) fn take_reservation(&mut self) -> Option<Reservation> {
+        self.file.reservation.take()
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {
