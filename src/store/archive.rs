@@ -8,12 +8,12 @@ use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
+use super::draft::{Draft, Written};
 use super::error::StoreError;
 use super::folder::Folder;
 use super::room::Full;
 use super::sink::SinkKind;
 use super::source::Source;
-use super::stage::{Stage, Staged};
 use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
 
 const BUFFER: usize = 64 * 1024;
@@ -84,7 +84,7 @@ pub struct Packed {
 }
 
 /// Unpacks an archive beside itself, whatever its entry's name. The room set aside for the archive goes to what was in it.
-pub(super) fn unpack(mut archive: Staged, limits: Limits) -> Result<Staged, ArchiveError> {
+pub(super) fn unpack(mut archive: Written, limits: Limits) -> Result<Written, ArchiveError> {
     let path = archive.path();
     let read_failed = |error: io::Error| match error.raw_os_error() {
         Some(_) => ArchiveError::Store(StoreError::std("read", &path)(error)),
@@ -95,18 +95,18 @@ pub(super) fn unpack(mut archive: Staged, limits: Limits) -> Result<Staged, Arch
     let (entry, data) = find_entry(&file, archive.size(), read_failed)?;
     check(&entry, archive.size(), limits)?;
     let reservation = archive.take_reservation();
-    let mut stage = Stage::create(archive.area().clone(), SinkKind::Append, entry.size.into())?;
+    let mut draft = Draft::create(archive.area().clone(), SinkKind::Append, entry.size.into())?;
     if let Some(mut reservation) = reservation {
         reservation.resize(entry.size.into())?;
-        stage = stage.with_reservation(reservation);
+        draft = draft.with_reservation(reservation);
     }
     file.seek(SeekFrom::Start(data)).map_err(read_failed)?;
     let packed = BufReader::with_capacity(BUFFER, file.take(entry.packed.into()));
     match entry.method {
-        Method::Stored => copy_entry(packed, &entry, &mut stage, read_failed)?,
-        Method::Deflated => copy_entry(DeflateDecoder::new(packed), &entry, &mut stage, read_failed)?,
+        Method::Stored => copy_entry(packed, &entry, &mut draft, read_failed)?,
+        Method::Deflated => copy_entry(DeflateDecoder::new(packed), &entry, &mut draft, read_failed)?,
     }
-    Ok(stage.finish()?)
+    Ok(draft.finish()?)
 }
 
 /// The only entry, and where its data begins.
@@ -143,7 +143,7 @@ fn check(entry: &Entry, archive: u64, limits: Limits) -> Result<(), ArchiveError
 fn copy_entry(
     mut from: impl Read,
     entry: &Entry,
-    to: &mut Stage,
+    to: &mut Draft,
     failed: impl Fn(io::Error) -> ArchiveError,
 ) -> Result<(), ArchiveError> {
     let (mut buffer, mut crc) = (vec![0; BUFFER], Crc::new());

@@ -1,11 +1,11 @@
 //! The thread for what takes long, so that neither the loop nor the keeper waits for it.
 
 use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
+use super::draft::Written;
 use super::error::StoreError;
 use super::folder::Folder;
 use super::room::Room;
 use super::source::Source;
-use super::stage::Staged;
 use super::worker::{Notify, Work, Worker};
 
 /// What the thread has done for a client.
@@ -16,7 +16,7 @@ pub enum Finished {
         /// The order's.
         ticket: u64,
         /// What was in the archive.
-        result: Result<Staged, ArchiveError>,
+        result: Result<Written, ArchiveError>,
     },
     /// A `ZRECV`'s body was made, to be sent now.
     Packed {
@@ -35,7 +35,7 @@ pub struct Background {
 
 #[derive(Debug)]
 enum Order {
-    Unpack { ticket: u64, archive: Staged, limits: Limits },
+    Unpack { ticket: u64, archive: Written, limits: Limits },
     Pack { ticket: u64, folder: Folder, source: Source },
     Recount(Room),
 }
@@ -48,7 +48,7 @@ impl Background {
 
     /// Queues an archive to be unpacked beside itself, whatever its entry's name. The room set aside for the archive goes
     /// to what was in it.
-    pub fn unpack(&self, ticket: u64, archive: Staged, limits: Limits) {
+    pub fn unpack(&self, ticket: u64, archive: Written, limits: Limits) {
         let stopped = || Finished::Unpacked { ticket, result: Err(StoreError::Stopped.into()) };
         self.worker.ask(Order::Unpack { ticket, archive, limits }, stopped);
     }
@@ -128,7 +128,7 @@ mod tests {
         let background = Background::start(Box::new(|| {})).unwrap();
         let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
         background.pack(1, folder.clone(), source);
-        background.unpack(2, folder.stage(0).unwrap().finish().unwrap(), LIMITS);
+        background.unpack(2, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
         let finished = background.stop();
         let [
             Finished::Packed { ticket: 1, result: Ok(packed) },
@@ -139,15 +139,15 @@ mod tests {
         };
         let mut archive = vec![0; usize::try_from(packed.size).unwrap()];
         std::os::unix::fs::FileExt::read_exact_at(&packed.file, &mut archive, 0).unwrap();
-        let mut stage = folder.stage(packed.size).unwrap();
-        stage.write(&archive).unwrap();
+        let mut draft = folder.draft(packed.size).unwrap();
+        draft.write(&archive).unwrap();
         let background = Background::start(Box::new(|| {})).unwrap();
-        background.unpack(3, stage.finish().unwrap(), LIMITS);
+        background.unpack(3, draft.finish().unwrap(), LIMITS);
         let finished = background.stop();
-        let [Finished::Unpacked { ticket: 3, result: Ok(staged) }] = finished.as_slice() else {
+        let [Finished::Unpacked { ticket: 3, result: Ok(written) }] = finished.as_slice() else {
             panic!("{finished:?}")
         };
-        assert_eq!(std::fs::read(staged.path()).unwrap(), b"bytes");
+        assert_eq!(std::fs::read(written.path()).unwrap(), b"bytes");
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Committing {
             self.engine.add_spool(staged.area().id, staged.area().path().to_owned());
         }
         let fingerprint = staged.fingerprint();
-        let (area, stage, _) = staged.hand_over();
+        let (area, stage) = staged.hand_over();
         Ok(Intent { spool: area.id, stage, copy: Copy { site, name, fingerprint } })
     }
 }

@@ -184,7 +184,7 @@ fn killed(disk: &Disk, records: &[Record], tail: &[u8]) {
 }
 
 fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
-    let (area, stage, _) = staged(spool, bytes).hand_over();
+    let (area, stage) = staged(spool, bytes).hand_over();
     let copy =
         Copy { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
     Intent { spool: area.id, stage, copy }

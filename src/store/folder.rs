@@ -7,11 +7,11 @@ use rustix::fs::{self, AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::area::Area;
+use super::draft::Draft;
 use super::error::StoreError;
 use super::lister::Lister;
 use super::sink::SinkKind;
 use super::source::Source;
-use super::stage::Stage;
 use crate::proto::FileName;
 
 /// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
@@ -60,8 +60,8 @@ impl Folder {
 
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
     /// costs time at most.
-    pub fn stage(&self, size_hint: u64) -> Result<Stage, StoreError> {
-        Stage::create(self.area.clone(), SinkKind::Append, size_hint)
+    pub fn draft(&self, size_hint: u64) -> Result<Draft, StoreError> {
+        Draft::create(self.area.clone(), SinkKind::Append, size_hint)
     }
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.

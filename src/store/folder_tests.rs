@@ -137,13 +137,13 @@ fn a_listing_in_steps_is_the_listing() {
 #[test]
 fn a_folder_is_opened_once_at_a_time_and_swept() {
     let (dir, folder) = storage();
-    let mut stage = folder.stage(0).unwrap();
-    stage.write(b"half").unwrap();
+    let mut draft = folder.draft(0).unwrap();
+    draft.write(b"half").unwrap();
     let staging = folder.path().join(".tentacle-sync");
     assert_eq!(Folder::open(dir.path(), MODE).unwrap_err(), StoreError::Busy(staging.clone()));
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
     // What a kill would leave.
-    stage.finish().unwrap().hand_over();
+    draft.finish().unwrap().hand_over();
     drop(folder);
     let _folder = Folder::open(dir.path(), MODE).unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 1, "but the identity");
@@ -153,7 +153,7 @@ fn a_folder_is_opened_once_at_a_time_and_swept() {
 fn files_get_the_permissions_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path(), 0o640).unwrap();
-    let (area, stage, _) = folder.stage(0).unwrap().finish().unwrap().hand_over();
+    let (area, stage) = folder.draft(0).unwrap().finish().unwrap().hand_over();
     assert_eq!(area.staged_path(stage).metadata().unwrap().permissions().mode() & 0o7777, 0o640);
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::Durability;
 use super::area::Area;
+use super::draft::Written;
 use super::error::StoreError;
 use super::folder::Folder;
 use super::keep::{Change, IfTaken, Outcome, Task, keep};
 use super::room::{Reservation, Room};
 use super::shelf::RealShelf;
 use super::source::Identity;
-use super::stage::Staged;
 use super::worker::{Notify, Work, Worker};
 use crate::proto::FileName;
 
@@ -21,8 +21,8 @@ pub struct Keep {
     pub ticket: u64,
     /// The file's name.
     pub name: FileName,
-    /// Its bytes, staged in its folder.
-    pub staged: Staged,
+    /// Its bytes, written in its folder.
+    pub written: Written,
     /// Whether it may replace another.
     pub if_taken: IfTaken,
 }
@@ -117,9 +117,9 @@ impl Work for Keeping {
 
 fn take(order: Order) -> (Task<Arc<Area>, Identity>, Account) {
     match order {
-        Order::Keep(Keep { ticket, name, staged, if_taken }) => {
-            let size = staged.size();
-            let (folder, stage, reservation) = staged.hand_over();
+        Order::Keep(Keep { ticket, name, mut written, if_taken }) => {
+            let (size, reservation) = (written.size(), written.take_reservation());
+            let (folder, stage) = written.hand_over();
             (Task::Store { folder, stage, name, if_taken }, Account::Keep { ticket, size, reservation })
         }
         Order::Remove { folder, name, identity } => {

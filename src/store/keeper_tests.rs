@@ -28,14 +28,14 @@ fn name(name: &str) -> FileName {
     name.parse().unwrap()
 }
 
-fn staged(folder: &Folder, bytes: &str) -> Staged {
-    let mut stage = folder.stage(bytes.len() as u64).unwrap();
-    stage.write(bytes.as_bytes()).unwrap();
-    stage.finish().unwrap()
+fn written(folder: &Folder, bytes: &str) -> Written {
+    let mut draft = folder.draft(bytes.len() as u64).unwrap();
+    draft.write(bytes.as_bytes()).unwrap();
+    draft.finish().unwrap()
 }
 
 fn file(folder: &Folder, text: &str, bytes: &str, if_taken: IfTaken) -> Keep {
-    Keep { ticket: 1, name: name(text), staged: staged(folder, bytes), if_taken }
+    Keep { ticket: 1, name: name(text), written: written(folder, bytes), if_taken }
 }
 
 fn results(completions: Vec<Kept>) -> Vec<Result<(), StoreError>> {
@@ -192,9 +192,9 @@ fn the_room_knows_what_is_stored_replaced_and_removed() {
     let keeper = Keeper::start(Durability::Fsync, room.clone(), Box::new(move || told.send(()).unwrap())).unwrap();
     let keep = |text: &str, bytes: &str, if_taken| {
         let reservation = room.admit(&sub, bytes.len() as u64, now()).unwrap();
-        let mut stage = sub.stage(reservation.size()).unwrap().with_reservation(reservation);
-        stage.write(bytes.as_bytes()).unwrap();
-        keeper.keep(Keep { ticket: 1, name: name(text), staged: stage.finish().unwrap(), if_taken });
+        let mut draft = sub.draft(reservation.size()).unwrap().with_reservation(reservation);
+        draft.write(bytes.as_bytes()).unwrap();
+        keeper.keep(Keep { ticket: 1, name: name(text), written: draft.finish().unwrap(), if_taken });
         calls.recv().unwrap();
         room.stored()
     };

@@ -66,6 +66,7 @@ mod census;
 mod clash;
 mod committer;
 mod disk;
+mod draft;
 mod engine;
 mod error;
 mod folder;
@@ -90,6 +91,7 @@ mod zip;
 pub use archive::{ArchiveError, Limits, Packed};
 pub use background::{Background, Finished};
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
+pub use draft::{Draft, Written};
 pub use error::StoreError;
 pub use folder::Folder;
 #[doc(hidden)]
