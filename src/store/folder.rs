@@ -16,7 +16,8 @@ use crate::proto::FileName;
 
 /// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
 ///
-/// Open a directory once and keep the value: the folder holds its lock, against other values of this process too.
+/// Open a directory once and keep the value: the folder holds its lock, against other values of this process too. A
+/// directory that is removed and made anew while it is open must be opened anew; until then nothing can be stored.
 #[derive(Clone, Debug)]
 pub struct Folder {
     area: Arc<Area>,

@@ -1,4 +1,7 @@
-//! The spool on disk: staging, group commit, publishing, the journal.
+//! Files on disk: the collector's spool, and the server's storage.
+//!
+//! Both work on an *area*: a directory with a staging area inside, held open. Most of this page is about the collector,
+//! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
 //! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]'s
 //! thread makes them durable in groups, gives them their names and reports; only then may a site's copy go.
@@ -43,6 +46,13 @@
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
 //! two, followed by the data server taking the file before our next start, publishes it twice.
+//!
+//! # The server's storage
+//! A [`Folder`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
+//! written to a [`Draft`]; the [`Keeper`]'s thread stores it, in groups but without a journal: whoever got no answer sends
+//! again. `keep.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
+//! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`Room`] holds the storage to its
+//! [`Quota`]. Archives and recounts are left to the thread of [`Background`].
 //!
 //! # What it costs
 //! `cargo bench --bench disk`; ext4 on a virtual disk shared with other work, two cores; medians of five runs, and the
