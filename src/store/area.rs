@@ -13,7 +13,8 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
-use super::setup::{self, FILE_MODE, STAGING};
+use super::setup::{self, STAGING};
+use super::source::Identity;
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 
 /// How a file's bytes compare with what they should be.
@@ -37,19 +38,25 @@ pub(super) struct Area {
     /// Its lock is ours while we live.
     id_file: File,
     device: u64,
+    /// The incoming directory's inode.
+    inode: u64,
+    /// The permissions of new files.
+    mode: Mode,
     /// Tells this value's files from those that others have left.
     session: u64,
     next: AtomicU64,
 }
 
 impl Area {
-    pub(super) fn open(incoming: &Path) -> Result<Self, StoreError> {
-        let path = incoming.canonicalize().map_err(StoreError::std("open the incoming directory", incoming))?;
+    /// Opens a directory whose files get the permissions `mode`.
+    pub(super) fn open(incoming: &Path, mode: Mode) -> Result<Self, StoreError> {
+        let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
         let incoming = setup::open_incoming(&path)?;
         let staging = setup::open_staging(&incoming, &path)?;
         let (id_file, id) = setup::open_id(&staging, &path.join(STAGING))?;
-        let device = fs::fstat(&staging).map_err(StoreError::io("look at the staging area", &path))?.st_dev;
-        Ok(Self { id, path, incoming, staging, id_file, device, session: setup::random(), next: AtomicU64::new(0) })
+        let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
+        let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
+        Ok(Self { id, path, incoming, staging, id_file, device, inode, mode, session, next })
     }
 
     /// The incoming directory.
@@ -60,6 +67,16 @@ impl Area {
     /// The number of the filesystem.
     pub(super) fn device(&self) -> u64 {
         self.device
+    }
+
+    /// Which directory this is, by whatever path it was opened: its filesystem and its inode.
+    pub(super) fn directory(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// The incoming directory itself.
+    pub(super) fn incoming(&self) -> &OwnedFd {
+        &self.incoming
     }
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
@@ -77,10 +94,24 @@ impl Area {
         let stage = StageId { session: self.session, number: self.next.fetch_add(1, Ordering::Relaxed) };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |errno: Errno| StoreError::io("create", &self.staged_path(stage))(errno);
-        let file = fs::openat(&self.staging, stage.to_string(), flags, FILE_MODE).map_err(failed)?;
+        let file = fs::openat(&self.staging, stage.to_string(), flags, self.mode).map_err(failed)?;
         // The umask may have taken the group's rights, which the console needs.
-        fs::fchmod(&file, FILE_MODE).map_err(failed)?;
+        fs::fchmod(&file, self.mode).map_err(failed)?;
         Ok((stage, file.into()))
+    }
+
+    /// Opens a staged file to be read.
+    pub(super) fn open_staged(&self, stage: StageId) -> Result<File, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.staging, stage.to_string(), flags, Mode::empty());
+        Ok(file.map_err(StoreError::io("open", &self.staged_path(stage)))?.into())
+    }
+
+    /// Makes a new file without a name: it is gone once it is closed.
+    pub(super) fn create_nameless(&self) -> Result<File, StoreError> {
+        let (stage, file) = self.create()?;
+        self.discard(stage)?;
+        Ok(file)
     }
 
     /// Removes a staged file, if it is there.
@@ -116,6 +147,31 @@ impl Area {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(errno) => Err(StoreError::io("publish", &self.published_path(name))(errno)),
+        }
+    }
+
+    /// Gives a staged file its name in the incoming directory, in place of the file that has it, if any: that one's size.
+    pub(super) fn replace(&self, stage: StageId, name: &FileName) -> Result<Option<u64>, StoreError> {
+        let before = self.look(name)?.map(|found| found.size);
+        fs::renameat(&self.staging, stage.to_string(), &self.incoming, name.as_bytes())
+            .map_err(StoreError::io("replace", &self.published_path(name)))?;
+        Ok(before)
+    }
+
+    /// What file has this name; no directory, link or the like.
+    pub(super) fn look(&self, name: &FileName) -> Result<Option<Identity>, StoreError> {
+        Identity::look(&self.incoming, name).map_err(StoreError::io("look at", &self.published_path(name)))
+    }
+
+    /// Removes a file of the incoming directory if it still is this one; whether it was.
+    pub(super) fn remove(&self, name: &FileName, was: &Identity) -> Result<bool, StoreError> {
+        if self.look(name)? != Some(*was) {
+            return Ok(false);
+        }
+        match fs::unlinkat(&self.incoming, name.as_bytes(), AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(StoreError::io("remove", &self.published_path(name))(errno)),
         }
     }
 

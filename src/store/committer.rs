@@ -1,10 +1,7 @@
 //! The thread that makes files durable and publishes them, in groups.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 
 use super::Durability;
 use super::disk::RealDisk;
@@ -14,10 +11,8 @@ use super::journal::{self, Copy, Intent};
 use super::journal_file::JournalFile;
 use super::spool::Spool;
 use super::stage::Staged;
+use super::worker::{Notify, Work, Worker};
 use crate::proto::{FileName, Fingerprint};
-
-/// The most files published as one group: bounds how long the first of them waits for the last.
-const GROUP: usize = 1024;
 
 /// A file to be made durable and published.
 #[derive(Debug)]
@@ -77,10 +72,7 @@ pub struct Outstanding {
 /// [`Committer::start`].
 #[derive(Debug)]
 pub struct Committer {
-    orders: Sender<Order>,
-    done: Arc<Mutex<Vec<Completion>>>,
-    pending: AtomicUsize,
-    thread: JoinHandle<()>,
+    worker: Worker<Committing>,
 }
 
 #[derive(Debug)]
@@ -102,55 +94,41 @@ impl Committer {
         state_dir: &Path,
         durability: Durability,
         spools: &[Spool],
-        notify: Box<dyn Fn() + Send>,
+        notify: Notify,
     ) -> Result<(Self, Vec<Outstanding>), StoreError> {
         let engine = open(state_dir, durability, spools)?;
         let outstanding = engine.held().map(Outstanding::from).collect();
-        let (orders, queue) = mpsc::channel();
-        let done = Arc::new(Mutex::new(Vec::new()));
-        let worker = Worker { engine, queue, done: done.clone(), notify };
-        let thread = thread::Builder::new()
-            .name("committer".to_owned())
-            .spawn(move || worker.run())
-            .map_err(StoreError::std("start a thread for", state_dir))?;
-        Ok((Self { orders, done, pending: AtomicUsize::new(0), thread }, outstanding))
+        let worker =
+            Worker::start(Committing { engine }, notify).map_err(StoreError::std("start a thread for", state_dir))?;
+        Ok((Self { worker }, outstanding))
     }
 
     /// Queues a file. Files are published in the order they were queued in.
     pub fn publish(&self, publication: Publication) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
         let ticket = publication.ticket;
-        if self.orders.send(Order::Publish(publication)).is_err() {
-            locked(&self.done).push(Completion { ticket, result: Err(StoreError::Stopped) });
-        }
+        let stopped = || Completion { ticket, result: Err(StoreError::Stopped) };
+        self.worker.ask(Order::Publish(publication), stopped);
     }
 
     /// The site's copy of a published file is gone: deleted there, or no longer listed.
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
-        self.orders.send(Order::Forget(Copy { site, name, fingerprint })).ok();
+        self.worker.tell(Order::Forget(Copy { site, name, fingerprint }));
     }
 
     /// What was completed since the last call, in order.
     pub fn completions(&self) -> Vec<Completion> {
-        let done = std::mem::take(&mut *locked(&self.done));
-        self.pending.fetch_sub(done.len(), Ordering::Relaxed);
-        done
+        self.worker.completions()
     }
 
     /// How many files were queued whose completion has not been fetched.
     pub fn pending(&self) -> usize {
-        self.pending.load(Ordering::Relaxed)
+        self.worker.pending()
     }
 
     /// Publishes what is queued, ends the thread and unlocks the state directory. The completions not fetched so far.
     pub fn stop(self) -> Vec<Completion> {
-        let Self { orders, done, thread, .. } = self;
-        drop(orders);
-        if thread.join().is_err() {
-            log::error!("{}", StoreError::Stopped);
-        }
-        std::mem::take(&mut *locked(&done))
+        self.worker.stop()
     }
 }
 
@@ -158,11 +136,6 @@ impl From<&Copy> for Outstanding {
     fn from(copy: &Copy) -> Self {
         Self { site: copy.site.to_string(), name: copy.name.clone(), fingerprint: copy.fingerprint }
     }
-}
-
-/// Completions are whole whenever the lock is free, also after a panic.
-fn locked(done: &Mutex<Vec<Completion>>) -> MutexGuard<'_, Vec<Completion>> {
-    done.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<Engine<RealDisk>, StoreError> {
@@ -182,35 +155,34 @@ fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<En
     Engine::recover(disk, replay.state)
 }
 
-/// What runs on the thread.
-struct Worker {
+/// What the thread does.
+#[derive(Debug)]
+struct Committing {
     engine: Engine<RealDisk>,
-    queue: Receiver<Order>,
-    done: Arc<Mutex<Vec<Completion>>>,
-    notify: Box<dyn Fn() + Send>,
 }
 
-impl Worker {
-    /// While one group is being flushed the next one gathers; a lone file is not held back.
-    fn run(mut self) {
-        while let Ok(first) = self.queue.recv() {
-            let (mut group, mut gone) = (Vec::new(), Vec::new());
-            for order in std::iter::once(first).chain(self.queue.try_iter()).take(GROUP) {
-                match order {
-                    Order::Publish(publication) => group.push(publication),
-                    Order::Forget(copy) => gone.push(copy),
-                }
-            }
-            // What is forgotten was completed, so it is older than anything in the group.
-            self.engine.forget(gone);
-            if !group.is_empty() {
-                let completions = self.commit(group);
-                locked(&self.done).extend(completions);
-                (self.notify)();
+impl Work for Committing {
+    type Order = Order;
+    type Completion = Completion;
+
+    const NAME: &'static str = "committer";
+    const GROUP: usize = 1024;
+
+    fn carry_out(&mut self, group: Vec<Order>) -> Vec<Completion> {
+        let (mut publications, mut gone) = (Vec::new(), Vec::new());
+        for order in group {
+            match order {
+                Order::Publish(publication) => publications.push(publication),
+                Order::Forget(copy) => gone.push(copy),
             }
         }
+        // What is forgotten was completed, so it is older than anything in the group.
+        self.engine.forget(gone);
+        if publications.is_empty() { Vec::new() } else { self.commit(publications) }
     }
+}
 
+impl Committing {
     fn commit(&mut self, group: Vec<Publication>) -> Vec<Completion> {
         let (mut tickets, mut intents) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         let mut completions = Vec::with_capacity(group.len());

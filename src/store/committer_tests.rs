@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 
 use rustix::io::Errno;
 use tempfile::TempDir;

@@ -22,7 +22,7 @@ pub enum StoreError {
     #[error("{}: in use by another process: stop that one, or give this one a directory of its own", .0.display())]
     Busy(PathBuf),
     /// The staging area is a mount point or a link elsewhere: a file cannot be renamed out of it.
-    #[error("{}: lies on another filesystem than the incoming directory around it: remove it, it is made anew", .0.display())]
+    #[error("{}: lies on another filesystem than the directory around it: remove it, it is made anew", .0.display())]
     OtherFilesystem(PathBuf),
     /// One incoming directory is a copy of the other, staging area and all.
     #[error(
@@ -33,6 +33,17 @@ pub enum StoreError {
     /// The name and every fresh one made from it are taken.
     #[error("{}: taken, and so is every name made from it: is the data server running?", .0.display())]
     NoFreeName(PathBuf),
+    /// The name is taken, and nothing may be overwritten.
+    #[error("{}: exists already", .0.display())]
+    Exists(PathBuf),
+    /// A link leads out of the storage directory.
+    #[error("{}: lies outside the storage directory {}: name a directory inside it", path.display(), storage.display())]
+    Outside {
+        /// Where the directory is.
+        path: PathBuf,
+        /// Where it should be.
+        storage: PathBuf,
+    },
     /// The journal was written by a later version.
     #[error(
         "{}: journal of format {found}, this program knows format {known}: run the newer version, \
@@ -48,7 +59,7 @@ pub enum StoreError {
         known: u32,
     },
     /// The thread that makes files durable is gone.
-    #[error("the committer has stopped: nothing can be stored until a restart")]
+    #[error("the thread that works on the disk has stopped: nothing can be stored until a restart")]
     Stopped,
 }
 

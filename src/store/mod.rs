@@ -1,4 +1,7 @@
-//! The spool on disk: staging, group commit, publishing, the journal.
+//! Files on disk: the collector's spool, and the server's storage.
+//!
+//! Both work on an *area*: a directory with a staging area inside, held open. Most of this page is about the collector,
+//! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
 //! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]'s
 //! thread makes them durable in groups, gives them their names and reports; only then may a site's copy go.
@@ -44,6 +47,13 @@
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
 //! two, followed by the data server taking the file before our next start, publishes it twice.
 //!
+//! # The server's storage
+//! A [`Folder`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
+//! written to a [`Draft`]; the [`Keeper`]'s thread stores it, in groups but without a journal: whoever got no answer sends
+//! again. `keep.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
+//! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`Room`] holds the storage to its
+//! [`Quota`]. Archives and recounts are left to the thread of [`Background`].
+//!
 //! # What it costs
 //! `cargo bench --bench disk`; ext4 on a virtual disk shared with other work, two cores; medians of five runs, and the
 //! spread, which here is wide:
@@ -59,27 +69,49 @@
 //! The mapped sink takes 2.2 times as long as appending for a 4 KiB file, 1.2 to 1.4 times for 64 MiB. So
 //! [`SinkKind::Append`] is the default.
 
+mod archive;
 mod area;
+mod background;
+mod census;
 mod clash;
 mod committer;
 mod disk;
+mod draft;
 mod engine;
 mod error;
+mod folder;
 mod journal;
 mod journal_file;
+mod keep;
+mod keeper;
+mod lister;
 mod map;
 #[cfg(test)]
 mod model;
+mod room;
 mod setup;
+mod shelf;
 mod sink;
+mod source;
 mod spool;
 mod stage;
+mod worker;
+mod zip;
 
+pub use archive::{ArchiveError, Limits, Packed};
+pub use background::{Background, Finished};
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
+pub use draft::{Draft, Written};
 pub use error::StoreError;
+pub use folder::Folder;
 #[doc(hidden)]
 pub use journal::fuzz_journal;
+pub use keep::IfTaken;
+pub use keeper::{Keep, Keeper, Kept};
+pub use lister::{Listed, Lister};
+pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;
+pub use source::{Identity, Source};
 pub use spool::Spool;
 pub use stage::{Stage, Staged};
 

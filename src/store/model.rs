@@ -11,6 +11,8 @@ use super::area::Likeness;
 use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
+use super::keep::{Change, IfTaken};
+use super::shelf::Shelf;
 use crate::proto::{FileName, Fingerprint};
 
 pub(super) const SPOOL: SpoolId = SpoolId(7);
@@ -40,6 +42,7 @@ enum NameChange {
     Created(StageId),
     Placed(StageId, FileName),
     Discarded(StageId),
+    Removed(FileName),
 }
 
 impl Names {
@@ -51,6 +54,7 @@ impl Names {
                 self.published.insert(name, stage);
             }
             NameChange::Discarded(stage) => drop(self.staged.remove(&stage)),
+            NameChange::Removed(name) => drop(self.published.remove(&name)),
         }
     }
 }
@@ -141,6 +145,16 @@ impl World {
         published.into_values().map(|stage| self.inodes[&stage].cached).collect()
     }
 
+    /// What has this name.
+    pub(super) fn find(&self, name: &FileName) -> Option<StageId> {
+        self.cached.published.get(name).copied()
+    }
+
+    /// What reading that file gives.
+    pub(super) fn read(&self, file: StageId) -> Fingerprint {
+        self.inodes[&file].cached
+    }
+
     pub(super) fn staged(&self) -> usize {
         self.cached.staged.len()
     }
@@ -172,7 +186,8 @@ impl World {
 
     /// One step on the disk: whether `act` is carried out, and how it ends.
     fn step<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Result<T, StoreError> {
-        let failed = || StoreError::Io { action: "work", path: "model".into(), errno: Errno::IO };
+        let errno = if self.chance.bool() { Errno::IO } else { Errno::NOSPC };
+        let failed = || StoreError::Io { action: "work", path: "model".into(), errno };
         if self.down {
             return Err(failed());
         }
@@ -206,6 +221,54 @@ impl World {
             Some(stage) if self.inodes[&stage].cached == *wanted => Likeness::Same,
             Some(_) => Likeness::Different,
         }
+    }
+}
+
+/// One folder; a file is known by its inode.
+impl Shelf for ModelDisk {
+    type Folder = ();
+    type Identity = StageId;
+
+    fn filesystem(&self, (): &()) -> u64 {
+        0
+    }
+
+    fn directory(&self, (): &()) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn sync_staged(&mut self, (): &()) -> Result<(), StoreError> {
+        Disk::sync_staged(self, SPOOL)
+    }
+
+    fn sync_names(&mut self, (): &()) -> Result<(), StoreError> {
+        Disk::sync_names(self, SPOOL)
+    }
+
+    fn place(&mut self, (): &(), stage: StageId, name: &FileName, if_taken: IfTaken) -> Result<Change, StoreError> {
+        let taken = self.0.borrow().find(name).map(|file| self.0.borrow().read(file).size);
+        match if_taken {
+            IfTaken::Refuse if Disk::place(self, (SPOOL, stage), name)? => Ok(Change::Added),
+            IfTaken::Refuse => Err(StoreError::Exists(name.to_string().into())),
+            IfTaken::Replace => {
+                self.0.borrow_mut().step(|world| world.change(NameChange::Placed(stage, name.clone())))?;
+                Ok(taken.map_or(Change::Added, Change::Replaced))
+            }
+        }
+    }
+
+    fn remove(&mut self, (): &(), name: &FileName, identity: &StageId) -> Result<Change, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            if world.find(name) != Some(*identity) {
+                return Change::Nothing;
+            }
+            world.change(NameChange::Removed(name.clone()));
+            Change::Removed(world.read(*identity).size)
+        })
+    }
+
+    fn discard(&mut self, (): &(), stage: StageId) -> Result<(), StoreError> {
+        Disk::discard(self, (SPOOL, stage))
     }
 }
 

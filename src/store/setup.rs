@@ -22,7 +22,7 @@ const ID: &str = "id";
 /// Opens the incoming directory, if files can be stored in it.
 pub(super) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = fs::open(path, flags, Mode::empty()).map_err(StoreError::io("open the incoming directory", path))?;
+    let dir = fs::open(path, flags, Mode::empty()).map_err(StoreError::io("open the directory", path))?;
     fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(StoreError::io("store files", path))?;
     Ok(dir)
 }

@@ -1,54 +1,48 @@
-//! Files on their way in.
+//! Files on their way in whose bytes are measured, so that copies can be compared later.
 
 use std::sync::Arc;
 
 use super::area::Area;
+use super::draft::{Draft, Written};
 use super::error::StoreError;
 use super::journal::StageId;
-use super::sink::{Sink, SinkKind};
+use super::sink::SinkKind;
 use crate::proto::{Fingerprint, Fingerprinter};
 
 /// A file in the staging area that is being written. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Stage {
-    file: Guard,
-    sink: Sink,
+    draft: Draft,
     running: Fingerprinter,
 }
 
 impl Stage {
     pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
-        let (stage, file) = area.create()?;
-        let path = area.staged_path(stage);
-        let guard = Guard { area, stage, ours: true };
-        let sink = Sink::new(kind, file, size_hint).map_err(StoreError::std("reserve room for", &path))?;
-        Ok(Self { file: guard, sink, running: Fingerprinter::default() })
+        Ok(Self { draft: Draft::create(area, kind, size_hint)?, running: Fingerprinter::default() })
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.sink.write(bytes).map_err(|error| self.file.failed("write", error))?;
+        self.draft.write(bytes)?;
         self.running.update(bytes);
         Ok(())
     }
 
     /// How many bytes were written.
     pub fn size(&self) -> u64 {
-        self.running.size()
+        self.draft.size()
     }
 
     /// The file is whole.
     pub fn finish(self) -> Result<Staged, StoreError> {
-        let Self { file, sink, running } = self;
-        sink.close().map_err(|error| file.failed("close", error))?;
-        Ok(Staged { file, fingerprint: running.finish() })
+        Ok(Staged { written: self.draft.finish()?, fingerprint: self.running.finish() })
     }
 }
 
 /// A whole file in the staging area, closed, not durable yet. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Staged {
-    file: Guard,
+    written: Written,
     fingerprint: Fingerprint,
 }
 
@@ -59,40 +53,11 @@ impl Staged {
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {
-        &self.file.area
+        self.written.area()
     }
 
     /// Hands the file over: it is no longer removed with this value.
     pub(super) fn hand_over(self) -> (Arc<Area>, StageId) {
-        self.file.release()
-    }
-}
-
-/// Removes its staged file when dropped.
-#[derive(Debug)]
-struct Guard {
-    area: Arc<Area>,
-    stage: StageId,
-    /// Until it is handed over.
-    ours: bool,
-}
-
-impl Guard {
-    fn failed(&self, action: &'static str, error: std::io::Error) -> StoreError {
-        StoreError::std(action, &self.area.staged_path(self.stage))(error)
-    }
-
-    fn release(mut self) -> (Arc<Area>, StageId) {
-        self.ours = false;
-        (self.area.clone(), self.stage)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.ours {
-            // What stays is swept at the next start.
-            self.area.discard(self.stage).ok();
-        }
+        self.written.hand_over()
     }
 }

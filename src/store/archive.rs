@@ -1,0 +1,230 @@
+//! Archives of one entry: the bodies of `ZSEND` and `ZRECV`.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+
+use flate2::bufread::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+
+use super::draft::{Draft, Written};
+use super::error::StoreError;
+use super::folder::Folder;
+use super::room::Full;
+use super::sink::SinkKind;
+use super::source::Source;
+use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
+
+const BUFFER: usize = 64 * 1024;
+
+/// How large what comes out of an archive may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes.
+    pub max_size: u64,
+    /// Times the archive's own size. Deflate reaches 1032; text rarely 20.
+    pub max_ratio: u64,
+}
+
+/// Why an archive cannot be unpacked, or made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveError {
+    /// It is damaged, or something else; how it shows.
+    #[error("not a sound ZIP archive: {0}")]
+    Malformed(&'static str),
+    /// It has none, or several; how many.
+    #[error("a ZIP archive of {0} entries, where one is expected")]
+    Entries(u16),
+    /// A password is needed.
+    #[error("an encrypted ZIP archive: send it without a password")]
+    Encrypted,
+    /// Neither deflated nor stored; the method's number.
+    #[error("a ZIP archive with compression method {0}: only deflate (8) and stored (0) are known")]
+    Method(u16),
+    /// The extension for more than 4 GiB, or a lie.
+    #[error("a ZIP64 archive: these are not known here, send the file itself")]
+    Zip64,
+    /// The entry is no file.
+    #[error("a ZIP archive of a directory, where a file is expected")]
+    Directory,
+    /// More than a limit.
+    #[error("{size} bytes unpacked, {max} are allowed")]
+    TooLarge {
+        /// What it says, in bytes.
+        size: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Out of all proportion.
+    #[error("{archive} bytes that unpack to {size}: more than the {max_ratio} times allowed")]
+    Bomb {
+        /// The archive's bytes.
+        archive: u64,
+        /// What it says, in bytes.
+        size: u64,
+        /// The limit.
+        max_ratio: u64,
+    },
+    /// The quota is in the way.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The disk is.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An archive that was made: a file without a name.
+#[derive(Debug)]
+pub struct Packed {
+    /// Open; the archive is all of it.
+    pub file: File,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Unpacks an archive beside itself, whatever its entry's name. The room set aside for the archive goes to what was in it.
+pub(super) fn unpack(mut archive: Written, limits: Limits) -> Result<Written, ArchiveError> {
+    let path = archive.path();
+    let read_failed = |error: io::Error| match error.raw_os_error() {
+        Some(_) => ArchiveError::Store(StoreError::std("read", &path)(error)),
+        // The end of the file, or what the decoder says.
+        None => ArchiveError::Malformed("its entry is damaged"),
+    };
+    let mut file = archive.open()?;
+    let (entry, data) = find_entry(&file, archive.size(), read_failed)?;
+    check(&entry, archive.size(), limits)?;
+    let reservation = archive.take_reservation();
+    let mut draft = Draft::create(archive.area().clone(), SinkKind::Append, entry.size.into())?;
+    if let Some(mut reservation) = reservation {
+        reservation.resize(entry.size.into())?;
+        draft = draft.with_reservation(reservation);
+    }
+    file.seek(SeekFrom::Start(data)).map_err(read_failed)?;
+    let packed = BufReader::with_capacity(BUFFER, file.take(entry.packed.into()));
+    match entry.method {
+        Method::Stored => copy_entry(packed, &entry, &mut draft, read_failed)?,
+        Method::Deflated => copy_entry(DeflateDecoder::new(packed), &entry, &mut draft, read_failed)?,
+    }
+    Ok(draft.finish()?)
+}
+
+/// The only entry, and where its data begins.
+fn find_entry(
+    archive: &File,
+    size: u64,
+    failed: impl Fn(io::Error) -> ArchiveError + Copy,
+) -> Result<(Entry, u64), ArchiveError> {
+    let end = size.checked_sub(END as u64).ok_or(ArchiveError::Malformed("it is too short"))?;
+    let directory = Directory::decode(&read_at(archive, end).map_err(failed)?, size)?;
+    let entry = Entry::decode(&read_at(archive, directory.at).map_err(failed)?, directory)?;
+    if let Some(before_last) = entry.name.checked_sub(1) {
+        let last = directory.at + CENTRAL as u64 + u64::from(before_last);
+        if read_at(archive, last).map_err(failed)? == *b"/" {
+            return Err(ArchiveError::Directory);
+        }
+    }
+    let local: [u8; LOCAL] = read_at(archive, entry.local.into()).map_err(failed)?;
+    Ok((entry, entry.locate(&local, directory)?))
+}
+
+fn check(entry: &Entry, archive: u64, limits: Limits) -> Result<(), ArchiveError> {
+    let (size, Limits { max_size, max_ratio }) = (u64::from(entry.size), limits);
+    if size > max_size {
+        return Err(ArchiveError::TooLarge { size, max: max_size });
+    }
+    if size > archive.saturating_mul(max_ratio) {
+        return Err(ArchiveError::Bomb { archive, size, max_ratio });
+    }
+    Ok(())
+}
+
+/// Copies what the entry holds, never more than it says.
+fn copy_entry(
+    mut from: impl Read,
+    entry: &Entry,
+    to: &mut Draft,
+    failed: impl Fn(io::Error) -> ArchiveError,
+) -> Result<(), ArchiveError> {
+    let (mut buffer, mut crc) = (vec![0; BUFFER], Crc::new());
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if to.size() + count as u64 > entry.size.into() {
+            return Err(ArchiveError::Malformed("its entry is longer than it says"));
+        }
+        crc.update(&buffer[..count]);
+        to.write(&buffer[..count])?;
+    }
+    match (to.size() == u64::from(entry.size), crc.sum() == entry.crc) {
+        (true, true) => Ok(()),
+        (false, _) => Err(ArchiveError::Malformed("its entry is shorter than it says")),
+        (true, false) => Err(ArchiveError::Malformed("its checksum is wrong")),
+    }
+}
+
+fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(bytes)
+}
+
+/// Makes an archive of a file, with its bare name, on the filesystem of `folder`.
+///
+/// # Errors
+/// [`ArchiveError::TooLarge`] for what ZIP without extensions cannot hold; whatever the disk has against it.
+pub(super) fn pack(folder: &Folder, source: &Source) -> Result<Packed, ArchiveError> {
+    let failed = || StoreError::std("pack a file in", folder.path());
+    let name = source.name().as_bytes();
+    let mut entry = Entry {
+        method: Method::Deflated,
+        crc: 0,
+        packed: 0,
+        size: fit(source.size())?,
+        local: 0,
+        name: u16::try_from(name.len()).expect("a name has at most 255 bytes"),
+    };
+    let mut file = folder.area().create_nameless()?;
+    file.write_all(&entry.local_header()).and_then(|()| file.write_all(name)).map_err(failed())?;
+    let (size, packed, crc) = deflate(source, &file).map_err(failed())?;
+    // Another program may have written to the file meanwhile.
+    (entry.size, entry.packed, entry.crc) = (fit(size)?, fit(packed)?, crc);
+    fit(packed + (LOCAL + name.len()) as u64)?;
+    let trailer = entry.trailer(name);
+    file.write_all(&trailer).and_then(|()| file.write_all_at(&entry.local_header(), 0)).map_err(failed())?;
+    let size = packed + (LOCAL + name.len() + trailer.len()) as u64;
+    Ok(Packed { file, size })
+}
+
+/// Bytes read, bytes written, and the checksum of those read.
+fn deflate(source: &Source, to: &File) -> io::Result<(u64, u64, u32)> {
+    let (mut buffer, mut crc, mut at) = (vec![0; BUFFER], Crc::new(), 0);
+    let mut encoder = DeflateEncoder::new(to, Compression::default());
+    while at < source.size() {
+        let count = match source.file().read_at(&mut buffer, at) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        crc.update(&buffer[..count]);
+        encoder.write_all(&buffer[..count])?;
+        at += count as u64;
+    }
+    encoder.try_finish()?;
+    Ok((at, encoder.total_out(), crc.sum()))
+}
+
+/// As a size of a ZIP archive; the last number stands for ZIP64.
+fn fit(size: u64) -> Result<u32, ArchiveError> {
+    let max = u32::MAX - 1;
+    u32::try_from(size).ok().filter(|&size| size <= max).ok_or(ArchiveError::TooLarge { size, max: max.into() })
+}
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+
+use rustix::fs::{CWD, FileType, mknodat};
+use tempfile::TempDir;
+
+use super::super::lister::Listed;
+use super::*;
+
+const MODE: u32 = 0o660;
+
+fn storage() -> (TempDir, Folder) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path(), MODE).unwrap();
+    (dir, folder)
+}
+
+fn name(name: &str) -> FileName {
+    name.parse().unwrap()
+}
+
+/// Everything that can stand in a file's place.
+fn make_impostors(dir: &Path) {
+    fs::write(dir.join("target"), "secret").unwrap();
+    fs::create_dir(dir.join("dir")).unwrap();
+    symlink("target", dir.join("link")).unwrap();
+    symlink("nowhere", dir.join("dangling")).unwrap();
+    mknodat(CWD, dir.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    drop(UnixListener::bind(dir.join("socket")).unwrap());
+}
+
+fn list(folder: &Folder, max_entries: usize) -> Vec<u8> {
+    let mut lister = folder.list().unwrap();
+    loop {
+        match lister.step(max_entries).unwrap() {
+            Listed::More(rest) => lister = rest,
+            Listed::Whole(body) => return body,
+        }
+    }
+}
+
+fn listed(folder: &Folder, max_entries: usize) -> BTreeSet<String> {
+    String::from_utf8(list(folder, max_entries)).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+#[test]
+fn a_file_is_found_with_its_size_and_bytes() {
+    let (dir, folder) = storage();
+    fs::write(dir.path().join("a.data"), "bytes").unwrap();
+    let source = folder.find(&name("a.data")).unwrap().unwrap();
+    let mut bytes = String::new();
+    source.file().read_to_string(&mut bytes).unwrap();
+    assert_eq!((source.size(), bytes.as_str(), source.name()), (5, "bytes", &name("a.data")));
+    fs::write(dir.path().join("empty"), "").unwrap();
+    assert_eq!(folder.find(&name("empty")).unwrap().unwrap().size(), 0);
+}
+
+#[test]
+fn only_files_are_found_and_everything_exists() {
+    let (dir, folder) = storage();
+    make_impostors(dir.path());
+    for impostor in ["dir", "link", "dangling", "fifo", "socket", ".tentacle-sync"] {
+        assert!(folder.find(&name(impostor)).unwrap().is_none(), "{impostor}");
+        assert!(folder.exists(&name(impostor)).unwrap(), "{impostor}");
+    }
+    assert!(folder.find(&name("absent")).unwrap().is_none());
+    assert!(!folder.exists(&name("absent")).unwrap());
+    assert!(folder.exists(&name("target")).unwrap());
+}
+
+#[test]
+fn what_was_found_stays_what_it_is_when_its_name_goes_to_another() {
+    let (dir, folder) = storage();
+    let path = dir.path().join("a.data");
+    fs::write(&path, "older").unwrap();
+    let source = folder.find(&name("a.data")).unwrap().unwrap();
+    fs::write(dir.path().join("b"), "newer").unwrap();
+    fs::rename(dir.path().join("b"), &path).unwrap();
+    let mut bytes = String::new();
+    source.file().read_to_string(&mut bytes).unwrap();
+    assert_eq!(bytes, "older");
+    assert_ne!(folder.find(&name("a.data")).unwrap().unwrap().identity(), source.identity());
+}
+
+#[test]
+fn a_file_written_to_since_is_another() {
+    let (dir, folder) = storage();
+    let path = dir.path().join("a.data");
+    fs::write(&path, "one").unwrap();
+    let identity = || folder.find(&name("a.data")).unwrap().unwrap().identity();
+    let first = identity();
+    assert_eq!(identity(), first);
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_ne!(identity(), first);
+}
+
+#[test]
+fn a_listing_has_files_and_directories_and_nothing_that_cannot_be_asked_for() {
+    let (dir, folder) = storage();
+    make_impostors(dir.path());
+    for odd in ["has=equals.data", "has~tilde", "two\nlines", "odd name.data", "caf\u{e9}", ".hidden"] {
+        fs::write(dir.path().join(odd), "").unwrap();
+    }
+    let wanted = set(&[".", "..", "target", "dir", "odd name.data", "caf\u{e9}", ".hidden"]);
+    assert_eq!(listed(&folder, 1000), wanted);
+    fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+    assert!(list(&folder, 1000).split(|&byte| byte == b'\n').any(|line| line == b"\xff"));
+}
+
+#[test]
+fn an_empty_storage_lists_itself_and_its_parent() {
+    let (_dir, folder) = storage();
+    assert_eq!(listed(&folder, 10), set(&[".", ".."]));
+    assert!(list(&folder, 10).ends_with(b"\n"));
+}
+
+#[test]
+fn a_listing_in_steps_is_the_listing() {
+    let (dir, folder) = storage();
+    (0..1000).for_each(|serial| fs::write(dir.path().join(format!("web.{serial}.data")), "").unwrap());
+    let whole = list(&folder, 10_000);
+    for max_entries in [1, 7, 1003, 1004] {
+        assert_eq!(list(&folder, max_entries), whole);
+    }
+    assert!(matches!(folder.list().unwrap().step(10).unwrap(), Listed::More(_)));
+}
+
+#[test]
+fn a_folder_is_opened_once_at_a_time_and_swept() {
+    let (dir, folder) = storage();
+    let mut draft = folder.draft(0).unwrap();
+    draft.write(b"half").unwrap();
+    let staging = folder.path().join(".tentacle-sync");
+    assert_eq!(Folder::open(dir.path(), MODE).unwrap_err(), StoreError::Busy(staging.clone()));
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
+    // What a kill would leave.
+    draft.finish().unwrap().hand_over();
+    drop(folder);
+    let _folder = Folder::open(dir.path(), MODE).unwrap();
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 1, "but the identity");
+}
+
+#[test]
+fn files_get_the_permissions_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path(), 0o640).unwrap();
+    let (area, stage) = folder.draft(0).unwrap().finish().unwrap().hand_over();
+    assert_eq!(area.staged_path(stage).metadata().unwrap().permissions().mode() & 0o7777, 0o640);
+}
+
+#[test]
+fn directories_inside_are_opened_and_others_are_refused() {
+    let (dir, folder) = storage();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("a/b")).unwrap();
+    symlink(elsewhere.path(), dir.path().join("out")).unwrap();
+    symlink("a", dir.path().join("alias")).unwrap();
+    let open = |path: &str| folder.open_inside(Path::new(path), MODE);
+    assert_eq!(open("a/b").unwrap().path(), folder.path().join("a/b"));
+    assert_eq!(open("alias").unwrap().path(), folder.path().join("a"));
+    assert!(Arc::ptr_eq(open("a/..").unwrap().area(), folder.area()));
+    for path in ["..", "out", "a/../..", "/", elsewhere.path().to_str().unwrap()] {
+        assert!(matches!(open(path), Err(StoreError::Outside { .. })), "{path}");
+    }
+    assert!(matches!(open("absent"), Err(StoreError::Io { errno: Errno::NOENT, .. })));
+    assert!(!elsewhere.path().join(".tentacle-sync").exists());
+}

@@ -1,0 +1,124 @@
+//! How a group of files is kept: what is done to the disk, in which order, and what an error at any step comes to.
+//!
+//! 1. `syncfs`: the staged bytes are durable.
+//! 2. In the group's order, files get their names and are removed.
+//! 3. The directories that got names are flushed.
+//!
+//! A name therefore always stands for a whole file: the one it stood for before, or the new one. There is no journal: a
+//! client that got no answer sends its file again. A removal is flushed with whatever comes next: after a crash the file
+//! may be back, to be collected once more.
+//!
+//! A failed flush is never tried again as if it were clean. If the first fails, the group's files on that filesystem are
+//! removed. If the last fails, the files stay, and count as failed: they may come twice.
+
+use std::collections::HashMap;
+
+use super::error::StoreError;
+use super::journal::StageId;
+use super::shelf::Shelf;
+use crate::proto::FileName;
+
+/// What becomes of a file whose name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfTaken {
+    /// It is not stored: [`StoreError::Exists`].
+    Refuse,
+    /// It replaces the file of that name; never a directory. Of a link, it replaces the link.
+    Replace,
+}
+
+/// One thing to do in a folder.
+#[derive(Debug)]
+pub(super) enum Task<F, I> {
+    Store { folder: F, stage: StageId, name: FileName, if_taken: IfTaken },
+    Remove { folder: F, name: FileName, identity: I },
+}
+
+/// What a [`Task`] has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// There is one file more.
+    Added,
+    /// A file of so many bytes made way for another.
+    Replaced(u64),
+    /// A file of so many bytes is gone.
+    Removed(u64),
+    /// The file to be removed was not there any more.
+    Nothing,
+}
+
+impl Change {
+    /// The bytes of the file that made way.
+    pub(super) fn replaced(self) -> Option<u64> {
+        match self {
+            Self::Replaced(size) => Some(size),
+            Self::Added | Self::Removed(_) | Self::Nothing => None,
+        }
+    }
+}
+
+/// How a [`Task`] ended.
+pub(super) type Outcome = Result<Change, StoreError>;
+
+type TaskOf<S> = Task<<S as Shelf>::Folder, <S as Shelf>::Identity>;
+
+/// Carries out a group, in its order. One outcome for each task.
+pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome> {
+    let flushed = flush(shelf, group);
+    let mut outcomes: Vec<Outcome> = group.iter().map(|task| carry_out(shelf, task, &flushed)).collect();
+    let named = group.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).filter_map(|(task, _)| match task {
+        Task::Store { folder, .. } => Some(folder),
+        Task::Remove { .. } => None,
+    });
+    let folders: HashMap<_, _> = named.map(|folder| (shelf.directory(folder), folder)).collect();
+    for (directory, folder) in folders {
+        if let Err(error) = shelf.sync_names(folder) {
+            fail(shelf, group, &mut outcomes, directory, &error);
+        }
+    }
+    outcomes
+}
+
+/// What came of flushing the filesystems, by their numbers. After a failure nobody knows what is on that disk.
+fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> HashMap<u64, Result<(), StoreError>> {
+    let mut flushed = HashMap::new();
+    for task in group {
+        if let Task::Store { folder, .. } = task {
+            flushed.entry(shelf.filesystem(folder)).or_insert_with(|| shelf.sync_staged(folder));
+        }
+    }
+    flushed
+}
+
+fn carry_out<S: Shelf>(shelf: &mut S, task: &TaskOf<S>, flushed: &HashMap<u64, Result<(), StoreError>>) -> Outcome {
+    match task {
+        Task::Store { folder, stage, name, if_taken } => {
+            let outcome =
+                flushed[&shelf.filesystem(folder)].clone().and_then(|()| shelf.place(folder, *stage, name, *if_taken));
+            // What stays is swept at the next start.
+            if outcome.is_err()
+                && let Err(error) = shelf.discard(folder, *stage)
+            {
+                log::warn!("{error}");
+            }
+            outcome
+        }
+        Task::Remove { folder, name, identity } => shelf.remove(folder, name, identity),
+    }
+}
+
+/// The names that went to `directory` may be durable or not.
+fn fail<S: Shelf>(shelf: &S, group: &[TaskOf<S>], outcomes: &mut [Outcome], directory: (u64, u64), error: &StoreError) {
+    for (task, outcome) in group.iter().zip(outcomes) {
+        if let Task::Store { folder, .. } = task
+            && outcome.is_ok()
+            && shelf.directory(folder) == directory
+        {
+            *outcome = Err(error.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "keep_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! The thread that keeps what clients send, and removes what they have taken.
+
+use std::sync::Arc;
+
+use super::Durability;
+use super::area::Area;
+use super::draft::Written;
+use super::error::StoreError;
+use super::folder::Folder;
+use super::keep::{Change, IfTaken, Outcome, Task, keep};
+use super::room::{Reservation, Room};
+use super::shelf::RealShelf;
+use super::source::Identity;
+use super::worker::{Notify, Work, Worker};
+use crate::proto::FileName;
+
+/// A file to be made durable under a name of its folder.
+#[derive(Debug)]
+pub struct Keep {
+    /// Comes back with [`Kept`].
+    pub ticket: u64,
+    /// The file's name.
+    pub name: FileName,
+    /// Its bytes, written in its folder.
+    pub written: Written,
+    /// Whether it may replace another.
+    pub if_taken: IfTaken,
+}
+
+/// How a [`Keep`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The request's.
+    pub ticket: u64,
+    /// `Ok`: the file is safe, as the [`Durability`] chosen understands it. `Err`: it must be sent again.
+    pub result: Result<(), StoreError>,
+}
+
+/// The handle of the keeper's thread. Its methods never wait for the disk, but for [`Keeper::stop`].
+///
+/// There is one keeper for all folders; orders are carried out in the order they were given in.
+#[derive(Debug)]
+pub struct Keeper {
+    worker: Worker<Keeping>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Keep(Keep),
+    Remove { folder: Folder, name: FileName, identity: Identity },
+}
+
+impl Keeper {
+    /// Starts the thread. `room` is kept up to date with what is stored and removed. `notify` is called, on that thread,
+    /// whenever there are new completions.
+    pub fn start(durability: Durability, room: Room, notify: Notify) -> Result<Self, StoreError> {
+        let path = room.path().to_owned();
+        let work = Keeping { shelf: RealShelf(durability), room };
+        let worker = Worker::start(work, notify).map_err(StoreError::std("start a thread for", &path))?;
+        Ok(Self { worker })
+    }
+
+    /// Queues a file to be stored.
+    pub fn keep(&self, keep: Keep) {
+        let ticket = keep.ticket;
+        self.worker.ask(Order::Keep(keep), || Kept { ticket, result: Err(StoreError::Stopped) });
+    }
+
+    /// Queues a file to be removed. A newer file of that name stays, and so does this one if it was written to since.
+    /// (Should another program put a new file there just between our look and the removal, that one goes.)
+    pub fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+        self.worker.tell(Order::Remove { folder, name, identity });
+    }
+
+    /// What was completed since the last call, in order.
+    pub fn completions(&self) -> Vec<Kept> {
+        self.worker.completions()
+    }
+
+    /// How many files were queued to be stored whose completion has not been fetched.
+    pub fn pending(&self) -> usize {
+        self.worker.pending()
+    }
+
+    /// Carries out what is queued and ends the thread. The completions not fetched so far.
+    pub fn stop(self) -> Vec<Kept> {
+        self.worker.stop()
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+struct Keeping {
+    shelf: RealShelf,
+    room: Room,
+}
+
+/// What is to be told and counted when a task is done.
+enum Account {
+    Keep { ticket: u64, size: u64, reservation: Option<Reservation> },
+    Remove,
+}
+
+impl Work for Keeping {
+    type Order = Order;
+    type Completion = Kept;
+
+    const NAME: &'static str = "keeper";
+    const GROUP: usize = 1024;
+
+    fn carry_out(&mut self, group: Vec<Order>) -> Vec<Kept> {
+        let (tasks, accounts): (Vec<_>, Vec<_>) = group.into_iter().map(take).unzip();
+        let outcomes = keep(&mut self.shelf, &tasks);
+        accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.settle(account, outcome)).collect()
+    }
+}
+
+fn take(order: Order) -> (Task<Arc<Area>, Identity>, Account) {
+    match order {
+        Order::Keep(Keep { ticket, name, mut written, if_taken }) => {
+            let (size, reservation) = (written.size(), written.take_reservation());
+            let (folder, stage) = written.hand_over();
+            (Task::Store { folder, stage, name, if_taken }, Account::Keep { ticket, size, reservation })
+        }
+        Order::Remove { folder, name, identity } => {
+            (Task::Remove { folder: folder.area().clone(), name, identity }, Account::Remove)
+        }
+    }
+}
+
+impl Keeping {
+    fn settle(&self, account: Account, outcome: Outcome) -> Option<Kept> {
+        match (account, outcome) {
+            (Account::Keep { ticket, size, reservation }, outcome) => {
+                if let (Some(reservation), Ok(change)) = (reservation, &outcome) {
+                    reservation.settle(size, change.replaced());
+                }
+                Some(Kept { ticket, result: outcome.map(drop) })
+            }
+            (Account::Remove, Ok(change)) => {
+                if let Change::Removed(size) = change {
+                    self.room.removed(size);
+                }
+                None
+            }
+            (Account::Remove, Err(error)) => {
+                log::warn!("{error}: it may be collected again");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

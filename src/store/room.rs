@@ -1,0 +1,285 @@
+//! How much the storage may hold, and how much it holds.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs;
+
+use super::census::{self, Tally};
+use super::error::StoreError;
+use super::folder::Folder;
+
+/// How long the free space seen counts as what is free, less what was let in since.
+const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
+
+/// What the storage may hold; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes in files.
+    pub max_bytes: Option<u64>,
+    /// Files.
+    pub max_files: Option<u64>,
+    /// Bytes that must stay free on the filesystem of the folder a file goes to.
+    pub min_free: Option<u64>,
+}
+
+/// Why a file is not let in. Room may come back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The quota's bytes.
+    #[error(
+        "{}: {asked} bytes more do not fit: {used} of max_spool_bytes {max} are used: \
+         see whether the files are being collected, or raise the limit",
+        storage.display()
+    )]
+    Bytes {
+        /// The storage directory.
+        storage: PathBuf,
+        /// What was asked for.
+        asked: u64,
+        /// What is stored and on its way in.
+        used: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The quota's files.
+    #[error(
+        "{}: {used} files, max_spool_files {max}, are there: see whether they are being collected, or raise the limit",
+        storage.display()
+    )]
+    Files {
+        /// The storage directory.
+        storage: PathBuf,
+        /// What is stored and on its way in.
+        used: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The filesystem's free space.
+    #[error(
+        "{}: {free} bytes are free on that filesystem; {asked} more would leave less than min_free {min}: \
+         free some space",
+        folder.display()
+    )]
+    Free {
+        /// The directory the file would go to.
+        folder: PathBuf,
+        /// What was asked for.
+        asked: u64,
+        /// What is free and not promised.
+        free: u64,
+        /// The limit.
+        min: u64,
+    },
+}
+
+/// Keeps count of what the storage holds. Clones are the same room.
+///
+/// The count is ours: files that other programs add or remove show only in a [`recount`](Room::recount).
+#[derive(Clone, Debug)]
+pub struct Room(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    storage: Folder,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    quota: Quota,
+    stored: Tally,
+    reserved: Tally,
+    /// By their numbers.
+    filesystems: HashMap<u64, Filesystem>,
+}
+
+#[derive(Debug, Default)]
+struct Filesystem {
+    /// Bytes of the files on their way in.
+    reserved: u64,
+    seen: Option<Seen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Instant,
+    /// Bytes free then, less what was promised then and since.
+    left: u64,
+}
+
+impl Room {
+    /// Counts what is in `storage` and below, if the quota has limits that need it.
+    pub fn open(storage: Folder, quota: Quota) -> Result<Self, StoreError> {
+        let (stored, reserved, filesystems) = (Tally::default(), Tally::default(), HashMap::new());
+        let room = Self(Arc::new(Shared { storage, book: Mutex::new(Book { quota, stored, reserved, filesystems }) }));
+        if quota.max_bytes.is_some() || quota.max_files.is_some() {
+            room.recount()?;
+        }
+        Ok(room)
+    }
+
+    /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](Room::recount).
+    pub fn set_quota(&self, quota: Quota) {
+        self.book().quota = quota;
+    }
+
+    /// Lets in a file of `size` bytes that goes to `folder`, or says which limit is in its way.
+    pub fn admit(&self, folder: &Folder, size: u64, now: Instant) -> Result<Reservation, Full> {
+        let mut book = self.book();
+        self.check_tally(&book, Tally::of(size))?;
+        let filesystem = book.look(folder, now);
+        check_free(filesystem, book.quota.min_free, folder, size)?;
+        book.promise(folder, size);
+        book.reserved.files += 1;
+        drop(book);
+        Ok(Reservation { room: self.clone(), folder: folder.clone(), size })
+    }
+
+    /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
+    /// [`Background::recount`](super::Background::recount). What comes or goes meanwhile may be missed until the next count.
+    pub fn recount(&self) -> Result<(), StoreError> {
+        let storage = &self.0.storage;
+        let stored =
+            census::count(storage.area().incoming()).map_err(StoreError::io("count the files in", storage.path()))?;
+        self.book().stored = stored;
+        Ok(())
+    }
+
+    /// Files and bytes that are stored, as far as counted.
+    pub fn stored(&self) -> (u64, u64) {
+        let stored = self.book().stored;
+        (stored.files, stored.bytes)
+    }
+
+    /// The storage directory.
+    pub(super) fn path(&self) -> &Path {
+        self.0.storage.path()
+    }
+
+    /// A stored file was removed.
+    pub(super) fn removed(&self, size: u64) {
+        self.book().stored.subtract(Tally::of(size));
+    }
+
+    fn check_tally(&self, book: &Book, more: Tally) -> Result<(), Full> {
+        let storage = || self.path().to_owned();
+        let mut used = book.stored;
+        used.add(book.reserved);
+        let exceeds = |used: u64, more: u64, max: u64| more > 0 && more > max.saturating_sub(used);
+        match book.quota {
+            Quota { max_files: Some(max), .. } if exceeds(used.files, more.files, max) => {
+                Err(Full::Files { storage: storage(), used: used.files, max })
+            }
+            Quota { max_bytes: Some(max), .. } if exceeds(used.bytes, more.bytes, max) => {
+                Err(Full::Bytes { storage: storage(), asked: more.bytes, used: used.bytes, max })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every change of the book is whole before its lock is free.
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    /// What is free where `folder` is; looked up if a limit needs it and it was not of late.
+    fn look(&mut self, folder: &Folder, now: Instant) -> Option<Seen> {
+        self.quota.min_free?;
+        let filesystem = self.filesystems.entry(folder.area().device()).or_default();
+        let fresh = filesystem.seen.filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
+        if fresh.is_none() {
+            let left = free(folder).saturating_sub(filesystem.reserved);
+            filesystem.seen = Some(Seen { at: now, left });
+        }
+        filesystem.seen
+    }
+
+    fn promise(&mut self, folder: &Folder, bytes: u64) {
+        self.reserved.bytes += bytes;
+        let filesystem = self.filesystems.entry(folder.area().device()).or_default();
+        filesystem.reserved += bytes;
+        if let Some(seen) = &mut filesystem.seen {
+            seen.left = seen.left.saturating_sub(bytes);
+        }
+    }
+
+    /// What was free when it was last seen is not corrected: the bytes may have been written by then.
+    fn release(&mut self, folder: &Folder, bytes: u64) {
+        self.reserved.bytes -= bytes;
+        let filesystem = self.filesystems.entry(folder.area().device()).or_default();
+        filesystem.reserved -= bytes;
+    }
+}
+
+fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &Folder, asked: u64) -> Result<(), Full> {
+    match (seen, min) {
+        (Some(Seen { left: free, .. }), Some(min)) if asked > free.saturating_sub(min) => {
+            Err(Full::Free { folder: folder.path().to_owned(), asked, free, min })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that we may fill. A filesystem that does not tell is taken to be endless; writing to it will show.
+fn free(folder: &Folder) -> u64 {
+    fs::fstatvfs(folder.area().incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Room for a file on its way in. It counts until the file is stored, which then counts itself, or this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    room: Room,
+    folder: Folder,
+    size: u64,
+}
+
+impl Reservation {
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The file turns out to have `size` bytes.
+    ///
+    /// # Errors
+    /// A limit is in the way; the reservation stays what it was.
+    pub fn resize(&mut self, size: u64) -> Result<(), Full> {
+        let mut book = self.room.book();
+        if let Some(more) = size.checked_sub(self.size) {
+            self.room.check_tally(&book, Tally { files: 0, bytes: more })?;
+            let seen = book.filesystems.get(&self.folder.area().device()).and_then(|filesystem| filesystem.seen);
+            check_free(seen, book.quota.min_free, &self.folder, more)?;
+            book.promise(&self.folder, more);
+        } else {
+            book.release(&self.folder, self.size - size);
+        }
+        self.size = size;
+        Ok(())
+    }
+
+    /// The file is stored, in place of one of `replaced` bytes if there was one.
+    pub(super) fn settle(self, bytes: u64, replaced: Option<u64>) {
+        let mut book = self.room.book();
+        if let Some(replaced) = replaced {
+            book.stored.subtract(Tally::of(replaced));
+        }
+        book.stored.add(Tally::of(bytes));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut book = self.room.book();
+        book.reserved.files -= 1;
+        book.release(&self.folder, self.size);
+    }
+}
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const GIB: u64 = 1 << 30;
+
+fn storage(quota: Quota) -> (TempDir, Folder, Room) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("there"), [0; 10]).unwrap();
+    let folder = Folder::open(dir.path(), 0o660).unwrap();
+    let room = Room::open(folder.clone(), quota).unwrap();
+    (dir, folder, room)
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests need some instant to count from")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn without_limits_everything_is_let_in() {
+    let (_dir, folder, room) = storage(Quota::default());
+    assert_eq!(room.admit(&folder, u64::MAX, now()).unwrap().size(), u64::MAX);
+}
+
+#[test]
+fn bytes_count_from_their_admission_until_they_are_given_back() {
+    let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), ..Quota::default() });
+    let admit = |size| room.admit(&folder, size, now());
+    let first = admit(60).unwrap();
+    let full = Full::Bytes { storage: folder.path().to_owned(), asked: 31, used: 70, max: 100 };
+    assert_eq!(admit(31).unwrap_err(), full);
+    drop(admit(30).unwrap());
+    drop(first);
+    assert_eq!(admit(90).unwrap().size(), 90);
+    assert!(admit(91).is_err());
+}
+
+#[test]
+fn files_count_from_their_admission_until_they_are_given_back() {
+    let (_dir, folder, room) = storage(Quota { max_files: Some(2), ..Quota::default() });
+    let first = room.admit(&folder, 5, now()).unwrap();
+    let full = Full::Files { storage: folder.path().to_owned(), used: 2, max: 2 };
+    assert_eq!(room.admit(&folder, 0, now()).unwrap_err(), full);
+    first.settle(5, None);
+    assert_eq!((room.admit(&folder, 0, now()).unwrap_err(), room.stored()), (full, (2, 15)));
+    room.removed(5);
+    assert!(room.admit(&folder, 0, now()).is_ok());
+}
+
+#[test]
+fn a_file_that_replaces_another_counts_alone() {
+    let (_dir, folder, room) = storage(Quota { max_files: Some(5), ..Quota::default() });
+    room.admit(&folder, 7, now()).unwrap().settle(7, Some(10));
+    assert_eq!(room.stored(), (1, 7));
+}
+
+#[test]
+fn a_reservation_grows_only_as_far_as_there_is_room() {
+    let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), max_files: Some(2), ..Quota::default() });
+    let mut reservation = room.admit(&folder, 10, now()).unwrap();
+    assert!(matches!(reservation.resize(91), Err(Full::Bytes { asked: 81, used: 20, .. })));
+    assert_eq!(reservation.size(), 10);
+    reservation.resize(90).unwrap();
+    reservation.resize(5).unwrap();
+    reservation.resize(90).unwrap();
+    drop(reservation);
+    assert!(room.admit(&folder, 90, now()).is_ok());
+}
+
+#[test]
+fn what_others_did_shows_in_a_recount() {
+    let (dir, folder, room) = storage(Quota { max_bytes: Some(100), ..Quota::default() });
+    std::fs::write(dir.path().join("theirs"), [0; 85]).unwrap();
+    assert!(room.admit(&folder, 10, now()).is_ok());
+    room.recount().unwrap();
+    assert!(room.admit(&folder, 10, now()).is_err());
+    std::fs::remove_file(dir.path().join("theirs")).unwrap();
+    room.recount().unwrap();
+    assert!(room.admit(&folder, 10, now()).is_ok());
+}
+
+#[test]
+fn over_the_limit_already_nothing_is_let_in() {
+    let (_dir, folder, room) = storage(Quota { max_bytes: Some(5), ..Quota::default() });
+    assert!(room.admit(&folder, 1, now()).is_err());
+    room.set_quota(Quota { max_bytes: Some(11), ..Quota::default() });
+    assert!(room.admit(&folder, 1, now()).is_ok());
+}
+
+#[test]
+fn free_space_is_looked_up_now_and_then_and_what_was_let_in_since_is_not_free() {
+    let (_dir, folder, room) = storage(Quota::default());
+    let (start, free) = (now(), free(&folder));
+    // Others write to that filesystem too: a GiB more or less is theirs.
+    let slack = GIB.min(free / 4);
+    room.set_quota(Quota { min_free: Some(slack), ..Quota::default() });
+    let most = room.admit(&folder, free - 2 * slack, start).unwrap();
+    let refused = room.admit(&folder, 2 * slack, start).unwrap_err();
+    assert!(matches!(refused, Full::Free { asked, min, .. } if asked == 2 * slack && min == slack), "{refused}");
+    drop(most);
+    assert!(room.admit(&folder, 2 * slack, start).is_err(), "it may have been written");
+    assert!(room.admit(&folder, 2 * slack, start + FREE_SPACE_AGE).is_ok());
+}
+
+#[test]
+fn a_full_storage_says_which_limit_and_its_figures() {
+    let path = || Path::new("/buffer").to_owned();
+    let full = [
+        Full::Bytes { storage: path(), asked: 5, used: 98, max: 100 },
+        Full::Files { storage: path(), used: 7, max: 6 },
+        Full::Free { folder: path(), asked: 5, free: 8, min: 4 },
+    ];
+    for (full, key) in full.into_iter().zip(["max_spool_bytes 100", "max_spool_files 6", "min_free 4"]) {
+        let text = full.to_string();
+        assert!(text.starts_with("/buffer: ") && text.contains(key), "{text}");
+    }
+}

@@ -1,0 +1,102 @@
+//! The steps that keeping files takes on disk, without a journal: as a trait, so that [`keep`](super::keep) can be run on
+//! a model of a disk; and as the real thing.
+
+use std::sync::Arc;
+
+use super::Durability;
+use super::area::Area;
+use super::error::StoreError;
+use super::journal::StageId;
+use super::keep::{Change, IfTaken};
+use super::source::Identity;
+use crate::proto::FileName;
+
+/// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
+pub(super) trait Shelf {
+    /// A handle of a folder.
+    type Folder;
+    /// Which file it is.
+    type Identity;
+
+    /// The filesystem the folder is on.
+    fn filesystem(&self, folder: &Self::Folder) -> u64;
+    /// Which directory it is, however many handles there are of it.
+    fn directory(&self, folder: &Self::Folder) -> (u64, u64);
+    /// Makes the staged bytes durable, in all folders of this one's filesystem.
+    fn sync_staged(&mut self, folder: &Self::Folder) -> Result<(), StoreError>;
+    /// Makes the names in the folder durable.
+    fn sync_names(&mut self, folder: &Self::Folder) -> Result<(), StoreError>;
+    /// Moves a staged file to its name. After a crash it has happened or not.
+    fn place(
+        &mut self,
+        folder: &Self::Folder,
+        stage: StageId,
+        name: &FileName,
+        if_taken: IfTaken,
+    ) -> Result<Change, StoreError>;
+    /// Removes the file of this name if it is still the one meant.
+    fn remove(
+        &mut self,
+        folder: &Self::Folder,
+        name: &FileName,
+        identity: &Self::Identity,
+    ) -> Result<Change, StoreError>;
+    /// Removes a staged file.
+    fn discard(&mut self, folder: &Self::Folder, stage: StageId) -> Result<(), StoreError>;
+}
+
+/// The disk itself.
+#[derive(Debug)]
+pub(super) struct RealShelf(pub(super) Durability);
+
+impl RealShelf {
+    fn durably(&self, sync: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match self.0 {
+            Durability::Fsync => sync(),
+            Durability::None => Ok(()),
+        }
+    }
+}
+
+impl Shelf for RealShelf {
+    type Folder = Arc<Area>;
+    type Identity = Identity;
+
+    fn filesystem(&self, area: &Arc<Area>) -> u64 {
+        area.device()
+    }
+
+    fn directory(&self, area: &Arc<Area>) -> (u64, u64) {
+        area.directory()
+    }
+
+    fn sync_staged(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {
+        self.durably(|| area.sync_filesystem())
+    }
+
+    fn sync_names(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {
+        self.durably(|| area.sync_names())
+    }
+
+    fn place(
+        &mut self,
+        area: &Arc<Area>,
+        stage: StageId,
+        name: &FileName,
+        if_taken: IfTaken,
+    ) -> Result<Change, StoreError> {
+        match if_taken {
+            IfTaken::Refuse if area.place(stage, name)? => Ok(Change::Added),
+            IfTaken::Refuse => Err(StoreError::Exists(area.published_path(name))),
+            IfTaken::Replace => Ok(area.replace(stage, name)?.map_or(Change::Added, Change::Replaced)),
+        }
+    }
+
+    fn remove(&mut self, area: &Arc<Area>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
+        Ok(if area.remove(name, identity)? { Change::Removed(identity.size) } else { Change::Nothing })
+    }
+
+    fn discard(&mut self, area: &Arc<Area>, stage: StageId) -> Result<(), StoreError> {
+        area.discard(stage)
+    }
+}

@@ -1,0 +1,158 @@
+//! A thread that is given orders in groups, and the mail between it and the loop.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// Called on a worker's thread whenever there are new completions.
+pub(super) type Notify = Box<dyn Fn() + Send>;
+
+/// What a thread does with its orders.
+pub(super) trait Work: Send + 'static {
+    /// What it is told to do.
+    type Order: Debug + Send + 'static;
+    /// How an order ended.
+    type Completion: Debug + Send + 'static;
+
+    /// Its thread's name.
+    const NAME: &'static str;
+    /// The most orders carried out as one group: bounds how long the first of them waits for the last.
+    const GROUP: usize;
+
+    /// Carries out a group, in its order. One completion for each order that is waited for.
+    fn carry_out(&mut self, group: Vec<Self::Order>) -> Vec<Self::Completion>;
+}
+
+/// The handle of a thread that does some [`Work`]. Only [`Worker::stop`] waits for it.
+#[derive(Debug)]
+pub(super) struct Worker<W: Work> {
+    orders: Sender<W::Order>,
+    done: Done<W::Completion>,
+    pending: AtomicUsize,
+    thread: JoinHandle<()>,
+}
+
+/// Completions are whole whenever the lock is free, also after a panic.
+#[derive(Debug)]
+struct Done<C>(Arc<Mutex<Vec<C>>>);
+
+impl<C> Done<C> {
+    fn locked(&self) -> MutexGuard<'_, Vec<C>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: Work> Worker<W> {
+    pub(super) fn start(work: W, notify: Notify) -> std::io::Result<Self> {
+        let (orders, queue) = mpsc::channel();
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let theirs = Done(done.clone());
+        let thread =
+            thread::Builder::new().name(W::NAME.to_owned()).spawn(move || run(work, &queue, &theirs, &*notify))?;
+        Ok(Self { orders, done: Done(done), pending: AtomicUsize::new(0), thread })
+    }
+
+    /// Queues an order that a completion will come for; `stopped` if the thread is gone.
+    pub(super) fn ask(&self, order: W::Order, stopped: impl FnOnce() -> W::Completion) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        if self.orders.send(order).is_err() {
+            self.done.locked().push(stopped());
+        }
+    }
+
+    /// Queues an order that nobody waits for; without the thread nothing comes of it.
+    pub(super) fn tell(&self, order: W::Order) {
+        self.orders.send(order).ok();
+    }
+
+    /// What was completed since the last call, in order.
+    pub(super) fn completions(&self) -> Vec<W::Completion> {
+        let done = std::mem::take(&mut *self.done.locked());
+        self.pending.fetch_sub(done.len(), Ordering::Relaxed);
+        done
+    }
+
+    /// How many orders were [asked](Self::ask) whose completion has not been fetched.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Lets the thread finish what is queued, and ends it. The completions not fetched so far.
+    pub(super) fn stop(self) -> Vec<W::Completion> {
+        let Self { orders, done, thread, .. } = self;
+        drop(orders);
+        if thread.join().is_err() {
+            log::error!("the {}'s thread has panicked", W::NAME);
+        }
+        std::mem::take(&mut *done.locked())
+    }
+}
+
+/// While one group is being worked on the next one gathers; a lone order is not held back.
+fn run<W: Work>(mut work: W, queue: &Receiver<W::Order>, done: &Done<W::Completion>, notify: &(dyn Fn() + Send)) {
+    while let Ok(first) = queue.recv() {
+        let group = std::iter::once(first).chain(queue.try_iter()).take(W::GROUP).collect();
+        let completions = work.carry_out(group);
+        if !completions.is_empty() {
+            done.locked().extend(completions);
+            notify();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Doubles numbers; keeps quiet about odd ones; panics at zero.
+    struct Doubling;
+
+    impl Work for Doubling {
+        type Order = u32;
+        type Completion = u32;
+        const NAME: &'static str = "doubling";
+        const GROUP: usize = 4;
+
+        fn carry_out(&mut self, group: Vec<u32>) -> Vec<u32> {
+            assert!(group.len() <= Self::GROUP && !group.contains(&0));
+            group.into_iter().filter(|number| number.is_multiple_of(2)).map(|number| number * 2).collect()
+        }
+    }
+
+    #[test]
+    fn what_is_asked_is_completed_in_order_and_what_is_told_is_not_waited_for() {
+        let (told, calls) = mpsc::channel();
+        let worker = Worker::start(Doubling, Box::new(move || told.send(()).unwrap())).unwrap();
+        for number in 1..=100 {
+            worker.ask(2 * number, || unreachable!("the thread lives"));
+            worker.tell(2 * number - 1);
+        }
+        let mut completed = Vec::new();
+        while worker.pending() > 0 {
+            calls.recv().unwrap();
+            completed.extend(worker.completions());
+        }
+        assert_eq!(completed, (1..=100).map(|number| 4 * number).collect::<Vec<_>>());
+        assert!(worker.stop().is_empty());
+    }
+
+    #[test]
+    fn stopping_finishes_what_is_queued() {
+        let worker = Worker::start(Doubling, Box::new(|| {})).unwrap();
+        (1..=50).for_each(|number| worker.ask(2 * number, || unreachable!("the thread lives")));
+        assert_eq!(worker.stop().len(), 50);
+    }
+
+    #[test]
+    fn what_a_thread_that_is_gone_is_asked_completes_at_once() {
+        let worker = Worker::start(Doubling, Box::new(|| {})).unwrap();
+        worker.tell(0);
+        while !worker.thread.is_finished() {
+            thread::yield_now();
+        }
+        worker.ask(2, || 7);
+        assert_eq!((worker.pending(), worker.completions(), worker.pending()), (1, vec![7], 0));
+    }
+}
