@@ -8,6 +8,8 @@ mod fuzz;
 mod load;
 mod nearest;
 mod pandora_conf;
+mod pin;
+pub mod server;
 mod settings;
 mod source;
 mod toml_conf;

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::proto::Secret;
+
 /// No password is longer; a file that is was named by mistake.
 const LONGEST_SECRET: usize = 4096;
 
@@ -93,6 +95,17 @@ impl<'a> Source<'a> {
     pub(super) fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.directory.join(path)
     }
+}
+
+/// The secret in a file or a variable: without the line end that editors and `echo` leave; `None` if nothing is left.
+pub(super) fn secret_line(mut bytes: Vec<u8>) -> Option<Secret> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    (!bytes.is_empty()).then(|| Secret::new(bytes))
 }
 
 /// An I/O error as a user says it, without the number.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::super::source::plainly;
+use super::super::source::{plainly, secret_line};
 use super::kind;
 use super::reader::{Found, Layers, Reader};
 use crate::proto::Secret;
@@ -64,7 +64,7 @@ fn from_file(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<
                 let path = path.display();
                 reader.warn(line, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
             }
-            let secret = secret(file.bytes);
+            let secret = secret_line(file.bytes);
             if secret.is_none() {
                 reader.error(line, format!("{key}: {} is empty", path.display()));
             }
@@ -83,7 +83,7 @@ fn from_environment(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> 
         return None;
     }
     let value = (layers.reader.source.environment.var)(&name);
-    let secret = value.and_then(|value| secret(value.into_vec()));
+    let secret = value.and_then(|value| secret_line(value.into_vec()));
     if secret.is_none() {
         layers.reader.error(line, format!("{key}: the environment variable {name} is not set, or empty"));
     }
@@ -108,15 +108,4 @@ fn from_text(reader: &mut Reader<'_>, key: &str, found: Found<'_>) -> Option<Sec
             None
         }
     }
-}
-
-/// Without the line end that editors and `echo` leave.
-fn secret(mut bytes: Vec<u8>) -> Option<Secret> {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    (!bytes.is_empty()).then(|| Secret::new(bytes))
 }

@@ -3,6 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::pin::parse_pin;
 use super::kind;
 use super::reader::{Layers, Reader};
 use super::{schema, secret};
@@ -125,10 +126,4 @@ fn read_pins(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<Vec<[u8; 32
         _ => None,
     };
     layers.read("pins", |value| pins(value).ok_or_else(|| expected.to_owned()))
-}
-
-fn parse_pin(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u32> = text.chars().filter(|c| *c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).filter_map(|two| u8::try_from(two[0] * 16 + two.get(1)?).ok()).collect();
-    if digits.len() == 64 { bytes.try_into().ok() } else { None }
 }

@@ -1,0 +1,320 @@
+//! The command line, taken apart as Perl's getopts does: letters may be bundled, a value may be attached (as it stands,
+//! `=` included) or be the next argument whatever it looks like, and `--` ends the options. Long options are ours.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use super::super::nearest::nearest;
+use super::error::{Place, UsageError};
+use super::key::Key;
+use super::said::Said;
+
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// To print [`super::HELP`] on standard output.
+    Help {
+        /// What to exit with afterwards: 1 for `-h`, as stock does; 0 for `--help`.
+        exit_code: u8,
+    },
+    /// To print the version (`--version`).
+    Version,
+    /// To read everything and say what is in force (`--check`).
+    Check(CommandLine),
+    /// To serve.
+    Serve(CommandLine),
+}
+
+/// What a command line says; kept for reloads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CommandLine {
+    pub(super) said: Vec<Said>,
+    /// `-F`.
+    pub(super) config_file: Option<PathBuf>,
+    /// `-w`.
+    pub(super) ask_passphrase: bool,
+    /// `--allow-root`.
+    pub(super) allow_root: bool,
+}
+
+/// What an option does.
+#[derive(Clone, Copy)]
+enum Effect {
+    /// Its value is a key's.
+    Says(Key),
+    /// It has no value, and gives a key this one.
+    Sets(Key, &'static str),
+    AskPassphrase,
+    ConfigFile,
+    Help,
+    WindowsService,
+}
+
+const OPTIONS: [(u8, Effect); 28] = [
+    (b'a', Effect::Says(Key::Addresses)),
+    (b'b', Effect::Says(Key::ProxyIp)),
+    (b'c', Effect::Says(Key::MaxConnections)),
+    (b'd', Effect::Sets(Key::Daemon, "1")),
+    (b'e', Effect::Says(Key::SslCert)),
+    (b'f', Effect::Says(Key::SslCa)),
+    (b'F', Effect::ConfigFile),
+    (b'g', Effect::Says(Key::ProxyPort)),
+    (b'h', Effect::Help),
+    (b'i', Effect::Says(Key::Filters)),
+    (b'I', Effect::Sets(Key::Insecure, "1")),
+    (b'k', Effect::Says(Key::SslKeyFile)),
+    (b'l', Effect::Says(Key::LogFile)),
+    (b'm', Effect::Says(Key::MaxSize)),
+    (b'o', Effect::Sets(Key::Overwrite, "1")),
+    (b'p', Effect::Says(Key::Port)),
+    (b'q', Effect::Sets(Key::Quiet, "1")),
+    (b'r', Effect::Says(Key::Retries)),
+    (b's', Effect::Says(Key::Directory)),
+    (b'S', Effect::WindowsService),
+    (b't', Effect::Says(Key::Timeout)),
+    (b'T', Effect::Sets(Key::UseLibwrap, "1")),
+    (b'u', Effect::Says(Key::SslCipher)),
+    (b'v', Effect::Sets(Key::Verbose, "1")),
+    (b'V', Effect::Sets(Key::Verbose, "2")),
+    (b'w', Effect::AskPassphrase),
+    (b'x', Effect::Says(Key::Password)),
+    (b'z', Effect::Says(Key::SslVersion)),
+];
+
+const LONG_OPTIONS: [&str; 5] = ["allow-root", "check", "help", "user", "version"];
+
+/// Takes the arguments after the program's name apart; what they say is looked into by [`super::load`].
+///
+/// # Errors
+/// What is no option, or lacks its value.
+pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let mut parser = Parser { rest: args.into_iter().collect(), line: CommandLine::default(), check: false };
+    while let Some(argument) = parser.rest.pop_front() {
+        let bytes = argument.as_bytes();
+        let request = match bytes {
+            b"--" => match parser.rest.pop_front() {
+                Some(operand) => return Err(parser.operand(&operand)),
+                None => break,
+            },
+            [b'-', b'-', long @ ..] => parser.long(&String::from_utf8_lossy(long))?,
+            [b'-', bundle @ ..] if !bundle.is_empty() => parser.bundle(bundle)?,
+            _ => return Err(parser.operand(&argument)),
+        };
+        if let Some(request) = request {
+            return Ok(request);
+        }
+    }
+    Ok(if parser.check { Request::Check(parser.line) } else { Request::Serve(parser.line) })
+}
+
+struct Parser {
+    rest: VecDeque<OsString>,
+    line: CommandLine,
+    check: bool,
+}
+
+impl Parser {
+    /// The letters after one hyphen, up to the first that takes a value.
+    fn bundle(&mut self, bundle: &[u8]) -> Result<Option<Request>, UsageError> {
+        for (index, &letter) in bundle.iter().enumerate() {
+            let attached = &bundle[index + 1..];
+            let effect = effect_of(letter).ok_or_else(|| unknown_letter(letter))?;
+            let option = format!("-{}", char::from(letter));
+            match effect {
+                Effect::Help => return Ok(Some(Request::Help { exit_code: 1 })),
+                Effect::WindowsService => return Err(UsageError::WindowsOnly),
+                Effect::AskPassphrase => self.line.ask_passphrase = true,
+                Effect::Sets(Key::Verbose, "1") if self.has_said(Key::Verbose) => {}
+                Effect::Sets(key, value) => self.say(key, value.as_bytes(), option),
+                Effect::ConfigFile => {
+                    let path = self.value(attached, &option)?;
+                    self.line.config_file = Some(OsString::from_vec(path).into());
+                    break;
+                }
+                Effect::Says(key) => {
+                    let value = self.value(attached, &option)?;
+                    self.say(key, &value, option);
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn long(&mut self, text: &str) -> Result<Option<Request>, UsageError> {
+        let (name, attached) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        let option = format!("--{name}");
+        if !LONG_OPTIONS.contains(&name) {
+            return Err(UsageError::UnknownOption { nearest: nearest_long(name), option });
+        }
+        match (name, attached) {
+            ("user", attached) => {
+                let value = self.value(attached.unwrap_or_default().as_bytes(), &option)?;
+                self.say(Key::User, &value, option);
+            }
+            (_, Some(_)) => return Err(UsageError::UnwantedValue(option)),
+            ("help", None) => return Ok(Some(Request::Help { exit_code: 0 })),
+            ("version", None) => return Ok(Some(Request::Version)),
+            ("check", None) => self.check = true,
+            (_, None) => self.line.allow_root = true,
+        }
+        Ok(None)
+    }
+
+    /// What is attached, or else the next argument.
+    fn value(&mut self, attached: &[u8], option: &str) -> Result<Vec<u8>, UsageError> {
+        if !attached.is_empty() {
+            return Ok(attached.to_vec());
+        }
+        let next = self.rest.pop_front().ok_or_else(|| UsageError::MissingValue(option.to_owned()))?;
+        Ok(next.into_vec())
+    }
+
+    fn say(&mut self, key: Key, value: &[u8], option: String) {
+        self.line.said.push(Said::new(key, value, Place::Option(option)));
+    }
+
+    fn has_said(&self, key: Key) -> bool {
+        self.line.said.iter().any(|said| said.key == key)
+    }
+
+    fn operand(&self, operand: &OsStr) -> UsageError {
+        let may_be_secret = self.has_said(Key::Password);
+        UsageError::Operand((!may_be_secret).then(|| operand.to_string_lossy().into_owned()))
+    }
+}
+
+fn effect_of(letter: u8) -> Option<Effect> {
+    OPTIONS.iter().find(|(known, _)| *known == letter).map(|(_, effect)| *effect)
+}
+
+fn unknown_letter(letter: u8) -> UsageError {
+    let other_case =
+        if letter.is_ascii_lowercase() { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() };
+    let nearest = effect_of(other_case).map(|_| format!("-{}", char::from(other_case)));
+    UsageError::UnknownOption { option: format!("-{}", letter.escape_ascii()), nearest }
+}
+
+/// A long option, or the letter for what is a key in the file.
+fn nearest_long(name: &str) -> Option<String> {
+    let of_key = || {
+        let key = Key::named(name.replace('-', "_").as_bytes())?;
+        let says = |effect: &Effect| matches!(effect, Effect::Says(said) | Effect::Sets(said, _) if *said == key);
+        let (letter, _) = OPTIONS.iter().find(|(_, effect)| says(effect))?;
+        Some(format!("-{}", char::from(*letter)))
+    };
+    of_key().or_else(|| Some(format!("--{}", nearest(name, LONG_OPTIONS)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Request, UsageError> {
+        parse_args(args.iter().map(OsString::from))
+    }
+
+    fn said(args: &[&str]) -> Vec<(&'static str, String)> {
+        match parse(args).unwrap() {
+            Request::Serve(line) => line
+                .said
+                .iter()
+                .map(|said| (said.key.name(), String::from_utf8(said.value().to_vec()).unwrap()))
+                .collect(),
+            other => panic!("{args:?} asks for {other:?}"),
+        }
+    }
+
+    fn assert_said(args: &[&str], expected: &[(&'static str, &str)]) {
+        let expected: Vec<_> = expected.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        assert_eq!(said(args), expected, "{args:?}");
+    }
+
+    #[test]
+    fn values_are_attached_or_follow() {
+        assert_said(&["-p41121", "-c", "10"], &[("port", "41121"), ("max_connections", "10")]);
+        assert_said(
+            &["-vs/data", "-Io"],
+            &[("verbose", "1"), ("directory", "/data"), ("insecure", "1"), ("overwrite", "1")],
+        );
+        assert_said(&["-c", "-1"], &[("max_connections", "-1")]);
+        assert_said(&["-s", "--"], &[("directory", "--")]);
+        assert_said(&["-a", "", "--"], &[("addresses", "")]);
+    }
+
+    #[test]
+    fn an_attached_value_keeps_its_equals_sign() {
+        assert_said(&["-x=secret"], &[("password", "=secret")]);
+    }
+
+    #[test]
+    fn what_init_scripts_pass_just_works() {
+        let options = r"-i.*\.conf:conf;.*\.md5:md5;.*\.zip:collections;.*\.lock:trans -d -I -o";
+        assert_said(
+            &options.split(' ').collect::<Vec<_>>(),
+            &[
+                ("filters", r".*\.conf:conf;.*\.md5:md5;.*\.zip:collections;.*\.lock:trans"),
+                ("daemon", "1"),
+                ("insecure", "1"),
+                ("overwrite", "1"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_most_verbose_counts() {
+        assert_said(&["-vv"], &[("verbose", "1")]);
+        assert_said(&["-V", "-v"], &[("verbose", "2")]);
+        assert_said(&["-vV"], &[("verbose", "1"), ("verbose", "2")]);
+    }
+
+    #[test]
+    fn the_long_options_are_ours() {
+        assert_said(&["--user", "pandora", "--user=other"], &[("user", "pandora"), ("user", "other")]);
+        assert_eq!(parse(&["--help"]), Ok(Request::Help { exit_code: 0 }));
+        assert_eq!(parse(&["-s", "/x", "-qh"]), Ok(Request::Help { exit_code: 1 }));
+        assert_eq!(parse(&["--version"]), Ok(Request::Version));
+        assert!(matches!(parse(&["-wF", "/c", "--allow-root"]), Ok(Request::Serve(line))
+            if line.ask_passphrase && line.allow_root && line.config_file == Some("/c".into())));
+        assert!(matches!(parse(&["-s/x", "--check"]), Ok(Request::Check(_))));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_what_was_meant() {
+        for (args, message) in [
+            (&["-G"][..], "unknown option -G, did you mean -g?; tentacle_server -h lists them"),
+            (&["-j"], "unknown option -j; tentacle_server -h lists them"),
+            (&["-q-v"], "unknown option --; tentacle_server -h lists them"),
+            (&["--port=5"], "unknown option --port, did you mean -p?; tentacle_server -h lists them"),
+            (&["--usr", "x"], "unknown option --usr, did you mean --user?; tentacle_server -h lists them"),
+            (&["-c"], "-c needs a value after it"),
+            (&["--user"], "--user needs a value after it"),
+            (&["--check=yes"], "--check takes no value"),
+            (
+                &["conf"],
+                "\"conf\" is no option, and there is nothing else to name; quote values that hold blanks or `;`",
+            ),
+            (&["-"], "\"-\" is no option, and there is nothing else to name; quote values that hold blanks or `;`"),
+            (
+                &["-d", "--", "-I"],
+                "\"-I\" is no option, and there is nothing else to name; quote values that hold blanks or `;`",
+            ),
+            (&["-S", "install"], "-S manages a service of Windows, which this is not; on Linux use systemd or -d"),
+        ] {
+            assert_eq!(parse(args).unwrap_err().to_string(), message, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let error = parse(&["-x", "correct", "horse"]).unwrap_err().to_string();
+        assert!(error.starts_with("what follows the value of -x is no option"), "{error}");
+        let debug = format!("{:?}", parse(&["-xcorrect"]).unwrap());
+        assert!(!debug.contains("correct") && !debug.contains("99, 111"), "{debug}");
+    }
+}

@@ -1,0 +1,33 @@
+//! One thing said, on the command line or in the file.
+
+use super::error::Place;
+use super::key::Key;
+use crate::proto::Secret;
+
+/// One thing said.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Said {
+    pub(super) key: Key,
+    /// Any of them may be a password, so none shows in a debug print.
+    value: Secret,
+    pub(super) place: Place,
+}
+
+impl Said {
+    pub(super) fn new(key: Key, value: &[u8], place: Place) -> Self {
+        Self { key, value: Secret::new(value.to_vec()), place }
+    }
+
+    /// What was said, as bytes.
+    pub(super) fn value(&self) -> &[u8] {
+        self.value.expose()
+    }
+
+    /// What a message begins with after the place: an option speaks for itself.
+    pub(super) fn about(&self) -> String {
+        match &self.place {
+            Place::Option(_) => String::new(),
+            Place::File(_) | Place::Line(..) => format!("{}: ", self.key.name()),
+        }
+    }
+}

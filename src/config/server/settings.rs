@@ -1,0 +1,187 @@
+//! What the command line and the file come down to: plain values, checked, with nothing left to parse.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Filters, HostsAccess, Rules};
+use crate::proto::Secret;
+use crate::store::Durability;
+use crate::tls::TlsSettings;
+
+/// Everything `tentacle_server` runs by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// Where to listen; not empty.
+    pub listen: Vec<ListenAddress>,
+    /// TCP port of every address in `listen`.
+    pub port: u16,
+    /// What is done with a connection.
+    pub mode: Mode,
+    /// How clients speak TLS to us, `None` for plain TCP.
+    pub tls: Option<ServerTls>,
+    /// Who may connect at all, by the system's hosts.allow and hosts.deny; `None` for anyone.
+    pub hosts_access: Option<HostsAccess>,
+    /// What one client, and all of them together, may take.
+    pub limits: Limits,
+    /// How the process runs.
+    pub process: ProcessSettings,
+    /// What is said, and where.
+    pub log: LogSettings,
+    /// What was understood though it was not written as it should be, or does not do what its author may think: one
+    /// line each, with its option or its file and line.
+    pub warnings: Vec<String>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// Every address of the machine, IPv6 and IPv4.
+    Any,
+    /// One address.
+    Ip(IpAddr),
+    /// The addresses of a host name.
+    Name(String),
+}
+
+/// What is done with a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// Its commands are carried out on a directory (`-s`).
+    Store(StoreSettings),
+    /// Its bytes go to another server and back (`-b`).
+    Relay(RelaySettings),
+}
+
+/// A storage directory, and what clients may do to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreSettings {
+    /// Absolute; nobody looked whether it exists.
+    pub directory: PathBuf,
+    /// Which names go to which directories below it.
+    pub filters: Filters,
+    /// Whether `SEND` may replace a file.
+    pub overwrite: bool,
+    /// Whether there are `LS` and `MV`.
+    pub insecure: bool,
+    /// Who may do what, beyond that.
+    pub rules: Rules,
+    /// What a client must know.
+    pub password: Option<Secret>,
+    /// The largest body, in bytes.
+    pub max_size: u64,
+    /// When a file counts as safe, so that its sender may be told.
+    pub durability: Durability,
+    /// How full the storage directory may become.
+    pub quota: Quota,
+    /// How far a `ZSEND` archive may unfold.
+    pub unzip: UnzipLimits,
+}
+
+/// How full the storage directory may become; 0 for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// All files together, in bytes.
+    pub max_bytes: u64,
+    /// How many files.
+    pub max_files: u64,
+    /// What must stay free on the filesystem, in bytes.
+    pub min_free: u64,
+}
+
+/// How far a `ZSEND` archive may unfold: both hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnzipLimits {
+    /// How many times the archive's size the file may have.
+    pub ratio: u64,
+    /// The largest file, in bytes.
+    pub max_bytes: u64,
+}
+
+/// The server that bytes are relayed to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelaySettings {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How TLS is spoken to it, `None` for plain TCP.
+    pub tls: Option<TlsSettings>,
+}
+
+/// How clients speak TLS to us.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerTls {
+    /// PEM file with our certificate, then its chain.
+    pub cert: PathBuf,
+    /// PEM file with its key: may be the same.
+    pub key: PathBuf,
+    /// What the key is encrypted with.
+    pub passphrase: Passphrase,
+    /// PEM file with the authorities whose certificates clients must present; `None` if they need none.
+    pub client_ca: Option<PathBuf>,
+    /// Which versions of TLS, in the words of Perl's `IO::Socket::SSL` (`-z`); not looked into.
+    pub versions: Option<String>,
+    /// Which ciphers, in OpenSSL's words (`-u`); not looked into.
+    pub ciphers: Option<String>,
+}
+
+/// Where a key's passphrase comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passphrase {
+    /// The key is not encrypted.
+    None,
+    /// The user is asked at the terminal (`-w`).
+    Ask,
+    /// A file said.
+    Known(Secret),
+}
+
+/// What one client, and all of them together, may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, at least 1; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Connections at once from one address; `None` for as many as there are.
+    pub max_connections_per_client: Option<usize>,
+    /// How long a client may stay silent: stock's timeout × (retries + 1), unless said otherwise.
+    pub idle_timeout: Duration,
+    /// The slowest a body may come, in bytes per second, on average after `idle_timeout`; 0 for any.
+    pub body_min_rate: u64,
+}
+
+/// How the process runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// Whether it goes to the background.
+    pub daemon: bool,
+    /// The user it becomes once it listens.
+    pub user: Option<String>,
+    /// Whether it may stay root.
+    pub allow_root: bool,
+    /// The rights that files are not created with.
+    pub umask: u32,
+}
+
+/// What is said, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Where to; `None` for standard error.
+    pub file: Option<PathBuf>,
+    /// How much.
+    pub verbosity: Verbosity,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing (`-q`). What happens is the same.
+    Quiet,
+    /// Errors and warnings.
+    #[default]
+    Normal,
+    /// Each transfer as well (`-v`).
+    Verbose,
+    /// Whatever there is (`-V`).
+    Everything,
+}

@@ -1,0 +1,67 @@
+//! What the command line and the file may refer to.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::super::source::{SecretFile, is_world_readable};
+
+/// A configuration is text written by people.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// The machine as far as a configuration may refer to it, so that tests need not touch it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where relative paths start: the directory the program was started in, also for a later reload.
+    pub working_directory: PathBuf,
+    /// Usually `/etc/hosts.allow`; may be absent.
+    pub hosts_allow: PathBuf,
+    /// Usually `/etc/hosts.deny`; may be absent.
+    pub hosts_deny: PathBuf,
+    /// A configuration file.
+    pub read: fn(&Path) -> io::Result<FileText>,
+    /// A passphrase file.
+    pub read_secret: fn(&Path) -> io::Result<SecretFile>,
+}
+
+impl Surroundings {
+    /// This machine, seen from `working_directory`.
+    pub fn of_system(working_directory: PathBuf) -> Self {
+        Self {
+            working_directory,
+            hosts_allow: "/etc/hosts.allow".into(),
+            hosts_deny: "/etc/hosts.deny".into(),
+            read: FileText::read,
+            read_secret: SecretFile::read,
+        }
+    }
+
+    /// What a path means.
+    pub(super) fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.working_directory.join(path)
+    }
+}
+
+/// The contents of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileText {
+    /// As they stand in the file.
+    pub bytes: Vec<u8>,
+    /// Whether every user of the machine can read it.
+    pub world_readable: bool,
+}
+
+impl FileText {
+    /// Reads a file of sane length.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let world_readable = is_world_readable(&file);
+        let mut bytes = Vec::new();
+        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST_FILE {
+            let reason = "larger than 16 MiB, which no configuration is";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(Self { bytes, world_readable })
+    }
+}
