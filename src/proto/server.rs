@@ -252,4 +252,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod recordings;
+#[cfg(test)]
 mod tests;
