@@ -210,6 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn every_refusal_is_read_back_as_itself_or_as_one_without_a_reason() {
+        use Refusal::{BadArchive, Exists, Failed, InvalidName, Missing, NoRoom, NotAllowed, TooBig, Unspecified};
+        for refusal in [InvalidName, TooBig, Exists, Missing, BadArchive, NoRoom, NotAllowed, Failed, Unspecified] {
+            for verb in [Verb::Ls, Verb::Mv, Verb::Recv, Verb::Zrecv, Verb::Send, Verb::Zsend] {
+                let mut encoded = Vec::new();
+                Reply::Refused(refusal.clone()).encode(verb, &mut encoded);
+                let bare = matches!(verb, Verb::Ls | Verb::Mv) || matches!(refusal, BadArchive | Unspecified);
+                let expected = match verb {
+                    _ if !bare => refusal.clone(),
+                    Verb::Zsend => BadArchive,
+                    _ => Unspecified,
+                };
+                let line = encoded.strip_suffix(b"\n").unwrap();
+                assert_eq!(Reply::parse(verb, line), Ok(Reply::Refused(expected)), "{verb} {refusal:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_does_not_answer_the_verb_is_garbage() {
         for line in [
             "",

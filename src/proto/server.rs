@@ -252,6 +252,8 @@ impl State {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,6 @@ pub enum Event {
         /// The line.
         line: Excerpt,
     },
-    /// The bodies of all files moved so far are with the client: the files may go.
+    /// The client has the body of every file it [`Accepted`](Self::Accepted) to be moved so far: the files may go.
     Taken,
 }

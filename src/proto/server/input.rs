@@ -142,13 +142,25 @@ impl Server {
         match answer {
             Answer::Accept => {
                 self.events.push_back(Event::Accepted { verb });
-                self.supply(verb, size);
+                if size > 0 {
+                    self.state = State::Supplying { verb, remaining: size };
+                } else {
+                    self.empty_body_left(verb);
+                }
             }
             Answer::Decline => {
                 self.events.push_back(Event::Declined { verb });
                 self.state = State::awaiting(Due::Command);
             }
         }
+    }
+
+    /// A client that wants an empty body has all of it, and may well say more at once.
+    fn empty_body_left(&mut self, verb: Verb) {
+        if verb == Verb::Mv && self.moved == Moved::Taken {
+            self.taken();
+        }
+        self.state = State::awaiting(Due::Command);
     }
 
     fn taken(&mut self) {

@@ -175,7 +175,7 @@ struct Caller {
     input: Vec<u8>,
     /// Where the body that comes in is to go, and what came of it.
     incoming: (String, Vec<u8>),
-    /// What is left of the body that goes out, and the file it is of, if that is moved.
+    /// The file that is moved with the body that goes out, if it is, and what is left of the body.
     outgoing: (Option<String>, Vec<u8>),
     moved: Vec<String>,
     gave_up: bool,
@@ -223,7 +223,6 @@ impl Caller {
                 }
                 Want::Flush => {
                     self.server.body_left(!self.input.is_empty()).unwrap();
-                    self.moved.extend(self.outgoing.0.take());
                 }
                 Want::Line => match self.server.handle_input(&self.input) {
                     Ok(0) | Err(_) => return said,
@@ -274,7 +273,8 @@ impl Caller {
                 None => self.server.refuse(Refusal::Unspecified).unwrap(),
             },
             Event::Taken => self.moved.drain(..).for_each(|path| drop(self.store.files.remove(&path))),
-            Event::Accepted { .. } | Event::Declined { .. } | Event::Refused { .. } | Event::PasswordAccepted => {}
+            Event::Accepted { .. } => self.moved.extend(self.outgoing.0.take()),
+            Event::Declined { .. } | Event::Refused { .. } | Event::PasswordAccepted => {}
         }
     }
 

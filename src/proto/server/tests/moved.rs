@@ -92,13 +92,18 @@ fn an_end_inside_anything_shows_nothing() {
 }
 
 #[test]
-fn an_empty_moved_file_leaves_as_any_other() {
+fn an_empty_moved_file_goes_once_it_is_wanted() {
     let mut server = told("MV <a.data>\n");
     server.announce(0).unwrap();
     assert_eq!(flush(&mut server), "MV SIZE 0\n");
     tell(&mut server, "MV OK\n");
-    assert_eq!((events(&mut server), server.want()), (vec![Event::Accepted { verb: Verb::Mv }], Want::Flush));
-    server.body_left(false).unwrap();
-    tell(&mut server, "QUIT\n");
-    assert_eq!(events(&mut server), [Event::Taken]);
+    assert_eq!(events(&mut server), [Event::Accepted { verb: Verb::Mv }, Event::Taken]);
+    assert_eq!(server.want(), Want::Line);
+    let mut after_another = moved(true);
+    tell(&mut after_another, "MV <a.data>\n");
+    after_another.announce(0).unwrap();
+    flush(&mut after_another);
+    events(&mut after_another);
+    tell(&mut after_another, "MV OK\n");
+    assert_eq!(events(&mut after_another), [Event::Accepted { verb: Verb::Mv }], "the other one is still unshown");
 }
