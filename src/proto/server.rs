@@ -27,10 +27,13 @@
 //!                                          v                    |           |
 //!                                      Receiving ----------> Storing -------+
 //!                                          body_moved(), all      stored()
+//!
+//!   Awaiting Command -- SEND <..> --> Doomed -- all of the body --> Over
 //! ```
 //!
 //! The machine sees commands and answers only. Bodies go around it, straight between the connection and the disk;
-//! [`Server::body_moved`] says how much of one has passed.
+//! [`Server::body_moved`] says how much of one has passed. Only the doomed ones, whose names no file can have, it
+//! swallows itself: a stock server asks for them too, and closes when it cannot open the file.
 
 mod ending;
 mod event;
@@ -54,8 +57,8 @@ pub use policy::{DEFAULT_MAX_SIZE, Policy};
 /// 2. takes every event from [`poll_event`](Self::poll_event),
 /// 3. does what [`want`](Self::want) says.
 ///
-/// Clients may send commands ahead. They are taken one at a time and in order: where [`handle_input`](Self::handle_input)
-/// takes nothing, the rest is kept, and no more is read than the driver has room for.
+/// Clients may send commands ahead. They are taken one at a time and in order: where
+/// [`handle_input`](Self::handle_input) takes nothing, the driver keeps the rest, and reads no more than it has room for.
 ///
 /// # When a moved file may go
 /// `MV` promises the client a file that is then deleted. Bytes handed to the kernel are not with the client yet: it may

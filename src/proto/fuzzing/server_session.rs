@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::in_any_pieces;
 use crate::proto::server::{Ending, Event, Policy, Server, Want};
-use crate::proto::{MAX_LINE, PasswordDigest, Refusal, Secret};
+use crate::proto::{PasswordDigest, Refusal, Secret};
 
 /// Bytes of every body that is given, unless it is empty.
 const GIVEN: u64 = 5;
@@ -28,7 +28,7 @@ pub(in crate::proto) struct Trace {
     pub(in crate::proto) events: Vec<Event>,
     pub(in crate::proto) said: Vec<u8>,
     pub(in crate::proto) body: Vec<u8>,
-    /// Bytes of whole lines and of bodies.
+    /// Bytes that something came of.
     pub(in crate::proto) understood: usize,
     pub(in crate::proto) ending: Option<Ending>,
 }
@@ -64,7 +64,9 @@ impl<'a> Session<'a> {
 
     /// Does what the server wants; `false` once script or stream is at its end, or the session.
     fn step(&mut self) -> bool {
-        self.drain();
+        if self.drain() || self.server.ending() == Some(&Ending::Quit) {
+            self.trace.understood = self.position;
+        }
         match self.server.want() {
             Want::Closed => false,
             Want::Decision => self.decide(),
@@ -108,7 +110,8 @@ impl<'a> Session<'a> {
         self.trace.ending = Some(ending);
     }
 
-    fn drain(&mut self) {
+    /// Takes what the session has to say; whether that was anything.
+    fn drain(&mut self) -> bool {
         let pending = self.server.transmit();
         assert!(pending.len() <= MOST_SAID, "replies pile up");
         self.trace.said.extend_from_slice(pending);
@@ -117,6 +120,7 @@ impl<'a> Session<'a> {
         let before = self.trace.events.len();
         self.trace.events.extend(std::iter::from_fn(|| self.server.poll_event()));
         assert!(self.trace.events.len() <= before + 2, "events pile up");
+        written > 0 || self.trace.events.len() > before
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -133,10 +137,6 @@ impl<'a> Session<'a> {
         let Ok(consumed) = self.server.handle_input(read) else { return false };
         assert!(consumed > 0 && consumed <= read.len());
         self.position += consumed;
-        if self.server.want() != Want::Line || read[consumed - 1] == b'\n' {
-            assert!(consumed <= MAX_LINE);
-            self.trace.understood = self.position;
-        }
         true
     }
 
@@ -146,7 +146,6 @@ impl<'a> Session<'a> {
         assert_eq!(self.server.handle_input(read), Ok(0), "bytes of the body were taken");
         self.trace.body.extend_from_slice(&read[..moved]);
         self.position += moved;
-        self.trace.understood = self.position;
         self.server.body_moved(moved as u64).is_ok()
     }
 }

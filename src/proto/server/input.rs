@@ -41,6 +41,8 @@ impl Server {
     /// The client has closed the connection, and all that it sent has been handed over. `orderly` says that it closed
     /// after it had all that we wrote: under TLS with its `close_notify`, plain with everything acknowledged.
     ///
+    /// A caller with a decision to make had better make it first: a body that came whole is worth storing.
+    ///
     /// # Errors
     /// Something was still due.
     pub fn handle_eof(&mut self, orderly: bool) -> Result<(), Ending> {
