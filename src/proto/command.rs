@@ -44,13 +44,15 @@ pub enum CommandError {
     /// No command: the session cannot go on.
     #[error("{0} is no command")]
     Unknown(Excerpt),
-    /// A command with a name no file may have: refuse it as an invalid name.
+    /// A command with a name no file may have.
     #[error("{verb}: {error}")]
     Name {
         /// The command.
         verb: Verb,
         /// What is wrong with the name.
         error: NameError,
+        /// The size announced with it, if a file can have that.
+        size: Option<u64>,
     },
     /// A command announcing a body no file can hold: refuse it as too big.
     #[error("{verb}: the size is more than a file can have")]
@@ -102,11 +104,18 @@ impl Command {
         let verb_and_rest = ALL_VERBS.iter().find_map(|&verb| Some((verb, verb.strip_from(line)?)));
         let (verb, rest) = verb_and_rest.ok_or_else(|| unknown(line))?;
         let unknown = || unknown(line);
-        let bad_name = |error| CommandError::Name { verb, error };
+        let bad_name = |error| CommandError::Name { verb, error, size: None };
         let file = || FileName::new(bracketed(rest).ok_or_else(unknown)?).map_err(bad_name);
         let file_and_size = || {
             let (name, size) = bracketed_and_size(rest).ok_or_else(unknown)?;
-            Ok((FileName::new(name).map_err(bad_name)?, size.ok_or(CommandError::Size { verb })?))
+            match (FileName::new(name), size) {
+                (Ok(name), Some(size)) => Ok((name, size)),
+                // The order of stock's checks.
+                (Err(error), size) if size.is_some() || error.is_of_a_character() => {
+                    Err(CommandError::Name { verb, error, size })
+                }
+                (_, _) => Err(CommandError::Size { verb }),
+            }
         };
         match verb {
             Verb::Pass => PasswordDigest::from_hex(rest).map(Self::Pass).ok_or_else(unknown),
@@ -158,8 +167,8 @@ pub struct ListWord(Box<[u8]>);
 impl ListWord {
     /// Checks `word`: as a file name, but it may be empty, and dots lead nowhere.
     pub fn new(word: &[u8]) -> Result<Self, NameError> {
-        check_length(word)?;
         check_characters(word)?;
+        check_length(word)?;
         Ok(Self(word.into()))
     }
 

@@ -1,9 +1,17 @@
 //! The bodies of the fuzz targets: what must hold for any bytes from a peer. Their seeds are replayed as a test.
 
+mod pair;
+mod server_session;
+
 use std::fmt;
 
 use super::{Client, Command, Error, Event, FileName, LineBuffer, ListWord, Listing, ListingParser, MAX_LINE};
 use super::{PasswordDigest, Reply, Secret, Taken, Verb, Want};
+
+pub use pair::client_against_server;
+#[cfg(test)]
+pub(super) use server_session::Session as ServerSession;
+pub use server_session::server_session;
 
 /// Sizes of the pieces the input is cut into.
 const PIECES: [usize; 2] = [1, 7];
@@ -257,5 +265,15 @@ pub(crate) mod tests {
     #[test]
     fn the_seeds_of_client_session_hold() {
         replay("client_session", client_session);
+    }
+
+    #[test]
+    fn the_seeds_of_server_session_hold() {
+        replay("server_session", server_session);
+    }
+
+    #[test]
+    fn the_seeds_of_client_against_server_hold() {
+        replay("client_against_server", client_against_server);
     }
 }

@@ -1,13 +1,14 @@
 //! Lines out of a stream of bytes.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// The longest line, in bytes, its `\n` included.
 pub const MAX_LINE: usize = 1024;
 
 /// Collects one line at a time, whatever pieces it comes in; holds less than [`MAX_LINE`] bytes, and none between
 /// lines.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct LineBuffer {
     held: Vec<u8>,
 }
@@ -45,6 +46,12 @@ impl LineBuffer {
         &self.held
     }
 
+    /// How many bytes of memory it takes.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.held.capacity()
+    }
+
     fn complete<'a>(&mut self, rest: &'a [u8]) -> Cow<'a, [u8]> {
         if self.held.is_empty() {
             return Cow::Borrowed(rest);
@@ -52,6 +59,13 @@ impl LineBuffer {
         let mut line = std::mem::take(&mut self.held);
         line.extend_from_slice(rest);
         Cow::Owned(line)
+    }
+}
+
+/// Not the bytes: they may be the beginning of a password digest.
+impl fmt::Debug for LineBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LineBuffer({} bytes)", self.held.len())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The Tentacle wire protocol, without I/O and without a clock.
 //!
 //! A connection carries commands and replies, which are lines ended by one `\n`, and bodies of an announced size.
-//! [`Client`] is the machine that knows whose turn it is. Its parts serve both sides: [`Command`] and [`Answer`] are
-//! what a client says, [`Reply`] is what a server says, and [`LineBuffer`] takes either out of the stream.
+//! [`Client`] and [`Server`] are the machines that know whose turn it is. Their parts serve both sides: [`Command`] and
+//! [`Answer`] are what a client says, [`Reply`] is what a server says, and [`LineBuffer`] takes either out of the stream.
 
 mod auth;
 mod client;
@@ -18,6 +18,7 @@ mod name;
 mod outbox;
 mod reply;
 mod secret;
+pub mod server;
 mod size;
 mod verb;
 
@@ -32,5 +33,6 @@ pub use listing::{Listing, ListingParser, RefusedEntry};
 pub use name::{FileName, NameError};
 pub use reply::{Refusal, Reply, ReplyError};
 pub use secret::Secret;
+pub use server::Server;
 pub use size::MAX_SIZE;
 pub use verb::Verb;

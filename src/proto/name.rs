@@ -38,7 +38,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), NameError> {
     match bytes {
         b"" => Err(NameError::Empty),
         b"." | b".." => Err(NameError::Dots),
-        _ => check_length(bytes).and_then(|()| check_characters(bytes)),
+        _ => check_characters(bytes).and_then(|()| check_length(bytes)),
     }
 }
 
@@ -94,6 +94,13 @@ pub enum NameError {
     Control(u8),
 }
 
+impl NameError {
+    /// Whether a character is at fault: stock refuses those, and stumbles over the other names later.
+    pub(super) fn is_of_a_character(self) -> bool {
+        matches!(self, Self::Forbidden(_) | Self::Control(_))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +123,7 @@ mod tests {
         assert_eq!(FileName::new(b"a\nb"), Err(NameError::Control(b'\n')));
         assert_eq!(FileName::new(b"a\0b"), Err(NameError::Control(0)));
         assert_eq!(FileName::new(&[b'a'; 256]), Err(NameError::TooLong(256)));
+        assert_eq!(FileName::new(&[b'?'; 256]), Err(NameError::Forbidden(b'?')));
         for &byte in FORBIDDEN {
             assert_eq!(FileName::new(&[b'a', byte]), Err(NameError::Forbidden(byte)));
         }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Room for a `PASS` line, so that its bytes are never moved and left behind unwiped.
 const ROOM: usize = 64;
 
-/// One command or answer, until it is written. Wiped then, and never shown: it may be a password's digest.
+/// What a side has to say, until it is written. Wiped and freed then, and never shown: it may be a password's digest.
 #[derive(Default)]
 pub(super) struct Outbox {
     bytes: Zeroizing<Vec<u8>>,
@@ -34,10 +34,15 @@ impl Outbox {
         }
     }
 
+    /// How many bytes of memory it takes.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Forgets what is pending.
     pub(super) fn clear(&mut self) {
-        self.bytes.zeroize();
-        self.written = 0;
+        *self = Self::default();
     }
 }
 

@@ -38,6 +38,12 @@ pub enum Refusal {
     Missing,
     /// What was sent with `ZSEND` is no ZIP archive.
     BadArchive,
+    /// The server keeps as much as it may. Stock never says so.
+    NoRoom,
+    /// The server's rules do not let this client do it. Stock never says so.
+    NotAllowed,
+    /// The server's disk failed. Stock never says so.
+    Failed,
     /// The server gave no reason, as for every refused `LS` and `MV`: no such file or directory, or a bad name.
     Unspecified,
     /// A reason stock does not give.
@@ -86,6 +92,9 @@ impl Refusal {
             b" (file is too big)" => Self::TooBig,
             b" (file already exists)" => Self::Exists,
             b" (file does not exist)" => Self::Missing,
+            b" (no room for the file)" => Self::NoRoom,
+            b" (not allowed)" => Self::NotAllowed,
+            b" (file cannot be stored)" | b" (file cannot be read)" => Self::Failed,
             _ => {
                 let text = reason.strip_prefix(b" ")?;
                 let bare = text.strip_prefix(b"(").and_then(|text| text.strip_suffix(b")"));
@@ -94,7 +103,7 @@ impl Refusal {
         })
     }
 
-    /// The text in parentheses stock's clients know for this refusal; none for `LS` and `MV`, nor where it has none.
+    /// The text in parentheses; none for `LS` and `MV`, nor where stock gives none.
     fn text(&self, verb: Verb) -> Option<&'static str> {
         match (self, verb) {
             (_, Verb::Ls | Verb::Mv) | (Self::BadArchive | Self::Unspecified | Self::Other(_), _) => None,
@@ -103,6 +112,10 @@ impl Refusal {
             (Self::TooBig, _) => Some("file is too big"),
             (Self::Exists, _) => Some("file already exists"),
             (Self::Missing, _) => Some("file does not exist"),
+            (Self::NoRoom, _) => Some("no room for the file"),
+            (Self::NotAllowed, _) => Some("not allowed"),
+            (Self::Failed, Verb::Recv | Verb::Zrecv) => Some("file cannot be read"),
+            (Self::Failed, _) => Some("file cannot be stored"),
         }
     }
 }
@@ -115,6 +128,9 @@ impl fmt::Display for Refusal {
             Self::Exists => f.write_str("the peer has a file of that name"),
             Self::Missing => f.write_str("the peer has no such file"),
             Self::BadArchive => f.write_str("not a ZIP archive"),
+            Self::NoRoom => f.write_str("the peer has no room for the file"),
+            Self::NotAllowed => f.write_str("the peer's rules do not allow it"),
+            Self::Failed => f.write_str("the peer's disk failed"),
             Self::Unspecified => f.write_str("the peer gave no reason"),
             Self::Other(text) => text.fmt(f),
         }
@@ -171,6 +187,45 @@ mod tests {
         assert_eq!(parse(Verb::Send, "SEND ERR (disk full)"), other("disk full"));
         assert_eq!(parse(Verb::Mv, "MV ERR busy"), other("busy"));
         assert_eq!(parse(Verb::Mv, "MV ERR (half"), other("(half"));
+    }
+
+    #[test]
+    fn our_own_refusals_are_read_back() {
+        use Refusal::{Failed, NoRoom, NotAllowed};
+        for (verb, line, refusal) in [
+            (Verb::Send, "SEND ERR (no room for the file)", NoRoom),
+            (Verb::Zsend, "ZSEND ERR (file cannot be stored)", Failed),
+            (Verb::Zsend, "ZSEND ERR (not allowed)", NotAllowed),
+            (Verb::Recv, "RECV ERR (not allowed)", NotAllowed),
+            (Verb::Zrecv, "ZRECV ERR (file cannot be read)", Failed),
+        ] {
+            let mut encoded = Vec::new();
+            Reply::Refused(refusal.clone()).encode(verb, &mut encoded);
+            assert_eq!(encoded, format!("{line}\n").as_bytes());
+            assert_eq!(parse(verb, line), Ok(Reply::Refused(refusal)));
+        }
+        let mut encoded = Vec::new();
+        Reply::Refused(NotAllowed).encode(Verb::Mv, &mut encoded);
+        assert_eq!(encoded, b"MV ERR\n", "nobody expects more than stock says there");
+    }
+
+    #[test]
+    fn every_refusal_is_read_back_as_itself_or_as_one_without_a_reason() {
+        use Refusal::{BadArchive, Exists, Failed, InvalidName, Missing, NoRoom, NotAllowed, TooBig, Unspecified};
+        for refusal in [InvalidName, TooBig, Exists, Missing, BadArchive, NoRoom, NotAllowed, Failed, Unspecified] {
+            for verb in [Verb::Ls, Verb::Mv, Verb::Recv, Verb::Zrecv, Verb::Send, Verb::Zsend] {
+                let mut encoded = Vec::new();
+                Reply::Refused(refusal.clone()).encode(verb, &mut encoded);
+                let bare = matches!(verb, Verb::Ls | Verb::Mv) || matches!(refusal, BadArchive | Unspecified);
+                let expected = match verb {
+                    _ if !bare => refusal.clone(),
+                    Verb::Zsend => BadArchive,
+                    _ => Unspecified,
+                };
+                let line = encoded.strip_suffix(b"\n").unwrap();
+                assert_eq!(Reply::parse(verb, line), Ok(Reply::Refused(expected)), "{verb} {refusal:?}");
+            }
+        }
     }
 
     #[test]

@@ -71,10 +71,11 @@ fn what_is_no_command_ends_the_session() {
 
 #[test]
 fn a_bad_name_is_refused_and_not_the_session() {
-    let refused = |verb, error| Err(CommandError::Name { verb, error });
+    let refused = |verb, error| Err(CommandError::Name { verb, error, size: None });
     for forbidden in b"?[]/\\=+<>:;',*~" {
         let line = [b"SEND <a", [*forbidden].as_slice(), b"> SIZE 3"].concat();
-        assert_eq!(Command::parse(&line), refused(Verb::Send, NameError::Forbidden(*forbidden)));
+        let error = NameError::Forbidden(*forbidden);
+        assert_eq!(Command::parse(&line), Err(CommandError::Name { verb: Verb::Send, error, size: Some(3) }));
     }
     assert_eq!(Command::parse(b"RECV <?>"), refused(Verb::Recv, NameError::Forbidden(b'?')));
     assert_eq!(Command::parse(b"MV <..>"), refused(Verb::Mv, NameError::Dots));
@@ -90,6 +91,16 @@ fn a_size_no_file_can_have_is_too_big_not_unknown() {
         let line = format!("SEND <a> SIZE {size}");
         assert_eq!(Command::parse(line.as_bytes()), Err(CommandError::Size { verb: Verb::Send }));
     }
+}
+
+#[test]
+fn a_bad_character_counts_before_the_size_and_other_bad_names_after_it() {
+    let error = NameError::Forbidden(b'?');
+    let huge = "9".repeat(30);
+    let bad_character = Err(CommandError::Name { verb: Verb::Send, error, size: None });
+    assert_eq!(Command::parse(format!("SEND <?> SIZE {huge}").as_bytes()), bad_character);
+    let too_big = Err(CommandError::Size { verb: Verb::Send });
+    assert_eq!(Command::parse(format!("SEND <..> SIZE {huge}").as_bytes()), too_big);
 }
 
 #[test]

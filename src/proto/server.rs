@@ -1,0 +1,262 @@
+//! The server's side of a session.
+//!
+//! ```text
+//!   Awaiting Password                                    QUIT, handle_eof(), a line that is no command --> Over
+//!          | the right PASS
+//!          v
+//!   Awaiting Command <------------------------------------------------------+
+//!      |    ^    |                                                          |
+//!      |    |    | LS, RECV, ZRECV, MV                                      |
+//!      |    |    v                                                          |
+//!      |    |  Asked ---------------------------------------- refuse() ---> |
+//!      |    |    | announce()                                               |
+//!      |    |    v                                                          |
+//!      |    |  Awaiting Answer --------------------------- all but X OK --> |
+//!      |    |    | X OK                                                     |
+//!      |    |    v                                                          |
+//!      |    |  Supplying ------- body_moved(), all of LS, RECV, ZRECV ----> |
+//!      |    |    | body_moved(), all of MV                                  |
+//!      |    |    v                                                          |
+//!      |    |  Flushing ------------------------------- body_left() ------> |
+//!      |    |                                                               |
+//!      |    +---------- refuse() ----------+--------------------+           |
+//!      |                                   |                    |           |
+//!      | SEND, ZSEND                       |                    |           |
+//!      +--------------------------------> Offered               |           |
+//!                                          | go()               |           |
+//!                                          v                    |           |
+//!                                      Receiving ----------> Storing -------+
+//!                                          body_moved(), all      stored()
+//!
+//!   Awaiting Command -- SEND <..> --> Doomed -- all of the body --> Over
+//! ```
+//!
+//! The machine sees commands and answers only. Bodies go around it, straight between the connection and the disk;
+//! [`Server::body_moved`] says how much of one has passed. Only the doomed ones, whose names no file can have, it
+//! swallows itself: a stock server asks for them too, and closes when it cannot open the file.
+
+mod ending;
+mod event;
+mod input;
+mod policy;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::outbox::Outbox;
+use super::{LineBuffer, NameError, Refusal, Reply, Verb};
+
+pub use ending::{Ending, Misuse};
+pub use event::{Event, Want};
+pub use policy::{DEFAULT_MAX_SIZE, Policy};
+
+/// The server's side of one session, without the connection.
+///
+/// After every call the driver
+/// 1. writes [`transmit`](Self::transmit) and reports it with [`transmitted`](Self::transmitted),
+/// 2. takes every event from [`poll_event`](Self::poll_event),
+/// 3. does what [`want`](Self::want) says.
+///
+/// Clients may send commands ahead. They are taken one at a time and in order: where
+/// [`handle_input`](Self::handle_input) takes nothing, the driver keeps the rest, and reads no more than it has room for.
+///
+/// # When a moved file may go
+/// `MV` promises the client a file that is then deleted. Bytes handed to the kernel are not with the client yet: it may
+/// be gone. So the file stays until the client has shown that it has the body, with a command it sent after that or
+/// with an orderly close, and [`Event::Taken`] says so. A session that ends without it leaves the files where they are.
+#[derive(Debug)]
+pub struct Server {
+    policy: Arc<Policy>,
+    state: State,
+    moved: Moved,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+enum State {
+    Awaiting { due: Due, line: LineBuffer },
+    Offered { verb: Verb, size: u64 },
+    Receiving { verb: Verb, remaining: u64 },
+    Storing { verb: Verb },
+    Asked { verb: Verb },
+    Supplying { verb: Verb, remaining: u64 },
+    Flushing,
+    Doomed { verb: Verb, error: NameError, remaining: u64 },
+    Over(Ending),
+}
+
+/// The line that would be right.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Password,
+    Command,
+    Answer { verb: Verb, size: u64 },
+}
+
+/// Whether the client is known to have the bodies it was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    /// It has all there were.
+    Taken,
+    /// All are written and nothing of the client's was waiting: whoever sends the next command has them.
+    AwaitingCommand,
+    /// The next command was there already when the last body left, and shows nothing.
+    Unshown,
+}
+
+impl Server {
+    /// A session on a fresh connection.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        let due = if policy.password.is_some() { Due::Password } else { Due::Command };
+        let state = State::awaiting(due);
+        Self { policy, state, moved: Moved::Taken, outbox: Outbox::default(), events: VecDeque::new() }
+    }
+
+    /// What the session waits for.
+    pub fn want(&self) -> Want {
+        match self.state {
+            State::Awaiting { .. } | State::Doomed { .. } => Want::Line,
+            State::Offered { .. } | State::Storing { .. } | State::Asked { .. } => Want::Decision,
+            State::Receiving { remaining, .. } => Want::Body(remaining),
+            State::Supplying { remaining, .. } => Want::Supply(remaining),
+            State::Flushing => Want::Flush,
+            State::Over(_) => Want::Closed,
+        }
+    }
+
+    /// How the session ended, once it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        if let State::Over(ending) = &self.state { Some(ending) } else { None }
+    }
+
+    /// What has happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            // An idle session holds no memory.
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
+    /// Bytes to be written to the client: what is left of one or two replies.
+    pub fn transmit(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    /// The first `n` bytes of [`transmit`](Self::transmit) were written.
+    pub fn transmitted(&mut self, n: usize) {
+        self.outbox.advance(n);
+    }
+
+    /// Asks for the offered body.
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::Offered`].
+    pub fn go(&mut self) -> Result<(), Misuse> {
+        let State::Offered { verb, size } = self.state else { return Err(self.misuse("go()")) };
+        self.reply(verb, &Reply::Ok);
+        self.receive(verb, size);
+        Ok(())
+    }
+
+    /// Tells the client that the body is stored: what was promised before is not taken back.
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::BodyComplete`].
+    pub fn stored(&mut self) -> Result<(), Misuse> {
+        let State::Storing { verb } = self.state else { return Err(self.misuse("stored()")) };
+        self.reply(verb, &Reply::Ok);
+        self.state = State::awaiting(Due::Command);
+        Ok(())
+    }
+
+    /// Tells the client how many bytes there are of what it asked for, at most [`MAX_SIZE`](super::MAX_SIZE).
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::Asked`] or [`Event::ListAsked`].
+    pub fn announce(&mut self, size: u64) -> Result<(), Misuse> {
+        let State::Asked { verb } = self.state else { return Err(self.misuse("announce()")) };
+        self.reply(verb, &Reply::Size(size));
+        self.state = State::awaiting(Due::Answer { verb, size });
+        Ok(())
+    }
+
+    /// Does not do what was asked; the session goes on.
+    ///
+    /// # Errors
+    /// Nothing is done unless [`Want::Decision`].
+    pub fn refuse(&mut self, refusal: Refusal) -> Result<(), Misuse> {
+        let (State::Offered { verb, .. } | State::Storing { verb } | State::Asked { verb }) = self.state else {
+            return Err(self.misuse("refuse()"));
+        };
+        self.reply(verb, &Reply::Refused(refusal));
+        self.state = State::awaiting(Due::Command);
+        Ok(())
+    }
+
+    /// So many bytes of the body went from the client to the sink ([`Want::Body`]) or from the source to the client
+    /// ([`Want::Supply`]).
+    ///
+    /// # Errors
+    /// Nothing is done if that many were not wanted.
+    pub fn body_moved(&mut self, n: u64) -> Result<(), Misuse> {
+        match self.state {
+            State::Receiving { verb, remaining } if n <= remaining => self.receive(verb, remaining - n),
+            State::Supplying { verb, remaining } if n <= remaining => self.supply(verb, remaining - n),
+            _ => return Err(self.misuse("body_moved()")),
+        }
+        Ok(())
+    }
+
+    /// The last byte of a moved body is written to the connection, past every buffer of ours. `pipelined` says whether
+    /// bytes of the client's were already waiting then: whoever sent them had not seen the body's end.
+    ///
+    /// # Errors
+    /// Nothing is done unless [`Want::Flush`].
+    pub fn body_left(&mut self, pipelined: bool) -> Result<(), Misuse> {
+        let State::Flushing = self.state else { return Err(self.misuse("body_left()")) };
+        self.moved = if pipelined { Moved::Unshown } else { Moved::AwaitingCommand };
+        self.state = State::awaiting(Due::Command);
+        Ok(())
+    }
+
+    fn reply(&mut self, verb: Verb, reply: &Reply) {
+        self.outbox.fill(|out| reply.encode(verb, out));
+    }
+
+    fn receive(&mut self, verb: Verb, remaining: u64) {
+        if remaining > 0 {
+            self.state = State::Receiving { verb, remaining };
+        } else {
+            self.state = State::Storing { verb };
+            self.events.push_back(Event::BodyComplete { verb });
+        }
+    }
+
+    fn supply(&mut self, verb: Verb, remaining: u64) {
+        self.state = match verb {
+            _ if remaining > 0 => State::Supplying { verb, remaining },
+            Verb::Mv => State::Flushing,
+            _ => State::awaiting(Due::Command),
+        };
+    }
+
+    fn misuse(&self, call: &'static str) -> Misuse {
+        Misuse { call, want: self.want() }
+    }
+}
+
+impl State {
+    fn awaiting(due: Due) -> Self {
+        Self::Awaiting { due, line: LineBuffer::default() }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod recordings;
+#[cfg(test)]
+mod tests;

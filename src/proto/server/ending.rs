@@ -1,0 +1,153 @@
+//! How a session ends.
+
+use super::Want;
+use crate::proto::{Excerpt, MAX_LINE, NameError, Verb};
+
+/// Why a session is over: for the operator's log. The client is told nothing, as stock tells it nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ending {
+    /// `QUIT`.
+    #[error("the client quit")]
+    Quit,
+    /// The end of the connection where a command could begin.
+    #[error("the client closed the connection")]
+    Closed,
+    /// The end of the connection while a command was being answered.
+    #[error("the client closed the connection in the middle of {verb}")]
+    ClosedDuring {
+        /// What it had asked.
+        verb: Verb,
+    },
+    /// The end of the connection inside a line.
+    #[error("the client closed the connection inside a line, which began {excerpt}")]
+    LineCut {
+        /// What came of the line.
+        excerpt: Excerpt,
+    },
+    /// The end of the connection inside a body from the client.
+    #[error("the client closed the connection with {remaining} bytes of the {verb} body still to come")]
+    Truncated {
+        /// What it had asked.
+        verb: Verb,
+        /// Bytes of the body that were still due.
+        remaining: u64,
+    },
+    /// The end of the connection before a body had left for the client.
+    #[error(
+        "the client closed the connection before the {verb} body had left; {remaining} bytes of it were never written"
+    )]
+    Unsent {
+        /// What it had asked.
+        verb: Verb,
+        /// Bytes of the body that were still due.
+        remaining: u64,
+    },
+    /// No command.
+    #[error("expected LS, MV, QUIT, RECV, SEND, ZRECV or ZSEND, but the client sent {excerpt}{}", hint(excerpt))]
+    Unknown {
+        /// The line.
+        excerpt: Excerpt,
+    },
+    /// Nothing where a command should be.
+    #[error("expected a command, but the client sent an empty line")]
+    EmptyLine,
+    /// A line without end.
+    #[error(
+        "expected a line of at most {MAX_LINE} bytes, but the client's does not end there; it began {excerpt}{}",
+        hint(excerpt)
+    )]
+    LineTooLong {
+        /// The line's beginning.
+        excerpt: Excerpt,
+    },
+    /// Something else where the password should be.
+    #[error("expected the password, but the client sent {excerpt}{}", hint(excerpt))]
+    PasswordMissing {
+        /// The line.
+        excerpt: Excerpt,
+    },
+    /// Another password.
+    #[error("the client's password is wrong")]
+    PasswordWrong,
+    /// A password where there is none, or a second one.
+    #[error("the client sent a password, and none was asked for")]
+    PasswordUnasked,
+    /// `LS` or `MV` where they are not allowed at all.
+    #[error("the client asked for {verb}, which this server allows to nobody")]
+    NotAllowed {
+        /// Which of them.
+        verb: Verb,
+    },
+    /// A body under a name stock takes it for, and then cannot open.
+    #[error("the client sent a {verb} body under a name no file can have: {error}")]
+    Unstorable {
+        /// What it had asked.
+        verb: Verb,
+        /// What is wrong with the name.
+        error: NameError,
+    },
+}
+
+impl Ending {
+    /// Whether both sides were done.
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, Self::Quit | Self::Closed)
+    }
+
+    /// One word for logs: `reason=…`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::Closed => "closed",
+            Self::ClosedDuring { .. } | Self::LineCut { .. } | Self::Truncated { .. } | Self::Unsent { .. } => "cut",
+            Self::Unknown { .. } | Self::EmptyLine | Self::LineTooLong { .. } => "protocol",
+            Self::PasswordMissing { .. } | Self::PasswordWrong | Self::PasswordUnasked => "password",
+            Self::NotAllowed { .. } => "forbidden",
+            Self::Unstorable { .. } => "name",
+        }
+    }
+
+    /// For a line that is no command, where a command was due.
+    pub(super) fn of_no_command(line: &[u8]) -> Self {
+        match line {
+            b"" => Self::EmptyLine,
+            _ if Verb::Pass.strip_from(line).is_some() => Self::PasswordUnasked,
+            _ => Self::Unknown { excerpt: Excerpt::without_digests(line) },
+        }
+    }
+}
+
+/// What is probably wrong, where a line shows it.
+fn hint(excerpt: &Excerpt) -> &'static str {
+    match excerpt.as_bytes() {
+        [0x16, 0x03, ..] => ": a TLS client, and this port is plain",
+        [.., b'\r'] => ": lines end in \\n alone",
+        _ => "",
+    }
+}
+
+/// A defect of the caller: a call the session was not ready for, or that came after its end. It was ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("internal error: {call} while the session wants {want:?}")]
+pub struct Misuse {
+    /// The call.
+    pub call: &'static str,
+    /// What the session wanted instead.
+    pub want: Want,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_probably_meant_is_said() {
+        let unknown = |line: &[u8]| Ending::of_no_command(line).to_string();
+        assert!(
+            unknown(b"\x16\x03\x01\x02\x00\x01")
+                .ends_with(r#""\x16\x03\x01\x02\x00\x01": a TLS client, and this port is plain"#)
+        );
+        assert!(unknown(b"LS <>\r").ends_with(r#"the client sent "LS <>\r": lines end in \n alone"#));
+        assert!(unknown(b"FOO").ends_with(r#"the client sent "FOO""#));
+    }
+}

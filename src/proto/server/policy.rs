@@ -1,0 +1,133 @@
+//! What a server admits.
+
+use crate::proto::name::check_characters;
+use crate::proto::{Command, CommandError, FileName, ListWord, NameError, PasswordDigest, Refusal, Verb};
+
+use super::Ending;
+
+/// The largest body stock takes, unless told otherwise, in bytes.
+pub const DEFAULT_MAX_SIZE: u64 = 2_000_000;
+
+/// What a server's sessions have in common.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What a client must log in with, before anything else.
+    pub password: Option<PasswordDigest>,
+    /// Whether `LS` and `MV` are commands at all; where they are not, they end the session.
+    pub insecure: bool,
+    /// The largest body of `SEND` and `ZSEND`, in bytes.
+    pub max_size: u64,
+    /// Characters no name may hold beside those no [`FileName`](crate::proto::FileName) may.
+    pub also_forbidden: Box<[u8]>,
+}
+
+impl Policy {
+    /// Checks the characters of a name: one that fails is refused when a client says it, and left out of listings.
+    pub fn check_characters(&self, name: &[u8]) -> Result<(), NameError> {
+        check_characters(name)?;
+        match name.iter().find(|byte| self.also_forbidden.contains(byte)) {
+            Some(&byte) => Err(NameError::Forbidden(byte)),
+            None => Ok(()),
+        }
+    }
+
+    /// Says what a line asks for, as stock does: it looks at a name's characters first and then at the size, and a
+    /// name like `..` it takes until the file is to be opened.
+    ///
+    /// # Errors
+    /// The line ends the session.
+    pub(super) fn judge(&self, line: &[u8]) -> Result<Request, Ending> {
+        Ok(match self.parse(line) {
+            Ok(Command::Pass(_)) => return Err(Ending::PasswordUnasked),
+            Err(CommandError::Unknown(_)) => return Err(Ending::of_no_command(line)),
+            Ok(Command::List(_)) | Err(CommandError::Name { verb: Verb::Ls, .. }) if !self.insecure => {
+                return Err(Ending::NotAllowed { verb: Verb::Ls });
+            }
+            Ok(Command::Move(_)) | Err(CommandError::Name { verb: Verb::Mv, .. }) if !self.insecure => {
+                return Err(Ending::NotAllowed { verb: Verb::Mv });
+            }
+            Ok(Command::Send { name, size }) => self.store(Verb::Send, name, size),
+            Ok(Command::SendZip { name, size }) => self.store(Verb::Zsend, name, size),
+            Ok(Command::Receive(name)) => Request::File { verb: Verb::Recv, name },
+            Ok(Command::ReceiveZip(name)) => Request::File { verb: Verb::Zrecv, name },
+            Ok(Command::Move(name)) => Request::File { verb: Verb::Mv, name },
+            Ok(Command::List(word)) => Request::Listing(word),
+            Ok(Command::Quit) => Request::Quit,
+            Err(CommandError::Size { verb }) => too_big(verb),
+            Err(CommandError::Name { verb, error, size }) => self.bad_name(verb, error, size),
+        })
+    }
+
+    /// Reads a command, and checks its name for the characters forbidden here alone.
+    fn parse(&self, line: &[u8]) -> Result<Command, CommandError> {
+        let command = Command::parse(line)?;
+        let (verb, name, size) = match &command {
+            Command::List(word) => (Verb::Ls, word.as_bytes(), None),
+            Command::Receive(name) => (Verb::Recv, name.as_bytes(), None),
+            Command::ReceiveZip(name) => (Verb::Zrecv, name.as_bytes(), None),
+            Command::Move(name) => (Verb::Mv, name.as_bytes(), None),
+            Command::Send { name, size } => (Verb::Send, name.as_bytes(), Some(*size)),
+            Command::SendZip { name, size } => (Verb::Zsend, name.as_bytes(), Some(*size)),
+            Command::Pass(_) | Command::Quit => return Ok(command),
+        };
+        match self.check_characters(name) {
+            Ok(()) => Ok(command),
+            Err(error) => Err(CommandError::Name { verb, error, size }),
+        }
+    }
+
+    fn store(&self, verb: Verb, name: FileName, size: u64) -> Request {
+        if self.admits(size) { Request::Store { verb, name, size } } else { too_big(verb) }
+    }
+
+    fn bad_name(&self, verb: Verb, error: NameError, size: Option<u64>) -> Request {
+        match size {
+            _ if error.is_of_a_character() => Request::Bad { verb, refusal: Refusal::InvalidName },
+            Some(size) if self.admits(size) => Request::Unstorable { verb, error, size },
+            Some(_) => too_big(verb),
+            None => Request::Bad { verb, refusal: Refusal::Missing },
+        }
+    }
+
+    fn admits(&self, size: u64) -> bool {
+        (1..=self.max_size).contains(&size)
+    }
+}
+
+fn too_big(verb: Verb) -> Request {
+    Request::Bad { verb, refusal: Refusal::TooBig }
+}
+
+/// As a stock server without options.
+impl Default for Policy {
+    fn default() -> Self {
+        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE, also_forbidden: Box::default() }
+    }
+}
+
+/// What a command comes to.
+#[derive(Debug)]
+pub(super) enum Request {
+    Store {
+        verb: Verb,
+        name: FileName,
+        size: u64,
+    },
+    File {
+        verb: Verb,
+        name: FileName,
+    },
+    Listing(ListWord),
+    /// Not done, and the session goes on.
+    Bad {
+        verb: Verb,
+        refusal: Refusal,
+    },
+    /// Asked for like any other body, and then the session is over.
+    Unstorable {
+        verb: Verb,
+        error: NameError,
+        size: u64,
+    },
+    Quit,
+}

@@ -1,0 +1,77 @@
+use proptest::prelude::*;
+
+use super::super::fuzzing::{ServerSession as Session, client_against_server};
+use super::*;
+
+/// What a client says and the letters of [`Session`]'s script that answer it.
+type Exchange = (Vec<u8>, &'static str);
+
+fn asking() -> impl Strategy<Value = Exchange> {
+    let verbs = prop_oneof![Just("LS"), Just("RECV"), Just("ZRECV"), Just("MV")];
+    let outcomes = prop_oneof![Just("r"), Just("a"), Just("e")];
+    (verbs, outcomes, prop_oneof![3 => Just("OK"), 1 => Just("NO")], any::<bool>()).prop_map(
+        |(verb, outcome, answer, pipelined)| {
+            let answer = if outcome == "r" { String::new() } else { format!("{verb} {answer}\n") };
+            let letters = match (outcome, pipelined) {
+                ("a", true) if verb == "MV" && answer == "MV OK\n" => "ap",
+                ("a", false) if verb == "MV" && answer == "MV OK\n" => "aa",
+                (outcome, _) => outcome,
+            };
+            (format!("{verb} <a.data>\n{answer}").into(), letters)
+        },
+    )
+}
+
+fn offering() -> impl Strategy<Value = Exchange> {
+    let verbs = prop_oneof![Just("SEND"), Just("ZSEND")];
+    let outcomes = prop_oneof![1 => Just("r"), 1 => Just("gr"), 3 => Just("gs")];
+    (verbs, outcomes, proptest::collection::vec(any::<u8>(), 1..200)).prop_map(|(verb, outcome, body)| {
+        let body = if outcome == "r" { &[] } else { body.as_slice() };
+        let size = body.len().max(1);
+        ([format!("{verb} <a.data> SIZE {size}\n").as_bytes(), body].concat(), outcome)
+    })
+}
+
+fn refused_at_once() -> impl Strategy<Value = Exchange> {
+    let lines = prop_oneof![Just("RECV <?>\n"), Just("SEND <a> SIZE 0\n"), Just("MV <..>\n"), Just("LS <*>\n")];
+    lines.prop_map(|line| (line.into(), ""))
+}
+
+fn exchange() -> impl Strategy<Value = Exchange> {
+    prop_oneof![3 => asking(), 2 => offering(), 1 => refused_at_once()]
+}
+
+proptest! {
+    #[test]
+    fn a_session_goes_the_same_way_in_any_pieces(
+        exchanges in proptest::collection::vec(exchange(), 0..8),
+        piece in 1_usize..300,
+    ) {
+        let script: String = exchanges.iter().map(|(_, letters)| *letters).collect();
+        let mut stream: Vec<u8> = exchanges.into_iter().flat_map(|(bytes, _)| bytes).collect();
+        stream.extend_from_slice(b"QUIT\n");
+        let whole = Session::run(script.as_bytes(), &stream, usize::MAX);
+        prop_assert_eq!((whole.understood, &whole.ending), (stream.len(), &Some(Ending::Quit)));
+        prop_assert_eq!(Session::run(script.as_bytes(), &stream, piece), whole);
+    }
+
+    #[test]
+    fn a_session_cut_anywhere_ends_alike_in_any_pieces(
+        exchanges in proptest::collection::vec(exchange(), 1..4),
+        cut in any::<prop::sample::Index>(),
+        noise in proptest::collection::vec(any::<u8>(), 0..4),
+        piece in 1_usize..100,
+    ) {
+        let script: String = exchanges.iter().map(|(_, letters)| *letters).collect();
+        let mut stream: Vec<u8> = exchanges.into_iter().flat_map(|(bytes, _)| bytes).collect();
+        stream.truncate(cut.index(stream.len()));
+        stream.extend(noise);
+        let whole = Session::run(script.as_bytes(), &stream, usize::MAX);
+        prop_assert_eq!(Session::run(script.as_bytes(), &stream, piece), whole);
+    }
+
+    #[test]
+    fn our_client_and_our_server_understand_each_other(dice in proptest::collection::vec(any::<u8>(), 0..1500)) {
+        client_against_server(&dice);
+    }
+}
