@@ -58,7 +58,8 @@ pub use policy::{DEFAULT_MAX_SIZE, Policy};
 /// 3. does what [`want`](Self::want) says.
 ///
 /// Clients may send commands ahead. They are taken one at a time and in order: where
-/// [`handle_input`](Self::handle_input) takes nothing, the driver keeps the rest, and reads no more than it has room for.
+/// [`handle_input`](Self::handle_input) takes nothing, the driver keeps the rest, and reads no more than it has room
+/// for.
 ///
 /// # When a moved file may go
 /// `MV` promises the client a file that is then deleted. Bytes handed to the kernel are not with the client yet: it may
@@ -161,7 +162,7 @@ impl Server {
         Ok(())
     }
 
-    /// Tells the client that the body is stored: what was promised before is not taken back.
+    /// Tells the client that the body is stored.
     ///
     /// # Errors
     /// Nothing is done unless the last event was [`Event::BodyComplete`].
