@@ -1,18 +1,86 @@
-//! The log: one line an event, on standard error, where systemd and every supervisor expect it.
+//! The log: one line an event, on standard error, where systemd and every supervisor expect it, or in a file.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::LevelFilter;
-use simplelog::{ConfigBuilder, WriteLogger};
+use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 /// Starts logging to standard error; under systemd, which stamps each line itself, without the time.
 ///
 /// # Errors
 /// A log has been started already.
 pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
+    WriteLogger::init(level, config(std::env::var_os("JOURNAL_STREAM").is_none()), io::stderr())
+}
+
+/// Starts logging to a file, or to standard error where there is none.
+///
+/// # Errors
+/// The file cannot be opened; or a log has been started already.
+pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTarget> {
+    let target = LogTarget::default();
+    let started = match path {
+        None => start_log(level),
+        Some(path) => {
+            let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let file = open(path).map_err(failed)?;
+            let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
+            WriteLogger::init(level, config(true), log)
+        }
+    };
+    started.map_err(io::Error::other)?;
+    Ok(target)
+}
+
+fn config(with_time: bool) -> Config {
     let mut config = ConfigBuilder::new();
     config.set_time_format_rfc3339().set_target_level(LevelFilter::Off).set_thread_level(LevelFilter::Off);
     config.set_location_level(LevelFilter::Off);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
+    if !with_time {
         config.set_time_level(LevelFilter::Off);
     }
-    WriteLogger::init(level, config.build(), std::io::stderr())
+    config.build()
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug, Default)]
+pub struct LogTarget {
+    stale: Arc<AtomicBool>,
+}
+
+impl LogTarget {
+    /// Opens the log's file anew before the next line: log rotation has moved it away.
+    pub fn reopen(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A file that can be moved away while it is written to.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    stale: Arc<AtomicBool>,
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stale.swap(false, Ordering::Relaxed)
+            && let Ok(file) = open(&self.path)
+        {
+            self.file = file;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
 }

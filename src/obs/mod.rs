@@ -3,5 +3,5 @@
 mod log;
 mod repeats;
 
-pub use log::start_log;
+pub use log::{LogTarget, start_log, start_log_to};
 pub use repeats::Repeats;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
-use super::setup::{self, STAGING};
+use super::setup::{self, Staging};
 use super::source::Identity;
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 
@@ -33,6 +33,7 @@ pub(super) enum Likeness {
 pub(super) struct Area {
     pub(super) id: SpoolId,
     path: PathBuf,
+    staging_path: PathBuf,
     incoming: OwnedFd,
     staging: OwnedFd,
     /// Its lock is ours while we live.
@@ -49,14 +50,15 @@ pub(super) struct Area {
 
 impl Area {
     /// Opens a directory whose files get the permissions `mode`.
-    pub(super) fn open(incoming: &Path, mode: Mode) -> Result<Self, StoreError> {
+    pub(super) fn open(incoming: &Path, mode: Mode, staging: Staging) -> Result<Self, StoreError> {
         let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
         let incoming = setup::open_incoming(&path)?;
-        let staging = setup::open_staging(&incoming, &path)?;
-        let (id_file, id) = setup::open_id(&staging, &path.join(STAGING))?;
+        let staging_path = path.join(staging.name());
+        let staging = setup::open_staging(&incoming, &path, staging)?;
+        let (id_file, id) = setup::open_id(&staging, &staging_path)?;
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
-        Ok(Self { id, path, incoming, staging, id_file, device, inode, mode, session, next })
+        Ok(Self { id, path, staging_path, incoming, staging, id_file, device, inode, mode, session, next })
     }
 
     /// The incoming directory.
@@ -81,12 +83,12 @@ impl Area {
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
     pub(super) fn lock(&self) -> Result<(), StoreError> {
-        lock(&self.id_file, &self.path.join(STAGING))
+        lock(&self.id_file, &self.staging_path)
     }
 
     /// Where a staged file is, for messages.
     pub(super) fn staged_path(&self, stage: StageId) -> PathBuf {
-        self.path.join(STAGING).join(stage.to_string())
+        self.staging_path.join(stage.to_string())
     }
 
     /// Makes a new staged file.
@@ -209,7 +211,7 @@ impl Area {
 
     /// Staged files that an earlier run, or another spool value on this directory, has left.
     pub(super) fn leftovers(&self) -> Result<Vec<StageId>, StoreError> {
-        let failed = |errno: Errno| StoreError::io("list the staging area", &self.path.join(STAGING))(errno);
+        let failed = |errno: Errno| StoreError::io("list the staging area", &self.staging_path)(errno);
         let mut leftovers = Vec::new();
         for entry in fs::Dir::read_from(&self.staging).map_err(failed)? {
             let entry = entry.map_err(failed)?;

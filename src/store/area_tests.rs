@@ -22,7 +22,7 @@ fn a_directory_that_is_none_is_refused_with_its_path() {
 fn a_staging_area_that_is_a_file_or_a_link_is_refused() {
     for link in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let staging = dir.path().join(STAGING);
+        let staging = dir.path().join(".tentacle-sync");
         if link {
             symlink("/tmp", &staging).unwrap();
         } else {
@@ -36,14 +36,14 @@ fn a_staging_area_that_is_a_file_or_a_link_is_refused() {
 #[test]
 fn the_identity_stays_until_it_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Area::open(dir.path(), setup::FILE_MODE).unwrap().id;
-    assert_eq!(Area::open(dir.path(), setup::FILE_MODE).unwrap().id, first);
-    let id_file = dir.path().join(STAGING).join("id");
+    let first = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id;
+    assert_eq!(Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id, first);
+    let id_file = dir.path().join(".tentacle-sync").join("id");
     std::fs::write(&id_file, "damaged").unwrap();
-    let second = Area::open(dir.path(), setup::FILE_MODE).unwrap().id;
+    let second = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id;
     assert_ne!(second, first);
     assert_eq!(std::fs::read_to_string(&id_file).unwrap(), format!("{second}\n"));
-    assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 1, "no drafts are left");
+    assert_eq!(std::fs::read_dir(dir.path().join(".tentacle-sync")).unwrap().count(), 1, "no drafts are left");
 }
 
 #[test]
@@ -52,10 +52,10 @@ fn rights_are_the_groups_and_the_incoming_directory_stays_as_it_is() {
     let set = |bits| std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(bits)).unwrap();
     set(0o755);
     Spool::open(dir.path()).unwrap();
-    assert_eq!((mode(dir.path()), mode(&dir.path().join(STAGING))), (0o755, 0o700));
+    assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o755, 0o700));
     set(0o2770);
-    let area = Area::open(dir.path(), setup::FILE_MODE).unwrap();
-    assert_eq!((mode(dir.path()), mode(&dir.path().join(STAGING))), (0o2770, 0o2700));
+    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o2770, 0o2700));
     let (stage, _) = area.create().unwrap();
     assert_eq!(mode(&area.staged_path(stage)), 0o660);
 }
@@ -72,14 +72,14 @@ fn a_stage_dropped_at_any_time_leaves_nothing() {
         let staged = spool.stage(0).unwrap().finish().unwrap();
         assert_eq!(staged.fingerprint(), Fingerprint::of(b""));
         drop(staged);
-        assert_eq!(std::fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 1, "but the identity");
+        assert_eq!(std::fs::read_dir(dir.path().join(".tentacle-sync")).unwrap().count(), 1, "but the identity");
     }
 }
 
 #[test]
 fn without_an_exclusive_rename_a_link_does() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE).unwrap();
+    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     let name: FileName = "web01.17.data".parse().unwrap();
     let (first, _) = area.create().unwrap();
     assert_eq!(area.link(&first.to_string(), &name), Ok(()));
@@ -92,7 +92,7 @@ fn without_an_exclusive_rename_a_link_does() {
 #[test]
 fn only_a_plain_file_with_the_same_bytes_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE).unwrap();
+    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     std::fs::write(dir.path().join("file"), "bytes").unwrap();
     std::fs::create_dir(dir.path().join("dir")).unwrap();
     symlink("file", dir.path().join("link")).unwrap();
@@ -108,7 +108,7 @@ fn only_a_plain_file_with_the_same_bytes_is_the_same() {
 #[test]
 fn a_voided_file_is_never_what_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE).unwrap();
+    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     for bytes in [&b""[..], b"x", b"bytes"] {
         let (stage, _) = area.create().unwrap();
         std::fs::write(area.staged_path(stage), bytes).unwrap();

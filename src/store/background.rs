@@ -1,5 +1,7 @@
 //! The thread for what takes long, so that neither the loop nor the keeper waits for it.
 
+use std::path::Path;
+
 use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
 use super::draft::Written;
 use super::error::StoreError;
@@ -42,8 +44,10 @@ enum Order {
 
 impl Background {
     /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
-    pub fn start(notify: Notify) -> std::io::Result<Self> {
-        Ok(Self { worker: Worker::start(Labour, notify)? })
+    pub fn start(notify: Notify) -> Result<Self, StoreError> {
+        let worker =
+            Worker::start(Labour, notify).map_err(StoreError::std("start a thread for", Path::new("archives")))?;
+        Ok(Self { worker })
     }
 
     /// Queues an archive to be unpacked beside itself, whatever its entry's name. The room set aside for the archive goes

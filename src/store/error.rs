@@ -77,6 +77,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the directory or file asked for is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { errno: Errno::NOENT | Errno::NOTDIR, .. })
+    }
+
     /// Whether there is no room: the disk is full, or the quota used up. Room may come back, so trying later is right.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { errno: Errno::NOSPC | Errno::DQUOT, .. })

@@ -1,7 +1,8 @@
 //! A directory of the server's storage.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{self, AtFlags, Mode};
 use rustix::io::Errno;
@@ -10,8 +11,9 @@ use super::area::Area;
 use super::draft::Draft;
 use super::error::StoreError;
 use super::lister::Lister;
+use super::setup::{self, Staging};
 use super::sink::SinkKind;
-use super::source::Source;
+use super::source::{Identity, Source};
 use crate::proto::FileName;
 
 /// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
@@ -21,6 +23,39 @@ use crate::proto::FileName;
 #[derive(Clone, Debug)]
 pub struct Folder {
     area: Arc<Area>,
+    leaving: Leaving,
+}
+
+/// Files whose removal has been ordered: to everybody but the keeper they are gone already, though the keeper may have
+/// other things to flush first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leaving(Arc<Mutex<HashMap<FileName, Identity>>>);
+
+impl Leaving {
+    /// The file goes. Of several of one name, the last is the one that may still be there when this is asked.
+    fn add(&self, name: FileName, identity: Identity) {
+        self.locked().insert(name, identity);
+    }
+
+    fn settle(&self, name: &FileName, identity: &Identity) {
+        let mut leaving = self.locked();
+        if leaving.get(name) == Some(identity) {
+            leaving.remove(name);
+        }
+    }
+
+    fn get(&self, name: &FileName) -> Option<Identity> {
+        self.locked().get(name).copied()
+    }
+
+    pub(super) fn names(&self) -> Vec<FileName> {
+        self.locked().keys().cloned().collect()
+    }
+
+    /// Each change is whole before the lock is free.
+    fn locked(&self) -> MutexGuard<'_, HashMap<FileName, Identity>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Folder {
@@ -30,14 +65,22 @@ impl Folder {
     /// # Errors
     /// [`StoreError::Busy`] if another process works there; whatever would keep files from being stored there.
     pub fn open(path: &Path, file_mode: u32) -> Result<Self, StoreError> {
-        let area = Area::open(path, Mode::from_raw_mode(file_mode))?;
+        let area = Area::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?;
         area.lock()?;
         for stage in area.leftovers()? {
             if let Err(error) = area.discard(stage) {
                 log::warn!("{error}");
             }
         }
-        Ok(Self { area: Arc::new(area) })
+        Ok(Self { area: Arc::new(area), leaving: Leaving::default() })
+    }
+
+    /// Whether `path` can be [opened](Self::open), as far as can be seen without making or locking anything there.
+    ///
+    /// # Errors
+    /// No directory, no right to write, a read-only disk.
+    pub fn check(path: &Path) -> Result<(), StoreError> {
+        setup::open_incoming(path).map(drop)
     }
 
     /// Opens a directory inside this one, as [`Folder::open`] does; this folder itself if `relative` leads there.
@@ -67,12 +110,18 @@ impl Folder {
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.
     pub fn find(&self, name: &FileName) -> Result<Option<Source>, StoreError> {
-        Source::open(self.area.incoming(), name.clone())
-            .map_err(StoreError::io("open", &self.area.published_path(name)))
+        let found = Source::open(self.area.incoming(), name.clone())
+            .map_err(StoreError::io("open", &self.area.published_path(name)))?;
+        Ok(found.filter(|source| self.leaving.get(name) != Some(source.identity())))
     }
 
     /// Whether anything has this name, be it a file or not.
     pub fn exists(&self, name: &FileName) -> Result<bool, StoreError> {
+        if let Some(leaving) = self.leaving.get(name)
+            && self.area.look(name)? == Some(leaving)
+        {
+            return Ok(false);
+        }
         match fs::statat(self.area.incoming(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -80,9 +129,23 @@ impl Folder {
         }
     }
 
+    /// The file is to be removed: it counts as gone until [`Folder::settle`].
+    pub(super) fn leaves(&self, name: &FileName, identity: Identity) {
+        self.leaving.add(name.clone(), identity);
+    }
+
+    /// The file has been removed, or cannot be.
+    pub(super) fn settle(&self, name: &FileName, identity: &Identity) {
+        self.leaving.settle(name, identity);
+    }
+
     /// Begins to list what is in here.
     pub fn list(&self) -> Result<Lister, StoreError> {
         Lister::new(self.clone())
+    }
+
+    pub(super) fn leaving(&self) -> &Leaving {
+        &self.leaving
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {

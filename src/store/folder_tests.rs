@@ -67,7 +67,7 @@ fn a_file_is_found_with_its_size_and_bytes() {
 fn only_files_are_found_and_everything_exists() {
     let (dir, folder) = storage();
     make_impostors(dir.path());
-    for impostor in ["dir", "link", "dangling", "fifo", "socket", ".tentacle-sync"] {
+    for impostor in ["dir", "link", "dangling", "fifo", "socket", ".tentacle-server"] {
         assert!(folder.find(&name(impostor)).unwrap().is_none(), "{impostor}");
         assert!(folder.exists(&name(impostor)).unwrap(), "{impostor}");
     }
@@ -139,7 +139,7 @@ fn a_folder_is_opened_once_at_a_time_and_swept() {
     let (dir, folder) = storage();
     let mut draft = folder.draft(0).unwrap();
     draft.write(b"half").unwrap();
-    let staging = folder.path().join(".tentacle-sync");
+    let staging = folder.path().join(".tentacle-server");
     assert_eq!(Folder::open(dir.path(), MODE).unwrap_err(), StoreError::Busy(staging.clone()));
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
     // What a kill would leave.
@@ -172,5 +172,5 @@ fn directories_inside_are_opened_and_others_are_refused() {
         assert!(matches!(open(path), Err(StoreError::Outside { .. })), "{path}");
     }
     assert!(matches!(open("absent"), Err(StoreError::Io { errno: Errno::NOENT, .. })));
-    assert!(!elsewhere.path().join(".tentacle-sync").exists());
+    assert!(!elsewhere.path().join(".tentacle-server").exists());
 }

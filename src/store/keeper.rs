@@ -66,9 +66,10 @@ impl Keeper {
         self.worker.ask(Order::Keep(keep), || Kept { ticket, result: Err(StoreError::Stopped) });
     }
 
-    /// Queues a file to be removed. A newer file of that name stays, and so does this one if it was written to since.
+    /// Queues a file to be removed; its folder no longer finds or lists it. A newer file of that name stays, and so does this one if it was written to since.
     /// (Should another program put a new file there just between our look and the removal, that one goes.)
     pub fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+        folder.leaves(&name, identity);
         self.worker.tell(Order::Remove { folder, name, identity });
     }
 
@@ -98,7 +99,7 @@ struct Keeping {
 /// What is to be told and counted when a task is done.
 enum Account {
     Keep { ticket: u64, size: u64, reservation: Option<Reservation> },
-    Remove,
+    Remove { folder: Folder, name: FileName, identity: Identity },
 }
 
 impl Work for Keeping {
@@ -123,7 +124,8 @@ fn take(order: Order) -> (Task<Arc<Area>, Identity>, Account) {
             (Task::Store { folder, stage, name, if_taken }, Account::Keep { ticket, size, reservation })
         }
         Order::Remove { folder, name, identity } => {
-            (Task::Remove { folder: folder.area().clone(), name, identity }, Account::Remove)
+            let task = Task::Remove { folder: folder.area().clone(), name: name.clone(), identity };
+            (task, Account::Remove { folder, name, identity })
         }
     }
 }
@@ -137,14 +139,13 @@ impl Keeping {
                 }
                 Some(Kept { ticket, result: outcome.map(drop) })
             }
-            (Account::Remove, Ok(change)) => {
-                if let Change::Removed(size) = change {
-                    self.room.removed(size);
+            (Account::Remove { folder, name, identity }, outcome) => {
+                folder.settle(&name, &identity);
+                match outcome {
+                    Ok(Change::Removed(size)) => self.room.removed(size),
+                    Ok(_) => {}
+                    Err(error) => log::warn!("{error}: it may be collected again"),
                 }
-                None
-            }
-            (Account::Remove, Err(error)) => {
-                log::warn!("{error}: it may be collected again");
                 None
             }
         }

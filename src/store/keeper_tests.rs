@@ -48,7 +48,7 @@ fn read(dir: &Path, name: &str) -> String {
 
 /// Nothing but the identity.
 fn assert_nothing_is_staged(dir: &Path) {
-    assert_eq!(fs::read_dir(dir.join(".tentacle-sync")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.join(".tentacle-server")).unwrap().count(), 1);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_taken_name_is_refused_whoever_took_it() {
     symlink("nowhere", dir.path().join("link")).unwrap();
     mknodat(CWD, dir.path().join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let keeper = keeper(&folder);
-    let names = ["file", "dir", "link", "fifo", ".tentacle-sync"];
+    let names = ["file", "dir", "link", "fifo", ".tentacle-server"];
     for text in names {
         keeper.keep(file(&folder, text, "newer", Refuse));
     }
@@ -106,7 +106,7 @@ fn replacing_takes_files_links_and_fifos_themselves_and_no_directory() {
     symlink(outside.path(), dir.path().join("link")).unwrap();
     mknodat(CWD, dir.path().join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let keeper = keeper(&folder);
-    for text in ["file", "link", "fifo", "dir", ".tentacle-sync", "file"] {
+    for text in ["file", "link", "fifo", "dir", ".tentacle-server", "file"] {
         keeper.keep(file(&folder, text, text, Replace));
     }
     let results = results(keeper.stop());

@@ -1,11 +1,13 @@
 //! The body of an `LS`.
 
+use std::collections::HashSet;
+
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::folder::Folder;
-use super::setup::STAGING;
+use super::setup::Staging;
 use crate::proto::FileName;
 
 /// Lists a folder a piece at a time, so that a million names hold nobody up.
@@ -16,6 +18,8 @@ use crate::proto::FileName;
 pub struct Lister {
     folder: Folder,
     entries: Dir,
+    /// Names of files that go; few, or none.
+    leaving: HashSet<FileName>,
     body: Vec<u8>,
 }
 
@@ -31,7 +35,8 @@ pub enum Listed {
 impl Lister {
     pub(super) fn new(folder: Folder) -> Result<Self, StoreError> {
         let entries = Dir::read_from(folder.area().incoming()).map_err(failed(&folder))?;
-        Ok(Self { folder, entries, body: Vec::new() })
+        let leaving = folder.leaving().names().into_iter().collect();
+        Ok(Self { folder, entries, leaving, body: Vec::new() })
     }
 
     /// Looks at the next `max_entries` entries, or at what is left.
@@ -40,19 +45,27 @@ impl Lister {
             let Some(entry) = self.entries.read() else { return Ok(Listed::Whole(self.body)) };
             let entry = entry.map_err(failed(&self.folder))?;
             let name = entry.file_name().to_bytes();
-            if is_listed(name, entry.file_type()) {
+            if is_listed(name, entry.file_type()) && !self.leaves(name)? {
                 self.body.extend_from_slice(name);
                 self.body.push(b'\n');
             }
         }
         Ok(Listed::More(self))
     }
+
+    /// Whether this is a file that goes, and not a newer one of its name.
+    fn leaves(&self, name: &[u8]) -> Result<bool, StoreError> {
+        match FileName::new(name) {
+            Ok(name) if self.leaving.contains(&name) => self.folder.exists(&name).map(|exists| !exists),
+            _ => Ok(false),
+        }
+    }
 }
 
 fn is_listed(name: &[u8], kind: FileType) -> bool {
     match (name, kind) {
         (b"." | b"..", _) => true,
-        _ if name == STAGING.as_bytes() => false,
+        _ if Staging::is_name(name) => false,
         // Some filesystems do not say what an entry is.
         (_, FileType::RegularFile | FileType::Directory | FileType::Unknown) => FileName::new(name).is_ok(),
         _ => false,

@@ -12,8 +12,32 @@ use rustix::io::Errno;
 use super::error::StoreError;
 use super::journal::SpoolId;
 
-/// The staging area's name. The data server looks at `*.data` in the incoming directory itself only.
-pub(super) const STAGING: &str = ".tentacle-sync";
+// The data server looks at `*.data` in the incoming directory itself only.
+const COLLECTOR: &str = ".tentacle-sync";
+const SERVER: &str = ".tentacle-server";
+
+/// Whose staging area: a collector and a server may well work in one directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Staging {
+    Collector,
+    Server,
+}
+
+impl Staging {
+    /// The staging area's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Collector => COLLECTOR,
+            Self::Server => SERVER,
+        }
+    }
+
+    /// Whether some staging area has this name.
+    pub(super) fn is_name(name: &[u8]) -> bool {
+        [COLLECTOR, SERVER].iter().any(|staging| staging.as_bytes() == name)
+    }
+}
+
 /// What published files may be: read and written by the user and by the group, which is the web console's.
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o660);
 
@@ -28,15 +52,16 @@ pub(super) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError> {
 }
 
 /// Opens or makes the staging area: ours alone, its files the group's that the incoming directory is of.
-pub(super) fn open_staging(incoming: &OwnedFd, path: &Path) -> Result<OwnedFd, StoreError> {
-    let staging = path.join(STAGING);
+pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) -> Result<OwnedFd, StoreError> {
+    let name = staging.name();
+    let staging = path.join(name);
     let failed = |errno: Errno| StoreError::io("make the staging area", &staging)(errno);
-    match fs::mkdirat(incoming, STAGING, Mode::RWXU) {
+    match fs::mkdirat(incoming, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(failed(errno)),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = fs::openat(incoming, STAGING, flags, Mode::empty()).map_err(failed)?;
+    let dir = fs::openat(incoming, name, flags, Mode::empty()).map_err(failed)?;
     let (outer, inner) = (fs::fstat(incoming).map_err(failed)?, fs::fstat(&dir).map_err(failed)?);
     if outer.st_dev != inner.st_dev {
         return Err(StoreError::OtherFilesystem(staging));
@@ -47,7 +72,7 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path) -> Result<OwnedFd, S
         fs::fchown(&dir, None, Some(fs::Gid::from_raw(outer.st_gid))).map_err(failed)?;
         fs::fchmod(&dir, Mode::RWXU | Mode::SGID).map_err(failed)?;
     }
-    fs::accessat(incoming, STAGING, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).map_err(failed)?;
+    fs::accessat(incoming, name, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).map_err(failed)?;
     Ok(dir)
 }
 

@@ -51,6 +51,11 @@ impl Source {
         &self.file
     }
 
+    /// The open file alone.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// What [`Keeper::remove`](super::Keeper::remove) needs to remove this file and no other.
     pub fn identity(&self) -> Identity {
         self.identity

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::area::Area;
 use super::error::StoreError;
-use super::setup::FILE_MODE;
+use super::setup::{FILE_MODE, Staging};
 use super::sink::SinkKind;
 use super::stage::Stage;
 
@@ -25,7 +25,7 @@ impl Spool {
     /// # Errors
     /// Whatever would keep files from being stored there: no directory, no right to write, a read-only or full disk.
     pub fn open(incoming: &Path) -> Result<Self, StoreError> {
-        Ok(Self { area: Arc::new(Area::open(incoming, FILE_MODE)?), sink: SinkKind::default() })
+        Ok(Self { area: Arc::new(Area::open(incoming, FILE_MODE, Staging::Collector)?), sink: SinkKind::default() })
     }
 
     /// The same spool, with files written in another way from now on.

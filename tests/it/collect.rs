@@ -43,6 +43,10 @@ doors! {
     a_double_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Double, 100;
     a_double_with_tls_is_collected_from: Door::Tls, Kind::Double, 300;
     a_double_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::Double, 100;
+    our_plain_server_is_collected_from: Door::Plain, Kind::Ours, 300;
+    our_server_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Ours, 300;
+    our_server_with_tls_is_collected_from: Door::Tls, Kind::Ours, 300;
+    our_server_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::Ours, 300;
     a_plain_stock_server_is_collected_from: Door::Plain, Kind::Stock, 300;
     a_stock_server_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Stock, 300;
     a_stock_server_with_tls_is_collected_from: Door::Tls, Kind::Stock, 300;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use tentacle_sync::double::{Double, Filter, Setup, Storage};
 
-use crate::stock::{Options, StockServer};
+use crate::server_process::{Options, ServerProcess};
+use crate::stock::start_stock;
 use crate::support::{Client, scratch};
 
 use Act::{Closed, Hear, Remove, Say, Silence, Write};
@@ -178,8 +179,8 @@ fn start_double(storage: &Path) -> Double {
     Double::start(Setup { storage: Storage::Directory(storage.to_owned()), filters, ..Setup::default() }).unwrap()
 }
 
-fn start_stock(storage: &Path) -> Option<StockServer> {
-    StockServer::start(&Options::default().arg("-I").arg("-i").arg(r".*\.conf:conf"), storage)
+fn start_usual_stock(storage: &Path) -> Option<ServerProcess> {
+    start_stock(&Options::default().arg("-I").arg("-i").arg(r".*\.conf:conf"), storage)
 }
 
 fn hold(name: &str, acts: &[Act], client: &mut Client, storage: &Path) {
@@ -230,12 +231,12 @@ fn the_double_does_as_stock_was_seen_to_do() {
 fn a_stock_server_does_as_the_double() {
     for (name, acts) in DIALOGUES {
         let storage = storage();
-        let Some(server) = start_stock(storage.path()) else { return };
+        let Some(server) = start_usual_stock(storage.path()) else { return };
         hold(name, acts, &mut Client::connect(server.address()), storage.path());
     }
     for &(first, second, answered) in LINES {
         let storage = storage();
-        let Some(server) = start_stock(storage.path()) else { return };
+        let Some(server) = start_usual_stock(storage.path()) else { return };
         hold_line(first, second, answered, &mut Client::connect(server.address()));
     }
 }

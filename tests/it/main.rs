@@ -1,6 +1,7 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod buffer;
 mod chaos;
 mod cli;
 mod collect;
@@ -14,6 +15,7 @@ mod life;
 mod listing;
 mod many;
 mod proxy;
+mod server_process;
 mod site;
 mod stock;
 mod support;

@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Storage, files_below, stock_tls};
+use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Storage, stock_tls};
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::{Place, assert_same, wait_until};
-use crate::stock::{Options, StockServer};
+use crate::server_process::{Options, ServerProcess, stored_in};
+use crate::stock::start_stock;
 use crate::support::{Certificates, scratch};
 
 /// What a buffer holds that is none of a collector's business.
@@ -74,12 +75,13 @@ impl Door {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Double,
+    Ours,
     Stock,
 }
 
 enum Peer {
     Double(Double),
-    Stock(StockServer),
+    Process(ServerProcess),
 }
 
 /// A site, and what it held at first.
@@ -102,13 +104,17 @@ impl Site {
         Self { name: name.into(), storage, peer, files, others: others() }
     }
 
-    /// A double or a stock server, without mischief; `None`, after saying so, where there is no stock server.
+    /// A double, our server or a stock one, without mischief; `None`, after saying so, where there is no stock server.
     pub(crate) fn behind(door: Door, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
         match kind {
             Kind::Double => Some(Self::double("site", count, door.setup(certificates))),
-            Kind::Stock => {
+            Kind::Ours | Kind::Stock => {
                 let (storage, files) = stocked("site", count);
-                let peer = Peer::Stock(StockServer::start(&door.options(certificates), storage.path())?);
+                let options = door.options(certificates);
+                let peer = Peer::Process(match kind {
+                    Kind::Stock => start_stock(&options, storage.path())?,
+                    _ => ServerProcess::ours(&options, storage.path()),
+                });
                 Some(Self { name: "site".into(), storage, peer, files, others: others() })
             }
         }
@@ -121,7 +127,7 @@ impl Site {
     pub(crate) fn address(&self) -> SocketAddr {
         match &self.peer {
             Peer::Double(double) => double.address(),
-            Peer::Stock(server) => server.address(),
+            Peer::Process(server) => server.address(),
         }
     }
 
@@ -130,7 +136,7 @@ impl Site {
     pub(crate) fn peer(&self) -> &Double {
         match &self.peer {
             Peer::Double(double) => double,
-            Peer::Stock(_) => panic!("a stock server tells nothing"),
+            Peer::Process(_) => panic!("a stock server tells nothing"),
         }
     }
 
@@ -160,7 +166,7 @@ impl Site {
 
     /// What it holds now.
     pub(crate) fn storage(&self) -> Files {
-        files_below(self.storage.path()).unwrap()
+        stored_in(self.storage.path())
     }
 
     /// What it holds of the files to be collected, also while they are being moved away.

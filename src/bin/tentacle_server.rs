@@ -1,0 +1,7 @@
+//! The buffer of an isolated network.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tentacle_sync::role::server::main()
+}

@@ -1,0 +1,93 @@
+//! Who may come in, and how many at once.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::config::server::{HostsAccess, Limits};
+
+/// Why a client is turned away before its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// hosts.allow and hosts.deny.
+    Denied,
+    /// It has as many connections as one client may.
+    TooMany(usize),
+}
+
+/// Counts connections by address.
+#[derive(Debug)]
+pub(super) struct Gate {
+    access: Option<HostsAccess>,
+    per_client: Option<usize>,
+    total: usize,
+    inside: HashMap<IpAddr, usize>,
+}
+
+impl Gate {
+    pub(super) fn new(access: Option<HostsAccess>, limits: &Limits) -> Self {
+        let mut gate = Self { access: None, per_client: None, total: 0, inside: HashMap::new() };
+        gate.change(access, limits);
+        gate
+    }
+
+    /// Other rules for whoever comes from now on.
+    pub(super) fn change(&mut self, access: Option<HostsAccess>, limits: &Limits) {
+        self.access = access;
+        self.per_client = limits.max_connections_per_client;
+        self.total = limits.max_connections;
+    }
+
+    /// How many more may come in.
+    pub(super) fn room(&self) -> usize {
+        self.total.saturating_sub(self.inside.values().sum())
+    }
+
+    /// Lets a client in, who is then to be let [out](Self::leave) again.
+    pub(super) fn enter(&mut self, client: IpAddr) -> Result<(), Turned> {
+        if !self.access.as_ref().is_none_or(|access| access.admits(client)) {
+            return Err(Turned::Denied);
+        }
+        let inside = self.inside.get(&client).copied().unwrap_or_default();
+        match self.per_client {
+            Some(most) if inside >= most => Err(Turned::TooMany(most)),
+            _ => {
+                self.inside.insert(client, inside + 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// A client's connection is gone.
+    pub(super) fn leave(&mut self, client: IpAddr) {
+        match self.inside.get_mut(&client) {
+            Some(inside) if *inside > 1 => *inside -= 1,
+            _ => drop(self.inside.remove(&client)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_client_and_all_of_them_have_a_limit() {
+        let limits = Limits {
+            max_connections: 3,
+            max_connections_per_client: Some(2),
+            idle_timeout: Duration::from_secs(4),
+            body_min_rate: 0,
+        };
+        let mut gate = Gate::new(None, &limits);
+        let [one, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
+        assert_eq!((gate.enter(one), gate.enter(one)), (Ok(()), Ok(())));
+        assert_eq!(gate.enter(one), Err(Turned::TooMany(2)));
+        assert_eq!(gate.room(), 1);
+        assert_eq!(gate.enter(other), Ok(()));
+        assert_eq!(gate.room(), 0);
+        gate.leave(one);
+        assert_eq!((gate.room(), gate.enter(one)), (1, Ok(())));
+    }
+}

@@ -1,0 +1,24 @@
+//! `tentacle_server`: the buffer of an isolated network.
+//!
+//! [`Service`] puts the loop, the sessions and the storage together; `program` is the process around it: the command
+//! line, privileges, the background, signals.
+//!
+//! ```text
+//!  Net ──Accepted──► gate: who may connect, how many ──Opened──► Session (a directory)  ──► Storage ──► keeper's thread
+//!                                                          └───► Relay   (another server)
+//! ```
+
+mod complaints;
+mod gate;
+mod process;
+mod program;
+mod reason;
+mod relay;
+mod service;
+mod session;
+mod storage;
+
+pub use process::Watchdog;
+pub use program::main;
+pub use reason::Reason;
+pub use service::{Bound, Service, StartError, check};

@@ -1,0 +1,162 @@
+//! `tentacle_server`, the program.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use log::{LevelFilter, error, info, warn};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::process::{self, Watchdog};
+use super::service::{Bound, Service, check};
+use crate::config::server::{
+    CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
+};
+use crate::obs::{LogTarget, start_log_to};
+use crate::proto::Secret;
+
+/// What was asked for cannot be done.
+const FAILURE: u8 = 1;
+
+type Problem = Box<dyn std::error::Error>;
+
+/// The program.
+pub fn main() -> ExitCode {
+    exit_code(run(std::env::args_os().skip(1)))
+}
+
+#[expect(clippy::print_stderr, reason = "where a program's errors go")]
+fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
+    match outcome {
+        Ok(code) => code.into(),
+        Err(problem) => {
+            eprintln!("tentacle_server: {problem}");
+            problem.downcast_ref().map_or(FAILURE, ServerConfigError::exit_code).into()
+        }
+    }
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
+    match parse_args(args).map_err(ServerConfigError::from)? {
+        Request::Help { exit_code } => {
+            print(HELP)?;
+            Ok(exit_code)
+        }
+        Request::Version => {
+            print(concat!("tentacle_server ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"))?;
+            Ok(0)
+        }
+        Request::Check(line) => {
+            let config = Configuration::of_system(line)?.read()?;
+            config.warnings.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
+            check(&config)?;
+            print(&format!("{config}\n"))?;
+            Ok(0)
+        }
+        Request::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// Where the configuration comes from, again and again.
+struct Configuration {
+    line: CommandLine,
+    surroundings: Surroundings,
+    /// What was typed at the terminal, once.
+    typed: Option<Secret>,
+}
+
+impl Configuration {
+    fn of_system(line: CommandLine) -> io::Result<Self> {
+        Ok(Self { line, surroundings: Surroundings::of_system(std::env::current_dir()?), typed: None })
+    }
+
+    fn read(&self) -> Result<ServerConfig, ServerConfigError> {
+        let mut config = load(&self.line, &self.surroundings)?;
+        if let (Some(tls), Some(typed)) = (&mut config.tls, &self.typed)
+            && tls.passphrase == Passphrase::Ask
+        {
+            tls.passphrase = Passphrase::Known(typed.clone());
+        }
+        Ok(config)
+    }
+
+    /// Reads it, and asks at the terminal for what it lacks.
+    fn read_and_ask(&mut self) -> Result<ServerConfig, Problem> {
+        let config = self.read()?;
+        match &config.tls {
+            Some(tls) if tls.passphrase == Passphrase::Ask => {
+                self.typed = Some(process::ask_passphrase(&tls.key.display().to_string())?);
+                Ok(self.read()?)
+            }
+            _ => Ok(config),
+        }
+    }
+}
+
+fn serve(mut configuration: Configuration) -> Result<(), Problem> {
+    let config = configuration.read_and_ask()?;
+    process::check_root(&config.process)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
+    let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
+    config.warnings.iter().for_each(|warning| warn!("{warning}"));
+    let (process, quiet) = (config.process.clone(), config.log.verbosity == Verbosity::Quiet);
+    let bound = Bound::new(config)?;
+    if let Some(user) = &process.user {
+        process::become_user(user)?;
+    }
+    let root = bound.open_storage()?;
+    if process.daemon {
+        process::go_to_background()?;
+    }
+    for address in bound.addresses() {
+        info!("listening on {address}");
+    }
+    let mut service = bound.start(root)?;
+    service.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    let mut watchdog = Watchdog::from_environment();
+    process::tell(&[NotifyState::Ready]);
+    let outcome = service.run(&mut watchdog, |service, signal| {
+        if signal == SIGHUP {
+            reload(service, &configuration, &log);
+        } else {
+            process::tell(&[NotifyState::Stopping]);
+        }
+        signal == SIGHUP
+    });
+    if let Err(error) = &outcome
+        && !quiet
+    {
+        error!("{error}");
+    }
+    info!("stopped");
+    Ok(outcome?)
+}
+
+/// The last good configuration stays when the new one is bad.
+fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget) {
+    process::tell(&[NotifyState::Reloading]);
+    log.reopen();
+    let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
+        config.warnings.iter().for_each(|warning| warn!("{warning}"));
+        service.reload(config).map_err(|error| error.to_string())
+    });
+    match reloaded {
+        Ok(()) => info!("configuration and certificates reloaded"),
+        Err(why) => error!("not reloaded, going on as before: {why}"),
+    }
+    process::tell(&[NotifyState::Ready]);
+}
+
+fn level(verbosity: Verbosity) -> LevelFilter {
+    match verbosity {
+        Verbosity::Quiet => LevelFilter::Off,
+        Verbosity::Normal => LevelFilter::Warn,
+        Verbosity::Verbose => LevelFilter::Info,
+        Verbosity::Everything => LevelFilter::Debug,
+    }
+}

@@ -1,0 +1,142 @@
+//! From a connection's arrival to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use log::debug;
+
+use super::{Guest, Hall, Service};
+use crate::net::{ConnId, Failure, Phase};
+use crate::role::server::Reason;
+use crate::role::server::gate::Turned;
+use crate::role::server::relay::{Relay, Relayed};
+use crate::role::server::session::{Cx, Pause, Session};
+use crate::role::server::storage::Done;
+
+impl Service {
+    pub(super) fn arrived(&mut self, id: ConnId, peer: SocketAddr) {
+        let client = peer.ip().to_canonical();
+        match self.gate.enter(client) {
+            Ok(()) => {
+                debug!("client={peer} connected");
+                self.guests.insert(id, (peer, Guest::Arriving));
+            }
+            Err(turned) => {
+                self.net.abort(id);
+                let why = match turned {
+                    Turned::Denied => "hosts.deny".to_owned(),
+                    Turned::TooMany(most) => format!("it has {most} connections already (max_connections_per_client)"),
+                };
+                let text = format!("client={client} reason=turned-away: {why}");
+                self.complaints.warn(Some(client), &text, self.net.now());
+            }
+        }
+    }
+
+    pub(super) fn opened(&mut self, id: ConnId) {
+        let Some(&(peer, ref guest)) = self.guests.get(&id) else { return };
+        if let Guest::Upstream(client) = *guest {
+            return self.pump(client);
+        }
+        match &self.hall {
+            Hall::Storage(_, policy) => {
+                let tls = self.net.io(id).and_then(|mut io| io.peer());
+                let is_verified = self.config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+                let session = Session::new(peer, Arc::clone(policy), tls, is_verified);
+                self.guests.insert(id, (peer, Guest::Session(Box::new(session))));
+                self.with_session(id, Session::opened);
+            }
+            Hall::Relay(target) => {
+                let upstream = self.net.open(Arc::clone(target), true);
+                self.guests.insert(upstream, (peer, Guest::Upstream(id)));
+                self.guests.insert(id, (peer, Guest::Relay(Box::new(Relay::new(id, upstream)))));
+                if let Some(mut io) = self.net.io(id) {
+                    io.set_deadline(Some(self.config.limits.idle_timeout));
+                }
+            }
+        }
+    }
+
+    pub(super) fn pump(&mut self, id: ConnId) {
+        match self.guests.get_mut(&id) {
+            None | Some((_, Guest::Arriving)) => {}
+            Some((_, Guest::Session(_))) => self.with_session(id, Session::pump),
+            Some((_, Guest::Relay(relay))) => match relay.pump(&mut self.net, self.config.limits.idle_timeout) {
+                Ok(Relayed::Blocked) => {}
+                Ok(Relayed::Yielding) => self.net.wake(id),
+                Ok(Relayed::Over) => self.dismiss(id),
+                Err(reason) => self.give_up(id, &reason),
+            },
+            Some((_, Guest::Upstream(client))) => {
+                let client = *client;
+                self.pump(client);
+            }
+        }
+    }
+
+    /// What the storage's threads have done goes to the sessions that wait for it.
+    pub(super) fn take_done(&mut self) {
+        let Hall::Storage(storage, _) = &mut self.hall else { return };
+        let done: Vec<(ConnId, Done)> = storage.done();
+        for (id, done) in done {
+            self.with_session(id, |session, cx| session.done(done, cx));
+        }
+    }
+
+    /// Lets a session go on, and does what it says then.
+    fn with_session(&mut self, id: ConnId, go_on: impl FnOnce(&mut Session, &mut Cx<'_, '_>) -> Result<Pause, Reason>) {
+        let Hall::Storage(storage, _) = &mut self.hall else { return };
+        let Some((_, Guest::Session(session))) = self.guests.get_mut(&id) else { return };
+        let Some(mut io) = self.net.io(id) else { return };
+        let complaints = &mut self.complaints;
+        let mut cx = Cx { id, io: &mut io, storage, limits: &self.config.limits, complaints };
+        let outcome = go_on(session, &mut cx);
+        let is_resting = session.is_resting();
+        match outcome {
+            Ok(Pause::Over) => self.dismiss(id),
+            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.dismiss(id),
+            Ok(Pause::Blocked) => {}
+            Ok(Pause::Yielding) => self.net.wake(id),
+            Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
+            Err(reason) => self.give_up(id, &reason),
+        }
+    }
+
+    /// A connection has failed, and is gone already.
+    pub(super) fn failed(&mut self, id: ConnId, failure: Failure) {
+        let Some((_, guest)) = self.guests.get(&id) else { return };
+        let reason = match (guest, failure) {
+            (Guest::Session(session), Failure::ClientTimeout(Phase::Session)) => {
+                Reason::TooSlow { awaited: session.awaited() }
+            }
+            (Guest::Upstream(_), failure) => Reason::Upstream(failure),
+            (_, failure) => Reason::Connection(failure),
+        };
+        self.give_up(id, &reason);
+    }
+
+    /// Ends a connection that went wrong.
+    fn give_up(&mut self, id: ConnId, reason: &Reason) {
+        let Some(&(peer, _)) = self.guests.get(&id) else { return };
+        let client = peer.ip().to_canonical();
+        let text = format!("client={client} reason={}: {reason}", reason.word());
+        self.complaints.warn(Some(client), &text, self.net.now());
+        self.dismiss(id);
+    }
+
+    /// Ends a connection, and with it the other half of a relay.
+    pub(super) fn dismiss(&mut self, id: ConnId) {
+        let Some((peer, guest)) = self.guests.remove(&id) else { return };
+        debug!("client={peer} disconnected");
+        self.net.close(id);
+        let other = match guest {
+            Guest::Upstream(client) => client,
+            Guest::Relay(relay) => {
+                self.gate.leave(peer.ip().to_canonical());
+                relay.upstream()
+            }
+            Guest::Arriving | Guest::Session(_) => return self.gate.leave(peer.ip().to_canonical()),
+        };
+        self.dismiss(other);
+    }
+}

@@ -1,0 +1,301 @@
+//! All clients on one loop.
+
+mod guests;
+mod reload;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::info;
+
+use self::reload::{entrance, policy, target};
+use super::complaints::Complaints;
+use super::gate::Gate;
+use super::process::Watchdog;
+use super::relay::Relay;
+use super::session::Session;
+use super::storage::{Storage, open_root};
+use crate::config::server::{ListenAddress, Mode, ServerConfig};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, Target};
+use crate::proto::server::Policy;
+use crate::store::{Folder, StoreError};
+use crate::tls::{SetupError, SuitesError, VersionsError};
+
+/// How often a quota's count is made anew, since other programs come and go in the storage directory too.
+const RECOUNT: Duration = Duration::from_secs(300);
+
+/// How long what is under way may take once the server has been told to stop.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// Why the server cannot start, or cannot take a configuration over.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The storage directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Tls(#[from] SetupError),
+    /// `-z`.
+    #[error("ssl_version (-z): {0}")]
+    Versions(#[from] VersionsError),
+    /// `-u`.
+    #[error("ssl_cipher (-u): {0}")]
+    Suites(#[from] SuitesError),
+    /// An address to listen on.
+    #[error("cannot listen on {address}: {error}{}", listen_advice(.error))]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The loop.
+    #[error("cannot set up the event loop: {0}")]
+    Io(#[from] io::Error),
+}
+
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
+        io::ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 are root's: start as root, with --user",
+        _ => "",
+    }
+}
+
+/// A server that listens, with nothing else open and no thread started: the process may still become another user's and go
+/// to the background.
+pub struct Bound {
+    net: Net,
+    listeners: Vec<ListenerId>,
+    config: ServerConfig,
+    target: Option<Arc<Target>>,
+}
+
+/// What clients are served with.
+enum Hall {
+    Storage(Box<Storage>, Arc<Policy>),
+    Relay(Arc<Target>),
+}
+
+/// What a connection is to us.
+enum Guest {
+    /// A client whose TLS is under way.
+    Arriving,
+    /// A client on the storage directory.
+    Session(Box<Session>),
+    /// A client whose bytes are relayed.
+    Relay(Box<Relay>),
+    /// The other half of that client's relay.
+    Upstream(ConnId),
+}
+
+/// A server at work.
+pub struct Service {
+    net: Net,
+    listeners: Vec<ListenerId>,
+    config: ServerConfig,
+    hall: Hall,
+    gate: Gate,
+    guests: HashMap<ConnId, (SocketAddr, Guest)>,
+    complaints: Complaints,
+    /// When to look at which connections again, whatever their sockets say.
+    later: BTreeSet<(Instant, ConnId)>,
+    next_recount: Instant,
+    /// When the server has been told to stop: the time by which it will, whatever is under way.
+    stop_by: Option<Instant>,
+}
+
+/// Reads what the configuration names, certificates and all, and listens nowhere.
+///
+/// # Errors
+/// What would keep a server from starting.
+pub fn check(config: &ServerConfig) -> Result<(), StartError> {
+    entrance(config)?;
+    match &config.mode {
+        Mode::Store(settings) => Folder::check(&settings.directory)?,
+        Mode::Relay(relay) => drop(target(relay, config)?),
+    }
+    Ok(())
+}
+
+impl Bound {
+    /// Reads certificates and listens.
+    pub fn new(config: ServerConfig) -> Result<Self, StartError> {
+        let mut net = Net::new()?;
+        let entrance = Arc::new(entrance(&config)?);
+        let target = match &config.mode {
+            Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
+            Mode::Store(_) => None,
+        };
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            listeners.extend(listen(&mut net, address, config.port, &entrance)?);
+        }
+        Ok(Self { net, listeners, config, target })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|&listener| self.net.local_address(listener).ok()).collect()
+    }
+
+    /// Opens the storage directory, where there is one.
+    pub fn open_storage(&self) -> Result<Option<Folder>, StoreError> {
+        match &self.config.mode {
+            Mode::Store(settings) => open_root(settings, self.config.process.umask).map(Some),
+            Mode::Relay(_) => Ok(None),
+        }
+    }
+
+    /// Starts the threads that the storage directory needs.
+    pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
+        let Self { net, listeners, config, target } = self;
+        let hall = match (&config.mode, root, target) {
+            (Mode::Relay(_), _, Some(target)) => Hall::Relay(target),
+            (Mode::Store(settings), Some(root), _) => {
+                let notify = || {
+                    let waker = net.waker();
+                    // The waker fails only with the loop gone, and then nobody waits.
+                    Box::new(move || drop(waker.wake())) as _
+                };
+                let storage = Storage::start(settings.clone(), config.process.umask, root, notify)?;
+                Hall::Storage(Box::new(storage), Arc::new(policy(settings)))
+            }
+            _ => return Err(io::Error::other("the storage directory has not been opened").into()),
+        };
+        let now = net.now();
+        Ok(Service {
+            gate: Gate::new(config.hosts_access.clone(), &config.limits),
+            net,
+            listeners,
+            config,
+            hall,
+            guests: HashMap::new(),
+            complaints: Complaints::default(),
+            later: BTreeSet::new(),
+            next_recount: now + RECOUNT,
+            stop_by: None,
+        })
+    }
+}
+
+/// One listener for each address this comes to.
+fn listen(
+    net: &mut Net,
+    address: &ListenAddress,
+    port: u16,
+    entrance: &Arc<Entrance>,
+) -> Result<Vec<ListenerId>, StartError> {
+    let failed = |address: String| move |error| StartError::Listen { address, error };
+    let addresses: Vec<SocketAddr> = match address {
+        ListenAddress::Any => {
+            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            // Where there is no IPv6, nobody misses it.
+            let by_v6 = net.listen((Ipv6Addr::UNSPECIFIED, port).into(), Arc::clone(entrance)).ok();
+            let by_v4 = net.listen(everywhere, Arc::clone(entrance)).map_err(failed(everywhere.to_string()))?;
+            return Ok(by_v6.into_iter().chain([by_v4]).collect());
+        }
+        ListenAddress::Ip(ip) => vec![(*ip, port).into()],
+        ListenAddress::Name(name) => (name.as_str(), port).to_socket_addrs().map_err(failed(name.clone()))?.collect(),
+    };
+    let each = addresses.into_iter();
+    each.map(|address| net.listen(address, Arc::clone(entrance)).map_err(failed(address.to_string()))).collect()
+}
+
+impl Service {
+    /// From now on these signals are what [`run`](Self::run) hands on.
+    pub fn take_signals(&mut self, signals: &[i32]) -> io::Result<()> {
+        self.net.take_signals(signals)
+    }
+
+    /// Serves until `on_signal` answers a signal with `false` and what is under way has ended, at most 10 s later.
+    pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
+        while !self.is_finished() {
+            self.net.set_room(self.gate.room());
+            let wake = [self.later.first().map(|&(at, _)| at), Some(self.next_recount), self.stop_by];
+            let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
+            for event in self.net.turn(until)? {
+                match event {
+                    Event::Signal(signal) => {
+                        if !on_signal(&mut self, signal) && self.stop_by.is_none() {
+                            self.drain();
+                        }
+                    }
+                    other => self.handle(other),
+                }
+            }
+            self.look_again();
+            watchdog.feed(self.net.now());
+        }
+        if let Hall::Storage(storage, _) = self.hall {
+            storage.stop();
+        }
+        Ok(())
+    }
+
+    /// Nobody comes in any more; who is resting leaves at once.
+    fn drain(&mut self) {
+        info!("stopping: {} connections are open", self.guests.len());
+        self.stop_by = Some(self.net.now() + STOPPING);
+        for listener in self.listeners.drain(..) {
+            self.net.stop_listening(listener);
+        }
+        let resting: Vec<ConnId> =
+            self.guests.iter().filter_map(|(&id, (_, guest))| guest.is_resting().then_some(id)).collect();
+        for id in resting {
+            self.dismiss(id);
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stop_by.is_some_and(|stop_by| self.guests.is_empty() || self.net.now() >= stop_by)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Accepted(id, peer) => self.arrived(id, peer),
+            Event::Opened(id) => self.opened(id),
+            Event::Ready(id) => self.pump(id),
+            Event::Failed(id, failure) => self.failed(id, failure),
+            Event::Woken => self.take_done(),
+            Event::AcceptFailed(error) => {
+                let text = format!("no connection can be accepted: {error}; raise the limit on open files");
+                self.complaints.warn(None, &text, self.net.now());
+            }
+            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
+        }
+    }
+
+    /// What time alone brings.
+    fn look_again(&mut self) {
+        let now = self.net.now();
+        while let Some(&(at, id)) = self.later.first()
+            && at <= now
+        {
+            self.later.pop_first();
+            self.net.wake(id);
+        }
+        if now >= self.next_recount {
+            self.next_recount = now + RECOUNT;
+            if let Hall::Storage(storage, _) = &self.hall {
+                storage.recount();
+            }
+        }
+    }
+}
+
+impl Guest {
+    /// Whether it can be sent away without a loss.
+    fn is_resting(&self) -> bool {
+        match self {
+            Self::Arriving => true,
+            Self::Session(session) => session.is_resting(),
+            Self::Relay(_) | Self::Upstream(_) => false,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `RECV`, `ZRECV`, `MV` and `LS`.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use super::{Cx, ENTRIES, MOST_MOVED, Moved, Pause, Session, Task};
+use crate::net::FileSent;
+use crate::proto::{FileName, Refusal, Verb};
+use crate::role::server::Reason;
+use crate::store::{ArchiveError, Folder, Listed, Packed, Source, StoreError};
+
+/// A body on its way out.
+#[derive(Debug)]
+pub(super) struct Giving {
+    /// For the log; `None` for a listing.
+    name: Option<FileName>,
+    supply: Supply,
+    /// Bytes.
+    size: u64,
+    /// Of those, so many have been written.
+    sent: u64,
+    /// What may go once the client has it.
+    moving: Option<Moved>,
+}
+
+/// Where a body's bytes are.
+#[derive(Debug)]
+pub(super) enum Supply {
+    File { file: File, path: PathBuf },
+    Memory(Vec<u8>),
+}
+
+impl Session {
+    pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
+            return self.refuse(name.as_bytes(), Refusal::NotAllowed);
+        }
+        let found = cx.storage.folder(name.as_bytes()).and_then(|folder| Ok((folder.find(&name)?, folder)));
+        match found {
+            Ok((Some(source), folder)) if verb == Verb::Zrecv => {
+                Self::our_turn(cx);
+                cx.storage.pack(cx.id, folder, source);
+                self.task = Task::Packing { name };
+                Ok(())
+            }
+            Ok((Some(source), folder)) => self.give_file(verb, folder, source),
+            Ok((None, _)) => self.refuse(name.as_bytes(), Refusal::Missing),
+            Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
+        }
+    }
+
+    /// No such directory is no such file; anything else is the disk's.
+    fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if error.is_missing() {
+            return self.refuse(name, Refusal::Missing);
+        }
+        cx.complaints.warn(None, &error.to_string(), cx.io.now());
+        self.refuse(name, Refusal::Failed)
+    }
+
+    fn give_file(&mut self, verb: Verb, folder: Folder, source: Source) -> Result<(), Reason> {
+        let (name, size, identity) = (source.name().clone(), source.size(), source.identity());
+        let path = folder.path().join(name.to_string());
+        let moving = (verb == Verb::Mv).then(|| Moved { folder, name: name.clone(), identity });
+        let supply = Supply::File { file: source.into_file(), path };
+        self.announce(Giving { name: Some(name), supply, size, sent: 0, moving })
+    }
+
+    fn announce(&mut self, giving: Giving) -> Result<(), Reason> {
+        let size = giving.size;
+        self.task = Task::Giving(giving);
+        Ok(self.machine.announce(size)?)
+    }
+
+    /// The archive has been made, or not.
+    pub(super) fn packed(
+        &mut self,
+        name: FileName,
+        result: Result<Packed, ArchiveError>,
+        cx: &mut Cx<'_, '_>,
+    ) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        match result {
+            Ok(Packed { file, size }) => {
+                let path = PathBuf::from(format!("the archive of {name}"));
+                self.announce(Giving {
+                    name: Some(name),
+                    supply: Supply::File { file, path },
+                    size,
+                    sent: 0,
+                    moving: None,
+                })
+            }
+            Err(error) => {
+                cx.complaints.warn(None, &format!("{name}: {error}"), cx.io.now());
+                self.refuse(name.as_bytes(), Refusal::Failed)
+            }
+        }
+    }
+
+    pub(super) fn list_asked(&mut self, word: &[u8], cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if !cx.storage.permits(&self.who(), Verb::Ls, word) {
+            return self.refuse(word, Refusal::NotAllowed);
+        }
+        match cx.storage.folder(word).and_then(|folder| folder.list()) {
+            Ok(lister) => {
+                Self::our_turn(cx);
+                self.task = Task::Listing { lister: Some(lister) };
+                Ok(())
+            }
+            Err(error) => self.refuse_unreadable(word, &error, cx),
+        }
+    }
+
+    /// A listing goes on a piece at a time; everything else that is to be decided waits for a thread.
+    pub(super) fn list_further(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        let Task::Listing { lister } = &mut self.task else { return Ok(Some(Pause::Blocked)) };
+        let Some(current) = lister.take() else { return Ok(Some(Pause::Blocked)) };
+        match current.step(ENTRIES) {
+            Ok(Listed::More(more)) => {
+                *lister = Some(more);
+                Ok(Some(Pause::Yielding))
+            }
+            Ok(Listed::Whole(body)) => {
+                cx.io.set_deadline(Some(cx.limits.idle_timeout));
+                let size = body.len() as u64;
+                self.announce(Giving { name: None, supply: Supply::Memory(body), size, sent: 0, moving: None })?;
+                Ok(None)
+            }
+            Err(error) => {
+                cx.io.set_deadline(Some(cx.limits.idle_timeout));
+                self.refuse_unreadable(b"", &error, cx)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The client wants the body that was announced.
+    pub(super) fn accepted(&mut self, cx: &mut Cx<'_, '_>) {
+        let Task::Giving(giving) = &mut self.task else { return };
+        if let Some(moved) = giving.moving.take()
+            && self.moved.len() < MOST_MOVED
+        {
+            self.moved.push(moved);
+        }
+        let size = giving.size;
+        self.body_begins(size, cx);
+        if size == 0 {
+            self.given();
+        }
+    }
+
+    /// Moves bytes of a body from the disk to the connection.
+    pub(super) fn supply(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        let Task::Giving(giving) = &mut self.task else { return Ok(Some(Pause::Blocked)) };
+        let sent = match &giving.supply {
+            Supply::File { file, path } => match cx.io.send_file(file, giving.sent, left)? {
+                FileSent::Some(count) => count,
+                FileSent::Blocked => 0,
+                FileSent::Short => return Err(Reason::Shortened(path.clone())),
+            },
+            Supply::Memory(body) => {
+                let rest = usize::try_from(giving.sent).ok().and_then(|sent| body.get(sent..)).unwrap_or_default();
+                cx.io.write(rest)? as u64
+            }
+        };
+        if sent == 0 {
+            return Ok(Some(Pause::Blocked));
+        }
+        giving.sent += sent;
+        self.machine.body_moved(sent)?;
+        if sent < left {
+            self.extend_patience(cx);
+        } else {
+            cx.io.set_deadline(Some(cx.limits.idle_timeout));
+            self.given();
+        }
+        Ok(None)
+    }
+
+    /// The last byte of a body is on its way.
+    fn given(&mut self) {
+        if let Task::Giving(Giving { name: Some(name), size, .. }) = std::mem::replace(&mut self.task, Task::Resting) {
+            self.log("gave", &name, size);
+        }
+    }
+}

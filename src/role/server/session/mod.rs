@@ -1,0 +1,283 @@
+//! One client's session on the storage directory.
+//!
+//! ```text
+//! Resting ──► Taking ──► Keeping ──► Resting          SEND: draft → keeper
+//!    │            └────► Unpacking ──► Keeping ──► …  ZSEND: draft → archiver → keeper
+//!    ├──► Giving ──► Resting                          RECV, MV: straight from the file
+//!    ├──► Packing ──► Giving ──► …                    ZRECV: archiver, then as a file
+//!    └──► Listing ──► Giving ──► …                    LS: a piece of the directory at a time
+//! ```
+
+mod giving;
+mod taking;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{debug, info};
+
+use self::giving::Giving;
+use self::taking::Taking;
+use super::Reason;
+use super::complaints::Complaints;
+use super::storage::{Done, Storage};
+use crate::config::server::{Limits, Who};
+use crate::net::{ConnId, Io, Read};
+use crate::proto::server::{Event, Policy, Server, Want};
+use crate::proto::{FileName, Refusal};
+use crate::store::{Folder, Identity, Lister};
+use crate::tls::{PeerDescription, Sha256};
+
+/// More than any line has, so that the line's end is looked for in one piece.
+const LINE: u64 = 4096;
+
+/// Directory entries looked at before the other connections have their turn.
+const ENTRIES: usize = 2_000;
+
+/// Files that a client may be moved ahead of showing that it has them; further ones stay.
+const MOST_MOVED: usize = 10_000;
+
+/// How soon to look again whether the client's kernel has acknowledged everything.
+const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
+
+/// Why a session stopped pumping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Until the socket can go on, or a thread is done.
+    Blocked,
+    /// Until the others have had their turn.
+    Yielding,
+    /// For so long.
+    For(Duration),
+    /// It is over.
+    Over,
+}
+
+/// What a session works with.
+pub(super) struct Cx<'a, 'n> {
+    pub(super) id: ConnId,
+    pub(super) io: &'a mut Io<'n>,
+    pub(super) storage: &'a mut Storage,
+    pub(super) limits: &'a Limits,
+    pub(super) complaints: &'a mut Complaints,
+}
+
+/// What is under way.
+#[derive(Debug)]
+enum Task {
+    Resting,
+    Taking(Taking),
+    Unpacking { name: FileName },
+    Keeping { name: FileName, size: u64 },
+    Packing { name: FileName },
+    Listing { lister: Option<Lister> },
+    Giving(Giving),
+}
+
+/// A file that was moved to a client who has not shown that it has it.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) folder: Folder,
+    pub(super) name: FileName,
+    pub(super) identity: Identity,
+}
+
+/// What a client's certificate says.
+#[derive(Debug, Default)]
+struct Certificate {
+    /// Where an authority of ours vouches for them.
+    names: Vec<String>,
+    pin: Option<Sha256>,
+}
+
+/// A client's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    peer: SocketAddr,
+    certificate: Option<Box<Certificate>>,
+    machine: Server,
+    task: Task,
+    moved: Vec<Moved>,
+    /// When the body under way must have passed; `None` for no limit.
+    body_due: Option<Instant>,
+}
+
+impl Session {
+    /// A session with a client whose connection is open.
+    pub(super) fn new(peer: SocketAddr, policy: Arc<Policy>, tls: Option<PeerDescription>, is_verified: bool) -> Self {
+        Self {
+            peer,
+            certificate: tls.and_then(|tls| Certificate::of(tls, is_verified)).map(Box::new),
+            machine: Server::new(policy),
+            task: Task::Resting,
+            moved: Vec::new(),
+            body_due: None,
+        }
+    }
+
+    /// Whether nothing is under way: such a session can be ended without a loss to its client.
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.task, Task::Resting)
+    }
+
+    /// What the client owes us, for a message about a deadline that passed.
+    pub(super) fn awaited(&self) -> String {
+        match (self.machine.want(), &self.task) {
+            (Want::Body(left), Task::Taking(taking)) => format!("the last {left} bytes of {}", taking.name()),
+            (Want::Supply(left), _) => format!("that it takes the last {left} bytes it asked for"),
+            _ if !self.machine.transmit().is_empty() => "that it takes our answer".into(),
+            _ => "the next command".into(),
+        }
+    }
+
+    /// Begins: the client has so long for its first command.
+    pub(super) fn opened(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        self.pump(cx)
+    }
+
+    /// Goes on for as long as the socket and the budget let it.
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+        loop {
+            if !self.transmit(cx.io)? {
+                return Ok(Pause::Blocked);
+            }
+            let pause = match self.machine.want() {
+                Want::Line => self.read_line(cx)?,
+                Want::Decision => self.list_further(cx)?,
+                Want::Body(left) => self.take_body(left, cx)?,
+                Want::Supply(left) => self.supply(left, cx)?,
+                Want::Flush => {
+                    self.machine.body_left(cx.io.has_input())?;
+                    None
+                }
+                Want::Closed => Some(Pause::Over),
+            };
+            while let Some(event) = self.machine.poll_event() {
+                self.handle(event, cx)?;
+            }
+            if let Some(pause) = pause {
+                return Ok(pause);
+            }
+        }
+    }
+
+    /// Goes on with what a thread has done.
+    pub(super) fn done(&mut self, done: Done, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+        match (done, std::mem::replace(&mut self.task, Task::Resting)) {
+            (Done::Kept(result), Task::Keeping { name, size }) => self.kept(&name, size, result, cx)?,
+            (Done::Unpacked(result), Task::Unpacking { name }) => self.unpacked(name, result, cx)?,
+            (Done::Packed(result), Task::Packing { name }) => self.packed(name, result, cx)?,
+            (_, task) => self.task = task,
+        }
+        self.pump(cx)
+    }
+
+    fn who(&self) -> Who<'_> {
+        let (cert_names, pin) =
+            self.certificate.as_ref().map_or((&[][..], None), |certificate| (&certificate.names, certificate.pin));
+        Who { address: self.peer.ip().to_canonical(), cert_names, pin }
+    }
+
+    /// Whether all of the protocol's bytes are out.
+    fn transmit(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+        while !self.machine.transmit().is_empty() {
+            match io.write(self.machine.transmit())? {
+                0 => return Ok(false),
+                written => self.machine.transmitted(written),
+            }
+        }
+        Ok(io.flush()?)
+    }
+
+    fn read_line(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        let (machine, mut refused) = (&mut self.machine, None);
+        let read = cx.io.read(LINE, |bytes| {
+            machine.handle_input(bytes).unwrap_or_else(|ending| {
+                refused = Some(ending);
+                bytes.len()
+            })
+        })?;
+        match (read, refused) {
+            (_, Some(ending)) => Err(ending.into()),
+            (Read::Some(_), None) => Ok(None),
+            (Read::Blocked, None) => Ok(Some(Pause::Blocked)),
+            (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
+        }
+    }
+
+    /// The client closes in good order once its kernel has all that we wrote, and did not refuse it: then it has read
+    /// it, or it would have reset the connection instead.
+    fn handle_eof(&mut self, orderly: bool, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        if orderly && !self.moved.is_empty() && cx.io.unacknowledged().is_ok_and(|bytes| bytes > 0) {
+            return Ok(Some(Pause::For(ACKNOWLEDGED_SOON)));
+        }
+        self.machine.handle_eof(orderly)?;
+        Ok(None)
+    }
+
+    fn handle(&mut self, event: Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        match event {
+            Event::PasswordAccepted => Ok(()),
+            Event::Offered { verb, name, size } => self.offered(verb, name, size, cx),
+            Event::BodyComplete { .. } => self.body_complete(cx),
+            Event::Asked { verb, name } => self.asked(verb, name, cx),
+            Event::ListAsked { word } => self.list_asked(word.as_bytes(), cx),
+            Event::Accepted { .. } => {
+                self.accepted(cx);
+                Ok(())
+            }
+            Event::Declined { verb } => {
+                debug!("client={} declined what it had asked for with {verb}", self.peer);
+                self.task = Task::Resting;
+                Ok(())
+            }
+            Event::Refused { verb, refusal, line } => {
+                debug!("client={} refused={verb}: {refusal}: {line}", self.peer);
+                Ok(())
+            }
+            Event::Taken => {
+                self.moved.drain(..).for_each(|moved| cx.storage.remove(&moved));
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses a command, which the client is told; an operator only if it was not its own doing.
+    fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
+        debug!("client={} refused={}: {refusal}", self.peer, name.escape_ascii());
+        self.task = Task::Resting;
+        Ok(self.machine.refuse(refusal)?)
+    }
+
+    /// A body that moves may go on, until the time its size allows is over.
+    fn extend_patience(&self, cx: &mut Cx<'_, '_>) {
+        let patience = cx.limits.idle_timeout;
+        let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
+        cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
+    }
+
+    /// A body of so many bytes begins.
+    fn body_begins(&mut self, size: u64, cx: &mut Cx<'_, '_>) {
+        let seconds = size.checked_div(cx.limits.body_min_rate);
+        self.body_due = seconds.map(|seconds| cx.io.now() + cx.limits.idle_timeout + Duration::from_secs(seconds));
+    }
+
+    /// A waiting client is not to blame for what takes its time here.
+    fn our_turn(cx: &mut Cx<'_, '_>) {
+        cx.io.set_deadline(None);
+    }
+
+    fn log(&self, what: &str, name: &FileName, bytes: u64) {
+        info!("client={} {what}={name} bytes={bytes}", self.peer);
+    }
+}
+
+impl Certificate {
+    fn of(tls: PeerDescription, is_verified: bool) -> Option<Self> {
+        let certificate = tls.certificate?;
+        Some(Self { names: if is_verified { certificate.names } else { Vec::new() }, pin: Some(certificate.sha256) })
+    }
+}

@@ -1,0 +1,181 @@
+//! `SEND` and `ZSEND`.
+
+use super::{Cx, Pause, Session, Task};
+use crate::net::Read;
+use crate::proto::{FileName, Refusal, Verb};
+use crate::role::server::Reason;
+use crate::role::server::storage::NoDraft;
+use crate::store::{ArchiveError, Draft, StoreError, Written};
+
+/// A body on its way in.
+#[derive(Debug)]
+pub(super) struct Taking {
+    verb: Verb,
+    name: FileName,
+    sink: Sink,
+}
+
+/// Where a body goes.
+#[derive(Debug)]
+enum Sink {
+    Draft(Draft),
+    /// Nowhere: the disk failed, and the client, who has begun to send, hears of it after the last byte.
+    Refused(Refusal),
+    /// Nowhere: the session ends after the last byte, as stock's does.
+    Doomed(StoreError),
+}
+
+impl Taking {
+    pub(super) fn name(&self) -> &FileName {
+        &self.name
+    }
+}
+
+impl Session {
+    pub(super) fn offered(&mut self, verb: Verb, name: FileName, size: u64, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
+            return self.refuse(name.as_bytes(), Refusal::NotAllowed);
+        }
+        let folder = match cx.storage.folder(name.as_bytes()) {
+            Ok(folder) => folder,
+            Err(error) => return self.take(verb, name, size, Sink::Doomed(error), cx),
+        };
+        if !cx.storage.settings().overwrite && folder.exists(&name).unwrap_or(false) {
+            return self.refuse(name.as_bytes(), Refusal::Exists);
+        }
+        let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
+            Ok(draft) => Sink::Draft(draft),
+            Err(NoDraft::Full(full)) => {
+                cx.complaints.warn(None, &full.to_string(), cx.io.now());
+                return self.refuse(name.as_bytes(), Refusal::NoRoom);
+            }
+            Err(NoDraft::Failed(error)) => {
+                let refusal = complain(&error, cx);
+                return self.refuse(name.as_bytes(), refusal);
+            }
+        };
+        self.take(verb, name, size, sink, cx)
+    }
+
+    /// Asks for a body.
+    fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        self.body_begins(size, cx);
+        self.task = Task::Taking(Taking { verb, name, sink });
+        Ok(self.machine.go()?)
+    }
+
+    /// Moves bytes of a body from the connection to the disk.
+    pub(super) fn take_body(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        let (task, mut failed) = (&mut self.task, None);
+        let read = cx.io.read(left, |bytes| {
+            if let Task::Taking(Taking { sink: Sink::Draft(draft), .. }) = task {
+                failed = draft.write(bytes).err();
+            }
+            bytes.len()
+        })?;
+        if let (Some(error), Task::Taking(taking)) = (failed, &mut self.task) {
+            taking.sink = Sink::Refused(complain(&error, cx));
+        }
+        match read {
+            Read::Some(count) => {
+                self.extend_patience(cx);
+                self.machine.body_moved(count as u64)?;
+                Ok(None)
+            }
+            Read::Blocked => Ok(Some(Pause::Blocked)),
+            Read::Eof { orderly } => self.handle_eof(orderly, cx),
+        }
+    }
+
+    pub(super) fn body_complete(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+        let Task::Taking(Taking { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Resting) else {
+            return Ok(());
+        };
+        let draft = match sink {
+            Sink::Draft(draft) => draft,
+            Sink::Refused(refusal) => return self.refuse(name.as_bytes(), refusal),
+            Sink::Doomed(error) => return Err(Reason::NoDirectory(error)),
+        };
+        match draft.finish() {
+            Err(error) => {
+                let refusal = complain(&error, cx);
+                self.refuse(name.as_bytes(), refusal)
+            }
+            Ok(archive) if verb == Verb::Zsend => {
+                Self::our_turn(cx);
+                cx.storage.unpack(cx.id, archive);
+                self.task = Task::Unpacking { name };
+                Ok(())
+            }
+            Ok(written) => {
+                self.keep(name, written, cx);
+                Ok(())
+            }
+        }
+    }
+
+    fn keep(&mut self, name: FileName, written: Written, cx: &mut Cx<'_, '_>) {
+        Self::our_turn(cx);
+        let size = written.size();
+        cx.storage.keep(cx.id, name.clone(), written);
+        self.task = Task::Keeping { name, size };
+    }
+
+    /// The archive has been unpacked, or not.
+    pub(super) fn unpacked(
+        &mut self,
+        name: FileName,
+        result: Result<Written, ArchiveError>,
+        cx: &mut Cx<'_, '_>,
+    ) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        match result {
+            Ok(written) => {
+                self.keep(name, written, cx);
+                Ok(())
+            }
+            Err(ArchiveError::Store(error)) => {
+                let refusal = complain(&error, cx);
+                self.refuse(name.as_bytes(), refusal)
+            }
+            Err(ArchiveError::Full(full)) => {
+                cx.complaints.warn(None, &full.to_string(), cx.io.now());
+                self.refuse(name.as_bytes(), Refusal::NoRoom)
+            }
+            Err(error) => {
+                let text = format!("client={} archive={name}: {error}", self.peer.ip());
+                cx.complaints.warn(Some(self.peer.ip()), &text, cx.io.now());
+                self.refuse(name.as_bytes(), Refusal::BadArchive)
+            }
+        }
+    }
+
+    /// The keeper is done with the file.
+    pub(super) fn kept(
+        &mut self,
+        name: &FileName,
+        size: u64,
+        result: Result<(), StoreError>,
+        cx: &mut Cx<'_, '_>,
+    ) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        match result {
+            Ok(()) => {
+                cx.complaints.settle();
+                self.log("stored", name, size);
+                Ok(self.machine.stored()?)
+            }
+            Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists),
+            Err(error) => {
+                let refusal = complain(&error, cx);
+                self.refuse(name.as_bytes(), refusal)
+            }
+        }
+    }
+}
+
+/// Tells the operator of a failing disk, once for many clients; what the client is to be told.
+pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_, '_>) -> Refusal {
+    cx.complaints.warn(None, &format!("nothing can be stored: {error}"), cx.io.now());
+    if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
+}
