@@ -64,6 +64,10 @@ impl<'a> Io<'a> {
                 conn.readiness.read = false;
                 Ok(Read::Blocked)
             }
+            // A reset whose error something else was told of, such as a look ahead, reads as an end.
+            Received::Eof { .. } if conn.stage.writable_pipe().is_some_and(is_reset) => {
+                Err(Failure::Io(io::ErrorKind::ConnectionReset.into()))
+            }
             Received::Eof { orderly } => Ok(Read::Eof { orderly }),
         }
     }
@@ -133,4 +137,9 @@ impl<'a> Io<'a> {
     fn writable_pipe(&mut self) -> Option<&mut Pipe> {
         self.net.conn_and_scratch(self.id).0.stage.writable_pipe()
     }
+}
+
+/// Whether a connection that we have not ended ourselves has no peer any more.
+fn is_reset(pipe: &mut Pipe) -> bool {
+    pipe.stream().peer_addr().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected)
 }

@@ -139,6 +139,34 @@ fn waiting_input_shows_and_the_end_is_none() {
 }
 
 #[test]
+fn a_reset_is_no_end_though_its_error_was_seen_before() {
+    let mut server = Server::plain();
+    let client = server.client();
+    let id = server.opened();
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let failure = server.until(|net, _| {
+        let mut io = net.io(id).unwrap();
+        assert!(!io.has_input(), "this look takes the error");
+        io.read(64, <[u8]>::len).err()
+    });
+    assert_eq!(failure.reason(), "broken");
+}
+
+#[test]
+fn an_end_and_then_a_reset_are_a_reset() {
+    let mut server = Server::plain();
+    let client = server.client();
+    let id = server.opened();
+    assert_eq!(server.io(id).write(b"never read").unwrap(), 10);
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.read(id), Err(Read::Eof { orderly: true }));
+    drop(client);
+    let failure = server.until(|net, _| net.io(id).unwrap().read(64, <[u8]>::len).err());
+    assert_eq!(failure.reason(), "broken");
+}
+
+#[test]
 fn what_the_peers_kernel_has_not_taken_is_unacknowledged() {
     let mut server = Server::plain();
     let client = server.client();
