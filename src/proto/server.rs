@@ -102,7 +102,7 @@ enum Moved {
     Taken,
     /// All are written and nothing of the client's was waiting: whoever sends the next command has them.
     AwaitingCommand,
-    /// The next command was there already when the last body left, and shows nothing.
+    /// A command has been sent ahead of the last body's arrival, and shows nothing.
     Unshown,
 }
 
@@ -212,7 +212,7 @@ impl Server {
     }
 
     /// The last byte of a moved body is written to the connection, past every buffer of ours. `pipelined` says whether
-    /// bytes of the client's were already waiting then: whoever sent them had not seen the body's end.
+    /// bytes of the client's were already waiting before: whoever sent them had not seen the body's end.
     ///
     /// # Errors
     /// Nothing is done unless [`Want::Flush`].
@@ -221,6 +221,29 @@ impl Server {
         self.moved = if pipelined { Moved::Unshown } else { Moved::AwaitingCommand };
         self.state = State::awaiting(Due::Command);
         Ok(())
+    }
+
+    /// Whether the next command will show that the client has what it was moved, unless it was
+    /// [sent ahead](Self::sent_ahead).
+    pub fn awaits_proof(&self) -> bool {
+        self.moved == Moved::AwaitingCommand
+    }
+
+    /// What the client sends now is no answer to the last moved body: that has not arrived yet.
+    pub fn sent_ahead(&mut self) {
+        if self.moved == Moved::AwaitingCommand {
+            self.moved = Moved::Unshown;
+        }
+    }
+
+    /// All that the client has sent is taken, and all that was to be written is: its next command will show that it has
+    /// the bodies it was moved, even where the last one was sent ahead.
+    pub fn caught_up(&mut self) {
+        let between_lines =
+            matches!(&self.state, State::Awaiting { due: Due::Command, line } if line.held().is_empty());
+        if between_lines && self.moved == Moved::Unshown && self.outbox.pending().is_empty() {
+            self.moved = Moved::AwaitingCommand;
+        }
     }
 
     fn reply(&mut self, verb: Verb, reply: &Reply) {

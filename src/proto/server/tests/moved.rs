@@ -49,6 +49,22 @@ fn a_command_that_was_already_waiting_shows_nothing() {
 }
 
 #[test]
+fn a_command_shows_what_one_sent_ahead_did_not_once_there_was_a_pause() {
+    let mut server = moved(false);
+    server.sent_ahead();
+    assert_eq!(server.handle_input(b"RECV <?>\n"), Ok(9));
+    server.caught_up();
+    flush(&mut server);
+    assert_eq!(server.handle_input(b"REC"), Ok(3));
+    server.caught_up();
+    tell(&mut server, "V <?>\n");
+    assert!(!events(&mut server).contains(&Event::Taken), "our reply had not left, nor the second command ended");
+    server.caught_up();
+    tell(&mut server, "RECV <?>\n");
+    assert_eq!(server.poll_event(), Some(Event::Taken));
+}
+
+#[test]
 fn a_moved_file_goes_with_an_orderly_close_and_stays_with_any_other() {
     for pipelined in [false, true] {
         let mut orderly = moved(pipelined);

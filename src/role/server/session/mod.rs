@@ -101,6 +101,8 @@ pub(super) struct Session {
     moved: Vec<Moved>,
     /// When the body under way must have passed; `None` for no limit.
     body_due: Option<Instant>,
+    /// Whether the client had sent more before the last piece of a body was written.
+    pipelined: bool,
 }
 
 impl Session {
@@ -113,6 +115,7 @@ impl Session {
             task: Task::Resting,
             moved: Vec::new(),
             body_due: None,
+            pipelined: false,
         }
     }
 
@@ -149,7 +152,7 @@ impl Session {
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
-                    self.machine.body_left(cx.io.has_input())?;
+                    self.machine.body_left(self.pipelined)?;
                     None
                 }
                 Want::Closed => Some(Pause::Over),
@@ -192,6 +195,7 @@ impl Session {
     }
 
     fn read_line(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        self.weigh_timing(cx.io);
         let (machine, mut refused) = (&mut self.machine, None);
         let read = cx.io.read(LINE, |bytes| {
             machine.handle_input(bytes).unwrap_or_else(|ending| {
@@ -204,6 +208,19 @@ impl Session {
             (Read::Some(_), None) => Ok(None),
             (Read::Blocked, None) => Ok(Some(Pause::Blocked)),
             (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
+        }
+    }
+
+    /// Whether the client's next command shows that it has what it was moved. Not if it came before the kernel's word
+    /// that the last byte arrived, which it would have brought along.
+    fn weigh_timing(&mut self, io: &mut Io<'_>) {
+        if self.moved.is_empty() {
+            return;
+        }
+        if !io.has_input() {
+            self.machine.caught_up();
+        } else if self.machine.awaits_proof() && io.unacknowledged().is_ok_and(|bytes| bytes > 0) {
+            self.machine.sent_ahead();
         }
     }
 
