@@ -14,6 +14,8 @@ mod double;
 mod life;
 mod listing;
 mod many;
+mod moving;
+mod ours;
 mod proxy;
 mod server_process;
 mod site;

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -69,9 +69,7 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts `program` on `storage`.
     pub(crate) fn start(program: &OsStr, options: &Options, storage: &Path) -> Self {
-        if rustix::process::getuid().is_root() {
-            hand_over(storage).unwrap();
-        }
+        hand_over_to_server(storage);
         // Another process may take the port before the server does.
         let attempts = (0..5).map(|_| Self::launch(program, options, storage));
         attempts.flatten().next().expect("the server starts: its own words are above")
@@ -92,7 +90,7 @@ impl ServerProcess {
         self.process.wait().unwrap().code()
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.process.id().cast_signed()).unwrap()
     }
 
@@ -154,10 +152,16 @@ fn free_address() -> SocketAddr {
     addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a port in a thousand is free")
 }
 
-/// Gives a directory and all below it to the user that the server runs as.
+/// Gives a directory and all below it, or a file, to the user that servers run as where the tests run as root.
+pub(crate) fn hand_over_to_server(path: &Path) {
+    if rustix::process::getuid().is_root() {
+        hand_over(path).unwrap();
+    }
+}
+
 fn hand_over(path: &Path) -> io::Result<()> {
-    chown(path, Some(NOBODY), Some(NOBODY))?;
-    if path.is_dir() {
+    lchown(path, Some(NOBODY), Some(NOBODY))?;
+    if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path)? {
             hand_over(&entry?.path())?;
         }

@@ -171,10 +171,25 @@ impl Client {
         }
     }
 
-    fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => &stream.sock,
+        }
+    }
+
+    pub(crate) fn into_socket(self) -> TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.sock,
+        }
+    }
+
+    /// Closes in good order: under TLS, after saying so.
+    pub(crate) fn close(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            stream.conn.send_close_notify();
+            drop(stream.flush());
         }
     }
 }
