@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,8 +36,6 @@ pub(super) struct Area {
     staging_path: PathBuf,
     incoming: OwnedFd,
     staging: OwnedFd,
-    /// Its lock is ours while we live.
-    id_file: File,
     device: u64,
     /// The incoming directory's inode.
     inode: u64,
@@ -50,15 +48,19 @@ pub(super) struct Area {
 
 impl Area {
     /// Opens a directory whose files get the permissions `mode`.
-    pub(super) fn open(incoming: &Path, mode: Mode, staging: Staging) -> Result<Self, StoreError> {
+    pub(super) fn open(incoming: &Path, mode: Mode, kind: Staging) -> Result<Self, StoreError> {
         let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
         let incoming = setup::open_incoming(&path)?;
-        let staging_path = path.join(staging.name());
-        let staging = setup::open_staging(&incoming, &path, staging)?;
-        let (id_file, id) = setup::open_id(&staging, &staging_path)?;
+        let staging_path = path.join(kind.name());
+        let staging = setup::open_staging(&incoming, &path, kind)?;
+        let id = match kind {
+            Staging::Collector => setup::open_id(&staging, &staging_path)?,
+            // Without a journal there is nothing to know it by again.
+            Staging::Server => SpoolId::random(),
+        };
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
-        Ok(Self { id, path, staging_path, incoming, staging, id_file, device, inode, mode, session, next })
+        Ok(Self { id, path, staging_path, incoming, staging, device, inode, mode, session, next })
     }
 
     /// The incoming directory.
@@ -83,7 +85,7 @@ impl Area {
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
     pub(super) fn lock(&self) -> Result<(), StoreError> {
-        lock(&self.id_file, &self.staging_path)
+        lock(&self.staging, &self.staging_path)
     }
 
     /// Where a staged file is, for messages.
@@ -227,8 +229,8 @@ impl Area {
     }
 }
 
-/// Takes the lock on `file`, for as long as it is open.
-pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+/// Takes the lock on a file or directory, for as long as it is open.
+pub(super) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreError> {
     match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => Err(StoreError::Busy(path.to_owned())),
