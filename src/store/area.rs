@@ -200,6 +200,21 @@ impl Area {
         Ok(likeness)
     }
 
+    /// Makes a staged file's bytes durable; tells of every write to it that failed and was not told of yet. One that
+    /// somebody has taken away shows when it is to get its name.
+    pub(super) fn sync_draft(&self, stage: StageId) -> Result<(), StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.staging, stage.to_string(), flags, Mode::empty()).and_then(fs::fdatasync) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(StoreError::io("flush", &self.staged_path(stage))(errno)),
+        }
+    }
+
+    /// Makes the names in the staging area durable.
+    pub(super) fn sync_staging(&self) -> Result<(), StoreError> {
+        fs::fsync(&self.staging).map_err(StoreError::io("flush the directory", &self.staging_path))
+    }
+
     /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
     /// for this spool, whoever's it was and also if its file is closed by now (Linux 5.8).
     pub(super) fn sync_filesystem(&self) -> Result<(), StoreError> {
@@ -227,6 +242,12 @@ impl Area {
     pub(super) fn published_path(&self, name: &FileName) -> PathBuf {
         self.path.join(OsStr::from_bytes(name.as_bytes()))
     }
+}
+
+/// Whether so many files are better flushed one by one than with their whole filesystem. It costs about the same, and
+/// does not wait for what other programs have written: beside 800 MB of that, `syncfs` took 390 ms, `fdatasync` 1 ms.
+pub(super) fn is_few(files: usize) -> bool {
+    files <= 4
 }
 
 /// Takes the lock on a file or directory, for as long as it is open.

@@ -82,10 +82,7 @@ pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreEr
     let open = || fs::openat(staging, ID, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
     let read = |file: OwnedFd| -> Result<Option<SpoolId>, StoreError> {
         let mut text = Vec::new();
-        File::from(file)
-            .take(64)
-            .read_to_end(&mut text)
-            .map_err(StoreError::std("read the identity in", path))?;
+        File::from(file).take(64).read_to_end(&mut text).map_err(StoreError::std("read the identity in", path))?;
         Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok()))
     };
     let replace = match open() {
