@@ -50,6 +50,8 @@ pub(super) enum Pause {
     Yielding,
     /// For so long.
     For(Duration),
+    /// Until the client closes; we have said all we had to say.
+    Leaving,
     /// It is over.
     Over,
 }
@@ -99,10 +101,10 @@ pub(super) struct Session {
     machine: Server,
     task: Task,
     moved: Vec<Moved>,
+    /// Whether the client had sent more before the end of the last body was written.
+    pipelined: bool,
     /// When the body under way must have passed; `None` for no limit.
     body_due: Option<Instant>,
-    /// Whether the client had sent more before the last piece of a body was written.
-    pipelined: bool,
 }
 
 impl Session {
@@ -114,8 +116,8 @@ impl Session {
             machine: Server::new(policy),
             task: Task::Resting,
             moved: Vec::new(),
-            body_due: None,
             pipelined: false,
+            body_due: None,
         }
     }
 
@@ -155,7 +157,8 @@ impl Session {
                     self.machine.body_left(self.pipelined)?;
                     None
                 }
-                Want::Closed => Some(Pause::Over),
+                Want::Closed if self.moved.is_empty() => Some(Pause::Over),
+                Want::Closed => self.await_end(cx)?,
             };
             while let Some(event) = self.machine.poll_event() {
                 self.handle(event, cx)?;
@@ -232,6 +235,18 @@ impl Session {
         }
         self.machine.handle_eof(orderly)?;
         Ok(None)
+    }
+
+    /// The client has quit, and whether it has the files it was moved shows in how it closes.
+    fn await_end(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        match cx.io.read(LINE, <[u8]>::len)? {
+            Read::Some(_) => Ok(None),
+            Read::Blocked => Ok(Some(Pause::Leaving)),
+            Read::Eof { orderly } => {
+                let pause = self.handle_eof(orderly, cx)?;
+                Ok(pause.or(Some(Pause::Over)))
+            }
+        }
     }
 
     fn handle(&mut self, event: Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
