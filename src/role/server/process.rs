@@ -41,6 +41,13 @@ pub(super) enum ProcessError {
     Passphrase(io::Error),
 }
 
+impl ProcessError {
+    /// Whether a value is to blame.
+    pub(super) fn is_of_configuration(&self) -> bool {
+        matches!(self, Self::NoSuchUser(_))
+    }
+}
+
 /// Refuses what stock refuses, unless told otherwise.
 pub(super) fn check_root(settings: &ProcessSettings) -> Result<(), ProcessError> {
     let is_allowed = settings.user.is_some() || settings.allow_root || !Uid::effective().is_root();

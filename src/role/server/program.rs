@@ -8,16 +8,20 @@ use log::{LevelFilter, error, info, warn};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::process::{self, Watchdog};
-use super::service::{Bound, Service, check};
+use super::process::{self, ProcessError, Watchdog};
+use super::service::{Bound, Service, StartError, check};
 use crate::config::server::{
     CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
 };
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
+use crate::store::StoreError;
 
 /// What was asked for cannot be done.
 const FAILURE: u8 = 1;
+
+/// A value or a file cannot be used.
+const UNUSABLE: u8 = 2;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -32,9 +36,19 @@ fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
         Ok(code) => code.into(),
         Err(problem) => {
             eprintln!("tentacle_server: {problem}");
-            problem.downcast_ref().map_or(FAILURE, ServerConfigError::exit_code).into()
+            code_of(&*problem).into()
         }
     }
+}
+
+/// As stock does: 2 where a value, or a file that it names, is to blame.
+fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
+    let of_config = problem.downcast_ref().map(ServerConfigError::exit_code);
+    let of_start = || problem.downcast_ref().map(StartError::is_of_configuration);
+    let of_process = || problem.downcast_ref().map(ProcessError::is_of_configuration);
+    let of_store = || problem.is::<StoreError>().then_some(true);
+    let code = |is_of_configuration| if is_of_configuration { UNUSABLE } else { FAILURE };
+    of_config.or_else(|| of_start().or_else(of_process).or_else(of_store).map(code)).unwrap_or(FAILURE)
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {

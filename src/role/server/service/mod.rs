@@ -58,6 +58,13 @@ pub enum StartError {
     Io(#[from] io::Error),
 }
 
+impl StartError {
+    /// Whether a value, or a file that it names, is to blame: not an address that is taken.
+    pub fn is_of_configuration(&self) -> bool {
+        !matches!(self, Self::Listen { .. } | Self::Io(_))
+    }
+}
+
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
