@@ -19,6 +19,7 @@ mod many;
 mod moving;
 mod ours;
 mod outside;
+mod program;
 mod proxy;
 mod rules;
 mod server_process;

@@ -17,7 +17,7 @@ use tentacle_sync::double::{Files, files_below};
 use crate::support::{Certificates, LOOPBACK, PATIENCE};
 
 /// The user a server runs as when the tests run as root, which it refuses.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Our server's staging area, in its storage and in directories below.
 const STAGING: &str = ".tentacle-server";
@@ -144,7 +144,7 @@ impl Drop for ServerProcess {
 
 /// An address to listen on that no other test is given. Not one of the kernel's choice: it may choose the same again,
 /// for another server or for a client, before ours is there.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
     let candidates = (0..1_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000);

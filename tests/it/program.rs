@@ -1,0 +1,312 @@
+//! `tentacle_server` as a program: what it is told, what it says, and what it exits with.
+
+use std::fs::{self, File, Permissions};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::daemon::wait_until;
+use crate::server_process::{NOBODY, free_address, hand_over_to_server};
+use crate::support::{Certificates, Client, LOOPBACK, scratch};
+
+fn is_root() -> bool {
+    rustix::process::getuid().is_root()
+}
+
+/// Where the program runs: a directory with a storage directory in it.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(scratch());
+        fs::create_dir(place.path("storage")).unwrap();
+        hand_over_to_server(place.0.path());
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        hand_over_to_server(&self.path(name));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tentacle_server"));
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null()).process_group(0);
+        command
+    }
+
+    fn launch(&self, command: &mut Command) -> Running {
+        let file = |name| File::create(self.path(name)).unwrap();
+        let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
+        Running(child)
+    }
+
+    /// Runs it to its end, as a user that stock would not refuse; its exit code and all it says.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(arguments);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        self.end_of(&mut command)
+    }
+
+    fn end_of(&self, command: &mut Command) -> (Option<i32>, String) {
+        let mut running = self.launch(command);
+        let status = wait_until("its end", || running.0.try_wait().unwrap());
+        (status.code(), self.said())
+    }
+
+    fn said(&self) -> String {
+        ["stdout", "stderr"].map(|name| fs::read_to_string(self.path(name)).unwrap()).concat()
+    }
+
+    #[track_caller]
+    fn assert_refused(&self, arguments: &[&str], code: i32, parts: &[&str]) {
+        let (found, said) = self.run(arguments);
+        let is_clear = parts.iter().all(|part| said.contains(part));
+        assert!(found == Some(code) && is_clear, "{arguments:?}: {found:?}: {said}");
+    }
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.0.id().cast_signed()).unwrap()
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+        wait_until("its end", || self.0.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_used_is_explained_and_exits_with_1() {
+    let place = Place::new();
+    place.assert_refused(&[], 1, &["-s", "-b"]);
+    place.assert_refused(&["-s", "storage", "-Y"], 1, &["-Y"]);
+    place.assert_refused(&["-s", "storage", "-p"], 1, &["-p"]);
+    place.assert_refused(&["-s", "storage", "-S", "install"], 1, &["Windows"]);
+    place.assert_refused(&["-h"], 1, &["Usage"]);
+}
+
+#[test]
+fn a_value_that_cannot_be_used_is_explained_and_exits_with_2() {
+    let place = Place::new();
+    for arguments in [
+        &["-p", "70000"][..],
+        &["-c", "many"],
+        &["-m", "-1"],
+        &["-t", "0"],
+        &["-a", "1.2.3.4.5,,/"],
+        &["-F", "absent.conf"],
+        &["-i", "(:conf"],
+    ] {
+        let arguments = [&["-s", "storage"], arguments].concat();
+        place.assert_refused(&arguments, 2, &[arguments[2]]);
+    }
+}
+
+#[test]
+fn filters_that_lead_out_are_refused() {
+    let place = Place::new();
+    for directory in ["..", "../elsewhere", "/etc", "conf/../../elsewhere"] {
+        let filter = format!(r".*\.conf:{directory}");
+        place.assert_refused(&["-s", "storage", "-i", &filter], 2, &["-i", directory]);
+    }
+}
+
+#[test]
+fn a_rule_about_certificates_needs_clients_that_have_some() {
+    let place = Place::new();
+    place.write("server.conf", &format!("allow all from any pin {}\n", "ab".repeat(32)));
+    place.assert_refused(&["-s", "storage", "-F", "server.conf"], 2, &["server.conf", "allow"]);
+}
+
+#[test]
+fn keys_and_certificates_that_cannot_be_used_are_named() {
+    let (place, certificates) = (Place::new(), Certificates::new());
+    let path = |name| certificates.path(name).display().to_string();
+    let [ca, certificate, key, other] = ["ca.pem", "server.pem", "server.key", "client.key"].map(path);
+    place.write("no.pem", "-----BEGIN NOTHING-----\n");
+    for (arguments, named) in [
+        (["-e", &certificate, "-k", "absent.key"], "absent.key"),
+        (["-e", "absent.pem", "-k", &key], "absent.pem"),
+        (["-e", &certificate, "-k", "no.pem"], "no.pem"),
+        (["-e", "no.pem", "-k", &key], "no.pem"),
+        (["-e", &certificate, "-k", &other], "client.key"),
+        (["-e", &certificate, "-k", &ca], "ca.pem"),
+    ] {
+        let address = free_address().port().to_string();
+        place.assert_refused(&[&["-s", "storage", "-p", &address], &arguments[..]].concat(), 2, &[named]);
+        place.assert_refused(&[&["-s", "storage", "--check"], &arguments[..]].concat(), 2, &[named]);
+    }
+}
+
+#[test]
+fn a_storage_directory_that_cannot_be_used_is_named() {
+    let place = Place::new();
+    place.write("file", "");
+    fs::create_dir(place.path("locked")).unwrap();
+    fs::set_permissions(place.path("locked"), Permissions::from_mode(0o500)).unwrap();
+    for directory in ["absent", "file", "locked"] {
+        let port = free_address().port().to_string();
+        place.assert_refused(&["-s", directory, "-p", &port], 2, &[directory]);
+        place.assert_refused(&["-s", directory, "--check"], 2, &[directory]);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let place = Place::new();
+    let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 1, &[&port, "another"]);
+    place.assert_refused(&["-s", "storage", "-a", "192.0.2.77", "-p", &port], 1, &["192.0.2.77"]);
+}
+
+#[test]
+fn a_storage_directory_has_one_server() {
+    let place = Place::new();
+    let address = free_address();
+    let port = address.port().to_string();
+    let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port]);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let _running = place.launch(&mut command);
+    wait_until("the first server", || TcpStream::connect(address).ok());
+    let port = free_address().port().to_string();
+    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 2, &["storage"]);
+}
+
+#[test]
+fn check_says_what_is_in_force_and_listens_nowhere() {
+    let place = Place::new();
+    let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let (code, said) = place.run(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "--check"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&port) && said.contains("storage") && !said.contains("s3cret"), "{said}");
+    assert_eq!(fs::read_dir(place.path("storage")).unwrap().count(), 0);
+}
+
+#[test]
+fn quiet_is_quiet_and_no_more() {
+    let place = Place::new();
+    let address = free_address();
+    let port = address.port().to_string();
+    let mut command =
+        place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "-q", "-t", "1"]);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let running = place.launch(&mut command);
+    wait_until("the server", || TcpStream::connect(address).ok());
+    let mut client = Client::connect(address);
+    client.send(format!("PASS {}\n", "0".repeat(32)));
+    client.expect_closed();
+    let mut client = Client::connect(address);
+    client.send("SEND <a.1.data> SIZE 5\n");
+    client.expect_closed();
+    let mut client = Client::connect(address);
+    client.ask("PASS 703b089710823916d4bb7ff2deff4d8f", "PASS OK");
+    client.store("a.1.data", "body");
+    client.send("FOO\n");
+    client.expect_closed();
+    assert_eq!(running.stop(), Some(0));
+    assert_eq!(place.said(), "");
+    assert_eq!(fs::read(place.path("storage/a.1.data")).unwrap(), b"body");
+}
+
+#[test]
+fn root_is_refused_unless_it_says_what_it_wants() {
+    if !is_root() {
+        println!("SKIPPED: not root");
+        return;
+    }
+    let place = Place::new();
+    let port = free_address().port().to_string();
+    let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port];
+    let (code, said) = place.end_of(&mut place.command(&usual));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("--user") && said.contains("--allow-root"), "{said}");
+    let (code, said) = place.end_of(&mut place.command(&[&usual[..], &["--user", "nobody-of-that-name"]].concat()));
+    assert!(code == Some(2) && said.contains("nobody-of-that-name"), "{code:?} {said}");
+}
+
+#[test]
+fn somebody_else_cannot_become_another() {
+    let place = Place::new();
+    let port = free_address().port().to_string();
+    place.assert_refused(
+        &["-s", "storage", "-a", "127.0.0.1", "-p", &port, "--user", "daemon"],
+        1,
+        &["daemon", "root"],
+    );
+}
+
+/// Starts it as root, and waits until it is there.
+fn as_root(place: &Place, arguments: &[&str]) -> (Running, Client) {
+    let address = free_address();
+    let port = address.port().to_string();
+    let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-l", "log", "-v"];
+    let running = place.launch(&mut place.command(&[&usual[..], arguments].concat()));
+    wait_until("the server", || TcpStream::connect(address).ok());
+    (running, Client::connect(address))
+}
+
+#[test]
+fn root_may_become_nobody_who_owns_what_is_stored_and_the_log() {
+    if !is_root() {
+        println!("SKIPPED: not root");
+        return;
+    }
+    let place = Place::new();
+    let (running, mut client) = as_root(&place, &["--user", "nobody"]);
+    let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let ids = |key: &str| -> Vec<String> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert!(ids("Uid:").iter().chain(&ids("Gid:")).all(|id| *id == NOBODY.to_string()), "{status}");
+    assert!(ids("Groups:").iter().all(|id| *id == NOBODY.to_string()), "{status}");
+    assert!(ids("CapEff:").iter().all(|set| set.bytes().all(|digit| digit == b'0')), "{status}");
+    client.store("a.1.data", "body");
+    assert_eq!(place.path("storage/a.1.data").metadata().unwrap().uid(), NOBODY);
+    fs::rename(place.path("log"), place.path("log.1")).unwrap();
+    kill_process(running.pid(), Signal::HUP).unwrap();
+    wait_until("a new log", || fs::read_to_string(place.path("log")).ok()?.contains("reloaded").then_some(()));
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn root_may_stay_root_if_it_says_so() {
+    if !is_root() {
+        println!("SKIPPED: not root");
+        return;
+    }
+    let place = Place::new();
+    let (running, mut client) = as_root(&place, &["--allow-root"]);
+    client.store("a.1.data", "body");
+    assert_eq!(place.path("storage/a.1.data").metadata().unwrap().uid(), 0);
+    assert_eq!(running.stop(), Some(0));
+}
