@@ -26,6 +26,7 @@ mod server_process;
 mod site;
 mod stock;
 mod stock_client;
+mod supervised;
 mod support;
 mod tls;
 mod trouble;
