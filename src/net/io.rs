@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
+
 use super::{ConnId, Failure, Net};
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
@@ -117,6 +119,15 @@ impl<'a> Io<'a> {
     /// does not count yet.
     pub fn unacknowledged(&mut self) -> io::Result<usize> {
         self.pipe().map_or(Ok(0), |pipe| crate::sys::unacknowledged(pipe.stream()))
+    }
+
+    /// From now on, if the connection is dropped before our direction has been ended, be it by the end of this process, its
+    /// peer sees it break rather than end.
+    pub fn break_unless_ended(&mut self) {
+        let broken = self.pipe().map(|pipe| set_socket_linger(pipe.stream(), Some(Duration::ZERO)));
+        if let Some(Err(error)) = broken {
+            log::debug!("SO_LINGER cannot be set: {error}");
+        }
     }
 
     /// The connection fails with a timeout unless another deadline is set within `wait`; `None` takes it off.
