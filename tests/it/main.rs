@@ -21,6 +21,8 @@ mod ours;
 mod outside;
 mod program;
 mod proxy;
+mod relaying;
+mod reloading;
 mod rules;
 mod server_process;
 mod site;
