@@ -248,7 +248,9 @@ fn tls_cut_by_whomever_does_not_look_like_an_end() {
 fn files_moved_through_a_relay_by_clients_that_break_off_are_kept() {
     let upstream = Buffer::start("idle_timeout 10s\n");
     let names: Vec<String> = (0..200).map(|number| format!("web{number}.1.data")).collect();
-    names.iter().for_each(|name| upstream.put(name, format!("body of {name}")));
+    for name in &names {
+        upstream.put(name, format!("body of {name}"));
+    }
     let before = upstream.files();
     let relay = relay(upstream.address());
     for (number, name) in names.iter().enumerate() {
@@ -317,6 +319,8 @@ fn many_clients_are_relayed_at_once() {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     assert_eq!(upstream.files().len(), 200);
 }
