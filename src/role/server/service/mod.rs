@@ -2,6 +2,7 @@
 
 mod guests;
 mod reload;
+mod stopper;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use self::reload::{entrance, policy, target};
+pub use self::stopper::Stopper;
 use super::complaints::Complaints;
 use super::gate::Gate;
 use super::process::Watchdog;
@@ -106,6 +108,7 @@ pub struct Service {
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
+    stopper: Stopper,
     /// When the server has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
 }
@@ -168,7 +171,7 @@ impl Bound {
             }
             _ => return Err(io::Error::other("the storage directory has not been opened").into()),
         };
-        let now = net.now();
+        let (now, stopper) = (net.now(), Stopper::new(net.waker()));
         Ok(Service {
             gate: Gate::new(config.hosts_access.clone(), &config.limits),
             net,
@@ -179,6 +182,7 @@ impl Bound {
             complaints: Complaints::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
+            stopper,
             stop_by: None,
         })
     }
@@ -213,7 +217,13 @@ impl Service {
         self.net.take_signals(signals)
     }
 
-    /// Serves until `on_signal` answers a signal with `false` and what is under way has ended, at most 10 s later.
+    /// What stops this server, from any thread.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until `on_signal` answers a signal with `false`, or a [`Stopper`] is used, and what is under way has ended,
+    /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             self.net.set_room(self.gate.room());
@@ -222,12 +232,15 @@ impl Service {
             for event in self.net.turn(until)? {
                 match event {
                     Event::Signal(signal) => {
-                        if !on_signal(&mut self, signal) && self.stop_by.is_none() {
-                            self.drain();
+                        if !on_signal(&mut self, signal) {
+                            self.stopper.stop();
                         }
                     }
                     other => self.handle(other),
                 }
+            }
+            if self.stopper.was_used() && self.stop_by.is_none() {
+                self.drain();
             }
             self.look_again();
             watchdog.feed(self.net.now());
