@@ -15,6 +15,7 @@ mod life;
 mod listing;
 mod many;
 mod proxy;
+mod relay;
 mod server_process;
 mod site;
 mod stock;
