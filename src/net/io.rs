@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
+
 use super::{ConnId, Failure, Net};
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
@@ -119,6 +121,12 @@ impl<'a> Io<'a> {
     pub fn set_deadline(&mut self, wait: Option<Duration>) {
         let now = self.net.now();
         self.net.set_deadline(self.id, wait.map(|wait| now + wait));
+    }
+
+    /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended
+    /// in both directions: also when the process dies.
+    pub fn break_when_dropped(&mut self) -> io::Result<()> {
+        self.pipe().map_or(Ok(()), |pipe| Ok(sockopt::set_socket_linger(pipe.stream(), Some(Duration::ZERO))?))
     }
 
     /// Whom we speak TLS with; `None` on a plain connection.

@@ -1,10 +1,11 @@
 //! Our server in front of another: bytes both ways, for as long as there are any.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tentacle_sync::config::server::{Mode, RelaySettings, ServerConfig};
 use tentacle_sync::role::server::Hosted;
 
@@ -50,10 +51,35 @@ fn a_relay_lasts_for_as_long_as_bytes_move() {
     }
 }
 
+/// How a connection ends, as its peer sees it.
+fn end_of(mut connection: &TcpStream) -> Result<usize, ErrorKind> {
+    connection.read(&mut [0]).map_err(|error| error.kind())
+}
+
 #[test]
-fn a_relay_where_nothing_moves_ends() {
-    let (relay, client, mut server) = relayed();
+fn the_end_of_a_client_is_an_end_for_the_server_behind() {
+    let (_relay, client, server) = relayed();
+    passes(&client, &server, b"QUIT\n");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(end_of(&server), Ok(0));
+    passes(&server, &client, b"still here");
+    drop(server);
+    assert_eq!(end_of(&client), Ok(0));
+}
+
+#[test]
+fn a_client_that_breaks_off_breaks_off_for_the_server_behind() {
+    let (_relay, client, server) = relayed();
+    passes(&client, &server, b"MV OK\n");
+    set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(end_of(&server), Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn a_relay_where_nothing_moves_breaks_off() {
+    let (_relay, client, server) = relayed();
+    passes(&client, &server, b"MV OK\n");
     Client::Plain(client).expect_closed();
-    let _ = server.read(&mut [0]);
-    drop(relay);
+    assert_eq!(end_of(&server), Err(ErrorKind::ConnectionReset));
 }

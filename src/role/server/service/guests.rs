@@ -36,7 +36,7 @@ impl Service {
     pub(super) fn opened(&mut self, id: ConnId) {
         let Some(&(peer, ref guest)) = self.guests.get(&id) else { return };
         if let Guest::Upstream(client) = *guest {
-            return self.pump(client);
+            return self.upstream_opened(id, client);
         }
         match &self.hall {
             Hall::Storage(_, policy) => {
@@ -55,6 +55,17 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// The server behind us lets a moved file go when its client ends the connection. Unless ours has done so, it must
+    /// not look like that.
+    fn upstream_opened(&mut self, id: ConnId, client: ConnId) {
+        if let Some(mut io) = self.net.io(id)
+            && let Err(error) = io.break_when_dropped()
+        {
+            return self.give_up(id, &Reason::Upstream(Failure::Io(error)));
+        }
+        self.pump(client);
     }
 
     pub(super) fn pump(&mut self, id: ConnId) {
@@ -117,7 +128,10 @@ impl Service {
 
     /// Ends a connection that went wrong.
     fn give_up(&mut self, id: ConnId, reason: &Reason) {
-        let Some(&(peer, _)) = self.guests.get(&id) else { return };
+        let Some((peer, guest)) = self.guests.get(&id) else { return };
+        if let Guest::Relay(relay) = guest {
+            self.net.abort(relay.upstream());
+        }
         let client = peer.ip().to_canonical();
         let text = format!("client={client} reason={}: {reason}", reason.word());
         self.complaints.warn(Some(client), &text, self.net.now());
