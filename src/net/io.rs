@@ -123,6 +123,12 @@ impl<'a> Io<'a> {
         self.net.set_deadline(self.id, wait.map(|wait| now + wait));
     }
 
+    /// The connection is [parted](Net::part) with unless another deadline is set within `wait`.
+    pub fn part_after(&mut self, wait: Duration) {
+        let at = self.net.now() + wait;
+        self.net.set_parting(self.id, at);
+    }
+
     /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended
     /// in both directions: also when the process dies.
     pub fn break_when_dropped(&mut self) -> io::Result<()> {

@@ -14,6 +14,7 @@ mod double;
 mod life;
 mod listing;
 mod many;
+mod moved;
 mod proxy;
 mod relay;
 mod server_process;

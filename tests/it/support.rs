@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -162,6 +163,11 @@ impl Client {
     pub(crate) fn expect_silence(&mut self) {
         let (received, closed) = self.receive(1, SETTLE);
         assert_eq!((received.escape_ascii().to_string().as_str(), closed), ("", false));
+    }
+
+    /// Breaks the connection off.
+    pub(crate) fn reset(self) {
+        set_socket_linger(self.socket(), Some(Duration::ZERO)).unwrap();
     }
 
     fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {

@@ -105,11 +105,19 @@ impl Service {
         let is_resting = session.is_resting();
         match outcome {
             Ok(Pause::Over) => self.dismiss(id),
-            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.dismiss(id),
+            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.send_away(id),
             Ok(Pause::Blocked) => {}
             Ok(Pause::Yielding) => self.net.wake(id),
             Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
             Err(reason) => self.give_up(id, &reason),
+        }
+    }
+
+    /// The server stops, and nothing is under way here.
+    pub(super) fn send_away(&mut self, id: ConnId) {
+        match self.guests.get(&id) {
+            Some((_, Guest::Session(session))) if session.is_unproven() => self.net.part(id),
+            _ => self.dismiss(id),
         }
     }
 

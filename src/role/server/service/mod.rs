@@ -261,7 +261,7 @@ impl Service {
         let resting: Vec<ConnId> =
             self.guests.iter().filter_map(|(&id, (_, guest))| guest.is_resting().then_some(id)).collect();
         for id in resting {
-            self.dismiss(id);
+            self.send_away(id);
         }
     }
 
