@@ -83,8 +83,16 @@ impl<'a> Io<'a> {
 
     /// Writes as much of `bytes` as goes; says how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(bytes))? {
-            Sent::Bytes(written) => Ok(written),
+        if self.budget == 0 {
+            self.net.wake(self.id);
+            return Ok(0);
+        }
+        let most = bytes.len().min(self.budget);
+        match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(&bytes[..most]))? {
+            Sent::Bytes(written) => {
+                self.budget -= written;
+                Ok(written)
+            }
             Sent::WouldBlock => Ok(0),
         }
     }
