@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
-use super::{ConnId, Failure, Net};
+use super::conn::Origin;
+use super::{ConnId, Entrance, Failure, Net};
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
 /// How many bytes a connection may move before the others have their turn.
@@ -146,6 +148,14 @@ impl<'a> Io<'a> {
     /// Whom we speak TLS with; `None` on a plain connection.
     pub fn peer(&mut self) -> Option<PeerDescription> {
         self.pipe().and_then(|pipe| pipe.peer())
+    }
+
+    /// What an accepted connection came in through; `None` for one that we opened.
+    pub fn entrance(&mut self) -> Option<Arc<Entrance>> {
+        match &self.net.conn_and_scratch(self.id).0.origin {
+            Origin::Accepted { entrance } => Some(Arc::clone(entrance)),
+            Origin::Opened { .. } => None,
+        }
     }
 
     fn pipe(&mut self) -> Option<&mut Pipe> {

@@ -17,6 +17,7 @@ mod many;
 mod moved;
 mod proxy;
 mod relay;
+mod reload;
 mod server_process;
 mod site;
 mod stock;

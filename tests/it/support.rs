@@ -104,8 +104,14 @@ impl Client {
 
     /// Connects and shakes hands.
     pub(crate) fn connect_tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let tls = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).unwrap();
-        let mut stream = StreamOwned::new(tls, connect(address));
+        Self::connect(address).secure(config)
+    }
+
+    /// Shakes hands on a connection that is plain so far.
+    pub(crate) fn secure(self, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let Self::Plain(socket) = self else { panic!("it is secure already") };
+        let name = ServerName::IpAddress(socket.peer_addr()?.ip().into());
+        let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), socket);
         stream.conn.complete_io(&mut stream.sock)?;
         Ok(Self::Tls(Box::new(stream)))
     }

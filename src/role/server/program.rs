@@ -16,8 +16,8 @@ use crate::config::server::{
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
 
-/// What was asked for cannot be done.
-const FAILURE: u8 = 1;
+/// What was asked for cannot be done, now at least: another try may succeed.
+const FAILURE: u8 = 3;
 
 type Problem = Box<dyn std::error::Error>;
 

@@ -40,9 +40,11 @@ impl Service {
         }
         match &self.hall {
             Hall::Storage(_, policy) => {
-                let tls = self.net.io(id).and_then(|mut io| io.peer());
-                let is_verified = self.config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-                let session = Session::new(peer, Arc::clone(policy), tls, is_verified);
+                let Some(mut io) = self.net.io(id) else { return };
+                // What it came in through: there may be another entrance by now.
+                let acceptor = io.entrance().and_then(|entrance| entrance.tls.clone());
+                let is_verified = acceptor.is_some_and(|acceptor| acceptor.verifies_clients());
+                let session = Session::new(peer, Arc::clone(policy), io.peer(), is_verified);
                 self.guests.insert(id, (peer, Guest::Session(Box::new(session))));
                 self.with_session(id, Session::opened);
             }
