@@ -46,7 +46,7 @@ Running
   -h, --help     this text; exit status 1 with -h, 0 with --help
       --version  the version
 
-Exit status: 0 stopped as asked; 1 the command line cannot be used; 2 a value or a file cannot be; 3 anything else.
+Exit status: 0 stopped as asked; 1 unusable command line; 2 unusable value or file; 3 anything else.
 SIGHUP reads the configuration and the certificates again; SIGTERM stops.
 Rules for who may do what, limits and quotas are keys of the file: see tentacle_server(1).
 ";
