@@ -10,7 +10,7 @@ use rustls::StreamOwned;
 use crate::tls::Connector;
 
 /// The longest wait for a server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}

@@ -11,6 +11,7 @@ mod daemon;
 mod dialogues;
 mod disk;
 mod double;
+mod leaving;
 mod life;
 mod listing;
 mod many;

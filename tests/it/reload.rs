@@ -26,5 +26,5 @@ fn a_name_that_nobody_vouched_for_is_none_after_a_reload_either() {
     server.signal(Signal::HUP);
     thread::sleep(SETTLE);
     let mut client = shaking.secure(certificates.client_config(true)).unwrap();
-    client.ask("LS <>", "LS ERR (not allowed)");
+    client.ask("LS <>", "LS ERR");
 }

@@ -29,6 +29,9 @@ use crate::tls::{SetupError, SuitesError, VersionsError};
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
 
+/// Connections that linger once they were told to go, where no more may be inside: a client that closes does not linger.
+const GOING: usize = 64;
+
 /// How long what is under way may take once the server has been told to stop.
 const STOPPING: Duration = Duration::from_secs(10);
 
@@ -226,7 +229,7 @@ impl Service {
     /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
-            self.net.set_room(self.gate.room());
+            self.net.set_room(self.room());
             let wake = [self.later.first().map(|&(at, _)| at), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.turn(until)? {
@@ -243,12 +246,20 @@ impl Service {
                 self.drain();
             }
             self.look_again();
+            self.check_threads()?;
             watchdog.feed(self.net.now());
         }
         if let Hall::Storage(storage, _) = self.hall {
             storage.stop();
         }
         Ok(())
+    }
+
+    /// How many more may come in: those who were told to go and linger have a limit as well.
+    fn room(&self) -> usize {
+        let going = self.net.connections().saturating_sub(self.guests.len());
+        let most_going = self.config.limits.max_connections.max(GOING);
+        self.gate.room().min(most_going.saturating_sub(going))
     }
 
     /// Nobody comes in any more; who is resting leaves at once.
@@ -266,7 +277,7 @@ impl Service {
     }
 
     fn is_finished(&self) -> bool {
-        self.stop_by.is_some_and(|stop_by| self.guests.is_empty() || self.net.now() >= stop_by)
+        self.stop_by.is_some_and(|stop_by| self.net.connections() == 0 || self.net.now() >= stop_by)
     }
 
     fn handle(&mut self, event: Event) {
@@ -281,6 +292,16 @@ impl Service {
                 self.complaints.warn(None, &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
+        }
+    }
+
+    /// Without its threads a server could but let its clients wait: one that is started anew serves them.
+    fn check_threads(&self) -> io::Result<()> {
+        match &self.hall {
+            Hall::Storage(storage, _) if !storage.is_alive() => {
+                Err(io::Error::other("a thread of the storage has panicked"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -22,6 +22,9 @@ const AGENTS: usize = 20;
 /// What the slow site takes for each command.
 const SLOWNESS: Duration = Duration::from_millis(2);
 
+/// How long our server waits: a busy machine is no reason to fail.
+const UNHURRIED: Duration = Duration::from_secs(60);
+
 /// How long the hanging site is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -115,6 +118,7 @@ impl Plant {
         fs::create_dir(&storage)?;
         let mut config = ServerConfig::storing(storage.clone(), LOOPBACK, 0);
         config.limits.max_connections = 2 * AGENTS;
+        config.limits.idle_timeout = UNHURRIED;
         config.tls =
             Some(ServerTls { cert, key, passphrase: Passphrase::None, client_ca: None, versions: None, ciphers: None });
         if let Mode::Store(settings) = &mut config.mode {
