@@ -45,7 +45,7 @@ fn on_path(name: &str) -> Option<OsString> {
 
 /// Debian's client writes a number of `IO::Socket::SSL`'s as a string, which was all the same to it in 2012. Clients are run
 /// with this module in place.
-const NUMBERS: &str = r#"
+const NUMBERS: &str = r"
 package Numbers;
 use IO::Socket::SSL;
 my $start = \&IO::Socket::SSL::start_SSL;
@@ -56,7 +56,7 @@ no warnings 'redefine';
     $start->($class, $socket, %options);
 };
 1;
-"#;
+";
 
 /// A client, and a server with doors for it.
 struct Pair {

@@ -17,8 +17,8 @@ use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
 use crate::store::StoreError;
 
-/// What was asked for cannot be done.
-const FAILURE: u8 = 1;
+/// What was asked for cannot be done, now at least: another try may succeed.
+const FAILURE: u8 = 3;
 
 /// A value or a file cannot be used.
 const UNUSABLE: u8 = 2;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Reason;
-use crate::net::{ConnId, Net, Read};
+use crate::net::{ConnId, Failure, Net, Read};
 
 /// Bytes held for a side that does not take them, at most, in each direction.
 const HELD: u64 = 64 * 1024;
@@ -45,10 +45,11 @@ enum Flow {
 }
 
 /// How far a direction came.
-enum Moved {
-    Blocked,
-    Some,
-    Ended,
+struct Moved {
+    /// Whether there was anything to move, be it the end.
+    any: bool,
+    /// Whether there may be more at once.
+    more: bool,
 }
 
 impl Relay {
@@ -65,16 +66,15 @@ impl Relay {
         let (client, upstream) = (self.client, self.upstream);
         let mut yielding = false;
         for (flow, from, to) in [(&mut self.to_upstream, client, upstream), (&mut self.to_client, upstream, client)] {
-            let upstream_failed = |failure| Reason::Upstream(failure);
             let moved = flow.pump(net, from, to).map_err(|(id, failure)| {
-                if id == client { Reason::Connection(failure) } else { upstream_failed(failure) }
+                if id == client { Reason::Connection(failure) } else { Reason::Upstream(failure) }
             })?;
             if let Some(mut io) = net.io(client)
-                && !matches!(moved, Moved::Blocked)
+                && moved.any
             {
                 io.set_deadline(Some(idle));
             }
-            yielding |= matches!(moved, Moved::Some);
+            yielding |= moved.more;
         }
         Ok(match (&self.to_upstream, &self.to_client) {
             (Flow::Ended, Flow::Ended) => Relayed::Over,
@@ -86,21 +86,25 @@ impl Relay {
 
 impl Flow {
     /// Moves bytes until one side cannot go on, or for a while. An error says whose connection it is.
-    fn pump(&mut self, net: &mut Net, from: ConnId, to: ConnId) -> Result<Moved, (ConnId, crate::net::Failure)> {
+    fn pump(&mut self, net: &mut Net, from: ConnId, to: ConnId) -> Result<Moved, (ConnId, Failure)> {
+        let mut any = false;
         for _ in 0..READS {
-            let (Self::Open(held) | Self::Ending(held)) = self else { return Ok(Moved::Blocked) };
-            if !write_out(held, net, to).map_err(|failure| (to, failure))? {
-                return Ok(Moved::Blocked);
+            let (Self::Open(held) | Self::Ending(held)) = self else { return Ok(Moved { any, more: false }) };
+            let before = held.len();
+            let is_out = write_out(held, net, to).map_err(|failure| (to, failure))?;
+            any |= held.len() < before;
+            if !is_out {
+                return Ok(Moved { any, more: false });
             }
             let held = match self {
                 Self::Open(held) => held,
                 Self::Ending(_) | Self::Ended => {
                     net.shutdown_write(to);
                     *self = Self::Ended;
-                    return Ok(Moved::Ended);
+                    return Ok(Moved { any: true, more: false });
                 }
             };
-            let Some(mut io) = net.io(from) else { return Ok(Moved::Blocked) };
+            let Some(mut io) = net.io(from) else { return Ok(Moved { any, more: false }) };
             let read = io.read(HELD, |bytes| {
                 held.extend_from_slice(bytes);
                 bytes.len()
@@ -110,17 +114,17 @@ impl Flow {
                 Read::Blocked => {
                     // An idle pair holds no memory.
                     *held = Vec::new();
-                    return Ok(Moved::Blocked);
+                    return Ok(Moved { any, more: false });
                 }
                 Read::Eof { .. } => *self = Self::Ending(std::mem::take(held)),
             }
         }
-        Ok(Moved::Some)
+        Ok(Moved { any, more: true })
     }
 }
 
 /// Whether all that was held is written.
-fn write_out(held: &mut Vec<u8>, net: &mut Net, to: ConnId) -> Result<bool, crate::net::Failure> {
+fn write_out(held: &mut Vec<u8>, net: &mut Net, to: ConnId) -> Result<bool, Failure> {
     let Some(mut io) = net.io(to) else { return Ok(false) };
     while !held.is_empty() {
         match io.write(held)? {

@@ -121,8 +121,11 @@ impl Storage {
         match folder.draft(size) {
             Ok(draft) => Ok(draft.with_reservation(reservation)),
             Err(error) => {
-                // The directory may have been replaced by another of its name.
-                self.folders.retain(|_, known| known.path() != folder.path());
+                // The directory may have been replaced by another of its name. One that is merely full stays open: it
+                // cannot be opened twice, as long as others still write there.
+                if error.is_missing() {
+                    self.folders.retain(|_, known| known.path() != folder.path());
+                }
                 Err(NoDraft::Failed(error))
             }
         }
@@ -162,6 +165,11 @@ impl Storage {
         });
         let done: Vec<_> = kept.chain(archived).collect();
         done.into_iter().filter_map(|(ticket, done)| Some((self.waiting.remove(&ticket)?, done))).collect()
+    }
+
+    /// Whether all threads are there, without whom sessions would wait for ever.
+    pub(super) fn is_alive(&self) -> bool {
+        self.keeper.is_alive() && self.background.is_alive()
     }
 
     /// Carries out what the threads have been asked, and ends them.

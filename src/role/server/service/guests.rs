@@ -36,13 +36,15 @@ impl Service {
     pub(super) fn opened(&mut self, id: ConnId) {
         let Some(&(peer, ref guest)) = self.guests.get(&id) else { return };
         if let Guest::Upstream(client) = *guest {
-            return self.pump(client);
+            return self.upstream_opened(id, client);
         }
         match &self.hall {
             Hall::Storage(_, policy) => {
-                let tls = self.net.io(id).and_then(|mut io| io.peer());
-                let is_verified = self.config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-                let session = Session::new(peer, Arc::clone(policy), tls, is_verified);
+                let Some(mut io) = self.net.io(id) else { return };
+                // What it came in through: there may be another entrance by now.
+                let acceptor = io.entrance().and_then(|entrance| entrance.tls.clone());
+                let is_verified = acceptor.is_some_and(|acceptor| acceptor.verifies_clients());
+                let session = Session::new(peer, Arc::clone(policy), io.peer(), is_verified);
                 self.guests.insert(id, (peer, Guest::Session(Box::new(session))));
                 self.with_session(id, Session::opened);
             }
@@ -55,6 +57,17 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// The server behind us lets a moved file go when its client ends the connection. Unless ours has done so, it must
+    /// not look like that.
+    fn upstream_opened(&mut self, id: ConnId, client: ConnId) {
+        if let Some(mut io) = self.net.io(id)
+            && let Err(error) = io.break_when_dropped()
+        {
+            return self.give_up(id, &Reason::Upstream(Failure::Io(error)));
+        }
+        self.pump(client);
     }
 
     pub(super) fn pump(&mut self, id: ConnId) {
@@ -94,12 +107,20 @@ impl Service {
         let is_resting = session.is_resting();
         match outcome {
             Ok(Pause::Over) => self.dismiss(id),
-            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.dismiss(id),
+            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.send_away(id),
             Ok(Pause::Blocked) => {}
             Ok(Pause::Yielding) => self.net.wake(id),
-            Ok(Pause::Leaving) => self.net.shutdown_write(id),
+            Ok(Pause::Leaving) => self.net.part(id),
             Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
             Err(reason) => self.give_up(id, &reason),
+        }
+    }
+
+    /// The server stops, and nothing is under way here.
+    pub(super) fn send_away(&mut self, id: ConnId) {
+        match self.guests.get(&id) {
+            Some((_, Guest::Session(session))) if session.is_unproven() => self.net.part(id),
+            _ => self.dismiss(id),
         }
     }
 
@@ -118,7 +139,10 @@ impl Service {
 
     /// Ends a connection that went wrong.
     fn give_up(&mut self, id: ConnId, reason: &Reason) {
-        let Some(&(peer, _)) = self.guests.get(&id) else { return };
+        let Some((peer, guest)) = self.guests.get(&id) else { return };
+        if let Guest::Relay(relay) = guest {
+            self.net.abort(relay.upstream());
+        }
         let client = peer.ip().to_canonical();
         let text = format!("client={client} reason={}: {reason}", reason.word());
         self.complaints.warn(Some(client), &text, self.net.now());

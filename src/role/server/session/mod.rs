@@ -126,6 +126,11 @@ impl Session {
         matches!(self.task, Task::Resting)
     }
 
+    /// Whether the client has been moved files and not shown yet that it has them. Its orderly end would.
+    pub(super) fn is_unproven(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
     /// What the client owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {
@@ -155,6 +160,7 @@ impl Session {
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
                     self.machine.body_left(self.pipelined)?;
+                    cx.io.part_after(cx.limits.idle_timeout);
                     None
                 }
                 Want::Closed if self.moved.is_empty() => Some(Pause::Over),
