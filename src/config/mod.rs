@@ -5,6 +5,7 @@ pub mod defaults;
 mod error;
 mod export;
 mod fuzz;
+mod getopts;
 mod load;
 mod nearest;
 mod pandora_conf;
