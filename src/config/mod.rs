@@ -1,6 +1,7 @@
 //! Configuration: our TOML, an existing `pandora_server.conf`, and the command line, read into plain values.
 
 mod address;
+pub mod client;
 pub mod defaults;
 mod error;
 mod export;

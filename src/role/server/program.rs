@@ -8,13 +8,14 @@ use log::{LevelFilter, error, info, warn};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::process::{self, Watchdog};
+use super::process::{self, ProcessError, Watchdog};
 use super::service::{Bound, Service, check};
 use crate::config::server::{
     CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
 };
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
+use crate::role::passphrase;
 
 /// What was asked for cannot be done.
 const FAILURE: u8 = 1;
@@ -90,7 +91,7 @@ impl Configuration {
         let config = self.read()?;
         match &config.tls {
             Some(tls) if tls.passphrase == Passphrase::Ask => {
-                self.typed = Some(process::ask_passphrase(&tls.key.display().to_string())?);
+                self.typed = Some(passphrase::ask(&tls.key.display().to_string()).map_err(ProcessError::from)?);
                 Ok(self.read()?)
             }
             _ => Ok(config),
