@@ -15,6 +15,7 @@ use crate::config::server::{
 };
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
+use crate::role::passphrase;
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.
@@ -104,7 +105,7 @@ impl Configuration {
         let config = self.read()?;
         match &config.tls {
             Some(tls) if tls.passphrase == Passphrase::Ask => {
-                self.typed = Some(process::ask_passphrase(&tls.key.display().to_string())?);
+                self.typed = Some(passphrase::ask(&tls.key.display().to_string()).map_err(ProcessError::from)?);
                 Ok(self.read()?)
             }
             _ => Ok(config),

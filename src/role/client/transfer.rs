@@ -1,0 +1,171 @@
+//! What a run does: all files, one after the other, over one connection.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::console::Console;
+use super::incoming::Incoming;
+use super::link::Link;
+use super::outgoing::{self, Outgoing};
+use super::reason::{Reason, plain};
+use super::route::Route;
+use crate::config::client::{ClientSettings, Direction};
+use crate::net::Net;
+use crate::proto::{Command, Event, PasswordDigest, RawName, Request};
+
+/// Transfers the files.
+pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Reason> {
+    let mut net = Net::new()?;
+    // A signal is an error like another: what is half done is cleaned up.
+    net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;
+    let mut route = Route::new(settings, console)?;
+    let mut transfer = Transfer { settings, console, files: Files::Named };
+    loop {
+        let link = Link::open(&mut net, &route, settings, console);
+        match link.and_then(|link| transfer.converse(link)) {
+            Ok(Ending::Done) => return Ok(()),
+            Ok(Ending::Spent) => {}
+            Err(reason) => route = route.detour(reason, console)?,
+        }
+    }
+}
+
+struct Transfer<'a> {
+    settings: &'a ClientSettings,
+    console: Console,
+    files: Files,
+}
+
+/// The files still to be transferred.
+enum Files {
+    /// Those of the command line; nobody has looked at them.
+    Named,
+    Listed(VecDeque<PathBuf>),
+}
+
+/// How a conversation ended.
+enum Ending {
+    /// All is done.
+    Done,
+    /// There is more to do, over another connection.
+    Spent,
+}
+
+/// What became of a file that was got.
+enum Got {
+    /// It had bytes.
+    Whole,
+    /// It was empty: a stock server closes the connection over it.
+    Empty,
+}
+
+impl Transfer<'_> {
+    fn converse(&mut self, mut link: Link<'_>) -> Result<Ending, Reason> {
+        if let Some(password) = &self.settings.password {
+            link.command(&Command::Pass(PasswordDigest::of(password)))?;
+            match link.reply()? {
+                Event::PasswordAccepted => {}
+                _ => return Err(Reason::AuthenticationFailed),
+            }
+        }
+        self.list()?;
+        while let Some(path) = self.next() {
+            match self.settings.direction {
+                Direction::Send => match self.send(&mut link, &path) {
+                    Err(reason @ Reason::Responded { .. }) => {
+                        link.quit();
+                        return Err(reason);
+                    }
+                    other => other?,
+                },
+                Direction::Get => match self.get(&mut link, &path)? {
+                    Got::Empty if self.has_more() => return Ok(Ending::Spent),
+                    Got::Empty | Got::Whole => {}
+                },
+            }
+        }
+        link.quit();
+        Ok(Ending::Done)
+    }
+
+    /// Looks at the files, once: where one is missing none is sent.
+    fn list(&mut self) -> Result<(), Reason> {
+        if let Files::Named = self.files {
+            let named = &self.settings.files;
+            self.files = Files::Listed(match self.settings.direction {
+                Direction::Send => outgoing::list(named)?,
+                Direction::Get => named.iter().cloned().collect(),
+            });
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<PathBuf> {
+        match &mut self.files {
+            Files::Listed(files) => files.pop_front(),
+            Files::Named => None,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        matches!(&self.files, Files::Listed(files) if !files.is_empty())
+    }
+
+    fn send(&self, link: &mut Link<'_>, path: &Path) -> Result<(), Reason> {
+        let zip = self.settings.zip;
+        let outgoing = Outgoing::open(path)?;
+        let Outgoing { name, file, size } = if zip { outgoing.pack()? } else { outgoing };
+        let request = Request::Send { name, zip, size };
+        link.request(&request)?;
+        let (verb, name) = (request.verb(), path.file_name().unwrap_or_default().display());
+        let compressed = if zip { " (compressed)" } else { "" };
+        self.console.log(format_args!("Request to send file '{name}' size {size}b{compressed}"));
+        link.answer()?;
+        self.console.log(format_args!("Server responded {verb} OK"));
+        let mut progress = self.console.progress(name, size);
+        let is_whole = link.supply(&file, |count, now| progress.advance(count, now))?;
+        drop(progress);
+        if !is_whole {
+            return Err(Reason::Shortened(path.to_owned()));
+        }
+        link.answer()?;
+        self.console.log("File sent");
+        Ok(())
+    }
+
+    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<Got, Reason> {
+        let zip = self.settings.zip;
+        let name = RawName::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|error| Reason::Name { path: path.to_owned(), error })?;
+        link.request(&Request::Receive { name, zip })?;
+        let size = link.announcement()?;
+        let mut incoming = Incoming::create(path)?;
+        let mut progress = self.console.progress(path.display(), size);
+        if zip {
+            let mut archive = temporary()?;
+            link.take_body(|bytes, now| {
+                progress.advance(bytes.len() as u64, now);
+                archive.write_all(bytes).map_err(|error| Reason::Temporary { why: plain(&error) })
+            })?;
+            incoming.unpack(archive, size)?;
+        } else {
+            link.take_body(|bytes, now| {
+                progress.advance(bytes.len() as u64, now);
+                incoming.write(bytes)
+            })?;
+        }
+        drop(progress);
+        incoming.keep()?;
+        let compressed = if zip { "compressed " } else { "" };
+        self.console.log(format_args!("Received {compressed}file '{}'", path.display()));
+        Ok(if size == 0 { Got::Empty } else { Got::Whole })
+    }
+}
+
+fn temporary() -> Result<File, Reason> {
+    tempfile::tempfile().map_err(|error: io::Error| Reason::Temporary { why: plain(&error) })
+}
