@@ -9,6 +9,7 @@ mod load;
 mod nearest;
 mod pandora_conf;
 mod pin;
+mod policy;
 pub mod server;
 mod settings;
 mod source;

@@ -59,6 +59,28 @@ pub fn client_session(data: &[u8]) {
     in_any_pieces(|piece| Session::run(script, stream, piece));
 }
 
+/// What a peer sends, of which a read brings up to the next multiple of `piece`.
+struct Stream<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    piece: usize,
+}
+
+impl<'a> Stream<'a> {
+    fn new(bytes: &'a [u8], piece: usize) -> Self {
+        Self { bytes, position: 0, piece }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.position..]
+    }
+
+    fn next_read(&self) -> &'a [u8] {
+        let room = self.piece - self.position % self.piece;
+        &self.rest()[..self.rest().len().min(room)]
+    }
+}
+
 /// What `run` makes of its input in pieces of the size it is given, which must not depend on that.
 fn in_any_pieces<T: fmt::Debug + PartialEq>(run: impl Fn(usize) -> T) -> T {
     let whole = run(usize::MAX);
@@ -110,9 +132,7 @@ pub(super) struct Trace {
 pub(super) struct Session<'a> {
     client: Client,
     script: std::slice::Iter<'a, u8>,
-    stream: &'a [u8],
-    position: usize,
-    piece: usize,
+    stream: Stream<'a>,
     trace: Trace,
 }
 
@@ -120,7 +140,8 @@ impl<'a> Session<'a> {
     /// Goes through `script` with the peer's `stream`, of which a read brings up to the next multiple of `piece`.
     pub(super) fn run(script: &'a [u8], stream: &'a [u8], piece: usize) -> Trace {
         let trace = Trace::default();
-        let mut session = Self { client: Client::new(), script: script.iter(), stream, position: 0, piece, trace };
+        let mut session =
+            Self { client: Client::new(), script: script.iter(), stream: Stream::new(stream, piece), trace };
         while session.step() {}
         if let Err(error) = session.end() {
             session.assert_stays_failed(&error);
@@ -144,7 +165,7 @@ impl<'a> Session<'a> {
                 None => false,
             },
             Want::Supply(remaining) => self.client.body_moved(remaining.min(3)).is_ok(),
-            Want::Line | Want::Body(_) if self.rest().is_empty() => false,
+            Want::Line | Want::Body(_) if self.stream.rest().is_empty() => false,
             Want::Line => self.read_line(),
             Want::Body(remaining) => self.read_body(remaining),
         }
@@ -152,7 +173,7 @@ impl<'a> Session<'a> {
 
     /// What is left in the stream goes to the client, and then its end.
     fn end(&mut self) -> Result<(), Error> {
-        let rest = self.rest();
+        let rest = self.stream.rest();
         let result = self.client.handle_input(rest);
         let takes_none = rest.is_empty() || self.client.want() == Want::Decision;
         assert!(result.is_err() || takes_none, "{rest:?} was taken unasked");
@@ -182,34 +203,25 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn rest(&self) -> &'a [u8] {
-        &self.stream[self.position..]
-    }
-
-    fn next_read(&self) -> &'a [u8] {
-        let room = self.piece - self.position % self.piece;
-        &self.rest()[..self.rest().len().min(room)]
-    }
-
     fn read_line(&mut self) -> bool {
-        let read = self.next_read();
+        let read = self.stream.next_read();
         let Ok(consumed) = self.client.handle_input(read) else { return false };
         assert!(consumed > 0 && consumed <= read.len().min(MAX_LINE));
         assert!(!read[..consumed - 1].contains(&b'\n'), "more than a line was taken");
-        self.position += consumed;
+        self.stream.position += consumed;
         if read[consumed - 1] == b'\n' {
-            self.trace.understood = self.position;
+            self.trace.understood = self.stream.position;
         }
         true
     }
 
     fn read_body(&mut self, remaining: u64) -> bool {
-        let read = self.next_read();
+        let read = self.stream.next_read();
         let moved = usize::try_from(remaining).map_or(read.len(), |remaining| remaining.min(read.len()));
         assert_eq!(self.client.handle_input(read), Ok(0), "bytes of the body were taken");
         self.trace.body.extend_from_slice(&read[..moved]);
-        self.position += moved;
-        self.trace.understood = self.position;
+        self.stream.position += moved;
+        self.trace.understood = self.stream.position;
         self.client.body_moved(moved as u64).is_ok()
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,8 +36,6 @@ pub(super) struct Area {
     staging_path: PathBuf,
     incoming: OwnedFd,
     staging: OwnedFd,
-    /// Its lock is ours while we live.
-    id_file: File,
     device: u64,
     /// The incoming directory's inode.
     inode: u64,
@@ -50,15 +48,19 @@ pub(super) struct Area {
 
 impl Area {
     /// Opens a directory whose files get the permissions `mode`.
-    pub(super) fn open(incoming: &Path, mode: Mode, staging: Staging) -> Result<Self, StoreError> {
+    pub(super) fn open(incoming: &Path, mode: Mode, kind: Staging) -> Result<Self, StoreError> {
         let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
         let incoming = setup::open_incoming(&path)?;
-        let staging_path = path.join(staging.name());
-        let staging = setup::open_staging(&incoming, &path, staging)?;
-        let (id_file, id) = setup::open_id(&staging, &staging_path)?;
+        let staging_path = path.join(kind.name());
+        let staging = setup::open_staging(&incoming, &path, kind)?;
+        let id = match kind {
+            Staging::Collector => setup::open_id(&staging, &staging_path)?,
+            // Without a journal there is nothing to know it by again.
+            Staging::Server => SpoolId::random(),
+        };
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
-        Ok(Self { id, path, staging_path, incoming, staging, id_file, device, inode, mode, session, next })
+        Ok(Self { id, path, staging_path, incoming, staging, device, inode, mode, session, next })
     }
 
     /// The incoming directory.
@@ -83,7 +85,7 @@ impl Area {
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
     pub(super) fn lock(&self) -> Result<(), StoreError> {
-        lock(&self.id_file, &self.staging_path)
+        lock(&self.staging, &self.staging_path)
     }
 
     /// Where a staged file is, for messages.
@@ -198,6 +200,21 @@ impl Area {
         Ok(likeness)
     }
 
+    /// Makes a staged file's bytes durable; tells of every write to it that failed and was not told of yet. One that
+    /// somebody has taken away shows when it is to get its name.
+    pub(super) fn sync_draft(&self, stage: StageId) -> Result<(), StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.staging, stage.to_string(), flags, Mode::empty()).and_then(fs::fdatasync) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(StoreError::io("flush", &self.staged_path(stage))(errno)),
+        }
+    }
+
+    /// Makes the names in the staging area durable.
+    pub(super) fn sync_staging(&self) -> Result<(), StoreError> {
+        fs::fsync(&self.staging).map_err(StoreError::io("flush the directory", &self.staging_path))
+    }
+
     /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
     /// for this spool, whoever's it was and also if its file is closed by now (Linux 5.8).
     pub(super) fn sync_filesystem(&self) -> Result<(), StoreError> {
@@ -227,8 +244,14 @@ impl Area {
     }
 }
 
-/// Takes the lock on `file`, for as long as it is open.
-pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+/// Whether so many files are better flushed one by one than with their whole filesystem. It costs about the same, and
+/// does not wait for what other programs have written: beside 800 MB of that, `syncfs` took 390 ms, `fdatasync` 1 ms.
+pub(super) fn is_few(files: usize) -> bool {
+    files <= 4
+}
+
+/// Takes the lock on a file or directory, for as long as it is open.
+pub(super) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreError> {
     match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => Err(StoreError::Busy(path.to_owned())),

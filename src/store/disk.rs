@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::{Area, Likeness};
+use super::area::{Area, Likeness, is_few};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
@@ -21,8 +21,10 @@ pub(super) trait Disk {
     fn spools(&self) -> Vec<(SpoolId, PathBuf)>;
     /// The spools, of those given, that share a filesystem with others of them, together.
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
-    /// Makes the staged bytes durable, on the filesystem of this spool.
-    fn sync_staged(&mut self, spool: SpoolId) -> Result<(), StoreError>;
+    /// Makes staged files durable, bytes and existence. All are on one filesystem.
+    fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError>;
+    /// Makes all that was staged on the filesystem of this spool durable.
+    fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError>;
     /// Makes the published names durable.
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError>;
     /// Adds to the journal.
@@ -104,7 +106,19 @@ impl Disk for RealDisk {
         by_device.into_values().collect()
     }
 
-    fn sync_staged(&mut self, spool: SpoolId) -> Result<(), StoreError> {
+    fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
+        match files {
+            [] => Ok(()),
+            [(spool, _), ..] if !is_few(files.len()) => self.sync_filesystem(*spool),
+            _ => self.durably(|| {
+                files.iter().try_for_each(|&(spool, stage)| self.area(spool).sync_draft(stage))?;
+                let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
+                spools.into_iter().try_for_each(|spool| self.area(spool).sync_staging())
+            }),
+        }
+    }
+
+    fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError> {
         self.durably(|| self.area(spool).sync_filesystem())
     }
 

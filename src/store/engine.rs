@@ -54,7 +54,7 @@ impl<D: Disk> Engine<D> {
         // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
         // before may have been one that never flushes.
         for filesystem in engine.disk.filesystems(&spools) {
-            engine.disk.sync_staged(filesystem[0])?;
+            engine.disk.sync_filesystem(filesystem[0])?;
         }
         engine.disk.sync_journal()?;
         let (published, mut useless) = engine.resume(&spools);
@@ -167,12 +167,17 @@ impl<D: Disk> Engine<D> {
         self.compact();
     }
 
-    /// Makes the staged bytes durable. The spools where that failed: nobody knows what is on their disks.
+    /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
     fn flush(&mut self, group: &[Intent]) -> BTreeMap<SpoolId, StoreError> {
         let spools = group.iter().map(|intent| intent.spool).collect();
         let mut failures = BTreeMap::new();
         for filesystem in self.disk.filesystems(&spools) {
-            if let Err(error) = self.disk.sync_staged(filesystem[0]) {
+            let files: Vec<At> = group
+                .iter()
+                .filter(|intent| filesystem.contains(&intent.spool))
+                .map(|intent| (intent.spool, intent.stage))
+                .collect();
+            if let Err(error) = self.disk.sync_staged(&files) {
                 failures.extend(filesystem.into_iter().map(|spool| (spool, error.clone())));
             }
         }

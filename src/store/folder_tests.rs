@@ -52,6 +52,24 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
+fn a_file_that_goes_is_gone_though_it_is_still_there_and_a_newer_one_is_not() {
+    let (dir, folder) = storage();
+    fs::write(dir.path().join("a"), "old").unwrap();
+    let going = folder.find(&name("a")).unwrap().unwrap().identity();
+    folder.leaves(&name("a"), going);
+    assert!(folder.find(&name("a")).unwrap().is_none());
+    assert!(!folder.exists(&name("a")).unwrap());
+    assert_eq!(listed(&folder, 10), set(&[".", ".."]));
+    fs::write(dir.path().join("new"), "newer").unwrap();
+    fs::rename(dir.path().join("new"), dir.path().join("a")).unwrap();
+    assert_eq!(folder.find(&name("a")).unwrap().unwrap().size(), 5);
+    assert!(folder.exists(&name("a")).unwrap());
+    assert_eq!(listed(&folder, 10), set(&[".", "..", "a"]));
+    folder.settle(&name("a"), &going);
+    assert!(folder.leaving().names().is_empty());
+}
+
+#[test]
 fn a_file_is_found_with_its_size_and_bytes() {
     let (dir, folder) = storage();
     fs::write(dir.path().join("a.data"), "bytes").unwrap();
@@ -141,12 +159,12 @@ fn a_folder_is_opened_once_at_a_time_and_swept() {
     draft.write(b"half").unwrap();
     let staging = folder.path().join(".tentacle-server");
     assert_eq!(Folder::open(dir.path(), MODE).unwrap_err(), StoreError::Busy(staging.clone()));
-    assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 1);
     // What a kill would leave.
     draft.finish().unwrap().hand_over();
     drop(folder);
     let _folder = Folder::open(dir.path(), MODE).unwrap();
-    assert_eq!(fs::read_dir(&staging).unwrap().count(), 1, "but the identity");
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::setup::random;
 use crate::proto::{FileName, Fingerprint};
 
 /// The format this program writes.
@@ -31,6 +32,13 @@ pub(super) const FORMAT: u32 = 1;
 /// A staging area's random identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SpoolId(pub(super) u128);
+
+impl SpoolId {
+    /// Unlike any other.
+    pub(super) fn random() -> Self {
+        Self(u128::from(random()) << 64 | u128::from(random()))
+    }
+}
 
 /// A staged file: the random number of the [`Spool`](super::Spool) value that made it, and a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

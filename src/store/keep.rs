@@ -1,6 +1,6 @@
 //! How a group of files is kept: what is done to the disk, in which order, and what an error at any step comes to.
 //!
-//! 1. `syncfs`: the staged bytes are durable.
+//! 1. The staged bytes are flushed: a few files one by one, more with `syncfs`.
 //! 2. In the group's order, files get their names and are removed.
 //! 3. The directories that got names are flushed.
 //!
@@ -81,13 +81,13 @@ pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome>
 
 /// What came of flushing the filesystems, by their numbers. After a failure nobody knows what is on that disk.
 fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> HashMap<u64, Result<(), StoreError>> {
-    let mut flushed = HashMap::new();
+    let mut filesystems: HashMap<u64, Vec<_>> = HashMap::new();
     for task in group {
-        if let Task::Store { folder, .. } = task {
-            flushed.entry(shelf.filesystem(folder)).or_insert_with(|| shelf.sync_staged(folder));
+        if let Task::Store { folder, stage, .. } = task {
+            filesystems.entry(shelf.filesystem(folder)).or_default().push((folder, *stage));
         }
     }
-    flushed
+    filesystems.into_iter().map(|(number, files)| (number, shelf.sync_staged(&files))).collect()
 }
 
 fn carry_out<S: Shelf>(shelf: &mut S, task: &TaskOf<S>, flushed: &HashMap<u64, Result<(), StoreError>>) -> Outcome {

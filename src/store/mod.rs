@@ -21,7 +21,8 @@
 //! The journal's lines are described in `journal.rs`.
 //!
 //! # A group
-//! 1. `syncfs`: the staged bytes, and that the files exist, are durable.
+//! 1. The staged bytes, and that the files exist, are flushed: of a few files one by one, of more with `syncfs`, which is
+//!    faster then but also waits for what other programs have written.
 //! 2. The journal gets an *intent* for each file, and is flushed.
 //! 3. Each file is renamed, in order, never over anything.
 //! 4. The directory is flushed.
@@ -38,7 +39,7 @@
 //! Losing *published* or *gone* costs a look at the disk or a comparison with the site's copy. Losing the whole journal, or
 //! finding one beside another staging area (the `id` differs), makes it "at least once" for what was waiting then.
 //!
-//! A failed flush is never tried again as if it were clean. `syncfs` fails: the group's files on that filesystem are removed
+//! A failed flush is never tried again as if it were clean. That of step 1 fails: the group's files on that filesystem are removed
 //! and reported failed, to be fetched again. The journal fails: so too, and it is written anew before it is used again.
 //! The directory's flush fails, after the renames: the files are reported failed and the intents stay; as the data server
 //! may have taken the files already, these alone can come twice.

@@ -164,6 +164,12 @@ impl World {
         self.changes.push(change);
     }
 
+    fn sync_bytes(&mut self, stage: StageId) {
+        if let Some(inode) = self.inodes.get_mut(&stage) {
+            inode.durable = Some(inode.cached);
+        }
+    }
+
     fn sync_all_names(&mut self) {
         for change in self.changes.drain(..) {
             self.durable.apply(change);
@@ -237,8 +243,9 @@ impl Shelf for ModelDisk {
         (0, 0)
     }
 
-    fn sync_staged(&mut self, (): &()) -> Result<(), StoreError> {
-        Disk::sync_staged(self, SPOOL)
+    /// No more than is promised: the names are not durable.
+    fn sync_staged(&mut self, files: &[(&(), StageId)]) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| files.iter().for_each(|((), stage)| world.sync_bytes(*stage)))
     }
 
     fn sync_names(&mut self, (): &()) -> Result<(), StoreError> {
@@ -281,7 +288,17 @@ impl Disk for ModelDisk {
         spools.iter().map(|&spool| vec![spool]).collect()
     }
 
-    fn sync_staged(&mut self, _: SpoolId) -> Result<(), StoreError> {
+    /// No more than is promised, whichever way is chosen.
+    fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| {
+            for &(_, stage) in files {
+                world.sync_bytes(stage);
+            }
+            world.sync_all_names();
+        })
+    }
+
+    fn sync_filesystem(&mut self, _: SpoolId) -> Result<(), StoreError> {
         self.0.borrow_mut().step(|world| {
             world.inodes.values_mut().for_each(|inode| inode.durable = Some(inode.cached));
             world.sync_all_names();

@@ -76,36 +76,31 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) ->
     Ok(dir)
 }
 
-/// Opens the file with the staging area's identity, after writing one if there is none that can be read.
-pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<(File, SpoolId), StoreError> {
+/// Reads the staging area's identity, after writing one if there is none that can be read.
+pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreError> {
     let failed = |errno: Errno| StoreError::io("read the identity in", path)(errno);
-    let open = || fs::openat(staging, ID, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-    let read = |file: OwnedFd| -> Result<(File, Option<SpoolId>), StoreError> {
-        let (mut file, mut text) = (File::from(file), Vec::new());
-        Read::by_ref(&mut file)
-            .take(64)
-            .read_to_end(&mut text)
-            .map_err(StoreError::std("read the identity in", path))?;
-        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
-        Ok((file, id))
+    let open = || fs::openat(staging, ID, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let read = |file: OwnedFd| -> Result<Option<SpoolId>, StoreError> {
+        let mut text = Vec::new();
+        File::from(file).take(64).read_to_end(&mut text).map_err(StoreError::std("read the identity in", path))?;
+        Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok()))
     };
     let replace = match open() {
         Ok(file) => match read(file)? {
-            (file, Some(id)) => return Ok((file, id)),
-            (_, None) => RenameFlags::empty(),
+            Some(id) => return Ok(id),
+            None => RenameFlags::empty(),
         },
         Err(Errno::NOENT) => RenameFlags::NOREPLACE,
         Err(errno) => return Err(failed(errno)),
     };
     write_id(staging, path, replace)?;
-    let (file, id) = read(open().map_err(failed)?)?;
-    Ok((file, id.ok_or(Errno::IO).map_err(failed)?))
+    read(open().map_err(failed)?)?.ok_or(Errno::IO).map_err(failed)
 }
 
 /// Writes a fresh identity, whole or not at all; whoever else came first wins if `how` says so.
 fn write_id(staging: &OwnedFd, path: &Path, how: RenameFlags) -> Result<(), StoreError> {
     let failed = |errno: Errno| StoreError::io("write the identity in", path)(errno);
-    let id = SpoolId(u128::from(random()) << 64 | u128::from(random()));
+    let id = SpoolId::random();
     let draft = format!("{ID}.{:016x}", random());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);

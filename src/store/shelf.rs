@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::Area;
+use super::area::{Area, is_few};
 use super::error::StoreError;
 use super::journal::StageId;
 use super::keep::{Change, IfTaken};
@@ -22,8 +22,8 @@ pub(super) trait Shelf {
     fn filesystem(&self, folder: &Self::Folder) -> u64;
     /// Which directory it is, however many handles there are of it.
     fn directory(&self, folder: &Self::Folder) -> (u64, u64);
-    /// Makes the staged bytes durable, in all folders of this one's filesystem.
-    fn sync_staged(&mut self, folder: &Self::Folder) -> Result<(), StoreError>;
+    /// Makes the bytes of staged files durable. All are on one filesystem.
+    fn sync_staged(&mut self, files: &[(&Self::Folder, StageId)]) -> Result<(), StoreError>;
     /// Makes the names in the folder durable.
     fn sync_names(&mut self, folder: &Self::Folder) -> Result<(), StoreError>;
     /// Moves a staged file to its name. After a crash it has happened or not.
@@ -70,8 +70,11 @@ impl Shelf for RealShelf {
         area.directory()
     }
 
-    fn sync_staged(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {
-        self.durably(|| area.sync_filesystem())
+    fn sync_staged(&mut self, files: &[(&Arc<Area>, StageId)]) -> Result<(), StoreError> {
+        self.durably(|| match files {
+            [(area, _), ..] if !is_few(files.len()) => area.sync_filesystem(),
+            _ => files.iter().try_for_each(|&(area, stage)| area.sync_draft(stage)),
+        })
     }
 
     fn sync_names(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {

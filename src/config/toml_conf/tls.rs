@@ -4,22 +4,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::pin::parse_pin;
+use super::super::policy::{POLICIES, Policy};
 use super::kind;
 use super::reader::{Layers, Reader};
 use super::{schema, secret};
 use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
-
-/// How the certificate is checked, before it is known against what.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Policy {
-    Chain,
-    ChainAndName,
-    Pin,
-    None,
-}
-
-const POLICIES: [(&str, Policy); 4] =
-    [("chain", Policy::Chain), ("chain+name", Policy::ChainAndName), ("pin", Policy::Pin), ("none", Policy::None)];
 
 /// The TLS of a site whose own table and `[defaults]` are `tables`; `None` for plain TCP.
 pub(super) fn read<'t>(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::in_any_pieces;
+use super::{Stream, in_any_pieces};
 use crate::proto::server::{Ending, Event, Policy, Server, Want};
 use crate::proto::{PasswordDigest, Refusal, Secret};
 
@@ -37,9 +37,7 @@ pub(in crate::proto) struct Trace {
 pub(in crate::proto) struct Session<'a> {
     server: Server,
     script: std::slice::Iter<'a, u8>,
-    stream: &'a [u8],
-    position: usize,
-    piece: usize,
+    stream: Stream<'a>,
     trace: Trace,
 }
 
@@ -56,7 +54,8 @@ impl<'a> Session<'a> {
         };
         let script = script.strip_prefix(b"n").inspect(|_| policy.insecure = false).unwrap_or(script);
         let server = Server::new(Arc::new(policy));
-        let mut session = Self { server, script: script.iter(), stream, position: 0, piece, trace: Trace::default() };
+        let mut session =
+            Self { server, script: script.iter(), stream: Stream::new(stream, piece), trace: Trace::default() };
         while session.step() {}
         session.end();
         session.trace
@@ -65,14 +64,14 @@ impl<'a> Session<'a> {
     /// Does what the server wants; `false` once script or stream is at its end, or the session.
     fn step(&mut self) -> bool {
         if self.drain() || self.server.ending() == Some(&Ending::Quit) {
-            self.trace.understood = self.position;
+            self.trace.understood = self.stream.position;
         }
         match self.server.want() {
             Want::Closed => false,
             Want::Decision => self.decide(),
             Want::Flush => self.server.body_left(self.script.next() == Some(&b'p')).is_ok(),
             Want::Supply(remaining) => self.server.body_moved(remaining.min(3)).is_ok(),
-            Want::Line | Want::Body(_) if self.rest().is_empty() => false,
+            Want::Line | Want::Body(_) if self.stream.rest().is_empty() => false,
             Want::Line => self.read_line(),
             Want::Body(remaining) => self.read_body(remaining),
         }
@@ -93,8 +92,8 @@ impl<'a> Session<'a> {
     /// The end of the stream, and with it of the session, which then stays as it is.
     fn end(&mut self) {
         if self.server.want() != Want::Closed {
-            assert!(self.rest().is_empty() || self.server.want() == Want::Decision);
-            assert_eq!(self.server.handle_input(self.rest()), Ok(0), "bytes were taken out of turn");
+            assert!(self.stream.rest().is_empty() || self.server.want() == Want::Decision);
+            assert_eq!(self.server.handle_input(self.stream.rest()), Ok(0), "bytes were taken out of turn");
         }
         let end = self.server.handle_eof(self.script.next() != Some(&b'u'));
         self.drain();
@@ -123,29 +122,20 @@ impl<'a> Session<'a> {
         written > 0 || self.trace.events.len() > before
     }
 
-    fn rest(&self) -> &'a [u8] {
-        &self.stream[self.position..]
-    }
-
-    fn next_read(&self) -> &'a [u8] {
-        let room = self.piece - self.position % self.piece;
-        &self.rest()[..self.rest().len().min(room)]
-    }
-
     fn read_line(&mut self) -> bool {
-        let read = self.next_read();
+        let read = self.stream.next_read();
         let Ok(consumed) = self.server.handle_input(read) else { return false };
         assert!(consumed > 0 && consumed <= read.len());
-        self.position += consumed;
+        self.stream.position += consumed;
         true
     }
 
     fn read_body(&mut self, remaining: u64) -> bool {
-        let read = self.next_read();
+        let read = self.stream.next_read();
         let moved = usize::try_from(remaining).map_or(read.len(), |remaining| remaining.min(read.len()));
         assert_eq!(self.server.handle_input(read), Ok(0), "bytes of the body were taken");
         self.trace.body.extend_from_slice(&read[..moved]);
-        self.position += moved;
+        self.stream.position += moved;
         self.server.body_moved(moved as u64).is_ok()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::super::address::{Endpoint, parse_endpoint};
 use super::super::super::pin::parse_pin;
+use super::super::super::policy::{POLICIES, Policy};
 use super::super::defaults;
 use super::super::key::Key;
 use super::super::reader::{self, Reader};
@@ -75,18 +76,6 @@ fn identity(reader: &mut Reader<'_>) -> Option<IdentitySettings> {
     let cert = cert?;
     Some(IdentitySettings { key: key.unwrap_or_else(|| cert.clone()), cert, passphrase })
 }
-
-/// How the certificate is checked, before it is known against what.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Policy {
-    Chain,
-    ChainAndName,
-    Pin,
-    None,
-}
-
-const POLICIES: [(&str, Policy); 4] =
-    [("chain", Policy::Chain), ("chain+name", Policy::ChainAndName), ("pin", Policy::Pin), ("none", Policy::None)];
 
 /// A pin alone says that it counts.
 fn verify(reader: &mut Reader<'_>) -> Option<Verify> {

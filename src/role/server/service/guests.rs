@@ -97,6 +97,7 @@ impl Service {
             Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.dismiss(id),
             Ok(Pause::Blocked) => {}
             Ok(Pause::Yielding) => self.net.wake(id),
+            Ok(Pause::Leaving) => self.net.shutdown_write(id),
             Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
             Err(reason) => self.give_up(id, &reason),
         }

@@ -153,6 +153,8 @@ impl Session {
     /// Moves bytes of a body from the disk to the connection.
     pub(super) fn supply(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
         let Task::Giving(giving) = &mut self.task else { return Ok(Some(Pause::Blocked)) };
+        // Before the last byte is written: after it, the client may be quicker than we are.
+        self.pipelined = cx.io.has_input();
         let sent = match &giving.supply {
             Supply::File { file, path } => match cx.io.send_file(file, giving.sent, left)? {
                 FileSent::Some(count) => count,

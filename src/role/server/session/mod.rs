@@ -50,6 +50,8 @@ pub(super) enum Pause {
     Yielding,
     /// For so long.
     For(Duration),
+    /// Until the client closes; we have said all we had to say.
+    Leaving,
     /// It is over.
     Over,
 }
@@ -99,6 +101,8 @@ pub(super) struct Session {
     machine: Server,
     task: Task,
     moved: Vec<Moved>,
+    /// Whether the client had sent more before the end of the last body was written.
+    pipelined: bool,
     /// When the body under way must have passed; `None` for no limit.
     body_due: Option<Instant>,
 }
@@ -112,6 +116,7 @@ impl Session {
             machine: Server::new(policy),
             task: Task::Resting,
             moved: Vec::new(),
+            pipelined: false,
             body_due: None,
         }
     }
@@ -149,10 +154,11 @@ impl Session {
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
-                    self.machine.body_left(cx.io.has_input())?;
+                    self.machine.body_left(self.pipelined)?;
                     None
                 }
-                Want::Closed => Some(Pause::Over),
+                Want::Closed if self.moved.is_empty() => Some(Pause::Over),
+                Want::Closed => self.await_end(cx)?,
             };
             while let Some(event) = self.machine.poll_event() {
                 self.handle(event, cx)?;
@@ -215,6 +221,18 @@ impl Session {
         }
         self.machine.handle_eof(orderly)?;
         Ok(None)
+    }
+
+    /// The client has quit, and whether it has the files it was moved shows in how it closes.
+    fn await_end(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+        match cx.io.read(LINE, <[u8]>::len)? {
+            Read::Some(_) => Ok(None),
+            Read::Blocked => Ok(Some(Pause::Leaving)),
+            Read::Eof { orderly } => {
+                let pause = self.handle_eof(orderly, cx)?;
+                Ok(pause.or(Some(Pause::Over)))
+            }
+        }
     }
 
     fn handle(&mut self, event: Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
