@@ -38,6 +38,11 @@ pub(super) enum ProcessError {
 }
 
 impl ProcessError {
+    /// Whether the command line asks for what it cannot have, however often it is tried.
+    pub(super) fn is_of_usage(&self) -> bool {
+        matches!(self, Self::Root | Self::Become { .. } | Self::Passphrase(_))
+    }
+
     /// Whether a value is to blame.
     pub(super) fn is_of_configuration(&self) -> bool {
         matches!(self, Self::NoSuchUser(_))

@@ -21,6 +21,9 @@ use crate::store::StoreError;
 /// What was asked for cannot be done, now at least: another try may succeed.
 const FAILURE: u8 = 3;
 
+/// The command line cannot be used, or not by this user.
+const USAGE: u8 = 1;
+
 /// A value or a file cannot be used.
 const UNUSABLE: u8 = 2;
 
@@ -47,6 +50,9 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     let of_config = problem.downcast_ref().map(ServerConfigError::exit_code);
     let of_start = || problem.downcast_ref().map(StartError::is_of_configuration);
     let of_process = || problem.downcast_ref().map(ProcessError::is_of_configuration);
+    if problem.downcast_ref().is_some_and(ProcessError::is_of_usage) {
+        return USAGE;
+    }
     let of_store = || problem.is::<StoreError>().then_some(true);
     let code = |is_of_configuration| if is_of_configuration { UNUSABLE } else { FAILURE };
     of_config.or_else(|| of_start().or_else(of_process).or_else(of_store).map(code)).unwrap_or(FAILURE)
