@@ -78,6 +78,15 @@ impl Area {
         (self.device, self.inode)
     }
 
+    /// Whether the paths still lead to the directories that are held open.
+    pub(super) fn is_in_place(&self) -> bool {
+        let leads_to = |path: &Path, dir: &OwnedFd| match (fs::stat(path), fs::fstat(dir)) {
+            (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
+            _ => false,
+        };
+        leads_to(&self.path, &self.incoming) && leads_to(&self.staging_path, &self.staging)
+    }
+
     /// The incoming directory itself.
     pub(super) fn incoming(&self) -> &OwnedFd {
         &self.incoming

@@ -19,7 +19,8 @@ use crate::proto::FileName;
 /// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
 ///
 /// Open a directory once and keep the value: the folder holds its lock, against other values of this process too. A
-/// directory that is removed and made anew while it is open must be opened anew; until then nothing can be stored.
+/// directory that is moved or removed while it is open, and one of its name made, must be opened anew: see
+/// [`is_in_place`](Self::is_in_place).
 #[derive(Clone, Debug)]
 pub struct Folder {
     area: Arc<Area>,
@@ -95,6 +96,11 @@ impl Folder {
             Ok(below) if below.as_os_str().is_empty() => Ok(self.clone()),
             Ok(_) => Self::open(&path, file_mode),
         }
+    }
+
+    /// Whether the path still leads to this directory, and to its staging area: somebody may have moved or removed either.
+    pub fn is_in_place(&self) -> bool {
+        self.area.is_in_place()
     }
 
     /// The directory, as an absolute path without links.

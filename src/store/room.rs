@@ -83,7 +83,8 @@ pub struct Room(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    storage: Folder,
+    path: PathBuf,
+    storage: Mutex<Folder>,
     book: Mutex<Book>,
 }
 
@@ -114,7 +115,8 @@ impl Room {
     /// Counts what is in `storage` and below, if the quota has limits that need it.
     pub fn open(storage: Folder, quota: Quota) -> Result<Self, StoreError> {
         let (stored, reserved, filesystems) = (Tally::default(), Tally::default(), HashMap::new());
-        let room = Self(Arc::new(Shared { storage, book: Mutex::new(Book { quota, stored, reserved, filesystems }) }));
+        let book = Mutex::new(Book { quota, stored, reserved, filesystems });
+        let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
         if quota.max_bytes.is_some() || quota.max_files.is_some() {
             room.recount()?;
         }
@@ -124,6 +126,11 @@ impl Room {
     /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](Room::recount).
     pub fn set_quota(&self, quota: Quota) {
         self.book().quota = quota;
+    }
+
+    /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](Room::recount) on.
+    pub fn set_storage(&self, storage: Folder) {
+        *self.storage() = storage;
     }
 
     /// Lets in a file of `size` bytes that goes to `folder`, or says which limit is in its way.
@@ -141,7 +148,7 @@ impl Room {
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
     /// [`Background::recount`](super::Background::recount). What comes or goes meanwhile may be missed until the next count.
     pub fn recount(&self) -> Result<(), StoreError> {
-        let storage = &self.0.storage;
+        let storage = self.storage().clone();
         let stored =
             census::count(storage.area().incoming()).map_err(StoreError::io("count the files in", storage.path()))?;
         self.book().stored = stored;
@@ -156,7 +163,12 @@ impl Room {
 
     /// The storage directory.
     pub(super) fn path(&self) -> &Path {
-        self.0.storage.path()
+        &self.0.path
+    }
+
+    /// A folder is whole whenever the lock is free.
+    fn storage(&self) -> MutexGuard<'_, Folder> {
+        self.0.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A stored file was removed.

@@ -25,7 +25,9 @@ fn drip(client: &mut Client, bytes: &[u8], pause: Duration) {
 fn who_finds_no_room_waits_and_is_served_when_another_leaves() {
     let buffer = Buffer::with(Options::usual().arg("-c").arg("2"), "idle_timeout 20s\n");
     let mut inside = [buffer.connect(), buffer.connect()];
-    inside.iter_mut().for_each(|client| client.ask("RECV <x>", "RECV ERR (file does not exist)"));
+    for client in &mut inside {
+        client.ask("RECV <x>", "RECV ERR (file does not exist)");
+    }
     let mut waiting = buffer.connect();
     waiting.send("RECV <x>\n");
     waiting.expect_silence();
@@ -138,7 +140,9 @@ fn a_hundred_dripping_clients_keep_nobody_waiting() {
     }
     let mut quick = buffer.connect();
     for number in 0..50 {
-        slow.iter_mut().for_each(|client| client.send("x"));
+        for client in &mut slow {
+            client.send("x");
+        }
         quick.store(&format!("quick{number}.1.data"), "body");
     }
     assert_eq!(buffer.files().len(), 50);

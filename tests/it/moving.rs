@@ -189,7 +189,9 @@ fn commands_sent_ahead_show_nothing_until_one_comes_after_the_body() {
 fn commands_sent_ahead_of_a_break_lose_nothing() {
     let place = Place::new(false);
     let names: Vec<String> = (0..500).map(|number| format!("web{number}.1.data")).collect();
-    names.iter().for_each(|name| place.buffer.put(name, name));
+    for name in &names {
+        place.buffer.put(name, name);
+    }
     let before = place.buffer.files();
     for _ in 0..5 {
         let mut client = place.connect();

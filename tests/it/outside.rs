@@ -166,6 +166,50 @@ fn a_fifo_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_directory_that_is_moved_away_or_removed_gets_no_more_files() {
+    let buffer = Buffer::start("idle_timeout 10s\n");
+    let path = |name| buffer.storage().join(name);
+    let make = |name| {
+        fs::create_dir(path(name)).unwrap();
+        hand_over_to_server(&path(name));
+    };
+    buffer.connect().store("a.conf", "1");
+    fs::rename(path("conf"), path("moved")).unwrap();
+    buffer.connect().ask("RECV <a.conf>", "RECV ERR (file does not exist)");
+    assert_eq!(send_as(&mut buffer.connect(), b"b.conf"), "", "stock closes, too");
+    make("conf");
+    buffer.connect().store("b.conf", "2");
+    assert_eq!(buffer.connect().names(".conf"), ["b.conf".to_owned()].into());
+    assert!(path("conf/b.conf").exists() && !path("moved/b.conf").exists());
+    fs::remove_dir_all(path("conf")).unwrap();
+    make("conf");
+    buffer.connect().store("c.conf", "3");
+    assert!(path("conf/c.conf").exists());
+}
+
+#[test]
+fn a_staging_area_or_storage_directory_that_is_removed_is_made_again() {
+    let buffer = Buffer::start("idle_timeout 10s\nmax_spool_files 3\n");
+    let storage = buffer.storage();
+    let mut client = buffer.connect();
+    for name in ["a.1.data", "a.conf"] {
+        client.store(name, "1");
+        fs::remove_dir_all(storage.join(".tentacle-server")).unwrap();
+        fs::remove_dir_all(storage.join("conf/.tentacle-server")).unwrap_or_default();
+        client.store(name, "2");
+    }
+    let moved = storage.with_extension("moved");
+    fs::rename(&storage, &moved).unwrap();
+    client.ask("SEND <b.1.data> SIZE 1", "SEND OK");
+    client.send("1");
+    assert_eq!(client.line(), "", "there is no directory for it");
+    fs::create_dir(&storage).unwrap();
+    hand_over_to_server(&storage);
+    buffer.connect().store("c.1.data", "3");
+    assert!(storage.join("c.1.data").exists() && !moved.join("c.1.data").exists());
+}
+
+#[test]
 fn the_staging_area_is_in_no_listing() {
     let buffer = Buffer::start("");
     let mut client = buffer.connect();

@@ -1,5 +1,6 @@
 //! `tentacle_server` as a program: what it is told, what it says, and what it exits with.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -19,17 +20,17 @@ fn is_root() -> bool {
 }
 
 /// Where the program runs: a directory with a storage directory in it.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self(scratch());
         fs::create_dir(place.path("storage")).unwrap();
         hand_over_to_server(place.0.path());
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -38,25 +39,25 @@ impl Place {
         hand_over_to_server(&self.path(name));
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tentacle_server"));
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_of(env!("CARGO_BIN_EXE_tentacle_server").as_ref(), arguments)
+    }
+
+    pub(crate) fn command_of(&self, program: &OsStr, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null()).process_group(0);
         command
     }
 
-    fn launch(&self, command: &mut Command) -> Running {
+    pub(crate) fn launch(&self, command: &mut Command) -> Running {
         let file = |name| File::create(self.path(name)).unwrap();
         let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
         Running(child)
     }
 
     /// Runs it to its end, as a user that stock would not refuse; its exit code and all it says.
-    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut command = self.command(arguments);
-        if is_root() {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        self.end_of(&mut command)
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.end_of(as_nobody(&mut self.command(arguments)))
     }
 
     fn end_of(&self, command: &mut Command) -> (Option<i32>, String) {
@@ -70,23 +71,32 @@ impl Place {
     }
 
     #[track_caller]
-    fn assert_refused(&self, arguments: &[&str], code: i32, parts: &[&str]) {
+    pub(crate) fn assert_refused(&self, arguments: &[&str], code: i32, parts: &[&str]) {
         let (found, said) = self.run(arguments);
         let is_clear = parts.iter().all(|part| said.contains(part));
         assert!(found == Some(code) && is_clear, "{arguments:?}: {found:?}: {said}");
     }
 }
 
+/// As a user that stock would not refuse.
+pub(crate) fn as_nobody(command: &mut Command) -> &mut Command {
+    if is_root() { command.uid(NOBODY).gid(NOBODY) } else { command }
+}
+
 /// A process that does not outlive its test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.0.id().cast_signed()).unwrap()
     }
 
-    fn stop(mut self) -> Option<i32> {
+    fn stop(self) -> Option<i32> {
         kill_process(self.pid(), Signal::TERM).unwrap();
+        self.wait()
+    }
+
+    pub(crate) fn wait(mut self) -> Option<i32> {
         wait_until("its end", || self.0.try_wait().unwrap()).code()
     }
 }
@@ -189,10 +199,7 @@ fn a_storage_directory_has_one_server() {
     let address = free_address();
     let port = address.port().to_string();
     let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port]);
-    if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    let _running = place.launch(&mut command);
+    let _running = place.launch(as_nobody(&mut command));
     wait_until("the first server", || TcpStream::connect(address).ok());
     let port = free_address().port().to_string();
     place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 2, &["storage"]);
@@ -216,10 +223,7 @@ fn quiet_is_quiet_and_no_more() {
     let port = address.port().to_string();
     let mut command =
         place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "-q", "-t", "1"]);
-    if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    let running = place.launch(&mut command);
+    let running = place.launch(as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect(address).ok());
     let mut client = Client::connect(address);
     client.send(format!("PASS {}\n", "0".repeat(32)));

@@ -106,7 +106,7 @@ fn rules_go_by_the_name_in_a_certificate_of_our_authority() {
 fn rules_go_by_a_certificates_pin_and_others_need_none() {
     let certificates = Certificates::new();
     let der = CertificateDer::from_pem_slice(certificates.client.certificate_pem.as_bytes()).unwrap();
-    let pin: String = digest(&SHA256, &der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let pin = digest(&SHA256, &der).as_ref().iter().fold(String::new(), |pin, byte| format!("{pin}{byte:02x}"));
     let options = Options::usual().tls(&certificates);
     let buffer = server(options, &format!("allow send from any\nallow all from any pin {pin}\n"));
     for (with_certificate, expected) in [(true, "srlm"), (false, "s---")] {

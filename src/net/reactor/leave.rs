@@ -30,6 +30,15 @@ impl Net {
         self.enqueue(id);
     }
 
+    /// Leaves a connection whose end it is not ours to declare: one whose direction we have ended closes as ever, any other
+    /// is dropped.
+    pub fn break_off(&mut self, id: ConnId) {
+        match self.conn(id).map(|conn| &conn.stage) {
+            Some(Stage::Ending { .. } | Stage::Ended { .. }) => self.close(id),
+            _ => self.abort(id),
+        }
+    }
+
     /// Ends our direction of an open connection, after what was written; reading goes on. Nothing can be written any
     /// more.
     pub fn shutdown_write(&mut self, id: ConnId) {

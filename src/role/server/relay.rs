@@ -2,17 +2,24 @@
 //!
 //! Nobody looks at the bytes. What one side is too slow to take is not read from the other; when one side ends its
 //! direction, so do we towards the other, and the opposite direction goes on.
+//!
+//! A server takes its client's orderly end as proof that the client has what was moved to it. So the end is passed on only
+//! once the client's kernel has all that came for it, and did not refuse it; and where the client's connection breaks, so
+//! does the one to the server. Under TLS an end without `close_notify` is such a break.
 
 use std::time::Duration;
 
 use super::Reason;
-use crate::net::{ConnId, Failure, Net, Read};
+use crate::net::{ConnId, Failure, Io, Net, Read};
 
 /// Bytes held for a side that does not take them, at most, in each direction.
 const HELD: u64 = 64 * 1024;
 
 /// Reads in each direction before the other connections have their turn.
 const READS: usize = 8;
+
+/// How soon to look again whether the client's kernel has acknowledged everything.
+const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 
 /// A pair of connections.
 #[derive(Debug)]
@@ -30,6 +37,8 @@ pub(super) enum Relayed {
     Blocked,
     /// Until the others have had their turn.
     Yielding,
+    /// For so long.
+    For(Duration),
     /// Both sides have ended.
     Over,
 }
@@ -40,16 +49,28 @@ enum Flow {
     /// Bytes read and not written yet.
     Open(Vec<u8>),
     /// The sender has ended; these are the last.
-    Ending(Vec<u8>),
+    Ending {
+        held: Vec<u8>,
+        orderly: bool,
+    },
     Ended,
 }
 
-/// How far a direction came.
+/// What a direction came to.
 struct Moved {
-    /// Whether there was anything to move, be it the end.
+    /// Whether any bytes were.
     any: bool,
-    /// Whether there may be more at once.
-    more: bool,
+    next: Next,
+}
+
+/// How a direction goes on.
+enum Next {
+    /// Once a socket can.
+    Blocked,
+    /// At once.
+    More,
+    /// Not at all: everything that the sender has sent before its end is written.
+    Last { orderly: bool },
 }
 
 impl Relay {
@@ -64,23 +85,46 @@ impl Relay {
     /// Moves bytes both ways; both connections together may be silent for as long as `idle`.
     pub(super) fn pump(&mut self, net: &mut Net, idle: Duration) -> Result<Relayed, Reason> {
         let (client, upstream) = (self.client, self.upstream);
-        let mut yielding = false;
-        for (flow, from, to) in [(&mut self.to_upstream, client, upstream), (&mut self.to_client, upstream, client)] {
-            let moved = flow.pump(net, from, to).map_err(|(id, failure)| {
-                if id == client { Reason::Connection(failure) } else { Reason::Upstream(failure) }
-            })?;
-            if let Some(mut io) = net.io(client)
-                && moved.any
-            {
-                io.set_deadline(Some(idle));
+        let blame = |(id, failure)| {
+            if id == client { Reason::Connection(failure) } else { Reason::Upstream(failure) }
+        };
+        let up = self.to_upstream.pump(net, client, upstream).map_err(blame)?;
+        let down = self.to_client.pump(net, upstream, client).map_err(blame)?;
+        if let Some(mut io) = net.io(client)
+            && (up.any || down.any)
+        {
+            io.set_deadline(Some(idle));
+        }
+        if let Next::Last { .. } = down.next {
+            net.shutdown_write(client);
+            self.to_client = Flow::Ended;
+        }
+        if let Next::Last { orderly } = up.next {
+            if !self.has_all(net).map_err(|failure| blame((client, failure)))? {
+                return Ok(Relayed::For(ACKNOWLEDGED_SOON));
             }
-            yielding |= moved.more;
+            if !orderly {
+                return Ok(Relayed::Over);
+            }
+            net.shutdown_write(upstream);
+            self.to_upstream = Flow::Ended;
         }
         Ok(match (&self.to_upstream, &self.to_client) {
             (Flow::Ended, Flow::Ended) => Relayed::Over,
-            _ if yielding => Relayed::Yielding,
+            _ if matches!((up.next, down.next), (Next::More, _) | (_, Next::More)) => Relayed::Yielding,
             _ => Relayed::Blocked,
         })
+    }
+
+    /// Whether both kernels have all that they were sent. A client that is found gone did not take it.
+    fn has_all(&self, net: &mut Net) -> Result<bool, Failure> {
+        if matches!(&self.to_client, Flow::Open(held) | Flow::Ending { held, .. } if !held.is_empty()) {
+            return Ok(false);
+        }
+        let Some(mut io) = net.io(self.client) else { return Ok(true) };
+        io.read(1, |_| 0)?;
+        let is_acknowledged = |mut io: Io<'_>| io.unacknowledged().map_or(true, |bytes| bytes == 0);
+        Ok(is_acknowledged(io) && net.io(self.upstream).is_none_or(is_acknowledged))
     }
 }
 
@@ -89,22 +133,21 @@ impl Flow {
     fn pump(&mut self, net: &mut Net, from: ConnId, to: ConnId) -> Result<Moved, (ConnId, Failure)> {
         let mut any = false;
         for _ in 0..READS {
-            let (Self::Open(held) | Self::Ending(held)) = self else { return Ok(Moved { any, more: false }) };
+            let (Self::Open(held) | Self::Ending { held, .. }) = self else {
+                return Ok(Moved { any, next: Next::Blocked });
+            };
             let before = held.len();
             let is_out = write_out(held, net, to).map_err(|failure| (to, failure))?;
             any |= held.len() < before;
             if !is_out {
-                return Ok(Moved { any, more: false });
+                return Ok(Moved { any, next: Next::Blocked });
             }
             let held = match self {
                 Self::Open(held) => held,
-                Self::Ending(_) | Self::Ended => {
-                    net.shutdown_write(to);
-                    *self = Self::Ended;
-                    return Ok(Moved { any: true, more: false });
-                }
+                &mut Self::Ending { orderly, .. } => return Ok(Moved { any, next: Next::Last { orderly } }),
+                Self::Ended => return Ok(Moved { any, next: Next::Blocked }),
             };
-            let Some(mut io) = net.io(from) else { return Ok(Moved { any, more: false }) };
+            let Some(mut io) = net.io(from) else { return Ok(Moved { any, next: Next::Blocked }) };
             let read = io.read(HELD, |bytes| {
                 held.extend_from_slice(bytes);
                 bytes.len()
@@ -114,12 +157,12 @@ impl Flow {
                 Read::Blocked => {
                     // An idle pair holds no memory.
                     *held = Vec::new();
-                    return Ok(Moved { any, more: false });
+                    return Ok(Moved { any, next: Next::Blocked });
                 }
-                Read::Eof { .. } => *self = Self::Ending(std::mem::take(held)),
+                Read::Eof { orderly } => *self = Self::Ending { held: std::mem::take(held), orderly },
             }
         }
-        Ok(Moved { any, more: true })
+        Ok(Moved { any, next: Next::More })
     }
 }
 

@@ -106,28 +106,37 @@ impl Storage {
 
     /// The folder that a name belongs to.
     pub(super) fn folder(&mut self, name: &[u8]) -> Result<Folder, StoreError> {
+        if !self.root.is_in_place() {
+            self.reopen_root()?;
+        }
         let Some(directory) = self.settings.filters.directory_of(name) else { return Ok(self.root.clone()) };
-        if let Some(folder) = self.folders.get(directory) {
+        if let Some(folder) = self.folders.get(directory).filter(|folder| folder.is_in_place()) {
             return Ok(folder.clone());
         }
+        // Not the one that somebody has moved away or removed: that would keep files where nobody looks for them.
+        self.folders.remove(directory);
         let folder = self.root.open_inside(directory, self.file_mode)?;
         self.folders.insert(directory.to_owned(), folder.clone());
         Ok(folder)
     }
 
+    /// Somebody has moved or removed the storage directory or its staging area, and perhaps made another.
+    fn reopen_root(&mut self) -> Result<(), StoreError> {
+        self.folders.clear();
+        let root = Folder::open(self.root.path(), self.file_mode)?;
+        log::warn!("{}: is another directory now, or was tampered with; opened anew", root.path().display());
+        self.room.set_storage(root.clone());
+        self.root = root;
+        self.recount();
+        Ok(())
+    }
+
     /// Room for a file, and the file itself.
-    pub(super) fn draft(&mut self, folder: &Folder, size: u64, now: Instant) -> Result<Draft, NoDraft> {
+    pub(super) fn draft(&self, folder: &Folder, size: u64, now: Instant) -> Result<Draft, NoDraft> {
         let reservation = self.room.admit(folder, size, now).map_err(NoDraft::Full)?;
         match folder.draft(size) {
             Ok(draft) => Ok(draft.with_reservation(reservation)),
-            Err(error) => {
-                // The directory may have been replaced by another of its name. One that is merely full stays open: it
-                // cannot be opened twice, as long as others still write there.
-                if error.is_missing() {
-                    self.folders.retain(|_, known| known.path() != folder.path());
-                }
-                Err(NoDraft::Failed(error))
-            }
+            Err(error) => Err(NoDraft::Failed(error)),
         }
     }
 

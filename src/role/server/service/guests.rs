@@ -52,20 +52,20 @@ impl Service {
                 let upstream = self.net.open(Arc::clone(target), true);
                 self.guests.insert(upstream, (peer, Guest::Upstream(id)));
                 self.guests.insert(id, (peer, Guest::Relay(Box::new(Relay::new(id, upstream)))));
-                if let Some(mut io) = self.net.io(id) {
-                    io.set_deadline(Some(self.config.limits.idle_timeout));
-                }
             }
         }
     }
 
     /// The server behind us lets a moved file go when its client ends the connection. Unless ours has done so, it must
-    /// not look like that.
-    fn upstream_opened(&mut self, id: ConnId, client: ConnId) {
-        if let Some(mut io) = self.net.io(id)
+    /// not look like that. And from now on, silence counts against the client; until now it was that server's turn.
+    fn upstream_opened(&mut self, upstream: ConnId, client: ConnId) {
+        if let Some(mut io) = self.net.io(upstream)
             && let Err(error) = io.break_when_dropped()
         {
-            return self.give_up(id, &Reason::Upstream(Failure::Io(error)));
+            return self.give_up(upstream, &Reason::Upstream(Failure::Io(error)));
+        }
+        if let Some(mut io) = self.net.io(client) {
+            io.set_deadline(Some(self.config.limits.idle_timeout));
         }
         self.pump(client);
     }
@@ -77,6 +77,7 @@ impl Service {
             Some((_, Guest::Relay(relay))) => match relay.pump(&mut self.net, self.config.limits.idle_timeout) {
                 Ok(Relayed::Blocked) => {}
                 Ok(Relayed::Yielding) => self.net.wake(id),
+                Ok(Relayed::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
                 Ok(Relayed::Over) => self.dismiss(id),
                 Err(reason) => self.give_up(id, &reason),
             },
@@ -132,6 +133,9 @@ impl Service {
                 Reason::TooSlow { awaited: session.awaited() }
             }
             (Guest::Upstream(_), failure) => Reason::Upstream(failure),
+            (Guest::Relay(_), Failure::ClientTimeout(Phase::Session)) => {
+                Reason::TooSlow { awaited: "a word from the client, or from the server behind it,".into() }
+            }
             (_, failure) => Reason::Connection(failure),
         };
         self.give_up(id, &reason);
@@ -153,7 +157,10 @@ impl Service {
     pub(super) fn dismiss(&mut self, id: ConnId) {
         let Some((peer, guest)) = self.guests.remove(&id) else { return };
         debug!("client={peer} disconnected");
-        self.net.close(id);
+        match guest {
+            Guest::Upstream(_) => self.net.break_off(id),
+            Guest::Arriving | Guest::Session(_) | Guest::Relay(_) => self.net.close(id),
+        }
         let other = match guest {
             Guest::Upstream(client) => client,
             Guest::Relay(relay) => {
