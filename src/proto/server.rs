@@ -212,7 +212,8 @@ impl Server {
     }
 
     /// The last byte of a moved body is written to the connection, past every buffer of ours. `pipelined` says whether
-    /// bytes of the client's were already waiting then: whoever sent them had not seen the body's end.
+    /// bytes of the client's were already waiting just before: whoever sent them had not seen the body's end. (Just after,
+    /// they may be the answer to it.)
     ///
     /// # Errors
     /// Nothing is done unless [`Want::Flush`].

@@ -153,6 +153,7 @@ impl Session {
     /// Moves bytes of a body from the disk to the connection.
     pub(super) fn supply(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
         let Task::Giving(giving) = &mut self.task else { return Ok(Some(Pause::Blocked)) };
+        self.sent_ahead = !self.moved.is_empty() && cx.io.has_input();
         let sent = match &giving.supply {
             Supply::File { file, path } => match cx.io.send_file(file, giving.sent, left)? {
                 FileSent::Some(count) => count,

@@ -99,6 +99,9 @@ pub(super) struct Session {
     machine: Server,
     task: Task,
     moved: Vec<Moved>,
+    /// Whether the client had sent something before the last piece of a moved body left. What it sends afterwards may be
+    /// there before we look: a client may be that fast.
+    sent_ahead: bool,
     /// When the body under way must have passed; `None` for no limit.
     body_due: Option<Instant>,
 }
@@ -112,6 +115,7 @@ impl Session {
             machine: Server::new(policy),
             task: Task::Resting,
             moved: Vec::new(),
+            sent_ahead: false,
             body_due: None,
         }
     }
@@ -145,6 +149,9 @@ impl Session {
     /// Goes on for as long as the socket and the budget let it.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
         loop {
+            if self.machine.want() == Want::Flush && !cx.io.is_flushed() {
+                self.sent_ahead = cx.io.has_input();
+            }
             if !self.transmit(cx.io)? {
                 return Ok(Pause::Blocked);
             }
@@ -154,7 +161,7 @@ impl Session {
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
-                    self.machine.body_left(cx.io.has_input())?;
+                    self.machine.body_left(self.sent_ahead)?;
                     cx.io.part_after(cx.limits.idle_timeout);
                     None
                 }
