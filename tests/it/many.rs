@@ -1,7 +1,9 @@
 //! Two hundred sites, of which twenty are bad in different ways.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use tempfile::TempDir;
 use tentacle_sync::double::{Agent, Double, Files, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
 use tentacle_sync::role::server::Hosted;
@@ -25,7 +27,7 @@ struct Bad {
     hanging: Vec<Double>,
     configs: Vec<String>,
     names: Vec<String>,
-    others: (Vec<Double>, Vec<BlackHole>),
+    others: (Vec<Double>, Vec<BlackHole>, Vec<OwnedFd>),
 }
 
 impl Bad {
@@ -36,8 +38,8 @@ impl Bad {
         let half = start(&Setup { mischief: vec![Trick::HangInTls.always()], tls, ..Setup::default() });
         let garbage = start(&Setup { mischief: vec![Trick::Garbage(4096).at(Verb::Ls)], ..Setup::default() });
         let holes: Vec<_> = (0..BAD).map(|_| BlackHole::open()).collect();
-        let refused: Vec<_> = (0..BAD).map(|_| unused_address()).collect();
-        let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: (Vec::new(), Vec::new()) };
+        let (refusing, refused): (Vec<_>, Vec<_>) = (0..BAD).map(|_| refusing()).unzip();
+        let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: Default::default() };
         let addresses = |doubles: &[Double]| doubles.iter().map(Double::address).collect::<Vec<_>>();
         let by_tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
         bad.add("hanging", &addresses(&bad.hanging), "");
@@ -45,7 +47,7 @@ impl Bad {
         bad.add("garbage", &addresses(&garbage), "");
         bad.add("hole", &holes.iter().map(|hole| hole.address).collect::<Vec<_>>(), "");
         bad.add("refused", &refused, "");
-        bad.others = (half.into_iter().chain(garbage).collect(), holes);
+        bad.others = (half.into_iter().chain(garbage).collect(), holes, refusing);
         bad
     }
 
@@ -58,8 +60,12 @@ impl Bad {
     }
 }
 
-fn unused_address() -> SocketAddr {
-    TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap()
+/// An address where nobody listens, and nobody else can for as long as the socket is there.
+fn refusing() -> (OwnedFd, SocketAddr) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::new(LOOPBACK, 0)).unwrap();
+    let address = getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
 }
 
 /// A good site: every third is our server, and every tenth of the others speaks TLS.
