@@ -125,6 +125,11 @@ impl<'a> Io<'a> {
         Ok(self.pipe().map_or(Ok(true), Pipe::flush)?)
     }
 
+    /// Whether TLS holds nothing back.
+    pub fn is_flushed(&mut self) -> bool {
+        self.pipe().is_none_or(|pipe| !pipe.wants_write())
+    }
+
     /// How many bytes the peer's kernel has not acknowledged, TLS records and all. What [`Io::flush`] has not passed on
     /// does not count yet.
     pub fn unacknowledged(&mut self) -> io::Result<usize> {

@@ -9,6 +9,7 @@ use tentacle_sync::role::server::Hosted;
 
 use crate::daemon::wait_until;
 use crate::server_process::stored_in;
+use crate::site::hosted;
 use crate::support::{Client, LOOPBACK, scratch};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -69,4 +70,20 @@ fn a_server_that_stops_hears_its_clients_out() {
     drop(client);
     stopping.join().unwrap();
     assert!(stored_in(storage.path()).is_empty());
+}
+
+#[test]
+fn clients_who_answer_at_once_have_their_files() {
+    let storage = scratch();
+    let server = hosted(storage.path());
+    for number in 0..200 {
+        let name = format!("a.{number}.data");
+        fs::write(storage.path().join(&name), BODY).unwrap();
+        let mut client = Client::connect(server.address().unwrap());
+        client.ask(&format!("MV <{name}>"), "MV SIZE 6");
+        client.ask("MV OK", BODY.trim_end());
+        client.send("QUIT\n");
+    }
+    drop(server);
+    assert_eq!(stored_in(storage.path()).len(), 0);
 }
