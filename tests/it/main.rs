@@ -4,6 +4,9 @@
 mod buffer;
 mod chaos;
 mod cli;
+mod client;
+mod client_process;
+mod client_vectors;
 mod collect;
 mod consumer;
 mod crash;

@@ -150,13 +150,7 @@ impl Reason {
             }
             Self::AuthenticationFailed => "Is this the server's password (-x)?",
             Self::Closed { error, .. } => closed_advice(error, settings),
-            Self::TimedOut { .. } => {
-                let seconds = settings.patience.as_secs();
-                return Some(format!(
-                    "The server was silent for {seconds} s, as -t and -r have it. A stock server serves 10 clients at a \
-                     time: the next one waits."
-                ));
-            }
+            Self::TimedOut { .. } => return Some(timeout_advice(settings)),
             Self::Responded { response } => response_advice(response)?,
             Self::Shortened(_) => "Another program writes to it: send it when that is done.",
             Self::Pack(_) | Self::Unpack(_) => "Without -z it goes as it is.",
@@ -164,6 +158,16 @@ impl Reason {
         };
         Some(words.to_owned())
     }
+}
+
+fn timeout_advice(settings: &ClientSettings) -> String {
+    let seconds = settings.patience.as_secs();
+    let tls =
+        if settings.tls.is_none() { " One that wants TLS (-c, or -e and -k) may say nothing as well." } else { "" };
+    format!(
+        "The server was silent for {seconds} s, as -t and -r have it. A stock server serves 10 clients at a time: the next \
+         one waits.{tls}"
+    )
 }
 
 /// A stock server closes without a word.
