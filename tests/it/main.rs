@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod buffer;
+mod chain;
 mod chaos;
 mod cli;
 mod client;
