@@ -23,6 +23,8 @@ pub enum ProxyError {
     /// It answered something else than 2xx: the status and its phrase.
     #[error("the proxy answered {status} {phrase}{}", advice(*status))]
     Refused {
+        /// Of HTTP/1.
+        minor: u8,
         /// HTTP status.
         status: u16,
         /// What the proxy says of it.
@@ -107,6 +109,7 @@ pub(super) fn answered(answer: &[u8]) -> Result<bool, ProxyError> {
             Some(200..=299) if length == answer.len() => Ok(true),
             Some(200..=299) => Err(ProxyError::Unsolicited),
             status => Err(ProxyError::Refused {
+                minor: response.version.unwrap_or(0),
                 status: status.unwrap_or(0),
                 phrase: response.reason.unwrap_or_default().escape_default().to_string(),
             }),

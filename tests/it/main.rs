@@ -2,8 +2,12 @@
 #![cfg(test)]
 
 mod buffer;
+mod chain;
 mod chaos;
 mod cli;
+mod client;
+mod client_process;
+mod client_vectors;
 mod collect;
 mod consumer;
 mod crash;

@@ -117,15 +117,17 @@ fn port(text: &str) -> Option<u16> {
 
 /// `[user:password@]address:port`; a password may hold `:` and `@`.
 fn proxy(value: &Secret) -> Result<ProxySettings, ClientUsageError> {
-    let text = std::str::from_utf8(value.expose()).map_err(|_| ClientUsageError::Proxy)?;
-    let (credentials, address) = match text.rsplit_once('@') {
-        None => (None, text),
-        Some((pair, address)) => (Some(pair.split_once(':').ok_or(ClientUsageError::Proxy)?), address),
+    let text = String::from_utf8_lossy(value.expose());
+    let (pair, address) = match text.rsplit_once('@') {
+        None => (None, &*text),
+        Some((pair, address)) => (Some(pair), address),
     };
-    let (proxy_host, proxy_port) = address.rsplit_once(':').ok_or(ClientUsageError::Proxy)?;
-    let host = host(proxy_host).ok_or(ClientUsageError::Proxy)?;
-    let port = port(proxy_port).ok_or_else(|| ClientUsageError::ProxyPort(proxy_port.to_owned()))?;
-    let credentials = credentials
+    let invalid = || ClientUsageError::Proxy(format!("{}{address}", if pair.is_some() { "***@" } else { "" }));
+    let pair = pair.map(|pair| pair.split_once(':').ok_or_else(invalid)).transpose()?;
+    let (host_text, port_text) = address.rsplit_once(':').ok_or_else(invalid)?;
+    let host = host(host_text).ok_or_else(invalid)?;
+    let port = port(port_text).ok_or_else(|| ClientUsageError::ProxyPort(port_text.to_owned()))?;
+    let credentials = pair
         .filter(|(user, _)| !user.is_empty())
         .map(|(user, password)| (user.to_owned(), Secret::new(password.as_bytes().to_vec())));
     Ok(ProxySettings { host, port, credentials })

@@ -29,9 +29,9 @@ pub enum ClientUsageError {
     /// `-t`.
     #[error("Invalid timeout for network operations.")]
     Timeout,
-    /// `-y`; never with what it holds, which may be a password.
-    #[error("Invalid proxy string: expected address:port or user:password@address:port.")]
-    Proxy,
+    /// `-y`, but for user and password.
+    #[error("Invalid proxy string: {0}")]
+    Proxy(String),
     /// The port of `-y`.
     #[error("Proxy port {0} is not valid.")]
     ProxyPort(String),

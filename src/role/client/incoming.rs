@@ -41,8 +41,7 @@ impl Incoming {
         let staged = Builder::new()
             .prefix(".tentacle_client-")
             .permissions(Permissions::from_mode(RIGHTS))
-            .tempfile_in(directory)
-            .map_err(|error| without_path(&error))?;
+            .tempfile_in(directory)?;
         if let Some(old) = old {
             staged.as_file().set_permissions(old.permissions())?;
         }
@@ -91,9 +90,4 @@ fn replaced(path: &Path) -> io::Result<Option<Metadata>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The system's error alone: the other file's path would only puzzle.
-fn without_path(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error)
 }

@@ -8,7 +8,7 @@ use super::console::Console;
 use super::reason::{Reason, plain};
 use super::route::Route;
 use crate::config::client::ClientSettings;
-use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, Read};
+use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
 use crate::proto::{self, Client, Command, Request, Want};
 use crate::tls::PipeError;
 
@@ -269,6 +269,7 @@ impl Drop for Link<'_> {
 
 fn not_connected(failure: Failure, peer: IpAddr, settings: &ClientSettings) -> Reason {
     let why = match failure {
+        Failure::Proxy(ProxyError::Closed) => return Reason::ClosedByProxy { peer },
         Failure::Proxy(error) => return Reason::Proxy(error),
         Failure::Tls(error) => return Reason::TlsName(error),
         Failure::Pipe(PipeError::Tls(failure)) => return Reason::Tls { failure, reached: peer },

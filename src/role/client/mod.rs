@@ -1,8 +1,8 @@
 //! `tentacle_client`: sends files to a Tentacle server, or gets them.
 //!
-//! A program that does one thing after the other, so that [`link`] hides the loop: its methods wait. What it says, on
+//! A program that does one thing after the other, so that `link` hides the loop: its methods wait. What it says, on
 //! the wire and to the user, is what the stock program says, for scripts read it; what may help beyond that is said where
-//! a person reads it ([`console`]).
+//! a person reads it (`console`).
 //!
 //! ```text
 //!  program ──► transfer ──► route ──► link ──► Net      a route: to whom, and under which name it is checked

@@ -19,8 +19,10 @@ pub(super) enum Reason {
     Connect { host: String, port: u16, why: String },
     #[error("Cannot connect to proxy server {host} on port {port}: {why}.")]
     ConnectToProxy { host: String, port: u16, why: String },
-    #[error("CONNECT error: {0}")]
+    #[error("CONNECT error: {}", proxy_words(.0))]
     Proxy(ProxyError),
+    #[error("Connection from {peer} unexpectedly closed.")]
+    ClosedByProxy { peer: IpAddr },
     #[error("{}", tls_reason::words(failure))]
     Tls {
         failure: TlsFailure,
@@ -137,19 +139,18 @@ impl Reason {
                 "Is tentacle_server running there (-a), on this port (-p), and no firewall in between?"
             }
             Self::ConnectToProxy { .. } => "Is this the proxy's address and port (-y)?",
+            Self::Proxy(ProxyError::Refused { status: 407, .. }) => "Is this the proxy's user and password (-y)?",
+            Self::Proxy(ProxyError::Refused { .. }) => {
+                "Does the proxy reach the server (-a, -p), and allow CONNECT to it?"
+            }
+            Self::Proxy(_) | Self::ClosedByProxy { .. } => "Is this an HTTP proxy's address and port (-y)?",
             Self::Tls { failure, .. } => return tls_reason::advice(failure, settings),
             Self::Setup(_) if settings.tls.is_some() => {
                 "-f, -e and -k name PEM files; -w asks for the key's passphrase."
             }
             Self::AuthenticationFailed => "Is this the server's password (-x)?",
             Self::Closed { error, .. } => closed_advice(error, settings),
-            Self::TimedOut { .. } => {
-                let seconds = settings.patience.as_secs();
-                return Some(format!(
-                    "The server was silent for {seconds} s, as -t and -r have it. A stock server serves 10 clients at a \
-                     time: the next one waits."
-                ));
-            }
+            Self::TimedOut { .. } => return Some(timeout_advice(settings)),
             Self::Responded { response } => response_advice(response)?,
             Self::Shortened(_) => "Another program writes to it: send it when that is done.",
             Self::Pack(_) | Self::Unpack(_) => "Without -z it goes as it is.",
@@ -157,6 +158,16 @@ impl Reason {
         };
         Some(words.to_owned())
     }
+}
+
+fn timeout_advice(settings: &ClientSettings) -> String {
+    let seconds = settings.patience.as_secs();
+    let tls =
+        if settings.tls.is_none() { " One that wants TLS (-c, or -e and -k) may say nothing as well." } else { "" };
+    format!(
+        "The server was silent for {seconds} s, as -t and -r have it. A stock server serves 10 clients at a time: the next \
+         one waits.{tls}"
+    )
 }
 
 /// A stock server closes without a word.
@@ -186,6 +197,13 @@ fn response_advice(response: &Response) -> Option<&'static str> {
         Response::Other(line) if looks_like_tls(line.as_bytes()) => "That is TLS: the server wants -c, or -e and -k.",
         _ => return None,
     })
+}
+
+fn proxy_words(error: &ProxyError) -> String {
+    match error {
+        ProxyError::Refused { minor, status, phrase } => format!("HTTP/1.{minor} {status} {phrase}"),
+        other => other.to_string(),
+    }
 }
 
 /// The system's words without its "(os error 111)", and without the library's before them.

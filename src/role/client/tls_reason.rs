@@ -11,7 +11,9 @@ pub(super) fn words(failure: &TlsFailure) -> String {
         }
         TlsFailure::Certificate(problem) => format!("The server's certificate is not accepted: {problem}."),
         TlsFailure::ClientCertificateDemanded => "The server demands a client certificate.".to_owned(),
-        TlsFailure::ClientCertificateRefused(alert) => format!("The server refused our certificate ({alert:?})."),
+        TlsFailure::ClientCertificateRefused(alert)
+        // What OpenSSL and rustls say of a signature that does not fit; a server judges none but our certificate's.
+        | TlsFailure::Alert { alert: alert @ AlertDescription::DecryptError, .. } => format!("The server refused our certificate ({alert:?})."),
         TlsFailure::NotTls => "The server answers, but not in TLS.".to_owned(),
         TlsFailure::ClosedInHandshake => "The server closed the connection during the TLS handshake.".to_owned(),
         other => other.to_string(),

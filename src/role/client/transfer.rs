@@ -55,41 +55,46 @@ enum Ending {
     Spent,
 }
 
-/// What became of a file that was got.
-enum Got {
-    /// It had bytes.
-    Whole,
-    /// It was empty: a stock server closes the connection over it.
-    Empty,
+/// What a connection is good for after a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Sound,
+    /// Nothing: a stock server closes it over an empty file that is got.
+    Spent,
 }
 
 impl Transfer<'_> {
     fn converse(&mut self, mut link: Link<'_>) -> Result<Ending, Reason> {
-        if let Some(password) = &self.settings.password {
-            link.command(&Command::Pass(PasswordDigest::of(password)))?;
-            match link.reply()? {
-                Event::PasswordAccepted => {}
-                _ => return Err(Reason::AuthenticationFailed),
-            }
-        }
+        self.log_in(&mut link)?;
         self.list()?;
         while let Some(path) = self.next() {
-            match self.settings.direction {
+            let standing = match self.settings.direction {
+                Direction::Get => self.get(&mut link, &path)?,
                 Direction::Send => match self.send(&mut link, &path) {
+                    Ok(()) => Standing::Sound,
                     Err(reason @ Reason::Responded { .. }) => {
                         link.quit();
                         return Err(reason);
                     }
-                    other => other?,
+                    Err(reason) => return Err(reason),
                 },
-                Direction::Get => match self.get(&mut link, &path)? {
-                    Got::Empty if self.has_more() => return Ok(Ending::Spent),
-                    Got::Empty | Got::Whole => {}
-                },
+            };
+            self.done();
+            if standing == Standing::Spent && self.next().is_some() {
+                return Ok(Ending::Spent);
             }
         }
         link.quit();
         Ok(Ending::Done)
+    }
+
+    fn log_in(&self, link: &mut Link<'_>) -> Result<(), Reason> {
+        let Some(password) = &self.settings.password else { return Ok(()) };
+        link.command(&Command::Pass(PasswordDigest::of(password)))?;
+        match link.reply()? {
+            Event::PasswordAccepted => Ok(()),
+            _ => Err(Reason::AuthenticationFailed),
+        }
     }
 
     /// Looks at the files, once: where one is missing none is sent.
@@ -104,15 +109,18 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<PathBuf> {
-        match &mut self.files {
-            Files::Listed(files) => files.pop_front(),
+    /// The next file. It stays the next one until it is [`done`](Self::done), for a connection can fail on the way.
+    fn next(&self) -> Option<PathBuf> {
+        match &self.files {
+            Files::Listed(files) => files.front().cloned(),
             Files::Named => None,
         }
     }
 
-    fn has_more(&self) -> bool {
-        matches!(&self.files, Files::Listed(files) if !files.is_empty())
+    fn done(&mut self) {
+        if let Files::Listed(files) = &mut self.files {
+            files.pop_front();
+        }
     }
 
     fn send(&self, link: &mut Link<'_>, path: &Path) -> Result<(), Reason> {
@@ -137,7 +145,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<Got, Reason> {
+    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<Standing, Reason> {
         let zip = self.settings.zip;
         let name = RawName::new(path.as_os_str().as_encoded_bytes())
             .map_err(|error| Reason::Name { path: path.to_owned(), error })?;
@@ -162,7 +170,7 @@ impl Transfer<'_> {
         incoming.keep()?;
         let compressed = if zip { "compressed " } else { "" };
         self.console.log(format_args!("Received {compressed}file '{}'", path.display()));
-        Ok(if size == 0 { Got::Empty } else { Got::Whole })
+        Ok(if size == 0 { Standing::Spent } else { Standing::Sound })
     }
 }
 
