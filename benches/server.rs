@@ -33,7 +33,7 @@ use clients::{Clients, Deed, LARGE, have};
 use process::{Ground, Make, Server};
 use support::{Result, median, verdict};
 use tentacle_sync::net::Net;
-use tentacle_sync::role::collect::{Collector, Mode};
+use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;
 
 /// Ours as it is by default.
@@ -95,6 +95,7 @@ fn bench(extent: &Extent) -> Result<()> {
         println!("(STOCK_TENTACLE_SERVER names no stock server to compare with.)");
     }
     storing(extent, &ground)?;
+    leaving(extent, &ground)?;
     moving(extent, &ground)?;
     as_stock_sends(extent, &ground)?;
     idle(extent, &ground)?;
@@ -116,18 +117,24 @@ impl Run {
     /// Has clients do it with a server whose storage is this.
     fn of(make: Make, tls: bool, deed: Deed, storage: &Path, ground: &Ground) -> Result<Self> {
         let server = Server::start(make, tls, storage, ground)?;
-        let before = server.cpu_time()?;
-        let clients = Clients::start(deed, server.place())?;
-        let run = Self {
-            files_per_second: clients.done.per_second(),
-            cpu_per_file: 1e6 * (server.cpu_time()? - before) / clients.done.count,
-            peak: server.memory("VmHWM")? / 1024.0,
-        };
+        let mut clients = Clients::ready(deed, server.place())?;
+        let run = Self::going(&mut clients, &server)?;
         drop(clients);
         if let Deed::Move = deed {
             wait_until_empty(storage)?;
         }
         Ok(run)
+    }
+
+    /// Has these clients do what they are ready for.
+    fn going(clients: &mut Clients, server: &Server) -> Result<Self> {
+        let cpu = server.cpu_time()?;
+        let done = clients.go()?;
+        Ok(Self {
+            files_per_second: done.per_second(),
+            cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / done.count,
+            peak: server.memory("VmHWM")? / 1024.0,
+        })
     }
 }
 
@@ -175,7 +182,7 @@ fn print_rows(what: &str, makes: &[Make], figures: &[Vec<Run>]) -> Option<(f64, 
     stock.map(|stock| (ratio(&figures[0], stock), ratio(&figures[ours - 1], stock)))
 }
 
-/// `SEND` in lock-step on connections that are kept.
+/// `SEND` in lock-step on connections that are kept, with all they need to begin with behind them.
 fn storing(extent: &Extent, ground: &Ground) -> Result<()> {
     let makes = Make::all();
     print_heading("Storing");
@@ -230,7 +237,8 @@ fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> 
     let place = server.place();
     let site = support::site("bench", place.address.port(), &spool, place.ca.as_deref());
     let settings = support::settings(&dir, Durability::Fsync, vec![site]);
-    let collector = Collector::new(Net::new()?, &settings, Mode::Once, Box::new(|_| ()))?;
+    let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
+    let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
     let (start, cpu) = (support::clock(), server.cpu_time()?);
     collector.run(settings.shutdown_timeout, |_, _| false)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -270,6 +278,31 @@ fn files_in(storage: &Path) -> Result<usize> {
     let names = fs::read_dir(storage)?.map(|entry| Ok(entry?.file_name()));
     let names: Vec<_> = names.collect::<std::io::Result<_>>()?;
     Ok(names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".data")).count())
+}
+
+/// A connection for each file, as agents do.
+fn leaving(extent: &Extent, ground: &Ground) -> Result<()> {
+    let makes = Make::by_default();
+    print_heading("Storing, a connection for each file");
+    let mut least = f64::INFINITY;
+    for tls in [false, true] {
+        let figures = take_turns(&makes, extent.runs.min(3), |make| {
+            let files = if make == Make::Stock { extent.slow_files } else { extent.files };
+            Run::of(make, tls, Deed::SendAndLeave { clients: 10, files }, &ground.storage()?, ground)
+        })?;
+        let what = format!("10 clients, {}", if tls { "TLS" } else { "plain" });
+        if let Some((ratio, _)) = print_rows(&what, &makes, &figures) {
+            least = least.min(ratio);
+        }
+    }
+    if makes.contains(&Make::Stock) {
+        verdict(
+            ">= 10x stock's files/s from agents, ours durable",
+            &format!("{least:.1}x at the least"),
+            least >= 10.0,
+        );
+    }
+    Ok(())
 }
 
 /// Pieces of 1 KiB, Nagle's algorithm on.
@@ -316,7 +349,8 @@ fn memory_of_idle(make: Make, tls: bool, clients: usize, ground: &Ground) -> Res
     let server = Server::start(make, tls, &ground.storage()?, ground)?;
     have(Deed::Stay { clients: 1 }, server.place())?;
     let before = server.memory("VmRSS")?;
-    let _staying = Clients::start(Deed::Stay { clients }, server.place())?;
+    let mut staying = Clients::ready(Deed::Stay { clients }, server.place())?;
+    staying.go()?;
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
     let each = (server.memory("VmRSS")? - before) / clients as f64;
     Ok((each, server.memory("VmHWM")?))
@@ -330,14 +364,11 @@ fn beside_dripping(extent: &Extent, ground: &Ground) -> Result<()> {
         let figures = take_turns(&[false, true], extent.runs, |dripping| {
             let server = Server::start(make, false, &ground.storage()?, ground)?;
             let drip = Deed::Drip { clients: extent.dripping };
-            let _dripping = dripping.then(|| Clients::start(drip, server.place())).transpose()?;
-            let cpu = server.cpu_time()?;
-            let done = have(deed, server.place())?;
-            Ok(Run {
-                files_per_second: done.per_second(),
-                cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / done.count,
-                peak: server.memory("VmHWM")? / 1024.0,
-            })
+            let mut dripping = dripping.then(|| Clients::ready(drip, server.place())).transpose()?;
+            if let Some(dripping) = &mut dripping {
+                dripping.go()?;
+            }
+            Run::going(&mut Clients::ready(deed, server.place())?, &server)
         })?;
         print_row("without", make, &figures[0], None);
         print_row("beside them", make, &figures[1], None);

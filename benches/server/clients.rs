@@ -1,9 +1,9 @@
 //! Clients, in a process of their own, so that what is measured is the server alone.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub(crate) const ROLE: &str = "clients";
 /// The name of the file that [`Deed::Receive`] asks for.
 pub(crate) const LARGE: &str = "large.bin";
 
+/// What clients say before they begin.
+const READY: &str = "ready";
+
 /// Agents that take turns.
 const AGENTS: usize = 100;
 
@@ -35,6 +38,8 @@ const DRIP: Duration = Duration::from_secs(1);
 pub(crate) enum Deed {
     /// So many clients send so many files, in lock-step.
     Send { clients: usize, files: usize },
+    /// So many clients send so many files, with a connection for each.
+    SendAndLeave { clients: usize, files: usize },
     /// One client sends so many files as stock's client does.
     SendAsStock { files: usize },
     /// One client lists the files and moves each of them out.
@@ -68,32 +73,52 @@ pub(crate) fn files(count: usize) -> impl Iterator<Item = crowd::File> {
 
 /// Has clients do it, and leave.
 pub(crate) fn have(deed: Deed, place: &Place) -> Result<Done> {
-    Ok(Clients::start(deed, place)?.done)
+    Clients::ready(deed, place)?.go()
 }
 
-/// Clients that have done what they were told; their connections stay until this is dropped.
+/// Clients, whose connections stay until this is dropped.
 pub(crate) struct Clients {
     process: Child,
-    pub(crate) done: Done,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Clients {
-    pub(crate) fn start(deed: Deed, place: &Place) -> Result<Self> {
+    /// Clients that are about to do it, on connections that are open where the deed is not to open them.
+    pub(crate) fn ready(deed: Deed, place: &Place) -> Result<Self> {
         let mut command = again(ROLE)?;
         command.args(deed.words()).arg(place.address.to_string()).args(&place.ca);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("the clients' pipe is missing")?).read_line(&mut line)?;
+        let (orders, Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err("the clients' pipe is missing".into());
+        };
+        let mut clients = Self { process, orders, answers: BufReader::new(answers) };
+        match clients.answer()?.as_str() {
+            READY => Ok(clients),
+            other => Err(format!("clients are not ready: {other:?}").into()),
+        }
+    }
+
+    /// Has them do it.
+    pub(crate) fn go(&mut self) -> Result<Done> {
+        self.orders.as_mut().ok_or("these clients take no orders")?.write_all(b"go\n")?;
+        let line = self.answer()?;
         let figures: Vec<f64> = line.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
         let [seconds, count] = figures[..] else { return Err("the clients have failed".into()) };
-        Ok(Self { process, done: Done { seconds, count } })
+        Ok(Done { seconds, count })
+    }
+
+    fn answer(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
     }
 }
 
 impl Drop for Clients {
     fn drop(&mut self) {
         // They leave when their standard input ends.
-        drop(self.process.stdin.take());
+        drop(self.orders.take());
         let _ = self.process.wait();
     }
 }
@@ -102,6 +127,7 @@ impl Deed {
     fn words(self) -> [String; 3] {
         let (word, clients, files) = match self {
             Self::Send { clients, files } => ("send", clients, files),
+            Self::SendAndLeave { clients, files } => ("send-and-leave", clients, files),
             Self::SendAsStock { files } => ("send-as-stock", 1, files),
             Self::Move => ("move", 1, 0),
             Self::Receive => ("receive", 1, 0),
@@ -115,6 +141,7 @@ impl Deed {
         let (clients, files) = (clients.parse()?, files.parse()?);
         match word {
             "send" => Ok(Self::Send { clients, files }),
+            "send-and-leave" => Ok(Self::SendAndLeave { clients, files }),
             "send-as-stock" => Ok(Self::SendAsStock { files }),
             "move" => Ok(Self::Move),
             "receive" => Ok(Self::Receive),
@@ -128,45 +155,63 @@ impl Deed {
 /// What the other process does.
 #[expect(clippy::print_stdout, reason = "the answer goes to the process that asked")]
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
-    let [deed @ .., address] = &args[..4] else { return Err("clients need to know what to do, and where".into()) };
+    let Some([deed @ .., address]) = args.get(..4) else { return Err("clients need to know what to do".into()) };
     let deed: Vec<&str> = deed.iter().filter_map(|word| word.to_str()).collect();
     let deed = Deed::told(deed.try_into().map_err(|_| "what clients do is three words")?)?;
     let address = address.to_str().ok_or("an address is text")?.parse()?;
     let place = Place { address, ca: args.get(4).map(PathBuf::from) };
     raise_descriptor_limit()?;
-    // The connections stay with what is returned.
-    let (seconds, count, _staying) = act(deed, &place)?;
-    println!("{seconds} {count}");
+    let mut staying = Vec::new();
+    let (took, count) = act(deed, &place, &mut staying)?;
+    println!("{} {count}", took.as_secs_f64());
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
-fn act(deed: Deed, place: &Place) -> Result<(f64, u64, Vec<Lone>)> {
+/// Tells the other process that all is ready, and waits for it.
+#[expect(clippy::print_stdout, reason = "it listens there")]
+fn ready() -> Result<()> {
+    println!("{READY}");
+    io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// Does it; how long it took, and how many files or bytes it was. Connections may be left that are to stay.
+fn act(deed: Deed, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, u64)> {
     let door = Door::to(place)?;
-    let mut staying = Vec::new();
-    let mut start = clock();
-    let count = match deed {
+    match deed {
         Deed::Send { clients, files } => {
             let files: Vec<_> = self::files(files).collect();
-            return Ok((crowd::send(place, clients, &files)?.as_secs_f64(), files.len() as u64, staying));
+            Ok((crowd::send(place, clients, &files, ready)?, files.len() as u64))
+        }
+        Deed::SendAndLeave { clients, files } => {
+            let files: Vec<_> = self::files(files).collect();
+            timed(|| send_and_leave(&door, clients, &files))
         }
         Deed::SendAsStock { files } => {
             let mut client = Lone::new(door.open_as_stock()?);
-            start = clock();
-            self::files(files).try_for_each(|file| client.send_as_stock(&file))?;
-            files as u64
+            timed(|| {
+                self::files(files).try_for_each(|file| client.send_as_stock(&file))?;
+                Ok(files as u64)
+            })
         }
-        Deed::Move => Lone::new(door.open()?).move_all()?,
-        Deed::Receive => Lone::new(door.open()?).receive(LARGE)?,
-        Deed::Stay { clients } => {
+        Deed::Move => {
+            let mut client = Lone::new(door.open()?);
+            timed(|| client.move_all())
+        }
+        Deed::Receive => {
+            let mut client = Lone::new(door.open()?);
+            timed(|| client.receive(LARGE))
+        }
+        Deed::Stay { clients } => timed(|| {
             for file in files(clients) {
                 let mut client = Lone::new(door.open()?);
                 client.send(&file)?;
                 staying.push(client);
             }
-            clients as u64
-        }
-        Deed::Drip { clients } => {
+            Ok(clients as u64)
+        }),
+        Deed::Drip { clients } => timed(|| {
             let mut dripping = Vec::new();
             for number in 0..clients {
                 let mut client = Lone::new(door.open()?);
@@ -174,10 +219,33 @@ fn act(deed: Deed, place: &Place) -> Result<(f64, u64, Vec<Lone>)> {
                 dripping.push(client);
             }
             thread::spawn(move || drip(dripping));
-            clients as u64
-        }
+            Ok(clients as u64)
+        }),
+    }
+}
+
+fn timed(deed: impl FnOnce() -> Result<u64>) -> Result<(Duration, u64)> {
+    ready()?;
+    let start = clock();
+    let count = deed()?;
+    Ok((start.elapsed(), count))
+}
+
+fn send_and_leave(door: &Door, clients: usize, files: &[crowd::File]) -> Result<u64> {
+    let send = |file| -> Result<()> {
+        let mut client = Lone::new(door.open()?);
+        client.send(file)?;
+        client.quit()
     };
-    Ok((start.elapsed().as_secs_f64(), count, staying))
+    let share =
+        |number| files.iter().skip(number).step_by(clients).try_for_each(send).map_err(|error| error.to_string());
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..clients).map(|number| scope.spawn(move || share(number))).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a client has panicked")?.map_err(Into::into))
+    })
+    .map(|()| files.len() as u64)
 }
 
 /// Until the process ends. A client that the server has left is quiet from then on.

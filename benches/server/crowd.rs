@@ -7,6 +7,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Connection, Door, Place};
+use super::lone::Lone;
 use crate::support::{Result, clock};
 
 /// A file's name and its bytes.
@@ -15,17 +16,26 @@ pub(crate) type File = (String, Vec<u8>);
 /// What the server says to each command and each body.
 const GO_ON: &[u8] = b"SEND OK\n";
 
-/// Sends all files, shared among so many clients; how long it took, the connecting left out.
-pub(crate) fn send(place: &Place, clients: usize, files: &[File]) -> Result<Duration> {
+/// Sends all files, shared among so many clients; how long it took. Each client has sent another file before, so that
+/// the server has done what a connection costs it once; then `ready` is called.
+pub(crate) fn send(
+    place: &Place,
+    clients: usize,
+    files: &[File],
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<Duration> {
     let door = Door::to(place)?;
     let mut poll = Poll::new()?;
     let mut crowd = Vec::with_capacity(clients);
     for number in 0..clients {
-        let mut client = Client::new(door.open()?, files.iter().skip(number).step_by(clients));
+        let mut client = Lone::new(door.open()?);
+        client.send(&(format!("warm-up-{number}"), vec![b'x'; 1024]))?;
+        let mut client = Client::new(client.into_connection(), files.iter().skip(number).step_by(clients));
         client.connection.stop_blocking()?;
         poll.registry().register(&mut client.connection, Token(number), Interest::READABLE)?;
         crowd.push(client);
     }
+    ready()?;
     let start = clock();
     for client in &mut crowd {
         client.go_on()?;

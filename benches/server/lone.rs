@@ -20,6 +20,11 @@ impl Lone {
         Self(BufReader::with_capacity(PIECE, connection))
     }
 
+    /// The connection, at rest.
+    pub(crate) fn into_connection(self) -> Connection {
+        self.0.into_inner()
+    }
+
     /// Sends a file, its body in one write.
     pub(crate) fn send(&mut self, file: &File) -> Result<()> {
         self.send_in_pieces(file, file.1.len())
@@ -61,8 +66,13 @@ impl Lone {
             self.get("MV", name, |_| ())?;
             count += 1;
         }
-        self.say("QUIT\n")?;
+        self.quit()?;
         Ok(count)
+    }
+
+    /// Says goodbye.
+    pub(crate) fn quit(&mut self) -> Result<()> {
+        self.say("QUIT\n")
     }
 
     /// Receives a file, to no end; its size.

@@ -23,7 +23,7 @@ pub struct Target {
     pub tls: Option<Connector>,
     /// The longest wait in each phase until the connection is open.
     pub timeout: Duration,
-    /// Re-arm `TCP_QUICKACK` before each read.
+    /// Have what is not answered yet acknowledged before each wait for more (`TCP_QUICKACK`).
     pub quick_ack: bool,
 }
 
