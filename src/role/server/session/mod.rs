@@ -151,7 +151,7 @@ impl Session {
     pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
         loop {
             if self.machine.want() == Want::Flush && !cx.io.is_flushed() {
-                self.sent_ahead = cx.io.has_input();
+                self.pipelined = cx.io.has_input();
             }
             if !self.transmit(cx.io)? {
                 return Ok(Pause::Blocked);
