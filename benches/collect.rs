@@ -7,6 +7,10 @@
 //! are compared take turns, and each figure is the median of its runs.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/peers.rs"]
+mod peers;
+#[path = "support/processor.rs"]
+mod processor;
 mod support;
 
 use std::cell::Cell;
@@ -14,7 +18,9 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use support::{Crew, Order, Peers, Result, median, verdict};
+use peers::{Crew, Order, Peers};
+use processor::cpu_time;
+use support::{Result, median, verdict};
 use tentacle_sync::double::WritePattern;
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
@@ -49,7 +55,7 @@ struct Figures {
 
 fn main() -> Result<()> {
     if let Some((_, args)) = support::role() {
-        return support::serve(&args);
+        return peers::serve(&args);
     }
     let extent = if support::is_smoke() {
         Extent { files: 60, slow_files: 6, runs: 1 }
@@ -63,7 +69,7 @@ fn main() -> Result<()> {
     }
     let gain = acknowledging(&extent, place.path())?;
     let least = durable(&extent, place.path())?;
-    println!("\npeak memory, all of the above: {:.1} MiB\n", support::memory("VmHWM")? / 1024.0);
+    println!("\npeak memory, all of the above: {:.1} MiB\n", support::memory("self", "VmHWM")? / 1024.0);
     verdict(">= 20x with TCP_QUICKACK", &format!("{gain:.0}x"), gain >= 20.0);
     verdict(">= 40 % of the rate when durable", &format!("{:.0} % at the least", 100.0 * least), least >= 0.4);
     Ok(())
@@ -154,9 +160,9 @@ fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
         Box::new(move |report: &RoundReport| moved.set(moved.get() + report.tally.moved))
     };
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
-    let (start, cpu) = (support::clock(), support::cpu_time()?);
+    let (start, cpu) = (support::clock(), cpu_time()?);
     let stall = collector.run(settings.shutdown_timeout, |_, _| false)?;
-    let (took, cpu) = (start.elapsed(), support::cpu_time()?.saturating_sub(cpu));
+    let (took, cpu) = (start.elapsed(), cpu_time()?.saturating_sub(cpu));
     let left = peers.order(Order::Count)?;
     assert_eq!((moved.get(), left), (case.files, 0), "files gone from the site, files left there");
     Ok(Figures {

@@ -14,6 +14,10 @@
 //! a TLS connection takes.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/peers.rs"]
+mod peers;
+#[path = "support/processor.rs"]
+mod processor;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -23,8 +27,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use peers::{Crew, Order, Peers};
+use processor::cpu_time;
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
-use support::{Crew, Order, Peers, Result, clock, cpu_time, median, verdict};
+use support::{Result, clock, median, verdict};
 use tentacle_sync::config::{Settings, SiteSettings};
 use tentacle_sync::double::WritePattern;
 use tentacle_sync::net::Net;
@@ -86,7 +92,7 @@ fn main() -> Result<()> {
         None => bench(),
         Some((role, args)) if role == ONCE => once(&Task::told(&args)?),
         Some((role, args)) if role == IDLE => idle(&Task::told(&args)?),
-        Some((_, args)) => support::serve(&args),
+        Some((_, args)) => peers::serve(&args),
     }
 }
 
@@ -260,7 +266,13 @@ fn once(task: &Task) -> Result<()> {
     let moved: usize = done.iter().map(|&(_, moved)| moved).sum();
     assert_eq!((done.len(), moved), (healthy, healthy * task.files), "healthy sites, and files gone there");
     let last = done.iter().map(|&(at, _)| at - start).max().unwrap_or_default();
-    println!("{} {} {} {}", last.as_secs_f64(), cpu.as_secs_f64(), support::memory("VmHWM")?, stall.as_secs_f64());
+    println!(
+        "{} {} {} {}",
+        last.as_secs_f64(),
+        cpu.as_secs_f64(),
+        support::memory("self", "VmHWM")?,
+        stall.as_secs_f64()
+    );
     Ok(())
 }
 
@@ -308,7 +320,7 @@ fn warm_up(settings: &Settings) -> Result<()> {
 
 impl Memory {
     fn now() -> Result<Self> {
-        Ok(Self { resident: support::memory("VmRSS")?, anonymous: support::memory("RssAnon")? })
+        Ok(Self { resident: support::memory("self", "VmRSS")?, anonymous: support::memory("self", "RssAnon")? })
     }
 }
 

@@ -1,17 +1,22 @@
 //! A guided tour.
 //!
-//! `tentacle-sync` collects the files that monitoring agents leave at Tentacle servers inside isolated
-//! networks. Every connection starts here, at the centre.
+//! `tentacle-sync` is both ends of a line into an isolated network. Inside, `tentacle_server` takes what monitoring agents
+//! send, and keeps it; at the centre, where every connection starts, `tentacle-syncd` collects it.
 //!
-//! - [`proto`]: the wire protocol. Pure: bytes in, bytes and events out; no I/O, no clock.
+//! - [`proto`]: the wire protocol: a client's session and a server's. Pure: bytes in, bytes and events out; no I/O, no
+//!   clock.
 //! - [`sync`]: what to do next: one site's round, and when the next one is due. Pure as well.
 //! - [`tls`]: certificates, verification policies and the [`tls::Pipe`] that hides whether a connection is encrypted.
 //!   The only user of rustls.
-//! - [`net`]: the readiness loop: connections, deadlines, name resolution, proxies, signals. Never sees a path.
-//! - [`store`]: the spool: staging, group commit, publishing, the journal. Never sees a socket.
+//! - [`net`]: the readiness loop: connections opened and accepted, deadlines, name resolution, proxies, signals. Never
+//!   sees a path.
+//! - [`store`]: the centre's spool: staging, group commit, publishing, the journal; and the server's storage: folders, the
+//!   keeper, archives, the quota. Never sees a socket.
 //! - [`config`]: files and command lines, read into plain option structs.
 //! - [`obs`]: what an operator gets to see.
-//! - [`role`]: the programs, made of the parts above.
+//! - [`role`]: the programs, made of the parts above: [`role::collect`] with its command line [`role::syncd`], and
+//!   [`role::server`].
+//! - [`double`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
 //!
 //! The arrows go `bin → role → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].

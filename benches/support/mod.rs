@@ -1,6 +1,4 @@
-//! What the benches share: where they work, what they measure with, and the sites they collect from.
-
-mod peers;
+//! What the benches share: where they work, what they measure with, and how they collect.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -8,12 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use tentacle_sync::config::{Settings, SiteSettings, defaults};
 use tentacle_sync::store::Durability;
 use tentacle_sync::tls::{Offer, TlsSettings, Verify};
-
-pub(crate) use peers::{Crew, Order, Peers, serve};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -96,17 +91,11 @@ pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 
-/// What this process has used of the processors, in all its threads.
-pub(crate) fn cpu_time() -> Result<Duration> {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
-}
-
-/// A figure of `/proc/self/status`, in KiB.
-pub(crate) fn memory(key: &str) -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
+/// A figure of a process's `/proc/PID/status`, in KiB; `self` is this one.
+pub(crate) fn memory(process: &str, key: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    let figure = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure in /proc/self/status")?;
+    let figure = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure in /proc/PID/status")?;
     Ok(figure.parse()?)
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tentacle_sync::double::{Authority, Double, Fleet, Setup, StockClients, Trick, WritePattern, stock_tls};
 
-use super::{Result, again};
+use crate::support::{Result, again};
 
 /// What the other process is told to be.
 const ROLE: &str = "peers";

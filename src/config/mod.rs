@@ -1,10 +1,12 @@
 //! Configuration: our TOML, an existing `pandora_server.conf`, and the command line, read into plain values.
 
 mod address;
+pub mod client;
 pub mod defaults;
 mod error;
 mod export;
 mod fuzz;
+mod getopts;
 mod load;
 mod nearest;
 mod pandora_conf;

@@ -17,6 +17,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+mod agent;
 mod agents;
 mod command;
 mod mischief;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use agent::Agent;
 pub use agents::Fleet;
 pub use command::Verb;
 pub use mischief::{Mischief, SizeLie, Trick};

@@ -131,12 +131,23 @@ impl Origin {
     }
 }
 
+/// What a deadline brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// The connection fails.
+    Fail,
+    /// Our direction ends, and the peer's is awaited for a little.
+    Part,
+}
+
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) origin: Origin,
     pub(super) stage: Stage,
     pub(super) readiness: Readiness,
     pub(super) deadline: Option<Instant>,
+    /// What it brings to an open connection.
+    pub(super) late: Late,
     /// Whether it stands in the queue of connections to be looked at.
     pub(super) queued: bool,
 }

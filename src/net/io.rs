@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt;
 
-use super::{ConnId, Failure, Net};
+use super::conn::Origin;
+use super::{ConnId, Entrance, Failure, Net};
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
 /// How many bytes a connection may move before the others have their turn.
@@ -88,8 +90,16 @@ impl<'a> Io<'a> {
 
     /// Writes as much of `bytes` as goes; says how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(bytes))? {
-            Sent::Bytes(written) => Ok(written),
+        if self.budget == 0 {
+            self.net.wake(self.id);
+            return Ok(0);
+        }
+        let most = bytes.len().min(self.budget);
+        match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(&bytes[..most]))? {
+            Sent::Bytes(written) => {
+                self.budget -= written;
+                Ok(written)
+            }
             Sent::WouldBlock => Ok(0),
         }
     }
@@ -116,19 +126,15 @@ impl<'a> Io<'a> {
         Ok(self.pipe().map_or(Ok(true), Pipe::flush)?)
     }
 
+    /// Whether TLS holds nothing back.
+    pub fn is_flushed(&mut self) -> bool {
+        self.pipe().is_none_or(|pipe| !pipe.wants_write())
+    }
+
     /// How many bytes the peer's kernel has not acknowledged, TLS records and all. What [`Io::flush`] has not passed on
     /// does not count yet.
     pub fn unacknowledged(&mut self) -> io::Result<usize> {
         self.pipe().map_or(Ok(0), |pipe| crate::sys::unacknowledged(pipe.stream()))
-    }
-
-    /// From now on, if the connection is dropped before our direction has been ended, be it by the end of this process, its
-    /// peer sees it break rather than end.
-    pub fn break_unless_ended(&mut self) {
-        let broken = self.pipe().map(|pipe| set_socket_linger(pipe.stream(), Some(Duration::ZERO)));
-        if let Some(Err(error)) = broken {
-            log::debug!("SO_LINGER cannot be set: {error}");
-        }
     }
 
     /// The connection fails with a timeout unless another deadline is set within `wait`; `None` takes it off.
@@ -137,9 +143,29 @@ impl<'a> Io<'a> {
         self.net.set_deadline(self.id, wait.map(|wait| now + wait));
     }
 
+    /// The connection is [parted](Net::part) with unless another deadline is set within `wait`.
+    pub fn part_after(&mut self, wait: Duration) {
+        let at = self.net.now() + wait;
+        self.net.set_parting(self.id, at);
+    }
+
+    /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended
+    /// in both directions: also when the process dies.
+    pub fn break_when_dropped(&mut self) -> io::Result<()> {
+        self.pipe().map_or(Ok(()), |pipe| Ok(sockopt::set_socket_linger(pipe.stream(), Some(Duration::ZERO))?))
+    }
+
     /// Whom we speak TLS with; `None` on a plain connection.
     pub fn peer(&mut self) -> Option<PeerDescription> {
         self.pipe().and_then(|pipe| pipe.peer())
+    }
+
+    /// What an accepted connection came in through; `None` for one that we opened.
+    pub fn entrance(&mut self) -> Option<Arc<Entrance>> {
+        match &self.net.conn_and_scratch(self.id).0.origin {
+            Origin::Accepted { entrance } => Some(Arc::clone(entrance)),
+            Origin::Opened { .. } => None,
+        }
     }
 
     fn pipe(&mut self) -> Option<&mut Pipe> {

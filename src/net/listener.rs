@@ -31,7 +31,7 @@ const TOKEN_BIT: usize = 1 << (usize::BITS - 1);
 pub struct Entrance {
     /// How to speak TLS, `None` for plain TCP.
     pub tls: Option<Acceptor>,
-    /// Re-arm `TCP_QUICKACK` before each read.
+    /// Have what is not answered yet acknowledged before each wait for more (`TCP_QUICKACK`).
     pub quick_ack: bool,
     /// The longest wait until the TLS handshake is done.
     pub timeout: Duration,

@@ -24,6 +24,6 @@ pub use io::{Io, Read};
 pub use listener::{Entrance, ListenerId};
 pub use proxy::ProxyError;
 pub use reactor::{Event, Net};
-pub use target::{Proxy, Target};
+pub use target::{HttpVersion, Proxy, Target};
 
 pub use crate::tls::FileSent;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use mio::net::TcpStream;
 
-use super::Failure;
+use super::{Failure, HttpVersion};
 use crate::proto::Secret;
 
 /// The longest answer read from a proxy, in bytes.
@@ -23,6 +23,8 @@ pub enum ProxyError {
     /// It answered something else than 2xx: the status and its phrase.
     #[error("the proxy answered {status} {phrase}{}", advice(*status))]
     Refused {
+        /// Of HTTP/1.
+        minor: u8,
         /// HTTP status.
         status: u16,
         /// What the proxy says of it.
@@ -49,12 +51,16 @@ fn advice(status: u16) -> &'static str {
 }
 
 /// The request that asks a proxy for a connection to `host` and `port`.
-pub(super) fn request(host: &str, port: u16, credentials: Option<&(String, Secret)>) -> Vec<u8> {
+pub(super) fn request(host: &str, port: u16, http: HttpVersion, credentials: Option<&(String, Secret)>) -> Vec<u8> {
     let authority = match host.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]:{port}"),
         Err(_) => format!("{host}:{port}"),
     };
-    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
+    let mut request = match http {
+        HttpVersion::Http10 => format!("CONNECT {authority} HTTP/1.0\r\n"),
+        HttpVersion::Http11 => format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"),
+    }
+    .into_bytes();
     if let Some((user, password)) = credentials {
         let pair = [user.as_bytes(), b":", password.expose()].concat();
         request.extend_from_slice(b"Proxy-Authorization: Basic ");
@@ -103,6 +109,7 @@ pub(super) fn answered(answer: &[u8]) -> Result<bool, ProxyError> {
             Some(200..=299) if length == answer.len() => Ok(true),
             Some(200..=299) => Err(ProxyError::Unsolicited),
             status => Err(ProxyError::Refused {
+                minor: response.version.unwrap_or(0),
                 status: status.unwrap_or(0),
                 phrase: response.reason.unwrap_or_default().escape_default().to_string(),
             }),
@@ -116,9 +123,11 @@ mod tests {
 
     #[test]
     fn the_request_names_the_site_and_the_user() {
-        assert_eq!(request("site", 41121, None), b"CONNECT site:41121 HTTP/1.1\r\nHost: site:41121\r\n\r\n");
+        let bare = |http| String::from_utf8(request("site", 41121, http, None)).unwrap();
+        assert_eq!(bare(HttpVersion::Http11), "CONNECT site:41121 HTTP/1.1\r\nHost: site:41121\r\n\r\n");
+        assert_eq!(bare(HttpVersion::Http10), "CONNECT site:41121 HTTP/1.0\r\n\r\n");
         let credentials = ("Aladdin".to_owned(), Secret::new(b"open sesame".to_vec()));
-        let text = String::from_utf8(request("::1", 1, Some(&credentials))).unwrap();
+        let text = String::from_utf8(request("::1", 1, HttpVersion::Http11, Some(&credentials))).unwrap();
         assert!(text.starts_with("CONNECT [::1]:1 HTTP/1.1\r\n"));
         assert!(text.ends_with("Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"));
     }

@@ -1,5 +1,6 @@
 //! Where a connection goes and how.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +14,27 @@ pub struct Target {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// Which address of ours the connection comes from, `None` for whichever the system takes. Addresses of the other
+    /// family are then out of reach.
+    pub local: Option<IpAddr>,
     /// The HTTP proxy to go through.
     pub proxy: Option<Proxy>,
     /// How to speak TLS, `None` for plain TCP.
     pub tls: Option<Connector>,
     /// The longest wait in each phase until the connection is open.
     pub timeout: Duration,
-    /// Re-arm `TCP_QUICKACK` before each read.
+    /// Have what is not answered yet acknowledged before each wait for more (`TCP_QUICKACK`).
     pub quick_ack: bool,
+}
+
+/// What a proxy is asked in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.0, without a `Host`: what stock speaks.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
 }
 
 /// An HTTP proxy.
@@ -30,6 +44,8 @@ pub struct Proxy {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// What it is asked in.
+    pub http: HttpVersion,
     /// User and password for Basic auth.
     pub credentials: Option<(String, Secret)>,
 }

@@ -1,7 +1,7 @@
 //! The log: one line an event, on standard error, where systemd and every supervisor expect it, or in a file.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, LineWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use simplelog::{Config, ConfigBuilder, WriteLogger};
 /// # Errors
 /// A log has been started already.
 pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
-    WriteLogger::init(level, config(std::env::var_os("JOURNAL_STREAM").is_none()), io::stderr())
+    WriteLogger::init(level, config(std::env::var_os("JOURNAL_STREAM").is_none()), whole_lines(io::stderr()))
 }
 
 /// Starts logging to a file, or to standard error where there is none.
@@ -29,11 +29,17 @@ pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTa
             let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
             let file = open(path).map_err(failed)?;
             let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
-            WriteLogger::init(level, config(true), log)
+            WriteLogger::init(level, config(true), whole_lines(log))
         }
     };
     started.map_err(io::Error::other)?;
     Ok(target)
+}
+
+/// The logger writes a line in some twenty pieces: they leave as one, which is one system call, and no other program's
+/// words come in between.
+fn whole_lines<W: Write>(log: W) -> LineWriter<W> {
+    LineWriter::new(log)
 }
 
 fn config(with_time: bool) -> Config {

@@ -29,7 +29,7 @@ use std::collections::VecDeque;
 use super::line::{LineTooLong, Taken};
 use super::outbox::Outbox;
 use super::reply::ReplyError;
-use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Verb};
+use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Request, Verb};
 
 /// The client's side of one session, without the connection.
 ///
@@ -163,10 +163,7 @@ impl Client {
     /// [`Error::Misuse`], and nothing is done, unless [`Want::Command`] and all of [`transmit`](Self::transmit) is
     /// written; a failed session's error.
     pub fn command(&mut self, command: &Command) -> Result<(), Error> {
-        let State::Idle { after } = self.state else { return Err(self.misuse("command()")) };
-        if !self.transmit().is_empty() {
-            return Err(self.misuse("command() before the last answer was written"));
-        }
+        let after = self.check_idle()?;
         self.outbox.fill(|out| command.encode(out));
         self.state = match (command.verb(), command) {
             (None, _) => State::Closed { after },
@@ -177,6 +174,31 @@ impl Client {
             (Some(verb), _) => State::awaiting(verb, Due::Size),
         };
         Ok(())
+    }
+
+    /// Asks for a transfer under a name that only the server judges; else as [`command`](Self::command).
+    ///
+    /// # Errors
+    /// As those of [`command`](Self::command).
+    pub fn request(&mut self, request: &Request) -> Result<(), Error> {
+        self.check_idle()?;
+        self.outbox.fill(|out| request.encode(out));
+        let due = match request {
+            Request::Receive { .. } => Due::Size,
+            Request::Send { size, .. } => Due::Go { size: *size },
+        };
+        self.state = State::awaiting(request.verb(), due);
+        Ok(())
+    }
+
+    /// Whether a command may be given now; what the last one was.
+    fn check_idle(&self) -> Result<Option<Verb>, Error> {
+        let State::Idle { after } = self.state else { return Err(self.misuse("command()")) };
+        if self.transmit().is_empty() {
+            Ok(after)
+        } else {
+            Err(self.misuse("command() before the last answer was written"))
+        }
     }
 
     /// Takes the announced body. One of 0 bytes is complete at once, without ever being wanted.

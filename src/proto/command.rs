@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::name::{check_characters, check_length};
 use super::size::{SizeError, parse_size};
-use super::{Excerpt, FileName, NameError, PasswordDigest, Verb};
+use super::{Excerpt, FileName, NameError, PasswordDigest, RawName, Verb};
 
 /// What a client asks of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +155,52 @@ fn bracketed_and_size(text: &[u8]) -> Option<(&[u8], Option<u64>)> {
         Ok(size) => Some((name, Some(size))),
         Err(SizeError::TooLarge) => Some((name, None)),
         Err(SizeError::NotDigits) => None,
+    }
+}
+
+/// A transfer under a name that only the server judges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `RECV`, or `ZRECV`: fetch a copy of a file.
+    Receive {
+        /// Of this name.
+        name: RawName,
+        /// Whether inside a ZIP archive.
+        zip: bool,
+    },
+    /// `SEND`, or `ZSEND`: store a file.
+    Send {
+        /// Under this name.
+        name: RawName,
+        /// Whether inside a ZIP archive.
+        zip: bool,
+        /// Bytes to come, of the file or of the archive, at most [`MAX_SIZE`](super::MAX_SIZE).
+        size: u64,
+    },
+}
+
+impl Request {
+    /// What the replies to this request begin with.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Receive { zip: false, .. } => Verb::Recv,
+            Self::Receive { zip: true, .. } => Verb::Zrecv,
+            Self::Send { zip: false, .. } => Verb::Send,
+            Self::Send { zip: true, .. } => Verb::Zsend,
+        }
+    }
+
+    /// Appends the request as it goes over the wire, `\n` included.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.verb().as_str().as_bytes());
+        match self {
+            Self::Receive { name, .. } => encode_name(name.as_bytes(), out),
+            Self::Send { name, size, .. } => {
+                encode_name(name.as_bytes(), out);
+                out.extend_from_slice(format!(" SIZE {size}").as_bytes());
+            }
+        }
+        out.push(b'\n');
     }
 }
 

@@ -24,13 +24,13 @@ mod verb;
 
 pub use auth::PasswordDigest;
 pub use client::{Client, Event, Want};
-pub use command::{Answer, Command, CommandError, ListWord};
+pub use command::{Answer, Command, CommandError, ListWord, Request};
 pub use error::Error;
 pub use excerpt::Excerpt;
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use line::{LineBuffer, LineTooLong, MAX_LINE, Taken};
 pub use listing::{Listing, ListingParser, RefusedEntry};
-pub use name::{FileName, NameError};
+pub use name::{FileName, NameError, RawName};
 pub use reply::{Refusal, Reply, ReplyError};
 pub use secret::Secret;
 pub use server::Server;

@@ -74,6 +74,35 @@ impl fmt::Debug for FileName {
     }
 }
 
+/// A name as a client may put it to a server, which alone judges it: stock servers can be told which characters they
+/// take. Any bytes that fit into a line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawName(Box<[u8]>);
+
+impl RawName {
+    /// Takes all but what would end the line.
+    pub fn new(bytes: &[u8]) -> Result<Self, NameError> {
+        if bytes.contains(&b'\n') { Err(NameError::Control(b'\n')) } else { Ok(Self(bytes.into())) }
+    }
+
+    /// The name's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for RawName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for RawName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{self}>")
+    }
+}
+
 /// Why a name cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

@@ -1,5 +1,7 @@
 //! The programs, made of the other modules' parts.
 
+pub mod client;
 pub mod collect;
+mod passphrase;
 pub mod server;
 pub mod syncd;

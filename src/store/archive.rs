@@ -1,8 +1,11 @@
 //! Archives of one entry: the bodies of `ZSEND` and `ZRECV`.
 
+use std::cmp::Ordering;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -85,28 +88,92 @@ pub struct Packed {
 
 /// Unpacks an archive beside itself, whatever its entry's name. The room set aside for the archive goes to what was in it.
 pub(super) fn unpack(mut archive: Written, limits: Limits) -> Result<Written, ArchiveError> {
-    let path = archive.path();
-    let read_failed = |error: io::Error| match error.raw_os_error() {
-        Some(_) => ArchiveError::Store(StoreError::std("read", &path)(error)),
-        // The end of the file, or what the decoder says.
-        None => ArchiveError::Malformed("its entry is damaged"),
-    };
-    let mut file = archive.open()?;
-    let (entry, data) = find_entry(&file, archive.size(), read_failed)?;
-    check(&entry, archive.size(), limits)?;
+    let mut content = Content::open(archive.open()?, archive.size(), &archive.path(), limits)?;
     let reservation = archive.take_reservation();
-    let mut draft = Draft::create(archive.area().clone(), SinkKind::Append, entry.size.into())?;
+    let mut draft = Draft::create(archive.area().clone(), SinkKind::Append, content.size())?;
     if let Some(mut reservation) = reservation {
-        reservation.resize(entry.size.into())?;
+        reservation.resize(content.size())?;
         draft = draft.with_reservation(reservation);
     }
-    file.seek(SeekFrom::Start(data)).map_err(read_failed)?;
-    let packed = BufReader::with_capacity(BUFFER, file.take(entry.packed.into()));
-    match entry.method {
-        Method::Stored => copy_entry(packed, &entry, &mut draft, read_failed)?,
-        Method::Deflated => copy_entry(DeflateDecoder::new(packed), &entry, &mut draft, read_failed)?,
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match content.read(&mut buffer)? {
+            0 => return Ok(draft.finish()?),
+            count => draft.write(&buffer[..count])?,
+        }
     }
-    Ok(draft.finish()?)
+}
+
+/// What is in an archive: its only entry, read piece by piece. It is sound once the end was reached without an error.
+pub struct Content {
+    entry: Entry,
+    reader: Box<dyn Read>,
+    crc: Crc,
+    done: u64,
+    /// The archive's, for messages.
+    path: PathBuf,
+}
+
+impl Content {
+    /// Looks into the archive of `size` bytes, whatever its entry's name; `path` is for messages.
+    ///
+    /// # Errors
+    /// It is no archive of one file, or that file is beyond the limits.
+    pub fn open(mut archive: File, size: u64, path: &Path, limits: Limits) -> Result<Self, ArchiveError> {
+        let failed = |error| read_failed(path, error);
+        let (entry, data) = find_entry(&archive, size, failed)?;
+        check(&entry, size, limits)?;
+        archive.seek(SeekFrom::Start(data)).map_err(failed)?;
+        let packed = BufReader::with_capacity(BUFFER, archive.take(entry.packed.into()));
+        let reader: Box<dyn Read> = match entry.method {
+            Method::Stored => Box::new(packed),
+            Method::Deflated => Box::new(DeflateDecoder::new(packed)),
+        };
+        Ok(Self { entry, reader, crc: Crc::new(), done: 0, path: path.to_owned() })
+    }
+
+    /// Bytes there will be, if the archive is sound.
+    pub fn size(&self) -> u64 {
+        self.entry.size.into()
+    }
+
+    /// The next bytes; how many, 0 at the end. Never more than [`size`](Self::size) altogether.
+    ///
+    /// # Errors
+    /// The archive is damaged, which may show at the end only: then all of it is.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        let count = loop {
+            match self.reader.read(buffer) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_failed(&self.path, error)),
+            }
+        };
+        self.done += count as u64;
+        self.crc.update(&buffer[..count]);
+        match self.done.cmp(&self.size()) {
+            Ordering::Greater => Err(ArchiveError::Malformed("its entry is longer than it says")),
+            Ordering::Less if count == 0 => Err(ArchiveError::Malformed("its entry is shorter than it says")),
+            Ordering::Equal if count == 0 && self.crc.sum() != self.entry.crc => {
+                Err(ArchiveError::Malformed("its checksum is wrong"))
+            }
+            _ => Ok(count),
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("entry", &self.entry).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+fn read_failed(path: &Path, error: io::Error) -> ArchiveError {
+    match error.raw_os_error() {
+        Some(_) => ArchiveError::Store(StoreError::std("read", path)(error)),
+        // The end of the file, or what the decoder says.
+        None => ArchiveError::Malformed("its entry is damaged"),
+    }
 }
 
 /// The only entry, and where its data begins.
@@ -139,34 +206,6 @@ fn check(entry: &Entry, archive: u64, limits: Limits) -> Result<(), ArchiveError
     Ok(())
 }
 
-/// Copies what the entry holds, never more than it says.
-fn copy_entry(
-    mut from: impl Read,
-    entry: &Entry,
-    to: &mut Draft,
-    failed: impl Fn(io::Error) -> ArchiveError,
-) -> Result<(), ArchiveError> {
-    let (mut buffer, mut crc) = (vec![0; BUFFER], Crc::new());
-    loop {
-        let count = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        if to.size() + count as u64 > entry.size.into() {
-            return Err(ArchiveError::Malformed("its entry is longer than it says"));
-        }
-        crc.update(&buffer[..count]);
-        to.write(&buffer[..count])?;
-    }
-    match (to.size() == u64::from(entry.size), crc.sum() == entry.crc) {
-        (true, true) => Ok(()),
-        (false, _) => Err(ArchiveError::Malformed("its entry is shorter than it says")),
-        (true, false) => Err(ArchiveError::Malformed("its checksum is wrong")),
-    }
-}
-
 fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     file.read_exact_at(&mut bytes, at)?;
@@ -176,36 +215,47 @@ fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
 /// Makes an archive of a file, with its bare name, on the filesystem of `folder`.
 ///
 /// # Errors
-/// [`ArchiveError::TooLarge`] for what ZIP without extensions cannot hold; whatever the disk has against it.
+/// As those of [`pack_into`].
 pub(super) fn pack(folder: &Folder, source: &Source) -> Result<Packed, ArchiveError> {
-    let failed = || StoreError::std("pack a file in", folder.path());
-    let name = source.name().as_bytes();
+    let file = folder.area().create_nameless()?;
+    pack_into(file, folder.path(), source.name().as_bytes(), source.file(), source.size())
+}
+
+/// Makes an archive, in the empty file `to`, of the first `size` bytes of `from`, under the bare name `name`; `directory` is
+/// where `to` is, for messages.
+///
+/// # Errors
+/// [`ArchiveError::TooLarge`] for what ZIP without extensions cannot hold; whatever the disk has against it.
+///
+/// # Panics
+/// If the name is longer than any file's.
+pub fn pack_into(mut to: File, directory: &Path, name: &[u8], from: &File, size: u64) -> Result<Packed, ArchiveError> {
+    let failed = || StoreError::std("pack a file in", directory);
     let mut entry = Entry {
         method: Method::Deflated,
         crc: 0,
         packed: 0,
-        size: fit(source.size())?,
+        size: fit(size)?,
         local: 0,
         name: u16::try_from(name.len()).expect("a name has at most 255 bytes"),
     };
-    let mut file = folder.area().create_nameless()?;
-    file.write_all(&entry.local_header()).and_then(|()| file.write_all(name)).map_err(failed())?;
-    let (size, packed, crc) = deflate(source, &file).map_err(failed())?;
+    to.write_all(&entry.local_header()).and_then(|()| to.write_all(name)).map_err(failed())?;
+    let (size, packed, crc) = deflate(from, size, &to).map_err(failed())?;
     // Another program may have written to the file meanwhile.
     (entry.size, entry.packed, entry.crc) = (fit(size)?, fit(packed)?, crc);
     fit(packed + (LOCAL + name.len()) as u64)?;
     let trailer = entry.trailer(name);
-    file.write_all(&trailer).and_then(|()| file.write_all_at(&entry.local_header(), 0)).map_err(failed())?;
+    to.write_all(&trailer).and_then(|()| to.write_all_at(&entry.local_header(), 0)).map_err(failed())?;
     let size = packed + (LOCAL + name.len() + trailer.len()) as u64;
-    Ok(Packed { file, size })
+    Ok(Packed { file: to, size })
 }
 
 /// Bytes read, bytes written, and the checksum of those read.
-fn deflate(source: &Source, to: &File) -> io::Result<(u64, u64, u32)> {
+fn deflate(from: &File, size: u64, to: &File) -> io::Result<(u64, u64, u32)> {
     let (mut buffer, mut crc, mut at) = (vec![0; BUFFER], Crc::new(), 0);
     let mut encoder = DeflateEncoder::new(to, Compression::default());
-    while at < source.size() {
-        let count = match source.file().read_at(&mut buffer, at) {
+    while at < size {
+        let count = match from.read_at(&mut buffer, at) {
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

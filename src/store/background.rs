@@ -69,6 +69,11 @@ impl Background {
         self.worker.tell(Order::Recount(room));
     }
 
+    /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
+    pub fn is_alive(&self) -> bool {
+        self.worker.is_alive()
+    }
+
     /// What was completed since the last call, in order.
     pub fn completions(&self) -> Vec<Finished> {
         self.worker.completions()

@@ -73,6 +73,11 @@ impl Keeper {
         self.worker.tell(Order::Remove { folder, name, identity });
     }
 
+    /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
+    pub fn is_alive(&self) -> bool {
+        self.worker.is_alive()
+    }
+
     /// What was completed since the last call, in order.
     pub fn completions(&self) -> Vec<Kept> {
         self.worker.completions()

@@ -99,7 +99,7 @@ mod stage;
 mod worker;
 mod zip;
 
-pub use archive::{ArchiveError, Limits, Packed};
+pub use archive::{ArchiveError, Content, Limits, Packed, pack_into};
 pub use background::{Background, Finished};
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
 pub use draft::{Draft, Written};

@@ -1,7 +1,7 @@
 //! A thread that is given orders in groups, and the mail between it and the loop.
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -31,7 +31,21 @@ pub(super) struct Worker<W: Work> {
     orders: Sender<W::Order>,
     done: Done<W::Completion>,
     pending: AtomicUsize,
+    alive: Arc<AtomicBool>,
     thread: JoinHandle<()>,
+}
+
+/// Tells of the end of a worker's thread: nothing else would, after a panic.
+struct LastWord {
+    alive: Arc<AtomicBool>,
+    notify: Notify,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.alive.store(false, Ordering::Release);
+        (self.notify)();
+    }
 }
 
 /// Completions are whole whenever the lock is free, also after a panic.
@@ -48,10 +62,16 @@ impl<W: Work> Worker<W> {
     pub(super) fn start(work: W, notify: Notify) -> std::io::Result<Self> {
         let (orders, queue) = mpsc::channel();
         let done = Arc::new(Mutex::new(Vec::new()));
-        let theirs = Done(done.clone());
-        let thread =
-            thread::Builder::new().name(W::NAME.to_owned()).spawn(move || run(work, &queue, &theirs, &*notify))?;
-        Ok(Self { orders, done: Done(done), pending: AtomicUsize::new(0), thread })
+        let alive = Arc::new(AtomicBool::new(true));
+        let (theirs, last_word) = (Done(done.clone()), LastWord { alive: alive.clone(), notify });
+        let work = move || run(work, &queue, &theirs, &*last_word.notify);
+        let thread = thread::Builder::new().name(W::NAME.to_owned()).spawn(work)?;
+        Ok(Self { orders, done: Done(done), pending: AtomicUsize::new(0), alive, thread })
+    }
+
+    /// Whether the thread has not panicked. Once it has, what is pending stays so.
+    pub(super) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
     }
 
     /// Queues an order that a completion will come for; `stopped` if the thread is gone.
@@ -143,6 +163,16 @@ mod tests {
         let worker = Worker::start(Doubling, Box::new(|| {})).unwrap();
         (1..=50).for_each(|number| worker.ask(2 * number, || unreachable!("the thread lives")));
         assert_eq!(worker.stop().len(), 50);
+    }
+
+    #[test]
+    fn a_thread_that_panics_says_so() {
+        let (told, calls) = mpsc::channel();
+        let worker = Worker::start(Doubling, Box::new(move || told.send(()).unwrap())).unwrap();
+        assert!(worker.is_alive());
+        worker.ask(0, || unreachable!("the thread lives"));
+        calls.recv().unwrap();
+        assert!(!worker.is_alive());
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub struct Acceptor(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: Arc<ServerConfig>,
+    verifies_clients: bool,
     warnings: Vec<String>,
     report: Vec<CertificateReport>,
 }
@@ -81,17 +82,24 @@ impl Acceptor {
         config.ignore_client_order = settings.suites.in_our_order();
         config.ticketer = ring::Ticketer::new().map_err(|error| SetupError::Library(error.to_string()))?;
         let warnings = report.iter().flat_map(CertificateReport::warnings).collect();
-        Ok(Self(Arc::new(Inner { config: Arc::new(config), warnings, report })))
+        let verifies_clients = matches!(settings.clients, Clients::Required { .. });
+        Ok(Self(Arc::new(Inner { config: Arc::new(config), verifies_clients, warnings, report })))
     }
 
     /// One that has read no files.
     pub(super) fn from_config(config: ServerConfig) -> Self {
-        Self(Arc::new(Inner { config: Arc::new(config), warnings: Vec::new(), report: Vec::new() }))
+        let (config, verifies_clients) = (Arc::new(config), false);
+        Self(Arc::new(Inner { config, verifies_clients, warnings: Vec::new(), report: Vec::new() }))
     }
 
     /// The server's side of one connection, for [`Pipe::tls`](super::Pipe::tls).
     pub fn accept(&self) -> Result<ServerConnection, ConnectError> {
         ServerConnection::new(Arc::clone(&self.0.config)).map_err(|error| ConnectError::Library(error.to_string()))
+    }
+
+    /// Whether the names in its clients' certificates are vouched for.
+    pub fn verifies_clients(&self) -> bool {
+        self.0.verifies_clients
     }
 
     /// What an operator should hear at every start, one line each.

@@ -15,14 +15,25 @@ use super::pipe::{FileSent, Received, Sent};
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
-    quick_ack: bool,
+    acks: Acks,
     /// What was read but not taken; almost always empty.
     leftovers: Vec<u8>,
 }
 
+/// When the peer hears that its bytes have come.
+#[derive(Debug)]
+enum Acks {
+    /// As the kernel thinks best: with our next bytes, or some 40 ms later.
+    Delayed,
+    /// Before we wait for more. A peer whose kernel holds small pieces back until then (Nagle) must not wait for us
+    /// while we wait for it. What has been answered was acknowledged with the answer.
+    BeforeWaiting { unanswered: bool },
+}
+
 impl Wire {
     pub(super) fn new(stream: TcpStream, quick_ack: bool) -> Self {
-        Self { stream, quick_ack, leftovers: Vec::new() }
+        let acks = if quick_ack { Acks::BeforeWaiting { unanswered: false } } else { Acks::Delayed };
+        Self { stream, acks, leftovers: Vec::new() }
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
@@ -83,7 +94,10 @@ impl Wire {
         let most = usize::try_from(count).unwrap_or(usize::MAX);
         match rustix::io::retry_on_intr(|| sendfile(&self.stream, file, Some(&mut offset), most)) {
             Ok(0) => Ok(FileSent::Short),
-            Ok(sent) => Ok(FileSent::Some(sent as u64)),
+            Ok(sent) => {
+                self.answered();
+                Ok(FileSent::Some(sent as u64))
+            }
             Err(Errno::AGAIN) => Ok(FileSent::Blocked),
             // Not every filesystem lends its cache.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.send_copy(file, offset, most, scratch),
@@ -99,11 +113,19 @@ impl Wire {
         }
     }
 
-    /// The kernel falls back to delayed acknowledgements by itself, so the wish is renewed before each read. Failing
-    /// costs speed only.
-    fn acknowledge_at_once(&self) {
-        #[cfg(target_os = "linux")]
-        if self.quick_ack {
+    /// Bytes of ours have left, and with them an acknowledgement.
+    fn answered(&mut self) {
+        if let Acks::BeforeWaiting { unanswered } = &mut self.acks {
+            *unanswered = false;
+        }
+    }
+
+    /// Has what came since our last bytes acknowledged now. The kernel falls back to delayed acknowledgements by itself,
+    /// so the wish is renewed each time. Failing costs speed only.
+    fn acknowledge(&mut self) {
+        if let Acks::BeforeWaiting { unanswered: unanswered @ true } = &mut self.acks {
+            *unanswered = false;
+            #[cfg(target_os = "linux")]
             let _ = rustix::net::sockopt::set_tcp_quickack(&self.stream, true);
         }
     }
@@ -111,18 +133,27 @@ impl Wire {
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.acknowledge_at_once();
-        retry(|| self.stream.read(buffer))
+        let read = retry(|| self.stream.read(buffer));
+        match (&read, &mut self.acks) {
+            (Ok(_), Acks::BeforeWaiting { unanswered }) => *unanswered = true,
+            (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => self.acknowledge(),
+            _ => {}
+        }
+        read
     }
 }
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| self.stream.write(bytes))
+        let written = retry(|| self.stream.write(bytes))?;
+        self.answered();
+        Ok(written)
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        retry(|| self.stream.write_vectored(slices))
+        let written = retry(|| self.stream.write_vectored(slices))?;
+        self.answered();
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -149,5 +180,51 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use rustix::net::sockopt::{set_tcp_quickack, tcp_quickack};
+
+    use super::*;
+
+    /// A wire, and its peer: what the peer writes is there to be read at once.
+    fn pair() -> (Wire, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (Wire::new(TcpStream::from_std(stream), true), peer)
+    }
+
+    fn receive(wire: &mut Wire) -> io::Result<usize> {
+        wire.read(&mut [0; 16])
+    }
+
+    fn would_block(wire: &mut Wire) {
+        assert_eq!(receive(wire).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_is_unanswered_when_nothing_more_is_there_is_acknowledged_at_once() {
+        let (mut wire, mut peer) = pair();
+        peer.write_all(b"half a").unwrap();
+        assert_eq!(receive(&mut wire).unwrap(), 6);
+        set_tcp_quickack(&wire.stream, false).unwrap();
+        would_block(&mut wire);
+        assert!(tcp_quickack(&wire.stream).unwrap());
+    }
+
+    #[test]
+    fn what_has_been_answered_needs_no_acknowledgement_of_its_own() {
+        let (mut wire, mut peer) = pair();
+        peer.write_all(b"a question\n").unwrap();
+        assert_eq!(receive(&mut wire).unwrap(), 11);
+        wire.write_all(b"an answer\n").unwrap();
+        set_tcp_quickack(&wire.stream, false).unwrap();
+        would_block(&mut wire);
+        assert!(!tcp_quickack(&wire.stream).unwrap());
     }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use tentacle_sync::double::{Double, Files, Setup, Trick, Verb, WritePattern};
+use tentacle_sync::double::{Double, Files, Setup, Trick, Verb};
 
 use crate::daemon::{Place, assert_same, spool_of};
 use crate::site::{Door, Kind, Site, all_files, site_config};
@@ -23,7 +23,7 @@ fn collects_all(door: Door, kind: Kind, count: usize) {
     site.assert_emptied();
 }
 
-/// Collects from one double once; the place and what the double was asked.
+/// Collects from one site once.
 fn collect(site: &Site, lines: &str) -> Place {
     let place = Place::with_sites([site.config(lines)]);
     place.once().assert_code(0);
@@ -91,7 +91,7 @@ fn delivery_by_move_takes_one_command_a_file() {
 
 #[test]
 fn without_durability_files_arrive_all_the_same() {
-    let site = Site::double("site", 60, Setup::default());
+    let site = Site::ours("site", 60);
     let place = Place::new();
     place.configure("durability = \"none\"", [site.config("")]);
     place.once().assert_code(0);
@@ -102,7 +102,7 @@ fn without_durability_files_arrive_all_the_same() {
 #[test]
 fn empty_files_arrive_as_well() {
     for delivery in ["safe", "move"] {
-        let mut site = Site::double("site", 10, Setup::default());
+        let mut site = Site::ours("site", 10);
         for number in 0..3 {
             site.add(format!("empty.{number}.data"), "");
         }
@@ -112,7 +112,7 @@ fn empty_files_arrive_as_well() {
 
 #[test]
 fn a_file_of_five_megabytes_arrives() {
-    let mut site = Site::double("site", 10, Setup { write: WritePattern::Whole, ..Setup::default() });
+    let mut site = Site::ours("site", 10);
     let large: Vec<u8> = (0..5 * 1024 * 1024).map(|at: u32| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     site.add("large.1700000000.data", large);
     collect(&site, "");
@@ -133,7 +133,7 @@ fn names_are_bytes_and_those_that_cannot_be_stored_stay() {
 
 #[test]
 fn include_and_exclude_choose_what_is_collected() {
-    let mut site = Site::double("site", 0, Setup::default());
+    let mut site = Site::ours("site", 0);
     site.add("web01.1.data", "data");
     site.add("report.xml", "xml");
     site.add_other("test.1.data", "excluded");
@@ -143,7 +143,7 @@ fn include_and_exclude_choose_what_is_collected() {
 
 #[test]
 fn a_site_has_an_incoming_directory_of_its_own_where_it_says_so() {
-    let (plant, ship) = (Site::double("plant", 10, Setup::default()), Site::double("ship", 10, Setup::default()));
+    let (plant, ship) = (Site::ours("plant", 10), Site::ours("ship", 10));
     let place = Place::new();
     fs::create_dir(place.path("ships")).unwrap();
     let own = format!("incoming_dir = {:?}", place.path("ships"));
@@ -155,7 +155,7 @@ fn a_site_has_an_incoming_directory_of_its_own_where_it_says_so() {
 
 #[test]
 fn a_name_two_sites_have_with_the_same_bytes_arrives_once() {
-    let (mut one, mut two) = (Site::double("one", 5, Setup::default()), Site::double("two", 5, Setup::default()));
+    let (mut one, mut two) = (Site::ours("one", 5), Site::ours("two", 5));
     for site in [&mut one, &mut two] {
         site.add("web01.1700000000.data", "the same");
     }
@@ -168,7 +168,7 @@ fn a_name_two_sites_have_with_the_same_bytes_arrives_once() {
 
 #[test]
 fn a_name_two_sites_have_with_other_bytes_arrives_twice() {
-    let (mut one, mut two) = (Site::double("one", 5, Setup::default()), Site::double("two", 5, Setup::default()));
+    let (mut one, mut two) = (Site::ours("one", 5), Site::ours("two", 5));
     one.add("web01.1700000000.data", "from the first");
     two.add("web01.1700000000.data", "from the second");
     let place = Place::with_sites([one.config(""), two.config("")]);
@@ -277,7 +277,7 @@ fn a_listed_file_that_is_gone_when_it_is_asked_for_is_no_error() {
 
 #[test]
 fn a_pandora_server_conf_is_all_it_takes() {
-    let site = Site::double("site", 30, Setup::default());
+    let site = Site::ours("site", 30);
     let (place, address) = (Place::new(), site.address());
     let text = format!(
         "# A comment\nservername centre\nsyncserver 1\nsync_address {}\nsync_port {}\nsync_timeout 10\nincomingdir {}\n",
@@ -295,7 +295,7 @@ fn a_pandora_server_conf_is_all_it_takes() {
 
 #[test]
 fn a_site_that_is_off_is_left_alone() {
-    let (on, off) = (Site::double("on", 5, Setup::default()), Site::double("off", 5, Setup::default()));
+    let (on, off) = (Site::ours("on", 5), Site::double("off", 5, Setup::default()));
     let place = Place::with_sites([on.config(""), off.config("enabled = false")]);
     place.once().assert_code(0);
     place.assert_holds(&on.files);

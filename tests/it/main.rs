@@ -2,8 +2,12 @@
 #![cfg(test)]
 
 mod buffer;
+mod chain;
 mod chaos;
 mod cli;
+mod client;
+mod client_process;
+mod client_vectors;
 mod collect;
 mod consumer;
 mod crash;
@@ -12,6 +16,7 @@ mod dialogues;
 mod disk;
 mod double;
 mod kept;
+mod leaving;
 mod life;
 mod limits;
 mod listing;
@@ -19,9 +24,12 @@ mod many;
 mod moving;
 mod ours;
 mod outside;
+mod parting;
 mod program;
 mod proxy;
+mod relay;
 mod relaying;
+mod reload;
 mod reloading;
 mod rules;
 mod server_process;

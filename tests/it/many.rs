@@ -1,12 +1,17 @@
 //! Two hundred sites, of which twenty are bad in different ways.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
-use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+use tempfile::TempDir;
+use tentacle_sync::double::{Agent, Double, Files, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
+use tentacle_sync::role::server::Hosted;
 
 use crate::daemon::{Place, assert_same, wait_until};
-use crate::site::site_config;
-use crate::support::{Certificates, LOOPBACK, PATIENCE};
+use crate::server_process::stored_in;
+use crate::site::{hosted, site_config};
+use crate::support::{Certificates, LOOPBACK, PATIENCE, scratch};
 use crate::trouble::BlackHole;
 
 const GOOD: usize = 180;
@@ -22,7 +27,7 @@ struct Bad {
     hanging: Vec<Double>,
     configs: Vec<String>,
     names: Vec<String>,
-    others: (Vec<Double>, Vec<BlackHole>),
+    others: (Vec<Double>, Vec<BlackHole>, Vec<OwnedFd>),
 }
 
 impl Bad {
@@ -33,8 +38,8 @@ impl Bad {
         let half = start(&Setup { mischief: vec![Trick::HangInTls.always()], tls, ..Setup::default() });
         let garbage = start(&Setup { mischief: vec![Trick::Garbage(4096).at(Verb::Ls)], ..Setup::default() });
         let holes: Vec<_> = (0..BAD).map(|_| BlackHole::open()).collect();
-        let refused: Vec<_> = (0..BAD).map(|_| unused_address()).collect();
-        let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: (Vec::new(), Vec::new()) };
+        let (refusing, refused): (Vec<_>, Vec<_>) = (0..BAD).map(|_| refusing()).unzip();
+        let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: Default::default() };
         let addresses = |doubles: &[Double]| doubles.iter().map(Double::address).collect::<Vec<_>>();
         let by_tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
         bad.add("hanging", &addresses(&bad.hanging), "");
@@ -42,7 +47,7 @@ impl Bad {
         bad.add("garbage", &addresses(&garbage), "");
         bad.add("hole", &holes.iter().map(|hole| hole.address).collect::<Vec<_>>(), "");
         bad.add("refused", &refused, "");
-        bad.others = (half.into_iter().chain(garbage).collect(), holes);
+        bad.others = (half.into_iter().chain(garbage).collect(), holes, refusing);
         bad
     }
 
@@ -55,24 +60,80 @@ impl Bad {
     }
 }
 
-fn unused_address() -> SocketAddr {
-    TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap()
+/// An address where nobody listens, and nobody else can for as long as the socket is there.
+fn refusing() -> (OwnedFd, SocketAddr) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::new(LOOPBACK, 0)).unwrap();
+    let address = getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
 }
 
-/// A good site with three files; every tenth speaks TLS.
-fn good(number: usize, certificates: &Certificates) -> (Double, Files, String) {
-    let name = format!("good{number:03}");
-    let by_tls = number.is_multiple_of(10);
-    let tls = by_tls.then(|| stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-    let double = Double::start(Setup { tls, ..Setup::default() }).unwrap();
-    let fleet = Fleet { prefix: format!("{name}-"), agents: 3, seed: number as u64 };
-    let files: Files = fleet.files(3).map(|(name, body)| (name.into(), body)).collect();
-    for (path, bytes) in &files {
-        double.put(path, bytes).unwrap();
+/// A good site: every third is our server, and every tenth of the others speaks TLS.
+enum Good {
+    Ours(Hosted, TempDir),
+    Double(Double),
+}
+
+impl Good {
+    fn start(number: usize, certificates: &Certificates) -> Self {
+        if number.is_multiple_of(3) {
+            let storage = scratch();
+            return Self::Ours(hosted(storage.path()), storage);
+        }
+        let by_tls = speaks_tls(number).then(|| stock_tls(&certificates.server, StockClients::Anyone).unwrap());
+        Self::Double(Double::start(Setup { tls: by_tls, ..Setup::default() }).unwrap())
     }
-    let lines = if by_tls { format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem")) } else { String::new() };
-    let config = site_config(&name, double.address(), &format!("interval = 1\n{lines}"));
-    (double, files, config)
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Ours(server, _) => server.address().unwrap(),
+            Self::Double(double) => double.address(),
+        }
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        match self {
+            Self::Ours(server, _) => {
+                Agent::connect(server.address().unwrap(), None).unwrap().send(name, bytes).unwrap();
+            }
+            Self::Double(double) => double.put(name, bytes).unwrap(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Ours(_, storage) => stored_in(storage.path()).is_empty(),
+            Self::Double(double) => double.files().unwrap().is_empty(),
+        }
+    }
+
+    /// How often it has been listed, where it tells.
+    fn rounds(&self) -> Option<u64> {
+        match self {
+            Self::Ours(..) => None,
+            Self::Double(double) => Some(double.tally().count(Verb::Ls)),
+        }
+    }
+}
+
+fn speaks_tls(number: usize) -> bool {
+    !number.is_multiple_of(3) && number.is_multiple_of(10)
+}
+
+/// A good site with three files.
+fn good(number: usize, certificates: &Certificates) -> (Good, Files, String) {
+    let name = format!("good{number:03}");
+    let site = Good::start(number, certificates);
+    let fleet = Fleet { prefix: format!("{name}-"), agents: 3, seed: number as u64 };
+    let mut files = Files::new();
+    for (name, body) in fleet.files(3) {
+        site.put(&name, &body);
+        files.insert(name.into(), body);
+    }
+    let ca = certificates.path("ca.pem");
+    let lines = if speaks_tls(number) { format!("tls = {{ ca = {ca:?} }}") } else { String::new() };
+    let config = site_config(&name, site.address(), &format!("interval = 1\n{lines}"));
+    (site, files, config)
 }
 
 #[test]
@@ -83,8 +144,8 @@ fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
     let mut files = Files::new();
     let mut configs = bad.configs.clone();
     for number in 0..GOOD {
-        let (double, its_files, config) = good(number, &certificates);
-        goods.push(double);
+        let (site, its_files, config) = good(number, &certificates);
+        goods.push(site);
         files.extend(its_files);
         configs.push(config);
     }
@@ -95,18 +156,18 @@ fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
     for double in &bad.hanging {
         assert!(double.wait_for(PATIENCE, |tally| tally.accepted > 3));
     }
-    let rounds: Vec<u64> = goods.iter().map(|double| double.tally().count(Verb::Ls)).collect();
+    let rounds: Vec<u64> = goods.iter().filter_map(Good::rounds).collect();
     let (fewest, most) = (rounds.iter().min().unwrap(), rounds.iter().max().unwrap());
     assert!(*fewest >= 3 && *most <= 2 * fewest, "rounds of the good sites: {rounds:?}");
     for name in &bad.names {
         daemon.wait_for_line(&[&format!("site={name} "), "reason="]);
     }
-    for (number, double) in goods.iter().enumerate() {
+    for (number, site) in goods.iter().enumerate() {
         let (name, body) = (format!("late{number:03}.1700000000.data"), format!("late {number}"));
-        double.put(&name, body.as_bytes()).unwrap();
+        site.put(&name, body.as_bytes());
         files.insert(name.into(), body.into_bytes());
     }
-    wait_until("what came later", || goods.iter().all(|double| double.files().unwrap().is_empty()).then_some(()));
+    wait_until("what came later", || goods.iter().all(Good::is_empty).then_some(()));
     let outcome = daemon.stop();
     outcome.assert_code(0);
     assert!(!outcome.stderr.lines().any(|line| line.contains("site=good") && line.contains("reason=")), "{outcome}");

@@ -166,12 +166,6 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
-    /// The connection breaks: the peer gets a reset.
-    pub(crate) fn reset(self) {
-        let socket = self.into_socket();
-        rustix::net::sockopt::set_socket_linger(&socket, Some(std::time::Duration::ZERO)).unwrap();
-    }
-
     /// Ends the client's direction of the connection, without a word of TLS.
     pub(crate) fn end_direction(&self) {
         self.socket().shutdown(Shutdown::Write).unwrap();

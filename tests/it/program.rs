@@ -189,8 +189,8 @@ fn a_port_that_is_taken_is_named() {
     let place = Place::new();
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 1, &[&port, "another"]);
-    place.assert_refused(&["-s", "storage", "-a", "192.0.2.77", "-p", &port], 1, &["192.0.2.77"]);
+    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &[&port, "another"]);
+    place.assert_refused(&["-s", "storage", "-a", "192.0.2.77", "-p", &port], 3, &["192.0.2.77"]);
 }
 
 #[test]

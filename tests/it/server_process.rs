@@ -90,6 +90,11 @@ impl ServerProcess {
         self.process.wait().unwrap().code()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.process.id().cast_signed()).unwrap()
     }

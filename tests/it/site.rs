@@ -1,4 +1,5 @@
-//! Sites to collect from: a double, or a stock server where there is one, and what its storage holds.
+//! Sites to collect from: our own server, a double where it takes tricks or tallies, or a stock server where there is one;
+//! and what its storage holds.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,13 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tentacle_sync::config::server::{Filters, Mode, ServerConfig};
 use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Storage, stock_tls};
 use tentacle_sync::proto::Secret;
+use tentacle_sync::role::server::Hosted;
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::start_stock;
-use crate::support::{Certificates, scratch};
+use crate::support::{Certificates, LOOPBACK, scratch};
 
 /// What a buffer holds that is none of a collector's business.
 const OTHERS: [(&str, &str); 5] = [
@@ -80,6 +83,7 @@ pub(crate) enum Kind {
 }
 
 enum Peer {
+    Hosted(Hosted),
     Double(Double),
     Process(ServerProcess),
 }
@@ -95,7 +99,23 @@ pub(crate) struct Site {
     others: Files,
 }
 
+/// Our server on a thread of this process, set up as [`Options::usual`] has it.
+pub(crate) fn hosted(storage: &Path) -> Hosted {
+    let mut config = ServerConfig::storing(storage.to_owned(), LOOPBACK, 0);
+    let Mode::Store(settings) = &mut config.mode else { unreachable!("it stores") };
+    (settings.insecure, settings.overwrite) = (true, true);
+    (settings.filters, _) = Filters::parse(br".*\.conf:conf;.*\.md5:md5;.*\.zip:collections").unwrap();
+    Hosted::start(config).unwrap()
+}
+
 impl Site {
+    /// Our server with `count` files of its own.
+    pub(crate) fn ours(name: &str, count: usize) -> Self {
+        let (storage, files) = stocked(name, count);
+        let peer = Peer::Hosted(hosted(storage.path()));
+        Self { name: name.into(), storage, peer, files, others: others() }
+    }
+
     /// A double with `count` files of its own.
     pub(crate) fn double(name: &str, count: usize, setup: Setup) -> Self {
         let (storage, files) = stocked(name, count);
@@ -126,6 +146,7 @@ impl Site {
 
     pub(crate) fn address(&self) -> SocketAddr {
         match &self.peer {
+            Peer::Hosted(server) => server.address().unwrap(),
             Peer::Double(double) => double.address(),
             Peer::Process(server) => server.address(),
         }
@@ -136,7 +157,7 @@ impl Site {
     pub(crate) fn peer(&self) -> &Double {
         match &self.peer {
             Peer::Double(double) => double,
-            Peer::Process(_) => panic!("a stock server tells nothing"),
+            Peer::Hosted(_) | Peer::Process(_) => panic!("only a double tells"),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -103,8 +104,14 @@ impl Client {
 
     /// Connects and shakes hands.
     pub(crate) fn connect_tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let tls = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).unwrap();
-        let mut stream = StreamOwned::new(tls, connect(address));
+        Self::connect(address).secure(config)
+    }
+
+    /// Shakes hands on a connection that is plain so far.
+    pub(crate) fn secure(self, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let Self::Plain(socket) = self else { panic!("it is secure already") };
+        let name = ServerName::IpAddress(socket.peer_addr()?.ip().into());
+        let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), socket);
         stream.conn.complete_io(&mut stream.sock)?;
         Ok(Self::Tls(Box::new(stream)))
     }
@@ -162,6 +169,11 @@ impl Client {
     pub(crate) fn expect_silence(&mut self) {
         let (received, closed) = self.receive(1, SETTLE);
         assert_eq!((received.escape_ascii().to_string().as_str(), closed), ("", false));
+    }
+
+    /// Breaks the connection off.
+    pub(crate) fn reset(self) {
+        set_socket_linger(self.socket(), Some(Duration::ZERO)).unwrap();
     }
 
     fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {

@@ -1,12 +1,10 @@
-//! The command line, taken apart as Perl's getopts does: letters may be bundled, a value may be attached (as it stands,
-//! `=` included) or be the next argument whatever it looks like, and `--` ends the options. Long options are ours.
+//! The command line.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use super::super::nearest::nearest;
+use super::super::getopts::{Getopts, Item, nearest_long, other_case};
 use super::error::{Place, UsageError};
 use super::key::Key;
 use super::said::Said;
@@ -90,17 +88,12 @@ const LONG_OPTIONS: [&str; 5] = ["allow-root", "check", "help", "user", "version
 /// # Errors
 /// What is no option, or lacks its value.
 pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
-    let mut parser = Parser { rest: args.into_iter().collect(), line: CommandLine::default(), check: false };
-    while let Some(argument) = parser.rest.pop_front() {
-        let bytes = argument.as_bytes();
-        let request = match bytes {
-            b"--" => match parser.rest.pop_front() {
-                Some(operand) => return Err(parser.operand(&operand)),
-                None => break,
-            },
-            [b'-', b'-', long @ ..] => parser.long(&String::from_utf8_lossy(long))?,
-            [b'-', bundle @ ..] if !bundle.is_empty() => parser.bundle(bundle)?,
-            _ => return Err(parser.operand(&argument)),
+    let mut parser = Parser { items: Getopts::new(args), line: CommandLine::default(), check: false };
+    while let Some(item) = parser.items.next() {
+        let request = match item {
+            Item::Letter(letter) => parser.letter(letter)?,
+            Item::Long { name, value } => parser.long(&name, value)?,
+            Item::Operand(operand) => return Err(parser.operand(&operand)),
         };
         if let Some(request) = request {
             return Ok(request);
@@ -110,51 +103,44 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Request, U
 }
 
 struct Parser {
-    rest: VecDeque<OsString>,
+    items: Getopts,
     line: CommandLine,
     check: bool,
 }
 
 impl Parser {
-    /// The letters after one hyphen, up to the first that takes a value.
-    fn bundle(&mut self, bundle: &[u8]) -> Result<Option<Request>, UsageError> {
-        for (index, &letter) in bundle.iter().enumerate() {
-            let attached = &bundle[index + 1..];
-            let effect = effect_of(letter).ok_or_else(|| unknown_letter(letter))?;
-            let option = format!("-{}", char::from(letter));
-            match effect {
-                Effect::Help => return Ok(Some(Request::Help { exit_code: 1 })),
-                Effect::WindowsService => return Err(UsageError::WindowsOnly),
-                Effect::AskPassphrase => self.line.ask_passphrase = true,
-                Effect::Sets(Key::Verbose, "1") if self.has_said(Key::Verbose) => {}
-                Effect::Sets(key, value) => self.say(key, value.as_bytes(), option),
-                Effect::ConfigFile => {
-                    let path = self.value(attached, &option)?;
-                    self.line.config_file = Some(OsString::from_vec(path).into());
-                    break;
-                }
-                Effect::Says(key) => {
-                    let value = self.value(attached, &option)?;
-                    self.say(key, &value, option);
-                    break;
-                }
+    fn letter(&mut self, letter: u8) -> Result<Option<Request>, UsageError> {
+        let effect = effect_of(letter).ok_or_else(|| unknown_letter(letter))?;
+        let option = format!("-{}", char::from(letter));
+        match effect {
+            Effect::Help => return Ok(Some(Request::Help { exit_code: 1 })),
+            Effect::WindowsService => return Err(UsageError::WindowsOnly),
+            Effect::AskPassphrase => self.line.ask_passphrase = true,
+            Effect::Sets(Key::Verbose, "1") if self.has_said(Key::Verbose) => {}
+            Effect::Sets(key, value) => self.say(key, value.as_bytes(), option),
+            Effect::ConfigFile => {
+                let path = self.value(&option)?;
+                self.line.config_file = Some(OsString::from_vec(path).into());
+            }
+            Effect::Says(key) => {
+                let value = self.value(&option)?;
+                self.say(key, &value, option);
             }
         }
         Ok(None)
     }
 
-    fn long(&mut self, text: &str) -> Result<Option<Request>, UsageError> {
-        let (name, attached) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (text, None),
-        };
+    fn long(&mut self, name: &str, value: Option<String>) -> Result<Option<Request>, UsageError> {
         let option = format!("--{name}");
         if !LONG_OPTIONS.contains(&name) {
-            return Err(UsageError::UnknownOption { nearest: nearest_long(name), option });
+            return Err(UsageError::UnknownOption { nearest: nearest_option(name), option });
         }
-        match (name, attached) {
+        match (name, value) {
             ("user", attached) => {
-                let value = self.value(attached.unwrap_or_default().as_bytes(), &option)?;
+                let value = match attached.filter(|attached| !attached.is_empty()) {
+                    Some(attached) => attached.into_bytes(),
+                    None => self.value(&option)?,
+                };
                 self.say(Key::User, &value, option);
             }
             (_, Some(_)) => return Err(UsageError::UnwantedValue(option)),
@@ -166,13 +152,8 @@ impl Parser {
         Ok(None)
     }
 
-    /// What is attached, or else the next argument.
-    fn value(&mut self, attached: &[u8], option: &str) -> Result<Vec<u8>, UsageError> {
-        if !attached.is_empty() {
-            return Ok(attached.to_vec());
-        }
-        let next = self.rest.pop_front().ok_or_else(|| UsageError::MissingValue(option.to_owned()))?;
-        Ok(next.into_vec())
+    fn value(&mut self, option: &str) -> Result<Vec<u8>, UsageError> {
+        self.items.value().ok_or_else(|| UsageError::MissingValue(option.to_owned()))
     }
 
     fn say(&mut self, key: Key, value: &[u8], option: String) {
@@ -194,21 +175,20 @@ fn effect_of(letter: u8) -> Option<Effect> {
 }
 
 fn unknown_letter(letter: u8) -> UsageError {
-    let other_case =
-        if letter.is_ascii_lowercase() { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() };
+    let other_case = other_case(letter);
     let nearest = effect_of(other_case).map(|_| format!("-{}", char::from(other_case)));
     UsageError::UnknownOption { option: format!("-{}", letter.escape_ascii()), nearest }
 }
 
 /// A long option, or the letter for what is a key in the file.
-fn nearest_long(name: &str) -> Option<String> {
+fn nearest_option(name: &str) -> Option<String> {
     let of_key = || {
         let key = Key::named(name.replace('-', "_").as_bytes())?;
         let says = |effect: &Effect| matches!(effect, Effect::Says(said) | Effect::Sets(said, _) if *said == key);
         let (letter, _) = OPTIONS.iter().find(|(_, effect)| says(effect))?;
         Some(format!("-{}", char::from(*letter)))
     };
-    of_key().or_else(|| Some(format!("--{}", nearest(name, LONG_OPTIONS)?)))
+    of_key().or_else(|| nearest_long(name, LONG_OPTIONS))
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ Running
   -h, --help     this text; exit status 1 with -h, 0 with --help
       --version  the version
 
-Exit status: 0 stopped as asked; 1 the command line cannot be used, or what it asks for cannot be done:
-a port is taken, or it is root; 2 a value or a file cannot be used.
+Exit status: 0 stopped as asked; 1 unusable command line; 2 unusable value or file; 3 anything else, such as a
+port that is taken.
 SIGHUP reads the configuration and the certificates again; SIGTERM stops.
 Rules for who may do what, limits and quotas are keys of the file: see tentacle_server(1).
 ";

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Filters, HostsAccess, Rules};
+use super::{Filters, HostsAccess, Rules, defaults};
 use crate::proto::Secret;
 use crate::store::Durability;
 use crate::tls::TlsSettings;
@@ -31,6 +31,23 @@ pub struct ServerConfig {
     /// What was understood though it was not written as it should be, or does not do what its author may think: one
     /// line each, with its option or its file and line.
     pub warnings: Vec<String>,
+}
+
+impl ServerConfig {
+    /// What `-s DIRECTORY -a ADDRESS -p PORT` comes to, with everything else as it is by default. Port 0 is a free one.
+    pub fn storing(directory: PathBuf, address: IpAddr, port: u16) -> Self {
+        Self {
+            listen: vec![ListenAddress::Ip(address)],
+            port,
+            mode: Mode::Store(StoreSettings::new(directory)),
+            tls: None,
+            hosts_access: None,
+            limits: Limits::default(),
+            process: ProcessSettings::default(),
+            log: LogSettings::default(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// Where to listen.
@@ -78,6 +95,24 @@ pub struct StoreSettings {
     pub unzip: UnzipLimits,
 }
 
+impl StoreSettings {
+    /// A directory with everything as it is by default: no filters, no `LS`, no `MV`.
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            filters: Filters::default(),
+            overwrite: false,
+            insecure: false,
+            rules: Rules::default(),
+            password: None,
+            max_size: defaults::MAX_SIZE,
+            durability: Durability::default(),
+            quota: Quota::default(),
+            unzip: UnzipLimits::default(),
+        }
+    }
+}
+
 /// How full the storage directory may become; 0 for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
@@ -96,6 +131,12 @@ pub struct UnzipLimits {
     pub ratio: u64,
     /// The largest file, in bytes.
     pub max_bytes: u64,
+}
+
+impl Default for UnzipLimits {
+    fn default() -> Self {
+        Self { ratio: defaults::UNZIP_RATIO, max_bytes: defaults::UNZIP_MAX }
+    }
 }
 
 /// The server that bytes are relayed to.
@@ -150,6 +191,17 @@ pub struct Limits {
     pub body_min_rate: u64,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: defaults::MAX_CONNECTIONS,
+            max_connections_per_client: None,
+            idle_timeout: defaults::TIMEOUT.saturating_mul(defaults::RETRIES + 1),
+            body_min_rate: defaults::BODY_MIN_RATE,
+        }
+    }
+}
+
 /// How the process runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSettings {
@@ -163,8 +215,14 @@ pub struct ProcessSettings {
     pub umask: u32,
 }
 
+impl Default for ProcessSettings {
+    fn default() -> Self {
+        Self { daemon: false, user: None, allow_root: false, umask: defaults::UMASK }
+    }
+}
+
 /// What is said, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
     /// Where to; `None` for standard error.
     pub file: Option<PathBuf>,

@@ -109,6 +109,14 @@ fn a_directory_is_enough_and_the_defaults_are_stocks() {
 }
 
 #[test]
+fn what_needs_no_command_line_has_the_same_defaults() {
+    let [address, other] = ["127.0.0.1", "127.0.0.2"].map(|address| address.parse().unwrap());
+    let built = ServerConfig::storing("/run/data".into(), address, 41121);
+    assert_eq!(built, config("", &["-s", "data", "-a", "127.0.0.1"]));
+    assert_ne!(built, ServerConfig::storing("/run/data".into(), other, 41121));
+}
+
+#[test]
 fn every_option_arrives() {
     let args = [
         "-a127.0.0.1,::1",

@@ -1,12 +1,15 @@
 //! From an address, or an accepted socket, to an open connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::vec;
 
 use mio::Interest;
 use mio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use super::{Event, Net};
 use crate::net::conn::{Conn, Origin, Stage};
@@ -53,7 +56,8 @@ impl Net {
     /// Starts TCP to the first of `rest` that takes it.
     pub(super) fn connect(&mut self, id: ConnId, mut rest: vec::IntoIter<SocketAddr>) {
         let Some(address) = rest.next() else { return };
-        let started = TcpStream::connect(address).and_then(|mut stream| {
+        let local = self.target(id).and_then(|(target, _)| target.local);
+        let started = begin(address, local).and_then(|mut stream| {
             stream.set_nodelay(true)?;
             self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
@@ -97,7 +101,7 @@ impl Net {
         let Some((target, _)) = self.target(id) else { return };
         match &target.proxy {
             Some(proxy) => {
-                let request = proxy::request(&target.host, target.port, proxy.credentials.as_ref());
+                let request = proxy::request(&target.host, target.port, proxy.http, proxy.credentials.as_ref());
                 self.enter(id, Stage::Proxying { stream, request, answer: Vec::new() });
             }
             None => self.greet_server(id, stream),
@@ -172,7 +176,18 @@ impl Net {
     }
 }
 
+/// Starts TCP to `remote`, from the address given or any.
+fn begin(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(local) = local else { return TcpStream::connect(remote) };
+    let family = if remote.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket: OwnedFd = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddr::new(local, 0))?;
+    match connect(&socket, &remote) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 fn is_pending(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotConnected
-        || error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+    error.kind() == io::ErrorKind::NotConnected || error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error())
 }

@@ -53,6 +53,15 @@ impl Net {
         }
     }
 
+    /// Ends our direction of an open connection, after what was written. The session reads on, for as long as a peer may
+    /// take to close at its end as well; then the connection fails with a timeout.
+    pub fn part(&mut self, id: ConnId) {
+        if self.conn(id).is_some_and(|conn| matches!(conn.stage, Stage::Open { .. })) {
+            self.shutdown_write(id);
+            self.set_deadline(id, Some(self.now + LINGER));
+        }
+    }
+
     /// The last bytes of our direction go out, then it ends; the session reads on.
     pub(super) fn ending(&mut self, id: ConnId, mut pipe: Pipe) {
         match end_direction(&mut pipe) {

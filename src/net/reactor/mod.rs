@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use super::conn::{Conn, Origin, Stage};
+use super::conn::{Conn, Late, Origin, Stage};
 use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
@@ -143,6 +143,7 @@ impl Net {
             stage: Stage::Resolving,
             readiness: Readiness::default(),
             deadline: None,
+            late: Late::Fail,
             queued: false,
         });
         id
@@ -282,11 +283,19 @@ impl Net {
 
     pub(super) fn set_deadline(&mut self, id: ConnId, deadline: Option<Instant>) {
         let Some(conn) = self.conns.get_mut(id.slot()) else { return };
+        conn.late = Late::Fail;
         let old = std::mem::replace(&mut conn.deadline, deadline);
         if let Some(old) = old {
             self.deadlines.remove(&(old, id));
         }
         self.deadlines.extend(deadline.map(|at| (at, id)));
+    }
+
+    pub(super) fn set_parting(&mut self, id: ConnId, at: Instant) {
+        self.set_deadline(id, Some(at));
+        if let Some(conn) = self.conn(id) {
+            conn.late = Late::Part;
+        }
     }
 
     fn expire(&mut self) {
@@ -297,6 +306,10 @@ impl Net {
                 self.deadlines.pop_first();
                 continue;
             };
+            if conn.late == Late::Part && matches!(conn.stage, Stage::Open { .. }) {
+                self.part(id);
+                continue;
+            }
             let failure = conn.origin.late(conn.stage.phase());
             match self.retire(id) {
                 // Another address of the same name may answer.

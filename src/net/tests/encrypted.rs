@@ -51,6 +51,7 @@ impl Pki {
         Arc::new(Target {
             host: "127.0.0.1".into(),
             port: server.address.port(),
+            local: None,
             proxy: None,
             tls: Some(Connector::new(&settings, UnixTime::now()).unwrap()),
             timeout: Duration::from_secs(10),

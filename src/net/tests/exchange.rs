@@ -73,6 +73,22 @@ fn nobody_gets_more_of_a_file_in_one_helping_than_his_share() {
 }
 
 #[test]
+fn nobody_writes_more_in_one_helping_than_his_share() {
+    let mut server = Server::plain();
+    let reader = read_aside(server.client());
+    let id = server.opened();
+    let mut io = server.io(id);
+    let mut sent = 0;
+    for _ in 0..1_000 {
+        sent += io.write(&[0; 4096]).unwrap();
+    }
+    assert!(sent <= 256 * 1024, "{sent}");
+    server.event(|event| matches!(event, Event::Ready(ready) if *ready == id).then_some(()));
+    server.net.abort(id);
+    drop(reader.join());
+}
+
+#[test]
 fn after_a_clients_half_close_we_still_write() {
     let mut server = Server::plain();
     let mut client = server.client();

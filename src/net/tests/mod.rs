@@ -3,6 +3,7 @@
 mod accepting;
 mod encrypted;
 mod exchange;
+mod leaving;
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

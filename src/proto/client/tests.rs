@@ -1,4 +1,4 @@
-use super::super::{FileName, ListWord, MAX_LINE, MAX_SIZE, PasswordDigest, Secret};
+use super::super::{FileName, ListWord, MAX_LINE, MAX_SIZE, PasswordDigest, RawName, Secret};
 use super::*;
 
 fn name() -> FileName {
@@ -361,4 +361,20 @@ fn a_failed_session_stays_failed_with_the_same_error() {
     assert_eq!(client.body_moved(1), Err(error));
     assert_eq!(client.poll_event(), None);
     assert!(client.transmit().is_empty());
+}
+
+#[test]
+fn a_request_with_a_raw_name_is_a_command_like_any_other() {
+    let mut client = Client::new();
+    let name = RawName::new(b"a+b").unwrap();
+    client.request(&Request::Send { name: name.clone(), zip: false, size: 2 }).unwrap();
+    assert_eq!(client.transmit(), b"SEND <a+b> SIZE 2\n");
+    let receive = Request::Receive { name, zip: true };
+    assert!(matches!(client.request(&receive), Err(Error::Misuse { .. })));
+    client.transmitted(client.transmit().len());
+    client.handle_input(b"SEND ERR (invalid file name)\n").unwrap();
+    let refused = Event::Refused { verb: Verb::Send, refusal: Refusal::InvalidName };
+    assert_eq!(client.poll_event(), Some(refused));
+    client.request(&receive).unwrap();
+    assert_eq!(client.transmit(), b"ZRECV <a+b>\n");
 }

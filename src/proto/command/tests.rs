@@ -174,3 +174,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_that_only_the_server_judges_goes_as_it_is_but_for_the_end_of_the_line() {
+    let name = |bytes: &[u8]| RawName::new(bytes).unwrap();
+    let encoded = |request: Request| {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        out
+    };
+    let receive = |zip| encoded(Request::Receive { name: name(b"sub/a b~?.data"), zip });
+    assert_eq!(receive(false), b"RECV <sub/a b~?.data>\n");
+    assert_eq!(receive(true), b"ZRECV <sub/a b~?.data>\n");
+    let send = |zip| encoded(Request::Send { name: name(b"\xffa.data"), zip, size: 7 });
+    assert_eq!(send(false), b"SEND <\xffa.data> SIZE 7\n");
+    assert_eq!(send(true), b"ZSEND <\xffa.data> SIZE 7\n");
+    assert_eq!(RawName::new(b"a\nQUIT"), Err(NameError::Control(b'\n')));
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use log::warn;
 
 use crate::config::{Settings, SiteSettings};
-use crate::net::{Proxy, Target};
+use crate::net::{HttpVersion, Proxy, Target};
 use crate::store::{Spool, StoreError};
 use crate::sync::Pace;
 use crate::tls::{Connector, Connectors, SetupError, UnixTime};
@@ -78,9 +78,11 @@ pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result
     Ok(Target {
         host: site.address.as_str().into(),
         port: site.port,
+        local: None,
         proxy: site.proxy.as_ref().map(|proxy| Proxy {
             host: proxy.host.as_str().into(),
             port: proxy.port,
+            http: HttpVersion::Http11,
             credentials: proxy.credentials.clone(),
         }),
         tls,

@@ -10,6 +10,7 @@
 
 mod complaints;
 mod gate;
+mod hosted;
 mod process;
 mod program;
 mod reason;
@@ -18,7 +19,8 @@ mod service;
 mod session;
 mod storage;
 
+pub use hosted::Hosted;
 pub use process::Watchdog;
 pub use program::main;
 pub use reason::Reason;
-pub use service::{Bound, Service, StartError, check};
+pub use service::{Bound, Service, StartError, Stopper, check};

@@ -1,14 +1,13 @@
 //! The process around the server: whose it is, whether it is in the background, and what its supervisor hears of it.
 
 use std::ffi::CString;
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, daemon, initgroups, setgid, setuid};
 use sd_notify::NotifyState;
 
 use crate::config::server::ProcessSettings;
-use crate::proto::Secret;
+use crate::role::passphrase::PassphraseError;
 
 /// Why the process cannot become what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -33,15 +32,17 @@ pub(super) enum ProcessError {
     /// No background.
     #[error("cannot go to the background: {0}")]
     Daemon(nix::Error),
-    /// Nobody to ask.
-    #[error("-w asks for the passphrase of {0} at the terminal, and there is none: use ssl_password_file")]
-    NoTerminal(String),
-    /// Asking has failed.
-    #[error("cannot read the passphrase: {0}")]
-    Passphrase(io::Error),
+    /// No passphrase.
+    #[error("{0}: ssl_password_file names a file with it")]
+    Passphrase(#[from] PassphraseError),
 }
 
 impl ProcessError {
+    /// Whether the command line asks for what it cannot have, however often it is tried.
+    pub(super) fn is_of_usage(&self) -> bool {
+        matches!(self, Self::Root | Self::Become { .. } | Self::Passphrase(_))
+    }
+
     /// Whether a value is to blame.
     pub(super) fn is_of_configuration(&self) -> bool {
         matches!(self, Self::NoSuchUser(_))
@@ -69,15 +70,6 @@ pub(super) fn become_user(name: &str) -> Result<(), ProcessError> {
 /// Leaves the terminal. No thread may have been started yet: they do not come along.
 pub(super) fn go_to_background() -> Result<(), ProcessError> {
     daemon(false, false).map_err(ProcessError::Daemon)
-}
-
-/// Asks for the passphrase of the key in `path`, unseen.
-pub(super) fn ask_passphrase(path: &str) -> Result<Secret, ProcessError> {
-    if !io::stdin().is_terminal() {
-        return Err(ProcessError::NoTerminal(path.to_owned()));
-    }
-    let passphrase = rpassword::prompt_password(format!("Passphrase of {path}: ")).map_err(ProcessError::Passphrase)?;
-    Ok(Secret::new(passphrase.into_bytes()))
 }
 
 /// Tells the service manager, where there is one, how far we are; one that does not listen misses nothing.

@@ -15,10 +15,14 @@ use crate::config::server::{
 };
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
+use crate::role::passphrase;
 use crate::store::StoreError;
 
-/// What was asked for cannot be done.
-const FAILURE: u8 = 1;
+/// What was asked for cannot be done, now at least: another try may succeed.
+const FAILURE: u8 = 3;
+
+/// The command line cannot be used, or not by this user.
+const USAGE: u8 = 1;
 
 /// A value or a file cannot be used.
 const UNUSABLE: u8 = 2;
@@ -46,6 +50,9 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     let of_config = problem.downcast_ref().map(ServerConfigError::exit_code);
     let of_start = || problem.downcast_ref().map(StartError::is_of_configuration);
     let of_process = || problem.downcast_ref().map(ProcessError::is_of_configuration);
+    if problem.downcast_ref().is_some_and(ProcessError::is_of_usage) {
+        return USAGE;
+    }
     let of_store = || problem.is::<StoreError>().then_some(true);
     let code = |is_of_configuration| if is_of_configuration { UNUSABLE } else { FAILURE };
     of_config.or_else(|| of_start().or_else(of_process).or_else(of_store).map(code)).unwrap_or(FAILURE)
@@ -104,7 +111,7 @@ impl Configuration {
         let config = self.read()?;
         match &config.tls {
             Some(tls) if tls.passphrase == Passphrase::Ask => {
-                self.typed = Some(process::ask_passphrase(&tls.key.display().to_string())?);
+                self.typed = Some(passphrase::ask(&tls.key.display().to_string()).map_err(ProcessError::from)?);
                 Ok(self.read()?)
             }
             _ => Ok(config),

@@ -56,14 +56,21 @@ enum Flow {
     Ended,
 }
 
-/// How far a direction came.
-enum Moved {
+/// What a direction came to.
+struct Moved {
+    /// Whether any bytes were.
+    any: bool,
+    next: Next,
+}
+
+/// How a direction goes on.
+enum Next {
+    /// Once a socket can.
     Blocked,
-    Some,
-    /// All that the sender has sent before its end is written.
-    Last {
-        orderly: bool,
-    },
+    /// At once.
+    More,
+    /// Not at all: everything that the sender has sent before its end is written.
+    Last { orderly: bool },
 }
 
 impl Relay {
@@ -84,15 +91,15 @@ impl Relay {
         let up = self.to_upstream.pump(net, client, upstream).map_err(blame)?;
         let down = self.to_client.pump(net, upstream, client).map_err(blame)?;
         if let Some(mut io) = net.io(client)
-            && matches!((&up, &down), (Moved::Some, _) | (_, Moved::Some))
+            && (up.any || down.any)
         {
             io.set_deadline(Some(idle));
         }
-        if let Moved::Last { .. } = down {
+        if let Next::Last { .. } = down.next {
             net.shutdown_write(client);
             self.to_client = Flow::Ended;
         }
-        if let Moved::Last { orderly } = up {
+        if let Next::Last { orderly } = up.next {
             if !self.has_all(net).map_err(|failure| blame((client, failure)))? {
                 return Ok(Relayed::For(ACKNOWLEDGED_SOON));
             }
@@ -104,7 +111,7 @@ impl Relay {
         }
         Ok(match (&self.to_upstream, &self.to_client) {
             (Flow::Ended, Flow::Ended) => Relayed::Over,
-            _ if matches!((&up, &down), (Moved::Some, _) | (_, Moved::Some)) => Relayed::Yielding,
+            _ if matches!((up.next, down.next), (Next::More, _) | (_, Next::More)) => Relayed::Yielding,
             _ => Relayed::Blocked,
         })
     }
@@ -124,17 +131,23 @@ impl Relay {
 impl Flow {
     /// Moves bytes until one side cannot go on, or for a while. An error says whose connection it is.
     fn pump(&mut self, net: &mut Net, from: ConnId, to: ConnId) -> Result<Moved, (ConnId, Failure)> {
+        let mut any = false;
         for _ in 0..READS {
-            let (Self::Open(held) | Self::Ending { held, .. }) = self else { return Ok(Moved::Blocked) };
-            if !write_out(held, net, to).map_err(|failure| (to, failure))? {
-                return Ok(Moved::Blocked);
+            let (Self::Open(held) | Self::Ending { held, .. }) = self else {
+                return Ok(Moved { any, next: Next::Blocked });
+            };
+            let before = held.len();
+            let is_out = write_out(held, net, to).map_err(|failure| (to, failure))?;
+            any |= held.len() < before;
+            if !is_out {
+                return Ok(Moved { any, next: Next::Blocked });
             }
             let held = match self {
                 Self::Open(held) => held,
-                &mut Self::Ending { orderly, .. } => return Ok(Moved::Last { orderly }),
-                Self::Ended => return Ok(Moved::Blocked),
+                &mut Self::Ending { orderly, .. } => return Ok(Moved { any, next: Next::Last { orderly } }),
+                Self::Ended => return Ok(Moved { any, next: Next::Blocked }),
             };
-            let Some(mut io) = net.io(from) else { return Ok(Moved::Blocked) };
+            let Some(mut io) = net.io(from) else { return Ok(Moved { any, next: Next::Blocked }) };
             let read = io.read(HELD, |bytes| {
                 held.extend_from_slice(bytes);
                 bytes.len()
@@ -144,12 +157,12 @@ impl Flow {
                 Read::Blocked => {
                     // An idle pair holds no memory.
                     *held = Vec::new();
-                    return Ok(Moved::Blocked);
+                    return Ok(Moved { any, next: Next::Blocked });
                 }
                 Read::Eof { orderly } => *self = Self::Ending { held: std::mem::take(held), orderly },
             }
         }
-        Ok(Moved::Some)
+        Ok(Moved { any, next: Next::More })
     }
 }
 

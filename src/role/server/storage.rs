@@ -176,6 +176,11 @@ impl Storage {
         done.into_iter().filter_map(|(ticket, done)| Some((self.waiting.remove(&ticket)?, done))).collect()
     }
 
+    /// Whether all threads are there, without whom sessions would wait for ever.
+    pub(super) fn is_alive(&self) -> bool {
+        self.keeper.is_alive() && self.background.is_alive()
+    }
+
     /// Carries out what the threads have been asked, and ends them.
     pub(super) fn stop(self) {
         self.background.stop();

@@ -40,9 +40,11 @@ impl Service {
         }
         match &self.hall {
             Hall::Storage(_, policy) => {
-                let tls = self.net.io(id).and_then(|mut io| io.peer());
-                let is_verified = self.config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-                let session = Session::new(peer, Arc::clone(policy), tls, is_verified);
+                let Some(mut io) = self.net.io(id) else { return };
+                // What it came in through: there may be another entrance by now.
+                let acceptor = io.entrance().and_then(|entrance| entrance.tls.clone());
+                let is_verified = acceptor.is_some_and(|acceptor| acceptor.verifies_clients());
+                let session = Session::new(peer, Arc::clone(policy), io.peer(), is_verified);
                 self.guests.insert(id, (peer, Guest::Session(Box::new(session))));
                 self.with_session(id, Session::opened);
             }
@@ -54,10 +56,13 @@ impl Service {
         }
     }
 
-    /// From now on, silence counts against the client; until now it was the other server's turn.
+    /// The server behind us lets a moved file go when its client ends the connection. Unless ours has done so, it must
+    /// not look like that. And from now on, silence counts against the client; until now it was that server's turn.
     fn upstream_opened(&mut self, upstream: ConnId, client: ConnId) {
-        if let Some(mut io) = self.net.io(upstream) {
-            io.break_unless_ended();
+        if let Some(mut io) = self.net.io(upstream)
+            && let Err(error) = io.break_when_dropped()
+        {
+            return self.give_up(upstream, &Reason::Upstream(Failure::Io(error)));
         }
         if let Some(mut io) = self.net.io(client) {
             io.set_deadline(Some(self.config.limits.idle_timeout));
@@ -103,12 +108,20 @@ impl Service {
         let is_resting = session.is_resting();
         match outcome {
             Ok(Pause::Over) => self.dismiss(id),
-            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.dismiss(id),
+            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.send_away(id),
             Ok(Pause::Blocked) => {}
             Ok(Pause::Yielding) => self.net.wake(id),
-            Ok(Pause::Leaving) => self.net.shutdown_write(id),
+            Ok(Pause::Leaving) => self.net.part(id),
             Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
             Err(reason) => self.give_up(id, &reason),
+        }
+    }
+
+    /// The server stops, and nothing is under way here.
+    pub(super) fn send_away(&mut self, id: ConnId) {
+        match self.guests.get(&id) {
+            Some((_, Guest::Session(session))) if session.is_unproven() => self.net.part(id),
+            _ => self.dismiss(id),
         }
     }
 
@@ -130,7 +143,10 @@ impl Service {
 
     /// Ends a connection that went wrong.
     fn give_up(&mut self, id: ConnId, reason: &Reason) {
-        let Some(&(peer, _)) = self.guests.get(&id) else { return };
+        let Some((peer, guest)) = self.guests.get(&id) else { return };
+        if let Guest::Relay(relay) = guest {
+            self.net.abort(relay.upstream());
+        }
         let client = peer.ip().to_canonical();
         let text = format!("client={client} reason={}: {reason}", reason.word());
         self.complaints.warn(Some(client), reason.word(), &text, self.net.now());

@@ -2,6 +2,7 @@
 
 mod guests;
 mod reload;
+mod stopper;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use self::reload::{entrance, policy, target};
+pub use self::stopper::Stopper;
 use super::complaints::Complaints;
 use super::gate::Gate;
 use super::process::Watchdog;
@@ -26,6 +28,9 @@ use crate::tls::{SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
+
+/// Connections that linger once they were told to go, where no more may be inside: a client that closes does not linger.
+const GOING: usize = 64;
 
 /// How long what is under way may take once the server has been told to stop.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -113,6 +118,7 @@ pub struct Service {
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
+    stopper: Stopper,
     /// When the server has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
 }
@@ -175,7 +181,7 @@ impl Bound {
             }
             _ => return Err(io::Error::other("the storage directory has not been opened").into()),
         };
-        let now = net.now();
+        let (now, stopper) = (net.now(), Stopper::new(net.waker()));
         Ok(Service {
             gate: Gate::new(config.hosts_access.clone(), &config.limits),
             net,
@@ -186,6 +192,7 @@ impl Bound {
             complaints: Complaints::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
+            stopper,
             stop_by: None,
         })
     }
@@ -220,29 +227,46 @@ impl Service {
         self.net.take_signals(signals)
     }
 
-    /// Serves until `on_signal` answers a signal with `false` and what is under way has ended, at most 10 s later.
+    /// What stops this server, from any thread.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until `on_signal` answers a signal with `false`, or a [`Stopper`] is used, and what is under way has ended,
+    /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
-            self.net.set_room(self.gate.room());
+            self.net.set_room(self.room());
             let wake = [self.later.first().map(|&(at, _)| at), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.turn(until)? {
                 match event {
                     Event::Signal(signal) => {
-                        if !on_signal(&mut self, signal) && self.stop_by.is_none() {
-                            self.drain();
+                        if !on_signal(&mut self, signal) {
+                            self.stopper.stop();
                         }
                     }
                     other => self.handle(other),
                 }
             }
+            if self.stopper.was_used() && self.stop_by.is_none() {
+                self.drain();
+            }
             self.look_again();
+            self.check_threads()?;
             watchdog.feed(self.net.now());
         }
         if let Hall::Storage(storage, _) = self.hall {
             storage.stop();
         }
         Ok(())
+    }
+
+    /// How many more may come in: those who were told to go and linger have a limit as well.
+    fn room(&self) -> usize {
+        let going = self.net.connections().saturating_sub(self.guests.len());
+        let most_going = self.config.limits.max_connections.max(GOING);
+        self.gate.room().min(most_going.saturating_sub(going))
     }
 
     /// Nobody comes in any more; who is resting leaves at once.
@@ -255,12 +279,12 @@ impl Service {
         let resting: Vec<ConnId> =
             self.guests.iter().filter_map(|(&id, (_, guest))| guest.is_resting().then_some(id)).collect();
         for id in resting {
-            self.dismiss(id);
+            self.send_away(id);
         }
     }
 
     fn is_finished(&self) -> bool {
-        self.stop_by.is_some_and(|stop_by| self.guests.is_empty() || self.net.now() >= stop_by)
+        self.stop_by.is_some_and(|stop_by| self.net.connections() == 0 || self.net.now() >= stop_by)
     }
 
     fn handle(&mut self, event: Event) {
@@ -275,6 +299,16 @@ impl Service {
                 self.complaints.warn(None, "accept", &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
+        }
+    }
+
+    /// Without its threads a server could but let its clients wait: one that is started anew serves them.
+    fn check_threads(&self) -> io::Result<()> {
+        match &self.hall {
+            Hall::Storage(storage, _) if !storage.is_alive() => {
+                Err(io::Error::other("a thread of the storage has panicked"))
+            }
+            _ => Ok(()),
         }
     }
 

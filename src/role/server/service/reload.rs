@@ -43,6 +43,7 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Tar
     Ok(Target {
         host: relay.host.as_str().into(),
         port: relay.port,
+        local: None,
         proxy: None,
         tls,
         timeout: config.limits.idle_timeout,

@@ -126,6 +126,11 @@ impl Session {
         matches!(self.task, Task::Resting)
     }
 
+    /// Whether the client has been moved files and not shown yet that it has them. Its orderly end would.
+    pub(super) fn is_unproven(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
     /// What the client owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {
@@ -145,6 +150,9 @@ impl Session {
     /// Goes on for as long as the socket and the budget let it.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
         loop {
+            if self.machine.want() == Want::Flush && !cx.io.is_flushed() {
+                self.pipelined = cx.io.has_input();
+            }
             if !self.transmit(cx.io)? {
                 return Ok(Pause::Blocked);
             }
@@ -155,6 +163,7 @@ impl Session {
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
                     self.machine.body_left(self.pipelined)?;
+                    cx.io.part_after(cx.limits.idle_timeout);
                     None
                 }
                 Want::Closed if self.moved.is_empty() => Some(Pause::Over),

@@ -1,0 +1,408 @@
+//! `tentacle_server` at work, and beside it the stock server where `STOCK_TENTACLE_SERVER` names it: storing from many
+//! clients, listing and moving out, stock's client's way to send, idle connections, dripping clients, a large file.
+//!
+//! `[STOCK_TENTACLE_SERVER=PROGRAM] cargo bench --bench server [-- DIRECTORY]`: works in a fresh directory inside
+//! `DIRECTORY`, by default inside the build directory. With `BENCH_SMOKE=1` it does very little of everything.
+//!
+//! The servers are real processes, started anew for each run with the same options; as root, they run as another user,
+//! who must be able to enter the directory. The clients are a process of their own on the same processors; CPU and memory
+//! are the server's alone. Cases that are compared take turns, and each figure is the median of its runs.
+#![expect(clippy::print_stdout, reason = "the tables are the point")]
+
+#[path = "server/bare.rs"]
+mod bare;
+#[path = "server/clients.rs"]
+mod clients;
+#[path = "server/connection.rs"]
+mod connection;
+#[path = "server/crowd.rs"]
+mod crowd;
+#[path = "server/lone.rs"]
+mod lone;
+#[path = "server/process.rs"]
+mod process;
+mod support;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use bare::Bare;
+use clients::{Clients, Deed, LARGE, have};
+use process::{Ground, Make, Server};
+use support::{Result, median, verdict};
+use tentacle_sync::net::Net;
+use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
+use tentacle_sync::store::Durability;
+
+/// Ours as it is by default.
+const OURS: Make = Make::Ours(Durability::Fsync);
+
+/// How much of everything.
+struct Extent {
+    files: usize,
+    crowds: &'static [usize],
+    /// Where each file takes some 30 ms.
+    slow_files: usize,
+    idle: usize,
+    /// Stock takes megabytes for each.
+    idle_at_stock: usize,
+    dripping: usize,
+    /// Bytes.
+    large: u64,
+    runs: usize,
+}
+
+const FULL: Extent = Extent {
+    files: 3_000,
+    crowds: &[1, 10, 100],
+    slow_files: 60,
+    idle: 1_000,
+    idle_at_stock: 100,
+    dripping: 100,
+    large: 1 << 30,
+    runs: 5,
+};
+
+const SMOKE: Extent = Extent {
+    files: 60,
+    crowds: &[1, 10],
+    slow_files: 4,
+    idle: 20,
+    idle_at_stock: 4,
+    dripping: 10,
+    large: 16 << 20,
+    runs: 1,
+};
+
+fn main() -> Result<()> {
+    match support::role() {
+        None => bench(if support::is_smoke() { &SMOKE } else { &FULL }),
+        Some((role, args)) if role == bare::ROLE => bare::serve(&args),
+        Some((role, args)) if role == clients::ROLE => clients::serve(&args),
+        Some((role, _)) => Err(format!("{} is no role", role.display()).into()),
+    }
+}
+
+fn bench(extent: &Extent) -> Result<()> {
+    let ground = Ground::new()?;
+    println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", ground.path().display());
+    if support::is_in_memory(ground.path())? {
+        println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
+    }
+    if !Make::all().contains(&Make::Stock) {
+        println!("(STOCK_TENTACLE_SERVER names no stock server to compare with.)");
+    }
+    storing(extent, &ground)?;
+    leaving(extent, &ground)?;
+    moving(extent, &ground)?;
+    as_stock_sends(extent, &ground)?;
+    idle(extent, &ground)?;
+    beside_dripping(extent, &ground)?;
+    large(extent, &ground)
+}
+
+/// What a run came to.
+#[derive(Clone, Copy)]
+struct Run {
+    files_per_second: f64,
+    /// Microseconds.
+    cpu_per_file: f64,
+    /// MiB.
+    peak: f64,
+}
+
+impl Run {
+    /// Has clients do it with a server whose storage is this.
+    fn of(make: Make, tls: bool, deed: Deed, storage: &Path, ground: &Ground) -> Result<Self> {
+        let server = Server::start(make, tls, storage, ground)?;
+        let mut clients = Clients::ready(deed, server.place())?;
+        let run = Self::going(&mut clients, &server)?;
+        drop(clients);
+        if let Deed::Move = deed {
+            wait_until_empty(storage)?;
+        }
+        Ok(run)
+    }
+
+    /// Has these clients do what they are ready for.
+    fn going(clients: &mut Clients, server: &Server) -> Result<Self> {
+        let cpu = server.cpu_time()?;
+        let done = clients.go()?;
+        Ok(Self {
+            files_per_second: done.per_second(),
+            cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / done.count,
+            peak: server.memory("VmHWM")? / 1024.0,
+        })
+    }
+}
+
+/// Each case's runs. What disturbs one case for a while disturbs the others as well.
+fn take_turns<C: Copy>(cases: &[C], runs: usize, run: impl Fn(C) -> Result<Run>) -> Result<Vec<Vec<Run>>> {
+    let mut figures = vec![Vec::with_capacity(runs); cases.len()];
+    for _ in 0..runs {
+        for (case, figures) in cases.iter().zip(&mut figures) {
+            figures.push(run(*case)?);
+        }
+    }
+    Ok(figures)
+}
+
+/// How many times faster than its counterpart each of the runs was, in the middle.
+fn ratio(runs: &[Run], counterparts: &[Run]) -> f64 {
+    let pairs = runs.iter().zip(counterparts);
+    median(pairs.map(|(run, counterpart)| run.files_per_second / counterpart.files_per_second))
+}
+
+fn print_heading(what: &str) {
+    println!("\n{what:<43} {:>8} {:>12} {:>10} {:>10}", "files/s", "CPU us/file", "peak MiB", "of stock");
+}
+
+/// `stock` is what its files/s are compared with.
+fn print_row(what: &str, make: Make, runs: &[Run], stock: Option<&[Run]>) {
+    let middle = |figure: fn(&Run) -> f64| median(runs.iter().map(figure));
+    let ratio = stock.map(|stock| format!("{:.1}x", ratio(runs, stock))).unwrap_or_default();
+    println!(
+        "{what:<24} {:<18} {:>8.0} {:>12.0} {:>10.1} {ratio:>10}",
+        make.name(),
+        middle(|run| run.files_per_second),
+        middle(|run| run.cpu_per_file),
+        middle(|run| run.peak),
+    );
+}
+
+/// Prints a row for each make, and says how the first one and the last one but stock compare with stock, if it is there.
+fn print_rows(what: &str, makes: &[Make], figures: &[Vec<Run>]) -> Option<(f64, f64)> {
+    let stock = makes.iter().position(|make| *make == Make::Stock).map(|index| &figures[index][..]);
+    for (make, runs) in makes.iter().zip(figures) {
+        print_row(what, *make, runs, stock);
+    }
+    let ours = figures.len() - 1;
+    stock.map(|stock| (ratio(&figures[0], stock), ratio(&figures[ours - 1], stock)))
+}
+
+/// `SEND` in lock-step on connections that are kept, with all they need to begin with behind them.
+fn storing(extent: &Extent, ground: &Ground) -> Result<()> {
+    let makes = Make::all();
+    print_heading("Storing");
+    let (mut durable, mut undurable) = (f64::INFINITY, f64::INFINITY);
+    for tls in [false, true] {
+        for &clients in extent.crowds {
+            let deed = Deed::Send { clients, files: extent.files };
+            let figures = take_turns(&makes, extent.runs, |make| {
+                let storage = ground.storage()?;
+                let run = Run::of(make, tls, deed, &storage, ground)?;
+                assert_eq!(files_in(&storage)?, extent.files, "files stored");
+                Ok(run)
+            })?;
+            let what = format!("{clients} clients, {}", if tls { "TLS" } else { "plain" });
+            if let Some(ratios) = print_rows(&what, &makes, &figures) {
+                durable = durable.min(ratios.0);
+                undurable = undurable.min(ratios.1);
+            }
+        }
+    }
+    if makes.contains(&Make::Stock) {
+        println!();
+        let figure = |ratio| format!("{ratio:.1}x at the least");
+        verdict(">= 10x stock's files/s, nothing durable", &figure(undurable), undurable >= 10.0);
+        verdict("> 1x stock's files/s, ours durable", &figure(durable), durable > 1.0);
+    }
+    Ok(())
+}
+
+/// Everything is listed and leaves the storage. Stock takes 40 ms for each file of a client in lock-step.
+fn moving(extent: &Extent, ground: &Ground) -> Result<()> {
+    let makes = Make::by_default();
+    print_heading("Listing and moving out");
+    for tls in [false, true] {
+        let protocol = if tls { "TLS" } else { "plain" };
+        let figures = take_turns(&makes, extent.runs.min(3), |make| {
+            let files = if make == Make::Stock { extent.slow_files } else { extent.files };
+            Run::of(make, tls, Deed::Move, &filled(files, ground)?, ground)
+        })?;
+        print_rows(&format!("lock-step, {protocol}"), &makes, &figures);
+        let figures = take_turns(&makes, extent.runs.min(3), |make| collect(make, tls, extent.files, ground))?;
+        print_rows(&format!("our daemon, {protocol}"), &makes, &figures);
+    }
+    Ok(())
+}
+
+/// Our own daemon fetches, makes durable and deletes all of it.
+fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> {
+    let storage = filled(files, ground)?;
+    let server = Server::start(make, tls, &storage, ground)?;
+    let (dir, spool) = support::fresh_dir(ground.path())?;
+    let place = server.place();
+    let site = support::site("bench", place.address.port(), &spool, place.ca.as_deref());
+    let settings = support::settings(&dir, Durability::Fsync, vec![site]);
+    let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
+    let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
+    let (start, cpu) = (support::clock(), server.cpu_time()?);
+    collector.run(settings.shutdown_timeout, |_, _| false)?;
+    let seconds = start.elapsed().as_secs_f64();
+    wait_until_empty(&storage)?;
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let files = files as f64;
+    Ok(Run {
+        files_per_second: files / seconds,
+        cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / files,
+        peak: server.memory("VmHWM")? / 1024.0,
+    })
+}
+
+/// A storage with files in it.
+fn filled(files: usize, ground: &Ground) -> Result<PathBuf> {
+    let storage = ground.storage()?;
+    for (name, bytes) in clients::files(files) {
+        fs::write(storage.join(name), bytes)?;
+    }
+    rustix::fs::sync();
+    Ok(storage)
+}
+
+/// A file leaves a little after its client.
+fn wait_until_empty(storage: &Path) -> Result<()> {
+    for _ in 0..200 {
+        if files_in(storage)? == 0 {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("{} files stay in {}", files_in(storage)?, storage.display()).into())
+}
+
+/// How many agents' files there are.
+fn files_in(storage: &Path) -> Result<usize> {
+    let names = fs::read_dir(storage)?.map(|entry| Ok(entry?.file_name()));
+    let names: Vec<_> = names.collect::<std::io::Result<_>>()?;
+    Ok(names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".data")).count())
+}
+
+/// A connection for each file, as agents do.
+fn leaving(extent: &Extent, ground: &Ground) -> Result<()> {
+    let makes = Make::by_default();
+    print_heading("Storing, a connection for each file");
+    let mut least = f64::INFINITY;
+    for tls in [false, true] {
+        let figures = take_turns(&makes, extent.runs.min(3), |make| {
+            let files = if make == Make::Stock { extent.slow_files } else { extent.files };
+            Run::of(make, tls, Deed::SendAndLeave { clients: 10, files }, &ground.storage()?, ground)
+        })?;
+        let what = format!("10 clients, {}", if tls { "TLS" } else { "plain" });
+        if let Some((ratio, _)) = print_rows(&what, &makes, &figures) {
+            least = least.min(ratio);
+        }
+    }
+    if makes.contains(&Make::Stock) {
+        verdict(
+            ">= 10x stock's files/s from agents, ours durable",
+            &format!("{least:.1}x at the least"),
+            least >= 10.0,
+        );
+    }
+    Ok(())
+}
+
+/// Pieces of 1 KiB, Nagle's algorithm on.
+fn as_stock_sends(extent: &Extent, ground: &Ground) -> Result<()> {
+    let makes = Make::by_default();
+    print_heading("Storing, sent as stock's client does");
+    let deed = Deed::SendAsStock { files: extent.slow_files };
+    let figures =
+        take_turns(&makes, extent.runs.min(3), |make| Run::of(make, false, deed, &ground.storage()?, ground))?;
+    if let Some((gain, _)) = print_rows("1 client, plain", &makes, &figures) {
+        println!();
+        verdict(">= 10x stock's files/s from stock's client", &format!("{gain:.0}x"), gain >= 10.0);
+    }
+    Ok(())
+}
+
+/// Memory for each connection that has stored a file and waits.
+fn idle(extent: &Extent, ground: &Ground) -> Result<()> {
+    println!("\n{:<24} {:<18} {:>8} {:>12} {:>10}", "Idle connections", "", "number", "KiB each", "peak MiB");
+    let mut figures = Vec::new();
+    for tls in [false, true] {
+        let protocol = if tls { "TLS" } else { "plain" };
+        for make in Make::by_default() {
+            let clients = if make == Make::Stock { extent.idle_at_stock } else { extent.idle };
+            let runs = (0..extent.runs.min(3)).map(|_| memory_of_idle(make, tls, clients, ground));
+            let runs = runs.collect::<Result<Vec<_>>>()?;
+            let each = median(runs.iter().map(|(each, _)| *each));
+            let peak = median(runs.iter().map(|(_, peak)| *peak)) / 1024.0;
+            println!("{protocol:<24} {:<18} {clients:>8} {each:>12.1} {peak:>10.1}", make.name());
+            if make == OURS {
+                figures.push(each);
+            }
+        }
+    }
+    println!();
+    for (what, each, most) in [("plain", figures[0], 4.0), ("TLS", figures[1], 32.0)] {
+        verdict(&format!("<= {most} KiB for an idle {what} connection"), &format!("{each:.1} KiB"), each <= most);
+    }
+    Ok(())
+}
+
+/// What each connection adds to what the server has once it has seen one, and the most it had, in KiB.
+fn memory_of_idle(make: Make, tls: bool, clients: usize, ground: &Ground) -> Result<(f64, f64)> {
+    let server = Server::start(make, tls, &ground.storage()?, ground)?;
+    have(Deed::Stay { clients: 1 }, server.place())?;
+    let before = server.memory("VmRSS")?;
+    let mut staying = Clients::ready(Deed::Stay { clients }, server.place())?;
+    staying.go()?;
+    #[expect(clippy::cast_precision_loss, reason = "a thousand")]
+    let each = (server.memory("VmRSS")? - before) / clients as f64;
+    Ok((each, server.memory("VmHWM")?))
+}
+
+/// Another client's files, while many others drip a byte a second, and without those.
+fn beside_dripping(extent: &Extent, ground: &Ground) -> Result<()> {
+    print_heading(&format!("Storing beside {} drippers", extent.dripping));
+    let deed = Deed::Send { clients: 1, files: extent.files };
+    for make in Make::by_default() {
+        let figures = take_turns(&[false, true], extent.runs, |dripping| {
+            let server = Server::start(make, false, &ground.storage()?, ground)?;
+            let drip = Deed::Drip { clients: extent.dripping };
+            let mut dripping = dripping.then(|| Clients::ready(drip, server.place())).transpose()?;
+            if let Some(dripping) = &mut dripping {
+                dripping.go()?;
+            }
+            Run::going(&mut Clients::ready(deed, server.place())?, &server)
+        })?;
+        print_row("without", make, &figures[0], None);
+        print_row("beside them", make, &figures[1], None);
+        if make == OURS {
+            let part = ratio(&figures[1], &figures[0]);
+            verdict("as fast beside drippers (>= 90 %)", &format!("{:.0} %", 100.0 * part), part >= 0.9);
+        }
+    }
+    Ok(())
+}
+
+/// A large file out of the plain server, against a bare loop around `sendfile`.
+fn large(extent: &Extent, ground: &Ground) -> Result<()> {
+    let storage = ground.storage()?;
+    let file = storage.join(LARGE);
+    File::create(&file)?.set_len(extent.large)?;
+    let (server, bare) = (Server::start(OURS, false, &storage, ground)?, Bare::start(&file)?);
+    // The first time brings the file into memory.
+    have(Deed::Receive, &bare.place)?;
+    let before = server.memory("VmRSS")?;
+    let mut rates = [Vec::new(), Vec::new()];
+    for _ in 0..extent.runs {
+        for (place, rates) in [server.place(), &bare.place].into_iter().zip(&mut rates) {
+            rates.push(have(Deed::Receive, place)?.per_second() / f64::from(1 << 20));
+        }
+    }
+    let part = median(rates[0].iter().zip(&rates[1]).map(|(ours, bare)| ours / bare));
+    let growth = server.memory("VmHWM")? - before;
+    let [ours, bare] = rates.map(median);
+    println!(
+        "\n{} MiB out of the plain server: {ours:.0} MiB/s, a bare sendfile loop: {bare:.0} MiB/s",
+        extent.large >> 20
+    );
+    verdict(">= 90 % of sendfile's rate", &format!("{:.0} %", 100.0 * part), part >= 0.9);
+    verdict("<= 1 MiB more memory for it", &format!("{growth:.0} KiB"), growth <= 1024.0);
+    Ok(())
+}

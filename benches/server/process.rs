@@ -1,0 +1,179 @@
+//! A Tentacle server in a process of its own: ours or the stock one, with the same options.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, getuid, kill_process_group};
+use tempfile::TempDir;
+use tentacle_sync::double::Authority;
+use tentacle_sync::store::Durability;
+
+use super::connection::Place;
+use crate::support::{self, Result};
+
+/// The user a server runs as when the bench runs as root, which it refuses.
+const NOBODY: u32 = 65_534;
+
+/// How long a server may take until it accepts connections.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Linux has told times in hundredths of a second for as long as it has had `/proc`.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Names the stock server.
+const STOCK: &str = "STOCK_TENTACLE_SERVER";
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Make {
+    Ours(Durability),
+    Stock,
+}
+
+impl Make {
+    /// Those that can be measured here: without the stock server, ours alone.
+    pub(crate) fn all() -> Vec<Self> {
+        let stock = std::env::var_os(STOCK).map(|_| Self::Stock);
+        [Self::Ours(Durability::Fsync), Self::Ours(Durability::None)].into_iter().chain(stock).collect()
+    }
+
+    /// Those, but ours only as it is by default.
+    pub(crate) fn by_default() -> Vec<Self> {
+        Self::all().into_iter().filter(|make| *make != Self::Ours(Durability::None)).collect()
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours(Durability::Fsync) => "ours",
+            Self::Ours(Durability::None) => "ours, not durable",
+            Self::Stock => "stock",
+        }
+    }
+
+    fn program(self) -> Result<OsString> {
+        match self {
+            Self::Ours(_) => Ok(env!("CARGO_BIN_EXE_tentacle_server").into()),
+            Self::Stock => Ok(std::env::var_os(STOCK).ok_or("the stock server has no name any more")?),
+        }
+    }
+}
+
+/// Where servers work: a directory that their user can enter, with a certificate for all of them.
+pub(crate) struct Ground(TempDir);
+
+impl Ground {
+    pub(crate) fn new() -> Result<Self> {
+        let permissions = fs::Permissions::from_mode(0o755);
+        let place = support::place()?;
+        let dir = tempfile::Builder::new().prefix("server-bench-").permissions(permissions).tempdir_in(place)?;
+        let authority = Authority::new("Bench CA")?;
+        let identity = authority.server(Ipv4Addr::LOCALHOST.into())?;
+        fs::write(dir.path().join("ca.pem"), authority.certificate_pem())?;
+        fs::write(dir.path().join("server.pem"), identity.certificate_pem + &identity.key_pem)?;
+        fs::write(dir.path().join("undurable.conf"), "durability none\n")?;
+        Ok(Self(dir))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// An empty storage directory, on a disk that has nothing left to write.
+    pub(crate) fn storage(&self) -> Result<PathBuf> {
+        let (dir, storage) = support::fresh_dir(self.path())?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
+        if getuid().is_root() {
+            chown(&storage, Some(NOBODY), Some(NOBODY))?;
+        }
+        Ok(storage)
+    }
+}
+
+/// A running server; dropping it kills it.
+pub(crate) struct Server {
+    process: Child,
+    place: Place,
+    /// What servers have said so far.
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts one on `storage`, with `-I -o -c 2000` and a patience that is longer than any case takes.
+    pub(crate) fn start(make: Make, tls: bool, storage: &Path, ground: &Ground) -> Result<Self> {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let mut command = Command::new(make.program()?);
+        command.args(["-a", &address.ip().to_string(), "-p", &address.port().to_string()]);
+        command.args(["-I", "-o", "-c", "2000", "-t", "300", "-m", "2000000000"]);
+        command.arg("-s").arg(storage);
+        let file = |name: &str| ground.path().join(name);
+        if make == Make::Ours(Durability::None) {
+            command.args([OsStr::new("-F"), file("undurable.conf").as_os_str()]);
+        }
+        let ca = tls.then(|| file("ca.pem"));
+        if tls {
+            let certificate = file("server.pem");
+            command.arg("-e").arg(&certificate).arg("-k").arg(&certificate);
+        }
+        let log = File::options().append(true).create(true).open(file("log"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        if getuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let mut server = Self { process: command.spawn()?, place: Place { address, ca }, log: file("log") };
+        server.wait_until_accepting()?;
+        Ok(server)
+    }
+
+    fn wait_until_accepting(&mut self) -> Result<()> {
+        let pause = Duration::from_millis(20);
+        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+            if TcpStream::connect(self.place.address).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.process.try_wait()? {
+                return Err(
+                    format!("the server has given up: {status}, after {}", fs::read_to_string(&self.log)?).into()
+                );
+            }
+            thread::sleep(pause);
+        }
+        Err("the server does not accept connections".into())
+    }
+
+    /// Where to find it.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What it has used of the processors so far, in all its threads, in seconds; a hundredth is the least that shows.
+    pub(crate) fn cpu_time(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // The second field, the name, may hold anything; user and system time are the 14th and 15th.
+        let fields = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name in it")?.1;
+        let ticks: Vec<f64> =
+            fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
+        Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+    }
+
+    /// A figure of its `/proc/PID/status`, in KiB.
+    pub(crate) fn memory(&self, key: &str) -> Result<f64> {
+        support::memory(&self.process.id().to_string(), key)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has nothing to lose, and nobody to tell.
+        if let Some(group) = Pid::from_raw(self.process.id().cast_signed()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.process.wait();
+    }
+}

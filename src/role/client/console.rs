@@ -1,0 +1,57 @@
+//! What the user gets to see.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use super::progress::Progress;
+use crate::config::client::Verbosity;
+
+/// Smaller files are over before anybody wonders, in bytes.
+const WORTH_WATCHING: u64 = 8 << 20;
+
+/// Standard output and standard error. What cannot be written there is lost: the exit status says it all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Console {
+    verbosity: Verbosity,
+    /// Whether a person reads standard error.
+    is_read: bool,
+}
+
+impl Console {
+    pub(super) fn new(verbosity: Verbosity) -> Self {
+        Self { verbosity, is_read: io::stderr().is_terminal() }
+    }
+
+    /// What happens, with `-v`.
+    pub(super) fn log(self, text: impl Display) {
+        if self.verbosity.verbose {
+            let _ = writeln!(io::stdout(), "[log] {text}");
+        }
+    }
+
+    /// What went wrong, without `-q`.
+    pub(super) fn error(self, text: impl Display) {
+        if !self.verbosity.quiet {
+            let _ = writeln!(io::stderr(), "[err] {text}");
+        }
+    }
+
+    /// What may help against what went wrong: not where a program reads standard error, for stock says nothing of the
+    /// kind.
+    pub(super) fn advise(self, text: impl Display) {
+        if self.verbosity.verbose {
+            self.log(text);
+        } else if self.is_read && !self.verbosity.quiet {
+            let _ = writeln!(io::stderr(), "      {text}");
+        }
+    }
+
+    /// How far a file of `total` bytes is.
+    pub(super) fn progress(self, name: impl Display, total: u64) -> Progress {
+        if self.is_read && !self.verbosity.quiet && total >= WORTH_WATCHING {
+            Progress::shown(name.to_string(), total)
+        } else {
+            Progress::Hidden
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! A connection to the server whose methods wait: the loop turns in here.
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use super::console::Console;
+use super::reason::{Reason, plain};
+use super::route::Route;
+use crate::config::client::ClientSettings;
+use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
+use crate::proto::{self, Client, Command, Request, Want};
+use crate::tls::PipeError;
+
+/// More than any reply has, in bytes.
+const LINE: u64 = 4096;
+
+/// A connection to the server.
+pub(super) struct Link<'n> {
+    net: &'n mut Net,
+    id: ConnId,
+    client: Client,
+    /// Who is at the other end of TCP: the server, or the proxy.
+    peer: IpAddr,
+    /// How long it may stay silent.
+    patience: Duration,
+}
+
+/// Which way bytes go: stock has different words.
+#[derive(Clone, Copy)]
+enum Moving {
+    In,
+    Out,
+}
+
+impl<'n> Link<'n> {
+    /// Connects, TLS and all.
+    pub(super) fn open(
+        net: &'n mut Net,
+        route: &Route,
+        settings: &ClientSettings,
+        console: Console,
+    ) -> Result<Self, Reason> {
+        let id = net.open(route.target(), route.offers_certificate());
+        let (mut peer, patience) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), settings.patience);
+        loop {
+            for event in net.turn(None)? {
+                match event {
+                    Event::Connected(_, address) => {
+                        peer = address.ip();
+                        if let Some(proxy) = &settings.proxy {
+                            console.log(format_args!("Connected to proxy server {} port {}", proxy.host, proxy.port));
+                        }
+                    }
+                    Event::Opened(_) => {
+                        let server = &settings.server;
+                        console.log(format_args!("Connected to {} port {}", server.host, server.port));
+                        return Ok(Self { net, id, client: Client::new(), peer, patience });
+                    }
+                    Event::Failed(_, failure) => return Err(not_connected(failure, peer, settings)),
+                    Event::Signal(_) => return Err(Reason::Interrupted),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    pub(super) fn command(&mut self, command: &Command) -> Result<(), Reason> {
+        self.client.command(command).map_err(|error| Reason::protocol(error, self.peer))
+    }
+
+    pub(super) fn request(&mut self, request: &Request) -> Result<(), Reason> {
+        self.client.request(request).map_err(|error| Reason::protocol(error, self.peer))
+    }
+
+    /// What the server says to what was asked.
+    pub(super) fn reply(&mut self) -> Result<proto::Event, Reason> {
+        self.flush()?;
+        loop {
+            if let Some(event) = self.client.poll_event() {
+                self.expect_by(None);
+                return Ok(event);
+            }
+            let (client, mut outcome) = (&mut self.client, Ok(()));
+            let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
+            let read = io.read(LINE, |bytes| {
+                client.handle_input(bytes).unwrap_or_else(|error| {
+                    outcome = Err(error);
+                    bytes.len()
+                })
+            });
+            outcome.map_err(|error| Reason::protocol(error, self.peer))?;
+            self.after_read(read)?;
+        }
+    }
+
+    /// What the server says, unless it refuses.
+    pub(super) fn answer(&mut self) -> Result<proto::Event, Reason> {
+        match self.reply()? {
+            proto::Event::Refused { verb, refusal } => Err(Reason::refused(verb, refusal)),
+            event => Ok(event),
+        }
+    }
+
+    /// The size of the body that the server has for us.
+    pub(super) fn announcement(&mut self) -> Result<u64, Reason> {
+        match self.answer()? {
+            proto::Event::Announced { size, .. } => Ok(size),
+            _ => Err(Reason::Internal(proto::Error::Misuse { call: "announcement()", want: self.client.want() })),
+        }
+    }
+
+    /// Takes the body that was announced.
+    pub(super) fn take_body(
+        &mut self,
+        mut sink: impl FnMut(&[u8], Instant) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        self.client.accept().map_err(|error| Reason::protocol(error, self.peer))?;
+        self.flush()?;
+        while let Want::Body(left) = self.client.want() {
+            let mut outcome = Ok(());
+            let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
+            let now = io.now();
+            let read = io.read(left, |bytes| {
+                outcome = sink(bytes, now);
+                bytes.len()
+            });
+            outcome?;
+            let count = self.after_read(read)?;
+            self.moved(count)?;
+        }
+        self.reply().map(drop)
+    }
+
+    /// Sends the body that the server waits for, from the beginning of `file`; `Ok(false)` if the file is too short.
+    pub(super) fn supply(&mut self, file: &File, mut passed: impl FnMut(u64, Instant)) -> Result<bool, Reason> {
+        let mut offset = 0;
+        self.expect_by(Some(self.patience));
+        while let Want::Supply(left) = self.client.want() {
+            let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
+            let now = io.now();
+            match io.send_file(file, offset, left) {
+                Ok(FileSent::Some(count)) => {
+                    offset += count;
+                    passed(count, now);
+                    self.moved(count)?;
+                }
+                Ok(FileSent::Blocked) => self.wait(Moving::Out)?,
+                Ok(FileSent::Short) => return Ok(false),
+                Err(failure) => return Err(self.failed(failure, Moving::Out)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Says goodbye as far as the connection still takes it, and sees it out.
+    pub(super) fn quit(mut self) {
+        let mut bytes = Vec::new();
+        Command::Quit.encode(&mut bytes);
+        // Not through the machine: what the server said last may have been too much for it.
+        let said = self.flush().and_then(|()| self.write_all(&bytes));
+        if said.is_ok() {
+            self.net.close(self.id);
+            while self.net.connections() > 0 {
+                match self.net.turn(None) {
+                    Ok(events) if !events.iter().any(|event| matches!(event, Event::Signal(_))) => {}
+                    _ => return,
+                }
+            }
+        }
+    }
+
+    /// Writes what the machine has to say, to the last byte.
+    fn flush(&mut self) -> Result<(), Reason> {
+        self.expect_by(Some(self.patience));
+        let bytes = self.client.transmit().to_vec();
+        self.write_all(&bytes)?;
+        self.client.transmitted(bytes.len());
+        Ok(())
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Reason> {
+        loop {
+            let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
+            let written = if bytes.is_empty() { Ok(0) } else { io.write(bytes) };
+            match written.and_then(|written| Ok((written, io.flush()?))) {
+                Ok((written, is_flushed)) => {
+                    bytes = &bytes[written..];
+                    match (bytes.is_empty(), is_flushed, written) {
+                        (true, true, _) => return Ok(()),
+                        (false, true, 1..) => {}
+                        _ => self.wait(Moving::Out)?,
+                    }
+                }
+                Err(failure) => return Err(self.failed(failure, Moving::Out)),
+            }
+        }
+    }
+
+    /// What a read came to: how many bytes, and a wait where it has to be.
+    fn after_read(&mut self, read: Result<Read, Failure>) -> Result<u64, Reason> {
+        match read {
+            Ok(Read::Some(count)) => Ok(count as u64),
+            Ok(Read::Blocked) => self.wait(Moving::In).map(|()| 0),
+            Ok(Read::Eof { .. }) => match self.client.handle_eof() {
+                Err(error) => Err(Reason::protocol(error, self.peer)),
+                Ok(()) => Err(self.gone()),
+            },
+            Err(failure) => Err(self.failed(failure, Moving::In)),
+        }
+    }
+
+    fn moved(&mut self, count: u64) -> Result<(), Reason> {
+        if count > 0 {
+            self.expect_by(Some(self.patience));
+        }
+        self.client.body_moved(count).map_err(|error| Reason::protocol(error, self.peer))
+    }
+
+    /// Turns the loop until the connection can go on.
+    fn wait(&mut self, moving: Moving) -> Result<(), Reason> {
+        loop {
+            let mut is_ready = false;
+            for event in self.net.turn(None)? {
+                match event {
+                    Event::Ready(id) if id == self.id => is_ready = true,
+                    Event::Failed(id, failure) if id == self.id => return Err(self.failed(failure, moving)),
+                    Event::Signal(_) => return Err(Reason::Interrupted),
+                    _ => {}
+                }
+            }
+            if is_ready {
+                return Ok(());
+            }
+        }
+    }
+
+    fn expect_by(&mut self, wait: Option<Duration>) {
+        if let Some(mut io) = self.net.io(self.id) {
+            io.set_deadline(wait);
+        }
+    }
+
+    fn failed(&self, failure: Failure, moving: Moving) -> Reason {
+        let why = match failure {
+            Failure::Timeout(_) | Failure::ClientTimeout(_) => return Reason::TimedOut { peer: self.peer },
+            Failure::Pipe(PipeError::Tls(failure)) => return Reason::Tls { failure, reached: self.peer },
+            Failure::Io(error) => plain(&error),
+            Failure::Pipe(PipeError::Io { message, .. }) => message,
+            other => other.to_string(),
+        };
+        match moving {
+            Moving::In => Reason::Read { peer: self.peer, why },
+            Moving::Out => Reason::Write { peer: self.peer, why },
+        }
+    }
+
+    /// The connection is no more, though nothing was under way.
+    fn gone(&self) -> Reason {
+        Reason::Read { peer: self.peer, why: "the connection is gone".to_owned() }
+    }
+}
+
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        self.net.abort(self.id);
+    }
+}
+
+fn not_connected(failure: Failure, peer: IpAddr, settings: &ClientSettings) -> Reason {
+    let why = match failure {
+        Failure::Proxy(ProxyError::Closed) => return Reason::ClosedByProxy { peer },
+        Failure::Proxy(error) => return Reason::Proxy(error),
+        Failure::Tls(error) => return Reason::TlsName(error),
+        Failure::Pipe(PipeError::Tls(failure)) => return Reason::Tls { failure, reached: peer },
+        Failure::Timeout(Phase::Proxy | Phase::Handshake) => return Reason::TimedOut { peer },
+        Failure::Timeout(_) => "Connection timed out".to_owned(),
+        Failure::Resolve { error, .. } | Failure::Connect { error, .. } | Failure::Io(error) => plain(&error),
+        Failure::Pipe(PipeError::Io { message, .. }) => message,
+        other => other.to_string(),
+    };
+    match &settings.proxy {
+        Some(proxy) => Reason::ConnectToProxy { host: proxy.host.clone(), port: proxy.port, why },
+        None => Reason::Connect { host: settings.server.host.clone(), port: settings.server.port, why },
+    }
+}

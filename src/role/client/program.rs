@@ -1,0 +1,62 @@
+//! `tentacle_client`, the program.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::console::Console;
+use super::transfer;
+use crate::config::client::{ClientUsageError, HELP, Request, Verbosity, parse_args};
+
+/// Something was not done.
+const FAILURE: u8 = 1;
+
+/// The program.
+pub fn main() -> ExitCode {
+    run(std::env::args_os().skip(1)).into()
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    match parse_args(args, Path::is_file) {
+        Ok(Request::Help { exit_code }) => {
+            print(HELP);
+            exit_code
+        }
+        Ok(Request::Version) => {
+            print(concat!("tentacle_client ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"));
+            0
+        }
+        Ok(Request::Transfer(settings)) => {
+            let console = Console::new(settings.verbosity);
+            match transfer::run(&settings, console) {
+                Ok(()) => 0,
+                Err(reason) => {
+                    console.error(&reason);
+                    if let Some(advice) = reason.advice(&settings) {
+                        console.advise(advice);
+                    }
+                    FAILURE
+                }
+            }
+        }
+        Err(error) => {
+            complain(&error);
+            FAILURE
+        }
+    }
+}
+
+/// Also with `-q`: it is about the files.
+fn complain(error: &ClientUsageError) {
+    if error.is_of_getopts() {
+        let _ = writeln!(io::stderr(), "{error}");
+        print(HELP);
+    } else {
+        Console::new(Verbosity::default()).error(error);
+    }
+}
+
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}

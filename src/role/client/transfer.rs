@@ -1,0 +1,179 @@
+//! What a run does: all files, one after the other, over one connection.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::console::Console;
+use super::incoming::Incoming;
+use super::link::Link;
+use super::outgoing::{self, Outgoing};
+use super::reason::{Reason, plain};
+use super::route::Route;
+use crate::config::client::{ClientSettings, Direction};
+use crate::net::Net;
+use crate::proto::{Command, Event, PasswordDigest, RawName, Request};
+
+/// Transfers the files.
+pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Reason> {
+    let mut net = Net::new()?;
+    // A signal is an error like another: what is half done is cleaned up.
+    net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;
+    let mut route = Route::new(settings, console)?;
+    let mut transfer = Transfer { settings, console, files: Files::Named };
+    loop {
+        let link = Link::open(&mut net, &route, settings, console);
+        match link.and_then(|link| transfer.converse(link)) {
+            Ok(Ending::Done) => return Ok(()),
+            Ok(Ending::Spent) => {}
+            Err(reason) => route = route.detour(reason, console)?,
+        }
+    }
+}
+
+struct Transfer<'a> {
+    settings: &'a ClientSettings,
+    console: Console,
+    files: Files,
+}
+
+/// The files still to be transferred.
+enum Files {
+    /// Those of the command line; nobody has looked at them.
+    Named,
+    Listed(VecDeque<PathBuf>),
+}
+
+/// How a conversation ended.
+enum Ending {
+    /// All is done.
+    Done,
+    /// There is more to do, over another connection.
+    Spent,
+}
+
+/// What a connection is good for after a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Sound,
+    /// Nothing: a stock server closes it over an empty file that is got.
+    Spent,
+}
+
+impl Transfer<'_> {
+    fn converse(&mut self, mut link: Link<'_>) -> Result<Ending, Reason> {
+        self.log_in(&mut link)?;
+        self.list()?;
+        while let Some(path) = self.next() {
+            let standing = match self.settings.direction {
+                Direction::Get => self.get(&mut link, &path)?,
+                Direction::Send => match self.send(&mut link, &path) {
+                    Ok(()) => Standing::Sound,
+                    Err(reason @ Reason::Responded { .. }) => {
+                        link.quit();
+                        return Err(reason);
+                    }
+                    Err(reason) => return Err(reason),
+                },
+            };
+            self.done();
+            if standing == Standing::Spent && self.next().is_some() {
+                return Ok(Ending::Spent);
+            }
+        }
+        link.quit();
+        Ok(Ending::Done)
+    }
+
+    fn log_in(&self, link: &mut Link<'_>) -> Result<(), Reason> {
+        let Some(password) = &self.settings.password else { return Ok(()) };
+        link.command(&Command::Pass(PasswordDigest::of(password)))?;
+        match link.reply()? {
+            Event::PasswordAccepted => Ok(()),
+            _ => Err(Reason::AuthenticationFailed),
+        }
+    }
+
+    /// Looks at the files, once: where one is missing none is sent.
+    fn list(&mut self) -> Result<(), Reason> {
+        if let Files::Named = self.files {
+            let named = &self.settings.files;
+            self.files = Files::Listed(match self.settings.direction {
+                Direction::Send => outgoing::list(named)?,
+                Direction::Get => named.iter().cloned().collect(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The next file. It stays the next one until it is [`done`](Self::done), for a connection can fail on the way.
+    fn next(&self) -> Option<PathBuf> {
+        match &self.files {
+            Files::Listed(files) => files.front().cloned(),
+            Files::Named => None,
+        }
+    }
+
+    fn done(&mut self) {
+        if let Files::Listed(files) = &mut self.files {
+            files.pop_front();
+        }
+    }
+
+    fn send(&self, link: &mut Link<'_>, path: &Path) -> Result<(), Reason> {
+        let zip = self.settings.zip;
+        let outgoing = Outgoing::open(path)?;
+        let Outgoing { name, file, size } = if zip { outgoing.pack()? } else { outgoing };
+        let request = Request::Send { name, zip, size };
+        link.request(&request)?;
+        let (verb, name) = (request.verb(), path.file_name().unwrap_or_default().display());
+        let compressed = if zip { " (compressed)" } else { "" };
+        self.console.log(format_args!("Request to send file '{name}' size {size}b{compressed}"));
+        link.answer()?;
+        self.console.log(format_args!("Server responded {verb} OK"));
+        let mut progress = self.console.progress(name, size);
+        let is_whole = link.supply(&file, |count, now| progress.advance(count, now))?;
+        drop(progress);
+        if !is_whole {
+            return Err(Reason::Shortened(path.to_owned()));
+        }
+        link.answer()?;
+        self.console.log("File sent");
+        Ok(())
+    }
+
+    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<Standing, Reason> {
+        let zip = self.settings.zip;
+        let name = RawName::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|error| Reason::Name { path: path.to_owned(), error })?;
+        link.request(&Request::Receive { name, zip })?;
+        let size = link.announcement()?;
+        let mut incoming = Incoming::create(path)?;
+        let mut progress = self.console.progress(path.display(), size);
+        if zip {
+            let mut archive = temporary()?;
+            link.take_body(|bytes, now| {
+                progress.advance(bytes.len() as u64, now);
+                archive.write_all(bytes).map_err(|error| Reason::Temporary { why: plain(&error) })
+            })?;
+            incoming.unpack(archive, size)?;
+        } else {
+            link.take_body(|bytes, now| {
+                progress.advance(bytes.len() as u64, now);
+                incoming.write(bytes)
+            })?;
+        }
+        drop(progress);
+        incoming.keep()?;
+        let compressed = if zip { "compressed " } else { "" };
+        self.console.log(format_args!("Received {compressed}file '{}'", path.display()));
+        Ok(if size == 0 { Standing::Spent } else { Standing::Sound })
+    }
+}
+
+fn temporary() -> Result<File, Reason> {
+    tempfile::tempfile().map_err(|error: io::Error| Reason::Temporary { why: plain(&error) })
+}

@@ -1,0 +1,55 @@
+//! A server on a thread of this process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use super::{Bound, StartError, Stopper, Watchdog};
+use crate::config::server::ServerConfig;
+
+/// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
+#[derive(Debug)]
+pub struct Hosted {
+    addresses: Vec<SocketAddr>,
+    stopper: Stopper,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hosted {
+    /// Listens, and serves from now on. What concerns the process as a whole, such as its user and its log, is left as
+    /// it is.
+    ///
+    /// # Errors
+    /// Whatever would keep the program from starting.
+    pub fn start(config: ServerConfig) -> Result<Self, StartError> {
+        let bound = Bound::new(config)?;
+        let (addresses, root) = (bound.addresses(), bound.open_storage()?);
+        let service = bound.start(root)?;
+        let stopper = service.stopper();
+        let serve = move || {
+            if let Err(error) = service.run(&mut Watchdog::default(), |_, _| false) {
+                log::error!("{error}");
+            }
+        };
+        let thread = Some(thread::Builder::new().name("tentacle-server".into()).spawn(serve)?);
+        Ok(Self { addresses, stopper, thread })
+    }
+
+    /// Where it listens, first of all.
+    ///
+    /// # Errors
+    /// It listens nowhere: its addresses' names came to nothing.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.addresses.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            // What it panicked with has been said.
+            drop(thread.join());
+        }
+    }
+}

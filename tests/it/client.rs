@@ -1,0 +1,412 @@
+//! `tentacle_client` with servers: ours, the stock one where there is one, and some that misbehave.
+
+use std::fs::{self, Permissions};
+use std::io::{Cursor, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tentacle_sync::double::{Double, Identity, Setup, StockClients, Verb, WritePattern, stock_tls};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::client_process::{Desk, Outcome, Say, Scripted, Turn, at};
+use crate::server_process::{Options, ServerProcess, stored_in};
+use crate::stock::start_stock;
+use crate::support::{Certificates, LOOPBACK, Proxy, scratch};
+
+/// Not where any server listens.
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
+
+/// A way to a server: its options, and the client's.
+struct Door {
+    server: Options,
+    client: Vec<String>,
+}
+
+/// Plain, with a password, and TLS in its three ways.
+fn doors(certificates: &Certificates) -> Vec<Door> {
+    let file = |name: &str| certificates.path(name).to_str().unwrap().to_owned();
+    let plain = || Options::usual();
+    let door = |server, client: &[&str]| Door { server, client: client.iter().map(|&arg| arg.to_owned()).collect() };
+    let (cert, key, ca) = (&file("client.pem"), &file("client.key"), &file("ca.pem"));
+    vec![
+        door(plain(), &[]),
+        door(plain().password("s3cret"), &["-x", "s3cret"]),
+        door(plain().tls(certificates), &["-c"]),
+        door(plain().tls(certificates).client_certificate(certificates), &["-e", cert, "-k", key]),
+        door(plain().tls(certificates).client_certificate(certificates), &["-e", cert, "-k", key, "-f", ca]),
+        // A stock server without -f refuses the certificate.
+        door(plain().tls(certificates), &["-e", cert, "-k", key, "-f", ca]),
+        door(plain().tls(certificates).password("s3cret"), &["-c", "-f", ca, "-x", "s3cret"]),
+    ]
+}
+
+/// Text that can be compressed, and bytes that cannot.
+fn contents() -> [(&'static str, Vec<u8>); 3] {
+    let mut random = fastrand::Rng::with_seed(4);
+    [
+        ("web01.1700000000.data", b"<agent_data agent_name=\"web01\">\n</agent_data>\n".to_vec()),
+        ("with a space.data", (0..200_000).flat_map(|number: u32| format!("{number}\n").into_bytes()).collect()),
+        ("noise.data", (0..1_000_000).map(|_| random.u8(..)).collect()),
+    ]
+}
+
+#[track_caller]
+fn assert_sends_and_gets(server: &ServerProcess, client: &[String]) {
+    let contents = contents();
+    let names = contents.each_ref().map(|(name, _)| (*name).to_owned());
+    for zip in [&[][..], &["-z".to_owned()]] {
+        let desk = Desk::new();
+        for (name, bytes) in &contents {
+            desk.write(name, bytes);
+        }
+        desk.run_at(server.address(), [client, zip, &names].concat()).assert_done();
+        let stored = stored_in(server.storage());
+        assert_eq!(stored.len(), 3, "{:?}", stored.keys());
+        for (name, bytes) in &contents {
+            assert!(stored[std::path::Path::new(name)] == *bytes, "{name} differs");
+        }
+        let desk = Desk::new();
+        desk.run_at(server.address(), [client, zip, &["-g".to_owned()], &names].concat()).assert_done();
+        assert!(desk.files() == stored, "what comes back is what was sent");
+    }
+}
+
+#[test]
+fn files_go_there_and_back_through_every_door_of_ours() {
+    let certificates = Certificates::new();
+    for door in doors(&certificates) {
+        let storage = scratch();
+        assert_sends_and_gets(&ServerProcess::ours(&door.server, storage.path()), &door.client);
+    }
+}
+
+#[test]
+fn files_go_there_and_back_through_every_door_of_stocks() {
+    let certificates = Certificates::new();
+    for door in doors(&certificates) {
+        let storage = scratch();
+        let Some(server) = start_stock(&door.server, storage.path()) else { return };
+        assert_sends_and_gets(&server, &door.client);
+    }
+}
+
+#[test]
+fn a_proxy_leads_to_the_server() {
+    let (storage, proxy) = (scratch(), Proxy::start("user", "p@ss:word"));
+    let server = ServerProcess::ours(&Options::usual(), storage.path());
+    let desk = Desk::with(&[("a.data", b"abc"), ("b.data", b"def")]);
+    let through = |credentials: &str| format!("{credentials}{}", proxy.address());
+    desk.run_at(server.address(), ["-y", &through("user:p@ss:word@"), "a.data", "b.data"]).assert_done();
+    assert_eq!(stored_in(storage.path()), desk.files());
+    assert_eq!((proxy.tunnels(), proxy.asked_for(server.address())), (1, true));
+    let refused = desk.run_at(server.address(), ["-v", "-y", &through("user:wrong@"), "a.data"]);
+    refused.assert_fails("CONNECT error: HTTP/1.1 407 Proxy Authentication Required");
+    assert!(refused.stdout.contains("[log] Is this the proxy's user and password (-y)?"), "{refused}");
+    let dead_end = SocketAddr::new(LOOPBACK, 1);
+    desk.run_at(dead_end, ["-y", &through("user:p@ss:word@"), "a.data"])
+        .assert_fails("CONNECT error: HTTP/1.1 502 Bad Gateway");
+}
+
+#[test]
+fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
+    let double = Double::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
+    let desk = Desk::with(&[
+        ("out/b.data", b"b"),
+        ("out/a.data", b"a"),
+        ("out/.hidden", b"h"),
+        ("out/deeper/c.data", b"c"),
+        ("z.data", b"z"),
+    ]);
+    desk.run_at(double.address(), ["z.data", "out"]).assert_done();
+    let names: Vec<_> = double.files().unwrap().into_keys().collect();
+    assert_eq!(names, ["a.data", "b.data", "z.data"].map(std::path::PathBuf::from));
+    let tally = double.tally();
+    assert_eq!((tally.accepted, tally.count(Verb::Send)), (1, 3));
+    let empty = Desk::new();
+    fs::create_dir(empty.path("out")).unwrap();
+    empty.run_at(double.address(), ["out"]).assert_done();
+}
+
+#[test]
+fn nothing_is_sent_where_a_file_is_missing() {
+    let server = Scripted::saying(&[]);
+    let desk = Desk::with(&[("a.data", b"abc")]);
+    desk.run_at(server.address(), ["a.data", "gone.data"]).assert_fails("File 'gone.data' does not exist.");
+    assert_eq!(server.heard().pieces, [b""]);
+}
+
+/// Runs a get of `a.data`, where there is an old one, that has to fail.
+#[track_caller]
+fn assert_get_fails(args: &[&str], lines: &[&[u8]], says: &str) -> Outcome {
+    let server = Scripted::saying(lines);
+    let desk = Desk::with(&[("a.data", b"the old one")]);
+    let outcome = desk.run_at(server.address(), [args, &["-g", "a.data"]].concat());
+    outcome.assert_fails(says);
+    assert_eq!(desk.files().into_iter().collect::<Vec<_>>(), [("a.data".into(), b"the old one".to_vec())]);
+    outcome
+}
+
+#[test]
+fn a_get_that_fails_leaves_the_old_file_and_nothing_else() {
+    let closed = "Connection from 127.0.0.1 unexpectedly closed.";
+    assert_get_fails(&[], &[b"RECV SIZE 10\n", b"half"], closed);
+    assert_get_fails(&[], &[b"RECV SIZE 10\n", b""], closed);
+    assert_get_fails(&[], &[], closed);
+    assert_get_fails(&["-z"], &[b"ZRECV SIZE 10\n", b"half"], closed);
+    assert_get_fails(&[], &[b"RECV SIZE 99999999999999999999\n"], "Server responded RECV SIZE 99999999999999999999.");
+    assert_get_fails(&[], &[b"SEND OK\n"], "Server responded SEND OK.");
+    let not_an_archive = "Uncompress error: not a sound ZIP archive: it is too short";
+    assert_get_fails(&["-z"], &[b"ZRECV SIZE 4\n", b"body"], not_an_archive);
+}
+
+#[test]
+fn an_archive_that_unfolds_out_of_proportion_is_refused() {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("a.data", SimpleFileOptions::default()).unwrap();
+    writer.write_all(&vec![0; 50_000_000]).unwrap();
+    let archive = writer.finish().unwrap().into_inner();
+    let announced = format!("ZRECV SIZE {}\n", archive.len());
+    let says =
+        format!("Uncompress error: {} bytes that unpack to 50000000: more than the 200 times allowed", archive.len());
+    assert_get_fails(&["-z"], &[announced.as_bytes(), &archive], &says);
+}
+
+#[test]
+fn a_get_that_is_interrupted_leaves_the_old_file_and_nothing_else() {
+    let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
+    let server = Scripted::start(vec![turn(b"RECV SIZE 10\n"), turn(b"half")]);
+    let desk = Desk::with(&[("a.data", b"the old one")]);
+    let process = desk.start(at(server.address(), ["-t", "60", "-g", "a.data"]));
+    while desk.files().len() < 2 {
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_raw(process.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    Outcome::of(process).assert_fails("Interrupted.");
+    assert_eq!(desk.files().into_values().collect::<Vec<_>>(), [b"the old one"]);
+}
+
+#[test]
+fn a_get_keeps_rights_and_links_of_what_it_replaces() {
+    let double = Double::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
+    double.put("a.data", b"new").unwrap();
+    double.put("link.data", b"newer").unwrap();
+    let desk = Desk::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);
+    fs::set_permissions(desk.path("a.data"), Permissions::from_mode(0o640)).unwrap();
+    symlink("elsewhere/real", desk.path("link.data")).unwrap();
+    desk.run_at(double.address(), ["-g", "a.data", "link.data"]).assert_done();
+    assert_eq!(fs::metadata(desk.path("a.data")).unwrap().permissions().mode() & 0o7777, 0o640);
+    assert!(desk.path("link.data").is_symlink());
+    assert_eq!((desk.read("a.data"), desk.read("elsewhere/real")), (b"new".to_vec(), b"newer".to_vec()));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("a.data")).unwrap();
+    for (name, why) in [("a.data", "is a directory"), ("no/b.data", "No such file or directory")] {
+        let server = Scripted::saying(&[b"RECV SIZE 1\n"]);
+        let says = format!("Cannot open file '{name}' for writing: {why}.");
+        desk.run_at(server.address(), ["-g", name]).assert_fails(&says);
+    }
+}
+
+/// A server's storage with an empty file between others.
+fn with_an_empty_file() -> TempDir {
+    let storage = scratch();
+    for (name, bytes) in [("a.data", &b"a"[..]), ("empty.data", b""), ("z.data", b"z")] {
+        fs::write(storage.path().join(name), bytes).unwrap();
+    }
+    storage
+}
+
+#[track_caller]
+fn assert_gets_the_empty_file(server: &ServerProcess) {
+    let desk = Desk::new();
+    desk.run_at(server.address(), ["-g", "a.data", "empty.data", "z.data"]).assert_done();
+    assert_eq!(desk.files(), stored_in(server.storage()));
+    desk.run_at(server.address(), ["-g", "empty.data"]).assert_done();
+}
+
+#[test]
+fn an_empty_file_can_be_got_though_stock_closes_over_it() {
+    let storage = with_an_empty_file();
+    assert_gets_the_empty_file(&ServerProcess::ours(&Options::usual(), storage.path()));
+    let storage = with_an_empty_file();
+    if let Some(server) = start_stock(&Options::usual(), storage.path()) {
+        assert_gets_the_empty_file(&server);
+    }
+}
+
+#[test]
+fn the_connection_comes_from_where_it_is_told_to() {
+    for local in ["127.0.0.5", "localhost"] {
+        let server = Scripted::saying(&[b"SEND OK\n", b"SEND OK\n"]);
+        let desk = Desk::with(&[("a.data", b"abc")]);
+        desk.run_at(server.address(), ["-b", local, "a.data"]).assert_done();
+        let from = server.heard().from;
+        assert_eq!(from, local.parse().unwrap_or(LOOPBACK));
+    }
+    let desk = Desk::with(&[("a.data", b"abc")]);
+    // TEST-NET-1 (RFC 5737).
+    desk.run(["-p", "1", "-b", "192.0.2.1", "a.data"])
+        .assert_fails("Cannot connect to 127.0.0.1 on port 1: Cannot assign requested address.");
+}
+
+/// A server that shows this certificate.
+fn showing(identity: &Identity, clients: StockClients<'_>) -> Double {
+    let tls = Some(stock_tls(identity, clients).unwrap());
+    Double::start(Setup { tls, overwrite: true, write: WritePattern::Whole, ..Setup::default() }).unwrap()
+}
+
+#[test]
+fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
+    let (ours, stranger) = (Certificates::new(), Certificates::new());
+    let desk = Desk::with(&[("a.data", b"abc")]);
+    let file = |name: &str| ours.path(name).to_str().unwrap().to_owned();
+    let run = |double: &Double, host: &str| {
+        let (port, ca) = (double.address().port().to_string(), file("ca.pem"));
+        desk.run(["-v", "-c", "-f", &ca, "-a", host, "-p", &port, "a.data"])
+    };
+    let right = showing(&ours.server, StockClients::Anyone);
+    run(&right, "127.0.0.1").assert_done();
+    // Its certificate carries the address only, which stock checks whatever the name is.
+    let by_name = run(&right, "localhost");
+    by_name.assert_done();
+    assert!(by_name.stdout.contains("is not for localhost: trying 127.0.0.1"), "{by_name}");
+    let misnamed = showing(&ours.authority.server(ELSEWHERE).unwrap(), StockClients::Anyone);
+    let outcome = run(&misnamed, "127.0.0.1");
+    outcome.assert_fails("The server's certificate is not for 127.0.0.1 but for 127.0.0.99.");
+    assert!(outcome.stdout.contains("[log] -f checks the name as well"), "{outcome}");
+    run(&misnamed, "localhost").assert_fails("The server's certificate is not for 127.0.0.1 but for 127.0.0.99.");
+    let foreign = showing(&stranger.server, StockClients::Anyone);
+    run(&foreign, "127.0.0.1").assert_fails_saying(&["[err] The server's certificate is not accepted: "]);
+    for refused in [&misnamed, &foreign] {
+        assert!(refused.files().unwrap().is_empty());
+    }
+    // Without -f nothing is checked, and -v says so.
+    let port = foreign.address().port().to_string();
+    let unchecked = desk.run(["-v", "-c", "-a", "127.0.0.1", "-p", &port, "a.data"]);
+    unchecked.assert_done();
+    assert!(unchecked.stdout.contains("certificate is not checked: -f does that"), "{unchecked}");
+}
+
+#[test]
+fn a_certificate_is_asked_for_in_plain_words() {
+    let (ours, stranger) = (Certificates::new(), Certificates::new());
+    let demanding = showing(&ours.server, StockClients::SignedBy(&ours.authority));
+    let desk = Desk::with(&[("a.data", b"abc")]);
+    let none = desk.run_at(demanding.address(), ["-v", "-c", "a.data"]);
+    none.assert_fails("The server demands a client certificate.");
+    assert!(none.stdout.contains("[log] -e and -k name it"), "{none}");
+    let file = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
+    let foreign = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
+    foreign.assert_fails_saying(&["[err] The server"]);
+    assert!(demanding.files().unwrap().is_empty());
+    // Not a certificate at all, or of another key.
+    let swapped = desk.run_at(demanding.address(), ["-e", &file("client.key"), "-k", &file("client.key"), "a.data"]);
+    swapped.assert_fails_saying(&["client.key", "certificate"]);
+    let mismatched = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("server.key"), "a.data"]);
+    mismatched.assert_fails_saying(&["client.pem", "another key"]);
+    let unanswered =
+        desk.run_at(demanding.address(), ["-we", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
+    unanswered.assert_fails_saying(&["-w asks for the passphrase", "there is none"]);
+}
+
+#[test]
+fn plain_and_tls_that_meet_say_so() {
+    let certificates = Certificates::new();
+    let desk = Desk::with(&[("a.data", b"abc")]);
+    let secure = showing(&certificates.server, StockClients::Anyone);
+    desk.run_at(secure.address(), ["-v", "a.data"]).assert_fails_saying(&["[err] ", "-c, or -e and -k"]);
+    let plain = Double::start(Setup::default()).unwrap();
+    let outcome = desk.run_at(plain.address(), ["-v", "-c", "a.data"]);
+    outcome.assert_fails_saying(&["[err] The server", "leave out -c"]);
+}
+
+/// Each way a run can end, and its exit code.
+#[test]
+fn the_exit_code_says_whether_all_was_done() {
+    let storage = scratch();
+    fs::write(storage.path().join("there.data"), "there").unwrap();
+    let server = ServerProcess::ours(&Options::default().password("s3cret"), storage.path());
+    let desk = Desk::with(&[("a.data", b"abc"), ("there.data", b"other"), ("empty.data", b""), ("bad+name", b"x")]);
+    let closed = "Connection from 127.0.0.1 unexpectedly closed.";
+    for (args, ends) in [
+        (&["-x", "s3cret", "a.data"][..], Ok(())),
+        (&["-x", "s3cret", "-g", "there.data"], Ok(())),
+        (&["-x", "s3cret", "-g"], Ok(())),
+        (&["-x", "s3cret", "a.data"], Err("Server responded SEND ERR (file already exists).")),
+        (&["-x", "s3cret", "empty.data"], Err("Server responded SEND ERR (file is too big).")),
+        (&["-x", "s3cret", "bad+name"], Err("Server responded SEND ERR (invalid file name).")),
+        (&["-x", "s3cret", "-z", "a.data"], Err("Server responded ZSEND ERR (file already exists).")),
+        (&["-x", "s3cret", "-g", "gone"], Err("Server responded RECV ERR (file does not exist).")),
+        (&["-x", "s3cret", "-g", "a/b"], Err("Server responded RECV ERR (file has an invalid file name).")),
+        (&["-x", "wrong", "a.data"], Err(closed)),
+        (&["a.data"], Err(closed)),
+        (&["-x", "s3cret", "gone.data"], Err("File 'gone.data' does not exist.")),
+        (&["-c", "-x", "s3cret", "a.data"], Err("The server closed the connection during the TLS handshake.")),
+        (&["-f", "ca.pem", "a.data"], Err("Flag -e must be set to enable peer certificate verify.")),
+        (
+            &["-y", "127.0.0.1:1", "a.data"],
+            Err("Cannot connect to proxy server 127.0.0.1 on port 1: Connection refused."),
+        ),
+        (&["-a", "no-such-host.invalid", "-p", "70000", "a.data"], Err("Port 70000 is not valid.")),
+        (&["-p", "1", "a.data"], Err("Cannot connect to 127.0.0.1 on port 1: Connection refused.")),
+        (&[], Err("No files to send.")),
+    ] {
+        let outcome = desk.run_at(server.address(), args);
+        match ends {
+            Ok(()) => outcome.assert_done(),
+            Err(says) => outcome.assert_fails(says),
+        }
+        let quiet = desk.run_at(server.address(), [&["-q"], args].concat());
+        if ends.is_err() && !says_of_the_command_line(&outcome) {
+            assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(1), ""), "{args:?}: {quiet}");
+        }
+    }
+    assert_eq!(desk.run(["-h"]).code, Some(1));
+    assert_eq!(desk.run(["--help"]).code, Some(0));
+    assert_eq!(desk.run(["--version"]).code, Some(0));
+    let unknown = desk.run(["-j"]);
+    assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(1), "Unknown option: j\n"));
+    assert!(unknown.stdout.starts_with("Usage: tentacle_client"), "{unknown}");
+}
+
+/// -q silences what concerns the files.
+fn says_of_the_command_line(outcome: &Outcome) -> bool {
+    ["Flag", "Port", "No files"].iter().any(|word| outcome.stderr.starts_with(&format!("[err] {word}")))
+}
+
+#[test]
+fn what_may_help_is_said_with_v_and_never_where_scripts_read() {
+    let server = || Scripted::saying(&[]);
+    let desk = Desk::with(&[("a.data", b"abc")]);
+    let closed = "Connection from 127.0.0.1 unexpectedly closed.";
+    let silent = desk.run_at(server().address(), ["-x", "wrong", "a.data"]);
+    silent.assert_fails(closed);
+    assert_eq!(silent.stdout, "");
+    let verbose = desk.run_at(server().address(), ["-v", "-x", "wrong", "a.data"]);
+    verbose.assert_fails(closed);
+    assert!(
+        verbose.stdout.ends_with(
+            "[log] The password is wrong (-x), or the server has none; it may also want TLS (-c, or -e and -k).\n"
+        ),
+        "{verbose}"
+    );
+    assert!(!verbose.to_string().contains("wrong-"), "{verbose}");
+}
+
+#[test]
+fn a_silent_server_is_given_up_when_the_retries_are_over() {
+    let turn = Turn { awaits: None, says: Say::Bytes(Vec::new()) };
+    for args in [&["a.data"][..], &["-g", "b.data"], &["-x", "p", "a.data"]] {
+        let server = Scripted::start(vec![turn.clone()]);
+        let desk = Desk::with(&[("a.data", b"abc")]);
+        desk.run_at(server.address(), [&["-t", "1", "-r", "1"], args].concat())
+            .assert_fails("Connection from 127.0.0.1 timed out.");
+        assert_eq!(server.heard().pieces.len(), 2);
+    }
+}

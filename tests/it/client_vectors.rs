@@ -1,0 +1,118 @@
+//! Replays the recordings of a stock client.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::client_process::{Desk, Say, Scripted, Turn};
+
+#[derive(Debug, Deserialize)]
+struct Recording {
+    name: String,
+    client_options: Vec<String>,
+    files_before: BTreeMap<String, String>,
+    dialogue: Vec<Step>,
+    exit_code: i32,
+    stdout: String,
+    stderr: String,
+    files_after: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    #[serde(default)]
+    received: String,
+    /// `None` where the server closed.
+    reply: Option<String>,
+    #[serde(default)]
+    client_closed: bool,
+    /// There was no connection.
+    note: Option<String>,
+}
+
+impl Recording {
+    fn load_all() -> Vec<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/client");
+        let load = |path: PathBuf| -> Self {
+            let text = fs::read_to_string(&path).unwrap();
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        fs::read_dir(directory).unwrap().map(|entry| load(entry.unwrap().path())).collect()
+    }
+
+    fn has_connection(&self) -> bool {
+        self.dialogue.iter().all(|step| step.note.is_none())
+    }
+
+    fn script(&self) -> Vec<Turn> {
+        let turn = |step: &Step| Turn {
+            awaits: Some(step.received.len()).filter(|&count| count > 0),
+            says: match &step.reply {
+                Some(reply) => Say::Bytes(latin1(reply)),
+                None => Say::Last(Vec::new()),
+            },
+        };
+        self.dialogue.iter().filter(|step| step.note.is_none()).map(turn).collect()
+    }
+
+    /// The command line, for a server on this port.
+    fn arguments(&self, port: u16) -> Vec<String> {
+        let given: Vec<_> =
+            self.client_options.iter().map(|option| option.replace("PORT", &port.to_string())).collect();
+        let has = |option: &str| given.iter().any(|given| given == option);
+        let mut arguments = Vec::new();
+        if !has("-y") && !has("-a") {
+            arguments.extend(["-a".to_owned(), "127.0.0.1".to_owned()]);
+        }
+        if !has("-y") && !has("-p") {
+            arguments.extend(["-p".to_owned(), port.to_string()]);
+        }
+        arguments.extend(given);
+        arguments
+    }
+
+    fn replay(&self) {
+        let desk = Desk::new();
+        for (path, bytes) in &self.files_before {
+            desk.write(path, &latin1(bytes));
+        }
+        let server = self.has_connection().then(|| Scripted::start(self.script()));
+        let port = server.as_ref().map_or(1, |server| server.address().port());
+        let outcome = desk.run(self.arguments(port));
+        let normal = |text: &str| text.replace(&port.to_string(), "PORT");
+        assert_eq!(outcome.code, Some(self.exit_code), "{}: {outcome}", self.name);
+        assert_eq!(normal(&outcome.stderr), self.stderr, "{}", self.name);
+        // The help is our own.
+        if self.stdout != "(help text)" {
+            assert_eq!(normal(&outcome.stdout), self.stdout, "{}", self.name);
+        }
+        let expected = self.files_after.iter().map(|(path, bytes)| (path.into(), latin1(bytes))).collect();
+        assert_eq!(desk.files(), expected, "{}", self.name);
+        if let Some(server) = server {
+            let heard = server.heard().pieces;
+            for (number, step) in self.dialogue.iter().enumerate() {
+                let shown = heard[number].escape_ascii().to_string();
+                assert_eq!(shown, latin1(&step.received).escape_ascii().to_string(), "{} turn {number}", self.name);
+            }
+            let closes = self.dialogue.last().is_some_and(|step| step.client_closed || step.reply.is_none());
+            assert!(closes, "{}: a recording ends with the connection", self.name);
+        }
+    }
+}
+
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect()
+}
+
+#[test]
+fn the_client_behaves_as_recorded() {
+    let recordings = Recording::load_all();
+    assert!(recordings.len() >= 20, "{} recordings", recordings.len());
+    std::thread::scope(|scope| {
+        for recording in &recordings {
+            scope.spawn(|| recording.replay());
+        }
+    });
+}
