@@ -73,8 +73,8 @@ fn in_the_background_or_not_what_keeps_it_from_starting_is_said_at_once() {
     let place = Place::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-d"], 1, &[&port]);
-    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 1, &[&port]);
+    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-d"], 3, &[&port]);
+    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 3, &[&port]);
     let port = free_address().port().to_string();
     place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 2, &["absent"]);
 }
