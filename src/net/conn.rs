@@ -118,6 +118,10 @@ impl Origin {
         }
     }
 
+    pub(super) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
     /// What it means that the deadline of `phase` has passed.
     pub(super) fn late(&self, phase: Phase) -> Failure {
         match self {

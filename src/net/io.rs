@@ -68,8 +68,9 @@ impl<'a> Io<'a> {
                 conn.readiness.read = false;
                 Ok(Read::Blocked)
             }
-            // A reset whose error something else was told of, such as a look ahead, reads as an end.
-            Received::Eof { .. } if conn.stage.writable_pipe().is_some_and(is_reset) => {
+            // A reset whose error something else was told of, such as a look ahead, reads as an end. Of a client's end much is
+            // made; a server that ends has ended.
+            Received::Eof { .. } if conn.origin.is_accepted() && conn.stage.writable_pipe().is_some_and(is_reset) => {
                 Err(Failure::Io(io::ErrorKind::ConnectionReset.into()))
             }
             Received::Eof { orderly } => Ok(Read::Eof { orderly }),

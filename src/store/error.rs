@@ -64,6 +64,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What is wrong, whichever file it was found with.
+    pub fn matter(&self) -> String {
+        match self {
+            Self::Io { action, errno, .. } => format!("{action}: {errno}"),
+            other => other.to_string(),
+        }
+    }
+
     /// For `map_err`: what was tried on which path.
     pub(super) fn io<E: Into<Errno>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), errno: error.into() }

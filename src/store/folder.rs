@@ -116,9 +116,11 @@ impl Folder {
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.
     pub fn find(&self, name: &FileName) -> Result<Option<Source>, StoreError> {
+        // Asked first: the keeper may be done with it between the two, and the file that was opened gone.
+        let leaving = self.leaving.get(name);
         let found = Source::open(self.area.incoming(), name.clone())
             .map_err(StoreError::io("open", &self.area.published_path(name)))?;
-        Ok(found.filter(|source| self.leaving.get(name) != Some(source.identity())))
+        Ok(found.filter(|source| leaving != Some(source.identity())))
     }
 
     /// Whether anything has this name, be it a file or not.

@@ -75,6 +75,17 @@ pub enum Full {
     },
 }
 
+impl Full {
+    /// The limit's name in the configuration.
+    pub fn limit(&self) -> &'static str {
+        match self {
+            Self::Bytes { .. } => "max_spool_bytes",
+            Self::Files { .. } => "max_spool_files",
+            Self::Free { .. } => "min_free",
+        }
+    }
+}
+
 /// Keeps count of what the storage holds. Clones are the same room.
 ///
 /// The count is ours: files that other programs add or remove show only in a [`recount`](Room::recount).

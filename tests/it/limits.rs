@@ -167,8 +167,12 @@ fn a_full_spool_refuses_until_something_is_moved_away() {
         });
         client.send("0123456789");
         client.expect("SEND OK\n");
-        let warnings = buffer.log().lines().filter(|line| line.contains("max_spool")).count();
-        assert_eq!(warnings, 1, "{}", buffer.log());
+        for size in 11..31 {
+            client.ask(&format!("SEND <c.1.data> SIZE {size}"), "SEND ERR (no room for the file)");
+        }
+        let log = buffer.log();
+        let warnings = log.lines().filter(|line| line.contains("WARN") && line.contains("max_spool")).count();
+        assert_eq!(warnings, 1, "{log}");
     }
 }
 
@@ -256,4 +260,15 @@ fn hundreds_of_connections_are_served() {
     }
     drop(clients);
     buffer.connect().store("a.1.data", "body");
+}
+
+#[test]
+fn a_client_with_much_to_complain_of_fills_no_log() {
+    let buffer = Buffer::start("");
+    for number in 0..50 {
+        let mut client = buffer.connect();
+        client.send(format!("NONSENSE {number}\n"));
+        client.expect_closed();
+    }
+    assert_eq!(buffer.log().lines().filter(|line| line.contains("WARN")).count(), 1, "{}", buffer.log());
 }

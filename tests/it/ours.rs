@@ -42,7 +42,7 @@ impl Buffer {
         let config = home.path().join("tentacle_server.conf");
         fs::write(&config, keys).unwrap();
         hand_over_to_server(home.path());
-        let options = options.arg("-F").arg(config).arg("-l").arg(home.path().join("log")).arg("-v");
+        let options = options.arg("-F").arg(config).arg("-l").arg(home.path().join("log")).arg("-V");
         Self { server: ServerProcess::ours(&options, &storage), home, options }
     }
 

@@ -28,7 +28,7 @@ impl Service {
                     Turned::TooMany(most) => format!("it has {most} connections already (max_connections_per_client)"),
                 };
                 let text = format!("client={client} reason=turned-away: {why}");
-                self.complaints.warn(Some(client), &text, self.net.now());
+                self.complaints.warn(Some(client), "turned-away", &text, self.net.now());
             }
         }
     }
@@ -149,7 +149,7 @@ impl Service {
         }
         let client = peer.ip().to_canonical();
         let text = format!("client={client} reason={}: {reason}", reason.word());
-        self.complaints.warn(Some(client), &text, self.net.now());
+        self.complaints.warn(Some(client), reason.word(), &text, self.net.now());
         self.dismiss(id);
     }
 

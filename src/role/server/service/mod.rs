@@ -296,7 +296,7 @@ impl Service {
             Event::Woken => self.take_done(),
             Event::AcceptFailed(error) => {
                 let text = format!("no connection can be accepted: {error}; raise the limit on open files");
-                self.complaints.warn(None, &text, self.net.now());
+                self.complaints.warn(None, "accept", &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
         }

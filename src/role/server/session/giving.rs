@@ -54,7 +54,7 @@ impl Session {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
-        cx.complaints.warn(None, &error.to_string(), cx.io.now());
+        cx.complaints.warn(None, &error.matter(), &error.to_string(), cx.io.now());
         self.refuse(name, Refusal::Failed)
     }
 
@@ -92,7 +92,7 @@ impl Session {
                 })
             }
             Err(error) => {
-                cx.complaints.warn(None, &format!("{name}: {error}"), cx.io.now());
+                cx.complaints.warn(None, "archive", &format!("{name}: {error}"), cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::Failed)
             }
         }

@@ -46,7 +46,7 @@ impl Session {
         let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
             Ok(draft) => Sink::Draft(draft),
             Err(NoDraft::Full(full)) => {
-                cx.complaints.warn(None, &full.to_string(), cx.io.now());
+                cx.complaints.warn(None, full.limit(), &full.to_string(), cx.io.now());
                 return self.refuse(name.as_bytes(), Refusal::NoRoom);
             }
             Err(NoDraft::Failed(error)) => {
@@ -139,12 +139,12 @@ impl Session {
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(ArchiveError::Full(full)) => {
-                cx.complaints.warn(None, &full.to_string(), cx.io.now());
+                cx.complaints.warn(None, full.limit(), &full.to_string(), cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::NoRoom)
             }
             Err(error) => {
                 let text = format!("client={} archive={name}: {error}", self.peer.ip());
-                cx.complaints.warn(Some(self.peer.ip()), &text, cx.io.now());
+                cx.complaints.warn(Some(self.peer.ip()), "archive", &text, cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::BadArchive)
             }
         }
@@ -161,7 +161,6 @@ impl Session {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
             Ok(()) => {
-                cx.complaints.settle();
                 self.log("stored", name, size);
                 Ok(self.machine.stored()?)
             }
@@ -176,6 +175,6 @@ impl Session {
 
 /// Tells the operator of a failing disk, once for many clients; what the client is to be told.
 pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_, '_>) -> Refusal {
-    cx.complaints.warn(None, &format!("nothing can be stored: {error}"), cx.io.now());
+    cx.complaints.warn(None, &error.matter(), &format!("nothing can be stored: {error}"), cx.io.now());
     if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
 }
