@@ -25,6 +25,8 @@ pub enum Trick {
     Refuse,
     /// At a command: closes once it has been carried out.
     CloseAfter,
+    /// Keeps a file that was moved, as a server does whose client has not shown yet that it has it.
+    KeepMoved,
     /// At a command: thinks for so long before it answers.
     Slow(Duration),
     /// At a body: announces another size than it sends.

@@ -156,7 +156,9 @@ impl<'a> Session<'a> {
         self.meddle(&path, tricks)?;
         let body = self.shared.store.read(&path)?;
         self.write_body(&body, Cut::Lines, tricks)?;
-        self.shared.store.remove(&path)?;
+        if !tricks.contains(&Trick::KeepMoved) {
+            self.shared.store.remove(&path)?;
+        }
         Ok(())
     }
 

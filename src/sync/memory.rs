@@ -33,6 +33,13 @@ impl Memory {
         self.published.remove(name);
     }
 
+    /// The published file of this name and fingerprint is no longer at the site.
+    pub fn gone(&mut self, name: &FileName, published: Fingerprint) {
+        if self.fingerprint(name) == Some(published) {
+            self.published.remove(name);
+        }
+    }
+
     /// What was published under this name and may still be at the site.
     pub fn fingerprint(&self, name: &FileName) -> Option<Fingerprint> {
         self.published.get(name).copied()

@@ -41,6 +41,9 @@ pub enum Step {
 /// How asking the site to let a published file go ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveEnd {
+    /// The site has sent the published bytes. Whether it has let its copy go shows with its next answer, or in the next
+    /// listing.
+    Sent,
     /// The site's copy is gone, and was the one published, or is published as well by now.
     Gone,
     /// The site has another file under that name: declined, nothing was deleted.
@@ -237,9 +240,11 @@ impl Round {
     /// The move of `name` has ended.
     pub fn moved(&mut self, name: FileName, end: MoveEnd, memory: &mut Memory) {
         self.in_flight -= 1;
-        memory.forget(&name);
+        if end != MoveEnd::Sent {
+            memory.forget(&name);
+        }
         match end {
-            MoveEnd::Gone => self.tally.moved += 1,
+            MoveEnd::Sent | MoveEnd::Gone => self.tally.moved += 1,
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
             // Fetched again at once, and once only: an agent that keeps writing must not hold the round.
             MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),

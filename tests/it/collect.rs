@@ -323,3 +323,20 @@ fn what_comes_later_is_collected_in_later_rounds() {
 fn later(address: SocketAddr) -> String {
     site_config("site", address, "interval = 1\nconnections = 1")
 }
+
+#[test]
+fn a_file_that_the_site_has_sent_and_not_let_go_comes_once() {
+    let mischief = vec![Trick::KeepMoved.at(Verb::Mv).once(), Trick::CloseAfter.at(Verb::Mv).once()];
+    let site = Site::double("site", 1, Setup { mischief, ..Setup::default() });
+    let place = Place::with_sites([site.config("")]);
+    place.once().assert_code(0);
+    assert_same(&place.spool(), &site.files);
+    for path in site.files.keys() {
+        // The data server takes it.
+        fs::remove_file(place.incoming().join(path)).unwrap();
+    }
+    assert_eq!(site.left(), site.files);
+    place.once().assert_code(0);
+    assert_same(&place.spool(), &Files::new());
+    site.assert_emptied();
+}

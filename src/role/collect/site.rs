@@ -266,6 +266,12 @@ impl Site {
         }
     }
 
+    /// The site has let the published file go.
+    pub(super) fn gone(&mut self, name: FileName, published: Fingerprint, desk: &mut Desk) {
+        self.memory.gone(&name, published);
+        desk.forget(&self.name, name, published);
+    }
+
     /// The site has a newer file under the published name.
     pub(super) fn changed(&mut self, name: FileName) {
         info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.name);

@@ -21,7 +21,9 @@ use super::Reason;
 use super::desk::Desk;
 use super::site::Site;
 use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
+use crate::proto::{
+    Client, Command, Error, Event, FileName, Fingerprint, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want,
+};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: a million names of 64 bytes.
@@ -88,13 +90,16 @@ pub(super) struct Session {
     client: Client,
     task: Task,
     standing: Standing,
+    /// The last file that the site has sent to let it go; it may still have it until it answers once more. If it never
+    /// does, the next listing tells.
+    sent: Option<(FileName, Fingerprint)>,
     /// When the body under way must be whole; `None` for no limit.
     body_due: Option<Instant>,
 }
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, standing: Standing::Sound, body_due: None }
+        Self { site, client: Client::new(), task: Task::Opening, standing: Standing::Sound, sent: None, body_due: None }
     }
 
     /// The site's key.
@@ -351,6 +356,9 @@ impl Session {
 
     fn handle(&mut self, event: &Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
         self.standing = Standing::Sound;
+        if let Some((name, published)) = self.sent.take() {
+            cx.site.gone(name, published, cx.desk);
+        }
         let task = std::mem::replace(&mut self.task, Task::Ready);
         match event {
             Event::Announced { verb, size } => match task.announced(*verb, *size, cx)? {
@@ -365,7 +373,14 @@ impl Session {
                     self.task = Task::Overrun(moving);
                     Ok(())
                 }
-                task => task.complete(cx),
+                Task::Moving(moving) => {
+                    self.sent = moving.complete(cx)?;
+                    Ok(())
+                }
+                task => {
+                    task.complete(cx);
+                    Ok(())
+                }
             },
             Event::Refused { refusal, .. } => task.refused(refusal, cx),
             Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
@@ -422,14 +437,18 @@ impl Task {
         }
     }
 
-    fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn complete(self, cx: &mut Cx<'_, '_>) {
         match self {
             Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
             Self::Fetching(fetch) => fetch.complete(cx),
-            Self::Moving(moving) => return moving.complete(cx),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
+            Self::Opening
+            | Self::Greeting
+            | Self::Ready
+            | Self::Moving(_)
+            | Self::Overrun(..)
+            | Self::Spent
+            | Self::Parked => {}
         }
-        Ok(())
     }
 
     fn refused(self, refusal: &Refusal, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {

@@ -77,19 +77,19 @@ impl Moving {
         }
     }
 
-    /// The site has sent, and thereby deleted, what it had under the name.
-    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    /// The site has sent what it had under the name. What was published is returned: a stock site has deleted it by now,
+    /// ours does once it knows that we have it, so it counts as gone only when the site answers our next command.
+    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<Option<(FileName, Fingerprint)>, Reason> {
         if self.published.size == 0 {
             // Nothing came back: only the next listing tells whether the site heard us.
             cx.site.move_unconfirmed();
-            return Ok(());
+            return Ok(None);
         }
         if self.running.clone().finish() == self.published {
-            cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
-            cx.site.moved(self.name, MoveEnd::Gone);
-            return Ok(());
+            cx.site.moved(self.name.clone(), MoveEnd::Sent);
+            return Ok(Some((self.name, self.published)));
         }
-        self.rescue(cx.site, cx.desk)
+        self.rescue(cx.site, cx.desk).map(|()| None)
     }
 
     /// Whether what has come is agent data to its end, which no beginning of such a file can be.
