@@ -21,9 +21,12 @@ mod crowd;
 mod lone;
 #[path = "server/process.rs"]
 mod process;
+#[path = "server/run.rs"]
+mod run;
 mod support;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +34,7 @@ use std::time::Duration;
 use bare::Bare;
 use clients::{Clients, Deed, LARGE, have};
 use process::{Ground, Make, Server};
+use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
 use support::{Result, median, verdict};
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
@@ -103,88 +107,10 @@ fn bench(extent: &Extent) -> Result<()> {
     large(extent, &ground)
 }
 
-/// What a run came to.
-#[derive(Clone, Copy)]
-struct Run {
-    files_per_second: f64,
-    /// Microseconds.
-    cpu_per_file: f64,
-    /// MiB.
-    peak: f64,
-}
-
-impl Run {
-    /// Has clients do it with a server whose storage is this.
-    fn of(make: Make, tls: bool, deed: Deed, storage: &Path, ground: &Ground) -> Result<Self> {
-        let server = Server::start(make, tls, storage, ground)?;
-        let mut clients = Clients::ready(deed, server.place())?;
-        let run = Self::going(&mut clients, &server)?;
-        drop(clients);
-        if let Deed::Move = deed {
-            wait_until_empty(storage)?;
-        }
-        Ok(run)
-    }
-
-    /// Has these clients do what they are ready for.
-    fn going(clients: &mut Clients, server: &Server) -> Result<Self> {
-        let cpu = server.cpu_time()?;
-        let done = clients.go()?;
-        Ok(Self {
-            files_per_second: done.per_second(),
-            cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / done.count,
-            peak: server.memory("VmHWM")? / 1024.0,
-        })
-    }
-}
-
-/// Each case's runs. What disturbs one case for a while disturbs the others as well.
-fn take_turns<C: Copy>(cases: &[C], runs: usize, run: impl Fn(C) -> Result<Run>) -> Result<Vec<Vec<Run>>> {
-    let mut figures = vec![Vec::with_capacity(runs); cases.len()];
-    for _ in 0..runs {
-        for (case, figures) in cases.iter().zip(&mut figures) {
-            figures.push(run(*case)?);
-        }
-    }
-    Ok(figures)
-}
-
-/// How many times faster than its counterpart each of the runs was, in the middle.
-fn ratio(runs: &[Run], counterparts: &[Run]) -> f64 {
-    let pairs = runs.iter().zip(counterparts);
-    median(pairs.map(|(run, counterpart)| run.files_per_second / counterpart.files_per_second))
-}
-
-fn print_heading(what: &str) {
-    println!("\n{what:<43} {:>8} {:>12} {:>10} {:>10}", "files/s", "CPU us/file", "peak MiB", "of stock");
-}
-
-/// `stock` is what its files/s are compared with.
-fn print_row(what: &str, make: Make, runs: &[Run], stock: Option<&[Run]>) {
-    let middle = |figure: fn(&Run) -> f64| median(runs.iter().map(figure));
-    let ratio = stock.map(|stock| format!("{:.1}x", ratio(runs, stock))).unwrap_or_default();
-    println!(
-        "{what:<24} {:<18} {:>8.0} {:>12.0} {:>10.1} {ratio:>10}",
-        make.name(),
-        middle(|run| run.files_per_second),
-        middle(|run| run.cpu_per_file),
-        middle(|run| run.peak),
-    );
-}
-
-/// Prints a row for each make, and says how the first one and the last one but stock compare with stock, if it is there.
-fn print_rows(what: &str, makes: &[Make], figures: &[Vec<Run>]) -> Option<(f64, f64)> {
-    let stock = makes.iter().position(|make| *make == Make::Stock).map(|index| &figures[index][..]);
-    for (make, runs) in makes.iter().zip(figures) {
-        print_row(what, *make, runs, stock);
-    }
-    let ours = figures.len() - 1;
-    stock.map(|stock| (ratio(&figures[0], stock), ratio(&figures[ours - 1], stock)))
-}
-
 /// `SEND` in lock-step on connections that are kept, with all they need to begin with behind them.
 fn storing(extent: &Extent, ground: &Ground) -> Result<()> {
     let makes = Make::all();
+    println!("\nThe disk by itself, fsync, rename, fsync for each file: {:.0} files/s", disk_alone(extent, ground)?);
     print_heading("Storing");
     let (mut durable, mut undurable) = (f64::INFINITY, f64::INFINITY);
     for tls in [false, true] {
@@ -280,6 +206,26 @@ fn files_in(storage: &Path) -> Result<usize> {
     Ok(names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".data")).count())
 }
 
+/// Files a second that a lone client's server could store durably if it had nothing else to do.
+fn disk_alone(extent: &Extent, ground: &Ground) -> Result<f64> {
+    let (storage, files) = (ground.storage()?, extent.slow_files);
+    let (directory, draft) = (File::open(&storage)?, storage.join("draft"));
+    let start = support::clock();
+    for (name, bytes) in clients::files(files) {
+        let mut file = File::create(&draft)?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        fs::rename(&draft, storage.join(name))?;
+        directory.sync_all()?;
+    }
+    Ok(per_second(files, start.elapsed()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+fn per_second(files: usize, took: Duration) -> f64 {
+    files as f64 / took.as_secs_f64()
+}
+
 /// A connection for each file, as agents do.
 fn leaving(extent: &Extent, ground: &Ground) -> Result<()> {
     let makes = Make::by_default();
@@ -356,11 +302,11 @@ fn memory_of_idle(make: Make, tls: bool, clients: usize, ground: &Ground) -> Res
     Ok((each, server.memory("VmHWM")?))
 }
 
-/// Another client's files, while many others drip a byte a second, and without those.
+/// Another client's files, while many others drip a byte a second, and without those; the disk is left out of it.
 fn beside_dripping(extent: &Extent, ground: &Ground) -> Result<()> {
     print_heading(&format!("Storing beside {} drippers", extent.dripping));
     let deed = Deed::Send { clients: 1, files: extent.files };
-    for make in Make::by_default() {
+    for make in Make::all().into_iter().filter(|make| *make != OURS) {
         let figures = take_turns(&[false, true], extent.runs, |dripping| {
             let server = Server::start(make, false, &ground.storage()?, ground)?;
             let drip = Deed::Drip { clients: extent.dripping };
@@ -372,7 +318,7 @@ fn beside_dripping(extent: &Extent, ground: &Ground) -> Result<()> {
         })?;
         print_row("without", make, &figures[0], None);
         print_row("beside them", make, &figures[1], None);
-        if make == OURS {
+        if make != Make::Stock {
             let part = ratio(&figures[1], &figures[0]);
             verdict("as fast beside drippers (>= 90 %)", &format!("{:.0} %", 100.0 * part), part >= 0.9);
         }
