@@ -7,6 +7,32 @@
 //! The servers are real processes, started anew for each run with the same options; as root, they run as another user,
 //! who must be able to enter the directory. The clients are a process of their own on the same processors; CPU and memory
 //! are the server's alone. Cases that are compared take turns, and each figure is the median of its runs.
+//!
+//! # What came of it
+//! Two cores and a virtual disk (ext4 without a journal), both shared with other programs at work; files a second. The disk
+//! by itself did 1,136 when each file was flushed, renamed and its directory flushed, one after the other.
+//!
+//! | 3,000 files in lock-step, connections kept | ours | ours, not durable | stock (not durable) |
+//! |---|---|---|---|
+//! | 1 client, plain / TLS | 1,040 / 1,620 | 7,700 / 18,500 | 13,500 / 14,600 |
+//! | 10 clients | 1,560 / 6,650 | 20,900 / 25,700 | 14,500 / 16,500 |
+//! | 100 clients | 7,900 / 13,500 | 27,100 / 24,500 | 9,700 / 10,400 |
+//! | peak memory, 100 clients | 4.5 / 7.2 MiB | 4.4 / 7.2 MiB | 399 / 660 MiB |
+//!
+//! Once its thread has started, a stock server that writes without flushing is quick: ten times that is out of reach, since
+//! making the file alone takes the kernel some 20 us. What is slow there is to connect, and to wait for acknowledgements:
+//!
+//! | | ours, durable | stock | |
+//! |---|---|---|---|
+//! | a connection for each file, 10 clients, plain / TLS | 890 / 1,220 | 36 / 18 | 24x / 71x |
+//! | sent as stock's client does, 1 client | 1,880 | 24 | 79x |
+//! | listed and moved out in lock-step, plain / TLS | 31,800 / 27,000 | 22 / 22 | 1,400x / 1,200x |
+//! | listed and collected by our daemon, plain | 6,960 | 1,720 | 4.6x |
+//! | memory of an idle connection, plain / TLS | 0.8 / 8.3 KiB | 3,852 / 6,332 KiB | |
+//!
+//! Beside 100 clients that drip a byte a second, another one was at 87 % of its rate without them (not durable, amid noise
+//! that is as large), at stock at 33 %. 1 GiB left the plain server at 1,292 MiB/s, a bare `sendfile` loop at 1,313 MiB/s;
+//! the server took 64 KiB more memory for it.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
 #[path = "server/bare.rs"]
