@@ -36,9 +36,20 @@ const ITS_CLIENT: &str = "/usr/bin/tentacle_client";
 /// The agent asks for no other port here; the routing rule names it.
 const PORT: u16 = 41121;
 
-/// Two addresses of the networks for benchmarks (RFC 2544), which nobody routes.
-const CENTRE: Ipv4Addr = Ipv4Addr::new(198, 18, 41, 1);
-const SITE: Ipv4Addr = Ipv4Addr::new(198, 18, 41, 2);
+/// Where the two ends are: two addresses of the networks for benchmarks (RFC 2544), which nobody routes, of this test's own
+/// should it run more than once on a machine.
+fn addresses() -> [Ipv4Addr; 2] {
+    let first = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + std::process::id() % 0x8000 * 4;
+    [first + 1, first + 2].map(Ipv4Addr::from)
+}
+
+fn centre_address() -> Ipv4Addr {
+    addresses()[0]
+}
+
+fn site_address() -> Ipv4Addr {
+    addresses()[1]
+}
 
 /// A network of its own, whose way out is shut. Dropping it removes it.
 struct Isolated {
@@ -53,12 +64,12 @@ impl Isolated {
         let (name, outside, inside) = (&isolated.name, format!("tsc{id}"), format!("tss{id}"));
         ip(&["netns", "add", name])?;
         ip(&["link", "add", &outside, "type", "veth", "peer", "name", &inside, "netns", name])?;
-        ip(&["address", "add", &format!("{CENTRE}/30"), "dev", &outside])?;
+        ip(&["address", "add", &format!("{}/30", centre_address()), "dev", &outside])?;
         ip(&["link", "set", &outside, "up"])?;
-        ip(&["-n", name, "address", "add", &format!("{SITE}/30"), "dev", &inside])?;
+        ip(&["-n", name, "address", "add", &format!("{}/30", site_address()), "dev", &inside])?;
         ip(&["-n", name, "link", "set", &inside, "up"])?;
         ip(&["-n", name, "link", "set", "lo", "up"])?;
-        let (port, centre) = (PORT.to_string(), CENTRE.to_string());
+        let (port, centre) = (PORT.to_string(), centre_address().to_string());
         ip(&["-n", name, "rule", "add", "pref", "1", "ipproto", "tcp", "sport", &port, "lookup", "main"])?;
         ip(&["-n", name, "rule", "add", "pref", "2", "iif", "lo", "to", &centre, "prohibit"])?;
         Ok(isolated)
@@ -122,8 +133,9 @@ impl Agent {
         for directory in ["out", "written", "bin"] {
             fs::create_dir(agent.path(directory)).unwrap();
         }
+        let site = site_address();
         let conf = format!(
-            "server_ip {SITE}\nserver_port {PORT}\nserver_path /nowhere\nserver_opts {tls}\ntransfer_mode tentacle\n\
+            "server_ip {site}\nserver_port {PORT}\nserver_path /nowhere\nserver_opts {tls}\ntransfer_mode tentacle\n\
              temporal {}\nlogfile {}\ninterval 300\nagent_name {name}\nremote_config 0\n\
              module_begin\nmodule_name Processes\nmodule_type generic_data\nmodule_exec ls -d /proc/[0-9]* | wc -l\n\
              module_description <&> are escaped\nmodule_end\n",
@@ -191,12 +203,12 @@ fn assert_well_formed(xml: &str) {
 
 #[track_caller]
 fn assert_no_way_out(site: &Isolated) {
-    let listener = TcpListener::bind((CENTRE, 0)).unwrap();
+    let listener = TcpListener::bind((centre_address(), 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let Output { status, stderr, .. } = site
         .command(env!("CARGO_BIN_EXE_tentacle_client"))
-        .args(["-a", &CENTRE.to_string(), "-p", &port, "-g"])
+        .args(["-a", &centre_address().to_string(), "-p", &port, "-g"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&stderr);
@@ -211,7 +223,7 @@ fn serve(site: &Isolated, storage: &Path, certificates: &Path) -> Running {
     command.args(["-I", "-o", "--allow-root", "-p", &PORT.to_string()]).arg("-s").arg(storage);
     command.arg("-e").arg(certificates.join("site.pem")).arg("-k").arg(certificates.join("site.key"));
     let server = Running(command.spawn().unwrap());
-    let address = SocketAddr::new(IpAddr::V4(SITE), PORT);
+    let address = SocketAddr::new(IpAddr::V4(site_address()), PORT);
     wait_until("the server", || std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok());
     server
 }
@@ -220,14 +232,14 @@ fn serve(site: &Isolated, storage: &Path, certificates: &Path) -> Running {
 fn what_a_real_agent_gathers_arrives_as_it_was_written() {
     let Some(site) = isolated() else { return };
     let (storage, certificates) = (scratch(), Certificates::new());
-    let identity = certificates.authority.server(IpAddr::V4(SITE)).unwrap();
+    let identity = certificates.authority.server(IpAddr::V4(site_address())).unwrap();
     fs::write(certificates.path("site.pem"), &identity.certificate_pem).unwrap();
     fs::write(certificates.path("site.key"), &identity.key_pem).unwrap();
     let _server = serve(&site, storage.path(), certificates.path("ca.pem").parent().unwrap());
     assert_no_way_out(&site);
     let ca = certificates.path("ca.pem");
     let tls = format!("tls = {{ ca = {ca:?}, verify = \"chain+name\" }}");
-    let address = SocketAddr::new(IpAddr::V4(SITE), PORT);
+    let address = SocketAddr::new(IpAddr::V4(site_address()), PORT);
     let ours = Path::new(env!("CARGO_BIN_EXE_tentacle_client"));
     let checking = format!("-c -f {}", ca.display());
     for (name, client, options) in [("with-its-own", Path::new(ITS_CLIENT), "-c"), ("with-ours", ours, &checking)] {

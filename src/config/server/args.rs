@@ -83,7 +83,7 @@ const OPTIONS: [(u8, Effect); 28] = [
 
 const LONG_OPTIONS: [&str; 5] = ["allow-root", "check", "help", "user", "version"];
 
-/// Takes the arguments after the program's name apart; what they say is looked into by [`super::load`].
+/// Takes the arguments after the program's name apart; what they say is looked into by [`super::load()`].
 ///
 /// # Errors
 /// What is no option, or lacks its value.

@@ -17,7 +17,7 @@ pub struct Policy {
     pub insecure: bool,
     /// The largest body of `SEND` and `ZSEND`, in bytes.
     pub max_size: u64,
-    /// Characters no name may hold beside those no [`FileName`](crate::proto::FileName) may.
+    /// Characters no name may hold beside those no [`FileName`] may.
     pub also_forbidden: Box<[u8]>,
 }
 
