@@ -125,7 +125,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
     let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let (process, quiet) = (config.process.clone(), config.log.verbosity == Verbosity::Quiet);
+    let process = config.process.clone();
     let bound = Bound::new(config)?;
     if let Some(user) = &process.user {
         process::become_user(user)?;
@@ -149,9 +149,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
         }
         signal == SIGHUP
     });
-    if let Err(error) = &outcome
-        && !quiet
-    {
+    if let Err(error) = &outcome {
         error!("{error}");
     }
     info!("stopped");
