@@ -35,7 +35,7 @@ impl Fetch {
         self.step
     }
 
-    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Cx<'_, '_>) -> Reaction {
+    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Reaction {
         if size > cx.site.settings.max_file_size {
             cx.site.too_large(&self.name, size);
             return Reaction::Decline;
@@ -66,7 +66,7 @@ impl Fetch {
     }
 
     /// The file is whole: on to the disk with it.
-    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) {
+    pub(super) fn complete(self, cx: &mut Cx<'_>) {
         let staged = match self.sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),
@@ -81,7 +81,7 @@ impl Fetch {
         }
     }
 
-    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_, '_>) {
+    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) {
         match refusal {
             Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name),
             other => cx.site.skipped(&self.name, &format!("the site answered: {other}")),

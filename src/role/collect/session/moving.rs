@@ -45,7 +45,7 @@ impl Moving {
         Step::Move(self.name, self.published)
     }
 
-    pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_, '_>) -> Reaction {
+    pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_>) -> Reaction {
         if size != self.published.size {
             cx.site.changed(self.name);
             return Reaction::Decline;
@@ -78,7 +78,7 @@ impl Moving {
     }
 
     /// The site has sent, and thereby deleted, what it had under the name.
-    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         if self.published.size == 0 {
             // Nothing came back: only the next listing tells whether the site heard us.
             cx.site.move_unconfirmed();
