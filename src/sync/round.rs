@@ -68,6 +68,15 @@ pub struct Tally {
     pub unstored: usize,
 }
 
+/// How much a round has to do and under way: a connection without work finds some only after this has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    receive: usize,
+    moves: usize,
+    in_flight: usize,
+    committing: usize,
+}
+
 #[derive(Debug)]
 enum Phase {
     Unlisted,
@@ -321,6 +330,12 @@ impl Round {
             && self.committing == 0
             && self.moves.is_empty()
             && self.receive.is_empty()
+    }
+
+    /// What a connection that waits for something to do goes by.
+    pub fn outlook(&self) -> Outlook {
+        let Self { in_flight, committing, .. } = *self;
+        Outlook { receive: self.receive.len(), moves: self.moves.len(), in_flight, committing }
     }
 
     /// Files handed to the committer whose commit is awaited.

@@ -13,7 +13,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
 use crate::store::{Published, Spool, StoreError};
-use crate::sync::{Delivery, Ending, Memory, MoveEnd, Round, Step, Tally};
+use crate::sync::{Delivery, Ending, Memory, MoveEnd, Outlook, Round, Step, Tally};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -155,6 +155,10 @@ impl Site {
 
     fn round(&mut self) -> Option<(&mut Round, &mut Memory)> {
         self.running.as_mut().map(|running| (&mut running.round, &mut self.memory))
+    }
+
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        self.running.as_ref().map(|running| running.round.outlook())
     }
 
     pub(super) fn next_step(&mut self) -> Step {

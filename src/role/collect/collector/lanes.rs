@@ -38,13 +38,17 @@ impl Collector {
     }
 
     pub(super) fn pump(&mut self, id: ConnId) {
-        let Some((key, outcome)) = self.work(id, Session::pump) else { return };
+        let pumped = self.work(id, |session, cx| (cx.site.outlook(), session.pump(cx)));
+        let Some((key, (before, outcome))) = pumped else { return };
+        let waits = outcome.as_ref().is_ok_and(|pause| *pause == Pause::Waiting);
         if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
-            // Whatever this one did may be what the others waited for.
-            for waiting in running.waiting.drain(..) {
-                self.net.wake(waiting);
+            // Whatever this one did may be what the others waited for. Those that did nothing must not wake each other.
+            if !waits || before != Some(running.round.outlook()) {
+                for waiting in running.waiting.drain(..) {
+                    self.net.wake(waiting);
+                }
             }
-            if outcome.as_ref().is_ok_and(|pause| *pause == Pause::Waiting) {
+            if waits && !running.waiting.contains(&id) {
                 running.waiting.push(id);
             }
         }
