@@ -9,7 +9,7 @@
 //! A file that was published in an earlier round and is still listed starts at *to move*. Moves go before receives:
 //! what is safe here should stop waiting there.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::order::{agent, oldest_first};
 use super::{Delivery, Memory};
@@ -17,6 +17,12 @@ use crate::proto::{FileName, Fingerprint};
 
 /// How far a connection without work looks past files whose agent is busy.
 const LOOK_AHEAD: usize = 64;
+
+/// Connections that must have died over a name for it to be under suspicion: one may die of anything.
+const SUSPECT: u32 = 2;
+
+/// Connections that must have died over a name for what its agent wrote later to go ahead.
+const HOPELESS: u32 = 5;
 
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_LANE: usize = 8;
@@ -172,20 +178,40 @@ impl Round {
             memory.forget(name);
         }
         oldest_first(&mut names);
-        let mut suspects = Vec::new();
+        let mut receive = Vec::with_capacity(names.len());
         for name in names {
             match memory.fingerprint(&name) {
                 Some(fingerprint) => self.moves.push_back((name, fingerprint)),
                 None if memory.is_set_aside(&name) => self.tally.skipped += 1,
-                None if memory.strikes(&name) > 0 => suspects.push(name),
-                None => self.receive.push_back(name),
+                None => receive.push(name),
             }
         }
-        // A name that connections die over must not keep the others from coming: one such a round, at its end.
-        suspects.sort_by_key(|name| memory.strikes(name));
-        self.tally.skipped += suspects.len().saturating_sub(1);
-        self.receive.extend(suspects.into_iter().next());
+        self.queue(receive, memory);
         vanished
+    }
+
+    /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
+    /// round, and what its agent wrote later waits with it, until there is little hope left.
+    fn queue(&mut self, names: Vec<FileName>, memory: &Memory) {
+        let mut chains: Vec<(u32, Vec<FileName>)> = Vec::new();
+        let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
+        for name in names {
+            let strikes = memory.strikes(&name);
+            match suspects.get(agent(&name)) {
+                Some(&chain) if strikes < HOPELESS => chains[chain].1.push(name),
+                _ if strikes < SUSPECT => self.receive.push_back(name),
+                _ => {
+                    if strikes < HOPELESS {
+                        suspects.insert(agent(&name).into(), chains.len());
+                    }
+                    chains.push((strikes, vec![name]));
+                }
+            }
+        }
+        chains.sort_by_key(|(strikes, _)| *strikes);
+        let mut chains = chains.into_iter().map(|(_, chain)| chain);
+        self.receive.extend(chains.next().unwrap_or_default());
+        self.tally.skipped += chains.map(|chain| chain.len()).sum::<usize>();
     }
 
     /// `name` is staged whole and waits for its commit.
