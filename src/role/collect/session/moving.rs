@@ -110,7 +110,8 @@ impl Moving {
     /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
     /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
     pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
-        if self.is_whole() || self.running.size() == self.published.size {
+        let is_other = self.running.clone().finish() != self.published;
+        if is_other && (self.is_whole() || self.running.size() == self.published.size) {
             // The connection has failed already: that is what the round reports.
             let _ = self.rescue(site, desk);
         } else {
