@@ -47,6 +47,8 @@ impl Moving {
 
     pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_>) -> Reaction {
         if size != self.published.size {
+            // Or a next start would not know which of the two is there.
+            cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
             cx.site.changed(self.name);
             return Reaction::Decline;
         }
