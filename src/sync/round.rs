@@ -221,6 +221,19 @@ impl Round {
         self.committing += 1;
     }
 
+    /// What came as `name` is published since it was let go before, and the site has it still.
+    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, memory: &mut Memory) {
+        self.settle(&name);
+        memory.clear(&name);
+        match self.delivery {
+            Delivery::Safe => {
+                memory.published(name.clone(), fingerprint);
+                self.moves.push_back((name, fingerprint));
+            }
+            Delivery::Move => self.tally.moved += 1,
+        }
+    }
+
     /// `name` is published and durable: the site's copy may go.
     pub fn committed(&mut self, name: FileName, fingerprint: Fingerprint, memory: &mut Memory) {
         self.committing -= 1;
@@ -295,7 +308,7 @@ impl Round {
     }
 
     /// What was rescued is published, or cannot be.
-    pub fn rescue_committed(&mut self) {
+    pub fn rescue_ended(&mut self) {
         self.committing -= 1;
         self.tally.collected += 1;
     }

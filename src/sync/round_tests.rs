@@ -154,6 +154,20 @@ fn what_an_agent_wrote_later_waits_for_a_file_that_connections_die_over_but_not_
 }
 
 #[test]
+fn what_was_let_go_and_is_there_all_the_same_is_not_published_again() {
+    let mut memory = Memory::default();
+    let file = name("a.1.data");
+    assert_eq!(memory.let_go(file.clone(), print_of(&file)), None);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert_eq!(round.next_step(), Step::Receive(file.clone()));
+    assert_eq!(memory.take_let_go(&file), Some(print_of(&file)));
+    round.known(file.clone(), print_of(&file), &mut memory);
+    assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
+    round.moved(file.clone(), MoveEnd::Gone, &mut memory);
+    assert_eq!((round.next_step(), round.tally().collected), (Step::Leave, 0));
+}
+
+#[test]
 fn a_skipped_file_is_not_asked_for_again_until_it_has_been_gone() {
     let mut memory = Memory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);

@@ -73,6 +73,9 @@ impl Fetch {
             Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
         };
         match staged {
+            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {
+                cx.site.known(self.name, staged.fingerprint(), cx.desk);
+            }
             Ok(staged) => {
                 cx.site.staged(&self.name);
                 cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched);

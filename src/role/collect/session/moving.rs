@@ -87,8 +87,7 @@ impl Moving {
             return Ok(());
         }
         if self.running.clone().finish() == self.published {
-            cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
-            cx.site.moved(self.name, MoveEnd::Gone);
+            cx.site.gone(self.name, self.published, cx.desk);
             return Ok(());
         }
         self.rescue(cx.site, cx.desk)
