@@ -1,6 +1,6 @@
 //! What is remembered of a site from one round to the next.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::proto::{FileName, Fingerprint};
 
@@ -13,10 +13,15 @@ const MAX_SUSPECTS: usize = 10_000;
 /// The most names remembered that are not taken.
 const MAX_SET_ASIDE: usize = 10_000;
 
+/// The most files remembered that were let go and may be there still. Which ones are is decided by the next command on
+/// the connection of each, and no site has as many connections.
+const MAX_LET_GO: usize = 256;
+
 /// What is remembered of a site between rounds; the part that must survive us is in the journal as well.
 #[derive(Debug, Default)]
 pub struct Memory {
     published: HashMap<FileName, Fingerprint>,
+    let_go: VecDeque<(FileName, Fingerprint)>,
     suspects: HashMap<FileName, u32>,
     set_aside: HashSet<FileName>,
     reported: HashSet<Box<[u8]>>,
@@ -33,34 +38,46 @@ impl Memory {
         self.published.remove(name);
     }
 
-    /// The published file of this name and fingerprint is no longer at the site.
-    pub fn gone(&mut self, name: &FileName, published: Fingerprint) {
-        if self.fingerprint(name) == Some(published) {
-            self.published.remove(name);
-        }
-    }
-
     /// What was published under this name and may still be at the site.
     pub fn fingerprint(&self, name: &FileName) -> Option<Fingerprint> {
         self.published.get(name).copied()
     }
 
+    /// The site has sent what it had under `name`, and it is published here: as a rule it is gone there. But a server
+    /// that keeps what nobody confirms, as ours does, may have lost the connection first. Returns what is no longer
+    /// remembered for it.
+    pub fn let_go(&mut self, name: FileName, fingerprint: Fingerprint) -> Option<(FileName, Fingerprint)> {
+        self.let_go.push_back((name, fingerprint));
+        if self.let_go.len() > MAX_LET_GO { self.let_go.pop_front() } else { None }
+    }
+
+    /// What was let go under `name`, if it was: to be asked when that is there again.
+    pub fn take_let_go(&mut self, name: &FileName) -> Option<Fingerprint> {
+        let at = self.let_go.iter().position(|(gone, _)| gone == name)?;
+        self.let_go.remove(at).map(|(_, fingerprint)| fingerprint)
+    }
+
     /// Only what is published and may still be at the site.
     pub fn into_published(self) -> Vec<(FileName, Fingerprint)> {
-        self.published.into_iter().collect()
+        self.published.into_iter().chain(self.let_go).collect()
     }
 
     /// Takes note of all there is at the site. Returns the published files that `listed` does not name: gone there, by
     /// whatever hand.
     pub fn vanished(&mut self, listed: &[FileName]) -> Vec<(FileName, Fingerprint)> {
-        if self.published.is_empty() && self.suspects.is_empty() && self.set_aside.is_empty() {
+        let Self { published, let_go, suspects, set_aside, .. } = self;
+        if published.is_empty() && let_go.is_empty() && suspects.is_empty() && set_aside.is_empty() {
             return Vec::new();
         }
         let listed: HashSet<_> = listed.iter().collect();
         self.suspects.retain(|name, _| listed.contains(name));
         self.set_aside.retain(|name| listed.contains(name));
         let gone = self.published.iter().filter(|(name, _)| !listed.contains(name));
-        gone.map(|(name, fingerprint)| (name.clone(), *fingerprint)).collect()
+        let mut vanished: Vec<_> = gone.map(|(name, fingerprint)| (name.clone(), *fingerprint)).collect();
+        let (left, gone) = std::mem::take(&mut self.let_go).into_iter().partition(|(name, _)| listed.contains(name));
+        self.let_go = left;
+        vanished.extend::<VecDeque<_>>(gone);
+        vanished
     }
 
     /// A connection died while `name` was asked for.

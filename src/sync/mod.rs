@@ -13,5 +13,5 @@ pub use delivery::Delivery;
 pub use filter::NameFilter;
 pub use memory::Memory;
 pub use order::AgentFile;
-pub use round::{MoveEnd, Round, Step, Tally};
+pub use round::{MoveEnd, Outlook, Round, Step, Tally};
 pub use schedule::{Ending, Pace, Schedule};

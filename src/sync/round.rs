@@ -9,7 +9,7 @@
 //! A file that was published in an earlier round and is still listed starts at *to move*. Moves go before receives:
 //! what is safe here should stop waiting there.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::order::{agent, oldest_first};
 use super::{Delivery, Memory};
@@ -17,6 +17,12 @@ use crate::proto::{FileName, Fingerprint};
 
 /// How far a connection without work looks past files whose agent is busy.
 const LOOK_AHEAD: usize = 64;
+
+/// Connections that must have died over a name for it to be under suspicion: one may die of anything.
+const SUSPECT: u32 = 2;
+
+/// Connections that must have died over a name for what its agent wrote later to go ahead.
+const HOPELESS: u32 = 5;
 
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_LANE: usize = 8;
@@ -41,9 +47,6 @@ pub enum Step {
 /// How asking the site to let a published file go ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveEnd {
-    /// The site has sent the published bytes. Whether it has let its copy go shows with its next answer, or in the next
-    /// listing.
-    Sent,
     /// The site's copy is gone, and was the one published, or is published as well by now.
     Gone,
     /// The site has another file under that name: declined, nothing was deleted.
@@ -69,6 +72,15 @@ pub struct Tally {
     pub left: usize,
     /// Not stored for want of a working disk; still at the site.
     pub unstored: usize,
+}
+
+/// How much a round has to do and under way: a connection without work finds some only after this has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    receive: usize,
+    moves: usize,
+    in_flight: usize,
+    committing: usize,
 }
 
 #[derive(Debug)]
@@ -166,20 +178,40 @@ impl Round {
             memory.forget(name);
         }
         oldest_first(&mut names);
-        let mut suspects = Vec::new();
+        let mut receive = Vec::with_capacity(names.len());
         for name in names {
             match memory.fingerprint(&name) {
                 Some(fingerprint) => self.moves.push_back((name, fingerprint)),
                 None if memory.is_set_aside(&name) => self.tally.skipped += 1,
-                None if memory.strikes(&name) > 0 => suspects.push(name),
-                None => self.receive.push_back(name),
+                None => receive.push(name),
             }
         }
-        // A name that connections die over must not keep the others from coming: one such a round, at its end.
-        suspects.sort_by_key(|name| memory.strikes(name));
-        self.tally.skipped += suspects.len().saturating_sub(1);
-        self.receive.extend(suspects.into_iter().next());
+        self.queue(receive, memory);
         vanished
+    }
+
+    /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
+    /// round, and what its agent wrote later waits with it, until there is little hope left.
+    fn queue(&mut self, names: Vec<FileName>, memory: &Memory) {
+        let mut chains: Vec<(u32, Vec<FileName>)> = Vec::new();
+        let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
+        for name in names {
+            let strikes = memory.strikes(&name);
+            match suspects.get(agent(&name)) {
+                Some(&chain) if strikes < HOPELESS => chains[chain].1.push(name),
+                _ if strikes < SUSPECT => self.receive.push_back(name),
+                _ => {
+                    if strikes < HOPELESS {
+                        suspects.insert(agent(&name).into(), chains.len());
+                    }
+                    chains.push((strikes, vec![name]));
+                }
+            }
+        }
+        chains.sort_by_key(|(strikes, _)| *strikes);
+        let mut chains = chains.into_iter().map(|(_, chain)| chain);
+        self.receive.extend(chains.next().unwrap_or_default());
+        self.tally.skipped += chains.map(|chain| chain.len()).sum::<usize>();
     }
 
     /// `name` is staged whole and waits for its commit.
@@ -187,6 +219,19 @@ impl Round {
         self.settle(name);
         memory.clear(name);
         self.committing += 1;
+    }
+
+    /// What came as `name` is published since it was let go before, and the site has it still.
+    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, memory: &mut Memory) {
+        self.settle(&name);
+        memory.clear(&name);
+        match self.delivery {
+            Delivery::Safe => {
+                memory.published(name.clone(), fingerprint);
+                self.moves.push_back((name, fingerprint));
+            }
+            Delivery::Move => self.tally.moved += 1,
+        }
     }
 
     /// `name` is published and durable: the site's copy may go.
@@ -240,11 +285,9 @@ impl Round {
     /// The move of `name` has ended.
     pub fn moved(&mut self, name: FileName, end: MoveEnd, memory: &mut Memory) {
         self.in_flight -= 1;
-        if end != MoveEnd::Sent {
-            memory.forget(&name);
-        }
+        memory.forget(&name);
         match end {
-            MoveEnd::Sent | MoveEnd::Gone => self.tally.moved += 1,
+            MoveEnd::Gone => self.tally.moved += 1,
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
             // Fetched again at once, and once only: an agent that keeps writing must not hold the round.
             MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),
@@ -265,7 +308,7 @@ impl Round {
     }
 
     /// What was rescued is published, or cannot be.
-    pub fn rescue_committed(&mut self) {
+    pub fn rescue_ended(&mut self) {
         self.committing -= 1;
         self.tally.collected += 1;
     }
@@ -326,6 +369,12 @@ impl Round {
             && self.committing == 0
             && self.moves.is_empty()
             && self.receive.is_empty()
+    }
+
+    /// What a connection that waits for something to do goes by.
+    pub fn outlook(&self) -> Outlook {
+        let Self { in_flight, committing, .. } = *self;
+        Outlook { receive: self.receive.len(), moves: self.moves.len(), in_flight, committing }
     }
 
     /// Files handed to the committer whose commit is awaited.

@@ -105,7 +105,7 @@ fn a_changed_file_is_received_once_more_and_then_left_for_the_next_round() {
 fn a_file_that_connections_die_over_comes_last_and_alone() {
     let mut memory = Memory::default();
     for poison in ["a.1.data", "b.2.data"] {
-        memory.strike(&name(poison));
+        (0..2).for_each(|_| memory.strike(&name(poison)));
     }
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.2.data", "c.3.data", "d.4.data"], &mut memory);
     let order: Vec<_> = std::iter::from_fn(|| match round.next_step() {
@@ -116,6 +116,55 @@ fn a_file_that_connections_die_over_comes_last_and_alone() {
     assert_eq!(order.len(), 3);
     assert_eq!(order[..2], [name("c.3.data"), name("d.4.data")]);
     assert_eq!(round.tally().skipped, 1);
+}
+
+/// All that a round asks for, in its order, when each file comes and is stored.
+fn received(names: &[&str], memory: &mut Memory) -> Vec<FileName> {
+    let mut round = listed(Delivery::Safe, names, memory);
+    let mut order = Vec::new();
+    while let Step::Receive(file) = round.next_step() {
+        round.staged(&file, memory);
+        round.committed(file.clone(), print_of(&file), memory);
+        assert!(matches!(round.next_step(), Step::Move(..)));
+        round.moved(file.clone(), MoveEnd::Gone, memory);
+        order.push(file);
+    }
+    order
+}
+
+#[test]
+fn a_cut_connection_does_not_change_the_order() {
+    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
+    let mut memory = Memory::default();
+    let mut round = listed(Delivery::Safe, &names, &mut memory);
+    let step = round.next_step();
+    round.dropped(step, &mut memory);
+    assert_eq!(received(&names, &mut memory), names.map(name));
+}
+
+#[test]
+fn what_an_agent_wrote_later_waits_for_a_file_that_connections_die_over_but_not_for_ever() {
+    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
+    let [poison, later, other] = names.map(name);
+    let mut memory = Memory::default();
+    (0..2).for_each(|_| memory.strike(&poison));
+    assert_eq!(received(&names, &mut memory), [other.clone(), poison.clone(), later.clone()]);
+    (0..5).for_each(|_| memory.strike(&poison));
+    assert_eq!(received(&names, &mut memory), [later, other, poison]);
+}
+
+#[test]
+fn what_was_let_go_and_is_there_all_the_same_is_not_published_again() {
+    let mut memory = Memory::default();
+    let file = name("a.1.data");
+    assert_eq!(memory.let_go(file.clone(), print_of(&file)), None);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert_eq!(round.next_step(), Step::Receive(file.clone()));
+    assert_eq!(memory.take_let_go(&file), Some(print_of(&file)));
+    round.known(file.clone(), print_of(&file), &mut memory);
+    assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
+    round.moved(file.clone(), MoveEnd::Gone, &mut memory);
+    assert_eq!((round.next_step(), round.tally().collected), (Step::Leave, 0));
 }
 
 #[test]

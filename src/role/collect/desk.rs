@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::outside::Publisher;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, Publication, Staged};
+use crate::store::{Completion, Publication, Staged};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +27,13 @@ pub(super) struct Ticket {
 
 /// The committer, and what it has been given.
 pub(super) struct Desk {
-    committer: Committer,
+    committer: Box<dyn Publisher>,
     tickets: HashMap<u64, Ticket>,
     next: u64,
 }
 
 impl Desk {
-    pub(super) fn new(committer: Committer) -> Self {
+    pub(super) fn new(committer: Box<dyn Publisher>) -> Self {
         Self { committer, tickets: HashMap::new(), next: 0 }
     }
 

@@ -4,6 +4,7 @@
 mod collector;
 mod desk;
 mod equipment;
+mod outside;
 mod reason;
 mod session;
 mod site;

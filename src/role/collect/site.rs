@@ -13,7 +13,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
 use crate::store::{Published, Spool, StoreError};
-use crate::sync::{Delivery, Ending, Memory, MoveEnd, Round, Step, Tally};
+use crate::sync::{Delivery, Ending, Memory, MoveEnd, Outlook, Round, Step, Tally};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -157,6 +157,10 @@ impl Site {
         self.running.as_mut().map(|running| (&mut running.round, &mut self.memory))
     }
 
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        self.running.as_ref().map(|running| running.round.outlook())
+    }
+
     pub(super) fn next_step(&mut self) -> Step {
         self.round().map_or(Step::Leave, |(round, _)| round.next_step())
     }
@@ -206,10 +210,40 @@ impl Site {
             Published::Duplicate { .. } => info!("site={} file={name} is in the spool already, same bytes", self.name),
         }
         if self.settings.delivery == Delivery::Move {
-            desk.forget(&self.name, name.clone(), fingerprint);
+            self.let_go(name.clone(), fingerprint, desk);
         }
         if let Some((round, memory)) = self.round() {
             round.committed(name, fingerprint, memory);
+        }
+    }
+
+    /// The site's copy of what is published here has been sent: by the next listing it is gone.
+    fn let_go(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+        if let Some((name, fingerprint)) = self.memory.let_go(name, fingerprint) {
+            desk.forget(&self.name, name, fingerprint);
+        }
+    }
+
+    /// Whether what was fetched is published already: it had been let go, and the site has it all the same.
+    pub(super) fn recognises(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) -> bool {
+        match self.memory.take_let_go(name) {
+            Some(gone) if gone == fingerprint => true,
+            Some(gone) => {
+                desk.forget(&self.name, name.clone(), gone);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// What was fetched need not be published again.
+    pub(super) fn known(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+        debug!("site={} file={name} is still there, though it was moved", self.name);
+        if self.settings.delivery == Delivery::Move {
+            self.let_go(name.clone(), fingerprint, desk);
+        }
+        if let Some((round, memory)) = self.round() {
+            round.known(name, fingerprint, memory);
         }
     }
 
@@ -266,10 +300,10 @@ impl Site {
         }
     }
 
-    /// The site has let the published file go.
-    pub(super) fn gone(&mut self, name: FileName, published: Fingerprint, desk: &mut Desk) {
-        self.memory.gone(&name, published);
-        desk.forget(&self.name, name, published);
+    /// The site has sent the published file, and deletes it.
+    pub(super) fn gone(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+        self.moved(name.clone(), MoveEnd::Gone);
+        self.let_go(name, fingerprint, desk);
     }
 
     /// The site has a newer file under the published name.
@@ -308,9 +342,15 @@ impl Site {
         }
     }
 
-    pub(super) fn rescue_committed(&mut self) {
+    /// What was rescued is published.
+    pub(super) fn rescue_committed(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+        self.let_go(name, fingerprint, desk);
+        self.rescue_ended();
+    }
+
+    pub(super) fn rescue_ended(&mut self) {
         if let Some((round, _)) = self.round() {
-            round.rescue_committed();
+            round.rescue_ended();
         }
     }
 

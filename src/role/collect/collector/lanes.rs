@@ -21,27 +21,34 @@ impl Collector {
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(site) = &mut self.sites[session.site()] else { return };
-        let Some(mut io) = self.net.io(id) else { return };
-        match session.opened(&mut Cx { io: &mut io, site, desk: &mut self.desk }) {
-            Ok(()) => self.pump(id),
-            Err(reason) => self.lane_broke(id, reason),
+        match self.work(id, Session::opened) {
+            Some((_, Ok(()))) => self.pump(id),
+            Some((_, Err(reason))) => self.lane_broke(id, reason),
+            None => {}
         }
     }
 
-    pub(super) fn pump(&mut self, id: ConnId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+    /// Lets an open connection's session work; its site's key, and what came of it.
+    fn work<T>(&mut self, id: ConnId, act: impl FnOnce(&mut Session, &mut Cx<'_>) -> T) -> Option<(usize, T)> {
+        let session = self.sessions.get_mut(&id)?;
         let key = session.site();
-        let Some(site) = &mut self.sites[key] else { return };
-        let Some(mut io) = self.net.io(id) else { return };
-        let outcome = session.pump(&mut Cx { io: &mut io, site, desk: &mut self.desk });
-        if let Some(running) = &mut site.running {
-            // Whatever this one did may be what the others waited for.
-            for waiting in running.waiting.drain(..) {
-                self.net.wake(waiting);
+        let site = self.sites[key].as_mut()?;
+        let mut io = self.net.io(id)?;
+        Some((key, act(session, &mut Cx { io: &mut *io, site, desk: &mut self.desk })))
+    }
+
+    pub(super) fn pump(&mut self, id: ConnId) {
+        let pumped = self.work(id, |session, cx| (cx.site.outlook(), session.pump(cx)));
+        let Some((key, (before, outcome))) = pumped else { return };
+        let waits = outcome.as_ref().is_ok_and(|pause| *pause == Pause::Waiting);
+        if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
+            // Whatever this one did may be what the others waited for. Those that did nothing must not wake each other.
+            if !waits || before != Some(running.round.outlook()) {
+                for waiting in running.waiting.drain(..) {
+                    self.net.wake(waiting);
+                }
             }
-            if outcome.as_ref().is_ok_and(|pause| *pause == Pause::Waiting) {
+            if waits && !running.waiting.contains(&id) {
                 running.waiting.push(id);
             }
         }
@@ -94,7 +101,7 @@ impl Collector {
     /// QUIT, then the connection's orderly end.
     fn farewell(&mut self, id: ConnId) {
         if let (Some(mut session), Some(mut io)) = (self.sessions.remove(&id), self.net.io(id)) {
-            session.quit(&mut io);
+            session.quit(&mut *io);
         }
         self.net.close(id);
     }

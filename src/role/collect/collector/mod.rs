@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::desk::Desk;
-use super::equipment::{StartError, equip};
+use super::equipment::{Equipment, StartError, equip};
+use super::outside::Network;
 use super::session::Session;
 use super::site::{RoundReport, Site};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Spool};
+use crate::store::{Committer, Outstanding, Spool};
 use crate::sync::Schedule;
 
 /// Rounds are looked after this often: for their limits, and for whether others wait.
@@ -35,7 +36,7 @@ pub enum Mode {
 
 /// Collects from all sites.
 pub struct Collector {
-    net: Net,
+    net: Box<dyn Network>,
     desk: Desk,
     schedule: Schedule,
     sites: Vec<Option<Site>>,
@@ -50,6 +51,21 @@ pub struct Collector {
     /// When the collector has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
     observer: Box<dyn FnMut(&RoundReport)>,
+}
+
+/// What a collector works with.
+pub(super) struct Means {
+    pub(super) net: Box<dyn Network>,
+    pub(super) desk: Desk,
+    /// What the run before has published and not seen gone.
+    pub(super) outstanding: Vec<Outstanding>,
+    pub(super) spools: HashMap<PathBuf, Spool>,
+}
+
+/// How far a collector goes.
+pub(super) struct Limits {
+    pub(super) mode: Mode,
+    pub(super) max_connections: usize,
 }
 
 impl Collector {
@@ -73,17 +89,31 @@ impl Collector {
             &spools.values().cloned().collect::<Vec<_>>(),
             notify,
         )?;
+        let means = Means { net: Box::new(net), desk: Desk::new(Box::new(committer)), outstanding, spools };
+        let limits = Limits { mode, max_connections: settings.max_connections };
+        Ok(Self::with(means, equipment, limits, Schedule::new(fastrand::u64(..)), observer))
+    }
+
+    /// Sites, and what they are collected with.
+    pub(super) fn with(
+        means: Means,
+        equipment: Vec<Equipment>,
+        Limits { mode, max_connections }: Limits,
+        schedule: Schedule,
+        observer: Box<dyn FnMut(&RoundReport)>,
+    ) -> Self {
+        let Means { net, desk, outstanding, spools } = means;
         let now = net.now();
         let mut collector = Self {
             net,
-            desk: Desk::new(committer),
-            schedule: Schedule::new(fastrand::u64(..)),
+            desk,
+            schedule,
             sites: Vec::new(),
             sessions: HashMap::new(),
             spools,
             absent: HashMap::new(),
             mode,
-            max_connections: settings.max_connections,
+            max_connections,
             running: 0,
             next_tick: now,
             stop_by: None,
@@ -93,7 +123,7 @@ impl Collector {
             collector.absent.entry(file.site).or_default().push((file.name, file.fingerprint));
         }
         collector.adopt(equipment);
-        Ok(collector)
+        collector
     }
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,

@@ -39,10 +39,10 @@ impl Collector {
             let Some(site) = &mut self.sites[key] else { continue };
             match (result, purpose) {
                 (Ok(published), Purpose::Fetched) => site.committed(name, fingerprint, &published, &mut self.desk),
-                (Ok(_), Purpose::Rescued) => site.rescue_committed(),
+                (Ok(_), Purpose::Rescued) => site.rescue_committed(name, fingerprint, &mut self.desk),
                 (Err(error), Purpose::Fetched) => site.uncommitted(&name, error),
                 (Err(error), Purpose::Rescued) => {
-                    site.rescue_committed();
+                    site.rescue_ended();
                     site.lost(&name, &error);
                 }
             }

@@ -35,7 +35,7 @@ impl Fetch {
         self.step
     }
 
-    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Cx<'_, '_>) -> Reaction {
+    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Reaction {
         if size > cx.site.settings.max_file_size {
             cx.site.too_large(&self.name, size);
             return Reaction::Decline;
@@ -66,13 +66,16 @@ impl Fetch {
     }
 
     /// The file is whole: on to the disk with it.
-    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) {
+    pub(super) fn complete(self, cx: &mut Cx<'_>) {
         let staged = match self.sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),
             Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
         };
         match staged {
+            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {
+                cx.site.known(self.name, staged.fingerprint(), cx.desk);
+            }
             Ok(staged) => {
                 cx.site.staged(&self.name);
                 cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched);
@@ -81,7 +84,7 @@ impl Fetch {
         }
     }
 
-    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_, '_>) {
+    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) {
         match refusal {
             Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name),
             other => cx.site.skipped(&self.name, &format!("the site answered: {other}")),

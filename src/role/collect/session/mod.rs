@@ -19,11 +19,10 @@ use moving::Moving;
 
 use super::Reason;
 use super::desk::Desk;
+use super::outside::Connection;
 use super::site::Site;
-use crate::net::{Io, Read};
-use crate::proto::{
-    Client, Command, Error, Event, FileName, Fingerprint, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want,
-};
+use crate::net::Read;
+use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: a million names of 64 bytes.
@@ -51,8 +50,8 @@ pub(super) enum Pause {
 }
 
 /// What a session works with.
-pub(super) struct Cx<'a, 'n> {
-    pub(super) io: &'a mut Io<'n>,
+pub(super) struct Cx<'a> {
+    pub(super) io: &'a mut dyn Connection,
     pub(super) site: &'a mut Site,
     pub(super) desk: &'a mut Desk,
 }
@@ -90,16 +89,13 @@ pub(super) struct Session {
     client: Client,
     task: Task,
     standing: Standing,
-    /// The last file that the site has sent to let it go; it may still have it until it answers once more. If it never
-    /// does, the next listing tells.
-    sent: Option<(FileName, Fingerprint)>,
     /// When the body under way must be whole; `None` for no limit.
     body_due: Option<Instant>,
 }
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, standing: Standing::Sound, sent: None, body_due: None }
+        Self { site, client: Client::new(), task: Task::Opening, standing: Standing::Sound, body_due: None }
     }
 
     /// The site's key.
@@ -128,7 +124,7 @@ impl Session {
     }
 
     /// The connection stands: the password first, where there is one.
-    pub(super) fn opened(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    pub(super) fn opened(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         let Some(password) = &cx.site.settings.password else {
             self.task = Task::Ready;
             return Ok(());
@@ -139,7 +135,7 @@ impl Session {
     }
 
     /// Ends the session in good order, as far as the socket takes it at once.
-    pub(super) fn quit(&mut self, io: &mut Io<'_>) {
+    pub(super) fn quit(&mut self, io: &mut dyn Connection) {
         // The connection is closed next, whatever becomes of this.
         let sent = self.transmit(io);
         // What a spent connection said last must be read alone; its end says the rest.
@@ -174,7 +170,7 @@ impl Session {
     }
 
     /// Goes on for as long as the socket, the budget and the round let it.
-    pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         loop {
             if let Task::Overrun(..) = self.task {
                 return self.read_overrun(cx);
@@ -204,7 +200,7 @@ impl Session {
     }
 
     /// Whether all of the protocol's bytes are out.
-    fn transmit(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+    fn transmit(&mut self, io: &mut dyn Connection) -> Result<bool, Reason> {
         while !self.client.transmit().is_empty() {
             match io.write(self.client.transmit())? {
                 0 => return Ok(false),
@@ -215,7 +211,7 @@ impl Session {
     }
 
     /// Takes the round's next step; a pause where there is none.
-    fn start_next(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+    fn start_next(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         match self.task {
             Task::Spent => return Ok(Some(Pause::Spent)),
             Task::Parked => return Ok(Some(Pause::Waiting)),
@@ -235,13 +231,13 @@ impl Session {
         Ok(None)
     }
 
-    fn command(&mut self, command: &Command, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn command(&mut self, command: &Command, cx: &mut Cx<'_>) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.site.settings.timeout));
         self.client.command(command).map_err(|error| cx.site.protocol(error))
     }
 
     /// Nothing is under way: all that may come is the site's close.
-    fn stand_by(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+    fn stand_by(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         if !self.is_parked() {
             cx.io.set_deadline(None);
         }
@@ -256,9 +252,9 @@ impl Session {
     }
 
     /// Reads towards the end of a reply; `false` where nothing has come.
-    fn read_line(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+    fn read_line(&mut self, cx: &mut Cx<'_>) -> Result<bool, Reason> {
         let (client, mut refused) = (&mut self.client, None);
-        let read = cx.io.read(LINE, |bytes| match client.handle_input(bytes) {
+        let read = cx.io.read(LINE, &mut |bytes| match client.handle_input(bytes) {
             Ok(used) => used,
             Err(error) => {
                 refused = Some(error);
@@ -274,10 +270,10 @@ impl Session {
     }
 
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
-    fn read_body(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+    fn read_body(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<bool, Reason> {
         let (task, client, mut beyond) = (&mut self.task, &mut self.client, None);
         // Whether more comes than was announced must show before the body counts as whole.
-        let read = cx.io.read(left.saturating_add(LINE), |bytes| {
+        let read = cx.io.read(left.saturating_add(LINE), &mut |bytes| {
             match usize::try_from(left).ok().and_then(|left| bytes.split_at_checked(left)) {
                 Some((_, rest)) if !rest.is_empty() => {
                     beyond = client.body_moved(left).and_then(|()| client.handle_input(rest)).err();
@@ -304,7 +300,7 @@ impl Session {
     }
 
     /// The site has sent more than it announced, and nothing that it says is to be believed any more.
-    fn overrun(&mut self, error: Error, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+    fn overrun(&mut self, error: Error, cx: &mut Cx<'_>) -> Result<bool, Reason> {
         // The body is not complete, whatever its size was said to be.
         while self.client.poll_event().is_some() {}
         match std::mem::replace(&mut self.task, Task::Spent) {
@@ -321,12 +317,12 @@ impl Session {
 
     /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
     /// longer than was announced. The connection is of no use after that.
-    fn read_overrun(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+    fn read_overrun(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         let client = &mut self.client;
         while let Task::Overrun(moving) = &mut self.task
             && !moving.is_over()
         {
-            let read = cx.io.read(LINE, |bytes| {
+            let read = cx.io.read(LINE, &mut |bytes| {
                 moving.take_body(bytes);
                 // That it refuses them is why this ends in an error.
                 let _ = client.handle_input(bytes);
@@ -343,22 +339,19 @@ impl Session {
         outcome.map(|()| Pause::Dropped)
     }
 
-    fn handle_eof(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+    fn handle_eof(&mut self, cx: &mut Cx<'_>) -> Result<bool, Reason> {
         self.client.handle_eof().map(|()| true).map_err(|error| cx.site.protocol(error))
     }
 
     /// A body that moves may go on, until the time its size allows is over.
-    fn extend_patience(&self, cx: &mut Cx<'_, '_>) {
+    fn extend_patience(&self, cx: &mut Cx<'_>) {
         let patience = cx.site.settings.timeout;
         let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
         cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
     }
 
-    fn handle(&mut self, event: &Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn handle(&mut self, event: &Event, cx: &mut Cx<'_>) -> Result<(), Reason> {
         self.standing = Standing::Sound;
-        if let Some((name, published)) = self.sent.take() {
-            cx.site.gone(name, published, cx.desk);
-        }
         let task = std::mem::replace(&mut self.task, Task::Ready);
         match event {
             Event::Announced { verb, size } => match task.announced(*verb, *size, cx)? {
@@ -373,21 +366,14 @@ impl Session {
                     self.task = Task::Overrun(moving);
                     Ok(())
                 }
-                Task::Moving(moving) => {
-                    self.sent = moving.complete(cx)?;
-                    Ok(())
-                }
-                task => {
-                    task.complete(cx);
-                    Ok(())
-                }
+                task => task.complete(cx),
             },
             Event::Refused { refusal, .. } => task.refused(refusal, cx),
             Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
         }
     }
 
-    fn accept(&mut self, size: u64, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn accept(&mut self, size: u64, cx: &mut Cx<'_>) -> Result<(), Reason> {
         let settings = &cx.site.settings;
         let allowance =
             size.checked_div(settings.min_rate).map(|seconds| settings.timeout + Duration::from_secs(seconds));
@@ -403,7 +389,7 @@ impl Session {
         Ok(())
     }
 
-    fn decline(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn decline(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         self.task = after_last_word(cx);
         self.client.decline().map_err(|error| cx.site.protocol(error))
     }
@@ -411,7 +397,7 @@ impl Session {
 
 /// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
 /// command as one, and close. In TLS each is a record, and thereby a read, of its own.
-fn after_last_word(cx: &Cx<'_, '_>) -> Task {
+fn after_last_word(cx: &Cx<'_>) -> Task {
     if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent }
 }
 
@@ -425,7 +411,7 @@ impl Task {
         }
     }
 
-    fn announced(self, verb: Verb, size: u64, cx: &mut Cx<'_, '_>) -> Result<Reaction, Reason> {
+    fn announced(self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Result<Reaction, Reason> {
         match self {
             Self::Listing(_) if size > MAX_LISTING => {
                 cx.site.give_back(Step::List);
@@ -437,21 +423,17 @@ impl Task {
         }
     }
 
-    fn complete(self, cx: &mut Cx<'_, '_>) {
+    fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         match self {
             Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
             Self::Fetching(fetch) => fetch.complete(cx),
-            Self::Opening
-            | Self::Greeting
-            | Self::Ready
-            | Self::Moving(_)
-            | Self::Overrun(..)
-            | Self::Spent
-            | Self::Parked => {}
+            Self::Moving(moving) => return moving.complete(cx),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
         }
+        Ok(())
     }
 
-    fn refused(self, refusal: &Refusal, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) -> Result<(), Reason> {
         match self {
             Self::Listing(_) => {
                 cx.site.give_back(Step::List);

@@ -45,8 +45,10 @@ impl Moving {
         Step::Move(self.name, self.published)
     }
 
-    pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_, '_>) -> Reaction {
+    pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_>) -> Reaction {
         if size != self.published.size {
+            // Or a next start would not know which of the two is there.
+            cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
             cx.site.changed(self.name);
             return Reaction::Decline;
         }
@@ -77,19 +79,18 @@ impl Moving {
         }
     }
 
-    /// The site has sent what it had under the name. What was published is returned: a stock site has deleted it by now,
-    /// ours does once it knows that we have it, so it counts as gone only when the site answers our next command.
-    pub(super) fn complete(self, cx: &mut Cx<'_, '_>) -> Result<Option<(FileName, Fingerprint)>, Reason> {
+    /// The site has sent, and thereby deleted, what it had under the name.
+    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         if self.published.size == 0 {
             // Nothing came back: only the next listing tells whether the site heard us.
             cx.site.move_unconfirmed();
-            return Ok(None);
+            return Ok(());
         }
         if self.running.clone().finish() == self.published {
-            cx.site.moved(self.name.clone(), MoveEnd::Sent);
-            return Ok(Some((self.name, self.published)));
+            cx.site.gone(self.name, self.published, cx.desk);
+            return Ok(());
         }
-        self.rescue(cx.site, cx.desk).map(|()| None)
+        self.rescue(cx.site, cx.desk)
     }
 
     /// Whether what has come is agent data to its end, which no beginning of such a file can be.
@@ -110,7 +111,8 @@ impl Moving {
     /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
     /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
     pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
-        if self.is_whole() || self.running.size() == self.published.size {
+        let is_other = self.running.clone().finish() != self.published;
+        if is_other && (self.is_whole() || self.running.size() == self.published.size) {
             // The connection has failed already: that is what the round reports.
             let _ = self.rescue(site, desk);
         } else {

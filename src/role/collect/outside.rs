@@ -1,0 +1,123 @@
+//! What a collector reaches the outside through: as traits, so that all of it can be run on a simulated world.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
+use crate::proto::{FileName, Fingerprint};
+use crate::store::{Committer, Completion, Publication};
+
+/// The loop: [`Net`], whose methods these are.
+pub(super) trait Network {
+    fn now(&self) -> Instant;
+    fn longest_turn(&self) -> Duration;
+    fn connections(&self) -> usize;
+    fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
+    fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
+    fn wake(&mut self, id: ConnId);
+    fn close(&mut self, id: ConnId);
+    fn abort(&mut self, id: ConnId);
+    fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
+}
+
+/// An open connection in the hands of its session: [`Io`], whose methods these are.
+pub(super) trait Connection {
+    fn now(&self) -> Instant;
+    /// `take` is called at most once.
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
+    fn has_buffered(&mut self) -> bool;
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
+    fn flush(&mut self) -> Result<bool, Failure>;
+    fn set_deadline(&mut self, wait: Option<Duration>);
+}
+
+/// Who makes files durable and publishes them: [`Committer`], whose methods these are.
+pub(super) trait Publisher {
+    fn publish(&mut self, publication: Publication);
+    fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
+    fn completions(&mut self) -> Vec<Completion>;
+    fn stop(self: Box<Self>);
+}
+
+impl Network for Net {
+    fn now(&self) -> Instant {
+        self.now()
+    }
+
+    fn longest_turn(&self) -> Duration {
+        self.longest_turn()
+    }
+
+    fn connections(&self) -> usize {
+        self.connections()
+    }
+
+    fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
+        self.open(target, offer)
+    }
+
+    fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
+        self.io(id).map(|io| Box::new(io) as Box<dyn Connection>)
+    }
+
+    fn wake(&mut self, id: ConnId) {
+        self.wake(id);
+    }
+
+    fn close(&mut self, id: ConnId) {
+        self.close(id);
+    }
+
+    fn abort(&mut self, id: ConnId) {
+        self.abort(id);
+    }
+
+    fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
+        self.turn(until)
+    }
+}
+
+impl Connection for Io<'_> {
+    fn now(&self) -> Instant {
+        self.now()
+    }
+
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        self.read(most, take)
+    }
+
+    fn has_buffered(&mut self) -> bool {
+        self.has_buffered()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        self.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        self.flush()
+    }
+
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        self.set_deadline(wait);
+    }
+}
+
+impl Publisher for Committer {
+    fn publish(&mut self, publication: Publication) {
+        Self::publish(self, publication);
+    }
+
+    fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        Self::forget(self, site, name, fingerprint);
+    }
+
+    fn completions(&mut self) -> Vec<Completion> {
+        Self::completions(self)
+    }
+
+    fn stop(self: Box<Self>) {
+        Self::stop(*self);
+    }
+}
