@@ -19,7 +19,7 @@ pub struct ConnId {
 }
 
 impl ConnId {
-    pub(super) fn new(slot: usize, generation: u32) -> Self {
+    pub(crate) fn new(slot: usize, generation: u32) -> Self {
         let slot = u32::try_from(slot).expect("connections are far fewer than 2^32");
         Self { slot, generation }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Durability;
-use super::disk::RealDisk;
+use super::disk::{Disk, RealDisk};
 use super::engine::Engine;
 use super::error::StoreError;
 use super::journal::{self, Copy, Intent};
@@ -72,11 +72,11 @@ pub struct Outstanding {
 /// [`Committer::start`].
 #[derive(Debug)]
 pub struct Committer {
-    worker: Worker<Committing>,
+    worker: Worker<Committing<RealDisk>>,
 }
 
 #[derive(Debug)]
-enum Order {
+pub(super) enum Order {
     Publish(Publication),
     Forget(Copy),
 }
@@ -157,11 +157,11 @@ fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<En
 
 /// What the thread does.
 #[derive(Debug)]
-struct Committing {
-    engine: Engine<RealDisk>,
+pub(super) struct Committing<D> {
+    pub(super) engine: Engine<D>,
 }
 
-impl Work for Committing {
+impl Work for Committing<RealDisk> {
     type Order = Order;
     type Completion = Completion;
 
@@ -169,6 +169,12 @@ impl Work for Committing {
     const GROUP: usize = 1024;
 
     fn carry_out(&mut self, group: Vec<Order>) -> Vec<Completion> {
+        self.carry_out(group)
+    }
+}
+
+impl<D: Disk> Committing<D> {
+    pub(super) fn carry_out(&mut self, group: Vec<Order>) -> Vec<Completion> {
         let (mut publications, mut gone) = (Vec::new(), Vec::new());
         for order in group {
             match order {
@@ -180,9 +186,7 @@ impl Work for Committing {
         self.engine.forget(gone);
         if publications.is_empty() { Vec::new() } else { self.commit(publications) }
     }
-}
 
-impl Committing {
     fn commit(&mut self, group: Vec<Publication>) -> Vec<Completion> {
         let (mut tickets, mut intents) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         let mut completions = Vec::with_capacity(group.len());
@@ -203,12 +207,12 @@ impl Committing {
 
     fn take(&mut self, publication: Publication) -> Result<Intent, StoreError> {
         let Publication { site, name, staged, .. } = publication;
-        if self.engine.disk_mut().adopt(staged.area())? {
-            self.engine.add_spool(staged.area().id, staged.area().path().to_owned());
-        }
         let fingerprint = staged.fingerprint();
-        let (area, stage) = staged.hand_over();
-        Ok(Intent { spool: area.id, stage, copy: Copy { site, name, fingerprint } })
+        let ((spool, stage), new) = self.engine.disk_mut().take_over(staged)?;
+        if let Some(path) = new {
+            self.engine.add_spool(spool, path);
+        }
+        Ok(Intent { spool, stage, copy: Copy { site, name, fingerprint } })
     }
 }
 

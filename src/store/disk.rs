@@ -10,6 +10,7 @@ use super::area::{Area, Likeness, is_few};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
+use super::stage::Staged;
 use crate::proto::{FileName, Fingerprint};
 
 /// A staged file: which spool, and which file there.
@@ -21,6 +22,8 @@ pub(super) trait Disk {
     fn spools(&self) -> Vec<(SpoolId, PathBuf)>;
     /// The spools, of those given, that share a filesystem with others of them, together.
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
+    /// Takes over a staged file; the path of its spool, if that was not known.
+    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError>;
     /// Makes staged files durable, bytes and existence. All are on one filesystem.
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError>;
     /// Makes all that was staged on the filesystem of this spool durable.
@@ -104,6 +107,12 @@ impl Disk for RealDisk {
             by_device.entry(self.area(spool).device()).or_default().push(spool);
         }
         by_device.into_values().collect()
+    }
+
+    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
+        let is_new = self.adopt(staged.area())?;
+        let (area, stage) = staged.hand_over();
+        Ok(((area.id, stage), is_new.then(|| area.path().to_owned())))
     }
 
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {

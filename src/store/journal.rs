@@ -42,7 +42,7 @@ impl SpoolId {
 
 /// A staged file: the random number of the [`Spool`](super::Spool) value that made it, and a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct StageId {
+pub(crate) struct StageId {
     pub(super) session: u64,
     pub(super) number: u64,
 }
@@ -164,7 +164,7 @@ impl FromStr for StageId {
 
 /// Not an identity of ours.
 #[derive(Debug)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// What a journal's records add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -88,7 +88,7 @@ mod keeper;
 mod lister;
 mod map;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod room;
 mod setup;
 mod shelf;

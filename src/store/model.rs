@@ -1,4 +1,7 @@
-//! A disk that fails and forgets as real ones do, for tests of the commit protocol.
+//! A disk that fails and forgets as real ones do, for tests of the commit protocol and for simulations.
+
+mod committer;
+mod life;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,16 +13,21 @@ use rustix::io::Errno;
 use super::area::Likeness;
 use super::disk::{At, Disk};
 use super::error::StoreError;
-use super::journal::{SpoolId, StageId};
+use super::journal::SpoolId;
+pub(crate) use super::journal::StageId;
 use super::keep::{Change, IfTaken};
 use super::shelf::Shelf;
+use super::stage::Staged;
 use crate::proto::{FileName, Fingerprint};
+
+pub(super) use committer::staging_step;
+pub(crate) use committer::{ModelCommitter, fail_staging};
 
 pub(super) const SPOOL: SpoolId = SpoolId(7);
 
 /// What the step that is counted down to does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The process is killed: this step may or may not have happened, no later one does.
     Kill,
     /// The machine loses power: a kill that also costs what was not synced.
@@ -73,7 +81,7 @@ struct Log {
 
 /// The disk, and what the kernel keeps of it in memory.
 #[derive(Debug)]
-pub(super) struct World {
+pub(crate) struct World {
     cached: Names,
     durable: Names,
     /// What `cached` is ahead of `durable`: filesystems keep the order of such changes.
@@ -86,15 +94,19 @@ pub(super) struct World {
     faults: VecDeque<(u32, Fault)>,
     down: bool,
     chance: fastrand::Rng,
+    /// How often something durable may have been lost.
+    losses: u64,
+    /// What got a name since somebody asked.
+    placed: Vec<(StageId, FileName)>,
 }
 
 /// Shared with the engine that works on it.
 #[derive(Clone, Debug)]
-pub(super) struct ModelDisk(pub(super) Rc<RefCell<World>>);
+pub(crate) struct ModelDisk(pub(super) Rc<RefCell<World>>);
 
 impl World {
     /// An empty disk that meets `faults`, each after so many good steps.
-    pub(super) fn new(seed: u64, faults: &[(u32, Fault)]) -> Self {
+    pub(crate) fn new(seed: u64, faults: &[(u32, Fault)]) -> Self {
         Self {
             cached: Names::default(),
             durable: Names::default(),
@@ -106,11 +118,13 @@ impl World {
             faults: faults.iter().copied().collect(),
             down: false,
             chance: fastrand::Rng::with_seed(seed),
+            losses: 0,
+            placed: Vec::new(),
         }
     }
 
     /// Whether the process must be started again.
-    pub(super) fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         self.down
     }
 
@@ -146,16 +160,16 @@ impl World {
     }
 
     /// What has this name.
-    pub(super) fn find(&self, name: &FileName) -> Option<StageId> {
+    pub(crate) fn find(&self, name: &FileName) -> Option<StageId> {
         self.cached.published.get(name).copied()
     }
 
     /// What reading that file gives.
-    pub(super) fn read(&self, file: StageId) -> Fingerprint {
+    pub(crate) fn read(&self, file: StageId) -> Fingerprint {
         self.inodes[&file].cached
     }
 
-    pub(super) fn staged(&self) -> usize {
+    pub(crate) fn staged(&self) -> usize {
         self.cached.staged.len()
     }
 
@@ -177,6 +191,7 @@ impl World {
     }
 
     fn lose_power(&mut self) {
+        self.losses += 1;
         let survived = self.chance.usize(..=self.changes.len());
         self.changes.truncate(survived);
         self.sync_all_names();
@@ -288,6 +303,10 @@ impl Disk for ModelDisk {
         spools.iter().map(|&spool| vec![spool]).collect()
     }
 
+    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
+        Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
+    }
+
     /// No more than is promised, whichever way is chosen.
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
         self.0.borrow_mut().step(|world| {
@@ -333,6 +352,7 @@ impl Disk for ModelDisk {
             assert!(world.cached.staged.contains(&stage), "{stage} is placed twice");
             let free = !world.cached.published.contains_key(name);
             if free {
+                world.placed.push((stage, name.clone()));
                 world.change(NameChange::Placed(stage, name.clone()));
             }
             free
@@ -360,6 +380,7 @@ impl Disk for ModelDisk {
     fn void(&mut self, (_, stage): At, _: &Fingerprint) -> Result<(), StoreError> {
         self.0.borrow_mut().step(|world| {
             if world.cached.staged.contains(&stage) {
+                world.losses += 1;
                 let void = Fingerprint::of(b"void");
                 world.inodes.insert(stage, Inode { cached: void, durable: Some(void) });
             }

@@ -18,11 +18,15 @@ pub struct Stage {
 
 impl Stage {
     pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+        #[cfg(test)]
+        super::model::staging_step()?;
         Ok(Self { draft: Draft::create(area, kind, size_hint)?, running: Fingerprinter::default() })
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        super::model::staging_step()?;
         self.draft.write(bytes)?;
         self.running.update(bytes);
         Ok(())
@@ -35,6 +39,8 @@ impl Stage {
 
     /// The file is whole.
     pub fn finish(self) -> Result<Staged, StoreError> {
+        #[cfg(test)]
+        super::model::staging_step()?;
         Ok(Staged { written: self.draft.finish()?, fingerprint: self.running.finish() })
     }
 }

@@ -7,6 +7,8 @@ mod equipment;
 mod outside;
 mod reason;
 mod session;
+#[cfg(test)]
+mod sim;
 mod site;
 
 pub use collector::{Collector, Mode};

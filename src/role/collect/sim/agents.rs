@@ -1,0 +1,97 @@
+//! The agents of a site: they leave files, and now and then write over one.
+
+use std::time::{Duration, Instant};
+
+use super::fate::{Fate, What};
+use super::ledger::Ledger;
+use super::world::Site;
+use crate::proto::FileName;
+
+/// The first epoch second on a file of theirs.
+const FIRST_SERIAL: u64 = 1_700_000_000;
+
+pub(super) struct Agents {
+    /// From one file to the next, at most.
+    pub(super) pause: Duration,
+    pub(super) until: Instant,
+    next: u64,
+    past: Vec<FileName>,
+}
+
+impl Agents {
+    pub(super) fn new(pause: Duration, until: Instant) -> Self {
+        Self { pause, until, next: FIRST_SERIAL, past: Vec::new() }
+    }
+}
+
+/// One of the agents of a site writes a file; the next one is planned.
+pub(super) fn write(sites: &mut [Site], at: usize, ledger: &mut Ledger, fate: &mut Fate) {
+    let (name, bytes) = anything(sites, at, ledger, fate);
+    let site = &mut sites[at];
+    fate.note(|| format!("site {at}: {name} is written, {} bytes", bytes.len()));
+    site.agents.past.push(name.clone());
+    let version = ledger.written(at, name.clone(), bytes, fate.now);
+    if let Some(other) = site.files.insert(name, version) {
+        ledger.overwritten(other);
+    }
+    // They come in bursts.
+    let pause = if fate.strikes(500_000) { Duration::ZERO } else { fate.up_to(site.agents.pause) };
+    if fate.now + pause < site.agents.until {
+        fate.plan_in(pause, What::Write { site: at });
+    }
+}
+
+fn anything(sites: &mut [Site], at: usize, ledger: &Ledger, fate: &mut Fate) -> (FileName, Vec<u8>) {
+    let number = ledger.versions.len();
+    let mut size = 1 << fate.chance.u32(6..12);
+    if fate.strikes(5_000) {
+        // More than is compared in memory.
+        size = 70_000;
+    }
+    match fate.chance.u32(..100) {
+        0..12 => {
+            // Over one that is there, as often as not of its very size.
+            let there: Vec<usize> = sites[at].files.values().copied().collect();
+            if let Some(&version) = fate.chance.choice(&there) {
+                let old = &ledger.versions[version];
+                let size = if fate.chance.bool() { old.bytes.len() } else { size };
+                return (old.name.clone(), body(number, size));
+            }
+        }
+        12..16 => {
+            if let Some(name) = fate.chance.choice(&sites[at].agents.past) {
+                return (name.clone(), body(number, size));
+            }
+        }
+        16..20 => {
+            // As another site has it, or under that name.
+            let elsewhere: Vec<usize> = (0..number).filter(|&version| ledger.versions[version].site != at).collect();
+            if let Some(&version) = fate.chance.choice(&elsewhere) {
+                let other = &ledger.versions[version];
+                let bytes = if fate.chance.bool() { other.bytes.clone() } else { body(number, size) };
+                return (other.name.clone(), bytes);
+            }
+        }
+        20..28 => return (name(&format!("windows.{}.data", fate.chance.u32(..1_000_000_000))), body(number, size)),
+        28..30 => size = 0,
+        _ => {}
+    }
+    let serial = sites[at].agents.next;
+    sites[at].agents.next += 1;
+    (name(&format!("agent{}.{serial}.data", fate.chance.u32(..3))), body(number, size))
+}
+
+fn name(text: &str) -> FileName {
+    text.parse().expect("a sound name")
+}
+
+/// Bytes unlike any other version's, unless there are none; most are agent data to their end.
+fn body(version: usize, size: usize) -> Vec<u8> {
+    let end: &[u8] = if version.is_multiple_of(5) { b"not what is usual" } else { b"</agent_data>\n" };
+    let head = format!("<agent_data version='{version:08}'>\n");
+    if size == 0 {
+        return Vec::new();
+    }
+    let pad = size.saturating_sub(head.len() + end.len());
+    [head.as_bytes(), &vec![b'.'; pad], end].concat()
+}

@@ -1,0 +1,179 @@
+//! What decides a simulated life: the seed's dice, the virtual clock, and what is still to happen.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::net::ConnId;
+
+/// A direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To the site.
+    Up,
+    /// To the collector.
+    Down,
+}
+
+/// How a collector comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    Kill,
+    PowerLoss,
+}
+
+/// What happens at some time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// The connection attempt's end.
+    Connected(ConnId),
+    Refused(ConnId),
+    /// The next piece of what is on its way.
+    Arrival(ConnId, Way),
+    /// The server looks after this client.
+    Serve(ConnId),
+    /// The collector's side may go on, whatever its socket says.
+    Stir(ConnId),
+    Write {
+        site: usize,
+    },
+    Consume,
+    Group,
+    GroupDone,
+    Die(Death),
+    Stop,
+    Reload,
+    DiskFault,
+    StagingFault,
+    /// No more faults from here on.
+    Calm,
+    /// The collector is stopped for good.
+    End,
+}
+
+/// What was seen, for whoever has to find out why.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trace(Option<Rc<RefCell<Vec<String>>>>);
+
+impl Trace {
+    pub(super) fn kept() -> Self {
+        Self(Some(Rc::default()))
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.as_ref().map(|lines| lines.take()).unwrap_or_default()
+    }
+
+    fn push(&self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &self.0 {
+            lines.borrow_mut().push(line());
+        }
+    }
+}
+
+/// How rough it is, in chances of one in a million where nothing else is said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weather {
+    /// From one end to the other.
+    pub(super) latency: Duration,
+    /// Of an arrival to be a connection's last.
+    pub(super) cut: u32,
+    /// Of an arrival never to come, nor anything after it.
+    pub(super) stall: u32,
+    /// Of a connection attempt to be refused.
+    pub(super) refuse: u32,
+    /// Of a connection attempt never to be answered.
+    pub(super) ignore: u32,
+    /// Of a connection to be called ready without a reason, at each turn.
+    pub(super) spurious: u32,
+    /// How long the disk takes for a group, at most.
+    pub(super) disk: Duration,
+}
+
+pub(super) struct Fate {
+    pub(super) seed: u64,
+    pub(super) chance: fastrand::Rng,
+    pub(super) now: Instant,
+    pub(super) weather: Weather,
+    pub(super) trace: Trace,
+    begin: Instant,
+    agenda: BTreeMap<(Instant, u64), What>,
+    planned: u64,
+}
+
+impl Fate {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
+    pub(super) fn new(seed: u64, trace: Trace) -> Self {
+        let begin = Instant::now();
+        Self {
+            seed,
+            chance: fastrand::Rng::with_seed(seed),
+            now: begin,
+            weather: Weather::default(),
+            trace,
+            begin,
+            agenda: BTreeMap::new(),
+            planned: 0,
+        }
+    }
+
+    /// Since the world began.
+    pub(super) fn age(&self) -> Duration {
+        self.now - self.begin
+    }
+
+    /// What is planned at one time happens in the order it was planned in.
+    pub(super) fn plan(&mut self, at: Instant, what: What) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), what);
+    }
+
+    pub(super) fn plan_in(&mut self, wait: Duration, what: What) {
+        self.plan(self.now + wait, what);
+    }
+
+    pub(super) fn next_planned(&self) -> Option<Instant> {
+        self.agenda.first_key_value().map(|(&(at, _), _)| at)
+    }
+
+    /// The next happening that is due.
+    pub(super) fn due(&mut self) -> Option<What> {
+        if self.next_planned()? > self.now {
+            return None;
+        }
+        self.agenda.pop_first().map(|(_, what)| what)
+    }
+
+    /// Takes back all that was planned and `gone` says is of no more concern.
+    pub(super) fn cancel(&mut self, gone: impl Fn(&What) -> bool) {
+        self.agenda.retain(|_, what| !gone(what));
+    }
+
+    /// Whether something of this chance, of one in a million, happens.
+    pub(super) fn strikes(&mut self, chance: u32) -> bool {
+        chance > 0 && self.chance.u32(..1_000_000) < chance
+    }
+
+    pub(super) fn up_to(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64(self.chance.f64())
+    }
+
+    /// How long something is on its way: now and then much longer than usual.
+    pub(super) fn latency(&mut self) -> Duration {
+        let usual = self.weather.latency;
+        let slow = self.strikes(10_000);
+        usual / 2 + self.up_to(if slow { 20 * usual } else { usual })
+    }
+
+    pub(super) fn note(&self, line: impl FnOnce() -> String) {
+        self.trace.push(|| format!("{:10.4} {}", self.age().as_secs_f64(), line()));
+    }
+
+    /// Something must always hold, and does not.
+    pub(super) fn violated(&self, what: fmt::Arguments<'_>) -> ! {
+        self.trace.push(|| format!("VIOLATED: {what}"));
+        panic!("seed {}, after {:?}: {what}", self.seed, self.age());
+    }
+}

@@ -1,0 +1,288 @@
+//! What must always hold, and the books that show whether it does.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::fate::Fate;
+use crate::proto::{FileName, Fingerprint};
+use crate::store::model::{StageId, World as Disk};
+use crate::sync::AgentFile;
+
+/// One file as an agent wrote it: the same name written again is another version.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) site: usize,
+    pub(super) name: FileName,
+    pub(super) bytes: Vec<u8>,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) written: Instant,
+    /// Written when the site had, or had had, another file of the name.
+    pub(super) is_rewrite: bool,
+    pub(super) place: Place,
+}
+
+/// Where a version is, as far as its site goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    AtSite,
+    /// An agent wrote over it.
+    Overwritten,
+    /// Let go, and safe at the centre.
+    Released,
+    /// Sent in answer to an `MV` meant for an older file of its name, and let go before the centre had it safe: what
+    /// no client can prevent.
+    InFlight,
+    /// Let go unsent, as stock does with what is written between its opening a file and removing it.
+    Trampled,
+}
+
+/// How bytes got to the centre.
+#[derive(Debug, Default)]
+struct Content {
+    versions: Vec<usize>,
+    /// The files they were published in.
+    files: BTreeSet<StageId>,
+    consumed: BTreeSet<StageId>,
+}
+
+/// What a life came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) steps: u64,
+    pub(super) written: u64,
+    pub(super) published: u64,
+    pub(super) crashes: u64,
+    pub(super) cuts: u64,
+    pub(super) disk_errors: u64,
+    /// Published once more after an error of the disk's.
+    pub(super) repeated: u64,
+    /// Overwritten at a stock site in the very moment it was moved, and gone with the connection or with us.
+    pub(super) raced: u64,
+    /// Published in part: overwritten at a stock site, by something longer, between its size being told and its being
+    /// opened. What is missing comes in a file of its own.
+    pub(super) torn: u64,
+    /// The longest that a file waited for its publication.
+    pub(super) slowest: Duration,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.written += other.written;
+        self.published += other.published;
+        self.crashes += other.crashes;
+        self.cuts += other.cuts;
+        self.disk_errors += other.disk_errors;
+        self.repeated += other.repeated;
+        self.raced += other.raced;
+        self.torn += other.torn;
+        self.slowest = self.slowest.max(other.slowest);
+    }
+}
+
+pub(super) struct Ledger {
+    pub(super) versions: Vec<Version>,
+    contents: BTreeMap<(u64, [u8; 16]), Content>,
+    /// Beginnings of files that sites have sent for the whole.
+    beginnings: BTreeSet<(u64, [u8; 16])>,
+    disk: Rc<RefCell<Disk>>,
+    pub(super) tally: Tally,
+    /// What has left its site and rests on our disk alone.
+    released: BTreeSet<usize>,
+    /// What has left its site and is not safe yet.
+    in_flight: Vec<usize>,
+    /// Losses of the disk's, so far.
+    losses: u64,
+    /// Per site and agent: what of it was published, in that order.
+    order: BTreeMap<(usize, Vec<u8>), Vec<usize>>,
+    /// The disk has failed a step in this life.
+    disk_has_failed: bool,
+    /// A connection was cut, or a process died.
+    pub(super) links_have_failed: bool,
+    /// Sites that misbehave.
+    pub(super) bad: BTreeSet<usize>,
+    /// Those of them that say less than they send: what they say of a file is all that is to be known of it.
+    pub(super) liars: BTreeSet<usize>,
+}
+
+fn key(fingerprint: &Fingerprint) -> (u64, [u8; 16]) {
+    (fingerprint.size, fingerprint.md5)
+}
+
+impl Ledger {
+    pub(super) fn new(disk: Rc<RefCell<Disk>>) -> Self {
+        Self {
+            versions: Vec::new(),
+            contents: BTreeMap::new(),
+            beginnings: BTreeSet::new(),
+            disk,
+            tally: Tally::default(),
+            released: BTreeSet::new(),
+            in_flight: Vec::new(),
+            losses: 0,
+            order: BTreeMap::new(),
+            disk_has_failed: false,
+            links_have_failed: false,
+            bad: BTreeSet::new(),
+            liars: BTreeSet::new(),
+        }
+    }
+
+    /// An agent has written a file, over another of the name or not.
+    pub(super) fn written(&mut self, site: usize, name: FileName, bytes: Vec<u8>, now: Instant) -> usize {
+        let number = self.versions.len();
+        let fingerprint = Fingerprint::of(&bytes);
+        self.contents.entry(key(&fingerprint)).or_default().versions.push(number);
+        let is_rewrite = self.versions.iter().any(|other| other.site == site && other.name == name);
+        self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place: Place::AtSite });
+        self.tally.written += 1;
+        number
+    }
+
+    /// From now on, the disk may have failed a step.
+    pub(super) fn disk_fails(&mut self) {
+        self.disk_has_failed = true;
+        self.tally.disk_errors += 1;
+    }
+
+    pub(super) fn overwritten(&mut self, version: usize) {
+        self.versions[version].place = Place::Overwritten;
+    }
+
+    /// A site sends a file that is longer than it said.
+    pub(super) fn sent_more_than(&mut self, announced: u64, bytes: &[u8]) {
+        let beginning = usize::try_from(announced).ok().and_then(|size| bytes.get(..size));
+        self.beginnings.extend(beginning.map(|beginning| key(&Fingerprint::of(beginning))));
+    }
+
+    /// Files have got their names at the centre.
+    pub(super) fn published(&mut self, placed: Vec<(StageId, FileName)>, fate: &Fate) {
+        for (file, name) in placed {
+            let bytes = self.disk.borrow().read(file);
+            fate.note(|| format!("published {name}: {bytes:?}"));
+            let Some(content) = self.contents.get_mut(&key(&bytes)) else {
+                if self.beginnings.contains(&key(&bytes)) {
+                    self.tally.torn += 1;
+                    continue;
+                }
+                fate.violated(format_args!("{name} was published with bytes that no agent ever wrote"));
+            };
+            if !content.files.insert(file) {
+                // A loss of power had undone it.
+                continue;
+            }
+            self.tally.published += 1;
+            if content.files.len() > content.versions.len() {
+                if !self.disk_has_failed {
+                    fate.violated(format_args!("{name} was published twice"));
+                }
+                self.tally.repeated += 1;
+            }
+            if let [number] = content.versions[..]
+                && content.files.len() == 1
+            {
+                let version = &self.versions[number];
+                if !self.bad.contains(&version.site) {
+                    self.tally.slowest = self.tally.slowest.max(fate.now - version.written);
+                }
+                self.check_order(number, fate);
+            }
+        }
+    }
+
+    /// One agent's files come oldest first. What it wrote over a file that was published already is taken when that one
+    /// is moved, ahead of others.
+    fn check_order(&mut self, number: usize, fate: &Fate) {
+        let version = &self.versions[number];
+        let Some(AgentFile { agent, serial }) = AgentFile::parse(&version.name) else { return };
+        if serial < 1_000_000_000 || version.is_rewrite {
+            return;
+        }
+        let published = self.order.entry((version.site, agent.to_vec())).or_default();
+        let overtaken = published.iter().map(|&other| &self.versions[other]).find(|other| {
+            version.written < other.written && AgentFile::parse(&other.name).is_some_and(|file| serial < file.serial)
+        });
+        if let Some(other) = overtaken
+            && !self.disk_has_failed
+        {
+            fate.violated(format_args!("{} was published after {} of the same agent", version.name, other.name));
+        }
+        published.push(number);
+    }
+
+    /// The site removes a file; `sent` says which version its client was sent.
+    pub(super) fn removed(&mut self, number: usize, sent: usize, fate: &Fate) {
+        let fingerprint = self.versions[number].fingerprint;
+        let (is_safe, version) = (self.is_safe(&fingerprint), &mut self.versions[number]);
+        version.place = match version.is_rewrite {
+            _ if is_safe => Place::Released,
+            _ if sent != number || self.liars.contains(&version.site) => Place::Trampled,
+            true => Place::InFlight,
+            false => fate.violated(format_args!("{} left its site before it was safe", version.name)),
+        };
+        fate.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
+        match version.place {
+            Place::Trampled => self.tally.raced += 1,
+            Place::InFlight => self.in_flight.push(number),
+            _ => drop(self.released.insert(number)),
+        }
+    }
+
+    /// The data server has taken a file.
+    pub(super) fn consumed(&mut self, file: StageId) {
+        let bytes = self.disk.borrow().read(file);
+        let Some(content) = self.contents.get_mut(&key(&bytes)) else { return };
+        content.consumed.insert(file);
+        for number in &content.versions {
+            self.released.remove(number);
+        }
+    }
+
+    fn is_safe(&self, bytes: &Fingerprint) -> bool {
+        let consumed = self.contents.get(&key(bytes)).is_some_and(|content| !content.consumed.is_empty());
+        consumed || self.disk.borrow().keeps(bytes)
+    }
+
+    /// What has left its site is safe here.
+    pub(super) fn check(&mut self, fate: &Fate) {
+        self.in_flight =
+            std::mem::take(&mut self.in_flight).into_iter().filter(|&number| !self.has_landed(number)).collect();
+        let losses = self.disk.borrow().losses();
+        // Nothing else takes away what is durable.
+        if std::mem::replace(&mut self.losses, losses) == losses {
+            return;
+        }
+        for &number in &self.released {
+            let version = &self.versions[number];
+            if !self.is_safe(&version.fingerprint) {
+                fate.violated(format_args!("{} is neither at its site nor safe at the centre", version.name));
+            }
+        }
+    }
+
+    fn has_landed(&mut self, number: usize) -> bool {
+        let has_landed = self.is_safe(&self.versions[number].fingerprint);
+        if has_landed {
+            self.versions[number].place = Place::Released;
+            self.released.insert(number);
+        }
+        has_landed
+    }
+
+    /// All is collected that can be.
+    pub(super) fn close(&mut self, fate: &Fate) {
+        for version in self.versions.iter().filter(|version| !self.bad.contains(&version.site)) {
+            let what = (&version.name, version.site);
+            match version.place {
+                Place::AtSite => fate.violated(format_args!("{what:?} is never fetched")),
+                Place::InFlight if !self.disk_has_failed && !self.links_have_failed => {
+                    fate.violated(format_args!("{what:?} was sent in place of an older file, and not kept"));
+                }
+                Place::InFlight => self.tally.raced += 1,
+                _ => {}
+            }
+        }
+    }
+}

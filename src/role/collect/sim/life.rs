@@ -1,0 +1,190 @@
+//! A seed becomes a world, and a collector lives in it: dies, is started again, and in the end has everything.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::agents::Agents;
+use super::fate::{Death, Fate, Trace, Weather, What};
+use super::ledger::Tally;
+use super::server::{Files, Kind, MISCHIEF, Mischief};
+use super::wire::Wire;
+use super::world::{FIRST_PORT, Site, World};
+use crate::config::{Settings, SiteSettings};
+use crate::role::collect::collector::{Collector, Limits, Means, Mode};
+use crate::role::collect::desk::Desk;
+use crate::role::collect::equipment::equip;
+use crate::store::model::{ModelCommitter, World as Disk};
+use crate::store::{Durability, Spool};
+use crate::sync::Schedule;
+
+/// What kind of life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    pub(super) sites: usize,
+    /// Of those, so many misbehave.
+    pub(super) bad: usize,
+    /// Whether anything but those sites goes wrong.
+    pub(super) rough: bool,
+}
+
+/// The one directory that all files are staged in.
+pub(super) struct Place {
+    dir: tempfile::TempDir,
+    spools: HashMap<PathBuf, Spool>,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        let spool = Spool::open(&path).unwrap();
+        Self { spools: HashMap::from([(path, spool)]), dir }
+    }
+}
+
+/// Lives the life of `seed`; panics where something does not hold that must.
+pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tally {
+    let mut fate = Fate::new(seed, trace);
+    let settings = settings(&mut fate, scale, place);
+    let disk = Rc::new(RefCell::new(Disk::new(seed, &[])));
+    let world = Rc::new(RefCell::new(populate(fate, &disk, scale, &settings)));
+    while !run(&world, &disk, &settings, place) {
+        let wait = world.borrow_mut().fate.up_to(Duration::from_secs(20));
+        world.borrow_mut().idle(wait);
+    }
+    // Whatever is left of failures is swept at the next start.
+    let restarted = ModelCommitter::start(&disk);
+    assert!(restarted.is_ok() && disk.borrow().staged() == 0, "seed {seed}: staged files are left");
+    let World { ledger, fate, .. } = &mut *world.borrow_mut();
+    let placed = disk.borrow_mut().placed();
+    ledger.published(placed, fate);
+    ledger.close(fate);
+    ledger.tally
+}
+
+/// One process, from its start to its end; whether that was the last.
+fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, place: &Place) -> bool {
+    let started = ModelCommitter::start(disk);
+    {
+        let World { ledger, fate, .. } = &mut *world.borrow_mut();
+        fate.note(|| format!("a process starts: {:?}", started.as_ref().map(|(_, outstanding)| outstanding.len())));
+        let placed = disk.borrow_mut().placed();
+        ledger.published(placed, fate);
+    }
+    let Ok((committer, outstanding)) = started else {
+        let is_down = disk.borrow().is_down();
+        world.borrow_mut().bury(is_down.then_some(Death::Kill));
+        return false;
+    };
+    world.borrow_mut().process.committer = Some(committer);
+    let wire = Wire(Rc::clone(world));
+    let mut spools = place.spools.clone();
+    let equipment = equip(settings, &mut spools).expect("there is nothing to fail");
+    let means = Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire)), outstanding, spools };
+    let limits = Limits { mode: Mode::Forever, max_connections: settings.max_connections };
+    let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
+    let collector = Collector::with(means, equipment, limits, schedule, Box::new(|_| {}));
+    let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
+        signal == 1 && collector.reload(settings).map(|()| true).expect("there is nothing to fail")
+    });
+    let mut death = world.borrow_mut().death.take();
+    if disk.borrow().is_down() {
+        death = death.or(Some(Death::Kill));
+    }
+    world.borrow_mut().bury(death);
+    outcome.is_ok() && death.is_none() && world.borrow().is_over
+}
+
+fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
+    let interval =
+        Duration::from_secs(if scale.rough { *fate.chance.choice([&1, &3, &30]).expect("some") } else { 30 });
+    let connections = if scale.rough { fate.chance.usize(1..5) } else { 2 };
+    let site = |number: usize| {
+        let mut site = SiteSettings::new(format!("site{number}"), "model");
+        site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
+        site.incoming_dir = place.dir.path().to_owned();
+        site.interval = interval;
+        site.connections = connections;
+        if scale.rough && fate.strikes(300_000) {
+            site.round_limit = Duration::from_secs(5);
+        }
+        site
+    };
+    let sites = (0..scale.sites).map(site).collect();
+    let tight = scale.rough && scale.sites > 1 && fate.strikes(300_000);
+    Settings {
+        state_dir: PathBuf::new(),
+        durability: Durability::Fsync,
+        max_connections: if tight { 8 } else { 1024 },
+        shutdown_timeout: Duration::from_secs(10),
+        sites,
+        warnings: Vec::new(),
+    }
+}
+
+fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &Settings) -> World {
+    let is_lone = scale.sites == 1;
+    let life = Duration::from_secs(if is_lone { fate.chance.u64(60..240) } else { 90 });
+    let until = fate.now + life;
+    fate.weather = weather(&mut fate, scale.rough);
+    let pause = Duration::from_secs(if is_lone { fate.chance.u64(4..30) } else { 60 });
+    let sites = (0..scale.sites).map(|number| Site {
+        kind: if fate.chance.bool() { Kind::Stock } else { Kind::Ours },
+        mischief: (number < scale.bad).then(|| *fate.chance.choice(&MISCHIEF).expect("some")),
+        files: Files::new(),
+        agents: Agents::new(pause, until),
+        connections: settings.sites[number].connections,
+    });
+    let sites: Vec<Site> = sites.collect();
+    for site in 0..sites.len() {
+        let wait = fate.up_to(pause);
+        fate.plan_in(wait, What::Write { site });
+    }
+    fate.plan_in(Duration::ZERO, What::Consume);
+    if scale.rough {
+        plan_trouble(&mut fate, life);
+    }
+    fate.plan(until, What::Calm);
+    let mut world = World::new(fate, Rc::clone(disk));
+    let lies = |site: &Site| site.mischief == Some(Mischief::SizeUnder);
+    world.ledger.bad = (0..sites.len()).filter(|&site| sites[site].mischief.is_some()).collect();
+    world.ledger.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
+    world.sites = sites;
+    world.max_connections = settings.max_connections;
+    world
+}
+
+fn weather(fate: &mut Fate, rough: bool) -> Weather {
+    let chance = &mut fate.chance;
+    let mut one_of = |chances: &[u32]| if rough { *chance.choice(chances).expect("some") } else { 0 };
+    let (cut, stall) = (one_of(&[0, 0, 1_000, 5_000, 30_000]), one_of(&[0, 0, 0, 2_000]));
+    let (refuse, ignore) = (one_of(&[0, 50_000]), one_of(&[0, 0, 20_000]));
+    let spurious = one_of(&[0, 10_000, 200_000]);
+    let latency = Duration::from_micros(*fate.chance.choice(&[100, 2_000, 30_000]).expect("some"));
+    let disk = Duration::from_millis(*fate.chance.choice(&[1, 20, 300]).expect("some"));
+    Weather { latency, cut, stall, refuse, ignore, spurious, disk }
+}
+
+fn plan_trouble(fate: &mut Fate, life: Duration) {
+    let deaths = fate.chance.usize(..5);
+    let faults = if fate.chance.bool() { fate.chance.usize(..4) } else { 0 };
+    let staging = if fate.strikes(300_000) { fate.chance.usize(..3) } else { 0 };
+    let some = |fate: &mut Fate, count: usize, what: What| {
+        for _ in 0..count {
+            let at = fate.up_to(life);
+            fate.plan_in(at, what);
+        }
+    };
+    for _ in 0..deaths {
+        let death = if fate.chance.bool() { Death::Kill } else { Death::PowerLoss };
+        some(fate, 1, What::Die(death));
+    }
+    some(fate, faults, What::DiskFault);
+    some(fate, staging, What::StagingFault);
+    let (stops, reloads) = (fate.chance.usize(..3), fate.chance.usize(..3));
+    some(fate, stops, What::Stop);
+    some(fate, reloads, What::Reload);
+}

@@ -1,0 +1,263 @@
+//! The simulated world: sites and their agents, the network, the disk, and the data server at the centre.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::agents::{self, Agents};
+use super::fate::{Death, Fate, What};
+use super::ledger::Ledger;
+use super::link::{Link, Near};
+use super::server::{Files, Kind, Mischief};
+use crate::net::{ConnId, Event};
+use crate::store::Completion;
+use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
+
+/// From one round to the next, at most.
+const LATEST_ROUND: Duration = Duration::from_secs(40);
+
+/// Sites listen on ports from this one on.
+pub(super) const FIRST_PORT: u16 = 1_000;
+
+pub(super) struct Site {
+    pub(super) kind: Kind,
+    pub(super) mischief: Option<Mischief>,
+    pub(super) files: Files,
+    pub(super) agents: Agents,
+    /// The most connections it is to have at once.
+    pub(super) connections: usize,
+}
+
+/// The collector's process, as far as it is not the collector itself.
+#[derive(Default)]
+pub(super) struct Process {
+    pub(super) committer: Option<ModelCommitter>,
+    pub(super) is_committing: bool,
+    /// Of the group that is being committed.
+    pub(super) outcomes: Vec<Completion>,
+    pub(super) done: Vec<Completion>,
+    pub(super) pending: usize,
+}
+
+pub(super) struct World {
+    pub(super) fate: Fate,
+    pub(super) ledger: Ledger,
+    pub(super) sites: Vec<Site>,
+    pub(super) disk: Rc<RefCell<Disk>>,
+    pub(super) process: Process,
+    pub(super) links: BTreeMap<ConnId, Link>,
+    /// Those that the loop counts.
+    pub(super) counted: BTreeSet<ConnId>,
+    pub(super) opened: u32,
+    /// What the loop has for the collector.
+    pub(super) out: Vec<Event>,
+    pub(super) ready: BTreeSet<ConnId>,
+    /// The time, and the turns there were since it moved on.
+    pub(super) still: (Instant, u32),
+    /// The process comes to its end now.
+    pub(super) death: Option<Death>,
+    /// Whether the end has come.
+    pub(super) is_over: bool,
+    pub(super) max_connections: usize,
+}
+
+impl World {
+    pub(super) fn new(fate: Fate, disk: Rc<RefCell<Disk>>) -> Self {
+        Self {
+            still: (fate.now, 0),
+            ledger: Ledger::new(Rc::clone(&disk)),
+            fate,
+            sites: Vec::new(),
+            disk,
+            process: Process::default(),
+            links: BTreeMap::new(),
+            counted: BTreeSet::new(),
+            opened: 0,
+            out: Vec::new(),
+            ready: BTreeSet::new(),
+            death: None,
+            is_over: false,
+            max_connections: usize::MAX,
+        }
+    }
+
+    /// Time goes by without a collector.
+    pub(super) fn idle(&mut self, wait: Duration) {
+        let until = self.fate.now + wait;
+        while let Some(next) = self.fate.next_planned().filter(|&at| at <= until) {
+            self.fate.now = self.fate.now.max(next);
+            self.pass();
+            self.ledger.check(&self.fate);
+        }
+        self.fate.now = until;
+        self.death = None;
+    }
+
+    pub(super) fn pass(&mut self) {
+        while let Some(what) = self.fate.due() {
+            self.happen(what);
+        }
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Connected(id) => self.connected(id),
+            What::Refused(id) => self.refused(id),
+            What::Arrival(id, way) => self.arrive(id, way),
+            What::Serve(id) => self.serve(id),
+            What::Stir(id) => drop(self.ready.insert(id)),
+            What::Write { site } => self.write(site),
+            What::Consume => self.consume(),
+            What::Group => self.commit(),
+            What::GroupDone => self.committed(),
+            What::Die(death) => self.death = Some(death),
+            What::Stop => self.out.push(Event::Signal(15)),
+            What::Reload => self.out.push(Event::Signal(1)),
+            What::DiskFault => self.plant_fault(),
+            What::StagingFault => {
+                self.ledger.disk_fails();
+                fail_staging(Some(self.fate.chance.u32(..20)));
+            }
+            What::Calm => self.calm(),
+            What::End => {
+                self.is_over = true;
+                self.out.push(Event::Signal(15));
+            }
+        }
+    }
+
+    /// The disk will do worse than work.
+    fn plant_fault(&mut self) {
+        const FAULTS: [Fault; 5] = [Fault::Kill, Fault::PowerLoss, Fault::Error, Fault::Error, Fault::Broken];
+        let fault = *self.fate.chance.choice(&FAULTS).expect("there are some");
+        let steps = self.fate.chance.u32(..20);
+        self.fate.note(|| format!("the disk will meet {fault:?} after {steps} steps"));
+        match fault {
+            Fault::Error | Fault::Broken => self.ledger.disk_fails(),
+            Fault::Kill | Fault::PowerLoss => {}
+        }
+        self.disk.borrow_mut().will_meet(steps, fault);
+    }
+
+    /// An agent writes.
+    fn write(&mut self, site: usize) {
+        let Self { sites, ledger, fate, .. } = self;
+        agents::write(sites, site, ledger, fate);
+    }
+
+    fn consume(&mut self) {
+        let names = self.disk.borrow().published();
+        for name in names {
+            if self.fate.chance.bool() {
+                let taken = self.disk.borrow_mut().take(&name);
+                self.fate.note(|| format!("the data server takes {name}"));
+                if let Some(file) = taken {
+                    self.ledger.consumed(file);
+                }
+            }
+        }
+        let wait = self.fate.up_to(Duration::from_secs(20));
+        self.fate.plan_in(wait, What::Consume);
+    }
+
+    /// The committer's thread carries out a group.
+    fn commit(&mut self) {
+        let Some(committer) = &mut self.process.committer else { return };
+        self.process.outcomes = committer.carry_out();
+        let placed = self.disk.borrow_mut().placed();
+        self.ledger.published(placed, &self.fate);
+        if self.disk.borrow().is_down() {
+            self.death = Some(Death::Kill);
+            return;
+        }
+        let longest = self.fate.weather.disk;
+        let wait = self.fate.up_to(longest);
+        self.fate.plan_in(wait, What::GroupDone);
+    }
+
+    fn committed(&mut self) {
+        let process = &mut self.process;
+        process.is_committing = false;
+        if !process.outcomes.is_empty() {
+            process.done.append(&mut process.outcomes);
+            self.out.push(Event::Woken);
+        }
+        self.start_committing();
+    }
+
+    pub(super) fn start_committing(&mut self) {
+        let process = &mut self.process;
+        if !process.is_committing && process.committer.as_ref().is_some_and(ModelCommitter::has_orders) {
+            process.is_committing = true;
+            self.fate.plan_in(Duration::ZERO, What::Group);
+        }
+    }
+
+    /// What is queued is brought to its end, and the process with it.
+    pub(super) fn finish_committing(&mut self) {
+        while let Some(committer) = &mut self.process.committer
+            && committer.has_orders()
+        {
+            committer.carry_out();
+            let placed = self.disk.borrow_mut().placed();
+            self.ledger.published(placed, &self.fate);
+        }
+    }
+
+    /// The process is gone; what it had is as the kernel, or the machine, leaves it.
+    pub(super) fn bury(&mut self, death: Option<Death>) {
+        self.fate.note(|| format!("the process ends: {death:?}"));
+        self.process = Process::default();
+        self.out.clear();
+        self.ready.clear();
+        self.counted.clear();
+        self.fate.cancel(|what| matches!(what, What::Group | What::GroupDone));
+        fail_staging(None);
+        if death.is_some() {
+            self.ledger.tally.crashes += 1;
+            self.ledger.links_have_failed = true;
+        }
+        if death == Some(Death::PowerLoss) {
+            self.lose_power();
+        } else {
+            if death.is_some() {
+                self.disk.borrow_mut().kill();
+            }
+            self.links.iter_mut().for_each(|(&id, link)| link.drop_near(id, &mut self.fate));
+        }
+        self.links.retain(|_, link| link.far.is_some());
+        self.ledger.check(&self.fate);
+    }
+
+    /// The peers hear nothing of it.
+    fn lose_power(&mut self) {
+        let mut disk = self.disk.borrow_mut();
+        if !disk.is_down() {
+            disk.cut_power();
+        }
+        for link in self.links.values_mut() {
+            link.near = Near::Gone;
+            link.deadline = None;
+            link.up.stall();
+            link.down.stall();
+        }
+    }
+
+    fn calm(&mut self) {
+        self.fate.note(|| "all is calm from here on".to_owned());
+        let weather = &mut self.fate.weather;
+        (weather.cut, weather.stall, weather.refuse, weather.ignore) = (0, 0, 0, 0);
+        self.disk.borrow_mut().heal();
+        fail_staging(None);
+        // A file that connections died over is tried at the end of a round, one a round.
+        let left = self
+            .sites
+            .iter()
+            .filter(|site| site.mischief.is_none())
+            .map(|site| site.files.len())
+            .max()
+            .unwrap_or_default();
+        self.fate.plan_in(Duration::from_secs(120) + LATEST_ROUND * u32::try_from(left).unwrap_or(u32::MAX), What::End);
+    }
+}

@@ -1,0 +1,81 @@
+//! The committer on the [model of a disk](super): what its thread does is done when it is told to. And the faults
+//! of staging, which goes on beside it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::{ModelDisk, World};
+use crate::proto::{FileName, Fingerprint};
+use crate::store::committer::{Committing, Completion, Order, Outstanding, Publication};
+use crate::store::disk::RealDisk;
+use crate::store::engine::Engine;
+use crate::store::error::StoreError;
+use crate::store::journal::{Copy, replay};
+use crate::store::worker::Work;
+
+thread_local! {
+    /// Staging on this thread fails after so many good steps; `None` for never.
+    static STAGING: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// From now on, staging on this thread fails once, after so many good steps.
+pub(crate) fn fail_staging(after: Option<u32>) {
+    STAGING.set(after);
+}
+
+/// A step of staging.
+pub(in crate::store) fn staging_step() -> Result<(), StoreError> {
+    let left = STAGING.get();
+    STAGING.set(left.and_then(|left| left.checked_sub(1)));
+    match left {
+        Some(0) => Err(StoreError::Io { action: "stage", path: "model".into(), errno: Errno::NOSPC }),
+        _ => Ok(()),
+    }
+}
+
+/// A process's committer.
+#[derive(Debug)]
+pub(crate) struct ModelCommitter {
+    committing: Committing<ModelDisk>,
+    orders: VecDeque<Order>,
+}
+
+impl ModelCommitter {
+    /// Starts a process: what the one before has left is finished.
+    pub(crate) fn start(world: &Rc<RefCell<World>>) -> Result<(Self, Vec<Outstanding>), StoreError> {
+        let journal = world.borrow_mut().start();
+        let state = replay(&journal).expect("the journal is of our format").state;
+        let engine = Engine::recover(ModelDisk(Rc::clone(world)), state)?;
+        let outstanding = engine.held().map(Outstanding::from).collect();
+        Ok((Self { committing: Committing { engine }, orders: VecDeque::new() }, outstanding))
+    }
+
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        self.orders.push_back(Order::Publish(publication));
+    }
+
+    pub(crate) fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        self.orders.push_back(Order::Forget(Copy { site, name, fingerprint }));
+    }
+
+    /// Whether there is anything to carry out.
+    pub(crate) fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
+    /// Carries out a group.
+    pub(crate) fn carry_out(&mut self) -> Vec<Completion> {
+        let most = <Committing<RealDisk> as Work>::GROUP.min(self.orders.len());
+        let mut group: Vec<Order> = self.orders.drain(..most).collect();
+        // What is forgotten together comes in any order: a hash map's.
+        group.sort_by_key(|order| match order {
+            Order::Forget(copy) => Some((Arc::clone(&copy.site), copy.name.clone())),
+            Order::Publish(_) => None,
+        });
+        self.committing.carry_out(group)
+    }
+}

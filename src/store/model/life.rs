@@ -1,0 +1,54 @@
+//! The model disk in a life: what is done to it from outside, and what is to be seen of it.
+
+use super::{Fault, NameChange, StageId, World};
+use crate::proto::{FileName, Fingerprint};
+
+impl World {
+    /// The process dies here and now.
+    pub(crate) fn kill(&mut self) {
+        self.down = true;
+    }
+
+    /// The machine does.
+    pub(crate) fn cut_power(&mut self) {
+        self.down = true;
+        self.lose_power();
+    }
+
+    /// After so many more good steps, this happens.
+    pub(crate) fn will_meet(&mut self, steps: u32, fault: Fault) {
+        self.faults.push_back((steps, fault));
+    }
+
+    /// Meets no more faults.
+    pub(crate) fn heal(&mut self) {
+        self.faults.clear();
+    }
+
+    /// The names published, in their order.
+    pub(crate) fn published(&self) -> Vec<FileName> {
+        self.cached.published.keys().cloned().collect()
+    }
+
+    /// The data server takes one file, and flushes nothing.
+    pub(crate) fn take(&mut self, name: &FileName) -> Option<StageId> {
+        let file = self.find(name)?;
+        self.change(NameChange::Removed(name.clone()));
+        Some(file)
+    }
+
+    /// Whether a file of these bytes is published, and would be after a loss of power.
+    pub(crate) fn keeps(&self, bytes: &Fingerprint) -> bool {
+        self.durable.published.values().any(|file| self.inodes[file].durable == Some(*bytes))
+    }
+
+    /// How often something durable may have been lost.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// What got a name since the last call.
+    pub(crate) fn placed(&mut self) -> Vec<(StageId, FileName)> {
+        std::mem::take(&mut self.placed)
+    }
+}
