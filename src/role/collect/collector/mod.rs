@@ -154,6 +154,7 @@ impl Collector {
             }
             self.tick();
         }
+        self.break_off();
         self.desk.stop();
         Ok(self.net.longest_turn())
     }
@@ -168,6 +169,15 @@ impl Collector {
             }
         }
         self.wake_waiting();
+    }
+
+    /// Time is up: what has come whole is still to be kept.
+    fn break_off(&mut self) {
+        for (_, mut session) in self.sessions.drain() {
+            if let Some(site) = &mut self.sites[session.site()] {
+                session.abandon(site, &mut self.desk);
+            }
+        }
     }
 
     fn is_finished(&self) -> bool {

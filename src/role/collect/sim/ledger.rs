@@ -271,13 +271,19 @@ impl Ledger {
         has_landed
     }
 
+    /// A file that was sent in place of an older one can be lost with its connection; and if it turned out shorter than
+    /// was said and is no agent data, nobody knows that it was whole.
+    fn may_be_lost(&self, version: &Version) -> bool {
+        self.disk_has_failed || self.links_have_failed || !version.bytes.trim_ascii_end().ends_with(b"</agent_data>")
+    }
+
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
         for version in self.versions.iter().filter(|version| !self.bad.contains(&version.site)) {
             let what = (&version.name, version.site);
             match version.place {
                 Place::AtSite => fate.violated(format_args!("{what:?} is never fetched")),
-                Place::InFlight if !self.disk_has_failed && !self.links_have_failed => {
+                Place::InFlight if !self.may_be_lost(version) => {
                     fate.violated(format_args!("{what:?} was sent in place of an older file, and not kept"));
                 }
                 Place::InFlight => self.tally.raced += 1,
