@@ -144,3 +144,12 @@ fn another_file_that_came_whole_before_the_cut_is_published() {
     scene.session.abandon(&mut scene.site, &mut scene.desk);
     assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"<agent_data>6</agent_data>")]);
 }
+
+#[test]
+fn a_file_that_lacks_only_its_line_end_is_no_other() {
+    let mut scene = Scene::new(b"<agent_data>1</agent_data>\r\n");
+    scene.hears("MV SIZE 28\n");
+    scene.hears("<agent_data>1</agent_data>");
+    scene.session.abandon(&mut scene.site, &mut scene.desk);
+    assert_eq!(*scene.orders.published.borrow(), []);
+}
