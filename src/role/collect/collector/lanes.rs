@@ -126,7 +126,7 @@ impl Collector {
         self.mend_lanes(key);
     }
 
-    /// A round that lost its last connection gets a new one as soon as there is work for it, or ends.
+    /// A round that lost its last connection gets a new one as soon as there is work for it, and room, or ends.
     pub(super) fn mend_lanes(&mut self, key: usize) {
         let Some(Site { running: Some(running), .. }) = &self.sites[key] else { return };
         if !running.lanes.is_empty() {
@@ -136,7 +136,11 @@ impl Collector {
         if over && running.round.committing() == 0 {
             self.end_round(key);
         } else if !over && running.round.has_work() {
-            self.open_lane(key);
+            if self.has_capacity() {
+                self.open_lane(key);
+            } else if !self.stranded.contains(&key) {
+                self.stranded.push_back(key);
+            }
         }
     }
 

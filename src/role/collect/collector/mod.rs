@@ -4,7 +4,7 @@ mod lanes;
 mod reload;
 mod rounds;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ pub struct Collector {
     mode: Mode,
     max_connections: usize,
     running: usize,
+    /// Sites whose rounds have no connection, and work for one.
+    stranded: VecDeque<usize>,
     next_tick: Instant,
     /// When the collector has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
@@ -115,6 +117,7 @@ impl Collector {
             mode,
             max_connections,
             running: 0,
+            stranded: VecDeque::new(),
             next_tick: now,
             stop_by: None,
             observer,
@@ -151,6 +154,7 @@ impl Collector {
             }
             self.tick();
         }
+        self.break_off();
         self.desk.stop();
         Ok(self.net.longest_turn())
     }
@@ -165,6 +169,15 @@ impl Collector {
             }
         }
         self.wake_waiting();
+    }
+
+    /// Time is up: what has come whole is still to be kept.
+    fn break_off(&mut self) {
+        for (_, mut session) in self.sessions.drain() {
+            if let Some(site) = &mut self.sites[session.site()] {
+                session.abandon(site, &mut self.desk);
+            }
+        }
     }
 
     fn is_finished(&self) -> bool {

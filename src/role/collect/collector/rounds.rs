@@ -14,6 +14,11 @@ const FAIR_SHARE: Duration = Duration::from_secs(10);
 
 impl Collector {
     pub(super) fn start_rounds(&mut self) {
+        while self.has_capacity()
+            && let Some(key) = self.stranded.pop_front()
+        {
+            self.mend_lanes(key);
+        }
         while self.stop_by.is_none()
             && self.has_capacity()
             && let Some(key) = self.schedule.start_due(self.net.now())

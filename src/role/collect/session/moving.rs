@@ -17,6 +17,12 @@ const MOST_BEYOND: u64 = 4 << 20;
 /// How agent data ends that is whole.
 const END_OF_AGENT_DATA: &[u8] = b"</agent_data>";
 
+/// What may follow that.
+const BLANKS: &[u8] = b"\n\r \t";
+
+/// The most blanks that a file cut short is tried with.
+const MOST_BLANKS: u32 = 4;
+
 /// A published file that the site is to let go.
 pub(super) struct Moving {
     name: FileName,
@@ -103,6 +109,20 @@ impl Moving {
         self.running.clone().finish() != self.published && !self.is_whole()
     }
 
+    /// Whether what has come is the published file but for blanks at its end: the cut came after its last word.
+    fn lacks_blanks_only(&self) -> bool {
+        let missing = self.published.size.saturating_sub(self.running.size());
+        let Some(missing) = u32::try_from(missing).ok().filter(|missing| (1..=MOST_BLANKS).contains(missing)) else {
+            return false;
+        };
+        (0..BLANKS.len().pow(missing)).any(|choice| {
+            let blank = |place: u32| BLANKS[choice / BLANKS.len().pow(place) % BLANKS.len()];
+            let mut whole = self.running.clone();
+            whole.update(&(0..missing).map(blank).collect::<Vec<u8>>());
+            whole.finish() == self.published
+        })
+    }
+
     /// Whether there is nothing to be gained from reading on, beyond what was announced.
     pub(super) fn is_over(&self) -> bool {
         self.is_whole() || self.running.size() > MOST_BEYOND
@@ -111,7 +131,7 @@ impl Moving {
     /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
     /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
     pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
-        let is_other = self.running.clone().finish() != self.published;
+        let is_other = self.running.clone().finish() != self.published && !self.lacks_blanks_only();
         if is_other && (self.is_whole() || self.running.size() == self.published.size) {
             // The connection has failed already: that is what the round reports.
             let _ = self.rescue(site, desk);

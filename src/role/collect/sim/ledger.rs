@@ -10,6 +10,9 @@ use crate::proto::{FileName, Fingerprint};
 use crate::store::model::{StageId, World as Disk};
 use crate::sync::AgentFile;
 
+/// A body, in bytes, that a bad connection may never bring.
+const LARGE: usize = 10_000;
+
 /// One file as an agent wrote it: the same name written again is another version.
 #[derive(Debug)]
 pub(super) struct Version {
@@ -204,8 +207,11 @@ impl Ledger {
         let overtaken = published.iter().map(|&other| &self.versions[other]).find(|other| {
             version.written < other.written && AgentFile::parse(&other.name).is_some_and(|file| serial < file.serial)
         });
+        // A failing disk may take a later file that waits for it beside an earlier one that it does not take; and a large
+        // file may be one that so many connections died over that its agent's later ones went ahead.
+        let may_be_overtaken = self.disk_has_failed || version.bytes.len() > LARGE;
         if let Some(other) = overtaken
-            && !self.disk_has_failed
+            && !may_be_overtaken
         {
             fate.violated(format_args!("{} was published after {} of the same agent", version.name, other.name));
         }
@@ -271,13 +277,19 @@ impl Ledger {
         has_landed
     }
 
+    /// A file that was sent in place of an older one can be lost with its connection; and if it turned out shorter than
+    /// was said and is no agent data, nobody knows that it was whole.
+    fn may_be_lost(&self, version: &Version) -> bool {
+        self.disk_has_failed || self.links_have_failed || !version.bytes.trim_ascii_end().ends_with(b"</agent_data>")
+    }
+
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
         for version in self.versions.iter().filter(|version| !self.bad.contains(&version.site)) {
             let what = (&version.name, version.site);
             match version.place {
                 Place::AtSite => fate.violated(format_args!("{what:?} is never fetched")),
-                Place::InFlight if !self.disk_has_failed && !self.links_have_failed => {
+                Place::InFlight if !self.may_be_lost(version) => {
                     fate.violated(format_args!("{what:?} was sent in place of an older file, and not kept"));
                 }
                 Place::InFlight => self.tally.raced += 1,
