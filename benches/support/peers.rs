@@ -21,6 +21,9 @@ const ROLE: &str = "peers";
 /// Agents that take turns at one site.
 const AGENTS: usize = 100;
 
+/// How long clients of the run before may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What peers are like.
 #[derive(Clone, Copy)]
 pub(crate) struct Crew {
@@ -145,6 +148,8 @@ fn obey(order: Order, peers: &[Double]) -> Result<usize> {
     match order {
         Order::Fill(files) => {
             for (number, peer) in peers.iter().enumerate() {
+                // A session that still has a moved file to delete would delete the new one of its name.
+                assert!(peer.wait_for(PATIENCE, |tally| tally.open == 0), "peer {number} has clients");
                 let fleet = Fleet { prefix: format!("s{number}-"), agents: AGENTS, seed: number as u64 };
                 fleet.files(files).try_for_each(|(name, bytes)| peer.put(name, &bytes))?;
             }
