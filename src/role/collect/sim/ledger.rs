@@ -200,7 +200,7 @@ impl Ledger {
     fn check_order(&mut self, number: usize, fate: &Fate) {
         let version = &self.versions[number];
         let Some(AgentFile { agent, serial }) = AgentFile::parse(&version.name) else { return };
-        if serial < 1_000_000_000 || version.is_rewrite {
+        if serial < 1_000_000_000 || version.is_rewrite || self.bad.contains(&version.site) {
             return;
         }
         let published = self.order.entry((version.site, agent.to_vec())).or_default();
