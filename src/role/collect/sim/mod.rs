@@ -64,7 +64,7 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     let Tally { steps, written, published, crashes, cuts, disk_errors, repeated, raced, torn, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
-         cuts {cuts}, disk faults {disk_errors}, lost 0, doubled 0; \
+         cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
          repeated after an error of the disk's {repeated}, raced {raced}, torn {torn}",
         seeds.count()
     );
