@@ -1,6 +1,7 @@
 //! The only [`mio::Poll`], and the only reader of the clock.
 
 mod establish;
+mod lateness;
 mod leave;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -206,8 +207,8 @@ impl Net {
 
     /// One turn: waits for something to do, at most until `until`, does it, and says what concerns the caller.
     pub fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
-        let before = clock();
-        let took = self.longest_turn.map(|longest| longest.max(before.saturating_duration_since(self.now)));
+        let (before, last_turn) = (clock(), self.now);
+        let took = self.longest_turn.map(|longest| longest.max(before.saturating_duration_since(last_turn)));
         self.longest_turn = Some(took.unwrap_or_default());
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         let next = [deadline, self.listeners.due(before), until].into_iter().flatten().min();
@@ -229,7 +230,7 @@ impl Net {
                 self.advance(id);
             }
         }
-        self.expire();
+        self.expire(last_turn);
         self.accept();
         Ok(std::mem::take(&mut self.out))
     }
@@ -278,45 +279,6 @@ impl Net {
         {
             conn.queued = true;
             self.queue.push_back(id);
-        }
-    }
-
-    pub(super) fn set_deadline(&mut self, id: ConnId, deadline: Option<Instant>) {
-        let Some(conn) = self.conns.get_mut(id.slot()) else { return };
-        conn.late = Late::Fail;
-        let old = std::mem::replace(&mut conn.deadline, deadline);
-        if let Some(old) = old {
-            self.deadlines.remove(&(old, id));
-        }
-        self.deadlines.extend(deadline.map(|at| (at, id)));
-    }
-
-    pub(super) fn set_parting(&mut self, id: ConnId, at: Instant) {
-        self.set_deadline(id, Some(at));
-        if let Some(conn) = self.conn(id) {
-            conn.late = Late::Part;
-        }
-    }
-
-    fn expire(&mut self) {
-        while let Some(&(at, id)) = self.deadlines.first()
-            && at <= self.now
-        {
-            let Some(conn) = self.conn(id) else {
-                self.deadlines.pop_first();
-                continue;
-            };
-            if conn.late == Late::Part && matches!(conn.stage, Stage::Open { .. }) {
-                self.part(id);
-                continue;
-            }
-            let failure = conn.origin.late(conn.stage.phase());
-            match self.retire(id) {
-                // Another address of the same name may answer.
-                Some(Stage::Connecting { rest, .. }) if !rest.as_slice().is_empty() => self.connect(id, rest),
-                Some(Stage::Closing { .. } | Stage::Lingering { .. }) => self.abort(id),
-                _ => self.fail(id, failure),
-            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod accepting;
 mod encrypted;
 mod exchange;
+mod lateness;
 mod leaving;
 
 use std::io::Read as _;
