@@ -74,10 +74,16 @@ struct LogFile {
 
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.stale.swap(false, Ordering::Relaxed)
-            && let Ok(file) = open(&self.path)
-        {
-            self.file = file;
+        if self.stale.swap(false, Ordering::Relaxed) {
+            match open(&self.path) {
+                Ok(file) => self.file = file,
+                // Whoever looks for the new file finds none, and this in the old one.
+                Err(error) => writeln!(
+                    self.file,
+                    "[WARN] {}: cannot be opened anew: {error}; the log goes on in the file it was",
+                    self.path.display()
+                )?,
+            }
         }
         self.file.write(bytes)
     }
@@ -89,4 +95,45 @@ impl Write for LogFile {
 
 fn open(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn log_to(path: &Path) -> (LogTarget, LineWriter<LogFile>) {
+        let target = LogTarget::default();
+        let log = LogFile { path: path.to_owned(), file: open(path).unwrap(), stale: Arc::clone(&target.stale) };
+        (target, whole_lines(log))
+    }
+
+    #[test]
+    fn a_rotated_log_goes_on_in_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, rotated) = (dir.path().join("log"), dir.path().join("log.1"));
+        let (target, mut log) = log_to(&path);
+        writeln!(log, "one").unwrap();
+        fs::rename(&path, &rotated).unwrap();
+        writeln!(log, "two").unwrap();
+        target.reopen();
+        writeln!(log, "three").unwrap();
+        assert_eq!(fs::read_to_string(rotated).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_anew_goes_on_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, moved) = (dir.path().join("inside"), dir.path().join("moved"));
+        fs::create_dir(&inside).unwrap();
+        let (target, mut log) = log_to(&inside.join("log"));
+        fs::rename(&inside, &moved).unwrap();
+        target.reopen();
+        writeln!(log, "one").unwrap();
+        let written = fs::read_to_string(moved.join("log")).unwrap();
+        assert!(written.contains("inside/log: cannot be opened anew: No such file"), "{written}");
+        assert!(written.ends_with("was\none\n"), "{written}");
+    }
 }
