@@ -310,9 +310,6 @@ fn a_certificate_is_asked_for_in_plain_words() {
     swapped.assert_fails_saying(&["client.key", "certificate"]);
     let mismatched = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("server.key"), "a.data"]);
     mismatched.assert_fails_saying(&["client.pem", "another key"]);
-    let unanswered =
-        desk.run_at(demanding.address(), ["-we", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
-    unanswered.assert_fails_saying(&["-w asks for the passphrase", "there is none"]);
 }
 
 #[test]
