@@ -101,10 +101,10 @@ impl Terminal {
                 seen.truncate(start);
                 return String::from_utf8(seen).unwrap();
             }
-            match self.pieces.recv_timeout(PATIENCE) {
-                Ok(piece) => self.shown.extend(piece),
-                Err(_) => panic!("{text:?} is not shown, but {:?}", self.shown.escape_ascii().to_string()),
-            }
+            let Ok(piece) = self.pieces.recv_timeout(PATIENCE) else {
+                panic!("{text:?} is not shown, but {:?}", self.shown.escape_ascii().to_string());
+            };
+            self.shown.extend(piece);
         }
     }
 

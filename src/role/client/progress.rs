@@ -98,8 +98,9 @@ impl Line {
         let mut figures = vec![format!("{percent:>3} %"), format!("{} of {}", size(self.done), size(self.total))];
         if let Some(speed) = self.drawn.and_then(|drawn| drawn.speed) {
             figures.push(format!("{}/s", size(whole(speed))));
-            if speed >= 1.0 {
-                figures.push(format!("{} left", time(whole(as_float(self.total.saturating_sub(self.done)) / speed))));
+            let left = self.total.saturating_sub(self.done);
+            if left > 0 && speed >= 1.0 {
+                figures.push(format!("{} left", time(whole(as_float(left) / speed))));
             }
         }
         figures
@@ -160,7 +161,7 @@ fn size(bytes: u64) -> String {
         0x4000_0000..0x100_0000_0000 => (30, "GiB"),
         _ => (40, "TiB"),
     };
-    let tenths = u128::from(bytes) * 10 >> unit;
+    let tenths = (u128::from(bytes) * 10) >> unit;
     format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
@@ -209,15 +210,17 @@ mod tests {
         for width in 0..120 {
             assert!(columns(&line.text(width)) <= width, "{width}: {:?}", line.text(width));
         }
-        assert_eq!(line.text(66), "web01.a-lo...   50 %  500.0 MiB of 1000.0 MiB  1.0 MiB/s  8:20 left");
-        assert_eq!(line.text(40), "web01.a-l...   50 %  500.0 MiB of 1000.0 MiB");
+        assert_eq!(line.text(66), "web01.a-l...   50 %  500.0 MiB of 1000.0 MiB  1.0 MiB/s  8:20 left");
+        assert_eq!(line.text(45), "web01.a-lo...   50 %  500.0 MiB of 1000.0 MiB");
+        assert_eq!(line.text(40), "web01.a-long-name.1700000000.data   50 %");
         assert_eq!(line.text(30), "web01.a-long-name.17...   50 %");
         assert_eq!(line.text(6), " 50 %");
     }
 
     #[test]
     fn a_name_cannot_command_the_terminal_and_may_be_wide() {
-        let Progress::Shown(shown) = Progress::shown("a\x1b[2J\n.data", 10) else { panic!("it is shown") };
+        let progress = Progress::shown("a\x1b[2J\n.data", 10);
+        let Progress::Shown(shown) = &progress else { panic!("it is shown") };
         assert_eq!(shown.name, "a?[2J?.data");
         let wide = line(&"測".repeat(40), 5, 10, None);
         assert!(columns(&wide.text(79)) <= 79, "{}", wide.text(79));
