@@ -5,9 +5,10 @@ use std::io::{Cursor, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tentacle_sync::double::{Double, Identity, Setup, StockClients, Verb, WritePattern, stock_tls};
+use tentacle_sync::double::{Authority, Double, Identity, Setup, StockClients, Verb, WritePattern, stock_tls};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -303,7 +304,11 @@ fn a_certificate_is_asked_for_in_plain_words() {
     assert!(none.stdout.contains("[log] -e and -k name it"), "{none}");
     let file = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
     let foreign = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
-    foreign.assert_fails_saying(&["[err] The server"]);
+    foreign.assert_fails("The server refused our certificate (DecryptError).");
+    let unheard_of = Authority::new("Somebody else").unwrap().client("collector").unwrap();
+    desk.write("unheard-of.pem", (unheard_of.certificate_pem + &unheard_of.key_pem).as_bytes());
+    desk.run_at(demanding.address(), ["-e", "unheard-of.pem", "a.data"])
+        .assert_fails("The server refused our certificate (UnknownCA).");
     assert!(demanding.files().unwrap().is_empty());
     // Not a certificate at all, or of another key.
     let swapped = desk.run_at(demanding.address(), ["-e", &file("client.key"), "-k", &file("client.key"), "a.data"]);
@@ -406,4 +411,18 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
             .assert_fails("Connection from 127.0.0.1 timed out.");
         assert_eq!(server.heard().pieces.len(), 2);
     }
+}
+
+#[test]
+fn a_certificate_of_ours_that_has_expired_is_told_of_though_the_servers_is_not_checked() {
+    let certificates = Certificates::new();
+    let server = showing(&certificates.server, StockClients::Anyone);
+    let key = KeyPair::generate().unwrap();
+    let mut old = CertificateParams::new(Vec::new()).unwrap();
+    (old.not_before, old.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+    let pem = old.self_signed(&key).unwrap().pem() + &key.serialize_pem();
+    let desk = Desk::with(&[("a.data", b"abc"), ("old.pem", pem.as_bytes())]);
+    let outcome = desk.run_at(server.address(), ["-v", "-e", "old.pem", "a.data"]);
+    assert!(outcome.stdout.contains("expired on 2020-01-01"), "{outcome}");
+    assert!(outcome.stdout.contains("certificate is not checked: -f does that"), "{outcome}");
 }

@@ -88,6 +88,10 @@ fn alert_advice(alert: AlertDescription) -> &'static str {
         AlertDescription::CertificateExpired => {
             "Ours (-e) has expired: get a new one, or set the server's clock right."
         }
+        // What a tentacle_server of ours says, whatever it is.
+        AlertDescription::CertificateUnknown => {
+            "It has to be in date, and of an authority that the server's -f names; the server's log says what is wrong."
+        }
         AlertDescription::CertificateRevoked => "Ours (-e) was revoked: get a new one.",
         AlertDescription::UnsupportedCertificate => {
             "Ours (-e) has to be one for clients: without an extended key usage, or with clientAuth."
