@@ -242,7 +242,7 @@ fn an_empty_file_can_be_got_though_stock_closes_over_it() {
 }
 
 #[test]
-fn the_connection_comes_from_where_it_is_told_to() {
+fn the_connection_goes_and_comes_from_where_it_is_told_to() {
     for local in ["127.0.0.5", "localhost"] {
         let server = Scripted::saying(&[b"SEND OK\n", b"SEND OK\n"]);
         let desk = Desk::with(&[("a.data", b"abc")]);
@@ -251,6 +251,8 @@ fn the_connection_comes_from_where_it_is_told_to() {
         assert_eq!(from, local.parse().unwrap_or(LOOPBACK));
     }
     let desk = Desk::with(&[("a.data", b"abc")]);
+    desk.run(["-v", "-a", "no-such-host.invalid", "a.data"])
+        .assert_fails_saying(&["[err] Cannot connect to no-such-host.invalid on port 41121: ", "that name (-a)"]);
     // TEST-NET-1 (RFC 5737).
     desk.run(["-p", "1", "-b", "192.0.2.1", "a.data"])
         .assert_fails("Cannot connect to 127.0.0.1 on port 1: Cannot assign requested address.");

@@ -17,6 +17,8 @@ use crate::tls::{ConnectError, SetupError, TlsFailure, looks_like_tls};
 pub(super) enum Reason {
     #[error("Cannot connect to {host} on port {port}: {why}.")]
     Connect { host: String, port: u16, why: String },
+    #[error("Cannot connect to {host} on port {port}: {why}.")]
+    Resolve { host: String, port: u16, why: String },
     #[error("Cannot connect to proxy server {host} on port {port}: {why}.")]
     ConnectToProxy { host: String, port: u16, why: String },
     #[error("CONNECT error: {}", proxy_words(.0))]
@@ -135,6 +137,11 @@ impl Reason {
     /// What may help.
     pub(super) fn advice(&self, settings: &ClientSettings) -> Option<String> {
         let words = match self {
+            Self::Resolve { .. } => "Nobody knows an address of that name (-a).",
+            Self::Connect { .. } if settings.local.is_some() => {
+                "Is tentacle_server running there (-a), on this port (-p), and can it be reached from the address of ours \
+                 that -b names?"
+            }
             Self::Connect { .. } => {
                 "Is tentacle_server running there (-a), on this port (-p), and no firewall in between?"
             }
