@@ -84,7 +84,7 @@ pub enum Missing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFailure {
     /// We do not accept the peer's certificate.
-    #[error("the peer's certificate is not accepted: {0}")]
+    #[error("the peer's certificate is not accepted: {}{}", .0, .0.way_out())]
     Certificate(CertificateProblem),
     /// The peer does not accept our certificate.
     #[error("{}", refused(*.0))]
@@ -217,15 +217,15 @@ pub enum CertificateProblem {
     #[error("it cannot be read as an X.509 certificate")]
     Malformed,
     /// Nobody in the CA file signed it.
-    #[error("nobody in the CA file signed it; its issuer is {issuer:?}. The peer's authority belongs into the CA file")]
+    #[error("nobody in the CA file signed it; its issuer is {issuer:?}, whose certificate belongs into the CA file")]
     UnknownIssuer {
         /// Whom it names as its issuer.
         issuer: String,
     },
     /// It is self-signed, and not in the CA file.
     #[error(
-        "it is self-signed and not itself in the CA file: add it to the CA file, or pin it, once you have compared it at \
-         the other end (SHA-256 {sha256})"
+        "it is self-signed and not itself in the CA file: add it there once you have compared it at the other end \
+         (SHA-256 {sha256})"
     )]
     SelfSignedUnlisted {
         /// What to pin.
@@ -241,7 +241,7 @@ pub enum CertificateProblem {
         issuer: String,
     },
     /// The peer does not hold the certificate's key.
-    #[error("the peer could not prove that it holds the certificate's key")]
+    #[error("whoever showed it could not prove to hold its key")]
     BadHandshakeSignature,
     /// Its time is over.
     #[error("{whose} expired on {}; a new one is needed there (or the clock here is wrong)", utc(*.not_after))]
@@ -261,8 +261,7 @@ pub enum CertificateProblem {
     },
     /// It is for another name.
     #[error(
-        "it is not for {wanted:?} but for {}: use that name as the site's address, make a certificate with the right \
-         name, or use verify = \"chain\"",
+        "it is not for {wanted:?} but for {}: use that name as the address, or make a certificate with the right name",
         names(found)
     )]
     NameMismatch {
@@ -281,9 +280,7 @@ pub enum CertificateProblem {
         found: Sha256,
     },
     /// It is of a kind whose chain cannot be checked soundly.
-    #[error(
-        "{shape}. Make a new certificate, or pin this one once you have compared it at the other end (SHA-256 {sha256})"
-    )]
+    #[error("{shape}: another one has to be made")]
     UnsupportedShape {
         /// Which kind.
         shape: UnsupportedShape,
@@ -358,6 +355,18 @@ pub enum Weakness {
 }
 
 impl CertificateProblem {
+    /// What those can do besides who choose how a certificate is checked.
+    fn way_out(&self) -> String {
+        match self {
+            Self::SelfSignedUnlisted { .. } => ", or pin it".to_owned(),
+            Self::UnsupportedShape { sha256, .. } => {
+                format!(", or this one pinned, once you have compared it at the other end (SHA-256 {sha256})")
+            }
+            Self::NameMismatch { .. } => ", or use verify = \"chain\"".to_owned(),
+            _ => String::new(),
+        }
+    }
+
     pub(super) fn from_rustls(error: &CertificateError) -> Self {
         if let CertificateError::Other(OtherError(inner)) = error
             && let Some(problem) = inner.downcast_ref::<Self>()

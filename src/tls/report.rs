@@ -67,7 +67,7 @@ impl CertificateReport {
     }
 
     /// The problems as warnings that stand alone.
-    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
         self.problems.iter().map(|problem| {
             format!("{}: the certificate of {:?} {problem}", self.file.display(), self.certificate.subject)
         })

@@ -39,6 +39,11 @@ pub enum SetupError {
 }
 
 impl SetupError {
+    /// Whether all that is missing is a key's passphrase.
+    pub fn is_for_want_of_a_passphrase(&self) -> bool {
+        matches!(self, Self::File { problem: FileProblem::PassphraseMissing, .. })
+    }
+
     /// A problem with the file at `path`.
     pub(super) fn file(path: &Path, problem: FileProblem) -> Self {
         Self::File { path: path.to_owned(), problem }
@@ -84,7 +89,7 @@ pub enum FileProblem {
     /// No certificate in it can vouch for another or for itself.
     #[error(
         "holds no authority and no self-signed certificate, so it vouches for nothing: put the certificate of the \
-         authority (CA:TRUE) in it, or pin the peer's certificate"
+         authority (CA:TRUE) in it"
     )]
     NoAuthority,
     /// The encryption PEM itself once had.
@@ -94,7 +99,7 @@ pub enum FileProblem {
     )]
     OldEncryption,
     /// An encrypted key, and no passphrase.
-    #[error("holds an encrypted key: its passphrase is needed, from a file or an environment variable")]
+    #[error("holds an encrypted key: its passphrase is needed")]
     PassphraseMissing,
     /// An encrypted key, and another passphrase.
     #[error("holds an encrypted key that the given passphrase does not open")]

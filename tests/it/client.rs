@@ -5,9 +5,10 @@ use std::io::{Cursor, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tentacle_sync::double::{Double, Identity, Setup, StockClients, Verb, WritePattern, stock_tls};
+use tentacle_sync::double::{Authority, Double, Identity, Setup, StockClients, Verb, WritePattern, stock_tls};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -241,7 +242,7 @@ fn an_empty_file_can_be_got_though_stock_closes_over_it() {
 }
 
 #[test]
-fn the_connection_comes_from_where_it_is_told_to() {
+fn the_connection_goes_and_comes_from_where_it_is_told_to() {
     for local in ["127.0.0.5", "localhost"] {
         let server = Scripted::saying(&[b"SEND OK\n", b"SEND OK\n"]);
         let desk = Desk::with(&[("a.data", b"abc")]);
@@ -250,6 +251,8 @@ fn the_connection_comes_from_where_it_is_told_to() {
         assert_eq!(from, local.parse().unwrap_or(LOOPBACK));
     }
     let desk = Desk::with(&[("a.data", b"abc")]);
+    desk.run(["-v", "-a", "no-such-host.invalid", "a.data"])
+        .assert_fails_saying(&["[err] Cannot connect to no-such-host.invalid on port 41121: ", "that name (-a)"]);
     // TEST-NET-1 (RFC 5737).
     desk.run(["-p", "1", "-b", "192.0.2.1", "a.data"])
         .assert_fails("Cannot connect to 127.0.0.1 on port 1: Cannot assign requested address.");
@@ -303,16 +306,17 @@ fn a_certificate_is_asked_for_in_plain_words() {
     assert!(none.stdout.contains("[log] -e and -k name it"), "{none}");
     let file = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
     let foreign = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
-    foreign.assert_fails_saying(&["[err] The server"]);
+    foreign.assert_fails("The server refused our certificate (DecryptError).");
+    let unheard_of = Authority::new("Somebody else").unwrap().client("collector").unwrap();
+    desk.write("unheard-of.pem", (unheard_of.certificate_pem + &unheard_of.key_pem).as_bytes());
+    desk.run_at(demanding.address(), ["-e", "unheard-of.pem", "a.data"])
+        .assert_fails("The server refused our certificate (UnknownCA).");
     assert!(demanding.files().unwrap().is_empty());
     // Not a certificate at all, or of another key.
     let swapped = desk.run_at(demanding.address(), ["-e", &file("client.key"), "-k", &file("client.key"), "a.data"]);
     swapped.assert_fails_saying(&["client.key", "certificate"]);
     let mismatched = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("server.key"), "a.data"]);
     mismatched.assert_fails_saying(&["client.pem", "another key"]);
-    let unanswered =
-        desk.run_at(demanding.address(), ["-we", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
-    unanswered.assert_fails_saying(&["-w asks for the passphrase", "there is none"]);
 }
 
 #[test]
@@ -409,4 +413,18 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
             .assert_fails("Connection from 127.0.0.1 timed out.");
         assert_eq!(server.heard().pieces.len(), 2);
     }
+}
+
+#[test]
+fn a_certificate_of_ours_that_has_expired_is_told_of_though_the_servers_is_not_checked() {
+    let certificates = Certificates::new();
+    let server = showing(&certificates.server, StockClients::Anyone);
+    let key = KeyPair::generate().unwrap();
+    let mut old = CertificateParams::new(Vec::new()).unwrap();
+    (old.not_before, old.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+    let pem = old.self_signed(&key).unwrap().pem() + &key.serialize_pem();
+    let desk = Desk::with(&[("a.data", b"abc"), ("old.pem", pem.as_bytes())]);
+    let outcome = desk.run_at(server.address(), ["-v", "-e", "old.pem", "a.data"]);
+    assert!(outcome.stdout.contains("expired on 2020-01-01"), "{outcome}");
+    assert!(outcome.stdout.contains("certificate is not checked: -f does that"), "{outcome}");
 }

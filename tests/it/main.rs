@@ -37,6 +37,7 @@ mod stock;
 mod stock_client;
 mod supervised;
 mod support;
+mod terminal;
 mod tls;
 mod trouble;
 mod under_load;

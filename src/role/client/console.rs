@@ -49,7 +49,7 @@ impl Console {
     /// How far a file of `total` bytes is.
     pub(super) fn progress(self, name: impl Display, total: u64) -> Progress {
         if self.is_read && !self.verbosity.quiet && total >= WORTH_WATCHING {
-            Progress::shown(name.to_string(), total)
+            Progress::shown(&name.to_string(), total)
         } else {
             Progress::Hidden
         }

@@ -268,6 +268,7 @@ impl Drop for Link<'_> {
 }
 
 fn not_connected(failure: Failure, peer: IpAddr, settings: &ClientSettings) -> Reason {
+    let is_of_name = matches!(failure, Failure::Resolve { .. });
     let why = match failure {
         Failure::Proxy(ProxyError::Closed) => return Reason::ClosedByProxy { peer },
         Failure::Proxy(error) => return Reason::Proxy(error),
@@ -279,8 +280,9 @@ fn not_connected(failure: Failure, peer: IpAddr, settings: &ClientSettings) -> R
         Failure::Pipe(PipeError::Io { message, .. }) => message,
         other => other.to_string(),
     };
-    match &settings.proxy {
-        Some(proxy) => Reason::ConnectToProxy { host: proxy.host.clone(), port: proxy.port, why },
-        None => Reason::Connect { host: settings.server.host.clone(), port: settings.server.port, why },
+    if let Some(proxy) = &settings.proxy {
+        return Reason::ConnectToProxy { host: proxy.host.clone(), port: proxy.port, why };
     }
+    let (host, port) = (settings.server.host.clone(), settings.server.port);
+    if is_of_name { Reason::Resolve { host, port, why } } else { Reason::Connect { host, port, why } }
 }

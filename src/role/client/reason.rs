@@ -17,6 +17,8 @@ use crate::tls::{ConnectError, SetupError, TlsFailure, looks_like_tls};
 pub(super) enum Reason {
     #[error("Cannot connect to {host} on port {port}: {why}.")]
     Connect { host: String, port: u16, why: String },
+    #[error("Cannot connect to {host} on port {port}: {why}.")]
+    Resolve { host: String, port: u16, why: String },
     #[error("Cannot connect to proxy server {host} on port {port}: {why}.")]
     ConnectToProxy { host: String, port: u16, why: String },
     #[error("CONNECT error: {}", proxy_words(.0))]
@@ -135,6 +137,11 @@ impl Reason {
     /// What may help.
     pub(super) fn advice(&self, settings: &ClientSettings) -> Option<String> {
         let words = match self {
+            Self::Resolve { .. } => "Nobody knows an address of that name (-a).",
+            Self::Connect { .. } if settings.local.is_some() => {
+                "Is tentacle_server running there (-a), on this port (-p), and can it be reached from the address of ours \
+                 that -b names?"
+            }
             Self::Connect { .. } => {
                 "Is tentacle_server running there (-a), on this port (-p), and no firewall in between?"
             }
@@ -144,10 +151,8 @@ impl Reason {
                 "Does the proxy reach the server (-a, -p), and allow CONNECT to it?"
             }
             Self::Proxy(_) | Self::ClosedByProxy { .. } => "Is this an HTTP proxy's address and port (-y)?",
-            Self::Tls { failure, .. } => return tls_reason::advice(failure, settings),
-            Self::Setup(_) if settings.tls.is_some() => {
-                "-f, -e and -k name PEM files; -w asks for the key's passphrase."
-            }
+            Self::Tls { failure, .. } => return Some(tls_reason::advice(failure, settings)),
+            Self::Setup(error) => tls_reason::setup_advice(error),
             Self::AuthenticationFailed => "Is this the server's password (-x)?",
             Self::Closed { error, .. } => closed_advice(error, settings),
             Self::TimedOut { .. } => return Some(timeout_advice(settings)),
@@ -194,6 +199,10 @@ fn response_advice(response: &Response) -> Option<&'static str> {
         }
         Response::Refusal(_, Refusal::Exists) => "The server replaces no files (tentacle_server -o lets it).",
         Response::Refusal(_, Refusal::InvalidName) => "Names cannot hold any of ? [ ] / \\ = + < > : ; ' , * ~",
+        Response::Refusal(_, Refusal::BadArchive) => {
+            "The server cannot use the archive, or it unfolds too far (tentacle_server's unzip_max and unzip_ratio): \
+             without -z the file goes as it is."
+        }
         Response::Other(line) if looks_like_tls(line.as_bytes()) => "That is TLS: the server wants -c, or -e and -k.",
         _ => return None,
     })

@@ -9,7 +9,10 @@ use super::reason::{Reason, plain};
 use crate::config::client::{ClientIdentity, ClientSettings, ClientTls};
 use crate::net::{HttpVersion, Proxy, Target};
 use crate::role::passphrase::{self, PassphraseError};
-use crate::tls::{CertificateProblem, Connector, IdentitySettings, Offer, TlsFailure, TlsSettings, UnixTime, Verify};
+use crate::tls::{
+    AlertDescription, CertificateProblem, CertificateReport, Connector, IdentitySettings, Offer, TlsFailure,
+    TlsSettings, UnixTime, Verify,
+};
 
 /// How long connecting, and TLS, may take at least: stock does not limit them.
 const LEAST_SETUP: Duration = Duration::from_secs(30);
@@ -18,15 +21,26 @@ const LEAST_SETUP: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct Route {
     target: Arc<Target>,
-    /// Whether our certificate is offered.
-    offer: bool,
+    certificate: Certificate,
+}
+
+/// What becomes of a certificate of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Certificate {
+    /// There is none.
+    None,
+    /// It is shown if the server asks.
+    Offered,
+    /// The server does not know its authority: it is kept back.
+    KeptBack,
 }
 
 impl Route {
     /// Reads what the settings name, and asks for a passphrase.
     pub(super) fn new(settings: &ClientSettings, console: Console) -> Result<Self, Reason> {
         let tls = settings.tls.as_ref().map(|tls| connector(tls, console)).transpose()?;
-        let offer = tls.as_ref().is_some_and(Connector::has_identity);
+        let has_one = tls.as_ref().is_some_and(Connector::has_identity);
+        let certificate = if has_one { Certificate::Offered } else { Certificate::None };
         let target = Target {
             host: settings.server.host.as_str().into(),
             port: settings.server.port,
@@ -41,7 +55,7 @@ impl Route {
             timeout: settings.patience.max(LEAST_SETUP),
             quick_ack: true,
         };
-        Ok(Self { target: Arc::new(target), offer })
+        Ok(Self { target: Arc::new(target), certificate })
     }
 
     pub(super) fn target(&self) -> Arc<Target> {
@@ -49,7 +63,7 @@ impl Route {
     }
 
     pub(super) fn offers_certificate(&self) -> bool {
-        self.offer
+        self.certificate == Certificate::Offered
     }
 
     /// Another way after this one has failed, if there is one:
@@ -57,10 +71,17 @@ impl Route {
     /// - stock's certificates carry an address, which is what its client checks them against, whatever `-a` says.
     pub(super) fn detour(mut self, reason: Reason, console: Console) -> Result<Self, Reason> {
         match &reason {
-            Reason::Tls { failure, .. } if self.offer && failure.client_certificate_refused() => {
+            Reason::Tls { failure, .. } if self.offers_certificate() && failure.client_certificate_refused() => {
                 console.log("The server does not know our certificate's authority: going on without a certificate");
-                self.offer = false;
+                self.certificate = Certificate::KeptBack;
                 Ok(self)
+            }
+            // It does need one: what it said first is what is wrong.
+            Reason::Tls { failure: TlsFailure::ClientCertificateDemanded, reached }
+                if self.certificate == Certificate::KeptBack =>
+            {
+                let failure = TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA);
+                Err(Reason::Tls { failure, reached: *reached })
             }
             Reason::Tls {
                 failure: TlsFailure::Certificate(CertificateProblem::NameMismatch { .. }), reached, ..
@@ -92,9 +113,8 @@ fn connector(tls: &ClientTls, console: Console) -> Result<Connector, Reason> {
         offer: Offer::Auto,
     };
     let connector = Connector::new(&settings, UnixTime::now())?;
-    if tls.ca.is_some() {
-        connector.warnings().iter().for_each(|warning| console.log(warning));
-    } else {
+    connector.report().iter().flat_map(CertificateReport::warnings).for_each(|warning| console.log(warning));
+    if tls.ca.is_none() {
         console.log("The server's certificate is not checked: -f does that");
     }
     Ok(connector)

@@ -19,10 +19,10 @@ use crate::proto::{Command, Event, PasswordDigest, RawName, Request};
 
 /// Transfers the files.
 pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Reason> {
+    let mut route = Route::new(settings, console)?;
     let mut net = Net::new()?;
     // A signal is an error like another: what is half done is cleaned up.
     net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;
-    let mut route = Route::new(settings, console)?;
     let mut transfer = Transfer { settings, console, files: Files::Named };
     loop {
         let link = Link::open(&mut net, &route, settings, console);
@@ -135,12 +135,11 @@ impl Transfer<'_> {
         link.answer()?;
         self.console.log(format_args!("Server responded {verb} OK"));
         let mut progress = self.console.progress(name, size);
-        let is_whole = link.supply(&file, |count, now| progress.advance(count, now))?;
-        drop(progress);
-        if !is_whole {
+        if !link.supply(&file, |count, now| progress.advance(count, now))? {
             return Err(Reason::Shortened(path.to_owned()));
         }
         link.answer()?;
+        drop(progress);
         self.console.log("File sent");
         Ok(())
     }
@@ -166,8 +165,8 @@ impl Transfer<'_> {
                 incoming.write(bytes)
             })?;
         }
-        drop(progress);
         incoming.keep()?;
+        drop(progress);
         let compressed = if zip { "compressed " } else { "" };
         self.console.log(format_args!("Received {compressed}file '{}'", path.display()));
         Ok(if size == 0 { Standing::Spent } else { Standing::Sound })

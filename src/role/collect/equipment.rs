@@ -34,7 +34,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A site's certificates.
-    #[error("site {site}: {error}")]
+    #[error("site {site}: {error}{}", where_the_passphrase_goes(.error))]
     Tls {
         /// The site.
         site: String,
@@ -44,6 +44,10 @@ pub enum StartError {
     /// The system.
     #[error("cannot set up the event loop: {0}")]
     Io(#[from] io::Error),
+}
+
+fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
+    if error.is_for_want_of_a_passphrase() { " (passphrase_file or passphrase_env)" } else { "" }
 }
 
 /// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.

@@ -33,8 +33,15 @@ pub(super) enum ProcessError {
     #[error("cannot go to the background: {0}")]
     Daemon(nix::Error),
     /// No passphrase.
-    #[error("{0}: ssl_password_file names a file with it")]
+    #[error("{}{}", .0, instead_of_asking(.0))]
     Passphrase(#[from] PassphraseError),
+}
+
+fn instead_of_asking(error: &PassphraseError) -> &'static str {
+    match error {
+        PassphraseError::NoTerminal(_) => ": ssl_password_file names a file with it",
+        PassphraseError::Unreadable { .. } => "",
+    }
 }
 
 impl ProcessError {

@@ -106,12 +106,12 @@ impl Configuration {
         Ok(config)
     }
 
-    /// Reads it, and asks at the terminal for what it lacks.
-    fn read_and_ask(&mut self) -> Result<ServerConfig, Problem> {
-        let config = self.read()?;
+    /// Asks at the terminal for what `config` lacks.
+    fn complete(&mut self, config: ServerConfig) -> Result<ServerConfig, Problem> {
         match &config.tls {
             Some(tls) if tls.passphrase == Passphrase::Ask => {
-                self.typed = Some(passphrase::ask(&tls.key.display().to_string()).map_err(ProcessError::from)?);
+                let typed = passphrase::ask(&tls.key.display().to_string());
+                self.typed = Some(typed.map_err(ProcessError::Passphrase)?);
                 Ok(self.read()?)
             }
             _ => Ok(config),
@@ -120,8 +120,9 @@ impl Configuration {
 }
 
 fn serve(mut configuration: Configuration) -> Result<(), Problem> {
-    let config = configuration.read_and_ask()?;
+    let config = configuration.read()?;
     process::check_root(&config.process)?;
+    let config = configuration.complete(config)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
     let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));

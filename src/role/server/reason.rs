@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::net::Failure;
 use crate::proto::server::{Ending, Misuse};
 use crate::store::StoreError;
+use crate::tls::{AlertDescription, CertificateProblem, PipeError, TlsFailure};
 
 /// Why a client's connection ended otherwise than in good order.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +29,42 @@ pub enum Reason {
         awaited: String,
     },
     /// The server to relay to cannot be reached or has failed.
-    #[error("the server that is relayed to: {0}")]
+    #[error("the server that is relayed to: {}", upstream(.0))]
     Upstream(Failure),
     /// A defect of this program.
     #[error("{0}")]
     Defect(#[from] Misuse),
+}
+
+/// In terms of the keys for that server.
+fn upstream(failure: &Failure) -> String {
+    let Failure::Pipe(PipeError::Tls(tls)) = failure else { return failure.to_string() };
+    let words = match tls {
+        TlsFailure::ClientCertificateDemanded => {
+            "it demands a client certificate, of the authority that its -f names (upstream_ssl_cert, upstream_ssl_key)"
+        }
+        TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA) => {
+            "it does not know the authority of our certificate (upstream_ssl_cert): its -f has to name that one; if it has \
+             no -f, leave our certificate out"
+        }
+        TlsFailure::NotTls => "it answers, but not in TLS: without -e and -k it speaks none (upstream_ssl 0)",
+        TlsFailure::ClosedInHandshake => {
+            "it closed the connection during the TLS handshake: without -e and -k it speaks no TLS (upstream_ssl 0)"
+        }
+        TlsFailure::Certificate(problem @ CertificateProblem::NameMismatch { .. }) => {
+            return format!("its certificate is not accepted: {problem}, or use upstream_ssl_verify chain");
+        }
+        TlsFailure::Certificate(
+            problem @ (CertificateProblem::SelfSignedUnlisted { sha256 }
+            | CertificateProblem::UnsupportedShape { sha256, .. }),
+        ) => {
+            return format!(
+                "its certificate is not accepted: {problem}, or this one pinned (upstream_ssl_pin {sha256})"
+            );
+        }
+        _ => return failure.to_string(),
+    };
+    words.to_owned()
 }
 
 impl Reason {

@@ -114,9 +114,11 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
     let verdict = |leaf: CertificateDer<'static>| verdict(&acceptor, &[leaf], &site.key);
     let authority = site.draft().v3(&[CA_TRUE]).sign(&site.ca_key);
     let shape = UnsupportedShape::AuthorityAsLeaf;
-    let pin = CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(&authority) };
-    assert!(pin.to_string().contains("pin this one"), "{pin}");
-    assert_eq!(verdict(authority), refused(pin));
+    let unsupported = CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(&authority) };
+    assert!(unsupported.to_string().ends_with("another one has to be made"), "{unsupported}");
+    let of_a_site = TlsFailure::Certificate(unsupported.clone()).to_string();
+    assert!(of_a_site.contains("or this one pinned"), "{of_a_site}");
+    assert_eq!(verdict(authority), refused(unsupported));
 
     let other = Site::new();
     let same_name = Draft::new("us", "CA", &site.key).sign(&other.ca_key);

@@ -42,7 +42,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Certificates and keys.
-    #[error(transparent)]
+    #[error("{}{}", .0, where_the_passphrase_goes(.0))]
     Tls(#[from] SetupError),
     /// `-z`.
     #[error("ssl_version (-z): {0}")]
@@ -67,6 +67,14 @@ impl StartError {
     /// Whether a value, or a file that it names, is to blame: not an address that is taken.
     pub fn is_of_configuration(&self) -> bool {
         !matches!(self, Self::Listen { .. } | Self::Io(_))
+    }
+}
+
+fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
+    if error.is_for_want_of_a_passphrase() {
+        " (-w; ssl_password_file, and upstream_ssl_password_file with -b)"
+    } else {
+        ""
     }
 }
 
