@@ -1,4 +1,5 @@
-//! Asking for a passphrase: at the terminal of the session, whatever standard input is, and unseen.
+//! Asking for a passphrase: at the terminal of the session, whatever standard input is, and unseen. By hand, as the crates
+//! for it leave the terminal without its echo when a signal ends the program.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
