@@ -45,10 +45,14 @@ mod connection;
 mod crowd;
 #[path = "server/lone.rs"]
 mod lone;
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "server/process.rs"]
 mod process;
 #[path = "server/run.rs"]
 mod run;
+#[path = "support/settings.rs"]
+mod settings;
 mod support;
 
 use std::fs::{self, File};
@@ -61,6 +65,7 @@ use bare::Bare;
 use clients::{Clients, Deed, LARGE, have};
 use process::{Ground, Make, Server};
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
+use settings::{settings, site};
 use support::{Result, median, verdict};
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
@@ -224,10 +229,10 @@ fn moving(extent: &Extent, ground: &Ground) -> Result<()> {
 fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> {
     let storage = filled(files, ground)?;
     let server = Server::start(make, tls, &storage, ground)?;
-    let (dir, spool) = support::fresh_dir(ground.path())?;
+    let (dir, spool) = settings::fresh_dir(ground.path())?;
     let place = server.place();
-    let site = support::site("bench", place.address.port(), &spool, place.ca.as_deref());
-    let settings = support::settings(&dir, Durability::Fsync, vec![site]);
+    let site = site("bench", place.address.port(), &spool, place.ca.as_deref());
+    let settings = settings(&dir, Durability::Fsync, vec![site]);
     let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
     let (start, cpu) = (support::clock(), server.cpu_time()?);
