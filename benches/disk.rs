@@ -25,6 +25,8 @@ mod publisher;
 #[path = "disk/sinks.rs"]
 mod sinks;
 mod support;
+#[path = "disk/turns.rs"]
+mod turns;
 
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ const FULL: Extent = Extent {
     seconds: Duration::from_secs(1),
     lone: 30,
     groups: &[1, 2, 4, 8, 16, 32, 64],
-    flushes: 5,
+    flushes: 7,
     load: 1 << 30,
     image: 5 << 29,
 };
@@ -91,18 +93,17 @@ fn bench(extent: &Extent) -> Result<()> {
             Err(error) => println!("\n(Not in an image, since none can be mounted: {error})"),
         }
     }
-    let here = Ground::here(dir.path());
     if mounted == 0 {
-        compare(&here, extent)?;
+        compare(&Ground::here(dir.path()), extent)?;
     }
-    sinks::compare(&here)
+    Ok(())
 }
 
-/// With nothing else to be written, and beside another program's file.
+/// With nothing else to be written, and beside another program's file; then the sinks.
 fn compare(ground: &Ground, extent: &Extent) -> Result<()> {
     for load in [None, Some(extent.load)] {
         contest::compare(ground, load, extent)?;
         flush::compare(ground, load, extent)?;
     }
-    Ok(())
+    sinks::compare(ground)
 }

@@ -3,8 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::fs::{fdatasync, fsync, syncfs};
@@ -29,7 +28,7 @@ enum Method {
     Unflushed,
     OneByOne,
     Syncfs,
-    Threads(Pool),
+    Threads(usize),
     Log(Log),
 }
 
@@ -42,7 +41,7 @@ impl Candidate {
             Way::Unflushed => Method::Unflushed,
             Way::OneByOne => Method::OneByOne,
             Way::Syncfs => Method::Syncfs,
-            Way::Threads(threads) => Method::Threads(Pool::start(threads)?),
+            Way::Threads(threads) => Method::Threads(threads),
             Way::Log => Method::Log(Log::create(&dir.join("log"))?),
             Way::Product => return Err("the product has a committer of its own".into()),
         };
@@ -67,8 +66,9 @@ impl Candidate {
                 self.rename(group)?;
                 Ok(fsync(&self.directory)?)
             }
-            Method::Threads(pool) => {
-                pool.flush(group.iter().map(|number| self.staging.join(number.to_string())).collect())?;
+            Method::Threads(threads) => {
+                let files: Vec<_> = group.iter().map(|number| self.staging.join(number.to_string())).collect();
+                flush_from(*threads, &files)?;
                 self.rename(group)?;
                 Ok(fsync(&self.directory)?)
             }
@@ -141,34 +141,18 @@ impl Log {
     }
 }
 
-/// Threads that flush files.
-pub(crate) struct Pool {
-    orders: Vec<Sender<Arc<Vec<PathBuf>>>>,
-    flushed: Receiver<io::Result<()>>,
-}
-
-impl Pool {
-    pub(crate) fn start(threads: usize) -> Result<Self> {
-        let (done, flushed) = mpsc::channel();
-        let start = |index| {
-            let (order, orders) = mpsc::channel::<Arc<Vec<PathBuf>>>();
-            let done = done.clone();
-            let flush_share = move || {
-                orders.iter().try_for_each(|files| {
-                    done.send(files.iter().skip(index).step_by(threads).try_for_each(|file| flush(file)))
-                })
-            };
-            thread::Builder::new().name("flush".into()).spawn(flush_share)?;
-            Ok(order)
-        };
-        Ok(Self { orders: (0..threads).map(start).collect::<Result<_>>()?, flushed })
-    }
-
-    /// Makes all of them durable, each thread its share.
-    pub(crate) fn flush(&self, files: Vec<PathBuf>) -> Result<()> {
-        let busy = self.orders.len().min(files.len());
-        let files = Arc::new(files);
-        self.orders[..busy].iter().try_for_each(|order| order.send(Arc::clone(&files)))?;
-        Ok(self.flushed.iter().take(busy).try_for_each(|flushed| flushed)?)
-    }
+/// Makes files durable from so many threads, started for it.
+pub(crate) fn flush_from(threads: usize, files: &[PathBuf]) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let flush_some = || -> io::Result<()> {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            flush(file)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads.min(files.len())).map(|_| scope.spawn(flush_some)).collect();
+        flush_some()?;
+        helpers.into_iter().try_for_each(|helper| Ok(helper.join().map_err(|_| "a flush has panicked")??))
+    })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Advice, fadvise, fsync, syncfs};
 
 use super::Extent;
-use super::candidate::{Pool, flush};
+use super::candidate::{flush, flush_from};
 use super::ground::Ground;
 use super::load::Load;
 use super::publisher::SIZE;
@@ -20,7 +20,7 @@ enum Flush {
     /// Writing is begun for all of them before the first is waited for.
     Begun,
     /// From some threads at once.
-    Threads(Pool),
+    Threads(usize),
     /// The whole filesystem.
     Syncfs,
 }
@@ -30,8 +30,7 @@ pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, extent: &Extent) -> R
     let beside = bytes.map_or_else(String::new, |bytes| format!(", beside {} MiB dirty", bytes >> 20));
     println!("\n{}{beside}: ms to flush a group of 4 KiB files, and their directory", ground.name());
     println!("{:>6} {:>9} {:>9} {:>9} {:>9} {:>9}", "files", "in turn", "begun", "4 threads", "16 thr.", "syncfs");
-    let ways =
-        [Flush::InTurn, Flush::Begun, Flush::Threads(Pool::start(4)?), Flush::Threads(Pool::start(16)?), Flush::Syncfs];
+    let ways = [Flush::InTurn, Flush::Begun, Flush::Threads(4), Flush::Threads(16), Flush::Syncfs];
     let mut load = bytes.map(|bytes| Load::start(ground.dir(), bytes)).transpose()?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
     for &files in extent.groups {
@@ -63,7 +62,7 @@ fn measure(way: &Flush, files: usize, dir: &Path) -> Result<f64> {
             paths.iter().try_for_each(|path| begin(path))?;
             paths.iter().try_for_each(|path| flush(path))?;
         }
-        Flush::Threads(pool) => pool.flush(paths)?,
+        Flush::Threads(threads) => flush_from(*threads, &paths)?,
         Flush::Syncfs => syncfs(&directory)?,
     }
     fsync(&directory)?;

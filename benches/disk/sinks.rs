@@ -15,8 +15,8 @@ const PIECES: [usize; 2] = [16 * 1024, 256 * 1024];
 
 /// Staging alone, nothing flushed.
 pub(crate) fn compare(ground: &Ground) -> Result<()> {
-    let (small, large, runs) = if is_smoke() { (64, 1, 1) } else { (16_384, 8, 5) };
-    println!("\n{:<30} {:>14} {:>14} {:>16}", "stage and remove", "append", "mapped", "mapped / append");
+    let (small, large, runs) = if is_smoke() { (64, 1, 1) } else { (2_048, 8, 3) };
+    println!("\n{:<30} {:>14} {:>14} {:>16}", "sinks: stage and remove", "append", "mapped", "mapped / append");
     for (count, size, piece) in [(small, SIZE, SIZE), (large, LARGE, PIECES[0]), (large, LARGE, PIECES[1])] {
         let mut took = [Vec::new(), Vec::new()];
         for _ in 0..runs {
