@@ -21,8 +21,8 @@
 //! The journal's lines are described in `journal.rs`.
 //!
 //! # A group
-//! 1. The staged bytes, and that the files exist, are flushed: of a few files one by one, of more with `syncfs`, which is
-//!    faster then but also waits for what other programs have written.
+//! 1. The staged bytes, and that the files exist, are flushed: a few files each for itself, all at once; more with `syncfs`,
+//!    which is faster then but also waits for what other programs have written.
 //! 2. The journal gets an *intent* for each file, and is flushed.
 //! 3. Each file is renamed, in order, never over anything.
 //! 4. The directory is flushed.
