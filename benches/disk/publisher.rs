@@ -1,10 +1,11 @@
 //! Ways to make staged files durable and publish them, all seen from the loop in the same way.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::{fs, io::Write};
 
 use tentacle_sync::store::{Committer, Durability, Publication, Spool};
 
@@ -120,7 +121,7 @@ impl Publisher for Product {
 
 /// A candidate on a thread that takes whatever has gathered.
 struct Bare {
-    staging: std::path::PathBuf,
+    staging: PathBuf,
     orders: Sender<u64>,
     published: Receiver<std::result::Result<usize, String>>,
     next: u64,
@@ -159,7 +160,7 @@ fn serve(mut candidate: Candidate, queue: &Receiver<u64>, done: &Sender<std::res
 
 impl Publisher for Bare {
     fn stage(&mut self) -> Result<()> {
-        fs::File::create_new(self.staging.join(self.next.to_string()))?.write_all(&self.bytes)?;
+        File::create_new(self.staging.join(self.next.to_string()))?.write_all(&self.bytes)?;
         self.orders.send(self.next)?;
         self.next += 1;
         self.pending += 1;

@@ -1,14 +1,14 @@
 //! Ways in which a site is bad.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use tentacle_sync::double::{Mischief, SizeLie, Trick, Verb};
 
-/// A name listed by a bad site that is asked for.
+/// Files listed by a bad site that are asked for.
 const WANTED: usize = 3;
 
 /// Names listed by a site whose listing has no end.
