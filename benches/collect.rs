@@ -7,10 +7,14 @@
 //! are compared take turns, and each figure is the median of its runs.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/processor.rs"]
 mod processor;
+#[path = "support/settings.rs"]
+mod settings;
 mod support;
 
 use std::cell::Cell;
@@ -18,8 +22,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use memory::memory;
 use peers::{Crew, Order, Peers};
 use processor::cpu_time;
+use settings::{settings, site};
 use support::{Result, median, verdict};
 use tentacle_sync::double::WritePattern;
 use tentacle_sync::net::Net;
@@ -69,7 +75,7 @@ fn main() -> Result<()> {
     }
     let gain = acknowledging(&extent, place.path())?;
     let least = durable(&extent, place.path())?;
-    println!("\npeak memory, all of the above: {:.1} MiB\n", support::memory("self", "VmHWM")? / 1024.0);
+    println!("\npeak memory, all of the above: {:.1} MiB\n", memory("self", "VmHWM")? / 1024.0);
     verdict(">= 20x with TCP_QUICKACK", &format!("{gain:.0}x"), gain >= 20.0);
     verdict(">= 40 % of the rate when durable", &format!("{:.0} % at the least", 100.0 * least), least >= 0.4);
     Ok(())
@@ -149,11 +155,11 @@ fn take_turns(cases: &[Case], runs: usize, peers: &mut Peers, place: &Path) -> R
 
 fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     peers.order(Order::Fill(case.files))?;
-    let (dir, spool) = support::fresh_dir(place)?;
-    let mut site = support::site("bench", peers.ports()[0], &spool, peers.ca());
+    let (dir, spool) = settings::fresh_dir(place)?;
+    let mut site = site("bench", peers.ports()[0], &spool, peers.ca());
     site.connections = case.connections;
     site.quick_ack = case.quick_ack;
-    let settings = support::settings(&dir, case.durability, vec![site]);
+    let settings = settings(&dir, case.durability, vec![site]);
     let moved = Rc::new(Cell::new(0));
     let observer = {
         let moved = Rc::clone(&moved);

@@ -1,162 +1,109 @@
-//! What durability costs, and what the two sinks do.
+//! What durability costs: ways to publish 4 KiB files against each other, ways to flush a group of them, and the two sinks.
 //!
 //! `cargo bench --bench disk [-- DIRECTORY]`: works in a fresh directory inside `DIRECTORY`, by default inside the build
-//! directory. With `BENCH_SMOKE=1` it does very little of everything. Each row is the median of several runs, with the
-//! slowest and the fastest beside it; before each run the disk is left to settle, so that none pays for another's writes.
-#![expect(clippy::print_stdout, reason = "the table is the point")]
+//! directory. With `BENCH_SMOKE=1` it does very little of everything.
+//!
+//! Where images can be made and mounted (as root, with mkfs.ext4 and mkfs.xfs), the ways are compared on a journalled ext4
+//! and on an XFS, else on the directory's own filesystem; each with nothing else to be written, and beside another program
+//! that has just written a gigabyte without flushing it and goes on writing. Each way stages its files on one thread, as
+//! the loop does, and publishes them on another, whatever has gathered as one group. Ways take turns, and each figure is
+//! the median of its runs, unless it is called the longest of its column for lone files.
+#![expect(clippy::print_stdout, reason = "the tables are the point")]
 
-use std::error::Error;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+#[path = "disk/candidate.rs"]
+mod candidate;
+#[path = "disk/contest.rs"]
+mod contest;
+#[path = "disk/flush.rs"]
+mod flush;
+#[path = "disk/ground.rs"]
+mod ground;
+#[path = "disk/load.rs"]
+mod load;
+#[path = "disk/publisher.rs"]
+mod publisher;
+#[path = "disk/sinks.rs"]
+mod sinks;
+mod support;
+#[path = "disk/turns.rs"]
+mod turns;
 
-use tentacle_sync::store::{Committer, Durability, Publication, SinkKind, Spool, Staged};
+use std::time::Duration;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use ground::Ground;
+use support::Result;
 
-const SMALL: usize = 4 * 1024;
-const RUNS: usize = 5;
-const LARGE: usize = 64 * 1024 * 1024;
-/// What comes out of one TLS record, and what the loop gathers before it writes.
-const PIECES: [usize; 2] = [16 * 1024, 256 * 1024];
+/// How much of everything.
+struct Extent {
+    runs: usize,
+    /// For all that come at once, and at most for those that come alone.
+    seconds: Duration,
+    /// Files that come alone.
+    lone: usize,
+    /// Files in a group to be flushed.
+    groups: &'static [usize],
+    /// Flushes of each group.
+    flushes: usize,
+    /// What another program has written, in bytes.
+    load: u64,
+    /// Of a filesystem in a file, in bytes.
+    image: u64,
+}
+
+const FULL: Extent = Extent {
+    runs: 3,
+    seconds: Duration::from_secs(1),
+    lone: 30,
+    groups: &[1, 2, 4, 8, 16, 32, 64],
+    flushes: 7,
+    load: 1 << 30,
+    image: 5 << 29,
+};
+
+const SMOKE: Extent = Extent {
+    runs: 1,
+    seconds: Duration::from_millis(20),
+    lone: 2,
+    groups: &[1, 8],
+    flushes: 1,
+    load: 16 << 20,
+    image: 320 << 20,
+};
 
 fn main() -> Result<()> {
-    let smoke = std::env::var_os("BENCH_SMOKE").is_some_and(|value| value == "1");
-    let given = std::env::args_os().skip(1).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
-    let parent = given.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    fs::create_dir_all(&parent)?;
-    let dir = tempfile::Builder::new().prefix("disk-bench").tempdir_in(parent)?;
-    println!("in {}", dir.path().display());
-    schemes(dir.path(), if smoke { (64, 8) } else { (16_384, 1024) })?;
-    sinks(dir.path(), if smoke { (64, 1) } else { (16_384, 8) })
-}
-
-/// Files a second until they are published, for each way to make them durable.
-fn schemes(dir: &Path, (many, few): (usize, usize)) -> Result<()> {
-    println!("\n{:<50} {:>6} {:>8} {:>17}", "publish 4 KiB files, files/s", "files", "median", "slowest..fastest");
-    let row = |what: &str, count: usize, run: &dyn Fn(&Path) -> Result<Duration>| -> Result<()> {
-        let (slowest, median, fastest) = measured(dir, run)?;
-        let rate = |took| format!("{:.0}", per_second(count, took));
-        println!("{what:<50} {count:>6} {:>8} {:>17}", rate(median), format!("{}..{}", rate(slowest), rate(fastest)));
-        Ok(())
-    };
-    row("nothing flushed", many, &|dir| publish(dir, Durability::None, many, many))?;
-    row("group commit, as they come", many, &|dir| publish(dir, Durability::Fsync, many, many))?;
-    row("group commit, at most 64 waiting", many, &|dir| publish(dir, Durability::Fsync, many, 64))?;
-    row("group commit, each file waited for", few, &|dir| publish(dir, Durability::Fsync, few, 1))?;
-    row("fsync file, rename, fsync directory; no journal", few, &|dir| one_by_one(dir, few))
-}
-
-/// The slowest, the median and the fastest of some runs, each in a fresh directory on a disk that has settled.
-fn measured(dir: &Path, run: &dyn Fn(&Path) -> Result<Duration>) -> Result<(Duration, Duration, Duration)> {
-    let mut took = Vec::new();
-    for _ in 0..RUNS {
-        let fresh = tempfile::tempdir_in(dir)?;
-        rustix::fs::syncfs(File::open(fresh.path())?)?;
-        took.push(run(fresh.path())?);
+    match support::role() {
+        None => bench(if support::is_smoke() { &SMOKE } else { &FULL }),
+        Some((_, args)) => load::serve(&args),
     }
-    took.sort();
-    Ok((took[RUNS - 1], took[RUNS / 2], took[0]))
 }
 
-/// Publishes `count` files with at most `window` of them on their way.
-fn publish(dir: &Path, durability: Durability, count: usize, window: usize) -> Result<Duration> {
-    let incoming = dir.join("in");
-    fs::create_dir_all(&incoming)?;
-    let spool = Spool::open(&incoming)?;
-    let (told, calls) = mpsc::channel();
-    // Nobody listens any more once all is published.
-    let notify = Box::new(move || told.send(()).unwrap_or(()));
-    let (committer, _) = Committer::start(&dir.join("state"), durability, std::slice::from_ref(&spool), notify)?;
-    let site: Arc<str> = "bench".into();
-    timed(|| {
-        for number in 0..count {
-            let staged = stage(&spool, SMALL, SMALL)?;
-            let name = format!("agent.{number}.data").parse()?;
-            committer.publish(Publication { ticket: number as u64, site: site.clone(), name, staged });
-            while committer.pending() >= window {
-                calls.recv()?;
-                drain(&committer)?;
+fn bench(extent: &Extent) -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("disk-bench-").tempdir_in(support::place()?)?;
+    println!("4 KiB files, in {}", dir.path().display());
+    if support::is_in_memory(dir.path())? {
+        println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
+    }
+    let mut mounted = 0;
+    for mount in [Ground::ext4, Ground::xfs] {
+        match mount(dir.path(), extent.image) {
+            Ok(ground) => {
+                compare(&ground, extent)?;
+                mounted += 1;
             }
+            Err(error) => println!("\n(Not in an image, since none can be mounted: {error})"),
         }
-        while committer.pending() > 0 {
-            calls.recv()?;
-            drain(&committer)?;
-        }
-        Ok(())
-    })
-}
-
-fn drain(committer: &Committer) -> Result<()> {
-    for completion in committer.completions() {
-        completion.result?;
+    }
+    if mounted == 0 {
+        compare(&Ground::here(dir.path()), extent)?;
     }
     Ok(())
 }
 
-/// What a program does that has no groups.
-fn one_by_one(dir: &Path, count: usize) -> Result<Duration> {
-    fs::create_dir_all(dir)?;
-    let (bytes, parent) = (vec![b'x'; SMALL], File::open(dir)?);
-    timed(|| {
-        for number in 0..count {
-            let (draft, name) = (dir.join("draft"), dir.join(format!("agent.{number}.data")));
-            let mut file = File::create(&draft)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(draft, name)?;
-            parent.sync_all()?;
-        }
-        Ok(())
-    })
-}
-
-/// Staging alone, nothing flushed: what each sink costs the loop.
-fn sinks(dir: &Path, (small, large): (usize, usize)) -> Result<()> {
-    println!("\n{:<30} {:>14} {:>14} {:>16}", "stage and remove", "append", "mapped", "mapped / append");
-    let staging = |kind: SinkKind, count: usize, size: usize, piece: usize| {
-        let run = |dir: &Path| {
-            let spool = Spool::open(dir)?.with_sink(kind);
-            timed(|| (0..count).try_for_each(|_| stage(&spool, size, piece).map(drop)))
-        };
-        measured(dir, &run).map(|(_, median, _)| median)
-    };
-    for (count, size, piece) in [(small, SMALL, SMALL), (large, LARGE, PIECES[0]), (large, LARGE, PIECES[1])] {
-        let append = staging(SinkKind::Append, count, size, piece)?;
-        let mapped = staging(SinkKind::Mapped, count, size, piece)?;
-        let what = format!("{} KiB in pieces of {} KiB", size / 1024, piece / 1024);
-        let rate = |took: Duration| {
-            if size == SMALL {
-                format!("{:.1} us/file", took.as_secs_f64() * 1e6 / f64::from(u32::try_from(count).unwrap_or(u32::MAX)))
-            } else {
-                format!("{:.0} MiB/s", per_second(count * size, took) / f64::from(1 << 20))
-            }
-        };
-        let ratio = mapped.as_secs_f64() / append.as_secs_f64();
-        println!("{what:<30} {:>14} {:>14} {ratio:>15.2}x", rate(append), rate(mapped));
+/// With nothing else to be written, and beside another program's file; then the sinks.
+fn compare(ground: &Ground, extent: &Extent) -> Result<()> {
+    for load in [None, Some(extent.load)] {
+        contest::compare(ground, load, extent)?;
+        flush::compare(ground, load, extent)?;
     }
-    Ok(())
-}
-
-fn stage(spool: &Spool, size: usize, piece: usize) -> Result<Staged> {
-    let bytes = vec![b'x'; piece];
-    let mut stage = spool.stage(size as u64)?;
-    for _ in 0..size / piece {
-        stage.write(&bytes)?;
-    }
-    Ok(stage.finish()?)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    let start = Instant::now();
-    work()?;
-    Ok(start.elapsed())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate is read to three digits")]
-fn per_second(count: usize, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64()
+    sinks::compare(ground)
 }

@@ -45,10 +45,14 @@ mod connection;
 mod crowd;
 #[path = "server/lone.rs"]
 mod lone;
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "server/process.rs"]
 mod process;
 #[path = "server/run.rs"]
 mod run;
+#[path = "support/settings.rs"]
+mod settings;
 mod support;
 
 use std::fs::{self, File};
@@ -61,6 +65,7 @@ use bare::Bare;
 use clients::{Clients, Deed, LARGE, have};
 use process::{Ground, Make, Server};
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
+use settings::{settings, site};
 use support::{Result, median, verdict};
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
@@ -73,6 +78,8 @@ const OURS: Make = Make::Ours(Durability::Fsync);
 struct Extent {
     files: usize,
     crowds: &'static [usize],
+    /// With a connection for each.
+    leaving_files: usize,
     /// Where each file takes some 30 ms.
     slow_files: usize,
     idle: usize,
@@ -87,6 +94,7 @@ struct Extent {
 const FULL: Extent = Extent {
     files: 3_000,
     crowds: &[1, 10, 100],
+    leaving_files: 1_000,
     slow_files: 60,
     idle: 1_000,
     idle_at_stock: 100,
@@ -98,6 +106,7 @@ const FULL: Extent = Extent {
 const SMOKE: Extent = Extent {
     files: 60,
     crowds: &[1, 10],
+    leaving_files: 60,
     slow_files: 4,
     idle: 20,
     idle_at_stock: 4,
@@ -135,33 +144,68 @@ fn bench(extent: &Extent) -> Result<()> {
 
 /// `SEND` in lock-step on connections that are kept, with all they need to begin with behind them.
 fn storing(extent: &Extent, ground: &Ground) -> Result<()> {
-    let makes = Make::all();
     println!("\nThe disk by itself, fsync, rename, fsync for each file: {:.0} files/s", disk_alone(extent, ground)?);
-    print_heading("Storing");
-    let (mut durable, mut undurable) = (f64::INFINITY, f64::INFINITY);
+    print_heading("Storing, connections kept");
+    let least = least_ratios(extent.crowds, extent.runs, |make, tls, clients| {
+        store(make, tls, Deed::Send { clients, files: extent.files }, ground)
+    })?;
+    least.judge("connections kept");
+    Ok(())
+}
+
+/// A connection for each file, as stock's client, ours, and so all agents do.
+fn leaving(extent: &Extent, ground: &Ground) -> Result<()> {
+    print_heading("Storing, a connection for each file");
+    let least = least_ratios(extent.crowds, extent.runs.min(3), |make, tls, clients| {
+        let files = if make == Make::Stock { extent.slow_files.max(2 * clients) } else { extent.leaving_files };
+        store(make, tls, Deed::SendAndLeave { clients, files }, ground)
+    })?;
+    least.judge("a connection for each file");
+    Ok(())
+}
+
+/// Has clients send all their files to a server of its own.
+fn store(make: Make, tls: bool, deed: Deed, ground: &Ground) -> Result<Run> {
+    let storage = ground.storage()?;
+    let run = Run::of(make, tls, deed, &storage, ground)?;
+    assert_eq!(Some(files_in(&storage)?), deed.files(), "files stored");
+    Ok(run)
+}
+
+/// Compares all servers, plain and in TLS, with each number of clients.
+fn least_ratios(crowds: &[usize], runs: usize, run: impl Fn(Make, bool, usize) -> Result<Run>) -> Result<Least> {
+    let makes = Make::all();
+    let mut least = Least::default();
     for tls in [false, true] {
-        for &clients in extent.crowds {
-            let deed = Deed::Send { clients, files: extent.files };
-            let figures = take_turns(&makes, extent.runs, |make| {
-                let storage = ground.storage()?;
-                let run = Run::of(make, tls, deed, &storage, ground)?;
-                assert_eq!(files_in(&storage)?, extent.files, "files stored");
-                Ok(run)
-            })?;
+        for &clients in crowds {
+            let figures = take_turns(&makes, runs, |make| run(make, tls, clients))?;
             let what = format!("{clients} clients, {}", if tls { "TLS" } else { "plain" });
-            if let Some(ratios) = print_rows(&what, &makes, &figures) {
-                durable = durable.min(ratios.0);
-                undurable = undurable.min(ratios.1);
-            }
+            least.extend(print_rows(&what, &makes, &figures));
         }
     }
-    if makes.contains(&Make::Stock) {
+    Ok(least)
+}
+
+/// How our files/s compare with stock's, which is never durable, where they do so worst: ours durable, and not.
+#[derive(Default)]
+struct Least(Option<(f64, f64)>);
+
+impl Extend<(f64, f64)> for Least {
+    fn extend<I: IntoIterator<Item = (f64, f64)>>(&mut self, ratios: I) {
+        let both = |(a, b): (f64, f64), (c, d)| (a.min(c), b.min(d));
+        self.0 = self.0.into_iter().chain(ratios).reduce(both);
+    }
+}
+
+impl Least {
+    /// Says nothing where there was no stock server.
+    fn judge(&self, kind: &str) {
+        let Some((durable, undurable)) = self.0 else { return };
         println!();
         let figure = |ratio| format!("{ratio:.1}x at the least");
-        verdict(">= 10x stock's files/s, nothing durable", &figure(undurable), undurable >= 10.0);
-        verdict("> 1x stock's files/s, ours durable", &figure(durable), durable > 1.0);
+        verdict(&format!("{kind}: >= 10x stock's files/s, neither durable"), &figure(undurable), undurable >= 10.0);
+        verdict(&format!("{kind}: > 1x stock's files/s, ours durable"), &figure(durable), durable > 1.0);
     }
-    Ok(())
 }
 
 /// Everything is listed and leaves the storage. Stock takes 40 ms for each file of a client in lock-step.
@@ -185,10 +229,10 @@ fn moving(extent: &Extent, ground: &Ground) -> Result<()> {
 fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> {
     let storage = filled(files, ground)?;
     let server = Server::start(make, tls, &storage, ground)?;
-    let (dir, spool) = support::fresh_dir(ground.path())?;
+    let (dir, spool) = settings::fresh_dir(ground.path())?;
     let place = server.place();
-    let site = support::site("bench", place.address.port(), &spool, place.ca.as_deref());
-    let settings = support::settings(&dir, Durability::Fsync, vec![site]);
+    let site = site("bench", place.address.port(), &spool, place.ca.as_deref());
+    let settings = settings(&dir, Durability::Fsync, vec![site]);
     let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
     let (start, cpu) = (support::clock(), server.cpu_time()?);
@@ -250,31 +294,6 @@ fn disk_alone(extent: &Extent, ground: &Ground) -> Result<f64> {
 #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
 fn per_second(files: usize, took: Duration) -> f64 {
     files as f64 / took.as_secs_f64()
-}
-
-/// A connection for each file, as agents do.
-fn leaving(extent: &Extent, ground: &Ground) -> Result<()> {
-    let makes = Make::by_default();
-    print_heading("Storing, a connection for each file");
-    let mut least = f64::INFINITY;
-    for tls in [false, true] {
-        let figures = take_turns(&makes, extent.runs.min(3), |make| {
-            let files = if make == Make::Stock { extent.slow_files } else { extent.files };
-            Run::of(make, tls, Deed::SendAndLeave { clients: 10, files }, &ground.storage()?, ground)
-        })?;
-        let what = format!("10 clients, {}", if tls { "TLS" } else { "plain" });
-        if let Some((ratio, _)) = print_rows(&what, &makes, &figures) {
-            least = least.min(ratio);
-        }
-    }
-    if makes.contains(&Make::Stock) {
-        verdict(
-            ">= 10x stock's files/s from agents, ours durable",
-            &format!("{least:.1}x at the least"),
-            least >= 10.0,
-        );
-    }
-    Ok(())
 }
 
 /// Pieces of 1 KiB, Nagle's algorithm on.

@@ -14,10 +14,14 @@
 //! a TLS connection takes.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/processor.rs"]
 mod processor;
+#[path = "support/settings.rs"]
+mod settings;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -27,9 +31,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use memory::memory;
 use peers::{Crew, Order, Peers};
 use processor::cpu_time;
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use settings::{settings, site};
 use support::{Result, clock, median, verdict};
 use tentacle_sync::config::{Settings, SiteSettings};
 use tentacle_sync::double::WritePattern;
@@ -197,7 +203,7 @@ impl Figures {
 fn run(role: &str, case: Case, files: usize, peers: &mut Peers, place: &Path) -> Result<Vec<f64>> {
     peers.order(Order::Hang(case.hanging))?;
     peers.order(Order::Fill(files))?;
-    let (dir, _) = support::fresh_dir(place)?;
+    let (dir, _) = settings::fresh_dir(place)?;
     let ports = &peers.ports()[peers.ports().len() - case.sites..];
     let ca = peers.ca().ok_or("sites have TLS")?;
     let output = support::again(role)?
@@ -230,8 +236,7 @@ impl Task {
         let [hanging, files, ports @ ..] = &numbers[..] else { return Err("a run needs to know what hangs".into()) };
         let dir = PathBuf::from(dir);
         let site = |(number, &port): (usize, &usize)| -> Result<SiteSettings> {
-            let mut site =
-                support::site(&format!("site-{number}"), port.try_into()?, &dir.join("data_in"), Some(Path::new(ca)));
+            let mut site = site(&format!("site-{number}"), port.try_into()?, &dir.join("data_in"), Some(Path::new(ca)));
             site.timeout = PATIENCE;
             site.interval = INTERVAL;
             Ok(site)
@@ -241,7 +246,7 @@ impl Task {
     }
 
     fn settings(&self) -> Settings {
-        support::settings(&self.dir, Durability::Fsync, self.sites.clone())
+        settings(&self.dir, Durability::Fsync, self.sites.clone())
     }
 }
 
@@ -266,13 +271,7 @@ fn once(task: &Task) -> Result<()> {
     let moved: usize = done.iter().map(|&(_, moved)| moved).sum();
     assert_eq!((done.len(), moved), (healthy, healthy * task.files), "healthy sites, and files gone there");
     let last = done.iter().map(|&(at, _)| at - start).max().unwrap_or_default();
-    println!(
-        "{} {} {} {}",
-        last.as_secs_f64(),
-        cpu.as_secs_f64(),
-        support::memory("self", "VmHWM")?,
-        stall.as_secs_f64()
-    );
+    println!("{} {} {} {}", last.as_secs_f64(), cpu.as_secs_f64(), memory("self", "VmHWM")?, stall.as_secs_f64());
     Ok(())
 }
 
@@ -320,7 +319,7 @@ fn warm_up(settings: &Settings) -> Result<()> {
 
 impl Memory {
     fn now() -> Result<Self> {
-        Ok(Self { resident: support::memory("self", "VmRSS")?, anonymous: support::memory("self", "RssAnon")? })
+        Ok(Self { resident: memory("self", "VmRSS")?, anonymous: memory("self", "RssAnon")? })
     }
 }
 

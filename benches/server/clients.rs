@@ -124,6 +124,14 @@ impl Drop for Clients {
 }
 
 impl Deed {
+    /// How many files it leaves with the server, where that is what it is about.
+    pub(crate) fn files(self) -> Option<usize> {
+        match self {
+            Self::Send { files, .. } | Self::SendAndLeave { files, .. } | Self::SendAsStock { files } => Some(files),
+            Self::Move | Self::Receive | Self::Stay { .. } | Self::Drip { .. } => None,
+        }
+    }
+
     fn words(self) -> [String; 3] {
         let (word, clients, files) = match self {
             Self::Send { clients, files } => ("send", clients, files),

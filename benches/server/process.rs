@@ -16,6 +16,8 @@ use tentacle_sync::double::Authority;
 use tentacle_sync::store::Durability;
 
 use super::connection::Place;
+use crate::memory::memory;
+use crate::settings;
 use crate::support::{self, Result};
 
 /// The user a server runs as when the bench runs as root, which it refuses.
@@ -87,7 +89,7 @@ impl Ground {
 
     /// An empty storage directory, on a disk that has nothing left to write.
     pub(crate) fn storage(&self) -> Result<PathBuf> {
-        let (dir, storage) = support::fresh_dir(self.path())?;
+        let (dir, storage) = settings::fresh_dir(self.path())?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
         if getuid().is_root() {
             chown(&storage, Some(NOBODY), Some(NOBODY))?;
@@ -164,7 +166,7 @@ impl Server {
 
     /// A figure of its `/proc/PID/status`, in KiB.
     pub(crate) fn memory(&self, key: &str) -> Result<f64> {
-        support::memory(&self.process.id().to_string(), key)
+        memory(&self.process.id().to_string(), key)
     }
 }
 

@@ -1,14 +1,10 @@
-//! What the benches share: where they work, what they measure with, and how they collect.
+//! What the benches share: where they work, and what they measure with.
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use tentacle_sync::config::{Settings, SiteSettings, defaults};
-use tentacle_sync::store::Durability;
-use tentacle_sync::tls::{Offer, TlsSettings, Verify};
+use std::time::Instant;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -49,54 +45,9 @@ pub(crate) fn is_in_memory(dir: &Path) -> Result<bool> {
     Ok(u64::try_from(rustix::fs::statfs(dir)?.f_type) == Ok(TMPFS))
 }
 
-/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write. It stays until all of
-/// `place` goes: an ext4 without journal steps around inodes that were freed lately, at the next run's cost.
-pub(crate) fn fresh_dir(place: &Path) -> Result<(PathBuf, PathBuf)> {
-    let dir = tempfile::Builder::new().tempdir_in(place)?.keep();
-    let spool = dir.join("data_in");
-    fs::create_dir(&spool)?;
-    rustix::fs::sync();
-    Ok((dir, spool))
-}
-
-/// Settings as they are by default, with these sites.
-pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettings>) -> Settings {
-    Settings {
-        state_dir: dir.join("state"),
-        durability,
-        max_connections: defaults::MAX_CONNECTIONS,
-        shutdown_timeout: Duration::from_secs(1),
-        sites,
-        warnings: Vec::new(),
-    }
-}
-
-/// A site on loopback; in TLS where there is a CA.
-pub(crate) fn site(name: &str, port: u16, spool: &Path, ca: Option<&Path>) -> SiteSettings {
-    let mut site = SiteSettings::new(name, "127.0.0.1");
-    site.port = port;
-    spool.clone_into(&mut site.incoming_dir);
-    site.retries = 0;
-    site.tls = ca.map(|ca| TlsSettings {
-        ca: Some(ca.to_owned()),
-        identity: None,
-        verify: Verify::Chain,
-        offer: Offer::Never,
-    });
-    site
-}
-
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 pub(crate) fn clock() -> Instant {
     Instant::now()
-}
-
-/// A figure of a process's `/proc/PID/status`, in KiB; `self` is this one.
-pub(crate) fn memory(process: &str, key: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    let figure = line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure in /proc/PID/status")?;
-    Ok(figure.parse()?)
 }
 
 /// The middle one, or the mean of the two that are; NaN where there is none.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::{Area, Likeness, is_few};
+use super::area::{Area, Likeness, is_few, sync_drafts};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
@@ -120,7 +120,8 @@ impl Disk for RealDisk {
             [] => Ok(()),
             [(spool, _), ..] if !is_few(files.len()) => self.sync_filesystem(*spool),
             _ => self.durably(|| {
-                files.iter().try_for_each(|&(spool, stage)| self.area(spool).sync_draft(stage))?;
+                let drafts: Vec<_> = files.iter().map(|&(spool, stage)| (&**self.area(spool), stage)).collect();
+                sync_drafts(&drafts)?;
                 let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
                 spools.into_iter().try_for_each(|spool| self.area(spool).sync_staging())
             }),

@@ -1,6 +1,6 @@
 //! How a group of files is kept: what is done to the disk, in which order, and what an error at any step comes to.
 //!
-//! 1. The staged bytes are flushed: a few files one by one, more with `syncfs`.
+//! 1. The staged bytes are flushed: a few files each for itself, more with `syncfs`.
 //! 2. In the group's order, files get their names and are removed.
 //! 3. The directories that got names are flushed.
 //!

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::{Area, is_few};
+use super::area::{Area, is_few, sync_drafts};
 use super::error::StoreError;
 use super::journal::StageId;
 use super::keep::{Change, IfTaken};
@@ -73,7 +73,7 @@ impl Shelf for RealShelf {
     fn sync_staged(&mut self, files: &[(&Arc<Area>, StageId)]) -> Result<(), StoreError> {
         self.durably(|| match files {
             [(area, _), ..] if !is_few(files.len()) => area.sync_filesystem(),
-            _ => files.iter().try_for_each(|&(area, stage)| area.sync_draft(stage)),
+            _ => sync_drafts(&files.iter().map(|&(area, stage)| (&**area, stage)).collect::<Vec<_>>()),
         })
     }
 

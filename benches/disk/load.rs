@@ -1,0 +1,89 @@
+//! Another program that writes to the same filesystem and flushes nothing, in a process of its own.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::{Result, again};
+
+/// What the other process is told to be.
+pub(crate) const ROLE: &str = "load";
+
+/// How much it writes at a time.
+const PIECE: usize = 1 << 20;
+
+/// From one piece to the next, once its file is full: 125 MiB/s.
+const PAUSE: Duration = Duration::from_millis(8);
+
+/// The other program, with its file, until this is dropped.
+pub(crate) struct Load {
+    process: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    file: PathBuf,
+}
+
+impl Load {
+    /// Starts it on a file in `dir`, which it goes on rewriting.
+    pub(crate) fn start(dir: &Path, bytes: u64) -> Result<Self> {
+        let file = dir.join("other.dat");
+        let mut process = again(ROLE)?
+            .arg(&file)
+            .arg((bytes / PIECE as u64).to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err("the other program's pipes are missing".into());
+        };
+        Ok(Self { process, orders, answers: BufReader::new(answers), file })
+    }
+
+    /// Has it write all of its file, as fast as it can.
+    pub(crate) fn fill(&mut self) -> Result<()> {
+        self.orders.write_all(b"fill\n")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        if answer.is_empty() { Err("the other program has ended".into()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // It has nothing to lose, and nobody to tell.
+        let _ = self.process.kill().and_then(|()| self.process.wait());
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+/// What the other process does, until there are no more orders.
+#[expect(clippy::print_stdout, reason = "the answer goes to the process that asked")]
+pub(crate) fn serve(args: &[OsString]) -> Result<()> {
+    let [file, pieces] = args else { return Err("a load needs its file and its pieces".into()) };
+    let pieces: u64 = pieces.to_string_lossy().parse()?;
+    let file = File::create(file)?;
+    let bytes = vec![b'o'; PIECE];
+    let write = |number: u64| file.write_all_at(&bytes, number % pieces * PIECE as u64);
+    let (told, orders) = mpsc::channel();
+    thread::spawn(move || io::stdin().lines().map_while(io::Result::ok).try_for_each(|_| told.send(())));
+    let mut next = 0;
+    loop {
+        match orders.recv_timeout(PAUSE) {
+            Ok(()) => {
+                (0..pieces).try_for_each(write)?;
+                println!("filled");
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                write(next)?;
+                next += 1;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}

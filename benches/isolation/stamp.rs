@@ -1,0 +1,39 @@
+//! Files that tell when they appeared at their site, and when here.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::support::Result;
+
+/// What the names of agents' files begin with, at the sites that lateness is measured at.
+const PREFIX: &str = "busy-";
+
+/// The name of a file that appears now at the site of this number.
+#[expect(clippy::disallowed_methods, reason = "two processes and the filesystem have no other clock in common")]
+pub(crate) fn name(site: usize) -> Result<String> {
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+    Ok(format!("{PREFIX}{site}.{micros}.data"))
+}
+
+/// For each such file in `incoming`: how long after it appeared at its site it was renamed here, in ms. A renamed file's
+/// change time tells when; it is as fine as the kernel's tick, 1 to 10 ms.
+pub(crate) fn latenesses(incoming: &Path) -> Result<Vec<f64>> {
+    let mut latenesses = Vec::new();
+    for entry in fs::read_dir(incoming)? {
+        let (name, metadata) = entry.and_then(|entry| Ok((entry.file_name(), entry.metadata()?)))?;
+        let name = name.to_string_lossy();
+        let stamp = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(".data")?.split_once('.'));
+        let Some((_, micros)) = stamp else { continue };
+        let (appeared, published) = (micros.parse()?, 1_000_000 * metadata.ctime() + metadata.ctime_nsec() / 1_000);
+        latenesses.push(milliseconds(published - i64::max(0, appeared)));
+    }
+    latenesses.sort_by(f64::total_cmp);
+    Ok(latenesses)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some seconds")]
+fn milliseconds(micros: i64) -> f64 {
+    micros as f64 / 1e3
+}

@@ -1,0 +1,48 @@
+//! What benches collect into, and by which settings.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tentacle_sync::config::{Settings, SiteSettings, defaults};
+use tentacle_sync::store::Durability;
+use tentacle_sync::tls::{Offer, TlsSettings, Verify};
+
+use crate::support::Result;
+
+/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write. It stays until all of
+/// `place` goes: an ext4 without journal steps around inodes that were freed lately, at the next run's cost.
+pub(crate) fn fresh_dir(place: &Path) -> Result<(PathBuf, PathBuf)> {
+    let dir = tempfile::Builder::new().tempdir_in(place)?.keep();
+    let spool = dir.join("data_in");
+    fs::create_dir(&spool)?;
+    rustix::fs::sync();
+    Ok((dir, spool))
+}
+
+/// Settings as they are by default, with these sites.
+pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettings>) -> Settings {
+    Settings {
+        state_dir: dir.join("state"),
+        durability,
+        max_connections: defaults::MAX_CONNECTIONS,
+        shutdown_timeout: Duration::from_secs(1),
+        sites,
+        warnings: Vec::new(),
+    }
+}
+
+/// A site on loopback; in TLS where there is a CA.
+pub(crate) fn site(name: &str, port: u16, spool: &Path, ca: Option<&Path>) -> SiteSettings {
+    let mut site = SiteSettings::new(name, "127.0.0.1");
+    site.port = port;
+    spool.clone_into(&mut site.incoming_dir);
+    site.retries = 0;
+    site.tls = ca.map(|ca| TlsSettings {
+        ca: Some(ca.to_owned()),
+        identity: None,
+        verify: Verify::Chain,
+        offer: Offer::Never,
+    });
+    site
+}
