@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -85,8 +86,45 @@ impl Tally {
     }
 }
 
+/// What becomes of a life in which something does not hold.
+#[derive(Debug, Default)]
+pub(super) enum Verdict {
+    /// It ends.
+    #[default]
+    Fatal,
+    /// It goes on, and is held against it: these versions were lost, and these contents came too often.
+    Counted { lost: BTreeSet<usize>, doubled: BTreeSet<(u64, [u8; 16])> },
+}
+
+impl Verdict {
+    pub(super) fn counted() -> Self {
+        Self::Counted { lost: BTreeSet::new(), doubled: BTreeSet::new() }
+    }
+
+    fn is_lost(&mut self, number: usize, fate: &Fate, what: fmt::Arguments<'_>) {
+        match self {
+            Self::Fatal => fate.violated(what),
+            Self::Counted { lost, .. } => {
+                fate.note(|| format!("LOST: {what}"));
+                lost.insert(number);
+            }
+        }
+    }
+
+    fn is_doubled(&mut self, bytes: &Fingerprint, fate: &Fate, what: fmt::Arguments<'_>) {
+        match self {
+            Self::Fatal => fate.violated(what),
+            Self::Counted { doubled, .. } => {
+                fate.note(|| format!("DOUBLED: {what}"));
+                doubled.insert(key(bytes));
+            }
+        }
+    }
+}
+
 pub(super) struct Ledger {
     pub(super) versions: Vec<Version>,
+    pub(super) verdict: Verdict,
     contents: BTreeMap<(u64, [u8; 16]), Content>,
     /// Beginnings of files that sites have sent for the whole.
     beginnings: BTreeSet<(u64, [u8; 16])>,
@@ -118,6 +156,7 @@ impl Ledger {
     pub(super) fn new(disk: Rc<RefCell<Disk>>) -> Self {
         Self {
             versions: Vec::new(),
+            verdict: Verdict::default(),
             contents: BTreeMap::new(),
             beginnings: BTreeSet::new(),
             disk,
@@ -170,6 +209,10 @@ impl Ledger {
                     self.tally.torn += 1;
                     continue;
                 }
+                if let Verdict::Counted { .. } = self.verdict {
+                    // Those that it was to have are missing, then.
+                    continue;
+                }
                 fate.violated(format_args!("{name} was published with bytes that no agent ever wrote"));
             };
             if !content.files.insert(file) {
@@ -179,7 +222,7 @@ impl Ledger {
             self.tally.published += 1;
             if content.files.len() > content.versions.len() {
                 if !self.disk_has_failed {
-                    fate.violated(format_args!("{name} was published twice"));
+                    self.verdict.is_doubled(&bytes, fate, format_args!("{name} was published twice"));
                 }
                 self.tally.repeated += 1;
             }
@@ -224,7 +267,11 @@ impl Ledger {
             _ if is_safe => Place::Released,
             _ if sent != number || self.liars.contains(&version.site) => Place::Trampled,
             true => Place::InFlight,
-            false => fate.violated(format_args!("{} left its site before it was safe", version.name)),
+            false => {
+                let what = format_args!("{} left its site before it was safe", version.name);
+                self.verdict.is_lost(number, fate, what);
+                Place::InFlight
+            }
         };
         fate.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
         match version.place {
@@ -261,7 +308,8 @@ impl Ledger {
         for &number in &self.released {
             let version = &self.versions[number];
             if !self.is_safe(&version.fingerprint) {
-                fate.violated(format_args!("{} is neither at its site nor safe at the centre", version.name));
+                let what = format_args!("{} is neither at its site nor safe at the centre", version.name);
+                self.verdict.is_lost(number, fate, what);
             }
         }
     }
@@ -283,12 +331,17 @@ impl Ledger {
 
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
-        for version in self.versions.iter().filter(|version| !self.bad.contains(&version.site)) {
+        for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {
-                Place::AtSite => fate.violated(format_args!("{what:?} is never fetched")),
+                _ if self.bad.contains(&version.site) => {}
+                Place::AtSite => self.verdict.is_lost(number, fate, format_args!("{what:?} is never fetched")),
+                Place::Released if !self.is_safe(&version.fingerprint) => {
+                    self.verdict.is_lost(number, fate, format_args!("{what:?} is gone"));
+                }
                 Place::InFlight if !self.may_be_lost(version) => {
-                    fate.violated(format_args!("{what:?} was sent in place of an older file, and not kept"));
+                    let what = format_args!("{what:?} was sent in place of an older file, and not kept");
+                    self.verdict.is_lost(number, fate, what);
                 }
                 Place::InFlight => self.tally.raced += 1,
                 _ => {}

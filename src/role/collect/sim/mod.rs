@@ -11,6 +11,7 @@
 //! tells it.
 
 mod agents;
+mod crash_points;
 mod fate;
 mod ledger;
 mod life;

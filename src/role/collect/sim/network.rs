@@ -86,7 +86,10 @@ impl World {
             self.fate.now = self.fate.now.max(next.expect("a world always has something to come"));
         }
         self.check_progress();
-        self.pass();
+        self.death = self.death.or(self.disk_death());
+        if self.death.is_none() {
+            self.pass();
+        }
         if self.death.is_some() {
             return Err(io::Error::other("the process is no more"));
         }
