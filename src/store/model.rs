@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::Durability;
 use super::area::{Likeness, is_few};
 use super::disk::{At, Disk};
 use super::error::StoreError;
@@ -138,6 +139,8 @@ pub(crate) struct World {
     steps: u32,
     /// How many of them the last start took.
     recovery: u32,
+    /// Whether nothing is synced that need not be.
+    pub(crate) durability: Durability,
     down: bool,
     /// Whether it was the machine that went down last.
     has_lost_power: bool,
@@ -166,6 +169,7 @@ impl World {
             faults: faults.iter().copied().collect(),
             steps: 0,
             recovery: 0,
+            durability: Durability::Fsync,
             down: false,
             has_lost_power: false,
             chance: fastrand::Rng::with_seed(seed),
@@ -256,6 +260,14 @@ impl World {
         let Log { cached, durable } = &mut self.journal;
         let unsynced = cached.len() - durable.len();
         cached.truncate(durable.len() + spared.journal.of(unsynced, &mut self.chance));
+    }
+
+    /// A step that is left out where nothing is flushed.
+    fn durably(&mut self, sync: impl FnOnce(&mut Self)) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Fsync => self.step(sync),
+            Durability::None => Ok(()),
+        }
     }
 
     /// One step on the disk: whether `act` is carried out, and how it ends.
@@ -368,24 +380,24 @@ impl Disk for ModelDisk {
         let mut world = self.0.borrow_mut();
         let sync = |world: &mut World, files: &[At]| files.iter().for_each(|&(_, stage)| world.sync_bytes(stage));
         if is_few(files.len()) {
-            files.chunks(1).try_for_each(|file| world.step(|world| sync(world, file)))?;
-            return world.step(World::sync_all_names);
+            files.chunks(1).try_for_each(|file| world.durably(|world| sync(world, file)))?;
+            return world.durably(World::sync_all_names);
         }
-        world.step(|world| {
+        world.durably(|world| {
             sync(world, files);
             world.sync_all_names();
         })
     }
 
     fn sync_filesystem(&mut self, _: SpoolId) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(|world| {
+        self.0.borrow_mut().durably(|world| {
             world.inodes.values_mut().for_each(|inode| inode.durable = Some(inode.cached));
             world.sync_all_names();
         })
     }
 
     fn sync_names(&mut self, _: SpoolId) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(World::sync_all_names)
+        self.0.borrow_mut().durably(World::sync_all_names)
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
@@ -399,12 +411,15 @@ impl Disk for ModelDisk {
     }
 
     fn sync_journal(&mut self) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(|world| world.journal.durable.clone_from(&world.journal.cached))
+        self.0.borrow_mut().durably(|world| world.journal.durable.clone_from(&world.journal.cached))
     }
 
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
-        let log = Log { cached: journal.to_vec(), durable: journal.to_vec() };
-        self.0.borrow_mut().step(|world| world.journal = log)
+        let cached = journal.to_vec();
+        self.0.borrow_mut().step(|world| {
+            let durable = if world.durability == Durability::Fsync { cached.clone() } else { Vec::new() };
+            world.journal = Log { cached, durable };
+        })
     }
 
     fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {

@@ -2,6 +2,7 @@
 
 use super::{Fault, NameChange, Spared, StageId, World};
 use crate::proto::{FileName, Fingerprint};
+use crate::store::Durability;
 
 impl World {
     /// The process dies here and now.
@@ -60,8 +61,11 @@ impl World {
         Some(file)
     }
 
-    /// Whether a file of these bytes is published, and would be after a loss of power.
+    /// Whether a file of these bytes is published, and would be after what the durability promises to withstand.
     pub(crate) fn keeps(&self, bytes: &Fingerprint) -> bool {
+        if self.durability == Durability::None {
+            return self.cached.published.values().any(|file| self.inodes[file].cached == *bytes);
+        }
         self.durable.published.values().any(|file| self.inodes[file].durable == Some(*bytes))
     }
 

@@ -18,7 +18,7 @@ use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
 use crate::store::model::{ModelCommitter, World as Disk};
 use crate::store::{Durability, Spool};
-use crate::sync::Schedule;
+use crate::sync::{Delivery, Schedule};
 
 /// What kind of life.
 #[derive(Clone, Copy, Debug)]
@@ -113,13 +113,16 @@ fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
         if scale.rough && fate.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
+        if scale.rough && fate.strikes(200_000) {
+            site.delivery = Delivery::Move;
+        }
         site
     };
     let sites = (0..scale.sites).map(site).collect();
     let tight = scale.rough && scale.sites > 1 && fate.strikes(300_000);
     Settings {
         state_dir: PathBuf::new(),
-        durability: Durability::Fsync,
+        durability: if scale.rough && fate.strikes(150_000) { Durability::None } else { Durability::Fsync },
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
         sites,
@@ -154,6 +157,10 @@ fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &S
     let lies = |site: &Site| site.mischief == Some(Mischief::SizeUnder);
     world.ledger.bad = (0..sites.len()).filter(|&site| sites[site].mischief.is_some()).collect();
     world.ledger.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
+    let moves = |site: &SiteSettings| site.delivery == Delivery::Move;
+    world.ledger.movers = (0..sites.len()).filter(|&site| moves(&settings.sites[site])).collect();
+    world.ledger.is_unflushed = settings.durability == Durability::None;
+    disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
     world.max_connections = settings.max_connections;
     world

@@ -222,10 +222,11 @@ impl World {
         fail_staging(None);
         if death.is_some() {
             self.ledger.tally.crashes += 1;
-            self.ledger.links_have_failed = true;
+            self.ledger.link_fails(None);
         }
         if death == Some(Death::PowerLoss) {
             self.lose_power();
+            self.ledger.machine_fails();
         } else {
             if death.is_some() {
                 self.disk.borrow_mut().kill();
