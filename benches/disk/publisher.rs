@@ -100,7 +100,13 @@ impl Publisher for Product {
         stage.write(&self.bytes)?;
         let staged = stage.finish()?;
         let name = format!("agent.{}.data", self.next).parse()?;
-        self.committer.publish(Publication { ticket: self.next, site: Arc::clone(&self.site), name, staged });
+        self.committer.publish(Publication {
+            ticket: self.next,
+            site: Arc::clone(&self.site),
+            name,
+            staged,
+            chain: None,
+        });
         self.next += 1;
         Ok(())
     }

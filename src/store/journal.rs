@@ -7,6 +7,7 @@
 //! 6c2f… journal 1
 //! 90ab… spool <spool> <incoming directory>
 //! 17de… intent <spool> <stage> <site> <name> <size> <md5>     about to be published
+//! 83c1… only <spool> <stage> <site> <name> <size> <md5>       so too, and its site may have no copy any more
 //! 5e01… published <stage>                                     that intent was
 //! 2b7c… held <spool> <site> <name> <size> <md5>               both in one, as a rewritten journal has it
 //! f00d… gone <site> <name> <size> <md5>                       the site no longer has its copy
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use super::setup::random;
 use crate::proto::{FileName, Fingerprint};
+use crate::sync::agent;
 
 /// The format this program writes.
 pub(super) const FORMAT: u32 = 1;
@@ -55,12 +57,21 @@ pub(super) struct Copy {
     pub(super) fingerprint: Fingerprint,
 }
 
+impl Copy {
+    /// Whose file it is: one agent's of one site are published in their order.
+    pub(super) fn origin(&self) -> (Arc<str>, Box<[u8]>) {
+        (Arc::clone(&self.site), agent(&self.name).into())
+    }
+}
+
 /// What is about to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Intent {
     pub(super) spool: SpoolId,
     pub(super) stage: StageId,
     pub(super) copy: Copy,
+    /// Whether its site may have no copy any more.
+    pub(super) is_only: bool,
 }
 
 /// One line of the journal.
@@ -94,10 +105,10 @@ impl Record {
         let record = match fields.next()? {
             "journal" => Self::Journal(fields.next()?.parse().ok()?),
             "spool" => Self::Spool(spool_id(&mut fields)?, path(fields.next()?)?),
-            "intent" => {
+            kind @ ("intent" | "only") => {
                 let spool = spool_id(&mut fields)?;
                 let stage = fields.next()?.parse().ok()?;
-                Self::Intent(Intent { spool, stage, copy: copy(&mut fields)? })
+                Self::Intent(Intent { spool, stage, copy: copy(&mut fields)?, is_only: kind == "only" })
             }
             "published" => Self::Published(fields.next()?.parse().ok()?),
             "held" => Self::Held(spool_id(&mut fields)?, copy(&mut fields)?),
@@ -113,7 +124,10 @@ impl fmt::Display for Record {
         match self {
             Self::Journal(format) => write!(f, "journal {format}"),
             Self::Spool(id, path) => write!(f, "spool {id} {}", Encoded(path.as_os_str().as_bytes())),
-            Self::Intent(Intent { spool, stage, copy }) => write!(f, "intent {spool} {stage} {copy}"),
+            Self::Intent(Intent { spool, stage, copy, is_only }) => {
+                let kind = if *is_only { "only" } else { "intent" };
+                write!(f, "{kind} {spool} {stage} {copy}")
+            }
             Self::Published(stage) => write!(f, "published {stage}"),
             Self::Held(spool, copy) => write!(f, "held {spool} {copy}"),
             Self::Gone(copy) => write!(f, "gone {copy}"),

@@ -146,7 +146,7 @@ impl Moving {
             Ok(staged) => {
                 desk.forget(site.name(), self.name.clone(), self.published);
                 site.rescued(&self.name);
-                desk.publish(site.id(), self.name, staged, Purpose::Rescued);
+                desk.publish(site.id(), self.name, staged, Purpose::Rescued, None);
                 Ok(())
             }
             Err(error) => {

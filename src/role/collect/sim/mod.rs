@@ -4,13 +4,15 @@
 //! is started again; agents that write over their files; a data server that takes what it finds.
 //!
 //! After every step: what has left its site is safe at the centre, whatever is published is whole and is published once,
-//! and one agent's files come oldest first. In the end: all is collected. The [ledger] has the precise words.
+//! and one agent's files come oldest first. In the end: all is collected. Some lives are lived with `delivery = "move"`, some
+//! with `durability = "none"`: there, what these may cost is allowed, and no more. The [ledger] has the precise words.
 //!
 //! Everything follows from a seed. `cargo test sim::` lives a few lives, `SIM_SEEDS=100000 cargo test --release sim::` so
 //! many of one site and a thirtieth of fifty sites, and `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and
 //! tells it.
 
 mod agents;
+mod crash_points;
 mod fate;
 mod ledger;
 mod life;
@@ -61,11 +63,11 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     if let Some(seed) = variable("SIM_SEED") {
         tell(seed, scale, &place);
     }
-    let Tally { steps, written, published, crashes, cuts, disk_errors, repeated, raced, torn, .. } = sum;
+    let Tally { steps, written, published, crashes, cuts, disk_errors, repeated, raced, torn, unflushed, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
          cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
-         repeated after an error of the disk's {repeated}, raced {raced}, torn {torn}",
+         repeated after an error of the disk's {repeated}, raced {raced}, torn {torn}, unflushed and gone {unflushed}",
         seeds.count()
     );
     sum
