@@ -68,6 +68,15 @@ impl Reason {
         }
     }
 
+    /// What is wrong, whichever file it showed with.
+    pub(super) fn matter(&self) -> String {
+        match self {
+            Self::Store(error) => error.matter(),
+            Self::Slow { .. } | Self::Protocol { error: Error::Truncated { .. }, .. } => self.word().into(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the site wants no certificate of ours, as a stock server without `-f` does.
     pub(super) fn is_certificate_refusal(&self) -> bool {
         matches!(self, Self::Net(Failure::Pipe(failure)) if failure.client_certificate_refused())
