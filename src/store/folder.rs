@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{self, AtFlags, Mode};
+use rustix::fs::{self, Access, AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::area::Area;
@@ -96,6 +96,15 @@ impl Folder {
             Ok(below) if below.as_os_str().is_empty() => Ok(self.clone()),
             Ok(_) => Self::open(&path, file_mode),
         }
+    }
+
+    /// Whether files can be removed from here, as far as can be seen.
+    ///
+    /// # Errors
+    /// No right to write, a read-only disk.
+    pub fn check_removal(&self) -> Result<(), StoreError> {
+        fs::accessat(self.area.incoming(), c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
+            .map_err(StoreError::io("remove files from", self.path()))
     }
 
     /// Whether the path still leads to this directory, and to its staging area: somebody may have moved or removed either.
