@@ -156,6 +156,11 @@ impl Folder {
         self.leaving.settle(name, identity);
     }
 
+    /// How many files are to be removed and have not been yet.
+    pub fn removals(&self) -> usize {
+        self.leaving.locked().len()
+    }
+
     /// Begins to list what is in here.
     pub fn list(&self) -> Result<Lister, StoreError> {
         Lister::new(self.clone())
