@@ -17,6 +17,7 @@ mod disk;
 mod double;
 mod full;
 mod kept;
+mod killed;
 mod leaving;
 mod life;
 mod limits;
