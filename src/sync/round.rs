@@ -256,7 +256,7 @@ impl Round {
         self.block(name);
     }
 
-    /// The bytes of `name` that were in flight could not be stored; it stays at the site.
+    /// The bytes of `name` could not be read there, or not be stored here; it stays at the site.
     pub fn unstored(&mut self, name: &FileName) {
         self.settle(name);
         self.block(name);

@@ -274,6 +274,14 @@ impl Site {
         }
     }
 
+    /// The site's disk does not give the file: it may do so later.
+    pub(super) fn unreadable(&mut self, name: &FileName) {
+        if let Some(running) = &mut self.running {
+            running.round.unstored(name);
+            running.failure.get_or_insert(Reason::Unreadable(name.clone()));
+        }
+    }
+
     pub(super) fn missing(&mut self, name: &FileName) {
         debug!("site={} file={name} was gone before it was fetched", self.name);
         if let Some((round, memory)) = self.round() {
