@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 use tentacle_sync::double::Files;
 
 use crate::consumer::seed;
-use crate::daemon::{Daemon, Place, spool_of, wait_until};
+use crate::daemon::{Daemon, Place, spool_of};
 use crate::mount::{Filesystem, Mount};
 use crate::server_process::{Options, ServerProcess, is_emptied, stored_in};
 use crate::site::site_config;
@@ -208,7 +208,13 @@ impl Chain {
     /// Lets the daemon collect what is left; fails unless all is in the spool then, once.
     #[track_caller]
     fn assert_all_arrive(self, sent: &BTreeMap<String, bool>) {
-        wait_until("the site to be empty", || is_emptied(&self.storage).then_some(()));
+        for _ in 0..200 {
+            if is_emptied(&self.storage) {
+                break;
+            }
+            thread::sleep(PAUSE / 2);
+        }
+        assert!(is_emptied(&self.storage), "files are left at the site; the daemon's log:\n{}", self.daemon.log());
         let all = sent.keys().map(|name| (name.into(), body_of(name))).collect();
         let Self { place, daemon, .. } = self;
         daemon.stop().assert_code(0);
@@ -278,9 +284,9 @@ fn cut_again_and_again(filesystem: Filesystem) {
         let victims = victims(&mut rng);
         for program in victims {
             let disk = if *program == Program::Daemon { &central } else { &remote };
-            // In this order: after its disk, XFS would tell it that a directory is flushed that is not.
-            chain.kill(*program);
+            // The program outlives its disk for a moment, in which it must not believe that anything is flushed.
             disk.cut_power().unwrap();
+            chain.kill(*program);
             disk.come_back();
         }
         if victims.len() == 2 {
