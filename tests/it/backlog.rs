@@ -149,7 +149,7 @@ fn thirty_thousand_files_that_wait_come_once_each_and_take_little_memory() {
     assert_modest(&collect_from_ours(30_000));
 }
 
-/// `cargo test --release --test it a_million -- --ignored --nocapture --test-threads=1`
+/// `TMPDIR=/a/disk cargo test --release --test it a_million_files_that_wait_come -- --ignored --nocapture`
 #[test]
 #[ignore = "takes minutes, and two million inodes"]
 fn a_million_files_that_wait_come_once_each_and_take_little_memory() {
