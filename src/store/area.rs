@@ -223,7 +223,7 @@ impl Area {
 
     /// Makes the names in the staging area durable.
     pub(super) fn sync_staging(&self) -> Result<(), StoreError> {
-        fs::fsync(&self.staging).map_err(StoreError::io("flush the directory", &self.staging_path))
+        flush_directory(&self.staging).map_err(StoreError::io("flush the directory", &self.staging_path))
     }
 
     /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
@@ -234,7 +234,7 @@ impl Area {
 
     /// Makes the names in the incoming directory durable.
     pub(super) fn sync_names(&self) -> Result<(), StoreError> {
-        fs::fsync(&self.incoming).map_err(StoreError::io("flush the directory", &self.path))
+        flush_directory(&self.incoming).map_err(StoreError::io("flush the directory", &self.path))
     }
 
     /// Staged files that an earlier run, or another spool value on this directory, has left.
@@ -276,6 +276,15 @@ pub(super) fn sync_drafts(files: &[(&Area, StageId)]) -> Result<(), StoreError> 
             outcome.and(flushed)
         })
     })
+}
+
+/// Makes the names in a directory durable.
+///
+/// An XFS that has shut itself down after an error forgets what was not written, and then flushes a directory without a
+/// complaint; but it opens nothing any more.
+pub(super) fn flush_directory(directory: impl AsFd) -> Result<(), Errno> {
+    fs::fsync(&directory)?;
+    fs::openat(&directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(drop)
 }
 
 /// Takes the lock on a file or directory, for as long as it is open.

@@ -343,10 +343,9 @@ impl<D: Disk> Engine<D> {
 
     /// Removes staged files that nobody waits for. What stays is swept at the next start.
     fn discard(&mut self, files: impl IntoIterator<Item = At>) {
-        for at in files {
-            if let Err(error) = self.disk.discard(at) {
-                log::warn!("{error}");
-            }
+        let mut failures = files.into_iter().filter_map(|at| self.disk.discard(at).err());
+        if let Some(first) = failures.next() {
+            log::warn!("{first} (and {} more like it)", failures.count());
         }
     }
 }

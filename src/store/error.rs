@@ -30,6 +30,12 @@ pub enum StoreError {
         .0.display(), .1.display()
     )]
     CopiedSpool(PathBuf, PathBuf),
+    /// The path leads elsewhere than at the start.
+    #[error(
+        "{}: is another directory than at the start, or its staging area is: put the old one back (was something \
+         mounted over it?), or restart this program to use the new one", .0.display()
+    )]
+    Displaced(PathBuf),
     /// The name and every fresh one made from it are taken.
     #[error("{}: taken, and so is every name made from it: is the data server running?", .0.display())]
     NoFreeName(PathBuf),
@@ -67,9 +73,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What is wrong, whichever file it was found with.
+    /// What is wrong, whichever file it was found with; of a whole disk, whatever was tried.
     pub fn matter(&self) -> String {
         match self {
+            Self::Io { errno: errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO), .. } => {
+                errno.to_string()
+            }
             Self::Io { action, errno, .. } => format!("{action}: {errno}"),
             other => other.to_string(),
         }
@@ -91,6 +100,11 @@ impl StoreError {
     /// Whether the directory or file asked for is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { errno: Errno::NOENT | Errno::NOTDIR, .. })
+    }
+
+    /// Whether no other file could be stored there just now either: the disk is full or read-only, or another one.
+    pub fn concerns_all(&self) -> bool {
+        self.is_full() || matches!(self, Self::Displaced(_) | Self::Io { errno: Errno::ROFS, .. })
     }
 
     /// Whether there is no room: the disk is full, or the quota used up. Room may come back, so trying later is right.
@@ -126,6 +140,15 @@ mod tests {
         let text = failed(Errno::NOSPC).to_string();
         assert!(text.starts_with("/spool/x: cannot write: No space left on device"), "{text}");
         assert!(text.ends_with(": free some space on that filesystem"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_disk_is_one_matter() {
+        let other = StoreError::io("create", Path::new("/spool/y"))(Errno::NOSPC);
+        assert_eq!(failed(Errno::NOSPC).matter(), other.matter());
+        assert_ne!(failed(Errno::NOSPC).matter(), failed(Errno::ROFS).matter());
+        let other = StoreError::io("create", Path::new("/spool/x"))(Errno::ACCESS);
+        assert_ne!(failed(Errno::ACCESS).matter(), other.matter());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{self, AtFlags, Mode};
+use rustix::fs::{self, Access, AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::area::Area;
@@ -98,6 +98,15 @@ impl Folder {
         }
     }
 
+    /// Whether files can be removed from here, as far as can be seen.
+    ///
+    /// # Errors
+    /// No right to write, a read-only disk.
+    pub fn check_removal(&self) -> Result<(), StoreError> {
+        fs::accessat(self.area.incoming(), c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
+            .map_err(StoreError::io("remove files from", self.path()))
+    }
+
     /// Whether the path still leads to this directory, and to its staging area: somebody may have moved or removed either.
     pub fn is_in_place(&self) -> bool {
         self.area.is_in_place()
@@ -145,6 +154,11 @@ impl Folder {
     /// The file has been removed, or cannot be.
     pub(super) fn settle(&self, name: &FileName, identity: &Identity) {
         self.leaving.settle(name, identity);
+    }
+
+    /// How many files are to be removed and have not been yet.
+    pub fn removals(&self) -> usize {
+        self.leaving.locked().len()
     }
 
     /// Begins to list what is in here.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::area::lock;
+use super::area::{flush_directory, lock};
 use super::error::StoreError;
 
 /// A journal open for appending, in a state directory locked for us.
@@ -69,7 +69,7 @@ impl JournalFile {
         std::fs::rename(&self.draft, &self.path).map_err(failed())?;
         self.file = file;
         if durability == Durability::Fsync {
-            self.dir.sync_all().map_err(failed())?;
+            flush_directory(&self.dir).map_err(StoreError::io("rewrite the journal", &self.path))?;
         }
         Ok(())
     }

@@ -41,7 +41,14 @@ impl Spool {
 
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
     /// costs time at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Displaced`] if another directory has its path by now: nobody would find what is published in this
+    /// one. Whatever else the disk comes up with.
     pub fn stage(&self, size_hint: u64) -> Result<Stage, StoreError> {
+        if !self.area.is_in_place() {
+            return Err(StoreError::Displaced(self.area.path().to_owned()));
+        }
         Stage::create(self.area.clone(), self.sink, size_hint)
     }
 

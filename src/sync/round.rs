@@ -64,6 +64,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Gone at the site.
     pub moved: usize,
+    /// Published, and not deleted by the site, which was asked to.
+    pub refused: usize,
     /// Listed, but gone by the time they were asked for.
     pub missing: usize,
     /// Not taken for a reason of their own, such as their size.
@@ -254,7 +256,7 @@ impl Round {
         self.block(name);
     }
 
-    /// The bytes of `name` that were in flight could not be stored; it stays at the site.
+    /// The bytes of `name` could not be read there, or not be stored here; it stays at the site.
     pub fn unstored(&mut self, name: &FileName) {
         self.settle(name);
         self.block(name);
@@ -295,10 +297,16 @@ impl Round {
         }
     }
 
-    /// The site would not move a published file, or we would not have it moved now: the next listing says what became
+    /// We would not have a published file moved now, or do not know whether it was: the next listing says what became
     /// of it.
     pub fn move_postponed(&mut self) {
         self.in_flight -= 1;
+    }
+
+    /// The site would not move a published file: the next listing says whether it is there at all.
+    pub fn move_refused(&mut self) {
+        self.in_flight -= 1;
+        self.tally.refused += 1;
     }
 
     /// The site deleted other bytes under the published `name`, which are staged by now.

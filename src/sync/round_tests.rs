@@ -48,6 +48,20 @@ fn what_an_earlier_round_published_is_moved_and_not_received_again() {
 }
 
 #[test]
+fn what_the_site_does_not_delete_is_counted_and_asked_for_again_in_the_next_round() {
+    let mut memory = Memory::default();
+    let file = name("a.1.data");
+    memory.published(file.clone(), print_of(&file));
+    for _ in 0..2 {
+        let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+        assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
+        round.move_refused();
+        assert!(round.is_complete());
+        assert_eq!(round.tally(), Tally { listed: 1, refused: 1, ..Tally::default() });
+    }
+}
+
+#[test]
 fn what_is_not_listed_any_more_is_forgotten_unless_the_listing_was_cut() {
     let mut memory = Memory::default();
     let gone = name("a.1.data");

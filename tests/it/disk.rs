@@ -1,52 +1,18 @@
 //! Disks that are full, or take nothing.
 
 use std::fs::{self, Permissions};
-use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
 
 use tentacle_sync::double::Setup;
 
 use crate::daemon::{Place, assert_same, wait_until};
+use crate::mount::Mount;
 use crate::site::{Site, all_files};
-
-/// A filesystem in memory with little room; unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// Mounts one at `path`; `None`, after saying so, where we may not.
-    fn new(path: &Path, options: &str) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        if !run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path)) {
-            let test = thread::current();
-            let name = test.name().unwrap_or("a test");
-            writeln!(io::stderr(), "{name} SKIPPED: no right to mount a small filesystem").unwrap();
-            return None;
-        }
-        Some(Self(path.to_owned()))
-    }
-
-    fn remount(&self, options: &str) {
-        assert!(run(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0)));
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        run(Command::new("umount").arg("-l").arg(&self.0));
-    }
-}
-
-fn run(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
 
 #[test]
 fn a_full_disk_leaves_the_files_at_the_site_until_there_is_room() {
     let place = Place::new();
-    let Some(_mount) = Mount::new(&place.incoming(), "size=256k,mode=755") else { return };
+    let Some(_mount) = Mount::tmpfs(&place.incoming(), "size=256k,mode=755") else { return };
     let site = Site::double("site", 200, Setup::default());
     let other = Site::double("other", 20, Setup::default());
     fs::create_dir(place.path("roomy")).unwrap();
@@ -78,7 +44,7 @@ fn a_full_disk_leaves_the_files_at_the_site_until_there_is_room() {
 #[test]
 fn a_full_disk_under_the_journal_publishes_nothing_that_is_not_written_down() {
     let place = Place::new();
-    let Some(mount) = Mount::new(&place.state(), "size=24k,mode=755") else { return };
+    let Some(mount) = Mount::tmpfs(&place.state(), "size=24k,mode=755") else { return };
     let site = Site::double("site", 400, Setup::default());
     place.configure("", [site.config("")]);
     let outcome = place.once();
@@ -95,9 +61,31 @@ fn a_full_disk_under_the_journal_publishes_nothing_that_is_not_written_down() {
 #[test]
 fn a_spool_that_is_mounted_read_only_is_found_before_anything_is_fetched() {
     let place = Place::new();
-    let Some(mount) = Mount::new(&place.incoming(), "size=256k,mode=755") else { return };
+    let Some(mount) = Mount::tmpfs(&place.incoming(), "size=256k,mode=755") else { return };
     mount.remount("ro");
     refuses_to_start(&place, "Read-only file system");
+}
+
+#[test]
+fn nothing_is_published_where_nobody_would_find_it() {
+    let mut site = Site::double("site", 5, Setup::default());
+    let place = Place::with_sites([site.config("interval = 1")]);
+    // First of all: the daemon sees what the thread sees that started it.
+    let Some(mount) = Mount::tmpfs(&place.path("elsewhere"), "size=256k,mode=755") else { return };
+    let daemon = place.start();
+    wait_until("the first files", || site.left().is_empty().then_some(()));
+    let published = place.spool();
+    let incoming = place.incoming();
+    let cover = mount.cover(&incoming);
+    site.add("web01.1800000000.data", "later");
+    daemon.wait_for_line(&["site=site reason=store", incoming.to_str().unwrap(), "another directory", "restart"]);
+    assert!(place.spool().is_empty());
+    assert_eq!(site.left().len(), 1);
+    drop(cover);
+    assert_same(&place.spool(), &published);
+    wait_until("the other", || site.left().is_empty().then_some(()));
+    daemon.stop().assert_code(0);
+    place.assert_holds(&site.files);
 }
 
 #[test]

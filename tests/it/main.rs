@@ -1,6 +1,7 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod backlog;
 mod buffer;
 mod chain;
 mod chaos;
@@ -15,18 +16,22 @@ mod daemon;
 mod dialogues;
 mod disk;
 mod double;
+mod full;
 mod kept;
+mod killed;
 mod leaving;
 mod life;
 mod limits;
 mod listing;
 mod many;
+mod mount;
 mod moving;
 mod ours;
 mod outside;
 mod parting;
 mod program;
 mod proxy;
+mod read_only;
 mod relay_ends;
 mod relaying;
 mod reload;

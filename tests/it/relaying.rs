@@ -1,6 +1,5 @@
 //! Connections relayed to another Tentacle server (`-b`).
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -12,7 +11,7 @@ use crate::daemon::wait_until;
 use crate::ours::Buffer;
 use crate::server_process::Options;
 use crate::stock::start_stock;
-use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, scratch};
+use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, peak_memory, scratch};
 
 fn to(upstream: SocketAddr) -> Options {
     Options::default().arg("-b").arg(upstream.ip().to_string()).arg("-g").arg(upstream.port().to_string())
@@ -140,14 +139,6 @@ fn each_direction_ends_on_its_own() {
     assert_eq!(heard, b"still here");
 }
 
-/// Kibibytes of memory the process has at the most used so far.
-fn peak(relay: &mut Buffer) -> u64 {
-    let pid = relay.process().pid().as_raw_nonzero();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Writes until the other side takes no more for a while; how much that was.
 fn write_until_blocked(sender: &mut TcpStream) -> usize {
     sender.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -167,9 +158,9 @@ fn who_does_not_take_bytes_is_not_sent_for_more() {
     for from_client in [true, false] {
         let (mut relay, client, upstream) = pair();
         let (mut sender, mut receiver) = if from_client { (client, upstream) } else { (upstream, client) };
-        let before = peak(&mut relay);
+        let before = peak_memory(relay.process().id());
         let sent = write_until_blocked(&mut sender);
-        let grown = peak(&mut relay).saturating_sub(before);
+        let grown = peak_memory(relay.process().id()).saturating_sub(before);
         assert!(grown < 1024, "{grown} KiB more for {sent} bytes");
         let reader = thread::spawn(move || {
             let mut heard = Vec::new();

@@ -29,6 +29,11 @@ pub(crate) fn stored_in(storage: &Path) -> Files {
     files
 }
 
+/// Whether no agent's data is left there, also while it is being removed.
+pub(crate) fn is_emptied(storage: &Path) -> bool {
+    !fs::read_dir(storage).unwrap().any(|entry| entry.unwrap().path().extension().is_some_and(|end| end == "data"))
+}
+
 /// A server's command line, after address, port and storage.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options(Vec<OsString>);
@@ -71,13 +76,20 @@ impl ServerProcess {
     pub(crate) fn start(program: &OsStr, options: &Options, storage: &Path) -> Self {
         hand_over_to_server(storage);
         // Another process may take the port before the server does.
-        let attempts = (0..5).map(|_| Self::launch(program, options, storage));
+        let attempts = (0..5).map(|_| Self::launch(program, options, storage, free_address()));
         attempts.flatten().next().expect("the server starts: its own words are above")
     }
 
     /// Starts ours.
     pub(crate) fn ours(options: &Options, storage: &Path) -> Self {
         Self::start(env!("CARGO_BIN_EXE_tentacle_server").as_ref(), options, storage)
+    }
+
+    /// Starts ours anew, once this one has ended, on the same address and storage.
+    pub(crate) fn restart(&mut self, options: &Options) {
+        let program = env!("CARGO_BIN_EXE_tentacle_server").as_ref();
+        let again = Self::launch(program, options, &self.storage, self.address);
+        *self = again.expect("the server starts again: its own words are above");
     }
 
     /// Sends it a signal.
@@ -107,8 +119,7 @@ impl ServerProcess {
         &self.storage
     }
 
-    fn launch(program: &OsStr, options: &Options, storage: &Path) -> Option<Self> {
-        let address = free_address();
+    fn launch(program: &OsStr, options: &Options, storage: &Path, address: SocketAddr) -> Option<Self> {
         let mut command = Command::new(program);
         command.arg("-a").arg(address.ip().to_string()).arg("-p").arg(address.port().to_string());
         command.arg("-s").arg(storage).args(&options.0);

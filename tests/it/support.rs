@@ -41,6 +41,13 @@ pub(crate) fn fill(directory: &Path, fleet: &Fleet, count: usize) -> Files {
     files
 }
 
+/// Kibibytes of memory a process has at the most used so far.
+pub(crate) fn peak_memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// A throwaway authority and what it issued, also as PEM files.
 pub(crate) struct Certificates {
     directory: TempDir,

@@ -1,12 +1,16 @@
 //! Sites that misbehave: each gets a reason that helps, loses nothing, and costs the others nothing.
 
+use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use tentacle_sync::double::{Mischief, Setup, SizeLie, StockClients, Trick, Verb, WritePattern, stock_tls};
 use tentacle_sync::proto::Secret;
 
-use crate::daemon::Place;
+use crate::daemon::{Place, wait_until};
+use crate::ours::Buffer;
+use crate::server_process::is_emptied;
 use crate::site::{Site, all_files, site_config};
 use crate::support::{Certificates, LOOPBACK};
 
@@ -205,4 +209,24 @@ fn files_larger_than_wanted_stay_and_are_reported_once() {
         place.assert_holds(&site.files);
         site.assert_emptied();
     }
+}
+
+#[test]
+fn a_file_that_the_site_cannot_read_is_fetched_when_it_can() {
+    let buffer = Buffer::start("");
+    let (early, late) = ("web01.1700000000.data", "web01.1700000300.data");
+    for name in [early, late, "web02.1700000000.data"] {
+        buffer.put(name, name);
+    }
+    let files = buffer.files();
+    let set_mode = |mode| fs::set_permissions(buffer.storage().join(early), Permissions::from_mode(mode)).unwrap();
+    set_mode(0);
+    let place = Place::with_sites([site_config("site", buffer.address(), "interval = 1")]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["WARN", "site=site reason=unreadable", early, "look at its disk"]);
+    wait_until("the other agent's file", || (place.spool().len() == 1).then_some(()));
+    set_mode(0o660);
+    wait_until("the others", || is_emptied(&buffer.storage()).then_some(()));
+    daemon.stop().assert_code(0);
+    place.assert_holds(&files);
 }

@@ -2,7 +2,7 @@
 
 use crate::config::SiteSettings;
 use crate::net::Failure;
-use crate::proto::{Error, Verb};
+use crate::proto::{Error, FileName, Verb};
 use crate::store::StoreError;
 use crate::tls::looks_like_tls;
 
@@ -43,6 +43,9 @@ pub enum Reason {
         /// The site's timeout.
         seconds: u64,
     },
+    /// The site's disk.
+    #[error("the site cannot read {0}: look at its disk, and at the log of its tentacle_server")]
+    Unreadable(FileName),
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,7 +67,19 @@ impl Reason {
             Self::PasswordRefused => "password",
             Self::ListingRefused | Self::ListingTooLarge(_) => "listing",
             Self::Slow { .. } => "timeout",
+            Self::Unreadable(_) => "unreadable",
             Self::Store(_) => "store",
+        }
+    }
+
+    /// What is wrong, whichever file it showed with.
+    pub(super) fn matter(&self) -> String {
+        match self {
+            Self::Store(error) => error.matter(),
+            Self::Slow { .. } | Self::Unreadable(_) | Self::Protocol { error: Error::Truncated { .. }, .. } => {
+                self.word().into()
+            }
+            other => other.to_string(),
         }
     }
 

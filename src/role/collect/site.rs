@@ -272,14 +272,23 @@ impl Site {
         self.not_stored(name, error);
     }
 
-    /// A disk that fails one file may well take the next, unless it is full. The round reports the first failure.
+    /// A disk that fails one file may well take the next, unless it takes none at all. The round reports the first
+    /// failure.
     fn not_stored(&mut self, name: &FileName, error: StoreError) {
         debug!("site={} file={name} reason=store stays at the site: {error}", self.name);
         if let Some(running) = &mut self.running {
-            if error.is_full() {
+            if error.concerns_all() {
                 running.round.wind_up();
             }
             running.failure.get_or_insert(error.into());
+        }
+    }
+
+    /// The site's disk does not give the file: it may do so later.
+    pub(super) fn unreadable(&mut self, name: &FileName) {
+        if let Some(running) = &mut self.running {
+            running.round.unstored(name);
+            running.failure.get_or_insert(Reason::Unreadable(name.clone()));
         }
     }
 
@@ -333,7 +342,7 @@ impl Site {
     pub(super) fn move_refused(&mut self, name: &FileName) {
         debug!("site={} file={name} could not be moved: not there any more?", self.name);
         if let Some((round, _)) = self.round() {
-            round.move_postponed();
+            round.move_refused();
         }
     }
 
@@ -382,16 +391,25 @@ impl Site {
 
     /// Says in the log how a round ended: what happened at `info`, the same complaint again only now and then.
     pub(super) fn log_round(&mut self, report: &RoundReport, now: Instant, failures: u32) {
-        let Tally { collected, bytes, moved, left, skipped, unstored, .. } = report.tally;
+        let Tally { collected, bytes, moved, refused, left, skipped, unstored, .. } = report.tally;
         let milliseconds = report.took.as_millis();
         let counts = format!(
             "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} ms={milliseconds}"
         );
         if let Some(reason) = &report.failure {
-            let text = reason.to_string();
-            if let Some(repeated) = self.complaints.complain(&text, now) {
+            if let Some(repeated) = self.complaints.complain(&reason.matter(), now) {
                 let (name, word) = (&self.name, reason.word());
-                warn!("site={name} reason={word} failures={failures} repeated={repeated} {counts}: {text}");
+                warn!("site={name} reason={word} failures={failures} repeated={repeated} {counts}: {reason}");
+            }
+            return;
+        }
+        if refused > 0 {
+            if self.complaints.complain("refused", now).is_some() {
+                warn!(
+                    "site={} reason=kept refused={refused} {counts}: the site does not delete files that are safe here \
+                     (MV ERR): can its tentacle_server write to its storage directory? does somebody else collect there?",
+                    self.name
+                );
             }
             return;
         }

@@ -16,6 +16,9 @@ use crate::store::{
 /// The rights of new files, before the umask.
 const FILE_MODE: u32 = 0o666;
 
+/// Removals that may be waiting for the disk before those who cause them have to wait, too.
+const MOST_REMOVALS: usize = 2_000;
+
 /// What one of the threads has done for a session.
 #[derive(Debug)]
 pub(super) enum Done {
@@ -163,6 +166,12 @@ impl Storage {
     /// Has a file removed that its client has.
     pub(super) fn remove(&self, moved: &super::session::Moved) {
         self.keeper.remove(moved.folder.clone(), moved.name.clone(), moved.identity);
+    }
+
+    /// Whether the disk removes files more slowly than clients take them.
+    pub(super) fn is_behind(&self) -> bool {
+        let folders = self.folders.values().chain([&self.root]);
+        folders.map(Folder::removals).sum::<usize>() > MOST_REMOVALS
     }
 
     /// What the threads have done since the last call, and for whom.

@@ -25,8 +25,8 @@ use crate::net::Read;
 use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
 use crate::sync::Step;
 
-/// The largest listing taken, in bytes: a million names of 64 bytes.
-pub(crate) const MAX_LISTING: u64 = 64 << 20;
+/// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
+pub(crate) const MAX_LISTING: u64 = 1 << 30;
 
 /// The most names kept of one listing; the rest is listed again in the round that follows at once.
 const MAX_NAMES: usize = 200_000;

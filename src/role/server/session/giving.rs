@@ -35,7 +35,13 @@ impl Session {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
-        let found = cx.storage.folder(name.as_bytes()).and_then(|folder| Ok((folder.find(&name)?, folder)));
+        let found = cx.storage.folder(name.as_bytes()).and_then(|folder| {
+            // Whoever is given a file that cannot go would be given it again and again.
+            if verb == Verb::Mv {
+                folder.check_removal()?;
+            }
+            Ok((folder.find(&name)?, folder))
+        });
         match found {
             Ok((Some(source), folder)) if verb == Verb::Zrecv => {
                 Self::our_turn(cx);

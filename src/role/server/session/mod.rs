@@ -38,6 +38,9 @@ const ENTRIES: usize = 2_000;
 /// Files that a client may be moved ahead of showing that it has them; further ones stay.
 const MOST_MOVED: usize = 10_000;
 
+/// How soon to look again whether the disk has caught up with the client.
+const CAUGHT_UP_SOON: Duration = Duration::from_millis(5);
+
 /// How soon to look again whether the client's kernel has acknowledged everything.
 const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 
@@ -157,6 +160,7 @@ impl Session {
                 return Ok(Pause::Blocked);
             }
             let pause = match self.machine.want() {
+                Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)),
                 Want::Line => self.read_line(cx)?,
                 Want::Decision => self.list_further(cx)?,
                 Want::Body(left) => self.take_body(left, cx)?,
@@ -221,6 +225,13 @@ impl Session {
             (Read::Blocked, None) => Ok(Some(Pause::Blocked)),
             (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
         }
+    }
+
+    /// The client's next command would have a file removed, and enough of them wait for the disk: it would be given files
+    /// for as long as there is memory.
+    fn hold_back(cx: &mut Cx<'_, '_>) -> Pause {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        Pause::For(CAUGHT_UP_SOON)
     }
 
     /// Whether the client's next command shows that it has what it was moved. Not if it came before the kernel's word

@@ -1,0 +1,154 @@
+//! Real filesystems that fill up, and are freed again.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use tentacle_sync::double::{Files, Setup, Verb};
+
+use crate::daemon::{Place, wait_until};
+use crate::mount::{Filesystem, Mount};
+use crate::ours::Buffer;
+use crate::server_process::Options;
+use crate::site::Site;
+use crate::support::{Client, PATIENCE};
+
+/// Free bytes and inodes for a part of the files.
+const LITTLE: (u64, u64) = (600 << 10, 40);
+
+/// Fails unless a full disk is complained of, and once.
+#[track_caller]
+fn assert_complains_once(log: &str) {
+    let complaints = log.lines().filter(|line| line.contains("[WARN]") && line.contains("No space left"));
+    assert_eq!(complaints.count(), 1, "{log}");
+}
+
+/// Fails unless each file in the spool is one of the site's, whole, and each of the site's is here or there.
+#[track_caller]
+fn assert_conserved(site: &Site, spool: &Files) {
+    let left = site.left();
+    for (path, bytes) in spool {
+        assert!(
+            site.files.get(path) == Some(bytes),
+            "{}: {} bytes, not a file of the site's",
+            path.display(),
+            bytes.len()
+        );
+    }
+    for path in site.files.keys() {
+        assert!(spool.contains_key(path) || left.contains_key(path), "{} is lost", path.display());
+    }
+}
+
+fn a_spool_fills_up(filesystem: Filesystem) {
+    let Some(mount) = Mount::of(filesystem) else { return };
+    let place = Place::new();
+    fs::remove_dir(place.incoming()).unwrap();
+    let spool = mount.directory("incoming");
+    symlink(&spool, place.incoming()).unwrap();
+    let ballast = mount.fill(LITTLE.0, LITTLE.1);
+    let site = Site::double("site", 400, Setup::default());
+    place.configure("", [site.config("interval = 1")]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), "No space left", "free some"]);
+    let rounds = site.peer().tally().count(Verb::Ls);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
+    let published = place.spool();
+    assert!(!published.is_empty() && !site.left().is_empty(), "{} came", published.len());
+    assert_conserved(&site, &published);
+    assert_complains_once(&daemon.log());
+    ballast.remove();
+    wait_until("all to have come", || site.left().is_empty().then_some(()));
+    daemon.wait_for_line(&["site=site works again"]);
+    daemon.stop().assert_code(0);
+    place.assert_holds(&site.files);
+    site.assert_emptied();
+}
+
+#[test]
+fn a_spool_on_ext4_that_fills_up_goes_on_when_there_is_room() {
+    a_spool_fills_up(Filesystem::Ext4);
+}
+
+#[test]
+fn so_does_one_that_runs_out_of_inodes() {
+    a_spool_fills_up(Filesystem::Ext4WithFewInodes);
+}
+
+#[test]
+fn so_does_one_on_xfs() {
+    a_spool_fills_up(Filesystem::Xfs);
+}
+
+/// What the server answers at last.
+fn send(client: &mut Client, name: &str, body: &[u8]) -> String {
+    client.send(format!("SEND <{name}> SIZE {}\n", body.len()));
+    let answer = client.line();
+    if answer != "SEND OK" {
+        return answer;
+    }
+    client.send(body);
+    client.line()
+}
+
+fn a_storage_fills_up(filesystem: Filesystem) {
+    let Some(mount) = Mount::of(filesystem) else { return };
+    let storage = mount.directory("storage");
+    let buffer = Buffer::prepared(Options::usual(), "", |usual| {
+        fs::remove_dir_all(usual).unwrap();
+        symlink(&storage, usual).unwrap();
+    });
+    let ballast = mount.fill(LITTLE.0, LITTLE.1);
+    let mut client = buffer.connect();
+    let mut stored = Files::new();
+    let body = |name: &str| name.repeat(300).into_bytes();
+    let mut names = (0..).map(|number| format!("web01.{}.data", 1_700_000_000 + number));
+    let refused = names
+        .by_ref()
+        .take(1_000)
+        .find(|name| {
+            let answer = send(&mut client, name, &body(name));
+            if answer == "SEND OK" {
+                stored.insert(name.into(), body(name));
+            }
+            answer != "SEND OK"
+        })
+        .expect("it fills up");
+    assert_eq!(send(&mut client, &refused, &body(&refused)), "SEND ERR (no room for the file)");
+    let refusals = names.by_ref().take(20).filter(|name| {
+        let answer = send(&mut client, name, &body(name));
+        assert!(["SEND OK", "SEND ERR (no room for the file)"].contains(&answer.as_str()), "{answer}");
+        if answer == "SEND OK" {
+            stored.insert(name.into(), body(name));
+        }
+        answer != "SEND OK"
+    });
+    assert!(refusals.count() > 10, "a full disk takes next to nothing");
+    let listed: Files = client.names("").into_iter().map(|name| (name.clone().into(), body(&name))).collect();
+    crate::daemon::assert_same(&listed, &stored);
+    crate::daemon::assert_same(&buffer.files(), &stored);
+    let staging = fs::read_dir(storage.join(".tentacle-server")).unwrap();
+    assert!(staging.count() <= 1, "halves of files stay");
+    assert_complains_once(&buffer.log());
+    buffer.wait_for_line(&["WARN", "nothing can be stored", storage.to_str().unwrap(), "No space left", "free some"]);
+    ballast.remove();
+    for name in names.take(50) {
+        client.store(&name, body(&name));
+        stored.insert(name.clone().into(), body(&name));
+    }
+    crate::daemon::assert_same(&buffer.files(), &stored);
+}
+
+#[test]
+fn a_storage_on_ext4_that_fills_up_refuses_and_takes_again() {
+    a_storage_fills_up(Filesystem::Ext4);
+}
+
+#[test]
+fn so_does_a_storage_that_runs_out_of_inodes() {
+    a_storage_fills_up(Filesystem::Ext4WithFewInodes);
+}
+
+#[test]
+fn so_does_a_storage_on_xfs() {
+    a_storage_fills_up(Filesystem::Xfs);
+}

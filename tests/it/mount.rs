@@ -1,0 +1,226 @@
+//! Filesystems of a test's own: small ones, full ones, read-only ones.
+//!
+//! They are mounted in a namespace of the test's thread and of what it starts. A test that is killed leaves none behind.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, thread};
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::fs::FallocateFlags;
+use tempfile::TempDir;
+
+use crate::daemon::wait_until;
+use crate::server_process::hand_over_to_server;
+use crate::support::scratch;
+
+/// The filesystems that tests must not be skipped for, as `tmpfs ext4 xfs`.
+const REQUIRED: &str = "MOUNT_TESTS_REQUIRED";
+
+/// A mounted filesystem; unmounted when dropped.
+pub(crate) struct Mount {
+    path: PathBuf,
+    /// Where the image of the filesystem is, if it has one, and where it is mounted.
+    home: Option<TempDir>,
+}
+
+/// What a filesystem is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Filesystem {
+    Ext4,
+    /// With so few inodes that they are used up before the bytes.
+    Ext4WithFewInodes,
+    Xfs,
+}
+
+impl Filesystem {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 | Self::Ext4WithFewInodes => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+
+    fn make(self, image: &Path) -> Result<(), String> {
+        let (size, command, options): (u64, _, &[&str]) = match self {
+            Self::Ext4 => (300 << 20, "mkfs.ext4", &["-q", "-m", "0"]),
+            Self::Ext4WithFewInodes => (300 << 20, "mkfs.ext4", &["-q", "-m", "0", "-N", "600"]),
+            // The smallest that mkfs.xfs makes.
+            Self::Xfs => (300 << 20, "mkfs.xfs", &["-q"]),
+        };
+        File::create(image).and_then(|file| file.set_len(size)).map_err(|error| error.to_string())?;
+        run(Command::new(command).args(options).arg(image))
+    }
+}
+
+impl Mount {
+    /// A filesystem in memory, mounted at `path`; `None`, after saying so, where we may not.
+    pub(crate) fn tmpfs(path: &Path, options: &str) -> Option<Self> {
+        let mount = || {
+            isolate()?;
+            fs::create_dir_all(path).map_err(|error| error.to_string())?;
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path))?;
+            Ok(Self { path: path.to_owned(), home: None })
+        };
+        skip_or_fail("tmpfs", mount())
+    }
+
+    /// A filesystem in a file, with all its own machinery; `None`, after saying so, where we may not.
+    pub(crate) fn of(filesystem: Filesystem) -> Option<Self> {
+        Self::checked(filesystem, || Ok(()))
+    }
+
+    /// The same, where its power can be cut.
+    pub(crate) fn with_power(filesystem: Filesystem) -> Option<Self> {
+        Self::checked(filesystem, || run(Command::new("xfs_io").arg("-V")))
+    }
+
+    fn checked(filesystem: Filesystem, check: impl FnOnce() -> Result<(), String>) -> Option<Self> {
+        let mount = || {
+            check()?;
+            isolate()?;
+            let home = scratch();
+            let path = home.path().join("mounted");
+            fs::create_dir(&path).map_err(|error| error.to_string())?;
+            filesystem.make(&home.path().join("image"))?;
+            let mount = Self { path, home: Some(home) };
+            mount.mount()?;
+            Ok(mount)
+        };
+        skip_or_fail(filesystem.name(), mount())
+    }
+
+    /// A directory on it that servers may use.
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        let directory = self.path.join(name);
+        fs::create_dir(&directory).unwrap();
+        hand_over_to_server(&directory);
+        directory
+    }
+
+    /// Lets nothing be changed there: who tries waits until it is thawed.
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(&self.path)).unwrap();
+        Frozen { mount: self }
+    }
+
+    /// Mounts it over another directory as well.
+    pub(crate) fn cover<'a>(&self, directory: &'a Path) -> Cover<'a> {
+        run(Command::new("mount").arg("--bind").arg(&self.path).arg(directory)).unwrap();
+        Cover(directory)
+    }
+
+    /// Changes how it is mounted, as soon as nobody has a file open that stands in the way.
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        wait_until("the remount", || run(Command::new("mount").args(["-o", &options]).arg(&self.path)).ok());
+    }
+
+    /// Cuts the power: what was not flushed is forgotten, and everything fails from now on.
+    pub(crate) fn cut_power(&self) -> Result<(), String> {
+        run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.path))
+    }
+
+    /// Once nobody uses it any more: mounts it anew, as after the power came back.
+    pub(crate) fn come_back(&self) {
+        wait_until("the filesystem to be let go", || run(Command::new("umount").arg(&self.path)).ok());
+        self.mount().unwrap();
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        let home = self.home.as_ref().expect("it has an image");
+        run(Command::new("mount").args(["-o", "loop"]).arg(home.path().join("image")).arg(&self.path))
+    }
+
+    /// Bytes and inodes that are free for anybody.
+    fn free(&self) -> (u64, u64) {
+        let stat = rustix::fs::statvfs(&self.path).unwrap();
+        (stat.f_bavail * stat.f_frsize, stat.f_favail)
+    }
+
+    /// Fills it until about so many bytes and inodes are left.
+    pub(crate) fn fill(&self, bytes: u64, inodes: u64) -> Ballast<'_> {
+        let ballast = Ballast { mount: self };
+        fs::create_dir(ballast.path()).unwrap();
+        for number in 0..self.free().1.saturating_sub(inodes).min(1_000) {
+            File::create(ballast.path().join(number.to_string())).unwrap();
+        }
+        let file = File::create(ballast.path().join("bytes")).unwrap();
+        rustix::fs::fallocate(file, FallocateFlags::empty(), 0, self.free().0.saturating_sub(bytes)).unwrap();
+        ballast
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // It goes with the namespace in any case.
+        drop(run(Command::new("umount").arg("-l").arg(&self.path)));
+    }
+}
+
+/// Dropping it uncovers the directory.
+pub(crate) struct Cover<'a>(&'a Path);
+
+impl Drop for Cover<'_> {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg("-l").arg(self.0)).unwrap();
+    }
+}
+
+/// Dropping it lets the filesystem go on.
+pub(crate) struct Frozen<'a> {
+    mount: &'a Mount,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        run(Command::new("fsfreeze").arg("--unfreeze").arg(&self.mount.path)).unwrap();
+    }
+}
+
+/// What takes up the room.
+pub(crate) struct Ballast<'a> {
+    mount: &'a Mount,
+}
+
+impl Ballast<'_> {
+    fn path(&self) -> PathBuf {
+        self.mount.path.join("ballast")
+    }
+
+    /// Makes room.
+    pub(crate) fn remove(self) {
+        fs::remove_dir_all(self.path()).unwrap();
+    }
+}
+
+/// Lets this thread, and what it starts, mount what nobody else sees.
+fn isolate() -> Result<(), String> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| format!("no mount namespace: {errno}"))?;
+    run(Command::new("mount").args(["--make-rprivate", "/"]))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// The mount, or `None`, after saying why.
+fn skip_or_fail(kind: &str, mount: Result<Mount, String>) -> Option<Mount> {
+    let required = env::var(REQUIRED).is_ok_and(|kinds| kinds.split(' ').any(|required| required == kind));
+    mount
+        .inspect_err(|reason| {
+            assert!(!required, "{REQUIRED} has {kind}, but {reason}");
+            let test = thread::current();
+            let name = test.name().unwrap_or("a test");
+            // Not `eprintln!`, which is shown only when a test fails.
+            writeln!(io::stderr(), "{name} SKIPPED: no {kind} can be mounted: {reason}").unwrap();
+        })
+        .ok()
+}
