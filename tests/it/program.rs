@@ -286,6 +286,8 @@ fn root_may_become_nobody_who_owns_what_is_stored_and_the_log() {
     }
     let place = Place::new();
     let (running, mut client) = as_root(&place, &["--user", "nobody"]);
+    // It listens while it is root still, and serves when it no longer is.
+    client.store("a.1.data", "body");
     let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
     let ids = |key: &str| -> Vec<String> {
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
@@ -294,7 +296,6 @@ fn root_may_become_nobody_who_owns_what_is_stored_and_the_log() {
     assert!(ids("Uid:").iter().chain(&ids("Gid:")).all(|id| *id == NOBODY.to_string()), "{status}");
     assert!(ids("Groups:").iter().all(|id| *id == NOBODY.to_string()), "{status}");
     assert!(ids("CapEff:").iter().all(|set| set.bytes().all(|digit| digit == b'0')), "{status}");
-    client.store("a.1.data", "body");
     assert_eq!(place.path("storage/a.1.data").metadata().unwrap().uid(), NOBODY);
     fs::rename(place.path("log"), place.path("log.1")).unwrap();
     kill_process(running.pid(), Signal::HUP).unwrap();
