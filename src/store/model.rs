@@ -1,7 +1,9 @@
 //! A disk that fails and forgets as real ones do, for tests of the commit protocol and for simulations.
 
 mod committer;
+mod keeper;
 mod life;
+mod site;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +24,9 @@ use crate::proto::{FileName, Fingerprint};
 
 pub(super) use committer::staging_step;
 pub(crate) use committer::{ModelCommitter, fail_staging};
+pub(crate) use keeper::{ModelKeeper, at_site};
+pub(super) use keeper::{drafting_step, reorder};
+pub(crate) use site::{FileId, Happening, Moment, SiteDisk};
 
 pub(super) const SPOOL: SpoolId = SpoolId(7);
 
