@@ -6,7 +6,7 @@
 //!
 //! A name therefore always stands for a whole file: the one it stood for before, or the new one. There is no journal: a
 //! client that got no answer sends its file again. A removal is flushed with whatever comes next: after a crash the file
-//! may be back, to be collected once more.
+//! may be back, and after an error it stays, to be collected once more.
 //!
 //! A failed flush is never tried again as if it were clean. If the first fails, the group's files on that filesystem are
 //! removed. If the last fails, the files stay, and count as failed: they may come twice.

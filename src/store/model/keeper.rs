@@ -68,8 +68,13 @@ impl ModelKeeper {
     }
 
     pub(crate) fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
-        let order = Order::leaving(folder, name, identity);
-        self.locked().orders.push_back(order);
+        let mut desk = self.locked();
+        let found = folder.find(&name).expect("the directory is there");
+        if found.is_some_and(|found| found.identity() == identity) {
+            let disk = &desk.keeping.shelf.disk;
+            disk.leaves(disk.directory(folder.path()), &name);
+        }
+        desk.orders.push_back(Order::leaving(folder, name, identity));
     }
 
     pub(crate) fn completions(&self) -> Vec<Kept> {
@@ -153,13 +158,18 @@ impl Shelf for SiteShelf {
     fn remove(&mut self, area: &Arc<Area>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
         let (disk, real) = (&self.disk, &mut self.real);
         let directory = disk.directory(area.path());
-        disk.step(|storage| {
+        let removed = disk.step(|storage| {
             let change = real.remove(area, name, identity)?;
             if let Change::Removed(_) = change {
                 storage.removed(directory, name);
             }
             Ok(change)
-        })
+        });
+        // A process that has died no longer knows.
+        if !disk.is_down() {
+            disk.settle(directory, name, removed.is_err());
+        }
+        removed
     }
 
     fn discard(&mut self, area: &Arc<Area>, stage: StageId) -> Result<(), StoreError> {

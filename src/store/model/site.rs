@@ -32,6 +32,8 @@ pub(crate) enum Happening {
     Named { file: FileId, replaced: Option<FileId> },
     /// A file was removed.
     Removed(FileId),
+    /// A file is still there, though its removal was ordered: nobody was shown it meanwhile, and now everybody is.
+    Stays(FileId),
     /// That another file has this one's name has become durable.
     Superseded(FileId),
     /// What was not durable may be gone, and what was removed may be back.
@@ -41,8 +43,6 @@ pub(crate) enum Happening {
 /// A stored file.
 #[derive(Debug)]
 pub(crate) struct File {
-    /// Which of the directories it is in.
-    pub(crate) directory: usize,
     pub(crate) name: FileName,
     pub(crate) bytes: Vec<u8>,
     is_durable: bool,
@@ -52,6 +52,15 @@ pub(crate) struct File {
 enum Change {
     Named(FileId),
     Removed(FileId),
+}
+
+/// What has become of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    Killed,
+    /// Its machine has lost power.
+    Dark,
 }
 
 /// Which names lead to which files.
@@ -73,10 +82,12 @@ struct Machine {
     /// What was flushed before it got its name, by where it is staged.
     flushed: HashMap<StageId, Vec<u8>>,
     faults: VecDeque<(u64, Fault, Moment)>,
-    is_down: bool,
+    state: State,
     steps: u64,
     chance: fastrand::Rng,
     happened: Vec<Happening>,
+    /// Whose removal was ordered.
+    leaving: Vec<FileId>,
 }
 
 /// A site's disk, shared with whatever works on it.
@@ -97,10 +108,11 @@ impl SiteDisk {
             files: Vec::new(),
             flushed: HashMap::new(),
             faults: VecDeque::new(),
-            is_down: false,
+            state: State::Running,
             steps: 0,
             chance: fastrand::Rng::with_seed(seed),
             happened: Vec::new(),
+            leaving: Vec::new(),
         })))
     }
 
@@ -121,25 +133,31 @@ impl SiteDisk {
 
     /// Whether the process must be started again.
     pub(crate) fn is_down(&self) -> bool {
-        self.locked().is_down
+        self.locked().state != State::Running
+    }
+
+    /// Whether it is the machine that must be.
+    pub(crate) fn is_dark(&self) -> bool {
+        self.locked().state == State::Dark
     }
 
     /// The process dies here and now.
     pub(crate) fn kill(&self) {
-        self.locked().is_down = true;
+        self.locked().state = State::Killed;
     }
 
     /// The machine does.
     pub(crate) fn cut_power(&self) {
         let mut machine = self.locked();
-        machine.is_down = true;
         machine.lose_power();
     }
 
     /// A new process.
     pub(crate) fn start(&self) {
         let mut machine = self.locked();
-        machine.is_down = false;
+        machine.state = State::Running;
+        let stay = std::mem::take(&mut machine.leaving);
+        machine.happened.extend(stay.into_iter().map(Happening::Stays));
         if let Some((0, Fault::Broken, _)) = machine.faults.front() {
             machine.faults.pop_front();
         }
@@ -176,7 +194,7 @@ impl SiteDisk {
         let mut machine = self.locked();
         let errno = if machine.chance.bool() { Errno::IO } else { Errno::NOSPC };
         let failed = || StoreError::Io { action: "work", path: "model".into(), errno };
-        if machine.is_down {
+        if machine.state != State::Running {
             return Err(failed());
         }
         let (fault, moment) = match machine.faults.front_mut() {
@@ -198,11 +216,8 @@ impl SiteDisk {
         match fault {
             Fault::Broken => return Err(failed()),
             Fault::Error => {}
-            Fault::Kill => machine.is_down = true,
-            Fault::PowerLoss => {
-                machine.is_down = true;
-                machine.lose_power();
-            }
+            Fault::Kill => machine.state = State::Killed,
+            Fault::PowerLoss => machine.lose_power(),
         }
         machine.faults.pop_front();
         Err(failed())
@@ -210,6 +225,22 @@ impl SiteDisk {
 
     pub(in crate::store) fn shuffle<T>(&self, these: &mut [T]) {
         self.locked().chance.shuffle(these);
+    }
+
+    /// The removal of the file that has this name is ordered.
+    pub(in crate::store) fn leaves(&self, directory: usize, name: &FileName) {
+        let mut machine = self.locked();
+        let file = machine.directories[directory].names.get(name).copied();
+        machine.leaving.extend(file);
+    }
+
+    /// That order is carried out, or was in vain.
+    pub(in crate::store) fn settle(&self, directory: usize, name: &FileName, has_failed: bool) {
+        let Machine { leaving, files, happened, directories, .. } = &mut *self.locked();
+        let stays = |file: &FileId| directories[directory].names.get(name) == Some(file);
+        if let Some(at) = leaving.iter().position(|&file| files[file].name == *name) {
+            happened.extend(Some(leaving.remove(at)).filter(|file| has_failed && stays(file)).map(Happening::Stays));
+        }
     }
 
     /// Which of the directories this is.
@@ -245,7 +276,7 @@ impl Storage<'_> {
     pub(in crate::store) fn named(&mut self, directory: usize, stage: StageId, name: FileName, bytes: Vec<u8>) {
         let is_durable = self.0.flushed.remove(&stage).is_some_and(|flushed| flushed == bytes);
         let file = self.0.files.len();
-        self.0.files.push(File { directory, name: name.clone(), bytes, is_durable });
+        self.0.files.push(File { name: name.clone(), bytes, is_durable });
         let Directory { names, changes, .. } = &mut self.0.directories[directory];
         let replaced = names.insert(name, file);
         changes.push(Change::Named(file));
@@ -283,6 +314,7 @@ impl Machine {
     }
 
     fn lose_power(&mut self) {
+        self.state = State::Dark;
         for number in 0..self.directories.len() {
             let survived = self.chance.usize(..=self.directories[number].changes.len());
             self.make_durable(number, survived);

@@ -24,11 +24,16 @@ pub(super) struct Version {
     /// Written when the site had, or had had, another file of the name.
     pub(super) is_rewrite: bool,
     pub(super) place: Place,
+    /// How often it came to be seen at a site with our server: sent again by an agent that was not told that it is
+    /// stored, or brought back by a loss of power. Each time it may be collected, and published, once.
+    pub(super) appearances: usize,
 }
 
 /// Where a version is, as far as its site goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    /// Not stored yet, or not for good.
+    AtAgent,
     AtSite,
     /// An agent wrote over it.
     Overwritten,
@@ -57,6 +62,8 @@ pub(super) struct Tally {
     pub(super) written: u64,
     pub(super) published: u64,
     pub(super) crashes: u64,
+    /// Of sites' processes and machines.
+    pub(super) site_crashes: u64,
     pub(super) cuts: u64,
     pub(super) disk_errors: u64,
     /// Published once more after an error of the disk's.
@@ -76,6 +83,7 @@ impl Tally {
         self.written += other.written;
         self.published += other.published;
         self.crashes += other.crashes;
+        self.site_crashes += other.site_crashes;
         self.cuts += other.cuts;
         self.disk_errors += other.disk_errors;
         self.repeated += other.repeated;
@@ -134,12 +142,18 @@ impl Ledger {
     }
 
     /// An agent has written a file, over another of the name or not.
-    pub(super) fn written(&mut self, site: usize, name: FileName, bytes: Vec<u8>, now: Instant) -> usize {
+    pub(super) fn written(
+        &mut self,
+        (site, place): (usize, Place),
+        name: FileName,
+        bytes: Vec<u8>,
+        now: Instant,
+    ) -> usize {
         let number = self.versions.len();
         let fingerprint = Fingerprint::of(&bytes);
         self.contents.entry(key(&fingerprint)).or_default().versions.push(number);
         let is_rewrite = self.versions.iter().any(|other| other.site == site && other.name == name);
-        self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place: Place::AtSite });
+        self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place, appearances: 0 });
         self.tally.written += 1;
         number
     }
@@ -177,7 +191,8 @@ impl Ledger {
                 continue;
             }
             self.tally.published += 1;
-            if content.files.len() > content.versions.len() {
+            let times = content.versions.iter().map(|&version| self.versions[version].appearances.max(1));
+            if content.files.len() > times.sum() {
                 if !self.disk_has_failed {
                     fate.violated(format_args!("{name} was published twice"));
                 }
@@ -246,7 +261,7 @@ impl Ledger {
         }
     }
 
-    fn is_safe(&self, bytes: &Fingerprint) -> bool {
+    pub(super) fn is_safe(&self, bytes: &Fingerprint) -> bool {
         let consumed = self.contents.get(&key(bytes)).is_some_and(|content| !content.consumed.is_empty());
         consumed || self.disk.borrow().keeps(bytes)
     }
@@ -288,6 +303,7 @@ impl Ledger {
         for version in self.versions.iter().filter(|version| !self.bad.contains(&version.site)) {
             let what = (&version.name, version.site);
             match version.place {
+                Place::AtAgent => fate.violated(format_args!("{what:?} is never stored")),
                 Place::AtSite => fate.violated(format_args!("{what:?} is never fetched")),
                 Place::InFlight if !self.may_be_lost(version) => {
                     fate.violated(format_args!("{what:?} was sent in place of an older file, and not kept"));

@@ -11,6 +11,8 @@
 //! tells it.
 
 mod agents;
+mod buffer;
+mod custody;
 mod fate;
 mod ledger;
 mod life;

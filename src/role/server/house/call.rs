@@ -31,7 +31,7 @@ pub(in crate::role) enum Answer {
 /// One errand on a connection of its own, the real client's machine at one end and the real session at the other.
 #[derive(Debug)]
 pub(in crate::role) struct Call {
-    pub(in crate::role) id: ConnId,
+    id: ConnId,
     client: Client,
     errand: Errand,
     /// What is still to be sent of a body, or what has come of one.
@@ -73,6 +73,10 @@ impl Call {
         self.answer.as_ref()
     }
 
+    pub(in crate::role) fn id(&self) -> ConnId {
+        self.id
+    }
+
     pub(in crate::role) fn errand(&self) -> &Errand {
         &self.errand
     }
@@ -90,14 +94,14 @@ impl Call {
     /// Each side goes on, the client with at most so many bytes; whether anything came of it.
     pub(in crate::role) fn go_on(&mut self, house: &mut House, most: usize, now: Instant) -> bool {
         let before = self.position();
+        self.listen();
         self.speak(most);
         if let Some(mut visit) = self.visit.take() {
             let disk = house.disk.clone();
             let pause = house.pump(&mut visit, &mut End { wire: &mut self.wire, disk: &disk, now });
             self.visit = pause.filter(|_| !disk.is_down()).map(|_| visit);
         }
-        self.listen();
-        self.position() != before
+        self.position() != before || !self.wire.down.is_empty()
     }
 
     fn position(&self) -> (usize, bool, Want) {

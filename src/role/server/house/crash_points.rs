@@ -150,7 +150,7 @@ impl Life {
         let file = |house: &House, file| house.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
         for happening in self.house.disk.happened() {
             match happening {
-                Happening::Named { .. } => {}
+                Happening::Named { .. } | Happening::Stays(_) => {}
                 Happening::Removed(id) => {
                     let gone = file(&self.house, id);
                     // Whoever takes it has it.
@@ -159,6 +159,9 @@ impl Life {
                 }
                 Happening::Superseded(id) => {
                     let gone = file(&self.house, id);
+                    if is_kept(&self.house, &gone) {
+                        continue;
+                    }
                     self.promised.retain(|promised| *promised != gone);
                     self.gone.push(gone);
                 }
@@ -175,10 +178,8 @@ impl Life {
             let whole = file(&self.house, id);
             assert!(self.sent.contains_key(&whole), "half of {} is there", whole.0);
         }
-        let disk = &self.house.disk;
-        let is_there = |(name, bytes): &File| disk.keeps(usize::from(name.as_bytes().ends_with(b".conf")), name, bytes);
         let before = self.promised.len();
-        self.promised.retain(is_there);
+        self.promised.retain(|file| is_kept(&self.house, file));
         self.verdict.lost += (before - self.promised.len()) as u64;
     }
 
@@ -260,6 +261,12 @@ impl Life {
         assert!(self.promised.is_empty(), "what was promised was collected");
         (self.verdict, self.house.disk.steps())
     }
+}
+
+/// Whether a file would survive anything.
+fn is_kept(house: &House, (name, bytes): &File) -> bool {
+    let directory = usize::from(name.as_bytes().ends_with(b".conf"));
+    house.disk.keeps(directory, name, bytes)
 }
 
 #[test]
