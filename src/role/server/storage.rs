@@ -66,9 +66,9 @@ impl Storage {
         storage: Folder,
         notify: impl Fn() -> Box<dyn Fn() + Send>,
     ) -> Result<Self, StoreError> {
-        let background = Background::start(notify())?;
-        let keeper = |room: &Room| Ok(Box::new(Keeper::start(settings.durability, room.clone(), notify())?) as Box<_>);
-        Self::with(settings.clone(), umask, storage, background, keeper)
+        let (durability, background) = (settings.durability, Background::start(notify())?);
+        let keeper = |room: &Room| Ok(Box::new(Keeper::start(durability, room.clone(), notify())?) as Box<_>);
+        Self::with(settings, umask, storage, background, keeper)
     }
 
     /// As [`Storage::start`] makes it, with these threads.

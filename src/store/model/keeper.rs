@@ -71,8 +71,8 @@ impl ModelKeeper {
         let mut desk = self.locked();
         let found = folder.find(&name).expect("the directory is there");
         if found.is_some_and(|found| found.identity() == identity) {
-            let disk = &desk.keeping.shelf.disk;
-            disk.leaves(disk.directory(folder.path()), &name);
+            let site = &desk.keeping.shelf.disk;
+            site.leaves(site.directory(folder.path()), &name);
         }
         desk.orders.push_back(Order::leaving(folder, name, identity));
     }
@@ -124,7 +124,9 @@ impl Shelf for SiteShelf {
         let at_once = if is_few(files.len()) { 1 } else { files.len() };
         files.chunks(at_once).try_for_each(|files| {
             self.disk.step(|storage| {
-                files.iter().for_each(|&(area, stage)| storage.flushed(stage, &area.staged_path(stage)));
+                for &(area, stage) in files {
+                    storage.flushed(stage, &area.staged_path(stage));
+                }
                 Ok(())
             })
         })

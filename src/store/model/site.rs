@@ -200,7 +200,9 @@ impl SiteDisk {
         let (fault, moment) = match machine.faults.front_mut() {
             Some(&mut (0, fault, moment)) => (fault, moment),
             other => {
-                other.into_iter().for_each(|(steps, ..)| *steps -= 1);
+                if let Some((steps, ..)) = other {
+                    *steps -= 1;
+                }
                 machine.steps += 1;
                 return act(&mut Storage(&mut machine));
             }

@@ -68,6 +68,8 @@ pub(super) struct Tally {
     pub(super) disk_errors: u64,
     /// Published once more after an error of the disk's.
     pub(super) repeated: u64,
+    /// Published once more since it had come to its site once more.
+    pub(super) reappeared: u64,
     /// Overwritten at a stock site in the very moment it was moved, and gone with the connection or with us.
     pub(super) raced: u64,
     /// Published in part: overwritten at a stock site, by something longer, between its size being told and its being
@@ -87,6 +89,7 @@ impl Tally {
         self.cuts += other.cuts;
         self.disk_errors += other.disk_errors;
         self.repeated += other.repeated;
+        self.reappeared += other.reappeared;
         self.raced += other.raced;
         self.torn += other.torn;
         self.slowest = self.slowest.max(other.slowest);
@@ -192,11 +195,14 @@ impl Ledger {
             }
             self.tally.published += 1;
             let times = content.versions.iter().map(|&version| self.versions[version].appearances.max(1));
-            if content.files.len() > times.sum() {
+            let times: usize = times.sum();
+            if content.files.len() > times {
                 if !self.disk_has_failed {
                     fate.violated(format_args!("{name} was published twice"));
                 }
                 self.tally.repeated += 1;
+            } else if content.files.len() > content.versions.len() {
+                self.tally.reappeared += 1;
             }
             if let [number] = content.versions[..]
                 && content.files.len() == 1

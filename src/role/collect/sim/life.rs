@@ -17,7 +17,7 @@ use crate::config::{Settings, SiteSettings};
 use crate::role::collect::collector::{Collector, Limits, Means, Mode};
 use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
-use crate::role::server::house::House;
+use crate::role::server::house::{House, ground};
 use crate::store::model::{ModelCommitter, World as Disk};
 use crate::store::{Durability, Spool};
 use crate::sync::Schedule;
@@ -45,7 +45,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let spool = Spool::open(&path).unwrap();
-        Self { spools: HashMap::from([(path, spool)]), dir, sites: tempfile::tempdir().unwrap() }
+        Self { spools: HashMap::from([(path, spool)]), dir, sites: ground() }
     }
 }
 

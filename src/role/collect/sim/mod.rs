@@ -63,11 +63,12 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     if let Some(seed) = variable("SIM_SEED") {
         tell(seed, scale, &place);
     }
-    let Tally { steps, written, published, crashes, cuts, disk_errors, repeated, raced, torn, .. } = sum;
+    let Tally { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
+    let Tally { repeated, reappeared, raced, torn, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
-         cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
-         repeated after an error of the disk's {repeated}, raced {raced}, torn {torn}",
+         crashes of sites {site_crashes}, cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
+         repeated after an error of the disk's {repeated}, back at a site {reappeared}, raced {raced}, torn {torn}",
         seeds.count()
     );
     sum

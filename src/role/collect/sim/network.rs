@@ -123,7 +123,7 @@ impl World {
         link.deadline = None;
         let site = &self.sites[link.site];
         link.far = Some(match &site.buffer {
-            Some(buffer) => Server::Ours(Ours::new(id, &buffer.house)),
+            Some(buffer) => Server::Ours(Box::new(Ours::new(id, &buffer.house))),
             None => Server::new(site.mischief, self.fate.now),
         });
         self.out.push(Event::Opened(id));

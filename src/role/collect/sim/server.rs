@@ -109,7 +109,7 @@ pub(super) enum Turn {
 pub(super) enum Server {
     Deaf,
     Stock(Stock),
-    Ours(Ours),
+    Ours(Box<Ours>),
 }
 
 impl Server {

@@ -1,18 +1,19 @@
 //! The way of files through the server, with a crash before and after every call of its storage.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
-use super::{Answer, Call, Errand, House};
+use super::{Answer, Call, Errand, House, ground};
 use crate::net::ConnId;
 use crate::proto::{FileName, Refusal};
 use crate::store::model::{Fault, FileId, Happening, Moment};
 
 /// Lives for each crash: what survives a loss of power is a matter of luck.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 2;
 
-/// Bytes a client writes at once: fewer than a body has.
-const PIECE: usize = 20;
+/// Bytes a client writes at once: fewer than a body has, or all of it. Who takes a file is ahead of who sends one, or behind.
+const PIECES: [usize; 2] = [20, 100];
 
 /// Most rounds that a wave of errands takes.
 const ROUNDS: u32 = 1_000;
@@ -61,6 +62,7 @@ type File = (FileName, Vec<u8>);
 struct Life {
     house: House,
     now: Instant,
+    piece: usize,
     calls: u32,
     /// How often each file was collected, of all that were sent.
     sent: BTreeMap<File, u64>,
@@ -78,12 +80,13 @@ struct Life {
 
 impl Life {
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-    fn new(dir: &std::path::Path, overwrite: bool, seed: u64) -> Self {
+    fn new(dir: &Path, overwrite: bool, piece: usize, seed: u64) -> Self {
         let mut house = House::new(dir, overwrite, seed);
         house.start();
         Self {
             house,
             now: Instant::now(),
+            piece,
             calls: 0,
             sent: BTreeMap::new(),
             promised: Vec::new(),
@@ -102,7 +105,7 @@ impl Life {
         for _ in 0..ROUNDS {
             let mut is_moving = false;
             for (call, told) in calls.iter_mut().zip(&mut told) {
-                is_moving |= call.go_on(&mut self.house, PIECE, self.now);
+                is_moving |= call.go_on(&mut self.house, self.piece, self.now);
                 if let Some(answer) = call.answer().filter(|_| !*told) {
                     *told = true;
                     self.hear(call.errand().clone(), answer);
@@ -271,10 +274,10 @@ fn is_kept(house: &House, (name, bytes): &File) -> bool {
 
 #[test]
 fn crash_points_of_the_server_lose_and_double_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = ground();
     let (mut points, mut sum) = (0, Verdict::default());
-    for overwrite in [false, true] {
-        let (verdict, steps) = Life::new(dir.path(), overwrite, 0).live();
+    for (overwrite, piece) in [false, true].into_iter().flat_map(|overwrite| PIECES.map(|piece| (overwrite, piece))) {
+        let (verdict, steps) = Life::new(dir.path(), overwrite, piece, 0).live();
         assert_eq!(verdict, Verdict::default());
         for step in 0..steps {
             for (fault, moment) in [
@@ -285,7 +288,7 @@ fn crash_points_of_the_server_lose_and_double_nothing() {
             ] {
                 points += 1;
                 for seed in 0..if fault == Fault::Kill { 1 } else { SEEDS } {
-                    let life = Life::new(dir.path(), overwrite, seed);
+                    let life = Life::new(dir.path(), overwrite, piece, seed);
                     life.house.disk.will_meet(step, fault, moment);
                     sum.add(&life.live().0);
                 }

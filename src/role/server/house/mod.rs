@@ -6,7 +6,9 @@ mod crash_points;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use tempfile::TempDir;
 
 pub(in crate::role) use self::call::{Answer, Call, Errand};
 use super::complaints::Complaints;
@@ -21,6 +23,9 @@ use crate::proto::FileName;
 use crate::proto::server::Policy;
 use crate::store::model::{ModelKeeper, SiteDisk, at_site};
 use crate::store::{Background, Folder, Identity, Keep, Kept};
+
+/// Names that end in `.conf` go to the directory `conf`.
+static FILTERS: LazyLock<Filters> = LazyLock::new(|| Filters::parse(br".*\.conf:conf").expect("they are sound").0);
 
 /// The umask of the process.
 const UMASK: u32 = 0o007;
@@ -51,11 +56,16 @@ pub(in crate::role) struct Visit {
     session: Session,
 }
 
+/// Where houses are built: in memory, where there is such a place, since nothing in there is to last.
+pub(in crate::role) fn ground() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory can be made")
+}
+
 impl House {
     /// An empty storage directory, with `conf` inside, and no process yet.
     pub(in crate::role) fn new(directory: &Path, overwrite: bool, seed: u64) -> Self {
         let disk = SiteDisk::new(vec![directory.to_owned(), directory.join("conf")], seed);
-        let (filters, _) = Filters::parse(br".*\.conf:conf").expect("sound filters");
+        let filters = FILTERS.clone();
         let directory = directory.to_owned();
         let settings = StoreSettings { filters, overwrite, insecure: true, ..StoreSettings::new(directory) };
         let policy = Arc::new(super::service::policy(&settings));
