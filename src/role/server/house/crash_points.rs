@@ -66,7 +66,9 @@ struct Life {
     calls: u32,
     /// How often each file was collected, of all that were sent.
     sent: BTreeMap<File, u64>,
-    /// Those whose clients have been told that they are stored, and that nothing has taken the place of.
+    /// Those whose clients have been told that they are stored.
+    told: Vec<File>,
+    /// Of these, the ones that nobody has taken and nothing has taken the place of.
     promised: Vec<File>,
     /// What others have taken the place of.
     gone: Vec<File>,
@@ -89,6 +91,7 @@ impl Life {
             piece,
             calls: 0,
             sent: BTreeMap::new(),
+            told: Vec::new(),
             promised: Vec::new(),
             gone: Vec::new(),
             journal: BTreeMap::new(),
@@ -143,8 +146,12 @@ impl Life {
 
     fn hear(&mut self, errand: Errand, answer: &Answer) {
         if let (Errand::Send { name, bytes }, Answer::Stored) = (errand, answer) {
+            let file = (name, bytes);
             // Another may have taken its place in the very group.
-            self.promised.extend(Some((name, bytes)).filter(|file| !self.gone.contains(file)));
+            if !self.gone.contains(&file) {
+                self.promised.push(file.clone());
+            }
+            self.told.push(file);
         }
     }
 
@@ -153,7 +160,11 @@ impl Life {
         let file = |house: &House, file| house.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
         for happening in self.house.disk.happened() {
             match happening {
-                Happening::Named { .. } | Happening::Stays(_) => {}
+                Happening::Stays(_) => {}
+                Happening::Named { file: id, .. } => {
+                    let new = file(&self.house, id);
+                    self.gone.retain(|gone| *gone != new);
+                }
                 Happening::Removed(id) => {
                     let gone = file(&self.house, id);
                     // Whoever takes it has it.
@@ -261,7 +272,8 @@ impl Life {
             self.wave(wave);
         }
         self.collect_all();
-        assert!(self.promised.is_empty(), "what was promised was collected");
+        let is_lost = |file: &&File| self.sent[*file] == 0 && !self.gone.contains(file);
+        self.verdict.lost += self.told.iter().filter(is_lost).count() as u64;
         (self.verdict, self.house.disk.steps())
     }
 }
