@@ -8,7 +8,7 @@ use super::custody::Custody;
 use super::fate::{Death, Fate, What};
 use super::link::Near;
 use super::server::Server;
-use super::world::World;
+use super::world::{Site, World};
 use crate::net::ConnId;
 use crate::role::server::house::{Answer, Call, Errand, House};
 use crate::store::model::{Fault, Moment};
@@ -71,8 +71,7 @@ impl World {
         let (refuse, cut) = (fate.weather.refuse, fate.weather.cut);
         let what = What::Call { site, caller };
         if call.is_none() && (!house.is_up() || fate.strikes(refuse)) {
-            let wait = fate.up_to(RETRY);
-            return fate.plan_in(wait, what);
+            return fate.plan_within(RETRY, what);
         }
         let sent = &ledger.versions[version];
         let under_way = call.get_or_insert_with(|| {
@@ -93,8 +92,7 @@ impl World {
         }
         if is_over {
             *call = None;
-            let wait = if answer == Some(Answer::Stored) { Duration::ZERO } else { fate.up_to(RETRY) };
-            fate.plan_in(wait, what);
+            fate.plan_within(if answer == Some(Answer::Stored) { Duration::ZERO } else { RETRY }, what);
         } else if has_moved {
             let wait = fate.latency();
             fate.plan_in(wait, what);
@@ -105,7 +103,7 @@ impl World {
     /// What was done at a site has its consequences.
     pub(super) fn look_after(&mut self, site: usize) {
         let Self { sites, ledger, fate, .. } = self;
-        let super::world::Site { buffer: Some(buffer), files, .. } = &mut sites[site] else { return };
+        let Site { buffer: Some(buffer), files, .. } = &mut sites[site] else { return };
         buffer.custody.take_note(&buffer.house.disk, files, ledger, fate);
         if buffer.house.is_up() && buffer.house.disk.is_down() {
             let death = if buffer.house.disk.is_dark() { Death::PowerLoss } else { Death::Kill };
@@ -113,9 +111,7 @@ impl World {
         }
         if !buffer.is_keeping && buffer.house.orders() > 0 {
             buffer.is_keeping = true;
-            let longest = fate.weather.disk;
-            let wait = fate.up_to(longest);
-            fate.plan_in(wait, What::Keep { site });
+            fate.plan_within(fate.weather.disk, What::Keep { site });
         }
     }
 
@@ -124,9 +120,7 @@ impl World {
         let (buffer, fate) = self.buffer(site);
         fate.note(|| format!("site {site}: a group of {}", buffer.house.orders()));
         buffer.house.keep(usize::MAX);
-        let longest = fate.weather.disk;
-        let wait = fate.up_to(longest);
-        fate.plan_in(wait, What::Kept { site });
+        fate.plan_within(fate.weather.disk, What::Kept { site });
         self.look_after(site);
     }
 
@@ -176,13 +170,11 @@ impl World {
         buffer.is_keeping = false;
         for (caller, Caller { call, .. }) in buffer.callers.iter_mut().enumerate() {
             if call.take().is_some() {
-                let wait = fate.up_to(RETRY);
-                fate.plan_in(wait, What::Call { site, caller });
+                fate.plan_within(RETRY, What::Call { site, caller });
             }
         }
         buffer.house.bury();
-        let wait = fate.up_to(RESTART);
-        fate.plan_in(wait, What::SiteStarts { site });
+        fate.plan_within(RESTART, What::SiteStarts { site });
     }
 
     pub(super) fn site_starts(&mut self, site: usize) {

@@ -85,7 +85,7 @@ impl Custody {
         // The agents' own order is not the one their files come in.
         let name = &ledger.versions[version].name;
         let is_before = |&other: &usize| other != version && ledger.versions[other].name == *name;
-        ledger.versions[version].is_rewrite = self.versions.iter().any(is_before);
+        ledger.versions[version].is_rewrite |= self.versions.iter().any(is_before);
         self.settled.remove(&version);
         appear(version, files, ledger);
         fate.note(|| format!("site {}: {} is stored", self.site, ledger.versions[version].name));

@@ -156,6 +156,12 @@ impl Fate {
         self.plan(self.now + wait, what);
     }
 
+    /// Within so long.
+    pub(super) fn plan_within(&mut self, longest: Duration, what: What) {
+        let wait = self.up_to(longest);
+        self.plan_in(wait, what);
+    }
+
     pub(super) fn next_planned(&self) -> Option<Instant> {
         self.agenda.first_key_value().map(|(&(at, _), _)| at)
     }

@@ -176,12 +176,10 @@ fn buffer(fate: &mut Fate, number: usize, rough: bool, place: &Place) -> Buffer 
 fn plan_site_trouble(fate: &mut Fate, site: usize, life: Duration) {
     for _ in 0..fate.chance.usize(..4) {
         let death = if fate.chance.bool() { Death::Kill } else { Death::PowerLoss };
-        let at = fate.up_to(life);
-        fate.plan_in(at, What::SiteDies { site, death });
+        fate.plan_within(life, What::SiteDies { site, death });
     }
     for _ in 0..fate.chance.usize(..4) {
-        let at = fate.up_to(life);
-        fate.plan_in(at, What::SiteFault { site });
+        fate.plan_within(life, What::SiteFault { site });
     }
 }
 
