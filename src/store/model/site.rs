@@ -32,7 +32,9 @@ pub(crate) enum Happening {
     Named { file: FileId, replaced: Option<FileId> },
     /// A file was removed.
     Removed(FileId),
-    /// A file is still there, though its removal was ordered: nobody was shown it meanwhile, and now everybody is.
+    /// A file's removal is ordered: nobody is shown it any more.
+    Leaves(FileId),
+    /// It is still there, and everybody is shown it again.
     Stays(FileId),
     /// That another file has this one's name has become durable.
     Superseded(FileId),
@@ -156,8 +158,9 @@ impl SiteDisk {
     pub(crate) fn start(&self) {
         let mut machine = self.locked();
         machine.state = State::Running;
-        let stay = std::mem::take(&mut machine.leaving);
-        machine.happened.extend(stay.into_iter().map(Happening::Stays));
+        let Machine { leaving, happened, directories, .. } = &mut *machine;
+        let stays = |file: &FileId| directories.iter().any(|directory| directory.names.values().any(|is| is == file));
+        happened.extend(leaving.drain(..).filter(stays).map(Happening::Stays));
         if let Some((0, Fault::Broken, _)) = machine.faults.front() {
             machine.faults.pop_front();
         }
@@ -231,9 +234,10 @@ impl SiteDisk {
 
     /// The removal of the file that has this name is ordered.
     pub(in crate::store) fn leaves(&self, directory: usize, name: &FileName) {
-        let mut machine = self.locked();
-        let file = machine.directories[directory].names.get(name).copied();
-        machine.leaving.extend(file);
+        let Machine { leaving, happened, directories, .. } = &mut *self.locked();
+        let file = directories[directory].names.get(name).copied();
+        leaving.extend(file);
+        happened.extend(file.map(Happening::Leaves));
     }
 
     /// That order is carried out, or was in vain.

@@ -35,19 +35,14 @@ impl Custody {
         for happening in disk.happened() {
             match happening {
                 Happening::Named { file, replaced } => self.named(disk, file, replaced, files, ledger, fate),
+                Happening::Leaves(file) => disappear(self.versions[file], files),
+                Happening::Stays(file) => appear(self.versions[file], files, ledger),
                 Happening::Removed(file) => {
                     let version = self.versions[file];
-                    files.remove(&ledger.versions[version].name);
+                    disappear(version, files);
                     self.promised.remove(&version);
                     self.settled.insert(version);
                     ledger.removed(version, version, fate);
-                }
-                Happening::Stays(file) => {
-                    let version = self.versions[file];
-                    if files.get(&ledger.versions[version].name) == Some(&version) {
-                        fate.note(|| format!("site {}: {} stays", self.site, ledger.versions[version].name));
-                        ledger.versions[version].appearances += 1;
-                    }
                 }
                 Happening::Superseded(file) => {
                     let version = self.versions[file];
@@ -129,6 +124,10 @@ fn appear(version: usize, files: &mut Files, ledger: &mut Ledger) {
         entry.appearances += 1;
     }
     entry.place = Place::AtSite;
+}
+
+fn disappear(version: usize, files: &mut Files) {
+    files.retain(|_, there| *there != version);
 }
 
 fn keeps(disk: &SiteDisk, version: usize, ledger: &Ledger) -> bool {

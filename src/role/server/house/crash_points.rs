@@ -160,7 +160,7 @@ impl Life {
         let file = |house: &House, file| house.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
         for happening in self.house.disk.happened() {
             match happening {
-                Happening::Stays(_) => {}
+                Happening::Leaves(_) | Happening::Stays(_) => {}
                 Happening::Named { file: id, .. } => {
                     let new = file(&self.house, id);
                     self.gone.retain(|gone| *gone != new);
