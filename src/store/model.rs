@@ -26,7 +26,7 @@ pub(super) use committer::staging_step;
 pub(crate) use committer::{ModelCommitter, fail_staging};
 pub(crate) use keeper::{ModelKeeper, at_site};
 pub(super) use keeper::{drafting_step, reorder};
-pub(crate) use site::{FileId, Happening, Moment, SiteDisk};
+pub(crate) use site::{FileId, Happening, Mishap, SiteDisk, When};
 
 pub(super) const SPOOL: SpoolId = SpoolId(7);
 

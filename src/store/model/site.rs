@@ -9,7 +9,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::io::Errno;
 
-use super::Fault;
 use crate::proto::FileName;
 use crate::store::error::StoreError;
 use crate::store::journal::StageId;
@@ -17,9 +16,22 @@ use crate::store::journal::StageId;
 /// A file that has, or had, a name: its number among all of the machine's.
 pub(crate) type FileId = usize;
 
-/// Whether the step that meets a fault is carried out.
+/// What the step that is counted down to meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum Mishap {
+    /// The process is killed.
+    Kill(When),
+    /// The machine loses power: a kill that also costs what was not synced.
+    PowerLoss(When),
+    /// The step fails, perhaps half done; the next ones work.
+    Error,
+    /// From this step on every one fails, until the process is started again.
+    Broken,
+}
+
+/// Whether the step before which, or after which, all ends is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
     Before,
     After,
     Either,
@@ -83,7 +95,7 @@ struct Machine {
     files: Vec<File>,
     /// What was flushed before it got its name, by where it is staged.
     flushed: HashMap<StageId, Vec<u8>>,
-    faults: VecDeque<(u64, Fault, Moment)>,
+    mishaps: VecDeque<(u64, Mishap)>,
     state: State,
     steps: u64,
     chance: fastrand::Rng,
@@ -109,7 +121,7 @@ impl SiteDisk {
             directories: directories.into_iter().map(make).collect(),
             files: Vec::new(),
             flushed: HashMap::new(),
-            faults: VecDeque::new(),
+            mishaps: VecDeque::new(),
             state: State::Running,
             steps: 0,
             chance: fastrand::Rng::with_seed(seed),
@@ -119,13 +131,13 @@ impl SiteDisk {
     }
 
     /// After so many more good steps, this happens.
-    pub(crate) fn will_meet(&self, steps: u64, fault: Fault, moment: Moment) {
-        self.locked().faults.push_back((steps, fault, moment));
+    pub(crate) fn will_meet(&self, steps: u64, mishap: Mishap) {
+        self.locked().mishaps.push_back((steps, mishap));
     }
 
-    /// Meets no more faults.
+    /// Meets no more mishaps.
     pub(crate) fn heal(&self) {
-        self.locked().faults.clear();
+        self.locked().mishaps.clear();
     }
 
     /// Steps taken so far.
@@ -161,8 +173,8 @@ impl SiteDisk {
         let Machine { leaving, happened, directories, .. } = &mut *machine;
         let stays = |file: &FileId| directories.iter().any(|directory| directory.names.values().any(|is| is == file));
         happened.extend(leaving.drain(..).filter(stays).map(Happening::Stays));
-        if let Some((0, Fault::Broken, _)) = machine.faults.front() {
-            machine.faults.pop_front();
+        if let Some((0, Mishap::Broken)) = machine.mishaps.front() {
+            machine.mishaps.pop_front();
         }
     }
 
@@ -200,31 +212,31 @@ impl SiteDisk {
         if machine.state != State::Running {
             return Err(failed());
         }
-        let (fault, moment) = match machine.faults.front_mut() {
-            Some(&mut (0, fault, moment)) => (fault, moment),
+        let mishap = match machine.mishaps.front_mut() {
+            Some(&mut (0, mishap)) => mishap,
             other => {
-                if let Some((steps, ..)) = other {
+                if let Some((steps, _)) = other {
                     *steps -= 1;
                 }
                 machine.steps += 1;
                 return act(&mut Storage(&mut machine));
             }
         };
-        let is_carried_out = match moment {
-            Moment::Before => false,
-            Moment::After => true,
-            Moment::Either => machine.chance.bool(),
+        let is_carried_out = match mishap {
+            Mishap::Kill(When::Before) | Mishap::PowerLoss(When::Before) | Mishap::Broken => false,
+            Mishap::Kill(When::After) | Mishap::PowerLoss(When::After) => true,
+            Mishap::Kill(When::Either) | Mishap::PowerLoss(When::Either) | Mishap::Error => machine.chance.bool(),
         };
-        if is_carried_out && fault != Fault::Broken {
+        if is_carried_out {
             act(&mut Storage(&mut machine)).ok();
         }
-        match fault {
-            Fault::Broken => return Err(failed()),
-            Fault::Error => {}
-            Fault::Kill => machine.state = State::Killed,
-            Fault::PowerLoss => machine.lose_power(),
+        match mishap {
+            Mishap::Broken => return Err(failed()),
+            Mishap::Error => {}
+            Mishap::Kill(_) => machine.state = State::Killed,
+            Mishap::PowerLoss(_) => machine.lose_power(),
         }
-        machine.faults.pop_front();
+        machine.mishaps.pop_front();
         Err(failed())
     }
 

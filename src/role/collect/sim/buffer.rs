@@ -11,7 +11,7 @@ use super::server::Server;
 use super::world::{Site, World};
 use crate::net::ConnId;
 use crate::role::server::house::{Answer, Call, Errand, House};
-use crate::store::model::{Fault, Moment};
+use crate::store::model::{Mishap, When};
 
 /// Agents that send, each one file after the other. The last has the names of the others, too.
 pub(super) const CALLERS: usize = 4;
@@ -189,11 +189,12 @@ impl World {
 
     /// A site's disk will do worse than work.
     pub(super) fn plant_site_fault(&mut self, site: usize) {
-        const FAULTS: [Fault; 5] = [Fault::Kill, Fault::PowerLoss, Fault::Error, Fault::Error, Fault::Broken];
+        const MISHAPS: [Mishap; 5] =
+            [Mishap::Kill(When::Either), Mishap::PowerLoss(When::Either), Mishap::Error, Mishap::Error, Mishap::Broken];
         let (buffer, fate) = self.buffer(site);
-        let fault = *fate.chance.choice(&FAULTS).expect("there are some");
+        let mishap = *fate.chance.choice(&MISHAPS).expect("there are some");
         let steps = fate.chance.u64(..40);
-        fate.note(|| format!("site {site}: the disk will meet {fault:?} after {steps} steps"));
-        buffer.house.disk.will_meet(steps, fault, Moment::Either);
+        fate.note(|| format!("site {site}: the disk will meet {mishap:?} after {steps} steps"));
+        buffer.house.disk.will_meet(steps, mishap);
     }
 }

@@ -7,9 +7,17 @@ use std::time::Instant;
 use super::{Answer, Call, Errand, House, ground};
 use crate::net::ConnId;
 use crate::proto::{FileName, Refusal};
-use crate::store::model::{Fault, FileId, Happening, Moment};
+use crate::store::model::{FileId, Happening, Mishap, When};
 
-/// Lives for each crash: what survives a loss of power is a matter of luck.
+/// What may happen at a call.
+const CRASHES: [Mishap; 4] = [
+    Mishap::Kill(When::Before),
+    Mishap::Kill(When::After),
+    Mishap::PowerLoss(When::Before),
+    Mishap::PowerLoss(When::After),
+];
+
+/// Lives for each loss of power: what survives is a matter of luck.
 const SEEDS: u64 = 2;
 
 /// Bytes a client writes at once: fewer than a body has, or all of it. Who takes a file is ahead of who sends one, or behind.
@@ -292,16 +300,12 @@ fn crash_points_of_the_server_lose_and_double_nothing() {
         let (verdict, steps) = Life::new(dir.path(), overwrite, piece, 0).live();
         assert_eq!(verdict, Verdict::default());
         for step in 0..steps {
-            for (fault, moment) in [
-                (Fault::Kill, Moment::Before),
-                (Fault::Kill, Moment::After),
-                (Fault::PowerLoss, Moment::Before),
-                (Fault::PowerLoss, Moment::After),
-            ] {
+            for crash in CRASHES {
                 points += 1;
-                for seed in 0..if fault == Fault::Kill { 1 } else { SEEDS } {
+                let seeds = if let Mishap::Kill(_) = crash { 1 } else { SEEDS };
+                for seed in 0..seeds {
                     let life = Life::new(dir.path(), overwrite, piece, seed);
-                    life.house.disk.will_meet(step, fault, moment);
+                    life.house.disk.will_meet(step, crash);
                     sum.add(&life.live().0);
                 }
             }
