@@ -31,9 +31,11 @@ const ROUNDS: u32 = 1_000;
 enum Want {
     Send(&'static str),
     Move(&'static str),
+    /// To be given a file; but the connection dies before it comes.
+    Lose(&'static str),
 }
 
-use Want::{Move, Send};
+use Want::{Lose, Move, Send};
 
 /// Groups of one, of few, which are flushed one by one, and of many; in two folders. Names come again, in a later wave and
 /// in the same, and files go in a group with others that come.
@@ -42,7 +44,7 @@ const WAVES: [&[Want]; 6] = [
     &[Send("a"), Send("b"), Send("k.conf")],
     &[Move("b"), Send("c"), Send("c"), Send("b")],
     &[Send("d"), Send("e"), Send("k.conf"), Send("f"), Move("c"), Send("l.conf"), Send("a"), Send("g")],
-    &[Move("a"), Move("k.conf")],
+    &[Lose("d"), Lose("l.conf"), Move("a"), Move("k.conf")],
     &[Send("a")],
 ];
 
@@ -232,10 +234,23 @@ impl Life {
         }
     }
 
+    /// A client says that it wants the file, and is gone.
+    fn lose(&mut self, name: &str) {
+        let mut call = self.call(Errand::Move(name.parse().unwrap()));
+        for _ in ["its command", "its answer"] {
+            call.go_on(&mut self.house, usize::MAX, self.now);
+        }
+        self.look();
+    }
+
     fn wave(&mut self, wants: &[Want]) {
-        let errands = wants.iter().map(|want| match want {
-            Send(name) => self.send(name),
-            Move(name) => Errand::Move(name.parse().unwrap()),
+        let errands = wants.iter().filter_map(|want| match want {
+            Send(name) => Some(self.send(name)),
+            Move(name) => Some(Errand::Move(name.parse().unwrap())),
+            Lose(name) => {
+                self.lose(name);
+                None
+            }
         });
         let errands: Vec<Errand> = errands.collect();
         let answers = self.carry_out(errands.clone());
