@@ -47,6 +47,11 @@ impl Place {
         let spool = Spool::open(&path).unwrap();
         Self { spools: HashMap::from([(path, spool)]), dir, sites: ground() }
     }
+
+    /// Where a site's server is to store.
+    pub(super) fn site(&self, number: usize) -> PathBuf {
+        self.sites.path().join(number.to_string())
+    }
 }
 
 /// Lives the life of `seed`; panics where something does not hold that must.
@@ -167,8 +172,7 @@ fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &S
 fn buffer(fate: &mut Fate, number: usize, rough: bool, place: &Place) -> Buffer {
     // Whose name is taken waits until it is not.
     let overwrite = !rough || fate.chance.bool();
-    let directory = place.sites.path().join(number.to_string());
-    let mut house = House::new(&directory, overwrite, fate.chance.u64(..));
+    let mut house = House::new(&place.site(number), overwrite, fate.chance.u64(..));
     house.limits.idle_timeout = Duration::from_secs(*fate.chance.choice(&[4, 15]).expect("some"));
     Buffer::new(number, house)
 }
