@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use tentacle_sync::store::{Committer, Durability, Publication, SinkKind, Spool, Staged};
+use tentacle_sync::store::{Chain, Committer, Durability, Publication, SinkKind, Spool, Staged};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -75,7 +75,13 @@ fn publish(dir: &Path, durability: Durability, count: usize, window: usize) -> R
         for number in 0..count {
             let staged = stage(&spool, SMALL, SMALL)?;
             let name = format!("agent.{number}.data").parse()?;
-            committer.publish(Publication { ticket: number as u64, site: site.clone(), name, staged });
+            committer.publish(Publication {
+                ticket: number as u64,
+                site: site.clone(),
+                name,
+                staged,
+                chain: Chain::default(),
+            });
             while committer.pending() >= window {
                 calls.recv()?;
                 drain(&committer)?;

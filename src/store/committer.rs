@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Durability;
+use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
-use super::engine::Engine;
+use super::engine::{Engine, Link};
 use super::error::StoreError;
 use super::journal::{self, Copy, Intent};
 use super::journal_file::JournalFile;
@@ -25,6 +26,8 @@ pub struct Publication {
     pub name: FileName,
     /// Its bytes.
     pub staged: Staged,
+    /// The files it must not overtake.
+    pub chain: Chain,
 }
 
 /// How a [`Publication`] ended.
@@ -103,7 +106,7 @@ impl Committer {
         Ok((Self { worker }, outstanding))
     }
 
-    /// Queues a file. Files are published in the order they were queued in.
+    /// Queues a file. Files are published in the order they were queued in, and none ahead of an earlier one of its chain.
     pub fn publish(&self, publication: Publication) {
         let ticket = publication.ticket;
         let stopped = || Completion { ticket, result: Err(StoreError::Stopped) };
@@ -188,31 +191,32 @@ impl<D: Disk> Committing<D> {
     }
 
     fn commit(&mut self, group: Vec<Publication>) -> Vec<Completion> {
-        let (mut tickets, mut intents) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let (mut tickets, mut links) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         let mut completions = Vec::with_capacity(group.len());
         for publication in group {
             let ticket = publication.ticket;
             match self.take(publication) {
-                Ok(intent) => {
+                Ok(link) => {
                     tickets.push(ticket);
-                    intents.push(intent);
+                    links.push(link);
                 }
                 Err(error) => completions.push(Completion { ticket, result: Err(error) }),
             }
         }
-        let outcomes = self.engine.commit(&intents);
+        let outcomes = self.engine.commit(&links);
         completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
         completions
     }
 
-    fn take(&mut self, publication: Publication) -> Result<Intent, StoreError> {
-        let Publication { site, name, staged, .. } = publication;
+    fn take(&mut self, publication: Publication) -> Result<Link, StoreError> {
+        let Publication { site, name, staged, chain, .. } = publication;
         let fingerprint = staged.fingerprint();
-        let ((spool, stage), new) = self.engine.disk_mut().take_over(staged)?;
+        let taken = self.engine.disk_mut().take_over(staged).inspect_err(|_| chain.break_off());
+        let ((spool, stage), new) = taken?;
         if let Some(path) = new {
             self.engine.add_spool(spool, path);
         }
-        Ok(Intent { spool, stage, copy: Copy { site, name, fingerprint } })
+        Ok(Link { intent: Intent { spool, stage, copy: Copy { site, name, fingerprint } }, chain })
     }
 }
 

@@ -62,7 +62,7 @@ fn staged(spool: &Spool, bytes: &str) -> Staged {
 }
 
 fn file(ticket: u64, name: &str, staged: Staged) -> Publication {
-    Publication { ticket, site: "north".into(), name: name.parse().unwrap(), staged }
+    Publication { ticket, site: "north".into(), name: name.parse().unwrap(), staged, chain: Chain::default() }
 }
 
 fn results(completions: Vec<Completion>) -> Vec<Result<Published, StoreError>> {
@@ -169,6 +169,48 @@ fn a_spool_that_fails_does_not_touch_the_others() {
     let (committer, outstanding) = disk.start(&spool);
     assert_eq!(outstanding.len(), 2);
     committer.stop();
+}
+
+#[test]
+fn a_file_that_cannot_be_published_is_not_overtaken_by_those_of_its_chain() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    // Taken, and too long for a fresh name.
+    let taken = format!("{}.1.data", "a".repeat(248));
+    fs::write(disk.incoming().join(&taken), "another").unwrap();
+    let (committer, _) = disk.start(&spool);
+    let chain = Chain::default();
+    let queue = |ticket: u64, name: &str, chain: &Chain| {
+        let file = file(ticket, name, staged(&spool, name));
+        committer.publish(Publication { chain: chain.clone(), ..file });
+    };
+    let completed = |count: usize| {
+        let mut completions = Vec::new();
+        while completions.len() < count {
+            completions.extend(committer.completions());
+            thread::yield_now();
+        }
+        results(completions)
+    };
+    queue(1, "a.0.data", &chain);
+    queue(2, &taken, &chain);
+    queue(3, "a.2.data", &chain);
+    queue(4, "b.1.data", &Chain::default());
+    let first = completed(4);
+    assert!(first[0].is_ok() && first[3].is_ok(), "{first:?}");
+    assert!(matches!(first[1], Err(StoreError::NoFreeName(_))), "{first:?}");
+    assert_eq!(first[2], Err(StoreError::HeldBack));
+    // What was on its way when that was told.
+    queue(5, "a.3.data", &chain);
+    assert_eq!(completed(1), [Err(StoreError::HeldBack)]);
+    fs::remove_file(disk.incoming().join(&taken)).unwrap();
+    let again = Chain::default();
+    for (ticket, name) in [(6, taken.as_str()), (7, "a.2.data"), (8, "a.3.data")] {
+        queue(ticket, name, &again);
+    }
+    assert!(completed(3).iter().all(Result::is_ok));
+    committer.stop();
+    assert_eq!((disk.published().len(), disk.staged()), (5, 0));
 }
 
 /// What a kill leaves: the journal's last records, and staged files.

@@ -1,11 +1,12 @@
 //! The commit protocol: what is done to the disk, in which order, and what an error at any step comes to.
 //! The [module above](super) has the argument; the tests run it on a model of a disk.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::iter;
 use std::path::PathBuf;
 
 use super::area::Likeness;
+use super::chain::Chain;
 use super::clash::fresh_names;
 use super::committer::Published;
 use super::disk::{At, Disk};
@@ -32,6 +33,13 @@ enum Journal {
     Sound { records: usize },
     /// Rewrite it: an append or a flush has failed, so nobody knows what it holds.
     Doubtful,
+}
+
+/// A file to be published, if none before it in its chain has failed.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) intent: Intent,
+    pub(super) chain: Chain,
 }
 
 /// How publishing one file ended.
@@ -90,11 +98,12 @@ impl<D: Disk> Engine<D> {
 
     /// Carries out the intents of the run before: those that are published now, and the files that came to nothing.
     fn resume(&mut self, spools: &BTreeSet<SpoolId>) -> (Vec<StageId>, Vec<At>) {
-        let (mut published, mut useless) = (Vec::new(), Vec::new());
+        let (mut published, mut useless, mut failed) = (Vec::new(), Vec::new(), HashSet::new());
         let intents = self.state.intents.values().filter(|intent| spools.contains(&intent.spool));
         for intent in intents.cloned().collect::<Vec<_>>() {
             let at = (intent.spool, intent.stage);
-            match self.resume_one(&intent) {
+            let origin = intent.copy.origin();
+            match self.resume_one(&intent, failed.contains(&origin)) {
                 Ok(Some(Placed::LeftOver(_))) => {
                     published.push(intent.stage);
                     useless.push(at);
@@ -105,20 +114,22 @@ impl<D: Disk> Engine<D> {
                     log::warn!("{site}: {name}: was being published at the last stop, will be fetched again: {reason}");
                     self.state.intents.remove(&intent.stage);
                     useless.push(at);
+                    failed.insert(origin);
                 }
             }
         }
         (published, useless)
     }
 
-    /// `None`: it is published already.
-    fn resume_one(&mut self, intent: &Intent) -> Result<Option<Placed>, String> {
+    /// `None`: it is published already. `is_late`: what its agent wrote before it will be fetched again.
+    fn resume_one(&mut self, intent: &Intent, is_late: bool) -> Result<Option<Placed>, String> {
         let at = (intent.spool, intent.stage);
         let likeness = self.disk.compare_staged(at, &intent.copy.fingerprint).map_err(|error| error.to_string())?;
         match likeness {
             // It was whole and durable before the intent was written, and only publishing takes it away.
             Likeness::Absent => Ok(None),
             Likeness::Different => Err("its staged copy is damaged".to_owned()),
+            Likeness::Same if is_late => Err(StoreError::HeldBack.to_string()),
             Likeness::Same => self.place(intent).map(Some).map_err(|error| error.to_string()),
         }
     }
@@ -138,24 +149,32 @@ impl<D: Disk> Engine<D> {
         self.note(&[Record::Spool(id, path)]);
     }
 
-    /// Publishes a group, in its order. One outcome for each intent.
-    pub(super) fn commit(&mut self, group: &[Intent]) -> Vec<Outcome> {
+    /// Publishes a group, in its order. One outcome for each file.
+    pub(super) fn commit(&mut self, group: &[Link]) -> Vec<Outcome> {
         let unflushed = self.flush(group);
-        let (lost, flushed): (Vec<&Intent>, Vec<&Intent>) =
-            group.iter().partition(|intent| unflushed.contains_key(&intent.spool));
-        self.discard(lost.iter().map(|intent| (intent.spool, intent.stage)));
+        let hindrance = |Link { intent, chain }: &Link| match unflushed.get(&intent.spool) {
+            // Not even promised: a next start would keep that.
+            _ if chain.is_broken() => Some(StoreError::HeldBack),
+            failure => failure.cloned(),
+        };
         let mut outcomes: HashMap<StageId, Outcome> =
-            lost.iter().map(|intent| (intent.stage, Err(unflushed[&intent.spool].clone()))).collect();
-        match self.promise(&flushed) {
+            group.iter().filter_map(|link| Some((link.intent.stage, Err(hindrance(link)?)))).collect();
+        let (lost, flushed): (Vec<&Link>, Vec<&Link>) =
+            group.iter().partition(|link| outcomes.contains_key(&link.intent.stage));
+        self.discard(lost.iter().map(|link| (link.intent.spool, link.intent.stage)));
+        let intents: Vec<&Intent> = flushed.iter().map(|link| &link.intent).collect();
+        match self.promise(&intents) {
             Ok(()) => outcomes.extend(self.publish(&flushed)),
             Err(error) => {
-                self.abandon(&flushed);
-                outcomes.extend(flushed.iter().map(|intent| (intent.stage, Err(error.clone()))));
+                self.abandon(&intents);
+                outcomes.extend(intents.iter().map(|intent| (intent.stage, Err(error.clone()))));
             }
         }
         self.compact();
-        let outcome =
-            |intent: &Intent| outcomes.remove(&intent.stage).expect("each intent was lost, failed or published");
+        let outcome = |Link { intent, chain }: &Link| {
+            let outcome = outcomes.remove(&intent.stage).expect("each file was held back, lost, failed or published");
+            outcome.inspect_err(|_| chain.break_off())
+        };
         group.iter().map(outcome).collect()
     }
 
@@ -168,12 +187,13 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
-    fn flush(&mut self, group: &[Intent]) -> BTreeMap<SpoolId, StoreError> {
-        let spools = group.iter().map(|intent| intent.spool).collect();
+    fn flush(&mut self, group: &[Link]) -> BTreeMap<SpoolId, StoreError> {
+        let spools = group.iter().map(|link| link.intent.spool).collect();
         let mut failures = BTreeMap::new();
         for filesystem in self.disk.filesystems(&spools) {
             let files: Vec<At> = group
                 .iter()
+                .map(|link| &link.intent)
                 .filter(|intent| filesystem.contains(&intent.spool))
                 .map(|intent| (intent.spool, intent.stage))
                 .collect();
@@ -200,11 +220,11 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Gives the files their names.
-    fn publish(&mut self, intents: &[&Intent]) -> HashMap<StageId, Outcome> {
+    fn publish(&mut self, links: &[&Link]) -> HashMap<StageId, Outcome> {
         let (mut outcomes, mut refused) = (HashMap::new(), Vec::new());
-        let mut placed = Vec::with_capacity(intents.len());
-        for &intent in intents {
-            match self.place(intent) {
+        let mut placed = Vec::with_capacity(links.len());
+        for Link { intent, chain } in links {
+            match chain.advance(|| self.place(intent)) {
                 Ok(how) => placed.push((intent, how)),
                 Err(error) => {
                     refused.push(intent);

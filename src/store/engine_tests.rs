@@ -8,19 +8,30 @@ use super::*;
 use crate::proto::Fingerprint;
 
 /// More steps than a whole life takes.
-const STEPS: u32 = 80;
+const STEPS: u32 = 100;
 /// Lives for each step.
 const SEEDS: u64 = 12;
 
-/// Two sites with files of the same names and other bytes.
+/// Two sites with files of the same names and other bytes. An agent's files are in one group, and in the next.
 fn waiting() -> Vec<Copy> {
     let file = |site: &str, name: &str| Copy {
         site: Arc::from(site),
         name: name.parse().unwrap(),
         fingerprint: Fingerprint::of(format!("{site} {name}").as_bytes()),
     };
-    let names = ["a.1.data", "b.1.data", "a.2.data"];
+    let names = ["a.1.data", "a.2.data", "b.1.data", "a.3.data"];
     names.iter().flat_map(|name| [file("north", name), file("south", name)]).collect()
+}
+
+/// Whether no agent's file was published ahead of an earlier one.
+fn is_in_order(published: &[Fingerprint]) -> bool {
+    let files = waiting();
+    let first = |copy: &Copy| published.iter().position(|bytes| *bytes == copy.fingerprint);
+    files.iter().enumerate().all(|(number, late)| {
+        let is_before = |early: &&Copy| early.origin() == late.origin();
+        let early = files[..number].iter().filter(is_before);
+        first(late).is_none_or(|late| early.clone().all(|early| first(early).is_some_and(|early| early < late)))
+    })
 }
 
 /// One process, from its start until nothing is left to do or it dies: fetches what waits and was not published, lets go
@@ -34,18 +45,20 @@ fn run(world: &Rc<RefCell<World>>, waiting: &mut Vec<Copy>) -> Vec<Fingerprint> 
     waiting.retain(|copy| !held.contains(copy));
     engine.forget(held);
     for _retry in 0..2 {
+        let mut chains: HashMap<_, Chain> = HashMap::new();
         for group in waiting.clone().chunks(4) {
-            let intent = |copy: &Copy| {
+            let link = |copy: &Copy| {
                 let stage = world.borrow_mut().stage(copy.fingerprint);
-                Intent { spool: SPOOL, stage, copy: copy.clone() }
+                let intent = Intent { spool: SPOOL, stage, copy: copy.clone() };
+                Link { intent, chain: chains.entry(copy.origin()).or_default().clone() }
             };
-            let group: Vec<Intent> = group.iter().map(intent).collect();
+            let group: Vec<Link> = group.iter().map(link).collect();
             let outcomes = engine.commit(&group);
             if world.borrow().is_down() {
                 return consumed;
             }
             let safe = group.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
-            let safe: Vec<Copy> = safe.map(|(intent, _)| intent.copy).collect();
+            let safe: Vec<Copy> = safe.map(|(link, _)| link.intent.copy).collect();
             waiting.retain(|copy| !safe.contains(copy));
             consumed.extend(world.borrow_mut().consume());
             engine.forget(safe);
@@ -68,6 +81,9 @@ fn live(seed: u64, faults: &[(u32, Fault)]) -> (Vec<usize>, bool) {
     }
     consumed.extend(world.borrow_mut().consume());
     assert_eq!(left, [], "seed {seed}, {faults:?}");
+    let placed = world.borrow_mut().placed();
+    let published: Vec<_> = placed.into_iter().map(|(file, _)| world.borrow().read(file)).collect();
+    assert!(is_in_order(&published), "seed {seed}, {faults:?}: {published:?}");
     assert_eq!(world.borrow().staged(), 0, "seed {seed}, {faults:?}: leftovers");
     let times = |copy: &Copy| consumed.iter().filter(|&&bytes| bytes == copy.fingerprint).count();
     let spent = world.borrow().is_spent();
@@ -102,7 +118,7 @@ fn at_least_once(count: usize) -> bool {
 
 #[test]
 fn without_faults_everything_is_published_once() {
-    assert_eq!(live(0, &[]).0, [1; 6]);
+    assert_eq!(live(0, &[]).0, [1; 8]);
 }
 
 #[test]

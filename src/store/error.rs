@@ -58,6 +58,9 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
+    /// It would have overtaken a file of its [`Chain`](super::Chain) that could not be published.
+    #[error("an earlier file of its agent could not be published, which this one must not overtake")]
+    HeldBack,
     /// The thread that makes files durable is gone.
     #[error("the thread that works on the disk has stopped: nothing can be stored until a restart")]
     Stopped,

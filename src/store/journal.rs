@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use super::setup::random;
 use crate::proto::{FileName, Fingerprint};
+use crate::sync::agent;
 
 /// The format this program writes.
 pub(super) const FORMAT: u32 = 1;
@@ -53,6 +54,13 @@ pub(super) struct Copy {
     pub(super) site: Arc<str>,
     pub(super) name: FileName,
     pub(super) fingerprint: Fingerprint,
+}
+
+impl Copy {
+    /// Whose file it is: one agent's of one site are published in their order.
+    pub(super) fn origin(&self) -> (Arc<str>, Box<[u8]>) {
+        (Arc::clone(&self.site), agent(&self.name).into())
+    }
 }
 
 /// What is about to be published.

@@ -44,6 +44,10 @@
 //! The directory's flush fails, after the renames: the files are reported failed and the intents stay; as the data server
 //! may have taken the files already, these alone can come twice.
 //!
+//! A file that fails breaks its [`Chain`], its agent's files: none that was queued after it gets its name, or one agent's
+//! files would not come in their order. They are reported failed too. At a start, where there are no chains, an agent's
+//! intents that come after one that fails are given up with it.
+//!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
 //! two, followed by the data server taking the file before our next start, publishes it twice.
@@ -74,6 +78,7 @@ mod archive;
 mod area;
 mod background;
 mod census;
+mod chain;
 mod clash;
 mod committer;
 mod disk;
@@ -101,6 +106,7 @@ mod zip;
 
 pub use archive::{ArchiveError, Content, Limits, Packed, pack_into};
 pub use background::{Background, Finished};
+pub use chain::Chain;
 pub use committer::{Committer, Completion, Outstanding, Publication, Published};
 pub use draft::{Draft, Written};
 pub use error::StoreError;

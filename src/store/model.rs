@@ -12,7 +12,8 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::area::Likeness;
+use super::Durability;
+use super::area::{Likeness, is_few};
 use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::SpoolId;
@@ -23,7 +24,7 @@ use super::stage::Staged;
 use crate::proto::{FileName, Fingerprint};
 
 pub(super) use committer::staging_step;
-pub(crate) use committer::{ModelCommitter, fail_staging};
+pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(crate) use keeper::{ModelKeeper, at_site};
 pub(super) use keeper::{drafting_step, reorder};
 pub(crate) use site::{FileId, Happening, Mishap, SiteDisk, When};
@@ -41,6 +42,48 @@ pub(crate) enum Fault {
     Error,
     /// From this step on every one fails, until the process is started again.
     Broken,
+    /// The process ends exactly here; if the machine does, so much is spared.
+    Crash(Moment, Option<Spared>),
+}
+
+/// When a crash comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    After,
+}
+
+/// What a loss of power spares of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spared {
+    /// Of the changes of names: the first ones.
+    pub(crate) names: Share,
+    pub(crate) bytes: Share,
+    pub(crate) journal: Share,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    None,
+    Half,
+    All,
+    /// Any.
+    Chance,
+}
+
+impl Spared {
+    const BY_CHANCE: Self = Self { names: Share::Chance, bytes: Share::Chance, journal: Share::Chance };
+}
+
+impl Share {
+    fn of(self, whole: usize, chance: &mut fastrand::Rng) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Half => whole / 2,
+            Self::All => whole,
+            Self::Chance => chance.usize(..=whole),
+        }
+    }
 }
 
 /// The names of a filesystem; an inode is known by the staged name it was born under.
@@ -97,7 +140,15 @@ pub(crate) struct World {
     session: u64,
     next: u64,
     faults: VecDeque<(u32, Fault)>,
+    /// How many steps were taken.
+    steps: u32,
+    /// How many of them the last start took.
+    recovery: u32,
+    /// Whether nothing is synced that need not be.
+    pub(crate) durability: Durability,
     down: bool,
+    /// Whether it was the machine that went down last.
+    has_lost_power: bool,
     chance: fastrand::Rng,
     /// How often something durable may have been lost.
     losses: u64,
@@ -121,7 +172,11 @@ impl World {
             session: 0,
             next: 0,
             faults: faults.iter().copied().collect(),
+            steps: 0,
+            recovery: 0,
+            durability: Durability::Fsync,
             down: false,
+            has_lost_power: false,
             chance: fastrand::Rng::with_seed(seed),
             losses: 0,
             placed: Vec::new(),
@@ -141,6 +196,7 @@ impl World {
     /// A new process; its journal.
     pub(super) fn start(&mut self) -> Vec<u8> {
         self.down = false;
+        self.has_lost_power = false;
         if let Some((0, Fault::Broken)) = self.faults.front() {
             self.faults.pop_front();
         }
@@ -195,19 +251,28 @@ impl World {
         }
     }
 
-    fn lose_power(&mut self) {
+    fn lose_power(&mut self, spared: Spared) {
         self.losses += 1;
-        let survived = self.chance.usize(..=self.changes.len());
-        self.changes.truncate(survived);
+        self.has_lost_power = true;
+        self.changes.truncate(spared.names.of(self.changes.len(), &mut self.chance));
         self.sync_all_names();
         self.cached = self.durable.clone();
         for inode in self.inodes.values_mut() {
-            let unsynced = if self.chance.bool() { inode.cached } else { Fingerprint::of(b"zeros") };
+            let is_spared = spared.bytes.of(1, &mut self.chance) == 1;
+            let unsynced = if is_spared { inode.cached } else { Fingerprint::of(b"zeros") };
             inode.cached = inode.durable.unwrap_or(unsynced);
         }
         let Log { cached, durable } = &mut self.journal;
-        let survived = self.chance.usize(durable.len()..=cached.len());
-        cached.truncate(survived);
+        let unsynced = cached.len() - durable.len();
+        cached.truncate(durable.len() + spared.journal.of(unsynced, &mut self.chance));
+    }
+
+    /// A step that is left out where nothing is flushed.
+    fn durably(&mut self, sync: impl FnOnce(&mut Self)) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Fsync => self.step(sync),
+            Durability::None => Ok(()),
+        }
     }
 
     /// One step on the disk: whether `act` is carried out, and how it ends.
@@ -217,6 +282,7 @@ impl World {
         if self.down {
             return Err(failed());
         }
+        self.steps += 1;
         let fault = match self.faults.front_mut() {
             None => return Ok(act(self)),
             Some((steps @ 1.., _)) => {
@@ -225,17 +291,19 @@ impl World {
             }
             Some((0, fault)) => *fault,
         };
-        if self.chance.bool() && fault != Fault::Broken {
+        let acts = match fault {
+            Fault::Broken => return Err(failed()),
+            Fault::Crash(moment, _) => moment == Moment::After,
+            Fault::Kill | Fault::PowerLoss | Fault::Error => self.chance.bool(),
+        };
+        if acts {
             act(self);
         }
+        self.down = fault != Fault::Error;
         match fault {
-            Fault::Broken => return Err(failed()),
-            Fault::Error => {}
-            Fault::Kill => self.down = true,
-            Fault::PowerLoss => {
-                self.down = true;
-                self.lose_power();
-            }
+            Fault::PowerLoss => self.lose_power(Spared::BY_CHANCE),
+            Fault::Crash(_, Some(spared)) => self.lose_power(spared),
+            _ => {}
         }
         self.faults.pop_front();
         Err(failed())
@@ -314,23 +382,27 @@ impl Disk for ModelDisk {
 
     /// No more than is promised, whichever way is chosen.
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(|world| {
-            for &(_, stage) in files {
-                world.sync_bytes(stage);
-            }
+        let mut world = self.0.borrow_mut();
+        let sync = |world: &mut World, files: &[At]| files.iter().for_each(|&(_, stage)| world.sync_bytes(stage));
+        if is_few(files.len()) {
+            files.chunks(1).try_for_each(|file| world.durably(|world| sync(world, file)))?;
+            return world.durably(World::sync_all_names);
+        }
+        world.durably(|world| {
+            sync(world, files);
             world.sync_all_names();
         })
     }
 
     fn sync_filesystem(&mut self, _: SpoolId) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(|world| {
+        self.0.borrow_mut().durably(|world| {
             world.inodes.values_mut().for_each(|inode| inode.durable = Some(inode.cached));
             world.sync_all_names();
         })
     }
 
     fn sync_names(&mut self, _: SpoolId) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(World::sync_all_names)
+        self.0.borrow_mut().durably(World::sync_all_names)
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
@@ -344,12 +416,15 @@ impl Disk for ModelDisk {
     }
 
     fn sync_journal(&mut self) -> Result<(), StoreError> {
-        self.0.borrow_mut().step(|world| world.journal.durable.clone_from(&world.journal.cached))
+        self.0.borrow_mut().durably(|world| world.journal.durable.clone_from(&world.journal.cached))
     }
 
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
-        let log = Log { cached: journal.to_vec(), durable: journal.to_vec() };
-        self.0.borrow_mut().step(|world| world.journal = log)
+        let cached = journal.to_vec();
+        self.0.borrow_mut().step(|world| {
+            let durable = if world.durability == Durability::Fsync { cached.clone() } else { Vec::new() };
+            world.journal = Log { cached, durable };
+        })
     }
 
     fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {

@@ -13,5 +13,6 @@ pub use delivery::Delivery;
 pub use filter::NameFilter;
 pub use memory::Memory;
 pub use order::AgentFile;
+pub(crate) use order::agent;
 pub use round::{MoveEnd, Outlook, Round, Step, Tally};
 pub use schedule::{Ending, Pace, Schedule};

@@ -29,7 +29,7 @@ impl<'a> AgentFile<'a> {
 }
 
 /// The agent a file belongs to; a file that is no agent's is on its own.
-pub(super) fn agent(name: &FileName) -> &[u8] {
+pub(crate) fn agent(name: &FileName) -> &[u8] {
     AgentFile::parse(name).map_or(name.as_bytes(), |file| file.agent)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::outside::Publisher;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Completion, Publication, Staged};
+use crate::store::{Chain, Completion, Publication, Staged};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +37,19 @@ impl Desk {
         Self { committer, tickets: HashMap::new(), next: 0 }
     }
 
-    pub(super) fn publish(&mut self, site: (usize, &Arc<str>), name: FileName, staged: Staged, purpose: Purpose) {
+    pub(super) fn publish(
+        &mut self,
+        site: (usize, &Arc<str>),
+        name: FileName,
+        staged: Staged,
+        purpose: Purpose,
+        chain: Chain,
+    ) {
         let ticket = self.next;
         self.next += 1;
         let fingerprint = staged.fingerprint();
         self.tickets.insert(ticket, Ticket { site: site.0, name: name.clone(), fingerprint, purpose });
-        self.committer.publish(Publication { ticket, site: Arc::clone(site.1), name, staged });
+        self.committer.publish(Publication { ticket, site: Arc::clone(site.1), name, staged, chain });
     }
 
     pub(super) fn forget(&mut self, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {

@@ -1,6 +1,7 @@
 //! Collecting: the pure parts of [`proto`](crate::proto) and [`sync`](crate::sync) on the loop of
 //! [`net`](crate::net) and the disk of [`store`](crate::store).
 
+mod chains;
 mod collector;
 mod desk;
 mod equipment;

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use log::{Level, debug, error, info, log, warn};
 
 use super::Reason;
+use super::chains::Chains;
 use super::desk::Desk;
 use super::equipment::Equipment;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
-use crate::store::{Published, Spool, StoreError};
+use crate::store::{Chain, Published, Spool, StoreError};
 use crate::sync::{Delivery, Ending, Memory, MoveEnd, Outlook, Round, Step, Tally};
 use crate::tls::Offer;
 
@@ -26,6 +27,7 @@ pub(super) struct Running {
     pub(super) lanes: Vec<ConnId>,
     /// Those of them that wait for something to do.
     pub(super) waiting: Vec<ConnId>,
+    chains: Chains,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
 }
@@ -144,6 +146,7 @@ impl Site {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW),
             lanes: Vec::new(),
             waiting: Vec::new(),
+            chains: Chains::default(),
             since: now,
             failure: None,
         });
@@ -194,6 +197,12 @@ impl Site {
         }
     }
 
+    /// What the fetched file `name` must not overtake. If that was its only copy, nothing holds it back.
+    pub(super) fn chain(&mut self, name: &FileName) -> Chain {
+        let running = self.running.as_mut().filter(|_| self.settings.delivery == Delivery::Safe);
+        running.map(|running| running.chains.of(name)).unwrap_or_default()
+    }
+
     /// The committer has published a fetched file.
     pub(super) fn committed(
         &mut self,
@@ -212,8 +221,9 @@ impl Site {
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
         }
-        if let Some((round, memory)) = self.round() {
-            round.committed(name, fingerprint, memory);
+        if let Some(running) = &mut self.running {
+            running.chains.published(&name);
+            running.round.committed(name, fingerprint, &mut self.memory);
         }
     }
 

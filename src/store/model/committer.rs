@@ -20,6 +20,8 @@ use crate::store::worker::Work;
 thread_local! {
     /// Staging on this thread fails after so many good steps; `None` for never.
     static STAGING: Cell<Option<u32>> = const { Cell::new(None) };
+    /// The disk that staging on this thread counts as steps of.
+    static STAGED_ON: RefCell<Option<Rc<RefCell<World>>>> = const { RefCell::new(None) };
 }
 
 /// From now on, staging on this thread fails once, after so many good steps.
@@ -27,8 +29,14 @@ pub(crate) fn fail_staging(after: Option<u32>) {
     STAGING.set(after);
 }
 
+/// From now on, staging on this thread is a matter of steps of this disk; what is staged is on it only once it is queued.
+pub(crate) fn stage_on(world: Option<Rc<RefCell<World>>>) {
+    STAGED_ON.set(world);
+}
+
 /// A step of staging.
 pub(in crate::store) fn staging_step() -> Result<(), StoreError> {
+    STAGED_ON.with_borrow(|world| world.as_ref().map_or(Ok(()), |world| world.borrow_mut().step(|_| ())))?;
     let left = STAGING.get();
     STAGING.set(left.and_then(|left| left.checked_sub(1)));
     match left {
@@ -47,9 +55,12 @@ pub(crate) struct ModelCommitter {
 impl ModelCommitter {
     /// Starts a process: what the one before has left is finished.
     pub(crate) fn start(world: &Rc<RefCell<World>>) -> Result<(Self, Vec<Outstanding>), StoreError> {
+        let before = world.borrow().steps();
         let journal = world.borrow_mut().start();
         let state = replay(&journal).expect("the journal is of our format").state;
         let engine = Engine::recover(ModelDisk(Rc::clone(world)), state)?;
+        let steps = world.borrow().steps();
+        world.borrow_mut().recovery = steps - before;
         let outstanding = engine.held().map(Outstanding::from).collect();
         Ok((Self { committing: Committing { engine }, orders: VecDeque::new() }, outstanding))
     }

@@ -1,7 +1,8 @@
 //! The model disk in a life: what is done to it from outside, and what is to be seen of it.
 
-use super::{Fault, NameChange, StageId, World};
+use super::{Fault, NameChange, Spared, StageId, World};
 use crate::proto::{FileName, Fingerprint};
+use crate::store::Durability;
 
 impl World {
     /// The process dies here and now.
@@ -12,7 +13,30 @@ impl World {
     /// The machine does.
     pub(crate) fn cut_power(&mut self) {
         self.down = true;
-        self.lose_power();
+        self.lose_power(Spared::BY_CHANCE);
+    }
+
+    /// Whether it was the machine that went down last, and not the process alone.
+    pub(crate) fn has_lost_power(&self) -> bool {
+        self.has_lost_power
+    }
+
+    /// How many steps were taken.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// How many steps the last start took that came to its end.
+    pub(crate) fn recovery(&self) -> u32 {
+        self.recovery
+    }
+
+    /// Somebody else has put a file there.
+    pub(crate) fn put(&mut self, name: FileName, bytes: Fingerprint) {
+        let file = self.stage(bytes);
+        self.change(NameChange::Placed(file, name));
+        self.sync_bytes(file);
+        self.sync_all_names();
     }
 
     /// After so many more good steps, this happens.
@@ -37,8 +61,11 @@ impl World {
         Some(file)
     }
 
-    /// Whether a file of these bytes is published, and would be after a loss of power.
+    /// Whether a file of these bytes is published, and would be after what the durability promises to withstand.
     pub(crate) fn keeps(&self, bytes: &Fingerprint) -> bool {
+        if self.durability == Durability::None {
+            return self.cached.published.values().any(|file| self.inodes[file].cached == *bytes);
+        }
         self.durable.published.values().any(|file| self.inodes[file].durable == Some(*bytes))
     }
 

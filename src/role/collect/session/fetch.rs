@@ -78,7 +78,8 @@ impl Fetch {
             }
             Ok(staged) => {
                 cx.site.staged(&self.name);
-                cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched);
+                let chain = cx.site.chain(&self.name);
+                cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched, chain);
             }
             Err(error) => cx.site.unstored(&self.name, error),
         }

@@ -5,7 +5,7 @@ use crate::proto::{FileName, Fingerprint, Fingerprinter};
 use crate::role::collect::Reason;
 use crate::role::collect::desk::{Desk, Purpose};
 use crate::role::collect::site::Site;
-use crate::store::{Spool, Stage, Staged, StoreError};
+use crate::store::{Chain, Spool, Stage, Staged, StoreError};
 use crate::sync::{MoveEnd, Step};
 
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
@@ -146,7 +146,8 @@ impl Moving {
             Ok(staged) => {
                 desk.forget(site.name(), self.name.clone(), self.published);
                 site.rescued(&self.name);
-                desk.publish(site.id(), self.name, staged, Purpose::Rescued);
+                // The only copy: what became of others must not hold it back.
+                desk.publish(site.id(), self.name, staged, Purpose::Rescued, Chain::default());
                 Ok(())
             }
             Err(error) => {

@@ -1,5 +1,6 @@
 //! The agents of a site: they leave files, and now and then write over one.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::buffer::CALLERS;
@@ -17,17 +18,20 @@ pub(super) struct Agents {
     pub(super) until: Instant,
     next: u64,
     past: Vec<FileName>,
+    /// What they write, where that is not left to chance.
+    pub(super) script: VecDeque<(FileName, Vec<u8>)>,
 }
 
 impl Agents {
     pub(super) fn new(pause: Duration, until: Instant) -> Self {
-        Self { pause, until, next: FIRST_SERIAL, past: Vec::new() }
+        Self { pause, until, next: FIRST_SERIAL, past: Vec::new(), script: VecDeque::new() }
     }
 }
 
 /// One of the agents of a site writes a file; the next one is planned.
 pub(super) fn write(sites: &mut [Site], at: usize, ledger: &mut Ledger, fate: &mut Fate) {
-    let (name, bytes) = anything(sites, at, ledger, fate);
+    let scripted = sites[at].agents.script.pop_front();
+    let (name, bytes) = scripted.unwrap_or_else(|| anything(sites, at, ledger, fate));
     let bytes = sendable(&sites[at], at, &name, bytes, ledger);
     let site = &mut sites[at];
     fate.note(|| format!("site {at}: {name} is written, {} bytes", bytes.len()));

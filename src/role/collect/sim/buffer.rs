@@ -151,7 +151,6 @@ impl World {
     }
 
     fn bury_site(&mut self, site: usize, death: Death) {
-        self.ledger.links_have_failed = true;
         self.ledger.tally.site_crashes += 1;
         let Self { links, sites, fate, .. } = self;
         fate.note(|| format!("site {site}: {death:?}"));

@@ -42,6 +42,8 @@ impl Custody {
                     disappear(version, files);
                     self.promised.remove(&version);
                     self.settled.insert(version);
+                    // By now, the connection that it was moved over may have failed.
+                    ledger.on_sound_link = false;
                     ledger.removed(version, version, fate);
                 }
                 Happening::Superseded(file) => {

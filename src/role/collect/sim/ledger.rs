@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -39,8 +40,8 @@ pub(super) enum Place {
     Overwritten,
     /// Let go, and safe at the centre.
     Released,
-    /// Sent in answer to an `MV` meant for an older file of its name, and let go before the centre had it safe: what
-    /// no client can prevent.
+    /// Let go before the centre had it safe: sent in answer to an `MV` meant for an older file of its name, which no client
+    /// can prevent, or moved without more ado, as is configured.
     InFlight,
     /// Let go unsent, as stock does with what is written between its opening a file and removing it.
     Trampled,
@@ -75,6 +76,8 @@ pub(super) struct Tally {
     /// Published in part: overwritten at a stock site, by something longer, between its size being told and its being
     /// opened. What is missing comes in a file of its own.
     pub(super) torn: u64,
+    /// Let go by its site, not flushed here, and gone with the power.
+    pub(super) unflushed: u64,
     /// The longest that a file waited for its publication.
     pub(super) slowest: Duration,
 }
@@ -92,12 +95,50 @@ impl Tally {
         self.reappeared += other.reappeared;
         self.raced += other.raced;
         self.torn += other.torn;
+        self.unflushed += other.unflushed;
         self.slowest = self.slowest.max(other.slowest);
+    }
+}
+
+/// What becomes of a life in which something does not hold.
+#[derive(Debug, Default)]
+pub(super) enum Verdict {
+    /// It ends.
+    #[default]
+    Fatal,
+    /// It goes on, and is held against it: these versions were lost, and these contents came too often.
+    Counted { lost: BTreeSet<usize>, doubled: BTreeSet<(u64, [u8; 16])> },
+}
+
+impl Verdict {
+    pub(super) fn counted() -> Self {
+        Self::Counted { lost: BTreeSet::new(), doubled: BTreeSet::new() }
+    }
+
+    fn is_lost(&mut self, number: usize, fate: &Fate, what: fmt::Arguments<'_>) {
+        match self {
+            Self::Fatal => fate.violated(what),
+            Self::Counted { lost, .. } => {
+                fate.note(|| format!("LOST: {what}"));
+                lost.insert(number);
+            }
+        }
+    }
+
+    fn is_doubled(&mut self, bytes: &Fingerprint, fate: &Fate, what: fmt::Arguments<'_>) {
+        match self {
+            Self::Fatal => fate.violated(what),
+            Self::Counted { doubled, .. } => {
+                fate.note(|| format!("DOUBLED: {what}"));
+                doubled.insert(key(bytes));
+            }
+        }
     }
 }
 
 pub(super) struct Ledger {
     pub(super) versions: Vec<Version>,
+    pub(super) verdict: Verdict,
     contents: BTreeMap<(u64, [u8; 16]), Content>,
     /// Beginnings of files that sites have sent for the whole.
     beginnings: BTreeSet<(u64, [u8; 16])>,
@@ -113,8 +154,16 @@ pub(super) struct Ledger {
     order: BTreeMap<(usize, Vec<u8>), Vec<usize>>,
     /// The disk has failed a step in this life.
     disk_has_failed: bool,
-    /// A connection was cut, or a process died.
-    pub(super) links_have_failed: bool,
+    /// Whether the server that is at work has a connection that nothing has gone wrong with.
+    pub(super) on_sound_link: bool,
+    /// Whether nothing is flushed: the machine's end may cost what was collected before it.
+    pub(super) is_unflushed: bool,
+    /// Versions before this one were there, or had been, when that last happened.
+    forgotten: usize,
+    /// Versions that were on their way, safe nowhere, when their connection failed.
+    excused: BTreeSet<usize>,
+    /// Sites whose files are moved without being safe first.
+    pub(super) movers: BTreeSet<usize>,
     /// Sites that misbehave.
     pub(super) bad: BTreeSet<usize>,
     /// Those of them that say less than they send: what they say of a file is all that is to be known of it.
@@ -129,6 +178,7 @@ impl Ledger {
     pub(super) fn new(disk: Rc<RefCell<Disk>>) -> Self {
         Self {
             versions: Vec::new(),
+            verdict: Verdict::default(),
             contents: BTreeMap::new(),
             beginnings: BTreeSet::new(),
             disk,
@@ -138,7 +188,11 @@ impl Ledger {
             losses: 0,
             order: BTreeMap::new(),
             disk_has_failed: false,
-            links_have_failed: false,
+            on_sound_link: true,
+            is_unflushed: false,
+            forgotten: 0,
+            excused: BTreeSet::new(),
+            movers: BTreeSet::new(),
             bad: BTreeSet::new(),
             liars: BTreeSet::new(),
         }
@@ -167,6 +221,23 @@ impl Ledger {
         self.tally.disk_errors += 1;
     }
 
+    /// A connection to this site, or to all of them, has failed: what was let go over it and is not safe may be lost.
+    pub(super) fn link_fails(&mut self, site: Option<usize>) {
+        let is_on_it = |number: &&usize| site.is_none_or(|site| site == self.versions[**number].site);
+        self.excused.extend(self.in_flight.iter().filter(is_on_it));
+    }
+
+    /// The machine has lost power.
+    pub(super) fn machine_fails(&mut self) {
+        if self.is_unflushed {
+            self.forgotten = self.versions.len();
+            let is_safe = |number: &usize| self.is_safe(&self.versions[*number].fingerprint);
+            let (safe, gone): (BTreeSet<_>, BTreeSet<_>) = self.released.iter().copied().partition(is_safe);
+            self.tally.unflushed += gone.len() as u64;
+            self.released = safe;
+        }
+    }
+
     pub(super) fn overwritten(&mut self, version: usize) {
         self.versions[version].place = Place::Overwritten;
     }
@@ -183,8 +254,16 @@ impl Ledger {
             let bytes = self.disk.borrow().read(file);
             fate.note(|| format!("published {name}: {bytes:?}"));
             let Some(content) = self.contents.get_mut(&key(&bytes)) else {
+                if self.is_unflushed && self.disk.borrow().has_lost_power() {
+                    // What it was before is lost.
+                    continue;
+                }
                 if self.beginnings.contains(&key(&bytes)) {
                     self.tally.torn += 1;
+                    continue;
+                }
+                if let Verdict::Counted { .. } = self.verdict {
+                    // Those that it was to have are missing, then.
                     continue;
                 }
                 fate.violated(format_args!("{name} was published with bytes that no agent ever wrote"));
@@ -197,8 +276,9 @@ impl Ledger {
             let times = content.versions.iter().map(|&version| self.versions[version].appearances.max(1));
             let times: usize = times.sum();
             if content.files.len() > times {
-                if !self.disk_has_failed {
-                    fate.violated(format_args!("{name} was published twice"));
+                let may_be_repeated = self.disk_has_failed || content.versions[0] < self.forgotten;
+                if !may_be_repeated {
+                    self.verdict.is_doubled(&bytes, fate, format_args!("{name} was published twice"));
                 }
                 self.tally.repeated += 1;
             } else if content.files.len() > content.versions.len() {
@@ -228,11 +308,11 @@ impl Ledger {
         let overtaken = published.iter().map(|&other| &self.versions[other]).find(|other| {
             version.written < other.written && AgentFile::parse(&other.name).is_some_and(|file| serial < file.serial)
         });
-        // A failing disk may take a later file that waits for it beside an earlier one that it does not take; and a large
-        // file may be one that so many connections died over that its agent's later ones went ahead.
-        let may_be_overtaken = self.disk_has_failed || version.bytes.len() > LARGE;
         if let Some(other) = overtaken
-            && !may_be_overtaken
+            // So many connections may have died over a large file that its agent's later ones went ahead.
+            && version.bytes.len() <= LARGE
+            // What is moved is the only copy, and is not held back.
+            && !(self.movers.contains(&version.site) && self.disk_has_failed)
         {
             fate.violated(format_args!("{} was published after {} of the same agent", version.name, other.name));
         }
@@ -243,12 +323,22 @@ impl Ledger {
     pub(super) fn removed(&mut self, number: usize, sent: usize, fate: &Fate) {
         let fingerprint = self.versions[number].fingerprint;
         let (is_safe, version) = (self.is_safe(&fingerprint), &mut self.versions[number]);
-        version.place = match version.is_rewrite {
+        let is_moved = self.movers.contains(&version.site);
+        let may_be_unsafe = version.is_rewrite || is_moved || number < self.forgotten;
+        version.place = match may_be_unsafe {
             _ if is_safe => Place::Released,
             _ if sent != number || self.liars.contains(&version.site) => Place::Trampled,
             true => Place::InFlight,
-            false => fate.violated(format_args!("{} left its site before it was safe", version.name)),
+            false => {
+                let what = format_args!("{} left its site before it was safe", version.name);
+                self.verdict.is_lost(number, fate, what);
+                Place::InFlight
+            }
         };
+        // Overwritten between its size being told and its being opened, a file breaks the connection it is moved over.
+        if !self.on_sound_link || (is_moved && version.is_rewrite) {
+            self.excused.insert(number);
+        }
         fate.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
         match version.place {
             Place::Trampled => self.tally.raced += 1,
@@ -284,7 +374,8 @@ impl Ledger {
         for &number in &self.released {
             let version = &self.versions[number];
             if !self.is_safe(&version.fingerprint) {
-                fate.violated(format_args!("{} is neither at its site nor safe at the centre", version.name));
+                let what = format_args!("{} is neither at its site nor safe at the centre", version.name);
+                self.verdict.is_lost(number, fate, what);
             }
         }
     }
@@ -300,19 +391,26 @@ impl Ledger {
 
     /// A file that was sent in place of an older one can be lost with its connection; and if it turned out shorter than
     /// was said and is no agent data, nobody knows that it was whole.
-    fn may_be_lost(&self, version: &Version) -> bool {
-        self.disk_has_failed || self.links_have_failed || !version.bytes.trim_ascii_end().ends_with(b"</agent_data>")
+    fn may_be_lost(&self, number: usize, version: &Version) -> bool {
+        let is_whole = version.bytes.trim_ascii_end().ends_with(b"</agent_data>");
+        let is_doubtful = !is_whole && !self.movers.contains(&version.site);
+        self.disk_has_failed || self.excused.contains(&number) || number < self.forgotten || is_doubtful
     }
 
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
-        for version in self.versions.iter().filter(|version| !self.bad.contains(&version.site)) {
+        for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {
-                Place::AtAgent => fate.violated(format_args!("{what:?} is never stored")),
-                Place::AtSite => fate.violated(format_args!("{what:?} is never fetched")),
-                Place::InFlight if !self.may_be_lost(version) => {
-                    fate.violated(format_args!("{what:?} was sent in place of an older file, and not kept"));
+                _ if self.bad.contains(&version.site) => {}
+                Place::AtAgent => self.verdict.is_lost(number, fate, format_args!("{what:?} is never stored")),
+                Place::AtSite => self.verdict.is_lost(number, fate, format_args!("{what:?} is never fetched")),
+                Place::Released if number >= self.forgotten && !self.is_safe(&version.fingerprint) => {
+                    self.verdict.is_lost(number, fate, format_args!("{what:?} is gone"));
+                }
+                Place::InFlight if !self.may_be_lost(number, version) => {
+                    let what = format_args!("{what:?} was sent in place of an older file, and not kept");
+                    self.verdict.is_lost(number, fate, what);
                 }
                 Place::InFlight => self.tally.raced += 1,
                 _ => {}

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::role::collect::equipment::equip;
 use crate::role::server::house::{House, ground};
 use crate::store::model::{ModelCommitter, World as Disk};
 use crate::store::{Durability, Spool};
-use crate::sync::Schedule;
+use crate::sync::{Delivery, Schedule};
 
 /// What kind of life.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,10 @@ impl Place {
     pub(super) fn site(&self, number: usize) -> PathBuf {
         self.sites.path().join(number.to_string())
     }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
 }
 
 /// Lives the life of `seed`; panics where something does not hold that must.
@@ -75,7 +79,7 @@ pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tall
 }
 
 /// One process, from its start to its end; whether that was the last.
-fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, place: &Place) -> bool {
+pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, place: &Place) -> bool {
     let started = ModelCommitter::start(disk);
     {
         let World { ledger, fate, .. } = &mut *world.borrow_mut();
@@ -84,8 +88,8 @@ fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings
         ledger.published(placed, fate);
     }
     let Ok((committer, outstanding)) = started else {
-        let is_down = disk.borrow().is_down();
-        world.borrow_mut().bury(is_down.then_some(Death::Kill));
+        let death = world.borrow().disk_death();
+        world.borrow_mut().bury(death);
         return false;
     };
     world.borrow_mut().process.committer = Some(committer);
@@ -100,9 +104,7 @@ fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings
         signal == 1 && collector.reload(settings).map(|()| true).expect("there is nothing to fail")
     });
     let mut death = world.borrow_mut().death.take();
-    if disk.borrow().is_down() {
-        death = death.or(Some(Death::Kill));
-    }
+    death = death.or(world.borrow().disk_death());
     world.borrow_mut().bury(death);
     outcome.is_ok() && death.is_none() && world.borrow().is_over
 }
@@ -114,11 +116,14 @@ fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
     let site = |number: usize| {
         let mut site = SiteSettings::new(format!("site{number}"), "model");
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
-        site.incoming_dir = place.dir.path().to_owned();
+        site.incoming_dir = place.path().to_owned();
         site.interval = interval;
         site.connections = connections;
         if scale.rough && fate.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
+        }
+        if scale.rough && fate.strikes(200_000) {
+            site.delivery = Delivery::Move;
         }
         site
     };
@@ -126,7 +131,7 @@ fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
     let tight = scale.rough && scale.sites > 1 && fate.strikes(300_000);
     Settings {
         state_dir: PathBuf::new(),
-        durability: Durability::Fsync,
+        durability: if scale.rough && fate.strikes(150_000) { Durability::None } else { Durability::Fsync },
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
         sites,
@@ -164,6 +169,10 @@ fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &S
     let lies = |site: &Site| site.mischief == Some(Mischief::SizeUnder);
     world.ledger.bad = (0..sites.len()).filter(|&site| sites[site].mischief.is_some()).collect();
     world.ledger.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
+    let moves = |site: &SiteSettings| site.delivery == Delivery::Move;
+    world.ledger.movers = (0..sites.len()).filter(|&site| moves(&settings.sites[site])).collect();
+    world.ledger.is_unflushed = settings.durability == Durability::None;
+    disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
     world.max_connections = settings.max_connections;
     world

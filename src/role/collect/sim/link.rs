@@ -126,6 +126,12 @@ impl Link {
         Self { site, near: Near::Connecting, deadline: Some(deadline), far: None, visit: None, up, down }
     }
 
+    /// Whether nothing has gone wrong with it.
+    pub(super) fn is_sound(&self) -> bool {
+        let is_near = matches!(self.near, Near::Open { broken: false, .. } | Near::Leaving);
+        is_near && !self.up.stalled && !self.down.stalled
+    }
+
     /// The collector closes its socket as it is.
     pub(super) fn drop_near(&mut self, id: ConnId, fate: &mut Fate) {
         let unread = !self.down.arrived.is_empty();

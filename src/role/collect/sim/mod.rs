@@ -6,8 +6,9 @@
 //!
 //! After every step: what has left its site is safe at the centre, whatever is published is whole and is published once,
 //! and one agent's files come oldest first. What our server has told an agent is stored is durable, there or at the centre,
-//! unless a later file took its place; and nothing at such a site is half a file. In the end: all is collected. The
-//! [ledger] has the precise words, and [custody] those of our server.
+//! unless a later file took its place; and nothing at such a site is half a file. In the end: all is collected. Some lives
+//! are lived with `delivery = "move"`, some with `durability = "none"`: there, what these may cost is allowed, and no more.
+//! The [ledger] has the precise words, and [custody] those of our server.
 //!
 //! What is published more than once had come to its site more than once: sent again by an agent that was not told, or back
 //! after its removal was undone by a crash.
@@ -18,6 +19,7 @@
 
 mod agents;
 mod buffer;
+mod crash_points;
 mod custody;
 mod fate;
 mod ledger;
@@ -70,11 +72,12 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
         tell(seed, scale, &place);
     }
     let Tally { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
-    let Tally { repeated, reappeared, raced, torn, .. } = sum;
+    let Tally { repeated, reappeared, raced, torn, unflushed, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
          crashes of sites {site_crashes}, cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
-         repeated after an error of the disk's {repeated}, back at a site {reappeared}, raced {raced}, torn {torn}",
+         repeated after an error of the disk's {repeated}, back at a site {reappeared}, raced {raced}, torn {torn}, \
+         unflushed and gone {unflushed}",
         seeds.count()
     );
     sum

@@ -87,7 +87,10 @@ impl World {
             self.fate.now = self.fate.now.max(next.expect("a world always has something to come"));
         }
         self.check_progress();
-        self.pass();
+        self.death = self.death.or(self.disk_death());
+        if self.death.is_none() {
+            self.pass();
+        }
         if self.death.is_some() {
             return Err(io::Error::other("the process is no more"));
         }
@@ -157,7 +160,7 @@ impl World {
         let (cut, stall) = (self.fate.weather.cut, self.fate.weather.stall);
         let Some((link, fate)) = self.links.get_mut(&id).map(|link| (link, &mut self.fate)) else { return };
         if fate.strikes(cut) || fate.strikes(stall) {
-            self.ledger.links_have_failed = true;
+            self.ledger.link_fails(Some(link.site));
             self.ledger.tally.cuts += 1;
             if fate.chance.bool() {
                 link.cut(id, fate);
@@ -213,6 +216,7 @@ impl World {
     pub(super) fn serve(&mut self, id: ConnId) {
         let Self { links, sites, ledger, fate, .. } = self;
         let Some(link) = links.get_mut(&id) else { return };
+        ledger.on_sound_link = link.is_sound();
         let Link { far: Some(server), up, down, site, visit, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
         let shore = &mut Shore { id, up, down, files, ledger, fate, visit };

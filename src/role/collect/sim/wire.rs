@@ -140,6 +140,10 @@ impl Connection for End<'_> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let mut world = self.world.borrow_mut();
+        if world.disk_death().is_some() {
+            // Nobody is there to write any more.
+            return Err(reset());
+        }
         let Some((link, fate)) = world.link(self.id) else { return Err(reset()) };
         if matches!(link.near, Near::Open { broken: true, .. }) {
             return Err(reset());

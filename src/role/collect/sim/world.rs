@@ -143,7 +143,7 @@ impl World {
         self.fate.note(|| format!("the disk will meet {fault:?} after {steps} steps"));
         match fault {
             Fault::Error | Fault::Broken => self.ledger.disk_fails(),
-            Fault::Kill | Fault::PowerLoss => {}
+            Fault::Kill | Fault::PowerLoss | Fault::Crash(..) => {}
         }
         self.disk.borrow_mut().will_meet(steps, fault);
     }
@@ -175,13 +175,19 @@ impl World {
         self.process.outcomes = committer.carry_out();
         let placed = self.disk.borrow_mut().placed();
         self.ledger.published(placed, &self.fate);
-        if self.disk.borrow().is_down() {
-            self.death = Some(Death::Kill);
+        self.death = self.death.or(self.disk_death());
+        if self.death.is_some() {
             return;
         }
         let longest = self.fate.weather.disk;
         let wait = self.fate.up_to(longest);
         self.fate.plan_in(wait, What::GroupDone);
+    }
+
+    /// How the process has died over the disk, if it has.
+    pub(super) fn disk_death(&self) -> Option<Death> {
+        let disk = self.disk.borrow();
+        disk.is_down().then_some(if disk.has_lost_power() { Death::PowerLoss } else { Death::Kill })
     }
 
     fn committed(&mut self) {
@@ -224,10 +230,11 @@ impl World {
         fail_staging(None);
         if death.is_some() {
             self.ledger.tally.crashes += 1;
-            self.ledger.links_have_failed = true;
+            self.ledger.link_fails(None);
         }
         if death == Some(Death::PowerLoss) {
             self.lose_power();
+            self.ledger.machine_fails();
         } else {
             if death.is_some() {
                 self.disk.borrow_mut().kill();

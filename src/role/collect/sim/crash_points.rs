@@ -1,0 +1,292 @@
+//! Every storage call of a small collection, and a crash at it: before and after the call, of the process and of the
+//! machine, with what is unsynced gone and with renames that survive without their data. Then a restart, and on to the
+//! end, where each file must have come, and none twice.
+//!
+//! Storage calls are those of the commit protocol, of its recovery, and of staging on the loop.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use super::agents::Agents;
+use super::buffer::Buffer;
+use super::fate::{Fate, Trace, What};
+use super::ledger::Verdict;
+use super::life::{Place, run};
+use super::server::Files;
+use super::world::{FIRST_PORT, Site, World};
+use crate::config::{Settings, SiteSettings};
+use crate::proto::{FileName, Fingerprint};
+use crate::role::server::house::House;
+use crate::store::Durability;
+use crate::store::model::{Fault, ModelCommitter, Moment, Share, Spared, World as Disk, stage_on};
+use crate::sync::Delivery;
+
+/// From one round to the next.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// So long after the last file was written all is collected, whatever happened before.
+const LATEST: Duration = Duration::from_secs(15);
+
+/// From a crash to the next start.
+const REST: Duration = Duration::from_secs(1);
+
+/// Bytes under a name that an agent uses, too.
+const FOREIGN: &[u8] = b"somebody else's";
+
+/// What is written at a site, and when.
+type Script = [(u64, &'static str, &'static [u8])];
+
+/// Three agents' files, in milliseconds from the beginning. The first round fetches what is there before its commits are
+/// done.
+const SIX_FILES: &Script = &[
+    (0, "alpha.1700000000.data", b"<agent_data>alpha 0</agent_data>\n"),
+    (0, "alpha.1700000001.data", b""),
+    (0, "beta.1700000000.data", b"<agent_data>beta 0</agent_data>\n"),
+    (0, "beta.1700000001.data", b"<agent_data>beta 1</agent_data>\n"),
+    (0, "gamma.1700000000.data", b"<agent_data>gamma 0</agent_data>\n"),
+    (0, "gamma.1700000001.data", b"<agent_data>gamma 1</agent_data>\n"),
+    // Overwritten: by something longer, and by as many other bytes.
+    (300, "beta.1700000000.data", b"<agent_data>beta 0, and more</agent_data>\n"),
+    (300, "gamma.1700000001.data", b"<agent_data>gamma 2</agent_data>\n"),
+    // Once more, the same.
+    (6_000, "alpha.1700000000.data", b"<agent_data>alpha 0</agent_data>\n"),
+];
+
+/// One agent's files.
+const THREE_FILES: &Script = &[
+    (0, "alpha.1700000000.data", b"<agent_data>alpha 0</agent_data>\n"),
+    (0, "alpha.1700000001.data", b""),
+    (0, "gamma.1700000000.data", b"<agent_data>gamma 0</agent_data>\n"),
+];
+
+/// Whose server the site has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Stock,
+    Ours,
+}
+
+/// A life without crashes.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    script: &'static Script,
+    kind: Kind,
+    delivery: Delivery,
+    connections: usize,
+    /// How long the disk takes for a group, at most: files that come meanwhile are the next one.
+    disk: Duration,
+    /// Whether the data server takes all there is between a crash and the next start.
+    taken: bool,
+}
+
+/// What a life came to.
+#[derive(Debug, Default)]
+struct End {
+    steps: u32,
+    /// How many of them the last start took.
+    recovery: u32,
+    lost: usize,
+    doubled: usize,
+}
+
+impl Life {
+    fn settings(&self, place: &Place) -> Settings {
+        let mut site = SiteSettings::new("site0", "model");
+        site.port = FIRST_PORT;
+        site.incoming_dir = place.path().to_owned();
+        site.interval = INTERVAL;
+        site.connections = self.connections;
+        site.delivery = self.delivery;
+        Settings {
+            state_dir: PathBuf::new(),
+            durability: Durability::Fsync,
+            max_connections: 8,
+            shutdown_timeout: Duration::from_secs(10),
+            sites: vec![site],
+            warnings: Vec::new(),
+        }
+    }
+
+    fn populate(&self, disk: &Rc<RefCell<Disk>>, place: &Place, trace: Trace) -> World {
+        let mut fate = Fate::new(0, trace);
+        fate.weather.latency = Duration::from_millis(2);
+        fate.weather.disk = self.disk;
+        let mut agents = Agents::new(Duration::ZERO, fate.now);
+        let mut last = Duration::ZERO;
+        for &(after, name, bytes) in self.script {
+            agents.script.push_back((name.parse().expect("a sound name"), bytes.to_vec()));
+            last = Duration::from_millis(after);
+            fate.plan_in(last, What::Write { site: 0 });
+        }
+        fate.plan_in(last + LATEST, What::End);
+        disk.borrow_mut().put(foreign(), Fingerprint::of(FOREIGN));
+        let mut world = World::new(fate, Rc::clone(disk));
+        world.ledger.verdict = Verdict::counted();
+        world.ledger.movers.extend((self.delivery == Delivery::Move).then_some(0));
+        let (files, connections) = (Files::new(), self.connections);
+        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, House::new(&place.site(0), true, 0)));
+        world.sites.push(Site { mischief: None, files, buffer, agents, connections });
+        world
+    }
+
+    /// Lives it, with crashes, each after so many more steps.
+    fn live(&self, crashes: &[(u32, Fault)], place: &Place, trace: Trace) -> End {
+        let disk = Rc::new(RefCell::new(Disk::new(0, crashes)));
+        let world = Rc::new(RefCell::new(self.populate(&disk, place, trace)));
+        world.borrow_mut().pass();
+        stage_on(Some(Rc::clone(&disk)));
+        let settings = self.settings(place);
+        while !run(&world, &disk, &settings, place) {
+            let mut world = world.borrow_mut();
+            if self.taken {
+                take_all(&mut world);
+            }
+            world.idle(REST);
+        }
+        stage_on(None);
+        let (steps, recovery) = (disk.borrow().steps(), disk.borrow().recovery());
+        let restarted = ModelCommitter::start(&disk);
+        assert!(restarted.is_ok() && disk.borrow().staged() == 0, "{self:?}, {crashes:?}: staged files are left");
+        let World { ledger, fate, .. } = &mut *world.borrow_mut();
+        let placed = disk.borrow_mut().placed();
+        ledger.published(placed, fate);
+        ledger.close(fate);
+        let Verdict::Counted { lost, doubled } = &ledger.verdict else { unreachable!("it was to count") };
+        End { steps, recovery, lost: lost.len(), doubled: doubled.len() }
+    }
+}
+
+fn foreign() -> FileName {
+    "gamma.1700000000.data".parse().expect("a sound name")
+}
+
+/// The data server takes all that was published.
+fn take_all(world: &mut World) {
+    let names = world.disk.borrow().published();
+    for name in names.into_iter().filter(|name| *name != foreign()) {
+        let taken = world.disk.borrow_mut().take(&name);
+        if let Some(file) = taken {
+            world.ledger.consumed(file);
+        }
+    }
+}
+
+/// What a crash may cost: nothing that the kernel has, or of what was not synced all but this.
+const COSTS: [Option<Spared>; 6] = [
+    None,
+    Some(Spared { names: Share::None, bytes: Share::None, journal: Share::None }),
+    Some(Spared { names: Share::All, bytes: Share::None, journal: Share::None }),
+    Some(Spared { names: Share::All, bytes: Share::All, journal: Share::None }),
+    Some(Spared { names: Share::None, bytes: Share::None, journal: Share::All }),
+    Some(Spared { names: Share::Half, bytes: Share::None, journal: Share::Half }),
+];
+
+/// Crashes at one step, among them those of all `costs`.
+fn crashes(costs: &[Option<Spared>]) -> impl Iterator<Item = Fault> {
+    let at = |moment| costs.iter().map(move |&cost| Fault::Crash(moment, cost));
+    at(Moment::Before).chain(at(Moment::After))
+}
+
+/// What came of crashing everywhere.
+#[derive(Debug, Default)]
+struct Sum {
+    points: usize,
+    lost: usize,
+    doubled: usize,
+}
+
+impl Sum {
+    /// Lives through these crashes.
+    fn try_out(&mut self, life: &Life, crashes: &[(u32, Fault)], place: &Place) -> End {
+        let end = catch_unwind(AssertUnwindSafe(|| life.live(crashes, place, Trace::default())));
+        if end.as_ref().map_or(true, |end| end.lost + end.doubled > 0) && self.lost + self.doubled == 0 {
+            println!("{life:?}, {crashes:?}:");
+            let trace = Trace::kept();
+            let _ = catch_unwind(AssertUnwindSafe(|| life.live(crashes, place, trace.clone())));
+            trace.lines().iter().for_each(|line| println!("{line}"));
+        }
+        let end = end.unwrap_or_else(|panic| resume_unwind(panic));
+        self.points += 1;
+        self.lost += end.lost;
+        self.doubled += end.doubled;
+        end
+    }
+
+    /// Crashes at every storage call.
+    fn crash(&mut self, life: &Life, costs: &[Option<Spared>], place: &Place) {
+        let steps = life.live(&[], place, Trace::default()).steps;
+        for step in 0..steps {
+            for crash in crashes(costs) {
+                self.try_out(life, &[(step, crash)], place);
+            }
+        }
+    }
+
+    /// Crashes at every storage call, and once more at every one of the recovery.
+    fn crash_twice(&mut self, life: &Life, costs: &[Option<Spared>], place: &Place) {
+        let steps = life.live(&[], place, Trace::default()).steps;
+        for step in 0..steps {
+            for first in crashes(costs) {
+                let recovery = self.try_out(life, &[(step, first)], place).recovery;
+                for again in 0..recovery {
+                    for second in crashes(costs) {
+                        self.try_out(life, &[(step, first), (again, second)], place);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Six files at stock's server and at ours, made durable each on its own, a few together, or most of them; so many lives.
+/// Where files are moved without being safe first, those on their way at a crash do not count as lost; nor does what is sent
+/// in place of an older file in the moment of the crash.
+fn lives(most: usize) -> Vec<Life> {
+    let ways = [Delivery::Safe, Delivery::Move].map(|delivery| [Kind::Stock, Kind::Ours].map(|kind| (kind, delivery)));
+    let paces = [(300, 1), (900, 2), (0, 2)];
+    let mut lives = Vec::new();
+    for taken in [true, false] {
+        for (disk, connections) in paces {
+            let disk = Duration::from_millis(disk);
+            let life = |(kind, delivery)| Life { script: SIX_FILES, kind, delivery, connections, disk, taken };
+            lives.extend(ways.concat().into_iter().map(life));
+        }
+    }
+    lives.truncate(most);
+    lives
+}
+
+#[test]
+fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
+    let (most, costs) = match std::env::var_os("CRASH_POINTS_LONG") {
+        Some(_) => (usize::MAX, &COSTS[..]),
+        None => (6, &COSTS[..3]),
+    };
+    let once = move |life: Life| {
+        let mut sum = Sum::default();
+        sum.crash(&life, costs, &Place::new());
+        sum
+    };
+    let twice = move || {
+        let disk = Duration::from_millis(300);
+        let mut sum = Sum::default();
+        let (kind, delivery) = (Kind::Stock, Delivery::Safe);
+        let life = Life { script: THREE_FILES, kind, delivery, connections: 1, disk, taken: true };
+        sum.crash_twice(&life, &costs[..costs.len() - 1], &Place::new());
+        sum
+    };
+    let sums: Vec<Sum> = thread::scope(|scope| {
+        let twice = scope.spawn(twice);
+        let once = lives(most).into_iter().map(|life| scope.spawn(move || once(life)));
+        let threads: Vec<_> = once.chain([twice]).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let sum = |count: fn(&Sum) -> usize| sums.iter().map(count).sum::<usize>();
+    let (points, lost, doubled) = (sum(|sum| sum.points), sum(|sum| sum.lost), sum(|sum| sum.doubled));
+    println!("crash points {points}, lost {lost}, doubled {doubled}");
+    assert_eq!((lost, doubled), (0, 0));
+}
