@@ -16,11 +16,19 @@ pub(super) struct Custody {
     promised: BTreeSet<usize>,
     /// Those that were removed, or that others have durably taken the place of.
     settled: BTreeSet<usize>,
+    /// Those that clients have taken, and that are to be removed.
+    leaving: BTreeSet<FileId>,
 }
 
 impl Custody {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, versions: Vec::new(), promised: BTreeSet::new(), settled: BTreeSet::new() }
+        Self {
+            site,
+            versions: Vec::new(),
+            promised: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+        }
     }
 
     /// An agent has been told that its file is stored.
@@ -35,10 +43,20 @@ impl Custody {
         for happening in disk.happened() {
             match happening {
                 Happening::Named { file, replaced } => self.named(disk, file, replaced, files, ledger, fate),
-                Happening::Leaves(file) => disappear(self.versions[file], files),
-                Happening::Stays(file) => appear(self.versions[file], files, ledger),
+                Happening::Leaves(file) => {
+                    self.leaving.insert(file);
+                    disappear(self.versions[file], files);
+                }
+                Happening::Stays(file) => {
+                    self.leaving.remove(&file);
+                    appear(self.versions[file], files, ledger);
+                }
                 Happening::Removed(file) => {
                     let version = self.versions[file];
+                    if !self.leaving.remove(&file) {
+                        let name = &ledger.versions[version].name;
+                        fate.violated(format_args!("site {} removes {name}, which nobody has taken", self.site));
+                    }
                     disappear(version, files);
                     self.promised.remove(&version);
                     self.settled.insert(version);

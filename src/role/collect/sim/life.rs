@@ -18,7 +18,7 @@ use crate::role::collect::collector::{Collector, Limits, Means, Mode};
 use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
 use crate::role::server::house::{House, ground};
-use crate::store::model::{ModelCommitter, World as Disk};
+use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Spool};
 use crate::sync::{Delivery, Schedule};
 
@@ -60,6 +60,8 @@ impl Place {
 
 /// Lives the life of `seed`; panics where something does not hold that must.
 pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tally {
+    // Another life on this thread may have come to a bad end.
+    fail_staging(None);
     let mut fate = Fate::new(seed, trace);
     let settings = settings(&mut fate, scale, place);
     let disk = Rc::new(RefCell::new(Disk::new(seed, &[])));
