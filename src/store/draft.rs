@@ -20,6 +20,8 @@ pub struct Draft {
 
 impl Draft {
     pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+        #[cfg(test)]
+        super::model::drafting_step()?;
         let (stage, file) = area.create()?;
         let path = area.staged_path(stage);
         let guard = Guard { area, stage, ours: true, reservation: None };
@@ -37,6 +39,8 @@ impl Draft {
 
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        super::model::drafting_step()?;
         self.sink.write(bytes).map_err(|error| self.file.failed("write", error))?;
         self.size += bytes.len() as u64;
         Ok(())
@@ -49,6 +53,8 @@ impl Draft {
 
     /// The file is whole.
     pub fn finish(self) -> Result<Written, StoreError> {
+        #[cfg(test)]
+        super::model::drafting_step()?;
         let Self { file, sink, size } = self;
         sink.close().map_err(|error| file.failed("close", error))?;
         Ok(Written { file, size })

@@ -6,12 +6,12 @@
 //!
 //! A name therefore always stands for a whole file: the one it stood for before, or the new one. There is no journal: a
 //! client that got no answer sends its file again. A removal is flushed with whatever comes next: after a crash the file
-//! may be back, to be collected once more.
+//! may be back, and after an error it stays, to be collected once more.
 //!
 //! A failed flush is never tried again as if it were clean. If the first fails, the group's files on that filesystem are
 //! removed. If the last fails, the files stay, and count as failed: they may come twice.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::error::StoreError;
 use super::journal::StageId;
@@ -70,7 +70,7 @@ pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome>
         Task::Store { folder, .. } => Some(folder),
         Task::Remove { .. } => None,
     });
-    let folders: HashMap<_, _> = named.map(|folder| (shelf.directory(folder), folder)).collect();
+    let folders: BTreeMap<_, _> = named.map(|folder| (shelf.directory(folder), folder)).collect();
     for (directory, folder) in folders {
         if let Err(error) = shelf.sync_names(folder) {
             fail(shelf, group, &mut outcomes, directory, &error);
@@ -80,8 +80,8 @@ pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome>
 }
 
 /// What came of flushing the filesystems, by their numbers. After a failure nobody knows what is on that disk.
-fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> HashMap<u64, Result<(), StoreError>> {
-    let mut filesystems: HashMap<u64, Vec<_>> = HashMap::new();
+fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(), StoreError>> {
+    let mut filesystems: BTreeMap<u64, Vec<_>> = BTreeMap::new();
     for task in group {
         if let Task::Store { folder, stage, .. } = task {
             filesystems.entry(shelf.filesystem(folder)).or_default().push((folder, *stage));
@@ -90,7 +90,7 @@ fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> HashMap<u64, Result<()
     filesystems.into_iter().map(|(number, files)| (number, shelf.sync_staged(&files))).collect()
 }
 
-fn carry_out<S: Shelf>(shelf: &mut S, task: &TaskOf<S>, flushed: &HashMap<u64, Result<(), StoreError>>) -> Outcome {
+fn carry_out<S: Shelf>(shelf: &mut S, task: &TaskOf<S>, flushed: &BTreeMap<u64, Result<(), StoreError>>) -> Outcome {
     match task {
         Task::Store { folder, stage, name, if_taken } => {
             let outcome =

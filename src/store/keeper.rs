@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::folder::Folder;
 use super::keep::{Change, IfTaken, Outcome, Task, keep};
 use super::room::{Reservation, Room};
-use super::shelf::RealShelf;
+use super::shelf::{RealShelf, Shelf};
 use super::source::Identity;
 use super::worker::{Notify, Work, Worker};
 use crate::proto::FileName;
@@ -41,13 +41,21 @@ pub struct Kept {
 /// There is one keeper for all folders; orders are carried out in the order they were given in.
 #[derive(Debug)]
 pub struct Keeper {
-    worker: Worker<Keeping>,
+    worker: Worker<Keeping<RealShelf>>,
 }
 
 #[derive(Debug)]
-enum Order {
+pub(super) enum Order {
     Keep(Keep),
     Remove { folder: Folder, name: FileName, identity: Identity },
+}
+
+impl Order {
+    /// A file is to be removed; from now on its folder no longer finds or lists it.
+    pub(super) fn leaving(folder: Folder, name: FileName, identity: Identity) -> Self {
+        folder.leaves(&name, identity);
+        Self::Remove { folder, name, identity }
+    }
 }
 
 impl Keeper {
@@ -69,8 +77,7 @@ impl Keeper {
     /// Queues a file to be removed; its folder no longer finds or lists it. A newer file of that name stays, and so does this one if it was written to since.
     /// (Should another program put a new file there just between our look and the removal, that one goes.)
     pub fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
-        folder.leaves(&name, identity);
-        self.worker.tell(Order::Remove { folder, name, identity });
+        self.worker.tell(Order::leaving(folder, name, identity));
     }
 
     /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
@@ -96,9 +103,9 @@ impl Keeper {
 
 /// What the thread does.
 #[derive(Debug)]
-struct Keeping {
-    shelf: RealShelf,
-    room: Room,
+pub(super) struct Keeping<S> {
+    pub(super) shelf: S,
+    pub(super) room: Room,
 }
 
 /// What is to be told and counted when a task is done.
@@ -107,7 +114,7 @@ enum Account {
     Remove { folder: Folder, name: FileName, identity: Identity },
 }
 
-impl Work for Keeping {
+impl<S: Shelf<Folder = Arc<Area>, Identity = Identity> + Send + 'static> Work for Keeping<S> {
     type Order = Order;
     type Completion = Kept;
 
@@ -135,7 +142,7 @@ fn take(order: Order) -> (Task<Arc<Area>, Identity>, Account) {
     }
 }
 
-impl Keeping {
+impl<S> Keeping<S> {
     fn settle(&self, account: Account, outcome: Outcome) -> Option<Kept> {
         match (account, outcome) {
             (Account::Keep { ticket, size, reservation }, outcome) => {

@@ -2,7 +2,9 @@
 
 mod committer;
 mod fault;
+mod keeper;
 mod life;
+mod site;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +27,9 @@ use crate::proto::{FileName, Fingerprint};
 pub(super) use committer::staging_step;
 pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(crate) use fault::{Fault, Moment, Share, Spared};
+pub(crate) use keeper::{ModelKeeper, at_site};
+pub(super) use keeper::{drafting_step, reorder};
+pub(crate) use site::{FileId, Happening, Mishap, SiteDisk, When};
 
 pub(super) const SPOOL: SpoolId = SpoolId(7);
 

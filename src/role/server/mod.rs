@@ -11,6 +11,9 @@
 mod complaints;
 mod gate;
 mod hosted;
+#[cfg(test)]
+pub(in crate::role) mod house;
+mod outside;
 mod process;
 mod program;
 mod reason;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::outside::Custodian;
 use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb};
@@ -39,7 +40,7 @@ pub(super) struct Storage {
     /// Those that filters lead to and that have been used, by the name they have there.
     folders: HashMap<PathBuf, Folder>,
     room: Room,
-    keeper: Keeper,
+    keeper: Box<dyn Custodian>,
     background: Background,
     /// Who waits for which ticket.
     waiting: HashMap<u64, ConnId>,
@@ -68,10 +69,23 @@ impl Storage {
         storage: Folder,
         notify: impl Fn() -> Box<dyn Fn() + Send>,
     ) -> Result<Self, StoreError> {
+        let (durability, background) = (settings.durability, Background::start(notify())?);
+        let keeper = |room: &Room| Ok(Box::new(Keeper::start(durability, room.clone(), notify())?) as Box<_>);
+        Self::with(settings, umask, storage, background, keeper)
+    }
+
+    /// As [`Storage::start`] makes it, with these threads.
+    pub(super) fn with(
+        settings: StoreSettings,
+        umask: u32,
+        storage: Folder,
+        background: Background,
+        keeper: impl FnOnce(&Room) -> Result<Box<dyn Custodian>, StoreError>,
+    ) -> Result<Self, StoreError> {
         let room = Room::open(storage.clone(), quota(&settings))?;
         Ok(Self {
-            keeper: Keeper::start(settings.durability, room.clone(), notify())?,
-            background: Background::start(notify())?,
+            keeper: keeper(&room)?,
+            background,
             settings,
             file_mode: FILE_MODE & !umask,
             root: storage,

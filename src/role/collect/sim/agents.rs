@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::buffer::CALLERS;
 use super::fate::{Fate, What};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Place, Version};
 use super::world::Site;
 use crate::proto::FileName;
 
@@ -31,11 +32,19 @@ impl Agents {
 pub(super) fn write(sites: &mut [Site], at: usize, ledger: &mut Ledger, fate: &mut Fate) {
     let scripted = sites[at].agents.script.pop_front();
     let (name, bytes) = scripted.unwrap_or_else(|| anything(sites, at, ledger, fate));
+    let bytes = sendable(&sites[at], at, &name, bytes, ledger);
     let site = &mut sites[at];
     fate.note(|| format!("site {at}: {name} is written, {} bytes", bytes.len()));
+    let is_new = !site.agents.past.contains(&name);
     site.agents.past.push(name.clone());
-    let version = ledger.written(at, name.clone(), bytes, fate.now);
-    if let Some(other) = site.files.insert(name, version) {
+    let place = if site.buffer.is_some() { Place::AtAgent } else { Place::AtSite };
+    let version = ledger.written((at, place), name.clone(), bytes, fate.now);
+    if let Some(buffer) = &mut site.buffer {
+        let caller = if is_new { caller(&name) } else { CALLERS - 1 };
+        if buffer.give(caller, version) {
+            fate.plan_in(Duration::ZERO, What::Call { site: at, caller });
+        }
+    } else if let Some(other) = site.files.insert(name, version) {
         ledger.overwritten(other);
     }
     // They come in bursts.
@@ -43,6 +52,21 @@ pub(super) fn write(sites: &mut [Site], at: usize, ledger: &mut Ledger, fate: &m
     if fate.now + pause < site.agents.until {
         fate.plan_in(pause, What::Write { site: at });
     }
+}
+
+/// A server takes no empty files; and what is sent twice is to be told apart.
+fn sendable(site: &Site, at: usize, name: &FileName, bytes: Vec<u8>, ledger: &Ledger) -> Vec<u8> {
+    let is_other = |version: &Version| version.site != at || version.name != *name || version.bytes != bytes;
+    if site.buffer.is_none() || (!bytes.is_empty() && ledger.versions.iter().all(is_other)) {
+        return bytes;
+    }
+    body(ledger.versions.len(), bytes.len().max(1))
+}
+
+/// Who sends it: one agent's files go out in their order.
+fn caller(name: &FileName) -> usize {
+    let agents = ["agent0.", "agent1.", "agent2."];
+    agents.iter().position(|agent| name.as_bytes().starts_with(agent.as_bytes())).unwrap_or(CALLERS - 1)
 }
 
 fn anything(sites: &mut [Site], at: usize, ledger: &Ledger, fate: &mut Fate) -> (FileName, Vec<u8>) {

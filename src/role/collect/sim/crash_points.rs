@@ -12,13 +12,15 @@ use std::thread;
 use std::time::Duration;
 
 use super::agents::Agents;
+use super::buffer::Buffer;
 use super::fate::{Fate, Trace, What};
 use super::ledger::Verdict;
 use super::life::{Place, run};
-use super::server::{Files, Kind};
+use super::server::Files;
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
+use crate::role::server::house::House;
 use crate::store::Durability;
 use crate::store::model::{Fault, ModelCommitter, Moment, Share, Spared, World as Disk, stage_on};
 use crate::sync::Delivery;
@@ -61,6 +63,13 @@ const THREE_FILES: &Script = &[
     (0, "gamma.1700000000.data", b"<agent_data>gamma 0</agent_data>\n"),
 ];
 
+/// Whose server the site has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Stock,
+    Ours,
+}
+
 /// A life without crashes.
 #[derive(Clone, Copy, Debug)]
 struct Life {
@@ -102,7 +111,7 @@ impl Life {
         }
     }
 
-    fn populate(&self, disk: &Rc<RefCell<Disk>>, trace: Trace) -> World {
+    fn populate(&self, disk: &Rc<RefCell<Disk>>, place: &Place, trace: Trace) -> World {
         let mut fate = Fate::new(0, trace);
         fate.weather.latency = Duration::from_millis(2);
         fate.weather.disk = self.disk;
@@ -119,14 +128,15 @@ impl Life {
         world.ledger.verdict = Verdict::counted();
         world.ledger.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
-        world.sites.push(Site { kind: self.kind, mischief: None, files, agents, connections });
+        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, House::new(&place.site(0), true, 0)));
+        world.sites.push(Site { mischief: None, files, buffer, agents, connections });
         world
     }
 
     /// Lives it, with crashes, each after so many more steps.
     fn live(&self, crashes: &[(u32, Fault)], place: &Place, trace: Trace) -> End {
         let disk = Rc::new(RefCell::new(Disk::new(0, crashes)));
-        let world = Rc::new(RefCell::new(self.populate(&disk, trace)));
+        let world = Rc::new(RefCell::new(self.populate(&disk, place, trace)));
         world.borrow_mut().pass();
         stage_on(Some(Rc::clone(&disk)));
         let settings = self.settings(place);

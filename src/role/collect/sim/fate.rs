@@ -17,7 +17,7 @@ pub(super) enum Way {
     Down,
 }
 
-/// How a collector comes to its end.
+/// How a process comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Death {
     Kill,
@@ -37,6 +37,28 @@ pub(super) enum What {
     /// The collector's side may go on, whatever its socket says.
     Stir(ConnId),
     Write {
+        site: usize,
+    },
+    /// An agent goes on sending to a site with our server.
+    Call {
+        site: usize,
+        caller: usize,
+    },
+    /// The site's keeper carries out a group, and its loop hears of it.
+    Keep {
+        site: usize,
+    },
+    Kept {
+        site: usize,
+    },
+    SiteDies {
+        site: usize,
+        death: Death,
+    },
+    SiteStarts {
+        site: usize,
+    },
+    SiteFault {
         site: usize,
     },
     Consume,
@@ -132,6 +154,12 @@ impl Fate {
 
     pub(super) fn plan_in(&mut self, wait: Duration, what: What) {
         self.plan(self.now + wait, what);
+    }
+
+    /// Within so long.
+    pub(super) fn plan_within(&mut self, longest: Duration, what: What) {
+        let wait = self.up_to(longest);
+        self.plan_in(wait, what);
     }
 
     pub(super) fn next_planned(&self) -> Option<Instant> {

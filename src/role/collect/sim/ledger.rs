@@ -25,11 +25,16 @@ pub(super) struct Version {
     /// Written when the site had, or had had, another file of the name.
     pub(super) is_rewrite: bool,
     pub(super) place: Place,
+    /// How often it came to be seen at a site with our server: sent again by an agent that was not told that it is
+    /// stored, or brought back by a loss of power. Each time it may be collected, and published, once.
+    pub(super) appearances: usize,
 }
 
 /// Where a version is, as far as its site goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    /// Not stored yet, or not for good.
+    AtAgent,
     AtSite,
     /// An agent wrote over it.
     Overwritten,
@@ -58,10 +63,14 @@ pub(super) struct Tally {
     pub(super) written: u64,
     pub(super) published: u64,
     pub(super) crashes: u64,
+    /// Of sites' processes and machines.
+    pub(super) site_crashes: u64,
     pub(super) cuts: u64,
     pub(super) disk_errors: u64,
     /// Published once more after an error of the disk's.
     pub(super) repeated: u64,
+    /// Published once more since it had come to its site once more.
+    pub(super) reappeared: u64,
     /// Overwritten at a stock site in the very moment it was moved, and gone with the connection or with us.
     pub(super) raced: u64,
     /// Published in part: overwritten at a stock site, by something longer, between its size being told and its being
@@ -79,9 +88,11 @@ impl Tally {
         self.written += other.written;
         self.published += other.published;
         self.crashes += other.crashes;
+        self.site_crashes += other.site_crashes;
         self.cuts += other.cuts;
         self.disk_errors += other.disk_errors;
         self.repeated += other.repeated;
+        self.reappeared += other.reappeared;
         self.raced += other.raced;
         self.torn += other.torn;
         self.unflushed += other.unflushed;
@@ -188,12 +199,18 @@ impl Ledger {
     }
 
     /// An agent has written a file, over another of the name or not.
-    pub(super) fn written(&mut self, site: usize, name: FileName, bytes: Vec<u8>, now: Instant) -> usize {
+    pub(super) fn written(
+        &mut self,
+        (site, place): (usize, Place),
+        name: FileName,
+        bytes: Vec<u8>,
+        now: Instant,
+    ) -> usize {
         let number = self.versions.len();
         let fingerprint = Fingerprint::of(&bytes);
         self.contents.entry(key(&fingerprint)).or_default().versions.push(number);
         let is_rewrite = self.versions.iter().any(|other| other.site == site && other.name == name);
-        self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place: Place::AtSite });
+        self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place, appearances: 0 });
         self.tally.written += 1;
         number
     }
@@ -256,12 +273,16 @@ impl Ledger {
                 continue;
             }
             self.tally.published += 1;
-            if content.files.len() > content.versions.len() {
+            let times = content.versions.iter().map(|&version| self.versions[version].appearances.max(1));
+            let times: usize = times.sum();
+            if content.files.len() > times {
                 let may_be_repeated = self.disk_has_failed || content.versions[0] < self.forgotten;
                 if !may_be_repeated {
                     self.verdict.is_doubled(&bytes, fate, format_args!("{name} was published twice"));
                 }
                 self.tally.repeated += 1;
+            } else if content.files.len() > content.versions.len() {
+                self.tally.reappeared += 1;
             }
             if let [number] = content.versions[..]
                 && content.files.len() == 1
@@ -336,7 +357,7 @@ impl Ledger {
         }
     }
 
-    fn is_safe(&self, bytes: &Fingerprint) -> bool {
+    pub(super) fn is_safe(&self, bytes: &Fingerprint) -> bool {
         let consumed = self.contents.get(&key(bytes)).is_some_and(|content| !content.consumed.is_empty());
         consumed || self.disk.borrow().keeps(bytes)
     }
@@ -382,6 +403,7 @@ impl Ledger {
             let what = (&version.name, version.site);
             match version.place {
                 _ if self.bad.contains(&version.site) => {}
+                Place::AtAgent => self.verdict.is_lost(number, fate, format_args!("{what:?} is never stored")),
                 Place::AtSite => self.verdict.is_lost(number, fate, format_args!("{what:?} is never fetched")),
                 Place::Released if number >= self.forgotten && !self.is_safe(&version.fingerprint) => {
                     self.verdict.is_lost(number, fate, format_args!("{what:?} is gone"));

@@ -7,16 +7,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::agents::Agents;
+use super::buffer::Buffer;
 use super::fate::{Death, Fate, Trace, Weather, What};
 use super::ledger::Tally;
-use super::server::{Files, Kind, MISCHIEF, Mischief};
+use super::server::{Files, MISCHIEF, Mischief};
 use super::wire::Wire;
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
 use crate::role::collect::collector::{Collector, Limits, Means, Mode};
 use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
-use crate::store::model::{ModelCommitter, World as Disk};
+use crate::role::server::house::{House, ground};
+use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Spool};
 use crate::sync::{Delivery, Schedule};
 
@@ -33,6 +35,8 @@ pub(super) struct Scale {
 /// The one directory that all files are staged in.
 pub(super) struct Place {
     dir: tempfile::TempDir,
+    /// Where sites with our server have their storage.
+    sites: tempfile::TempDir,
     spools: HashMap<PathBuf, Spool>,
 }
 
@@ -41,7 +45,12 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let spool = Spool::open(&path).unwrap();
-        Self { spools: HashMap::from([(path, spool)]), dir }
+        Self { spools: HashMap::from([(path, spool)]), dir, sites: ground() }
+    }
+
+    /// Where a site's server is to store.
+    pub(super) fn site(&self, number: usize) -> PathBuf {
+        self.sites.path().join(number.to_string())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -51,10 +60,12 @@ impl Place {
 
 /// Lives the life of `seed`; panics where something does not hold that must.
 pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tally {
+    // Another life on this thread may have come to a bad end.
+    fail_staging(None);
     let mut fate = Fate::new(seed, trace);
     let settings = settings(&mut fate, scale, place);
     let disk = Rc::new(RefCell::new(Disk::new(seed, &[])));
-    let world = Rc::new(RefCell::new(populate(fate, &disk, scale, &settings)));
+    let world = Rc::new(RefCell::new(populate(fate, &disk, scale, &settings, place)));
     while !run(&world, &disk, &settings, place) {
         let wait = world.borrow_mut().fate.up_to(Duration::from_secs(20));
         world.borrow_mut().idle(wait);
@@ -130,18 +141,21 @@ fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
     }
 }
 
-fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &Settings) -> World {
+fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &Settings, place: &Place) -> World {
     let is_lone = scale.sites == 1;
     let life = Duration::from_secs(if is_lone { fate.chance.u64(60..240) } else { 90 });
     let until = fate.now + life;
     fate.weather = weather(&mut fate, scale.rough);
     let pause = Duration::from_secs(if is_lone { fate.chance.u64(4..30) } else { 60 });
-    let sites = (0..scale.sites).map(|number| Site {
-        kind: if fate.chance.bool() { Kind::Stock } else { Kind::Ours },
-        mischief: (number < scale.bad).then(|| *fate.chance.choice(&MISCHIEF).expect("some")),
-        files: Files::new(),
-        agents: Agents::new(pause, until),
-        connections: settings.sites[number].connections,
+    let sites = (0..scale.sites).map(|number| {
+        let is_ours = fate.chance.bool();
+        let mischief = (number < scale.bad).then(|| *fate.chance.choice(&MISCHIEF).expect("some"));
+        let buffer = (is_ours && mischief.is_none()).then(|| buffer(&mut fate, number, scale.rough, place));
+        if scale.rough && buffer.is_some() {
+            plan_site_trouble(&mut fate, number, life);
+        }
+        let agents = Agents::new(pause, until);
+        Site { mischief, files: Files::new(), buffer, agents, connections: settings.sites[number].connections }
     });
     let sites: Vec<Site> = sites.collect();
     for site in 0..sites.len() {
@@ -164,6 +178,24 @@ fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &S
     world.sites = sites;
     world.max_connections = settings.max_connections;
     world
+}
+
+fn buffer(fate: &mut Fate, number: usize, rough: bool, place: &Place) -> Buffer {
+    // Whose name is taken waits until it is not.
+    let overwrite = !rough || fate.chance.bool();
+    let mut house = House::new(&place.site(number), overwrite, fate.chance.u64(..));
+    house.limits.idle_timeout = Duration::from_secs(*fate.chance.choice(&[4, 15]).expect("some"));
+    Buffer::new(number, house)
+}
+
+fn plan_site_trouble(fate: &mut Fate, site: usize, life: Duration) {
+    for _ in 0..fate.chance.usize(..4) {
+        let death = if fate.chance.bool() { Death::Kill } else { Death::PowerLoss };
+        fate.plan_within(life, What::SiteDies { site, death });
+    }
+    for _ in 0..fate.chance.usize(..4) {
+        fate.plan_within(life, What::SiteFault { site });
+    }
 }
 
 fn weather(fate: &mut Fate, rough: bool) -> Weather {

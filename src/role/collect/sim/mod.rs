@@ -1,18 +1,26 @@
 //! A deterministic simulation: the collector as it is, with its rounds, lanes, retries and sessions, and the commit
 //! protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops; sites with
-//! stock's server and with ours, some of them hostile; a disk that fails and forgets; a process that dies at any moment and
-//! is started again; agents that write over their files; a data server that takes what it finds.
+//! stock's server, some of them hostile; sites with ours, its sessions and its storage as they are, and agents that send it
+//! their files until they are told that they are stored; disks that fail and forget, there and here; processes that die at
+//! any moment and are started again; agents that write over their files; a data server that takes what it finds.
 //!
 //! After every step: what has left its site is safe at the centre, whatever is published is whole and is published once,
-//! and one agent's files come oldest first. In the end: all is collected. Some lives are lived with `delivery = "move"`, some
-//! with `durability = "none"`: there, what these may cost is allowed, and no more. The [ledger] has the precise words.
+//! and one agent's files come oldest first. What our server has told an agent is stored is durable, there or at the centre,
+//! unless a later file took its place; and nothing at such a site is half a file. In the end: all is collected. Some lives
+//! are lived with `delivery = "move"`, some with `durability = "none"`: there, what these may cost is allowed, and no more.
+//! The [ledger] has the precise words, and [custody] those of our server.
+//!
+//! What is published more than once had come to its site more than once: sent again by an agent that was not told, or back
+//! after its removal was undone by a crash.
 //!
 //! Everything follows from a seed. `cargo test sim::` lives a few lives, `SIM_SEEDS=100000 cargo test --release sim::` so
 //! many of one site and a thirtieth of fifty sites, and `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and
 //! tells it.
 
 mod agents;
+mod buffer;
 mod crash_points;
+mod custody;
 mod fate;
 mod ledger;
 mod life;
@@ -63,11 +71,13 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     if let Some(seed) = variable("SIM_SEED") {
         tell(seed, scale, &place);
     }
-    let Tally { steps, written, published, crashes, cuts, disk_errors, repeated, raced, torn, unflushed, .. } = sum;
+    let Tally { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
+    let Tally { repeated, reappeared, raced, torn, unflushed, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
-         cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
-         repeated after an error of the disk's {repeated}, raced {raced}, torn {torn}, unflushed and gone {unflushed}",
+         crashes of sites {site_crashes}, cuts {cuts}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
+         repeated after an error of the disk's {repeated}, back at a site {reappeared}, raced {raced}, torn {torn}, \
+         unflushed and gone {unflushed}",
         seeds.count()
     );
     sum

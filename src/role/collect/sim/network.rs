@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::fate::{Fate, Way, What};
 use super::link::{Link, Near, Piece};
+use super::ours::Ours;
 use super::server::{Mischief, Server, Shore, Turn};
-use super::world::{FIRST_PORT, World};
+use super::world::{FIRST_PORT, Site, World};
 use crate::net::{ConnId, Event, Failure, Phase, Target};
 
 /// Turns without the clock moving on that nothing sound takes.
@@ -118,10 +119,16 @@ impl World {
 
     pub(super) fn connected(&mut self, id: ConnId) {
         let Some(link) = self.links.get_mut(&id).filter(|link| link.near == Near::Connecting) else { return };
+        if self.sites[link.site].buffer.as_ref().is_some_and(|buffer| !buffer.house.is_up()) {
+            return self.refused(id);
+        }
         link.near = Near::Open { buffered: Vec::new(), readable: true, broken: false };
         link.deadline = None;
         let site = &self.sites[link.site];
-        link.far = Some(Server::new(site.kind, site.mischief, self.fate.now));
+        link.far = Some(match &site.buffer {
+            Some(buffer) => Server::Ours(Box::new(Ours::new(id, &buffer.house))),
+            None => Server::new(site.mischief, self.fate.now),
+        });
         self.out.push(Event::Opened(id));
         self.fate.plan_in(Duration::ZERO, What::Serve(id));
     }
@@ -211,8 +218,9 @@ impl World {
         let Some(link) = links.get_mut(&id) else { return };
         ledger.on_sound_link = link.is_sound();
         let Link { far: Some(server), up, down, site, visit, .. } = link else { return };
-        let files = &mut sites[*site].files;
-        if server.serve(&mut Shore { id, up, down, files, ledger, fate, visit }) == Turn::Over {
+        let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
+        let shore = &mut Shore { id, up, down, files, ledger, fate, visit };
+        if server.serve(shore, buffer.as_mut().map(|buffer| &mut buffer.house)) == Turn::Over {
             link.drop_far(id, fate);
             if link.near == Near::Gone {
                 links.remove(&id);
@@ -221,5 +229,6 @@ impl World {
             // The reader has made room, perhaps.
             self.ready.insert(id);
         }
+        self.look_after(at);
     }
 }

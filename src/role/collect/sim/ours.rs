@@ -1,148 +1,150 @@
-//! A site with our server: its machine as it is, and storage as it has it.
+//! A site with our server: a session of its, on a connection of the model network.
 
-use std::sync::Arc;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use super::fate::Way;
+use super::link::Piece;
 use super::server::{Shore, Turn};
-use crate::proto::server::{self, Policy};
-use crate::proto::{FileName, Refusal, Verb};
+use crate::net::{ConnId, Failure, FileSent, Read};
+use crate::role::server::house::{Connection, House, Pause, Visit};
 
-/// How long it waits for a client.
-const IDLE: Duration = Duration::from_secs(15);
+/// How long a client may take to close once the server has.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a passed deadline comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    Over,
+    Part,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Fresh,
+    Open,
+    /// The server's direction has ended.
+    Parted,
+}
 
 /// A session.
 pub(super) struct Ours {
-    machine: server::Server,
-    body: Vec<u8>,
-    /// What is offered to be moved.
-    offered: Option<(FileName, usize)>,
-    /// What may go once the client has it.
-    moved: Vec<(FileName, usize)>,
-    pipelined: bool,
-    idle_at: Instant,
+    visit: Visit,
+    stage: Stage,
+    deadline: Option<(Instant, Late)>,
 }
 
 impl Ours {
-    pub(super) fn new(now: Instant) -> Self {
-        let policy = Policy { insecure: true, ..Policy::default() };
-        Self {
-            machine: server::Server::new(Arc::new(policy)),
-            body: Vec::new(),
-            offered: None,
-            moved: Vec::new(),
-            pipelined: false,
-            idle_at: now + IDLE,
-        }
+    pub(super) fn new(id: ConnId, house: &House) -> Self {
+        Self { visit: house.welcome(id), stage: Stage::Fresh, deadline: None }
     }
 
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>) -> Turn {
+    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Turn {
+        match self.deadline {
+            Some((at, Late::Part)) if at <= shore.fate.now && self.stage == Stage::Open => self.part(shore),
+            Some((at, _)) if at <= shore.fate.now => return Turn::Over,
+            _ => {}
+        }
         loop {
-            let written = shore.write(self.machine.transmit());
-            self.machine.transmitted(written);
-            if !self.machine.transmit().is_empty() {
-                return self.rest(shore);
-            }
-            let turn = match self.machine.want() {
-                server::Want::Line => self.read_line(shore),
-                server::Want::Supply(_) => self.supply(shore),
-                server::Want::Flush => {
-                    self.machine.body_left(self.pipelined).expect("it is wanted");
-                    None
+            match self.go_on(shore, house) {
+                None => return Turn::Over,
+                Some(Pause::Yielding) => {}
+                Some(pause) => {
+                    self.rest(pause, shore);
+                    return Turn::Waiting;
                 }
-                server::Want::Closed if self.moved.is_empty() => Some(Turn::Over),
-                server::Want::Closed => Some(self.await_end(shore)),
-                want => unreachable!("a collector sends nothing, and events are answered at once: {want:?}"),
-            };
-            while let Some(event) = self.machine.poll_event() {
-                self.handle(event, shore);
-            }
-            match turn {
-                None => self.idle_at = shore.fate.now + IDLE,
-                Some(Turn::Waiting) => return self.rest(shore),
-                Some(Turn::Over) => return Turn::Over,
             }
         }
     }
 
-    fn rest(&self, shore: &mut Shore<'_>) -> Turn {
-        if shore.fate.now >= self.idle_at {
-            return Turn::Over;
+    fn go_on(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Option<Pause> {
+        let Self { visit, stage, deadline } = self;
+        let is_fresh = *stage == Stage::Fresh;
+        if is_fresh {
+            *stage = Stage::Open;
         }
-        shore.visit_at(self.idle_at);
-        Turn::Waiting
+        let is_mute = house.disk.is_down() || *stage == Stage::Parted;
+        let mut io = End { shore, deadline, is_mute };
+        if is_fresh { house.open(visit, &mut io) } else { house.pump(visit, &mut io) }
     }
 
-    fn read_line(&mut self, shore: &mut Shore<'_>) -> Option<Turn> {
-        let bytes: Vec<u8> = shore.up.arrived.iter().copied().collect();
-        if bytes.is_empty() {
-            return Some(if shore.up.ended { self.end(shore) } else { Turn::Waiting });
+    fn rest(&mut self, pause: Pause, shore: &mut Shore<'_>) {
+        match pause {
+            Pause::Leaving if self.stage == Stage::Open => self.part(shore),
+            Pause::For(wait) => shore.visit_at(shore.fate.now + wait),
+            _ => {}
         }
-        match self.machine.handle_input(&bytes) {
-            Ok(taken) => {
-                shore.read(taken);
-                None
-            }
-            Err(_) => Some(Turn::Over),
+        if let Some((at, _)) = self.deadline {
+            shore.visit_at(at);
         }
     }
 
-    fn supply(&mut self, shore: &mut Shore<'_>) -> Option<Turn> {
-        self.pipelined = !shore.up.arrived.is_empty();
-        let sent = shore.write(&self.body);
-        if sent == 0 {
-            return Some(Turn::Waiting);
+    fn part(&mut self, shore: &mut Shore<'_>) {
+        self.stage = Stage::Parted;
+        self.deadline = Some((shore.fate.now + LINGER, Late::Over));
+        shore.down.send(Piece::End, (shore.id, Way::Down), shore.fate);
+    }
+}
+
+/// The server's end of a connection.
+struct End<'a, 'b> {
+    shore: &'a mut Shore<'b>,
+    deadline: &'a mut Option<(Instant, Late)>,
+    is_mute: bool,
+}
+
+impl Connection for End<'_, '_> {
+    fn now(&self) -> Instant {
+        self.shore.fate.now
+    }
+
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.shore.up.arrived.len());
+        if most == 0 {
+            return Ok(if self.shore.up.ended { Read::Eof { orderly: true } } else { Read::Blocked });
         }
-        self.body.drain(..sent);
-        self.machine.body_moved(sent as u64).expect("it was wanted");
-        None
+        let taken = take(&self.shore.up.arrived.make_contiguous()[..most]);
+        self.shore.read(taken);
+        Ok(Read::Some(taken))
     }
 
-    /// The client has quit: how it closes shows whether it has what it was moved.
-    fn await_end(&mut self, shore: &mut Shore<'_>) -> Turn {
-        shore.read(usize::MAX);
-        if shore.up.ended { self.end(shore) } else { Turn::Waiting }
+    fn has_input(&mut self) -> bool {
+        !self.shore.up.arrived.is_empty()
     }
 
-    fn end(&mut self, shore: &mut Shore<'_>) -> Turn {
-        if !self.moved.is_empty() && !shore.down.is_acknowledged() {
-            shore.visit_at(shore.fate.now + Duration::from_millis(50));
-            return Turn::Waiting;
-        }
-        // Whatever was still due, the session is over.
-        let _ = self.machine.handle_eof(true);
-        Turn::Over
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        Ok(if self.is_mute { 0 } else { self.shore.write(bytes) })
     }
 
-    fn handle(&mut self, event: server::Event, shore: &mut Shore<'_>) {
-        let answered = match event {
-            server::Event::Asked { verb, name } => match shore.body(&name) {
-                Some((version, body)) => {
-                    let size = body.len() as u64;
-                    self.body = body;
-                    self.offered = (verb == Verb::Mv).then_some((name, version));
-                    self.machine.announce(size)
-                }
-                None => self.machine.refuse(Refusal::Missing),
-            },
-            server::Event::ListAsked { .. } => {
-                self.body = shore.listing();
-                self.offered = None;
-                self.machine.announce(self.body.len() as u64)
-            }
-            server::Event::Accepted { .. } => {
-                self.moved.extend(self.offered.take());
-                Ok(())
-            }
-            server::Event::Taken => {
-                for (name, version) in std::mem::take(&mut self.moved) {
-                    if shore.files.get(&name) == Some(&version) {
-                        shore.remove(&name, version);
-                    }
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        answered.expect("the session waits for it");
+    fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
+        Ok(match self.write(&bytes)? {
+            0 => FileSent::Blocked,
+            count => FileSent::Some(count as u64),
+        })
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        true
+    }
+
+    fn unacknowledged(&mut self) -> io::Result<usize> {
+        Ok(usize::from(!self.shore.down.is_acknowledged()))
+    }
+
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        *self.deadline = wait.map(|wait| (self.shore.fate.now + wait, Late::Over));
+    }
+
+    fn part_after(&mut self, wait: Duration) {
+        *self.deadline = Some((self.shore.fate.now + wait, Late::Part));
     }
 }

@@ -10,16 +10,10 @@ use super::ours::Ours;
 use super::stock::Stock;
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb};
+use crate::role::server::house::House;
 
 /// A site's files: for each name, the version that is there.
 pub(super) type Files = BTreeMap<FileName, usize>;
-
-/// Whose server a site has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Stock,
-    Ours,
-}
 
 /// How a site misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,24 +109,25 @@ pub(super) enum Turn {
 pub(super) enum Server {
     Deaf,
     Stock(Stock),
-    Ours(Ours),
+    Ours(Box<Ours>),
 }
 
 impl Server {
-    pub(super) fn new(kind: Kind, mischief: Option<Mischief>, now: Instant) -> Self {
-        match (kind, mischief) {
-            (_, Some(Mischief::HangAfterAccept)) => Self::Deaf,
-            (Kind::Stock, _) | (_, Some(_)) => Self::Stock(Stock::new(mischief, now)),
-            (Kind::Ours, None) => Self::Ours(Ours::new(now)),
+    /// One that is not ours.
+    pub(super) fn new(mischief: Option<Mischief>, now: Instant) -> Self {
+        match mischief {
+            Some(Mischief::HangAfterAccept) => Self::Deaf,
+            _ => Self::Stock(Stock::new(mischief, now)),
         }
     }
 
     /// Goes as far as the connection lets it.
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>) -> Turn {
-        match self {
-            Self::Deaf => Turn::Waiting,
-            Self::Stock(stock) => stock.serve(shore),
-            Self::Ours(ours) => ours.serve(shore),
+    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, house: Option<&mut House>) -> Turn {
+        match (self, house) {
+            (Self::Deaf, _) => Turn::Waiting,
+            (Self::Stock(stock), _) => stock.serve(shore),
+            (Self::Ours(ours), Some(house)) => ours.serve(shore, house),
+            (Self::Ours(_), None) => Turn::Over,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::agents::{self, Agents};
+use super::buffer::Buffer;
 use super::fate::{Death, Fate, What};
 use super::ledger::Ledger;
 use super::link::{Link, Near};
-use super::server::{Files, Kind, Mischief};
+use super::server::{Files, Mischief};
 use crate::net::{ConnId, Event};
 use crate::store::Completion;
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
@@ -21,9 +22,10 @@ const LATEST_ROUND: Duration = Duration::from_secs(40);
 pub(super) const FIRST_PORT: u16 = 1_000;
 
 pub(super) struct Site {
-    pub(super) kind: Kind,
     pub(super) mischief: Option<Mischief>,
     pub(super) files: Files,
+    /// Where the server is ours.
+    pub(super) buffer: Option<Buffer>,
     pub(super) agents: Agents,
     /// The most connections it is to have at once.
     pub(super) connections: usize,
@@ -108,6 +110,12 @@ impl World {
             What::Serve(id) => self.serve(id),
             What::Stir(id) => drop(self.ready.insert(id)),
             What::Write { site } => self.write(site),
+            What::Call { site, caller } => self.call(site, caller),
+            What::Keep { site } => self.keep(site),
+            What::Kept { site } => self.kept(site),
+            What::SiteDies { site, death } => self.site_dies(site, death),
+            What::SiteStarts { site } => self.site_starts(site),
+            What::SiteFault { site } => self.plant_site_fault(site),
             What::Consume => self.consume(),
             What::Group => self.commit(),
             What::GroupDone => self.committed(),
@@ -256,13 +264,14 @@ impl World {
         let weather = &mut self.fate.weather;
         (weather.cut, weather.stall, weather.refuse, weather.ignore) = (0, 0, 0, 0);
         self.disk.borrow_mut().heal();
+        self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.house.disk.heal());
         fail_staging(None);
         // A file that connections died over is tried at the end of a round, one a round.
         let left = self
             .sites
             .iter()
             .filter(|site| site.mischief.is_none())
-            .map(|site| site.files.len())
+            .map(|site| site.files.len() + site.buffer.as_ref().map_or(0, Buffer::unsent))
             .max()
             .unwrap_or_default();
         self.fate.plan_in(Duration::from_secs(120) + LATEST_ROUND * u32::try_from(left).unwrap_or(u32::MAX), What::End);

@@ -98,7 +98,7 @@ impl Service {
     }
 
     /// Lets a session go on, and does what it says then.
-    fn with_session(&mut self, id: ConnId, go_on: impl FnOnce(&mut Session, &mut Cx<'_, '_>) -> Result<Pause, Reason>) {
+    fn with_session(&mut self, id: ConnId, go_on: impl FnOnce(&mut Session, &mut Cx<'_>) -> Result<Pause, Reason>) {
         let Hall::Storage(storage, _) = &mut self.hall else { return };
         let Some((_, Guest::Session(session))) = self.guests.get_mut(&id) else { return };
         let Some(mut io) = self.net.io(id) else { return };

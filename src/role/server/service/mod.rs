@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
-use self::reload::{entrance, policy, target};
+pub(super) use self::reload::policy;
+use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
 use super::complaints::Complaints;
 use super::gate::Gate;

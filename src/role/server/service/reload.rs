@@ -52,7 +52,7 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Tar
 }
 
 /// What sessions admit.
-pub(super) fn policy(settings: &StoreSettings) -> Policy {
+pub(in crate::role::server) fn policy(settings: &StoreSettings) -> Policy {
     Policy {
         password: settings.password.as_ref().map(PasswordDigest::of),
         insecure: settings.insecure,

@@ -31,7 +31,7 @@ pub(super) enum Supply {
 }
 
 impl Session {
-    pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Cx<'_>) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// No such directory is no such file; anything else is the disk's.
-    fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Cx<'_>) -> Result<(), Reason> {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
@@ -83,7 +83,7 @@ impl Session {
         &mut self,
         name: FileName,
         result: Result<Packed, ArchiveError>,
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
@@ -104,7 +104,7 @@ impl Session {
         }
     }
 
-    pub(super) fn list_asked(&mut self, word: &[u8], cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    pub(super) fn list_asked(&mut self, word: &[u8], cx: &mut Cx<'_>) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), Verb::Ls, word) {
             return self.refuse(word, Refusal::NotAllowed);
         }
@@ -119,7 +119,7 @@ impl Session {
     }
 
     /// A listing goes on a piece at a time; everything else that is to be decided waits for a thread.
-    pub(super) fn list_further(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+    pub(super) fn list_further(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         let Task::Listing { lister } = &mut self.task else { return Ok(Some(Pause::Blocked)) };
         let Some(current) = lister.take() else { return Ok(Some(Pause::Blocked)) };
         match current.step(ENTRIES) {
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// The client wants the body that was announced.
-    pub(super) fn accepted(&mut self, cx: &mut Cx<'_, '_>) {
+    pub(super) fn accepted(&mut self, cx: &mut Cx<'_>) {
         let Task::Giving(giving) = &mut self.task else { return };
         if let Some(moved) = giving.moving.take()
             && self.moved.len() < MOST_MOVED
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Moves bytes of a body from the disk to the connection.
-    pub(super) fn supply(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+    pub(super) fn supply(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         let Task::Giving(giving) = &mut self.task else { return Ok(Some(Pause::Blocked)) };
         // Before the last byte is written: after it, the client may be quicker than we are.
         self.pipelined = !self.moved.is_empty() && cx.io.has_input();

@@ -21,9 +21,10 @@ use self::giving::Giving;
 use self::taking::Taking;
 use super::Reason;
 use super::complaints::Complaints;
+use super::outside::Connection;
 use super::storage::{Done, Storage};
 use crate::config::server::{Limits, Who};
-use crate::net::{ConnId, Io, Read};
+use crate::net::{ConnId, Read};
 use crate::proto::server::{Event, Policy, Server, Want};
 use crate::proto::{FileName, Refusal};
 use crate::store::{Folder, Identity, Lister};
@@ -46,7 +47,7 @@ const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(in crate::role) enum Pause {
     /// Until the socket can go on, or a thread is done.
     Blocked,
     /// Until the others have had their turn.
@@ -60,9 +61,9 @@ pub(super) enum Pause {
 }
 
 /// What a session works with.
-pub(super) struct Cx<'a, 'n> {
+pub(super) struct Cx<'a> {
     pub(super) id: ConnId,
-    pub(super) io: &'a mut Io<'n>,
+    pub(super) io: &'a mut dyn Connection,
     pub(super) storage: &'a mut Storage,
     pub(super) limits: &'a Limits,
     pub(super) complaints: &'a mut Complaints,
@@ -145,13 +146,13 @@ impl Session {
     }
 
     /// Begins: the client has so long for its first command.
-    pub(super) fn opened(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+    pub(super) fn opened(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         self.pump(cx)
     }
 
     /// Goes on for as long as the socket and the budget let it.
-    pub(super) fn pump(&mut self, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         loop {
             if self.machine.want() == Want::Flush && !cx.io.is_flushed() {
                 self.pipelined = cx.io.has_input();
@@ -183,7 +184,7 @@ impl Session {
     }
 
     /// Goes on with what a thread has done.
-    pub(super) fn done(&mut self, done: Done, cx: &mut Cx<'_, '_>) -> Result<Pause, Reason> {
+    pub(super) fn done(&mut self, done: Done, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         match (done, std::mem::replace(&mut self.task, Task::Resting)) {
             (Done::Kept(result), Task::Keeping { name, size }) => self.kept(&name, size, result, cx)?,
             (Done::Unpacked(result), Task::Unpacking { name }) => self.unpacked(name, result, cx)?,
@@ -200,7 +201,7 @@ impl Session {
     }
 
     /// Whether all of the protocol's bytes are out.
-    fn transmit(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+    fn transmit(&mut self, io: &mut dyn Connection) -> Result<bool, Reason> {
         while !self.machine.transmit().is_empty() {
             match io.write(self.machine.transmit())? {
                 0 => return Ok(false),
@@ -210,10 +211,10 @@ impl Session {
         Ok(io.flush()?)
     }
 
-    fn read_line(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+    fn read_line(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         self.weigh_timing(cx.io);
         let (machine, mut refused) = (&mut self.machine, None);
-        let read = cx.io.read(LINE, |bytes| {
+        let read = cx.io.read(LINE, &mut |bytes| {
             machine.handle_input(bytes).unwrap_or_else(|ending| {
                 refused = Some(ending);
                 bytes.len()
@@ -236,7 +237,7 @@ impl Session {
 
     /// Whether the client's next command shows that it has what it was moved. Not if it came before the kernel's word
     /// that the last byte arrived, which it would have brought along.
-    fn weigh_timing(&mut self, io: &mut Io<'_>) {
+    fn weigh_timing(&mut self, io: &mut dyn Connection) {
         if self.moved.is_empty() {
             return;
         }
@@ -249,7 +250,7 @@ impl Session {
 
     /// The client closes in good order once its kernel has all that we wrote, and did not refuse it: then it has read
     /// it, or it would have reset the connection instead.
-    fn handle_eof(&mut self, orderly: bool, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+    fn handle_eof(&mut self, orderly: bool, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         if orderly && !self.moved.is_empty() && cx.io.unacknowledged().is_ok_and(|bytes| bytes > 0) {
             return Ok(Some(Pause::For(ACKNOWLEDGED_SOON)));
         }
@@ -258,8 +259,8 @@ impl Session {
     }
 
     /// The client has quit, and whether it has the files it was moved shows in how it closes.
-    fn await_end(&mut self, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
-        match cx.io.read(LINE, <[u8]>::len)? {
+    fn await_end(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+        match cx.io.read(LINE, &mut <[u8]>::len)? {
             Read::Some(_) => Ok(None),
             Read::Blocked => Ok(Some(Pause::Leaving)),
             Read::Eof { orderly } => {
@@ -269,7 +270,7 @@ impl Session {
         }
     }
 
-    fn handle(&mut self, event: Event, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn handle(&mut self, event: Event, cx: &mut Cx<'_>) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match event {
             Event::PasswordAccepted => Ok(()),
@@ -305,20 +306,20 @@ impl Session {
     }
 
     /// A body that moves may go on, until the time its size allows is over.
-    fn extend_patience(&self, cx: &mut Cx<'_, '_>) {
+    fn extend_patience(&self, cx: &mut Cx<'_>) {
         let patience = cx.limits.idle_timeout;
         let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
         cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
     }
 
     /// A body of so many bytes begins.
-    fn body_begins(&mut self, size: u64, cx: &mut Cx<'_, '_>) {
+    fn body_begins(&mut self, size: u64, cx: &mut Cx<'_>) {
         let seconds = size.checked_div(cx.limits.body_min_rate);
         self.body_due = seconds.map(|seconds| cx.io.now() + cx.limits.idle_timeout + Duration::from_secs(seconds));
     }
 
     /// A waiting client is not to blame for what takes its time here.
-    fn our_turn(cx: &mut Cx<'_, '_>) {
+    fn our_turn(cx: &mut Cx<'_>) {
         cx.io.set_deadline(None);
     }
 

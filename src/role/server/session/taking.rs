@@ -32,7 +32,7 @@ impl Taking {
 }
 
 impl Session {
-    pub(super) fn offered(&mut self, verb: Verb, name: FileName, size: u64, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    pub(super) fn offered(&mut self, verb: Verb, name: FileName, size: u64, cx: &mut Cx<'_>) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
@@ -58,16 +58,16 @@ impl Session {
     }
 
     /// Asks for a body.
-    fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Cx<'_>) -> Result<(), Reason> {
         self.body_begins(size, cx);
         self.task = Task::Taking(Taking { verb, name, sink });
         Ok(self.machine.go()?)
     }
 
     /// Moves bytes of a body from the connection to the disk.
-    pub(super) fn take_body(&mut self, left: u64, cx: &mut Cx<'_, '_>) -> Result<Option<Pause>, Reason> {
+    pub(super) fn take_body(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         let (task, mut failed) = (&mut self.task, None);
-        let read = cx.io.read(left, |bytes| {
+        let read = cx.io.read(left, &mut |bytes| {
             if let Task::Taking(Taking { sink: Sink::Draft(draft), .. }) = task {
                 failed = draft.write(bytes).err();
             }
@@ -87,7 +87,7 @@ impl Session {
         }
     }
 
-    pub(super) fn body_complete(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
+    pub(super) fn body_complete(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         let Task::Taking(Taking { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Resting) else {
             return Ok(());
         };
@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    fn keep(&mut self, name: FileName, written: Written, cx: &mut Cx<'_, '_>) {
+    fn keep(&mut self, name: FileName, written: Written, cx: &mut Cx<'_>) {
         Self::our_turn(cx);
         let size = written.size();
         cx.storage.keep(cx.id, name.clone(), written);
@@ -126,7 +126,7 @@ impl Session {
         &mut self,
         name: FileName,
         result: Result<Written, ArchiveError>,
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
@@ -156,7 +156,7 @@ impl Session {
         name: &FileName,
         size: u64,
         result: Result<(), StoreError>,
-        cx: &mut Cx<'_, '_>,
+        cx: &mut Cx<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
@@ -174,7 +174,7 @@ impl Session {
 }
 
 /// Tells the operator of a failing disk, once for many clients; what the client is to be told.
-pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_, '_>) -> Refusal {
+pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
     cx.complaints.warn(None, &error.matter(), &format!("nothing can be stored: {error}"), cx.io.now());
     if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
 }

@@ -1,0 +1,199 @@
+//! A site with our server, whole: agents that send their files until they are told that they are stored, the keeper's
+//! groups, and a machine that fails.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::custody::Custody;
+use super::fate::{Death, Fate, What};
+use super::link::Near;
+use super::server::Server;
+use super::world::{Site, World};
+use crate::net::ConnId;
+use crate::role::server::house::{Answer, Call, Errand, House};
+use crate::store::model::{Mishap, When};
+
+/// Agents that send, each one file after the other. The last has the names of the others, too.
+pub(super) const CALLERS: usize = 4;
+
+/// How long it takes to start the process, or the machine, again, at most.
+const RESTART: Duration = Duration::from_secs(20);
+
+/// From one try to send to the next, at most.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A site's server and those who send to it.
+pub(super) struct Buffer {
+    pub(super) house: House,
+    pub(super) custody: Custody,
+    callers: [Caller; CALLERS],
+    /// The keeper is at work on a group.
+    is_keeping: bool,
+}
+
+/// An agent with files in its hands.
+#[derive(Default)]
+struct Caller {
+    files: VecDeque<usize>,
+    call: Option<Call>,
+}
+
+impl Buffer {
+    pub(super) fn new(site: usize, mut house: House) -> Self {
+        house.start();
+        Self { house, custody: Custody::new(site), callers: Default::default(), is_keeping: false }
+    }
+
+    /// A file for one of the agents to send; whether it is the only one in its hands.
+    pub(super) fn give(&mut self, caller: usize, version: usize) -> bool {
+        let files = &mut self.callers[caller].files;
+        files.push_back(version);
+        files.len() == 1
+    }
+
+    /// How many files are still in agents' hands.
+    pub(super) fn unsent(&self) -> usize {
+        self.callers.iter().map(|caller| caller.files.len()).sum()
+    }
+}
+
+impl World {
+    fn buffer(&mut self, site: usize) -> (&mut Buffer, &mut Fate) {
+        (self.sites[site].buffer.as_mut().expect("a site with our server"), &mut self.fate)
+    }
+
+    /// An agent goes on with what it has to send.
+    pub(super) fn call(&mut self, site: usize, caller: usize) {
+        let Self { sites, ledger, fate, opened, .. } = self;
+        let Some(Buffer { house, callers, custody, .. }) = &mut sites[site].buffer else { return };
+        let Caller { files, call } = &mut callers[caller];
+        let Some(&version) = files.front() else { return };
+        let (refuse, cut) = (fate.weather.refuse, fate.weather.cut);
+        let what = What::Call { site, caller };
+        if call.is_none() && (!house.is_up() || fate.strikes(refuse)) {
+            return fate.plan_within(RETRY, what);
+        }
+        let sent = &ledger.versions[version];
+        let under_way = call.get_or_insert_with(|| {
+            *opened += 1;
+            let id = ConnId::new(*opened as usize, *opened);
+            let errand = Errand::Send { name: sent.name.clone(), bytes: sent.bytes.clone() };
+            Call::new(id, errand, house, fate.now)
+        });
+        let most = if fate.strikes(100_000) { fate.chance.usize(1..100) } else { usize::MAX };
+        let has_moved = under_way.go_on(house, most, fate.now);
+        let answer = under_way.answer().cloned();
+        // Clients lose their connections and their patience.
+        let is_over = answer.is_some() || under_way.is_over() || fate.strikes(4 * cut);
+        if let Some(Answer::Stored) = answer {
+            fate.note(|| format!("site {site}: an agent is told that {} is stored", sent.name));
+            custody.promise(version);
+            files.pop_front();
+        }
+        if is_over {
+            *call = None;
+            fate.plan_within(if answer == Some(Answer::Stored) { Duration::ZERO } else { RETRY }, what);
+        } else if has_moved {
+            let wait = fate.latency();
+            fate.plan_in(wait, what);
+        }
+        self.look_after(site);
+    }
+
+    /// What was done at a site has its consequences.
+    pub(super) fn look_after(&mut self, site: usize) {
+        let Self { sites, ledger, fate, .. } = self;
+        let Site { buffer: Some(buffer), files, .. } = &mut sites[site] else { return };
+        buffer.custody.take_note(&buffer.house.disk, files, ledger, fate);
+        if buffer.house.is_up() && buffer.house.disk.is_down() {
+            let death = if buffer.house.disk.is_dark() { Death::PowerLoss } else { Death::Kill };
+            return self.bury_site(site, death);
+        }
+        if !buffer.is_keeping && buffer.house.orders() > 0 {
+            buffer.is_keeping = true;
+            fate.plan_within(fate.weather.disk, What::Keep { site });
+        }
+    }
+
+    /// The keeper carries out a group.
+    pub(super) fn keep(&mut self, site: usize) {
+        let (buffer, fate) = self.buffer(site);
+        fate.note(|| format!("site {site}: a group of {}", buffer.house.orders()));
+        buffer.house.keep(usize::MAX);
+        fate.plan_within(fate.weather.disk, What::Kept { site });
+        self.look_after(site);
+    }
+
+    /// The loop hears of it.
+    pub(super) fn kept(&mut self, site: usize) {
+        let (buffer, fate) = self.buffer(site);
+        buffer.is_keeping = false;
+        let woken = buffer.house.woken();
+        for (caller, Caller { call, .. }) in buffer.callers.iter().enumerate() {
+            if call.as_ref().is_some_and(|call| woken.contains(&call.id())) {
+                fate.plan_in(Duration::ZERO, What::Call { site, caller });
+            }
+        }
+        self.look_after(site);
+    }
+
+    /// The process at a site, or its machine, dies.
+    pub(super) fn site_dies(&mut self, site: usize, death: Death) {
+        let (buffer, _) = self.buffer(site);
+        if !buffer.house.is_up() {
+            return;
+        }
+        match death {
+            Death::Kill => buffer.house.disk.kill(),
+            Death::PowerLoss => buffer.house.disk.cut_power(),
+        }
+        self.look_after(site);
+    }
+
+    fn bury_site(&mut self, site: usize, death: Death) {
+        self.ledger.tally.site_crashes += 1;
+        let Self { links, sites, fate, .. } = self;
+        fate.note(|| format!("site {site}: {death:?}"));
+        fate.cancel(|what| matches!(what, What::Keep { site: at } | What::Kept { site: at } if *at == site));
+        let theirs =
+            links.iter_mut().filter(|(_, link)| link.site == site && matches!(link.far, Some(Server::Ours(_))));
+        for (&id, link) in theirs {
+            if death == Death::PowerLoss {
+                link.up.stall();
+                link.down.stall();
+            }
+            link.drop_far(id, fate);
+        }
+        links.retain(|_, link| link.far.is_some() || link.near != Near::Gone);
+        let Some(buffer) = &mut sites[site].buffer else { return };
+        buffer.is_keeping = false;
+        for (caller, Caller { call, .. }) in buffer.callers.iter_mut().enumerate() {
+            if call.take().is_some() {
+                fate.plan_within(RETRY, What::Call { site, caller });
+            }
+        }
+        buffer.house.bury();
+        fate.plan_within(RESTART, What::SiteStarts { site });
+    }
+
+    pub(super) fn site_starts(&mut self, site: usize) {
+        let (buffer, fate) = self.buffer(site);
+        fate.note(|| format!("site {site} starts"));
+        buffer.house.start();
+        if buffer.house.staged() > 0 {
+            fate.violated(format_args!("staged files are left at site {site}"));
+        }
+        self.look_after(site);
+    }
+
+    /// A site's disk will do worse than work.
+    pub(super) fn plant_site_fault(&mut self, site: usize) {
+        const MISHAPS: [Mishap; 5] =
+            [Mishap::Kill(When::Either), Mishap::PowerLoss(When::Either), Mishap::Error, Mishap::Error, Mishap::Broken];
+        let (buffer, fate) = self.buffer(site);
+        let mishap = *fate.chance.choice(&MISHAPS).expect("there are some");
+        let steps = fate.chance.u64(..40);
+        fate.note(|| format!("site {site}: the disk will meet {mishap:?} after {steps} steps"));
+        buffer.house.disk.will_meet(steps, mishap);
+    }
+}

@@ -1,0 +1,156 @@
+//! What a site with our server has promised its agents, and whether it keeps that.
+
+use std::collections::BTreeSet;
+
+use super::fate::Fate;
+use super::ledger::{Ledger, Place};
+use super::server::Files;
+use crate::store::model::{FileId, Happening, SiteDisk};
+
+/// The books of one site; files are known there by their versions.
+pub(super) struct Custody {
+    site: usize,
+    /// Of every file that ever got a name.
+    versions: Vec<usize>,
+    /// Those that agents have been told are stored, and that nothing has been heard of since.
+    promised: BTreeSet<usize>,
+    /// Those that were removed, or that others have durably taken the place of.
+    settled: BTreeSet<usize>,
+    /// Those that clients have taken, and that are to be removed.
+    leaving: BTreeSet<FileId>,
+}
+
+impl Custody {
+    pub(super) fn new(site: usize) -> Self {
+        Self {
+            site,
+            versions: Vec::new(),
+            promised: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+        }
+    }
+
+    /// An agent has been told that its file is stored.
+    pub(super) fn promise(&mut self, version: usize) {
+        if !self.settled.contains(&version) {
+            self.promised.insert(version);
+        }
+    }
+
+    /// Brings the books, and `files`, up to date with the disk.
+    pub(super) fn take_note(&mut self, disk: &SiteDisk, files: &mut Files, ledger: &mut Ledger, fate: &Fate) {
+        for happening in disk.happened() {
+            match happening {
+                Happening::Named { file, replaced } => self.named(disk, file, replaced, files, ledger, fate),
+                Happening::Leaves(file) => {
+                    self.leaving.insert(file);
+                    disappear(self.versions[file], files);
+                }
+                Happening::Stays(file) => {
+                    self.leaving.remove(&file);
+                    appear(self.versions[file], files, ledger);
+                }
+                Happening::Removed(file) => {
+                    let version = self.versions[file];
+                    if !self.leaving.remove(&file) {
+                        let name = &ledger.versions[version].name;
+                        fate.violated(format_args!("site {} removes {name}, which nobody has taken", self.site));
+                    }
+                    disappear(version, files);
+                    self.promised.remove(&version);
+                    self.settled.insert(version);
+                    // By now, the connection that it was moved over may have failed.
+                    ledger.on_sound_link = false;
+                    ledger.removed(version, version, fate);
+                }
+                Happening::Superseded(file) => {
+                    let version = self.versions[file];
+                    if !keeps(disk, version, ledger) {
+                        self.promised.remove(&version);
+                        self.settled.insert(version);
+                    }
+                }
+                Happening::PowerLost => self.power_lost(disk, files, ledger, fate),
+            }
+        }
+        for &version in &self.promised {
+            if !keeps(disk, version, ledger) && !ledger.is_safe(&ledger.versions[version].fingerprint) {
+                let name = &ledger.versions[version].name;
+                fate.violated(format_args!("site {} has told that it has {name}, and may lose it", self.site));
+            }
+        }
+    }
+
+    fn named(
+        &mut self,
+        disk: &SiteDisk,
+        file: FileId,
+        replaced: Option<FileId>,
+        files: &mut Files,
+        ledger: &mut Ledger,
+        fate: &Fate,
+    ) {
+        let version = self.version(disk, file, ledger, fate);
+        assert_eq!(file, self.versions.len(), "files get their names in order");
+        self.versions.push(version);
+        if let Some(older) = replaced.map(|older| self.versions[older]).filter(|&older| older != version) {
+            ledger.overwritten(older);
+        }
+        // The agents' own order is not the one their files come in.
+        let name = &ledger.versions[version].name;
+        let is_before = |&other: &usize| other != version && ledger.versions[other].name == *name;
+        ledger.versions[version].is_rewrite |= self.versions.iter().any(is_before);
+        self.settled.remove(&version);
+        appear(version, files, ledger);
+        fate.note(|| format!("site {}: {} is stored", self.site, ledger.versions[version].name));
+    }
+
+    fn version(&self, disk: &SiteDisk, file: FileId, ledger: &Ledger, fate: &Fate) -> usize {
+        disk.look(file, |file| {
+            let is_this = |&version: &usize| {
+                let version = &ledger.versions[version];
+                version.site == self.site && version.name == file.name && version.bytes == file.bytes
+            };
+            let found = (0..ledger.versions.len()).rev().find(is_this);
+            found.unwrap_or_else(|| fate.violated(format_args!("half of {} is at site {}", file.name, self.site)))
+        })
+    }
+
+    /// What was not durable may be gone, and what was removed may be back, to be collected once more.
+    fn power_lost(&mut self, disk: &SiteDisk, files: &mut Files, ledger: &mut Ledger, fate: &Fate) {
+        let there: BTreeSet<usize> =
+            disk.files().into_iter().map(|file| self.version(disk, file, ledger, fate)).collect();
+        files.retain(|_, version| {
+            let is_there = there.contains(version);
+            if !is_there {
+                ledger.versions[*version].place = Place::AtAgent;
+            }
+            is_there
+        });
+        for version in there {
+            if files.get(&ledger.versions[version].name) != Some(&version) {
+                fate.note(|| format!("site {}: {} is back", self.site, ledger.versions[version].name));
+            }
+            appear(version, files, ledger);
+        }
+    }
+}
+
+/// A file is to be seen at the site: if it was not before, it may be collected once more.
+fn appear(version: usize, files: &mut Files, ledger: &mut Ledger) {
+    let entry = &mut ledger.versions[version];
+    if files.insert(entry.name.clone(), version) != Some(version) {
+        entry.appearances += 1;
+    }
+    entry.place = Place::AtSite;
+}
+
+fn disappear(version: usize, files: &mut Files) {
+    files.retain(|_, there| *there != version);
+}
+
+fn keeps(disk: &SiteDisk, version: usize, ledger: &Ledger) -> bool {
+    let version = &ledger.versions[version];
+    disk.keeps(0, &version.name, &version.bytes)
+}

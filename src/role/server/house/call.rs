@@ -1,0 +1,222 @@
+//! A client on a connection without a network: what one side writes, the other can read at once, as far as it is let.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use super::{Connection, House, Visit};
+use crate::net::{ConnId, Failure, FileSent, Read};
+use crate::proto::{Client, Command, Event, FileName, ListWord, Refusal, Want};
+use crate::store::model::SiteDisk;
+
+/// What a client calls for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::role) enum Errand {
+    Send { name: FileName, bytes: Vec<u8> },
+    Move(FileName),
+    List(ListWord),
+}
+
+/// What it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::role) enum Answer {
+    Stored,
+    Refused(Refusal),
+    /// A body, all of it.
+    Given(Vec<u8>),
+}
+
+/// One errand on a connection of its own, the real client's machine at one end and the real session at the other.
+#[derive(Debug)]
+pub(in crate::role) struct Call {
+    id: ConnId,
+    client: Client,
+    errand: Errand,
+    /// What is still to be sent of a body, or what has come of one.
+    body: Vec<u8>,
+    answer: Option<Answer>,
+    visit: Option<Visit>,
+    wire: Wire,
+}
+
+#[derive(Debug, Default)]
+struct Wire {
+    up: VecDeque<u8>,
+    down: VecDeque<u8>,
+    /// Bytes that were written so far.
+    passed: usize,
+    /// The client has closed.
+    is_ended: bool,
+}
+
+impl Call {
+    /// Connects; the server is up.
+    pub(in crate::role) fn new(id: ConnId, errand: Errand, house: &mut House, now: Instant) -> Self {
+        let mut client = Client::new();
+        let (command, body) = match &errand {
+            Errand::Send { name, bytes } => {
+                (Command::Send { name: name.clone(), size: bytes.len() as u64 }, bytes.clone())
+            }
+            Errand::Move(name) => (Command::Move(name.clone()), Vec::new()),
+            Errand::List(word) => (Command::List(word.clone()), Vec::new()),
+        };
+        client.command(&command).expect("a new session takes a command");
+        let (mut visit, mut wire) = (house.welcome(id), Wire::default());
+        let opened = house.open(&mut visit, &mut End { wire: &mut wire, disk: &house.disk.clone(), now });
+        Self { id, client, errand, body, answer: None, visit: opened.map(|_| visit), wire }
+    }
+
+    /// What the client was told, once it was.
+    pub(in crate::role) fn answer(&self) -> Option<&Answer> {
+        self.answer.as_ref()
+    }
+
+    pub(in crate::role) fn id(&self) -> ConnId {
+        self.id
+    }
+
+    pub(in crate::role) fn errand(&self) -> &Errand {
+        &self.errand
+    }
+
+    /// Whether the server has ended the connection.
+    pub(in crate::role) fn is_over(&self) -> bool {
+        self.visit.is_none()
+    }
+
+    /// The server's end is gone.
+    pub(in crate::role) fn hang_up(&mut self) {
+        self.visit = None;
+    }
+
+    /// Each side goes on, the client with at most so many bytes; whether anything came of it.
+    pub(in crate::role) fn go_on(&mut self, house: &mut House, most: usize, now: Instant) -> bool {
+        let before = self.position();
+        self.listen();
+        self.speak(most);
+        if let Some(mut visit) = self.visit.take() {
+            let disk = house.disk.clone();
+            let pause = house.pump(&mut visit, &mut End { wire: &mut self.wire, disk: &disk, now });
+            self.visit = pause.filter(|_| !disk.is_down()).map(|_| visit);
+        }
+        self.position() != before || !self.wire.down.is_empty()
+    }
+
+    fn position(&self) -> (usize, bool, Want) {
+        (self.wire.passed, self.wire.is_ended, self.client.want())
+    }
+
+    fn speak(&mut self, most: usize) {
+        let count = most.min(self.client.transmit().len());
+        self.wire.up.extend(&self.client.transmit()[..count]);
+        self.wire.passed += count;
+        self.client.transmitted(count);
+        if let Want::Supply(_) = self.client.want()
+            && self.client.transmit().is_empty()
+        {
+            let count = most.min(self.body.len());
+            self.wire.up.extend(self.body.drain(..count));
+            self.wire.passed += count;
+            self.client.body_moved(count as u64).expect("it was wanted");
+        }
+        if self.client.want() == Want::Closed && self.client.transmit().is_empty() {
+            self.wire.is_ended = true;
+        }
+    }
+
+    fn listen(&mut self) {
+        loop {
+            let bytes: Vec<u8> = self.wire.down.iter().copied().collect();
+            let taken = match self.client.want() {
+                Want::Body(left) => {
+                    let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                    self.body.extend(&bytes[..count]);
+                    self.client.body_moved(count as u64).expect("it was wanted");
+                    count
+                }
+                _ => self.client.handle_input(&bytes).expect("the server speaks the protocol"),
+            };
+            self.wire.down.drain(..taken);
+            while let Some(event) = self.client.poll_event() {
+                self.hear(event);
+            }
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Announced { .. } => self.client.accept().expect("it was offered"),
+            Event::Stored { .. } => self.answer = Some(Answer::Stored),
+            Event::Refused { refusal, .. } => self.answer = Some(Answer::Refused(refusal)),
+            Event::BodyComplete { .. } => {
+                self.answer = Some(Answer::Given(std::mem::take(&mut self.body)));
+                self.client.command(&Command::Quit).expect("nothing is under way");
+            }
+            Event::Go { .. } | Event::PasswordAccepted => {}
+        }
+    }
+}
+
+/// The server's end.
+struct End<'a> {
+    wire: &'a mut Wire,
+    /// A process that has died says nothing more.
+    disk: &'a SiteDisk,
+    now: Instant,
+}
+
+impl Connection for End<'_> {
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let count = usize::try_from(most).unwrap_or(usize::MAX).min(self.wire.up.len());
+        if count == 0 {
+            return Ok(if self.wire.is_ended { Read::Eof { orderly: true } } else { Read::Blocked });
+        }
+        let taken = take(&self.wire.up.make_contiguous()[..count]);
+        self.wire.up.drain(..taken);
+        Ok(Read::Some(taken))
+    }
+
+    fn has_input(&mut self) -> bool {
+        !self.wire.up.is_empty()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        if self.disk.is_down() {
+            return Err(Failure::Io(io::ErrorKind::ConnectionReset.into()));
+        }
+        self.wire.down.extend(bytes);
+        self.wire.passed += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
+        self.write(&bytes).map(|count| FileSent::Some(count as u64))
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        true
+    }
+
+    fn unacknowledged(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn set_deadline(&mut self, _: Option<Duration>) {}
+
+    fn part_after(&mut self, _: Duration) {}
+}

@@ -1,0 +1,335 @@
+//! The way of files through the server, with a crash before and after every call of its storage.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Answer, Call, Errand, House, ground};
+use crate::net::ConnId;
+use crate::proto::{FileName, Refusal};
+use crate::store::model::{FileId, Happening, Mishap, When};
+
+/// What may happen at a call.
+const CRASHES: [Mishap; 4] = [
+    Mishap::Kill(When::Before),
+    Mishap::Kill(When::After),
+    Mishap::PowerLoss(When::Before),
+    Mishap::PowerLoss(When::After),
+];
+
+/// Lives for each loss of power: what survives is a matter of luck.
+const SEEDS: u64 = 2;
+
+/// Bytes a client writes at once: fewer than a body has, or all of it. Who takes a file is ahead of who sends one, or behind.
+const PIECES: [usize; 2] = [20, 100];
+
+/// Most rounds that a wave of errands takes.
+const ROUNDS: u32 = 1_000;
+
+/// What clients want at the same time.
+#[derive(Clone, Copy)]
+enum Want {
+    Send(&'static str),
+    Move(&'static str),
+    /// To be given a file; but the connection dies before it comes.
+    Lose(&'static str),
+}
+
+use Want::{Lose, Move, Send};
+
+/// Groups of one, of few, which are flushed one by one, and of many; in two folders. Names come again, in a later wave and
+/// in the same, and files go in a group with others that come.
+const WAVES: [&[Want]; 6] = [
+    &[Send("a")],
+    &[Send("a"), Send("b"), Send("k.conf")],
+    &[Move("b"), Send("c"), Send("c"), Send("b")],
+    &[Send("d"), Send("e"), Send("k.conf"), Send("f"), Move("c"), Send("l.conf"), Send("a"), Send("g")],
+    &[Lose("d"), Lose("l.conf"), Move("a"), Move("k.conf")],
+    &[Send("a")],
+];
+
+/// How a life went.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Verdict {
+    /// Files whose clients were told that they are stored, and that are nowhere.
+    lost: u64,
+    /// Files collected more than once, with no loss of power to bring them back.
+    doubled: u64,
+    /// Files that a loss of power brought back, and that were collected once more.
+    back: u64,
+}
+
+impl Verdict {
+    fn add(&mut self, other: &Self) {
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.back += other.back;
+    }
+}
+
+type File = (FileName, Vec<u8>);
+
+struct Life {
+    house: House,
+    now: Instant,
+    piece: usize,
+    calls: u32,
+    /// How often each file was collected, of all that were sent.
+    sent: BTreeMap<File, u64>,
+    /// Those whose clients have been told that they are stored.
+    told: Vec<File>,
+    /// Of these, the ones that nobody has taken and nothing has taken the place of.
+    promised: Vec<File>,
+    /// What others have taken the place of.
+    gone: Vec<File>,
+    /// What a collector knows that it has and that may still be there.
+    journal: BTreeMap<FileName, Vec<u8>>,
+    /// What was removed, and then brought back by a loss of power.
+    back: Vec<File>,
+    removed: Vec<FileId>,
+    verdict: Verdict,
+}
+
+impl Life {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn new(dir: &Path, overwrite: bool, piece: usize, seed: u64) -> Self {
+        let mut house = House::new(dir, overwrite, seed);
+        house.start();
+        Self {
+            house,
+            now: Instant::now(),
+            piece,
+            calls: 0,
+            sent: BTreeMap::new(),
+            told: Vec::new(),
+            promised: Vec::new(),
+            gone: Vec::new(),
+            journal: BTreeMap::new(),
+            back: Vec::new(),
+            removed: Vec::new(),
+            verdict: Verdict::default(),
+        }
+    }
+
+    /// Has all of these done, at the same time, each again until it is answered.
+    fn carry_out(&mut self, errands: Vec<Errand>) -> Vec<Answer> {
+        let mut calls: Vec<Call> = errands.into_iter().map(|errand| self.call(errand)).collect();
+        let mut told = vec![false; calls.len()];
+        for _ in 0..ROUNDS {
+            let mut is_moving = false;
+            for (call, told) in calls.iter_mut().zip(&mut told) {
+                is_moving |= call.go_on(&mut self.house, self.piece, self.now);
+                if let Some(answer) = call.answer().filter(|_| !*told) {
+                    *told = true;
+                    self.hear(call.errand().clone(), answer);
+                }
+                self.look();
+            }
+            if self.house.disk.is_down() {
+                calls.iter_mut().for_each(Call::hang_up);
+                self.start_again();
+                for call in calls.iter_mut().filter(|call| call.answer().is_none()) {
+                    *call = self.call(call.errand().clone());
+                }
+            } else if !is_moving && self.house.orders() > 0 {
+                self.house.keep(usize::MAX);
+                self.house.woken();
+                self.look();
+            } else if !is_moving {
+                return calls.iter().map(|call| call.answer().expect("nothing is under way").clone()).collect();
+            }
+        }
+        panic!("it comes to no end: {calls:?}");
+    }
+
+    fn call(&mut self, errand: Errand) -> Call {
+        self.calls += 1;
+        Call::new(ConnId::new(self.calls as usize, self.calls), errand, &mut self.house, self.now)
+    }
+
+    fn start_again(&mut self) {
+        self.house.bury();
+        self.look();
+        self.house.start();
+        assert_eq!(self.house.staged(), 0, "what was staged is swept");
+    }
+
+    fn hear(&mut self, errand: Errand, answer: &Answer) {
+        if let (Errand::Send { name, bytes }, Answer::Stored) = (errand, answer) {
+            let file = (name, bytes);
+            // Another may have taken its place in the very group.
+            if !self.gone.contains(&file) {
+                self.promised.push(file.clone());
+            }
+            self.told.push(file);
+        }
+    }
+
+    /// Takes note of what has happened to the disk. What was promised is there, and whatever is there is whole.
+    fn look(&mut self) {
+        let file = |house: &House, file| house.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
+        for happening in self.house.disk.happened() {
+            match happening {
+                Happening::Leaves(_) | Happening::Stays(_) => {}
+                Happening::Named { file: id, .. } => {
+                    let new = file(&self.house, id);
+                    self.gone.retain(|gone| *gone != new);
+                }
+                Happening::Removed(id) => {
+                    let gone = file(&self.house, id);
+                    // Whoever takes it has it.
+                    self.promised.retain(|promised| *promised != gone);
+                    self.removed.push(id);
+                }
+                Happening::Superseded(id) => {
+                    let gone = file(&self.house, id);
+                    if is_kept(&self.house, &gone) {
+                        continue;
+                    }
+                    self.promised.retain(|promised| *promised != gone);
+                    self.gone.push(gone);
+                }
+                Happening::PowerLost => {
+                    let there = self.house.disk.files();
+                    let (back, gone) = self.removed.drain(..).partition(|id| there.contains(id));
+                    self.removed = gone;
+                    let back: Vec<FileId> = back;
+                    self.back.extend(back.into_iter().map(|id| file(&self.house, id)));
+                }
+            }
+        }
+        for id in self.house.disk.files() {
+            let whole = file(&self.house, id);
+            assert!(self.sent.contains_key(&whole), "half of {} is there", whole.0);
+        }
+        let before = self.promised.len();
+        self.promised.retain(|file| is_kept(&self.house, file));
+        self.verdict.lost += (before - self.promised.len()) as u64;
+    }
+
+    fn send(&mut self, name: &str) -> Errand {
+        let name: FileName = name.parse().unwrap();
+        let bytes = format!("{name}, the {}th file of all", self.sent.len()).into_bytes();
+        self.sent.insert((name.clone(), bytes.clone()), 0);
+        Errand::Send { name, bytes }
+    }
+
+    /// The collector is given a file.
+    fn collect(&mut self, name: FileName, bytes: Vec<u8>) {
+        if self.journal.get(&name) == Some(&bytes) {
+            return;
+        }
+        self.journal.insert(name.clone(), bytes.clone());
+        let file = (name, bytes);
+        let times = self.sent.get_mut(&file).expect("what is collected was sent");
+        *times += 1;
+        if *times > 1 {
+            match self.back.iter().position(|back| *back == file) {
+                Some(at) => {
+                    self.back.swap_remove(at);
+                    self.verdict.back += 1;
+                }
+                None => self.verdict.doubled += 1,
+            }
+        }
+    }
+
+    /// A client says that it wants the file, and is gone.
+    fn lose(&mut self, name: &str) {
+        let mut call = self.call(Errand::Move(name.parse().unwrap()));
+        for _ in ["its command", "its answer"] {
+            call.go_on(&mut self.house, usize::MAX, self.now);
+        }
+        self.look();
+    }
+
+    fn wave(&mut self, wants: &[Want]) {
+        let errands = wants.iter().filter_map(|want| match want {
+            Send(name) => Some(self.send(name)),
+            Move(name) => Some(Errand::Move(name.parse().unwrap())),
+            Lose(name) => {
+                self.lose(name);
+                None
+            }
+        });
+        let errands: Vec<Errand> = errands.collect();
+        let answers = self.carry_out(errands.clone());
+        for (errand, answer) in errands.into_iter().zip(answers) {
+            match (errand, answer) {
+                (Errand::Move(name), Answer::Given(bytes)) => self.collect(name, bytes),
+                (Errand::Send { .. }, Answer::Stored | Answer::Refused(Refusal::Exists)) => {}
+                (errand, answer) => assert_eq!(answer, Answer::Refused(Refusal::Unspecified), "{errand:?}"),
+            }
+        }
+    }
+
+    /// Collects until nothing is listed.
+    fn collect_all(&mut self) {
+        loop {
+            let mut names: Vec<FileName> = Vec::new();
+            for word in ["", ".conf"] {
+                let answers = self.carry_out(vec![Errand::List(word.parse().unwrap())]);
+                let [Answer::Given(listing)] = &answers[..] else { panic!("{answers:?}") };
+                let lines = listing.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+                names.extend(
+                    lines
+                        .filter(|line| ![&b"."[..], b"..", b"conf"].contains(line))
+                        .map(|line| FileName::new(line).expect("a listed name can be asked for")),
+                );
+            }
+            self.journal.retain(|name, _| names.contains(name));
+            if names.is_empty() {
+                return;
+            }
+            for name in names {
+                let answers = self.carry_out(vec![Errand::Move(name.clone())]);
+                let [Answer::Given(bytes)] = &answers[..] else { panic!("{name} is listed: {answers:?}") };
+                self.collect(name, bytes.clone());
+            }
+        }
+    }
+
+    /// From the first wave to the last file's collection.
+    fn live(mut self) -> (Verdict, u64) {
+        for wave in WAVES {
+            self.wave(wave);
+        }
+        self.collect_all();
+        let is_lost = |file: &&File| self.sent[*file] == 0 && !self.gone.contains(file);
+        self.verdict.lost += self.told.iter().filter(is_lost).count() as u64;
+        (self.verdict, self.house.disk.steps())
+    }
+}
+
+/// Whether a file would survive anything.
+fn is_kept(house: &House, (name, bytes): &File) -> bool {
+    let directory = usize::from(name.as_bytes().ends_with(b".conf"));
+    house.disk.keeps(directory, name, bytes)
+}
+
+#[test]
+fn crash_points_of_the_server_lose_and_double_nothing() {
+    let dir = ground();
+    let (mut points, mut sum) = (0, Verdict::default());
+    for (overwrite, piece) in [false, true].into_iter().flat_map(|overwrite| PIECES.map(|piece| (overwrite, piece))) {
+        let (verdict, steps) = Life::new(dir.path(), overwrite, piece, 0).live();
+        assert_eq!(verdict, Verdict::default());
+        for step in 0..steps {
+            for crash in CRASHES {
+                points += 1;
+                let seeds = if let Mishap::Kill(_) = crash { 1 } else { SEEDS };
+                for seed in 0..seeds {
+                    let life = Life::new(dir.path(), overwrite, piece, seed);
+                    life.house.disk.will_meet(step, crash);
+                    sum.add(&life.live().0);
+                }
+            }
+        }
+    }
+    println!(
+        "server: crash points {points}, lost {}, doubled {}; back after a loss of power, as is told, {}",
+        sum.lost, sum.doubled, sum.back
+    );
+    assert_eq!((sum.lost, sum.doubled), (0, 0));
+    assert!(sum.back > 0, "no removal was ever undone");
+}

@@ -1,0 +1,178 @@
+//! A server whose machine can fail: the sessions, the storage and what is done to the disk are the real ones, on a
+//! [model](SiteDisk) of the disk. Connections and the time are whoever's who runs it.
+
+mod call;
+mod crash_points;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use tempfile::TempDir;
+
+pub(in crate::role) use self::call::{Answer, Call, Errand};
+use super::complaints::Complaints;
+pub(in crate::role) use super::outside::Connection;
+use super::outside::Custodian;
+pub(in crate::role) use super::session::Pause;
+use super::session::{Cx, Session};
+use super::storage::{Done, Storage, open_root};
+use crate::config::server::{Filters, Limits, StoreSettings};
+use crate::net::ConnId;
+use crate::proto::FileName;
+use crate::proto::server::Policy;
+use crate::store::model::{ModelKeeper, SiteDisk, at_site};
+use crate::store::{Background, Folder, Identity, Keep, Kept};
+
+/// Names that end in `.conf` go to the directory `conf`.
+static FILTERS: LazyLock<Filters> = LazyLock::new(|| Filters::parse(br".*\.conf:conf").expect("they are sound").0);
+
+/// The umask of the process.
+const UMASK: u32 = 0o007;
+
+/// The machine of a site, and the server's process on it while there is one.
+#[derive(Debug)]
+pub(in crate::role) struct House {
+    pub(in crate::role) disk: SiteDisk,
+    pub(in crate::role) limits: Limits,
+    settings: StoreSettings,
+    policy: Arc<Policy>,
+    process: Option<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    storage: Storage,
+    keeper: ModelKeeper,
+    complaints: Complaints,
+    /// For whoever looks for it next.
+    done: Vec<(ConnId, Done)>,
+}
+
+/// A client's session. It ends by being dropped.
+#[derive(Debug)]
+pub(in crate::role) struct Visit {
+    id: ConnId,
+    session: Session,
+}
+
+/// Where houses are built: in memory, where there is such a place, since nothing in there is to last.
+pub(in crate::role) fn ground() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory can be made")
+}
+
+impl House {
+    /// An empty storage directory, with `conf` inside, and no process yet.
+    pub(in crate::role) fn new(directory: &Path, overwrite: bool, seed: u64) -> Self {
+        let disk = SiteDisk::new(vec![directory.to_owned(), directory.join("conf")], seed);
+        let filters = FILTERS.clone();
+        let directory = directory.to_owned();
+        let settings = StoreSettings { filters, overwrite, insecure: true, ..StoreSettings::new(directory) };
+        let policy = Arc::new(super::service::policy(&settings));
+        Self { disk, limits: Limits::default(), settings, policy, process: None }
+    }
+
+    pub(in crate::role) fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Starts a process, which sweeps what the last one has left.
+    pub(in crate::role) fn start(&mut self) {
+        self.disk.start();
+        let root = open_root(&self.settings, UMASK).expect("there is nothing to fail");
+        let background = Background::start(Box::new(|| {})).expect("threads are to be had");
+        let mut keeper = None;
+        let make = |room: &_| {
+            let model = keeper.insert(ModelKeeper::new(self.disk.clone(), Clone::clone(room)));
+            Ok(Box::new(model.clone()) as Box<dyn Custodian>)
+        };
+        let storage = Storage::with(self.settings.clone(), UMASK, root, background, make);
+        let storage = storage.expect("there is nothing to fail");
+        let keeper = keeper.expect("a storage has one");
+        self.process = Some(Process { storage, keeper, complaints: Complaints::default(), done: Vec::new() });
+    }
+
+    /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
+    pub(in crate::role) fn bury(&mut self) {
+        if self.process.take().is_some() {
+            let left = self.settings.directory.join(STAGING).join("0123456789abcdef-0");
+            std::fs::write(left, "half a fi").expect("a file can be written");
+        }
+    }
+
+    /// How many files are staged.
+    pub(in crate::role) fn staged(&self) -> usize {
+        let staging = self.settings.directory.join(STAGING);
+        std::fs::read_dir(staging).map_or(0, Iterator::count)
+    }
+
+    /// A client's connection is open.
+    pub(in crate::role) fn welcome(&self, id: ConnId) -> Visit {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        Visit { id, session: Session::new(peer, Arc::clone(&self.policy), None, false) }
+    }
+
+    /// Lets a session go on; `None` where it has ended.
+    pub(in crate::role) fn pump(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
+        let process = self.process.as_mut()?;
+        let Process { storage, complaints, done, .. } = process;
+        let mine = done.iter().position(|&(id, _)| id == visit.id).map(|at| done.remove(at).1);
+        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, complaints };
+        let pause = at_site(&self.disk, || match mine {
+            Some(done) => visit.session.done(done, &mut cx),
+            None => visit.session.pump(&mut cx),
+        });
+        pause.ok().filter(|&pause| pause != Pause::Over)
+    }
+
+    /// A session begins.
+    pub(in crate::role) fn open(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
+        let Process { storage, complaints, .. } = self.process.as_mut()?;
+        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, complaints };
+        at_site(&self.disk, || visit.session.opened(&mut cx)).ok()
+    }
+
+    /// How many orders the keeper has.
+    pub(in crate::role) fn orders(&self) -> usize {
+        self.process.as_ref().map_or(0, |process| process.keeper.waiting())
+    }
+
+    /// The keeper carries out a group of at most so many orders.
+    pub(in crate::role) fn keep(&mut self, most: usize) {
+        if let Some(process) = &self.process {
+            process.keeper.carry_out(most);
+        }
+    }
+
+    /// Who is to be pumped since the keeper is done with their files.
+    pub(in crate::role) fn woken(&mut self) -> Vec<ConnId> {
+        let Some(process) = &mut self.process else { return Vec::new() };
+        let done = process.storage.done();
+        let woken = done.iter().map(|&(id, _)| id).collect();
+        process.done.extend(done);
+        woken
+    }
+}
+
+/// The staging area's name.
+const STAGING: &str = ".tentacle-server";
+
+impl Custodian for ModelKeeper {
+    fn keep(&self, keep: Keep) {
+        self.keep(keep);
+    }
+
+    fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+        self.remove(folder, name, identity);
+    }
+
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    fn completions(&self) -> Vec<Kept> {
+        self.completions()
+    }
+
+    fn stop(self: Box<Self>) {}
+}

@@ -1,0 +1,99 @@
+//! What a session and the storage reach the outside through: as traits, so that they can be run on a simulated network and
+//! a model disk.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::net::{Failure, FileSent, Io, Read};
+use crate::proto::FileName;
+use crate::store::{Folder, Identity, Keep, Keeper, Kept};
+
+/// An open connection in the hands of its session: [`Io`], whose methods these are.
+pub(in crate::role) trait Connection {
+    fn now(&self) -> Instant;
+    /// `take` is called at most once.
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
+    fn has_input(&mut self) -> bool;
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
+    fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure>;
+    fn flush(&mut self) -> Result<bool, Failure>;
+    fn is_flushed(&mut self) -> bool;
+    fn unacknowledged(&mut self) -> io::Result<usize>;
+    fn set_deadline(&mut self, wait: Option<Duration>);
+    fn part_after(&mut self, wait: Duration);
+}
+
+/// Who makes files safe under their names, and removes them: [`Keeper`], whose methods these are.
+pub(in crate::role) trait Custodian: Debug + Send {
+    fn keep(&self, keep: Keep);
+    fn remove(&self, folder: Folder, name: FileName, identity: Identity);
+    fn is_alive(&self) -> bool;
+    fn completions(&self) -> Vec<Kept>;
+    fn stop(self: Box<Self>);
+}
+
+impl Connection for Io<'_> {
+    fn now(&self) -> Instant {
+        self.now()
+    }
+
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        self.read(most, take)
+    }
+
+    fn has_input(&mut self) -> bool {
+        self.has_input()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        self.write(bytes)
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
+        self.send_file(file, offset, count)
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        self.flush()
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        self.is_flushed()
+    }
+
+    fn unacknowledged(&mut self) -> io::Result<usize> {
+        self.unacknowledged()
+    }
+
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        self.set_deadline(wait);
+    }
+
+    fn part_after(&mut self, wait: Duration) {
+        self.part_after(wait);
+    }
+}
+
+impl Custodian for Keeper {
+    fn keep(&self, keep: Keep) {
+        self.keep(keep);
+    }
+
+    fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+        self.remove(folder, name, identity);
+    }
+
+    fn is_alive(&self) -> bool {
+        self.is_alive()
+    }
+
+    fn completions(&self) -> Vec<Kept> {
+        self.completions()
+    }
+
+    fn stop(self: Box<Self>) {
+        Self::stop(*self);
+    }
+}
