@@ -230,7 +230,7 @@ impl Session {
 
     /// The client's next command would have a file removed, and enough of them wait for the disk: it would be given files
     /// for as long as there is memory.
-    fn hold_back(cx: &mut Cx<'_, '_>) -> Pause {
+    fn hold_back(cx: &mut Cx<'_>) -> Pause {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         Pause::For(CAUGHT_UP_SOON)
     }
