@@ -288,13 +288,14 @@ impl Session {
         }
         match read {
             Read::Some(count) => {
-                self.client.body_moved(count as u64).map_err(|error| cx.site.protocol(error))?;
+                let count = count as u64;
+                if count < left {
+                    self.extend_patience(cx);
+                }
+                self.client.body_moved(count).map_err(|error| cx.site.protocol(error))?;
                 Ok(true)
             }
-            Read::Blocked => {
-                self.extend_patience(cx);
-                Ok(false)
-            }
+            Read::Blocked => Ok(false),
             Read::Eof { .. } => self.handle_eof(cx),
         }
     }

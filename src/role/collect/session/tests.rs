@@ -17,6 +17,7 @@ struct End {
     now: Instant,
     input: VecDeque<u8>,
     output: Vec<u8>,
+    deadline: Option<Instant>,
 }
 
 impl Connection for End {
@@ -47,7 +48,9 @@ impl Connection for End {
         Ok(true)
     }
 
-    fn set_deadline(&mut self, _: Option<Duration>) {}
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        self.deadline = wait.map(|wait| self.now + wait);
+    }
 }
 
 /// What a committer is told.
@@ -94,7 +97,7 @@ impl Scene {
         let (now, orders) = (Instant::now(), Orders::default());
         site.memory.published("a.1.data".parse().unwrap(), Fingerprint::of(published));
         site.start_round(now);
-        let end = End { now, input: VecDeque::new(), output: Vec::new() };
+        let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None };
         let desk = Desk::new(Box::new(orders.clone()));
         let mut scene = Self { session: Session::new(0), end, site, desk, orders, _incoming: incoming };
         let Self { session, end, site, desk, .. } = &mut scene;
@@ -152,4 +155,16 @@ fn a_file_that_lacks_only_its_line_end_is_no_other() {
     scene.hears("<agent_data>1</agent_data>");
     scene.session.abandon(&mut scene.site, &mut scene.desk);
     assert_eq!(*scene.orders.published.borrow(), []);
+}
+
+#[test]
+fn only_bytes_of_a_body_extend_the_patience_with_it() {
+    let mut scene = Scene::new(&[b'x'; 100_000]);
+    scene.hears("MV SIZE 100000\n");
+    let first = scene.end.deadline;
+    scene.end.now += Duration::from_secs(3);
+    scene.hears("");
+    assert_eq!(scene.end.deadline, first);
+    scene.hears("x");
+    assert_eq!(scene.end.deadline, first.map(|at| at + Duration::from_secs(3)));
 }
