@@ -11,6 +11,15 @@
 //! A file's lateness is the time from its appearing at its site until it has its name here; most of it is the wait for
 //! the site's next round. The first rounds, when all sites are connected to, are over before what is measured begins.
 //! Cases take turns, and each figure is the median of its runs.
+//!
+//! # What came of it
+//! Two shared cores, the sites on the same ones:
+//!
+//! | of 500, bad | 99 % of the files within | later by | loop's longest turn | CPU |
+//! |---|---|---|---|---|
+//! | 0 | 2,038 ms | | 15 ms | 7 % |
+//! | 250 | 2,086 ms | 45 ms | 12 ms | 13 % |
+//! | 450 | 2,058 ms | 29 ms | 11 ms | 18 % |
 #![expect(clippy::print_stdout, reason = "the table is the point")]
 
 #[path = "isolation/mischief.rs"]

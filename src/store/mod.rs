@@ -60,29 +60,31 @@
 //! [`Quota`]. Archives and recounts are left to the thread of [`Background`].
 //!
 //! # What it costs
-//! `cargo bench --bench disk`: ext4 and XFS in loop images, two cores, everything shared with other work; medians of three
-//! runs. *Beside* is beside another program that has just written a gigabyte, flushes nothing, and goes on writing.
+//! `cargo bench --bench disk`: ext4 and XFS in loop images, two shared cores; medians of three runs. *Beside* is beside
+//! another program that has just written a gigabyte, flushes nothing, and goes on writing.
 //!
 //! | 4 KiB files a second, 1,024 on their way | ext4 | beside | XFS | beside |
 //! |---|---|---|---|---|
-//! | nothing flushed | 46,700 | 31,600 | 28,400 | 12,500 |
-//! | one by one: fdatasync, rename, fsync of the directory | 720 | 870 | 150 | 140 |
-//! | fdatasync from 16 threads, then for all as above | 5,100 | 4,500 | 2,500 | 1,000 |
-//! | a log is flushed; `syncfs` when it is full | 26,700 | 10,300 | 11,200 | 6,900 |
-//! | one `syncfs`, then for all as above | 24,900 | 14,400 | 17,400 | 6,000 |
-//! | that with a journal: the committer | 19,900 (37x one by one) | 7,200 (18x) | 9,200 (84x) | 4,200 (23x) |
+//! | nothing flushed | 47,300 | 42,000 | 41,400 | 42,600 |
+//! | one by one: fdatasync, rename, fsync of the directory | 650 | 840 | 1,130 | 1,070 |
+//! | fdatasync from 16 threads, then for all as above | 8,900 | 8,500 | 8,200 | 8,600 |
+//! | a log is flushed; `syncfs` when it is full | 25,300 | 14,200 | 23,600 | 15,200 |
+//! | one `syncfs`, then for all as above | 22,100 | 12,300 | 24,600 | 14,400 |
+//! | that with a journal: the committer | 21,500 (34x one by one) | 9,900 (12x) | 20,900 (18x) | 11,400 (11x) |
 //!
-//! The log, which would need a recovery of its own, gains nothing that lasts. Beside the gigabyte a `syncfs` takes half a
-//! second whatever it is for, so that small groups do without:
+//! The log, which would need a recovery of its own, gains nothing that lasts. Beside the gigabyte a `syncfs` takes 0.4 s
+//! whatever it is for: a lone file took 0.6 s there at the worst, and takes 6 to 20 ms now that small groups do without.
 //!
-//! | ms to flush so many files | 1 | 4 | 8 | 16 | 32 |
-//! |---|---|---|---|---|---|
-//! | in turn, ext4 / beside | 0.5 / 13 | 2.1 / 6 | 3.7 / 26 | 7.2 / 12 | 15 / 12 |
-//! | at once, ext4 / beside | 0.5 / 8 | 1.0 / 4 | 1.1 / 6 | 1.2 / 1 | 2.2 / 2 |
-//! | `syncfs`, ext4 / beside | 0.9 / 436 | 1.4 / 455 | 1.0 / 435 | 1.1 / 456 | 1.3 / 452 |
+//! | ms to flush so many files | 1 | 4 | 8 | 16 | 32 | 64 |
+//! |---|---|---|---|---|---|---|
+//! | in turn, ext4 / XFS | 0.9 / 0.6 | 2.8 / 2.0 | 5.0 / 4.1 | 12 / 7.5 | 20 / 16 | 44 / 30 |
+//! | at once, ext4 / XFS | 0.9 / 0.6 | 1.4 / 1.0 | 1.6 / 1.6 | 2.6 / 2.0 | 3.9 / 3.2 | 6.8 / 5.9 |
+//! | `syncfs`, ext4 / XFS | 1.5 / 0.7 | 1.4 / 0.7 | 1.3 / 0.7 | 1.6 / 0.9 | 1.8 / 1.4 | 1.9 / 1.7 |
+//! | at once, beside | 0.8 / 0.5 | 1.6 / 1.1 | 1.6 / 1.4 | 2.9 / 2.1 | 3.7 / 3.1 | 6.2 / 7.5 |
+//! | `syncfs`, beside | 400 / 400 | 400 / 370 | 420 / 380 | 430 / 370 | 420 / 370 | 450 / 360 |
 //!
-//! The mapped sink takes 3 times as long as appending for a 4 KiB file, 0.8 to 1.3 times for 64 MiB. So
-//! [`SinkKind::Append`] is the default.
+//! The loop's longest stall by staging while others are committed was 2.6 to 4.5 ms. The mapped sink takes 2 to 3 times as
+//! long as appending for a 4 KiB file, as long for 64 MiB. So [`SinkKind::Append`] is the default.
 
 mod archive;
 mod area;
