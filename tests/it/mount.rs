@@ -9,7 +9,7 @@ use std::process::Command;
 use std::{env, thread};
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, syncfs};
 use tempfile::TempDir;
 
 use crate::daemon::wait_until;
@@ -92,11 +92,12 @@ impl Mount {
         skip_or_fail(filesystem.name(), mount())
     }
 
-    /// A directory on it that servers may use.
+    /// A directory on it that servers may use, and that is there after a loss of power, too.
     pub(crate) fn directory(&self, name: &str) -> PathBuf {
         let directory = self.path.join(name);
         fs::create_dir(&directory).unwrap();
         hand_over_to_server(&directory);
+        syncfs(File::open(&directory).unwrap()).unwrap();
         directory
     }
 
