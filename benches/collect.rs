@@ -9,6 +9,8 @@
 
 #[path = "support/memory.rs"]
 mod memory;
+#[path = "support/other.rs"]
+mod other;
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/processor.rs"]

@@ -20,6 +20,8 @@ mod flush;
 mod ground;
 #[path = "disk/load.rs"]
 mod load;
+#[path = "support/other.rs"]
+mod other;
 #[path = "disk/publisher.rs"]
 mod publisher;
 #[path = "disk/sinks.rs"]

@@ -24,6 +24,8 @@
 
 #[path = "isolation/mischief.rs"]
 mod mischief;
+#[path = "support/other.rs"]
+mod other;
 #[path = "isolation/peers.rs"]
 mod peers;
 #[path = "support/processor.rs"]

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use crate::other::Other;
 use crate::support::{Result, again};
 
 /// What the other process is told to be.
@@ -23,9 +23,7 @@ const PAUSE: Duration = Duration::from_millis(8);
 
 /// The other program, with its file, until this is dropped.
 pub(crate) struct Load {
-    process: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    process: Other,
     file: PathBuf,
 }
 
@@ -33,31 +31,19 @@ impl Load {
     /// Starts it on a file in `dir`, which it goes on rewriting.
     pub(crate) fn start(dir: &Path, bytes: u64) -> Result<Self> {
         let file = dir.join("other.dat");
-        let mut process = again(ROLE)?
-            .arg(&file)
-            .arg((bytes / PIECE as u64).to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err("the other program's pipes are missing".into());
-        };
-        Ok(Self { process, orders, answers: BufReader::new(answers), file })
+        let process = Other::start(again(ROLE)?.arg(&file).arg((bytes / PIECE as u64).to_string()))?;
+        Ok(Self { process, file })
     }
 
     /// Has it write all of its file, as fast as it can.
     pub(crate) fn fill(&mut self) -> Result<()> {
-        self.orders.write_all(b"fill\n")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        if answer.is_empty() { Err("the other program has ended".into()) } else { Ok(()) }
+        self.process.tell("fill").map(drop)
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // It has nothing to lose, and nobody to tell.
-        let _ = self.process.kill().and_then(|()| self.process.wait());
+        // Its bytes go with the process, which has it open.
         let _ = fs::remove_file(&self.file);
     }
 }

@@ -1,10 +1,9 @@
 //! Sites, in a process of their own: some that agents report to, others that are healthy or bad.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tentacle_sync::tls::Acceptor;
 
 use super::mischief::{Bad, BlackHole, DeadPort};
 use super::stamp;
+use crate::other::Other;
 use crate::support::{Result, again, clock};
 
 /// What the other process is told to be.
@@ -30,9 +30,7 @@ pub(crate) struct Crew {
 
 /// Sites that run until this is dropped.
 pub(crate) struct Peers {
-    process: Child,
-    orders: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    process: Other,
     /// The busy ones' last.
     ports: Vec<u16>,
     ca: PathBuf,
@@ -42,19 +40,10 @@ impl Peers {
     /// Starts them; their certificate authority goes to `dir`.
     pub(crate) fn start(crew: Crew, dir: &Path) -> Result<Self> {
         let ca = dir.join("ca.pem");
-        let mut process = again(ROLE)?
-            .args([crew.busy, crew.quiet, crew.bad].map(|count| count.to_string()))
-            .arg(&ca)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err("the peers' pipes are missing".into());
-        };
-        let mut peers = Self { process, orders, answers: BufReader::new(answers).lines(), ports: Vec::new(), ca };
-        let ports = peers.answer()?;
-        peers.ports = ports.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
-        Ok(peers)
+        let counts = [crew.busy, crew.quiet, crew.bad].map(|count| count.to_string());
+        let mut process = Other::start(again(ROLE)?.args(counts).arg(&ca))?;
+        let ports = process.answer()?.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+        Ok(Self { process, ports, ca })
     }
 
     /// Where they listen; the busy ones come last.
@@ -69,19 +58,7 @@ impl Peers {
 
     /// Has agents report to the busy sites for so long; the number of their files.
     pub(crate) fn report(&mut self, time: Duration) -> Result<usize> {
-        writeln!(self.orders, "{}", time.as_secs_f64())?;
-        Ok(self.answer()?.parse()?)
-    }
-
-    fn answer(&mut self) -> Result<String> {
-        Ok(self.answers.next().ok_or("the peers' process has ended")??)
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        // They have nothing to lose, and nobody to tell.
-        let _ = self.process.kill().and_then(|()| self.process.wait());
+        Ok(self.process.tell(time.as_secs_f64())?.parse()?)
     }
 }
 

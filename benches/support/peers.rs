@@ -3,16 +3,16 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Lines, Write as _};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
 use tentacle_sync::double::{Authority, Double, Fleet, Setup, StockClients, Trick, WritePattern, stock_tls};
 
+use crate::other::Other;
 use crate::support::{Result, again};
 
 /// What the other process is told to be.
@@ -45,9 +45,7 @@ pub(crate) enum Order {
 
 /// Peers that run until this is dropped.
 pub(crate) struct Peers {
-    process: Child,
-    orders: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    process: Other,
     ports: Vec<u16>,
     ca: Option<PathBuf>,
 }
@@ -60,19 +58,9 @@ impl Peers {
             WritePattern::Stock => "stock",
             WritePattern::Whole => "whole",
         };
-        let mut process = again(ROLE)?
-            .args([&crew.count.to_string(), write])
-            .args(&ca)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err("the peers' pipes are missing".into());
-        };
-        let mut peers = Self { process, orders, answers: BufReader::new(answers).lines(), ports: Vec::new(), ca };
-        let ports = peers.answer()?;
-        peers.ports = ports.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
-        Ok(peers)
+        let mut process = Other::start(again(ROLE)?.args([&crew.count.to_string(), write]).args(&ca))?;
+        let ports = process.answer()?.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+        Ok(Self { process, ports, ca })
     }
 
     /// Where they listen.
@@ -87,19 +75,7 @@ impl Peers {
 
     /// Has them carry an order out.
     pub(crate) fn order(&mut self, order: Order) -> Result<usize> {
-        writeln!(self.orders, "{order}")?;
-        Ok(self.answer()?.parse()?)
-    }
-
-    fn answer(&mut self) -> Result<String> {
-        Ok(self.answers.next().ok_or("the peers' process has ended")??)
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        // They have nothing to lose, and nobody to tell.
-        let _ = self.process.kill().and_then(|()| self.process.wait());
+        Ok(self.process.tell(order)?.parse()?)
     }
 }
 

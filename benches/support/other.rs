@@ -1,0 +1,42 @@
+//! Another process of a bench's, which answers on a line of its own whatever it is told.
+
+use std::fmt::Display;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::support::Result;
+
+/// The process, until this is dropped.
+pub(crate) struct Other {
+    process: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err("the other process's pipes are missing".into());
+        };
+        Ok(Self { process, orders, answers: BufReader::new(answers).lines() })
+    }
+
+    /// Tells it something; its answer.
+    pub(crate) fn tell(&mut self, order: impl Display) -> Result<String> {
+        writeln!(self.orders, "{order}")?;
+        self.answer()
+    }
+
+    /// What it says next.
+    pub(crate) fn answer(&mut self) -> Result<String> {
+        Ok(self.answers.next().ok_or("the other process has ended")??)
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        // It has nothing to lose, and nobody to tell.
+        let _ = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
