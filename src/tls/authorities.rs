@@ -5,7 +5,7 @@ use std::path::Path;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use super::failure::{CertificateProblem, UnsupportedShape, Weakness, Whose};
+use super::certificate_problem::{CertificateProblem, UnsupportedShape, Weakness, Whose};
 use super::pem;
 use super::report::{CertificateReport, Role};
 use super::setup::{FileProblem, SetupError};

@@ -2,7 +2,8 @@
 
 use rustls::{AlertDescription, PeerIncompatible};
 
-use super::failure::{CertificateProblem, Missing, Phase, phase_text};
+use super::certificate_problem::CertificateProblem;
+use super::failure::{Missing, Phase, phase_text};
 
 /// Why TLS with a client failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod authorities;
+mod certificate_problem;
 mod client_failure;
 mod connector;
 mod dn;
@@ -32,11 +33,10 @@ mod wire;
 mod x509;
 
 pub use acceptor::{Acceptor, AcceptorSettings, Clients};
+pub use certificate_problem::{CertificateProblem, UnsupportedShape, Weakness, Whose};
 pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
-pub use failure::{
-    CertificateProblem, Missing, Phase, PipeError, TlsFailure, UnsupportedShape, Weakness, Whose, looks_like_tls,
-};
+pub use failure::{Missing, Phase, PipeError, TlsFailure, looks_like_tls};
 pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};
 pub use report::{CertificateReport, Role};
 pub use rustls::AlertDescription;

@@ -7,8 +7,8 @@
 use webpki::RawPublicKeyEntity;
 
 use super::authorities::{Algorithms, weak_key};
+use super::certificate_problem::{CertificateProblem, Weakness};
 use super::dn::Name;
-use super::failure::{CertificateProblem, Weakness};
 use super::x509::{Certificate, Version, contents};
 
 /// A version 1 certificate that was read to its last byte.

@@ -4,7 +4,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Policy;
 use crate::tls::authorities::Authorities;
-use crate::tls::failure::CertificateProblem;
+use crate::tls::certificate_problem::CertificateProblem;
 
 /// What `sync_ca` means at stock.
 #[derive(Debug)]

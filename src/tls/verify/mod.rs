@@ -21,7 +21,7 @@ pub(super) use name::ChainAndName;
 pub(super) use none::Unchecked;
 pub(super) use pin::Pinned;
 
-use super::failure::CertificateProblem;
+use super::certificate_problem::CertificateProblem;
 use proof::Proof;
 
 /// Which certificates are accepted from a site.

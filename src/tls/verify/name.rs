@@ -7,8 +7,8 @@ use webpki::EndEntityCert;
 
 use super::Policy;
 use crate::tls::authorities::{Authorities, limits_names};
+use crate::tls::certificate_problem::{CertificateProblem, UnsupportedShape};
 use crate::tls::dn::Name;
-use crate::tls::failure::{CertificateProblem, UnsupportedShape};
 use crate::tls::summary::Sha256;
 use crate::tls::x509::Certificate;
 

@@ -3,7 +3,7 @@
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Policy;
-use crate::tls::failure::CertificateProblem;
+use crate::tls::certificate_problem::CertificateProblem;
 
 /// Encrypted, but to whomever answers.
 #[derive(Debug)]

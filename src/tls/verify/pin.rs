@@ -3,7 +3,7 @@
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Policy;
-use crate::tls::failure::CertificateProblem;
+use crate::tls::certificate_problem::CertificateProblem;
 use crate::tls::summary::Sha256;
 
 /// The leaf certificates that are accepted, by SHA-256; neither dates nor signatures count beside that.

@@ -7,7 +7,7 @@ use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
 
 use crate::tls::authorities::weak_key;
-use crate::tls::failure::CertificateProblem;
+use crate::tls::certificate_problem::CertificateProblem;
 use crate::tls::x509::Certificate;
 
 /// How handshake signatures are checked: by the bare key, since webpki reads no version 1 certificate.
