@@ -5,10 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -253,29 +251,6 @@ impl Area {
     pub(super) fn published_path(&self, name: &FileName) -> PathBuf {
         self.path.join(OsStr::from_bytes(name.as_bytes()))
     }
-}
-
-/// Whether so many files are better flushed each for itself than with their whole filesystem. The more there are the more
-/// `syncfs` gains, but it waits for what other programs have written: see the [module above](super).
-pub(super) fn is_few(files: usize) -> bool {
-    files <= 16
-}
-
-/// Makes a few staged files durable, all at once, so that they share the disk's flushes and the filesystem's commits.
-pub(super) fn sync_drafts(files: &[(&Area, StageId)]) -> Result<(), StoreError> {
-    let Some((&(area, stage), others)) = files.split_first() else { return Ok(()) };
-    thread::scope(|scope| {
-        let flush = |&(area, stage): &(&Area, StageId)| area.sync_draft(stage);
-        let spawn = |file| (file, thread::Builder::new().spawn_scoped(scope, move || flush(file)));
-        let spawned: Vec<_> = others.iter().map(spawn).collect();
-        let first = area.sync_draft(stage);
-        spawned.into_iter().fold(first, |outcome, (file, thread)| {
-            // Without a thread for it, a file is flushed here.
-            let flushed = thread
-                .map_or_else(|_| flush(file), |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            outcome.and(flushed)
-        })
-    })
 }
 
 /// Makes the names in a directory durable.

@@ -118,22 +118,3 @@ fn a_voided_file_is_never_what_it_was() {
         assert_eq!(area.compare_staged(stage, &was), Ok(Likeness::Different));
     }
 }
-
-#[test]
-fn of_drafts_flushed_at_once_a_failed_one_is_told_of_and_a_lost_one_is_none() {
-    let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-    let stages: Vec<StageId> = (0..5).map(|_| area.create().unwrap().0).collect();
-    let drafts: Vec<_> = stages.iter().map(|&stage| (&area, stage)).collect();
-    for count in 0..=drafts.len() {
-        assert_eq!(sync_drafts(&drafts[..count]), Ok(()));
-    }
-    for &lost in &stages {
-        area.discard(lost).unwrap();
-        assert_eq!(sync_drafts(&drafts), Ok(()));
-        symlink("anything", area.staged_path(lost)).unwrap();
-        let error = sync_drafts(&drafts).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{}: cannot flush", area.staged_path(lost).display())), "{error}");
-        area.discard(lost).unwrap();
-    }
-}

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::{Area, Likeness, is_few, sync_drafts};
+use super::area::{Area, Likeness};
 use super::error::StoreError;
+use super::flush::{Synced, sync_drafts};
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
 use super::stage::Staged;
@@ -87,13 +88,6 @@ impl RealDisk {
     fn area(&self, spool: SpoolId) -> &Arc<Area> {
         self.areas.get(&spool).expect("only spools that were taken in are worked on")
     }
-
-    fn durably(&self, sync: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
-        match self.durability {
-            Durability::Fsync => sync(),
-            Durability::None => Ok(()),
-        }
-    }
 }
 
 impl Disk for RealDisk {
@@ -116,24 +110,24 @@ impl Disk for RealDisk {
     }
 
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
-        match files {
-            [] => Ok(()),
-            [(spool, _), ..] if !is_few(files.len()) => self.sync_filesystem(*spool),
-            _ => self.durably(|| {
-                let drafts: Vec<_> = files.iter().map(|&(spool, stage)| (&**self.area(spool), stage)).collect();
-                sync_drafts(&drafts)?;
-                let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
-                spools.into_iter().try_for_each(|spool| self.area(spool).sync_staging())
-            }),
-        }
+        self.durability.flush(|| {
+            let drafts: Vec<_> = files.iter().map(|&(spool, stage)| (&**self.area(spool), stage)).collect();
+            match sync_drafts(&drafts)? {
+                Synced::Filesystem => Ok(()),
+                Synced::Bytes => {
+                    let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
+                    spools.into_iter().try_for_each(|spool| self.area(spool).sync_staging())
+                }
+            }
+        })
     }
 
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError> {
-        self.durably(|| self.area(spool).sync_filesystem())
+        self.durability.flush(|| self.area(spool).sync_filesystem())
     }
 
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
-        self.durably(|| self.area(spool).sync_names())
+        self.durability.flush(|| self.area(spool).sync_names())
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
@@ -141,7 +135,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_journal(&mut self) -> Result<(), StoreError> {
-        self.durably(|| self.journal.sync())
+        self.durability.flush(|| self.journal.sync())
     }
 
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {

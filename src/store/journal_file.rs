@@ -63,15 +63,10 @@ impl JournalFile {
         let mut file = open(&self.draft, OpenOptions::new().append(true).create_new(true))?;
         let failed = || StoreError::std("rewrite the journal", &self.path);
         file.write_all(journal).map_err(failed())?;
-        if durability == Durability::Fsync {
-            file.sync_all().map_err(failed())?;
-        }
+        durability.flush(|| file.sync_all().map_err(failed()))?;
         std::fs::rename(&self.draft, &self.path).map_err(failed())?;
         self.file = file;
-        if durability == Durability::Fsync {
-            flush_directory(&self.dir).map_err(StoreError::io("rewrite the journal", &self.path))?;
-        }
-        Ok(())
+        durability.flush(|| flush_directory(&self.dir).map_err(StoreError::io("rewrite the journal", &self.path)))
     }
 }
 

@@ -97,6 +97,7 @@ mod disk;
 mod draft;
 mod engine;
 mod error;
+mod flush;
 mod folder;
 mod journal;
 mod journal_file;
@@ -142,4 +143,14 @@ pub enum Durability {
     Fsync,
     /// The kernel has it: survives us, not the machine.
     None,
+}
+
+impl Durability {
+    /// Flushes something, where that is asked for.
+    fn flush(self, flush: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match self {
+            Self::Fsync => flush(),
+            Self::None => Ok(()),
+        }
+    }
 }

@@ -14,9 +14,10 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::Durability;
-use super::area::{Likeness, is_few};
+use super::area::Likeness;
 use super::disk::{At, Disk};
 use super::error::StoreError;
+use super::flush::is_few;
 use super::journal::SpoolId;
 pub(crate) use super::journal::StageId;
 use super::keep::{Change, IfTaken};
@@ -216,10 +217,7 @@ impl World {
 
     /// A step that is left out where nothing is flushed.
     fn durably(&mut self, sync: impl FnOnce(&mut Self)) -> Result<(), StoreError> {
-        match self.durability {
-            Durability::Fsync => self.step(sync),
-            Durability::None => Ok(()),
-        }
+        self.durability.flush(|| self.step(sync))
     }
 
     /// One step on the disk: whether `act` is carried out, and how it ends.

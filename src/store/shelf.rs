@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::{Area, is_few, sync_drafts};
+use super::area::Area;
 use super::error::StoreError;
+use super::flush::sync_drafts;
 use super::journal::StageId;
 use super::keep::{Change, IfTaken};
 use super::source::Identity;
@@ -49,15 +50,6 @@ pub(super) trait Shelf {
 #[derive(Debug)]
 pub(super) struct RealShelf(pub(super) Durability);
 
-impl RealShelf {
-    fn durably(&self, sync: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
-        match self.0 {
-            Durability::Fsync => sync(),
-            Durability::None => Ok(()),
-        }
-    }
-}
-
 impl Shelf for RealShelf {
     type Folder = Arc<Area>;
     type Identity = Identity;
@@ -71,14 +63,14 @@ impl Shelf for RealShelf {
     }
 
     fn sync_staged(&mut self, files: &[(&Arc<Area>, StageId)]) -> Result<(), StoreError> {
-        self.durably(|| match files {
-            [(area, _), ..] if !is_few(files.len()) => area.sync_filesystem(),
-            _ => sync_drafts(&files.iter().map(|&(area, stage)| (&**area, stage)).collect::<Vec<_>>()),
+        self.0.flush(|| {
+            let drafts: Vec<_> = files.iter().map(|&(area, stage)| (&**area, stage)).collect();
+            sync_drafts(&drafts).map(drop)
         })
     }
 
     fn sync_names(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {
-        self.durably(|| area.sync_names())
+        self.0.flush(|| area.sync_names())
     }
 
     fn place(

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::site::SiteDisk;
 use crate::proto::FileName;
-use crate::store::area::{Area, is_few};
+use crate::store::area::Area;
 use crate::store::error::StoreError;
+use crate::store::flush::is_few;
 use crate::store::journal::StageId;
 use crate::store::keep::{Change, IfTaken};
 use crate::store::keeper::{Keep, Keeping, Kept, Order};
