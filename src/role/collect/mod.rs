@@ -7,6 +7,7 @@ mod desk;
 mod equipment;
 mod outside;
 mod reason;
+mod report;
 mod session;
 #[cfg(test)]
 mod sim;
@@ -16,5 +17,5 @@ pub use collector::{Collector, Mode};
 pub use equipment::StartError;
 pub(crate) use equipment::target as site_target;
 pub use reason::Reason;
+pub use report::RoundReport;
 pub(crate) use session::MAX_LISTING;
-pub use site::RoundReport;

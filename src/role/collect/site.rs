@@ -1,9 +1,9 @@
 //! A site while the daemon runs: its settings, what is remembered of it, and the round under way.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use log::{Level, debug, error, info, log, warn};
+use log::{debug, error, info, warn};
 
 use super::Reason;
 use super::chains::Chains;
@@ -14,7 +14,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
 use crate::store::{Chain, Published, Spool, StoreError};
-use crate::sync::{Delivery, Ending, Memory, MoveEnd, Outlook, Round, Step, Tally};
+use crate::sync::{Delivery, Memory, MoveEnd, Outlook, Round, Step};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -54,26 +54,9 @@ pub(super) struct Site {
     pub(super) running: Option<Running>,
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
-    complaints: Repeats,
+    pub(super) complaints: Repeats,
     /// Taken out of the configuration; gone when its round has ended.
     pub(super) retired: bool,
-}
-
-/// How a round ended, for whoever watches.
-#[derive(Debug)]
-pub struct RoundReport {
-    /// The site.
-    pub site: Arc<str>,
-    /// What it came to.
-    pub tally: Tally,
-    /// How long it took.
-    pub took: Duration,
-    /// How it ended.
-    pub ending: Ending,
-    /// Why it broke off, where it did.
-    pub failure: Option<Reason>,
-    /// Whether the site has no further round in this run.
-    pub is_final: bool,
 }
 
 impl Site {
@@ -387,36 +370,5 @@ impl Site {
             running.round.wind_up();
             running.failure.get_or_insert(reason);
         }
-    }
-
-    /// Says in the log how a round ended: what happened at `info`, the same complaint again only now and then.
-    pub(super) fn log_round(&mut self, report: &RoundReport, now: Instant, failures: u32) {
-        let Tally { collected, bytes, moved, refused, left, skipped, unstored, .. } = report.tally;
-        let milliseconds = report.took.as_millis();
-        let counts = format!(
-            "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} ms={milliseconds}"
-        );
-        if let Some(reason) = &report.failure {
-            if let Some(repeated) = self.complaints.complain(&reason.matter(), now) {
-                let (name, word) = (&self.name, reason.word());
-                warn!("site={name} reason={word} failures={failures} repeated={repeated} {counts}: {reason}");
-            }
-            return;
-        }
-        if refused > 0 {
-            if self.complaints.complain("refused", now).is_some() {
-                warn!(
-                    "site={} reason=kept refused={refused} {counts}: the site does not delete files that are safe here \
-                     (MV ERR): can its tentacle_server write to its storage directory? does somebody else collect there?",
-                    self.name
-                );
-            }
-            return;
-        }
-        if self.complaints.settle() {
-            info!("site={} works again", self.name);
-        }
-        let level = if collected + moved + left > 0 { Level::Info } else { Level::Debug };
-        log!(level, "site={} {counts}", self.name);
     }
 }

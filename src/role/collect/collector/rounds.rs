@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Collector, Mode, TICK};
 use crate::role::collect::desk::{Purpose, Ticket};
-use crate::role::collect::site::RoundReport;
+use crate::role::collect::report::RoundReport;
 use crate::store::Completion;
 use crate::sync::Ending;
 
@@ -85,7 +85,7 @@ impl Collector {
             failure: running.failure,
             is_final,
         };
-        site.log_round(&report, now, failures);
+        report.log(&mut site.complaints, now, failures);
         (self.observer)(&report);
         if is_final {
             self.schedule.remove(key);
