@@ -11,18 +11,20 @@
 
 mod fetch;
 mod moving;
+mod task;
 
 use std::time::{Duration, Instant};
 
 use fetch::Fetch;
 use moving::Moving;
+use task::{Reaction, Task};
 
 use super::Reason;
 use super::desk::Desk;
 use super::outside::Connection;
 use super::site::Site;
 use crate::net::Read;
-use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Refusal, Verb, Want};
+use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
@@ -54,24 +56,6 @@ pub(super) struct Cx<'a> {
     pub(super) io: &'a mut dyn Connection,
     pub(super) site: &'a mut Site,
     pub(super) desk: &'a mut Desk,
-}
-
-enum Task {
-    Opening,
-    Greeting,
-    Ready,
-    Listing(ListingParser),
-    Fetching(Fetch),
-    Moving(Moving),
-    Overrun(Moving),
-    Spent,
-    Parked,
-}
-
-/// What a task makes of an announced body.
-enum Reaction {
-    Accept(Box<Task>),
-    Decline,
 }
 
 /// Whether a connection is known to work.
@@ -146,23 +130,12 @@ impl Session {
 
     /// The connection is gone: the step that is under way goes back to the round, or ends with what has come.
     pub(super) fn abandon(&mut self, site: &mut Site, desk: &mut Desk) {
-        match std::mem::replace(&mut self.task, Task::Spent) {
-            Task::Listing(_) => site.give_back(Step::List),
-            Task::Fetching(fetch) => site.give_back(fetch.into_step()),
-            Task::Moving(moving) | Task::Overrun(moving) => moving.cut_short(site, desk),
-            Task::Opening | Task::Greeting | Task::Ready | Task::Spent | Task::Parked => {}
-        }
+        std::mem::replace(&mut self.task, Task::Spent).cut_short(site, desk);
     }
 
     /// What the site owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
-        let of = match &self.task {
-            Task::Fetching(fetch) => fetch.name().to_string(),
-            Task::Moving(moving) | Task::Overrun(moving) => moving.name().to_string(),
-            Task::Listing(_) => "the listing".into(),
-            Task::Greeting => "the password".into(),
-            Task::Opening | Task::Ready | Task::Spent | Task::Parked => "the session".into(),
-        };
+        let of = self.task.subject();
         match self.client.want() {
             Want::Body(left) => format!("the last {left} bytes of {of}"),
             _ => format!("an answer about {of}"),
@@ -400,53 +373,6 @@ impl Session {
 /// command as one, and close. In TLS each is a record, and thereby a read, of its own.
 fn after_last_word(cx: &Cx<'_>) -> Task {
     if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent }
-}
-
-impl Task {
-    fn take_body(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Listing(listing) => listing.feed(bytes),
-            Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Moving(moving) | Self::Overrun(moving) => moving.take_body(bytes),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
-        }
-    }
-
-    fn announced(self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Result<Reaction, Reason> {
-        match self {
-            Self::Listing(_) if size > MAX_LISTING => {
-                cx.site.give_back(Step::List);
-                Err(Reason::ListingTooLarge(size))
-            }
-            Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
-            Self::Moving(moving) => Ok(moving.announced(size, cx)),
-            other => Ok(Reaction::Accept(Box::new(other))),
-        }
-    }
-
-    fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
-        match self {
-            Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
-            Self::Fetching(fetch) => fetch.complete(cx),
-            Self::Moving(moving) => return moving.complete(cx),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
-        }
-        Ok(())
-    }
-
-    fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) -> Result<(), Reason> {
-        match self {
-            Self::Listing(_) => {
-                cx.site.give_back(Step::List);
-                return Err(Reason::ListingRefused);
-            }
-            Self::Greeting => return Err(Reason::PasswordRefused),
-            Self::Fetching(fetch) => fetch.refused(refusal, cx),
-            Self::Moving(moving) => cx.site.move_refused(moving.name()),
-            Self::Opening | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,97 @@
+//! What a session is at, and what it makes of the site's answers.
+
+use super::fetch::Fetch;
+use super::moving::Moving;
+use super::{Cx, MAX_LISTING};
+use crate::proto::{ListingParser, Refusal, Verb};
+use crate::role::collect::Reason;
+use crate::role::collect::desk::Desk;
+use crate::role::collect::site::Site;
+use crate::sync::Step;
+
+/// A state of the diagram [above](super).
+pub(super) enum Task {
+    Opening,
+    Greeting,
+    Ready,
+    Listing(ListingParser),
+    Fetching(Fetch),
+    Moving(Moving),
+    Overrun(Moving),
+    Spent,
+    Parked,
+}
+
+/// What a task makes of an announced body.
+pub(super) enum Reaction {
+    Accept(Box<Task>),
+    Decline,
+}
+
+impl Task {
+    pub(super) fn take_body(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Listing(listing) => listing.feed(bytes),
+            Self::Fetching(fetch) => fetch.take_body(bytes),
+            Self::Moving(moving) | Self::Overrun(moving) => moving.take_body(bytes),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+        }
+    }
+
+    pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Result<Reaction, Reason> {
+        match self {
+            Self::Listing(_) if size > MAX_LISTING => {
+                cx.site.give_back(Step::List);
+                Err(Reason::ListingTooLarge(size))
+            }
+            Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
+            Self::Moving(moving) => Ok(moving.announced(size, cx)),
+            other => Ok(Reaction::Accept(Box::new(other))),
+        }
+    }
+
+    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        match self {
+            Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
+            Self::Fetching(fetch) => fetch.complete(cx),
+            Self::Moving(moving) => return moving.complete(cx),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        match self {
+            Self::Listing(_) => {
+                cx.site.give_back(Step::List);
+                return Err(Reason::ListingRefused);
+            }
+            Self::Greeting => return Err(Reason::PasswordRefused),
+            Self::Fetching(fetch) => fetch.refused(refusal, cx),
+            Self::Moving(moving) => cx.site.move_refused(moving.name()),
+            Self::Opening | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
+        }
+        Ok(())
+    }
+
+    /// The connection is gone.
+    pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
+        match self {
+            Self::Listing(_) => site.give_back(Step::List),
+            Self::Fetching(fetch) => site.give_back(fetch.into_step()),
+            Self::Moving(moving) | Self::Overrun(moving) => moving.cut_short(site, desk),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+        }
+    }
+
+    /// What it is about, for messages.
+    pub(super) fn subject(&self) -> String {
+        match self {
+            Self::Fetching(fetch) => fetch.name().to_string(),
+            Self::Moving(moving) | Self::Overrun(moving) => moving.name().to_string(),
+            Self::Listing(_) => "the listing".into(),
+            Self::Greeting => "the password".into(),
+            Self::Opening | Self::Ready | Self::Spent | Self::Parked => "the session".into(),
+        }
+    }
+}
