@@ -1,0 +1,186 @@
+//! The steps of publishing and keeping on the [model of a disk](super).
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::{Inode, Log, NameChange, World};
+use crate::proto::{FileName, Fingerprint};
+use crate::store::Durability;
+use crate::store::area::Likeness;
+use crate::store::disk::{At, Disk};
+use crate::store::error::StoreError;
+use crate::store::flush::is_few;
+use crate::store::journal::{SpoolId, StageId};
+use crate::store::keep::{Change, IfTaken};
+use crate::store::shelf::Shelf;
+use crate::store::stage::Staged;
+
+/// The only one there is.
+pub(in crate::store) const SPOOL: SpoolId = SpoolId(7);
+
+/// Shared with the engine that works on it.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct ModelDisk(pub(in crate::store) Rc<RefCell<World>>);
+
+/// One folder; a file is known by its inode.
+impl Shelf for ModelDisk {
+    type Folder = ();
+    type Identity = StageId;
+
+    fn filesystem(&self, (): &()) -> u64 {
+        0
+    }
+
+    fn directory(&self, (): &()) -> (u64, u64) {
+        (0, 0)
+    }
+
+    /// No more than is promised: the names are not durable.
+    fn sync_staged(&mut self, files: &[(&(), StageId)]) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| files.iter().for_each(|((), stage)| world.sync_bytes(*stage)))
+    }
+
+    fn sync_names(&mut self, (): &()) -> Result<(), StoreError> {
+        Disk::sync_names(self, SPOOL)
+    }
+
+    fn place(&mut self, (): &(), stage: StageId, name: &FileName, if_taken: IfTaken) -> Result<Change, StoreError> {
+        let taken = self.0.borrow().find(name).map(|file| self.0.borrow().read(file).size);
+        match if_taken {
+            IfTaken::Refuse if Disk::place(self, (SPOOL, stage), name)? => Ok(Change::Added),
+            IfTaken::Refuse => Err(StoreError::Exists(name.to_string().into())),
+            IfTaken::Replace => {
+                self.0.borrow_mut().step(|world| world.change(NameChange::Placed(stage, name.clone())))?;
+                Ok(taken.map_or(Change::Added, Change::Replaced))
+            }
+        }
+    }
+
+    fn remove(&mut self, (): &(), name: &FileName, identity: &StageId) -> Result<Change, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            if world.find(name) != Some(*identity) {
+                return Change::Nothing;
+            }
+            world.change(NameChange::Removed(name.clone()));
+            Change::Removed(world.read(*identity).size)
+        })
+    }
+
+    fn discard(&mut self, (): &(), stage: StageId) -> Result<(), StoreError> {
+        Disk::discard(self, (SPOOL, stage))
+    }
+}
+
+impl Disk for ModelDisk {
+    fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
+        vec![(SPOOL, "model".into())]
+    }
+
+    fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>> {
+        spools.iter().map(|&spool| vec![spool]).collect()
+    }
+
+    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
+        Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
+    }
+
+    /// No more than is promised, whichever way is chosen.
+    fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
+        let mut world = self.0.borrow_mut();
+        let sync = |world: &mut World, files: &[At]| files.iter().for_each(|&(_, stage)| world.sync_bytes(stage));
+        if is_few(files.len()) {
+            files.chunks(1).try_for_each(|file| world.durably(|world| sync(world, file)))?;
+            return world.durably(World::sync_all_names);
+        }
+        world.durably(|world| {
+            sync(world, files);
+            world.sync_all_names();
+        })
+    }
+
+    fn sync_filesystem(&mut self, _: SpoolId) -> Result<(), StoreError> {
+        self.0.borrow_mut().durably(|world| {
+            world.inodes.values_mut().for_each(|inode| inode.durable = Some(inode.cached));
+            world.sync_all_names();
+        })
+    }
+
+    fn sync_names(&mut self, _: SpoolId) -> Result<(), StoreError> {
+        self.0.borrow_mut().durably(World::sync_all_names)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        let mut world = self.0.borrow_mut();
+        let torn = world.chance.usize(..=lines.len());
+        let appended = world.step(|world| world.journal.cached.extend_from_slice(lines));
+        if appended.is_err() && !world.down {
+            world.journal.cached.extend_from_slice(&lines[..torn]);
+        }
+        appended
+    }
+
+    fn sync_journal(&mut self) -> Result<(), StoreError> {
+        self.0.borrow_mut().durably(|world| world.journal.durable.clone_from(&world.journal.cached))
+    }
+
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
+        let cached = journal.to_vec();
+        self.0.borrow_mut().step(|world| {
+            let durable = if world.durability == Durability::Fsync { cached.clone() } else { Vec::new() };
+            world.journal = Log { cached, durable };
+        })
+    }
+
+    fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            assert!(world.cached.staged.contains(&stage), "{stage} is placed twice");
+            let free = !world.cached.published.contains_key(name);
+            if free {
+                world.placed.push((stage, name.clone()));
+                world.change(NameChange::Placed(stage, name.clone()));
+            }
+            free
+        })
+    }
+
+    fn compare_staged(&mut self, (_, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let stage = world.cached.staged.get(&stage).copied();
+            world.likeness(stage, wanted)
+        })
+    }
+
+    fn compare_published(&mut self, _: SpoolId, name: &FileName, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let stage = world.cached.published.get(name).copied();
+            world.likeness(stage, wanted)
+        })
+    }
+
+    fn discard(&mut self, (_, stage): At) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| world.change(NameChange::Discarded(stage)))
+    }
+
+    fn void(&mut self, (_, stage): At, _: &Fingerprint) -> Result<(), StoreError> {
+        self.0.borrow_mut().step(|world| {
+            if world.cached.staged.contains(&stage) {
+                world.losses += 1;
+                let void = Fingerprint::of(b"void");
+                world.inodes.insert(stage, Inode { cached: void, durable: Some(void) });
+            }
+        })
+    }
+
+    fn leftovers(&mut self, _: SpoolId) -> Result<Vec<StageId>, StoreError> {
+        self.0.borrow_mut().step(|world| {
+            let session = world.session;
+            world.cached.staged.iter().filter(|stage| stage.session != session).copied().collect()
+        })
+    }
+
+    fn published_path(&self, _: SpoolId, name: &FileName) -> PathBuf {
+        name.to_string().into()
+    }
+}
