@@ -3,5 +3,6 @@
 pub mod client;
 pub mod collect;
 mod passphrase;
+mod proxy;
 pub mod server;
 pub mod syncd;

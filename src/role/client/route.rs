@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::console::Console;
 use super::reason::{Reason, plain};
 use crate::config::client::{ClientIdentity, ClientSettings, ClientTls};
-use crate::net::{HttpVersion, Proxy, Target};
+use crate::net::{HttpVersion, Target};
 use crate::role::passphrase::{self, PassphraseError};
+use crate::role::proxy::proxy;
 use crate::tls::{
     AlertDescription, CertificateProblem, CertificateReport, Connector, IdentitySettings, Offer, TlsFailure,
     TlsSettings, UnixTime, Verify,
@@ -45,12 +46,7 @@ impl Route {
             host: settings.server.host.as_str().into(),
             port: settings.server.port,
             local: settings.local.as_deref().map(local_address).transpose()?,
-            proxy: settings.proxy.as_ref().map(|proxy| Proxy {
-                host: proxy.host.as_str().into(),
-                port: proxy.port,
-                http: HttpVersion::Http10,
-                credentials: proxy.credentials.clone(),
-            }),
+            proxy: settings.proxy.as_ref().map(|settings| proxy(settings, HttpVersion::Http10)),
             tls,
             timeout: settings.patience.max(LEAST_SETUP),
             quick_ack: true,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use log::warn;
 
 use crate::config::{Settings, SiteSettings};
-use crate::net::{HttpVersion, Proxy, Target};
+use crate::net::{HttpVersion, Target};
+use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
 use crate::sync::Pace;
 use crate::tls::{Connector, Connectors, SetupError, UnixTime};
@@ -83,12 +84,7 @@ pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result
         host: site.address.as_str().into(),
         port: site.port,
         local: None,
-        proxy: site.proxy.as_ref().map(|proxy| Proxy {
-            host: proxy.host.as_str().into(),
-            port: proxy.port,
-            http: HttpVersion::Http11,
-            credentials: proxy.credentials.clone(),
-        }),
+        proxy: site.proxy.as_ref().map(|settings| proxy(settings, HttpVersion::Http11)),
         tls,
         timeout: site.timeout,
         quick_ack: site.quick_ack,
