@@ -1,23 +1,19 @@
 //! `probe`: one site, step by step, until something fails.
 
+mod conversation;
+
 use std::sync::Arc;
 use std::time::Instant;
+
+use conversation::{Conversation, Talk};
 
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
-use crate::net::{ConnId, Event, Failure, Io, Net, Phase, Read, Target};
-use crate::proto::{
-    Client, Command, Error, Event as Reply, ListWord, Listing, ListingParser, PasswordDigest, Verb, Want,
-};
-use crate::role::collect::{MAX_LISTING, Reason, site_target};
+use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
+use crate::proto::Listing;
+use crate::role::collect::{Reason, site_target};
 use crate::tls::{Connectors, Offer, PeerDescription};
-
-/// The most names a probe keeps of the listing.
-const MAX_NAMES: usize = 1_000_000;
-
-/// More than any reply has, in bytes.
-const LINE: u64 = 4096;
 
 pub(super) fn run(common: &Common, name: &str) -> Outcome {
     let settings = common.start()?;
@@ -43,14 +39,6 @@ struct Probe<'a> {
     target: Arc<Target>,
     net: Net,
     since: Instant,
-}
-
-/// What comes after the connection stands, in this order.
-enum Talk {
-    Password,
-    List,
-    Listing(ListingParser),
-    Listed(Listing),
 }
 
 impl Probe<'_> {
@@ -84,36 +72,27 @@ impl Probe<'_> {
 
     fn attempt(&mut self, offer: bool) -> Result<Listing, Reason> {
         let id = self.net.open(Arc::clone(&self.target), offer);
-        let mut client = Client::new();
-        let mut talk = if self.site.password.is_some() { Talk::Password } else { Talk::List };
+        let mut conversation = Conversation::new(self.site);
         loop {
             for event in self.net.turn(None).map_err(Failure::Io)? {
                 match event {
                     Event::Resolved(_, count) => self.say(&format!("resolved: {count} address(es)")),
                     Event::Connected(_, address) => self.say(&format!("connected to {address}")),
-                    Event::Failed(_, Failure::Timeout(Phase::Session)) => return Err(self.slow(&talk)),
+                    Event::Failed(_, Failure::Timeout(Phase::Session)) => return Err(conversation.slow()),
                     Event::Failed(_, failure) => return Err(failure.into()),
                     Event::Opened(_) => {
                         self.describe_peer(id, offer);
-                        self.converse(id, &mut client, &mut talk)?;
+                        self.converse(id, &mut conversation)?;
                     }
-                    Event::Ready(_) => self.converse(id, &mut client, &mut talk)?,
+                    Event::Ready(_) => self.converse(id, &mut conversation)?,
                     Event::Woken | Event::Signal(_) | Event::Accepted(..) | Event::AcceptFailed(_) => {}
                 }
             }
-            if let Talk::Listed(listing) = talk {
+            if let Talk::Listed(listing) = conversation.talk {
                 self.net.abort(id);
                 return Ok(listing);
             }
         }
-    }
-
-    fn slow(&self, talk: &Talk) -> Reason {
-        let what = match talk {
-            Talk::Password => "the answer to the password",
-            Talk::List | Talk::Listing(_) | Talk::Listed(_) => "the listing",
-        };
-        Reason::Slow { what: what.into(), seconds: self.site.timeout.as_secs() }
     }
 
     fn describe_peer(&mut self, id: ConnId, offer: bool) {
@@ -134,15 +113,9 @@ impl Probe<'_> {
     }
 
     /// Goes on with the conversation for as long as the socket lets it.
-    fn converse(&mut self, id: ConnId, client: &mut Client, talk: &mut Talk) -> Result<(), Reason> {
-        let site = self.site;
-        let mut news = Vec::new();
-        if let Some(mut io) = self.net.io(id) {
-            while !matches!(talk, Talk::Listed(_)) && advance(site, &mut io, client, talk, &mut news)? {}
-        }
-        for line in news {
-            self.say(&line);
-        }
+    fn converse(&mut self, id: ConnId, conversation: &mut Conversation<'_>) -> Result<(), Reason> {
+        let news = self.net.io(id).map(|mut io| conversation.go_on(&mut io)).transpose()?;
+        news.iter().flatten().for_each(|line| self.say(line));
         Ok(())
     }
 
@@ -154,85 +127,5 @@ impl Probe<'_> {
             listing.refused_count()
         ));
         self.say("all well; nothing was fetched or deleted");
-    }
-}
-
-/// One step of the conversation; `false` where the socket has to go on first.
-fn advance(
-    site: &SiteSettings,
-    io: &mut Io<'_>,
-    client: &mut Client,
-    talk: &mut Talk,
-    news: &mut Vec<String>,
-) -> Result<bool, Reason> {
-    let wrong = |error: Error| Reason::protocol(error, site);
-    while !client.transmit().is_empty() {
-        match io.write(client.transmit())? {
-            0 => return Ok(false),
-            written => client.transmitted(written),
-        }
-    }
-    if !io.flush()? {
-        return Ok(false);
-    }
-    let progress = match client.want() {
-        Want::Command => {
-            let command = match (&talk, &site.password) {
-                (Talk::Password, Some(password)) => Command::Pass(PasswordDigest::of(password)),
-                _ => Command::List(ListWord::root()),
-            };
-            io.set_deadline(Some(site.timeout));
-            client.command(&command).map_err(wrong)?;
-            true
-        }
-        Want::Body(left) => {
-            let Talk::Listing(parser) = talk else { return Ok(false) };
-            let read = io.read(left, |bytes| {
-                parser.feed(bytes);
-                bytes.len()
-            })?;
-            progressed(read, client, |client, count| client.body_moved(count as u64)).map_err(wrong)?
-        }
-        _ => {
-            let mut outcome = Ok(());
-            let read = io.read(LINE, |bytes| {
-                client.handle_input(bytes).unwrap_or_else(|error| {
-                    outcome = Err(error);
-                    bytes.len()
-                })
-            })?;
-            outcome.map_err(wrong)?;
-            progressed(read, client, |_, _| Ok(())).map_err(wrong)?
-        }
-    };
-    while let Some(reply) = client.poll_event() {
-        *talk = match (reply, std::mem::replace(talk, Talk::List)) {
-            (Reply::PasswordAccepted, _) => {
-                news.push("password accepted".into());
-                Talk::List
-            }
-            (Reply::Announced { size, .. }, _) if size > MAX_LISTING => return Err(Reason::ListingTooLarge(size)),
-            (Reply::Announced { .. }, _) => {
-                client.accept().map_err(wrong)?;
-                Talk::Listing(ListingParser::new(MAX_NAMES))
-            }
-            (Reply::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
-            (Reply::Refused { .. }, _) => return Err(Reason::ListingRefused),
-            (Reply::BodyComplete { .. }, Talk::Listing(parser)) => Talk::Listed(parser.finish()),
-            (_, talk) => talk,
-        };
-    }
-    Ok(progress)
-}
-
-fn progressed(
-    read: Read,
-    client: &mut Client,
-    moved: impl FnOnce(&mut Client, usize) -> Result<(), Error>,
-) -> Result<bool, Error> {
-    match read {
-        Read::Some(count) => moved(client, count).map(|()| true),
-        Read::Blocked => Ok(false),
-        Read::Eof { .. } => client.handle_eof().map(|()| true),
     }
 }

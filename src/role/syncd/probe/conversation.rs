@@ -1,0 +1,146 @@
+//! What a probe and the site say to each other: the password, and a listing.
+
+use std::mem;
+
+use crate::config::SiteSettings;
+use crate::net::{Io, Read};
+use crate::proto::{Client, Command, Error, Event, ListWord, Listing, ListingParser, PasswordDigest, Verb, Want};
+use crate::role::collect::{MAX_LISTING, Reason};
+
+/// The most names a probe keeps of the listing.
+const MAX_NAMES: usize = 1_000_000;
+
+/// More than any reply has, in bytes.
+const LINE: u64 = 4096;
+
+/// All that comes once the connection stands.
+pub(super) struct Conversation<'a> {
+    site: &'a SiteSettings,
+    client: Client,
+    pub(super) talk: Talk,
+}
+
+/// What is talked about, in this order.
+pub(super) enum Talk {
+    Password,
+    List,
+    Listing(ListingParser),
+    Listed(Listing),
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(site: &'a SiteSettings) -> Self {
+        let talk = if site.password.is_some() { Talk::Password } else { Talk::List };
+        Self { site, client: Client::new(), talk }
+    }
+
+    /// Goes on for as long as the socket lets it; what there is to tell of it.
+    pub(super) fn go_on(&mut self, io: &mut Io<'_>) -> Result<Vec<&'static str>, Reason> {
+        let mut news = Vec::new();
+        while !matches!(self.talk, Talk::Listed(_)) && self.advance(io, &mut news)? {}
+        Ok(news)
+    }
+
+    /// The site has taken too long.
+    pub(super) fn slow(&self) -> Reason {
+        let what = match self.talk {
+            Talk::Password => "the answer to the password",
+            Talk::List | Talk::Listing(_) | Talk::Listed(_) => "the listing",
+        };
+        Reason::Slow { what: what.into(), seconds: self.site.timeout.as_secs() }
+    }
+
+    /// One step; `false` where the socket has to go on first.
+    fn advance(&mut self, io: &mut Io<'_>, news: &mut Vec<&'static str>) -> Result<bool, Reason> {
+        if !self.transmit(io)? {
+            return Ok(false);
+        }
+        let progress = match self.client.want() {
+            Want::Command => self.command(io)?,
+            Want::Body(left) => self.read_body(left, io)?,
+            _ => self.read_line(io)?,
+        };
+        while let Some(event) = self.client.poll_event() {
+            self.handle(&event, news)?;
+        }
+        Ok(progress)
+    }
+
+    /// Whether all of the protocol's bytes are out.
+    fn transmit(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+        while !self.client.transmit().is_empty() {
+            match io.write(self.client.transmit())? {
+                0 => return Ok(false),
+                written => self.client.transmitted(written),
+            }
+        }
+        Ok(io.flush()?)
+    }
+
+    fn command(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+        let command = match (&self.talk, &self.site.password) {
+            (Talk::Password, Some(password)) => Command::Pass(PasswordDigest::of(password)),
+            _ => Command::List(ListWord::root()),
+        };
+        io.set_deadline(Some(self.site.timeout));
+        self.client.command(&command).map_err(|error| self.wrong(error))?;
+        Ok(true)
+    }
+
+    fn read_body(&mut self, left: u64, io: &mut Io<'_>) -> Result<bool, Reason> {
+        let Talk::Listing(parser) = &mut self.talk else { return Ok(false) };
+        let read = io.read(left, |bytes| {
+            parser.feed(bytes);
+            bytes.len()
+        })?;
+        self.progress(read, |client, count| client.body_moved(count as u64))
+    }
+
+    fn read_line(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
+        let (client, mut outcome) = (&mut self.client, Ok(()));
+        let read = io.read(LINE, |bytes| {
+            client.handle_input(bytes).unwrap_or_else(|error| {
+                outcome = Err(error);
+                bytes.len()
+            })
+        })?;
+        outcome.map_err(|error| self.wrong(error))?;
+        self.progress(read, |_, _| Ok(()))
+    }
+
+    fn progress(
+        &mut self,
+        read: Read,
+        moved: impl FnOnce(&mut Client, usize) -> Result<(), Error>,
+    ) -> Result<bool, Reason> {
+        let progressed = match read {
+            Read::Some(count) => moved(&mut self.client, count),
+            Read::Blocked => return Ok(false),
+            Read::Eof { .. } => self.client.handle_eof(),
+        };
+        progressed.map(|()| true).map_err(|error| self.wrong(error))
+    }
+
+    fn handle(&mut self, event: &Event, news: &mut Vec<&'static str>) -> Result<(), Reason> {
+        self.talk = match (event, mem::replace(&mut self.talk, Talk::List)) {
+            (Event::PasswordAccepted, _) => {
+                news.push("password accepted");
+                Talk::List
+            }
+            (Event::Announced { size, .. }, _) if *size > MAX_LISTING => return Err(Reason::ListingTooLarge(*size)),
+            (Event::Announced { .. }, _) => {
+                self.client.accept().map_err(|error| self.wrong(error))?;
+                Talk::Listing(ListingParser::new(MAX_NAMES))
+            }
+            (Event::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
+            (Event::Refused { .. }, _) => return Err(Reason::ListingRefused),
+            (Event::BodyComplete { .. }, Talk::Listing(parser)) => Talk::Listed(parser.finish()),
+            (_, talk) => talk,
+        };
+        Ok(())
+    }
+
+    fn wrong(&self, error: Error) -> Reason {
+        Reason::protocol(error, self.site)
+    }
+}
