@@ -8,6 +8,7 @@ mod chaos;
 mod cli;
 mod client;
 mod client_process;
+mod client_tls;
 mod client_vectors;
 mod collect;
 mod consumer;
