@@ -278,6 +278,13 @@ pub(crate) fn has_line(text: &str, parts: &[&str]) -> bool {
     text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
 }
 
+/// Fails unless exactly one warning in a program's log has all of `parts`.
+#[track_caller]
+pub(crate) fn assert_complains_once(log: &str, parts: &[&str]) {
+    let complaints = log.lines().filter(|line| line.contains("[WARN]") && parts.iter().all(|part| line.contains(part)));
+    assert_eq!(complaints.count(), 1, "{log}");
+}
+
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr)

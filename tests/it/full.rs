@@ -1,26 +1,19 @@
 //! Real filesystems that fill up, and are freed again.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use tentacle_sync::double::{Files, Setup, Verb};
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Place, assert_complains_once, assert_same, wait_until};
 use crate::mount::{Filesystem, Mount};
 use crate::ours::Buffer;
-use crate::server_process::Options;
 use crate::site::Site;
 use crate::support::{Client, PATIENCE};
 
+const CAUSE: &str = "No space left";
+
 /// Free bytes and inodes for a part of the files.
 const LITTLE: (u64, u64) = (600 << 10, 40);
-
-/// Fails unless a full disk is complained of, and once.
-#[track_caller]
-fn assert_complains_once(log: &str) {
-    let complaints = log.lines().filter(|line| line.contains("[WARN]") && line.contains("No space left"));
-    assert_eq!(complaints.count(), 1, "{log}");
-}
 
 /// Fails unless each file in the spool is one of the site's, whole, and each of the site's is here or there.
 #[track_caller]
@@ -42,20 +35,18 @@ fn assert_conserved(site: &Site, spool: &Files) {
 fn a_spool_fills_up(filesystem: Filesystem) {
     let Some(mount) = Mount::of(filesystem) else { return };
     let place = Place::new();
-    fs::remove_dir(place.incoming()).unwrap();
-    let spool = mount.directory("incoming");
-    symlink(&spool, place.incoming()).unwrap();
+    let spool = mount.host(&place.incoming());
     let ballast = mount.fill(LITTLE.0, LITTLE.1);
     let site = Site::double("site", 400, Setup::default());
     place.configure("", [site.config("interval = 1")]);
     let daemon = place.start();
-    daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), "No space left", "free some"]);
+    daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), CAUSE, "free some"]);
     let rounds = site.peer().tally().count(Verb::Ls);
     assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
     let published = place.spool();
     assert!(!published.is_empty() && !site.left().is_empty(), "{} came", published.len());
     assert_conserved(&site, &published);
-    assert_complains_once(&daemon.log());
+    assert_complains_once(&daemon.log(), &[CAUSE]);
     ballast.remove();
     wait_until("all to have come", || site.left().is_empty().then_some(()));
     daemon.wait_for_line(&["site=site works again"]);
@@ -92,11 +83,8 @@ fn send(client: &mut Client, name: &str, body: &[u8]) -> String {
 
 fn a_storage_fills_up(filesystem: Filesystem) {
     let Some(mount) = Mount::of(filesystem) else { return };
-    let storage = mount.directory("storage");
-    let buffer = Buffer::prepared(Options::usual(), "", |usual| {
-        fs::remove_dir_all(usual).unwrap();
-        symlink(&storage, usual).unwrap();
-    });
+    let buffer = Buffer::on(&mount);
+    let storage = buffer.storage().canonicalize().unwrap();
     let ballast = mount.fill(LITTLE.0, LITTLE.1);
     let mut client = buffer.connect();
     let mut stored = Files::new();
@@ -124,18 +112,18 @@ fn a_storage_fills_up(filesystem: Filesystem) {
     });
     assert!(refusals.count() > 10, "a full disk takes next to nothing");
     let listed: Files = client.names("").into_iter().map(|name| (name.clone().into(), body(&name))).collect();
-    crate::daemon::assert_same(&listed, &stored);
-    crate::daemon::assert_same(&buffer.files(), &stored);
+    assert_same(&listed, &stored);
+    assert_same(&buffer.files(), &stored);
     let staging = fs::read_dir(storage.join(".tentacle-server")).unwrap();
     assert!(staging.count() <= 1, "halves of files stay");
-    assert_complains_once(&buffer.log());
-    buffer.wait_for_line(&["WARN", "nothing can be stored", storage.to_str().unwrap(), "No space left", "free some"]);
+    assert_complains_once(&buffer.log(), &[CAUSE]);
+    buffer.wait_for_line(&["WARN", "nothing can be stored", storage.to_str().unwrap(), CAUSE, "free some"]);
     ballast.remove();
     for name in names.take(50) {
         client.store(&name, body(&name));
         stored.insert(name.clone().into(), body(&name));
     }
-    crate::daemon::assert_same(&buffer.files(), &stored);
+    assert_same(&buffer.files(), &stored);
 }
 
 #[test]

@@ -4,14 +4,13 @@
 //! `KILLS=500 CUTS=100 cargo test --test it killed:: -- --nocapture` goes on for longer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{env, fs};
 
 use fastrand::Rng;
 use rustix::process::Signal;
@@ -306,9 +305,8 @@ fn cut_again_and_again(filesystem: Filesystem) {
 /// With its spool and its state there.
 fn place_on(disk: &Mount) -> Place {
     let place = Place::new();
-    fs::remove_dir(place.incoming()).unwrap();
-    symlink(disk.directory("incoming"), place.incoming()).unwrap();
-    symlink(disk.directory("state"), place.state()).unwrap();
+    disk.host(&place.incoming());
+    disk.host(&place.state());
     place
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, thread};
@@ -98,6 +99,16 @@ impl Mount {
         fs::create_dir(&directory).unwrap();
         hand_over_to_server(&directory);
         syncfs(File::open(&directory).unwrap()).unwrap();
+        directory
+    }
+
+    /// Keeps the directory of this path from now on, empty at first, and leaves a link in its place; where it is now.
+    pub(crate) fn host(&self, path: &Path) -> PathBuf {
+        let directory = self.directory(path.file_name().unwrap().to_str().unwrap());
+        if path.exists() {
+            fs::remove_dir_all(path).unwrap();
+        }
+        symlink(&directory, path).unwrap();
         directory
     }
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tentacle_sync::double::Files;
 
 use crate::daemon::wait_until;
+use crate::mount::Mount;
 use crate::server_process::{Options, ServerProcess, hand_over_to_server, stored_in};
 use crate::support::{Client, PATIENCE, scratch};
 
@@ -29,6 +30,11 @@ impl Buffer {
     /// With these options, and these lines in its file.
     pub(crate) fn with(options: Options, keys: &str) -> Self {
         Self::prepared(options, keys, |_| {})
+    }
+
+    /// As the buffer of an isolated network, with its storage on this filesystem.
+    pub(crate) fn on(mount: &Mount) -> Self {
+        Self::prepared(Options::usual(), "", |storage| drop(mount.host(storage)))
     }
 
     /// With what `prepare` puts into the storage directory first.

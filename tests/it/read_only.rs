@@ -1,13 +1,12 @@
 //! Real filesystems that become read-only or stand still, and go on.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use tentacle_sync::double::{Setup, Trick, Verb};
 
 use crate::consumer::Consumer;
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Place, assert_complains_once, wait_until};
 use crate::mount::{Filesystem, Mount};
 use crate::ours::Buffer;
 use crate::server_process::{Options, hand_over_to_server, is_emptied};
@@ -15,12 +14,6 @@ use crate::site::{Site, site_config};
 use crate::support::PATIENCE;
 
 const CAUSE: &str = "Read-only file system";
-
-#[track_caller]
-fn assert_complains_once(log: &str, parts: &[&str]) {
-    let complaints = log.lines().filter(|line| line.contains("[WARN]") && parts.iter().all(|part| line.contains(part)));
-    assert_eq!(complaints.count(), 1, "{log}");
-}
 
 /// How many files the server has given, to whomever.
 fn gave(buffer: &Buffer) -> usize {
@@ -35,9 +28,7 @@ fn refused(buffer: &Buffer) -> usize {
 fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     let Some(mount) = Mount::of(Filesystem::Ext4) else { return };
     let place = Place::new();
-    fs::remove_dir(place.incoming()).unwrap();
-    let spool = mount.directory("incoming");
-    symlink(&spool, place.incoming()).unwrap();
+    let spool = mount.host(&place.incoming());
     let mischief = vec![Trick::Slow(Duration::from_millis(5)).at(Verb::Recv)];
     let site = Site::double("site", 300, Setup { mischief, ..Setup::default() });
     place.configure("", [site.config("interval = 1")]);
@@ -70,11 +61,8 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
 #[test]
 fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_it_is_writable_again() {
     let Some(mount) = Mount::of(Filesystem::Ext4) else { return };
-    let storage = mount.directory("storage");
-    let buffer = Buffer::prepared(Options::usual(), "", |usual| {
-        fs::remove_dir_all(usual).unwrap();
-        symlink(&storage, usual).unwrap();
-    });
+    let buffer = Buffer::on(&mount);
+    let storage = buffer.storage().canonicalize().unwrap();
     let mut client = buffer.connect();
     // More than a collector remembers of what it let go.
     for number in 0..400 {
@@ -112,15 +100,13 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
 fn who_takes_files_faster_than_the_disk_removes_them_has_to_wait() {
     const FILES: usize = 3_000;
     let Some(mount) = Mount::of(Filesystem::Ext4) else { return };
-    let storage = mount.directory("storage");
     let name = |number: usize| format!("web01.{}.data", 1_700_000_000 + number);
-    for number in 0..FILES {
-        fs::write(storage.join(name(number)), "body").unwrap();
-    }
-    hand_over_to_server(&storage);
-    let buffer = Buffer::prepared(Options::usual(), "idle_timeout 60s\n", |usual| {
-        fs::remove_dir_all(usual).unwrap();
-        symlink(&storage, usual).unwrap();
+    let buffer = Buffer::prepared(Options::usual(), "idle_timeout 60s\n", |storage| {
+        let storage = mount.host(storage);
+        for number in 0..FILES {
+            fs::write(storage.join(name(number)), "body").unwrap();
+        }
+        hand_over_to_server(&storage);
     });
     let (mut client, mut other) = (buffer.connect(), buffer.connect());
     let frozen = mount.freeze();
@@ -147,5 +133,5 @@ fn who_takes_files_faster_than_the_disk_removes_them_has_to_wait() {
         client.expect("body");
     }
     client.close();
-    wait_until("the storage to be empty", || is_emptied(&storage).then_some(()));
+    wait_until("the storage to be empty", || is_emptied(&buffer.storage()).then_some(()));
 }
