@@ -1,12 +1,11 @@
 //! Replays the recordings of a stock client.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::client_process::{Desk, Say, Scripted, Turn};
+use crate::recordings::{latin1, recordings_of};
 
 #[derive(Debug, Deserialize)]
 struct Recording {
@@ -33,15 +32,6 @@ struct Step {
 }
 
 impl Recording {
-    fn load_all() -> Vec<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/client");
-        let load = |path: PathBuf| -> Self {
-            let text = fs::read_to_string(&path).unwrap();
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        fs::read_dir(directory).unwrap().map(|entry| load(entry.unwrap().path())).collect()
-    }
-
     fn has_connection(&self) -> bool {
         self.dialogue.iter().all(|step| step.note.is_none())
     }
@@ -102,13 +92,9 @@ impl Recording {
     }
 }
 
-fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect()
-}
-
 #[test]
 fn the_client_behaves_as_recorded() {
-    let recordings = Recording::load_all();
+    let recordings: Vec<Recording> = recordings_of("client");
     assert!(recordings.len() >= 20, "{} recordings", recordings.len());
     std::thread::scope(|scope| {
         for recording in &recordings {

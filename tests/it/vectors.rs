@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use std::{fs, thread};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 use tentacle_sync::double::{Double, Files, Filter, Setup, Storage, files_below};
 use tentacle_sync::proto::Secret;
 
+use crate::recordings::{latin1, recordings_of};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::{start_stock, stock_program};
 use crate::support::{Client, PATIENCE, SETTLE, scratch};
@@ -54,12 +54,7 @@ enum Step {
 
 impl Recording {
     fn load_all() -> Vec<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/server");
-        let load = |path: PathBuf| -> Self {
-            let text = fs::read_to_string(&path).unwrap();
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        fs::read_dir(directory).unwrap().map(|entry| load(entry.unwrap().path())).collect()
+        recordings_of("server")
     }
 
     fn storage(&self) -> TempDir {
@@ -166,10 +161,6 @@ fn filter(rule: &str) -> Filter {
 
 fn files(recorded: &BTreeMap<String, String>) -> Files {
     recorded.iter().map(|(path, bytes)| (OsString::from_vec(latin1(path)).into(), latin1(bytes))).collect()
-}
-
-fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|character| u8::try_from(u32::from(character)).expect("recordings are Latin-1")).collect()
 }
 
 /// Runs `replay` on each recording, several at a time, and fails if one was otherwise.
