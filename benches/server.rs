@@ -59,12 +59,12 @@ mod process;
 mod run;
 #[path = "support/settings.rs"]
 mod settings;
+#[path = "server/storage.rs"]
+mod storage;
 mod support;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use bare::Bare;
@@ -72,6 +72,7 @@ use clients::{Clients, Deed, LARGE, have};
 use process::{Ground, Make, Server};
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
 use settings::{settings, site};
+use storage::{files_in, filled, wait_until_empty};
 use support::{Result, median, verdict};
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
@@ -252,34 +253,6 @@ fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> 
         cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / files,
         peak: server.memory("VmHWM")? / 1024.0,
     })
-}
-
-/// A storage with files in it.
-fn filled(files: usize, ground: &Ground) -> Result<PathBuf> {
-    let storage = ground.storage()?;
-    for (name, bytes) in clients::files(files) {
-        fs::write(storage.join(name), bytes)?;
-    }
-    rustix::fs::sync();
-    Ok(storage)
-}
-
-/// A file leaves a little after its client.
-fn wait_until_empty(storage: &Path) -> Result<()> {
-    for _ in 0..200 {
-        if files_in(storage)? == 0 {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Err(format!("{} files stay in {}", files_in(storage)?, storage.display()).into())
-}
-
-/// How many agents' files there are.
-fn files_in(storage: &Path) -> Result<usize> {
-    let names = fs::read_dir(storage)?.map(|entry| Ok(entry?.file_name()));
-    let names: Vec<_> = names.collect::<std::io::Result<_>>()?;
-    Ok(names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".data")).count())
 }
 
 /// Files a second that a lone client's server could store durably if it had nothing else to do.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::clients::{Clients, Deed};
 use super::process::{Ground, Make, Server};
+use super::storage::wait_until_empty;
 use crate::support::{Result, median};
 
 /// What a run came to.
@@ -24,7 +25,7 @@ impl Run {
         let run = Self::going(&mut clients, &server)?;
         drop(clients);
         if let Deed::Move = deed {
-            crate::wait_until_empty(storage)?;
+            wait_until_empty(storage)?;
         }
         Ok(run)
     }
