@@ -156,8 +156,9 @@ fn a_million_files_that_wait_come_once_each_and_take_little_memory() {
     assert_modest(&collect_from_ours(1_000_000));
 }
 
+/// `STOCK_TENTACLE_SERVER=... TMPDIR=/a/disk cargo test --release --test it a_million_files_that_wait_at_a_stock -- --ignored --nocapture`
 #[test]
-#[ignore = "takes long, and two million inodes"]
+#[ignore = "takes minutes, and two million inodes"]
 fn a_million_files_that_wait_at_a_stock_server_come_once_each() {
     if let Some(peaks) = collect(1_000_000, start_stock) {
         assert!(peaks.daemon <= MOST.daemon, "{} KiB", peaks.daemon);

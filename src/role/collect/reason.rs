@@ -35,7 +35,7 @@ pub enum Reason {
     ListingTooLarge(u64),
     /// No answer, or not enough of a body, in time.
     #[error(
-        "{what} did not come in time ({seconds} s); does the site hang or take no more clients (stock takes 10), or is the link too slow for timeout and min_rate?"
+        "{what} did not come in time ({seconds} s); does the site hang or take no more clients (stock takes 10), or is its disk or the link too slow for timeout and min_rate?"
     )]
     Slow {
         /// What was awaited.
