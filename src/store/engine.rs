@@ -178,11 +178,16 @@ impl<D: Disk> Engine<D> {
         group.iter().map(outcome).collect()
     }
 
-    /// The sites no longer have these.
-    pub(super) fn forget(&mut self, copies: Vec<Copy>) {
-        let gone: Vec<Record> =
-            copies.into_iter().filter(|copy| self.state.held.remove(copy).is_some()).map(Record::Gone).collect();
-        self.note(&gone);
+    /// Takes note of what the sites have, and no longer have.
+    pub(super) fn amend(&mut self, records: Vec<Record>) {
+        let mut news = Vec::with_capacity(records.len());
+        for record in records {
+            if !matches!(&record, Record::Gone(copy) if !self.state.held.contains_key(copy)) {
+                self.state.apply(record.clone());
+                news.push(record);
+            }
+        }
+        self.note(&news);
         self.compact();
     }
 

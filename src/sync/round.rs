@@ -175,10 +175,7 @@ impl Round {
         self.in_flight -= 1;
         self.tally.listed = names.len();
         self.tally.left += left_out;
-        let vanished = if left_out == 0 { memory.vanished(&names) } else { Vec::new() };
-        for (name, _) in &vanished {
-            memory.forget(name);
-        }
+        let gone = memory.listed(&names, left_out == 0);
         oldest_first(&mut names);
         let mut receive = Vec::with_capacity(names.len());
         for name in names {
@@ -189,7 +186,7 @@ impl Round {
             }
         }
         self.queue(receive, memory);
-        vanished
+        gone
     }
 
     /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
@@ -223,8 +220,10 @@ impl Round {
         self.committing += 1;
     }
 
-    /// What came as `name` is published since it was let go before, and the site has it still.
-    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, memory: &mut Memory) {
+    /// What came as `name` is published since it was let go before, and the site has it still, or again; `is_kept`: as it
+    /// had the last time.
+    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, is_kept: bool, memory: &mut Memory) {
+        self.tally.refused += usize::from(is_kept);
         self.settle(&name);
         memory.clear(&name);
         match self.delivery {

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::round::*;
-use super::{Delivery, Memory};
+use super::{Delivery, Meeting, Memory};
 use crate::proto::{FileName, Fingerprint};
 
 fn name(text: &str) -> FileName {
@@ -174,8 +174,8 @@ fn what_was_let_go_and_is_there_all_the_same_is_not_published_again() {
     assert_eq!(memory.let_go(file.clone(), print_of(&file)), None);
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
     assert_eq!(round.next_step(), Step::Receive(file.clone()));
-    assert_eq!(memory.take_let_go(&file), Some(print_of(&file)));
-    round.known(file.clone(), print_of(&file), &mut memory);
+    assert_eq!(memory.meet(&file, print_of(&file)), Meeting::Back { in_journal: true });
+    round.known(file.clone(), print_of(&file), false, &mut memory);
     assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
     round.moved(file.clone(), MoveEnd::Gone, &mut memory);
     assert_eq!((round.next_step(), round.tally().collected), (Step::Leave, 0));

@@ -49,5 +49,6 @@ mod support;
 mod terminal;
 mod tls;
 mod trouble;
+mod undeleted;
 mod under_load;
 mod vectors;

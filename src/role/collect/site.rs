@@ -14,7 +14,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
 use crate::store::{Chain, Published, Spool, StoreError};
-use crate::sync::{Delivery, Memory, MoveEnd, Outlook, Round, Step};
+use crate::sync::{Delivery, Meeting, Memory, MoveEnd, Outlook, Round, Step};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -219,25 +219,24 @@ impl Site {
 
     /// Whether what was fetched is published already: it had been let go, and the site has it all the same.
     pub(super) fn recognises(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) -> bool {
-        match self.memory.take_let_go(name) {
-            Some(gone) if gone == fingerprint => true,
-            Some(gone) => {
+        let met = self.memory.meet(name, fingerprint);
+        match met {
+            Meeting::New | Meeting::Replaced(None) => return false,
+            Meeting::Replaced(Some(gone)) => {
                 desk.forget(&self.name, name.clone(), gone);
-                false
+                return false;
             }
-            None => false,
+            Meeting::Back { in_journal: false } => desk.hold(&self.spool, &self.name, name.clone(), fingerprint),
+            Meeting::Back { in_journal: true } | Meeting::Kept => {}
         }
-    }
-
-    /// What was fetched need not be published again.
-    pub(super) fn known(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
         debug!("site={} file={name} is still there, though it was moved", self.name);
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
         }
         if let Some((round, memory)) = self.round() {
-            round.known(name, fingerprint, memory);
+            round.known(name.clone(), fingerprint, met == Meeting::Kept, memory);
         }
+        true
     }
 
     pub(super) fn uncommitted(&mut self, name: &FileName, error: StoreError) {

@@ -73,9 +73,7 @@ impl Fetch {
             Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
         };
         match staged {
-            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {
-                cx.site.known(self.name, staged.fingerprint(), cx.desk);
-            }
+            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {}
             Ok(staged) => {
                 cx.site.staged(&self.name);
                 let chain = cx.site.chain(&self.name);

@@ -69,6 +69,8 @@ impl Publisher for Orders {
         self.forgotten.borrow_mut().push(fingerprint);
     }
 
+    fn hold(&mut self, _: &Spool, _: Arc<str>, _: FileName, _: Fingerprint) {}
+
     fn completions(&mut self) -> Vec<Completion> {
         Vec::new()
     }

@@ -12,7 +12,7 @@ use super::world::World;
 use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
-use crate::store::{Completion, Publication};
+use crate::store::{Completion, Publication, Spool};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -178,6 +178,12 @@ impl Publisher for Wire {
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         let mut world = self.0.borrow_mut();
         world.process.committer.as_mut().expect("a process has a committer").forget(site, name, fingerprint);
+        world.start_committing();
+    }
+
+    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        let mut world = self.0.borrow_mut();
+        world.process.committer.as_mut().expect("a process has a committer").hold(spool, site, name, fingerprint);
         world.start_committing();
     }
 
