@@ -68,7 +68,7 @@ pub struct Tally {
     pub refused: usize,
     /// Listed, but gone by the time they were asked for.
     pub missing: usize,
-    /// Not taken for a reason of their own, such as their size.
+    /// Not taken for a reason of their own, such as their size, or being written over again and again.
     pub skipped: usize,
     /// Left for the next round, which follows at once.
     pub left: usize,
@@ -290,9 +290,9 @@ impl Round {
         match end {
             MoveEnd::Gone => self.tally.moved += 1,
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
-            // Fetched again at once, and once only: an agent that keeps writing must not hold the round.
+            // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
             MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),
-            MoveEnd::Changed => self.tally.left += 1,
+            MoveEnd::Changed => self.tally.skipped += 1,
         }
     }
 
