@@ -90,6 +90,8 @@ enum Phase {
     Unlisted,
     Listing,
     Collecting,
+    /// No new files.
+    WindingUp,
 }
 
 /// One round of one site.
@@ -138,7 +140,7 @@ impl Round {
                 return Step::List;
             }
             Phase::Listing => return Step::Wait,
-            Phase::Collecting => {}
+            Phase::Collecting | Phase::WindingUp => {}
         }
         if let Some((name, fingerprint)) = self.moves.pop_front() {
             self.in_flight += 1;
@@ -167,18 +169,29 @@ impl Round {
     /// Returns the published files that are no longer listed.
     pub fn listed(
         &mut self,
-        mut names: Vec<FileName>,
+        names: Vec<FileName>,
         left_out: usize,
         memory: &mut Memory,
     ) -> Vec<(FileName, Fingerprint)> {
-        self.phase = Phase::Collecting;
         self.in_flight -= 1;
-        self.tally.listed = names.len();
-        self.tally.left += left_out;
         let vanished = if left_out == 0 { memory.vanished(&names) } else { Vec::new() };
         for (name, _) in &vanished {
             memory.forget(name);
         }
+        self.tally.listed = names.len();
+        self.tally.left += left_out;
+        match self.phase {
+            Phase::WindingUp => self.tally.left += names.len(),
+            Phase::Unlisted | Phase::Listing | Phase::Collecting => {
+                self.phase = Phase::Collecting;
+                self.plan(names, memory);
+            }
+        }
+        vanished
+    }
+
+    /// What is to be done about the listed `names`.
+    fn plan(&mut self, mut names: Vec<FileName>, memory: &Memory) {
         oldest_first(&mut names);
         let mut receive = Vec::with_capacity(names.len());
         for name in names {
@@ -189,7 +202,6 @@ impl Round {
             }
         }
         self.queue(receive, memory);
-        vanished
     }
 
     /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
@@ -292,7 +304,9 @@ impl Round {
             MoveEnd::Gone => self.tally.moved += 1,
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
             // Fetched again at once, and once only: an agent that keeps writing must not hold the round.
-            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),
+            MoveEnd::Changed if self.is_collecting() && self.refetched.insert(name.clone()) => {
+                self.receive.push_front(name);
+            }
             MoveEnd::Changed => self.tally.left += 1,
         }
     }
@@ -326,7 +340,9 @@ impl Round {
         match step {
             Step::List => {
                 self.in_flight -= 1;
-                self.phase = Phase::Unlisted;
+                if matches!(self.phase, Phase::Listing) {
+                    self.phase = Phase::Unlisted;
+                }
             }
             Step::Receive(name) | Step::Take(name) => {
                 self.settle(&name);
@@ -348,11 +364,14 @@ impl Round {
 
     /// Takes no new files from now on; what is under way is brought to its end.
     pub fn wind_up(&mut self) {
-        if matches!(self.phase, Phase::Unlisted) {
-            self.phase = Phase::Collecting;
-        }
+        self.phase = Phase::WindingUp;
         self.tally.left += self.receive.len();
         self.receive.clear();
+    }
+
+    /// Whether the listing has come, and new files are taken.
+    pub fn is_collecting(&self) -> bool {
+        matches!(self.phase, Phase::Collecting)
     }
 
     /// Whether a connection would find something to do just now.
@@ -360,7 +379,9 @@ impl Round {
         match self.phase {
             Phase::Unlisted => true,
             Phase::Listing => false,
-            Phase::Collecting => !self.moves.is_empty() || (!self.receive.is_empty() && self.committing < self.window),
+            Phase::Collecting | Phase::WindingUp => {
+                !self.moves.is_empty() || (!self.receive.is_empty() && self.committing < self.window)
+            }
         }
     }
 
@@ -372,7 +393,7 @@ impl Round {
 
     /// Whether all that this round will do is done.
     pub fn is_complete(&self) -> bool {
-        matches!(self.phase, Phase::Collecting)
+        matches!(self.phase, Phase::Collecting | Phase::WindingUp)
             && self.in_flight == 0
             && self.committing == 0
             && self.moves.is_empty()

@@ -231,6 +231,34 @@ fn a_round_wound_up_before_its_listing_is_over() {
 }
 
 #[test]
+fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
+    let mut memory = Memory::default();
+    let mut round = Round::new(Delivery::Safe, 4);
+    round.next_step();
+    round.wind_up();
+    assert!(!round.is_complete(), "the listing is under way");
+    round.listed(vec![name("a.1.data")], 0, &mut memory);
+    assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
+    let mut round = Round::new(Delivery::Safe, 4);
+    let listing = round.next_step();
+    round.wind_up();
+    round.dropped(listing, &mut memory);
+    assert_eq!(round.next_step(), Step::Leave, "nor is it asked for again");
+}
+
+#[test]
+fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
+    let mut memory = Memory::default();
+    let file = name("a.1.data");
+    memory.published(file.clone(), print_of(&file));
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert!(matches!(round.next_step(), Step::Move(..)));
+    round.wind_up();
+    round.moved(file, MoveEnd::Changed, &mut memory);
+    assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
+}
+
+#[test]
 fn a_round_that_waits_for_the_disk_has_no_work_for_a_connection() {
     let mut memory = Memory::default();
     assert!(Round::new(Delivery::Safe, 4).has_work());

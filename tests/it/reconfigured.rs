@@ -1,0 +1,138 @@
+//! The daemon's configuration, read again while it collects.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tentacle_sync::double::{Files, Setup, Trick, Verb};
+
+use crate::daemon::{Daemon, Place, wait_until};
+use crate::site::{Site, site_config};
+use crate::support::PATIENCE;
+
+const RELOADED: &str = "configuration and certificates reloaded";
+
+/// Takes its time over the first listing, so that its first round runs for as long.
+fn pensive(name: &str, count: usize) -> Site {
+    let mischief = vec![Trick::Slow(Duration::from_secs(2)).at(Verb::Ls).once()];
+    Site::double(name, count, Setup { mischief, ..Setup::default() })
+}
+
+/// A daemon in the first round of `site`, with an empty site beside it.
+fn in_its_first_round(site: &Site, lines: &str) -> (Place, Daemon, Site) {
+    let other = Site::double("other", 0, Setup::default());
+    let place = Place::with_sites([other.config(lines), site.config(lines)]);
+    let daemon = place.start();
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    (place, daemon, other)
+}
+
+/// Lets the daemon take another configuration over.
+#[track_caller]
+fn reload<S: AsRef<str>>(place: &Place, daemon: &Daemon, sync: &str, sites: impl IntoIterator<Item = S>) {
+    let count = || daemon.log().matches(RELOADED).count();
+    let before = count();
+    place.configure(sync, sites);
+    daemon.signal(Signal::HUP);
+    wait_until("the reload", || (count() > before).then_some(()));
+}
+
+#[track_caller]
+fn wait_until_emptied(site: &Site) {
+    wait_until("the site to be empty", || site.left().is_empty().then_some(()));
+}
+
+#[track_caller]
+fn wait_for_rounds(site: &Site, rounds: u64) {
+    let listed = site.peer().tally().count(Verb::Ls);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= listed + rounds));
+}
+
+#[test]
+fn a_site_put_back_while_its_round_runs_is_collected_from_as_before() {
+    let mut site = pensive("site", 20);
+    let (place, daemon, other) = in_its_first_round(&site, "interval = 1\nconnections = 1");
+    reload(&place, &daemon, "", [other.config("")]);
+    reload(&place, &daemon, "", [other.config(""), site.config("interval = 1\nconnections = 1")]);
+    wait_until_emptied(&site);
+    site.add("later.1700000000.data", "later");
+    wait_until_emptied(&site);
+    let connections: Vec<u64> = site.peer().log().into_iter().map(|seen| seen.connection).collect();
+    assert!(connections.is_sorted(), "one round after the other: {connections:?}");
+    daemon.stop().assert_code(0);
+    place.assert_holds(&site.files);
+}
+
+#[test]
+fn a_site_taken_out_and_put_back_in_one_go_has_one_round() {
+    let site = pensive("site", 20);
+    let (place, daemon, other) = in_its_first_round(&site, "interval = 3600");
+    for _ in 0..3 {
+        place.configure("", [other.config("")]);
+        daemon.signal(Signal::HUP);
+        place.configure("", [other.config(""), site.config("interval = 3600")]);
+        daemon.signal(Signal::HUP);
+    }
+    daemon.wait_for_line(&["site=site", "moved=20"]);
+    daemon.stop().assert_code(0).assert_logs(&["stopping: 0 rounds are under way"]);
+    place.assert_holds(&site.files);
+    site.assert_emptied();
+}
+
+#[test]
+fn a_site_put_back_with_another_address_is_collected_from_there() {
+    let (old, new) = (pensive("old", 20), Site::double("new", 20, Setup::default()));
+    let at = |site: &Site| site_config("site", site.address(), "interval = 1");
+    let place = Place::with_sites([at(&old)]);
+    let daemon = place.start();
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    let other = Site::double("other", 0, Setup::default());
+    reload(&place, &daemon, "", [other.config("")]);
+    reload(&place, &daemon, "", [other.config(""), at(&new)]);
+    wait_until_emptied(&new);
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0));
+    wait_for_rounds(&new, 2);
+    assert_eq!(old.peer().tally().count(Verb::Ls), 1);
+    daemon.stop().assert_code(0);
+    old.assert_untouched();
+    place.assert_holds(&new.files);
+}
+
+#[test]
+fn a_site_taken_out_put_back_and_taken_out_again_stays_out() {
+    let site = pensive("site", 20);
+    let (place, daemon, other) = in_its_first_round(&site, "interval = 1");
+    reload(&place, &daemon, "", [other.config("interval = 1")]);
+    reload(&place, &daemon, "", [other.config("interval = 1"), site.config("interval = 1")]);
+    reload(&place, &daemon, "", [other.config("interval = 1")]);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its round ends");
+    wait_for_rounds(&other, 3);
+    assert_eq!(site.peer().tally().count(Verb::Ls), 1);
+    daemon.stop().assert_code(0);
+    site.assert_untouched();
+}
+
+#[test]
+fn a_site_that_moves_is_followed_though_its_connection_is_kept_open() {
+    let (mut old, new) = (Site::double("old", 5, Setup::default()), Site::double("new", 5, Setup::default()));
+    let at = |site: &Site| site_config("site", site.address(), "interval = 1");
+    let place = Place::with_sites([at(&old)]);
+    let daemon = place.start();
+    wait_until_emptied(&old);
+    wait_for_rounds(&old, 2);
+    reload(&place, &daemon, "", [at(&new)]);
+    wait_until_emptied(&new);
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0));
+    old.add("late.1700000000.data", "late");
+    wait_for_rounds(&new, 2);
+    daemon.stop().assert_code(0);
+    assert_eq!(old.left().len(), 1, "nobody asks there any more");
+}
+
+#[test]
+fn a_stop_while_a_listing_is_awaited_takes_no_new_files() {
+    let site = pensive("site", 20);
+    let (place, daemon, _other) = in_its_first_round(&site, "");
+    daemon.stop().assert_code(0).assert_logs(&["site=site collected=0", "left=20"]);
+    place.assert_holds(&Files::new());
+    site.assert_untouched();
+}
