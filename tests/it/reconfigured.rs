@@ -1,5 +1,6 @@
 //! The daemon's configuration, read again while it collects.
 
+use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -135,4 +136,27 @@ fn a_stop_while_a_listing_is_awaited_takes_no_new_files() {
     daemon.stop().assert_code(0).assert_logs(&["site=site collected=0", "left=20"]);
     place.assert_holds(&Files::new());
     site.assert_untouched();
+}
+
+#[test]
+fn settings_that_wait_for_a_restart_are_named_at_each_reload() {
+    let site = Site::double("site", 5, Setup::default());
+    let place = Place::with_sites([site.config("")]);
+    let daemon = place.start();
+    wait_until_emptied(&site);
+    reload(&place, &daemon, "max_connections = 50", [site.config("timeout = 5")]);
+    assert!(!daemon.log().contains("[WARN]"), "{}", daemon.log());
+    let changed = "durability = \"none\"\nshutdown_timeout = 1";
+    for times in 1..=2 {
+        reload(&place, &daemon, changed, [site.config("")]);
+        let parts = ["[WARN]", "durability", "shutdown_timeout", "restart"];
+        let says = |line: &&str| parts.iter().all(|part| line.contains(part)) && !line.contains("state_dir");
+        assert_eq!(daemon.log().lines().filter(says).count(), times, "{}", daemon.log());
+    }
+    let text = fs::read_to_string(place.config()).unwrap();
+    place.write("tentacle-syncd.toml", text.replace("/state\"", "/other\"").replace(changed, ""));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_line(&["[WARN]", "state_dir", "restart"]);
+    daemon.stop().assert_code(0);
+    assert!(!place.path("other").exists());
 }
