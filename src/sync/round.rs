@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::order::{agent, oldest_first};
-use super::{Delivery, Memory};
+use super::{Delivery, Memory, NameFilter};
 use crate::proto::{FileName, Fingerprint};
 
 /// How far a connection without work looks past files whose agent is busy.
@@ -164,20 +164,24 @@ impl Round {
         self.receive.remove(free)
     }
 
-    /// The listing has come: `names` passed the site's filter, and it named `left_out` more than were kept.
+    /// The listing has come: of its `names` those that pass `filter` are collected, and it named `left_out` more than
+    /// were kept.
     ///
     /// Returns the published files that are no longer listed.
     pub fn listed(
         &mut self,
-        names: Vec<FileName>,
+        mut names: Vec<FileName>,
+        filter: &NameFilter,
         left_out: usize,
         memory: &mut Memory,
     ) -> Vec<(FileName, Fingerprint)> {
         self.in_flight -= 1;
+        // What the filter leaves out is there all the same, and would come again once it does not.
         let vanished = if left_out == 0 { memory.vanished(&names) } else { Vec::new() };
         for (name, _) in &vanished {
             memory.forget(name);
         }
+        names.retain(|name| filter.matches(name));
         self.tally.listed = names.len();
         self.tally.left += left_out;
         match self.phase {

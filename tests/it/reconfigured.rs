@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tentacle_sync::double::{Files, Setup, Trick, Verb};
 
-use crate::daemon::{Daemon, Place, wait_until};
+use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_until};
 use crate::site::{Site, site_config};
 use crate::support::PATIENCE;
 
@@ -159,4 +159,61 @@ fn settings_that_wait_for_a_restart_are_named_at_each_reload() {
     daemon.wait_for_line(&["[WARN]", "state_dir", "restart"]);
     daemon.stop().assert_code(0);
     assert!(!place.path("other").exists());
+}
+
+#[test]
+fn a_file_that_was_too_large_is_taken_once_a_reload_allows_it() {
+    let mut site = Site::double("site", 0, Setup::default());
+    site.add("large.1700000000.data", vec![b'x'; 2_000]);
+    let lines = |most: &str| format!("interval = 1\nmax_file_size = \"{most}\"");
+    let place = Place::with_sites([site.config(&lines("1KB"))]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["large.1700000000.data left there", "max_file_size"]);
+    wait_for_rounds(&site, 3);
+    assert_complains_once(&daemon.log(), &["left there"]);
+    reload(&place, &daemon, "", [site.config(&lines("3KB"))]);
+    wait_until_emptied(&site);
+    daemon.stop().assert_code(0);
+    place.assert_holds(&site.files);
+}
+
+#[test]
+fn what_was_left_at_a_site_is_tried_and_told_again_after_any_reload() {
+    let mut site = Site::double("site", 0, Setup::default());
+    site.add("large.1700000000.data", vec![b'x'; 2_000]);
+    let config = site.config("interval = 1\nmax_file_size = \"1KB\"");
+    let place = Place::with_sites([&config]);
+    let daemon = place.start();
+    let complaints = || daemon.log().matches("large.1700000000.data left there").count();
+    for times in 1..=2 {
+        wait_until("the complaint", || (complaints() == times).then_some(()));
+        wait_for_rounds(&site, 2);
+        assert_eq!(complaints(), times);
+        reload(&place, &daemon, "", [&config]);
+    }
+    daemon.stop().assert_code(0);
+    assert_eq!(site.left().len(), 1);
+}
+
+#[test]
+fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
+    let mut site = Site::double("site", 0, Setup { mischief: vec![Trick::Refuse.at(Verb::Mv)], ..Setup::default() });
+    site.add("web01.1700000000.data", "kept there");
+    let place = Place::with_sites([site.config("interval = 1")]);
+    let daemon = place.start();
+    wait_until("the file", || (place.spool() == site.files).then_some(()));
+    for path in site.files.keys() {
+        // The data server takes it.
+        fs::remove_file(place.incoming().join(path)).unwrap();
+    }
+    reload(&place, &daemon, "", [site.config("interval = 1\nexclude = [\"web*\"]")]);
+    wait_for_rounds(&site, 3);
+    let asked = site.peer().tally().count(Verb::Mv);
+    wait_for_rounds(&site, 1);
+    assert_eq!(site.peer().tally().count(Verb::Mv), asked, "it is none of ours for now");
+    reload(&place, &daemon, "", [site.config("interval = 1")]);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) > asked));
+    daemon.stop().assert_code(0);
+    assert_same(&place.spool(), &Files::new());
+    assert_eq!(site.peer().tally().count(Verb::Recv), 1);
 }

@@ -103,6 +103,7 @@ impl Site {
         }
         Equipment { settings: self.settings, target: self.target, spool: self.spool } = equipment;
         self.certificate_refused = false;
+        self.memory.reconsider();
     }
 
     /// The round that runs takes no new files, and is the last, unless the site is equipped again before its end.
@@ -171,13 +172,13 @@ impl Site {
                 warn!("site={} file={name} left there: {error}", self.name);
             }
         }
-        let names: Vec<_> = listing.names().filter(|name| self.settings.filter.matches(name)).collect();
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
-        debug!("site={} listed={} left_out={left_out}", self.name, names.len());
+        let names = listing.names().collect();
         let Some(running) = &mut self.running else { return };
-        for (name, fingerprint) in running.round.listed(names, left_out, &mut self.memory) {
+        for (name, fingerprint) in running.round.listed(names, &self.settings.filter, left_out, &mut self.memory) {
             desk.forget(&self.name, name, fingerprint);
         }
+        debug!("site={} listed={} left_out={left_out}", self.name, running.round.tally().listed);
     }
 
     /// A step that came to nothing goes back to the round.
