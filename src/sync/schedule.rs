@@ -55,17 +55,27 @@ impl Schedule {
         Self { slots: Vec::new(), queue: BTreeSet::new(), random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Adds the site `key`, or gives it another pace; a new one's first round is due within `spread` of `now`.
+    /// Adds the site `key`, or gives it another pace. A new one's first round is due within `spread` of `now`; one that
+    /// waits does so for its new interval at the longest.
     pub fn set(&mut self, key: usize, pace: Pace, now: Instant, spread: Duration) {
         if self.slots.len() <= key {
             self.slots.resize_with(key + 1, || None);
         }
-        if let Some(slot) = &mut self.slots[key] {
-            slot.pace = pace;
-            return;
-        }
-        let due = now + self.up_to(spread);
-        self.slots[key] = Some(Slot { pace, state: State::Waiting { due }, failures: 0 });
+        let (longest, failures) = match &mut self.slots[key] {
+            None => (spread, 0),
+            Some(slot) => {
+                let before = std::mem::replace(&mut slot.pace, pace);
+                match slot.state {
+                    State::Waiting { due } if pace.interval < before.interval && due > now + pace.interval => {
+                        self.queue.remove(&(due, key));
+                        (pace.interval, slot.failures)
+                    }
+                    _ => return,
+                }
+            }
+        };
+        let due = now + self.up_to(longest);
+        self.slots[key] = Some(Slot { pace, state: State::Waiting { due }, failures });
         self.queue.insert((due, key));
     }
 
@@ -170,6 +180,21 @@ mod tests {
         schedule.start_due(now);
         let end = now + Duration::from_secs(100);
         assert_eq!(schedule.finished(0, end, Ending::Done), Some(end));
+    }
+
+    #[test]
+    fn a_shorter_interval_counts_for_the_wait_that_has_begun() {
+        let (mut schedule, now) = schedule(1);
+        schedule.start_due(now).unwrap();
+        let due = schedule.finished(0, now, Ending::Failed).unwrap();
+        schedule.set(0, Pace { interval: PACE.interval * 100, ..PACE }, now, Duration::ZERO);
+        assert_eq!(schedule.next_due(), Some(due), "a longer one for the next");
+        schedule.start_due(due).unwrap();
+        schedule.finished(0, due, Ending::Done).unwrap();
+        schedule.set(0, PACE, due, Duration::ZERO);
+        let sooner = schedule.next_due().unwrap();
+        assert!(sooner > due && sooner <= due + PACE.interval, "{:?}", sooner - due);
+        assert_eq!((schedule.start_due(sooner), schedule.next_due()), (Some(0), None));
     }
 
     #[test]
