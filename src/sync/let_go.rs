@@ -127,11 +127,6 @@ impl LetGo {
         let trace = |key| self.traces.get(&key).or_else(|| self.old_traces.get(&key)).map(|&trace| (key, trace));
         keys.filter_map(trace).collect()
     }
-
-    /// Those whose names are known.
-    pub(super) fn into_named(self) -> impl Iterator<Item = (FileName, Fingerprint)> {
-        self.recent.into_iter().chain(self.back)
-    }
 }
 
 #[cfg(test)]

@@ -51,11 +51,6 @@ impl Memory {
         self.let_go.meet(name, fingerprint)
     }
 
-    /// Only what is published and may still be at the site.
-    pub fn into_published(self) -> Vec<(FileName, Fingerprint)> {
-        self.published.into_iter().chain(self.let_go.into_named()).collect()
-    }
-
     /// Takes note of what there is at the site: of all of it, if this `is_whole`. Returns the published files that are gone
     /// there, by whatever hand.
     pub fn listed(&mut self, listed: &[FileName], is_whole: bool) -> Vec<(FileName, Fingerprint)> {
@@ -92,7 +87,7 @@ impl Memory {
         self.suspects.get(name).copied().unwrap_or(0)
     }
 
-    /// `name` is not to be asked for again while it is listed.
+    /// `name` is not to be asked for again while it is listed, or until it is [reconsidered](Self::reconsider).
     pub fn set_aside(&mut self, name: FileName) {
         if self.set_aside.len() < MAX_SET_ASIDE {
             self.set_aside.insert(name);
@@ -102,6 +97,12 @@ impl Memory {
     /// Whether `name` was set aside.
     pub fn is_set_aside(&self, name: &FileName) -> bool {
         self.set_aside.contains(name)
+    }
+
+    /// What was set aside is to be asked for again, and told of again where it still is not taken.
+    pub fn reconsider(&mut self) {
+        self.set_aside.clear();
+        self.reported.clear();
     }
 
     /// Whether this is the first time that something is to be said about the listed `name`.
@@ -119,6 +120,22 @@ mod tests {
         let mut memory = Memory::default();
         assert!(memory.report_once(b"a/b"));
         assert!(!memory.report_once(b"a/b"));
+    }
+
+    #[test]
+    fn what_is_reconsidered_is_asked_for_and_reported_again_and_nothing_else_is_forgotten() {
+        let mut memory = Memory::default();
+        let [kept, gone, large, deadly]: [FileName; 4] =
+            ["a.1.data", "b.1.data", "c.1.data", "d.1.data"].map(|name| name.parse().unwrap());
+        memory.published(kept.clone(), Fingerprint::of(b"a"));
+        memory.let_go(gone.clone(), Fingerprint::of(b"b"));
+        memory.set_aside(large.clone());
+        memory.report_once(b"c.1.data");
+        memory.strike(&deadly);
+        memory.reconsider();
+        assert!(!memory.is_set_aside(&large) && memory.report_once(b"c.1.data"));
+        assert_eq!((memory.strikes(&deadly), memory.fingerprint(&kept)), (1, Some(Fingerprint::of(b"a"))));
+        assert_eq!(memory.meet(&gone, Fingerprint::of(b"b")), Meeting::Back { in_journal: true });
     }
 
     #[test]

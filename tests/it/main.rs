@@ -35,6 +35,7 @@ mod program;
 mod progress;
 mod proxy;
 mod read_only;
+mod reconfigured;
 mod recordings;
 mod relay_ends;
 mod relaying;

@@ -98,6 +98,13 @@ impl Collector {
         self.farewell(id);
     }
 
+    /// Lets go of the connection that waits for a site's next round: what it was opened with may count no more.
+    pub(super) fn unpark(&mut self, key: usize) {
+        if let Some(id) = self.sites[key].as_mut().and_then(|site| site.parked.take()) {
+            self.farewell(id);
+        }
+    }
+
     /// QUIT, then the connection's orderly end.
     fn farewell(&mut self, id: ConnId) {
         if let (Some(mut session), Some(mut io)) = (self.sessions.remove(&id), self.net.io(id)) {
