@@ -122,7 +122,10 @@ fn advice(errno: Errno) -> &'static str {
         Errno::ACCESS | Errno::PERM => ": give the user this runs as the right to write there",
         Errno::NOTDIR => ": a directory belongs there",
         Errno::NOENT => ": create it",
-        Errno::MFILE | Errno::NFILE => ": raise the limit of open files",
+        Errno::FBIG => ": let this process write larger files (LimitFSIZE= of its systemd unit, ulimit -f)",
+        Errno::MFILE | Errno::NFILE => {
+            ": let this process open more files (LimitNOFILE= of its systemd unit, ulimit -n)"
+        }
         _ => "",
     }
 }
