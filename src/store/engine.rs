@@ -280,7 +280,9 @@ impl<D: Disk> Engine<D> {
                 return Ok(Placed::LeftOver(Published::Duplicate { name }));
             }
         }
-        Err(StoreError::NoFreeName(self.disk.published_path(intent.spool, own)))
+        let taken = self.disk.published_path(intent.spool, own);
+        let can_grow = fresh_names(own).next().is_some();
+        Err(if can_grow { StoreError::NoFreeName(taken) } else { StoreError::NoLongerName(taken) })
     }
 
     /// Takes intents back. Their staged files go only after the promise of them is gone from the journal: a promised file

@@ -6,8 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::area::{flush_directory, lock};
+use super::area::flush_directory;
 use super::error::StoreError;
+use super::lock::lock;
 
 /// A journal open for appending, in a state directory locked for us.
 #[derive(Debug)]

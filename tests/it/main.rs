@@ -40,6 +40,7 @@ mod recordings;
 mod relay_ends;
 mod relaying;
 mod reload;
+mod rlimits;
 mod rules;
 mod server_process;
 mod site;

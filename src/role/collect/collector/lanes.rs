@@ -176,8 +176,12 @@ impl Collector {
         if let Some(running) = &mut site.running {
             running.drop_lane(id);
         }
-        session.abandon(site, &mut self.desk);
         let harmless = session.was_resting() || (reason.is_certificate_refusal() && site.withdraw_certificate());
+        let reason = match session.file() {
+            Some((file, came)) => reason.amid(file, came),
+            None => reason,
+        };
+        session.abandon(site, &mut self.desk);
         if !harmless {
             debug!("site={} reason={} {reason}", site.name(), reason.word());
             site.break_off(reason);
