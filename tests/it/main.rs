@@ -42,6 +42,7 @@ mod reload;
 mod rules;
 mod server_process;
 mod site;
+mod state;
 mod stock;
 mod stock_client;
 mod supervised;
