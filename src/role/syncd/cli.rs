@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{Outcome, check, demo, exit_code, import, once, probe, run};
+use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
 use crate::config::{self, LoadOptions, Settings};
 use crate::obs;
 
@@ -20,7 +20,8 @@ Examples:
   tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
       Move to the richer configuration.
 
-Exit status: 0 all went well; 1 something did not; 2 the command line or the configuration cannot be used.";
+Exit status: 0 all went well; 1 something did not; 2 the command line or the configuration cannot be used;
+3 it cannot be begun now, and another try may succeed.";
 
 /// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
 #[derive(Debug, Parser)]
@@ -108,7 +109,7 @@ impl Common {
     }
 
     /// Reads the configuration, with the log set up and its warnings said.
-    pub(super) fn start(&self) -> Result<Settings, Box<dyn std::error::Error>> {
+    pub(super) fn start(&self) -> Result<Settings, Problem> {
         obs::start_log(self.log_level.filter())?;
         let settings = self.load()?;
         for warning in &settings.warnings {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cli::Common;
-use super::{FAILURE, Outcome, SUCCESS, find_site};
+use super::{FAILURE, Outcome, SUCCESS, UnknownSite, find_site};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode, RoundReport};
@@ -27,7 +27,7 @@ pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
-fn select(settings: &mut Settings, names: &[String]) -> Result<(), String> {
+fn select(settings: &mut Settings, names: &[String]) -> Result<(), UnknownSite> {
     for name in names {
         find_site(settings, name)?;
     }
