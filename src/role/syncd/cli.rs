@@ -75,7 +75,8 @@ pub(super) struct Common {
     /// TOML or pandora_server.conf [default: /etc/tentacle-sync/tentacle-syncd.toml, then /etc/pandora/pandora_server.conf]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the journal is kept [default: $STATE_DIRECTORY, else /var/lib/tentacle-sync]
+    /// Where the journal is kept [default: $STATE_DIRECTORY; else /var/lib/tentacle-sync, if this user may write there; else
+    /// $XDG_STATE_HOME/tentacle-sync, or ~/.local/state/tentacle-sync]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Where the files of all sites land, whatever the configuration says.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::rc::Rc;
 
+use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cli::Common;
@@ -21,6 +22,7 @@ pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
     net.take_signals(&[SIGTERM, SIGINT])?;
     let progress = Rc::new(Progress::new(sites));
     let watcher = Rc::clone(&progress);
+    info!("state in {}", settings.state_dir.display());
     let collector = Collector::new(net, &settings, Mode::Once, Box::new(move |report| watcher.note(report)))?;
     collector.run(settings.shutdown_timeout, |_, _| false)?;
     Ok(progress.finish())
