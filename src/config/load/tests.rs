@@ -140,6 +140,15 @@ fn the_defaults_the_example_shows_are_the_defaults() {
 }
 
 #[test]
+fn the_manual_page_has_every_key() {
+    let manual = std::fs::read_to_string(shipped("tentacle-syncd.8")).unwrap();
+    let lists: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix(".Ic ")).collect();
+    for key in schema::ALL.iter().flat_map(|section| section.keys) {
+        assert!(lists.iter().any(|list| list.split(' ').any(|word| word == *key)), "{key}");
+    }
+}
+
+#[test]
 fn the_format_is_known_by_name_or_by_content() {
     let toml = "[[site]]\nname = \"plant\"\naddress = \"10.0.0.1\"\n";
     let broken = "[[site]]\nname = plant\n";

@@ -158,4 +158,45 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+
+    const MANUAL: &str = include_str!("../../../config/tentacle-syncd.8");
+
+    /// Whether the page has an item for it.
+    fn has_item(kind: &str, name: &str) -> bool {
+        let mut items = MANUAL.lines().filter_map(|line| line.strip_prefix(".It "));
+        items.any(|item| item.starts_with(kind) && item.split(' ').any(|word| word == name))
+    }
+
+    #[test]
+    fn the_manual_page_has_every_command_and_option() {
+        let program = Cli::command();
+        for command in program.get_subcommands() {
+            assert!(has_item("Cm", command.get_name()), "{}", command.get_name());
+            let options = command.get_arguments().filter(|argument| !argument.is_positional());
+            for option in options {
+                let long = format!("-{}", option.get_long().unwrap());
+                assert!(has_item("Fl", &long), "{long}");
+                if let Some(short) = option.get_short() {
+                    assert!(has_item("Fl", &short.to_string()), "-{short}");
+                }
+            }
+        }
+        for built_in in ["-help", "-version"] {
+            assert!(has_item("Fl", built_in), "{built_in}");
+        }
+    }
+
+    #[test]
+    fn the_manual_page_has_no_option_of_its_own() {
+        let program = Cli::command();
+        let known: Vec<String> = program
+            .get_subcommands()
+            .flat_map(|command| command.get_arguments().filter_map(|argument| argument.get_long()))
+            .map(|long| format!("-{long}"))
+            .collect();
+        let items = MANUAL.lines().filter_map(|line| line.strip_prefix(".It Fl "));
+        for word in items.flat_map(|item| item.split(' ')).filter(|word| word.len() > 1 && word.starts_with('-')) {
+            assert!(["-help", "-version"].contains(&word) || known.iter().any(|long| long == word), "{word}");
+        }
+    }
 }
