@@ -25,6 +25,17 @@ pub enum ConfigError {
     /// Nobody said where to keep the state, and there is no home directory to keep it in.
     #[error("there is no directory for the state: name one with --state-dir, or as state_dir in [sync]")]
     NoStateDir,
+    /// The state would lie among the files that the data server takes.
+    #[error(
+        "the state directory {} lies in the incoming directory {}: name another with --state-dir, or as state_dir in [sync]",
+        state.display(), incoming.display()
+    )]
+    StateAmongFiles {
+        /// The state directory.
+        state: PathBuf,
+        /// The incoming directory.
+        incoming: PathBuf,
+    },
 }
 
 /// One thing wrong with a file.

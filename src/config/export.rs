@@ -31,8 +31,8 @@ pub fn to_toml(settings: &Settings) -> String {
     common.insert("tls".to_owned(), tls.clone().map_or(Value::Boolean(false), Value::Table));
 
     let mut text = format!("{HEADER}\n[sync]\n{}", lines(&table(&SyncKeys::new(settings)), schema::SYNC));
-    let state_dir = Value::from(settings.state_dir.to_string_lossy().into_owned());
-    let _ = writeln!(text, "#state_dir = {state_dir}");
+    // Not that of whoever imports, which need not be the user who will run it.
+    let _ = writeln!(text, "#state_dir = {:?}", defaults::STATE_DIR);
     if let Some(tls) = &tls {
         let _ = write!(text, "\n[tls]\n{}", lines(tls, schema::TLS));
     }

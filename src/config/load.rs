@@ -80,6 +80,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
         Some(directory) => directory,
         None => default_state_dir(options.environment)?,
     };
+    keep_apart(&state_dir, &sites)?;
     Ok(Settings {
         state_dir,
         durability: draft.durability,
@@ -134,6 +135,24 @@ fn unreadable(error: &std::io::Error) -> String {
         _ => "; name another with --config",
     };
     format!("cannot read the configuration: {}{advice}", plainly(error))
+}
+
+/// Whoever clears an incoming directory, or its staging area, must not take the journal with it.
+fn keep_apart(state_dir: &Path, sites: &[SiteSettings]) -> Result<(), ConfigError> {
+    let state = real(state_dir);
+    match sites.iter().find(|site| state.starts_with(real(&site.incoming_dir))) {
+        None => Ok(()),
+        Some(site) => {
+            Err(ConfigError::StateAmongFiles { state: state_dir.to_owned(), incoming: site.incoming_dir.clone() })
+        }
+    }
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolve = |existing: &Path| Some(existing.canonicalize().ok()?.join(path.strip_prefix(existing).ok()?));
+    path.ancestors().find_map(resolve).unwrap_or_else(|| path.clone())
 }
 
 /// Where nobody named a directory: systemd's, the system's, the user's own.

@@ -117,13 +117,13 @@ impl<'a> Reader<'a, '_> {
         (!setting.value.is_empty()).then_some((*line, setting.value))
     }
 
-    /// A token is on where its leading digits make a number other than 0.
+    /// The Sync Server whose place we take is to be off. A token is on where its leading digits make a number other than 0.
     fn check_switch(&mut self) {
-        let off = "so Pandora FMS would not synchronise; going on, as this program does nothing else";
-        match self.value(Token::Server) {
-            Some((_, value)) if leading_number(value).is_some_and(|number| number != 0) => {}
-            Some((line, _)) => self.report.warn(line, format!("syncserver is not 1, {off}")),
-            None => self.report.warn(None, format!("there is no \"syncserver 1\", {off}")),
+        if let Some((line, value)) = self.value(Token::Server)
+            && leading_number(value).is_some_and(|number| number != 0)
+        {
+            let advice = "set it to 0 and restart the Pandora FMS server, or both collect from the same sites";
+            self.report.warn(line, format!("syncserver is on: {advice}"));
         }
     }
 

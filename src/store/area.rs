@@ -81,16 +81,22 @@ impl Area {
 
     /// Whether the paths still lead to the directories that are held open.
     pub(super) fn is_in_place(&self) -> bool {
-        let leads_to = |path: &Path, dir: &OwnedFd| match (fs::stat(path), fs::fstat(dir)) {
-            (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
-            _ => false,
-        };
         leads_to(&self.path, &self.incoming) && leads_to(&self.staging_path, &self.staging)
     }
 
     /// The incoming directory itself.
     pub(super) fn incoming(&self) -> &OwnedFd {
         &self.incoming
+    }
+
+    /// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
+    pub(super) fn last_journal(&self) -> Result<Option<PathBuf>, StoreError> {
+        setup::read_last_journal(&self.staging, &self.staging_path)
+    }
+
+    /// Leaves word of the journal that knows this staging area from now on.
+    pub(super) fn set_last_journal(&self, journal: &Path) -> Result<(), StoreError> {
+        setup::write_last_journal(&self.staging, &self.staging_path, journal)
     }
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
@@ -251,6 +257,14 @@ impl Area {
     /// Where a published file is, for messages.
     pub(super) fn published_path(&self, name: &FileName) -> PathBuf {
         self.path.join(OsStr::from_bytes(name.as_bytes()))
+    }
+}
+
+/// Whether the path still leads to what is held open.
+pub(super) fn leads_to(path: &Path, held: impl AsFd) -> bool {
+    match (fs::stat(path), fs::fstat(held)) {
+        (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
+        _ => false,
     }
 }
 

@@ -8,12 +8,15 @@ use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
 use super::error::StoreError;
-use super::journal::{self, Copy, Intent, Record};
+use super::journal::{self, Copy, Intent, Record, Replay};
 use super::journal_file::JournalFile;
 use super::spool::Spool;
 use super::stage::Staged;
 use super::worker::{Notify, Work, Worker};
 use crate::proto::{FileName, Fingerprint};
+
+/// Enough to see what kind of damage it is.
+const BAD_LINES_TOLD: usize = 5;
 
 /// A file to be made durable and published.
 #[derive(Debug)]
@@ -164,14 +167,28 @@ fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<En
         found,
         known: journal::FORMAT,
     })?;
-    for line in &replay.bad_lines {
-        log::warn!("{}:{line}: not a record, skipped: a file may arrive twice", file.path().display());
-    }
+    warn_of_damage(file.path(), &replay);
     let mut disk = RealDisk::new(durability, file);
     for spool in spools {
         disk.adopt(spool.area())?;
     }
     Engine::recover(disk, replay.state)
+}
+
+fn warn_of_damage(journal: &Path, replay: &Replay) {
+    let journal = journal.display();
+    for line in replay.bad_lines.iter().take(BAD_LINES_TOLD) {
+        log::warn!("{journal}:{line}: not a record, skipped: a file may arrive twice");
+    }
+    if let Some(more @ 1..) = replay.bad_lines.len().checked_sub(BAD_LINES_TOLD) {
+        log::warn!("{journal}: {more} lines more are not records and skipped: their files may arrive twice");
+    }
+    if let Some(line) = replay.torn_line {
+        log::warn!(
+            "{journal}:{line}: cut short, as by a loss of power or a full disk, and skipped; where somebody has damaged it, \
+             files may arrive twice"
+        );
+    }
 }
 
 /// What the thread does.

@@ -51,7 +51,7 @@ impl Disk {
     }
 
     fn staged(&self) -> usize {
-        fs::read_dir(self.incoming().join(".tentacle-sync")).unwrap().count() - 1
+        fs::read_dir(self.incoming().join(".tentacle-sync")).unwrap().count() - ["id", "journal"].len()
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Durability;
+use super::acquaintance;
 use super::area::{Area, Likeness};
 use super::error::StoreError;
 use super::flush::{Synced, sync_drafts};
@@ -23,6 +24,8 @@ pub(super) trait Disk {
     fn spools(&self) -> Vec<(SpoolId, PathBuf)>;
     /// The spools, of those given, that share a filesystem with others of them, together.
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
+    /// The journal has come to know a spool: says so if another one did before, or if this one should have known it.
+    fn introduce(&mut self, spool: SpoolId, is_known: bool);
     /// Takes over a staged file; the path of its spool, if that was not known.
     fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError>;
     /// Makes staged files durable, bytes and existence. All are on one filesystem.
@@ -35,6 +38,8 @@ pub(super) trait Disk {
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError>;
     /// Makes durable what was added.
     fn sync_journal(&mut self) -> Result<(), StoreError>;
+    /// The journal, if somebody has taken it from its place: what is added to it will not be found again.
+    fn lost_journal(&self) -> Option<PathBuf>;
     /// Replaces the journal, durably: after a crash it is the old or the new one.
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError>;
     /// Moves a staged file to a published name; `false` if something has that name. After a crash it has happened or not.
@@ -103,6 +108,13 @@ impl Disk for RealDisk {
         by_device.into_values().collect()
     }
 
+    fn introduce(&mut self, spool: SpoolId, is_known: bool) {
+        let introduced = acquaintance::introduce(self.area(spool), self.journal.path(), is_known);
+        if let Err(error) = introduced {
+            log::warn!("{error}");
+        }
+    }
+
     fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
         let is_new = self.adopt(staged.area())?;
         let (area, stage) = staged.hand_over();
@@ -136,6 +148,10 @@ impl Disk for RealDisk {
 
     fn sync_journal(&mut self) -> Result<(), StoreError> {
         self.durability.flush(|| self.journal.sync())
+    }
+
+    fn lost_journal(&self) -> Option<PathBuf> {
+        (!self.journal.is_in_place()).then(|| self.journal.path().to_owned())
     }
 
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {

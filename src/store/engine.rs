@@ -57,7 +57,7 @@ impl<D: Disk> Engine<D> {
     /// Finishes what the run before had under way, as its journal says.
     pub(super) fn recover(disk: D, state: State) -> Result<Self, StoreError> {
         let mut engine = Self { disk, state, journal: Journal::Doubtful, voided: Vec::new() };
-        engine.match_spools();
+        let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
         // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
         // before may have been one that never flushes.
@@ -74,6 +74,7 @@ impl<D: Disk> Engine<D> {
         }
         engine.rewrite()?;
         for spool in spools {
+            engine.disk.introduce(spool, known.contains(&spool));
             useless.extend(engine.disk.leftovers(spool)?.into_iter().map(|stage| (spool, stage)));
         }
         engine.discard(useless);
@@ -81,7 +82,9 @@ impl<D: Disk> Engine<D> {
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
-    fn match_spools(&mut self) {
+    /// Those that the journal knows.
+    fn match_spools(&mut self) -> BTreeSet<SpoolId> {
+        let mut known = BTreeSet::new();
         for (id, path) in self.disk.spools() {
             let is_replaced = |(old, at): (&SpoolId, &PathBuf)| (*at == path && *old != id).then_some(*old);
             let replaced: Vec<SpoolId> = self.state.spools.iter().filter_map(is_replaced).collect();
@@ -92,8 +95,11 @@ impl<D: Disk> Engine<D> {
                 );
                 self.state.drop_spool(old);
             }
-            self.state.spools.insert(id, path);
+            if self.state.spools.insert(id, path).is_some() {
+                known.insert(id);
+            }
         }
+        known
     }
 
     /// Carries out the intents of the run before: those that are published now, and the files that came to nothing.
@@ -145,8 +151,9 @@ impl<D: Disk> Engine<D> {
 
     /// Takes a spool in that was not there at the start.
     pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf) {
-        self.state.spools.insert(id, path.clone());
+        let is_known = self.state.spools.insert(id, path.clone()).is_some();
         self.note(&[Record::Spool(id, path)]);
+        self.disk.introduce(id, is_known);
     }
 
     /// Publishes a group, in its order. One outcome for each file.
@@ -213,6 +220,7 @@ impl<D: Disk> Engine<D> {
     /// must mean that it was published, and not that the disk never came to see it.
     fn promise(&mut self, intents: &[&Intent]) -> Result<(), StoreError> {
         self.state.intents.extend(intents.iter().map(|&intent| (intent.stage, intent.clone())));
+        self.look_after_journal();
         match self.journal {
             Journal::Doubtful => self.rewrite(),
             Journal::Sound { .. } if intents.is_empty() => Ok(()),
@@ -221,6 +229,16 @@ impl<D: Disk> Engine<D> {
                 self.append(&records)?;
                 self.disk.sync_journal().inspect_err(|_| self.journal = Journal::Doubtful)
             }
+        }
+    }
+
+    /// A journal that somebody has removed, alone or with its directory, has to be written anew.
+    fn look_after_journal(&mut self) {
+        if let Journal::Sound { .. } = self.journal
+            && let Some(path) = self.disk.lost_journal()
+        {
+            log::warn!("{}: removed, or replaced, while this program runs: it is written anew", path.display());
+            self.journal = Journal::Doubtful;
         }
     }
 

@@ -111,6 +111,11 @@ impl StoreError {
         }
     }
 
+    /// Whether it stays as it is until somebody steps in: no room, no right, a disk or a process in the way may pass.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::OtherFilesystem(_) | Self::CopiedSpool(..) | Self::JournalFormat { .. })
+    }
+
     /// Whether the directory or file asked for is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { errno: Errno::NOENT | Errno::NOTDIR, .. })

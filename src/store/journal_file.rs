@@ -6,39 +6,66 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::area::flush_directory;
+use super::area::{flush_directory, leads_to};
 use super::error::StoreError;
 use super::lock::lock;
+
+const LOCK: &str = "lock";
 
 /// A journal open for appending, in a state directory locked for us.
 #[derive(Debug)]
 pub(super) struct JournalFile {
     path: PathBuf,
     draft: PathBuf,
-    dir: File,
+    home: Home,
     file: File,
-    /// Its lock is ours while we live.
-    _lock: File,
+}
+
+/// The state directory.
+#[derive(Debug)]
+struct Home {
+    path: PathBuf,
+    dir: File,
+    /// Ours while it is open.
+    lock: File,
+}
+
+impl Home {
+    /// Makes the directory if need be, and locks it.
+    fn enter(path: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(StoreError::std("make the state directory", path))?;
+        let dir = File::open(path).map_err(StoreError::std("open the state directory", path))?;
+        let lock_file = open(&path.join(LOCK), OpenOptions::new().write(true).create(true).truncate(false))?;
+        lock(&lock_file, path)?;
+        Ok(Self { path: path.to_owned(), dir, lock: lock_file })
+    }
+
+    /// Whether whoever looks for it finds this one, and its lock.
+    fn is_in_place(&self) -> bool {
+        leads_to(&self.path.join(LOCK), &self.lock)
+    }
 }
 
 impl JournalFile {
     /// Makes the state directory if need be, locks it, and reads the journal in it: empty if there is none.
     pub(super) fn open(state_dir: &Path) -> Result<(Self, Vec<u8>), StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(state_dir)
-            .map_err(StoreError::std("make the state directory", state_dir))?;
-        let dir = File::open(state_dir).map_err(StoreError::std("open the state directory", state_dir))?;
-        let lock_file = open(&state_dir.join("lock"), OpenOptions::new().write(true).create(true).truncate(false))?;
-        lock(&lock_file, state_dir)?;
+        let home = Home::enter(state_dir)?;
         let path = state_dir.join("journal");
         let content = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(StoreError::std("read the journal", &path))?,
         };
         let file = open(&path, OpenOptions::new().append(true).create(true))?;
-        Ok((Self { draft: path.with_extension("new"), path, dir, file, _lock: lock_file }, content))
+        Ok((Self { draft: path.with_extension("new"), path, home, file }, content))
+    }
+
+    /// Whether the next start would find it.
+    pub(super) fn is_in_place(&self) -> bool {
+        leads_to(&self.path, &self.file) && self.home.is_in_place()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,8 +80,12 @@ impl JournalFile {
         self.file.sync_data().map_err(StoreError::std("flush the journal", &self.path))
     }
 
-    /// Replaces the file by a new one. Never writes to the old one, whatever state an error has left that in.
+    /// Replaces the file by a new one. Never writes to the old one, whatever state an error has left that in. Makes the
+    /// state directory again if somebody has removed it.
     pub(super) fn rewrite(&mut self, journal: &[u8], durability: Durability) -> Result<(), StoreError> {
+        if !self.home.is_in_place() {
+            self.home = Home::enter(&self.home.path)?;
+        }
         match std::fs::remove_file(&self.draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::std("remove", &self.draft)(error));
@@ -67,7 +98,7 @@ impl JournalFile {
         durability.flush(|| file.sync_all().map_err(failed()))?;
         std::fs::rename(&self.draft, &self.path).map_err(failed())?;
         self.file = file;
-        durability.flush(|| flush_directory(&self.dir).map_err(StoreError::io("rewrite the journal", &self.path)))
+        durability.flush(|| flush_directory(&self.home.dir).map_err(StoreError::io("rewrite the journal", &self.path)))
     }
 }
 

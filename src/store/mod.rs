@@ -12,6 +12,7 @@
 //!     web01.1700000000.data          published: mode 0660, the directory's group if that is setgid
 //!     .tentacle-sync/                ours: mode 0700, on the same filesystem; made anew if removed while we are stopped
 //!         id                         32 hexadecimal digits: which staging area this is; locked by its committer
+//!         journal                    the path of the journal that knows it
 //!         <session>-<number>         staged
 //! <state_dir>/
 //!     lock                           locked by the committer
@@ -37,7 +38,9 @@
 //! durable; as long as that cannot be written the file is emptied instead.
 //!
 //! Losing *published* or *gone* costs a look at the disk or a comparison with the site's copy. Losing the whole journal, or
-//! finding one beside another staging area (the `id` differs), makes it "at least once" for what was waiting then.
+//! finding one beside another staging area (the `id` differs), or one that another was kept after (the staging area has its
+//! path), makes it "at least once" for what was waiting then; that is warned of. One that is removed while we run is
+//! written anew when the next file is published.
 //!
 //! A failed flush is never tried again as if it were clean. That of step 1 fails: the group's files on that filesystem are removed
 //! and reported failed, to be fetched again. The journal fails: so too, and it is written anew before it is used again.
@@ -86,6 +89,7 @@
 //! The loop's longest stall by staging while others are committed was 2.6 to 4.5 ms, and once 5.2 ms. The mapped sink
 //! takes 2 to 3 times as long as appending for a 4 KiB file, as long for 64 MiB. So [`SinkKind::Append`] is the default.
 
+mod acquaintance;
 mod archive;
 mod area;
 mod background;

@@ -1,10 +1,12 @@
 //! Opening an incoming directory: checks, and the making of the staging area.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -42,6 +44,10 @@ impl Staging {
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o660);
 
 const ID: &str = "id";
+const LAST_JOURNAL: &str = "journal";
+
+/// In bytes, with the line's end: Linux has no longer ones.
+const LONGEST_PATH: u64 = 4096;
 
 /// Opens the incoming directory, if files can be stored in it.
 pub(super) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError> {
@@ -97,29 +103,50 @@ pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreEr
     read(open().map_err(failed)?)?.ok_or(Errno::IO).map_err(failed)
 }
 
-/// Writes a fresh identity, whole or not at all; whoever else came first wins if `how` says so.
+/// Writes a fresh identity; whoever else came first wins if `how` says so.
 fn write_id(staging: &OwnedFd, path: &Path, how: RenameFlags) -> Result<(), StoreError> {
-    let failed = |errno: Errno| StoreError::io("write the identity in", path)(errno);
-    let id = SpoolId::random();
-    let draft = format!("{ID}.{:016x}", random());
+    match write_whole(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), how) {
+        Err(StoreError::Io { errno: Errno::EXIST, .. }) => Ok(()),
+        written => written,
+    }
+}
+
+/// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
+pub(super) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let path = &path.join(LAST_JOURNAL);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match fs::openat(staging, LAST_JOURNAL, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        opened => opened.map_err(StoreError::io("read", path))?,
+    };
+    let mut text = Vec::new();
+    File::from(file).take(LONGEST_PATH).read_to_end(&mut text).map_err(StoreError::std("read", path))?;
+    Ok(text.strip_suffix(b"\n").map(|journal| OsStr::from_bytes(journal).into()))
+}
+
+/// Leaves word of the journal that knows this staging area from now on.
+pub(super) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path) -> Result<(), StoreError> {
+    let text = [journal.as_os_str().as_bytes(), b"\n"].concat();
+    write_whole(staging, path, LAST_JOURNAL, &text, RenameFlags::empty())
+}
+
+/// Writes a file of the staging area, whole or not at all.
+fn write_whole(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], how: RenameFlags) -> Result<(), StoreError> {
+    let path = path.join(name);
+    let failed = |errno: Errno| StoreError::io("write", &path)(errno);
+    let draft = format!("{name}.{:016x}", random());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);
-    let written = writeln!(file, "{id}").and_then(|()| file.sync_all());
-    let renamed =
-        written.map_err(StoreError::std("write the identity in", path)).and_then(|()| {
-            match fs::renameat_with(staging, &draft, staging, ID, how) {
-                Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(staging, &draft, staging, ID).map_err(failed),
-                renamed => renamed.map_err(failed),
-            }
-        });
+    let written = file.write_all(text).and_then(|()| file.sync_all()).map_err(StoreError::std("write", &path));
+    let renamed = written.and_then(|()| match fs::renameat_with(staging, &draft, staging, name, how) {
+        Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(staging, &draft, staging, name).map_err(failed),
+        renamed => renamed.map_err(failed),
+    });
     if renamed.is_err() {
         // Nothing more can be done if that fails too; the draft is in nobody's way.
         fs::unlinkat(staging, &draft, AtFlags::empty()).ok();
     }
-    match renamed {
-        Err(StoreError::Io { errno: Errno::EXIST, .. }) => Ok(()),
-        other => other.and_then(|()| fs::fsync(staging).map_err(failed)),
-    }
+    renamed.and_then(|()| fs::fsync(staging).map_err(failed))
 }
 
 /// Unlike any other: seeded by the system.

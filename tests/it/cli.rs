@@ -214,7 +214,7 @@ fn what_import_prints_loads_and_collects() {
     let (place, address) = (Place::new(), site.address());
     let incoming = place.incoming();
     let text = format!(
-        "syncserver 1\nsync_address {}\nsync_port {}\nsync_retries 1\nsync_timeout 5\nserver_threshold 7\nincomingdir {}\n",
+        "syncserver 0\nsync_address {}\nsync_port {}\nsync_retries 1\nsync_timeout 5\nserver_threshold 7\nincomingdir {}\n",
         address.ip(),
         address.port(),
         incoming.display()
@@ -234,7 +234,7 @@ fn what_import_prints_loads_and_collects() {
 #[test]
 fn import_says_what_is_missing() {
     let place = Place::new();
-    let conf = place.write("pandora_server.conf", "syncserver 1\n");
+    let conf = place.write("pandora_server.conf", "syncserver 0\n");
     let outcome = place.launch([OsStr::new("import"), conf.as_os_str()]).wait();
     outcome.assert_code(2).assert_logs(&["pandora_server.conf", "sync_address"]);
     assert_eq!(outcome.stdout, "");

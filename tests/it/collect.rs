@@ -280,7 +280,7 @@ fn a_pandora_server_conf_is_all_it_takes() {
     let site = Site::ours("site", 30);
     let (place, address) = (Place::new(), site.address());
     let text = format!(
-        "# A comment\nservername centre\nsyncserver 1\nsync_address {}\nsync_port {}\nsync_timeout 10\nincomingdir {}\n",
+        "# A comment\nservername centre\nsyncserver 0\nsync_address {}\nsync_port {}\nsync_timeout 10\nincomingdir {}\n",
         address.ip(),
         address.port(),
         place.incoming().display()

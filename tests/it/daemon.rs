@@ -155,7 +155,7 @@ pub(crate) fn spool_of(incoming: &Path) -> Files {
 pub(crate) fn staged_in(incoming: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(incoming.join(STAGING)) else { return Vec::new() };
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name != "id").collect()
+    names.filter(|name| !["id", "journal"].contains(&name.as_str())).collect()
 }
 
 /// Compares names first, since whole files are no message.

@@ -105,7 +105,7 @@ fn refuses_to_start(place: &Place, why: &str) {
     let site = Site::double("site", 5, Setup::default());
     place.configure("", [site.config("")]);
     let incoming = place.incoming();
-    place.once().assert_code(2).assert_logs(&["tentacle-syncd: ", incoming.to_str().unwrap(), why]);
+    place.once().assert_code(3).assert_logs(&["tentacle-syncd: ", incoming.to_str().unwrap(), why]);
     place.run("check", &[]).assert_code(1).assert_says(&["PROBLEM", incoming.to_str().unwrap(), why]);
     site.assert_untouched();
     assert_eq!(site.peer().tally().accepted, 0);
@@ -118,7 +118,7 @@ fn a_missing_spool_is_called_that() {
     let site = Site::double("site", 5, Setup::default());
     place.configure("", [site.config("")]);
     let incoming = place.incoming();
-    place.once().assert_code(2).assert_logs(&[incoming.to_str().unwrap(), "No such file or directory"]);
+    place.once().assert_code(3).assert_logs(&[incoming.to_str().unwrap(), "No such file or directory"]);
     site.assert_untouched();
 }
 

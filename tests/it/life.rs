@@ -66,10 +66,10 @@ fn a_second_daemon_on_the_same_state_or_spool_is_turned_away() {
     let daemon = place.start();
     wait_until("the first to work", || site.left().is_empty().then_some(()));
     let state = place.state();
-    place.once().assert_code(2).assert_logs(&[state.to_str().unwrap(), "in use by another process"]);
+    place.once().assert_code(3).assert_logs(&[state.to_str().unwrap(), "in use by another process"]);
     let (other, incoming) = (place.path("other-state"), place.incoming());
     let outcome = place.run("once", &["--state-dir", other.to_str().unwrap()]);
-    outcome.assert_code(2).assert_logs(&[incoming.to_str().unwrap(), "in use by another process"]);
+    outcome.assert_code(3).assert_logs(&[incoming.to_str().unwrap(), "in use by another process"]);
     daemon.stop().assert_code(0);
     place.once().assert_code(0);
     place.assert_holds(&site.files);

@@ -12,7 +12,7 @@ use crate::tls::IdentitySettings;
 
 fn settings(sites: Vec<SiteSettings>) -> Settings {
     Settings {
-        state_dir: "/var/lib/tentacle-sync".into(),
+        state_dir: "/root/.local/state/tentacle-sync".into(),
         durability: defaults::DURABILITY,
         max_connections: defaults::MAX_CONNECTIONS,
         shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,

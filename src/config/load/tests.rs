@@ -140,10 +140,19 @@ fn the_defaults_the_example_shows_are_the_defaults() {
 }
 
 #[test]
+fn the_manual_page_has_every_key() {
+    let manual = std::fs::read_to_string(shipped("tentacle-syncd.8")).unwrap();
+    let lists: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix(".Ic ")).collect();
+    for key in schema::ALL.iter().flat_map(|section| section.keys) {
+        assert!(lists.iter().any(|list| list.split(' ').any(|word| word == *key)), "{key}");
+    }
+}
+
+#[test]
 fn the_format_is_known_by_name_or_by_content() {
     let toml = "[[site]]\nname = \"plant\"\naddress = \"10.0.0.1\"\n";
     let broken = "[[site]]\nname = plant\n";
-    let pandora = "syncserver 1\nsync_address 10.0.0.1\n";
+    let pandora = "syncserver 0\nsync_address 10.0.0.1\n";
     assert!(is_toml(Path::new("a.toml"), pandora.as_bytes()));
     assert!(is_toml(Path::new("a.TOML"), b""));
     assert!(is_toml(Path::new("a.conf"), toml.as_bytes()));
@@ -163,6 +172,29 @@ fn the_command_line_wins() {
     let won = LoadOptions { state_dir: Some("/s".into()), incoming_dir: Some("/i".into()), environment: BARE };
     let settings = load(&path, &won).unwrap();
     assert_eq!((settings.state_dir, settings.sites[0].incoming_dir.clone()), ("/s".into(), "/i".into()));
+}
+
+#[test]
+fn the_state_may_not_lie_in_an_incoming_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let incoming = directory.path().join("in");
+    std::fs::create_dir(&incoming).unwrap();
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&incoming, &link).unwrap();
+    let (_kept, path) = written("a.toml", "[[site]]\naddress = \"a\"\n");
+    let load_with = |state: PathBuf| {
+        let options = LoadOptions { state_dir: Some(state), incoming_dir: Some(incoming.clone()), environment: BARE };
+        load(&path, &options)
+    };
+    for state in [incoming.clone(), incoming.join(".tentacle-sync"), incoming.join("new/state"), link.join("state")] {
+        let error = ConfigError::StateAmongFiles { state: state.clone(), incoming: incoming.clone() };
+        assert_eq!(load_with(state), Err(error));
+    }
+    for state in ["state", "in.state"] {
+        assert!(load_with(directory.path().join(state)).is_ok(), "{state}");
+    }
+    let error = load_with(link).unwrap_err().to_string();
+    assert!(error.contains("lies in the incoming directory") && error.contains("--state-dir"), "{error}");
 }
 
 #[test]

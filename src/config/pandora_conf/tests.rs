@@ -18,7 +18,7 @@ fn sites(text: &str) -> Vec<SiteSettings> {
 }
 
 const MANUAL: &str = "\
-syncserver 1
+syncserver 0
 sync_address 10.142.50.10,20.152.50.20
 sync_port 41121
 sync_ca /home/cacert.pem
@@ -51,7 +51,7 @@ fn the_manuals_example_is_two_sites_with_tls() {
 
 #[test]
 fn every_token_arrives() {
-    let text = "SyncServer 1\nSYNC_ADDRESS 10.0.0.1, site.example.org ,,\nsync_port 4000x\nsync_retries 0\nsync_timeout 7\n\
+    let text = "SyncServer 0\nSYNC_ADDRESS 10.0.0.1, site.example.org ,,\nsync_port 4000x\nsync_retries 0\nsync_timeout 7\n\
                 sync_block_size 1024\nserver_threshold 5\nincomingdir /spool\ndbname pandora\nsync_port 4001\n";
     let (sites, warnings) = read(text).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
@@ -80,7 +80,7 @@ fn what_was_meant_is_taken_and_warned_of() {
         ("sync_adress 10.0.0.2", "unknown token \"sync_adress\", ignored; did you mean sync_address?".to_owned()),
         ("synchronous 1", "unknown token \"synchronous\", ignored".to_owned()),
     ] {
-        let (sites, warnings) = read(format!("syncserver 1\nsync_address 10.0.0.1\n{line}\n")).unwrap();
+        let (sites, warnings) = read(format!("syncserver 0\nsync_address 10.0.0.1\n{line}\n")).unwrap();
         assert_eq!(warnings, [format!("/etc/pandora/p.conf:3: {warning}")], "{line}");
         let plain = !line.contains("port") || sites[0].port == 4000;
         let tls = !line.contains("_ca") || sites[0].tls.as_ref().unwrap().ca.as_ref().unwrap().is_absolute();
@@ -121,7 +121,7 @@ fn addresses_in_every_notation() {
             ],
         ),
     ] {
-        let (sites, said) = read(format!("syncserver 1\nsync_address {value}\n")).unwrap();
+        let (sites, said) = read(format!("syncserver 0\nsync_address {value}\n")).unwrap();
         assert_eq!(sites, [SiteSettings { port, ..SiteSettings::new(name, address) }], "{value}");
         let expected: Vec<String> =
             warnings.iter().map(|warning| format!("/etc/pandora/p.conf:2: sync_address: {warning}")).collect();
@@ -131,7 +131,7 @@ fn addresses_in_every_notation() {
 
 #[test]
 fn addresses_separated_otherwise_are_still_several() {
-    let (sites, warnings) = read("syncserver 1\nsync_address 10.0.0.1; 10.0.0.2 10.0.0.3\n").unwrap();
+    let (sites, warnings) = read("syncserver 0\nsync_address 10.0.0.1; 10.0.0.2 10.0.0.3\n").unwrap();
     let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
     assert_eq!(names, ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
     let warning = "sync_address: Pandora FMS separates addresses by commas only; read as if there were one";
@@ -141,8 +141,8 @@ fn addresses_separated_otherwise_are_still_several() {
 #[test]
 fn a_line_that_stock_reads_beats_one_that_it_drops() {
     for text in [
-        "syncserver 1\nsync_address a\nsync_port 1\nsync_port=2\n",
-        "syncserver 1\nsync_address a\nsync_port=2\nsync_port 1\n",
+        "syncserver 0\nsync_address a\nsync_port 1\nsync_port=2\n",
+        "syncserver 0\nsync_address a\nsync_port=2\nsync_port 1\n",
     ] {
         let (sites, warnings) = read(text).unwrap();
         assert_eq!(sites[0].port, 1);
@@ -154,7 +154,7 @@ fn a_line_that_stock_reads_beats_one_that_it_drops() {
 
 #[test]
 fn what_the_data_server_ignores_is_ignored_here_too() {
-    let (sites, warnings) = read("syncserver 1\nsync_address a\nincomingdir  /elsewhere\n").unwrap();
+    let (sites, warnings) = read("syncserver 0\nsync_address a\nincomingdir  /elsewhere\n").unwrap();
     assert_eq!(sites[0].incoming_dir, Path::new("/var/spool/pandora/data_in"));
     let warning = "incomingdir: Pandora FMS ignores this line for more than one blank before the value; \
                    so do we, to agree with Pandora FMS's other servers";
@@ -162,14 +162,13 @@ fn what_the_data_server_ignores_is_ignored_here_too() {
 }
 
 #[test]
-fn a_switch_that_is_off_is_warned_of() {
-    let off = "so Pandora FMS would not synchronise; going on, as this program does nothing else";
-    for (text, warning) in [
-        ("sync_address a\n", format!("/etc/pandora/p.conf: there is no \"syncserver 1\", {off}")),
-        ("sync_address a\nsyncserver 0\n", format!("/etc/pandora/p.conf:2: syncserver is not 1, {off}")),
-        ("sync_address a\nsyncserver yes\n", format!("/etc/pandora/p.conf:2: syncserver is not 1, {off}")),
-    ] {
-        assert_eq!(read(text).unwrap().1, [warning]);
+fn a_sync_server_beside_us_is_warned_of() {
+    let advice = "set it to 0 and restart the Pandora FMS server, or both collect from the same sites";
+    for (text, line) in [("sync_address a\nsyncserver 1\n", 2), ("syncserver 1\nsync_address a\n", 1)] {
+        assert_eq!(read(text).unwrap().1, [format!("/etc/pandora/p.conf:{line}: syncserver is on: {advice}")]);
+    }
+    for text in ["sync_address a\n", "sync_address a\nsyncserver 0\n", "sync_address a\nsyncserver yes\n"] {
+        assert_eq!(read(text).unwrap().1, Vec::<String>::new(), "{text}");
     }
 }
 
@@ -184,7 +183,7 @@ fn tls_is_on_when_any_of_it_is_there() {
 
 #[test]
 fn a_certificate_without_a_ca_is_warned_of_loudly() {
-    let (sites, warnings) = read("syncserver 1\nsync_address a\nsync_cert /c.pem\nsync_key /k.pem\n").unwrap();
+    let (sites, warnings) = read("syncserver 0\nsync_address a\nsync_cert /c.pem\nsync_key /k.pem\n").unwrap();
     assert_eq!(sites[0].tls.as_ref().unwrap().verify, Verify::None);
     let warning = "sync_cert without sync_ca: the sites' certificates are not checked, and anyone on the way can pose as a \
                    site; name the CA with sync_ca";

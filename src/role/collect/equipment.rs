@@ -47,6 +47,17 @@ pub enum StartError {
     Io(#[from] io::Error),
 }
 
+impl StartError {
+    /// Whether it stays as it is until somebody changes the configuration, or a file that it names.
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_lasting(),
+            Self::Tls { .. } => true,
+            Self::Io(_) => false,
+        }
+    }
+}
+
 fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
     if error.is_for_want_of_a_passphrase() { " (passphrase_file or passphrase_env)" } else { "" }
 }

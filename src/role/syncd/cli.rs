@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{Outcome, check, demo, exit_code, import, once, probe, run};
+use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
 use crate::config::{self, LoadOptions, Settings};
 use crate::obs;
 use crate::role::limits;
@@ -21,7 +21,8 @@ Examples:
   tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
       Move to the richer configuration.
 
-Exit status: 0 all went well; 1 something did not; 2 the command line or the configuration cannot be used.";
+Exit status: 0 all went well; 1 something did not; 2 the command line or the configuration cannot be used;
+3 it cannot be begun now, and another try may succeed.";
 
 /// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
 #[derive(Debug, Parser)]
@@ -75,7 +76,8 @@ pub(super) struct Common {
     /// TOML or pandora_server.conf [default: /etc/tentacle-sync/tentacle-syncd.toml, then /etc/pandora/pandora_server.conf]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the journal is kept [default: $STATE_DIRECTORY, else /var/lib/tentacle-sync]
+    /// Where the journal is kept [default: $STATE_DIRECTORY; else /var/lib/tentacle-sync, if this user may write there; else
+    /// $XDG_STATE_HOME/tentacle-sync, or ~/.local/state/tentacle-sync]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Where the files of all sites land, whatever the configuration says.
@@ -109,7 +111,7 @@ impl Common {
     }
 
     /// Reads the configuration, with the log set up and its warnings said.
-    pub(super) fn start(&self) -> Result<Settings, Box<dyn std::error::Error>> {
+    pub(super) fn start(&self) -> Result<Settings, Problem> {
         obs::start_log(self.log_level.filter())?;
         let settings = self.load()?;
         for warning in &settings.warnings {
@@ -157,5 +159,46 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    const MANUAL: &str = include_str!("../../../config/tentacle-syncd.8");
+
+    /// Whether the page has an item for it.
+    fn has_item(kind: &str, name: &str) -> bool {
+        let mut items = MANUAL.lines().filter_map(|line| line.strip_prefix(".It "));
+        items.any(|item| item.starts_with(kind) && item.split(' ').any(|word| word == name))
+    }
+
+    #[test]
+    fn the_manual_page_has_every_command_and_option() {
+        let program = Cli::command();
+        for command in program.get_subcommands() {
+            assert!(has_item("Cm", command.get_name()), "{}", command.get_name());
+            let options = command.get_arguments().filter(|argument| !argument.is_positional());
+            for option in options {
+                let long = format!("-{}", option.get_long().unwrap());
+                assert!(has_item("Fl", &long), "{long}");
+                if let Some(short) = option.get_short() {
+                    assert!(has_item("Fl", &short.to_string()), "-{short}");
+                }
+            }
+        }
+        for built_in in ["-help", "-version"] {
+            assert!(has_item("Fl", built_in), "{built_in}");
+        }
+    }
+
+    #[test]
+    fn the_manual_page_has_no_option_of_its_own() {
+        let program = Cli::command();
+        let known: Vec<String> = program
+            .get_subcommands()
+            .flat_map(|command| command.get_arguments().filter_map(|argument| argument.get_long()))
+            .map(|long| format!("-{long}"))
+            .collect();
+        let items = MANUAL.lines().filter_map(|line| line.strip_prefix(".It Fl "));
+        for word in items.flat_map(|item| item.split(' ')).filter(|word| word.len() > 1 && word.starts_with('-')) {
+            assert!(["-help", "-version"].contains(&word) || known.iter().any(|long| long == word), "{word}");
+        }
     }
 }

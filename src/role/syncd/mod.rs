@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 pub use cli::main;
 
-use crate::config::{Settings, SiteSettings};
+use crate::config::{ConfigError, Settings, SiteSettings};
+use crate::role::collect::StartError;
 
 /// All went well.
 const SUCCESS: u8 = 0;
@@ -20,17 +21,30 @@ const SUCCESS: u8 = 0;
 /// What was asked for was tried and did not all succeed.
 const FAILURE: u8 = 1;
 
-/// The command line or the configuration cannot be used; nothing was tried.
+/// The command line or the configuration cannot be used: trying again does not help.
 const UNUSABLE: u8 = 2;
 
-/// What a command ends in: its exit status, or a message for stderr and [`UNUSABLE`].
-type Outcome = Result<u8, Box<dyn std::error::Error>>;
+/// Nothing could be tried, now at least: another try may succeed.
+const HINDERED: u8 = 3;
+
+type Problem = Box<dyn std::error::Error>;
+
+/// What a command ends in: its exit status, or a message for stderr and [`UNUSABLE`] or [`HINDERED`].
+type Outcome = Result<u8, Problem>;
+
+/// Nothing in the configuration has that name.
+#[derive(Debug, thiserror::Error)]
+#[error("no site is named {name:?}; there are: {}", names.join(", "))]
+struct UnknownSite {
+    name: String,
+    names: Vec<String>,
+}
 
 /// The site called `name`.
-fn find_site<'a>(settings: &'a Settings, name: &str) -> Result<&'a SiteSettings, String> {
+fn find_site<'a>(settings: &'a Settings, name: &str) -> Result<&'a SiteSettings, UnknownSite> {
     settings.sites.iter().find(|site| site.name == name).ok_or_else(|| {
-        let names: Vec<&str> = settings.sites.iter().map(|site| site.name.as_str()).collect();
-        format!("no site is named {name:?}; there are: {}", names.join(", "))
+        let names = settings.sites.iter().map(|site| site.name.clone()).collect();
+        UnknownSite { name: name.to_owned(), names }
     })
 }
 
@@ -41,7 +55,40 @@ fn exit_code(outcome: Outcome) -> ExitCode {
         Err(error) => {
             // Each cause on its own line, as multi-line configuration errors are.
             eprintln!("tentacle-syncd: {error}");
-            UNUSABLE.into()
+            code_of(&*error).into()
         }
+    }
+}
+
+fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
+    let is_of_configuration = problem.is::<ConfigError>()
+        || problem.is::<UnknownSite>()
+        || problem.downcast_ref().is_some_and(StartError::is_of_configuration);
+    if is_of_configuration { UNUSABLE } else { HINDERED }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::store::StoreError;
+
+    fn of_store(error: StoreError) -> u8 {
+        code_of(&StartError::Store(error))
+    }
+
+    #[test]
+    fn what_another_try_may_cure_has_a_status_of_its_own() {
+        let failed = |errno| StoreError::Io { action: "write", path: "/spool".into(), errno };
+        for errno in [Errno::NOSPC, Errno::ACCESS, Errno::ROFS, Errno::IO, Errno::NOENT, Errno::MFILE] {
+            assert_eq!(of_store(failed(errno)), HINDERED, "{errno}");
+        }
+        assert_eq!(of_store(StoreError::Busy { path: "/state".into(), holder: None }), HINDERED);
+        assert_eq!(code_of(&std::io::Error::from(Errno::MFILE)), HINDERED);
+        assert_eq!(of_store(StoreError::CopiedSpool("/a".into(), "/b".into())), UNUSABLE);
+        assert_eq!(of_store(StoreError::JournalFormat { path: "/journal".into(), found: 9, known: 1 }), UNUSABLE);
+        assert_eq!(code_of(&ConfigError::NoStateDir), UNUSABLE);
+        assert_eq!(code_of(&UnknownSite { name: "a".into(), names: Vec::new() }), UNUSABLE);
     }
 }

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::rc::Rc;
 
+use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cli::Common;
-use super::{FAILURE, Outcome, SUCCESS, find_site};
+use super::{FAILURE, Outcome, SUCCESS, UnknownSite, find_site};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode, RoundReport};
@@ -21,13 +22,14 @@ pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
     net.take_signals(&[SIGTERM, SIGINT])?;
     let progress = Rc::new(Progress::new(sites));
     let watcher = Rc::clone(&progress);
+    info!("state in {}", settings.state_dir.display());
     let collector = Collector::new(net, &settings, Mode::Once, Box::new(move |report| watcher.note(report)))?;
     collector.run(settings.shutdown_timeout, |_, _| false)?;
     Ok(progress.finish())
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
-fn select(settings: &mut Settings, names: &[String]) -> Result<(), String> {
+fn select(settings: &mut Settings, names: &[String]) -> Result<(), UnknownSite> {
     for name in names {
         find_site(settings, name)?;
     }

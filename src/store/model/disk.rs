@@ -82,6 +82,8 @@ impl Disk for ModelDisk {
         spools.iter().map(|&spool| vec![spool]).collect()
     }
 
+    fn introduce(&mut self, _: SpoolId, _: bool) {}
+
     fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
         Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
     }
@@ -123,6 +125,10 @@ impl Disk for ModelDisk {
 
     fn sync_journal(&mut self) -> Result<(), StoreError> {
         self.0.borrow_mut().durably(|world| world.journal.durable.clone_from(&world.journal.cached))
+    }
+
+    fn lost_journal(&self) -> Option<PathBuf> {
+        None
     }
 
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {

@@ -1,0 +1,52 @@
+//! Which journal knows which staging area. Files that still are at their sites may come twice where the one that knew of
+//! them is lost, or where another is kept beside it, by another user or in another place.
+
+use std::path::Path;
+
+use super::area::Area;
+use super::error::StoreError;
+
+/// Says whether `journal` should have known this staging area (`is_known`: it did), or another one has meanwhile known
+/// it better; and leaves word of this one.
+pub(super) fn introduce(area: &Area, journal: &Path, is_known: bool) -> Result<(), StoreError> {
+    let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
+    let last = area.last_journal()?;
+    if let Some(doubt) = last.as_deref().and_then(|last| doubt(last, journal, is_known)) {
+        log::warn!("{}: {doubt}", area.path().display());
+    }
+    if last.as_deref() == Some(journal) { Ok(()) } else { area.set_last_journal(journal) }
+}
+
+/// Why `journal` may not know all that it should, if `last` was the last to know the staging area.
+fn doubt(last: &Path, journal: &Path, is_known: bool) -> Option<String> {
+    let consequence = "what was collected from here and is still at its site may arrive twice";
+    let (shown, here) = (last.display(), journal.display());
+    if last == journal {
+        return (!is_known).then(|| format!("{here} knows nothing of it: lost, emptied or damaged? {consequence}"));
+    }
+    // One that cannot be looked at counts as there.
+    let is_moved = is_known && !last.try_exists().unwrap_or(true);
+    (!is_moved).then(|| {
+        format!(
+            "files were last collected into it with {shown}, which is not the journal of this run, {here}: {consequence}. \
+             Was another state_dir meant, or is another user's at work?"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_knows_the_area_or_was_moved_is_not_doubted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+        assert_eq!(doubt(&here, &here, true), None);
+        assert_eq!(doubt(&there, &here, true), None, "it was moved from there");
+        assert!(doubt(&there, &here, false).is_some_and(|doubt| doubt.contains("there")));
+        assert!(doubt(&here, &here, false).is_some_and(|doubt| doubt.contains("lost")));
+        std::fs::write(&there, "").unwrap();
+        assert!(doubt(&there, &here, true).is_some_and(|doubt| doubt.contains("another state_dir")));
+    }
+}
