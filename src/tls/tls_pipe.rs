@@ -159,8 +159,8 @@ impl<W: Carrier> TlsPipe<W> {
 
     fn fail(&mut self, error: &rustls::Error, phase: Phase, opening: Opening) {
         self.end = Some(End::Failed(self.failure(error, phase, opening)));
-        // The alert that tells the peer why; we have failed whether it leaves or not.
-        let _ = self.session.write_tls(&mut self.wire);
+        // The alert that tells the peer why, behind what is still to be sent; we have failed whether it leaves or not.
+        while self.session.wants_write() && self.session.write_tls(&mut self.wire).is_ok_and(|count| count > 0) {}
     }
 
     /// What rustls's `error` means, by the side we are on.
