@@ -311,6 +311,8 @@ impl Ledger {
         if let Some(other) = overtaken
             // So many connections may have died over a large file that its agent's later ones went ahead.
             && version.bytes.len() <= LARGE
+            // What the machine forgot comes once more, after what it did not.
+            && number >= self.forgotten
             // What is moved is the only copy, and is not held back.
             && !(self.movers.contains(&version.site) && self.disk_has_failed)
         {
