@@ -306,10 +306,9 @@ impl Round {
         match end {
             MoveEnd::Gone => self.tally.moved += 1,
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
+            MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
             // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
-            MoveEnd::Changed if self.is_collecting() && self.refetched.insert(name.clone()) => {
-                self.receive.push_front(name);
-            }
+            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),
             MoveEnd::Changed => self.tally.skipped += 1,
         }
     }
