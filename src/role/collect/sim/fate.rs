@@ -72,7 +72,10 @@ pub(super) enum What {
     GroupDone,
     Die(Death),
     Stop,
+    /// The configuration is read again; it names all sites.
     Reload,
+    /// Some sites are taken out of the configuration for a while.
+    Thin,
     DiskFault,
     StagingFault,
     /// No more faults from here on.

@@ -13,7 +13,7 @@ use super::papers::{Papers, Scrutiny};
 use super::server::{Files, Lock, MISCHIEF, Mischief};
 use super::tally::Tally;
 use super::wire::Wire;
-use super::world::{FIRST_PORT, Site, World};
+use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::config::{Settings, SiteSettings};
 use crate::role::collect::RoundReport;
 use crate::role::collect::collector::{Collector, Limits, Means, Mode};
@@ -128,12 +128,25 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
     let collector = Collector::with(means, equipment, limits, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
-        signal == 1 && collector.reload(settings).map(|()| true).expect("there is nothing to fail")
+        let settings = match signal {
+            RELOAD => settings.clone(),
+            THIN => thinned(settings, &mut world.borrow_mut().fate),
+            _ => return false,
+        };
+        collector.reload(&settings).map(|()| true).expect("there is nothing to fail")
     });
     let mut death = world.borrow_mut().death.take();
     death = death.or(world.borrow().disk_death());
     world.borrow_mut().bury(death);
     outcome.is_ok() && death.is_none() && world.borrow().is_over
+}
+
+/// Without some of the sites, or all.
+fn thinned(settings: &Settings, fate: &mut Fate) -> Settings {
+    let mut settings = settings.clone();
+    settings.sites.retain(|_| fate.chance.bool());
+    fate.note(|| format!("{} sites stay in the configuration", settings.sites.len()));
+    settings
 }
 
 /// What kind of site.
@@ -310,7 +323,8 @@ fn plan_trouble(fate: &mut Fate, life: Duration) {
     }
     some(fate, faults, What::DiskFault);
     some(fate, staging, What::StagingFault);
-    let (stops, reloads) = (fate.chance.usize(..3), fate.chance.usize(..3));
-    some(fate, stops, What::Stop);
-    some(fate, reloads, What::Reload);
+    for what in [What::Stop, What::Reload, What::Thin] {
+        let count = fate.chance.usize(..3);
+        some(fate, count, what);
+    }
 }

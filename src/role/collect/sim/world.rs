@@ -18,6 +18,10 @@ use crate::store::Completion;
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
 use crate::tls::Acceptor;
 
+/// To read the configuration again: as it was, and without some of its sites.
+pub(super) const RELOAD: i32 = 1;
+pub(super) const THIN: i32 = 2;
+
 /// From one round to the next, at most.
 const LATEST_ROUND: Duration = Duration::from_secs(40);
 
@@ -130,7 +134,12 @@ impl World {
             What::GroupDone => self.committed(),
             What::Die(death) => self.death = Some(death),
             What::Stop => self.out.push(Event::Signal(15)),
-            What::Reload => self.out.push(Event::Signal(1)),
+            What::Reload => self.out.push(Event::Signal(RELOAD)),
+            What::Thin => {
+                self.out.push(Event::Signal(THIN));
+                let wait = self.fate.up_to(Duration::from_secs(20));
+                self.fate.plan_in(wait, What::Reload);
+            }
             What::DiskFault => self.plant_fault(),
             What::StagingFault => {
                 self.ledger.disk_fails();
