@@ -12,10 +12,14 @@ use crate::support::PATIENCE;
 
 const RELOADED: &str = "configuration and certificates reloaded";
 
-/// Takes its time over the first listing, so that its first round runs for as long.
-fn pensive(name: &str, count: usize) -> Site {
-    let mischief = vec![Trick::Slow(Duration::from_secs(2)).at(Verb::Ls).once()];
+/// Takes its time over the first `verb`, so that its first round runs for as long.
+fn pensive_at(verb: Verb, name: &str, count: usize) -> Site {
+    let mischief = vec![Trick::Slow(Duration::from_secs(2)).at(verb).once()];
     Site::double(name, count, Setup { mischief, ..Setup::default() })
+}
+
+fn pensive(name: &str, count: usize) -> Site {
+    pensive_at(Verb::Ls, name, count)
 }
 
 /// A daemon in the first round of `site`, with an empty site beside it.
@@ -50,17 +54,22 @@ fn wait_for_rounds(site: &Site, rounds: u64) {
 
 #[test]
 fn a_site_put_back_while_its_round_runs_is_collected_from_as_before() {
-    let mut site = pensive("site", 20);
-    let (place, daemon, other) = in_its_first_round(&site, "interval = 1\nconnections = 1");
-    reload(&place, &daemon, "", [other.config("")]);
-    reload(&place, &daemon, "", [other.config(""), site.config("interval = 1\nconnections = 1")]);
-    wait_until_emptied(&site);
-    site.add("later.1700000000.data", "later");
-    wait_until_emptied(&site);
-    let connections: Vec<u64> = site.peer().log().into_iter().map(|seen| seen.connection).collect();
-    assert!(connections.is_sorted(), "one round after the other: {connections:?}");
-    daemon.stop().assert_code(0);
-    place.assert_holds(&site.files);
+    for verb in [Verb::Ls, Verb::Recv, Verb::Mv] {
+        let mut site = pensive_at(verb, "site", 20);
+        let lines = "interval = 1\nconnections = 1";
+        let (place, daemon, other) = in_its_first_round(&site, lines);
+        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(verb) == 1));
+        reload(&place, &daemon, "", [other.config(lines)]);
+        reload(&place, &daemon, "", [other.config(lines), site.config(lines)]);
+        wait_until_emptied(&site);
+        site.add("later.1700000000.data", "later");
+        wait_until_emptied(&site);
+        let at_work = site.peer().log().into_iter().filter(|seen| seen.verb != Verb::Quit);
+        let connections: Vec<u64> = at_work.map(|seen| seen.connection).collect();
+        assert!(connections.is_sorted(), "one round after the other: {connections:?}");
+        daemon.stop().assert_code(0);
+        place.assert_holds(&site.files);
+    }
 }
 
 #[test]
