@@ -13,6 +13,7 @@ use std::process::ExitCode;
 pub use cli::main;
 
 use crate::config::{Settings, SiteSettings};
+use crate::role::limits;
 
 /// All went well.
 const SUCCESS: u8 = 0;
@@ -25,6 +26,12 @@ const UNUSABLE: u8 = 2;
 
 /// What a command ends in: its exit status, or a message for stderr and [`UNUSABLE`].
 type Outcome = Result<u8, Box<dyn std::error::Error>>;
+
+/// Warns where the sites may take more connections than this process has files for.
+fn check_open_files(settings: &Settings) {
+    let wanted = settings.sites.iter().filter(|site| site.enabled).map(|site| site.connections).sum::<usize>();
+    limits::check_open_files(wanted.min(settings.max_connections));
+}
 
 /// The site called `name`.
 fn find_site<'a>(settings: &'a Settings, name: &str) -> Result<&'a SiteSettings, String> {

@@ -4,13 +4,14 @@ use log::{error, info};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::cli::Common;
-use super::{Outcome, SUCCESS};
+use super::{Outcome, SUCCESS, check_open_files};
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode};
 
 pub(super) fn run(common: &Common) -> Outcome {
     let settings = common.start()?;
     let mut net = Net::new()?;
+    check_open_files(&settings);
     net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let enabled = settings.sites.iter().filter(|site| site.enabled).count();
@@ -30,6 +31,7 @@ pub(super) fn run(common: &Common) -> Outcome {
 fn reload(collector: &mut Collector, common: &Common) {
     let reloaded = common.load().map_err(|error| error.to_string()).and_then(|settings| {
         settings.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        check_open_files(&settings);
         collector.reload(&settings).map_err(|error| error.to_string())
     });
     match reloaded {
