@@ -7,6 +7,12 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::SIGXFSZ;
 
+/// Files that are open whoever is connected: log, journal, directories, the loop.
+const OPEN_ANYWAY: u64 = 50;
+
+/// Files of a connection: its socket, and what goes over it.
+const OPEN_EACH: u64 = 2;
+
 /// From now on, writing beyond the largest size a file may have (`ulimit -f`) fails, and does not kill the process.
 ///
 /// # Errors
@@ -15,12 +21,6 @@ pub(super) fn outlive_file_size_limit() -> io::Result<()> {
     // Any handler will do, as what the write answers says it all.
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
-
-/// Files that are open whoever is connected: log, journal, directories, the loop.
-const OPEN_ANYWAY: u64 = 50;
-
-/// Files of a connection: its socket, and what goes over it.
-const OPEN_EACH: u64 = 2;
 
 /// Warns where so many connections at a time may need more open files than this process may have: after [`Net::new`],
 /// which raises that limit as far as it goes.
