@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::io::Errno;
+
 use super::ProxyError;
 use crate::tls::{ConnectError, PipeError};
 
@@ -74,9 +76,18 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether this process, or the whole system, has as many files open as it may: the peer has nothing to do with it.
+    pub fn lacks_files(&self) -> bool {
+        match self {
+            Self::Resolve { error, .. } | Self::Connect { error, .. } | Self::Io(error) => are_files_lacking(error),
+            _ => false,
+        }
+    }
+
     /// One word for logs: `reason=…`.
     pub fn reason(&self) -> &'static str {
         match self {
+            _ if self.lacks_files() => "files",
             Self::Resolve { .. } => "resolve",
             Self::Connect { .. } => "connect",
             Self::Proxy(_) => "proxy",
@@ -94,7 +105,15 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
+fn are_files_lacking(error: &io::Error) -> bool {
+    let lacking = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|errno| lacking.contains(&errno))
+}
+
 fn connect_advice(error: &io::Error) -> &'static str {
+    if are_files_lacking(error) {
+        return "; let this process open more (LimitNOFILE= of its systemd unit, ulimit -n), or lower max_connections";
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "; is the Tentacle server running there, on this port?",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "; is there a route to the site?",

@@ -126,6 +126,11 @@ impl StoreError {
         self.is_full() || matches!(self, Self::Displaced(_) | Self::Io { errno: Errno::ROFS, .. })
     }
 
+    /// Whether this process, or the whole system, has as many files open as it may.
+    pub fn lacks_files(&self) -> bool {
+        matches!(self, Self::Io { errno: Errno::MFILE | Errno::NFILE, .. })
+    }
+
     /// Whether there is no room: the disk is full, or the quota used up. Room may come back, so trying later is right.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { errno: Errno::NOSPC | Errno::DQUOT, .. })

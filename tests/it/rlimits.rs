@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use tentacle_sync::double::{Setup, Verb};
+use tentacle_sync::double::{Double, Setup, Trick, Verb};
 
 use crate::client_process::{Desk, Outcome, at};
 use crate::daemon::{Place, assert_complains_once, has_line, staged_in, wait_until};
 use crate::program;
 use crate::server_process::{free_address, stored_in};
-use crate::site::Site;
+use crate::site::{Site, site_config};
 use crate::support::{Client, LOOPBACK, PATIENCE};
 
 /// The largest file a limited process may write, in bytes.
@@ -27,15 +29,28 @@ fn limit(process: u32, resource: Resource, most: Option<u64>) {
     prlimit(Pid::from_raw(process.cast_signed()), resource, Rlimit { current: most.or(maximum), maximum }).unwrap();
 }
 
+/// A program that may have only so much. Of another user's process, only root may change the limits.
+fn limited(place: &program::Place, limit: &str, program: &str, arguments: &[&str]) -> Command {
+    let script = format!("{limit}; exec \"$0\" \"$@\"");
+    place.command_of("sh".as_ref(), &[&["-c", &script, program], arguments].concat())
+}
+
+/// Starts a server that may have only so much, and waits for it.
+fn start_limited_server(place: &program::Place, limit: &str, options: &[&str]) -> (program::Running, SocketAddr) {
+    let address = free_address();
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
+    let arguments = [&["-s", "storage", "-a", &ip, "-p", &port], options].concat();
+    let mut command = limited(place, limit, env!("CARGO_BIN_EXE_tentacle_server"), &arguments);
+    let server = place.launch(program::as_nobody(&mut command));
+    wait_until("the server", || TcpStream::connect(address).ok());
+    (server, address)
+}
+
 #[test]
 fn a_server_refuses_what_it_may_not_write_and_goes_on() {
-    let (place, address) = (program::Place::new(), free_address());
-    let (ip, port) = (address.ip().to_string(), address.port().to_string());
-    // Of another user's process, only root may change the limits. A block is 512 bytes, or 1024.
-    let limited = "ulimit -f 40; exec \"$0\" \"$@\"";
-    let arguments = ["-c", limited, env!("CARGO_BIN_EXE_tentacle_server"), "-s", "storage", "-a", &ip, "-p", &port];
-    let server = place.launch(program::as_nobody(&mut place.command_of("sh".as_ref(), &arguments)));
-    wait_until("the server", || TcpStream::connect(address).ok());
+    let place = program::Place::new();
+    // A block is 512 bytes, or 1024.
+    let (server, address) = start_limited_server(&place, "ulimit -f 40", &[]);
     let mut client = Client::connect(address);
     for number in 0..3 {
         client.ask(&format!("SEND <large{number}.data> SIZE {}", LARGE.len()), "SEND OK");
@@ -100,4 +115,42 @@ fn a_client_says_what_it_may_not_write_and_leaves_no_half_of_it() {
     let outcome = get_beyond_the_limit(&desk, &["-v", "-z"]);
     outcome.assert_fails_saying(&["Cannot use a temporary file in", "File too large.", "ulimit -f"]);
     assert_eq!(desk.files().len(), 0);
+}
+
+#[test]
+fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
+    let mischief = vec![Trick::Slow(Duration::from_millis(200)).at(Verb::Ls)];
+    let site = Double::start(Setup { mischief, max_connections: 100, ..Setup::default() }).unwrap();
+    let config = |number: u32| site_config(&format!("site{number}"), site.address(), "interval = 1\nkeep_open = 0");
+    let place = Place::with_sites((0..30).map(config));
+    let daemon = place.start();
+    let is_listed = |times: u64| site.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= times);
+    assert!(is_listed(30));
+    limit(daemon.id(), Resource::Nofile, Some(25));
+    daemon.wait_for_line(&["WARN", "reason=files", "too many open files", "LimitNOFILE=", "max_connections"]);
+    // Some sites are collected from while others are not, by turns.
+    assert!(is_listed(site.tally().count(Verb::Ls) + 60));
+    assert_complains_once(&daemon.log(), &["open files"]);
+    limit(daemon.id(), Resource::Nofile, None);
+    assert!(is_listed(site.tally().count(Verb::Ls) + 60));
+    let log = daemon.log();
+    assert!(!log.contains("works again"), "{log}");
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn connections_that_need_more_files_than_may_be_open_are_warned_of() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    place.configure("max_connections = 500", [site_config("site", site.address(), "connections = 64")]);
+    let (config, shell) = (place.config(), program::Place::new());
+    let once = ["once", "--config", config.to_str().unwrap()];
+    let mut command = limited(&shell, "ulimit -n 100", env!("CARGO_BIN_EXE_tentacle-syncd"), &once);
+    assert_eq!(shell.launch(&mut command).wait(), Some(0));
+    let log = fs::read_to_string(shell.path("stderr")).unwrap();
+    assert_complains_once(&log, &["64 connections", "100", "LimitNOFILE=", "max_connections"]);
+    let place = program::Place::new();
+    drop(start_limited_server(&place, "ulimit -n 100", &["-c", "500"]));
+    let log = fs::read_to_string(place.path("stderr")).unwrap();
+    assert_complains_once(&log, &["500 connections", "100", "LimitNOFILE=", "max_connections"]);
 }

@@ -96,6 +96,7 @@ impl Reason {
             Self::ListingRefused | Self::ListingTooLarge(_) => "listing",
             Self::Slow { .. } => "timeout",
             Self::Unreadable(_) => "unreadable",
+            Self::Store(_) if self.lacks_files() => "files",
             Self::Store(_) => "store",
         }
     }
@@ -103,12 +104,23 @@ impl Reason {
     /// What is wrong, whichever file it showed with.
     pub(super) fn matter(&self) -> String {
         match self {
+            _ if self.lacks_files() => self.word().into(),
             Self::Store(error) => error.matter(),
             Self::Amid { reason, .. } => reason.matter(),
             Self::Slow { .. } | Self::Unreadable(_) | Self::Protocol { error: Error::Truncated { .. }, .. } => {
                 self.word().into()
             }
             other => other.to_string(),
+        }
+    }
+
+    /// Whether this process has too many files open, which is no site's doing.
+    pub(super) fn lacks_files(&self) -> bool {
+        match self {
+            Self::Net(failure) => failure.lacks_files(),
+            Self::Store(error) => error.lacks_files(),
+            Self::Amid { reason, .. } => reason.lacks_files(),
+            _ => false,
         }
     }
 

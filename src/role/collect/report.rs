@@ -27,8 +27,9 @@ pub struct RoundReport {
 }
 
 impl RoundReport {
-    /// Says it in the log: what happened at `info`, the same complaint again only now and then.
-    pub(super) fn log(&self, complaints: &mut Repeats, now: Instant, failures: u32) {
+    /// Says it in the log: what happened at `info`, the same complaint again only now and then. `complaints` are about
+    /// the site, `of_process` about all of them.
+    pub(super) fn log(&self, complaints: &mut Repeats, of_process: &mut Repeats, now: Instant, failures: u32) {
         let site = &self.site;
         let Tally { collected, bytes, moved, refused, left, skipped, unstored, .. } = self.tally;
         let milliseconds = self.took.as_millis();
@@ -36,6 +37,7 @@ impl RoundReport {
             "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} ms={milliseconds}"
         );
         if let Some(reason) = &self.failure {
+            let complaints = if reason.lacks_files() { of_process } else { complaints };
             if let Some(repeated) = complaints.complain(&reason.matter(), now) {
                 let word = reason.word();
                 warn!("site={site} reason={word} failures={failures} repeated={repeated} {counts}: {reason}");

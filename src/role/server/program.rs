@@ -128,7 +128,9 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let process = config.process.clone();
+    let connections = config.limits.max_connections;
     let bound = Bound::new(config)?;
+    limits::check_open_files(connections);
     if let Some(user) = &process.user {
         process::become_user(user)?;
     }
@@ -164,6 +166,7 @@ fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget)
     log.reopen();
     let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
+        limits::check_open_files(config.limits.max_connections);
         service.reload(config).map_err(|error| error.to_string())
     });
     match reloaded {

@@ -14,6 +14,7 @@ pub use cli::main;
 
 use crate::config::{ConfigError, Settings, SiteSettings};
 use crate::role::collect::StartError;
+use crate::role::limits;
 
 /// All went well.
 const SUCCESS: u8 = 0;
@@ -38,6 +39,12 @@ type Outcome = Result<u8, Problem>;
 struct UnknownSite {
     name: String,
     names: Vec<String>,
+}
+
+/// Warns where the sites may take more connections than this process has files for.
+fn check_open_files(settings: &Settings) {
+    let wanted = settings.sites.iter().filter(|site| site.enabled).map(|site| site.connections).sum::<usize>();
+    limits::check_open_files(wanted.min(settings.max_connections));
 }
 
 /// The site called `name`.

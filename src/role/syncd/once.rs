@@ -8,7 +8,7 @@ use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cli::Common;
-use super::{FAILURE, Outcome, SUCCESS, UnknownSite, find_site};
+use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode, RoundReport};
@@ -19,6 +19,7 @@ pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
     select(&mut settings, names)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
     let mut net = Net::new()?;
+    check_open_files(&settings);
     net.take_signals(&[SIGTERM, SIGINT])?;
     let progress = Rc::new(Progress::new(sites));
     let watcher = Rc::clone(&progress);

@@ -4,7 +4,7 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::cli::Common;
-use super::{Outcome, SUCCESS};
+use super::{Outcome, SUCCESS, check_open_files};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode};
@@ -12,6 +12,7 @@ use crate::role::collect::{Collector, Mode};
 pub(super) fn run(common: &Common) -> Outcome {
     let settings = common.start()?;
     let mut net = Net::new()?;
+    check_open_files(&settings);
     net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let enabled = settings.sites.iter().filter(|site| site.enabled).count();
@@ -31,6 +32,7 @@ pub(super) fn run(common: &Common) -> Outcome {
 fn reload(collector: &mut Collector, common: &Common, started: &Settings) {
     let reloaded = common.load().map_err(|error| error.to_string()).and_then(|settings| {
         settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+        check_open_files(&settings);
         collector.reload(&settings).map_err(|error| error.to_string())?;
         warn_of_restart(started, &settings);
         Ok(())

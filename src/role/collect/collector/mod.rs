@@ -19,6 +19,7 @@ use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
+use crate::obs::Repeats;
 use crate::store::{Committer, Outstanding, Spool};
 use crate::sync::{Memory, Schedule};
 
@@ -50,6 +51,8 @@ pub struct Collector {
     /// Sites whose rounds have no connection, and work for one.
     stranded: VecDeque<usize>,
     next_tick: Instant,
+    /// Those about the process, which it would be idle to make for each site.
+    complaints: Repeats,
     /// When the collector has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
     observer: Box<dyn FnMut(&RoundReport)>,
@@ -119,6 +122,7 @@ impl Collector {
             running: 0,
             stranded: VecDeque::new(),
             next_tick: now,
+            complaints: Repeats::default(),
             stop_by: None,
             observer,
         };

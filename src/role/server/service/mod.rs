@@ -304,7 +304,8 @@ impl Service {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => self.take_done(),
             Event::AcceptFailed(error) => {
-                let text = format!("no connection can be accepted: {error}; raise the limit on open files");
+                let advice = "let this process open more files (LimitNOFILE= of its systemd unit, ulimit -n)";
+                let text = format!("no connection can be accepted: {error}; {advice}, or lower max_connections");
                 self.complaints.warn(None, "accept", &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
