@@ -94,7 +94,7 @@ fn lines_that_are_no_records_are_told_and_not_without_end() {
     let mut flipped = whole.clone();
     *flipped.last_chunk_mut::<2>().unwrap() = *b"!\n";
     fs::write(&journal, &flipped).unwrap();
-    let line = format!("{name}:{}: ", flipped.iter().filter(|&&byte| byte == b'\n').count());
+    let line = format!("{name}:{}: ", String::from_utf8_lossy(&flipped).lines().count());
     assert_complains_once(&place.once().stderr, &[&line, "not a record", "arrive twice"]);
 
     fs::write(&journal, [&whole, "garbage\n".repeat(100).as_bytes()].concat()).unwrap();
