@@ -24,7 +24,7 @@ const LONGEST_SECONDS: u64 = 86_400;
 
 /// Reads a whole file.
 pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Report) -> Draft {
-    let entries = Entries::collect(bytes, report);
+    let entries = Entries::collect(bytes);
     entries.warn_of_slips(report);
     let mut reader = Reader { entries, source, report };
     reader.check_switch();
@@ -42,16 +42,22 @@ struct Entries<'a> {
     counting: HashMap<Token, Entry<'a>>,
     /// Lines that do not count, though their author may think so.
     ignored: Vec<Entry<'a>>,
+    /// Tokens that are none of ours, and the one of ours that each may be a slip of.
+    unknown: Vec<(usize, String, Option<&'static str>)>,
 }
 
 impl<'a> Entries<'a> {
-    fn collect(bytes: &'a [u8], report: &mut Report) -> Self {
-        let mut entries = Self { counting: HashMap::new(), ignored: Vec::new() };
+    fn collect(bytes: &'a [u8]) -> Self {
+        let mut entries = Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new() };
         for (index, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let line = index + 1;
             match Line::read(text) {
                 Line::Setting(setting) => entries.add(Entry { line, setting }),
-                Line::Unknown(word) => report.warn(line, unknown_token(&String::from_utf8_lossy(word))),
+                Line::Unknown(word) => {
+                    let word = String::from_utf8_lossy(word).into_owned();
+                    let meant = nearest_token(&word);
+                    entries.unknown.push((line, word, meant));
+                }
                 Line::Other => {}
             }
         }
@@ -87,15 +93,15 @@ impl<'a> Entries<'a> {
             };
             report.warn(*line, format!("{name}: Pandora FMS ignores this line for {slips}; {instead}"));
         }
+        for (line, word, meant) in &self.unknown {
+            let advice = meant.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+            report.warn(*line, format!("unknown token {word:?}, ignored{advice}"));
+        }
     }
 }
 
-fn unknown_token(word: &str) -> String {
-    let names = TOKENS.iter().map(|(name, _)| *name).filter(|name| name.starts_with("sync"));
-    match nearest(word, names) {
-        Some(known) => format!("unknown token {word:?}, ignored; did you mean {known}?"),
-        None => format!("unknown token {word:?}, ignored"),
-    }
+fn nearest_token(word: &str) -> Option<&'static str> {
+    nearest(word, TOKENS.iter().map(|(name, _)| *name).filter(|name| name.starts_with("sync")))
 }
 
 struct Reader<'a, 'r> {
@@ -125,7 +131,11 @@ impl<'a> Reader<'a, '_> {
         let template = self.template();
         let mut sites: Vec<SiteSettings> = Vec::new();
         let Some((line, value)) = self.value(Token::Address) else {
-            let advice = "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2";
+            let mut unknown = self.entries.unknown.iter();
+            let advice = match unknown.find(|(.., meant)| *meant == Some(Token::Address.name())) {
+                Some((line, word, _)) => format!("did you mean it in line {line}, with {word}?"),
+                None => "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2".to_owned(),
+            };
             self.report.error(None, format!("there is no sync_address; {advice}"));
             return sites;
         };

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod collect;
+mod limits;
 mod passphrase;
 mod proxy;
 pub mod server;

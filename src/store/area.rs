@@ -8,11 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
+use super::lock::lock;
 use super::setup::{self, Staging};
 use super::source::Identity;
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
@@ -274,15 +275,6 @@ pub(super) fn leads_to(path: &Path, held: impl AsFd) -> bool {
 pub(super) fn flush_directory(directory: impl AsFd) -> Result<(), Errno> {
     fs::fsync(&directory)?;
     fs::openat(&directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(drop)
-}
-
-/// Takes the lock on a file or directory, for as long as it is open.
-pub(super) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreError> {
-    match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::WOULDBLOCK) => Err(StoreError::Busy(path.to_owned())),
-        Err(errno) => Err(StoreError::io("lock", path)(errno)),
-    }
 }
 
 fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<(Likeness, Option<File>), Errno> {

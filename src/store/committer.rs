@@ -8,7 +8,7 @@ use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
 use super::error::StoreError;
-use super::journal::{self, Copy, Intent, Replay};
+use super::journal::{self, Copy, Intent, Record, Replay};
 use super::journal_file::JournalFile;
 use super::spool::Spool;
 use super::stage::Staged;
@@ -84,7 +84,18 @@ pub struct Committer {
 #[derive(Debug)]
 pub(super) enum Order {
     Publish(Publication),
-    Forget(Copy),
+    /// A record that nothing else depends on.
+    Note(Record),
+}
+
+impl Order {
+    pub(super) fn gone(site: Arc<str>, name: FileName, fingerprint: Fingerprint) -> Self {
+        Self::Note(Record::Gone(Copy { site, name, fingerprint }))
+    }
+
+    pub(super) fn held(spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) -> Self {
+        Self::Note(Record::Held(spool.area().id, Copy { site, name, fingerprint }))
+    }
 }
 
 impl Committer {
@@ -119,7 +130,12 @@ impl Committer {
     /// The site's copy of a published file is gone: deleted there, or no longer listed.
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
-        self.worker.tell(Order::Forget(Copy { site, name, fingerprint }));
+        self.worker.tell(Order::gone(site, name, fingerprint));
+    }
+
+    /// The site has a copy all the same of what was published into `spool` before and is forgotten.
+    pub fn hold(&self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        self.worker.tell(Order::held(spool, site, name, fingerprint));
     }
 
     /// What was completed since the last call, in order.
@@ -195,15 +211,15 @@ impl Work for Committing<RealDisk> {
 
 impl<D: Disk> Committing<D> {
     pub(super) fn carry_out(&mut self, group: Vec<Order>) -> Vec<Completion> {
-        let (mut publications, mut gone) = (Vec::new(), Vec::new());
+        let (mut publications, mut notes) = (Vec::new(), Vec::new());
         for order in group {
             match order {
                 Order::Publish(publication) => publications.push(publication),
-                Order::Forget(copy) => gone.push(copy),
+                Order::Note(record) => notes.push(record),
             }
         }
-        // What is forgotten was completed, so it is older than anything in the group.
-        self.engine.forget(gone);
+        // They are about what was completed, so it is older than anything in the group.
+        self.engine.amend(notes);
         if publications.is_empty() { Vec::new() } else { self.commit(publications) }
     }
 

@@ -185,11 +185,16 @@ impl<D: Disk> Engine<D> {
         group.iter().map(outcome).collect()
     }
 
-    /// The sites no longer have these.
-    pub(super) fn forget(&mut self, copies: Vec<Copy>) {
-        let gone: Vec<Record> =
-            copies.into_iter().filter(|copy| self.state.held.remove(copy).is_some()).map(Record::Gone).collect();
-        self.note(&gone);
+    /// Takes note of what the sites have, and no longer have.
+    pub(super) fn amend(&mut self, records: Vec<Record>) {
+        let mut news = Vec::with_capacity(records.len());
+        for record in records {
+            if !matches!(&record, Record::Gone(copy) if !self.state.held.contains_key(copy)) {
+                self.state.apply(record.clone());
+                news.push(record);
+            }
+        }
+        self.note(&news);
         self.compact();
     }
 
@@ -293,7 +298,9 @@ impl<D: Disk> Engine<D> {
                 return Ok(Placed::LeftOver(Published::Duplicate { name }));
             }
         }
-        Err(StoreError::NoFreeName(self.disk.published_path(intent.spool, own)))
+        let taken = self.disk.published_path(intent.spool, own);
+        let can_grow = fresh_names(own).next().is_some();
+        Err(if can_grow { StoreError::NoFreeName(taken) } else { StoreError::NoLongerName(taken) })
     }
 
     /// Takes intents back. Their staged files go only after the promise of them is gone from the journal: a promised file

@@ -43,7 +43,7 @@ fn run(world: &Rc<RefCell<World>>, waiting: &mut Vec<Copy>) -> Vec<Fingerprint> 
     let mut consumed = Vec::new();
     let held: Vec<Copy> = engine.held().cloned().collect();
     waiting.retain(|copy| !held.contains(copy));
-    engine.forget(held);
+    engine.amend(held.into_iter().map(Record::Gone).collect());
     for _retry in 0..2 {
         let mut chains: HashMap<_, Chain> = HashMap::new();
         for group in waiting.clone().chunks(4) {
@@ -61,7 +61,7 @@ fn run(world: &Rc<RefCell<World>>, waiting: &mut Vec<Copy>) -> Vec<Fingerprint> 
             let safe: Vec<Copy> = safe.map(|(link, _)| link.intent.copy).collect();
             waiting.retain(|copy| !safe.contains(copy));
             consumed.extend(world.borrow_mut().consume());
-            engine.forget(safe);
+            engine.amend(safe.into_iter().map(Record::Gone).collect());
         }
     }
     consumed

@@ -19,8 +19,16 @@ pub enum StoreError {
         errno: Errno,
     },
     /// Another process holds the lock.
-    #[error("{}: in use by another process: stop that one, or give this one a directory of its own", .0.display())]
-    Busy(PathBuf),
+    #[error(
+        "{}: in use by another process{}: stop that one, or give this one a directory of its own",
+        path.display(), which(path, *holder)
+    )]
+    Busy {
+        /// What it is locked for.
+        path: PathBuf,
+        /// That process, where the system tells.
+        holder: Option<u32>,
+    },
     /// The staging area is a mount point or a link elsewhere: a file cannot be renamed out of it.
     #[error("{}: lies on another filesystem than the directory around it: remove it, it is made anew", .0.display())]
     OtherFilesystem(PathBuf),
@@ -39,6 +47,12 @@ pub enum StoreError {
     /// The name and every fresh one made from it are taken.
     #[error("{}: taken, and so is every name made from it: is the data server running?", .0.display())]
     NoFreeName(PathBuf),
+    /// The name is taken, and so long that no fresh one can be made from it.
+    #[error(
+        "{}: taken by another file, and too long for a fresh name to be made from it (the most is 255 bytes): move the \
+         file that is there away; is the data server running?", .0.display()
+    )]
+    NoLongerName(PathBuf),
     /// The name is taken, and nothing may be overwritten.
     #[error("{}: exists already", .0.display())]
     Exists(PathBuf),
@@ -118,6 +132,13 @@ impl StoreError {
     }
 }
 
+fn which(path: &Path, holder: Option<u32>) -> String {
+    match holder {
+        Some(pid) => format!(", pid {pid}"),
+        None => format!(" (`fuser -v {}` says which)", path.display()),
+    }
+}
+
 fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::NOSPC => ": free some space on that filesystem",
@@ -127,7 +148,10 @@ fn advice(errno: Errno) -> &'static str {
         Errno::ACCESS | Errno::PERM => ": give the user this runs as the right to write there",
         Errno::NOTDIR => ": a directory belongs there",
         Errno::NOENT => ": create it",
-        Errno::MFILE | Errno::NFILE => ": raise the limit of open files",
+        Errno::FBIG => ": let this process write larger files (LimitFSIZE= of its systemd unit, ulimit -f)",
+        Errno::MFILE | Errno::NFILE => {
+            ": let this process open more files (LimitNOFILE= of its systemd unit, ulimit -n)"
+        }
         _ => "",
     }
 }
@@ -145,6 +169,15 @@ mod tests {
         let text = failed(Errno::NOSPC).to_string();
         assert!(text.starts_with("/spool/x: cannot write: No space left on device"), "{text}");
         assert!(text.ends_with(": free some space on that filesystem"), "{text}");
+    }
+
+    #[test]
+    fn a_process_that_is_in_the_way_is_named_or_how_to_find_it() {
+        let busy = |holder| StoreError::Busy { path: "/state".into(), holder }.to_string();
+        let text = busy(Some(17));
+        assert!(text.starts_with("/state: in use by another process, pid 17: stop that one"), "{text}");
+        let text = busy(None);
+        assert!(text.starts_with("/state: in use by another process (`fuser -v /state` says which): stop"), "{text}");
     }
 
     #[test]

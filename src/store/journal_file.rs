@@ -6,8 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::area::{flush_directory, leads_to, lock};
+use super::area::{flush_directory, leads_to};
 use super::error::StoreError;
+use super::lock::lock;
 
 const LOCK: &str = "lock";
 

@@ -108,6 +108,7 @@ mod journal_file;
 mod keep;
 mod keeper;
 mod lister;
+mod lock;
 mod map;
 #[cfg(test)]
 pub(crate) mod model;

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod filter;
+mod let_go;
 mod memory;
 mod order;
 mod round;
@@ -11,6 +12,7 @@ mod schedule;
 
 pub use delivery::Delivery;
 pub use filter::NameFilter;
+pub use let_go::Meeting;
 pub use memory::Memory;
 pub use order::AgentFile;
 pub(crate) use order::agent;

@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::order::{agent, oldest_first};
-use super::{Delivery, Memory};
+use super::{Delivery, Memory, NameFilter};
 use crate::proto::{FileName, Fingerprint};
 
 /// How far a connection without work looks past files whose agent is busy.
@@ -68,7 +68,7 @@ pub struct Tally {
     pub refused: usize,
     /// Listed, but gone by the time they were asked for.
     pub missing: usize,
-    /// Not taken for a reason of their own, such as their size.
+    /// Not taken for a reason of their own, such as their size, or being written over again and again.
     pub skipped: usize,
     /// Left for the next round, which follows at once.
     pub left: usize,
@@ -90,6 +90,8 @@ enum Phase {
     Unlisted,
     Listing,
     Collecting,
+    /// No new files.
+    WindingUp,
 }
 
 /// One round of one site.
@@ -138,7 +140,7 @@ impl Round {
                 return Step::List;
             }
             Phase::Listing => return Step::Wait,
-            Phase::Collecting => {}
+            Phase::Collecting | Phase::WindingUp => {}
         }
         if let Some((name, fingerprint)) = self.moves.pop_front() {
             self.in_flight += 1;
@@ -162,23 +164,35 @@ impl Round {
         self.receive.remove(free)
     }
 
-    /// The listing has come: `names` passed the site's filter, and it named `left_out` more than were kept.
+    /// The listing has come: of its `names` those that pass `filter` are collected, and it named `left_out` more than
+    /// were kept.
     ///
     /// Returns the published files that are no longer listed.
     pub fn listed(
         &mut self,
         mut names: Vec<FileName>,
+        filter: &NameFilter,
         left_out: usize,
         memory: &mut Memory,
     ) -> Vec<(FileName, Fingerprint)> {
-        self.phase = Phase::Collecting;
         self.in_flight -= 1;
+        // What the filter leaves out is there all the same, and would come again once it does not.
+        let gone = memory.listed(&names, left_out == 0);
+        names.retain(|name| filter.matches(name));
         self.tally.listed = names.len();
         self.tally.left += left_out;
-        let vanished = if left_out == 0 { memory.vanished(&names) } else { Vec::new() };
-        for (name, _) in &vanished {
-            memory.forget(name);
+        match self.phase {
+            Phase::WindingUp => self.tally.left += names.len(),
+            Phase::Unlisted | Phase::Listing | Phase::Collecting => {
+                self.phase = Phase::Collecting;
+                self.plan(names, memory);
+            }
         }
+        gone
+    }
+
+    /// What is to be done about the listed `names`.
+    fn plan(&mut self, mut names: Vec<FileName>, memory: &Memory) {
         oldest_first(&mut names);
         let mut receive = Vec::with_capacity(names.len());
         for name in names {
@@ -189,7 +203,6 @@ impl Round {
             }
         }
         self.queue(receive, memory);
-        vanished
     }
 
     /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
@@ -223,8 +236,10 @@ impl Round {
         self.committing += 1;
     }
 
-    /// What came as `name` is published since it was let go before, and the site has it still.
-    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, memory: &mut Memory) {
+    /// What came as `name` is published since it was let go before, and the site has it still, or again; `is_kept`: as it
+    /// had the last time.
+    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, is_kept: bool, memory: &mut Memory) {
+        self.tally.refused += usize::from(is_kept);
         self.settle(&name);
         memory.clear(&name);
         match self.delivery {
@@ -291,9 +306,10 @@ impl Round {
         match end {
             MoveEnd::Gone => self.tally.moved += 1,
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
-            // Fetched again at once, and once only: an agent that keeps writing must not hold the round.
+            MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
+            // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
             MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),
-            MoveEnd::Changed => self.tally.left += 1,
+            MoveEnd::Changed => self.tally.skipped += 1,
         }
     }
 
@@ -326,7 +342,9 @@ impl Round {
         match step {
             Step::List => {
                 self.in_flight -= 1;
-                self.phase = Phase::Unlisted;
+                if matches!(self.phase, Phase::Listing) {
+                    self.phase = Phase::Unlisted;
+                }
             }
             Step::Receive(name) | Step::Take(name) => {
                 self.settle(&name);
@@ -348,11 +366,14 @@ impl Round {
 
     /// Takes no new files from now on; what is under way is brought to its end.
     pub fn wind_up(&mut self) {
-        if matches!(self.phase, Phase::Unlisted) {
-            self.phase = Phase::Collecting;
-        }
+        self.phase = Phase::WindingUp;
         self.tally.left += self.receive.len();
         self.receive.clear();
+    }
+
+    /// Whether the listing has come, and new files are taken.
+    pub fn is_collecting(&self) -> bool {
+        matches!(self.phase, Phase::Collecting)
     }
 
     /// Whether a connection would find something to do just now.
@@ -360,7 +381,9 @@ impl Round {
         match self.phase {
             Phase::Unlisted => true,
             Phase::Listing => false,
-            Phase::Collecting => !self.moves.is_empty() || (!self.receive.is_empty() && self.committing < self.window),
+            Phase::Collecting | Phase::WindingUp => {
+                !self.moves.is_empty() || (!self.receive.is_empty() && self.committing < self.window)
+            }
         }
     }
 
@@ -372,7 +395,7 @@ impl Round {
 
     /// Whether all that this round will do is done.
     pub fn is_complete(&self) -> bool {
-        matches!(self.phase, Phase::Collecting)
+        matches!(self.phase, Phase::Collecting | Phase::WindingUp)
             && self.in_flight == 0
             && self.committing == 0
             && self.moves.is_empty()

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::round::*;
-use super::{Delivery, Memory};
+use super::{Delivery, Meeting, Memory, NameFilter};
 use crate::proto::{FileName, Fingerprint};
 
 fn name(text: &str) -> FileName {
@@ -17,8 +17,12 @@ fn listed(delivery: Delivery, names: &[&str], memory: &mut Memory) -> Round {
     let mut round = Round::new(delivery, 4);
     assert_eq!(round.next_step(), Step::List);
     assert_eq!(round.next_step(), Step::Wait);
-    round.listed(names.iter().map(|text| name(text)).collect(), 0, memory);
+    round.listed(names.iter().map(|text| name(text)).collect(), &all(), 0, memory);
     round
+}
+
+fn all() -> NameFilter {
+    NameFilter::new(&["*"], &[]).unwrap()
 }
 
 #[test]
@@ -69,10 +73,23 @@ fn what_is_not_listed_any_more_is_forgotten_unless_the_listing_was_cut() {
         memory.published(gone.clone(), print_of(&gone));
         let mut round = Round::new(Delivery::Safe, 4);
         round.next_step();
-        assert_eq!(round.listed(Vec::new(), left_out, &mut memory).len(), 1 - left_out);
+        assert_eq!(round.listed(Vec::new(), &all(), left_out, &mut memory).len(), 1 - left_out);
         assert_eq!(memory.fingerprint(&gone).is_none(), left_out == 0);
         assert_eq!(round.tally().left, left_out);
     }
+}
+
+#[test]
+fn what_the_filter_leaves_out_is_left_alone_and_remembered() {
+    let mut memory = Memory::default();
+    let [published, fresh] = ["a.1.data", "a.2.data"].map(name);
+    memory.published(published.clone(), print_of(&published));
+    let mut round = Round::new(Delivery::Safe, 4);
+    round.next_step();
+    let filter = NameFilter::new(&["*"], &["a*"]).unwrap();
+    assert_eq!(round.listed(vec![published.clone(), fresh], &filter, 0, &mut memory), []);
+    assert_eq!((round.next_step(), round.tally().listed), (Step::Leave, 0));
+    assert_eq!(memory.fingerprint(&published), Some(print_of(&published)));
 }
 
 #[test]
@@ -100,7 +117,7 @@ fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
 }
 
 #[test]
-fn a_changed_file_is_received_once_more_and_then_left_for_the_next_round() {
+fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() {
     let mut memory = Memory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
     let file = name("a.1.data");
@@ -112,7 +129,7 @@ fn a_changed_file_is_received_once_more_and_then_left_for_the_next_round() {
         round.moved(file.clone(), MoveEnd::Changed, &mut memory);
     }
     assert_eq!(round.next_step(), Step::Leave);
-    assert_eq!(round.tally().left, 1);
+    assert_eq!((round.tally().left, round.tally().skipped), (0, 1));
 }
 
 #[test]
@@ -174,8 +191,8 @@ fn what_was_let_go_and_is_there_all_the_same_is_not_published_again() {
     assert_eq!(memory.let_go(file.clone(), print_of(&file)), None);
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
     assert_eq!(round.next_step(), Step::Receive(file.clone()));
-    assert_eq!(memory.take_let_go(&file), Some(print_of(&file)));
-    round.known(file.clone(), print_of(&file), &mut memory);
+    assert_eq!(memory.meet(&file, print_of(&file)), Meeting::Back { in_journal: true });
+    round.known(file.clone(), print_of(&file), false, &mut memory);
     assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
     round.moved(file.clone(), MoveEnd::Gone, &mut memory);
     assert_eq!((round.next_step(), round.tally().collected), (Step::Leave, 0));
@@ -228,6 +245,34 @@ fn a_round_wound_up_before_its_listing_is_over() {
     let mut round = Round::new(Delivery::Safe, 4);
     round.wind_up();
     assert_eq!(round.next_step(), Step::Leave);
+}
+
+#[test]
+fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
+    let mut memory = Memory::default();
+    let mut round = Round::new(Delivery::Safe, 4);
+    round.next_step();
+    round.wind_up();
+    assert!(!round.is_complete(), "the listing is under way");
+    round.listed(vec![name("a.1.data")], &all(), 0, &mut memory);
+    assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
+    let mut round = Round::new(Delivery::Safe, 4);
+    let listing = round.next_step();
+    round.wind_up();
+    round.dropped(listing, &mut memory);
+    assert_eq!(round.next_step(), Step::Leave, "nor is it asked for again");
+}
+
+#[test]
+fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
+    let mut memory = Memory::default();
+    let file = name("a.1.data");
+    memory.published(file.clone(), print_of(&file));
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    assert!(matches!(round.next_step(), Step::Move(..)));
+    round.wind_up();
+    round.moved(file, MoveEnd::Changed, &mut memory);
+    assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
 }
 
 #[test]

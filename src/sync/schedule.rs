@@ -55,25 +55,41 @@ impl Schedule {
         Self { slots: Vec::new(), queue: BTreeSet::new(), random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Adds the site `key`, or gives it another pace; a new one's first round is due within `spread` of `now`.
+    /// Adds the site `key`, or gives it another pace. A new one's first round is due within `spread` of `now`; one that
+    /// waits does so for its new interval at the longest.
     pub fn set(&mut self, key: usize, pace: Pace, now: Instant, spread: Duration) {
         if self.slots.len() <= key {
             self.slots.resize_with(key + 1, || None);
         }
-        if let Some(slot) = &mut self.slots[key] {
-            slot.pace = pace;
-            return;
-        }
-        let due = now + self.up_to(spread);
-        self.slots[key] = Some(Slot { pace, state: State::Waiting { due }, failures: 0 });
+        let (longest, failures) = match &mut self.slots[key] {
+            None => (spread, 0),
+            Some(slot) => {
+                let before = std::mem::replace(&mut slot.pace, pace);
+                match slot.state {
+                    State::Waiting { due } if pace.interval < before.interval && due > now + pace.interval => {
+                        self.queue.remove(&(due, key));
+                        (pace.interval, slot.failures)
+                    }
+                    _ => return,
+                }
+            }
+        };
+        let due = now + self.up_to(longest);
+        self.slots[key] = Some(Slot { pace, state: State::Waiting { due }, failures });
         self.queue.insert((due, key));
     }
 
-    /// Takes the site `key` out; a round of it that runs is not touched.
-    pub fn remove(&mut self, key: usize) {
-        if let Some(Slot { state: State::Waiting { due }, .. }) = self.slots.get_mut(key).and_then(Option::take) {
-            self.queue.remove(&(due, key));
-        }
+    /// Takes the site `key` out, unless its round is running; says whether it is out. Else a second round could start
+    /// beside the first, were the site put back.
+    pub fn remove(&mut self, key: usize) -> bool {
+        let Some(place) = self.slots.get_mut(key) else { return true };
+        match place {
+            Some(Slot { state: State::Running { .. }, .. }) => return false,
+            Some(Slot { state: State::Waiting { due }, .. }) => self.queue.remove(&(*due, key)),
+            None => return true,
+        };
+        *place = None;
+        true
     }
 
     /// The site whose round is due and has waited longest; its round is running from now on.
@@ -167,6 +183,21 @@ mod tests {
     }
 
     #[test]
+    fn a_shorter_interval_counts_for_the_wait_that_has_begun() {
+        let (mut schedule, now) = schedule(1);
+        schedule.start_due(now).unwrap();
+        let due = schedule.finished(0, now, Ending::Failed).unwrap();
+        schedule.set(0, Pace { interval: PACE.interval * 100, ..PACE }, now, Duration::ZERO);
+        assert_eq!(schedule.next_due(), Some(due), "a longer one for the next");
+        schedule.start_due(due).unwrap();
+        schedule.finished(0, due, Ending::Done).unwrap();
+        schedule.set(0, PACE, due, Duration::ZERO);
+        let sooner = schedule.next_due().unwrap();
+        assert!(sooner > due && sooner <= due + PACE.interval, "{:?}", sooner - due);
+        assert_eq!((schedule.start_due(sooner), schedule.next_due()), (Some(0), None));
+    }
+
+    #[test]
     fn a_backlog_queues_behind_the_sites_that_are_due_already() {
         let (mut schedule, now) = schedule(3);
         let first = schedule.start_due(now).unwrap();
@@ -199,10 +230,33 @@ mod tests {
     #[test]
     fn a_removed_site_is_never_due_again() {
         let (mut schedule, now) = schedule(2);
+        assert!(schedule.remove(0) && schedule.remove(1));
+        assert_eq!((schedule.next_due(), schedule.start_due(now + Duration::from_secs(99))), (None, None));
+        assert!(schedule.remove(0) && schedule.remove(7), "nor is one that is not there");
+    }
+
+    #[test]
+    fn a_site_is_not_removed_before_its_round_has_ended() {
+        let (mut schedule, now) = schedule(1);
+        assert_eq!(schedule.start_due(now), Some(0));
+        assert!(!schedule.remove(0));
+        schedule.finished(0, now, Ending::Failed);
+        assert_eq!(schedule.failures(0), 1);
+        assert!(schedule.remove(0));
+        assert_eq!((schedule.next_due(), schedule.finished(0, now, Ending::Done)), (None, None));
+    }
+
+    #[test]
+    fn a_site_removed_and_set_again_while_its_round_runs_has_no_second_one_beside_it() {
+        let (mut schedule, now) = schedule(1);
         schedule.start_due(now).unwrap();
-        schedule.remove(0);
-        schedule.remove(1);
-        assert_eq!(schedule.finished(0, now, Ending::Done), None);
-        assert_eq!(schedule.start_due(now + Duration::from_secs(99)), None);
+        let (later, slow) = (now + Duration::from_secs(999), Pace { interval: Duration::from_secs(3600), ..PACE });
+        for pace in [PACE, slow] {
+            schedule.remove(0);
+            schedule.set(0, pace, now, Duration::ZERO);
+            assert_eq!(schedule.start_due(later), None);
+        }
+        let due = schedule.finished(0, now, Ending::Done).unwrap();
+        assert!(due >= now + slow.interval.mul_f64(0.9), "at the pace it was set to last");
     }
 }

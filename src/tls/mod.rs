@@ -45,7 +45,7 @@ pub use settings::{IdentitySettings, Offer, TlsSettings, Verify};
 pub use setup::{FileProblem, SetupError};
 pub use suites::{Suites, SuitesError};
 pub use summary::{CertificateSummary, Sha256};
-pub use tls_pipe::{PeerDescription, TlsPipe};
+pub use tls_pipe::{Carrier, PeerDescription, TlsPipe};
 #[doc(hidden)]
 pub use v1::fuzz_v1;
 pub use versions::{Versions, VersionsError};

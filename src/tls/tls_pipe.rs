@@ -17,10 +17,16 @@ const MAX_RECORD: usize = 16 * 1024;
 /// The most reads from the socket in one turn that may bring no data: records of 16 KiB arrive in pieces of 4 KiB.
 const MAX_BARREN_READS: usize = 8;
 
+/// What TLS can be spoken over, without blocking.
+pub trait Carrier: io::Read + io::Write {
+    /// The next bytes, which stay there to be read.
+    fn peek(&self, bytes: &mut [u8]) -> io::Result<usize>;
+}
+
 /// A TLS connection and its socket.
 #[derive(Debug)]
-pub struct TlsPipe {
-    wire: Wire,
+pub struct TlsPipe<W = Wire> {
+    wire: W,
     session: Connection,
     /// The length of the next piece of decrypted bytes; 0 when there is none.
     buffered: usize,
@@ -45,29 +51,29 @@ enum Progress {
     WouldBlock,
 }
 
-impl TlsPipe {
-    pub(super) fn new(wire: Wire, mut session: Connection) -> Self {
+impl<W: Carrier> TlsPipe<W> {
+    pub(crate) fn new(wire: W, mut session: Connection) -> Self {
         session.set_buffer_limit(Some(2 * MAX_RECORD));
         Self { wire, session, buffered: 0, end: None }
     }
 
-    pub(super) fn wire(&self) -> &Wire {
+    pub(crate) fn wire(&self) -> &W {
         &self.wire
     }
 
-    pub(super) fn wire_mut(&mut self) -> &mut Wire {
+    pub(crate) fn wire_mut(&mut self) -> &mut W {
         &mut self.wire
     }
 
-    pub(super) fn has_buffered(&self) -> bool {
+    pub(crate) fn has_buffered(&self) -> bool {
         self.buffered > 0
     }
 
-    pub(super) fn wants_write(&self) -> bool {
+    pub(crate) fn wants_write(&self) -> bool {
         self.session.wants_write()
     }
 
-    pub(super) fn handshake(&mut self) -> Result<Handshake, PipeError> {
+    pub(crate) fn handshake(&mut self) -> Result<Handshake, PipeError> {
         match self.advance_handshake() {
             // A peer that hangs up without having read all we sent resets the connection.
             Err(PipeError::Io { kind: io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, .. }) => {
@@ -98,7 +104,7 @@ impl TlsPipe {
         Ok(Handshake::Done)
     }
 
-    pub(super) fn receive(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+    pub(crate) fn receive(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
         for _ in 0..MAX_BARREN_READS {
             if self.has_buffered() {
                 return self.show(max, take);
@@ -153,8 +159,8 @@ impl TlsPipe {
 
     fn fail(&mut self, error: &rustls::Error, phase: Phase, opening: Opening) {
         self.end = Some(End::Failed(self.failure(error, phase, opening)));
-        // The alert that tells the peer why; we have failed whether it leaves or not.
-        let _ = self.session.write_tls(&mut self.wire);
+        // The alert that tells the peer why, behind what is still to be sent; we have failed whether it leaves or not.
+        while self.session.wants_write() && self.session.write_tls(&mut self.wire).is_ok_and(|count| count > 0) {}
     }
 
     /// What rustls's `error` means, by the side we are on.
@@ -177,7 +183,7 @@ impl TlsPipe {
         let mut first = [0; Opening::LENGTH];
         match (&self.session, phase) {
             (Connection::Server(_), Phase::Hello) => {
-                let count = self.wire.stream().peek(&mut first).unwrap_or(0);
+                let count = self.wire.peek(&mut first).unwrap_or(0);
                 Opening::of(&first[..count])
             }
             _ => Opening::Unknown,
@@ -198,7 +204,7 @@ impl TlsPipe {
         }
     }
 
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
         if !self.flush()? {
             return Ok(Sent::WouldBlock);
         }
@@ -208,7 +214,7 @@ impl TlsPipe {
     }
 
     /// Reads the file only once there is room for what it has.
-    pub(super) fn send_file(
+    pub(crate) fn send_file(
         &mut self,
         file: &File,
         offset: u64,
@@ -225,7 +231,7 @@ impl TlsPipe {
         }
     }
 
-    pub(super) fn flush(&mut self) -> Result<bool, PipeError> {
+    pub(crate) fn flush(&mut self) -> Result<bool, PipeError> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.wire) {
                 Ok(_) => {}
@@ -244,11 +250,11 @@ impl TlsPipe {
         Some(self.failure(&error, phase, Opening::Unknown))
     }
 
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.session.send_close_notify();
     }
 
-    pub(super) fn peer(&self) -> Option<PeerDescription> {
+    pub(crate) fn peer(&self) -> Option<PeerDescription> {
         let version = self.session.protocol_version().filter(|_| !self.session.is_handshaking())?;
         let suite = self.session.negotiated_cipher_suite()?.suite();
         let leaf = self.session.peer_certificates().and_then(<[_]>::first);

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::failure::PipeError;
 use super::pipe::{FileSent, Received, Sent};
+use super::tls_pipe::Carrier;
 
 /// A non-blocking TCP socket that acknowledges at once where that is wanted.
 #[derive(Debug)]
@@ -158,6 +159,12 @@ impl Write for Wire {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Carrier for Wire {
+    fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.peek(bytes)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{env, fs};
@@ -13,37 +13,48 @@ use tentacle_sync::double::Files;
 use crate::daemon::assert_same;
 
 /// By name, each time with the bytes.
-type Taken = BTreeMap<PathBuf, Vec<Vec<u8>>>;
+pub(crate) type Taken = BTreeMap<PathBuf, Vec<Vec<u8>>>;
 
 /// Takes files out of the incoming directory as soon as they are published, as the data server does.
 pub(crate) struct Consumer {
     enough: Arc<AtomicBool>,
-    thread: JoinHandle<Taken>,
+    taken: Arc<Mutex<Taken>>,
+    thread: JoinHandle<()>,
 }
 
 impl Consumer {
     pub(crate) fn start(incoming: PathBuf) -> Self {
-        let enough = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&enough);
+        let (enough, taken): (_, Arc<Mutex<Taken>>) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (told, taking) = (Arc::clone(&enough), Arc::clone(&taken));
         let thread = thread::spawn(move || {
-            let mut taken = Taken::new();
             loop {
                 let last = told.load(Ordering::Acquire);
-                take_all(&incoming, &mut taken);
+                take_all(&incoming, &mut taking.lock().unwrap());
                 if last {
-                    return taken;
+                    return;
                 }
                 thread::sleep(Duration::from_millis(2));
             }
         });
-        Self { enough, thread }
+        Self { enough, taken, thread }
+    }
+
+    /// Looks at what it has taken so far; it takes nothing meanwhile.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
+        look(&self.taken.lock().unwrap())
+    }
+
+    /// Has it take what is there, and ends it.
+    pub(crate) fn end(self) -> Taken {
+        self.enough.store(true, Ordering::Release);
+        self.thread.join().unwrap();
+        std::mem::take(&mut *self.taken.lock().unwrap())
     }
 
     /// Ends it; fails unless it has got each of these files, and once.
     #[track_caller]
     pub(crate) fn assert_got(self, expected: &Files) {
-        self.enough.store(true, Ordering::Release);
-        let taken = self.thread.join().unwrap();
+        let taken = self.end();
         let doubled: Vec<_> = taken.iter().filter(|(_, bodies)| bodies.len() > 1).map(|(path, _)| path).collect();
         assert!(doubled.is_empty(), "more than once: {doubled:?}");
         assert_same(&taken.into_iter().map(|(path, mut bodies)| (path, bodies.remove(0))).collect(), expected);

@@ -1,5 +1,6 @@
 //! The chain while its programs are killed: agents that send until they are answered, our server, our daemon, all real
-//! processes, over TLS. Nothing that was answered is ever missing, and in the end everything is in the spool once.
+//! processes, over TLS. Nothing that was answered is ever missing, and in the end everything has come: once, or as often as
+//! it was sent.
 //!
 //! `KILLS=500 CUTS=100 cargo test --test it killed:: -- --nocapture` goes on for longer.
 
@@ -17,7 +18,7 @@ use rustix::process::Signal;
 use rustls::ClientConfig;
 use tentacle_sync::double::Files;
 
-use crate::consumer::seed;
+use crate::consumer::{Consumer, Taken, seed};
 use crate::daemon::{Daemon, Place, spool_of};
 use crate::mount::{Filesystem, Mount};
 use crate::server_process::{Options, ServerProcess, is_emptied, stored_in};
@@ -38,14 +39,17 @@ const PAUSE: Duration = Duration::from_millis(600);
 /// From one of an agent's files to its next, at most.
 const REST: Duration = Duration::from_millis(20);
 
-/// What the agents have sent.
-#[derive(Default)]
-struct Ledger {
-    /// Whether the server has said that it has the file, by name.
-    sent: BTreeMap<String, bool>,
-    /// Files that were sent once more, since no answer came.
-    resent: usize,
+/// What has become of a file at its agent.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    /// Whether the server has said that it has it.
+    is_answered: bool,
+    /// How often it was sent in vain: each time the server may have stored it without our hearing of it.
+    unanswered: usize,
 }
+
+/// What the agents have sent, by name.
+type Ledger = BTreeMap<String, Sent>;
 
 /// Agents that send their files one by one, each until it is answered.
 struct Agents {
@@ -68,8 +72,8 @@ impl Agents {
     }
 
     /// What they have sent so far.
-    fn sent(&self) -> BTreeMap<String, bool> {
-        self.ledger.lock().unwrap().sent.clone()
+    fn sent(&self) -> Ledger {
+        self.ledger.lock().unwrap().clone()
     }
 
     /// Has them bring the files they are at to their end.
@@ -97,15 +101,19 @@ impl Agent {
                 return;
             }
             let name = format!("{}.{}.data", self.name, 1_700_000_000 + number);
-            self.ledger.lock().unwrap().sent.insert(name.clone(), false);
+            self.note(&name, |_| ());
             while !self.send(&name) {
                 self.connection = None;
-                self.ledger.lock().unwrap().resent += 1;
+                self.note(&name, |sent| sent.unanswered += 1);
                 thread::sleep(REST);
             }
-            *self.ledger.lock().unwrap().sent.get_mut(&name).unwrap() = true;
+            self.note(&name, |sent| sent.is_answered = true);
             thread::sleep(REST.mul_f64(rng.f64()));
         }
+    }
+
+    fn note(&self, name: &str, note: impl FnOnce(&mut Sent)) {
+        note(self.ledger.lock().unwrap().entry(name.to_owned()).or_default());
     }
 
     /// Whether the server has said that it has the file.
@@ -143,6 +151,14 @@ enum Program {
     Server,
 }
 
+/// What becomes of what is published.
+enum Spool {
+    /// It is taken, as by the data server: what is published twice is seen twice.
+    Taken(Consumer),
+    /// It stays. These were looked at.
+    Left(BTreeSet<PathBuf>),
+}
+
 /// Both programs, and what they work on.
 struct Chain {
     place: Place,
@@ -151,12 +167,11 @@ struct Chain {
     server: ServerProcess,
     daemon: Daemon,
     certificates: Certificates,
-    /// What is in the spool and was looked at.
-    known: BTreeSet<PathBuf>,
+    spool: Spool,
 }
 
 impl Chain {
-    fn start(place: Place, storage: &Path) -> Self {
+    fn start(place: Place, spool: Spool, storage: &Path) -> Self {
         let certificates = Certificates::new();
         let options = Options::usual().tls(&certificates);
         let server = ServerProcess::ours(&options, storage);
@@ -165,7 +180,7 @@ impl Chain {
         place.configure("", [site_config("site", server.address(), &lines)]);
         let daemon = place.start();
         let storage = storage.to_owned();
-        Self { place, storage, options, server, daemon, certificates, known: BTreeSet::new() }
+        Self { place, storage, options, server, daemon, certificates, spool }
     }
 
     fn agents(&self, rng: &mut Rng) -> Agents {
@@ -192,21 +207,40 @@ impl Chain {
     /// With both programs dead: fails unless each answered file is in one place at the least, and every file everywhere
     /// is whole and was sent.
     #[track_caller]
-    fn assert_conserved(&mut self, sent: &BTreeMap<String, bool>) {
+    fn assert_conserved(&mut self, sent: &Ledger) {
         let stored = stored_in(&self.storage);
         assert_as_sent(&stored, sent);
-        let published = self.newly_published();
-        assert_as_sent(&published, sent);
-        self.known.extend(published.into_keys());
-        for (name, _) in sent.iter().filter(|(_, answered)| **answered) {
+        let published = self.published(sent);
+        for (name, _) in sent.iter().filter(|(_, sent)| sent.is_answered) {
             let path: &Path = name.as_ref();
-            assert!(stored.contains_key(path) || self.known.contains(path), "{name} was answered, and is lost");
+            assert!(stored.contains_key(path) || published.contains(path), "{name} was answered, and is lost");
         }
     }
 
-    /// Lets the daemon collect what is left; fails unless all is in the spool then, once.
+    /// What has ever been published; fails if any of it is not as it was sent.
     #[track_caller]
-    fn assert_all_arrive(self, sent: &BTreeMap<String, bool>) {
+    fn published(&mut self, sent: &Ledger) -> BTreeSet<PathBuf> {
+        let incoming = self.place.incoming();
+        match &mut self.spool {
+            Spool::Taken(consumer) => consumer.look(|taken| {
+                let spool = spool_of(&incoming);
+                assert_as_sent(&spool, sent);
+                spool.into_keys().chain(taken.keys().cloned()).collect()
+            }),
+            Spool::Left(known) => {
+                let mut spool = spool_of(&incoming);
+                spool.retain(|path, _| !known.contains(path));
+                assert_as_sent(&spool, sent);
+                known.extend(spool.into_keys());
+                known.clone()
+            }
+        }
+    }
+
+    /// Lets the daemon collect what is left; fails unless all is published then, and nothing more often than it can have
+    /// been stored at the site.
+    #[track_caller]
+    fn assert_all_arrive(self, sent: &Ledger) {
         for _ in 0..200 {
             if is_emptied(&self.storage) {
                 break;
@@ -214,26 +248,42 @@ impl Chain {
             thread::sleep(PAUSE / 2);
         }
         assert!(is_emptied(&self.storage), "files are left at the site; the daemon's log:\n{}", self.daemon.log());
-        let all = sent.keys().map(|name| (name.into(), body_of(name))).collect();
-        let Self { place, daemon, .. } = self;
+        let Self { place, daemon, spool, .. } = self;
         daemon.stop().assert_code(0);
-        place.assert_holds(&all);
-    }
-
-    fn newly_published(&self) -> Files {
-        let mut spool = spool_of(&self.place.incoming());
-        spool.retain(|path, _| !self.known.contains(path));
-        spool
+        match spool {
+            Spool::Taken(consumer) => assert_taken(&consumer.end(), sent),
+            Spool::Left(_) => place.assert_holds(&sent.keys().map(|name| (name.into(), body_of(name))).collect()),
+        }
     }
 }
 
+/// Fails unless each file that was sent was taken, and no more often than it can have been stored at the site.
 #[track_caller]
-fn assert_as_sent(files: &Files, sent: &BTreeMap<String, bool>) {
+fn assert_taken(taken: &Taken, sent: &Ledger) {
+    for (path, bodies) in taken {
+        let name = path.to_str().unwrap();
+        let most = 1 + sent.get(name).unwrap_or_else(|| panic!("{name} was never sent under that name")).unanswered;
+        assert!(bodies.len() <= most, "{name} was published {} times, and sent {most} times", bodies.len());
+        assert!(bodies.iter().all(|body| *body == body_of(name)), "{name} has other bytes");
+    }
+    let missing: Vec<_> = sent.keys().filter(|name| !taken.contains_key::<Path>(name.as_ref())).collect();
+    assert!(missing.is_empty(), "lost: {missing:?}");
+    let again = taken.values().filter(|bodies| bodies.len() > 1).count();
+    println!("{again} published again, which their agents had sent again");
+}
+
+#[track_caller]
+fn assert_as_sent(files: &Files, sent: &Ledger) {
     for (path, bytes) in files {
         let name = path.to_str().unwrap();
         assert!(sent.contains_key(name), "{name} was never sent under that name");
         assert!(*bytes == body_of(name), "{name} has other bytes, {} of them", bytes.len());
     }
+}
+
+fn tell(what: &str, sent: &Ledger) {
+    let unanswered: usize = sent.values().map(|sent| sent.unanswered).sum();
+    println!("{what}; {} files sent, {unanswered} times more for want of an answer", sent.len());
 }
 
 /// Which of both, at random.
@@ -248,7 +298,9 @@ fn times(variable: &str, usually: usize) -> usize {
 #[test]
 fn killed_again_and_again_the_chain_loses_nothing_and_doubles_nothing() {
     let (mut rng, kills, storage) = (Rng::with_seed(seed()), times("KILLS", KILLS), scratch());
-    let mut chain = Chain::start(Place::new(), storage.path());
+    let place = Place::new();
+    let spool = Spool::Taken(Consumer::start(place.incoming()));
+    let mut chain = Chain::start(place, spool, storage.path());
     let agents = chain.agents(&mut rng);
     let mut killed = 0;
     while killed < kills {
@@ -265,8 +317,8 @@ fn killed_again_and_again_the_chain_loses_nothing_and_doubles_nothing() {
             chain.restart(*program);
         }
     }
-    let Ledger { sent, resent } = agents.end();
-    println!("{killed} kills; {} files sent, {resent} times more for want of an answer", sent.len());
+    let sent = agents.end();
+    tell(&format!("{killed} kills"), &sent);
     assert!(sent.len() > kills, "it was never let come that far");
     chain.assert_all_arrive(&sent);
 }
@@ -276,7 +328,7 @@ fn cut_again_and_again(filesystem: Filesystem) {
     let Some(central) = Mount::with_power(filesystem) else { return };
     let Some(remote) = Mount::with_power(filesystem) else { return };
     let (mut rng, cuts) = (Rng::with_seed(seed()), times("CUTS", CUTS));
-    let mut chain = Chain::start(place_on(&central), &remote.directory("storage"));
+    let mut chain = Chain::start(place_on(&central), Spool::Left(BTreeSet::new()), &remote.directory("storage"));
     let agents = chain.agents(&mut rng);
     for _ in 0..cuts {
         thread::sleep(PAUSE.mul_f64(rng.f64()));
@@ -289,15 +341,15 @@ fn cut_again_and_again(filesystem: Filesystem) {
             disk.come_back();
         }
         if victims.len() == 2 {
-            chain.known.clear();
+            chain.spool = Spool::Left(BTreeSet::new());
             chain.assert_conserved(&agents.sent());
         }
         for program in victims {
             chain.restart(*program);
         }
     }
-    let Ledger { sent, resent } = agents.end();
-    println!("{cuts} cuts; {} files sent, {resent} times more for want of an answer", sent.len());
+    let sent = agents.end();
+    tell(&format!("{cuts} cuts"), &sent);
     assert!(sent.len() > cuts, "it was never let come that far");
     chain.assert_all_arrive(&sent);
 }

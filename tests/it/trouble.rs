@@ -72,16 +72,30 @@ fn connections_that_end_too_early_are_told_from_each_other() {
     let (cut, reset) = (Trick::CutBody { after: 100 }, Trick::ResetBody { after: 100 });
     suffer(&[
         trouble("close-ls", Trick::Close.at(Verb::Ls), "", &["closed the connection", "LS", "lacks -I"]),
-        trouble("close-recv", Trick::Close.at(Verb::Recv), "", &["closed the connection instead of answering RECV"]),
-        trouble("close-mv", Trick::Close.at(Verb::Mv), "", &["closed the connection instead of answering MV"]),
+        trouble("close-recv", Trick::Close.at(Verb::Recv), "", &["close-recv0", "instead of answering RECV"]),
+        trouble("close-mv", Trick::Close.at(Verb::Mv), "", &["close-mv0", "instead of answering MV"]),
         trouble("reset-ls", Trick::Reset.at(Verb::Ls), "", &["the connection broke: connection reset"]),
-        trouble("reset-recv", Trick::Reset.at(Verb::Recv), "", &["the connection broke: connection reset"]),
-        trouble("reset-mv", Trick::Reset.at(Verb::Mv), "", &["the connection broke: connection reset"]),
+        trouble(
+            "reset-recv",
+            Trick::Reset.at(Verb::Recv),
+            "",
+            &["reset-recv0", "the connection broke: connection reset"],
+        ),
+        trouble("reset-mv", Trick::Reset.at(Verb::Mv), "", &["reset-mv0", "the connection broke: connection reset"]),
         trouble("cut-ls", Trick::CutBody { after: 10 }.at(Verb::Ls), "", &["bytes of the LS body still to come"]),
-        trouble("cut-recv", cut.clone().at(Verb::Recv), "", &["bytes of the RECV body still to come"]),
-        trouble("cut-mv", cut.at(Verb::Mv), "", &["bytes of the MV body still to come"]),
-        trouble("reset-body", reset.clone().at(Verb::Recv), "", &["the connection broke"]),
-        trouble("reset-mv-body", reset.at(Verb::Mv), "", &["the connection broke"]),
+        trouble("cut-recv", cut.clone().at(Verb::Recv), "", &["cut-recv0", "bytes of the RECV body still to come"]),
+        trouble("cut-mv", cut.at(Verb::Mv), "", &["cut-mv0", "bytes of the MV body still to come"]),
+        trouble("reset-body", reset.clone().at(Verb::Recv), "", &["reset-body0", "the connection broke"]),
+        trouble("reset-mv-body", reset.at(Verb::Mv), "", &["reset-mv-body0", "the connection broke"]),
+    ]);
+}
+
+#[test]
+fn a_file_that_a_stock_site_cannot_read_is_named() {
+    let cut = Trick::CutBody { after: 0 };
+    suffer(&[
+        trouble("unread-recv", cut.clone().at(Verb::Recv), "", &["unread-recv0", "still to come", "cannot read"]),
+        trouble("unread-mv", cut.at(Verb::Mv), "", &["unread-mv0", "still to come", "cannot read"]),
     ]);
 }
 

@@ -202,6 +202,10 @@ fn paths_need_not_be_text() {
 fn errors_say_where_and_what_to_do() {
     for (text, errors) in [
         ("", vec![": there is no sync_address; say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2"]),
+        (
+            "# sites\nsync_adress 10.0.0.1",
+            vec![": there is no sync_address; did you mean it in line 2, with sync_adress?"],
+        ),
         ("sync_address ,,\nsync_address ,", vec![":2: sync_address: there is no address in it"]),
         ("sync_address a,b,A", vec![":1: sync_address: a stands there twice; name each site once"]),
         (

@@ -130,6 +130,10 @@ fn patterns(layers: &mut Layers<'_, '_, '_>, key: &str, default: &[&str]) -> Opt
         return Some(default.iter().map(|&pattern| pattern.to_owned()).collect());
     }
     let (patterns, found) = layers.located(key, kind::list)?;
+    if patterns.is_empty() && key == "include" {
+        let advice = "leave it out, or say enabled = false";
+        layers.reader.warn(found.line, format!("include: the list is empty, and no file is collected; {advice}"));
+    }
     match NameFilter::new(&patterns, &[]) {
         Ok(_) => Some(patterns),
         Err(error) => {

@@ -50,7 +50,7 @@ impl Incoming {
 
     /// The file's next bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Reason> {
-        self.staged.as_file_mut().write_all(bytes).map_err(|error| self.unwritten(&error))
+        self.staged.as_file_mut().write_all(bytes).map_err(|error| self.unwritten(error))
     }
 
     /// Writes what is in an archive of `size` bytes.
@@ -67,16 +67,13 @@ impl Incoming {
 
     /// The file is whole: it takes its place, and will be there after a power failure as well, or the old one.
     pub(super) fn keep(self) -> Result<(), Reason> {
-        self.staged.as_file().sync_data().map_err(|error| self.unwritten(&error))?;
+        self.staged.as_file().sync_data().map_err(|error| self.unwritten(error))?;
         let place = self.place;
-        self.staged
-            .persist(&place)
-            .map(drop)
-            .map_err(|failed| Reason::Unwritten { path: place, why: plain(&failed.error) })
+        self.staged.persist(&place).map(drop).map_err(|failed| Reason::Unwritten { path: place, error: failed.error })
     }
 
-    fn unwritten(&self, error: &io::Error) -> Reason {
-        Reason::Unwritten { path: self.place.clone(), why: plain(error) }
+    fn unwritten(&self, error: io::Error) -> Reason {
+        Reason::Unwritten { path: self.place.clone(), error }
     }
 }
 

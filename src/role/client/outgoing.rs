@@ -32,7 +32,7 @@ impl Outgoing {
 
     /// Puts it into an archive, a nameless one in the directory for temporary files.
     pub(super) fn pack(self) -> Result<Self, Reason> {
-        let archive = tempfile::tempfile().map_err(|error| Reason::Temporary { why: plain(&error) })?;
+        let archive = tempfile::tempfile().map_err(Reason::Temporary)?;
         let packed = pack_into(archive, &std::env::temp_dir(), self.name.as_bytes(), &self.file, self.size)
             .map_err(Reason::Pack)?;
         Ok(Self { name: self.name, file: packed.file, size: packed.size })

@@ -61,16 +61,16 @@ pub(super) enum Reason {
     Unreadable { path: PathBuf, why: String },
     #[error("Cannot open file '{}' for writing: {why}.", path.display())]
     Unwritable { path: PathBuf, why: String },
-    #[error("Cannot write file '{}': {why}.", path.display())]
-    Unwritten { path: PathBuf, why: String },
+    #[error("Cannot write file '{}': {}.", path.display(), plain(error))]
+    Unwritten { path: PathBuf, error: io::Error },
     #[error("File '{}' became shorter while it was sent.", .0.display())]
     Shortened(PathBuf),
     #[error("Compression error: {0}")]
     Pack(ArchiveError),
     #[error("Uncompress error: {0}")]
     Unpack(ArchiveError),
-    #[error("Cannot use a temporary file in {}: {why}.", std::env::temp_dir().display())]
-    Temporary { why: String },
+    #[error("Cannot use a temporary file in {}: {}.", std::env::temp_dir().display(), plain(.0))]
+    Temporary(io::Error),
     #[error("Interrupted.")]
     Interrupted,
     #[error("{0}")]
@@ -158,6 +158,9 @@ impl Reason {
             Self::TimedOut { .. } => return Some(timeout_advice(settings)),
             Self::Responded { response } => response_advice(response)?,
             Self::Shortened(_) => "Another program writes to it: send it when that is done.",
+            Self::Unwritten { error, .. } | Self::Temporary(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                "The process may write no file of that size (ulimit -f)."
+            }
             Self::Pack(_) | Self::Unpack(_) => "Without -z it goes as it is.",
             _ => return None,
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -11,15 +11,17 @@ use super::console::Console;
 use super::incoming::Incoming;
 use super::link::Link;
 use super::outgoing::{self, Outgoing};
-use super::reason::{Reason, plain};
+use super::reason::Reason;
 use super::route::Route;
 use crate::config::client::{ClientSettings, Direction};
 use crate::net::Net;
 use crate::proto::{Command, Event, PasswordDigest, RawName, Request};
+use crate::role::limits;
 
 /// Transfers the files.
 pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Reason> {
     let mut route = Route::new(settings, console)?;
+    limits::outlive_file_size_limit()?;
     let mut net = Net::new()?;
     // A signal is an error like another: what is half done is cleaned up.
     net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;
@@ -156,7 +158,7 @@ impl Transfer<'_> {
             let mut archive = temporary()?;
             link.take_body(|bytes, now| {
                 progress.advance(bytes.len() as u64, now);
-                archive.write_all(bytes).map_err(|error| Reason::Temporary { why: plain(&error) })
+                archive.write_all(bytes).map_err(Reason::Temporary)
             })?;
             incoming.unpack(archive, size)?;
         } else {
@@ -174,5 +176,5 @@ impl Transfer<'_> {
 }
 
 fn temporary() -> Result<File, Reason> {
-    tempfile::tempfile().map_err(|error: io::Error| Reason::Temporary { why: plain(&error) })
+    tempfile::tempfile().map_err(Reason::Temporary)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::outside::Publisher;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Chain, Completion, Publication, Staged};
+use crate::store::{Chain, Completion, Publication, Spool, Staged};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Desk {
 
     pub(super) fn forget(&mut self, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {
         self.committer.forget(Arc::clone(site), name, fingerprint);
+    }
+
+    /// The site has what was published into `spool` before, although it had been forgotten.
+    pub(super) fn hold(&mut self, spool: &Spool, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        self.committer.hold(spool, Arc::clone(site), name, fingerprint);
     }
 
     /// What has been committed, or could not be, since the last call.

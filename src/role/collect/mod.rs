@@ -16,6 +16,6 @@ mod site;
 pub use collector::{Collector, Mode};
 pub use equipment::StartError;
 pub(crate) use equipment::target as site_target;
-pub use reason::Reason;
+pub use reason::{Came, Reason};
 pub use report::RoundReport;
 pub(crate) use session::MAX_LISTING;

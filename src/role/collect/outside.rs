@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, Publication};
+use crate::store::{Committer, Completion, Publication, Spool};
 
 /// The loop: [`Net`], whose methods these are.
 pub(super) trait Network {
@@ -36,6 +36,7 @@ pub(super) trait Connection {
 pub(super) trait Publisher {
     fn publish(&mut self, publication: Publication);
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
+    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>);
 }
@@ -111,6 +112,10 @@ impl Publisher for Committer {
 
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         Self::forget(self, site, name, fingerprint);
+    }
+
+    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        Self::hold(self, spool, site, name, fingerprint);
     }
 
     fn completions(&mut self) -> Vec<Completion> {

@@ -30,6 +30,16 @@ pub enum Reason {
     /// The password.
     #[error("the site refused the password: check the site's password setting")]
     PasswordRefused,
+    /// The connection, or the protocol, in the middle of a file.
+    #[error("{file}: {reason}{}", cut_advice(.reason, *.came))]
+    Amid {
+        /// What was asked for.
+        file: FileName,
+        /// Whether any of it came.
+        came: Came,
+        /// What happened.
+        reason: Box<Reason>,
+    },
     /// The listing's announced size, in bytes, is beyond reason.
     #[error("the site announced a listing of {0} bytes; at most {max} are taken. Something is wrong there", max = super::session::MAX_LISTING)]
     ListingTooLarge(u64),
@@ -51,16 +61,34 @@ pub enum Reason {
     Store(#[from] StoreError),
 }
 
+/// What has come of a file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// Not one of them.
+    Nothing,
+    /// Some, if not all.
+    Part,
+}
+
 impl Reason {
     /// The protocol's `error` at `site`.
     pub fn protocol(error: Error, site: &SiteSettings) -> Self {
         Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some() }
     }
 
+    /// The same, with the file that was asked for, unless it is named already.
+    pub(super) fn amid(self, file: &FileName, came: Came) -> Self {
+        match self {
+            Self::Net(_) | Self::Protocol { .. } => Self::Amid { file: file.clone(), came, reason: Box::new(self) },
+            other => other,
+        }
+    }
+
     /// One word for logs: `reason=…`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Net(failure) => failure.reason(),
+            Self::Amid { reason, .. } => reason.word(),
             Self::Protocol { error: Error::ClosedAfter { .. }, .. } => "closed",
             Self::Protocol { error: Error::Truncated { .. }, .. } => "truncated",
             Self::Protocol { .. } => "protocol",
@@ -76,6 +104,7 @@ impl Reason {
     pub(super) fn matter(&self) -> String {
         match self {
             Self::Store(error) => error.matter(),
+            Self::Amid { reason, .. } => reason.matter(),
             Self::Slow { .. } | Self::Unreadable(_) | Self::Protocol { error: Error::Truncated { .. }, .. } => {
                 self.word().into()
             }
@@ -86,6 +115,16 @@ impl Reason {
     /// Whether the site wants no certificate of ours, as a stock server without `-f` does.
     pub(super) fn is_certificate_refusal(&self) -> bool {
         matches!(self, Self::Net(Failure::Pipe(failure)) if failure.client_certificate_refused())
+    }
+}
+
+/// A stock server announces a file that it cannot read, and closes where its bytes should come.
+fn cut_advice(reason: &Reason, came: Came) -> &'static str {
+    match reason {
+        Reason::Protocol { error: Error::Truncated { .. }, .. } if came == Came::Nothing => {
+            "; a stock server closes like this at a file that it cannot read: look at the file's rights there"
+        }
+        _ => "",
     }
 }
 
@@ -110,5 +149,38 @@ fn advice(error: &Error, has_password: bool, has_tls: bool) -> &'static str {
             "; that is TLS: the site wants TLS (-e), and none is configured for it"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn truncated(file: &str, remaining: u64, came: Came) -> Reason {
+        let site = SiteSettings::new("site", "address");
+        Reason::protocol(Error::Truncated { verb: Verb::Recv, remaining }, &site).amid(&file.parse().unwrap(), came)
+    }
+
+    #[test]
+    fn a_cut_names_the_file_and_is_one_matter_whichever_it_was() {
+        let (one, other) = (truncated("a.1.data", 7, Came::Nothing), truncated("b.2.data", 1, Came::Part));
+        assert!(one.to_string().starts_with("a.1.data: the peer closed the connection with 7 bytes"), "{one}");
+        assert!(one.to_string().contains("cannot read"), "{one}");
+        assert!(!other.to_string().contains("cannot read"), "{other}");
+        assert_eq!(one.word(), "truncated");
+        assert_eq!(one.matter(), other.matter());
+        let broke = |file: &str| {
+            let failure = Failure::Io(std::io::ErrorKind::ConnectionReset.into());
+            Reason::Net(failure).amid(&file.parse().unwrap(), Came::Part)
+        };
+        assert!(broke("a.1.data").to_string().starts_with("a.1.data: the connection broke"));
+        assert_eq!(broke("a.1.data").matter(), broke("b.2.data").matter());
+    }
+
+    #[test]
+    fn what_names_its_file_itself_names_it_once() {
+        let file: FileName = "a.1.data".parse().unwrap();
+        let text = Reason::Unreadable(file.clone()).amid(&file, Came::Nothing).to_string();
+        assert_eq!(text.matches("a.1.data").count(), 1, "{text}");
     }
 }

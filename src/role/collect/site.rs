@@ -14,11 +14,21 @@ use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
 use crate::store::{Chain, Published, Spool, StoreError};
-use crate::sync::{Delivery, Memory, MoveEnd, Outlook, Round, Step};
+use crate::sync::{Delivery, Meeting, Memory, MoveEnd, Outlook, Round, Step};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
 const COMMIT_WINDOW: usize = 512;
+
+/// What becomes of a site when its round has ended.
+pub(super) enum Prospect {
+    /// It goes on.
+    Same,
+    /// It goes on with what a reload has brought.
+    Changed(Box<Equipment>),
+    /// It has been taken out of the configuration.
+    Gone,
+}
 
 /// The round under way.
 pub(super) struct Running {
@@ -30,6 +40,7 @@ pub(super) struct Running {
     chains: Chains,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
+    pub(super) prospect: Prospect,
 }
 
 impl Running {
@@ -47,16 +58,12 @@ pub(super) struct Site {
     pub(super) target: Arc<Target>,
     pub(super) spool: Spool,
     pub(super) memory: Memory,
-    /// What the next round runs with, after a reload during this one.
-    pub(super) replacement: Option<Equipment>,
     /// The site has refused our certificate: [`Offer::Auto`] goes on without.
     certificate_refused: bool,
     pub(super) running: Option<Running>,
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
     pub(super) complaints: Repeats,
-    /// Taken out of the configuration; gone when its round has ended.
-    pub(super) retired: bool,
 }
 
 impl Site {
@@ -69,12 +76,10 @@ impl Site {
             target,
             spool,
             memory: Memory::default(),
-            replacement: None,
             certificate_refused: false,
             running: None,
             parked: None,
             complaints: Repeats::default(),
-            retired: false,
         }
     }
 
@@ -92,13 +97,21 @@ impl Site {
 
     /// New settings: at once where no round runs, else when it has ended.
     pub(super) fn equip(&mut self, equipment: Equipment) {
-        self.retired = false;
-        if self.running.is_some() {
-            self.replacement = Some(equipment);
+        if let Some(running) = &mut self.running {
+            running.prospect = Prospect::Changed(Box::new(equipment));
             return;
         }
         Equipment { settings: self.settings, target: self.target, spool: self.spool } = equipment;
         self.certificate_refused = false;
+        self.memory.reconsider();
+    }
+
+    /// The round that runs takes no new files, and is the last, unless the site is equipped again before its end.
+    pub(super) fn retire(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.prospect = Prospect::Gone;
+            running.round.wind_up();
+        }
     }
 
     /// Whether our certificate may be shown to this site.
@@ -132,6 +145,7 @@ impl Site {
             chains: Chains::default(),
             since: now,
             failure: None,
+            prospect: Prospect::Same,
         });
     }
 
@@ -158,13 +172,13 @@ impl Site {
                 warn!("site={} file={name} left there: {error}", self.name);
             }
         }
-        let names: Vec<_> = listing.names().filter(|name| self.settings.filter.matches(name)).collect();
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
-        debug!("site={} listed={} left_out={left_out}", self.name, names.len());
+        let names = listing.names().collect();
         let Some(running) = &mut self.running else { return };
-        for (name, fingerprint) in running.round.listed(names, left_out, &mut self.memory) {
+        for (name, fingerprint) in running.round.listed(names, &self.settings.filter, left_out, &mut self.memory) {
             desk.forget(&self.name, name, fingerprint);
         }
+        debug!("site={} listed={} left_out={left_out}", self.name, running.round.tally().listed);
     }
 
     /// A step that came to nothing goes back to the round.
@@ -219,25 +233,24 @@ impl Site {
 
     /// Whether what was fetched is published already: it had been let go, and the site has it all the same.
     pub(super) fn recognises(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) -> bool {
-        match self.memory.take_let_go(name) {
-            Some(gone) if gone == fingerprint => true,
-            Some(gone) => {
+        let met = self.memory.meet(name, fingerprint);
+        match met {
+            Meeting::New | Meeting::Replaced(None) => return false,
+            Meeting::Replaced(Some(gone)) => {
                 desk.forget(&self.name, name.clone(), gone);
-                false
+                return false;
             }
-            None => false,
+            Meeting::Back { in_journal: false } => desk.hold(&self.spool, &self.name, name.clone(), fingerprint),
+            Meeting::Back { in_journal: true } | Meeting::Kept => {}
         }
-    }
-
-    /// What was fetched need not be published again.
-    pub(super) fn known(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
         debug!("site={} file={name} is still there, though it was moved", self.name);
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
         }
         if let Some((round, memory)) = self.round() {
-            round.known(name, fingerprint, memory);
+            round.known(name.clone(), fingerprint, met == Meeting::Kept, memory);
         }
+        true
     }
 
     pub(super) fn uncommitted(&mut self, name: &FileName, error: StoreError) {

@@ -15,7 +15,7 @@ use crate::config::server::{
 };
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
-use crate::role::passphrase;
+use crate::role::{limits, passphrase};
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.
@@ -59,6 +59,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
+    limits::outlive_file_size_limit()?;
     match parse_args(args).map_err(ServerConfigError::from)? {
         Request::Help { exit_code } => {
             print(HELP)?;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
 use crate::config::{self, LoadOptions, Settings};
 use crate::obs;
+use crate::role::limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,6 +139,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Outcome {
+    limits::outlive_file_size_limit()?;
     match command {
         Command::Run(common) => run::run(&common),
         Command::Once { common, sites } => once::run(&common, &sites),

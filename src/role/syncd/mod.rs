@@ -84,7 +84,7 @@ mod tests {
         for errno in [Errno::NOSPC, Errno::ACCESS, Errno::ROFS, Errno::IO, Errno::NOENT, Errno::MFILE] {
             assert_eq!(of_store(failed(errno)), HINDERED, "{errno}");
         }
-        assert_eq!(of_store(StoreError::Busy("/state".into())), HINDERED);
+        assert_eq!(of_store(StoreError::Busy { path: "/state".into(), holder: None }), HINDERED);
         assert_eq!(code_of(&std::io::Error::from(Errno::MFILE)), HINDERED);
         assert_eq!(of_store(StoreError::CopiedSpool("/a".into(), "/b".into())), UNUSABLE);
         assert_eq!(of_store(StoreError::JournalFormat { path: "/journal".into(), found: 9, known: 1 }), UNUSABLE);

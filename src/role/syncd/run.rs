@@ -1,10 +1,11 @@
 //! `run`: the daemon.
 
-use log::{error, info};
+use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::cli::Common;
 use super::{Outcome, SUCCESS};
+use crate::config::Settings;
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode};
 
@@ -19,21 +20,38 @@ pub(super) fn run(common: &Common) -> Outcome {
         if signal != SIGHUP {
             return false;
         }
-        reload(collector, common);
+        reload(collector, common, &settings);
         true
     })?;
     info!("stopped");
     Ok(SUCCESS)
 }
 
-/// The last good configuration stays when the new one is bad.
-fn reload(collector: &mut Collector, common: &Common) {
+/// The last good configuration stays when the new one is bad. `started` is what the start came by.
+fn reload(collector: &mut Collector, common: &Common, started: &Settings) {
     let reloaded = common.load().map_err(|error| error.to_string()).and_then(|settings| {
-        settings.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        collector.reload(&settings).map_err(|error| error.to_string())
+        settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+        collector.reload(&settings).map_err(|error| error.to_string())?;
+        warn_of_restart(started, &settings);
+        Ok(())
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),
         Err(why) => error!("not reloaded, going on as before: {why}"),
+    }
+}
+
+/// Says what is otherwise than at the start, and stays as it was.
+fn warn_of_restart(started: &Settings, settings: &Settings) {
+    // All of them by name, so that none is forgotten that comes to be.
+    let Settings { state_dir, durability, shutdown_timeout, max_connections: _, sites: _, warnings: _ } = settings;
+    let fixed = [
+        ("state_dir", *state_dir != started.state_dir),
+        ("durability", *durability != started.durability),
+        ("shutdown_timeout", *shutdown_timeout != started.shutdown_timeout),
+    ];
+    let changed: Vec<&str> = fixed.into_iter().filter_map(|(key, is_other)| is_other.then_some(key)).collect();
+    if !changed.is_empty() {
+        warn!("reloaded, but for {}: these change with a restart", changed.join(", "));
     }
 }

@@ -14,7 +14,8 @@ use crate::store::committer::{Committing, Completion, Order, Outstanding, Public
 use crate::store::disk::RealDisk;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::journal::{Copy, replay};
+use crate::store::journal::{Record, replay};
+use crate::store::spool::Spool;
 use crate::store::worker::Work;
 
 thread_local! {
@@ -70,7 +71,11 @@ impl ModelCommitter {
     }
 
     pub(crate) fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.orders.push_back(Order::Forget(Copy { site, name, fingerprint }));
+        self.orders.push_back(Order::gone(site, name, fingerprint));
+    }
+
+    pub(crate) fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        self.orders.push_back(Order::held(spool, site, name, fingerprint));
     }
 
     /// Whether there is anything to carry out.
@@ -84,8 +89,8 @@ impl ModelCommitter {
         let mut group: Vec<Order> = self.orders.drain(..most).collect();
         // What is forgotten together comes in any order: a hash map's.
         group.sort_by_key(|order| match order {
-            Order::Forget(copy) => Some((Arc::clone(&copy.site), copy.name.clone())),
-            Order::Publish(_) => None,
+            Order::Note(Record::Gone(copy)) => Some((Arc::clone(&copy.site), copy.name.clone())),
+            Order::Note(_) | Order::Publish(_) => None,
         });
         self.committing.carry_out(group)
     }

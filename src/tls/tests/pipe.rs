@@ -1,12 +1,12 @@
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
 use crate::tls::testing::*;
 use crate::tls::throwaway::{Authority, Identity, StockClients, stock_tls};
 use crate::tls::{
-    AlertDescription, Connector, Handshake, IdentitySettings, Offer, Pipe, PipeError, Received, Sent, TlsFailure,
-    TlsSettings, Verify,
+    AlertDescription, Carrier, Connector, Handshake, IdentitySettings, Offer, Pipe, PipeError, Received, Sent,
+    TlsFailure, TlsPipe, TlsSettings, Verify,
 };
 
 /// Two connected sockets: the one to be made a pipe, and its peer.
@@ -297,4 +297,45 @@ fn tls_where_plain_tentacle_was_expected_shows() {
     assert!(looks_like_tls(&[0x15, 3, 3, 0, 2, 2, 10]));
     assert!(!looks_like_tls(b"RECV SIZE 3\n"));
     assert!(!looks_like_tls(b""));
+}
+
+/// A socket that takes one byte at a time.
+struct Narrow {
+    incoming: io::Cursor<&'static [u8]>,
+    taken: Vec<u8>,
+}
+
+impl Read for Narrow {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.incoming.read(buffer)
+    }
+}
+
+impl Write for Narrow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.taken.extend(bytes.first());
+        Ok(bytes.len().min(1))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Carrier for Narrow {
+    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+#[test]
+fn the_alert_that_says_why_leaves_whole_though_the_socket_takes_it_in_pieces() {
+    let pki = Authority::new("CA").unwrap();
+    let acceptor = stock_tls(&pki.server([127, 0, 0, 1].into()).unwrap(), StockClients::Anyone).unwrap();
+    let wire = Narrow { incoming: io::Cursor::new(b"LS <>\n, and no TLS"), taken: Vec::new() };
+    let mut pipe = TlsPipe::new(wire, acceptor.accept().unwrap().into());
+    pipe.handshake().unwrap_err();
+    let fatal_alert = [21, 3, 3, 0, 2, 2];
+    assert_eq!(pipe.wire().taken.len(), fatal_alert.len() + 1);
+    assert_eq!(pipe.wire().taken[..6], fatal_alert);
 }

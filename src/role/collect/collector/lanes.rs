@@ -98,6 +98,13 @@ impl Collector {
         self.farewell(id);
     }
 
+    /// Lets go of the connection that waits for a site's next round: what it was opened with may count no more.
+    pub(super) fn unpark(&mut self, key: usize) {
+        if let Some(id) = self.sites[key].as_mut().and_then(|site| site.parked.take()) {
+            self.farewell(id);
+        }
+    }
+
     /// QUIT, then the connection's orderly end.
     fn farewell(&mut self, id: ConnId) {
         if let (Some(mut session), Some(mut io)) = (self.sessions.remove(&id), self.net.io(id)) {
@@ -169,8 +176,12 @@ impl Collector {
         if let Some(running) = &mut site.running {
             running.drop_lane(id);
         }
-        session.abandon(site, &mut self.desk);
         let harmless = session.was_resting() || (reason.is_certificate_refusal() && site.withdraw_certificate());
+        let reason = match session.file() {
+            Some((file, came)) => reason.amid(file, came),
+            None => reason,
+        };
+        session.abandon(site, &mut self.desk);
         if !harmless {
             debug!("site={} reason={} {reason}", site.name(), reason.word());
             site.break_off(reason);

@@ -19,9 +19,8 @@ use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::proto::{FileName, Fingerprint};
 use crate::store::{Committer, Outstanding, Spool};
-use crate::sync::Schedule;
+use crate::sync::{Memory, Schedule};
 
 /// Rounds are looked after this often: for their limits, and for whether others wait.
 const TICK: Duration = Duration::from_secs(1);
@@ -44,7 +43,7 @@ pub struct Collector {
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
     /// What the journal knows of sites that are not collected from, in case they are again.
-    absent: HashMap<String, Vec<(FileName, Fingerprint)>>,
+    absent: HashMap<String, Memory>,
     mode: Mode,
     max_connections: usize,
     running: usize,
@@ -124,7 +123,7 @@ impl Collector {
             observer,
         };
         for file in outstanding {
-            collector.absent.entry(file.site).or_default().push((file.name, file.fingerprint));
+            collector.absent.entry(file.site).or_default().published(file.name, file.fingerprint);
         }
         collector.adopt(equipment);
         collector

@@ -36,7 +36,10 @@ impl Collector {
             let key = known.remove(one.settings.name.as_str()).unwrap_or(self.sites.len());
             let pace = one.pace();
             match self.sites.get_mut(key).and_then(Option::as_mut) {
-                Some(site) => site.equip(one),
+                Some(site) => {
+                    site.equip(one);
+                    self.unpark(key);
+                }
                 None => self.add(one),
             }
             self.schedule.set(key, pace, now, spread);
@@ -48,27 +51,21 @@ impl Collector {
 
     fn add(&mut self, equipment: Equipment) {
         let mut site = Site::new(self.sites.len(), equipment);
-        for (name, fingerprint) in self.absent.remove(&**site.name()).unwrap_or_default() {
-            site.memory.published(name, fingerprint);
-        }
+        site.memory = self.absent.remove(&**site.name()).unwrap_or_default();
         self.sites.push(Some(site));
     }
 
-    /// Takes a site out, once its round has ended.
+    /// Takes a site out: at once where no round runs, else when it has ended.
     pub(super) fn retire(&mut self, key: usize) {
-        self.schedule.remove(key);
         let Some(site) = &mut self.sites[key] else { return };
-        if let Some(running) = &mut site.running {
-            running.round.wind_up();
-            site.retired = true;
+        if !self.schedule.remove(key) {
+            site.retire();
             return;
         }
-        if let Some(id) = site.parked.take() {
-            self.net.abort(id);
-            self.sessions.remove(&id);
-        }
-        if let Some(site) = self.sites[key].take() {
-            self.absent.insert(site.name().to_string(), site.memory.into_published());
+        self.unpark(key);
+        if let Some(mut site) = self.sites[key].take() {
+            site.memory.reconsider();
+            self.absent.insert(site.name().to_string(), site.memory);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Collector, Mode, TICK};
 use crate::role::collect::desk::{Purpose, Ticket};
 use crate::role::collect::report::RoundReport;
+use crate::role::collect::site::Prospect;
 use crate::store::Completion;
 use crate::sync::Ending;
 
@@ -23,8 +24,8 @@ impl Collector {
             && self.has_capacity()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
-            self.running += 1;
             let Some(site) = &mut self.sites[key] else { continue };
+            self.running += 1;
             site.start_round(self.net.now());
             match site.parked.take() {
                 Some(id) => {
@@ -56,7 +57,7 @@ impl Collector {
         }
     }
 
-    /// Ends the site's round; says when its next one is due.
+    /// Ends the site's round; says when its next one is due, where a connection may wait for that.
     pub(super) fn end_round(&mut self, key: usize) -> Option<Instant> {
         let now = self.net.now();
         let site = self.sites[key].as_mut()?;
@@ -68,9 +69,6 @@ impl Collector {
             None if tally.left > 0 => Ending::Backlog,
             None => Ending::Done,
         };
-        if let Some(replacement) = site.replacement.take() {
-            site.equip(replacement);
-        }
         let due = self.schedule.finished(key, now, ending);
         let failures = self.schedule.failures(key);
         let is_final = match self.mode {
@@ -91,11 +89,17 @@ impl Collector {
             self.schedule.remove(key);
             return None;
         }
-        if site.retired {
-            self.retire(key);
-            return None;
+        match running.prospect {
+            Prospect::Same => due.filter(|_| self.stop_by.is_none()),
+            Prospect::Changed(equipment) => {
+                site.equip(*equipment);
+                None
+            }
+            Prospect::Gone => {
+                self.retire(key);
+                None
+            }
         }
-        due.filter(|_| self.stop_by.is_none())
     }
 
     /// Looks after rounds that take long.
@@ -109,6 +113,7 @@ impl Collector {
         for site in self.sites.iter_mut().flatten() {
             let limit = if others_wait { FAIR_SHARE.min(site.settings.round_limit) } else { site.settings.round_limit };
             if let Some(running) = &mut site.running
+                && running.round.is_collecting()
                 && now.saturating_duration_since(running.since) >= limit
             {
                 running.round.wind_up();

@@ -3,6 +3,7 @@
 use super::{Cx, Reaction, Task};
 use crate::proto::{FileName, Refusal, Verb};
 use crate::role::collect::desk::Purpose;
+use crate::role::collect::reason::Came;
 use crate::store::{Stage, StoreError};
 use crate::sync::Step;
 
@@ -29,6 +30,14 @@ impl Fetch {
 
     pub(super) fn name(&self) -> &FileName {
         &self.name
+    }
+
+    pub(super) fn came(&self) -> Came {
+        match &self.sink {
+            Sink::Awaiting => Came::Nothing,
+            Sink::Stage(stage) if stage.size() == 0 => Came::Nothing,
+            Sink::Stage(_) | Sink::Discard(_) => Came::Part,
+        }
     }
 
     pub(super) fn into_step(self) -> Step {
@@ -73,9 +82,7 @@ impl Fetch {
             Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
         };
         match staged {
-            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {
-                cx.site.known(self.name, staged.fingerprint(), cx.desk);
-            }
+            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {}
             Ok(staged) => {
                 cx.site.staged(&self.name);
                 let chain = cx.site.chain(&self.name);

@@ -22,9 +22,10 @@ use task::{Reaction, Task};
 use super::Reason;
 use super::desk::Desk;
 use super::outside::Connection;
+use super::reason::Came;
 use super::site::Site;
 use crate::net::Read;
-use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Want};
+use crate::proto::{Client, Command, Error, Event, FileName, ListWord, ListingParser, PasswordDigest, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
@@ -131,6 +132,11 @@ impl Session {
     /// The connection is gone: the step that is under way goes back to the round, or ends with what has come.
     pub(super) fn abandon(&mut self, site: &mut Site, desk: &mut Desk) {
         std::mem::replace(&mut self.task, Task::Spent).cut_short(site, desk);
+    }
+
+    /// The file that is under way, and what has come of it.
+    pub(super) fn file(&self) -> Option<(&FileName, Came)> {
+        self.task.file()
     }
 
     /// What the site owes us, for a message about a deadline that passed.

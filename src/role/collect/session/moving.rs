@@ -4,6 +4,7 @@ use super::{Cx, Reaction, Task};
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 use crate::role::collect::Reason;
 use crate::role::collect::desk::{Desk, Purpose};
+use crate::role::collect::reason::Came;
 use crate::role::collect::site::Site;
 use crate::store::{Spool, Stage, Staged, StoreError};
 use crate::sync::{MoveEnd, Step};
@@ -45,6 +46,10 @@ impl Moving {
 
     pub(super) fn name(&self) -> &FileName {
         &self.name
+    }
+
+    pub(super) fn came(&self) -> Came {
+        if self.running.size() == 0 { Came::Nothing } else { Came::Part }
     }
 
     pub(super) fn into_step(self) -> Step {

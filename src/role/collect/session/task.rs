@@ -3,9 +3,10 @@
 use super::fetch::Fetch;
 use super::moving::Moving;
 use super::{Cx, MAX_LISTING};
-use crate::proto::{ListingParser, Refusal, Verb};
+use crate::proto::{FileName, ListingParser, Refusal, Verb};
 use crate::role::collect::Reason;
 use crate::role::collect::desk::Desk;
+use crate::role::collect::reason::Came;
 use crate::role::collect::site::Site;
 use crate::sync::Step;
 
@@ -81,6 +82,15 @@ impl Task {
             Self::Fetching(fetch) => site.give_back(fetch.into_step()),
             Self::Moving(moving) | Self::Overrun(moving) => moving.cut_short(site, desk),
             Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+        }
+    }
+
+    /// The file it is about, and what has come of it.
+    pub(super) fn file(&self) -> Option<(&FileName, Came)> {
+        match self {
+            Self::Fetching(fetch) => Some((fetch.name(), fetch.came())),
+            Self::Moving(moving) | Self::Overrun(moving) => Some((moving.name(), moving.came())),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Listing(_) | Self::Spent | Self::Parked => None,
         }
     }
 

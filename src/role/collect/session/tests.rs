@@ -10,6 +10,7 @@ use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::equipment::{Equipment, target};
 use crate::role::collect::outside::Publisher;
 use crate::store::{Completion, Publication, Spool};
+use crate::sync::Meeting;
 use crate::tls::Connectors;
 
 /// A connection that has brought `input`.
@@ -68,6 +69,8 @@ impl Publisher for Orders {
     fn forget(&mut self, _: Arc<str>, _: FileName, fingerprint: Fingerprint) {
         self.forgotten.borrow_mut().push(fingerprint);
     }
+
+    fn hold(&mut self, _: &Spool, _: Arc<str>, _: FileName, _: Fingerprint) {}
 
     fn completions(&mut self) -> Vec<Completion> {
         Vec::new()
@@ -136,7 +139,8 @@ fn what_is_let_go_is_not_forgotten_before_a_listing_shows_it_gone() {
     scene.hears("MV SIZE 3\n");
     scene.hears("old");
     assert_eq!(*scene.orders.forgotten.borrow(), []);
-    assert!(scene.site.recognises(&"a.1.data".parse().unwrap(), Fingerprint::of(b"old"), &mut scene.desk));
+    let met = scene.site.memory.meet(&"a.1.data".parse().unwrap(), Fingerprint::of(b"old"));
+    assert_eq!(met, Meeting::Back { in_journal: true });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::custody::Custody;
 use super::fate::{Death, Fate, What};
 use super::link::Near;
-use super::server::Server;
+use super::server::Far;
 use super::world::{Site, World};
 use crate::net::ConnId;
 use crate::role::server::house::{Answer, Call, Errand, House};
@@ -156,7 +156,7 @@ impl World {
         fate.note(|| format!("site {site}: {death:?}"));
         fate.cancel(|what| matches!(what, What::Keep { site: at } | What::Kept { site: at } if *at == site));
         let theirs =
-            links.iter_mut().filter(|(_, link)| link.site == site && matches!(link.far, Some(Server::Ours(_))));
+            links.iter_mut().filter(|(_, link)| link.site == site && link.far.as_ref().is_some_and(Far::is_ours));
         for (&id, link) in theirs {
             if death == Death::PowerLoss {
                 link.up.stall();
@@ -164,7 +164,7 @@ impl World {
             }
             link.drop_far(id, fate);
         }
-        links.retain(|_, link| link.far.is_some() || link.near != Near::Gone);
+        links.retain(|_, link| link.far.is_some() || !matches!(link.near, Near::Gone));
         let Some(buffer) = &mut sites[site].buffer else { return };
         buffer.is_keeping = false;
         for (caller, Caller { call, .. }) in buffer.callers.iter_mut().enumerate() {

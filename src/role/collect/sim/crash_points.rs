@@ -5,6 +5,7 @@
 //! Storage calls are those of the commit protocol, of its recovery, and of staging on the loop.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use super::buffer::Buffer;
 use super::fate::{Fate, Trace, What};
 use super::ledger::Verdict;
 use super::life::{Place, run};
-use super::server::Files;
+use super::server::{Files, Lock};
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
@@ -129,7 +130,8 @@ impl Life {
         world.ledger.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
         let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, House::new(&place.site(0), true, 0)));
-        world.sites.push(Site { mischief: None, files, buffer, agents, connections });
+        let (mischief, acceptor, lock, told) = (None, None, Lock::None, BTreeSet::new());
+        world.sites.push(Site { mischief, acceptor, lock, told, files, buffer, agents, connections });
         world
     }
 

@@ -1,11 +1,15 @@
 //! What a site with our server has promised its agents, and whether it keeps that.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::fate::Fate;
 use super::ledger::{Ledger, Place};
 use super::server::Files;
 use crate::store::model::{FileId, Happening, SiteDisk};
+
+/// How long after a client's death its server may still act on what it said.
+const LATEST_REMOVAL: Duration = Duration::from_secs(30);
 
 /// The books of one site; files are known there by their versions.
 pub(super) struct Custody {
@@ -60,8 +64,8 @@ impl Custody {
                     disappear(version, files);
                     self.promised.remove(&version);
                     self.settled.insert(version);
-                    // By now, the connection that it was moved over may have failed.
-                    ledger.on_sound_link = false;
+                    // Its client had it, whatever has become of the connection; but may not have come to keep it.
+                    ledger.on_sound_link = ledger.died.is_none_or(|at| fate.now > at + LATEST_REMOVAL);
                     ledger.removed(version, version, fate);
                 }
                 Happening::Superseded(file) => {

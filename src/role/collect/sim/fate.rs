@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::server::Lock;
 use crate::net::ConnId;
 
 /// A direction of a connection.
@@ -60,6 +61,11 @@ pub(super) enum What {
     },
     SiteFault {
         site: usize,
+    },
+    /// A site's password changes.
+    Relock {
+        site: usize,
+        lock: Lock,
     },
     Consume,
     Group,

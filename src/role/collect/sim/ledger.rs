@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::fate::Fate;
+use super::tally::Tally;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::{StageId, World as Disk};
 use crate::sync::AgentFile;
@@ -54,50 +55,6 @@ struct Content {
     /// The files they were published in.
     files: BTreeSet<StageId>,
     consumed: BTreeSet<StageId>,
-}
-
-/// What a life came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) steps: u64,
-    pub(super) written: u64,
-    pub(super) published: u64,
-    pub(super) crashes: u64,
-    /// Of sites' processes and machines.
-    pub(super) site_crashes: u64,
-    pub(super) cuts: u64,
-    pub(super) disk_errors: u64,
-    /// Published once more after an error of the disk's.
-    pub(super) repeated: u64,
-    /// Published once more since it had come to its site once more.
-    pub(super) reappeared: u64,
-    /// Overwritten at a stock site in the very moment it was moved, and gone with the connection or with us.
-    pub(super) raced: u64,
-    /// Published in part: overwritten at a stock site, by something longer, between its size being told and its being
-    /// opened. What is missing comes in a file of its own.
-    pub(super) torn: u64,
-    /// Let go by its site, not flushed here, and gone with the power.
-    pub(super) unflushed: u64,
-    /// The longest that a file waited for its publication.
-    pub(super) slowest: Duration,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.written += other.written;
-        self.published += other.published;
-        self.crashes += other.crashes;
-        self.site_crashes += other.site_crashes;
-        self.cuts += other.cuts;
-        self.disk_errors += other.disk_errors;
-        self.repeated += other.repeated;
-        self.reappeared += other.reappeared;
-        self.raced += other.raced;
-        self.torn += other.torn;
-        self.unflushed += other.unflushed;
-        self.slowest = self.slowest.max(other.slowest);
-    }
 }
 
 /// What becomes of a life in which something does not hold.
@@ -156,6 +113,8 @@ pub(super) struct Ledger {
     disk_has_failed: bool,
     /// Whether the server that is at work has a connection that nothing has gone wrong with.
     pub(super) on_sound_link: bool,
+    /// When the collector's process last died.
+    pub(super) died: Option<Instant>,
     /// Whether nothing is flushed: the machine's end may cost what was collected before it.
     pub(super) is_unflushed: bool,
     /// Versions before this one were there, or had been, when that last happened.
@@ -189,6 +148,7 @@ impl Ledger {
             order: BTreeMap::new(),
             disk_has_failed: false,
             on_sound_link: true,
+            died: None,
             is_unflushed: false,
             forgotten: 0,
             excused: BTreeSet::new(),
@@ -311,6 +271,8 @@ impl Ledger {
         if let Some(other) = overtaken
             // So many connections may have died over a large file that its agent's later ones went ahead.
             && version.bytes.len() <= LARGE
+            // What the machine forgot comes once more, after what it did not.
+            && number >= self.forgotten
             // What is moved is the only copy, and is not held back.
             && !(self.movers.contains(&version.site) && self.disk_has_failed)
         {

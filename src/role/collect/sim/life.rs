@@ -1,7 +1,7 @@
 //! A seed becomes a world, and a collector lives in it: dies, is started again, and in the end has everything.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,11 +9,13 @@ use std::time::Duration;
 use super::agents::Agents;
 use super::buffer::Buffer;
 use super::fate::{Death, Fate, Trace, Weather, What};
-use super::ledger::Tally;
-use super::server::{Files, MISCHIEF, Mischief};
+use super::papers::{Papers, Scrutiny};
+use super::server::{Files, Lock, MISCHIEF, Mischief};
+use super::tally::Tally;
 use super::wire::Wire;
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
+use crate::role::collect::RoundReport;
 use crate::role::collect::collector::{Collector, Limits, Means, Mode};
 use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
@@ -21,6 +23,7 @@ use crate::role::server::house::{House, ground};
 use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Spool};
 use crate::sync::{Delivery, Schedule};
+use crate::tls::Acceptor;
 
 /// What kind of life.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,7 @@ pub(super) struct Place {
     /// Where sites with our server have their storage.
     sites: tempfile::TempDir,
     spools: HashMap<PathBuf, Spool>,
+    pub(super) papers: Papers,
 }
 
 impl Place {
@@ -45,7 +49,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let spool = Spool::open(&path).unwrap();
-        Self { spools: HashMap::from([(path, spool)]), dir, sites: ground() }
+        Self { spools: HashMap::from([(path, spool)]), dir, sites: ground(), papers: Papers::new() }
     }
 
     /// Where a site's server is to store.
@@ -63,9 +67,10 @@ pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tall
     // Another life on this thread may have come to a bad end.
     fail_staging(None);
     let mut fate = Fate::new(seed, trace);
-    let settings = settings(&mut fate, scale, place);
+    let kinds = kinds(&mut fate, scale);
+    let settings = settings(&mut fate, scale, &kinds, place);
     let disk = Rc::new(RefCell::new(Disk::new(seed, &[])));
-    let world = Rc::new(RefCell::new(populate(fate, &disk, scale, &settings, place)));
+    let world = Rc::new(RefCell::new(populate(fate, &disk, scale, &kinds, &settings, place)));
     while !run(&world, &disk, &settings, place) {
         let wait = world.borrow_mut().fate.up_to(Duration::from_secs(20));
         world.borrow_mut().idle(wait);
@@ -73,11 +78,29 @@ pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tall
     // Whatever is left of failures is swept at the next start.
     let restarted = ModelCommitter::start(&disk);
     assert!(restarted.is_ok() && disk.borrow().staged() == 0, "seed {seed}: staged files are left");
-    let World { ledger, fate, .. } = &mut *world.borrow_mut();
+    let World { ledger, fate, sites, .. } = &mut *world.borrow_mut();
     let placed = disk.borrow_mut().placed();
     ledger.published(placed, fate);
     ledger.close(fate);
+    for site in sites.iter() {
+        check_told(site, scale.rough, fate);
+    }
     ledger.tally
+}
+
+/// What the collector says of a site is what there is to say: of one that is not what it is said to be, that; of a sound
+/// one where all goes well, nothing, but for agents that write over what stock is about to send.
+fn check_told(site: &Site, rough: bool, fate: &Fate) {
+    let Site { mischief, told, .. } = site;
+    if let Some(reason) = mischief.and_then(Mischief::must_be_told)
+        && !told.contains(reason)
+    {
+        fate.violated(format_args!("of a site with {mischief:?} {told:?} is told, and not {reason}"));
+    }
+    let is_sound = !rough && mischief.is_none();
+    if is_sound && told.iter().any(|reason| !["truncated", "protocol"].contains(reason)) {
+        fate.violated(format_args!("of a sound site {told:?} is told"));
+    }
 }
 
 /// One process, from its start to its end; whether that was the last.
@@ -101,7 +124,9 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let means = Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire)), outstanding, spools };
     let limits = Limits { mode: Mode::Forever, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
-    let collector = Collector::with(means, equipment, limits, schedule, Box::new(|_| {}));
+    let listener = Rc::clone(world);
+    let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
+    let collector = Collector::with(means, equipment, limits, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
         signal == 1 && collector.reload(settings).map(|()| true).expect("there is nothing to fail")
     });
@@ -111,16 +136,56 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     outcome.is_ok() && death.is_none() && world.borrow().is_over
 }
 
-fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
+/// What kind of site.
+struct Kind {
+    mischief: Option<Mischief>,
+    is_ours: bool,
+    /// Where TLS is spoken.
+    tls: Option<Scrutiny>,
+    lock: Lock,
+}
+
+impl Kind {
+    /// Among many sites few speak TLS: a handshake costs time.
+    fn new(fate: &mut Fate, is_bad: bool, is_lone: bool) -> Self {
+        let mischief = is_bad.then(|| *fate.chance.choice(&MISCHIEF).expect("some"));
+        let speaks_tls = fate.strikes(if is_lone { 400_000 } else { 200_000 });
+        let scrutiny = if fate.strikes(300_000) { Scrutiny::Clients } else { Scrutiny::None };
+        let tls = (speaks_tls || mischief == Some(Mischief::Impostor)).then_some(scrutiny);
+        let has_password = fate.strikes(300_000);
+        let lock = match mischief {
+            Some(Mischief::OtherPassword) => Lock::Other,
+            _ if has_password => Lock::Known,
+            _ => Lock::None,
+        };
+        Self { mischief, is_ours: fate.chance.bool() && !is_bad, tls, lock }
+    }
+
+    fn acceptor(&self, papers: &Papers) -> Option<Acceptor> {
+        self.tls.map(|scrutiny| match self.mischief {
+            Some(Mischief::Impostor) => papers.impostor(),
+            _ if self.is_ours => papers.ours(scrutiny),
+            _ => papers.stock(scrutiny),
+        })
+    }
+}
+
+fn kinds(fate: &mut Fate, scale: Scale) -> Vec<Kind> {
+    (0..scale.sites).map(|number| Kind::new(fate, number < scale.bad, scale.sites == 1)).collect()
+}
+
+fn settings(fate: &mut Fate, scale: Scale, kinds: &[Kind], place: &Place) -> Settings {
     let interval =
         Duration::from_secs(if scale.rough { *fate.chance.choice([&1, &3, &30]).expect("some") } else { 30 });
     let connections = if scale.rough { fate.chance.usize(1..5) } else { 2 };
-    let site = |number: usize| {
-        let mut site = SiteSettings::new(format!("site{number}"), "model");
+    let site = |(number, kind): (usize, &Kind)| {
+        let mut site = SiteSettings::new(format!("site{number}"), format!("site{number}.example"));
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
         site.incoming_dir = place.path().to_owned();
         site.interval = interval;
         site.connections = connections;
+        site.tls = kind.tls.map(|scrutiny| place.papers.settings(scrutiny));
+        site.password = if kind.lock == Lock::None { None } else { Lock::Known.secret() };
         if scale.rough && fate.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
@@ -129,7 +194,7 @@ fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
         }
         site
     };
-    let sites = (0..scale.sites).map(site).collect();
+    let sites = kinds.iter().enumerate().map(site).collect();
     let tight = scale.rough && scale.sites > 1 && fate.strikes(300_000);
     Settings {
         state_dir: PathBuf::new(),
@@ -141,21 +206,41 @@ fn settings(fate: &mut Fate, scale: Scale, place: &Place) -> Settings {
     }
 }
 
-fn populate(mut fate: Fate, disk: &Rc<RefCell<Disk>>, scale: Scale, settings: &Settings, place: &Place) -> World {
+fn populate(
+    mut fate: Fate,
+    disk: &Rc<RefCell<Disk>>,
+    scale: Scale,
+    kinds: &[Kind],
+    settings: &Settings,
+    place: &Place,
+) -> World {
     let is_lone = scale.sites == 1;
     let life = Duration::from_secs(if is_lone { fate.chance.u64(60..240) } else { 90 });
     let until = fate.now + life;
     fate.weather = weather(&mut fate, scale.rough);
     let pause = Duration::from_secs(if is_lone { fate.chance.u64(4..30) } else { 60 });
-    let sites = (0..scale.sites).map(|number| {
-        let is_ours = fate.chance.bool();
-        let mischief = (number < scale.bad).then(|| *fate.chance.choice(&MISCHIEF).expect("some"));
-        let buffer = (is_ours && mischief.is_none()).then(|| buffer(&mut fate, number, scale.rough, place));
+    let sites = kinds.iter().enumerate().map(|(number, kind)| {
+        let mut buffer = kind.is_ours.then(|| buffer(&mut fate, number, scale.rough, place));
+        if let Some(buffer) = &mut buffer {
+            buffer.house.ask_for(kind.lock.secret());
+        }
         if scale.rough && buffer.is_some() {
             plan_site_trouble(&mut fate, number, life);
         }
-        let agents = Agents::new(pause, until);
-        Site { mischief, files: Files::new(), buffer, agents, connections: settings.sites[number].connections }
+        if scale.rough && kind.lock == Lock::Known && fate.chance.bool() {
+            fate.plan_within(life, What::Relock { site: number, lock: Lock::Other });
+            fate.plan_within(life, What::Relock { site: number, lock: Lock::Known });
+        }
+        Site {
+            mischief: kind.mischief,
+            acceptor: kind.acceptor(&place.papers),
+            lock: kind.lock,
+            told: BTreeSet::new(),
+            files: Files::new(),
+            buffer,
+            agents: Agents::new(pause, until),
+            connections: settings.sites[number].connections,
+        }
     });
     let sites: Vec<Site> = sites.collect();
     for site in 0..sites.len() {

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fate::{Fate, Way, What};
-use super::link::{Link, Near, Piece};
-use super::ours::Ours;
-use super::server::{Mischief, Server, Shore, Turn};
+use super::link::{Layer, Link, Near, Piece};
+use super::server::{Far, Mischief, Shore, Turn};
+use super::socket::Tls;
 use super::world::{FIRST_PORT, Site, World};
 use crate::net::{ConnId, Event, Failure, Phase, Target};
+use crate::tls::{Handshake, PipeError, TlsFailure};
 
 /// Turns without the clock moving on that nothing sound takes.
 const MOST_TURNS_AT_ONCE: u32 = 20_000;
@@ -26,14 +28,15 @@ impl World {
         Some((self.links.get_mut(&id)?, &mut self.fate))
     }
 
-    pub(super) fn open(&mut self, target: &Target) -> ConnId {
+    pub(super) fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
         self.opened += 1;
         let id = ConnId::new(self.opened as usize, self.opened);
         let site = usize::from(target.port - FIRST_PORT);
-        let link = Link::new(site, self.fate.now + target.timeout, &mut self.fate);
+        let deadline = self.fate.now + target.timeout;
+        let link = Link::new(site, Near::Connecting { target, offer }, deadline, &mut self.fate);
         self.links.insert(id, link);
         self.counted.insert(id);
-        let open = self.counted.iter().map(|id| &self.links[id]).filter(|link| link.near != Near::Leaving);
+        let open = self.counted.iter().map(|id| &self.links[id]).filter(|link| !link.is_left());
         // Those that were left linger beside them.
         assert!(open.clone().count() <= self.max_connections, "more connections than there may be");
         let most = self.sites[site].connections;
@@ -56,13 +59,45 @@ impl World {
 
     pub(super) fn close(&mut self, id: ConnId) {
         let Some((link, fate)) = self.link(id) else { return };
-        if !matches!(link.near, Near::Open { broken: false, .. }) {
-            return self.abort(id);
+        match std::mem::replace(&mut link.near, Near::Gone) {
+            Near::Open { layer, .. } if !link.is_broken => {
+                link.deadline = Some(fate.now + LINGER);
+                match layer {
+                    Layer::Plain { .. } => self.leave(id),
+                    Layer::Secured(mut tls) => {
+                        tls.say_goodbye();
+                        link.near = Near::Closing(tls);
+                        self.ready.insert(id);
+                    }
+                }
+            }
+            other => {
+                link.near = other;
+                self.abort(id);
+            }
         }
+    }
+
+    /// The last bytes of TLS go out, then the collector's direction ends.
+    fn closing(&mut self, id: ConnId) {
+        let Some((link, fate)) = self.link(id) else { return };
+        let (Near::Closing(tls), kernel) = link.near_kernel(id, fate) else { return };
+        match tls.flush(kernel) {
+            Ok(true) => {
+                link.up.note_goodbye();
+                self.leave(id);
+            }
+            Ok(false) => {}
+            Err(_) => self.abort(id),
+        }
+    }
+
+    /// The collector's direction ends.
+    fn leave(&mut self, id: ConnId) {
+        let Some((link, fate)) = self.link(id) else { return };
         link.near = Near::Leaving;
         link.down.arrived.clear();
         link.up.send(Piece::End, (id, Way::Up), fate);
-        link.deadline = Some(fate.now + LINGER);
         if link.down.ended {
             self.abort(id);
         }
@@ -101,11 +136,21 @@ impl World {
         }
         let mut ready: Vec<ConnId> = std::mem::take(&mut self.ready).into_iter().collect();
         self.fate.chance.shuffle(&mut ready);
-        let mut events = std::mem::take(&mut self.out);
-        ready.retain(|id| self.links.get(id).is_some_and(|link| matches!(link.near, Near::Open { .. })));
-        events.extend(ready.into_iter().map(Event::Ready));
+        for id in ready {
+            self.advance(id);
+        }
         self.ledger.check(&self.fate);
-        Ok(events)
+        Ok(std::mem::take(&mut self.out))
+    }
+
+    /// Brings a connection as far as its socket lets it.
+    fn advance(&mut self, id: ConnId) {
+        match self.links.get(&id).map(|link| &link.near) {
+            Some(Near::Securing(_)) => self.securing(id),
+            Some(Near::Open { .. }) => self.out.push(Event::Ready(id)),
+            Some(Near::Closing(_)) => self.closing(id),
+            Some(Near::Connecting { .. } | Near::Leaving | Near::Gone) | None => {}
+        }
     }
 
     /// Nothing spins.
@@ -118,19 +163,46 @@ impl World {
     }
 
     pub(super) fn connected(&mut self, id: ConnId) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.near == Near::Connecting) else { return };
-        if self.sites[link.site].buffer.as_ref().is_some_and(|buffer| !buffer.house.is_up()) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Near::Connecting { target, offer } = &link.near else { return };
+        let (target, offer, site) = (Arc::clone(target), *offer, &self.sites[link.site]);
+        if site.buffer.as_ref().is_some_and(|buffer| !buffer.house.is_up()) {
             return self.refused(id);
         }
-        link.near = Near::Open { buffered: Vec::new(), readable: true, broken: false };
-        link.deadline = None;
-        let site = &self.sites[link.site];
-        link.far = Some(match &site.buffer {
-            Some(buffer) => Server::Ours(Box::new(Ours::new(id, &buffer.house))),
-            None => Server::new(site.mischief, self.fate.now),
-        });
-        self.out.push(Event::Opened(id));
+        link.far = Some(Far::new(id, site, self.fate.now));
         self.fate.plan_in(Duration::ZERO, What::Serve(id));
+        match &target.tls {
+            None => self.opened(id, Layer::Plain { buffered: Vec::new() }),
+            Some(connector) => {
+                let session = connector.connect(&target.host, offer).expect("the site has a sound name");
+                link.near = Near::Securing(Tls::new(session));
+                link.deadline = Some(self.fate.now + target.timeout);
+                self.ready.insert(id);
+            }
+        }
+    }
+
+    fn securing(&mut self, id: ConnId) {
+        let Some((link, fate)) = self.link(id) else { return };
+        let (Near::Securing(tls), kernel) = link.near_kernel(id, fate) else { return };
+        match tls.handshake(kernel) {
+            Ok(Handshake::WantMore) => {}
+            Ok(Handshake::Done) => {
+                if let Near::Securing(tls) = std::mem::replace(&mut link.near, Near::Gone) {
+                    self.ledger.tally.secured += 1;
+                    self.ledger.tally.resumed += u64::from(tls.is_resumed());
+                    self.opened(id, Layer::Secured(tls));
+                }
+            }
+            Err(failure) => self.fail(id, failure.into()),
+        }
+    }
+
+    fn opened(&mut self, id: ConnId, layer: Layer) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.near = Near::Open { layer, readable: true };
+        link.deadline = None;
+        self.out.push(Event::Opened(id));
     }
 
     pub(super) fn refused(&mut self, id: ConnId) {
@@ -140,6 +212,9 @@ impl World {
 
     fn fail(&mut self, id: ConnId, failure: Failure) {
         self.fate.note(|| format!("{id:?} fails: {failure}"));
+        let is_untrusted = matches!(failure, Failure::Pipe(PipeError::Tls(TlsFailure::Certificate(_))));
+        let was_securing = matches!(self.links.get(&id), Some(Link { near: Near::Securing(_), .. }));
+        self.ledger.tally.unsecured += u64::from(was_securing && !is_untrusted);
         self.abort(id);
         self.out.push(Event::Failed(id, failure));
     }
@@ -149,18 +224,26 @@ impl World {
         let is_late = |id: &&ConnId| self.links[*id].deadline.is_some_and(|at| at <= now);
         for id in self.counted.iter().filter(is_late).copied().collect::<Vec<_>>() {
             match self.links[&id].near {
-                Near::Connecting => self.fail(id, Failure::Timeout(Phase::Connect)),
+                Near::Connecting { .. } => self.fail(id, Failure::Timeout(Phase::Connect)),
+                Near::Securing(_) => self.fail(id, Failure::Timeout(Phase::Handshake)),
                 Near::Open { .. } => self.fail(id, Failure::Timeout(Phase::Session)),
-                Near::Leaving | Near::Gone => self.abort(id),
+                Near::Closing(_) | Near::Leaving | Near::Gone => self.abort(id),
             }
         }
     }
 
     pub(super) fn arrive(&mut self, id: ConnId, way: Way) {
-        let (cut, stall) = (self.fate.weather.cut, self.fate.weather.stall);
+        let (mut cut, stall) = (self.fate.weather.cut, self.fate.weather.stall);
         let Some((link, fate)) = self.links.get_mut(&id).map(|link| (link, &mut self.fate)) else { return };
+        if let Near::Securing(_) = link.near {
+            // It is short, and is to be seen to be cut.
+            cut *= 8;
+        }
         if fate.strikes(cut) || fate.strikes(stall) {
-            self.ledger.link_fails(Some(link.site));
+            // Ours lets nothing go before its client shows that it has it.
+            if self.sites[link.site].buffer.is_none() {
+                self.ledger.link_fails(Some(link.site));
+            }
             self.ledger.tally.cuts += 1;
             if fate.chance.bool() {
                 link.cut(id, fate);
@@ -193,9 +276,11 @@ impl World {
     fn arrive_near(&mut self, id: ConnId, is_reset: bool) {
         let Some((link, fate)) = self.links.get_mut(&id).map(|link| (link, &mut self.fate)) else { return };
         match &mut link.near {
-            Near::Open { readable, broken, .. } => {
-                *readable = true;
-                *broken |= is_reset;
+            Near::Securing(_) | Near::Open { .. } | Near::Closing(_) => {
+                if let Near::Open { readable, .. } = &mut link.near {
+                    *readable = true;
+                }
+                link.is_broken |= is_reset;
                 self.ready.insert(id);
             }
             Near::Leaving => {
@@ -208,7 +293,7 @@ impl World {
                 link.down.arrived.clear();
                 link.up.send(Piece::Reset, (id, Way::Up), fate);
             }
-            Near::Connecting | Near::Gone => {}
+            Near::Connecting { .. } | Near::Gone => {}
         }
     }
 
@@ -217,12 +302,12 @@ impl World {
         let Self { links, sites, ledger, fate, .. } = self;
         let Some(link) = links.get_mut(&id) else { return };
         ledger.on_sound_link = link.is_sound();
-        let Link { far: Some(server), up, down, site, visit, .. } = link else { return };
+        let Link { far: Some(Far { server, cover }), up, down, site, visit, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
-        let shore = &mut Shore { id, up, down, files, ledger, fate, visit };
-        if server.serve(shore, buffer.as_mut().map(|buffer| &mut buffer.house)) == Turn::Over {
+        let mut shore = Shore { id, up, down, cover, files, ledger, fate, visit };
+        if server.serve(&mut shore, buffer.as_mut().map(|buffer| &mut buffer.house)) == Turn::Over {
             link.drop_far(id, fate);
-            if link.near == Near::Gone {
+            if matches!(link.near, Near::Gone) {
                 links.remove(&id);
             }
         } else {

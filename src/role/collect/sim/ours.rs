@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::fate::Way;
@@ -10,6 +9,7 @@ use super::link::Piece;
 use super::server::{Shore, Turn};
 use crate::net::{ConnId, Failure, FileSent, Read};
 use crate::role::server::house::{Connection, House, Pause, Visit};
+use crate::tls::Received;
 
 /// How long a client may take to close once the server has.
 const LINGER: Duration = Duration::from_secs(2);
@@ -26,6 +26,8 @@ enum Late {
 enum Stage {
     Fresh,
     Open,
+    /// The server's direction ends as soon as TLS has sent its last bytes.
+    Parting,
     /// The server's direction has ended.
     Parted,
 }
@@ -48,9 +50,19 @@ impl Ours {
             Some((at, _)) if at <= shore.fate.now => return Turn::Over,
             _ => {}
         }
+        if self.stage == Stage::Parting {
+            self.end_direction(shore);
+        }
         loop {
             match self.go_on(shore, house) {
-                None => return Turn::Over,
+                None if house.disk.is_down() => return Turn::Over,
+                None => {
+                    if self.stage == Stage::Open {
+                        shore.say_goodbye();
+                        shore.end();
+                    }
+                    return Turn::Over;
+                }
                 Some(Pause::Yielding) => {}
                 Some(pause) => {
                     self.rest(pause, shore);
@@ -66,7 +78,7 @@ impl Ours {
         if is_fresh {
             *stage = Stage::Open;
         }
-        let is_mute = house.disk.is_down() || *stage == Stage::Parted;
+        let is_mute = house.disk.is_down() || matches!(stage, Stage::Parting | Stage::Parted);
         let mut io = End { shore, deadline, is_mute };
         if is_fresh { house.open(visit, &mut io) } else { house.pump(visit, &mut io) }
     }
@@ -83,9 +95,17 @@ impl Ours {
     }
 
     fn part(&mut self, shore: &mut Shore<'_>) {
-        self.stage = Stage::Parted;
+        self.stage = Stage::Parting;
         self.deadline = Some((shore.fate.now + LINGER, Late::Over));
-        shore.down.send(Piece::End, (shore.id, Way::Down), shore.fate);
+        shore.say_goodbye();
+        self.end_direction(shore);
+    }
+
+    fn end_direction(&mut self, shore: &mut Shore<'_>) {
+        if shore.end() {
+            self.stage = Stage::Parted;
+            shore.down.send(Piece::End, (shore.id, Way::Down), shore.fate);
+        }
     }
 }
 
@@ -102,17 +122,16 @@ impl Connection for End<'_, '_> {
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.shore.up.arrived.len());
-        if most == 0 {
-            return Ok(if self.shore.up.ended { Read::Eof { orderly: true } } else { Read::Blocked });
-        }
-        let taken = take(&self.shore.up.arrived.make_contiguous()[..most]);
-        self.shore.read(taken);
-        Ok(Read::Some(taken))
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Ok(match self.shore.receive(most, take)? {
+            Received::Bytes(count) => Read::Some(count),
+            Received::WouldBlock => Read::Blocked,
+            Received::Eof { orderly } => Read::Eof { orderly },
+        })
     }
 
     fn has_input(&mut self) -> bool {
-        !self.shore.up.arrived.is_empty()
+        self.shore.has_input()
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
@@ -120,20 +139,15 @@ impl Connection for End<'_, '_> {
     }
 
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
-        let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
-        file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
-        Ok(match self.write(&bytes)? {
-            0 => FileSent::Blocked,
-            count => FileSent::Some(count as u64),
-        })
+        if self.is_mute { Ok(FileSent::Blocked) } else { self.shore.send_file(file, offset, count) }
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(true)
+        Ok(self.shore.flush())
     }
 
     fn is_flushed(&mut self) -> bool {
-        true
+        self.shore.is_flushed()
     }
 
     fn unacknowledged(&mut self) -> io::Result<usize> {

@@ -1,16 +1,24 @@
 //! The model sites' servers: what they have in common.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::fate::{Fate, Way, What};
 use super::ledger::Ledger;
 use super::link::Pipe;
 use super::ours::Ours;
+use super::socket::{Kernel, Tls};
 use super::stock::Stock;
-use crate::net::ConnId;
-use crate::proto::{FileName, Verb};
+use super::world::Site;
+use crate::net::{ConnId, Failure, FileSent};
+use crate::proto::{FileName, Secret, Verb};
 use crate::role::server::house::House;
+use crate::tls::{Handshake, PipeError, Received, Sent};
+
+/// How long a server waits for TLS to be done.
+const HANDSHAKE: Duration = Duration::from_secs(8);
 
 /// A site's files: for each name, the version that is there.
 pub(super) type Files = BTreeMap<FileName, usize>;
@@ -28,9 +36,13 @@ pub(super) enum Mischief {
     SizeOver,
     SizeUnder,
     EndlessListing,
+    /// Its certificate is somebody else's.
+    Impostor,
+    /// It wants another password than it is said to.
+    OtherPassword,
 }
 
-pub(super) const MISCHIEF: [Mischief; 13] = [
+pub(super) const MISCHIEF: [Mischief; 15] = [
     Mischief::Refuse,
     Mischief::BlackHole,
     Mischief::HangAfterAccept,
@@ -44,13 +56,27 @@ pub(super) const MISCHIEF: [Mischief; 13] = [
     Mischief::SizeOver,
     Mischief::SizeUnder,
     Mischief::EndlessListing,
+    Mischief::Impostor,
+    Mischief::OtherPassword,
 ];
+
+impl Mischief {
+    /// What the collector has to say of it, at least.
+    pub(super) fn must_be_told(self) -> Option<&'static str> {
+        match self {
+            Self::Impostor => Some("tls"),
+            Self::OtherPassword => Some("password"),
+            _ => None,
+        }
+    }
+}
 
 /// What a server works with.
 pub(super) struct Shore<'a> {
     pub(super) id: ConnId,
     pub(super) up: &'a mut Pipe,
     pub(super) down: &'a mut Pipe,
+    pub(super) cover: &'a mut Cover,
     pub(super) files: &'a mut Files,
     pub(super) ledger: &'a mut Ledger,
     pub(super) fate: &'a mut Fate,
@@ -59,13 +85,108 @@ pub(super) struct Shore<'a> {
 }
 
 impl Shore<'_> {
-    /// What one read brings.
-    pub(super) fn read(&mut self, most: usize) -> Vec<u8> {
-        let count = most.min(self.up.arrived.len());
-        if count > 0 {
+    /// TLS, where there is any, and what it works on.
+    fn secured(&mut self) -> Option<(&mut Tls, Kernel<'_>)> {
+        let Self { id, up, down, cover, fate, .. } = self;
+        let kernel = Kernel { id: *id, way: Way::Down, outward: down, inward: up, is_broken: false, fate };
+        match cover {
+            Cover::Secured(tls) | Cover::Securing(tls, _) => Some((tls, kernel)),
+            Cover::Bare => None,
+        }
+    }
+
+    /// Goes on with the handshake; `None` where none is under way any more.
+    fn secure(&mut self) -> Option<Turn> {
+        let Cover::Securing(_, due) = *self.cover else { return None };
+        if due <= self.fate.now {
+            return Some(Turn::Over);
+        }
+        let (tls, kernel) = self.secured()?;
+        match tls.handshake(kernel) {
+            Ok(Handshake::Done) => {
+                if let Cover::Securing(tls, _) = std::mem::replace(self.cover, Cover::Bare) {
+                    *self.cover = Cover::Secured(tls);
+                }
+                None
+            }
+            Ok(Handshake::WantMore) => {
+                self.visit_at(due);
+                Some(Turn::Waiting)
+            }
+            Err(failure) => {
+                self.fate.note(|| format!("{:?}: the server gives up: {failure}", self.id));
+                Some(Turn::Over)
+            }
+        }
+    }
+
+    /// Shows the next bytes to `take`, which says how many of them it took.
+    pub(super) fn receive(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+        let Some((tls, kernel)) = self.secured() else { return Ok(self.receive_bare(most, take)) };
+        let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;
+        self.up.note_received(received, self.fate);
+        Ok(received)
+    }
+
+    fn receive_bare(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Received {
+        let most = most.min(self.up.arrived.len());
+        if most == 0 {
+            return if self.up.ended { Received::Eof { orderly: true } } else { Received::WouldBlock };
+        }
+        let taken = take(&self.up.arrived.make_contiguous()[..most]);
+        if taken > 0 {
             self.fate.plan_in(Duration::ZERO, What::Stir(self.id));
         }
-        self.up.arrived.drain(..count).collect()
+        self.up.arrived.drain(..taken);
+        Received::Bytes(taken)
+    }
+
+    /// What one read brings; `None` where nothing more will come.
+    pub(super) fn read(&mut self, most: usize) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let take = |shown: &[u8]| {
+                bytes.extend(shown);
+                shown.len()
+            };
+            match self.receive(most, take) {
+                // TLS has had its own to do.
+                Ok(Received::Bytes(0)) => {}
+                Ok(Received::Bytes(_) | Received::WouldBlock) => return Some(bytes),
+                Ok(Received::Eof { .. }) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Whether there are bytes to read, for TLS at least.
+    pub(super) fn has_input(&mut self) -> bool {
+        !self.up.arrived.is_empty() || matches!(self.cover, Cover::Secured(tls) if tls.has_buffered())
+    }
+
+    /// Whether TLS holds nothing back.
+    pub(super) fn is_flushed(&mut self) -> bool {
+        !matches!(self.cover, Cover::Secured(tls) if !tls.is_flushed())
+    }
+
+    /// Passes on what TLS holds; whether nothing is left.
+    pub(super) fn flush(&mut self) -> bool {
+        self.secured().is_none_or(|(tls, kernel)| tls.flush(kernel).is_ok_and(|flushed| flushed))
+    }
+
+    /// The last to be said is that this is the end, under TLS.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Cover::Secured(tls) = self.cover {
+            tls.say_goodbye();
+        }
+    }
+
+    /// Passes on the last bytes; whether nothing is left.
+    pub(super) fn end(&mut self) -> bool {
+        let is_flushed = self.flush();
+        if is_flushed {
+            self.down.note_goodbye();
+        }
+        is_flushed
     }
 
     /// Has the session looked after at that time, if not before.
@@ -76,8 +197,35 @@ impl Shore<'_> {
         }
     }
 
+    /// Writes as much of `bytes` as goes. Under TLS that may not have left yet.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        self.down.write(bytes, (self.id, Way::Down), self.fate)
+        let Some((tls, kernel)) = self.secured() else {
+            return self.down.write(bytes, (self.id, Way::Down), self.fate);
+        };
+        match tls.work(kernel, |pipe| pipe.send(bytes)) {
+            Ok(Sent::Bytes(count)) => {
+                self.down.note_written(count);
+                count
+            }
+            Ok(Sent::WouldBlock) | Err(_) => 0,
+        }
+    }
+
+    /// Writes bytes of `file`, as [`Shore::write`] does.
+    pub(super) fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
+        if let Some((tls, kernel)) = self.secured() {
+            let sent = tls.work(kernel, |pipe| pipe.send_file(file, offset, count, &mut [0; 16 * 1024]))?;
+            if let FileSent::Some(count) = sent {
+                self.down.note_written(usize::try_from(count).unwrap_or(usize::MAX));
+            }
+            return Ok(sent);
+        }
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
+        Ok(match self.write(&bytes) {
+            0 => FileSent::Blocked,
+            count => FileSent::Some(count as u64),
+        })
     }
 
     /// Names, in no order.
@@ -106,6 +254,37 @@ pub(super) enum Turn {
     Over,
 }
 
+/// The server's end of a connection.
+pub(super) struct Far {
+    pub(super) server: Server,
+    pub(super) cover: Cover,
+}
+
+impl Far {
+    pub(super) fn new(id: ConnId, site: &Site, now: Instant) -> Self {
+        let server = match (&site.buffer, site.mischief) {
+            (Some(buffer), _) => Server::Ours(Box::new(Ours::new(id, &buffer.house))),
+            (None, Some(Mischief::HangAfterAccept)) => Server::Deaf,
+            (None, mischief) => Server::Stock(Stock::new(mischief, site.lock.secret().as_ref(), now)),
+        };
+        let session = site.acceptor.as_ref().map(|acceptor| acceptor.accept().expect("rustls makes servers"));
+        let cover = session.map_or(Cover::Bare, |session| Cover::Securing(Tls::new(session), now + HANDSHAKE));
+        Self { server, cover }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.server, Server::Ours(_))
+    }
+}
+
+/// What a server speaks through.
+pub(super) enum Cover {
+    Bare,
+    /// TLS is under way, until then at the latest.
+    Securing(Tls, Instant),
+    Secured(Tls),
+}
+
 pub(super) enum Server {
     Deaf,
     Stock(Stock),
@@ -113,21 +292,37 @@ pub(super) enum Server {
 }
 
 impl Server {
-    /// One that is not ours.
-    pub(super) fn new(mischief: Option<Mischief>, now: Instant) -> Self {
-        match mischief {
-            Some(Mischief::HangAfterAccept) => Self::Deaf,
-            _ => Self::Stock(Stock::new(mischief, now)),
-        }
-    }
-
     /// Goes as far as the connection lets it.
     pub(super) fn serve(&mut self, shore: &mut Shore<'_>, house: Option<&mut House>) -> Turn {
+        if let Self::Deaf = self {
+            return Turn::Waiting;
+        }
+        if let Some(turn) = shore.secure() {
+            return turn;
+        }
         match (self, house) {
-            (Self::Deaf, _) => Turn::Waiting,
             (Self::Stock(stock), _) => stock.serve(shore),
             (Self::Ours(ours), Some(house)) => ours.serve(shore, house),
-            (Self::Ours(_), None) => Turn::Over,
+            (Self::Deaf, _) | (Self::Ours(_), None) => Turn::Over,
+        }
+    }
+}
+
+/// What a site asks its clients for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    None,
+    /// The password it is said to have.
+    Known,
+    Other,
+}
+
+impl Lock {
+    pub(super) fn secret(self) -> Option<Secret> {
+        match self {
+            Self::None => None,
+            Self::Known => Some(Secret::new(b"the password".to_vec())),
+            Self::Other => Some(Secret::new(b"another password".to_vec())),
         }
     }
 }

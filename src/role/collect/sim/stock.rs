@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::server::{Mischief, Shore, Turn};
-use crate::proto::{Answer, Command, FileName, Refusal, Reply, Verb};
+use crate::proto::{Answer, Command, FileName, PasswordDigest, Refusal, Reply, Secret, Verb};
 
 /// What one read takes at most, in bytes.
 const READ_BLOCK: usize = 46_080;
+
+/// What one write takes at most, in bytes: under TLS a record.
+const WRITE_BLOCK: usize = 1024;
 
 /// How long it waits for a client.
 const IDLE: Duration = Duration::from_secs(4);
@@ -29,6 +32,8 @@ pub(super) struct Stock {
 }
 
 enum State {
+    /// The client has to log in.
+    Password(PasswordDigest),
     Command,
     /// A body of so many bytes was announced.
     Answer(Verb, u64, Body),
@@ -44,9 +49,10 @@ enum Body {
 }
 
 impl Stock {
-    pub(super) fn new(mischief: Option<Mischief>, now: Instant) -> Self {
+    pub(super) fn new(mischief: Option<Mischief>, password: Option<&Secret>, now: Instant) -> Self {
         let drips_at = (mischief == Some(Mischief::Drip)).then_some(now);
-        Self { state: State::Command, mischief, held: Vec::new(), out: Vec::new(), drips_at, idle_at: now + IDLE }
+        let state = password.map_or(State::Command, |password| State::Password(PasswordDigest::of(password)));
+        Self { state, mischief, held: Vec::new(), out: Vec::new(), drips_at, idle_at: now + IDLE }
     }
 
     pub(super) fn serve(&mut self, shore: &mut Shore<'_>) -> Turn {
@@ -63,9 +69,9 @@ impl Stock {
                 }
                 self.state = State::Command;
             }
-            let bytes = shore.read(READ_BLOCK);
+            let Some(bytes) = shore.read(READ_BLOCK) else { return Turn::Over };
             if bytes.is_empty() {
-                return if shore.up.ended { Turn::Over } else { self.rest(shore) };
+                return self.rest(shore);
             }
             self.idle_at = shore.fate.now + IDLE;
             self.held.extend(bytes);
@@ -97,8 +103,16 @@ impl Stock {
             Some(_) => 1,
             None => usize::MAX,
         };
-        let written = shore.write(&self.out[..most.min(self.out.len())]);
-        self.out.drain(..written);
+        let mut written = 0;
+        loop {
+            let left = most.min(self.out.len());
+            let taken = if left > 0 { shore.write(&self.out[..left.min(WRITE_BLOCK)]) } else { 0 };
+            self.out.drain(..taken);
+            written += taken;
+            if taken == 0 || self.drips_at.is_some() {
+                break;
+            }
+        }
         if written > 0 {
             self.idle_at = now + IDLE;
             self.drips_at = self.drips_at.map(|_| now + BETWEEN_DRIPS);
@@ -108,28 +122,23 @@ impl Stock {
         {
             shore.visit_at(at.max(now + Duration::from_millis(1)));
         }
-        self.out.is_empty()
+        self.out.is_empty() && shore.flush()
     }
 
     /// `None`: it closes, without a word.
     fn obey(&mut self, line: &[u8], shore: &mut Shore<'_>) -> Option<()> {
-        if let State::Answer(verb, announced, body) = std::mem::replace(&mut self.state, State::Command) {
-            if Answer::parse(verb, line) == Answer::Accept {
-                let (moved, bytes) = match body {
-                    Body::Listing(bytes) => (None, bytes),
-                    Body::File(name) => {
-                        let (version, bytes) = shore.body(&name)?;
-                        shore.ledger.sent_more_than(announced, &bytes);
-                        ((verb == Verb::Mv).then_some((name, version)), bytes)
-                    }
-                };
-                if bytes.is_empty() && verb == Verb::Recv {
-                    return None;
-                }
-                self.out = bytes;
-                self.state = State::Writing(moved);
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Password(password) => {
+                let is_right = matches!(Command::parse(line), Ok(Command::Pass(given)) if given == password);
+                return is_right.then(|| Reply::Ok.encode(Verb::Pass, &mut self.out));
             }
-            return Some(());
+            State::Answer(verb, announced, body) => {
+                if Answer::parse(verb, line) == Answer::Accept {
+                    self.send(verb, announced, body, shore)?;
+                }
+                return Some(());
+            }
+            State::Command | State::Writing(_) | State::Stuck => {}
         }
         match Command::parse(line).ok()? {
             Command::List(_) => {
@@ -140,6 +149,24 @@ impl Stock {
             Command::Move(name) => self.offer(Verb::Mv, name, Refusal::Unspecified, shore),
             _ => None,
         }
+    }
+
+    /// Begins to send what was announced.
+    fn send(&mut self, verb: Verb, announced: u64, body: Body, shore: &mut Shore<'_>) -> Option<()> {
+        let (moved, bytes) = match body {
+            Body::Listing(bytes) => (None, bytes),
+            Body::File(name) => {
+                let (version, bytes) = shore.body(&name)?;
+                shore.ledger.sent_more_than(announced, &bytes);
+                ((verb == Verb::Mv).then_some((name, version)), bytes)
+            }
+        };
+        if bytes.is_empty() && verb == Verb::Recv {
+            return None;
+        }
+        self.out = bytes;
+        self.state = State::Writing(moved);
+        Some(())
     }
 
     fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &Shore<'_>) -> Option<()> {

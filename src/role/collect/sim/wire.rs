@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fate::Way;
-use super::link::Near;
+use super::fate::{Way, What};
+use super::link::{Layer, Link, Near};
+use super::socket::{Kernel, Tls};
 use super::world::World;
 use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
-use crate::store::{Completion, Publication};
+use crate::store::{Completion, Publication, Spool};
+use crate::tls::{PipeError, Received, Sent};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -37,8 +39,8 @@ impl Network for Wire {
         self.0.borrow().connections()
     }
 
-    fn open(&mut self, target: Arc<Target>, _: bool) -> ConnId {
-        self.0.borrow_mut().open(&target)
+    fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
+        self.0.borrow_mut().open(target, offer)
     }
 
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
@@ -76,19 +78,16 @@ fn reset() -> Failure {
 
 impl End<'_> {
     /// What the socket, or what is left of the last read, has to show.
-    fn fetch(&mut self, most: u64) -> Result<Result<Vec<u8>, Read>, Failure> {
+    fn fetch(&mut self, most: usize) -> Result<Result<Vec<u8>, Read>, Failure> {
         let mut world = self.world.borrow_mut();
-        if self.budget == 0 {
-            world.wake(self.id);
-            return Ok(Err(Read::Blocked));
-        }
         let Some((link, fate)) = world.link(self.id) else { return Ok(Err(Read::Blocked)) };
-        let Near::Open { buffered, readable, broken } = &mut link.near else { return Ok(Err(Read::Blocked)) };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let Near::Open { layer: Layer::Plain { buffered }, readable } = &mut link.near else {
+            return Ok(Err(Read::Blocked));
+        };
         if !buffered.is_empty() {
             return Ok(Ok(buffered.drain(..most.min(buffered.len())).collect()));
         }
-        if *broken {
+        if link.is_broken {
             return Err(reset());
         }
         if !*readable {
@@ -105,8 +104,67 @@ impl End<'_> {
         if fate.strikes(100_000) {
             count = fate.chance.usize(1..=count);
         }
-        fate.plan_in(Duration::ZERO, super::fate::What::Serve(self.id));
+        fate.plan_in(Duration::ZERO, What::Serve(self.id));
         Ok(Ok(link.down.arrived.drain(..count).collect()))
+    }
+
+    fn read_plain(&mut self, most: usize, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let mut bytes = match self.fetch(most)? {
+            Ok(bytes) => bytes,
+            Err(read) => return Ok(read),
+        };
+        let taken = take(&bytes);
+        bytes.drain(..taken);
+        if let Some((link, _)) = self.world.borrow_mut().link(self.id)
+            && let Near::Open { layer: Layer::Plain { buffered }, .. } = &mut link.near
+        {
+            bytes.append(buffered);
+            *buffered = bytes;
+        }
+        Ok(Read::Some(taken))
+    }
+
+    fn read_secured(&mut self, most: usize, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let mut world = self.world.borrow_mut();
+        let Some((link, fate)) = world.link(self.id) else { return Ok(Read::Blocked) };
+        let (near, kernel) = link.near_kernel(self.id, fate);
+        let Near::Open { layer: Layer::Secured(tls), readable } = near else { return Ok(Read::Blocked) };
+        if !*readable && !tls.has_buffered() {
+            return Ok(Read::Blocked);
+        }
+        let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;
+        if received == Received::WouldBlock {
+            *readable = false;
+        }
+        link.down.note_received(received, fate);
+        Ok(match received {
+            Received::Bytes(count) => Read::Some(count),
+            Received::WouldBlock => Read::Blocked,
+            Received::Eof { orderly } => Read::Eof { orderly },
+        })
+    }
+
+    /// Whether there is a process to write.
+    fn is_alive(&self) -> bool {
+        self.world.borrow().disk_death().is_none()
+    }
+
+    fn is_secured(&self) -> bool {
+        let mut world = self.world.borrow_mut();
+        matches!(world.link(self.id), Some((Link { near: Near::Open { layer: Layer::Secured(_), .. }, .. }, _)))
+    }
+
+    /// Lets TLS act, where there is any.
+    fn secured<T>(
+        &mut self,
+        act: impl FnOnce(&mut Tls, Kernel<'_>) -> Result<T, PipeError>,
+    ) -> Result<Option<T>, Failure> {
+        let mut world = self.world.borrow_mut();
+        let Some((link, fate)) = world.link(self.id) else { return Ok(None) };
+        match link.near_kernel(self.id, fate) {
+            (Near::Open { layer: Layer::Secured(tls), .. }, kernel) => Ok(Some(act(tls, kernel)?)),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -116,43 +174,51 @@ impl Connection for End<'_> {
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
-        let mut bytes = match self.fetch(most)? {
-            Ok(bytes) => bytes,
-            Err(read) => return Ok(read),
-        };
-        let taken = take(&bytes);
-        bytes.drain(..taken);
-        self.budget = self.budget.saturating_sub(taken.max(64));
-        if let Some((link, _)) = self.world.borrow_mut().link(self.id)
-            && let Near::Open { buffered, .. } = &mut link.near
-        {
-            bytes.append(buffered);
-            *buffered = bytes;
+        if self.budget == 0 {
+            self.world.borrow_mut().wake(self.id);
+            return Ok(Read::Blocked);
         }
-        Ok(Read::Some(taken))
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let read = if self.is_secured() { self.read_secured(most, take) } else { self.read_plain(most, take) }?;
+        if let Read::Some(count) = read {
+            self.budget = self.budget.saturating_sub(count.max(64));
+        }
+        Ok(read)
     }
 
     fn has_buffered(&mut self) -> bool {
         let mut world = self.world.borrow_mut();
-        let near = world.link(self.id).map(|(link, _)| &link.near);
-        matches!(near, Some(Near::Open { buffered, .. }) if !buffered.is_empty())
+        match world.link(self.id).map(|(link, _)| &link.near) {
+            Some(Near::Open { layer: Layer::Plain { buffered }, .. }) => !buffered.is_empty(),
+            Some(Near::Open { layer: Layer::Secured(tls), .. }) => tls.has_buffered(),
+            _ => false,
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        let mut world = self.world.borrow_mut();
-        if world.disk_death().is_some() {
+        if !self.is_alive() {
             // Nobody is there to write any more.
             return Err(reset());
         }
+        let sent = self.secured(|tls, kernel| tls.work(kernel, |pipe| pipe.send(bytes)))?;
+        let mut world = self.world.borrow_mut();
         let Some((link, fate)) = world.link(self.id) else { return Err(reset()) };
-        if matches!(link.near, Near::Open { broken: true, .. }) {
+        if let Some(sent) = sent {
+            let count = if let Sent::Bytes(count) = sent { count } else { 0 };
+            link.up.note_written(count);
+            return Ok(count);
+        }
+        if link.is_broken {
             return Err(reset());
         }
         Ok(link.up.write(bytes, (self.id, Way::Up), fate))
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(true)
+        if !self.is_alive() {
+            return Ok(true);
+        }
+        Ok(self.secured(Tls::flush)?.unwrap_or(true))
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
@@ -178,6 +244,12 @@ impl Publisher for Wire {
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         let mut world = self.0.borrow_mut();
         world.process.committer.as_mut().expect("a process has a committer").forget(site, name, fingerprint);
+        world.start_committing();
+    }
+
+    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
+        let mut world = self.0.borrow_mut();
+        world.process.committer.as_mut().expect("a process has a committer").hold(spool, site, name, fingerprint);
         world.start_committing();
     }
 

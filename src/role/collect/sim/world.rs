@@ -10,10 +10,13 @@ use super::buffer::Buffer;
 use super::fate::{Death, Fate, What};
 use super::ledger::Ledger;
 use super::link::{Link, Near};
-use super::server::{Files, Mischief};
+use super::server::{Files, Lock, Mischief};
 use crate::net::{ConnId, Event};
+use crate::proto::{Error, Verb};
+use crate::role::collect::{Reason, RoundReport};
 use crate::store::Completion;
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
+use crate::tls::Acceptor;
 
 /// From one round to the next, at most.
 const LATEST_ROUND: Duration = Duration::from_secs(40);
@@ -23,6 +26,11 @@ pub(super) const FIRST_PORT: u16 = 1_000;
 
 pub(super) struct Site {
     pub(super) mischief: Option<Mischief>,
+    /// Where it speaks TLS.
+    pub(super) acceptor: Option<Acceptor>,
+    pub(super) lock: Lock,
+    /// What the collector's user was told of it: the reasons of rounds that failed.
+    pub(super) told: BTreeSet<&'static str>,
     pub(super) files: Files,
     /// Where the server is ours.
     pub(super) buffer: Option<Buffer>,
@@ -116,6 +124,7 @@ impl World {
             What::SiteDies { site, death } => self.site_dies(site, death),
             What::SiteStarts { site } => self.site_starts(site),
             What::SiteFault { site } => self.plant_site_fault(site),
+            What::Relock { site, lock } => self.relock(site, lock),
             What::Consume => self.consume(),
             What::Group => self.commit(),
             What::GroupDone => self.committed(),
@@ -152,6 +161,30 @@ impl World {
     fn write(&mut self, site: usize) {
         let Self { sites, ledger, fate, .. } = self;
         agents::write(sites, site, ledger, fate);
+    }
+
+    /// A site has another password from now on, or its own again.
+    fn relock(&mut self, site: usize, lock: Lock) {
+        self.fate.note(|| format!("site {site}: the password is {lock:?}"));
+        let site = &mut self.sites[site];
+        site.lock = lock;
+        if let Some(buffer) = &mut site.buffer {
+            buffer.house.ask_for(lock.secret());
+        }
+    }
+
+    /// A round has ended, and the collector's user hears of it.
+    pub(super) fn hear(&mut self, report: &RoundReport) {
+        let Some(failure) = &report.failure else { return };
+        let is_locked_out = matches!(
+            failure,
+            Reason::PasswordRefused | Reason::Protocol { error: Error::ClosedAfter { verb: Verb::Pass }, .. }
+        );
+        let word = if is_locked_out { "password" } else { failure.word() };
+        self.fate.note(|| format!("{}: a round fails: {word}", report.site));
+        self.ledger.tally.locked_out += u64::from(is_locked_out);
+        let number = report.site.strip_prefix("site").and_then(|number| number.parse::<usize>().ok());
+        self.sites[number.expect("sites have numbers")].told.insert(word);
     }
 
     fn consume(&mut self) {
@@ -231,6 +264,7 @@ impl World {
         if death.is_some() {
             self.ledger.tally.crashes += 1;
             self.ledger.link_fails(None);
+            self.ledger.died = Some(self.fate.now);
         }
         if death == Some(Death::PowerLoss) {
             self.lose_power();
@@ -266,6 +300,11 @@ impl World {
         self.disk.borrow_mut().heal();
         self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.house.disk.heal());
         fail_staging(None);
+        for site in 0..self.sites.len() {
+            if self.sites[site].lock == Lock::Other && self.sites[site].mischief.is_none() {
+                self.relock(site, Lock::Known);
+            }
+        }
         // A file that connections died over is tried at the end of a round, one a round.
         let left = self
             .sites

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, House, Visit};
 use crate::net::{ConnId, Failure, FileSent, Read};
-use crate::proto::{Client, Command, Event, FileName, ListWord, Refusal, Want};
+use crate::proto::{Client, Command, Event, FileName, ListWord, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
 
 /// What a client calls for.
@@ -17,6 +17,16 @@ pub(in crate::role) enum Errand {
     Send { name: FileName, bytes: Vec<u8> },
     Move(FileName),
     List(ListWord),
+}
+
+impl Errand {
+    fn command(&self) -> Command {
+        match self {
+            Self::Send { name, bytes } => Command::Send { name: name.clone(), size: bytes.len() as u64 },
+            Self::Move(name) => Command::Move(name.clone()),
+            Self::List(word) => Command::List(word.clone()),
+        }
+    }
 }
 
 /// What it was told.
@@ -55,14 +65,9 @@ impl Call {
     /// Connects; the server is up.
     pub(in crate::role) fn new(id: ConnId, errand: Errand, house: &mut House, now: Instant) -> Self {
         let mut client = Client::new();
-        let (command, body) = match &errand {
-            Errand::Send { name, bytes } => {
-                (Command::Send { name: name.clone(), size: bytes.len() as u64 }, bytes.clone())
-            }
-            Errand::Move(name) => (Command::Move(name.clone()), Vec::new()),
-            Errand::List(word) => (Command::List(word.clone()), Vec::new()),
-        };
-        client.command(&command).expect("a new session takes a command");
+        let body = if let Errand::Send { bytes, .. } = &errand { bytes.clone() } else { Vec::new() };
+        let login = house.password().map(|password| Command::Pass(PasswordDigest::of(password)));
+        client.command(&login.unwrap_or_else(|| errand.command())).expect("a new session takes a command");
         let (mut visit, mut wire) = (house.welcome(id), Wire::default());
         let opened = house.open(&mut visit, &mut End { wire: &mut wire, disk: &house.disk.clone(), now });
         Self { id, client, errand, body, answer: None, visit: opened.map(|_| visit), wire }
@@ -157,7 +162,8 @@ impl Call {
                 self.answer = Some(Answer::Given(std::mem::take(&mut self.body)));
                 self.client.command(&Command::Quit).expect("nothing is under way");
             }
-            Event::Go { .. } | Event::PasswordAccepted => {}
+            Event::PasswordAccepted => self.client.command(&self.errand.command()).expect("nothing is under way"),
+            Event::Go { .. } => {}
         }
     }
 }

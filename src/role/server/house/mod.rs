@@ -19,8 +19,8 @@ use super::session::{Cx, Session};
 use super::storage::{Done, Storage, open_root};
 use crate::config::server::{Filters, Limits, StoreSettings};
 use crate::net::ConnId;
-use crate::proto::FileName;
 use crate::proto::server::Policy;
+use crate::proto::{FileName, Secret};
 use crate::store::model::{ModelKeeper, SiteDisk, at_site};
 use crate::store::{Background, Folder, Identity, Keep, Kept};
 
@@ -70,6 +70,16 @@ impl House {
         let settings = StoreSettings { filters, overwrite, insecure: true, ..StoreSettings::new(directory) };
         let policy = Arc::new(super::service::policy(&settings));
         Self { disk, limits: Limits::default(), settings, policy, process: None }
+    }
+
+    /// Whoever comes from now on has to know this password.
+    pub(in crate::role) fn ask_for(&mut self, password: Option<Secret>) {
+        self.settings.password = password;
+        self.policy = Arc::new(super::service::policy(&self.settings));
+    }
+
+    fn password(&self) -> Option<&Secret> {
+        self.settings.password.as_ref()
     }
 
     pub(in crate::role) fn is_up(&self) -> bool {

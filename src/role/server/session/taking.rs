@@ -175,6 +175,7 @@ impl Session {
 
 /// Tells the operator of a failing disk, once for many clients; what the client is to be told.
 pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
-    cx.complaints.warn(None, &error.matter(), &format!("nothing can be stored: {error}"), cx.io.now());
+    let what = if error.concerns_all() { "nothing" } else { "not every file" };
+    cx.complaints.warn(None, &error.matter(), &format!("{what} can be stored: {error}"), cx.io.now());
     if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
 }

@@ -1,0 +1,219 @@
+//! The daemon's configuration, read again while it collects.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tentacle_sync::double::{Files, Setup, Trick, Verb};
+
+use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_until};
+use crate::site::{Site, site_config};
+use crate::support::PATIENCE;
+
+const RELOADED: &str = "configuration and certificates reloaded";
+
+/// Takes its time over the first listing, so that its first round runs for as long.
+fn pensive(name: &str, count: usize) -> Site {
+    let mischief = vec![Trick::Slow(Duration::from_secs(2)).at(Verb::Ls).once()];
+    Site::double(name, count, Setup { mischief, ..Setup::default() })
+}
+
+/// A daemon in the first round of `site`, with an empty site beside it.
+fn in_its_first_round(site: &Site, lines: &str) -> (Place, Daemon, Site) {
+    let other = Site::double("other", 0, Setup::default());
+    let place = Place::with_sites([other.config(lines), site.config(lines)]);
+    let daemon = place.start();
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    (place, daemon, other)
+}
+
+/// Lets the daemon take another configuration over.
+#[track_caller]
+fn reload<S: AsRef<str>>(place: &Place, daemon: &Daemon, sync: &str, sites: impl IntoIterator<Item = S>) {
+    let count = || daemon.log().matches(RELOADED).count();
+    let before = count();
+    place.configure(sync, sites);
+    daemon.signal(Signal::HUP);
+    wait_until("the reload", || (count() > before).then_some(()));
+}
+
+#[track_caller]
+fn wait_until_emptied(site: &Site) {
+    wait_until("the site to be empty", || site.left().is_empty().then_some(()));
+}
+
+#[track_caller]
+fn wait_for_rounds(site: &Site, rounds: u64) {
+    let listed = site.peer().tally().count(Verb::Ls);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= listed + rounds));
+}
+
+#[test]
+fn a_site_put_back_while_its_round_runs_is_collected_from_as_before() {
+    let mut site = pensive("site", 20);
+    let (place, daemon, other) = in_its_first_round(&site, "interval = 1\nconnections = 1");
+    reload(&place, &daemon, "", [other.config("")]);
+    reload(&place, &daemon, "", [other.config(""), site.config("interval = 1\nconnections = 1")]);
+    wait_until_emptied(&site);
+    site.add("later.1700000000.data", "later");
+    wait_until_emptied(&site);
+    let connections: Vec<u64> = site.peer().log().into_iter().map(|seen| seen.connection).collect();
+    assert!(connections.is_sorted(), "one round after the other: {connections:?}");
+    daemon.stop().assert_code(0);
+    place.assert_holds(&site.files);
+}
+
+#[test]
+fn a_site_taken_out_and_put_back_in_one_go_has_one_round() {
+    let site = pensive("site", 20);
+    let (place, daemon, other) = in_its_first_round(&site, "interval = 3600");
+    for _ in 0..3 {
+        place.configure("", [other.config("")]);
+        daemon.signal(Signal::HUP);
+        place.configure("", [other.config(""), site.config("interval = 3600")]);
+        daemon.signal(Signal::HUP);
+    }
+    daemon.wait_for_line(&["site=site", "moved=20"]);
+    daemon.stop().assert_code(0).assert_logs(&["stopping: 0 rounds are under way"]);
+    place.assert_holds(&site.files);
+    site.assert_emptied();
+}
+
+#[test]
+fn a_site_put_back_with_another_address_is_collected_from_there() {
+    let (old, new) = (pensive("old", 20), Site::double("new", 20, Setup::default()));
+    let at = |site: &Site| site_config("site", site.address(), "interval = 1");
+    let place = Place::with_sites([at(&old)]);
+    let daemon = place.start();
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    let other = Site::double("other", 0, Setup::default());
+    reload(&place, &daemon, "", [other.config("")]);
+    reload(&place, &daemon, "", [other.config(""), at(&new)]);
+    wait_until_emptied(&new);
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0));
+    wait_for_rounds(&new, 2);
+    assert_eq!(old.peer().tally().count(Verb::Ls), 1);
+    daemon.stop().assert_code(0);
+    old.assert_untouched();
+    place.assert_holds(&new.files);
+}
+
+#[test]
+fn a_site_taken_out_put_back_and_taken_out_again_stays_out() {
+    let site = pensive("site", 20);
+    let (place, daemon, other) = in_its_first_round(&site, "interval = 1");
+    reload(&place, &daemon, "", [other.config("interval = 1")]);
+    reload(&place, &daemon, "", [other.config("interval = 1"), site.config("interval = 1")]);
+    reload(&place, &daemon, "", [other.config("interval = 1")]);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its round ends");
+    wait_for_rounds(&other, 3);
+    assert_eq!(site.peer().tally().count(Verb::Ls), 1);
+    daemon.stop().assert_code(0);
+    site.assert_untouched();
+}
+
+#[test]
+fn a_site_that_moves_is_followed_though_its_connection_is_kept_open() {
+    let (mut old, new) = (Site::double("old", 5, Setup::default()), Site::double("new", 5, Setup::default()));
+    let at = |site: &Site| site_config("site", site.address(), "interval = 1");
+    let place = Place::with_sites([at(&old)]);
+    let daemon = place.start();
+    wait_until_emptied(&old);
+    wait_for_rounds(&old, 2);
+    reload(&place, &daemon, "", [at(&new)]);
+    wait_until_emptied(&new);
+    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0));
+    old.add("late.1700000000.data", "late");
+    wait_for_rounds(&new, 2);
+    daemon.stop().assert_code(0);
+    assert_eq!(old.left().len(), 1, "nobody asks there any more");
+}
+
+#[test]
+fn a_stop_while_a_listing_is_awaited_takes_no_new_files() {
+    let site = pensive("site", 20);
+    let (place, daemon, _other) = in_its_first_round(&site, "");
+    daemon.stop().assert_code(0).assert_logs(&["site=site collected=0", "left=20"]);
+    place.assert_holds(&Files::new());
+    site.assert_untouched();
+}
+
+#[test]
+fn settings_that_wait_for_a_restart_are_named_at_each_reload() {
+    let site = Site::double("site", 5, Setup::default());
+    let place = Place::with_sites([site.config("")]);
+    let daemon = place.start();
+    wait_until_emptied(&site);
+    reload(&place, &daemon, "max_connections = 50", [site.config("timeout = 5")]);
+    assert!(!daemon.log().contains("[WARN]"), "{}", daemon.log());
+    let changed = "durability = \"none\"\nshutdown_timeout = 1";
+    for times in 1..=2 {
+        reload(&place, &daemon, changed, [site.config("")]);
+        let parts = ["[WARN]", "durability", "shutdown_timeout", "restart"];
+        let says = |line: &&str| parts.iter().all(|part| line.contains(part)) && !line.contains("state_dir");
+        assert_eq!(daemon.log().lines().filter(says).count(), times, "{}", daemon.log());
+    }
+    let text = fs::read_to_string(place.config()).unwrap();
+    place.write("tentacle-syncd.toml", text.replace("/state\"", "/other\"").replace(changed, ""));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_line(&["[WARN]", "state_dir", "restart"]);
+    daemon.stop().assert_code(0);
+    assert!(!place.path("other").exists());
+}
+
+#[test]
+fn a_file_that_was_too_large_is_taken_once_a_reload_allows_it() {
+    let mut site = Site::double("site", 0, Setup::default());
+    site.add("large.1700000000.data", vec![b'x'; 2_000]);
+    let lines = |most: &str| format!("interval = 1\nmax_file_size = \"{most}\"");
+    let place = Place::with_sites([site.config(&lines("1KB"))]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["large.1700000000.data left there", "max_file_size"]);
+    wait_for_rounds(&site, 3);
+    assert_complains_once(&daemon.log(), &["left there"]);
+    reload(&place, &daemon, "", [site.config(&lines("3KB"))]);
+    wait_until_emptied(&site);
+    daemon.stop().assert_code(0);
+    place.assert_holds(&site.files);
+}
+
+#[test]
+fn what_was_left_at_a_site_is_tried_and_told_again_after_any_reload() {
+    let mut site = Site::double("site", 0, Setup::default());
+    site.add("large.1700000000.data", vec![b'x'; 2_000]);
+    let config = site.config("interval = 1\nmax_file_size = \"1KB\"");
+    let place = Place::with_sites([&config]);
+    let daemon = place.start();
+    let complaints = || daemon.log().matches("large.1700000000.data left there").count();
+    for times in 1..=2 {
+        wait_until("the complaint", || (complaints() == times).then_some(()));
+        wait_for_rounds(&site, 2);
+        assert_eq!(complaints(), times);
+        reload(&place, &daemon, "", [&config]);
+    }
+    daemon.stop().assert_code(0);
+    assert_eq!(site.left().len(), 1);
+}
+
+#[test]
+fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
+    let mut site = Site::double("site", 0, Setup { mischief: vec![Trick::Refuse.at(Verb::Mv)], ..Setup::default() });
+    site.add("web01.1700000000.data", "kept there");
+    let place = Place::with_sites([site.config("interval = 1")]);
+    let daemon = place.start();
+    wait_until("the file", || (place.spool() == site.files).then_some(()));
+    for path in site.files.keys() {
+        // The data server takes it.
+        fs::remove_file(place.incoming().join(path)).unwrap();
+    }
+    reload(&place, &daemon, "", [site.config("interval = 1\nexclude = [\"web*\"]")]);
+    wait_for_rounds(&site, 3);
+    let asked = site.peer().tally().count(Verb::Mv);
+    wait_for_rounds(&site, 1);
+    assert_eq!(site.peer().tally().count(Verb::Mv), asked, "it is none of ours for now");
+    reload(&place, &daemon, "", [site.config("interval = 1")]);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) > asked));
+    daemon.stop().assert_code(0);
+    assert_same(&place.spool(), &Files::new());
+    assert_eq!(site.peer().tally().count(Verb::Recv), 1);
+}

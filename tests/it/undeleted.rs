@@ -1,0 +1,71 @@
+//! Sites whose files are there again after they were to be deleted, and more of them than the journal remembers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tentacle_sync::double::{Files, Setup, Trick, Verb};
+
+use crate::consumer::Consumer;
+use crate::daemon::{Place, wait_until};
+use crate::server_process::{Options, ServerProcess, hand_over_to_server, is_emptied};
+use crate::site::{Site, site_config};
+use crate::support::{PATIENCE, scratch};
+
+const FILES: usize = 600;
+
+#[test]
+fn a_site_that_deletes_nothing_gets_each_file_published_once_and_is_told_of() {
+    let site = Site::double("site", FILES, Setup { mischief: vec![Trick::KeepMoved.at(Verb::Mv)], ..Setup::default() });
+    let place = Place::with_sites([site.config("interval = 1")]);
+    let consumer = Consumer::start(place.incoming());
+    let mut daemon = place.start();
+    daemon.wait_for_line(&["WARN", "reason=kept"]);
+    let after = |listings: u64| {
+        let listed = site.peer().tally().count(Verb::Ls);
+        assert!(
+            site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= listed + listings),
+            "it goes on asking"
+        );
+    };
+    after(2);
+    daemon.kill();
+    let daemon = place.start();
+    after(3);
+    daemon.stop().assert_code(0);
+    assert_eq!(site.left(), site.files);
+    consumer.assert_got(&site.files);
+}
+
+#[test]
+fn what_a_killed_server_had_not_deleted_yet_is_known_again_after_many_others() {
+    let storage = scratch();
+    let mut files = Files::new();
+    let mut add = |agent: &str, start: usize, count: usize| {
+        for number in 0..count {
+            let (name, body) = (format!("{agent}.{}.data", start + number), format!("{agent} {number}\n"));
+            fs::write(storage.path().join(&name), &body).unwrap();
+            files.insert(name.into(), body.into_bytes());
+        }
+        hand_over_to_server(storage.path());
+    };
+    // Agents of their own, and younger than what comes after the kill: they are asked for last then.
+    for agent in 0..FILES {
+        add(&format!("new{agent}"), 1_800_000_000, 1);
+    }
+    let mut server = ServerProcess::ours(&Options::usual(), storage.path());
+    let place = Place::with_sites([site_config("site", server.address(), "interval = 1\nretries = 1000")]);
+    let consumer = Consumer::start(place.incoming());
+    let daemon = place.start();
+    wait_until("half of the files", || (consumer.look(BTreeMap::len) > FILES / 2).then_some(()));
+    server.signal(Signal::KILL);
+    server.wait();
+    add("old", 1_700_000_000, 2 * FILES);
+    server.restart(&Options::usual());
+    wait_until("the site to be empty", || is_emptied(storage.path()).then_some(()));
+    thread::sleep(Duration::from_millis(10));
+    daemon.stop().assert_code(0);
+    consumer.assert_got(&files);
+}
