@@ -21,8 +21,8 @@ Examples:
   tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
       Move to the richer configuration.
 
-Exit status: 0 all went well; 1 something did not; 2 the command line or the configuration cannot be used;
-3 it cannot be begun now, and another try may succeed.";
+Exit status: 0 all went well; 1 something did not; 2 the command line or the
+configuration cannot be used; 3 it cannot be begun now, and another try may succeed.";
 
 /// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
 #[derive(Debug, Parser)]
