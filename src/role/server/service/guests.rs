@@ -65,7 +65,7 @@ impl Service {
             return self.give_up(upstream, &Reason::Upstream(Failure::Io(error)));
         }
         if let Some(mut io) = self.net.io(client) {
-            io.set_deadline(Some(self.config.limits.idle_timeout));
+            io.set_deadline(Some(self.limits.idle_timeout));
         }
         self.pump(client);
     }
@@ -74,7 +74,7 @@ impl Service {
         match self.guests.get_mut(&id) {
             None | Some((_, Guest::Arriving)) => {}
             Some((_, Guest::Session(_))) => self.with_session(id, Session::pump),
-            Some((_, Guest::Relay(relay))) => match relay.pump(&mut self.net, self.config.limits.idle_timeout) {
+            Some((_, Guest::Relay(relay))) => match relay.pump(&mut self.net, self.limits.idle_timeout) {
                 Ok(Relayed::Blocked) => {}
                 Ok(Relayed::Yielding) => self.net.wake(id),
                 Ok(Relayed::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
@@ -103,7 +103,7 @@ impl Service {
         let Some((_, Guest::Session(session))) = self.guests.get_mut(&id) else { return };
         let Some(mut io) = self.net.io(id) else { return };
         let complaints = &mut self.complaints;
-        let mut cx = Cx { id, io: &mut io, storage, limits: &self.config.limits, complaints };
+        let mut cx = Cx { id, io: &mut io, storage, limits: &self.limits, complaints };
         let outcome = go_on(session, &mut cx);
         let is_resting = session.is_resting();
         match outcome {

@@ -21,7 +21,7 @@ use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
-use crate::config::server::{ListenAddress, Mode, ServerConfig};
+use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
 use crate::net::{ConnId, Entrance, Event, ListenerId, Net, Target};
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError};
@@ -119,7 +119,9 @@ enum Guest {
 pub struct Service {
     net: Net,
     listeners: Vec<ListenerId>,
-    config: ServerConfig,
+    /// What the start came by: some of it changes with a restart alone.
+    started: ServerConfig,
+    limits: Limits,
     hall: Hall,
     gate: Gate,
     guests: HashMap<ConnId, (SocketAddr, Guest)>,
@@ -195,7 +197,8 @@ impl Bound {
             gate: Gate::new(config.hosts_access.clone(), &config.limits),
             net,
             listeners,
-            config,
+            limits: config.limits,
+            started: config,
             hall,
             guests: HashMap::new(),
             complaints: Complaints::default(),
@@ -274,7 +277,7 @@ impl Service {
     /// How many more may come in: those who were told to go and linger have a limit as well.
     fn room(&self) -> usize {
         let going = self.net.connections().saturating_sub(self.guests.len());
-        let most_going = self.config.limits.max_connections.max(GOING);
+        let most_going = self.limits.max_connections.max(GOING);
         self.gate.room().min(most_going.saturating_sub(going))
     }
 

@@ -81,23 +81,23 @@ impl Service {
             self.net.set_entrance(listener, Arc::clone(&entrance));
         }
         self.gate.change(config.hosts_access.clone(), &config.limits);
-        warn_of_restart(&self.config, &config);
-        self.config = config;
+        self.limits = config.limits;
+        warn_of_restart(&self.started, &config);
         Ok(())
     }
 }
 
 /// Says what will only change with a restart.
-fn warn_of_restart(old: &ServerConfig, new: &ServerConfig) {
+fn warn_of_restart(started: &ServerConfig, config: &ServerConfig) {
     let directory = |config: &ServerConfig| match &config.mode {
         Mode::Store(settings) => Some((settings.directory.clone(), settings.durability)),
         Mode::Relay(_) => None,
     };
     for (is_other, what) in [
-        (old.listen != new.listen || old.port != new.port, "addresses and port"),
-        (directory(old) != directory(new), "directory, durability, and storing or relaying at all"),
-        (old.process != new.process, "user, umask and daemon"),
-        (old.log != new.log, "log_file and verbose"),
+        (started.listen != config.listen || started.port != config.port, "addresses and port"),
+        (directory(started) != directory(config), "directory, durability, and storing or relaying at all"),
+        (started.process != config.process, "user, umask and daemon"),
+        (started.log != config.log, "log_file and verbose"),
     ] {
         if is_other {
             log::warn!("reloaded, but for {what}: these change with a restart");
