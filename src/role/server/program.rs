@@ -167,7 +167,7 @@ fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget)
     let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         limits::check_open_files(config.limits.max_connections);
-        service.reload(config).map_err(|error| error.to_string())
+        service.reload(&config).map_err(|error| error.to_string())
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),

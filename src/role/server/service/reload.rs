@@ -67,14 +67,14 @@ impl Service {
     ///
     /// # Errors
     /// It cannot be used; the last one stays.
-    pub fn reload(&mut self, config: ServerConfig) -> Result<(), StartError> {
-        let entrance = Arc::new(entrance(&config)?);
+    pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
+        let entrance = Arc::new(entrance(config)?);
         match (&mut self.hall, &config.mode) {
             (Hall::Storage(storage, policy), Mode::Store(settings)) => {
                 *policy = Arc::new(self::policy(settings));
                 storage.change(settings.clone());
             }
-            (Hall::Relay(upstream), Mode::Relay(relay)) => *upstream = Arc::new(target(relay, &config)?),
+            (Hall::Relay(upstream), Mode::Relay(relay)) => *upstream = Arc::new(target(relay, config)?),
             _ => {}
         }
         for &listener in &self.listeners {
@@ -82,7 +82,7 @@ impl Service {
         }
         self.gate.change(config.hosts_access.clone(), &config.limits);
         self.limits = config.limits;
-        warn_of_restart(&self.started, &config);
+        warn_of_restart(&self.started, config);
         Ok(())
     }
 }
