@@ -5,13 +5,13 @@
 //! `KILLS=500 CUTS=100 cargo test --test it killed:: -- --nocapture` goes on for longer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use std::{env, fs};
 
 use fastrand::Rng;
 use rustix::process::Signal;
@@ -39,6 +39,9 @@ const PAUSE: Duration = Duration::from_millis(600);
 /// From one of an agent's files to its next, at most.
 const REST: Duration = Duration::from_millis(20);
 
+/// Files that wait at the site for the agents to rest: else they outrun a daemon that is killed all the time.
+const MOST_WAITING: usize = 300;
+
 /// What has become of a file at its agent.
 #[derive(Clone, Copy, Default)]
 struct Sent {
@@ -54,21 +57,28 @@ type Ledger = BTreeMap<String, Sent>;
 /// Agents that send their files one by one, each until it is answered.
 struct Agents {
     enough: Arc<AtomicBool>,
+    resting: Arc<AtomicBool>,
     ledger: Arc<Mutex<Ledger>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Agents {
     fn start(server: SocketAddr, tls: &Arc<ClientConfig>, rng: &mut Rng) -> Self {
-        let (enough, ledger) = (Arc::default(), Arc::default());
+        let (enough, resting, ledger) = (Arc::default(), Arc::default(), Arc::default());
         let start = |agent| {
-            let (enough, ledger, tls) = (Arc::clone(&enough), Arc::clone(&ledger), Arc::clone(tls));
+            let (enough, resting) = (Arc::clone(&enough), Arc::clone(&resting));
+            let (ledger, tls) = (Arc::clone(&ledger), Arc::clone(tls));
             let agent = Agent { name: format!("agent{agent}"), server, tls, ledger, connection: None };
             let rng = rng.fork();
-            thread::spawn(move || agent.work(rng, &enough))
+            thread::spawn(move || agent.work(rng, &enough, &resting))
         };
         let threads = (0..AGENTS).map(start).collect();
-        Self { enough, ledger, threads }
+        Self { enough, resting, ledger, threads }
+    }
+
+    /// Has them begin no other file for now, or go on.
+    fn rest(&self, rest: bool) {
+        self.resting.store(rest, Ordering::Release);
     }
 
     /// What they have sent so far.
@@ -95,8 +105,11 @@ struct Agent {
 }
 
 impl Agent {
-    fn work(mut self, mut rng: Rng, enough: &AtomicBool) {
+    fn work(mut self, mut rng: Rng, enough: &AtomicBool, resting: &AtomicBool) {
         for number in 0.. {
+            while resting.load(Ordering::Acquire) && !enough.load(Ordering::Acquire) {
+                thread::sleep(REST);
+            }
             if enough.load(Ordering::Acquire) {
                 return;
             }
@@ -305,6 +318,7 @@ fn killed_again_and_again_the_chain_loses_nothing_and_doubles_nothing() {
     let mut killed = 0;
     while killed < kills {
         thread::sleep(PAUSE.mul_f64(rng.f64()));
+        agents.rest(fs::read_dir(&chain.storage).unwrap().count() > MOST_WAITING);
         let victims = victims(&mut rng);
         for program in victims {
             chain.kill(*program);
@@ -332,6 +346,7 @@ fn cut_again_and_again(filesystem: Filesystem) {
     let agents = chain.agents(&mut rng);
     for _ in 0..cuts {
         thread::sleep(PAUSE.mul_f64(rng.f64()));
+        agents.rest(fs::read_dir(&chain.storage).unwrap().count() > MOST_WAITING);
         let victims = victims(&mut rng);
         for program in victims {
             let disk = if *program == Program::Daemon { &central } else { &remote };
