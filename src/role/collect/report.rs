@@ -47,8 +47,8 @@ impl RoundReport {
         if refused > 0 {
             if complaints.complain("refused", now).is_some() {
                 warn!(
-                    "site={site} reason=kept refused={refused} {counts}: the site does not delete files that are safe here \
-                     (MV ERR): can its tentacle_server write to its storage directory? does somebody else collect there?"
+                    "site={site} reason=kept refused={refused} {counts}: the site does not delete files that are safe here: \
+                     can its tentacle_server write to its storage directory? does somebody else collect there?"
                 );
             }
             return;

@@ -231,7 +231,8 @@ impl Site {
         }
     }
 
-    /// Whether what was fetched is published already: it had been let go, and the site has it all the same.
+    /// Whether what was fetched is published already: it had been let go, and the site has it all the same. Then the site
+    /// is asked once more to let it go.
     pub(super) fn recognises(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) -> bool {
         let met = self.memory.meet(name, fingerprint);
         match met {
