@@ -75,6 +75,10 @@ pub enum Failure {
     Io(io::Error),
 }
 
+/// What helps a process that has more connections than files.
+pub(crate) const OPEN_MORE_FILES: &str =
+    "let this process open more files (LimitNOFILE= of its systemd unit, ulimit -n), or lower max_connections";
+
 impl Failure {
     /// Whether this process, or the whole system, has as many files open as it may: the peer has nothing to do with it.
     pub fn lacks_files(&self) -> bool {
@@ -106,19 +110,17 @@ fn plain(error: &io::Error) -> String {
 }
 
 fn are_files_lacking(error: &io::Error) -> bool {
-    let lacking = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|errno| lacking.contains(&errno))
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-fn connect_advice(error: &io::Error) -> &'static str {
-    if are_files_lacking(error) {
-        return "; let this process open more (LimitNOFILE= of its systemd unit, ulimit -n), or lower max_connections";
-    }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "; is the Tentacle server running there, on this port?",
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "; is there a route to the site?",
-        _ => "",
-    }
+fn connect_advice(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        _ if are_files_lacking(error) => OPEN_MORE_FILES,
+        io::ErrorKind::ConnectionRefused => "is the Tentacle server running there, on this port?",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "is there a route to the site?",
+        _ => return String::new(),
+    };
+    format!("; {advice}")
 }
 
 fn timeout_text(phase: Phase) -> &'static str {

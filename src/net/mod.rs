@@ -19,6 +19,7 @@ mod target;
 mod tests;
 
 pub use conn::ConnId;
+pub(crate) use failure::OPEN_MORE_FILES;
 pub use failure::{Failure, Phase};
 pub use io::{Io, Read};
 pub use listener::{Entrance, ListenerId};

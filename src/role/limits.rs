@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::SIGXFSZ;
 
+use crate::net::OPEN_MORE_FILES;
+
 /// Files that are open whoever is connected: log, journal, directories, the loop.
 const OPEN_ANYWAY: u64 = 50;
 
@@ -38,7 +40,7 @@ fn shortage(connections: u64, limit: u64) -> Option<String> {
     (needed > limit).then(|| {
         format!(
             "{connections} connections at a time may need {needed} open files, and this process may have {limit}: \
-             raise LimitNOFILE= of its systemd unit (ulimit -n), or lower max_connections"
+             {OPEN_MORE_FILES}"
         )
     })
 }

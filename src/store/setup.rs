@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -84,23 +84,19 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) ->
 
 /// Reads the staging area's identity, after writing one if there is none that can be read.
 pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreError> {
-    let failed = |errno: Errno| StoreError::io("read the identity in", path)(errno);
-    let open = || fs::openat(staging, ID, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-    let read = |file: OwnedFd| -> Result<Option<SpoolId>, StoreError> {
-        let mut text = Vec::new();
-        File::from(file).take(64).read_to_end(&mut text).map_err(StoreError::std("read the identity in", path))?;
-        Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok()))
-    };
-    let replace = match open() {
-        Ok(file) => match read(file)? {
-            Some(id) => return Ok(id),
-            None => RenameFlags::empty(),
-        },
-        Err(Errno::NOENT) => RenameFlags::NOREPLACE,
-        Err(errno) => return Err(failed(errno)),
+    let failed = || StoreError::std("read the identity in", path);
+    let read = || read_whole(staging, ID, 64).map_err(failed());
+    let id = |text: Vec<u8>| std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
+    let replace = match read()?.map(id) {
+        Some(Some(id)) => return Ok(id),
+        Some(None) => RenameFlags::empty(),
+        None => RenameFlags::NOREPLACE,
     };
     write_id(staging, path, replace)?;
-    read(open().map_err(failed)?)?.ok_or(Errno::IO).map_err(failed)
+    match read()? {
+        Some(text) => id(text).ok_or_else(|| failed()(Errno::IO.into())),
+        None => Err(failed()(Errno::NOENT.into())),
+    }
 }
 
 /// Writes a fresh identity; whoever else came first wins if `how` says so.
@@ -113,14 +109,8 @@ fn write_id(staging: &OwnedFd, path: &Path, how: RenameFlags) -> Result<(), Stor
 
 /// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
 pub(super) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let path = &path.join(LAST_JOURNAL);
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match fs::openat(staging, LAST_JOURNAL, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        opened => opened.map_err(StoreError::io("read", path))?,
-    };
-    let mut text = Vec::new();
-    File::from(file).take(LONGEST_PATH).read_to_end(&mut text).map_err(StoreError::std("read", path))?;
+    let text = read_whole(staging, LAST_JOURNAL, LONGEST_PATH);
+    let text = text.map_err(StoreError::std("read", &path.join(LAST_JOURNAL)))?.unwrap_or_default();
     Ok(text.strip_suffix(b"\n").map(|journal| OsStr::from_bytes(journal).into()))
 }
 
@@ -128,6 +118,18 @@ pub(super) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option
 pub(super) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path) -> Result<(), StoreError> {
     let text = [journal.as_os_str().as_bytes(), b"\n"].concat();
     write_whole(staging, path, LAST_JOURNAL, &text, RenameFlags::empty())
+}
+
+/// A file of the staging area, if it is there; at most `most` bytes of it.
+fn read_whole(staging: &OwnedFd, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match fs::openat(staging, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    File::from(file).take(most).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Writes a file of the staging area, whole or not at all.

@@ -9,12 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use crate::proto::{FileName, Fingerprint};
 
 /// The most files that were let go and are known by their names. The others, of a round that brings very many, are
-/// known by hashes, 16 bytes each.
-#[cfg(not(test))]
-const MAX_RECENT: usize = 256;
-/// Few enough for every test of a whole site to go beyond it.
-#[cfg(test)]
-const MAX_RECENT: usize = 4;
+/// known by hashes, 16 bytes each. Tests have few enough for every life of a site to go beyond it.
+const MAX_RECENT: usize = if cfg!(test) { 4 } else { 256 };
 
 /// What a file that was fetched turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +119,9 @@ impl LetGo {
     }
 
     fn traces_of(&self, listed: &HashSet<&FileName>) -> Traces {
+        if self.traces.is_empty() && self.old_traces.is_empty() {
+            return Traces::new();
+        }
         let keys = listed.iter().map(|name| self.hasher.hash_one(name));
         let trace = |key| self.traces.get(&key).or_else(|| self.old_traces.get(&key)).map(|&trace| (key, trace));
         keys.filter_map(trace).collect()

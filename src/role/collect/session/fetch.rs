@@ -81,14 +81,14 @@ impl Fetch {
             Sink::Discard(error) => Err(error),
             Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
         };
-        match staged {
-            Ok(staged) if cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) => {}
-            Ok(staged) => {
-                cx.site.staged(&self.name);
-                let chain = cx.site.chain(&self.name);
-                cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched, chain);
-            }
-            Err(error) => cx.site.unstored(&self.name, error),
+        let staged = match staged {
+            Ok(staged) => staged,
+            Err(error) => return cx.site.unstored(&self.name, error),
+        };
+        if !cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) {
+            cx.site.staged(&self.name);
+            let chain = cx.site.chain(&self.name);
+            cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched, chain);
         }
     }
 

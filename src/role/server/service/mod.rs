@@ -22,7 +22,7 @@ use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
 use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, Target};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError};
 use crate::tls::{SetupError, SuitesError, VersionsError};
@@ -307,8 +307,7 @@ impl Service {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => self.take_done(),
             Event::AcceptFailed(error) => {
-                let advice = "let this process open more files (LimitNOFILE= of its systemd unit, ulimit -n)";
-                let text = format!("no connection can be accepted: {error}; {advice}, or lower max_connections");
+                let text = format!("no connection can be accepted: {error}; {OPEN_MORE_FILES}");
                 self.complaints.warn(None, "accept", &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
