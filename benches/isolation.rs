@@ -228,7 +228,7 @@ fn collect(args: &[OsString]) -> Result<()> {
     net.take_signals(&[Signal::TERM.as_raw()])?;
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let (start, cpu) = (support::clock(), cpu_time()?);
-    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?;
+    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.longest_turn;
     let cpu = cpu_time()?.saturating_sub(cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     println!("{} {cpu}", stall.as_secs_f64());
     Ok(())

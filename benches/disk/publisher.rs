@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use tentacle_sync::store::{Committer, Durability, Publication, Spool};
+use tentacle_sync::store::{CommitPolicy, Committer, Durability, Publication, Publish, Spool};
 
 use super::candidate::Candidate;
 use crate::support::Result;
@@ -89,7 +89,8 @@ impl Product {
         // Nobody listens any more once all is published.
         let notify = Box::new(move || told.send(()).unwrap_or(()));
         let spools = std::slice::from_ref(&spool);
-        let (committer, _) = Committer::start(&dir.join("state"), Durability::Fsync, spools, notify)?;
+        let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
+        let (committer, _) = Committer::start(&dir.join("state"), policy, spools, notify)?;
         Ok(Self { spool, committer, calls, site: "bench".into(), next: 0, bytes: vec![b'x'; SIZE] })
     }
 }
@@ -121,7 +122,7 @@ impl Publisher for Product {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        self.committer.stop().into_iter().try_for_each(|completion| Ok(completion.result.map(drop)?))
+        self.committer.stop().0.into_iter().try_for_each(|completion| Ok(completion.result?))
     }
 }
 

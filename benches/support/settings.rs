@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tentacle_sync::config::{Settings, SiteSettings, defaults};
-use tentacle_sync::store::Durability;
+use tentacle_sync::store::{Durability, Publish};
 use tentacle_sync::tls::{Offer, TlsSettings, Verify};
 
 use crate::support::Result;
@@ -25,6 +25,8 @@ pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettin
     Settings {
         state_dir: dir.join("state"),
         durability,
+        publish: Publish::AtOnce,
+        max_spool: defaults::MAX_SPOOL,
         max_connections: defaults::MAX_CONNECTIONS,
         shutdown_timeout: Duration::from_secs(1),
         sites,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::store::Durability;
+use crate::store::{Durability, Publish, Waiting};
 use crate::sync::Delivery;
 
 /// TCP port of a Tentacle server.
@@ -33,6 +33,10 @@ pub const KEEP_OPEN: Duration = Duration::from_secs(3);
 pub const QUICK_ACK: bool = true;
 /// When a file counts as safe.
 pub const DURABILITY: Durability = Durability::Fsync;
+/// When a file that is safe is shown to the data server.
+pub const PUBLISH: Publish = Publish::Paced;
+/// What may wait here for its publication.
+pub const MAX_SPOOL: Waiting = Waiting { files: 200_000, bytes: 2 << 30 };
 /// Connections to all sites at once.
 pub const MAX_CONNECTIONS: usize = 1024;
 /// How long a stop may take.

@@ -10,7 +10,7 @@ use super::defaults;
 use super::settings::{ProxySettings, Settings, SiteSettings};
 use super::toml_conf::schema;
 use super::units::{format_duration, format_size};
-use crate::store::Durability;
+use crate::store::{Durability, Publish};
 use crate::sync::Delivery;
 use crate::tls::{Offer, TlsSettings, Verify};
 
@@ -165,6 +165,9 @@ fn hexadecimal(pin: &[u8; 32]) -> String {
 #[derive(Serialize)]
 struct SyncKeys {
     durability: Option<&'static str>,
+    publish: Option<&'static str>,
+    max_spool_files: Option<usize>,
+    max_spool_bytes: Option<String>,
     max_connections: Option<usize>,
     shutdown_timeout: Option<String>,
 }
@@ -175,9 +178,16 @@ impl SyncKeys {
             Durability::Fsync => "fsync",
             Durability::None => "none",
         };
-        let Settings { max_connections, shutdown_timeout, .. } = *settings;
+        let publish = match settings.publish {
+            Publish::Paced => "paced",
+            Publish::AtOnce => "at-once",
+        };
+        let Settings { max_spool, max_connections, shutdown_timeout, .. } = *settings;
         Self {
             durability: (settings.durability != defaults::DURABILITY).then_some(durability),
+            publish: (settings.publish != defaults::PUBLISH).then_some(publish),
+            max_spool_files: (max_spool.files != defaults::MAX_SPOOL.files).then_some(max_spool.files),
+            max_spool_bytes: (max_spool.bytes != defaults::MAX_SPOOL.bytes).then(|| format_size(max_spool.bytes)),
             max_connections: (max_connections != defaults::MAX_CONNECTIONS).then_some(max_connections),
             shutdown_timeout: (shutdown_timeout != defaults::SHUTDOWN_TIMEOUT)
                 .then(|| format_duration(shutdown_timeout)),

@@ -11,7 +11,7 @@ use super::error::{ConfigError, Report};
 use super::settings::{Settings, SiteSettings};
 use super::source::{Environment, Source, is_world_readable, plainly};
 use super::{defaults, pandora_conf, toml_conf};
-use crate::store::Durability;
+use crate::store::{Durability, Publish, Waiting};
 
 /// Where a configuration is looked for when none is named, in this order.
 pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", "/etc/pandora/pandora_server.conf"];
@@ -35,6 +35,8 @@ pub struct LoadOptions {
 pub(super) struct Draft {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) durability: Durability,
+    pub(super) publish: Publish,
+    pub(super) max_spool: Waiting,
     pub(super) max_connections: usize,
     pub(super) shutdown_timeout: Duration,
     pub(super) sites: Vec<SiteSettings>,
@@ -46,6 +48,8 @@ impl Draft {
         Self {
             state_dir: None,
             durability: defaults::DURABILITY,
+            publish: defaults::PUBLISH,
+            max_spool: defaults::MAX_SPOOL,
             max_connections: defaults::MAX_CONNECTIONS,
             shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
             sites,
@@ -84,6 +88,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
     Ok(Settings {
         state_dir,
         durability: draft.durability,
+        publish: draft.publish,
+        max_spool: draft.max_spool,
         max_connections: draft.max_connections,
         shutdown_timeout: draft.shutdown_timeout,
         sites,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::defaults;
 use crate::proto::Secret;
-use crate::store::Durability;
+use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, NameFilter};
 use crate::tls::TlsSettings;
 
@@ -16,6 +16,10 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// When a file counts as safe.
     pub durability: Durability,
+    /// When a file that is safe here is shown to the data server.
+    pub publish: Publish,
+    /// What may wait here for its publication before files stay at their sites.
+    pub max_spool: Waiting,
     /// The most connections open at once, over all sites.
     pub max_connections: usize,
     /// How long a stop may take before what is under way is cut, see SIGTERM.

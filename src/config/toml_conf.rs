@@ -21,7 +21,7 @@ use super::defaults;
 use super::error::Report;
 use super::load::Draft;
 use super::source::Source;
-use crate::store::Durability;
+use crate::store::{Durability, Publish, Waiting};
 
 /// The tables by which a file is known for one of ours.
 pub(super) const TABLES: &[&str] = schema::ROOT.keys;
@@ -34,6 +34,11 @@ const MOST_CONNECTIONS: u64 = 64;
 
 /// To all sites.
 const MOST_CONNECTIONS_OVERALL: u64 = 1_000_000;
+
+/// Each takes some memory, and its record in the journal.
+const MOST_SPOOLED: u64 = 10_000_000;
+
+const PUBLISHES: [(&str, Publish); 2] = [("paced", Publish::Paced), ("at-once", Publish::AtOnce)];
 
 const DURABILITIES: [(&str, Durability); 2] = [("fsync", Durability::Fsync), ("none", Durability::None)];
 
@@ -81,6 +86,11 @@ fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Draf
     Draft {
         state_dir: keys.path("state_dir"),
         durability: keys.read("durability", kind::choice(&DURABILITIES)).unwrap_or(defaults::DURABILITY),
+        publish: keys.read("publish", kind::choice(&PUBLISHES)).unwrap_or(defaults::PUBLISH),
+        max_spool: Waiting {
+            files: keys.read("max_spool_files", kind::whole(1..=MOST_SPOOLED)).unwrap_or(defaults::MAX_SPOOL.files),
+            bytes: keys.read("max_spool_bytes", kind::size(1)).unwrap_or(defaults::MAX_SPOOL.bytes),
+        },
         max_connections: keys
             .read("max_connections", kind::whole(1..=MOST_CONNECTIONS_OVERALL))
             .unwrap_or(defaults::MAX_CONNECTIONS),

@@ -113,8 +113,8 @@ fn first_line(data: &[u8], piece: usize) -> Option<Vec<u8>> {
 
 fn listed(data: &[u8], piece: usize, max_names: usize) -> Listing {
     let mut parser = ListingParser::new(max_names);
-    data.chunks(piece).for_each(|bytes| parser.feed(bytes));
-    parser.finish()
+    data.chunks(piece).for_each(|bytes| parser.feed(bytes, |_| true));
+    parser.finish(|_| true)
 }
 
 /// All that is to be seen of a session from outside.

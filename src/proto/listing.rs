@@ -48,20 +48,20 @@ struct Line {
 }
 
 impl ListingParser {
-    /// A parser that keeps the first `max_names` names and counts the others.
+    /// A parser that keeps the first `max_names` names that are wanted and counts the others.
     pub fn new(max_names: usize) -> Self {
         Self { listing: Listing::default(), max_names, line: Line::default() }
     }
 
-    /// The next bytes of the body.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+    /// The next bytes of the body. `is_wanted` is asked once for each name that can be used.
+    pub fn feed(&mut self, mut bytes: &[u8], mut is_wanted: impl FnMut(&[u8]) -> bool) {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             let rest = &bytes[..end];
             if self.line.is_empty() {
-                self.listing.enter(rest, rest.len(), self.max_names);
+                self.listing.enter(rest, rest.len(), self.max_names, &mut is_wanted);
             } else {
                 self.line.extend(rest);
-                self.end_line();
+                self.end_line(&mut is_wanted);
             }
             bytes = &bytes[end + 1..];
         }
@@ -69,15 +69,16 @@ impl ListingParser {
     }
 
     /// The end of the body; a last line needs no `\n`.
-    pub fn finish(mut self) -> Listing {
+    pub fn finish(mut self, mut is_wanted: impl FnMut(&[u8]) -> bool) -> Listing {
         if !self.line.is_empty() {
-            self.end_line();
+            self.end_line(&mut is_wanted);
         }
         self.listing
     }
 
-    fn end_line(&mut self) {
-        self.listing.enter(&self.line.head, self.line.head.len() + self.line.skipped, self.max_names);
+    fn end_line(&mut self, is_wanted: &mut impl FnMut(&[u8]) -> bool) {
+        let Line { head, skipped } = &self.line;
+        self.listing.enter(head, head.len() + skipped, self.max_names, is_wanted);
         self.line.clear();
     }
 }
@@ -100,7 +101,7 @@ impl Line {
 }
 
 impl Listing {
-    /// The names that can be used, in the peer's order; directories are among them.
+    /// The names that can be used and are wanted, in the peer's order; directories are among them.
     pub fn names(&self) -> impl Iterator<Item = FileName> + '_ {
         self.names.split_inclusive(|&byte| byte == b'\n').map(|line| FileName::from_checked(&line[..line.len() - 1]))
     }
@@ -125,13 +126,13 @@ impl Listing {
         self.refused_count
     }
 
-    /// How many usable names were listed beyond those kept.
+    /// How many wanted names were listed beyond those kept.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
     /// Enters a line of `length` bytes, of which `head` is the beginning, and all unless it is over the longest name.
-    fn enter(&mut self, head: &[u8], length: usize, max_names: usize) {
+    fn enter(&mut self, head: &[u8], length: usize, max_names: usize, is_wanted: &mut impl FnMut(&[u8]) -> bool) {
         let checked = if length > MAX_NAME { Err(NameError::TooLong(length)) } else { check(head) };
         match checked {
             Err(NameError::Dots) => {}
@@ -141,6 +142,7 @@ impl Listing {
                     self.refused.push(RefusedEntry { name: Excerpt::of(head), error });
                 }
             }
+            Ok(()) if !is_wanted(head) => {}
             Ok(()) if self.count == max_names => self.left_out += 1,
             Ok(()) => {
                 self.names.extend_from_slice(head);
@@ -160,9 +162,9 @@ mod tests {
     fn listing(pieces: &[&[u8]], max_names: usize) -> Listing {
         let mut parser = ListingParser::new(max_names);
         for piece in pieces {
-            parser.feed(piece);
+            parser.feed(piece, |_| true);
         }
-        parser.finish()
+        parser.finish(|_| true)
     }
 
     fn names(listing: &Listing) -> Vec<String> {
@@ -201,11 +203,11 @@ mod tests {
     fn a_line_longer_than_any_name_is_one_refused_entry_and_is_not_held() {
         let mut parser = ListingParser::new(100);
         for _ in 0..1000 {
-            parser.feed(&[b'a'; 1000]);
+            parser.feed(&[b'a'; 1000], |_| true);
             assert!(parser.line.head.capacity() <= 2 * MAX_NAME);
         }
-        parser.feed(b"\nb\n");
-        let listing = parser.finish();
+        parser.feed(b"\nb\n", |_| true);
+        let listing = parser.finish(|_| true);
         assert_eq!(names(&listing), ["b"]);
         assert_eq!(listing.refused_count(), 1);
         assert_eq!(listing.refused()[0].error, NameError::TooLong(1_000_000));
@@ -227,15 +229,30 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_not_wanted_do_not_count() {
+        let mut parser = ListingParser::new(2);
+        let mut asked = Vec::new();
+        let mut is_wanted = |name: &[u8]| {
+            asked.push(name.to_vec());
+            name != b"conf"
+        };
+        parser.feed(b"conf\na\nconf\n..\nb\n", &mut is_wanted);
+        parser.feed(b"c", &mut is_wanted);
+        let listing = parser.finish(&mut is_wanted);
+        assert_eq!((names(&listing), listing.left_out()), (vec!["a".to_owned(), "b".to_owned()], 1));
+        assert_eq!(asked.concat(), b"confaconfbc", "each once");
+    }
+
+    #[test]
     fn a_million_names_take_little_more_than_their_bytes() {
         let mut parser = ListingParser::new(1_000_000);
         let mut bytes = 0;
         for serial in 0..1_000_000 {
             let line = format!("web01.{serial}.data\n");
             bytes += line.len();
-            parser.feed(line.as_bytes());
+            parser.feed(line.as_bytes(), |_| true);
         }
-        let listing = parser.finish();
+        let listing = parser.finish(|_| true);
         assert_eq!((listing.len(), listing.left_out()), (1_000_000, 0));
         assert_eq!(listing.names.len(), bytes);
         assert!(listing.names.capacity() <= 2 * bytes);

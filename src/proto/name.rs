@@ -1,5 +1,6 @@
 //! Names of files, as they travel and as they may be stored.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -52,6 +53,13 @@ pub(super) fn check_characters(bytes: &[u8]) -> Result<(), NameError> {
         _ if FORBIDDEN.contains(&byte) => Err(NameError::Forbidden(byte)),
         _ => Ok(()),
     })
+}
+
+/// A name is found by its bytes.
+impl Borrow<[u8]> for FileName {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl FromStr for FileName {

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::error::StoreError;
@@ -84,6 +85,17 @@ impl Area {
         leads_to(&self.path, &self.incoming) && leads_to(&self.staging_path, &self.staging)
     }
 
+    /// An error if another directory has the path by now: nobody would find what is put into this one.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        if self.is_in_place() { Ok(()) } else { Err(StoreError::Displaced(self.path.clone())) }
+    }
+
+    /// An error if a staged file is not in its place.
+    pub(super) fn check_staged(&self, stage: StageId) -> Result<(), StoreError> {
+        let found = fs::statat(&self.staging, stage.to_string(), AtFlags::SYMLINK_NOFOLLOW);
+        found.map(drop).map_err(StoreError::io("commit", &self.staged_path(stage)))
+    }
+
     /// The incoming directory itself.
     pub(super) fn incoming(&self) -> &OwnedFd {
         &self.incoming
@@ -118,6 +130,16 @@ impl Area {
         // The umask may have taken the group's rights, which the console needs.
         fs::fchmod(&file, self.mode).map_err(failed)?;
         Ok((stage, file.into()))
+    }
+
+    /// Dates a staged file, in time since 1970: a data server that is told to (`use_xml_timestamp 0`) stamps what it
+    /// reads with that.
+    pub(super) fn set_time(&self, stage: StageId, time: Duration) {
+        let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+        let times = Timestamps { last_access: time, last_modification: time };
+        if let Err(errno) = fs::utimensat(&self.staging, stage.to_string(), &times, AtFlags::SYMLINK_NOFOLLOW) {
+            log::debug!("{}: keeps the time of its collection: {errno}", self.staged_path(stage).display());
+        }
     }
 
     /// Opens a staged file to be read.
@@ -195,25 +217,43 @@ impl Area {
         }
     }
 
+    /// Publishes in two steps. The second alone, where the process before was killed between them.
     fn link(&self, staged: &str, name: &FileName) -> Result<(), Errno> {
-        fs::linkat(&self.staging, staged, &self.incoming, name.as_bytes(), AtFlags::empty())?;
+        match fs::linkat(&self.staging, staged, &self.incoming, name.as_bytes(), AtFlags::empty()) {
+            Err(Errno::EXIST) if self.is_linked(staged, name)? => {}
+            linked => linked?,
+        }
         fs::unlinkat(&self.staging, staged, AtFlags::empty())
+    }
+
+    fn is_linked(&self, staged: &str, name: &FileName) -> Result<bool, Errno> {
+        let here = fs::statat(&self.staging, staged, AtFlags::SYMLINK_NOFOLLOW)?;
+        let there = fs::statat(&self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((here.st_dev, here.st_ino) == (there.st_dev, there.st_ino))
     }
 
     /// Compares a staged file with what it should be.
     pub(super) fn compare_staged(&self, stage: StageId, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
         let path = self.staged_path(stage);
-        Ok(compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))?.0)
+        compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))
     }
 
-    /// Compares a file of the incoming directory; if it is the same, its bytes are made durable.
-    pub(super) fn compare_published(&self, name: &FileName, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
-        let failed = |errno: Errno| StoreError::io("read", &self.published_path(name))(errno);
-        let (likeness, file) = compare(&self.incoming, name.as_bytes(), wanted).map_err(failed)?;
-        if let (Likeness::Same, Some(file)) = (likeness, file) {
-            fs::fdatasync(&file).map_err(failed)?;
+    /// Whether something has this name in the incoming directory; also if that cannot be told.
+    pub(super) fn is_published(&self, name: &FileName) -> bool {
+        !matches!(fs::statat(&self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+    }
+
+    /// The names in the incoming directory, directories' left out where the filesystem tells them.
+    pub(super) fn published_names(&self) -> Result<Vec<FileName>, StoreError> {
+        let failed = |errno: Errno| StoreError::io("list the directory", &self.path)(errno);
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.incoming).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type() != fs::FileType::Directory {
+                names.extend(FileName::new(entry.file_name().to_bytes()).ok());
+            }
         }
-        Ok(likeness)
+        Ok(names)
     }
 
     /// Makes a staged file's bytes durable; tells of every write to it that failed and was not told of yet. One that
@@ -277,22 +317,22 @@ pub(super) fn flush_directory(directory: impl AsFd) -> Result<(), Errno> {
     fs::openat(&directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(drop)
 }
 
-fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<(Likeness, Option<File>), Errno> {
+fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Likeness, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = match fs::openat(dir, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Ok((Likeness::Absent, None)),
+        Err(Errno::NOENT) => return Ok(Likeness::Absent),
         // A link, a socket, somebody else's file.
-        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::PERM) => return Ok((Likeness::Different, None)),
+        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::PERM) => return Ok(Likeness::Different),
         Err(errno) => return Err(errno),
     };
     let stat = fs::fstat(&file)?;
     let is_file = fs::FileType::from_raw_mode(stat.st_mode).is_file();
     if !is_file || u64::try_from(stat.st_size) != Ok(wanted.size) {
-        return Ok((Likeness::Different, None));
+        return Ok(Likeness::Different);
     }
     let found = fingerprint(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok((if found == *wanted { Likeness::Same } else { Likeness::Different }, Some(file)))
+    Ok(if found == *wanted { Likeness::Same } else { Likeness::Different })
 }
 
 fn fingerprint(file: &mut File) -> std::io::Result<Fingerprint> {

@@ -87,22 +87,29 @@ fn without_an_exclusive_rename_a_link_does() {
     let (second, _) = area.create().unwrap();
     assert_eq!(area.link(&second.to_string(), &name), Err(Errno::EXIST));
     assert!(area.staged_path(second).exists());
+    // A kill came between the link and its end.
+    std::fs::hard_link(area.published_path(&name), area.staged_path(first)).unwrap();
+    assert_eq!(area.link(&first.to_string(), &name), Ok(()));
+    assert!(!area.staged_path(first).exists());
 }
 
 #[test]
 fn only_a_plain_file_with_the_same_bytes_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-    std::fs::write(dir.path().join("file"), "bytes").unwrap();
-    std::fs::create_dir(dir.path().join("dir")).unwrap();
-    symlink("file", dir.path().join("link")).unwrap();
-    let compare = |name: &str, bytes: &[u8]| area.compare_published(&name.parse().unwrap(), &Fingerprint::of(bytes));
-    assert_eq!(compare("file", b"bytes"), Ok(Likeness::Same));
-    assert_eq!(compare("file", b"other"), Ok(Likeness::Different));
-    assert_eq!(compare("file", b"longer"), Ok(Likeness::Different));
-    assert_eq!(compare("dir", b"bytes"), Ok(Likeness::Different));
-    assert_eq!(compare("link", b"bytes"), Ok(Likeness::Different));
-    assert_eq!(compare("absent", b"bytes"), Ok(Likeness::Absent));
+    let staging = dir.path().join(".tentacle-sync");
+    let stage = |number| StageId { session: 7, number };
+    let at = |number| staging.join(stage(number).to_string());
+    std::fs::write(at(1), "bytes").unwrap();
+    std::fs::create_dir(at(2)).unwrap();
+    symlink(at(1), at(3)).unwrap();
+    let compare = |number, bytes: &[u8]| area.compare_staged(stage(number), &Fingerprint::of(bytes));
+    assert_eq!(compare(1, b"bytes"), Ok(Likeness::Same));
+    assert_eq!(compare(1, b"other"), Ok(Likeness::Different));
+    assert_eq!(compare(1, b"longer"), Ok(Likeness::Different));
+    assert_eq!(compare(2, b"bytes"), Ok(Likeness::Different));
+    assert_eq!(compare(3, b"bytes"), Ok(Likeness::Different));
+    assert_eq!(compare(4, b"bytes"), Ok(Likeness::Absent));
 }
 
 #[test]

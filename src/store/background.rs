@@ -1,6 +1,7 @@
 //! The thread for what takes long, so that neither the loop nor the keeper waits for it.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
 use super::draft::Written;
@@ -102,7 +103,7 @@ impl Work for Labour {
     /// Nothing is gained by grouping, and the first need not wait for the others.
     const GROUP: usize = 1;
 
-    fn carry_out(&mut self, group: Vec<Order>) -> Vec<Finished> {
+    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<Finished> {
         group.into_iter().filter_map(finish).collect()
     }
 }

@@ -2,17 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::Durability;
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
 use super::error::StoreError;
-use super::journal::{self, Copy, Intent, Record, Replay};
+use super::journal::{self, Copy, Intent, Replay};
 use super::journal_file::JournalFile;
+use super::publish_queue::Publish;
 use super::spool::Spool;
 use super::stage::Staged;
-use super::worker::{Notify, Work, Worker};
+use super::worker::{Notify, Pause, Work, Worker};
 use crate::proto::{FileName, Fingerprint};
 
 /// Enough to see what kind of damage it is.
@@ -29,49 +32,62 @@ pub struct Publication {
     pub name: FileName,
     /// Its bytes.
     pub staged: Staged,
-    /// The files it must not overtake; `None` if its site may have no copy any more, so that nothing is to hold it back.
+    /// The files that must be committed before it; `None` if its site has no copy any more, so that nothing holds it back.
     pub chain: Option<Chain>,
 }
 
-/// How a [`Publication`] ended.
+/// How committing a [`Publication`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// The publication's.
     pub ticket: u64,
-    /// `Ok`: the file is safe, as the [`Durability`] chosen understands it, and the site's copy may go. `Err`: the site
-    /// must keep its copy; there is none here any more.
-    pub result: Result<Published, StoreError>,
+    /// `Ok`: the file is safe, as the [`Durability`] chosen understands it, will be published, and the site's copy may go.
+    /// `Err`: the site must keep its copy; there is none here any more.
+    pub result: Result<(), StoreError>,
 }
 
-/// Where a file is found in the incoming directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Published {
-    /// Under its own name.
-    New {
-        /// That name.
-        name: FileName,
-    },
-    /// Under a fresh name, since its own was taken by other bytes.
-    Renamed {
-        /// The fresh name.
-        name: FileName,
-    },
-    /// It was there before.
-    Duplicate {
-        /// Under this name.
-        name: FileName,
-    },
-}
-
-/// A file that was published by an earlier run, and is not known to be gone from its site.
+/// A file that was committed by an earlier run, and is not known to be gone from its site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outstanding {
     /// The site's name.
     pub site: String,
     /// The file's name at the site.
     pub name: FileName,
-    /// What was published.
+    /// What was committed.
     pub fingerprint: Fingerprint,
+}
+
+/// How a [`Committer`] works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitPolicy {
+    /// When a file is safe.
+    pub durability: Durability,
+    /// When a committed file is published.
+    pub publish: Publish,
+}
+
+/// What is committed and not published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// [`Waiting`], for the loop to see what the committer's thread has.
+#[derive(Clone, Debug, Default)]
+struct SharedWaiting(Arc<(AtomicUsize, AtomicU64)>);
+
+impl SharedWaiting {
+    fn set(&self, (files, bytes): (usize, u64)) {
+        self.0.0.store(files, Ordering::Relaxed);
+        self.0.1.store(bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Waiting {
+        Waiting { files: self.0.0.load(Ordering::Relaxed), bytes: self.0.1.load(Ordering::Relaxed) }
+    }
 }
 
 /// The handle of the committer's thread. Its methods never wait for the disk, but for [`Committer::stop`] and
@@ -79,23 +95,14 @@ pub struct Outstanding {
 #[derive(Debug)]
 pub struct Committer {
     worker: Worker<Committing<RealDisk>>,
+    waiting: SharedWaiting,
 }
 
 #[derive(Debug)]
 pub(super) enum Order {
     Publish(Publication),
-    /// A record that nothing else depends on.
-    Note(Record),
-}
-
-impl Order {
-    pub(super) fn gone(site: Arc<str>, name: FileName, fingerprint: Fingerprint) -> Self {
-        Self::Note(Record::Gone(Copy { site, name, fingerprint }))
-    }
-
-    pub(super) fn held(spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) -> Self {
-        Self::Note(Record::Held(spool.area().id, Copy { site, name, fingerprint }))
-    }
+    /// A site no longer has its copy.
+    Forget(Copy),
 }
 
 impl Committer {
@@ -109,18 +116,20 @@ impl Committer {
     /// [`StoreError::Busy`] if another process works there; whatever keeps the journal from being read or written.
     pub fn start(
         state_dir: &Path,
-        durability: Durability,
+        policy: CommitPolicy,
         spools: &[Spool],
         notify: Notify,
     ) -> Result<(Self, Vec<Outstanding>), StoreError> {
-        let engine = open(state_dir, durability, spools)?;
+        let engine = open(state_dir, policy, spools)?;
         let outstanding = engine.held().map(Outstanding::from).collect();
-        let worker =
-            Worker::start(Committing { engine }, notify).map_err(StoreError::std("start a thread for", state_dir))?;
-        Ok((Self { worker }, outstanding))
+        let committing = Committing::new(engine);
+        let waiting = committing.waiting.clone();
+        let worker = Worker::start(committing, notify).map_err(StoreError::std("start a thread for", state_dir))?;
+        Ok((Self { worker, waiting }, outstanding))
     }
 
-    /// Queues a file. Files are published in the order they were queued in, and none ahead of an earlier one of its chain.
+    /// Queues a file. An agent's files are published oldest first as far as their names tell, and else in the order they
+    /// were queued in; none is committed ahead of an earlier one of its chain.
     pub fn publish(&self, publication: Publication) {
         let ticket = publication.ticket;
         let stopped = || Completion { ticket, result: Err(StoreError::Stopped) };
@@ -130,12 +139,12 @@ impl Committer {
     /// The site's copy of a published file is gone: deleted there, or no longer listed.
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
-        self.worker.tell(Order::gone(site, name, fingerprint));
+        self.worker.tell(Order::Forget(Copy { site, name, fingerprint }));
     }
 
-    /// The site has a copy all the same of what was published into `spool` before and is forgotten.
-    pub fn hold(&self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.worker.tell(Order::held(spool, site, name, fingerprint));
+    /// What is committed and waits for its publication.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.get()
     }
 
     /// What was completed since the last call, in order.
@@ -148,9 +157,11 @@ impl Committer {
         self.worker.pending()
     }
 
-    /// Publishes what is queued, ends the thread and unlocks the state directory. The completions not fetched so far.
-    pub fn stop(self) -> Vec<Completion> {
-        self.worker.stop()
+    /// Commits what is queued, publishes that as far as its turn has come, ends the thread and unlocks the state directory.
+    /// The completions not fetched so far, and what is left for the next start to publish.
+    pub fn stop(self) -> (Vec<Completion>, Waiting) {
+        let completions = self.worker.stop();
+        (completions, self.waiting.get())
     }
 }
 
@@ -160,7 +171,8 @@ impl From<&Copy> for Outstanding {
     }
 }
 
-fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<Engine<RealDisk>, StoreError> {
+#[expect(clippy::disallowed_methods, reason = "the committer's thread has a clock of its own")]
+fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engine<RealDisk>, StoreError> {
     let (file, content) = JournalFile::open(state_dir)?;
     let replay = journal::replay(&content).map_err(|found| StoreError::JournalFormat {
         path: file.path().to_owned(),
@@ -168,11 +180,11 @@ fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<En
         known: journal::FORMAT,
     })?;
     warn_of_damage(file.path(), &replay);
-    let mut disk = RealDisk::new(durability, file);
+    let mut disk = RealDisk::new(policy.durability, file);
     for spool in spools {
         disk.adopt(spool.area())?;
     }
-    Engine::recover(disk, replay.state)
+    Engine::recover(disk, replay.state, policy.publish, Instant::now())
 }
 
 fn warn_of_damage(journal: &Path, replay: &Replay) {
@@ -195,6 +207,7 @@ fn warn_of_damage(journal: &Path, replay: &Replay) {
 #[derive(Debug)]
 pub(super) struct Committing<D> {
     pub(super) engine: Engine<D>,
+    waiting: SharedWaiting,
 }
 
 impl Work for Committing<RealDisk> {
@@ -204,31 +217,48 @@ impl Work for Committing<RealDisk> {
     const NAME: &'static str = "committer";
     const GROUP: usize = 1024;
 
-    fn carry_out(&mut self, group: Vec<Order>) -> Vec<Completion> {
-        self.carry_out(group)
+    fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
+        self.carry_out(group, now)
+    }
+
+    fn go_on(&mut self, now: Instant) -> Pause {
+        self.go_on(now)
     }
 }
 
 impl<D: Disk> Committing<D> {
-    pub(super) fn carry_out(&mut self, group: Vec<Order>) -> Vec<Completion> {
-        let (mut publications, mut notes) = (Vec::new(), Vec::new());
+    pub(super) fn new(engine: Engine<D>) -> Self {
+        let waiting = SharedWaiting::default();
+        waiting.set(engine.waiting());
+        Self { engine, waiting }
+    }
+
+    pub(super) fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
+        let (mut publications, mut gone) = (Vec::new(), Vec::new());
         for order in group {
             match order {
                 Order::Publish(publication) => publications.push(publication),
-                Order::Note(record) => notes.push(record),
+                Order::Forget(copy) => gone.push(copy),
             }
         }
         // They are about what was completed, so it is older than anything in the group.
-        self.engine.amend(notes);
-        if publications.is_empty() { Vec::new() } else { self.commit(publications) }
+        self.engine.forget(gone);
+        if publications.is_empty() { Vec::new() } else { self.commit(publications, now) }
     }
 
-    fn commit(&mut self, group: Vec<Publication>) -> Vec<Completion> {
+    /// Publishes what may be by now.
+    pub(super) fn go_on(&mut self, now: Instant) -> Pause {
+        let has_news = self.engine.publish(now);
+        self.waiting.set(self.engine.waiting());
+        Pause { until: self.engine.next_look(), has_news }
+    }
+
+    fn commit(&mut self, group: Vec<Publication>, now: Instant) -> Vec<Completion> {
         let (mut tickets, mut links) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         let mut completions = Vec::with_capacity(group.len());
         for publication in group {
             let ticket = publication.ticket;
-            match self.take(publication) {
+            match self.take(publication, now) {
                 Ok(link) => {
                     tickets.push(ticket);
                     links.push(link);
@@ -241,16 +271,16 @@ impl<D: Disk> Committing<D> {
         completions
     }
 
-    fn take(&mut self, publication: Publication) -> Result<Link, StoreError> {
+    fn take(&mut self, publication: Publication, now: Instant) -> Result<Link, StoreError> {
         let Publication { site, name, staged, chain, .. } = publication;
-        let (is_only, chain) = (chain.is_none(), chain.unwrap_or_default());
+        let chain = chain.unwrap_or_default();
         let fingerprint = staged.fingerprint();
-        let taken = self.engine.disk_mut().take_over(staged).inspect_err(|_| chain.break_off());
+        let taken = self.engine.disk_mut().take_over(staged, &name).inspect_err(|_| chain.break_off());
         let ((spool, stage), new) = taken?;
         if let Some(path) = new {
-            self.engine.add_spool(spool, path);
+            self.engine.add_spool(spool, path, now).inspect_err(|_| chain.break_off())?;
         }
-        Ok(Link { intent: Intent { spool, stage, copy: Copy { site, name, fingerprint }, is_only }, chain })
+        Ok(Link { intent: Intent { spool, stage, copy: Copy { site, name, fingerprint } }, chain })
     }
 }
 

@@ -11,6 +11,8 @@ use super::super::SinkKind;
 use super::super::journal::{Record, SpoolId};
 use super::*;
 
+const AT_ONCE: CommitPolicy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
+
 /// A state directory and an incoming one.
 struct Disk {
     root: TempDir,
@@ -36,7 +38,7 @@ impl Disk {
     }
 
     fn start(&self, spool: &Spool) -> (Committer, Vec<Outstanding>) {
-        Committer::start(&self.state(), Durability::Fsync, std::slice::from_ref(spool), Box::new(|| {})).unwrap()
+        Committer::start(&self.state(), AT_ONCE, std::slice::from_ref(spool), Box::new(|| {})).unwrap()
     }
 
     /// What the data server would see.
@@ -65,7 +67,7 @@ fn file(ticket: u64, name: &str, staged: Staged) -> Publication {
     Publication { ticket, site: "north".into(), name: name.parse().unwrap(), staged, chain: None }
 }
 
-fn results(completions: Vec<Completion>) -> Vec<Result<Published, StoreError>> {
+fn results(completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
     completions.into_iter().map(|completion| completion.result).collect()
 }
 
@@ -76,7 +78,7 @@ fn files_are_published_whole_in_order_and_told() {
     let (told, calls) = mpsc::channel();
     let (committer, before) = Committer::start(
         &disk.state(),
-        Durability::Fsync,
+        AT_ONCE,
         std::slice::from_ref(&spool),
         Box::new(move || told.send(()).unwrap()),
     )
@@ -94,8 +96,8 @@ fn files_are_published_whole_in_order_and_told() {
     }
     let tickets: Vec<u64> = completions.iter().map(|completion| completion.ticket).collect();
     assert_eq!(tickets, (0..50).collect::<Vec<_>>());
-    assert!(completions.iter().all(|completion| matches!(completion.result, Ok(Published::New { .. }))));
-    assert_eq!(committer.stop(), []);
+    assert!(completions.iter().all(|completion| completion.result.is_ok()));
+    assert_eq!(committer.stop(), (vec![], Waiting::default()));
     assert_eq!(disk.published().len(), 50);
     assert!(disk.published().contains(&("a.17.data".to_owned(), "bytes 17".to_owned())));
     assert_eq!(disk.staged(), 0);
@@ -116,7 +118,8 @@ fn what_is_not_forgotten_is_outstanding_after_a_restart() {
     let (site, name) = ("north".to_owned(), "a.2.data".parse().unwrap());
     let two = Outstanding { site, name, fingerprint: Fingerprint::of(b"two") };
     for durability in [Durability::None, Durability::Fsync] {
-        let started = Committer::start(&disk.state(), durability, std::slice::from_ref(&spool), Box::new(|| {}));
+        let policy = CommitPolicy { durability, publish: Publish::AtOnce };
+        let started = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Box::new(|| {}));
         let (committer, outstanding) = started.unwrap();
         assert_eq!(outstanding, std::slice::from_ref(&two));
         committer.stop();
@@ -138,16 +141,11 @@ fn nothing_is_ever_overwritten() {
     {
         committer.publish(file(ticket as u64, name, staged(&spool, "same.1.data")));
     }
-    let renamed = |name: &str| Ok(Published::Renamed { name: name.parse().unwrap() });
-    let same = Ok(Published::Duplicate { name: "same.1.data".parse().unwrap() });
-    let wanted = [
-        renamed("file.101.data"),
-        same,
-        renamed("dir.101.data"),
-        renamed("link.101.data"),
-        renamed(".tentacle-sync.01"),
-    ];
-    assert_eq!(results(committer.stop()), wanted);
+    let (completions, waiting) = committer.stop();
+    assert_eq!((results(completions), waiting), (vec![Ok(()); 5], Waiting::default()));
+    for fresh in ["file.101.data", "same.101.data", "dir.101.data", "link.101.data", ".tentacle-sync.01"] {
+        assert_eq!(fs::read_to_string(disk.incoming().join(fresh)).unwrap(), "same.1.data", "{fresh}");
+    }
     assert_eq!(fs::read_to_string(disk.incoming().join("file.1.data")).unwrap(), "file.1.data");
     assert_eq!(disk.staged(), 0);
 }
@@ -163,25 +161,22 @@ fn a_spool_that_fails_does_not_touch_the_others() {
         committer.publish(file);
     }
     committer.publish(file(3, "a.3.data", staged(&spool, "three")));
-    let results = results(committer.stop());
+    let results = results(committer.stop().0);
     assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
-    assert!(matches!(results[1], Err(StoreError::Io { errno: Errno::NOENT, .. })), "{results:?}");
+    assert!(matches!(results[1], Err(StoreError::Displaced(_))), "{results:?}");
     let (committer, outstanding) = disk.start(&spool);
     assert_eq!(outstanding.len(), 2);
     committer.stop();
 }
 
 #[test]
-fn a_file_that_cannot_be_published_is_not_overtaken_by_those_of_its_chain() {
-    let disk = Disk::new();
-    let spool = disk.spool();
-    // Taken, and too long for a fresh name.
-    let taken = format!("{}.1.data", "a".repeat(248));
-    fs::write(disk.incoming().join(&taken), "another").unwrap();
+fn a_file_that_cannot_be_committed_is_not_overtaken_by_those_of_its_chain() {
+    let (disk, broken) = (Disk::new(), Disk::new());
+    let (spool, gone) = (disk.spool(), broken.spool());
     let (committer, _) = disk.start(&spool);
     let chain = Chain::default();
-    let queue = |ticket: u64, name: &str, chain: &Chain| {
-        let file = file(ticket, name, staged(&spool, name));
+    let queue = |ticket: u64, name: &str, spool: &Spool, chain: &Chain| {
+        let file = file(ticket, name, staged(spool, name));
         committer.publish(Publication { chain: Some(chain.clone()), ..file });
     };
     let completed = |count: usize| {
@@ -192,25 +187,86 @@ fn a_file_that_cannot_be_published_is_not_overtaken_by_those_of_its_chain() {
         }
         results(completions)
     };
-    queue(1, "a.0.data", &chain);
-    queue(2, &taken, &chain);
-    queue(3, "a.2.data", &chain);
-    queue(4, "b.1.data", &Chain::default());
-    let first = completed(4);
-    assert!(first[0].is_ok() && first[3].is_ok(), "{first:?}");
-    assert!(matches!(first[1], Err(StoreError::NoLongerName(_))), "{first:?}");
-    assert_eq!(first[2], Err(StoreError::HeldBack));
+    queue(1, "a.0.data", &spool, &chain);
+    assert!(completed(1)[0].is_ok());
+    let unstored = file(2, "a.1.data", staged(&gone, "a.1.data"));
+    fs::remove_dir_all(broken.incoming()).unwrap();
+    committer.publish(Publication { chain: Some(chain.clone()), ..unstored });
+    assert!(completed(1)[0].is_err());
     // What was on its way when that was told.
-    queue(5, "a.3.data", &chain);
-    assert_eq!(completed(1), [Err(StoreError::HeldBack)]);
-    fs::remove_file(disk.incoming().join(&taken)).unwrap();
-    let again = Chain::default();
-    for (ticket, name) in [(6, taken.as_str()), (7, "a.2.data"), (8, "a.3.data")] {
-        queue(ticket, name, &again);
-    }
-    assert!(completed(3).iter().all(Result::is_ok));
+    queue(3, "a.2.data", &spool, &chain);
+    queue(4, "b.1.data", &spool, &Chain::default());
+    let after = completed(2);
+    assert_eq!(after, [Err(StoreError::HeldBack), Ok(())]);
+    queue(5, "a.2.data", &spool, &Chain::default());
+    assert!(completed(1)[0].is_ok());
     committer.stop();
-    assert_eq!((disk.published().len(), disk.staged()), (5, 0));
+    assert_eq!((disk.published().len(), disk.staged()), (3, 0));
+}
+
+#[test]
+fn a_file_without_a_free_name_waits_for_one() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    // Taken, and too long for a fresh name.
+    let taken = format!("{}.1.data", "a".repeat(248));
+    fs::write(disk.incoming().join(&taken), "another").unwrap();
+    let (committer, _) = disk.start(&spool);
+    committer.publish(file(1, &taken, staged(&spool, "one")));
+    let (completions, waiting) = committer.stop();
+    assert_eq!((results(completions), waiting), (vec![Ok(())], Waiting { files: 1, bytes: 3 }), "it is safe");
+    fs::remove_file(disk.incoming().join(&taken)).unwrap();
+    let (committer, _) = disk.start(&spool);
+    assert_eq!(committer.stop().1, Waiting::default());
+    assert_eq!(disk.published(), [(taken, "one".to_owned())]);
+}
+
+#[test]
+fn one_file_of_an_agent_at_a_time_is_published_and_a_restart_goes_on_where_it_was() {
+    let disk = Disk::new();
+    let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
+    let start =
+        || Committer::start(&disk.state(), policy, std::slice::from_ref(&disk.spool()), Box::new(|| {})).unwrap().0;
+    let spool = disk.spool();
+    let committer = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Box::new(|| {})).unwrap().0;
+    for (ticket, name) in ["a.1700000002.data", "a.1700000001.data", "a.1700000001.data", "b.7.data"].iter().enumerate()
+    {
+        committer.publish(file(ticket as u64, name, staged(&spool, &format!("{ticket}"))));
+    }
+    let (completions, waiting) = committer.stop();
+    assert_eq!((completions.len(), waiting.files), (4, 2));
+    drop(spool);
+    let names = |disk: &Disk| disk.published().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let mut taken = Vec::new();
+    while start().stop().1.files > 0 {
+        let published = disk.published().into_iter().find(|(name, _)| name.starts_with("a.")).unwrap();
+        assert_eq!(names(&disk).iter().filter(|name| name.starts_with("a.")).count(), 1);
+        fs::remove_file(disk.incoming().join(&published.0)).unwrap();
+        taken.push(published);
+    }
+    taken.extend(disk.published());
+    let expected =
+        [("a.1700000001.data", "1"), ("a.1700000001.data", "2"), ("a.1700000002.data", "0"), ("b.7.data", "3")];
+    assert_eq!(taken, expected.map(|(name, bytes)| (name.to_owned(), bytes.to_owned())));
+}
+
+#[test]
+fn a_published_file_has_the_time_of_its_measurement() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let (committer, _) = disk.start(&spool);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let (known, unknown, ancient) = (format!("a.{}.data", now - 5000), "a.1234.data", "b.1100000000.data");
+    for name in [known.as_str(), unknown, ancient] {
+        committer.publish(file(1, name, staged(&spool, name)));
+    }
+    committer.stop();
+    let age = |name: &str| {
+        let modified = fs::metadata(disk.incoming().join(name)).unwrap().modified().unwrap();
+        now - modified.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs().min(now)
+    };
+    assert_eq!(age(&known), 5000);
+    assert!(age(unknown) < 1000 && age(ancient) < 1000, "a random serial is no time");
 }
 
 /// What a kill leaves: the journal's last records, and staged files.
@@ -229,7 +285,7 @@ fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
     let (area, stage) = staged(spool, bytes).hand_over();
     let copy =
         Copy { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
-    Intent { spool: area.id, stage, copy, is_only: false }
+    Intent { spool: area.id, stage, copy }
 }
 
 #[test]
@@ -250,9 +306,9 @@ fn what_a_kill_left_is_finished_once() {
         let mut names: Vec<String> = outstanding.iter().map(|file| file.name.to_string()).collect();
         names.sort();
         assert_eq!(names, ["placed.1.data", "whole.1.data"]);
+        committer.stop();
         assert_eq!(disk.published().len(), 2);
         assert_eq!(disk.staged(), 0);
-        committer.stop();
         // The data server takes what it found.
         fs::remove_file(disk.incoming().join("whole.1.data")).ok();
         fs::write(disk.incoming().join("whole.2.data"), "another").unwrap();
@@ -260,22 +316,23 @@ fn what_a_kill_left_is_finished_once() {
 }
 
 #[test]
-fn a_start_holds_back_what_comes_after_a_damaged_file_but_no_only_copy() {
+fn a_start_publishes_what_is_whole_and_forgets_what_is_damaged() {
     let disk = Disk::new();
     let dying = disk.spool();
     let damaged = intent(&dying, "a.1.data", "damaged");
     let late = intent(&dying, "a.2.data", "late");
-    let only = Intent { is_only: true, ..intent(&dying, "a.3.data", "the only copy") };
+    let only = intent(&dying, "a.3.data", "the only copy");
     let other = intent(&dying, "b.1.data", "another agent's");
     fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
-    killed(&disk, &[damaged, late, only, other].map(Record::Intent), b"");
+    let records = [Record::Intent(damaged), Record::Intent(late), Record::Only(only), Record::Intent(other)];
+    killed(&disk, &records, b"");
     drop(dying);
     let (committer, outstanding) = disk.start(&disk.spool());
     committer.stop();
     let mut names: Vec<String> = outstanding.iter().map(|file| file.name.to_string()).collect();
     names.sort();
-    assert_eq!(names, ["a.3.data", "b.1.data"]);
-    assert_eq!((disk.published().len(), disk.staged()), (2, 0));
+    assert_eq!(names, ["a.2.data", "b.1.data"], "the damaged one is fetched again; the site has the only copy no more");
+    assert_eq!((disk.published().len(), disk.staged()), (3, 0));
 }
 
 #[test]
@@ -305,8 +362,7 @@ fn one_process_at_a_time() {
     let disk = Disk::new();
     let spool = disk.spool();
     let (committer, _) = disk.start(&spool);
-    let start =
-        |state: &Path, spools: &[Spool]| Committer::start(state, Durability::None, spools, Box::new(|| {})).err();
+    let start = |state: &Path, spools: &[Spool]| Committer::start(state, AT_ONCE, spools, Box::new(|| {})).err();
     let is_busy = |error, at: &Path| matches!(error, Some(StoreError::Busy { path, .. }) if path == at);
     assert!(is_busy(start(&disk.state(), &[]), &disk.state()));
     let staging = spool.incoming().join(".tentacle-sync");
@@ -322,7 +378,7 @@ fn a_copied_incoming_directory_is_refused() {
     copy.spool();
     let id = |disk: &Disk| disk.incoming().join(".tentacle-sync/id");
     fs::copy(id(&disk), id(&copy)).unwrap();
-    let started = Committer::start(&disk.state(), Durability::Fsync, &[spool, copy.spool()], Box::new(|| {}));
+    let started = Committer::start(&disk.state(), AT_ONCE, &[spool, copy.spool()], Box::new(|| {}));
     let paths = [copy.incoming(), disk.incoming()].map(|path| path.canonicalize().unwrap());
     let [copied, original] = paths;
     assert_eq!(started.err(), Some(StoreError::CopiedSpool(copied, original)));
@@ -336,14 +392,14 @@ fn what_is_being_staged_survives_a_change_of_committers() {
     disk.start(&spool).0.stop();
     let (committer, _) = disk.start(&spool);
     committer.publish(file(1, "a.1.data", half.finish().unwrap()));
-    assert!(results(committer.stop())[0].is_ok());
+    assert!(results(committer.stop().0)[0].is_ok());
 }
 
 #[test]
 fn a_state_directory_that_is_a_file_or_of_a_later_version_is_refused() {
     let disk = Disk::new();
     fs::write(disk.state(), "").unwrap();
-    let start = || Committer::start(&disk.state(), Durability::Fsync, &[], Box::new(|| {})).err().unwrap();
+    let start = || Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).err().unwrap();
     assert!(matches!(start(), StoreError::Io { errno: Errno::EXIST | Errno::NOTDIR, .. }), "{}", start());
     fs::remove_file(disk.state()).unwrap();
     killed(&disk, &[Record::Journal(9)], b"");

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Durability;
 use super::acquaintance;
@@ -14,6 +15,7 @@ use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
 use super::stage::Staged;
 use crate::proto::{FileName, Fingerprint};
+use crate::sync::measured_at;
 
 /// A staged file: which spool, and which file there.
 pub(super) type At = (SpoolId, StageId);
@@ -26,10 +28,14 @@ pub(super) trait Disk {
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
     /// The journal has come to know a spool: says so if another one did before, or if this one should have known it.
     fn introduce(&mut self, spool: SpoolId, is_known: bool);
-    /// Takes over a staged file; the path of its spool, if that was not known.
-    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError>;
+    /// Takes over a staged file that is to be published as `name`; the path of its spool, if that was not known.
+    fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError>;
     /// Makes staged files durable, bytes and existence. All are on one filesystem.
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError>;
+    /// Whether the spool's directories are in their places: what is in others is not found again.
+    fn check_place(&self, spool: SpoolId) -> Result<(), StoreError>;
+    /// Whether a staged file is in its place: what somebody has taken away is not committed.
+    fn check_staged(&self, at: At) -> Result<(), StoreError>;
     /// Makes all that was staged on the filesystem of this spool durable.
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError>;
     /// Makes the published names durable.
@@ -46,13 +52,10 @@ pub(super) trait Disk {
     fn place(&mut self, at: At, name: &FileName) -> Result<bool, StoreError>;
     /// Compares a staged file with what it should be.
     fn compare_staged(&mut self, at: At, wanted: &Fingerprint) -> Result<Likeness, StoreError>;
-    /// Compares a published file with other bytes.
-    fn compare_published(
-        &mut self,
-        spool: SpoolId,
-        name: &FileName,
-        wanted: &Fingerprint,
-    ) -> Result<Likeness, StoreError>;
+    /// Whether something has this name in the incoming directory; also if that cannot be told.
+    fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool;
+    /// The files in the incoming directory.
+    fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError>;
     /// Removes a staged file.
     fn discard(&mut self, at: At) -> Result<(), StoreError>;
     /// Spoils a staged file, so that it no longer is what it was.
@@ -95,6 +98,15 @@ impl RealDisk {
     }
 }
 
+/// Whether a measurement may be of this time, since 1970: a random serial can look like an epoch second.
+#[expect(clippy::disallowed_methods, reason = "only the committer's thread comes here, and nothing hangs on the time")]
+fn is_plausible(time: Duration) -> bool {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    time <= now + DAY && now.saturating_sub(time) <= YEAR
+}
+
 impl Disk for RealDisk {
     fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
         self.areas.values().map(|area| (area.id, area.path().to_owned())).collect()
@@ -115,9 +127,12 @@ impl Disk for RealDisk {
         }
     }
 
-    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
+    fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         let is_new = self.adopt(staged.area())?;
         let (area, stage) = staged.hand_over();
+        if let Some(time) = measured_at(name).filter(|time| is_plausible(*time)) {
+            area.set_time(stage, time);
+        }
         Ok(((area.id, stage), is_new.then(|| area.path().to_owned())))
     }
 
@@ -126,12 +141,22 @@ impl Disk for RealDisk {
             let drafts: Vec<_> = files.iter().map(|&(spool, stage)| (&**self.area(spool), stage)).collect();
             match sync_drafts(&drafts)? {
                 Synced::Filesystem => Ok(()),
-                Synced::Bytes => {
-                    let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
-                    spools.into_iter().try_for_each(|spool| self.area(spool).sync_staging())
-                }
+                Synced::Bytes => files
+                    .iter()
+                    .map(|&(spool, _)| spool)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .try_for_each(|spool| self.area(spool).sync_staging()),
             }
         })
+    }
+
+    fn check_place(&self, spool: SpoolId) -> Result<(), StoreError> {
+        self.area(spool).check_place()
+    }
+
+    fn check_staged(&self, (spool, stage): At) -> Result<(), StoreError> {
+        self.area(spool).check_staged(stage)
     }
 
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError> {
@@ -166,13 +191,12 @@ impl Disk for RealDisk {
         self.area(spool).compare_staged(stage, wanted)
     }
 
-    fn compare_published(
-        &mut self,
-        spool: SpoolId,
-        name: &FileName,
-        wanted: &Fingerprint,
-    ) -> Result<Likeness, StoreError> {
-        self.area(spool).compare_published(name, wanted)
+    fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool {
+        self.area(spool).is_published(name)
+    }
+
+    fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError> {
+        self.area(spool).published_names()
     }
 
     fn discard(&mut self, (spool, stage): At) -> Result<(), StoreError> {

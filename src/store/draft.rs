@@ -51,6 +51,15 @@ impl Draft {
         self.size
     }
 
+    /// Opens what was written so far to be read.
+    pub(super) fn open(&self) -> Result<File, StoreError> {
+        self.file.area.open_staged(self.file.stage)
+    }
+
+    pub(super) fn area(&self) -> &Arc<Area> {
+        &self.file.area
+    }
+
     /// The file is whole.
     pub fn finish(self) -> Result<Written, StoreError> {
         #[cfg(test)]

@@ -1,29 +1,35 @@
 //! The commit protocol: what is done to the disk, in which order, and what an error at any step comes to.
 //! The [module above](super) has the argument; the tests run it on a model of a disk.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::area::Likeness;
 use super::chain::Chain;
 use super::clash::fresh_names;
-use super::committer::Published;
 use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
+use super::publish_queue::{Notice, Publish, PublishQueue};
+use crate::proto::FileName;
+use crate::sync::AgentFile;
 
 /// Rewriting pays when the journal has this many records more than twice what is still true.
 const SLACK: usize = 4096;
 
-/// Publishes groups of files, and keeps the journal of it.
+/// Commits groups of files, publishes what is committed, and keeps the journal of it.
 #[derive(Debug)]
 pub(super) struct Engine<D> {
     disk: D,
     state: State,
     journal: Journal,
+    queue: PublishQueue,
     /// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
     voided: Vec<At>,
+    /// Whether the last try to publish has failed, and was told.
+    has_failed: bool,
 }
 
 /// What may be done with the journal's file.
@@ -35,28 +41,31 @@ enum Journal {
     Doubtful,
 }
 
-/// A file to be published, if none before it in its chain has failed.
+/// A file to be committed, if none before it in its chain has failed.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) intent: Intent,
     pub(super) chain: Chain,
 }
 
-/// How publishing one file ended.
-pub(super) type Outcome = Result<Published, StoreError>;
+/// How committing one file ended.
+pub(super) type Outcome = Result<(), StoreError>;
 
-/// What became of a staged file whose publishing did not fail.
+/// What became of a committed file that was to be published.
 enum Placed {
-    /// It has its name in the incoming directory.
-    Moved(Published),
-    /// It is left over: the same bytes are there already.
-    LeftOver(Published),
+    /// It has this name in the incoming directory.
+    As(FileName),
+    /// Its name is taken, and it waits until that is free.
+    Taken,
+    /// Somebody has removed it from the staging area.
+    Lost,
 }
 
 impl<D: Disk> Engine<D> {
-    /// Finishes what the run before had under way, as its journal says.
-    pub(super) fn recover(disk: D, state: State) -> Result<Self, StoreError> {
-        let mut engine = Self { disk, state, journal: Journal::Doubtful, voided: Vec::new() };
+    /// Takes up what the run before has committed, as its journal says.
+    pub(super) fn recover(disk: D, state: State, publish: Publish, now: Instant) -> Result<Self, StoreError> {
+        let queue = PublishQueue::new(publish);
+        let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
         // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
@@ -65,17 +74,14 @@ impl<D: Disk> Engine<D> {
             engine.disk.sync_filesystem(filesystem[0])?;
         }
         engine.disk.sync_journal()?;
-        let (published, mut useless) = engine.resume(&spools);
+        let mut useless = Vec::new();
         for &spool in &spools {
-            engine.disk.sync_names(spool)?;
-        }
-        for stage in published {
-            engine.state.published(stage);
+            useless.extend(engine.resume(spool, now)?);
         }
         engine.rewrite()?;
         for spool in spools {
             engine.disk.introduce(spool, known.contains(&spool));
-            useless.extend(engine.disk.leftovers(spool)?.into_iter().map(|stage| (spool, stage)));
+            useless.extend(engine.leftovers(spool)?);
         }
         engine.discard(useless);
         Ok(engine)
@@ -102,47 +108,56 @@ impl<D: Disk> Engine<D> {
         known
     }
 
-    /// Carries out the intents of the run before: those that are published now, and the files that came to nothing.
-    fn resume(&mut self, spools: &BTreeSet<SpoolId>) -> (Vec<StageId>, Vec<At>) {
-        let (mut published, mut useless, mut failed) = (Vec::new(), Vec::new(), HashSet::new());
-        let intents = self.state.intents.values().filter(|intent| spools.contains(&intent.spool));
-        for intent in intents.cloned().collect::<Vec<_>>() {
+    /// Looks what became of the files that were committed through this spool, and queues those that are not published.
+    /// The staged files that came to nothing.
+    fn resume(&mut self, spool: SpoolId, now: Instant) -> Result<Vec<At>, StoreError> {
+        let (mut useless, mut waiting) = (Vec::new(), Vec::new());
+        let committed: Vec<Intent> = self.state.committed.iter().filter(|file| file.spool == spool).cloned().collect();
+        for intent in committed {
             let at = (intent.spool, intent.stage);
-            let origin = intent.copy.origin();
-            match self.resume_one(&intent, !intent.is_only && failed.contains(&origin)) {
-                Ok(Some(Placed::LeftOver(_))) => {
-                    published.push(intent.stage);
-                    useless.push(at);
-                }
-                Ok(Some(Placed::Moved(_)) | None) => published.push(intent.stage),
-                Err(reason) => {
+            match self.disk.compare_staged(at, &intent.copy.fingerprint)? {
+                Likeness::Same => waiting.push(intent),
+                // It was whole and durable before the journal knew it, and only publishing takes it away.
+                Likeness::Absent => drop(self.state.committed.remove(intent.stage)),
+                Likeness::Different => {
                     let Copy { site, name, .. } = &intent.copy;
-                    log::warn!("{site}: {name}: was being published at the last stop, will be fetched again: {reason}");
-                    self.state.intents.remove(&intent.stage);
+                    log::warn!(
+                        "{site}: {name}: its staged copy is damaged: it is fetched again if the site still has it"
+                    );
+                    self.state.give_up(intent.stage);
                     useless.push(at);
-                    failed.insert(origin);
                 }
             }
         }
-        (published, useless)
-    }
-
-    /// `None`: it is published already. `is_late`: what its agent wrote before it will be fetched again.
-    fn resume_one(&mut self, intent: &Intent, is_late: bool) -> Result<Option<Placed>, String> {
-        let at = (intent.spool, intent.stage);
-        let likeness = self.disk.compare_staged(at, &intent.copy.fingerprint).map_err(|error| error.to_string())?;
-        match likeness {
-            // It was whole and durable before the intent was written, and only publishing takes it away.
-            Likeness::Absent => Ok(None),
-            Likeness::Different => Err("its staged copy is damaged".to_owned()),
-            Likeness::Same if is_late => Err(StoreError::HeldBack.to_string()),
-            Likeness::Same => self.place(intent).map(Some).map_err(|error| error.to_string()),
+        self.disk.sync_names(spool)?;
+        for name in self.disk.published_names(spool)? {
+            self.queue.published(spool, name, now);
         }
+        for intent in &waiting {
+            self.queue.push(intent);
+        }
+        Ok(useless)
     }
 
-    /// What is published here, and may still be at the sites.
+    /// Staged files of earlier runs that the journal does not know.
+    fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<At>, StoreError> {
+        let leftovers = self.disk.leftovers(spool)?.into_iter();
+        Ok(leftovers.filter(|&stage| self.state.committed.get(stage).is_none()).map(|stage| (spool, stage)).collect())
+    }
+
+    /// What is committed here, and may still be at the sites.
     pub(super) fn held(&self) -> impl Iterator<Item = &Copy> {
         self.state.held.keys()
+    }
+
+    /// Files, and their bytes, that are committed and not published.
+    pub(super) fn waiting(&self) -> (usize, u64) {
+        self.queue.waiting()
+    }
+
+    /// When [`publish`](Self::publish) is to be called again, whatever comes.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.queue.next_look()
     }
 
     pub(super) fn disk_mut(&mut self) -> &mut D {
@@ -150,58 +165,75 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Takes a spool in that was not there at the start.
-    pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf) {
+    pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf, now: Instant) -> Result<(), StoreError> {
         let is_known = self.state.spools.insert(id, path.clone()).is_some();
         self.note(&[Record::Spool(id, path)]);
         self.disk.introduce(id, is_known);
+        let useless = self.resume(id, now)?;
+        self.discard(useless);
+        Ok(())
     }
 
-    /// Publishes a group, in its order. One outcome for each file.
+    /// Commits a group: makes it durable, and writes down that it is. One outcome for each file.
     pub(super) fn commit(&mut self, group: &[Link]) -> Vec<Outcome> {
         let unflushed = self.flush(group);
         let hindrance = |Link { intent, chain }: &Link| match unflushed.get(&intent.spool) {
             // Not even promised: a next start would keep that.
             _ if chain.is_broken() => Some(StoreError::HeldBack),
+            None => self.disk.check_staged((intent.spool, intent.stage)).err(),
             failure => failure.cloned(),
         };
-        let mut outcomes: HashMap<StageId, Outcome> =
-            group.iter().filter_map(|link| Some((link.intent.stage, Err(hindrance(link)?)))).collect();
+        let mut failed: HashMap<StageId, StoreError> =
+            group.iter().filter_map(|link| Some((link.intent.stage, hindrance(link)?))).collect();
         let (lost, flushed): (Vec<&Link>, Vec<&Link>) =
-            group.iter().partition(|link| outcomes.contains_key(&link.intent.stage));
+            group.iter().partition(|link| failed.contains_key(&link.intent.stage));
         self.discard(lost.iter().map(|link| (link.intent.spool, link.intent.stage)));
         let intents: Vec<&Intent> = flushed.iter().map(|link| &link.intent).collect();
         match self.promise(&intents) {
-            Ok(()) => outcomes.extend(self.publish(&flushed)),
+            Ok(()) => intents.iter().for_each(|intent| self.queue.push(intent)),
             Err(error) => {
                 self.abandon(&intents);
-                outcomes.extend(intents.iter().map(|intent| (intent.stage, Err(error.clone()))));
+                failed.extend(intents.iter().map(|intent| (intent.stage, error.clone())));
             }
         }
         self.compact();
-        let outcome = |Link { intent, chain }: &Link| {
-            let outcome = outcomes.remove(&intent.stage).expect("each file was held back, lost, failed or published");
-            outcome.inspect_err(|_| chain.break_off())
+        let outcome = |Link { intent, chain }: &Link| match failed.remove(&intent.stage) {
+            None => Ok(()),
+            Some(error) => {
+                chain.break_off();
+                Err(error)
+            }
         };
         group.iter().map(outcome).collect()
     }
 
-    /// Takes note of what the sites have, and no longer have.
-    pub(super) fn amend(&mut self, records: Vec<Record>) {
-        let mut news = Vec::with_capacity(records.len());
-        for record in records {
-            if !matches!(&record, Record::Gone(copy) if !self.state.held.contains_key(copy)) {
-                self.state.apply(record.clone());
-                news.push(record);
-            }
+    /// Takes note of what the sites no longer have. Durably: what is forgotten of a name must stay so, or the next file
+    /// that comes under it would pass for the last one.
+    pub(super) fn forget(&mut self, gone: Vec<Copy>) {
+        let known = gone.into_iter().filter(|copy| self.state.held.remove(copy).is_some());
+        let records: Vec<Record> = known.map(Record::Gone).collect();
+        if records.is_empty() {
+            return;
         }
-        self.note(&news);
+        let written = match self.journal {
+            Journal::Sound { .. } => self.append_durably(&records),
+            Journal::Doubtful => self.rewrite(),
+        };
+        if let Err(error) = written {
+            log::warn!("{error}");
+        }
         self.compact();
     }
 
     /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
     fn flush(&mut self, group: &[Link]) -> BTreeMap<SpoolId, StoreError> {
-        let spools = group.iter().map(|link| link.intent.spool).collect();
-        let mut failures = BTreeMap::new();
+        let (mut failures, mut spools) = (BTreeMap::new(), BTreeSet::new());
+        for spool in group.iter().map(|link| link.intent.spool).collect::<BTreeSet<_>>() {
+            match self.disk.check_place(spool) {
+                Ok(()) => drop(spools.insert(spool)),
+                Err(error) => drop(failures.insert(spool, error)),
+            }
+        }
         for filesystem in self.disk.filesystems(&spools) {
             let files: Vec<At> = group
                 .iter()
@@ -219,15 +251,15 @@ impl<D: Disk> Engine<D> {
     /// Writes the intents down, durably. Not before the staged bytes are durable: an intent whose staged file is absent
     /// must mean that it was published, and not that the disk never came to see it.
     fn promise(&mut self, intents: &[&Intent]) -> Result<(), StoreError> {
-        self.state.intents.extend(intents.iter().map(|&intent| (intent.stage, intent.clone())));
+        for &intent in intents {
+            self.state.commit(intent.clone());
+        }
         self.look_after_journal();
         match self.journal {
             Journal::Doubtful => self.rewrite(),
             Journal::Sound { .. } if intents.is_empty() => Ok(()),
             Journal::Sound { .. } => {
-                let records: Vec<Record> = intents.iter().map(|&intent| Record::Intent(intent.clone())).collect();
-                self.append(&records)?;
-                self.disk.sync_journal().inspect_err(|_| self.journal = Journal::Doubtful)
+                self.append_durably(&intents.iter().map(|&intent| Record::Intent(intent.clone())).collect::<Vec<_>>())
             }
         }
     }
@@ -242,77 +274,147 @@ impl<D: Disk> Engine<D> {
         }
     }
 
-    /// Gives the files their names.
-    fn publish(&mut self, links: &[&Link]) -> HashMap<StageId, Outcome> {
-        let (mut outcomes, mut refused) = (HashMap::new(), Vec::new());
-        let mut placed = Vec::with_capacity(links.len());
-        for Link { intent, chain } in links {
-            match chain.advance(|| self.place(intent)) {
-                Ok(how) => placed.push((intent, how)),
-                Err(error) => {
-                    refused.push(intent);
-                    outcomes.insert(intent.stage, Err(error));
+    /// Publishes the committed files whose turn it is. Whether anything has changed.
+    pub(super) fn publish(&mut self, now: Instant) -> bool {
+        let Self { queue, disk, .. } = self;
+        let ready = queue.ready(now, |spool, name| disk.is_published(spool, name));
+        ready.notices.iter().for_each(|notice| self.tell(notice));
+        let mut placed = Vec::new();
+        for files in ready.agents {
+            if let Err(error) = self.publish_in_order(&files, now, &mut placed) {
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    log::error!("{error}; committed files wait in the staging area until they can be published");
                 }
+                self.queue.retry(now);
             }
         }
-        let spools: BTreeSet<SpoolId> = placed.iter().map(|(intent, _)| intent.spool).collect();
-        let unsynced: BTreeMap<SpoolId, StoreError> =
-            spools.into_iter().filter_map(|spool| Some((spool, self.disk.sync_names(spool).err()?))).collect();
-        let (mut records, mut left_over) = (Vec::new(), Vec::new());
-        for (intent, how) in placed {
-            let outcome = match (unsynced.get(&intent.spool), how) {
-                // Perhaps durable, perhaps not: the intent stays for the next start to see what became of it.
-                (Some(error), _) => Err(error.clone()),
-                (None, how) => {
-                    self.state.published(intent.stage);
-                    records.push(Record::Published(intent.stage));
-                    Ok(match how {
-                        Placed::Moved(published) => published,
-                        Placed::LeftOver(published) => {
-                            left_over.push((intent.spool, intent.stage));
-                            published
-                        }
-                    })
-                }
-            };
-            outcomes.insert(intent.stage, outcome);
+        if placed.is_empty() {
+            return ready.any_taken;
         }
-        self.note(&records);
-        self.discard(left_over);
-        if !refused.is_empty() {
-            self.abandon(&refused);
+        if std::mem::replace(&mut self.has_failed, false) {
+            log::info!("committed files are published again");
         }
-        outcomes
+        let published = self.sync_placed(&placed);
+        for &stage in &published {
+            self.state.committed.remove(stage);
+        }
+        self.note(&published.into_iter().map(Record::Published).collect::<Vec<_>>());
+        self.compact();
+        true
     }
 
-    /// Moves one staged file to its name, or to a fresh one; never over anything.
+    /// Publishes one agent's files, none after one that fails; `placed` are those that have left the staging area.
+    fn publish_in_order(
+        &mut self,
+        files: &[StageId],
+        now: Instant,
+        placed: &mut Vec<Intent>,
+    ) -> Result<(), StoreError> {
+        for intent in files.iter().filter_map(|&stage| self.state.committed.get(stage).cloned()).collect::<Vec<_>>() {
+            match self.place(&intent)? {
+                Placed::As(name) => {
+                    self.queue.remove(&intent);
+                    self.queue.published(intent.spool, name, now);
+                    placed.push(intent);
+                }
+                Placed::Taken => self.queue.published(intent.spool, intent.copy.name, now),
+                Placed::Lost => {
+                    self.queue.remove(&intent);
+                    placed.push(intent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the names of files just published durable; those that are. Where that fails the journal keeps them, for the
+    /// next start to see what became of them: a failed flush is not tried again as if it were clean.
+    fn sync_placed(&mut self, placed: &[Intent]) -> Vec<StageId> {
+        let spools: BTreeSet<SpoolId> = placed.iter().map(|intent| intent.spool).collect();
+        let mut synced = BTreeSet::new();
+        for spool in spools {
+            match self.disk.sync_names(spool) {
+                Ok(()) => drop(synced.insert(spool)),
+                Err(error) => {
+                    log::warn!("{error}; what was just published may arrive twice if the machine loses power");
+                }
+            }
+        }
+        placed.iter().filter(|intent| synced.contains(&intent.spool)).map(|intent| intent.stage).collect()
+    }
+
+    /// Moves one staged file to its name, or to a fresh one where it need not wait for its own; never over anything.
     fn place(&mut self, intent: &Intent) -> Result<Placed, StoreError> {
         let at = (intent.spool, intent.stage);
-        let own = &intent.copy.name;
-        for name in iter::once(own.clone()).chain(fresh_names(own)) {
-            if self.disk.place(at, &name)? {
-                let fresh = name != *own;
-                return Ok(Placed::Moved(if fresh { Published::Renamed { name } } else { Published::New { name } }));
+        let Copy { site, name: own, fingerprint } = &intent.copy;
+        let fresh = fresh_names(own).take_while(|_| self.queue.renames(intent));
+        for name in iter::once(own.clone()).chain(fresh) {
+            match self.disk.place(at, &name) {
+                Ok(true) if name == *own => return Ok(Placed::As(name)),
+                Ok(true) => {
+                    log::warn!("site={site} file={own} published as {name}: the spool has another file of that name");
+                    return Ok(Placed::As(name));
+                }
+                Ok(false) => {}
+                Err(error) => match self.disk.compare_staged(at, fingerprint) {
+                    Ok(Likeness::Absent) => {
+                        log::error!(
+                            "site={site} file={own} reason=lost it is no longer in the staging area: somebody has removed it, unless it was published just now"
+                        );
+                        return Ok(Placed::Lost);
+                    }
+                    _ => return Err(error),
+                },
             }
-            if self.disk.compare_published(intent.spool, &name, &intent.copy.fingerprint)? == Likeness::Same {
-                return Ok(Placed::LeftOver(Published::Duplicate { name }));
-            }
+        }
+        if !self.queue.renames(intent) {
+            return Ok(Placed::Taken);
         }
         let taken = self.disk.published_path(intent.spool, own);
         let can_grow = fresh_names(own).next().is_some();
         Err(if can_grow { StoreError::NoFreeName(taken) } else { StoreError::NoLongerName(taken) })
     }
 
+    fn tell(&self, notice: &Notice) {
+        match notice {
+            Notice::Idle { spool, example, published, waiting } => {
+                let path = self.disk.published_path(*spool, example);
+                let (directory, reason) = (path.parent().unwrap_or(&path).display(), why_not_taken(example));
+                log::warn!(
+                    "{directory}: reason=idle nothing has been taken for 5 minutes; files there: {published}, and waiting \
+                     for them: {waiting}; the oldest is {example}: {reason}"
+                );
+            }
+            Notice::Resumed { spool } => {
+                let path = self.state.spools.get(spool);
+                log::info!(
+                    "{}: files are taken again",
+                    path.map_or_else(String::new, |path| path.display().to_string())
+                );
+            }
+            Notice::Ignored { spool, name } => {
+                let path = self.disk.published_path(*spool, name);
+                log::warn!(
+                    "{}: reason=ignored left there for 5 minutes while other files were taken; its agent's next files no \
+                     longer wait for it: {}",
+                    path.display(),
+                    why_not_taken(name)
+                );
+            }
+        }
+    }
+
     /// Takes intents back. Their staged files go only after the promise of them is gone from the journal: a promised file
     /// that is absent counts as published.
     fn abandon(&mut self, intents: &[&Intent]) {
         for intent in intents {
-            self.state.intents.remove(&intent.stage);
+            self.state.give_up(intent.stage);
         }
         if self.rewrite().is_ok() {
             return self.discard(intents.iter().map(|intent| (intent.spool, intent.stage)));
         }
-        for intent in intents {
+        // The last first: if that is cut short, what is left and published at the next start is no agent's later file.
+        for intent in intents.iter().rev() {
             let at = (intent.spool, intent.stage);
             if let Err(error) = self.disk.void(at, &intent.copy.fingerprint) {
                 log::warn!(
@@ -333,6 +435,11 @@ impl<D: Disk> Engine<D> {
         {
             log::warn!("{error}");
         }
+    }
+
+    fn append_durably(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.append(records)?;
+        self.disk.sync_journal().inspect_err(|_| self.journal = Journal::Doubtful)
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
@@ -372,6 +479,18 @@ impl<D: Disk> Engine<D> {
         if let Some(first) = failures.next() {
             log::warn!("{first} (and {} more like it)", failures.count());
         }
+    }
+}
+
+/// The likely cause that a data server leaves a file of this name.
+fn why_not_taken(name: &FileName) -> &'static str {
+    if AgentFile::parse(name).is_none() {
+        "the data server takes only names that end in a serial, such as web01.1700000000.data"
+    } else if !name.as_bytes().is_ascii() {
+        "is the data server running, and with a UTF-8 locale (LANG in its unit)? in the C locale it does not take names \
+         that are not ASCII"
+    } else {
+        "is the data server running, does it read this directory (incomingdir), and may it read and delete the file?"
     }
 }
 

@@ -1,16 +1,21 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::journal::replay;
 use super::super::model::{Fault, ModelDisk, SPOOL, World};
 use super::*;
 use crate::proto::Fingerprint;
+use crate::sync::agent;
 
 /// More steps than a whole life takes.
 const STEPS: u32 = 100;
 /// Lives for each step.
 const SEEDS: u64 = 12;
+
+/// From one look at what was taken to the next, at the longest.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Two sites with files of the same names and other bytes. An agent's files are in one group, and in the next.
 fn waiting() -> Vec<Copy> {
@@ -28,62 +33,110 @@ fn is_in_order(published: &[Fingerprint]) -> bool {
     let files = waiting();
     let first = |copy: &Copy| published.iter().position(|bytes| *bytes == copy.fingerprint);
     files.iter().enumerate().all(|(number, late)| {
-        let is_before = |early: &&Copy| early.origin() == late.origin();
+        let is_before = |early: &&Copy| origin(early) == origin(late);
         let early = files[..number].iter().filter(is_before);
         first(late).is_none_or(|late| early.clone().all(|early| first(early).is_some_and(|early| early < late)))
     })
 }
 
-/// One process, from its start until nothing is left to do or it dies: fetches what waits and was not published, lets go
-/// what is safe. What the data server got meanwhile.
-fn run(world: &Rc<RefCell<World>>, waiting: &mut Vec<Copy>) -> Vec<Fingerprint> {
-    let journal = world.borrow_mut().start();
-    let before = replay(&journal).unwrap().state;
-    let Ok(mut engine) = Engine::recover(ModelDisk(world.clone()), before) else { return Vec::new() };
-    let mut consumed = Vec::new();
-    let held: Vec<Copy> = engine.held().cloned().collect();
-    waiting.retain(|copy| !held.contains(copy));
-    engine.amend(held.into_iter().map(Record::Gone).collect());
-    for _retry in 0..2 {
-        let mut chains: HashMap<_, Chain> = HashMap::new();
-        for group in waiting.clone().chunks(4) {
-            let link = |copy: &Copy| {
-                let stage = world.borrow_mut().stage(copy.fingerprint);
-                let intent = Intent { spool: SPOOL, stage, copy: copy.clone(), is_only: false };
-                Link { intent, chain: chains.entry(copy.origin()).or_default().clone() }
-            };
-            let group: Vec<Link> = group.iter().map(link).collect();
-            let outcomes = engine.commit(&group);
-            if world.borrow().is_down() {
-                return consumed;
-            }
-            let safe = group.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
-            let safe: Vec<Copy> = safe.map(|(link, _)| link.intent.copy).collect();
-            waiting.retain(|copy| !safe.contains(copy));
-            consumed.extend(world.borrow_mut().consume());
-            engine.amend(safe.into_iter().map(Record::Gone).collect());
+/// Whose file it is.
+fn origin(copy: &Copy) -> (Arc<str>, Box<[u8]>) {
+    (Arc::clone(&copy.site), agent(&copy.name).into())
+}
+
+/// A disk, the time there, and what the data server has taken.
+struct Scene {
+    world: Rc<RefCell<World>>,
+    publish: Publish,
+    now: Instant,
+    consumed: Vec<Fingerprint>,
+}
+
+impl Scene {
+    /// The data server takes all there is; whether the process goes on.
+    fn consume(&mut self) -> bool {
+        let is_up = !self.world.borrow().is_down();
+        if is_up {
+            self.consumed.extend(self.world.borrow_mut().consume());
         }
+        is_up
     }
-    consumed
+
+    /// Publishes, and takes, until nothing waits.
+    fn publish_all(&mut self, engine: &mut Engine<ModelDisk>) -> bool {
+        // What cannot be published for an error of the disk's is tried again.
+        for _look in 0..20 {
+            engine.publish(self.now);
+            self.now += LOOK;
+            if !self.consume() || engine.waiting().0 == 0 {
+                break;
+            }
+        }
+        !self.world.borrow().is_down()
+    }
+
+    /// One process, from its start until nothing is left to do or it dies: fetches what waits and was not committed, lets
+    /// go what is safe.
+    fn run(&mut self, waiting: &mut Vec<Copy>) {
+        let journal = self.world.borrow_mut().start();
+        let before = replay(&journal).unwrap().state;
+        let recovered = Engine::recover(ModelDisk(self.world.clone()), before, self.publish, self.now);
+        let Ok(mut engine) = recovered else { return };
+        let held: Vec<Copy> = engine.held().cloned().collect();
+        waiting.retain(|copy| !held.contains(copy));
+        engine.forget(held);
+        for _retry in 0..2 {
+            let mut chains: HashMap<_, Chain> = HashMap::new();
+            for group in waiting.clone().chunks(4) {
+                let link = |copy: &Copy| {
+                    let stage = self.world.borrow_mut().stage(copy.fingerprint);
+                    let intent = Intent { spool: SPOOL, stage, copy: copy.clone() };
+                    Link { intent, chain: chains.entry(origin(copy)).or_default().clone() }
+                };
+                let group: Vec<Link> = group.iter().map(link).collect();
+                let outcomes = engine.commit(&group);
+                if self.world.borrow().is_down() {
+                    return;
+                }
+                let safe = group.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
+                let safe: Vec<Copy> = safe.map(|(link, _)| link.intent.copy).collect();
+                waiting.retain(|copy| !safe.contains(copy));
+                engine.publish(self.now);
+                if !self.consume() {
+                    return;
+                }
+                engine.forget(safe);
+            }
+        }
+        self.publish_all(&mut engine);
+    }
 }
 
 /// A whole life. How often each file reached the data server, and whether all faults were met.
+#[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
 fn live(seed: u64, faults: &[(u32, Fault)]) -> (Vec<usize>, bool) {
     let world = Rc::new(RefCell::new(World::new(seed, faults)));
+    let publish = if seed % 4 < 2 { Publish::Paced } else { Publish::AtOnce };
+    let mut scene = Scene { world: Rc::clone(&world), publish, now: Instant::now(), consumed: Vec::new() };
     let mut left = waiting();
-    let mut consumed = Vec::new();
     for _start in 0..5 {
-        consumed.extend(run(&world, &mut left));
+        scene.run(&mut left);
         // Seeds differ in whether the data server comes by between a death and the next start.
         if seed.is_multiple_of(2) {
-            consumed.extend(world.borrow_mut().consume());
+            scene.consumed.extend(world.borrow_mut().consume());
         }
     }
-    consumed.extend(world.borrow_mut().consume());
+    scene.consumed.extend(world.borrow_mut().consume());
+    let consumed = scene.consumed;
     assert_eq!(left, [], "seed {seed}, {faults:?}");
     let placed = world.borrow_mut().placed();
     let published: Vec<_> = placed.into_iter().map(|(file, _)| world.borrow().read(file)).collect();
-    assert!(is_in_order(&published), "seed {seed}, {faults:?}: {published:?}");
+    let name = |bytes: &Fingerprint| {
+        let files = waiting();
+        files.iter().find(|copy| copy.fingerprint == *bytes).map(|copy| format!("{} {}", copy.site, copy.name))
+    };
+    let names: Vec<_> = published.iter().map(name).collect();
+    assert!(is_in_order(&published), "seed {seed}, {faults:?}: {names:?}");
     assert_eq!(world.borrow().staged(), 0, "seed {seed}, {faults:?}: leftovers");
     let times = |copy: &Copy| consumed.iter().filter(|&&bytes| bytes == copy.fingerprint).count();
     let spent = world.borrow().is_spent();

@@ -30,7 +30,23 @@ pub struct Folder {
 /// Files whose removal has been ordered: to everybody but the keeper they are gone already, though the keeper may have
 /// other things to flush first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leaving(Arc<Mutex<HashMap<FileName, Identity>>>);
+struct Leaving(Arc<Mutex<HashMap<FileName, Identity>>>);
+
+/// Removals that were pending at some time.
+#[derive(Debug)]
+pub struct PendingRemovals {
+    leaving: Leaving,
+    removals: Vec<(FileName, Identity)>,
+}
+
+impl PendingRemovals {
+    /// Whether all of them have been carried out, durably where that is asked for, or cannot be.
+    pub fn are_settled(&mut self) -> bool {
+        let pending = self.leaving.locked();
+        self.removals.retain(|(name, file)| pending.get(name) == Some(file));
+        self.removals.is_empty()
+    }
+}
 
 impl Leaving {
     /// The file goes. Of several of one name, the last is the one that may still be there when this is asked.
@@ -47,10 +63,6 @@ impl Leaving {
 
     fn get(&self, name: &FileName) -> Option<Identity> {
         self.locked().get(name).copied()
-    }
-
-    pub(super) fn names(&self) -> Vec<FileName> {
-        self.locked().keys().cloned().collect()
     }
 
     /// Each change is whole before the lock is free.
@@ -161,13 +173,19 @@ impl Folder {
         self.leaving.locked().len()
     }
 
+    /// The removals that are pending: of the file of this name, or of all.
+    pub fn pending_removals(&self, name: Option<&FileName>) -> PendingRemovals {
+        let pending = self.leaving.locked();
+        let removals = match name {
+            Some(name) => pending.get_key_value(name).into_iter().map(|(name, file)| (name.clone(), *file)).collect(),
+            None => pending.iter().map(|(name, file)| (name.clone(), *file)).collect(),
+        };
+        PendingRemovals { leaving: self.leaving.clone(), removals }
+    }
+
     /// Begins to list what is in here.
     pub fn list(&self) -> Result<Lister, StoreError> {
         Lister::new(self.clone())
-    }
-
-    pub(super) fn leaving(&self) -> &Leaving {
-        &self.leaving
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {

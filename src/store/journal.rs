@@ -6,17 +6,17 @@
 //! ```text
 //! 6c2f… journal 1
 //! 90ab… spool <spool> <incoming directory>
-//! 17de… intent <spool> <stage> <site> <name> <size> <md5>     about to be published
-//! 83c1… only <spool> <stage> <site> <name> <size> <md5>       so too, and its site may have no copy any more
-//! 5e01… published <stage>                                     that intent was
-//! 2b7c… held <spool> <site> <name> <size> <md5>               both in one, as a rewritten journal has it
+//! 17de… intent <spool> <stage> <site> <name> <size> <md5>     committed: to be published, and the site may have it still
+//! 83c1… only <spool> <stage> <site> <name> <size> <md5>       committed: to be published, and the site has it no more
+//! 5e01… published <stage>                                     that file has its name in the incoming directory
+//! 2b7c… held <spool> <site> <name> <size> <md5>               published, and the site may have it still
 //! f00d… gone <site> <name> <size> <md5>                       the site no longer has its copy
 //! ```
 //!
 //! A line whose checksum is wrong is skipped and told; a last line without its line feed is what a crash left of an
 //! append, counts for nothing and is told too. What losing a record costs is said in the [module above](super).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -26,7 +26,6 @@ use std::sync::Arc;
 
 use super::setup::random;
 use crate::proto::{FileName, Fingerprint};
-use crate::sync::agent;
 
 /// The format this program writes.
 pub(super) const FORMAT: u32 = 1;
@@ -57,21 +56,12 @@ pub(super) struct Copy {
     pub(super) fingerprint: Fingerprint,
 }
 
-impl Copy {
-    /// Whose file it is: one agent's of one site are published in their order.
-    pub(super) fn origin(&self) -> (Arc<str>, Box<[u8]>) {
-        (Arc::clone(&self.site), agent(&self.name).into())
-    }
-}
-
-/// What is about to be published.
+/// A committed file: its staged bytes are durable, and it is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Intent {
     pub(super) spool: SpoolId,
     pub(super) stage: StageId,
     pub(super) copy: Copy,
-    /// Whether its site may have no copy any more.
-    pub(super) is_only: bool,
 }
 
 /// One line of the journal.
@@ -79,7 +69,10 @@ pub(super) struct Intent {
 pub(super) enum Record {
     Journal(u32),
     Spool(SpoolId, PathBuf),
+    /// A file is committed, and its site may have it still.
     Intent(Intent),
+    /// A file is committed, and its site no longer has it.
+    Only(Intent),
     Published(StageId),
     Held(SpoolId, Copy),
     Gone(Copy),
@@ -107,8 +100,8 @@ impl Record {
             "spool" => Self::Spool(spool_id(&mut fields)?, path(fields.next()?)?),
             kind @ ("intent" | "only") => {
                 let spool = spool_id(&mut fields)?;
-                let stage = fields.next()?.parse().ok()?;
-                Self::Intent(Intent { spool, stage, copy: copy(&mut fields)?, is_only: kind == "only" })
+                let intent = Intent { spool, stage: fields.next()?.parse().ok()?, copy: copy(&mut fields)? };
+                if kind == "only" { Self::Only(intent) } else { Self::Intent(intent) }
             }
             "published" => Self::Published(fields.next()?.parse().ok()?),
             "held" => Self::Held(spool_id(&mut fields)?, copy(&mut fields)?),
@@ -124,14 +117,19 @@ impl fmt::Display for Record {
         match self {
             Self::Journal(format) => write!(f, "journal {format}"),
             Self::Spool(id, path) => write!(f, "spool {id} {}", Encoded(path.as_os_str().as_bytes())),
-            Self::Intent(Intent { spool, stage, copy, is_only }) => {
-                let kind = if *is_only { "only" } else { "intent" };
-                write!(f, "{kind} {spool} {stage} {copy}")
-            }
+            Self::Intent(intent) => write!(f, "intent {intent}"),
+            Self::Only(intent) => write!(f, "only {intent}"),
             Self::Published(stage) => write!(f, "published {stage}"),
             Self::Held(spool, copy) => write!(f, "held {spool} {copy}"),
             Self::Gone(copy) => write!(f, "gone {copy}"),
         }
+    }
+}
+
+impl fmt::Display for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spool, stage, copy } = self;
+        write!(f, "{spool} {stage} {copy}")
     }
 }
 
@@ -180,16 +178,68 @@ impl FromStr for StageId {
 #[derive(Debug)]
 pub(crate) struct Malformed;
 
-/// What a journal's records add up to.
+/// What a journal's records add up to. What is known of a file here, and of its copy at the site, is independent: either
+/// may end first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// The staging areas the records speak of.
     pub(super) spools: BTreeMap<SpoolId, PathBuf>,
-    /// Files that may or may not be published yet.
-    pub(super) intents: BTreeMap<StageId, Intent>,
-    /// Files published here that the sites may still have, and through which spool.
+    /// Committed files that are not known to be published.
+    pub(super) committed: Committed,
+    /// Files committed here that the sites may still have, and through which spool.
     pub(super) held: HashMap<Copy, SpoolId>,
 }
+
+/// Committed files, in the order they were committed in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Committed {
+    files: BTreeMap<u64, Intent>,
+    numbers: HashMap<StageId, u64>,
+    next: u64,
+}
+
+impl Committed {
+    pub(super) fn insert(&mut self, intent: Intent) {
+        let number = *self.numbers.entry(intent.stage).or_insert(self.next);
+        self.next = self.next.max(number + 1);
+        self.files.insert(number, intent);
+    }
+
+    pub(super) fn remove(&mut self, stage: StageId) -> Option<Intent> {
+        self.files.remove(&self.numbers.remove(&stage)?)
+    }
+
+    pub(super) fn get(&self, stage: StageId) -> Option<&Intent> {
+        self.files.get(self.numbers.get(&stage)?)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Intent> {
+        self.files.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Intent) -> bool) {
+        let Self { files, numbers, .. } = self;
+        files.retain(|_, intent| {
+            let keep = is_kept(intent);
+            if !keep {
+                numbers.remove(&intent.stage);
+            }
+            keep
+        });
+    }
+}
+
+impl PartialEq for Committed {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Committed {}
 
 impl State {
     /// Takes one record into account.
@@ -197,30 +247,37 @@ impl State {
         match record {
             Record::Journal(_) => {}
             Record::Spool(id, path) => drop(self.spools.insert(id, path)),
-            Record::Intent(intent) => drop(self.intents.insert(intent.stage, intent)),
-            Record::Published(stage) => self.published(stage),
+            Record::Intent(intent) => self.commit(intent),
+            Record::Only(intent) => self.committed.insert(intent),
+            Record::Published(stage) => drop(self.committed.remove(stage)),
             Record::Held(spool, copy) => drop(self.held.insert(copy, spool)),
             Record::Gone(copy) => drop(self.held.remove(&copy)),
         }
     }
 
-    /// The intent of `stage` came true.
-    pub(super) fn published(&mut self, stage: StageId) {
-        if let Some(Intent { spool, copy, .. }) = self.intents.remove(&stage) {
-            self.held.insert(copy, spool);
+    /// A file is committed, and its site may have it still.
+    pub(super) fn commit(&mut self, intent: Intent) {
+        self.held.insert(intent.copy.clone(), intent.spool);
+        self.committed.insert(intent);
+    }
+
+    /// A file could not be committed, or is damaged: its site's copy is the only one.
+    pub(super) fn give_up(&mut self, stage: StageId) {
+        if let Some(intent) = self.committed.remove(stage) {
+            self.held.remove(&intent.copy);
         }
     }
 
     /// Forgets a staging area and all that is known of it.
     pub(super) fn drop_spool(&mut self, spool: SpoolId) {
         self.spools.remove(&spool);
-        self.intents.retain(|_, intent| intent.spool != spool);
+        self.committed.retain(|intent| intent.spool != spool);
         self.held.retain(|_, of| *of != spool);
     }
 
-    /// How many records say all of this.
+    /// At most how many records say all of this.
     pub(super) fn len(&self) -> usize {
-        1 + self.spools.len() + self.intents.len() + self.held.len()
+        1 + self.spools.len() + self.committed.len() + self.held.len()
     }
 
     /// The shortest journal that says all of this.
@@ -230,10 +287,16 @@ impl State {
         for (id, path) in &self.spools {
             Record::Spool(*id, path.clone()).encode(&mut out);
         }
-        for intent in self.intents.values() {
-            Record::Intent(intent.clone()).encode(&mut out);
+        let mut said = HashSet::new();
+        for intent in self.committed.iter() {
+            if self.held.get(&intent.copy) == Some(&intent.spool) {
+                said.insert(&intent.copy);
+                Record::Intent(intent.clone()).encode(&mut out);
+            } else {
+                Record::Only(intent.clone()).encode(&mut out);
+            }
         }
-        for (copy, spool) in &self.held {
+        for (copy, spool) in self.held.iter().filter(|(copy, _)| !said.contains(copy)) {
             Record::Held(*spool, copy.clone()).encode(&mut out);
         }
         out

@@ -19,8 +19,8 @@ fn arb_record() -> impl Strategy<Value = Record> {
     prop_oneof![
         Just(Record::Journal(FORMAT)),
         (spool(), vec(1..=255u8, 0..9)).prop_map(|(id, path)| Record::Spool(id, OsStr::from_bytes(&path).into())),
-        (spool(), stage(), arb_copy(), any::<bool>())
-            .prop_map(|(spool, stage, copy, is_only)| Record::Intent(Intent { spool, stage, copy, is_only })),
+        (spool(), stage(), arb_copy()).prop_map(|(spool, stage, copy)| Record::Intent(Intent { spool, stage, copy })),
+        (spool(), stage(), arb_copy()).prop_map(|(spool, stage, copy)| Record::Only(Intent { spool, stage, copy })),
         stage().prop_map(Record::Published),
         (spool(), arb_copy()).prop_map(|(spool, copy)| Record::Held(spool, copy)),
         arb_copy().prop_map(Record::Gone),
@@ -96,7 +96,7 @@ fn the_format_is_as_documented() {
     let copy =
         Copy { site: "north pole".into(), name: "web 01.17.data".parse().unwrap(), fingerprint: Fingerprint::of(b"") };
     let stage = StageId { session: 0xfe, number: 7 };
-    let intent = Record::Intent(Intent { spool: SpoolId(1), stage, copy, is_only: false });
+    let intent = Record::Intent(Intent { spool: SpoolId(1), stage, copy });
     let line = "intent 00000000000000000000000000000001 00000000000000fe-7 north%20pole web%2001.17.data 0 \
                 d41d8cd98f00b204e9800998ecf8427e";
     assert_eq!(intent.to_string(), line);

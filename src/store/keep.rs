@@ -2,11 +2,11 @@
 //!
 //! 1. The staged bytes are flushed: a few files each for itself, more with `syncfs`.
 //! 2. In the group's order, files get their names and are removed.
-//! 3. The directories that got names are flushed.
+//! 3. The directories that got names, or lost some, are flushed.
 //!
 //! A name therefore always stands for a whole file: the one it stood for before, or the new one. There is no journal: a
-//! client that got no answer sends its file again. A removal is flushed with whatever comes next: after a crash the file
-//! may be back, and after an error it stays, to be collected once more.
+//! client that got no answer sends its file again. Whoever takes a file finds it again where
+//! its removal was cut short by a crash, or has failed; not once its removal has been told to anybody.
 //!
 //! A failed flush is never tried again as if it were clean. If the first fails, the group's files on that filesystem are
 //! removed. If the last fails, the files stay, and count as failed: they may come twice.
@@ -66,11 +66,11 @@ type TaskOf<S> = Task<<S as Shelf>::Folder, <S as Shelf>::Identity>;
 pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome> {
     let flushed = flush(shelf, group);
     let mut outcomes: Vec<Outcome> = group.iter().map(|task| carry_out(shelf, task, &flushed)).collect();
-    let named = group.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).filter_map(|(task, _)| match task {
-        Task::Store { folder, .. } => Some(folder),
-        Task::Remove { .. } => None,
+    let changed = group.iter().zip(&outcomes).filter_map(|(task, outcome)| match (task, outcome) {
+        (_, Err(_) | Ok(Change::Nothing)) => None,
+        (Task::Store { folder, .. } | Task::Remove { folder, .. }, Ok(_)) => Some(folder),
     });
-    let folders: BTreeMap<_, _> = named.map(|folder| (shelf.directory(folder), folder)).collect();
+    let folders: BTreeMap<_, _> = changed.map(|folder| (shelf.directory(folder), folder)).collect();
     for (directory, folder) in folders {
         if let Err(error) = shelf.sync_names(folder) {
             fail(shelf, group, &mut outcomes, directory, &error);

@@ -1,6 +1,7 @@
 //! The thread that keeps what clients send, and removes what they have taken.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Durability;
 use super::area::Area;
@@ -121,7 +122,13 @@ impl<S: Shelf<Folder = Arc<Area>, Identity = Identity> + Send + 'static> Work fo
     const NAME: &'static str = "keeper";
     const GROUP: usize = 1024;
 
-    fn carry_out(&mut self, group: Vec<Order>) -> Vec<Kept> {
+    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<Kept> {
+        self.keep(group)
+    }
+}
+
+impl<S: Shelf<Folder = Arc<Area>, Identity = Identity>> Keeping<S> {
+    pub(super) fn keep(&mut self, group: Vec<Order>) -> Vec<Kept> {
         let (tasks, accounts): (Vec<_>, Vec<_>) = group.into_iter().map(take).unzip();
         let outcomes = keep(&mut self.shelf, &tasks);
         accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.settle(account, outcome)).collect()

@@ -1,7 +1,5 @@
 //! The body of an `LS`.
 
-use std::collections::HashSet;
-
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
@@ -18,8 +16,6 @@ use crate::proto::FileName;
 pub struct Lister {
     folder: Folder,
     entries: Dir,
-    /// Names of files that go; few, or none.
-    leaving: HashSet<FileName>,
     body: Vec<u8>,
 }
 
@@ -35,8 +31,7 @@ pub enum Listed {
 impl Lister {
     pub(super) fn new(folder: Folder) -> Result<Self, StoreError> {
         let entries = Dir::read_from(folder.area().incoming()).map_err(failed(&folder))?;
-        let leaving = folder.leaving().names().into_iter().collect();
-        Ok(Self { folder, entries, leaving, body: Vec::new() })
+        Ok(Self { folder, entries, body: Vec::new() })
     }
 
     /// Looks at the next `max_entries` entries, or at what is left.
@@ -49,20 +44,12 @@ impl Lister {
             };
             let entry = entry.map_err(failed(&self.folder))?;
             let name = entry.file_name().to_bytes();
-            if is_listed(name, entry.file_type()) && !self.leaves(name)? {
+            if is_listed(name, entry.file_type()) {
                 self.body.extend_from_slice(name);
                 self.body.push(b'\n');
             }
         }
         Ok(Listed::More(self))
-    }
-
-    /// Whether this is a file that goes, and not a newer one of its name.
-    fn leaves(&self, name: &[u8]) -> Result<bool, StoreError> {
-        match FileName::new(name) {
-            Ok(name) if self.leaving.contains(&name) => self.folder.exists(&name).map(|exists| !exists),
-            _ => Ok(false),
-        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
 //! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]'s
-//! thread makes them durable in groups, gives them their names and reports; only then may a site's copy go.
+//! thread makes them durable in groups and reports; only then may a site's copy go. It publishes them when their turn has
+//! come: see [`Publish`].
 //!
 //! # On disk
 //! ```text
@@ -13,47 +14,51 @@
 //!     .tentacle-sync/                ours: mode 0700, on the same filesystem; made anew if removed while we are stopped
 //!         id                         32 hexadecimal digits: which staging area this is; locked by its committer
 //!         journal                    the path of the journal that knows it
-//!         <session>-<number>         staged
+//!         <session>-<number>         staged, or committed
 //! <state_dir>/
 //!     lock                           locked by the committer
-//!     journal                        what is about to be published, and what is published that sites may still have
+//!     journal                        what is committed and not published, and what sites may still have of it
 //!     journal.new                    the next one, while it is being written
 //! ```
 //! The journal's lines are described in `journal.rs`.
 //!
-//! # A group
+//! # Committing a group
 //! 1. The staged bytes, and that the files exist, are flushed: a few files each for itself, all at once; more with `syncfs`,
 //!    which is faster then but also waits for what other programs have written.
 //! 2. The journal gets an *intent* for each file, and is flushed.
-//! 3. Each file is renamed, in order, never over anything.
-//! 4. The directory is flushed.
-//! 5. The journal gets *published* for each (not flushed), and the loop is told.
+//! 3. The loop is told: the site's copy may go.
+//!
+//! # Publishing, for each file whose turn it is
+//! 1. The file is renamed, never over anything.
+//! 2. The directory is flushed.
+//! 3. The journal gets *published* (not flushed).
 //!
 //! # Why nothing is lost and nothing comes twice
-//! An intent says that a whole staged file was durable, so what became of it can be read off the disk:
-//! the staged file is there: it was not renamed, so that is done now; it is absent: it was renamed, since only that removes
-//! a file with an intent; it is damaged: it was given up. Hence step 1 ends before step 2 begins, even on one filesystem:
-//! had an intent become durable first and the file never, its absence would pass for a publication, and the site's copy would
-//! be deleted. Hence too a file that is given up after step 2 is removed only once a journal without its intent is
-//! durable; as long as that cannot be written the file is emptied instead.
+//! An intent says that a whole staged file was durable, so what became of it can be read off the disk: the staged file is
+//! there: it was not renamed, and waits for its turn; it is absent: it was renamed, since only that removes a file with an
+//! intent; it is damaged: it was given up. Hence step 1 of a commit ends before step 2 begins, even on one filesystem: had an
+//! intent become durable first and the file never, its absence would pass for a publication, and the site's copy would be
+//! deleted. Hence too a file that is given up after step 2 is removed only once a journal without its intent is durable; as
+//! long as that cannot be written the file is emptied instead.
 //!
-//! Losing *published* or *gone* costs a look at the disk or a comparison with the site's copy. Losing the whole journal, or
-//! finding one beside another staging area (the `id` differs), or one that another was kept after (the staging area has its
-//! path), makes it "at least once" for what was waiting then; that is warned of. One that is removed while we run is
-//! written anew when the next file is published.
+//! What may be at a site is another matter: it begins with the intent, and ends with *gone*, which is flushed: after it, the
+//! next file of that name is another one, whatever its bytes.
 //!
-//! A failed flush is never tried again as if it were clean. That of step 1 fails: the group's files on that filesystem are removed
-//! and reported failed, to be fetched again. The journal fails: so too, and it is written anew before it is used again.
-//! The directory's flush fails, after the renames: the files are reported failed and the intents stay; as the data server
-//! may have taken the files already, these alone can come twice.
+//! Losing *published* costs a look at the disk. Losing the whole journal, or finding one beside another staging area (the
+//! `id` differs), or one that another was kept after (the staging area has its path), makes it "at least once" for what may
+//! still be at sites; what waited for its publication is swept with the staging area's other files. That is warned of. A
+//! journal that is removed while we run is written anew when the next file is committed.
 //!
-//! A file that fails breaks its [`Chain`], its agent's files: none that was queued after it gets its name, or one agent's
-//! files would not come in their order. They are reported failed too. At a start, where there are no chains, an agent's
-//! intents that come after one that fails are given up with it, but for those whose site may have no copy any more.
+//! A failed flush is never tried again as if it were clean. That of step 1 of a commit fails: the group's files on that
+//! filesystem are removed and reported failed, to be fetched again. The journal fails: so too, and it is written anew before
+//! it is used again. The directory's flush fails, after the renames: the intents stay, for the next start to see what became
+//! of the files. What cannot be renamed waits, and with it its agent's later files.
+//!
+//! A file that fails breaks its [`Chain`], its agent's files: none that was queued after it is committed, or one agent's
+//! files would not come in their order. They are reported failed too.
 //!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
-//! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
-//! two, followed by the data server taking the file before our next start, publishes it twice.
+//! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place.
 //!
 //! # The server's storage
 //! A [`Folder`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
@@ -112,6 +117,7 @@ mod lock;
 mod map;
 #[cfg(test)]
 pub(crate) mod model;
+mod publish_queue;
 mod room;
 mod setup;
 mod shelf;
@@ -125,15 +131,16 @@ mod zip;
 pub use archive::{ArchiveError, Content, Limits, Packed, pack_into};
 pub use background::{Background, Finished};
 pub use chain::Chain;
-pub use committer::{Committer, Completion, Outstanding, Publication, Published};
+pub use committer::{CommitPolicy, Committer, Completion, Outstanding, Publication, Waiting};
 pub use draft::{Draft, Written};
 pub use error::StoreError;
-pub use folder::Folder;
+pub use folder::{Folder, PendingRemovals};
 #[doc(hidden)]
 pub use journal::fuzz_journal;
 pub use keep::IfTaken;
 pub use keeper::{Keep, Keeper, Kept};
 pub use lister::{Listed, Lister};
+pub use publish_queue::Publish;
 pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;
 pub use source::{Identity, Source};

@@ -46,9 +46,7 @@ impl Spool {
     /// [`StoreError::Displaced`] if another directory has its path by now: nobody would find what is published in this
     /// one. Whatever else the disk comes up with.
     pub fn stage(&self, size_hint: u64) -> Result<Stage, StoreError> {
-        if !self.area.is_in_place() {
-            return Err(StoreError::Displaced(self.area.path().to_owned()));
-        }
+        self.area.check_place()?;
         Stage::create(self.area.clone(), self.sink, size_hint)
     }
 

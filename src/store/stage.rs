@@ -1,5 +1,6 @@
 //! Files on their way in whose bytes are measured, so that copies can be compared later.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use super::area::Area;
@@ -35,6 +36,19 @@ impl Stage {
     /// How many bytes were written.
     pub fn size(&self) -> u64 {
         self.draft.size()
+    }
+
+    /// Another file with the bytes that were written so far.
+    pub fn duplicate(&self) -> Result<Self, StoreError> {
+        let mut copy = Self::create(Arc::clone(self.draft.area()), SinkKind::default(), self.size())?;
+        let mut written = self.draft.open()?.take(self.size());
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match written.read(&mut buffer).map_err(StoreError::std("read", self.draft.area().path()))? {
+                0 => return Ok(copy),
+                count => copy.write(&buffer[..count])?,
+            }
+        }
     }
 
     /// The file is whole.

@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 /// Called on a worker's thread whenever there are new completions.
 pub(super) type Notify = Box<dyn Fn() + Send>;
@@ -22,7 +23,21 @@ pub(super) trait Work: Send + 'static {
     const GROUP: usize;
 
     /// Carries out a group, in its order. One completion for each order that is waited for.
-    fn carry_out(&mut self, group: Vec<Self::Order>) -> Vec<Self::Completion>;
+    fn carry_out(&mut self, group: Vec<Self::Order>, now: Instant) -> Vec<Self::Completion>;
+
+    /// Does what is due without an order: called at the start, after each group, and when the time it asked for has come.
+    fn go_on(&mut self, _now: Instant) -> Pause {
+        Pause::default()
+    }
+}
+
+/// What [`Work::go_on`] came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// When it is to be called again, if no order comes before.
+    pub(super) until: Option<Instant>,
+    /// Whether the loop should look.
+    pub(super) has_news: bool,
 }
 
 /// The handle of a thread that does some [`Work`]. Only [`Worker::stop`] waits for it.
@@ -111,10 +126,24 @@ impl<W: Work> Worker<W> {
 }
 
 /// While one group is being worked on the next one gathers; a lone order is not held back.
+#[expect(clippy::disallowed_methods, reason = "a worker's thread has a clock of its own")]
 fn run<W: Work>(mut work: W, queue: &Receiver<W::Order>, done: &Done<W::Completion>, notify: &(dyn Fn() + Send)) {
-    while let Ok(first) = queue.recv() {
+    loop {
+        let Pause { until, has_news } = work.go_on(Instant::now());
+        if has_news {
+            notify();
+        }
+        let first = match until {
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(until) => queue.recv_timeout(until.saturating_duration_since(Instant::now())),
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let group = std::iter::once(first).chain(queue.try_iter()).take(W::GROUP).collect();
-        let completions = work.carry_out(group);
+        let completions = work.carry_out(group, Instant::now());
         if !completions.is_empty() {
             done.locked().extend(completions);
             notify();
@@ -135,7 +164,7 @@ mod tests {
         const NAME: &'static str = "doubling";
         const GROUP: usize = 4;
 
-        fn carry_out(&mut self, group: Vec<u32>) -> Vec<u32> {
+        fn carry_out(&mut self, group: Vec<u32>, _: Instant) -> Vec<u32> {
             assert!(group.len() <= Self::GROUP && !group.contains(&0));
             group.into_iter().filter(|number| number.is_multiple_of(2)).map(|number| number * 2).collect()
         }

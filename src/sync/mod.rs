@@ -2,8 +2,7 @@
 
 mod delivery;
 mod filter;
-mod let_go;
-mod memory;
+mod history;
 mod order;
 mod round;
 #[cfg(test)]
@@ -12,9 +11,8 @@ mod schedule;
 
 pub use delivery::Delivery;
 pub use filter::NameFilter;
-pub use let_go::Meeting;
-pub use memory::Memory;
+pub use history::{Match, SiteHistory};
 pub use order::AgentFile;
-pub(crate) use order::agent;
-pub use round::{MoveEnd, Outlook, Round, Step, Tally};
+pub(crate) use order::{agent, measured_at};
+pub use round::{Listed, MoveEnd, Outlook, Round, Step, Tally};
 pub use schedule::{Ending, Pace, Schedule};

@@ -1,5 +1,7 @@
 //! In which order files are taken: one agent's measurements oldest first.
 
+use std::time::Duration;
+
 use crate::proto::FileName;
 
 /// What an agent data file's name says: `<agent>.<serial>.data`, or with `_` before the serial.
@@ -7,25 +9,67 @@ use crate::proto::FileName;
 pub struct AgentFile<'a> {
     /// The agent's name, or the MD5 of it.
     pub agent: &'a [u8],
-    /// The number before `.data`: the epoch second at Unix agents, random at Windows agents.
-    pub serial: u64,
+    /// When the measurement was made, since 1970, where the serial says so: an epoch second (Unix agents), an epoch
+    /// second and a fraction (`<agent>.<second>.<fraction>.data`), an epoch millisecond, or that and four random digits
+    /// (PluginTools). Windows agents write a random number.
+    pub time: Option<Duration>,
 }
+
+/// Digits of an epoch second, and of an epoch millisecond: September 2001 to 2286.
+const SECOND_DIGITS: usize = 10;
+const MILLISECOND_DIGITS: usize = 13;
+
+/// The epoch seconds that a ten-digit serial is taken for: September 2001 to June 2128.
+const SECONDS: std::ops::Range<u64> = 1_000_000_000..5_000_000_000;
 
 impl<'a> AgentFile<'a> {
     /// Reads a name as the data server does; `None` where it is no agent's.
     pub fn parse(name: &'a FileName) -> Option<Self> {
-        let stem = name.as_bytes().strip_suffix(b".data")?;
-        let digits = stem.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let (agent, serial) = stem.split_at(stem.len() - digits);
-        let agent = agent.strip_suffix(b".").or_else(|| agent.strip_suffix(b"_"))?;
-        let serial = std::str::from_utf8(serial).ok()?.parse().ok()?;
-        Some(Self { agent, serial })
+        let (agent, serial) = split_serial(name.as_bytes().strip_suffix(b".data")?)?;
+        if let Some((inner, second)) = split_serial(agent)
+            && serial.len() < SECOND_DIGITS
+            && let Some(second) = epoch_second(second)
+        {
+            return Some(Self { agent: inner, time: Some(second + fraction(serial)) });
+        }
+        Some(Self { agent, time: time(serial) })
     }
+}
 
-    /// The serial, where it can be an epoch second: ten digits, September 2001 to June 2128.
-    fn epoch(&self) -> Option<u64> {
-        (1_000_000_000..5_000_000_000).contains(&self.serial).then_some(self.serial)
+/// Splits a serial off: the digits at the end, which a `.` or a `_` stands before.
+fn split_serial(stem: &[u8]) -> Option<(&[u8], &[u8])> {
+    let digits = stem.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (head, serial) = stem.split_at(stem.len() - digits);
+    let (b'.' | b'_', head) = head.split_last()? else { return None };
+    (digits > 0).then_some((head, serial))
+}
+
+/// The time that a serial is, where its length is that of one.
+fn time(serial: &[u8]) -> Option<Duration> {
+    match serial.len() {
+        SECOND_DIGITS => epoch_second(serial),
+        MILLISECOND_DIGITS | 17 => {
+            let milliseconds = number(&serial[..MILLISECOND_DIGITS])?;
+            SECONDS.contains(&(milliseconds / 1000)).then(|| Duration::from_millis(milliseconds))
+        }
+        _ => None,
     }
+}
+
+fn epoch_second(serial: &[u8]) -> Option<Duration> {
+    let second = number(serial).filter(|second| serial.len() == SECOND_DIGITS && SECONDS.contains(second))?;
+    Some(Duration::from_secs(second))
+}
+
+/// Digits after a decimal point, at most nine.
+fn fraction(digits: &[u8]) -> Duration {
+    let scale = 10_u32.pow(9_u32.saturating_sub(u32::try_from(digits.len()).unwrap_or(u32::MAX)));
+    let nanoseconds = number(digits).and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    Duration::from_nanos(u64::from(nanoseconds) * u64::from(scale))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// The agent a file belongs to; a file that is no agent's is on its own.
@@ -33,9 +77,14 @@ pub(crate) fn agent(name: &FileName) -> &[u8] {
     AgentFile::parse(name).map_or(name.as_bytes(), |file| file.agent)
 }
 
+/// When the measurement in a file was made, since 1970, where its name says so.
+pub(crate) fn measured_at(name: &FileName) -> Option<Duration> {
+    AgentFile::parse(name)?.time
+}
+
 /// Sorts names oldest first; those whose age is not to be known come first and stay as they were listed.
 pub(super) fn oldest_first(names: &mut [FileName]) {
-    names.sort_by_key(|name| AgentFile::parse(name).and_then(|file| file.epoch()).unwrap_or(0));
+    names.sort_by_cached_key(|name| measured_at(name).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -47,24 +96,47 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_the_data_server_reads_them() {
-        let read = |text: &str| AgentFile::parse(&name(text)).map(|file| (file.agent.to_vec(), file.serial));
-        assert_eq!(read("web01.1700000000.data"), Some((b"web01".to_vec(), 1_700_000_000)));
-        assert_eq!(read("a.b_17.data"), Some((b"a.b".to_vec(), 17)));
-        assert_eq!(read(".5.data"), Some((Vec::new(), 5)));
-        assert_eq!(read("web01.data"), None);
-        assert_eq!(read("web01.17x.data"), None);
-        assert_eq!(read("web01-17.data"), None);
-        assert_eq!(read("web01.99999999999999999999999.data"), None);
+    fn agents_are_read_as_the_data_server_reads_them_and_times_in_all_forms() {
+        let read = |text: &str| {
+            let name = name(text);
+            AgentFile::parse(&name).map(|file| (String::from_utf8_lossy(file.agent).into_owned(), file.time))
+        };
+        let at = |agent: &str, time: Option<Duration>| Some((agent.to_owned(), time));
+        let second = Duration::from_secs(1_700_000_000);
+        assert_eq!(read("web01.1700000000.data"), at("web01", Some(second)));
+        assert_eq!(read("a.b_17.data"), at("a.b", None));
+        assert_eq!(read(".5.data"), at("", None));
+        assert_eq!(read("web01.1700000000123.data"), at("web01", Some(second + Duration::from_millis(123))));
+        assert_eq!(read("web01.17000000001234567.data"), at("web01", Some(second + Duration::from_millis(123))));
+        assert_eq!(read("web01.1700000000.25.data"), at("web01", Some(second + Duration::from_millis(250))));
+        assert_eq!(read("web01_1700000000.12345.data"), at("web01", Some(second + Duration::from_micros(123_450))));
+        assert_eq!(
+            read("job_1700000000.1700000005.data"),
+            at("job_1700000000", Some(Duration::from_secs(1_700_000_005)))
+        );
+        assert_eq!(read("web01.9999999999.data"), at("web01", None), "no epoch that anybody writes");
+        assert_eq!(read("web01.9999999999999.data"), at("web01", None));
+        assert_eq!(read("web01.99999999999999999999999.data"), at("web01", None));
+        for foreign in ["web01.data", "web01.17x.data", "web01-17.data", "17.data", "web01.17.xml"] {
+            assert_eq!(read(foreign), None, "{foreign}");
+        }
     }
 
     #[test]
-    fn epochs_sort_and_the_rest_stays_as_listed() {
-        let mut names: Vec<_> =
-            ["b.1700000002.data", "z.9.data", "b.1700000001.data", "z.4.data", "odd"].map(name).into();
+    fn times_sort_in_all_forms_and_the_rest_stays_as_listed() {
+        let expected = [
+            "z.9.data",
+            "z.4.data",
+            "odd",
+            "b.1700000001.data",
+            "b.1700000001.5.data",
+            "b.1700000001600.data",
+            "b.1700000002.data",
+        ]
+        .map(name);
+        let mut names = expected.clone();
+        names[3..].reverse();
         oldest_first(&mut names);
-        let expected: Vec<_> =
-            ["z.9.data", "z.4.data", "odd", "b.1700000001.data", "b.1700000002.data"].map(name).into();
         assert_eq!(names, expected);
     }
 }

@@ -6,13 +6,16 @@
 //!                          └────────────────────┘◄──────────── changed (once a round) ──────────┘
 //! ```
 //!
-//! A file that was published in an earlier round and is still listed starts at *to move*. Moves go before receives:
-//! what is safe here should stop waiting there.
+//! A file that was committed in an earlier round and is still listed may be another one by now: it is received again,
+//! and moved if it is the same. Moves go before receives: what is safe here should stop waiting there.
+//!
+//! A round that has moved files ends with another listing, which shows what the site has deleted. What that lists for the
+//! first time is left to the next round.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::order::{agent, oldest_first};
-use super::{Delivery, Memory, NameFilter};
+use super::order::{agent, measured_at, oldest_first};
+use super::{Delivery, SiteHistory};
 use crate::proto::{FileName, Fingerprint};
 
 /// How far a connection without work looks past files whose agent is busy.
@@ -30,7 +33,7 @@ const FILES_PER_LANE: usize = 8;
 /// What a connection is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Ask for the listing.
+    /// Ask for the listing. [`Round::listed`] or [`Round::dropped`] ends it.
     List,
     /// Fetch a copy.
     Receive(FileName),
@@ -42,6 +45,17 @@ pub enum Step {
     Wait,
     /// Nothing more in this round.
     Leave,
+}
+
+/// What a listing says of a site's files.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The names that are collected from this site, as they were listed.
+    pub names: Vec<FileName>,
+    /// How many more of those were listed than are in `names`.
+    pub left_out: usize,
+    /// The listed names that the [`SiteHistory`] holds, whether they are in `names` or not.
+    pub held: HashSet<FileName>,
 }
 
 /// How asking the site to let a published file go ended.
@@ -64,7 +78,7 @@ pub struct Tally {
     pub bytes: u64,
     /// Gone at the site.
     pub moved: usize,
-    /// Published, and not deleted by the site, which was asked to.
+    /// Committed, and not deleted by the site, which was asked to.
     pub refused: usize,
     /// Listed, but gone by the time they were asked for.
     pub missing: usize,
@@ -90,6 +104,10 @@ enum Phase {
     Unlisted,
     Listing,
     Collecting,
+    /// All is collected; a listing is to show what the site has deleted.
+    Confirming,
+    /// It has shown that, or need not.
+    Confirmed,
     /// No new files.
     WindingUp,
 }
@@ -108,6 +126,8 @@ pub struct Round {
     /// Agents whose file could not be stored: what they wrote later must not overtake it.
     blocked: HashSet<Box<[u8]>>,
     refetched: HashSet<FileName>,
+    /// Whether the site has deleted files since the listing.
+    has_deleted: bool,
     in_flight: usize,
     committing: usize,
     tally: Tally,
@@ -125,6 +145,7 @@ impl Round {
             busy: HashSet::new(),
             blocked: HashSet::new(),
             refetched: HashSet::new(),
+            has_deleted: false,
             in_flight: 0,
             committing: 0,
             tally: Tally::default(),
@@ -139,8 +160,13 @@ impl Round {
                 self.in_flight += 1;
                 return Step::List;
             }
-            Phase::Listing => return Step::Wait,
-            Phase::Collecting | Phase::WindingUp => {}
+            Phase::Collecting if self.is_unconfirmed() => {
+                self.phase = Phase::Confirming;
+                self.in_flight += 1;
+                return Step::List;
+            }
+            Phase::Listing | Phase::Confirming => return Step::Wait,
+            Phase::Collecting | Phase::Confirmed | Phase::WindingUp => {}
         }
         if let Some((name, fingerprint)) = self.moves.pop_front() {
             self.in_flight += 1;
@@ -159,109 +185,111 @@ impl Round {
         if self.is_complete() { Step::Leave } else { Step::Wait }
     }
 
+    /// Whether all is done but to see what the site has deleted. Where the next round follows at once, its listing shows
+    /// that.
+    fn is_unconfirmed(&self) -> bool {
+        matches!(self.phase, Phase::Collecting) && self.is_idle() && self.has_deleted && self.tally.left == 0
+    }
+
     fn pick(&mut self) -> Option<FileName> {
         let free = self.receive.iter().take(LOOK_AHEAD).position(|name| !self.busy.contains(agent(name)))?;
         self.receive.remove(free)
     }
 
-    /// The listing has come: of its `names` those that pass `filter` are collected, and it named `left_out` more than
-    /// were kept.
-    ///
-    /// Returns the published files that are no longer listed.
-    pub fn listed(
-        &mut self,
-        mut names: Vec<FileName>,
-        filter: &NameFilter,
-        left_out: usize,
-        memory: &mut Memory,
-    ) -> Vec<(FileName, Fingerprint)> {
+    /// A listing has come. Returns the committed files that are gone there.
+    pub fn listed(&mut self, listed: Listed, history: &mut SiteHistory) -> Vec<(FileName, Fingerprint)> {
         self.in_flight -= 1;
-        // What the filter leaves out is there all the same, and would come again once it does not.
-        let gone = memory.listed(&names, left_out == 0);
-        names.retain(|name| filter.matches(name));
-        self.tally.listed = names.len();
-        self.tally.left += left_out;
+        let Listed { names, left_out, held } = listed;
+        let gone = history.listed(&held, (left_out == 0).then_some(&*names));
         match self.phase {
-            Phase::WindingUp => self.tally.left += names.len(),
-            Phase::Unlisted | Phase::Listing | Phase::Collecting => {
+            Phase::Confirming | Phase::Confirmed => self.phase = Phase::Confirmed,
+            Phase::WindingUp => {
+                self.tally.listed = names.len();
+                self.tally.left += names.len() + left_out;
+            }
+            _ => {
+                self.tally.listed = names.len();
+                self.tally.left += left_out;
                 self.phase = Phase::Collecting;
-                self.plan(names, memory);
+                self.plan(names, history);
             }
         }
         gone
     }
 
     /// What is to be done about the listed `names`.
-    fn plan(&mut self, mut names: Vec<FileName>, memory: &Memory) {
+    fn plan(&mut self, mut names: Vec<FileName>, history: &SiteHistory) {
         oldest_first(&mut names);
-        let mut receive = Vec::with_capacity(names.len());
-        for name in names {
-            match memory.fingerprint(&name) {
-                Some(fingerprint) => self.moves.push_back((name, fingerprint)),
-                None if memory.is_set_aside(&name) => self.tally.skipped += 1,
-                None => receive.push(name),
-            }
+        let listed = names.len();
+        names.retain(|name| !history.is_skipped(name));
+        self.tally.skipped += listed - names.len();
+        if history.refuses_deletion() {
+            self.tally.refused += keep_one_held(&mut names, history);
         }
-        self.queue(receive, memory);
+        self.queue(names, history);
     }
 
     /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
     /// round, and what its agent wrote later waits with it, until there is little hope left.
-    fn queue(&mut self, names: Vec<FileName>, memory: &Memory) {
+    fn queue(&mut self, names: Vec<FileName>, history: &SiteHistory) {
         let mut chains: Vec<(u32, Vec<FileName>)> = Vec::new();
         let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
         for name in names {
-            let strikes = memory.strikes(&name);
+            let failures = history.failures(&name);
             match suspects.get(agent(&name)) {
-                Some(&chain) if strikes < HOPELESS => chains[chain].1.push(name),
-                _ if strikes < SUSPECT => self.receive.push_back(name),
+                Some(&chain) if failures < HOPELESS => chains[chain].1.push(name),
+                _ if failures < SUSPECT => self.receive.push_back(name),
                 _ => {
-                    if strikes < HOPELESS {
+                    if failures < HOPELESS {
                         suspects.insert(agent(&name).into(), chains.len());
                     }
-                    chains.push((strikes, vec![name]));
+                    chains.push((failures, vec![name]));
                 }
             }
         }
-        chains.sort_by_key(|(strikes, _)| *strikes);
+        chains.sort_by_key(|(failures, _)| *failures);
         let mut chains = chains.into_iter().map(|(_, chain)| chain);
         self.receive.extend(chains.next().unwrap_or_default());
         self.tally.skipped += chains.map(|chain| chain.len()).sum::<usize>();
     }
 
     /// `name` is staged whole and waits for its commit.
-    pub fn staged(&mut self, name: &FileName, memory: &mut Memory) {
+    pub fn staged(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.settle(name);
-        memory.clear(name);
+        history.clear_failures(name);
         self.committing += 1;
     }
 
-    /// What came as `name` is published since it was let go before, and the site has it still, or again; `is_kept`: as it
-    /// had the last time.
-    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, is_kept: bool, memory: &mut Memory) {
-        self.tally.refused += usize::from(is_kept);
+    /// What came as `name` is committed already, and the site has it still; `was_deleted`: after it was to delete it.
+    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, was_deleted: bool, history: &mut SiteHistory) {
+        if was_deleted {
+            self.tally.refused += 1;
+            history.deletion_refused();
+        }
         self.settle(&name);
-        memory.clear(&name);
+        history.clear_failures(&name);
         match self.delivery {
-            Delivery::Safe => {
-                memory.published(name.clone(), fingerprint);
-                self.moves.push_back((name, fingerprint));
+            Delivery::Safe => self.moves.push_back((name, fingerprint)),
+            Delivery::Move => {
+                self.tally.moved += 1;
+                self.has_deleted = true;
             }
-            Delivery::Move => self.tally.moved += 1,
         }
     }
 
-    /// `name` is published and durable: the site's copy may go.
-    pub fn committed(&mut self, name: FileName, fingerprint: Fingerprint, memory: &mut Memory) {
+    /// `name` is durable here: the site's copy may go.
+    pub fn committed(&mut self, name: FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
         self.committing -= 1;
         self.tally.collected += 1;
         self.tally.bytes += fingerprint.size;
+        history.committed(name.clone(), fingerprint);
         match self.delivery {
-            Delivery::Safe => {
-                memory.published(name.clone(), fingerprint);
-                self.moves.push_back((name, fingerprint));
+            Delivery::Safe => self.moves.push_back((name, fingerprint)),
+            Delivery::Move => {
+                history.deleted(&name);
+                self.tally.moved += 1;
+                self.has_deleted = true;
             }
-            Delivery::Move => self.tally.moved += 1,
         }
     }
 
@@ -286,25 +314,31 @@ impl Round {
     }
 
     /// `name` was listed but is not there any more.
-    pub fn missing(&mut self, name: &FileName, memory: &mut Memory) {
+    pub fn missing(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.settle(name);
-        memory.clear(name);
+        history.clear_failures(name);
         self.tally.missing += 1;
     }
 
     /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
-    pub fn skipped(&mut self, name: &FileName, memory: &mut Memory) {
+    pub fn skipped(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.settle(name);
-        memory.set_aside(name.clone());
+        history.skip(name.clone());
         self.tally.skipped += 1;
     }
 
     /// The move of `name` has ended.
-    pub fn moved(&mut self, name: FileName, end: MoveEnd, memory: &mut Memory) {
+    pub fn moved(&mut self, name: FileName, end: MoveEnd, history: &mut SiteHistory) {
         self.in_flight -= 1;
-        memory.forget(&name);
+        if end == MoveEnd::Changed {
+            history.forget(&name);
+        }
         match end {
-            MoveEnd::Gone => self.tally.moved += 1,
+            MoveEnd::Gone => {
+                history.deleted(&name);
+                self.tally.moved += 1;
+                self.has_deleted = true;
+            }
             MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
             MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
             // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
@@ -317,43 +351,61 @@ impl Round {
     /// of it.
     pub fn move_postponed(&mut self) {
         self.in_flight -= 1;
+        self.has_deleted = true;
     }
 
     /// The site would not move a published file: the next listing says whether it is there at all.
-    pub fn move_refused(&mut self) {
+    pub fn move_refused(&mut self, history: &mut SiteHistory) {
         self.in_flight -= 1;
+        self.has_deleted = true;
         self.tally.refused += 1;
+        history.deletion_refused();
     }
 
     /// The site deleted other bytes under the published `name`, which are staged by now.
-    pub fn rescued(&mut self, name: FileName, memory: &mut Memory) {
-        self.moved(name, MoveEnd::Gone, memory);
+    pub fn rescued(&mut self, name: FileName, history: &mut SiteHistory) {
+        self.moved(name, MoveEnd::Gone, history);
         self.committing += 1;
     }
 
-    /// What was rescued is published, or cannot be.
+    /// What was rescued turned out longer: it is staged whole, as another file.
+    pub fn rescued_longer(&mut self) {
+        self.committing += 1;
+    }
+
+    /// What was rescued is committed: the site has deleted it.
+    pub fn rescue_committed(&mut self, name: &FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
+        history.committed(name.clone(), fingerprint);
+        history.deleted(name);
+        self.tally.bytes += fingerprint.size;
+        self.rescue_ended();
+    }
+
+    /// What was rescued is committed, or cannot be.
     pub fn rescue_ended(&mut self) {
         self.committing -= 1;
         self.tally.collected += 1;
     }
 
     /// The connection died with `step` under way; a file it was about may be at fault.
-    pub fn dropped(&mut self, step: Step, memory: &mut Memory) {
+    pub fn dropped(&mut self, step: Step, history: &mut SiteHistory) {
         match step {
             Step::List => {
                 self.in_flight -= 1;
-                if matches!(self.phase, Phase::Listing) {
-                    self.phase = Phase::Unlisted;
+                match self.phase {
+                    Phase::Listing => self.phase = Phase::Unlisted,
+                    Phase::Confirming => self.phase = Phase::Collecting,
+                    _ => {}
                 }
             }
             Step::Receive(name) | Step::Take(name) => {
                 self.settle(&name);
-                memory.strike(&name);
+                history.failed(&name);
                 self.tally.left += 1;
             }
             Step::Move(name, _) => {
                 self.in_flight -= 1;
-                memory.strike(&name);
+                history.failed(&name);
             }
             Step::Wait | Step::Leave => {}
         }
@@ -366,7 +418,10 @@ impl Round {
 
     /// Takes no new files from now on; what is under way is brought to its end.
     pub fn wind_up(&mut self) {
-        self.phase = Phase::WindingUp;
+        self.phase = match self.phase {
+            Phase::Confirming | Phase::Confirmed => Phase::Confirmed,
+            _ => Phase::WindingUp,
+        };
         self.tally.left += self.receive.len();
         self.receive.clear();
     }
@@ -380,9 +435,10 @@ impl Round {
     pub fn has_work(&self) -> bool {
         match self.phase {
             Phase::Unlisted => true,
-            Phase::Listing => false,
+            Phase::Listing | Phase::Confirming | Phase::Confirmed => false,
             Phase::Collecting | Phase::WindingUp => {
-                !self.moves.is_empty() || (!self.receive.is_empty() && self.committing < self.window)
+                let receives = !self.receive.is_empty() && self.committing < self.window;
+                receives || !self.moves.is_empty() || self.is_unconfirmed()
             }
         }
     }
@@ -395,11 +451,16 @@ impl Round {
 
     /// Whether all that this round will do is done.
     pub fn is_complete(&self) -> bool {
-        matches!(self.phase, Phase::Collecting | Phase::WindingUp)
-            && self.in_flight == 0
-            && self.committing == 0
-            && self.moves.is_empty()
-            && self.receive.is_empty()
+        match self.phase {
+            Phase::Collecting => self.is_idle() && !self.is_unconfirmed(),
+            Phase::Confirmed | Phase::WindingUp => self.is_idle(),
+            Phase::Unlisted | Phase::Listing | Phase::Confirming => false,
+        }
+    }
+
+    /// Whether nothing is under way, and nothing to be begun but perhaps a listing.
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.committing == 0 && self.moves.is_empty() && self.receive.is_empty()
     }
 
     /// What a connection that waits for something to do goes by.
@@ -417,4 +478,15 @@ impl Round {
     pub fn tally(&self) -> Tally {
         self.tally
     }
+}
+
+/// Of a site that does not delete, one committed file is enough to see whether it does by now; how many are left out. A name
+/// that has no time in it may stand for another file by now, whatever the site deletes.
+fn keep_one_held(names: &mut Vec<FileName>, history: &SiteHistory) -> usize {
+    let (listed, mut has_one) = (names.len(), false);
+    names.retain(|name| {
+        let is_known = history.fingerprint(name).is_some() && measured_at(name).is_some();
+        !is_known || !std::mem::replace(&mut has_one, true)
+    });
+    listed - names.len()
 }

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::round::*;
-use super::{Delivery, Meeting, Memory, NameFilter};
+use super::{Delivery, Match, SiteHistory};
 use crate::proto::{FileName, Fingerprint};
 
 fn name(text: &str) -> FileName {
@@ -13,102 +13,180 @@ fn print_of(name: &FileName) -> Fingerprint {
 }
 
 /// A round whose listing has come.
-fn listed(delivery: Delivery, names: &[&str], memory: &mut Memory) -> Round {
+fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> Round {
     let mut round = Round::new(delivery, 4);
     assert_eq!(round.next_step(), Step::List);
     assert_eq!(round.next_step(), Step::Wait);
-    round.listed(names.iter().map(|text| name(text)).collect(), &all(), 0, memory);
+    round.listed(listing(names, history), history);
     round
 }
 
-fn all() -> NameFilter {
-    NameFilter::new(&["*"], &[]).unwrap()
+/// A whole listing.
+fn listing(names: &[&str], history: &SiteHistory) -> Listed {
+    let names: Vec<FileName> = names.iter().map(|text| name(text)).collect();
+    let held = names.iter().filter(|name| history.fingerprint(*name).is_some()).cloned().collect();
+    Listed { names, left_out: 0, held }
+}
+
+/// The listing that ends a round that has moved files; those that are gone.
+fn confirm(round: &mut Round, names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
+    assert!(!round.is_complete() && round.has_work());
+    assert_eq!(round.next_step(), Step::List);
+    assert_eq!(round.next_step(), Step::Wait);
+    let gone = round.listed(listing(names, history), history);
+    assert_eq!(round.next_step(), Step::Leave);
+    assert!(round.is_complete());
+    gone.into_iter().map(|(name, _)| name).collect()
 }
 
 #[test]
 fn a_file_is_received_committed_moved_and_then_done() {
-    let mut memory = Memory::default();
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     let file = name("a.1.data");
     assert_eq!(round.next_step(), Step::Receive(file.clone()));
-    round.staged(&file, &mut memory);
+    round.staged(&file, &mut history);
     assert_eq!(round.next_step(), Step::Wait, "nothing leaves the site before it is committed");
-    round.committed(file.clone(), print_of(&file), &mut memory);
+    round.committed(file.clone(), print_of(&file), &mut history);
     assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-    round.moved(file.clone(), MoveEnd::Gone, &mut memory);
-    assert_eq!(round.next_step(), Step::Leave);
-    assert!(round.is_complete());
-    assert_eq!(memory.fingerprint(&file), None);
+    round.moved(file.clone(), MoveEnd::Gone, &mut history);
+    assert_eq!(history.fingerprint(&file), Some(print_of(&file)), "that it is gone is not certain");
+    assert_eq!(confirm(&mut round, &["b.2.data"], &mut history), std::slice::from_ref(&file));
+    assert_eq!(history.fingerprint(&file), None);
     assert_eq!(round.tally(), Tally { listed: 1, collected: 1, bytes: 8, moved: 1, ..Tally::default() });
 }
 
 #[test]
-fn what_an_earlier_round_published_is_moved_and_not_received_again() {
-    let mut memory = Memory::default();
-    memory.published(name("a.1.data"), print_of(&name("a.1.data")));
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data"], &mut memory);
-    assert!(matches!(round.next_step(), Step::Move(file, _) if file == name("a.1.data")));
-    assert_eq!(round.next_step(), Step::Receive(name("b.1.data")));
+fn what_an_earlier_round_committed_is_received_again_and_moved_if_it_is_the_same() {
+    let mut history = SiteHistory::default();
+    let file = name("a.1.data");
+    history.committed(file.clone(), print_of(&file));
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
+    assert_eq!(round.next_step(), Step::Receive(file.clone()));
+    assert_eq!(history.classify(&file, print_of(&file)), Match::Same { was_deleted: false });
+    round.known(file.clone(), print_of(&file), false, &mut history);
+    assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
+    round.moved(file.clone(), MoveEnd::Gone, &mut history);
+    assert_eq!(confirm(&mut round, &[], &mut history), [file]);
+    assert_eq!(round.tally(), Tally { listed: 1, moved: 1, ..Tally::default() });
 }
 
 #[test]
 fn what_the_site_does_not_delete_is_counted_and_asked_for_again_in_the_next_round() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let file = name("a.1.data");
-    memory.published(file.clone(), print_of(&file));
-    for _ in 0..2 {
-        let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
-        assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-        round.move_refused();
-        assert!(round.is_complete());
-        assert_eq!(round.tally(), Tally { listed: 1, refused: 1, ..Tally::default() });
+    history.committed(file.clone(), print_of(&file));
+    for refused in 0..2 {
+        let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
+        assert_eq!(round.next_step(), Step::Receive(file.clone()));
+        let Match::Same { was_deleted } = history.classify(&file, print_of(&file)) else { panic!("it is the same") };
+        round.known(file.clone(), print_of(&file), was_deleted, &mut history);
+        assert!(matches!(round.next_step(), Step::Move(..)));
+        round.moved(file.clone(), MoveEnd::Gone, &mut history);
+        assert!(confirm(&mut round, &["a.1.data"], &mut history).is_empty());
+        assert_eq!(round.tally(), Tally { listed: 1, refused, moved: 1, ..Tally::default() });
     }
 }
 
 #[test]
-fn what_is_not_listed_any_more_is_forgotten_unless_the_listing_was_cut() {
-    let mut memory = Memory::default();
-    let gone = name("a.1.data");
+fn of_a_site_that_does_not_delete_one_file_a_round_is_fetched_to_see_and_every_name_that_may_come_again() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "b.1700000002.data", "c.1700000003.data", "nas.7.data", "cam.8.data"];
+    names.map(name).iter().for_each(|file| history.committed(file.clone(), print_of(file)));
+    history.deletion_refused();
+    assert_eq!(asked_for(listed(Delivery::Safe, &names, &mut history)), 3);
+    history.deletion_confirmed(&name("a.1700000001.data"));
+    assert_eq!(asked_for(listed(Delivery::Safe, &names[1..], &mut history)), 4);
+}
+
+/// How many files a round asks for at once.
+fn asked_for(mut round: Round) -> usize {
+    std::iter::from_fn(|| matches!(round.next_step(), Step::Receive(_)).then_some(())).count()
+}
+
+#[test]
+fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
+    let mut history = SiteHistory::default();
+    let file = name("a.1.data");
+    history.committed(file.clone(), print_of(&file));
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
+    round.next_step();
+    round.known(file.clone(), print_of(&file), false, &mut history);
+    round.next_step();
+    round.move_refused(&mut history);
+    assert_eq!(confirm(&mut round, &[], &mut history), [file]);
+    assert_eq!(round.tally().refused, 1);
+}
+
+#[test]
+fn what_is_not_listed_any_more_is_forgotten_however_many_names_were_left_out() {
+    let mut history = SiteHistory::default();
+    let [gone, kept] = ["a.1.data", "b.1.data"].map(name);
     for left_out in [1, 0] {
-        memory.published(gone.clone(), print_of(&gone));
+        for file in [&gone, &kept] {
+            history.committed(file.clone(), print_of(file));
+        }
         let mut round = Round::new(Delivery::Safe, 4);
         round.next_step();
-        assert_eq!(round.listed(Vec::new(), &all(), left_out, &mut memory).len(), 1 - left_out);
-        assert_eq!(memory.fingerprint(&gone).is_none(), left_out == 0);
+        let listed = Listed { names: Vec::new(), left_out, held: HashSet::from([kept.clone()]) };
+        assert_eq!(round.listed(listed, &mut history), [(gone.clone(), print_of(&gone))]);
+        assert_eq!(history.fingerprint(&kept), Some(print_of(&kept)), "the filter leaves it out, or the limit does");
         assert_eq!(round.tally().left, left_out);
     }
 }
 
 #[test]
-fn what_the_filter_leaves_out_is_left_alone_and_remembered() {
-    let mut memory = Memory::default();
-    let [published, fresh] = ["a.1.data", "a.2.data"].map(name);
-    memory.published(published.clone(), print_of(&published));
+fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
+    let mut history = SiteHistory::default();
     let mut round = Round::new(Delivery::Safe, 4);
     round.next_step();
-    let filter = NameFilter::new(&["*"], &["a*"]).unwrap();
-    assert_eq!(round.listed(vec![published.clone(), fresh], &filter, 0, &mut memory), []);
-    assert_eq!((round.next_step(), round.tally().listed), (Step::Leave, 0));
-    assert_eq!(memory.fingerprint(&published), Some(print_of(&published)));
+    let file = name("a.1.data");
+    round.listed(Listed { names: vec![file.clone()], left_out: 7, held: HashSet::new() }, &mut history);
+    round.next_step();
+    round.staged(&file, &mut history);
+    round.committed(file.clone(), print_of(&file), &mut history);
+    round.next_step();
+    round.moved(file.clone(), MoveEnd::Gone, &mut history);
+    assert_eq!((round.next_step(), round.is_complete()), (Step::Leave, true));
+    assert_eq!(history.fingerprint(&file), Some(print_of(&file)));
+}
+
+#[test]
+fn a_confirming_listing_that_is_cut_is_asked_for_again_unless_the_round_winds_up() {
+    let mut history = SiteHistory::default();
+    let file = name("a.1.data");
+    for winds_up in [false, true] {
+        let mut round = listed(Delivery::Move, &["a.1.data"], &mut history);
+        round.next_step();
+        round.staged(&file, &mut history);
+        round.committed(file.clone(), print_of(&file), &mut history);
+        assert_eq!(round.next_step(), Step::List);
+        if winds_up {
+            round.wind_up();
+        }
+        round.dropped(Step::List, &mut history);
+        assert_eq!(round.next_step(), if winds_up { Step::Leave } else { Step::List });
+        history.forget(&file);
+    }
 }
 
 #[test]
 fn one_agents_files_never_overtake_each_other() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let names = ["a.1700000002.data", "a.1700000001.data", "b.1700000003.data"];
-    let mut round = listed(Delivery::Safe, &names, &mut memory);
+    let mut round = listed(Delivery::Safe, &names, &mut history);
     assert_eq!(round.next_step(), Step::Receive(name("a.1700000001.data")));
     assert_eq!(round.next_step(), Step::Receive(name("b.1700000003.data")));
     assert_eq!(round.next_step(), Step::Wait);
-    round.staged(&name("a.1700000001.data"), &mut memory);
+    round.staged(&name("a.1700000001.data"), &mut history);
     assert_eq!(round.next_step(), Step::Receive(name("a.1700000002.data")));
 }
 
 #[test]
 fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    let mut round = listed(Delivery::Safe, &names, &mut memory);
+    let mut round = listed(Delivery::Safe, &names, &mut history);
     round.next_step();
     round.unstored(&name("a.1700000001.data"));
     assert_eq!(round.next_step(), Step::Receive(name("b.1700000003.data")));
@@ -118,27 +196,27 @@ fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
 
 #[test]
 fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() {
-    let mut memory = Memory::default();
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     let file = name("a.1.data");
     for receives in 0..2 {
         assert_eq!(round.next_step(), Step::Receive(file.clone()), "receive {receives}");
-        round.staged(&file, &mut memory);
-        round.committed(file.clone(), print_of(&file), &mut memory);
+        round.staged(&file, &mut history);
+        round.committed(file.clone(), print_of(&file), &mut history);
         assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(file.clone(), MoveEnd::Changed, &mut memory);
+        round.moved(file.clone(), MoveEnd::Changed, &mut history);
     }
-    assert_eq!(round.next_step(), Step::Leave);
+    assert_eq!(round.next_step(), Step::Leave, "nothing was deleted");
     assert_eq!((round.tally().left, round.tally().skipped), (0, 1));
 }
 
 #[test]
 fn a_file_that_connections_die_over_comes_last_and_alone() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     for poison in ["a.1.data", "b.2.data"] {
-        (0..2).for_each(|_| memory.strike(&name(poison)));
+        (0..2).for_each(|_| history.failed(&name(poison)));
     }
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.2.data", "c.3.data", "d.4.data"], &mut memory);
+    let mut round = listed(Delivery::Safe, &["a.1.data", "b.2.data", "c.3.data", "d.4.data"], &mut history);
     let order: Vec<_> = std::iter::from_fn(|| match round.next_step() {
         Step::Receive(file) => Some(file),
         _ => None,
@@ -150,14 +228,14 @@ fn a_file_that_connections_die_over_comes_last_and_alone() {
 }
 
 /// All that a round asks for, in its order, when each file comes and is stored.
-fn received(names: &[&str], memory: &mut Memory) -> Vec<FileName> {
-    let mut round = listed(Delivery::Safe, names, memory);
+fn received(names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
+    let mut round = listed(Delivery::Safe, names, history);
     let mut order = Vec::new();
     while let Step::Receive(file) = round.next_step() {
-        round.staged(&file, memory);
-        round.committed(file.clone(), print_of(&file), memory);
+        round.staged(&file, history);
+        round.committed(file.clone(), print_of(&file), history);
         assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(file.clone(), MoveEnd::Gone, memory);
+        round.moved(file.clone(), MoveEnd::Gone, history);
         order.push(file);
     }
     order
@@ -166,76 +244,62 @@ fn received(names: &[&str], memory: &mut Memory) -> Vec<FileName> {
 #[test]
 fn a_cut_connection_does_not_change_the_order() {
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    let mut memory = Memory::default();
-    let mut round = listed(Delivery::Safe, &names, &mut memory);
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &names, &mut history);
     let step = round.next_step();
-    round.dropped(step, &mut memory);
-    assert_eq!(received(&names, &mut memory), names.map(name));
+    round.dropped(step, &mut history);
+    assert_eq!(received(&names, &mut history), names.map(name));
 }
 
 #[test]
 fn what_an_agent_wrote_later_waits_for_a_file_that_connections_die_over_but_not_for_ever() {
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
     let [poison, later, other] = names.map(name);
-    let mut memory = Memory::default();
-    (0..2).for_each(|_| memory.strike(&poison));
-    assert_eq!(received(&names, &mut memory), [other.clone(), poison.clone(), later.clone()]);
-    (0..5).for_each(|_| memory.strike(&poison));
-    assert_eq!(received(&names, &mut memory), [later, other, poison]);
-}
-
-#[test]
-fn what_was_let_go_and_is_there_all_the_same_is_not_published_again() {
-    let mut memory = Memory::default();
-    let file = name("a.1.data");
-    assert_eq!(memory.let_go(file.clone(), print_of(&file)), None);
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
-    assert_eq!(round.next_step(), Step::Receive(file.clone()));
-    assert_eq!(memory.meet(&file, print_of(&file)), Meeting::Back { in_journal: true });
-    round.known(file.clone(), print_of(&file), false, &mut memory);
-    assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-    round.moved(file.clone(), MoveEnd::Gone, &mut memory);
-    assert_eq!((round.next_step(), round.tally().collected), (Step::Leave, 0));
+    let mut history = SiteHistory::default();
+    (0..2).for_each(|_| history.failed(&poison));
+    assert_eq!(received(&names, &mut history), [other.clone(), poison.clone(), later.clone()]);
+    (0..5).for_each(|_| history.failed(&poison));
+    assert_eq!(received(&names, &mut history), [later, other, poison]);
 }
 
 #[test]
 fn a_skipped_file_is_not_asked_for_again_until_it_has_been_gone() {
-    let mut memory = Memory::default();
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     round.next_step();
-    round.skipped(&name("a.1.data"), &mut memory);
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    round.skipped(&name("a.1.data"), &mut history);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     assert_eq!(round.next_step(), Step::Leave);
     assert_eq!(round.tally().skipped, 1);
-    listed(Delivery::Safe, &[], &mut memory);
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    listed(Delivery::Safe, &[], &mut history);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     assert_eq!(round.next_step(), Step::Receive(name("a.1.data")));
 }
 
 #[test]
 fn the_disk_bounds_how_far_ahead_files_are_fetched() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let names: Vec<String> = (0..9).map(|n| format!("a{n}.1.data")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut round = listed(Delivery::Safe, &names, &mut memory);
+    let mut round = listed(Delivery::Safe, &names, &mut history);
     for _ in 0..4 {
         let Step::Receive(file) = round.next_step() else { panic!("the window has room") };
-        round.staged(&file, &mut memory);
+        round.staged(&file, &mut history);
     }
     assert_eq!(round.next_step(), Step::Wait);
 }
 
 #[test]
 fn winding_up_finishes_what_is_under_way_and_counts_the_rest() {
-    let mut memory = Memory::default();
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data"], &mut memory);
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data"], &mut history);
     let Step::Receive(file) = round.next_step() else { panic!("files are waiting") };
     round.wind_up();
     assert_eq!(round.next_step(), Step::Wait);
-    round.staged(&file, &mut memory);
-    round.committed(file.clone(), print_of(&file), &mut memory);
+    round.staged(&file, &mut history);
+    round.committed(file.clone(), print_of(&file), &mut history);
     assert!(matches!(round.next_step(), Step::Move(..)));
-    round.moved(file, MoveEnd::Gone, &mut memory);
+    round.moved(file, MoveEnd::Gone, &mut history);
     assert_eq!(round.next_step(), Step::Leave);
     assert_eq!(round.tally().left, 2);
 }
@@ -249,64 +313,65 @@ fn a_round_wound_up_before_its_listing_is_over() {
 
 #[test]
 fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let mut round = Round::new(Delivery::Safe, 4);
     round.next_step();
     round.wind_up();
     assert!(!round.is_complete(), "the listing is under way");
-    round.listed(vec![name("a.1.data")], &all(), 0, &mut memory);
+    round.listed(listing(&["a.1.data"], &history), &mut history);
     assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
     let mut round = Round::new(Delivery::Safe, 4);
     let listing = round.next_step();
     round.wind_up();
-    round.dropped(listing, &mut memory);
+    round.dropped(listing, &mut history);
     assert_eq!(round.next_step(), Step::Leave, "nor is it asked for again");
 }
 
 #[test]
 fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let file = name("a.1.data");
-    memory.published(file.clone(), print_of(&file));
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
+    round.next_step();
+    round.staged(&file, &mut history);
+    round.committed(file.clone(), print_of(&file), &mut history);
     assert!(matches!(round.next_step(), Step::Move(..)));
     round.wind_up();
-    round.moved(file, MoveEnd::Changed, &mut memory);
+    round.moved(file, MoveEnd::Changed, &mut history);
     assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
 }
 
 #[test]
 fn a_round_that_waits_for_the_disk_has_no_work_for_a_connection() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     assert!(Round::new(Delivery::Safe, 4).has_work());
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut memory);
+    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     assert!(round.has_work());
     let Step::Receive(file) = round.next_step() else { panic!("a file is waiting") };
-    round.staged(&file, &mut memory);
+    round.staged(&file, &mut history);
     assert!(!round.has_work() && !round.is_complete());
-    round.committed(file.clone(), print_of(&file), &mut memory);
+    round.committed(file.clone(), print_of(&file), &mut history);
     assert!(round.has_work());
 }
 
 #[test]
 fn a_dropped_listing_is_asked_for_again() {
-    let mut memory = Memory::default();
+    let mut history = SiteHistory::default();
     let mut round = Round::new(Delivery::Safe, 4);
     assert_eq!(round.next_step(), Step::List);
-    round.dropped(Step::List, &mut memory);
+    round.dropped(Step::List, &mut history);
     assert_eq!(round.next_step(), Step::List);
 }
 
 #[test]
 fn moving_delivery_takes_a_file_in_one_step() {
-    let mut memory = Memory::default();
-    let mut round = listed(Delivery::Move, &["a.1.data"], &mut memory);
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Move, &["a.1.data"], &mut history);
     let file = name("a.1.data");
     assert_eq!(round.next_step(), Step::Take(file.clone()));
-    round.staged(&file, &mut memory);
-    round.committed(file.clone(), print_of(&file), &mut memory);
-    assert_eq!(round.next_step(), Step::Leave);
-    assert_eq!(memory.fingerprint(&file), None);
+    round.staged(&file, &mut history);
+    round.committed(file.clone(), print_of(&file), &mut history);
+    assert_eq!(confirm(&mut round, &[], &mut history), [file]);
 }
 
 proptest::proptest! {
@@ -314,26 +379,27 @@ proptest::proptest! {
     /// without reason, and the round comes to its end.
     #[test]
     fn any_order_of_events_ends_well(choices in proptest::collection::vec(0_u8..10, 0..400)) {
-        let mut memory = Memory::default();
+        let mut history = SiteHistory::default();
         let names: Vec<String> = (0..20).map(|n| format!("agent{}.17000000{n:02}.data", n % 5)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut round = listed(Delivery::Safe, &names, &mut memory);
+        let mut round = listed(Delivery::Safe, &names, &mut history);
         let (mut lanes, mut commits, mut committed) = (Vec::new(), Vec::new(), HashSet::new());
         let mut choices = choices.into_iter().chain(std::iter::repeat(0)).take(2_000);
         while !round.is_complete() {
             let choice = choices.next().expect("a round ends in bounded steps");
             match (choice, lanes.pop()) {
-                (9, Some(step)) => round.dropped(step, &mut memory),
-                (8, Some(Step::Receive(file))) => round.missing(&file, &mut memory),
+                (_, Some(Step::List)) => drop(round.listed(listing(&[], &history), &mut history)),
+                (9, Some(step)) => round.dropped(step, &mut history),
+                (8, Some(Step::Receive(file))) => round.missing(&file, &mut history),
                 (7, Some(Step::Receive(file))) => round.unstored(&file),
                 (6, Some(Step::Move(..))) => round.move_postponed(),
                 (_, Some(Step::Receive(file))) => {
-                    round.staged(&file, &mut memory);
+                    round.staged(&file, &mut history);
                     commits.push(file);
                 }
                 (_, Some(Step::Move(file, _))) => {
                     assert!(committed.contains(&file), "moved before it was committed");
-                    round.moved(file, MoveEnd::Gone, &mut memory);
+                    round.moved(file, MoveEnd::Gone, &mut history);
                 }
                 (_, Some(other)) => panic!("{other:?} is nothing a lane works on"),
                 (choice, None) => {
@@ -341,7 +407,7 @@ proptest::proptest! {
                         assert!(committed.insert(file.clone()), "published twice");
                         match choice {
                             5 => round.uncommitted(&file),
-                            _ => round.committed(file.clone(), print_of(&file), &mut memory),
+                            _ => round.committed(file.clone(), print_of(&file), &mut history),
                         }
                     }
                     for _ in 0..=choice % 3 {

@@ -38,7 +38,7 @@ fn a_command_line_that_makes_no_sense_exits_with_2() {
 fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
     let (one, two) = (Site::double("one", 1, Setup::default()), Site::double("two", 1, Setup::default()));
     let place = Place::with_sites([one.config("intervall = 5")]);
-    place.once().assert_code(2).assert_logs(&["tentacle-syncd.toml:12", "intervall", "interval"]);
+    place.once().assert_code(2).assert_logs(&["tentacle-syncd.toml:13", "intervall", "interval"]);
     let twice = two.config("").replace("\"two\"", "\"one\"");
     let place = Place::with_sites([one.config(""), twice]);
     for command in ["once", "run", "check"] {

@@ -57,10 +57,12 @@ impl Place {
         place
     }
 
-    /// Writes the configuration: `sync` is added to `[sync]`.
+    /// Writes the configuration: `sync` is added to `[sync]`. No data server takes what is published, so that all of it is
+    /// published at once unless `sync` says otherwise.
     pub(crate) fn configure<S: AsRef<str>>(&self, sync: &str, sites: impl IntoIterator<Item = S>) {
         let (state, incoming) = (self.state(), self.incoming());
-        let mut text = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\n{sync}\n");
+        let publish = if sync.contains("publish") { "" } else { "publish = \"at-once\"\n" };
+        let mut text = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\n{publish}{sync}\n");
         text.push_str("[defaults]\nretries = 0\n");
         for site in sites {
             text.push_str(site.as_ref());
@@ -90,6 +92,13 @@ impl Place {
 
     pub(crate) fn incoming(&self) -> PathBuf {
         self.path("incoming")
+    }
+
+    /// What the files in the staging area hold.
+    pub(crate) fn staged_bytes(&self) -> Vec<Vec<u8>> {
+        let staging = self.incoming().join(STAGING);
+        // One may go meanwhile.
+        staged_in(&self.incoming()).iter().filter_map(|name| fs::read(staging.join(name)).ok()).collect()
     }
 
     /// One round of all sites.

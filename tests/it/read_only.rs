@@ -80,8 +80,8 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     let consumer = Consumer::start(place.incoming());
     let daemon = place.start();
     daemon.wait_for_line(&["WARN", "site=site reason=kept refused=400", "can its tentacle_server write"]);
-    wait_until("further rounds", || (gave(&buffer) > 0 && refused(&buffer) > 3 * 400).then_some(()));
-    assert_eq!(gave(&buffer), 401, "each is fetched once");
+    wait_until("further rounds", || (gave(&buffer) > 0 && refused(&buffer) > 400 + 5).then_some(()));
+    assert!(gave(&buffer) < 401 + 100, "each is fetched once, and then one a round: {}", gave(&buffer));
     assert_eq!(buffer.files(), files);
     assert_complains_once(&daemon.log(), &["site=site"]);
     mount.remount("rw");
@@ -122,7 +122,7 @@ fn who_takes_files_faster_than_the_disk_removes_them_has_to_wait() {
         given += 1;
     }
     assert!((2_000..2_100).contains(&given), "only {given}");
-    assert_eq!(other.names("").len(), FILES - given + 1, "others are served");
+    assert_eq!(other.names("").len(), FILES, "others are served, and told what is there until it is not");
     drop(frozen);
     for number in given..FILES {
         if number > given {

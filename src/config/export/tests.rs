@@ -7,6 +7,7 @@ use super::super::load::parse;
 use super::super::source::{Environment, Source};
 use super::*;
 use crate::proto::Secret;
+use crate::store::Waiting;
 use crate::sync::NameFilter;
 use crate::tls::IdentitySettings;
 
@@ -14,6 +15,8 @@ fn settings(sites: Vec<SiteSettings>) -> Settings {
     Settings {
         state_dir: "/root/.local/state/tentacle-sync".into(),
         durability: defaults::DURABILITY,
+        publish: defaults::PUBLISH,
+        max_spool: defaults::MAX_SPOOL,
         max_connections: defaults::MAX_CONNECTIONS,
         shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
         sites,
@@ -106,11 +109,14 @@ fn what_toml_cannot_hold_is_mentioned() {
 fn what_concerns_all_sites_reads_back_too() {
     let mut settings = settings(vec![SiteSettings::new("plant", "10.0.0.1")]);
     settings.durability = Durability::None;
+    settings.publish = Publish::AtOnce;
+    settings.max_spool = Waiting { files: 7, bytes: 1 << 20 };
     settings.max_connections = 64;
     settings.shutdown_timeout = Duration::from_secs(90);
     let source = Source::new(Path::new("/etc/a.toml"), false, Environment::of_process());
     let (draft, _) = parse(to_toml(&settings).as_bytes(), &source).unwrap();
     assert_eq!(draft.durability, Durability::None);
+    assert_eq!((draft.publish, draft.max_spool), (settings.publish, settings.max_spool));
     assert_eq!(draft.max_connections, 64);
     assert_eq!(draft.shutdown_timeout, Duration::from_secs(90));
 }

@@ -263,11 +263,12 @@ fn a_password_in_a_file_for_everyone_is_warned_of() {
 
 #[test]
 fn what_concerns_all_sites_arrives() {
-    let text = "[sync]\ndurability = \"none\"\ndelivery = \"move\"\nmax_connections = 7\nshutdown_timeout = \"1m\"\n\
+    let text = "[sync]\ndurability = \"none\"\ndelivery = \"move\"\npublish = \"at-once\"\nmax_spool_files = 9\nmax_spool_bytes = \"1MiB\"\nmax_connections = 7\nshutdown_timeout = \"1m\"\n\
                 incoming_dir = \"in\"\n[[site]]\naddress = \"a\"\n";
     let (directory, path) = written("a.toml", text);
     let settings = load(&path, &options(HOME)).unwrap();
     assert_eq!(settings.durability, Durability::None);
+    assert_eq!((settings.publish, settings.max_spool), (Publish::AtOnce, Waiting { files: 9, bytes: 1 << 20 }));
     assert_eq!(settings.max_connections, 7);
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(60));
     assert_eq!(settings.sites[0].delivery, Delivery::Move);

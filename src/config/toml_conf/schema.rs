@@ -14,7 +14,17 @@ pub(in crate::config) const ROOT: Section = Section { title: "the file", keys: &
 /// What concerns all sites together.
 pub(in crate::config) const SYNC: Section = Section {
     title: "[sync]",
-    keys: &["state_dir", "incoming_dir", "durability", "delivery", "max_connections", "shutdown_timeout"],
+    keys: &[
+        "state_dir",
+        "incoming_dir",
+        "durability",
+        "delivery",
+        "publish",
+        "max_spool_files",
+        "max_spool_bytes",
+        "max_connections",
+        "shutdown_timeout",
+    ],
 };
 
 /// TLS, of every site or of one.

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use log::{info, warn};
+
 use super::outside::Publisher;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Chain, Completion, Publication, Spool, Staged};
+use crate::store::{Chain, Completion, Publication, Staged, Waiting};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +30,39 @@ pub(super) struct Ticket {
 /// The committer, and what it has been given.
 pub(super) struct Desk {
     committer: Box<dyn Publisher>,
+    /// What may wait for its publication.
+    max_spool: Waiting,
+    /// More did, and has not become much less.
+    is_full: bool,
     tickets: HashMap<u64, Ticket>,
     next: u64,
 }
 
 impl Desk {
-    pub(super) fn new(committer: Box<dyn Publisher>) -> Self {
-        Self { committer, tickets: HashMap::new(), next: 0 }
+    pub(super) fn new(committer: Box<dyn Publisher>, max_spool: Waiting) -> Self {
+        Self { committer, max_spool, is_full: false, tickets: HashMap::new(), next: 0 }
+    }
+
+    pub(super) fn set_max_spool(&mut self, max_spool: Waiting) {
+        self.max_spool = max_spool;
+    }
+
+    /// Whether so much waits for its publication that no more files are to be fetched. It is again when a tenth of that is
+    /// published.
+    pub(super) fn is_full(&mut self) -> bool {
+        let (Waiting { files, bytes }, most) = (self.committer.waiting(), self.max_spool);
+        if !self.is_full && (files >= most.files || bytes >= most.bytes) {
+            self.is_full = true;
+            warn!(
+                "reason=spool-full files waiting for their publication: {files}, with {bytes} bytes; no more are fetched \
+                 until the data server has taken some (max_spool_files = {}, max_spool_bytes = {})",
+                most.files, most.bytes
+            );
+        } else if self.is_full && files <= most.files / 10 * 9 && bytes <= most.bytes / 10 * 9 {
+            self.is_full = false;
+            info!("files are fetched again: {files} wait for their publication");
+        }
+        self.is_full
     }
 
     pub(super) fn publish(
@@ -56,9 +84,9 @@ impl Desk {
         self.committer.forget(Arc::clone(site), name, fingerprint);
     }
 
-    /// The site has what was published into `spool` before, although it had been forgotten.
-    pub(super) fn hold(&mut self, spool: &Spool, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.committer.hold(spool, Arc::clone(site), name, fingerprint);
+    /// What is committed and waits for its publication.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.committer.waiting()
     }
 
     /// What has been committed, or could not be, since the last call.
@@ -68,8 +96,8 @@ impl Desk {
         completions.filter_map(|done| tickets.remove(&done.ticket).map(|ticket| (ticket, done))).collect()
     }
 
-    /// Brings everything handed over to its end.
-    pub(super) fn stop(self) {
-        self.committer.stop();
+    /// Brings everything handed over to its end. What is left for the next start to publish.
+    pub(super) fn stop(self) -> Waiting {
+        self.committer.stop()
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, Publication, Spool};
+use crate::store::{Committer, Completion, Publication, Waiting};
 
 /// The loop: [`Net`], whose methods these are.
 pub(super) trait Network {
@@ -36,9 +36,9 @@ pub(super) trait Connection {
 pub(super) trait Publisher {
     fn publish(&mut self, publication: Publication);
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
-    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
+    fn waiting(&self) -> Waiting;
     fn completions(&mut self) -> Vec<Completion>;
-    fn stop(self: Box<Self>);
+    fn stop(self: Box<Self>) -> Waiting;
 }
 
 impl Network for Net {
@@ -114,15 +114,15 @@ impl Publisher for Committer {
         Self::forget(self, site, name, fingerprint);
     }
 
-    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        Self::hold(self, spool, site, name, fingerprint);
+    fn waiting(&self) -> Waiting {
+        Self::waiting(self)
     }
 
     fn completions(&mut self) -> Vec<Completion> {
         Self::completions(self)
     }
 
-    fn stop(self: Box<Self>) {
-        Self::stop(*self);
+    fn stop(self: Box<Self>) -> Waiting {
+        Self::stop(*self).1
     }
 }

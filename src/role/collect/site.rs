@@ -1,5 +1,6 @@
 //! A site while the daemon runs: its settings, what is remembered of it, and the round under way.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +14,8 @@ use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::Repeats;
 use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
-use crate::store::{Chain, Published, Spool, StoreError};
-use crate::sync::{Delivery, Meeting, Memory, MoveEnd, Outlook, Round, Step};
+use crate::store::{Chain, Spool, StoreError};
+use crate::sync::{Delivery, Listed, Match, MoveEnd, Outlook, Round, SiteHistory, Step};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -38,6 +39,8 @@ pub(super) struct Running {
     /// Those of them that wait for something to do.
     pub(super) waiting: Vec<ConnId>,
     chains: Chains,
+    /// Files moved and not committed yet, whose deletion is confirmed.
+    deleted: HashSet<FileName>,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
     pub(super) prospect: Prospect,
@@ -57,7 +60,7 @@ pub(super) struct Site {
     pub(super) settings: SiteSettings,
     pub(super) target: Arc<Target>,
     pub(super) spool: Spool,
-    pub(super) memory: Memory,
+    pub(super) history: SiteHistory,
     /// The site has refused our certificate: [`Offer::Auto`] goes on without.
     certificate_refused: bool,
     pub(super) running: Option<Running>,
@@ -75,7 +78,7 @@ impl Site {
             settings,
             target,
             spool,
-            memory: Memory::default(),
+            history: SiteHistory::default(),
             certificate_refused: false,
             running: None,
             parked: None,
@@ -103,13 +106,22 @@ impl Site {
         }
         Equipment { settings: self.settings, target: self.target, spool: self.spool } = equipment;
         self.certificate_refused = false;
-        self.memory.reconsider();
+        self.history.reset_skips();
     }
 
     /// The round that runs takes no new files, and is the last, unless the site is equipped again before its end.
     pub(super) fn retire(&mut self) {
         if let Some(running) = &mut self.running {
             running.prospect = Prospect::Gone;
+            running.round.wind_up();
+        }
+    }
+
+    /// The round that runs takes no new files.
+    pub(super) fn stop_fetching(&mut self) {
+        if let Some(running) = &mut self.running
+            && running.round.is_collecting()
+        {
             running.round.wind_up();
         }
     }
@@ -143,6 +155,7 @@ impl Site {
             lanes: Vec::new(),
             waiting: Vec::new(),
             chains: Chains::default(),
+            deleted: HashSet::new(),
             since: now,
             failure: None,
             prospect: Prospect::Same,
@@ -153,8 +166,8 @@ impl Site {
         Reason::protocol(error, &self.settings)
     }
 
-    fn round(&mut self) -> Option<(&mut Round, &mut Memory)> {
-        self.running.as_mut().map(|running| (&mut running.round, &mut self.memory))
+    fn round(&mut self) -> Option<(&mut Round, &mut SiteHistory)> {
+        self.running.as_mut().map(|running| (&mut running.round, &mut self.history))
     }
 
     pub(super) fn outlook(&self) -> Option<Outlook> {
@@ -165,32 +178,41 @@ impl Site {
         self.round().map_or(Step::Leave, |(round, _)| round.next_step())
     }
 
-    /// The listing has come.
-    pub(super) fn listed(&mut self, listing: &Listing, desk: &mut Desk) {
+    /// Whether a listed name is one to collect; those that committed files have are added to `held`.
+    pub(super) fn is_wanted(&self, name: &[u8], held: &mut HashSet<FileName>) -> bool {
+        if self.history.fingerprint(name).is_some() {
+            // What the filter leaves out is there all the same, and would come again once it does not.
+            held.extend(FileName::new(name).ok());
+        }
+        self.settings.filter.matches(name)
+    }
+
+    /// A listing has come; `held` are the names of committed files in it.
+    pub(super) fn listed(&mut self, listing: &Listing, held: HashSet<FileName>, desk: &mut Desk) {
         for RefusedEntry { name, error } in listing.refused() {
-            if self.memory.report_once(name.as_bytes()) {
+            if self.history.report_once(name.as_bytes()) {
                 warn!("site={} file={name} left there: {error}", self.name);
             }
         }
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
-        let names = listing.names().collect();
         let Some(running) = &mut self.running else { return };
-        for (name, fingerprint) in running.round.listed(names, &self.settings.filter, left_out, &mut self.memory) {
+        let listed = Listed { names: listing.names().collect(), left_out, held };
+        debug!("site={} listed={} left_out={left_out}", self.name, listed.names.len());
+        for (name, fingerprint) in running.round.listed(listed, &mut self.history) {
             desk.forget(&self.name, name, fingerprint);
         }
-        debug!("site={} listed={} left_out={left_out}", self.name, running.round.tally().listed);
     }
 
     /// A step that came to nothing goes back to the round.
     pub(super) fn give_back(&mut self, step: Step) {
-        if let Some((round, memory)) = self.round() {
-            round.dropped(step, memory);
+        if let Some((round, history)) = self.round() {
+            round.dropped(step, history);
         }
     }
 
     pub(super) fn staged(&mut self, name: &FileName) {
-        if let Some((round, memory)) = self.round() {
-            round.staged(name, memory);
+        if let Some((round, history)) = self.round() {
+            round.staged(name, history);
         }
     }
 
@@ -200,56 +222,49 @@ impl Site {
         Some(running?.chains.of(name))
     }
 
-    /// The committer has published a fetched file.
-    pub(super) fn committed(
-        &mut self,
-        name: FileName,
-        fingerprint: Fingerprint,
-        published: &Published,
-        desk: &mut Desk,
-    ) {
-        match published {
-            Published::New { .. } => debug!("site={} file={name} size={} collected", self.name, fingerprint.size),
-            Published::Renamed { name: fresh } => {
-                warn!("site={} file={name} collected as {fresh}: the spool has another file of that name", self.name);
-            }
-            Published::Duplicate { .. } => info!("site={} file={name} is in the spool already, same bytes", self.name),
-        }
-        if self.settings.delivery == Delivery::Move {
-            self.let_go(name.clone(), fingerprint, desk);
-        }
-        if let Some(running) = &mut self.running {
-            running.chains.published(&name);
-            running.round.committed(name, fingerprint, &mut self.memory);
+    /// A fetched file is committed.
+    pub(super) fn committed(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+        debug!("site={} file={name} size={} collected", self.name, fingerprint.size);
+        let Some(running) = &mut self.running else { return };
+        running.chains.published(&name);
+        running.round.committed(name.clone(), fingerprint, &mut self.history);
+        if running.deleted.remove(&name) {
+            self.deletion_confirmed(name, desk);
         }
     }
 
-    /// The site's copy of what is published here has been sent: by the next listing it is gone.
-    fn let_go(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
-        if let Some((name, fingerprint)) = self.memory.let_go(name, fingerprint) {
-            desk.forget(&self.name, name, fingerprint);
+    /// Asked for after its deletion, the site says that it does not have the file.
+    pub(super) fn deletion_confirmed(&mut self, name: FileName, desk: &mut Desk) {
+        match (self.history.deletion_confirmed(&name), &mut self.running) {
+            (Some(fingerprint), _) => desk.forget(&self.name, name, fingerprint),
+            // It was moved, and is not committed yet.
+            (None, Some(running)) => drop(running.deleted.insert(name)),
+            (None, None) => {}
         }
     }
 
-    /// Whether what was fetched is published already: it had been let go, and the site has it all the same. Then the site
-    /// is asked once more to let it go.
+    /// Asked for after its deletion, the site has a file of this name: a new one, or it does not delete.
+    pub(super) fn deletion_doubted(&mut self, name: &FileName, desk: &mut Desk) {
+        if let Some(fingerprint) = self.history.deletion_doubted(name) {
+            desk.forget(&self.name, name.clone(), fingerprint);
+        }
+    }
+
+    /// Whether what was fetched is committed already, and the site has it all the same. Then the site is asked once more to
+    /// let it go.
     pub(super) fn recognises(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) -> bool {
-        let met = self.memory.meet(name, fingerprint);
-        match met {
-            Meeting::New | Meeting::Replaced(None) => return false,
-            Meeting::Replaced(Some(gone)) => {
-                desk.forget(&self.name, name.clone(), gone);
+        let was_deleted = match self.history.classify(name, fingerprint) {
+            Match::New => return false,
+            Match::Changed(before) => {
+                self.history.forget(name);
+                desk.forget(&self.name, name.clone(), before);
                 return false;
             }
-            Meeting::Back { in_journal: false } => desk.hold(&self.spool, &self.name, name.clone(), fingerprint),
-            Meeting::Back { in_journal: true } | Meeting::Kept => {}
-        }
-        debug!("site={} file={name} is still there, though it was moved", self.name);
-        if self.settings.delivery == Delivery::Move {
-            self.let_go(name.clone(), fingerprint, desk);
-        }
-        if let Some((round, memory)) = self.round() {
-            round.known(name.clone(), fingerprint, met == Meeting::Kept, memory);
+            Match::Same { was_deleted } => was_deleted,
+        };
+        debug!("site={} file={name} is committed already, and still there", self.name);
+        if let Some((round, history)) = self.round() {
+            round.known(name.clone(), fingerprint, was_deleted, history);
         }
         true
     }
@@ -291,17 +306,17 @@ impl Site {
 
     pub(super) fn missing(&mut self, name: &FileName) {
         debug!("site={} file={name} was gone before it was fetched", self.name);
-        if let Some((round, memory)) = self.round() {
-            round.missing(name, memory);
+        if let Some((round, history)) = self.round() {
+            round.missing(name, history);
         }
     }
 
     pub(super) fn skipped(&mut self, name: &FileName, why: &str) {
-        if self.memory.report_once(name.as_bytes()) {
+        if self.history.report_once(name.as_bytes()) {
             warn!("site={} file={name} left there: {why}", self.name);
         }
-        if let Some((round, memory)) = self.round() {
-            round.skipped(name, memory);
+        if let Some((round, history)) = self.round() {
+            round.skipped(name, history);
         }
     }
 
@@ -311,15 +326,9 @@ impl Site {
     }
 
     pub(super) fn moved(&mut self, name: FileName, end: MoveEnd) {
-        if let Some((round, memory)) = self.round() {
-            round.moved(name, end, memory);
+        if let Some((round, history)) = self.round() {
+            round.moved(name, end, history);
         }
-    }
-
-    /// The site has sent the published file, and deletes it.
-    pub(super) fn gone(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
-        self.moved(name.clone(), MoveEnd::Gone);
-        self.let_go(name, fingerprint, desk);
     }
 
     /// The site has a newer file under the published name.
@@ -338,8 +347,8 @@ impl Site {
     /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
     pub(super) fn move_refused(&mut self, name: &FileName) {
         debug!("site={} file={name} could not be moved: not there any more?", self.name);
-        if let Some((round, _)) = self.round() {
-            round.move_refused();
+        if let Some((round, history)) = self.round() {
+            round.move_refused(history);
         }
     }
 
@@ -350,18 +359,33 @@ impl Site {
         self.not_stored(name, error);
     }
 
-    /// The site deleted other bytes than those published: they are being stored too.
-    pub(super) fn rescued(&mut self, name: &FileName) {
+    /// The site deleted other bytes than those committed: they are staged by now.
+    pub(super) fn rescued(&mut self, name: &FileName, desk: &mut Desk) {
         warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.name);
-        if let Some((round, memory)) = self.round() {
-            round.rescued(name.clone(), memory);
+        if let Some(before) = self.history.forget(name) {
+            desk.forget(&self.name, name.clone(), before);
+        }
+        if let Some((round, history)) = self.round() {
+            round.rescued(name.clone(), history);
         }
     }
 
-    /// What was rescued is published.
-    pub(super) fn rescue_committed(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
-        self.let_go(name, fingerprint, desk);
-        self.rescue_ended();
+    /// What was rescued turns out longer than it was announced: the whole of it is staged.
+    pub(super) fn rescued_longer(&mut self, name: &FileName) {
+        warn!("site={} file={name} was longer than announced: its beginning is kept as a file of its own", self.name);
+        if let Some((round, _)) = self.round() {
+            round.rescued_longer();
+        }
+    }
+
+    /// What was rescued is committed.
+    pub(super) fn rescue_committed(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+        if let Some(beginning) = self.history.forget(name) {
+            desk.forget(&self.name, name.clone(), beginning);
+        }
+        if let Some((round, history)) = self.round() {
+            round.rescue_committed(name, fingerprint, history);
+        }
     }
 
     pub(super) fn rescue_ended(&mut self) {

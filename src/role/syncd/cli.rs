@@ -40,6 +40,10 @@ enum Command {
     Once {
         #[command(flatten)]
         common: Common,
+        /// Do not end before all that was collected is published, each agent's next file when the data server has taken
+        /// the one before it.
+        #[arg(long)]
+        wait: bool,
         /// Sites by name; all enabled ones where none is named.
         sites: Vec<String>,
     },
@@ -142,7 +146,7 @@ fn dispatch(command: Command) -> Outcome {
     limits::outlive_file_size_limit()?;
     match command {
         Command::Run(common) => run::run(&common),
-        Command::Once { common, sites } => once::run(&common, &sites),
+        Command::Once { common, wait, sites } => once::run(&common, &sites, wait),
         Command::Check { common, syntax_only } => check::run(&common, syntax_only),
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use self::scene::Scene;
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::config::Settings;
+use crate::config::{Settings, defaults};
 use crate::net::Net;
 use crate::obs;
 use crate::role::collect::{Collector, Mode, RoundReport};
-use crate::store::Durability;
+use crate::store::{Durability, Publish};
 
 #[expect(clippy::print_stdout, reason = "a command's output")]
 pub(super) fn run(files: u32) -> Outcome {
@@ -37,6 +37,8 @@ pub(super) fn run(files: u32) -> Outcome {
     let settings = Settings {
         state_dir: place.path().join("state"),
         durability: Durability::Fsync,
+        publish: Publish::AtOnce,
+        max_spool: defaults::MAX_SPOOL,
         max_connections: 64,
         shutdown_timeout: Duration::from_secs(1),
         sites: scene.sites().to_vec(),

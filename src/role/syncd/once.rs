@@ -12,9 +12,10 @@ use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site}
 use crate::config::Settings;
 use crate::net::Net;
 use crate::role::collect::{Collector, Mode, RoundReport};
+use crate::store::Waiting;
 use crate::sync::Ending;
 
-pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
+pub(super) fn run(common: &Common, names: &[String], wait: bool) -> Outcome {
     let mut settings = common.start()?;
     select(&mut settings, names)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
@@ -24,9 +25,10 @@ pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
     let progress = Rc::new(Progress::new(sites));
     let watcher = Rc::clone(&progress);
     info!("state in {}", settings.state_dir.display());
-    let collector = Collector::new(net, &settings, Mode::Once, Box::new(move |report| watcher.note(report)))?;
-    collector.run(settings.shutdown_timeout, |_, _| false)?;
-    Ok(progress.finish())
+    let mode = if wait { Mode::OnceAndWait } else { Mode::Once };
+    let collector = Collector::new(net, &settings, mode, Box::new(move |report| watcher.note(report)))?;
+    let ended = collector.run(settings.shutdown_timeout, |_, _| false)?;
+    Ok(progress.finish(ended.waiting))
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
@@ -96,9 +98,16 @@ impl Progress {
     }
 
     #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn finish(&self) -> u8 {
+    fn finish(&self, waiting: Waiting) -> u8 {
         if self.terminal {
             println!();
+        }
+        if waiting.files > 0 {
+            println!(
+                "{} files ({} bytes) are safe here and wait until the data server has taken what its agents sent before: \
+                 the next run publishes them, or once --wait",
+                waiting.files, waiting.bytes
+            );
         }
         let unfinished = self.sites - self.done.get() - self.failed.get();
         if unfinished > 0 {

@@ -120,7 +120,7 @@ impl Probe<'_> {
     }
 
     fn summarise(&self, listing: &Listing) {
-        let collected = listing.names().filter(|name| self.site.filter.matches(name)).count();
+        let collected = listing.names().filter(|name| self.site.filter.matches(name.as_bytes())).count();
         self.say(&format!(
             "listing: {} names, {collected} of them to be collected, {} with names that cannot be",
             listing.len(),

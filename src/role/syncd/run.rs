@@ -46,10 +46,20 @@ fn reload(collector: &mut Collector, common: &Common, started: &Settings) {
 /// Says what is otherwise than at the start, and stays as it was.
 fn warn_of_restart(started: &Settings, settings: &Settings) {
     // All of them by name, so that none is forgotten that comes to be.
-    let Settings { state_dir, durability, shutdown_timeout, max_connections: _, sites: _, warnings: _ } = settings;
+    let Settings {
+        state_dir,
+        durability,
+        publish,
+        shutdown_timeout,
+        max_spool: _,
+        max_connections: _,
+        sites: _,
+        warnings: _,
+    } = settings;
     let fixed = [
         ("state_dir", *state_dir != started.state_dir),
         ("durability", *durability != started.durability),
+        ("publish", *publish != started.publish),
         ("shutdown_timeout", *shutdown_timeout != started.shutdown_timeout),
     ];
     let changed: Vec<&str> = fixed.into_iter().filter_map(|(key, is_other)| is_other.then_some(key)).collect();

@@ -5,17 +5,18 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::io::Errno;
 
 use super::{ModelDisk, World};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::committer::{Committing, Completion, Order, Outstanding, Publication};
+use crate::store::committer::{Committing, Completion, Order, Outstanding, Publication, Waiting};
 use crate::store::disk::RealDisk;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::journal::{Record, replay};
-use crate::store::spool::Spool;
+use crate::store::journal::{Copy, replay};
+use crate::store::publish_queue::Publish;
 use crate::store::worker::Work;
 
 thread_local! {
@@ -54,16 +55,22 @@ pub(crate) struct ModelCommitter {
 }
 
 impl ModelCommitter {
-    /// Starts a process: what the one before has left is finished.
-    pub(crate) fn start(world: &Rc<RefCell<World>>) -> Result<(Self, Vec<Outstanding>), StoreError> {
+    /// Starts a process: what the one before has left is taken up.
+    pub(crate) fn start(
+        world: &Rc<RefCell<World>>,
+        publish: Publish,
+        now: Instant,
+    ) -> Result<(Self, Vec<Outstanding>), StoreError> {
         let before = world.borrow().steps();
         let journal = world.borrow_mut().start();
         let state = replay(&journal).expect("the journal is of our format").state;
-        let engine = Engine::recover(ModelDisk(Rc::clone(world)), state)?;
+        let engine = Engine::recover(ModelDisk(Rc::clone(world)), state, publish, now)?;
         let steps = world.borrow().steps();
         world.borrow_mut().recovery = steps - before;
-        let outstanding = engine.held().map(Outstanding::from).collect();
-        Ok((Self { committing: Committing { engine }, orders: VecDeque::new() }, outstanding))
+        let mut outstanding: Vec<_> = engine.held().map(Outstanding::from).collect();
+        // They come in a hash map's order.
+        outstanding.sort_by(|one, other| (&one.site, &one.name).cmp(&(&other.site, &other.name)));
+        Ok((Self { committing: Committing::new(engine), orders: VecDeque::new() }, outstanding))
     }
 
     pub(crate) fn publish(&mut self, publication: Publication) {
@@ -71,11 +78,7 @@ impl ModelCommitter {
     }
 
     pub(crate) fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.orders.push_back(Order::gone(site, name, fingerprint));
-    }
-
-    pub(crate) fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.orders.push_back(Order::held(spool, site, name, fingerprint));
+        self.orders.push_back(Order::Forget(Copy { site, name, fingerprint }));
     }
 
     /// Whether there is anything to carry out.
@@ -83,15 +86,26 @@ impl ModelCommitter {
         !self.orders.is_empty()
     }
 
+    /// What is committed and not published.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let (files, bytes) = self.committing.engine.waiting();
+        Waiting { files, bytes }
+    }
+
     /// Carries out a group.
-    pub(crate) fn carry_out(&mut self) -> Vec<Completion> {
+    pub(crate) fn carry_out(&mut self, now: Instant) -> Vec<Completion> {
         let most = <Committing<RealDisk> as Work>::GROUP.min(self.orders.len());
         let mut group: Vec<Order> = self.orders.drain(..most).collect();
         // What is forgotten together comes in any order: a hash map's.
         group.sort_by_key(|order| match order {
-            Order::Note(Record::Gone(copy)) => Some((Arc::clone(&copy.site), copy.name.clone())),
-            Order::Note(_) | Order::Publish(_) => None,
+            Order::Forget(copy) => Some((Arc::clone(&copy.site), copy.name.clone())),
+            Order::Publish(_) => None,
         });
-        self.committing.carry_out(group)
+        self.committing.carry_out(group, now)
+    }
+
+    /// Publishes what may be by now; when to do so again.
+    pub(crate) fn go_on(&mut self, now: Instant) -> Option<Instant> {
+        self.committing.go_on(now).until
     }
 }

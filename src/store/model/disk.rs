@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::{Inode, Log, NameChange, World};
+use rustix::io::Errno;
+
 use crate::proto::{FileName, Fingerprint};
 use crate::store::Durability;
 use crate::store::area::Likeness;
@@ -84,7 +86,7 @@ impl Disk for ModelDisk {
 
     fn introduce(&mut self, _: SpoolId, _: bool) {}
 
-    fn take_over(&mut self, staged: Staged) -> Result<(At, Option<PathBuf>), StoreError> {
+    fn take_over(&mut self, staged: Staged, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
     }
 
@@ -100,6 +102,15 @@ impl Disk for ModelDisk {
             sync(world, files);
             world.sync_all_names();
         })
+    }
+
+    fn check_place(&self, _: SpoolId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn check_staged(&self, (_, stage): At) -> Result<(), StoreError> {
+        assert!(self.0.borrow().cached.staged.contains(&stage), "{stage} is not there");
+        Ok(())
     }
 
     fn sync_filesystem(&mut self, _: SpoolId) -> Result<(), StoreError> {
@@ -140,15 +151,19 @@ impl Disk for ModelDisk {
     }
 
     fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {
-        self.0.borrow_mut().step(|world| {
-            assert!(world.cached.staged.contains(&stage), "{stage} is placed twice");
+        let missing = || StoreError::Io { action: "publish", path: "model".into(), errno: Errno::NOENT };
+        let placed = self.0.borrow_mut().step(|world| {
+            if !world.cached.staged.contains(&stage) {
+                return Err(missing());
+            }
             let free = !world.cached.published.contains_key(name);
             if free {
                 world.placed.push((stage, name.clone()));
                 world.change(NameChange::Placed(stage, name.clone()));
             }
-            free
-        })
+            Ok(free)
+        });
+        placed?
     }
 
     fn compare_staged(&mut self, (_, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
@@ -158,11 +173,12 @@ impl Disk for ModelDisk {
         })
     }
 
-    fn compare_published(&mut self, _: SpoolId, name: &FileName, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
-        self.0.borrow_mut().step(|world| {
-            let stage = world.cached.published.get(name).copied();
-            world.likeness(stage, wanted)
-        })
+    fn is_published(&mut self, _: SpoolId, name: &FileName) -> bool {
+        self.0.borrow().find(name).is_some()
+    }
+
+    fn published_names(&mut self, _: SpoolId) -> Result<Vec<FileName>, StoreError> {
+        Ok(self.0.borrow().published())
     }
 
     fn discard(&mut self, (_, stage): At) -> Result<(), StoreError> {

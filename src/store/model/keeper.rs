@@ -92,7 +92,7 @@ impl ModelKeeper {
         let mut desk = self.locked();
         let most = most.min(<Keeping<SiteShelf> as Work>::GROUP).min(desk.orders.len());
         let group = desk.orders.drain(..most).collect();
-        let done = desk.keeping.carry_out(group);
+        let done = desk.keeping.keep(group);
         desk.done.extend(done);
     }
 

@@ -3,6 +3,7 @@
 use super::{Fault, NameChange, Spared, StageId, World};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::Durability;
+use crate::store::journal::replay;
 
 impl World {
     /// The process dies here and now.
@@ -61,12 +62,24 @@ impl World {
         Some(file)
     }
 
-    /// Whether a file of these bytes is published, and would be after what the durability promises to withstand.
-    pub(crate) fn keeps(&self, bytes: &Fingerprint) -> bool {
-        if self.durability == Durability::None {
-            return self.cached.published.values().any(|file| self.inodes[file].cached == *bytes);
+    /// The files of these bytes that are published, or committed, and would be after what the durability promises to
+    /// withstand.
+    pub(crate) fn kept(&self, bytes: &Fingerprint) -> Vec<StageId> {
+        let (names, journal) = match self.durability {
+            Durability::None => (&self.cached, &self.journal.cached),
+            Durability::Fsync => (&self.durable, &self.journal.durable),
+        };
+        let is_whole = |file: &StageId| match self.durability {
+            Durability::None => self.inodes[file].cached == *bytes,
+            Durability::Fsync => self.inodes[file].durable == Some(*bytes),
+        };
+        let mut kept: Vec<StageId> = names.published.values().copied().filter(is_whole).collect();
+        let staged: Vec<StageId> = names.staged.iter().copied().filter(is_whole).collect();
+        if !staged.is_empty() {
+            let committed = replay(journal).expect("the journal is of our format").state.committed;
+            kept.extend(staged.into_iter().filter(|&file| committed.get(file).is_some()));
         }
-        self.durable.published.values().any(|file| self.inodes[file].durable == Some(*bytes))
+        kept
     }
 
     /// How often something durable may have been lost.

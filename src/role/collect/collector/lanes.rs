@@ -176,7 +176,7 @@ impl Collector {
         if let Some(running) = &mut site.running {
             running.drop_lane(id);
         }
-        let harmless = session.was_resting() || (reason.is_certificate_refusal() && site.withdraw_certificate());
+        let harmless = session.may_end() || (reason.is_certificate_refusal() && site.withdraw_certificate());
         let reason = match session.file() {
             Some((file, came)) => reason.amid(file, came),
             None => reason,

@@ -20,8 +20,8 @@ use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::Repeats;
-use crate::store::{Committer, Outstanding, Spool};
-use crate::sync::{Memory, Schedule};
+use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
+use crate::sync::{Schedule, SiteHistory};
 
 /// Rounds are looked after this often: for their limits, and for whether others wait.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,6 +33,17 @@ pub enum Mode {
     Forever,
     /// Until each site has had its round, or has failed for good.
     Once,
+    /// So too, and until all that was collected is published.
+    OnceAndWait,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The longest that anything ready had to wait for the loop.
+    pub longest_turn: Duration,
+    /// What is collected and left for the next start to publish.
+    pub waiting: Waiting,
 }
 
 /// Collects from all sites.
@@ -44,7 +55,7 @@ pub struct Collector {
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
     /// What the journal knows of sites that are not collected from, in case they are again.
-    absent: HashMap<String, Memory>,
+    absent: HashMap<String, SiteHistory>,
     mode: Mode,
     max_connections: usize,
     running: usize,
@@ -90,11 +101,12 @@ impl Collector {
         });
         let (committer, outstanding) = Committer::start(
             &settings.state_dir,
-            settings.durability,
+            CommitPolicy { durability: settings.durability, publish: settings.publish },
             &spools.values().cloned().collect::<Vec<_>>(),
             notify,
         )?;
-        let means = Means { net: Box::new(net), desk: Desk::new(Box::new(committer)), outstanding, spools };
+        let desk = Desk::new(Box::new(committer), settings.max_spool);
+        let means = Means { net: Box::new(net), desk, outstanding, spools };
         let limits = Limits { mode, max_connections: settings.max_connections };
         Ok(Self::with(means, equipment, limits, Schedule::new(fastrand::u64(..)), observer))
     }
@@ -126,20 +138,25 @@ impl Collector {
             stop_by: None,
             observer,
         };
-        for file in outstanding {
-            collector.absent.entry(file.site).or_default().published(file.name, file.fingerprint);
+        for Outstanding { site, name, fingerprint } in outstanding {
+            let history = collector.absent.entry(site.clone()).or_default();
+            // One of a name is enough: what else the journal has of it was overwritten at the site.
+            if let Some(other) = history.forget(&name) {
+                collector.desk.forget(&site.into(), name.clone(), other);
+            }
+            history.committed(name, fingerprint);
         }
         collector.adopt(equipment);
         collector
     }
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
-    /// at most `shutdown_timeout` later. Returns the longest that anything ready had to wait for the loop.
+    /// at most `shutdown_timeout` later.
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
         mut on_signal: impl FnMut(&mut Self, i32) -> bool,
-    ) -> io::Result<Duration> {
+    ) -> io::Result<Ended> {
         loop {
             self.start_rounds();
             if self.is_finished() {
@@ -159,8 +176,7 @@ impl Collector {
             self.tick();
         }
         self.break_off();
-        self.desk.stop();
-        Ok(self.net.longest_turn())
+        Ok(Ended { waiting: self.desk.stop(), longest_turn: self.net.longest_turn() })
     }
 
     /// No new rounds, no new files; what is under way is brought to its end.
@@ -184,10 +200,15 @@ impl Collector {
         }
     }
 
-    fn is_finished(&self) -> bool {
+    fn is_finished(&mut self) -> bool {
         match self.stop_by {
             Some(stop_by) => self.running == 0 || self.net.now() >= stop_by,
-            None => self.running == 0 && self.mode == Mode::Once && self.schedule.next_due().is_none(),
+            None if self.running > 0 => false,
+            None => match self.mode {
+                Mode::Forever => false,
+                Mode::Once => self.schedule.next_due().is_none() || self.desk.is_full(),
+                Mode::OnceAndWait => self.schedule.next_due().is_none() && self.desk.waiting().files == 0,
+            },
         }
     }
 
@@ -195,8 +216,9 @@ impl Collector {
         self.net.connections() < self.max_connections
     }
 
-    fn schedule_wakes(&self) -> Option<Instant> {
-        self.schedule.next_due().filter(|_| self.stop_by.is_none() && self.has_capacity())
+    fn schedule_wakes(&mut self) -> Option<Instant> {
+        let may_start = self.stop_by.is_none() && self.has_capacity() && !self.desk.is_full();
+        self.schedule.next_due().filter(|_| may_start)
     }
 
     fn handle(&mut self, event: Event) {

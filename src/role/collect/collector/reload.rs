@@ -19,6 +19,7 @@ impl Collector {
         let equipment = equip(settings, &mut spools)?;
         self.spools = spools;
         self.max_connections = settings.max_connections;
+        self.desk.set_max_spool(settings.max_spool);
         self.adopt(equipment);
         Ok(())
     }
@@ -28,7 +29,7 @@ impl Collector {
         let now = self.net.now();
         let spread = match self.mode {
             Mode::Forever => SPREAD_PER_SITE * u32::try_from(equipment.len()).unwrap_or(u32::MAX),
-            Mode::Once => Duration::ZERO,
+            Mode::Once | Mode::OnceAndWait => Duration::ZERO,
         };
         let mut known: HashMap<Arc<str>, usize> =
             self.sites.iter().flatten().map(|site| (Arc::clone(site.name()), site.key())).collect();
@@ -51,7 +52,7 @@ impl Collector {
 
     fn add(&mut self, equipment: Equipment) {
         let mut site = Site::new(self.sites.len(), equipment);
-        site.memory = self.absent.remove(&**site.name()).unwrap_or_default();
+        site.history = self.absent.remove(&**site.name()).unwrap_or_default();
         self.sites.push(Some(site));
     }
 
@@ -64,8 +65,8 @@ impl Collector {
         }
         self.unpark(key);
         if let Some(mut site) = self.sites[key].take() {
-            site.memory.reconsider();
-            self.absent.insert(site.name().to_string(), site.memory);
+            site.history.reset_skips();
+            self.absent.insert(site.name().to_string(), site.history);
         }
     }
 }

@@ -22,6 +22,7 @@ impl Collector {
         }
         while self.stop_by.is_none()
             && self.has_capacity()
+            && !self.desk.is_full()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
             let Some(site) = &mut self.sites[key] else { continue };
@@ -44,8 +45,8 @@ impl Collector {
         for (Ticket { site: key, name, fingerprint, purpose }, Completion { result, .. }) in self.desk.completions() {
             let Some(site) = &mut self.sites[key] else { continue };
             match (result, purpose) {
-                (Ok(published), Purpose::Fetched) => site.committed(name, fingerprint, &published, &mut self.desk),
-                (Ok(_), Purpose::Rescued) => site.rescue_committed(name, fingerprint, &mut self.desk),
+                (Ok(()), Purpose::Fetched) => site.committed(name, fingerprint, &mut self.desk),
+                (Ok(()), Purpose::Rescued) => site.rescue_committed(&name, fingerprint, &mut self.desk),
                 (Err(error), Purpose::Fetched) => site.uncommitted(&name, error),
                 (Err(error), Purpose::Rescued) => {
                     site.rescue_ended();
@@ -72,7 +73,9 @@ impl Collector {
         let due = self.schedule.finished(key, now, ending);
         let failures = self.schedule.failures(key);
         let is_final = match self.mode {
-            Mode::Once => ending == Ending::Done || failures > site.settings.retries || self.stop_by.is_some(),
+            Mode::Once | Mode::OnceAndWait => {
+                ending == Ending::Done || failures > site.settings.retries || self.stop_by.is_some()
+            }
             Mode::Forever => false,
         };
         let report = RoundReport {

@@ -5,7 +5,7 @@ use crate::proto::{FileName, Refusal, Verb};
 use crate::role::collect::desk::Purpose;
 use crate::role::collect::reason::Came;
 use crate::store::{Stage, StoreError};
-use crate::sync::Step;
+use crate::sync::{Step, measured_at};
 
 /// A file that is asked for or on its way.
 pub(super) struct Fetch {
@@ -74,8 +74,17 @@ impl Fetch {
         }
     }
 
-    /// The file is whole: on to the disk with it.
-    pub(super) fn complete(self, cx: &mut Cx<'_>) {
+    /// The file is whole: on to the disk with it. Its name, if the site has deleted it, and whether it is gone is to be
+    /// asked next.
+    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Option<FileName> {
+        let was_sent = !matches!(&self.sink, Sink::Stage(stage) if stage.size() == 0);
+        let may_come_again = was_sent && matches!(self.step, Step::Take(_)) && measured_at(&self.name).is_none();
+        let deleted = may_come_again.then(|| self.name.clone());
+        self.keep(cx);
+        deleted
+    }
+
+    fn keep(self, cx: &mut Cx<'_>) {
         let staged = match self.sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),

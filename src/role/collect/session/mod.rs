@@ -4,7 +4,8 @@
 //! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
 //!                            │  ──► Fetching ──► Ready …    stage → committer
 //!                            │  ──► Moving ────► Ready …    compare with what was published
-//!                            │         └──► Overrun         longer than announced: the session's last
+//!                            │         ├──► Confirming ► Ready …    is a file of a name that may come again gone?
+//!                            │         └──► Trailing, Overrun     longer than announced: the session's last
 //!                            ├──► Spent                     our last word goes unanswered: nothing may follow it
 //!                            └──► Parked                    open, without a round
 //! ```
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use fetch::Fetch;
 use moving::Moving;
-use task::{Reaction, Task};
+use task::{ListingTask, Reaction, Task};
 
 use super::Reason;
 use super::desk::Desk;
@@ -25,7 +26,7 @@ use super::outside::Connection;
 use super::reason::Came;
 use super::site::Site;
 use crate::net::Read;
-use crate::proto::{Client, Command, Error, Event, FileName, ListWord, ListingParser, PasswordDigest, Want};
+use crate::proto::{Client, Command, Error, Event, FileName, ListWord, PasswordDigest, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
@@ -103,9 +104,10 @@ impl Session {
         self.standing = Standing::Rested;
     }
 
-    /// Whether the end of this connection says nothing about the site: it was used again, and has not answered since.
-    pub(super) fn was_resting(&self) -> bool {
-        self.standing == Standing::Rested
+    /// Whether the end of this connection says nothing about the site: it was used again, and has not answered since; or
+    /// nothing more was to come.
+    pub(super) fn may_end(&self) -> bool {
+        self.standing == Standing::Rested || matches!(&self.task, Task::Trailing(moving) if !moving.is_longer())
     }
 
     /// The connection stands: the password first, where there is one.
@@ -151,7 +153,7 @@ impl Session {
     /// Goes on for as long as the socket, the budget and the round let it.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         loop {
-            if let Task::Overrun(..) = self.task {
+            if let Task::Overrun(..) | Task::Trailing(..) = self.task {
                 return self.read_overrun(cx);
             }
             if !self.transmit(cx.io)? {
@@ -196,9 +198,12 @@ impl Session {
             Task::Parked => return Ok(Some(Pause::Waiting)),
             _ => {}
         }
+        if cx.desk.is_full() {
+            cx.site.stop_fetching();
+        }
         let step = cx.site.next_step();
         let (command, task) = match &step {
-            Step::List => (Command::List(ListWord::root()), Task::Listing(ListingParser::new(MAX_NAMES))),
+            Step::List => (Command::List(ListWord::root()), Task::Listing(ListingTask::new(MAX_NAMES))),
             Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::Take(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::Move(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
@@ -250,7 +255,7 @@ impl Session {
 
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
     fn read_body(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<bool, Reason> {
-        let (task, client, mut beyond) = (&mut self.task, &mut self.client, None);
+        let (task, client, site, mut beyond) = (&mut self.task, &mut self.client, &*cx.site, None);
         // Whether more comes than was announced must show before the body counts as whole.
         let read = cx.io.read(left.saturating_add(LINE), &mut |bytes| {
             match usize::try_from(left).ok().and_then(|left| bytes.split_at_checked(left)) {
@@ -259,7 +264,7 @@ impl Session {
                 }
                 _ => {}
             }
-            task.take_body(bytes);
+            task.take_body(bytes, site);
             bytes.len()
         })?;
         if let Some(error) = beyond {
@@ -299,7 +304,7 @@ impl Session {
     /// longer than was announced. The connection is of no use after that.
     fn read_overrun(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         let client = &mut self.client;
-        while let Task::Overrun(moving) = &mut self.task
+        while let Task::Overrun(moving) | Task::Trailing(moving) = &mut self.task
             && !moving.is_over()
         {
             let read = cx.io.read(LINE, &mut |bytes| {
@@ -343,14 +348,25 @@ impl Session {
             },
             Event::BodyComplete { .. } => match task {
                 Task::Moving(moving) if moving.is_doubtful() => {
-                    self.task = Task::Overrun(moving);
+                    moving.rescue_beginning(cx.site, cx.desk)?;
+                    self.task = Task::Trailing(moving);
                     Ok(())
                 }
-                task => task.complete(cx),
+                task => match task.complete(cx)? {
+                    Some(deleted) => self.ask_for_deleted(deleted, cx),
+                    None => Ok(()),
+                },
             },
             Event::Refused { refusal, .. } => task.refused(refusal, cx),
             Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
         }
+    }
+
+    /// Asks for a file again that the site was to delete: on this connection the site does one thing after the other.
+    fn ask_for_deleted(&mut self, name: FileName, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        let command = Command::Receive(name.clone());
+        self.task = Task::Confirming(name);
+        self.command(&command, cx)
     }
 
     fn accept(&mut self, size: u64, cx: &mut Cx<'_>) -> Result<(), Reason> {

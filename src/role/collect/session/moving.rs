@@ -1,4 +1,5 @@
-//! Letting a published file go: [`Step::Move`]. The site deletes it while it sends it, so what it sends is compared.
+//! Letting a committed file go: [`Step::Move`]. The site deletes it while it sends it, so what it sends is compared, and
+//! what is not the committed file is the only copy there is.
 
 use super::{Cx, Reaction, Task};
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
@@ -7,16 +8,13 @@ use crate::role::collect::desk::{Desk, Purpose};
 use crate::role::collect::reason::Came;
 use crate::role::collect::site::Site;
 use crate::store::{Spool, Stage, Staged, StoreError};
-use crate::sync::{MoveEnd, Step};
+use crate::sync::{MoveEnd, Step, measured_at};
 
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
 const COMPARED_IN_MEMORY: u64 = 64 << 10;
 
 /// How far a body that turned out longer than announced is followed, in bytes.
 const MOST_BEYOND: u64 = 4 << 20;
-
-/// How agent data ends that is whole.
-const END_OF_AGENT_DATA: &[u8] = b"</agent_data>";
 
 /// What may follow that.
 const BLANKS: &[u8] = b"\n\r \t";
@@ -90,28 +88,39 @@ impl Moving {
         }
     }
 
-    /// The site has sent, and thereby deleted, what it had under the name.
-    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    /// The site has sent, and thereby deleted, what it had under the name. The name, if whether it is gone is to be asked
+    /// next.
+    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<Option<FileName>, Reason> {
         if self.published.size == 0 {
             // Nothing came back: only the next listing tells whether the site heard us.
             cx.site.move_unconfirmed();
-            return Ok(());
+            return Ok(None);
         }
-        if self.running.clone().finish() == self.published {
-            cx.site.gone(self.name, self.published, cx.desk);
-            return Ok(());
+        if self.is_as_committed() {
+            let may_come_again = measured_at(&self.name).is_none();
+            cx.site.moved(self.name.clone(), MoveEnd::Gone);
+            return Ok(may_come_again.then_some(self.name));
         }
-        self.rescue(cx.site, cx.desk)
+        self.rescue(cx.site, cx.desk).map(|()| None)
     }
 
-    /// Whether what has come is agent data to its end, which no beginning of such a file can be.
+    fn is_as_committed(&self) -> bool {
+        self.running.clone().finish() == self.published
+    }
+
+    /// Whether what has come is XML to its end, which no beginning of such a file can be.
     fn is_whole(&self) -> bool {
-        matches!(&self.kept, Kept::Memory(bytes) if bytes.trim_ascii_end().ends_with(END_OF_AGENT_DATA))
+        matches!(&self.kept, Kept::Memory(bytes) if is_whole_xml(bytes))
     }
 
     /// Whether what has come, as much as was announced, may be the beginning of something longer.
     pub(super) fn is_doubtful(&self) -> bool {
-        self.running.clone().finish() != self.published && !self.is_whole()
+        !self.is_as_committed() && !self.is_whole()
+    }
+
+    /// Whether more has come than was announced.
+    pub(super) fn is_longer(&self) -> bool {
+        self.running.size() > self.published.size
     }
 
     /// Whether what has come is the published file but for blanks at its end: the cut came after its last word.
@@ -136,7 +145,7 @@ impl Moving {
     /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
     /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
     pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
-        let is_other = self.running.clone().finish() != self.published && !self.lacks_blanks_only();
+        let is_other = !self.is_as_committed() && !self.lacks_blanks_only();
         if is_other && (self.is_whole() || self.running.size() == self.published.size) {
             // The connection has failed already: that is what the round reports.
             let _ = self.rescue(site, desk);
@@ -147,32 +156,93 @@ impl Moving {
 
     /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
     fn rescue(self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+        let staged = self.kept.into_staged(&site.spool);
+        rescue(&self.name, staged, site, desk)
+    }
+
+    /// Keeps what has come, all that was announced, before anything else is waited for.
+    pub(super) fn rescue_beginning(&self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+        let staged = self.kept.copy(&site.spool);
+        rescue(&self.name, staged, site, desk)
+    }
+
+    /// Keeps what turned out longer than its beginning, which was kept before.
+    pub(super) fn rescue_longer(self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
         match self.kept.into_staged(&site.spool) {
             Ok(staged) => {
-                desk.forget(site.name(), self.name.clone(), self.published);
-                site.rescued(&self.name);
+                site.rescued_longer(&self.name);
                 desk.publish(site.id(), self.name, staged, Purpose::Rescued, None);
                 Ok(())
             }
             Err(error) => {
                 site.lost(&self.name, &error);
-                site.moved(self.name, MoveEnd::Gone);
                 Err(error.into())
             }
         }
     }
 }
 
+fn rescue(name: &FileName, staged: Result<Staged, StoreError>, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+    match staged {
+        Ok(staged) => {
+            site.rescued(name, desk);
+            desk.publish(site.id(), name.clone(), staged, Purpose::Rescued, None);
+            Ok(())
+        }
+        Err(error) => {
+            site.lost(name, &error);
+            site.moved(name.clone(), MoveEnd::Gone);
+            Err(error.into())
+        }
+    }
+}
+
+/// Whether `bytes` end with the end tag of their first element: `agent_data`, `server_data`, `connection_data` …
+fn is_whole_xml(bytes: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(byte);
+    let starts = bytes.windows(2).position(|pair| pair[0] == b'<' && pair[1].is_ascii_alphabetic());
+    let Some(element) = starts.map(|at| &bytes[at + 1..]) else { return false };
+    let name = &element[..element.iter().take_while(|byte| is_name(byte)).count()];
+    let tag = element.trim_ascii_end().strip_suffix(b">").map(<[u8]>::trim_ascii_end);
+    tag.and_then(|tag| tag.strip_suffix(name)).is_some_and(|before| before.ends_with(b"</"))
+}
+
 impl Kept {
     fn into_staged(self, spool: &Spool) -> Result<Staged, StoreError> {
         match self {
             Self::Stage(stage) => stage.finish(),
-            Self::Unkept(error) => Err(error),
+            Self::Memory(_) | Self::Unkept(_) => self.copy(spool),
+        }
+    }
+
+    fn copy(&self, spool: &Spool) -> Result<Staged, StoreError> {
+        match self {
+            Self::Stage(stage) => stage.duplicate()?.finish(),
+            Self::Unkept(error) => Err(error.clone()),
             Self::Memory(bytes) => {
                 let mut stage = spool.stage(bytes.len() as u64)?;
-                stage.write(&bytes)?;
+                stage.write(bytes)?;
                 stage.finish()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_whole_xml;
+
+    #[test]
+    fn xml_is_whole_with_the_end_tag_of_its_first_element() {
+        for whole in [
+            "<agent_data a='1'>x</agent_data>\n",
+            "<?xml version='1.0'?>\n<!-- a > b -->\n<server_data><a/></server_data >",
+            "<connection_data></connection_data>",
+        ] {
+            assert!(is_whole_xml(whole.as_bytes()), "{whole}");
+            let cut = whole.trim_end().len() - 1;
+            (0..cut).for_each(|cut| assert!(!is_whole_xml(&whole.as_bytes()[..cut]), "{}", &whole[..cut]));
+        }
+        assert!(!is_whole_xml(b"<agent_data></agent>") && !is_whole_xml(b"no markup") && !is_whole_xml(b""));
     }
 }

@@ -1,5 +1,7 @@
 //! What a session is at, and what it makes of the site's answers.
 
+use std::collections::HashSet;
+
 use super::fetch::Fetch;
 use super::moving::Moving;
 use super::{Cx, MAX_LISTING};
@@ -15,12 +17,41 @@ pub(super) enum Task {
     Opening,
     Greeting,
     Ready,
-    Listing(ListingParser),
+    Listing(ListingTask),
     Fetching(Fetch),
     Moving(Moving),
+    /// More comes than was announced.
     Overrun(Moving),
+    /// What was announced has come, and is kept: whether more comes shows whether it was the beginning of something longer.
+    Trailing(Moving),
+    /// Asking once more for a file that was deleted: is it gone?
+    Confirming(FileName),
     Spent,
     Parked,
+}
+
+/// A listing on its way.
+pub(super) struct ListingTask {
+    parser: ListingParser,
+    /// The names of committed files in it.
+    held: HashSet<FileName>,
+}
+
+impl ListingTask {
+    pub(super) fn new(max_names: usize) -> Self {
+        Self { parser: ListingParser::new(max_names), held: HashSet::new() }
+    }
+
+    fn feed(&mut self, bytes: &[u8], site: &Site) {
+        let Self { parser, held } = self;
+        parser.feed(bytes, |name| site.is_wanted(name, held));
+    }
+
+    fn finish(self, cx: &mut Cx<'_>) {
+        let Self { parser, mut held } = self;
+        let listing = parser.finish(|name| cx.site.is_wanted(name, &mut held));
+        cx.site.listed(&listing, held, cx.desk);
+    }
 }
 
 /// What a task makes of an announced body.
@@ -30,12 +61,12 @@ pub(super) enum Reaction {
 }
 
 impl Task {
-    pub(super) fn take_body(&mut self, bytes: &[u8]) {
+    pub(super) fn take_body(&mut self, bytes: &[u8], site: &Site) {
         match self {
-            Self::Listing(listing) => listing.feed(bytes),
+            Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Moving(moving) | Self::Overrun(moving) => moving.take_body(bytes),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+            Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => moving.take_body(bytes),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Spent | Self::Parked => {}
         }
     }
 
@@ -47,18 +78,30 @@ impl Task {
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
             Self::Moving(moving) => Ok(moving.announced(size, cx)),
+            Self::Confirming(name) => {
+                cx.site.deletion_doubted(&name, cx.desk);
+                Ok(Reaction::Decline)
+            }
             other => Ok(Reaction::Accept(Box::new(other))),
         }
     }
 
-    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    /// A body has come whole. The file that was deleted with it, if whether it is gone is to be asked next.
+    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<Option<FileName>, Reason> {
         match self {
-            Self::Listing(listing) => cx.site.listed(&listing.finish(), cx.desk),
-            Self::Fetching(fetch) => fetch.complete(cx),
+            Self::Listing(listing) => listing.finish(cx),
+            Self::Fetching(fetch) => return Ok(fetch.complete(cx)),
             Self::Moving(moving) => return moving.complete(cx),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
+            Self::Opening
+            | Self::Greeting
+            | Self::Ready
+            | Self::Overrun(..)
+            | Self::Trailing(..)
+            | Self::Confirming(_)
+            | Self::Spent
+            | Self::Parked => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) -> Result<(), Reason> {
@@ -70,7 +113,14 @@ impl Task {
             Self::Greeting => return Err(Reason::PasswordRefused),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
             Self::Moving(moving) => cx.site.move_refused(moving.name()),
-            Self::Opening | Self::Ready | Self::Overrun(..) | Self::Spent | Self::Parked => {}
+            Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.desk),
+            Self::Opening
+            | Self::Ready
+            | Self::Overrun(..)
+            | Self::Trailing(..)
+            | Self::Confirming(_)
+            | Self::Spent
+            | Self::Parked => {}
         }
         Ok(())
     }
@@ -81,7 +131,17 @@ impl Task {
             Self::Listing(_) => site.give_back(Step::List),
             Self::Fetching(fetch) => site.give_back(fetch.into_step()),
             Self::Moving(moving) | Self::Overrun(moving) => moving.cut_short(site, desk),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Spent | Self::Parked => {}
+            Self::Trailing(moving) if moving.is_longer() => {
+                // The connection has failed already: that is what the round reports.
+                let _ = moving.rescue_longer(site, desk);
+            }
+            Self::Opening
+            | Self::Greeting
+            | Self::Ready
+            | Self::Trailing(_)
+            | Self::Confirming(_)
+            | Self::Spent
+            | Self::Parked => {}
         }
     }
 
@@ -89,8 +149,16 @@ impl Task {
     pub(super) fn file(&self) -> Option<(&FileName, Came)> {
         match self {
             Self::Fetching(fetch) => Some((fetch.name(), fetch.came())),
-            Self::Moving(moving) | Self::Overrun(moving) => Some((moving.name(), moving.came())),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Listing(_) | Self::Spent | Self::Parked => None,
+            Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => {
+                Some((moving.name(), moving.came()))
+            }
+            Self::Opening
+            | Self::Greeting
+            | Self::Ready
+            | Self::Listing(_)
+            | Self::Confirming(_)
+            | Self::Spent
+            | Self::Parked => None,
         }
     }
 
@@ -98,7 +166,8 @@ impl Task {
     pub(super) fn subject(&self) -> String {
         match self {
             Self::Fetching(fetch) => fetch.name().to_string(),
-            Self::Moving(moving) | Self::Overrun(moving) => moving.name().to_string(),
+            Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => moving.name().to_string(),
+            Self::Confirming(name) => name.to_string(),
             Self::Listing(_) => "the listing".into(),
             Self::Greeting => "the password".into(),
             Self::Opening | Self::Ready | Self::Spent | Self::Parked => "the session".into(),

@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::SiteSettings;
+use crate::config::{SiteSettings, defaults};
 use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::equipment::{Equipment, target};
 use crate::role::collect::outside::Publisher;
-use crate::store::{Completion, Publication, Spool};
-use crate::sync::Meeting;
+use crate::store::{Completion, Publication, Spool, Waiting};
+use crate::sync::Delivery;
 use crate::tls::Connectors;
 
 /// A connection that has brought `input`.
@@ -70,17 +70,22 @@ impl Publisher for Orders {
         self.forgotten.borrow_mut().push(fingerprint);
     }
 
-    fn hold(&mut self, _: &Spool, _: Arc<str>, _: FileName, _: Fingerprint) {}
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
+    }
 
     fn completions(&mut self) -> Vec<Completion> {
         Vec::new()
     }
 
-    fn stop(self: Box<Self>) {}
+    fn stop(self: Box<Self>) -> Waiting {
+        Waiting::default()
+    }
 }
 
-/// A session with a site that holds `a.1.data`, of which `published` is published here.
+/// A session with a site that has one file.
 struct Scene {
+    name: FileName,
     session: Session,
     end: End,
     site: Site,
@@ -90,30 +95,66 @@ struct Scene {
 }
 
 impl Scene {
+    /// The listing has come.
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-    fn new(published: &[u8]) -> Self {
+    fn listed(name: &str, delivery: Delivery) -> Self {
         let incoming = tempfile::tempdir().unwrap();
         let spool = Spool::open(incoming.path()).unwrap();
-        let settings = SiteSettings::new("site", "address");
+        let settings = SiteSettings { delivery, ..SiteSettings::new("site", "address") };
         let target = Arc::new(target(&settings, &mut Connectors::default()).unwrap());
         let mut site = Site::new(0, Equipment { settings, target, spool });
         let (now, orders) = (Instant::now(), Orders::default());
-        site.memory.published("a.1.data".parse().unwrap(), Fingerprint::of(published));
         site.start_round(now);
         let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None };
-        let desk = Desk::new(Box::new(orders.clone()));
-        let mut scene = Self { session: Session::new(0), end, site, desk, orders, _incoming: incoming };
+        let desk = Desk::new(Box::new(orders.clone()), defaults::MAX_SPOOL);
+        let (name, session) = (name.parse().unwrap(), Session::new(0));
+        let mut scene = Self { name, session, end, site, desk, orders, _incoming: incoming };
         let Self { session, end, site, desk, .. } = &mut scene;
         session.opened(&mut Cx { io: end, site, desk }).unwrap();
-        for line in ["", "LS SIZE 9\n", "a.1.data\n"] {
-            scene.hears(line);
+        let listing = format!("{}\n", scene.name);
+        for text in ["", &format!("LS SIZE {}\n", listing.len()), &listing] {
+            scene.hears(text);
         }
-        assert!(scene.end.output.ends_with(b"MV <a.1.data>\n"));
         scene
     }
 
+    /// The file, with these bytes, is committed, and its move asked for.
+    fn moving(name: &str, committed: &[u8]) -> Self {
+        let mut scene = Self::listed(name, Delivery::Safe);
+        assert!(scene.end.output.ends_with(format!("RECV <{name}>\n").as_bytes()));
+        scene.hears(&format!("RECV SIZE {}\n", committed.len()));
+        scene.hears_bytes(committed);
+        scene.commit(committed);
+        if committed.is_empty() {
+            // Declined, and in the clear nothing may follow that.
+            scene.session = Session::new(0);
+            let Self { session, end, site, desk, .. } = &mut scene;
+            session.opened(&mut Cx { io: end, site, desk }).unwrap();
+        }
+        scene.hears("");
+        assert!(scene.is_asked(&format!("MV <{name}>\n")), "{:?}", String::from_utf8_lossy(&scene.end.output));
+        scene.orders.published.take();
+        scene
+    }
+
+    fn new(committed: &[u8]) -> Self {
+        Self::moving("a.1700000000.data", committed)
+    }
+
+    fn commit(&mut self, bytes: &[u8]) {
+        self.site.committed(self.name.clone(), Fingerprint::of(bytes), &mut self.desk);
+    }
+
+    fn is_asked(&self, command: &str) -> bool {
+        self.end.output.ends_with(command.as_bytes())
+    }
+
     fn hears(&mut self, text: &str) {
-        self.end.input.extend(text.bytes());
+        self.hears_bytes(text.as_bytes());
+    }
+
+    fn hears_bytes(&mut self, bytes: &[u8]) {
+        self.end.input.extend(bytes);
         let Self { session, end, site, desk, .. } = self;
         session.pump(&mut Cx { io: end, site, desk }).unwrap();
     }
@@ -134,13 +175,71 @@ fn an_empty_file_whose_move_is_cut_is_not_published_again() {
 }
 
 #[test]
-fn what_is_let_go_is_not_forgotten_before_a_listing_shows_it_gone() {
+fn a_deleted_file_is_not_forgotten_before_a_listing_shows_it_gone() {
     let mut scene = Scene::new(b"old");
     scene.hears("MV SIZE 3\n");
     scene.hears("old");
     assert_eq!(*scene.orders.forgotten.borrow(), []);
-    let met = scene.site.memory.meet(&"a.1.data".parse().unwrap(), Fingerprint::of(b"old"));
-    assert_eq!(met, Meeting::Back { in_journal: true });
+    assert!(scene.is_asked("LS <>\n"), "its name has a time, and does not come again");
+    scene.hears("LS SIZE 2\n");
+    scene.hears(".\n");
+    assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
+}
+
+#[test]
+fn a_file_whose_name_may_come_again_is_asked_for_right_after_its_deletion() {
+    let mut scene = Scene::moving("nas.123456.data", b"old");
+    scene.hears("MV SIZE 3\n");
+    scene.hears("old");
+    assert!(scene.is_asked("RECV <nas.123456.data>\n"));
+    scene.hears("RECV ERR (file does not exist)\n");
+    assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
+}
+
+#[test]
+fn a_file_that_is_there_right_after_its_deletion_is_not_forgotten_at_a_site_that_may_not_delete() {
+    let mut scene = Scene::moving("nas.123456.data", b"old");
+    scene.hears("MV SIZE 3\n");
+    scene.hears("old");
+    scene.hears("RECV SIZE 3\n");
+    assert_eq!(*scene.orders.forgotten.borrow(), []);
+    assert!(!scene.end.output.ends_with(b"RECV OK\n"), "it is declined: the next round fetches and compares it");
+}
+
+#[test]
+fn a_moved_file_whose_name_may_come_again_is_forgotten_as_soon_as_it_is_committed() {
+    let mut scene = Scene::listed("nas.123456.data", Delivery::Move);
+    scene.hears("MV SIZE 3\n");
+    scene.hears("old");
+    assert!(scene.is_asked("RECV <nas.123456.data>\n"));
+    scene.hears("RECV ERR (file does not exist)\n");
+    assert_eq!(*scene.orders.forgotten.borrow(), []);
+    scene.commit(b"old");
+    assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
+}
+
+#[test]
+fn other_bytes_of_the_announced_size_are_kept_before_anything_else_is_waited_for() {
+    let mut scene = Scene::new(b"no markup 1");
+    scene.hears("MV SIZE 11\n");
+    scene.hears("no markup 2");
+    assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"no markup 2")]);
+    scene.session.abandon(&mut scene.site, &mut scene.desk);
+    assert_eq!(scene.orders.published.borrow().len(), 1, "and once");
+}
+
+#[test]
+fn what_turns_out_longer_than_announced_is_kept_whole_beside_its_beginning() {
+    for size in [11, 100_000] {
+        let [old, new] = [b'o', b'n'].map(|byte| vec![byte; size]);
+        let mut scene = Scene::new(&old);
+        scene.hears(&format!("MV SIZE {size}\n"));
+        scene.hears_bytes(&new);
+        scene.hears(" and more");
+        scene.session.abandon(&mut scene.site, &mut scene.desk);
+        let whole = [&new[..], b" and more"].concat();
+        assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(&new), Fingerprint::of(&whole)]);
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::proto::FileName;
 /// The first epoch second on a file of theirs.
 const FIRST_SERIAL: u64 = 1_700_000_000;
 
+/// What a sender without a clock sends for ever.
+const CONSTANT: &[u8] = b"<agent_data>as ever</agent_data>\n";
+
 pub(super) struct Agents {
     /// From one file to the next, at most.
     pub(super) pause: Duration,
@@ -44,8 +47,11 @@ pub(super) fn write(sites: &mut [Site], at: usize, ledger: &mut Ledger, fate: &m
         if buffer.give(caller, version) {
             fate.plan_in(Duration::ZERO, What::Call { site: at, caller });
         }
-    } else if let Some(other) = site.files.insert(name, version) {
-        ledger.overwritten(other);
+    } else {
+        if let Some(other) = site.files.insert(name, version) {
+            ledger.overwritten(other);
+        }
+        ledger.appeared(version);
     }
     // They come in bursts.
     let pause = if fate.strikes(500_000) { Duration::ZERO } else { fate.up_to(site.agents.pause) };
@@ -54,10 +60,14 @@ pub(super) fn write(sites: &mut [Site], at: usize, ledger: &mut Ledger, fate: &m
     }
 }
 
-/// A server takes no empty files; and what is sent twice is to be told apart.
+/// A server takes no empty files; and what agents have in their hands at the same time is to be told apart.
 fn sendable(site: &Site, at: usize, name: &FileName, bytes: Vec<u8>, ledger: &Ledger) -> Vec<u8> {
-    let is_other = |version: &Version| version.site != at || version.name != *name || version.bytes != bytes;
-    if site.buffer.is_none() || (!bytes.is_empty() && ledger.versions.iter().all(is_other)) {
+    let Some(buffer) = &site.buffer else { return bytes };
+    let is_same = |version: usize| {
+        let version = &ledger.versions[version];
+        version.site == at && version.name == *name && version.bytes == bytes
+    };
+    if !bytes.is_empty() && !buffer.unsent_versions().any(is_same) {
         return bytes;
     }
     body(ledger.versions.len(), bytes.len().max(1))
@@ -102,6 +112,16 @@ fn anything(sites: &mut [Site], at: usize, ledger: &Ledger, fate: &mut Fate) -> 
         }
         20..28 => return (name(&format!("windows.{}.data", fate.chance.u32(..1_000_000_000))), body(number, size)),
         28..30 => size = 0,
+        // One name for ever: with the same bytes, or with as many others.
+        30..38 => return (name("nas.123456.data"), CONSTANT.to_vec()),
+        38..40 => return (name("camera.7.data"), body(number, 200)),
+        40..43 => {
+            // A file that was there before comes once more.
+            let past: Vec<&Version> = ledger.versions.iter().filter(|version| version.site == at).collect();
+            if let Some(past) = fate.chance.choice(&past) {
+                return (past.name.clone(), past.bytes.clone());
+            }
+        }
         _ => {}
     }
     let serial = sites[at].agents.next;

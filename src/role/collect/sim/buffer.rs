@@ -51,7 +51,12 @@ impl Buffer {
         files.len() == 1
     }
 
-    /// How many files are still in agents' hands.
+    /// The versions still in agents' hands.
+    pub(super) fn unsent_versions(&self) -> impl Iterator<Item = usize> {
+        self.callers.iter().flat_map(|caller| caller.files.iter().copied())
+    }
+
+    /// How many those are.
     pub(super) fn unsent(&self) -> usize {
         self.callers.iter().map(|caller| caller.files.len()).sum()
     }

@@ -19,11 +19,11 @@ use super::ledger::Verdict;
 use super::life::{Place, run};
 use super::server::{Files, Lock};
 use super::world::{FIRST_PORT, Site, World};
-use crate::config::{Settings, SiteSettings};
+use crate::config::{Settings, SiteSettings, defaults};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::server::house::House;
-use crate::store::Durability;
-use crate::store::model::{Fault, ModelCommitter, Moment, Share, Spared, World as Disk, stage_on};
+use crate::store::model::{Fault, Moment, Share, Spared, World as Disk, stage_on};
+use crate::store::{Durability, Publish};
 use crate::sync::Delivery;
 
 /// From one round to the next.
@@ -82,6 +82,7 @@ struct Life {
     disk: Duration,
     /// Whether the data server takes all there is between a crash and the next start.
     taken: bool,
+    publish: Publish,
 }
 
 /// What a life came to.
@@ -105,6 +106,8 @@ impl Life {
         Settings {
             state_dir: PathBuf::new(),
             durability: Durability::Fsync,
+            publish: self.publish,
+            max_spool: defaults::MAX_SPOOL,
             max_connections: 8,
             shutdown_timeout: Duration::from_secs(10),
             sites: vec![site],
@@ -151,11 +154,9 @@ impl Life {
         }
         stage_on(None);
         let (steps, recovery) = (disk.borrow().steps(), disk.borrow().recovery());
-        let restarted = ModelCommitter::start(&disk);
-        assert!(restarted.is_ok() && disk.borrow().staged() == 0, "{self:?}, {crashes:?}: staged files are left");
+        let left = world.borrow_mut().publish_what_is_left(self.publish);
+        assert_eq!(left, 0, "{self:?}, {crashes:?}: staged files are left");
         let World { ledger, fate, .. } = &mut *world.borrow_mut();
-        let placed = disk.borrow_mut().placed();
-        ledger.published(placed, fate);
         ledger.close(fate);
         let Verdict::Counted { lost, doubled } = &ledger.verdict else { unreachable!("it was to count") };
         End { steps, recovery, lost: lost.len(), doubled: doubled.len() }
@@ -251,10 +252,12 @@ fn lives(most: usize) -> Vec<Life> {
     let ways = [Delivery::Safe, Delivery::Move].map(|delivery| [Kind::Stock, Kind::Ours].map(|kind| (kind, delivery)));
     let paces = [(300, 1), (900, 2), (0, 2)];
     let mut lives = Vec::new();
-    for taken in [true, false] {
+    for (taken, publish) in
+        [(true, Publish::Paced), (false, Publish::Paced), (true, Publish::AtOnce), (false, Publish::AtOnce)]
+    {
         for (disk, connections) in paces {
             let disk = Duration::from_millis(disk);
-            let life = |(kind, delivery)| Life { script: SIX_FILES, kind, delivery, connections, disk, taken };
+            let life = |(kind, delivery)| Life { script: SIX_FILES, kind, delivery, connections, disk, taken, publish };
             lives.extend(ways.concat().into_iter().map(life));
         }
     }
@@ -277,7 +280,8 @@ fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
         let disk = Duration::from_millis(300);
         let mut sum = Sum::default();
         let (kind, delivery) = (Kind::Stock, Delivery::Safe);
-        let life = Life { script: THREE_FILES, kind, delivery, connections: 1, disk, taken: true };
+        let life =
+            Life { script: THREE_FILES, kind, delivery, connections: 1, disk, taken: true, publish: Publish::Paced };
         sum.crash_twice(&life, &costs[..costs.len() - 1], &Place::new());
         sum
     };

@@ -70,7 +70,8 @@ impl Custody {
                 }
                 Happening::Superseded(file) => {
                     let version = self.versions[file];
-                    if !keeps(disk, version, ledger) {
+                    // Or another one of the same bytes has its place.
+                    if !keeps(disk, version, ledger) || ledger.versions[version].place == Place::Overwritten {
                         self.promised.remove(&version);
                         self.settled.insert(version);
                     }
@@ -79,7 +80,7 @@ impl Custody {
             }
         }
         for &version in &self.promised {
-            if !keeps(disk, version, ledger) && !ledger.is_safe(&ledger.versions[version].fingerprint) {
+            if !keeps(disk, version, ledger) && !ledger.is_safe(version) {
                 let name = &ledger.versions[version].name;
                 fate.violated(format_args!("site {} has told that it has {name}, and may lose it", self.site));
             }
@@ -146,8 +147,9 @@ fn appear(version: usize, files: &mut Files, ledger: &mut Ledger) {
     let entry = &mut ledger.versions[version];
     if files.insert(entry.name.clone(), version) != Some(version) {
         entry.appearances += 1;
+        ledger.appeared(version);
     }
-    entry.place = Place::AtSite;
+    ledger.versions[version].place = Place::AtSite;
 }
 
 fn disappear(version: usize, files: &mut Files) {

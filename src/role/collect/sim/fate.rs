@@ -70,6 +70,8 @@ pub(super) enum What {
     Consume,
     Group,
     GroupDone,
+    /// The committer's thread looks what it may publish.
+    Look,
     Die(Death),
     Stop,
     /// The configuration is read again; it names all sites.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::doubts::Doubts;
 use super::fate::Fate;
 use super::tally::Tally;
 use crate::proto::{FileName, Fingerprint};
@@ -55,6 +56,8 @@ struct Content {
     /// The files they were published in.
     files: BTreeSet<StageId>,
     consumed: BTreeSet<StageId>,
+    /// Those of them, or published, that were there when the machine last forgot others.
+    before: BTreeSet<StageId>,
 }
 
 /// What becomes of a life in which something does not hold.
@@ -121,6 +124,8 @@ pub(super) struct Ledger {
     forgotten: usize,
     /// Versions that were on their way, safe nowhere, when their connection failed.
     excused: BTreeSet<usize>,
+    /// Deletions that the collector cannot be certain of.
+    pub(super) doubts: Doubts,
     /// Sites whose files are moved without being safe first.
     pub(super) movers: BTreeSet<usize>,
     /// Sites that misbehave.
@@ -152,6 +157,7 @@ impl Ledger {
             is_unflushed: false,
             forgotten: 0,
             excused: BTreeSet::new(),
+            doubts: Doubts::default(),
             movers: BTreeSet::new(),
             bad: BTreeSet::new(),
             liars: BTreeSet::new(),
@@ -191,10 +197,28 @@ impl Ledger {
     pub(super) fn machine_fails(&mut self) {
         if self.is_unflushed {
             self.forgotten = self.versions.len();
-            let is_safe = |number: &usize| self.is_safe(&self.versions[*number].fingerprint);
+            let is_safe = |number: &usize| self.is_safe(*number);
             let (safe, gone): (BTreeSet<_>, BTreeSet<_>) = self.released.iter().copied().partition(is_safe);
             self.tally.unflushed += gone.len() as u64;
             self.released = safe;
+            let disk = self.disk.borrow();
+            for ((size, md5), content) in &mut self.contents {
+                content.before.extend(&content.consumed);
+                content.before.extend(disk.kept(&Fingerprint { size: *size, md5: *md5 }));
+            }
+        }
+    }
+
+    /// A version is to be seen at its site.
+    pub(super) fn appeared(&mut self, number: usize) {
+        let Version { site, name, fingerprint, .. } = &self.versions[number];
+        let is_same = |other: &&usize| {
+            let other = &self.versions[**other];
+            other.site == *site && other.name == *name
+        };
+        let others = self.contents[&key(fingerprint)].versions.iter().filter(|&&other| other != number);
+        if others.into_iter().any(|other| is_same(&other)) {
+            self.doubts.appeared(number, *site, name);
         }
     }
 
@@ -242,6 +266,7 @@ impl Ledger {
                 }
                 self.tally.repeated += 1;
             } else if content.files.len() > content.versions.len() {
+                fate.note(|| format!("{name} was published again, as it came to its site again"));
                 self.tally.reappeared += 1;
             }
             if let [number] = content.versions[..]
@@ -260,13 +285,13 @@ impl Ledger {
     /// is moved, ahead of others.
     fn check_order(&mut self, number: usize, fate: &Fate) {
         let version = &self.versions[number];
-        let Some(AgentFile { agent, serial }) = AgentFile::parse(&version.name) else { return };
-        if serial < 1_000_000_000 || version.is_rewrite || self.bad.contains(&version.site) {
+        let Some(AgentFile { agent, time: Some(time) }) = AgentFile::parse(&version.name) else { return };
+        if version.is_rewrite || self.bad.contains(&version.site) {
             return;
         }
         let published = self.order.entry((version.site, agent.to_vec())).or_default();
         let overtaken = published.iter().map(|&other| &self.versions[other]).find(|other| {
-            version.written < other.written && AgentFile::parse(&other.name).is_some_and(|file| serial < file.serial)
+            version.written < other.written && AgentFile::parse(&other.name).is_some_and(|file| Some(time) < file.time)
         });
         if let Some(other) = overtaken
             // So many connections may have died over a large file that its agent's later ones went ahead.
@@ -283,8 +308,7 @@ impl Ledger {
 
     /// The site removes a file; `sent` says which version its client was sent.
     pub(super) fn removed(&mut self, number: usize, sent: usize, fate: &Fate) {
-        let fingerprint = self.versions[number].fingerprint;
-        let (is_safe, version) = (self.is_safe(&fingerprint), &mut self.versions[number]);
+        let (is_safe, version) = (self.is_safe(number), &mut self.versions[number]);
         let is_moved = self.movers.contains(&version.site);
         let may_be_unsafe = version.is_rewrite || is_moved || number < self.forgotten;
         version.place = match may_be_unsafe {
@@ -302,6 +326,7 @@ impl Ledger {
             self.excused.insert(number);
         }
         fate.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
+        self.doubts.deleted(version.site, &version.name);
         match version.place {
             Place::Trampled => self.tally.raced += 1,
             Place::InFlight => self.in_flight.push(number),
@@ -314,14 +339,28 @@ impl Ledger {
         let bytes = self.disk.borrow().read(file);
         let Some(content) = self.contents.get_mut(&key(&bytes)) else { return };
         content.consumed.insert(file);
-        for number in &content.versions {
-            self.released.remove(number);
+        if let [number] = content.versions[..] {
+            self.released.remove(&number);
         }
     }
 
-    pub(super) fn is_safe(&self, bytes: &Fingerprint) -> bool {
-        let consumed = self.contents.get(&key(bytes)).is_some_and(|content| !content.consumed.is_empty());
-        consumed || self.disk.borrow().keeps(bytes)
+    /// Whether this version is safe at the centre: there is a file there for it, and one for each other of these bytes that
+    /// has left its site.
+    pub(super) fn is_safe(&self, number: usize) -> bool {
+        let fingerprint = &self.versions[number].fingerprint;
+        let Some(content) = self.contents.get(&key(fingerprint)) else { return false };
+        let mut files: BTreeSet<StageId> = content.consumed.clone();
+        files.extend(self.disk.borrow().kept(fingerprint));
+        if number >= self.forgotten {
+            files.retain(|file| !content.before.contains(file));
+        }
+        let is_counted = |other: &&usize| {
+            let is_of_this_time = (**other >= self.forgotten) == (number >= self.forgotten);
+            let other_is_safe_too = self.versions[**other].place == Place::Released && !self.doubts.excuses(**other);
+            **other != number && is_of_this_time && other_is_safe_too
+        };
+        let others = content.versions.iter().filter(is_counted).count();
+        files.len() > others || (self.doubts.excuses(number) && !files.is_empty())
     }
 
     /// What has left its site is safe here.
@@ -335,7 +374,7 @@ impl Ledger {
         }
         for &number in &self.released {
             let version = &self.versions[number];
-            if !self.is_safe(&version.fingerprint) {
+            if !self.is_safe(number) {
                 let what = format_args!("{} is neither at its site nor safe at the centre", version.name);
                 self.verdict.is_lost(number, fate, what);
             }
@@ -343,7 +382,7 @@ impl Ledger {
     }
 
     fn has_landed(&mut self, number: usize) -> bool {
-        let has_landed = self.is_safe(&self.versions[number].fingerprint);
+        let has_landed = self.is_safe(number);
         if has_landed {
             self.versions[number].place = Place::Released;
             self.released.insert(number);
@@ -356,18 +395,20 @@ impl Ledger {
     fn may_be_lost(&self, number: usize, version: &Version) -> bool {
         let is_whole = version.bytes.trim_ascii_end().ends_with(b"</agent_data>");
         let is_doubtful = !is_whole && !self.movers.contains(&version.site);
-        self.disk_has_failed || self.excused.contains(&number) || number < self.forgotten || is_doubtful
+        let is_excused = self.excused.contains(&number) || self.doubts.excuses(number);
+        self.disk_has_failed || is_excused || number < self.forgotten || is_doubtful
     }
 
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
+        self.tally.doubted += self.doubts.count() as u64;
         for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {
                 _ if self.bad.contains(&version.site) => {}
                 Place::AtAgent => self.verdict.is_lost(number, fate, format_args!("{what:?} is never stored")),
                 Place::AtSite => self.verdict.is_lost(number, fate, format_args!("{what:?} is never fetched")),
-                Place::Released if number >= self.forgotten && !self.is_safe(&version.fingerprint) => {
+                Place::Released if number >= self.forgotten && !self.is_safe(number) => {
                     self.verdict.is_lost(number, fate, format_args!("{what:?} is gone"));
                 }
                 Place::InFlight if !self.may_be_lost(number, version) => {

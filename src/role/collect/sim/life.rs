@@ -14,14 +14,14 @@ use super::server::{Files, Lock, MISCHIEF, Mischief};
 use super::tally::Tally;
 use super::wire::Wire;
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
-use crate::config::{Settings, SiteSettings};
+use crate::config::{Settings, SiteSettings, defaults};
 use crate::role::collect::RoundReport;
 use crate::role::collect::collector::{Collector, Limits, Means, Mode};
 use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
 use crate::role::server::house::{House, ground};
 use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
-use crate::store::{Durability, Spool};
+use crate::store::{Durability, Publish, Spool};
 use crate::sync::{Delivery, Schedule};
 use crate::tls::Acceptor;
 
@@ -76,11 +76,9 @@ pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tall
         world.borrow_mut().idle(wait);
     }
     // Whatever is left of failures is swept at the next start.
-    let restarted = ModelCommitter::start(&disk);
-    assert!(restarted.is_ok() && disk.borrow().staged() == 0, "seed {seed}: staged files are left");
+    let left = world.borrow_mut().publish_what_is_left(settings.publish);
+    assert_eq!(left, 0, "seed {seed}: staged files are left");
     let World { ledger, fate, sites, .. } = &mut *world.borrow_mut();
-    let placed = disk.borrow_mut().placed();
-    ledger.published(placed, fate);
     ledger.close(fate);
     for site in sites.iter() {
         check_told(site, scale.rough, fate);
@@ -105,7 +103,8 @@ fn check_told(site: &Site, rough: bool, fate: &Fate) {
 
 /// One process, from its start to its end; whether that was the last.
 pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, place: &Place) -> bool {
-    let started = ModelCommitter::start(disk);
+    let now = world.borrow().fate.now;
+    let started = ModelCommitter::start(disk, settings.publish, now);
     {
         let World { ledger, fate, .. } = &mut *world.borrow_mut();
         fate.note(|| format!("a process starts: {:?}", started.as_ref().map(|(_, outstanding)| outstanding.len())));
@@ -118,10 +117,12 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         return false;
     };
     world.borrow_mut().process.committer = Some(committer);
+    world.borrow_mut().go_on_publishing();
     let wire = Wire(Rc::clone(world));
     let mut spools = place.spools.clone();
     let equipment = equip(settings, &mut spools).expect("there is nothing to fail");
-    let means = Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire)), outstanding, spools };
+    let means =
+        Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire), settings.max_spool), outstanding, spools };
     let limits = Limits { mode: Mode::Forever, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
     let listener = Rc::clone(world);
@@ -212,6 +213,8 @@ fn settings(fate: &mut Fate, scale: Scale, kinds: &[Kind], place: &Place) -> Set
     Settings {
         state_dir: PathBuf::new(),
         durability: if scale.rough && fate.strikes(150_000) { Durability::None } else { Durability::Fsync },
+        publish: if fate.chance.bool() { Publish::Paced } else { Publish::AtOnce },
+        max_spool: defaults::MAX_SPOOL,
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
         sites,

@@ -27,6 +27,7 @@ mod agents;
 mod buffer;
 mod crash_points;
 mod custody;
+mod doubts;
 mod fate;
 mod ledger;
 mod life;
@@ -82,13 +83,13 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     }
     let Tally { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
     let Tally { secured, resumed, unsecured, locked_out, .. } = sum;
-    let Tally { repeated, reappeared, raced, torn, unflushed, .. } = sum;
+    let Tally { repeated, reappeared, raced, torn, unflushed, doubted, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
          crashes of sites {site_crashes}, cuts {cuts}, TLS handshakes {secured}, {resumed} of them resumed, \
          {unsecured} more cut, rounds locked out {locked_out}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
          repeated after an error of the disk's {repeated}, back at a site {reappeared}, raced {raced}, torn {torn}, \
-         unflushed and gone {unflushed}",
+         unflushed and gone {unflushed}, came while a deletion was not certain {doubted}",
         seeds.count()
     );
     sum

@@ -13,7 +13,8 @@ use super::world::World;
 use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
-use crate::store::{Completion, Publication, Spool};
+use crate::store::model::ModelCommitter;
+use crate::store::{Completion, Publication, Waiting};
 use crate::tls::{PipeError, Received, Sent};
 
 /// How many bytes a connection may read before the others have their turn.
@@ -247,10 +248,8 @@ impl Publisher for Wire {
         world.start_committing();
     }
 
-    fn hold(&mut self, spool: &Spool, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        let mut world = self.0.borrow_mut();
-        world.process.committer.as_mut().expect("a process has a committer").hold(spool, site, name, fingerprint);
-        world.start_committing();
+    fn waiting(&self) -> Waiting {
+        self.0.borrow().process.committer.as_ref().map(ModelCommitter::waiting).unwrap_or_default()
     }
 
     fn completions(&mut self) -> Vec<Completion> {
@@ -260,7 +259,8 @@ impl Publisher for Wire {
         done
     }
 
-    fn stop(self: Box<Self>) {
+    fn stop(self: Box<Self>) -> Waiting {
         self.0.borrow_mut().finish_committing();
+        Publisher::waiting(&*self)
     }
 }

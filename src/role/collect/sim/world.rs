@@ -14,8 +14,8 @@ use super::server::{Files, Lock, Mischief};
 use crate::net::{ConnId, Event};
 use crate::proto::{Error, Verb};
 use crate::role::collect::{Reason, RoundReport};
-use crate::store::Completion;
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
+use crate::store::{Completion, Publish};
 use crate::tls::Acceptor;
 
 /// To read the configuration again: as it was, and without some of its sites.
@@ -132,6 +132,7 @@ impl World {
             What::Consume => self.consume(),
             What::Group => self.commit(),
             What::GroupDone => self.committed(),
+            What::Look => self.look(),
             What::Die(death) => self.death = Some(death),
             What::Stop => self.out.push(Event::Signal(15)),
             What::Reload => self.out.push(Event::Signal(RELOAD)),
@@ -184,7 +185,14 @@ impl World {
 
     /// A round has ended, and the collector's user hears of it.
     pub(super) fn hear(&mut self, report: &RoundReport) {
-        let Some(failure) = &report.failure else { return };
+        let number = report.site.strip_prefix("site").and_then(|number| number.parse::<usize>().ok());
+        let number = number.expect("sites have numbers");
+        let Some(failure) = &report.failure else {
+            if report.tally.left == 0 {
+                self.ledger.doubts.round_went_well(number, self.fate.now);
+            }
+            return;
+        };
         let is_locked_out = matches!(
             failure,
             Reason::PasswordRefused | Reason::Protocol { error: Error::ClosedAfter { verb: Verb::Pass }, .. }
@@ -192,8 +200,7 @@ impl World {
         let word = if is_locked_out { "password" } else { failure.word() };
         self.fate.note(|| format!("{}: a round fails: {word}", report.site));
         self.ledger.tally.locked_out += u64::from(is_locked_out);
-        let number = report.site.strip_prefix("site").and_then(|number| number.parse::<usize>().ok());
-        self.sites[number.expect("sites have numbers")].told.insert(word);
+        self.sites[number].told.insert(word);
     }
 
     fn consume(&mut self) {
@@ -214,16 +221,62 @@ impl World {
     /// The committer's thread carries out a group.
     fn commit(&mut self) {
         let Some(committer) = &mut self.process.committer else { return };
-        self.process.outcomes = committer.carry_out();
-        let placed = self.disk.borrow_mut().placed();
-        self.ledger.published(placed, &self.fate);
-        self.death = self.death.or(self.disk_death());
+        self.process.outcomes = committer.carry_out(self.fate.now);
+        self.go_on_publishing();
         if self.death.is_some() {
             return;
         }
         let longest = self.fate.weather.disk;
         let wait = self.fate.up_to(longest);
         self.fate.plan_in(wait, What::GroupDone);
+    }
+
+    /// The committer's thread publishes what it may, and looks again when it wants to.
+    pub(super) fn go_on_publishing(&mut self) {
+        let Some(committer) = &mut self.process.committer else { return };
+        let until = committer.go_on(self.fate.now);
+        let placed = self.disk.borrow_mut().placed();
+        self.ledger.published(placed, &self.fate);
+        self.death = self.death.or(self.disk_death());
+        self.fate.cancel(|what| matches!(what, What::Look));
+        if let Some(until) = until
+            && self.death.is_none()
+        {
+            self.fate.plan(until, What::Look);
+        }
+    }
+
+    /// The thread looks only when it has nothing else to do.
+    fn look(&mut self) {
+        if !self.process.is_committing {
+            self.go_on_publishing();
+            self.out.push(Event::Woken);
+        }
+    }
+
+    /// When all is over, the data server takes what there is until nothing waits any more. How many staged files are left.
+    pub(super) fn publish_what_is_left(&mut self, publish: Publish) -> usize {
+        let disk = Rc::clone(&self.disk);
+        let (mut committer, _) = ModelCommitter::start(&disk, publish, self.fate.now).expect("nothing fails any more");
+        loop {
+            let until = committer.go_on(self.fate.now);
+            let placed = disk.borrow_mut().placed();
+            self.ledger.published(placed, &self.fate);
+            if committer.waiting().files == 0 {
+                return disk.borrow().staged();
+            }
+            self.take_all();
+            self.fate.now = until.expect("files wait").max(self.fate.now);
+        }
+    }
+
+    /// The data server takes all that is published.
+    fn take_all(&mut self) {
+        let names = self.disk.borrow().published();
+        for name in names {
+            let taken = self.disk.borrow_mut().take(&name);
+            self.ledger.consumed(taken.expect("it is there"));
+        }
     }
 
     /// How the process has died over the disk, if it has.
@@ -255,9 +308,8 @@ impl World {
         while let Some(committer) = &mut self.process.committer
             && committer.has_orders()
         {
-            committer.carry_out();
-            let placed = self.disk.borrow_mut().placed();
-            self.ledger.published(placed, &self.fate);
+            committer.carry_out(self.fate.now);
+            self.go_on_publishing();
         }
     }
 
@@ -268,11 +320,12 @@ impl World {
         self.out.clear();
         self.ready.clear();
         self.counted.clear();
-        self.fate.cancel(|what| matches!(what, What::Group | What::GroupDone));
+        self.fate.cancel(|what| matches!(what, What::Group | What::GroupDone | What::Look));
         fail_staging(None);
         if death.is_some() {
             self.ledger.tally.crashes += 1;
             self.ledger.link_fails(None);
+            self.ledger.doubts.collector_dies(self.fate.now);
             self.ledger.died = Some(self.fate.now);
         }
         if death == Some(Death::PowerLoss) {

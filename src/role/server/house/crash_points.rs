@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Answer, Call, Errand, House, ground};
 use crate::net::ConnId;
 use crate::proto::{FileName, Refusal};
-use crate::store::model::{FileId, Happening, Mishap, When};
+use crate::store::model::{Happening, Mishap, When};
 
 /// What may happen at a call.
 const CRASHES: [Mishap; 4] = [
@@ -53,17 +53,14 @@ const WAVES: [&[Want]; 6] = [
 struct Verdict {
     /// Files whose clients were told that they are stored, and that are nowhere.
     lost: u64,
-    /// Files collected more than once, with no loss of power to bring them back.
+    /// Files collected again after a listing had shown them gone.
     doubled: u64,
-    /// Files that a loss of power brought back, and that were collected once more.
-    back: u64,
 }
 
 impl Verdict {
     fn add(&mut self, other: &Self) {
         self.lost += other.lost;
         self.doubled += other.doubled;
-        self.back += other.back;
     }
 }
 
@@ -84,9 +81,6 @@ struct Life {
     gone: Vec<File>,
     /// What a collector knows that it has and that may still be there.
     journal: BTreeMap<FileName, Vec<u8>>,
-    /// What was removed, and then brought back by a loss of power.
-    back: Vec<File>,
-    removed: Vec<FileId>,
     verdict: Verdict,
 }
 
@@ -105,8 +99,6 @@ impl Life {
             promised: Vec::new(),
             gone: Vec::new(),
             journal: BTreeMap::new(),
-            back: Vec::new(),
-            removed: Vec::new(),
             verdict: Verdict::default(),
         }
     }
@@ -170,7 +162,7 @@ impl Life {
         let file = |house: &House, file| house.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
         for happening in self.house.disk.happened() {
             match happening {
-                Happening::Leaves(_) | Happening::Stays(_) => {}
+                Happening::Leaves(_) | Happening::Stays(_) | Happening::PowerLost => {}
                 Happening::Named { file: id, .. } => {
                     let new = file(&self.house, id);
                     self.gone.retain(|gone| *gone != new);
@@ -179,7 +171,6 @@ impl Life {
                     let gone = file(&self.house, id);
                     // Whoever takes it has it.
                     self.promised.retain(|promised| *promised != gone);
-                    self.removed.push(id);
                 }
                 Happening::Superseded(id) => {
                     let gone = file(&self.house, id);
@@ -188,13 +179,6 @@ impl Life {
                     }
                     self.promised.retain(|promised| *promised != gone);
                     self.gone.push(gone);
-                }
-                Happening::PowerLost => {
-                    let there = self.house.disk.files();
-                    let (back, gone) = self.removed.drain(..).partition(|id| there.contains(id));
-                    self.removed = gone;
-                    let back: Vec<FileId> = back;
-                    self.back.extend(back.into_iter().map(|id| file(&self.house, id)));
                 }
             }
         }
@@ -223,15 +207,7 @@ impl Life {
         let file = (name, bytes);
         let times = self.sent.get_mut(&file).expect("what is collected was sent");
         *times += 1;
-        if *times > 1 {
-            match self.back.iter().position(|back| *back == file) {
-                Some(at) => {
-                    self.back.swap_remove(at);
-                    self.verdict.back += 1;
-                }
-                None => self.verdict.doubled += 1,
-            }
-        }
+        self.verdict.doubled += u64::from(*times > 1);
     }
 
     /// A client says that it wants the file, and is gone.
@@ -326,10 +302,6 @@ fn crash_points_of_the_server_lose_and_double_nothing() {
             }
         }
     }
-    println!(
-        "server: crash points {points}, lost {}, doubled {}; back after a loss of power, as is told, {}",
-        sum.lost, sum.doubled, sum.back
-    );
+    println!("server: crash points {points}, lost {}, doubled {}", sum.lost, sum.doubled);
     assert_eq!((sum.lost, sum.doubled), (0, 0));
-    assert!(sum.back > 0, "no removal was ever undone");
 }

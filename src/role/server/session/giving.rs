@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::{Cx, ENTRIES, MOST_MOVED, Moved, Pause, Session, Task};
+use super::{Asked, CAUGHT_UP_SOON, Cx, ENTRIES, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
-use crate::proto::{FileName, Refusal, Verb};
+use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::role::server::Reason;
-use crate::store::{ArchiveError, Folder, Listed, Packed, Source, StoreError};
+use crate::store::{ArchiveError, Folder, Listed, Packed, PendingRemovals, Source, StoreError};
 
 /// A body on its way out.
 #[derive(Debug)]
@@ -30,27 +30,43 @@ pub(super) enum Supply {
     Memory(Vec<u8>),
 }
 
+/// What there is of a name.
+enum Found {
+    Nothing,
+    File(Source, Folder),
+    /// It was taken before, and is being removed.
+    Pending(PendingRemovals),
+}
+
 impl Session {
     pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Cx<'_>) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
         let found = cx.storage.folder(name.as_bytes()).and_then(|folder| {
+            let mut removals = folder.pending_removals(Some(&name));
+            if !removals.are_settled() {
+                return Ok(Found::Pending(removals));
+            }
             // Whoever is given a file that cannot go would be given it again and again.
             if verb == Verb::Mv {
                 folder.check_removal()?;
             }
-            Ok((folder.find(&name)?, folder))
+            Ok(folder.find(&name)?.map_or(Found::Nothing, |source| Found::File(source, folder)))
         });
         match found {
-            Ok((Some(source), folder)) if verb == Verb::Zrecv => {
+            Ok(Found::Pending(removals)) => {
+                self.settle(removals, Asked::File { verb, name }, cx);
+                Ok(())
+            }
+            Ok(Found::File(source, folder)) if verb == Verb::Zrecv => {
                 Self::our_turn(cx);
                 cx.storage.pack(cx.id, folder, source);
                 self.task = Task::Packing { name };
                 Ok(())
             }
-            Ok((Some(source), folder)) => self.give_file(verb, folder, source),
-            Ok((None, _)) => self.refuse(name.as_bytes(), Refusal::Missing),
+            Ok(Found::File(source, folder)) => self.give_file(verb, folder, source),
+            Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
     }
@@ -104,22 +120,65 @@ impl Session {
         }
     }
 
-    pub(super) fn list_asked(&mut self, word: &[u8], cx: &mut Cx<'_>) -> Result<(), Reason> {
-        if !cx.storage.permits(&self.who(), Verb::Ls, word) {
-            return self.refuse(word, Refusal::NotAllowed);
+    pub(super) fn list_asked(&mut self, word: ListWord, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        let bytes = word.as_bytes();
+        if !cx.storage.permits(&self.who(), Verb::Ls, bytes) {
+            return self.refuse(bytes, Refusal::NotAllowed);
         }
-        match cx.storage.folder(word).and_then(|folder| folder.list()) {
+        match cx.storage.folder(bytes) {
+            Ok(folder) => {
+                let removals = folder.pending_removals(None);
+                self.settle(removals, Asked::Listing { word }, cx);
+                Ok(())
+            }
+            Err(error) => self.refuse_unreadable(bytes, &error, cx),
+        }
+    }
+
+    /// Waits until these are done; then goes on with what was asked.
+    fn settle(&mut self, removals: PendingRemovals, asked: Asked, cx: &mut Cx<'_>) {
+        Self::our_turn(cx);
+        self.task = Task::Settling { removals, asked, until: cx.io.now() + SETTLED_AT_LAST };
+    }
+
+    /// Begins a listing of what is there: what was taken before is removed by now, or is listed.
+    fn list(&mut self, word: &ListWord, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        match cx.storage.folder(word.as_bytes()).and_then(|folder| folder.list()) {
             Ok(lister) => {
                 Self::our_turn(cx);
                 self.task = Task::Listing { lister: Some(lister) };
                 Ok(())
             }
-            Err(error) => self.refuse_unreadable(word, &error, cx),
+            Err(error) => self.refuse_unreadable(word.as_bytes(), &error, cx),
         }
     }
 
-    /// A listing goes on a piece at a time; everything else that is to be decided waits for a thread.
-    pub(super) fn list_further(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    /// Something is to be decided: a listing goes on a piece at a time, and what waits for removals looks whether they are
+    /// done; everything else waits for a thread.
+    pub(super) fn decide(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+        match std::mem::replace(&mut self.task, Task::Resting) {
+            Task::Settling { mut removals, asked, until } => {
+                let are_settled = removals.are_settled();
+                if !are_settled && cx.io.now() < until {
+                    self.task = Task::Settling { removals, asked, until };
+                    return Ok(Some(Pause::For(CAUGHT_UP_SOON)));
+                }
+                cx.io.set_deadline(Some(cx.limits.idle_timeout));
+                match asked {
+                    Asked::Listing { word } => self.list(&word, cx)?,
+                    Asked::File { verb, name } if are_settled => self.asked(verb, name, cx)?,
+                    Asked::File { name, .. } => self.refuse(name.as_bytes(), Refusal::Failed)?,
+                }
+                Ok(None)
+            }
+            task => {
+                self.task = task;
+                self.list_further(cx)
+            }
+        }
+    }
+
+    fn list_further(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         let Task::Listing { lister } = &mut self.task else { return Ok(Some(Pause::Blocked)) };
         let Some(current) = lister.take() else { return Ok(Some(Pause::Blocked)) };
         match current.step(ENTRIES) {

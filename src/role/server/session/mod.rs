@@ -5,7 +5,8 @@
 //!    │            └────► Unpacking ──► Keeping ──► …  ZSEND: draft → archiver → keeper
 //!    ├──► Giving ──► Resting                          RECV, MV: straight from the file
 //!    ├──► Packing ──► Giving ──► …                    ZRECV: archiver, then as a file
-//!    └──► Listing ──► Giving ──► …                    LS: a piece of the directory at a time
+//!    ├──► Listing ──► Giving ──► …                    LS: a piece of the directory at a time
+//!    └──► Settling ──► …                              what was taken before is removed first: then as above
 //! ```
 
 mod giving;
@@ -26,8 +27,8 @@ use super::storage::{Done, Storage};
 use crate::config::server::{Limits, Who};
 use crate::net::{ConnId, Read};
 use crate::proto::server::{Event, Policy, Server, Want};
-use crate::proto::{FileName, Refusal};
-use crate::store::{Folder, Identity, Lister};
+use crate::proto::{FileName, ListWord, Refusal, Verb};
+use crate::store::{Folder, Identity, Lister, PendingRemovals};
 use crate::tls::{PeerDescription, Sha256};
 
 /// More than any line has, so that the line's end is looked for in one piece.
@@ -41,6 +42,9 @@ const MOST_MOVED: usize = 10_000;
 
 /// How soon to look again whether the disk has caught up with the client.
 const CAUGHT_UP_SOON: Duration = Duration::from_millis(5);
+
+/// How long an answer waits for removals that the disk does not carry out.
+const SETTLED_AT_LAST: Duration = Duration::from_secs(1);
 
 /// How soon to look again whether the client's kernel has acknowledged everything.
 const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
@@ -74,11 +78,33 @@ pub(super) struct Cx<'a> {
 enum Task {
     Resting,
     Taking(Taking),
-    Unpacking { name: FileName },
-    Keeping { name: FileName, size: u64 },
-    Packing { name: FileName },
-    Listing { lister: Option<Lister> },
+    Unpacking {
+        name: FileName,
+    },
+    Keeping {
+        name: FileName,
+        size: u64,
+    },
+    Packing {
+        name: FileName,
+    },
+    Listing {
+        lister: Option<Lister>,
+    },
+    /// Until removals that were pending when something was asked are done: what is said to be gone must not come back.
+    Settling {
+        removals: PendingRemovals,
+        asked: Asked,
+        until: Instant,
+    },
     Giving(Giving),
+}
+
+/// What a client has asked for.
+#[derive(Debug)]
+enum Asked {
+    File { verb: Verb, name: FileName },
+    Listing { word: ListWord },
 }
 
 /// A file that was moved to a client who has not shown that it has it.
@@ -163,7 +189,7 @@ impl Session {
             let pause = match self.machine.want() {
                 Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)),
                 Want::Line => self.read_line(cx)?,
-                Want::Decision => self.list_further(cx)?,
+                Want::Decision => self.decide(cx)?,
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
@@ -277,7 +303,7 @@ impl Session {
             Event::Offered { verb, name, size } => self.offered(verb, name, size, cx),
             Event::BodyComplete { .. } => self.body_complete(cx),
             Event::Asked { verb, name } => self.asked(verb, name, cx),
-            Event::ListAsked { word } => self.list_asked(word.as_bytes(), cx),
+            Event::ListAsked { word } => self.list_asked(word, cx),
             Event::Accepted { .. } => {
                 self.accepted(cx);
                 Ok(())

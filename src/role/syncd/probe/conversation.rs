@@ -90,7 +90,7 @@ impl<'a> Conversation<'a> {
     fn read_body(&mut self, left: u64, io: &mut Io<'_>) -> Result<bool, Reason> {
         let Talk::Listing(parser) = &mut self.talk else { return Ok(false) };
         let read = io.read(left, |bytes| {
-            parser.feed(bytes);
+            parser.feed(bytes, |_| true);
             bytes.len()
         })?;
         self.progress(read, |client, count| client.body_moved(count as u64))
@@ -134,7 +134,7 @@ impl<'a> Conversation<'a> {
             }
             (Event::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
             (Event::Refused { .. }, _) => return Err(Reason::ListingRefused),
-            (Event::BodyComplete { .. }, Talk::Listing(parser)) => Talk::Listed(parser.finish()),
+            (Event::BodyComplete { .. }, Talk::Listing(parser)) => Talk::Listed(parser.finish(|_| true)),
             (_, talk) => talk,
         };
         Ok(())

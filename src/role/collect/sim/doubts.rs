@@ -1,0 +1,58 @@
+//! Deletions that the collector cannot be certain of: an equal file of the name that comes meanwhile may pass for the one
+//! deleted. A deletion is certain when the round that asked for it has gone well to its end, and the journal has that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::proto::FileName;
+
+/// The end of a round may not be in the journal for so long.
+const UNWRITTEN: Duration = Duration::from_secs(3);
+
+type Name = (usize, FileName);
+
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// Names with a deletion that is not certain.
+    open: BTreeSet<Name>,
+    /// Those that became certain lately.
+    settled: BTreeMap<Name, Instant>,
+    /// Versions that came while a deletion was not certain.
+    excused: BTreeSet<usize>,
+}
+
+impl Doubts {
+    /// The site has deleted the file of this name.
+    pub(super) fn deleted(&mut self, site: usize, name: &FileName) {
+        self.open.insert((site, name.clone()));
+    }
+
+    /// A round of this site has gone well to its end.
+    pub(super) fn round_went_well(&mut self, site: usize, now: Instant) {
+        let settled = self.open.extract_if(.., |(at, _)| *at == site);
+        self.settled.extend(settled.map(|name| (name, now)));
+    }
+
+    /// The collector's process has died.
+    pub(super) fn collector_dies(&mut self, now: Instant) {
+        let unwritten = self.settled.extract_if(.., |_, when| *when + UNWRITTEN >= now);
+        self.open.extend(unwritten.map(|(name, _)| name));
+    }
+
+    /// Another file of a name and bytes that were there before is to be seen.
+    pub(super) fn appeared(&mut self, version: usize, site: usize, name: &FileName) {
+        if self.open.contains(&(site, name.clone())) {
+            self.excused.insert(version);
+        }
+    }
+
+    /// Whether this version may have passed for another one.
+    pub(super) fn excuses(&self, version: usize) -> bool {
+        self.excused.contains(&version)
+    }
+
+    /// How many versions came while a deletion was not certain.
+    pub(super) fn count(&self) -> usize {
+        self.excused.len()
+    }
+}
