@@ -15,11 +15,11 @@ use crate::server_process::{Options, free_address};
 use crate::support::{Certificates, Client, PATIENCE};
 
 /// A process that is nobody's child any more.
-struct Daemon(Pid);
+pub(crate) struct Daemon(Pid);
 
 impl Daemon {
     /// The one whose command line names this place.
-    fn of(place: &Path) -> Self {
+    pub(crate) fn of(place: &Path) -> Self {
         let place = place.to_str().unwrap().to_owned();
         Self(wait_until("the daemon", || {
             fs::read_dir("/proc").unwrap().find_map(|entry| {
@@ -31,8 +31,12 @@ impl Daemon {
         }))
     }
 
-    fn stop(&self) {
-        kill_process(self.0, Signal::TERM).unwrap();
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.0, signal).unwrap();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::TERM);
         wait_until("its end", || test_kill_process(self.0).is_err().then_some(()));
     }
 }

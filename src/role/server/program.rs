@@ -13,6 +13,7 @@ use super::service::{Bound, Service, StartError, check};
 use crate::config::server::{
     CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
 };
+use crate::net::Net;
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
 use crate::role::{limits, passphrase};
@@ -124,12 +125,13 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let config = configuration.read()?;
     process::check_root(&config.process)?;
     let config = configuration.complete(config)?;
+    let net = take_signals()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
     let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let process = config.process.clone();
     let connections = config.limits.max_connections;
-    let bound = Bound::new(config)?;
+    let bound = Bound::new(net, config)?;
     limits::check_open_files(connections);
     if let Some(user) = &process.user {
         process::become_user(user)?;
@@ -141,8 +143,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     for address in bound.addresses() {
         info!("listening on {address}");
     }
-    let mut service = bound.start(root)?;
-    service.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    let service = bound.start(root)?;
     let mut watchdog = Watchdog::from_environment();
     process::tell(&[NotifyState::Ready]);
     let outcome = service.run(&mut watchdog, |service, signal| {
@@ -158,6 +159,15 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     }
     info!("stopped");
     Ok(outcome?)
+}
+
+/// The loop, which takes the signals from now on: before anything shows that the server is there, since whoever sees that
+/// may send one at once. They wait until it serves, also across the fork of `-d`. But not before a passphrase is asked for:
+/// at that prompt they end the program.
+fn take_signals() -> Result<Net, StartError> {
+    let mut net = Net::new()?;
+    net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    Ok(net)
 }
 
 /// The last good configuration stays when the new one is bad.

@@ -148,9 +148,8 @@ pub fn check(config: &ServerConfig) -> Result<(), StartError> {
 }
 
 impl Bound {
-    /// Reads certificates and listens.
-    pub fn new(config: ServerConfig) -> Result<Self, StartError> {
-        let mut net = Net::new()?;
+    /// Reads certificates, and listens on `net`.
+    pub fn new(mut net: Net, config: ServerConfig) -> Result<Self, StartError> {
         let entrance = Arc::new(entrance(&config)?);
         let target = match &config.mode {
             Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
@@ -234,17 +233,12 @@ fn listen(
 }
 
 impl Service {
-    /// From now on these signals are what [`run`](Self::run) hands on.
-    pub fn take_signals(&mut self, signals: &[i32]) -> io::Result<()> {
-        self.net.take_signals(signals)
-    }
-
     /// What stops this server, from any thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// Serves until `on_signal` answers a signal with `false`, or a [`Stopper`] is used, and what is under way has ended,
+    /// Serves until `on_signal` answers a signal that the loop takes with `false`, or a [`Stopper`] is used, and what is under way has ended,
     /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
