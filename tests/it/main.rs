@@ -1,6 +1,7 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod absent_address;
 mod backlog;
 mod buffer;
 mod chain;

@@ -34,7 +34,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         hand_over_to_server(&self.path(name));
     }
@@ -60,7 +60,7 @@ impl Place {
         self.end_of(as_nobody(&mut self.command(arguments)))
     }
 
-    fn end_of(&self, command: &mut Command) -> (Option<i32>, String) {
+    pub(crate) fn end_of(&self, command: &mut Command) -> (Option<i32>, String) {
         let mut running = self.launch(command);
         let status = wait_until("its end", || running.0.try_wait().unwrap());
         (status.code(), self.said())

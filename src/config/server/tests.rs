@@ -20,6 +20,7 @@ fn surroundings() -> Surroundings {
         working_directory: "/run".into(),
         hosts_allow: "/etc/hosts.allow".into(),
         hosts_deny: "/etc/hosts.deny".into(),
+        is_notified: false,
         read: |path| match path.to_str() {
             Some("/etc/hosts.deny") => Ok(FileText { bytes: b"ALL: 10.9.".to_vec(), world_readable: true }),
             Some("/run/open.conf") => {

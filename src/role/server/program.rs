@@ -73,6 +73,9 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
         Request::Check(line) => {
             let config = Configuration::of_system(line)?.read()?;
             config.warnings.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
+            if config.process.daemon {
+                print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has\n")?;
+            }
             check(&config)?;
             print(&format!("{config}\n"))?;
             Ok(0)

@@ -22,7 +22,7 @@ use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
 use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Presence, Target};
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError};
 use crate::tls::{SetupError, SuitesError, VersionsError};
@@ -155,10 +155,7 @@ impl Bound {
             Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
             Mode::Store(_) => None,
         };
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.extend(listen(&mut net, address, config.port, &entrance)?);
-        }
+        let listeners = listen(&mut net, &config, &entrance)?;
         Ok(Self { net, listeners, config, target })
     }
 
@@ -209,27 +206,56 @@ impl Bound {
     }
 }
 
-/// One listener for each address this comes to.
-fn listen(
-    net: &mut Net,
-    address: &ListenAddress,
-    port: u16,
-    entrance: &Arc<Entrance>,
-) -> Result<Vec<ListenerId>, StartError> {
-    let failed = |address: String| move |error| StartError::Listen { address, error };
-    let addresses: Vec<SocketAddr> = match address {
-        ListenAddress::Any => {
-            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+/// Listens on every address that the configuration comes to. One of several that is none of this machine's, such as a
+/// cluster's that another machine has now, keeps nobody from the others, and is served once it is here.
+fn listen(net: &mut Net, config: &ServerConfig, entrance: &Arc<Entrance>) -> Result<Vec<ListenerId>, StartError> {
+    let (mut listeners, mut absent) = (Vec::new(), Vec::new());
+    for address in &config.listen {
+        if *address == ListenAddress::Any {
             // Where there is no IPv6, nobody misses it.
-            let by_v6 = net.listen((Ipv6Addr::UNSPECIFIED, port).into(), Arc::clone(entrance)).ok();
-            let by_v4 = net.listen(everywhere, Arc::clone(entrance)).map_err(failed(everywhere.to_string()))?;
-            return Ok(by_v6.into_iter().chain([by_v4]).collect());
+            listeners.extend(net.listen((Ipv6Addr::UNSPECIFIED, config.port).into(), Arc::clone(entrance)));
         }
+        for address in addresses(address, config.port)? {
+            match net.listen(address, Arc::clone(entrance)) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => absent.push((address, error)),
+                Err(error) => return Err(cannot_listen(address, error)),
+            }
+        }
+    }
+    if listeners.is_empty()
+        && let Some((address, error)) = absent.pop()
+    {
+        return Err(cannot_listen(address, error));
+    }
+    for (address, _) in absent {
+        match net.listen_with(address, Presence::Later, Arc::clone(entrance)) {
+            Ok(listener) => {
+                listeners.push(listener);
+                log::warn!("{address} is none of this machine's addresses: clients come in there as soon as it is one");
+            }
+            Err(error) => {
+                let text = "is none of this machine's addresses, and is left out until a restart";
+                log::warn!("{address} {text}: {error}");
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+fn addresses(address: &ListenAddress, port: u16) -> Result<Vec<SocketAddr>, StartError> {
+    Ok(match address {
+        ListenAddress::Any => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
         ListenAddress::Ip(ip) => vec![(*ip, port).into()],
-        ListenAddress::Name(name) => (name.as_str(), port).to_socket_addrs().map_err(failed(name.clone()))?.collect(),
-    };
-    let each = addresses.into_iter();
-    each.map(|address| net.listen(address, Arc::clone(entrance)).map_err(failed(address.to_string()))).collect()
+        ListenAddress::Name(name) => {
+            let failed = |error| StartError::Listen { address: name.clone(), error };
+            (name.as_str(), port).to_socket_addrs().map_err(failed)?.collect()
+        }
+    })
+}
+
+fn cannot_listen(address: SocketAddr, error: io::Error) -> StartError {
+    StartError::Listen { address: address.to_string(), error }
 }
 
 impl Service {
