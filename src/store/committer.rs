@@ -7,7 +7,7 @@ use super::Durability;
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
-use super::error::StoreError;
+use super::error::{START_THREAD, StoreError};
 use super::journal::{self, Copy, Intent, Record, Replay};
 use super::journal_file::JournalFile;
 use super::spool::Spool;
@@ -116,7 +116,7 @@ impl Committer {
         let engine = open(state_dir, durability, spools)?;
         let outstanding = engine.held().map(Outstanding::from).collect();
         let worker =
-            Worker::start(Committing { engine }, notify).map_err(StoreError::std("start a thread for", state_dir))?;
+            Worker::start(Committing { engine }, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
         Ok((Self { worker }, outstanding))
     }
 

@@ -53,7 +53,8 @@
 //!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
-//! two, followed by the data server taking the file before our next start, publishes it twice.
+//! two, followed by the data server taking the file before our next start, publishes it twice. What else is done without
+//! where a filesystem lacks it stands in `lacks.rs`; a start warns of it.
 //!
 //! # The server's storage
 //! A [`Folder`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
@@ -107,11 +108,14 @@ mod journal;
 mod journal_file;
 mod keep;
 mod keeper;
+mod lacks;
 mod lister;
 mod lock;
 mod map;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod refused_calls;
 mod room;
 mod setup;
 mod shelf;
@@ -133,6 +137,7 @@ pub use folder::Folder;
 pub use journal::fuzz_journal;
 pub use keep::IfTaken;
 pub use keeper::{Keep, Keeper, Kept};
+pub use lacks::{Lack, check_threads, lacks_of};
 pub use lister::{Listed, Lister};
 pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;

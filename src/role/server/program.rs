@@ -54,7 +54,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     if problem.downcast_ref().is_some_and(ProcessError::is_of_usage) {
         return USAGE;
     }
-    let of_store = || problem.is::<StoreError>().then_some(true);
+    let of_store = || problem.downcast_ref().map(StoreError::is_of_configuration);
     let code = |is_of_configuration| if is_of_configuration { UNUSABLE } else { FAILURE };
     of_config.or_else(|| of_start().or_else(of_process).or_else(of_store).map(code)).unwrap_or(FAILURE)
 }
@@ -76,7 +76,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
             if config.process.daemon {
                 print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has\n")?;
             }
-            check(&config)?;
+            check(&config)?.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
             print(&format!("{config}\n"))?;
             Ok(0)
         }

@@ -24,7 +24,7 @@ use super::storage::{Storage, open_root};
 use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
 use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Presence, Target};
 use crate::proto::server::Policy;
-use crate::store::{Folder, StoreError};
+use crate::store::{Folder, StoreError, check_threads};
 use crate::tls::{SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
@@ -67,7 +67,11 @@ pub enum StartError {
 impl StartError {
     /// Whether a value, or a file that it names, is to blame: not an address that is taken.
     pub fn is_of_configuration(&self) -> bool {
-        !matches!(self, Self::Listen { .. } | Self::Io(_))
+        match self {
+            Self::Store(error) => error.is_of_configuration(),
+            Self::Listen { .. } | Self::Io(_) => false,
+            Self::Tls(_) | Self::Versions(_) | Self::Suites(_) => true,
+        }
     }
 }
 
@@ -134,23 +138,30 @@ pub struct Service {
     stop_by: Option<Instant>,
 }
 
-/// Reads what the configuration names, certificates and all, and listens nowhere.
+/// Reads what the configuration names, certificates and all, tries what storing needs, and listens nowhere. What a start
+/// would warn of, beside the configuration's own warnings.
 ///
 /// # Errors
 /// What would keep a server from starting.
-pub fn check(config: &ServerConfig) -> Result<(), StartError> {
-    entrance(config)?;
+pub fn check(config: &ServerConfig) -> Result<Vec<String>, StartError> {
+    let (_, mut warnings) = entrance(config)?;
     match &config.mode {
-        Mode::Store(settings) => Folder::check(&settings.directory)?,
+        Mode::Store(settings) => {
+            check_threads()?;
+            let (directory, lacks) = (settings.directory.display(), Folder::check(&settings.directory)?);
+            warnings.extend(lacks.iter().map(|lack| format!("{directory}: {lack}")));
+        }
         Mode::Relay(relay) => drop(target(relay, config)?),
     }
-    Ok(())
+    Ok(warnings)
 }
 
 impl Bound {
     /// Reads certificates, and listens on `net`.
     pub fn new(mut net: Net, config: ServerConfig) -> Result<Self, StartError> {
-        let entrance = Arc::new(entrance(&config)?);
+        let (entrance, warnings) = entrance(&config)?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let entrance = Arc::new(entrance);
         let target = match &config.mode {
             Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
             Mode::Store(_) => None,
