@@ -22,6 +22,7 @@ mod early_signals;
 mod full;
 mod kept;
 mod killed;
+mod lacking;
 mod leaving;
 mod life;
 mod limits;
@@ -41,6 +42,8 @@ mod reconfigured;
 mod recordings;
 mod relay_ends;
 mod relaying;
+#[path = "../../src/store/refused_calls.rs"]
+mod refused_calls;
 mod reload;
 mod rlimits;
 mod rules;

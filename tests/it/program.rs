@@ -202,7 +202,7 @@ fn a_storage_directory_has_one_server() {
     let _running = place.launch(as_nobody(&mut command));
     wait_until("the first server", || TcpStream::connect(address).ok());
     let port = free_address().port().to_string();
-    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 2, &["storage"]);
+    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &["storage", "in use"]);
 }
 
 #[test]
