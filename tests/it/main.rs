@@ -34,6 +34,7 @@ mod ours;
 mod outside;
 mod parting;
 mod passphrase;
+mod printing;
 mod program;
 mod progress;
 mod proxy;

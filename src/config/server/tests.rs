@@ -298,6 +298,18 @@ fn tls_begins_with_a_certificate() {
 }
 
 #[test]
+fn ssl_password_is_a_passphrase_and_1_and_0_are_stocks_switch() {
+    let passphrase = |lines: &str| config(&format!("directory x\nssl_cert c\n{lines}"), &[]).tls.unwrap().passphrase;
+    let known = |text: &[u8]| Passphrase::Known(Secret::new(text.to_vec()));
+    assert_eq!(passphrase("ssl_password secret\n"), known(b"secret"));
+    assert_eq!(passphrase("ssl_password 1\n"), Passphrase::Ask);
+    assert_eq!(passphrase("ssl_password 0\n"), Passphrase::None);
+    for switch in ["1", "0"] {
+        assert_eq!(passphrase(&format!("ssl_password {switch}\nssl_password_file secret\n")), known(b"phrase"));
+    }
+}
+
+#[test]
 fn secrets_are_taken_as_they_stand_and_never_shown() {
     let file = "directory x\npassword  q z \nssl_cert c\nssl_password hidden\n";
     let config = read(file, &[]).unwrap();

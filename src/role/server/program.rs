@@ -1,7 +1,7 @@
 //! `tentacle_server`, the program.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use log::{LevelFilter, error, info, warn};
@@ -11,11 +11,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::process::{self, ProcessError, Watchdog};
 use super::service::{Bound, Service, StartError, check};
 use crate::config::server::{
-    CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
+    CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
 };
 use crate::net::Net;
 use crate::obs::{LogTarget, start_log_to};
 use crate::proto::Secret;
+use crate::role::output::{complain, print};
 use crate::role::{limits, passphrase};
 use crate::store::StoreError;
 
@@ -35,12 +36,11 @@ pub fn main() -> ExitCode {
     exit_code(run(std::env::args_os().skip(1)))
 }
 
-#[expect(clippy::print_stderr, reason = "where a program's errors go")]
 fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
         Err(problem) => {
-            eprintln!("tentacle_server: {problem}");
+            complain(format_args!("tentacle_server: {problem}"));
             code_of(&*problem).into()
         }
     }
@@ -72,20 +72,19 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
         }
         Request::Check(line) => {
             let config = Configuration::of_system(line)?.read()?;
-            config.warnings.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
+            config.warnings.iter().try_for_each(|warning| print(format_args!("warning: {warning}\n")))?;
+            if let Some(file) = &config.log.file {
+                process::check_log(file)?;
+            }
             if config.process.daemon {
                 print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has\n")?;
             }
-            check(&config)?.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
-            print(&format!("{config}\n"))?;
+            check(&config)?.iter().try_for_each(|warning| print(format_args!("warning: {warning}\n")))?;
+            print(format_args!("{config}\n"))?;
             Ok(0)
         }
         Request::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
     }
-}
-
-fn print(text: &str) -> io::Result<()> {
-    io::stdout().write_all(text.as_bytes())
 }
 
 /// Where the configuration comes from, again and again.
@@ -130,7 +129,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let config = configuration.complete(config)?;
     let net = take_signals()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
-    let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
+    let log = start_log(&config.log)?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let process = config.process.clone();
     let connections = config.limits.max_connections;
@@ -162,6 +161,10 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     }
     info!("stopped");
     Ok(outcome?)
+}
+
+fn start_log(log: &LogSettings) -> Result<LogTarget, ProcessError> {
+    start_log_to(level(log.verbosity), log.file.as_deref()).map_err(|error| ProcessError::of_log(log.file.as_deref(), error))
 }
 
 /// The loop, which takes the signals from now on: before anything shows that the server is there, since whoever sees that

@@ -144,7 +144,12 @@ pub struct Service {
 /// # Errors
 /// What would keep a server from starting.
 pub fn check(config: &ServerConfig) -> Result<Vec<String>, StartError> {
-    let (_, mut warnings) = entrance(config)?;
+    let mut warnings = match entrance(config) {
+        Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
+            vec!["the private key was not read: its passphrase is asked for at the start".to_owned()]
+        }
+        entrance => entrance?.1,
+    };
     match &config.mode {
         Mode::Store(settings) => {
             check_threads()?;
