@@ -45,8 +45,7 @@ enum Order {
 impl Background {
     /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
     pub fn start(notify: Notify) -> Result<Self, StoreError> {
-        let worker =
-            Worker::start(Labour, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
+        let worker = Worker::start(Labour, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
         Ok(Self { worker })
     }
 

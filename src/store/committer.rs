@@ -115,8 +115,7 @@ impl Committer {
     ) -> Result<(Self, Vec<Outstanding>), StoreError> {
         let engine = open(state_dir, durability, spools)?;
         let outstanding = engine.held().map(Outstanding::from).collect();
-        let worker =
-            Worker::start(Committing { engine }, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
+        let worker = Worker::start(Committing { engine }, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
         Ok((Self { worker }, outstanding))
     }
 

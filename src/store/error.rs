@@ -203,18 +203,8 @@ fn advice_for_lock(errno: Errno) -> &'static str {
     }
 }
 
-/// Actions that change nothing.
-const READING: [&str; 9] = [
-    "read",
-    "list",
-    "list the staging area",
-    "look at",
-    "look at the directory",
-    "open the directory",
-    "open the state directory",
-    "read the journal",
-    "count the files in",
-];
+/// Actions that change nothing, and after which nothing is to be changed.
+const READING: [&str; 5] = ["read", "list", "look at", "read the journal", "count the files in"];
 
 /// Actions on a directory that is to be there already.
 const ON_DIRECTORY: [&str; 3] = ["open the directory", "make the state directory", "open the state directory"];
@@ -226,7 +216,7 @@ fn advice_for_file(action: &str, errno: Errno) -> &'static str {
         Errno::ROFS => ": mount it writable",
         Errno::IO => ": look for disk errors in the kernel's log",
         Errno::ACCESS if READING.contains(&action) => ": give the user this runs as the right to read there",
-        Errno::ACCESS => ": give the user this runs as the right to write there",
+        Errno::ACCESS => ": give the user this runs as the right to read and write there",
         Errno::PERM => {
             ": give the user this runs as the right to write there; if it has it, look for the immutable attribute (lsattr), a \
              sticky directory, or a security module's rules"
@@ -261,7 +251,7 @@ mod tests {
     fn advice_follows_the_call_that_failed() {
         let advice = |action, errno| StoreError::io(action, Path::new("/spool/x"))(errno).to_string();
         for (action, errno, part) in [
-            ("write", Errno::ACCESS, "the right to write there"),
+            ("write", Errno::ACCESS, "the right to read and write there"),
             ("read", Errno::ACCESS, "the right to read there"),
             ("remove", Errno::PERM, "immutable"),
             ("open the directory", Errno::NOENT, ": create it"),

@@ -103,7 +103,8 @@ impl JournalFile {
         durability.flush(|| file.sync_data().map_err(failed()))?;
         std::fs::rename(&self.draft, &self.path).map_err(failed())?;
         self.file = file;
-        let flush = || flush_directory(&self.home.dir).map(drop).map_err(StoreError::io("rewrite the journal", &self.path));
+        let flush =
+            || flush_directory(&self.home.dir).map(drop).map_err(StoreError::io("rewrite the journal", &self.path));
         durability.flush(flush)
     }
 }

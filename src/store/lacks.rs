@@ -119,7 +119,9 @@ pub(super) fn flush_directory(directory: impl AsFd) -> Result<Option<Lack>, Errn
     let lack = match fs::fsync(&directory) {
         Ok(()) => None,
         // Some of FUSE take a directory for a file that was not opened to be written.
-        Err(errno @ (Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF)) => Some(Lack::DirectoryFlush(errno)),
+        Err(errno @ (Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF)) => {
+            Some(Lack::DirectoryFlush(errno))
+        }
         Err(errno) => return Err(errno),
     };
     fs::openat(&directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -128,12 +130,7 @@ pub(super) fn flush_directory(directory: impl AsFd) -> Result<Option<Lack>, Errn
 
 /// Gives a file a name that nothing has: [`Errno::EXIST`] if something does. Whoever calls this sees to it that no other
 /// process of ours does so too: without exclusive names nothing else would.
-pub(super) fn rename_to_free(
-    from: &OwnedFd,
-    old: &[u8],
-    to: &OwnedFd,
-    new: &[u8],
-) -> Result<Option<Lack>, Errno> {
+pub(super) fn rename_to_free(from: &OwnedFd, old: &[u8], to: &OwnedFd, new: &[u8]) -> Result<Option<Lack>, Errno> {
     match fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         renamed => return renamed.map(|()| None),

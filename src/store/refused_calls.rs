@@ -39,9 +39,8 @@ pub(crate) fn without<T: Send>(calls: &[Refused], work: impl FnOnce() -> T + Sen
 }
 
 fn program(call: Refused) -> BpfProgram {
-    let equals = |(number, value)| {
-        SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value).unwrap()
-    };
+    let equals =
+        |(number, value)| SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value).unwrap();
     let rules = call.only.map(|only| SeccompRule::new(vec![equals(only)]).unwrap()).into_iter().collect();
     let answer = SeccompAction::Errno(call.errno.raw_os_error().cast_unsigned());
     let architecture = std::env::consts::ARCH.try_into().unwrap();

@@ -142,10 +142,13 @@ fn write_whole(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], if_taken
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);
     let written = file.write_all(text).and_then(|()| file.sync_data()).map_err(StoreError::std("write", &path));
-    let renamed = written.and_then(|()| match if_taken {
-        IfTaken::Refuse => lacks::rename_to_free(staging, draft.as_bytes(), staging, name.as_bytes()).map(drop),
-        IfTaken::Replace => fs::renameat(staging, &draft, staging, name),
-    }.map_err(failed));
+    let renamed = written.and_then(|()| {
+        match if_taken {
+            IfTaken::Refuse => lacks::rename_to_free(staging, draft.as_bytes(), staging, name.as_bytes()).map(drop),
+            IfTaken::Replace => fs::renameat(staging, &draft, staging, name),
+        }
+        .map_err(failed)
+    });
     if renamed.is_err() {
         // Nothing more can be done if that fails too; the draft is in nobody's way.
         fs::unlinkat(staging, &draft, AtFlags::empty()).ok();

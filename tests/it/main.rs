@@ -41,10 +41,10 @@ mod proxy;
 mod read_only;
 mod reconfigured;
 mod recordings;
-mod relay_ends;
-mod relaying;
 #[path = "../../src/store/refused_calls.rs"]
 mod refused_calls;
+mod relay_ends;
+mod relaying;
 mod reload;
 mod rlimits;
 mod rules;

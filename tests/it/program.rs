@@ -114,7 +114,8 @@ fn a_command_line_that_cannot_be_used_is_explained_and_exits_with_1() {
     place.assert_refused(&[], 1, &["-s", "-b"]);
     place.assert_refused(&["-s", "storage", "-Y"], 1, &["-Y"]);
     place.assert_refused(&["-s", "storage", "-p"], 1, &["-p"]);
-    place.assert_refused(&["-s", "storage", "-S", "install"], 1, &["Windows"]);
+    // As at stock.
+    place.assert_refused(&["-s", "storage", "-S", "install"], 2, &["Windows"]);
     place.assert_refused(&["-h"], 1, &["Usage"]);
 }
 
@@ -239,6 +240,38 @@ fn quiet_is_quiet_and_no_more() {
     assert_eq!(running.stop(), Some(0));
     assert_eq!(place.said(), "");
     assert_eq!(fs::read(place.path("storage/a.1.data")).unwrap(), b"body");
+}
+
+#[test]
+fn verbose_it_logs_what_stock_logs_of_requests() {
+    let place = Place::new();
+    let address = free_address();
+    let port = address.port().to_string();
+    let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v", "-I"]);
+    let running = place.launch(as_nobody(&mut command));
+    wait_until("the server", || TcpStream::connect(address).ok());
+    let mut client = Client::connect(address);
+    client.store("a.1.data", "body");
+    for (line, answer, logged) in [
+        ("SEND <a.1.data> SIZE 4", "SEND ERR (file already exists)", "refused=a.1.data: file already exists"),
+        (
+            "SEND <b.data> SIZE 99999999",
+            "SEND ERR (file is too big)",
+            "file is too big: \"SEND <b.data> SIZE 99999999\"",
+        ),
+        ("SEND <b?> SIZE 4", "SEND ERR (invalid file name)", "invalid file name: \"SEND <b?> SIZE 4\""),
+        ("RECV <none>", "RECV ERR (file does not exist)", "refused=none: file does not exist"),
+    ] {
+        client.ask(line, answer);
+        assert!(place.said().contains(logged), "{logged}: {}", place.said());
+    }
+    client.take("LS", "");
+    client.ask("RECV <a.1.data>", "RECV SIZE 4");
+    client.send("NO\n");
+    client.ask("RECV <none>", "RECV ERR (file does not exist)");
+    let said = place.said();
+    assert!(said.contains("listed bytes=") && said.contains("declined"), "{said}");
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]

@@ -117,7 +117,10 @@ fn daemon(reader: &mut Reader<'_>) -> bool {
         return is_wanted;
     }
     if is_wanted && let Some(said) = reader.find(Key::Daemon) {
-        reader.warn(&said, "ignored, as systemd's Type=notify needs the process that it has started (NOTIFY_SOCKET is set)");
+        reader.warn(
+            &said,
+            "ignored, as systemd's Type=notify needs the process that it has started (NOTIFY_SOCKET is set)",
+        );
     }
     false
 }

@@ -19,9 +19,7 @@ pub fn main() -> ExitCode {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match parse_args(args, Path::is_file) {
-        Ok(Request::Help { exit_code }) => {
-            printed(HELP, exit_code)
-        }
+        Ok(Request::Help { exit_code }) => printed(HELP, exit_code),
         Ok(Request::Version) => {
             printed(concat!("tentacle_client ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"), 0)
         }

@@ -11,7 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::process::{self, ProcessError, Watchdog};
 use super::service::{Bound, Service, StartError, check};
 use crate::config::server::{
-    CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
+    CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
+    load, parse_args,
 };
 use crate::net::Net;
 use crate::obs::{LogTarget, start_log_to};
@@ -164,7 +165,8 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
 }
 
 fn start_log(log: &LogSettings) -> Result<LogTarget, ProcessError> {
-    start_log_to(level(log.verbosity), log.file.as_deref()).map_err(|error| ProcessError::of_log(log.file.as_deref(), error))
+    start_log_to(level(log.verbosity), log.file.as_deref())
+        .map_err(|error| ProcessError::of_log(log.file.as_deref(), error))
 }
 
 /// The loop, which takes the signals from now on: before anything shows that the server is there, since whoever sees that

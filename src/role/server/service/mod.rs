@@ -52,10 +52,12 @@ pub enum StartError {
     #[error("ssl_cipher (-u): {0}")]
     Suites(#[from] SuitesError),
     /// An address to listen on.
-    #[error("cannot listen on {address}: {error}{}", listen_advice(.error))]
+    #[error("cannot listen on {address}: {error}{}", listen_advice(.error, *.port))]
     Listen {
-        /// The address.
+        /// The address, or the name that comes to none.
         address: String,
+        /// The port.
+        port: u16,
         /// What the system says.
         error: io::Error,
     },
@@ -83,11 +85,12 @@ fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
     }
 }
 
-fn listen_advice(error: &io::Error) -> &'static str {
+fn listen_advice(error: &io::Error, port: u16) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
         io::ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied if port < 1024 => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied => "; a sandbox or a security module (SELinux, AppArmor) does not allow it",
         _ => "",
     }
 }
@@ -264,14 +267,14 @@ fn addresses(address: &ListenAddress, port: u16) -> Result<Vec<SocketAddr>, Star
         ListenAddress::Any => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
         ListenAddress::Ip(ip) => vec![(*ip, port).into()],
         ListenAddress::Name(name) => {
-            let failed = |error| StartError::Listen { address: name.clone(), error };
+            let failed = |error| StartError::Listen { address: name.clone(), port, error };
             (name.as_str(), port).to_socket_addrs().map_err(failed)?.collect()
         }
     })
 }
 
 fn cannot_listen(address: SocketAddr, error: io::Error) -> StartError {
-    StartError::Listen { address: address.to_string(), error }
+    StartError::Listen { address: address.to_string(), port: address.port(), error }
 }
 
 impl Service {
