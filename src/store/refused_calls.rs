@@ -32,7 +32,9 @@ pub(crate) fn exclusive_rename(errno: Errno) -> Refused {
 /// Does `work` on a thread for which, and for what it starts, these calls fail.
 pub(crate) fn without<T: Send>(calls: &[Refused], work: impl FnOnce() -> T + Send) -> T {
     let filtered = || {
-        calls.iter().for_each(|call| apply_filter(&program(*call)).unwrap());
+        for &call in calls {
+            apply_filter(&program(call)).unwrap();
+        }
         work()
     };
     thread::scope(|scope| scope.spawn(filtered).join().unwrap())

@@ -78,15 +78,13 @@ fn log_advice(path: &Path, error: &io::Error) -> String {
 
 /// Whether the log can be written to its file, as far as can be seen without making it.
 pub(super) fn check_log(path: &Path) -> Result<(), ProcessError> {
-    let exists = |opened: io::Result<File>| match opened {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        opened => opened.map(|_| true),
-    };
     let directory = path.parent().unwrap_or(path);
-    let checked = exists(File::options().append(true).open(path)).and_then(|exists| match exists {
-        true => Ok(()),
-        false => access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from),
-    });
+    let checked = match File::options().append(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+        }
+        opened => opened.map(drop),
+    };
     checked.map_err(|error| ProcessError::of_log(Some(path), error))
 }
 

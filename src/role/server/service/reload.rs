@@ -86,7 +86,9 @@ impl Service {
     /// It cannot be used; the last one stays.
     pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
         let (entrance, warnings) = entrance(config)?;
-        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
         let entrance = Arc::new(entrance);
         match (&mut self.hall, &config.mode) {
             (Hall::Storage(storage, policy), Mode::Store(settings)) => {
