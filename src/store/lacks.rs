@@ -13,6 +13,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::error::{LOCK, START_THREAD, StoreError};
+use super::journal::StageId;
 use super::setup::random;
 
 /// Something that a filesystem lacks, and that storing goes on without.
@@ -85,7 +86,9 @@ pub fn check_threads() -> Result<(), StoreError> {
 /// Finds out what the filesystem of a directory of ours lacks, but for locks, with a file made in there and removed again.
 /// `mode` is the one that files are to have.
 pub(super) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) -> Result<Vec<Lack>, StoreError> {
-    let [first, second] = ["a", "b"].map(|end| format!("check.{:016x}{end}", random()));
+    // As staged files are called: what a kill leaves here is swept at the next start.
+    let session = random();
+    let [first, second] = [0, 1].map(|number| StageId { session, number }.to_string());
     let failed = |errno: Errno| StoreError::io("create", &path.join(&first))(errno);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = fs::openat(directory, &first, flags, mode).map_err(failed)?;
@@ -101,7 +104,7 @@ pub(super) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) -> Result<Ve
 }
 
 /// Gives a file of ours these rights, where the filesystem sets any.
-pub(super) fn set_rights(file: impl AsFd, mode: Mode) -> Result<Option<Lack>, Errno> {
+pub(crate) fn set_rights(file: impl AsFd, mode: Mode) -> Result<Option<Lack>, Errno> {
     match fs::fchmod(file, mode) {
         Ok(()) => Ok(None),
         Err(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)) => {

@@ -137,6 +137,7 @@ pub use folder::Folder;
 pub use journal::fuzz_journal;
 pub use keep::IfTaken;
 pub use keeper::{Keep, Keeper, Kept};
+pub(crate) use lacks::set_rights;
 pub use lacks::{Lack, check_threads, lacks_of};
 pub use lister::{Listed, Lister};
 pub use room::{Full, Quota, Reservation, Room};

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::io::Errno;
 use tentacle_sync::double::{Double, Setup};
 
+use crate::client_process::Desk;
 use crate::daemon::{self, wait_until};
 use crate::mount::Mount;
 use crate::program::{Place, Running, as_nobody};
@@ -164,6 +166,18 @@ fn a_collector_collects_without_all_that_and_warns() {
     for part in [RIGHTS, FLUSH, NAMES, LOCKS] {
         assert!(outcome.stdout.contains(part), "{}", outcome.stdout);
     }
+}
+
+#[test]
+fn a_client_replaces_a_file_where_rights_cannot_be_changed() {
+    let site = Double::start(Setup::default()).unwrap();
+    site.put("a.data", b"new").unwrap();
+    let desk = Desk::with(&[("a.data", b"old")]);
+    fs::set_permissions(desk.path("a.data"), fs::Permissions::from_mode(0o600)).unwrap();
+    let got = without(&[refused(libc::SYS_fchmod, Errno::PERM)], || desk.run_at(site.address(), ["-g", "a.data"]));
+    got.assert_done();
+    assert_eq!(desk.read("a.data"), b"new");
+    assert_eq!(desk.path("a.data").metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

@@ -288,6 +288,12 @@ fn root_is_refused_unless_it_says_what_it_wants() {
     assert!(said.contains("--user") && said.contains("--allow-root"), "{said}");
     let (code, said) = place.end_of(&mut place.command(&[&usual[..], &["--user", "nobody-of-that-name"]].concat()));
     assert!(code == Some(2) && said.contains("nobody-of-that-name"), "{code:?} {said}");
+    // A check looks at the directory as that user.
+    let check = [&usual[..], &["--check", "--user", "nobody"]].concat();
+    assert_eq!(place.end_of(&mut place.command(&check)).0, Some(0));
+    std::os::unix::fs::chown(place.path("storage"), Some(0), Some(0)).unwrap();
+    let (code, said) = place.end_of(&mut place.command(&check));
+    assert!(code == Some(2) && said.contains("storage: cannot store files: Permission denied"), "{code:?} {said}");
 }
 
 #[test]

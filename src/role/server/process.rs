@@ -117,8 +117,13 @@ impl ProcessError {
 
 /// Refuses what stock refuses, unless told otherwise.
 pub(super) fn check_root(settings: &ProcessSettings) -> Result<(), ProcessError> {
-    let is_allowed = settings.user.is_some() || settings.allow_root || !Uid::effective().is_root();
+    let is_allowed = settings.user.is_some() || settings.allow_root || !is_root();
     if is_allowed { Ok(()) } else { Err(ProcessError::Root) }
+}
+
+/// Whether this is root.
+pub(super) fn is_root() -> bool {
+    Uid::effective().is_root()
 }
 
 /// Gives root's rights up, for good.

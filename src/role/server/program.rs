@@ -9,7 +9,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::process::{self, ProcessError, Watchdog};
-use super::service::{Bound, Service, StartError, check};
+use super::service::{Bound, Service, StartError, check_storage, check_tls};
 use crate::config::server::{
     CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
     load, parse_args,
@@ -71,21 +71,27 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
             print(concat!("tentacle_server ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"))?;
             Ok(0)
         }
-        Request::Check(line) => {
-            let config = Configuration::of_system(line)?.read()?;
-            config.warnings.iter().try_for_each(|warning| print(format_args!("warning: {warning}\n")))?;
-            if let Some(file) = &config.log.file {
-                process::check_log(file)?;
-            }
-            if config.process.daemon {
-                print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has\n")?;
-            }
-            check(&config)?.iter().try_for_each(|warning| print(format_args!("warning: {warning}\n")))?;
-            print(format_args!("{config}\n"))?;
-            Ok(0)
-        }
+        Request::Check(line) => check(&Configuration::of_system(line)?.read()?).map(|()| 0),
         Request::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
     }
+}
+
+/// Says what a start would come to, each step as the user that takes it then.
+fn check(config: &ServerConfig) -> Result<(), Problem> {
+    let warn = |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {text}\n")));
+    warn(&config.warnings)?;
+    if config.process.daemon {
+        print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has\n")?;
+    }
+    if let Some(file) = &config.log.file {
+        process::check_log(file)?;
+    }
+    warn(&check_tls(config)?)?;
+    if let Some(user) = config.process.user.as_ref().filter(|_| process::is_root()) {
+        process::become_user(user)?;
+    }
+    warn(&check_storage(config)?)?;
+    Ok(print(format_args!("{config}\n"))?)
 }
 
 /// Where the configuration comes from, again and again.

@@ -143,27 +143,31 @@ pub struct Service {
     stop_by: Option<Instant>,
 }
 
-/// Reads what the configuration names, certificates and all, tries what storing needs, and listens nowhere. What a start
-/// would warn of, beside the configuration's own warnings.
+/// Reads certificates and keys, and listens nowhere. What a start would warn of.
 ///
 /// # Errors
 /// What would keep a server from starting.
-pub fn check(config: &ServerConfig) -> Result<Vec<String>, StartError> {
-    let mut warnings = match entrance(config) {
-        Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
-            vec!["the private key was not read: its passphrase is asked for at the start".to_owned()]
-        }
-        entrance => entrance?.1,
-    };
-    match &config.mode {
-        Mode::Store(settings) => {
-            check_threads()?;
-            let (directory, lacks) = (settings.directory.display(), Folder::check(&settings.directory)?);
-            warnings.extend(lacks.iter().map(|lack| format!("{directory}: {lack}")));
-        }
-        Mode::Relay(relay) => drop(target(relay, config)?),
+pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
+    if let Mode::Relay(relay) = &config.mode {
+        target(relay, config)?;
     }
-    Ok(warnings)
+    match entrance(config) {
+        Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
+            Ok(vec!["the private key was not read: its passphrase is asked for at the start".to_owned()])
+        }
+        entrance => Ok(entrance?.1),
+    }
+}
+
+/// Tries what storing needs, where anything is stored. What a start would warn of.
+///
+/// # Errors
+/// What would keep a server from starting.
+pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
+    let Mode::Store(settings) = &config.mode else { return Ok(Vec::new()) };
+    check_threads()?;
+    let (directory, lacks) = (settings.directory.display(), Folder::check(&settings.directory)?);
+    Ok(lacks.iter().map(|lack| format!("{directory}: {lack}")).collect())
 }
 
 impl Bound {
