@@ -91,10 +91,12 @@ pub(super) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) -> Result<Ve
     let [first, second] = [0, 1].map(|number| StageId { session, number }.to_string());
     let failed = |errno: Errno| StoreError::io("create", &path.join(&first))(errno);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Before there is anything of ours to flush: it takes no time then.
+    let flush = flush_directory(directory).map_err(StoreError::io("flush the directory", path))?;
     let file = fs::openat(directory, &first, flags, mode).map_err(failed)?;
     let found = set_rights(&file, mode).and_then(|rights| {
         let names = rename_to_free(directory, first.as_bytes(), directory, second.as_bytes())?;
-        Ok([rights, names, flush_directory(directory)?])
+        Ok([rights, flush, names])
     });
     for name in [&first, &second] {
         // One of them is there. What cannot be removed is in nobody's way.
