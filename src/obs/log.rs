@@ -26,8 +26,7 @@ pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTa
     let started = match path {
         None => start_log(level),
         Some(path) => {
-            let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-            let file = open(path).map_err(failed)?;
+            let file = open(path)?;
             let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
             WriteLogger::init(level, config(true), whole_lines(log))
         }

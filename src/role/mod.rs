@@ -3,6 +3,7 @@
 pub mod client;
 pub mod collect;
 mod limits;
+mod output;
 mod passphrase;
 mod proxy;
 pub mod server;

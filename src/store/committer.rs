@@ -9,7 +9,7 @@ use super::Durability;
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
-use super::error::StoreError;
+use super::error::{START_THREAD, StoreError};
 use super::journal::{self, Copy, Intent, Replay};
 use super::journal_file::JournalFile;
 use super::publish_queue::Publish;
@@ -124,7 +124,7 @@ impl Committer {
         let outstanding = engine.held().map(Outstanding::from).collect();
         let committing = Committing::new(engine);
         let waiting = committing.waiting.clone();
-        let worker = Worker::start(committing, notify).map_err(StoreError::std("start a thread for", state_dir))?;
+        let worker = Worker::start(committing, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
         Ok((Self { worker, waiting }, outstanding))
     }
 

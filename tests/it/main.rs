@@ -1,6 +1,7 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod absent_address;
 mod backlog;
 mod buffer;
 mod chain;
@@ -17,9 +18,11 @@ mod daemon;
 mod dialogues;
 mod disk;
 mod double;
+mod early_signals;
 mod full;
 mod kept;
 mod killed;
+mod lacking;
 mod leaving;
 mod life;
 mod limits;
@@ -31,12 +34,15 @@ mod ours;
 mod outside;
 mod parting;
 mod passphrase;
+mod printing;
 mod program;
 mod progress;
 mod proxy;
 mod read_only;
 mod reconfigured;
 mod recordings;
+#[path = "../../src/store/refused_calls.rs"]
+mod refused_calls;
 mod relay_ends;
 mod relaying;
 mod reload;

@@ -108,6 +108,8 @@ fn who_takes_files_faster_than_the_disk_removes_them_has_to_wait() {
         }
         hand_over_to_server(&storage);
     });
+    // It listens before it opens the storage directory, which it tries out.
+    buffer.wait_for_line(&["listening on"]);
     let (mut client, mut other) = (buffer.connect(), buffer.connect());
     let frozen = mount.freeze();
     let mut given = 0;

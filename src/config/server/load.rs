@@ -97,7 +97,7 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
         hosts_access: hosts_access(reader),
         limits: limits(reader),
         process: ProcessSettings {
-            daemon: reader.switch(Key::Daemon),
+            daemon: daemon(reader),
             user: reader.read(Key::User, reader::text),
             allow_root: line.allow_root,
             umask: reader.read(Key::Umask, reader::umask).unwrap_or(defaults::UMASK),
@@ -107,6 +107,22 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
         mode: mode?,
     };
     Some(config)
+}
+
+/// A service manager that waits for word from the process it has started takes a service whose process ends for dead, and
+/// does not hear the one in the background.
+fn daemon(reader: &mut Reader<'_>) -> bool {
+    let is_wanted = reader.switch(Key::Daemon);
+    if !reader.surroundings.is_notified {
+        return is_wanted;
+    }
+    if is_wanted && let Some(said) = reader.find(Key::Daemon) {
+        reader.warn(
+            &said,
+            "ignored, as systemd's Type=notify needs the process that it has started (NOTIFY_SOCKET is set)",
+        );
+    }
+    false
 }
 
 /// Separated by commas. `0` is stock's word for every address.

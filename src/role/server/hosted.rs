@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use super::{Bound, StartError, Stopper, Watchdog};
 use crate::config::server::ServerConfig;
+use crate::net::Net;
 
 /// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Hosted {
     /// # Errors
     /// Whatever would keep the program from starting.
     pub fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let bound = Bound::new(config)?;
+        let bound = Bound::new(Net::new()?, config)?;
         let (addresses, root) = (bound.addresses(), bound.open_storage()?);
         let service = bound.start(root)?;
         let stopper = service.stopper();

@@ -26,4 +26,4 @@ pub use hosted::Hosted;
 pub use process::Watchdog;
 pub use program::main;
 pub use reason::Reason;
-pub use service::{Bound, Service, StartError, Stopper, check};
+pub use service::{Bound, Service, StartError, Stopper, check_storage, check_tls};

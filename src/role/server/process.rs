@@ -1,9 +1,13 @@
 //! The process around the server: whose it is, whether it is in the background, and what its supervisor hears of it.
 
 use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, daemon, initgroups, setgid, setuid};
+use rustix::fs::{Access, access};
 use sd_notify::NotifyState;
 
 use crate::config::server::ProcessSettings;
@@ -29,6 +33,17 @@ pub(super) enum ProcessError {
         /// What the system says.
         error: nix::Error,
     },
+    /// No log.
+    #[error("cannot start the log: {0}")]
+    Log(io::Error),
+    /// The log's file.
+    #[error("log_file (-l): cannot write to {}: {error}{}", path.display(), log_advice(path, error))]
+    LogFile {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// No background.
     #[error("cannot go to the background: {0}")]
     Daemon(nix::Error),
@@ -39,12 +54,49 @@ pub(super) enum ProcessError {
 
 fn instead_of_asking(error: &PassphraseError) -> &'static str {
     match error {
-        PassphraseError::NoTerminal(_) => ": ssl_password_file names a file with it",
+        PassphraseError::NoTerminal(_) => " (ssl_password 1 asks as -w does): ssl_password_file names a file with it",
         PassphraseError::Unreadable { .. } => "",
     }
 }
 
+/// What `-l` names where standard error is meant: a file to be opened anew, which another user's pipe or terminal is not.
+const STREAMS: [&str; 3] = ["/dev/stdout", "/dev/stderr", "/dev/fd"];
+
+fn log_advice(path: &Path, error: &io::Error) -> String {
+    if STREAMS.iter().any(|stream| path.starts_with(stream)) {
+        return "; leave -l and log_file out: the log then goes to standard error".to_owned();
+    }
+    let directory = path.parent().unwrap_or(path).display();
+    match error.kind() {
+        ErrorKind::NotFound => format!("; create the directory {directory}"),
+        ErrorKind::NotADirectory => format!("; {directory} is to be a directory"),
+        ErrorKind::IsADirectory => "; name a file in it".to_owned(),
+        ErrorKind::PermissionDenied => "; give the user this runs as the right to write there".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Whether the log can be written to its file, as far as can be seen without making it.
+pub(super) fn check_log(path: &Path) -> Result<(), ProcessError> {
+    let directory = path.parent().unwrap_or(path);
+    let checked = match File::options().append(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+        }
+        opened => opened.map(drop),
+    };
+    checked.map_err(|error| ProcessError::of_log(Some(path), error))
+}
+
 impl ProcessError {
+    /// Why there is no log, in this file if it has one.
+    pub(super) fn of_log(path: Option<&Path>, error: io::Error) -> Self {
+        match path {
+            Some(path) => Self::LogFile { path: path.to_owned(), error },
+            None => Self::Log(error),
+        }
+    }
+
     /// Whether the command line asks for what it cannot have, however often it is tried.
     pub(super) fn is_of_usage(&self) -> bool {
         matches!(self, Self::Root | Self::Become { .. } | Self::Passphrase(_))
@@ -52,14 +104,26 @@ impl ProcessError {
 
     /// Whether a value is to blame.
     pub(super) fn is_of_configuration(&self) -> bool {
-        matches!(self, Self::NoSuchUser(_))
+        match self {
+            Self::NoSuchUser(_) => true,
+            Self::LogFile { error, .. } => matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::PermissionDenied
+            ),
+            _ => false,
+        }
     }
 }
 
 /// Refuses what stock refuses, unless told otherwise.
 pub(super) fn check_root(settings: &ProcessSettings) -> Result<(), ProcessError> {
-    let is_allowed = settings.user.is_some() || settings.allow_root || !Uid::effective().is_root();
+    let is_allowed = settings.user.is_some() || settings.allow_root || !is_root();
     if is_allowed { Ok(()) } else { Err(ProcessError::Root) }
+}
+
+/// Whether this is root.
+pub(super) fn is_root() -> bool {
+    Uid::effective().is_root()
 }
 
 /// Gives root's rights up, for good.

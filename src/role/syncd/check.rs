@@ -8,6 +8,7 @@ use rustix::fs::{Access, access};
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, SiteSettings};
+use crate::store::lacks_of;
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
 pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
@@ -100,15 +101,31 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
     let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
     for directory in incoming {
         match writable(directory) {
-            Ok(()) => findings.fine(&format!("incoming directory {}", directory.display())),
+            Ok(()) => {
+                findings.fine(&format!("incoming directory {}", directory.display()));
+                check_filesystem(directory, findings);
+            }
             Err(why) => findings.problem(&format!("incoming directory {}: {why}", directory.display())),
         }
     }
     let state = &settings.state_dir;
     let existing = state.ancestors().find(|directory| directory.exists()).unwrap_or(state);
     match writable(existing) {
-        Ok(()) => findings.fine(&format!("state directory {}", state.display())),
+        Ok(()) => {
+            findings.fine(&format!("state directory {}", state.display()));
+            if existing == state {
+                check_filesystem(state, findings);
+            }
+        }
         Err(why) => findings.problem(&format!("state directory {}: {}: {why}", state.display(), existing.display())),
+    }
+}
+
+/// Tries there what storing needs.
+fn check_filesystem(directory: &Path, findings: &mut Findings) {
+    match lacks_of(directory) {
+        Ok(lacks) => lacks.iter().for_each(|lack| findings.warn(&format!("{}: {lack}", directory.display()))),
+        Err(error) => findings.problem(&error.to_string()),
     }
 }
 

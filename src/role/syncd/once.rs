@@ -16,12 +16,12 @@ use crate::store::Waiting;
 use crate::sync::Ending;
 
 pub(super) fn run(common: &Common, names: &[String], wait: bool) -> Outcome {
+    let mut net = Net::new()?;
+    net.take_signals(&[SIGTERM, SIGINT])?;
     let mut settings = common.start()?;
     select(&mut settings, names)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
-    let mut net = Net::new()?;
     check_open_files(&settings);
-    net.take_signals(&[SIGTERM, SIGINT])?;
     let progress = Rc::new(Progress::new(sites));
     let watcher = Rc::clone(&progress);
     info!("state in {}", settings.state_dir.display());

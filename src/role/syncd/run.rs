@@ -10,10 +10,11 @@ use crate::net::Net;
 use crate::role::collect::{Collector, Mode};
 
 pub(super) fn run(common: &Common) -> Outcome {
-    let settings = common.start()?;
     let mut net = Net::new()?;
-    check_open_files(&settings);
+    // Before anything is logged: whoever sees that may send one at once.
     net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    let settings = common.start()?;
+    check_open_files(&settings);
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let enabled = settings.sites.iter().filter(|site| site.enabled).count();
     info!("collecting from {enabled} sites; state in {}", settings.state_dir.display());

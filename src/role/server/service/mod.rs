@@ -1,17 +1,19 @@
 //! All clients on one loop.
 
 mod guests;
+mod listen;
 mod reload;
 mod stopper;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::info;
 
+use self::listen::listen;
 pub(super) use self::reload::policy;
 use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
@@ -21,10 +23,10 @@ use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
-use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
+use crate::config::server::{Limits, Mode, ServerConfig};
+use crate::net::{ConnId, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
 use crate::proto::server::Policy;
-use crate::store::{Folder, StoreError};
+use crate::store::{Folder, StoreError, check_threads};
 use crate::tls::{SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
@@ -52,10 +54,12 @@ pub enum StartError {
     #[error("ssl_cipher (-u): {0}")]
     Suites(#[from] SuitesError),
     /// An address to listen on.
-    #[error("cannot listen on {address}: {error}{}", listen_advice(.error))]
+    #[error("cannot listen on {address}: {error}{}", listen_advice(.error, *.port))]
     Listen {
-        /// The address.
+        /// The address, or the name that comes to none.
         address: String,
+        /// The port.
+        port: u16,
         /// What the system says.
         error: io::Error,
     },
@@ -67,7 +71,11 @@ pub enum StartError {
 impl StartError {
     /// Whether a value, or a file that it names, is to blame: not an address that is taken.
     pub fn is_of_configuration(&self) -> bool {
-        !matches!(self, Self::Listen { .. } | Self::Io(_))
+        match self {
+            Self::Store(error) => error.is_of_configuration(),
+            Self::Listen { .. } | Self::Io(_) => false,
+            Self::Tls(_) | Self::Versions(_) | Self::Suites(_) => true,
+        }
     }
 }
 
@@ -79,11 +87,12 @@ fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
     }
 }
 
-fn listen_advice(error: &io::Error) -> &'static str {
+fn listen_advice(error: &io::Error, port: u16) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
         io::ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied if port < 1024 => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied => "; a sandbox or a security module (SELinux, AppArmor) does not allow it",
         _ => "",
     }
 }
@@ -134,32 +143,46 @@ pub struct Service {
     stop_by: Option<Instant>,
 }
 
-/// Reads what the configuration names, certificates and all, and listens nowhere.
+/// Reads certificates and keys, and listens nowhere. What a start would warn of.
 ///
 /// # Errors
 /// What would keep a server from starting.
-pub fn check(config: &ServerConfig) -> Result<(), StartError> {
-    entrance(config)?;
-    match &config.mode {
-        Mode::Store(settings) => Folder::check(&settings.directory)?,
-        Mode::Relay(relay) => drop(target(relay, config)?),
+pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
+    if let Mode::Relay(relay) = &config.mode {
+        target(relay, config)?;
     }
-    Ok(())
+    match entrance(config) {
+        Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
+            Ok(vec!["the private key was not read: its passphrase is asked for at the start".to_owned()])
+        }
+        entrance => Ok(entrance?.1),
+    }
+}
+
+/// Tries what storing needs, where anything is stored. What a start would warn of.
+///
+/// # Errors
+/// What would keep a server from starting.
+pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
+    let Mode::Store(settings) = &config.mode else { return Ok(Vec::new()) };
+    check_threads()?;
+    let (directory, lacks) = (settings.directory.display(), Folder::check(&settings.directory)?);
+    Ok(lacks.iter().map(|lack| format!("{directory}: {lack}")).collect())
 }
 
 impl Bound {
-    /// Reads certificates and listens.
-    pub fn new(config: ServerConfig) -> Result<Self, StartError> {
-        let mut net = Net::new()?;
-        let entrance = Arc::new(entrance(&config)?);
+    /// Reads certificates, and listens on `net`.
+    pub fn new(mut net: Net, config: ServerConfig) -> Result<Self, StartError> {
+        let (entrance, warnings) = entrance(&config)?;
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        let entrance = Arc::new(entrance);
         let target = match &config.mode {
             Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
             Mode::Store(_) => None,
         };
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.extend(listen(&mut net, address, config.port, &entrance)?);
-        }
+        let listeners = listen(&mut net, &config, &entrance)?;
         Ok(Self { net, listeners, config, target })
     }
 
@@ -210,41 +233,13 @@ impl Bound {
     }
 }
 
-/// One listener for each address this comes to.
-fn listen(
-    net: &mut Net,
-    address: &ListenAddress,
-    port: u16,
-    entrance: &Arc<Entrance>,
-) -> Result<Vec<ListenerId>, StartError> {
-    let failed = |address: String| move |error| StartError::Listen { address, error };
-    let addresses: Vec<SocketAddr> = match address {
-        ListenAddress::Any => {
-            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            // Where there is no IPv6, nobody misses it.
-            let by_v6 = net.listen((Ipv6Addr::UNSPECIFIED, port).into(), Arc::clone(entrance)).ok();
-            let by_v4 = net.listen(everywhere, Arc::clone(entrance)).map_err(failed(everywhere.to_string()))?;
-            return Ok(by_v6.into_iter().chain([by_v4]).collect());
-        }
-        ListenAddress::Ip(ip) => vec![(*ip, port).into()],
-        ListenAddress::Name(name) => (name.as_str(), port).to_socket_addrs().map_err(failed(name.clone()))?.collect(),
-    };
-    let each = addresses.into_iter();
-    each.map(|address| net.listen(address, Arc::clone(entrance)).map_err(failed(address.to_string()))).collect()
-}
-
 impl Service {
-    /// From now on these signals are what [`run`](Self::run) hands on.
-    pub fn take_signals(&mut self, signals: &[i32]) -> io::Result<()> {
-        self.net.take_signals(signals)
-    }
-
     /// What stops this server, from any thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// Serves until `on_signal` answers a signal with `false`, or a [`Stopper`] is used, and what is under way has ended,
+    /// Serves until `on_signal` answers a signal that the loop takes with `false`, or a [`Stopper`] is used, and what is under way has ended,
     /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {

@@ -9,13 +9,19 @@ use crate::proto::PasswordDigest;
 use crate::proto::server::Policy;
 use crate::tls::{Acceptor, AcceptorSettings, Clients, Connector, IdentitySettings, Suites, UnixTime, Versions};
 
-/// How clients come in.
-pub(super) fn entrance(config: &ServerConfig) -> Result<Entrance, StartError> {
-    let tls = config.tls.as_ref().map(|tls| acceptor(tls, &config.mode)).transpose()?;
-    Ok(Entrance { tls, quick_ack: true, timeout: config.limits.idle_timeout })
+/// How clients come in, and what there is to warn of.
+pub(super) fn entrance(config: &ServerConfig) -> Result<(Entrance, Vec<String>), StartError> {
+    let (tls, warnings) = match &config.tls {
+        None => (None, Vec::new()),
+        Some(tls) => {
+            let (acceptor, warnings) = acceptor(tls, &config.mode)?;
+            (Some(acceptor), warnings)
+        }
+    };
+    Ok((Entrance { tls, quick_ack: true, timeout: config.limits.idle_timeout }, warnings))
 }
 
-fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<Acceptor, StartError> {
+fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<(Acceptor, Vec<String>), StartError> {
     let passphrase = match &tls.passphrase {
         Passphrase::Known(passphrase) => Some(passphrase.clone()),
         Passphrase::None | Passphrase::Ask => None,
@@ -28,13 +34,24 @@ fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<Acceptor, StartError> {
         None => Clients::NotAsked,
     };
     let versions = tls.versions.as_deref().map(Versions::from_option).transpose()?.unwrap_or_default();
-    let suites = tls.ciphers.as_deref().map(Suites::from_option).transpose()?.unwrap_or_default();
-    if !suites.unavailable().is_empty() {
-        log::warn!("ssl_cipher (-u): {} cannot be had, and is left out", suites.unavailable().join(", "));
-    }
+    let (suites, mut warnings) = suites(tls, versions)?;
     let acceptor = Acceptor::new(&AcceptorSettings { identity, clients, versions, suites }, UnixTime::now())?;
-    acceptor.warnings().iter().for_each(|warning| log::warn!("{warning}"));
-    Ok(acceptor)
+    warnings.extend(acceptor.warnings().iter().map(ToString::to_string));
+    Ok((acceptor, warnings))
+}
+
+/// To OpenSSL, and so to stock, a cipher string says nothing about TLS 1.3.
+fn suites(tls: &ServerTls, versions: Versions) -> Result<(Suites, Vec<String>), StartError> {
+    let Some(text) = &tls.ciphers else { return Ok((Suites::default(), Vec::new())) };
+    if versions == Versions::Only13 {
+        let warning = format!("ssl_cipher (-u): {text} has no effect on TLS 1.3, and ssl_version (-z) allows no other");
+        return Ok((Suites::default(), vec![warning]));
+    }
+    let suites = Suites::from_option(text)?;
+    let unavailable = suites.unavailable().join(", ");
+    let warning = format!("ssl_cipher (-u): {unavailable} is not supported, and is left out");
+    let warnings = if unavailable.is_empty() { Vec::new() } else { vec![warning] };
+    Ok((suites, warnings))
 }
 
 /// The server that is relayed to.
@@ -68,7 +85,11 @@ impl Service {
     /// # Errors
     /// It cannot be used; the last one stays.
     pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
-        let entrance = Arc::new(entrance(config)?);
+        let (entrance, warnings) = entrance(config)?;
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        let entrance = Arc::new(entrance);
         match (&mut self.hall, &config.mode) {
             (Hall::Storage(storage, policy), Mode::Store(settings)) => {
                 *policy = Arc::new(self::policy(settings));

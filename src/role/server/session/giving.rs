@@ -247,8 +247,10 @@ impl Session {
 
     /// The last byte of a body is on its way.
     fn given(&mut self) {
-        if let Task::Giving(Giving { name: Some(name), size, .. }) = std::mem::replace(&mut self.task, Task::Resting) {
-            self.log("gave", &name, size);
+        match std::mem::replace(&mut self.task, Task::Resting) {
+            Task::Giving(Giving { name: Some(name), size, .. }) => self.log("gave", &name, size),
+            Task::Giving(Giving { name: None, size, .. }) => log::info!("client={} listed bytes={size}", self.peer),
+            _ => {}
         }
     }
 }

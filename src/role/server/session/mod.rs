@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info};
+use log::info;
 
 use self::giving::Giving;
 use self::taking::Taking;
@@ -309,12 +309,12 @@ impl Session {
                 Ok(())
             }
             Event::Declined { verb } => {
-                debug!("client={} declined what it had asked for with {verb}", self.peer);
+                info!("client={} declined what it had asked for with {verb}", self.peer);
                 self.task = Task::Resting;
                 Ok(())
             }
             Event::Refused { verb, refusal, line } => {
-                debug!("client={} refused={verb}: {refusal}: {line}", self.peer);
+                info!("client={} refused={verb}: {}: {line}", self.peer, refusal.own_words());
                 Ok(())
             }
             Event::Taken => {
@@ -324,9 +324,9 @@ impl Session {
         }
     }
 
-    /// Refuses a command, which the client is told; an operator only if it was not its own doing.
+    /// Refuses a command, which the client is told; an operator only with `-v`, as by stock.
     fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
-        debug!("client={} refused={}: {refusal}", self.peer, name.escape_ascii());
+        info!("client={} refused={}: {}", self.peer, name.escape_ascii(), refusal.own_words());
         self.task = Task::Resting;
         Ok(self.machine.refuse(refusal)?)
     }
