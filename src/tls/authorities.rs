@@ -7,7 +7,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::certificate_problem::{CertificateProblem, UnsupportedShape, Weakness, Whose};
 use super::pem;
-use super::report::{CertificateReport, Role};
+use super::report::{CertificateReport, Report, Role};
 use super::setup::{FileProblem, SetupError};
 use super::summary::{Sha256, is_authority};
 use super::v1;
@@ -17,7 +17,7 @@ use super::x509::{Certificate, Purpose, Validity, Version, rsa_bits};
 pub(super) type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
 
 /// The least size of an RSA key that ring takes, in bits.
-const LEAST_RSA_BITS: usize = 2048;
+pub(super) const LEAST_RSA_BITS: usize = 2048;
 
 /// One certificate that may vouch for others.
 #[derive(Debug)]
@@ -45,30 +45,16 @@ impl Authorities {
         purpose: Purpose,
         algorithms: Algorithms,
         now: UnixTime,
-    ) -> Result<(Self, Vec<CertificateReport>), SetupError> {
+    ) -> Result<(Self, Report), SetupError> {
         let listed = pem::certificates(path)?;
-        let report = CertificateReport::all(path, Role::Trusted, &listed, now);
-        let authorities = Self::new(listed, purpose, algorithms)
-            .map_err(|index| SetupError::file(path, FileProblem::BadCertificate(index + 1)))?;
-        if report.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
-            Ok((authorities, report))
-        } else {
-            Err(SetupError::file(path, FileProblem::NoAuthority))
-        }
-    }
-
-    /// Takes the certificates of a CA file; the index of the first that cannot be read, otherwise.
-    fn new(listed: Vec<CertificateDer<'static>>, purpose: Purpose, algorithms: Algorithms) -> Result<Self, usize> {
-        let mut vouching = Vec::new();
-        for (index, der) in listed.iter().enumerate() {
-            let certificate = Certificate::parse(der).map_err(|_| index)?;
-            if is_authority(&certificate) {
-                let anchor = webpki::anchor_from_trusted_cert(der).map_err(|_| index)?.to_owned();
-                vouching.push(Authority { der: der.clone(), anchor, validity: certificate.validity });
-            }
+        let vouching = vouching(&listed).map_err(|problem| SetupError::file(path, problem))?;
+        let certificates = CertificateReport::all(path, Role::Trusted, &listed.ders, algorithms, now);
+        if !certificates.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
+            return Err(SetupError::file(path, FileProblem::NoAuthority));
         }
         let anchors = vouching.iter().map(|authority| authority.anchor.clone()).collect();
-        Ok(Self { listed, vouching, anchors, purpose, algorithms })
+        let authorities = Self { listed: listed.ders, vouching, anchors, purpose, algorithms };
+        Ok((authorities, Report { certificates, remarks: listed.remarks }))
     }
 
     /// Whether `leaf` may be believed at `now`; its name is another matter.
@@ -191,6 +177,24 @@ impl Authorities {
         });
         weak.unwrap_or_else(|| CertificateProblem::BadSignature { issuer: presented.certificate.issuer_text() })
     }
+}
+
+/// Those of a CA file's certificates that may vouch for others. All have to be readable: one that is not would be
+/// missing without a word.
+fn vouching(listed: &pem::Certificates) -> Result<Vec<Authority>, FileProblem> {
+    let mut vouching = Vec::new();
+    for (index, der) in listed.ders.iter().enumerate() {
+        let certificate = match Certificate::parse(der) {
+            Ok(certificate) => certificate,
+            Err(error) if Certificate::key_of(der).is_ok() => return Err(listed.odd(index, error.to_string())),
+            Err(_) => return Err(listed.bad(index)),
+        };
+        if is_authority(&certificate) {
+            let anchor = webpki::anchor_from_trusted_cert(der).map_err(|error| listed.odd(index, error.to_string()))?;
+            vouching.push(Authority { der: der.clone(), anchor: anchor.to_owned(), validity: certificate.validity });
+        }
+    }
+    Ok(vouching)
 }
 
 /// What a peer showed.

@@ -18,6 +18,7 @@ mod pipe;
 mod report;
 mod settings;
 mod setup;
+mod signature;
 mod suites;
 mod summary;
 #[cfg(test)]
@@ -42,7 +43,7 @@ pub use report::{CertificateReport, Role};
 pub use rustls::AlertDescription;
 pub use rustls::pki_types::UnixTime;
 pub use settings::{IdentitySettings, Offer, TlsSettings, Verify};
-pub use setup::{FileProblem, SetupError};
+pub use setup::{BlockFault, FileProblem, SetupError};
 pub use suites::{Suites, SuitesError};
 pub use summary::{CertificateSummary, Sha256};
 pub use tls_pipe::{Carrier, PeerDescription, TlsPipe};

@@ -107,6 +107,33 @@ impl<'a> Certificate<'a> {
         Ok(certificate)
     }
 
+    /// The key in a certificate of any shape, as long as its fields are where they belong: whatever else is irregular
+    /// about it, its holder can prove to hold the key.
+    pub(super) fn key_of(der: &'a [u8]) -> der::Result<&'a [u8]> {
+        let mut reader = SliceReader::new(der)?;
+        let tbs = reader.sequence(|fields| {
+            let tbs = sequence_bytes(fields)?;
+            sequence_bytes(fields)?;
+            BitStringRef::decode(fields)?;
+            Ok::<_, der::Error>(tbs)
+        })?;
+        reader.finish()?;
+        SliceReader::new(tbs)?.sequence(|fields| {
+            if Tag::peek(fields)? == context(0) {
+                fields.tlv_bytes()?;
+            }
+            fields.tlv_bytes()?;
+            // The signature's algorithm, issuer, validity, subject.
+            for _ in 0..4 {
+                sequence_bytes(fields)?;
+            }
+            let key = sequence_bytes(fields)?;
+            let rest = fields.remaining_len();
+            fields.drain(rest)?;
+            Ok(key)
+        })
+    }
+
     fn parse_signed(tbs: &'a [u8], outer_algorithm: &'a [u8], signature: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(tbs)?;
         let certificate = reader.sequence(|fields| {
@@ -156,6 +183,17 @@ impl<'a> Certificate<'a> {
     /// The key, as webpki and rustls take it.
     pub(super) fn key(&self) -> SubjectPublicKeyInfoDer<'a> {
         SubjectPublicKeyInfoDer::from(self.public_key)
+    }
+
+    /// The kind of its key: the contents of the AlgorithmIdentifier.
+    pub(super) fn key_algorithm(&self) -> der::Result<&'a [u8]> {
+        let mut reader = SliceReader::new(self.public_key)?;
+        reader.sequence(|fields| {
+            let algorithm = sequence_bytes(fields)?;
+            let rest = fields.remaining_len();
+            fields.drain(rest)?;
+            contents(algorithm)
+        })
     }
 
     /// Whether it may vouch for others: basicConstraints with CA:TRUE.

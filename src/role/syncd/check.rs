@@ -88,11 +88,12 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
 }
 
 fn show(report: &CertificateReport, findings: &mut Findings) {
-    let CertificateReport { file, certificate, days_left, problems, .. } = report;
+    let CertificateReport { file, certificate, days_left, problems, remarks, .. } = report;
     let text = format!("{}: {} ({}), {days_left} days left", file.display(), certificate.subject, report.shape());
-    match problems.as_slice() {
-        [] => findings.fine(&text),
-        problems => findings.problem(&format!("{text}: {}", problems.join("; "))),
+    match (problems.as_slice(), remarks.as_slice()) {
+        ([], []) => findings.fine(&text),
+        ([], remarks) => findings.warn(&format!("{text}: {}", remarks.join("; "))),
+        (problems, _) => findings.problem(&format!("{text}: {}", problems.join("; "))),
     }
 }
 

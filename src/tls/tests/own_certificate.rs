@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use rcgen::KeyPair;
+use rustls::pki_types::CertificateDer;
 
 use crate::tls::failure::TlsFailure;
 use crate::tls::testing::*;
 use crate::tls::{
-    AlertDescription, Connector, FileProblem, IdentitySettings, Offer, Role, SetupError, TlsSettings, Verify,
+    AlertDescription, CertificateReport, Connector, FileProblem, IdentitySettings, Offer, Role, SetupError,
+    TlsSettings, Verify,
 };
 
 #[test]
@@ -145,4 +147,71 @@ fn hosts_are_names_or_addresses_in_any_common_spelling() {
     }
     assert!(connector.connect("no such host", false).is_err());
     assert!(connector.connect("", false).is_err());
+}
+
+/// What is said of a CA file with these certificates.
+fn report_on(listed: &[CertificateDer<'_>]) -> Vec<CertificateReport> {
+    connector(Verify::Chain, listed).report().to_vec()
+}
+
+#[test]
+fn an_expired_authority_beside_one_that_counts_is_no_problem() {
+    let (site, other) = (Site::new(), Site::new());
+    let old = |until| Draft { not_after: until, ..Draft::new("CA", "CA", &other.ca_key) };
+    let expired = old("260530000000Z").v3(&[CA_TRUE]).sign(&other.ca_key);
+    let leftover = &report_on(&[expired.clone(), site.ca.clone()])[0];
+    assert_eq!(leftover.problems, Vec::<String>::new());
+    assert!(leftover.remarks[0].starts_with("expired on 2026-05-30"), "{leftover:?}");
+    assert_eq!(leftover.warnings().count(), 1, "and yet it is warned of");
+    let alone = &report_on(&[expired])[0];
+    assert!(alone.problems[0].starts_with("expired on 2026-05-30"), "{alone:?}");
+    let soon = old("260611000000Z").v3(&[CA_TRUE]).sign(&other.ca_key);
+    let soon = &report_on(&[soon, site.ca])[0];
+    assert!(soon.problems[0].starts_with("expires in 10 days"), "what will be missed is a problem: {soon:?}");
+}
+
+#[test]
+fn an_authority_whose_key_cannot_be_used_is_named() {
+    let site = Site::new();
+    let short = Draft { key: rsa_1024_key(), ..Draft::new("Short", "Short", &site.ca_key) };
+    let short = &report_on(&[site.ca.clone(), short.v3(&[CA_TRUE]).sign(&site.ca_key)])[1];
+    assert!(short.problems[0].contains("RSA key of only 1024 bits"), "{short:?}");
+    // Of a curve that nobody uses.
+    let key = tlv(0x30, &[tlv(0x30, &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 1, 42]), vec![3, 2, 0, 4]].concat());
+    let odd = Draft { key, ..Draft::new("Odd", "Odd", &site.ca_key) }.v3(&[CA_TRUE]).sign(&site.ca_key);
+    let odd = &report_on(&[site.ca, odd])[1];
+    assert!(odd.problems[0].contains("a key of a kind that signatures are not checked with"), "{odd:?}");
+}
+
+#[test]
+fn an_altered_certificate_is_found_by_its_signature() {
+    let site = Site::new();
+    let alter = |der: &CertificateDer<'_>| {
+        let mut altered = der.to_vec();
+        // In the signature, at the very end.
+        *altered.last_mut().unwrap() ^= 1;
+        CertificateDer::from(altered)
+    };
+    let listed = &report_on(&[alter(&site.ca)])[0];
+    assert!(listed.remarks[0].contains("is damaged, or the one that signed it is missing"), "{listed:?}");
+    assert_eq!(report_on(std::slice::from_ref(&site.ca))[0].remarks, Vec::<String>::new());
+
+    let middle_key = KeyPair::generate().unwrap();
+    let middle = Draft::new("middle", "CA", &middle_key).v3(&[CA_TRUE]).sign(&site.ca_key);
+    let leaf = Draft::new("us", "middle", &site.key).v3(&[]).sign(&middle_key);
+    let other_middle = Draft::new("middle", "CA", &site.ca_key).v3(&[CA_TRUE]).sign(&site.ca_key);
+    for (chain, sound) in [
+        ([leaf.clone(), middle.clone(), site.ca.clone()], true),
+        ([leaf.clone(), alter(&middle), site.ca.clone()], false),
+        ([leaf.clone(), other_middle, site.ca.clone()], false),
+    ] {
+        let connector = connector_with_identity(&chain, &site.key);
+        let misfit = connector
+            .report()
+            .iter()
+            .any(|entry| entry.problems.iter().any(|problem| problem.contains("peers that check it refuse us")));
+        assert_eq!(misfit, !sound, "{:?}", connector.report());
+    }
+    let alone = connector_with_identity(&[leaf], &site.key);
+    assert_eq!(alone.report()[0].problems, Vec::<String>::new(), "who signed it need not be in the file");
 }

@@ -2,7 +2,7 @@
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
 
@@ -22,8 +22,7 @@ impl Proof {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = certificate_with_sound_key(cert)?;
-        let key = certificate.key();
+        let key = sound_key(cert)?;
         let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateProblem::Malformed)?;
         let (_, candidates) = self
             .0
@@ -46,8 +45,7 @@ impl Proof {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = certificate_with_sound_key(cert)?;
-        verify_tls13_signature_with_raw_key(message, &certificate.key(), dss, &self.0)
+        verify_tls13_signature_with_raw_key(message, &sound_key(cert)?, dss, &self.0)
     }
 
     pub(super) fn schemes(&self) -> Vec<SignatureScheme> {
@@ -55,7 +53,8 @@ impl Proof {
     }
 }
 
-fn certificate_with_sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<Certificate<'a>, CertificateProblem> {
-    let certificate = Certificate::parse(der).map_err(|_| CertificateProblem::Malformed)?;
-    weak_key(certificate.public_key).map_or(Ok(certificate), Err)
+/// The key, whatever shape of certificate it is in: that is for the policy to judge.
+fn sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, CertificateProblem> {
+    let key = Certificate::key_of(der).map_err(|_| CertificateProblem::Malformed)?;
+    weak_key(key).map_or(Ok(SubjectPublicKeyInfoDer::from(key)), Err)
 }
