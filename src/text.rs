@@ -1,5 +1,7 @@
 //! Text files that are saved in an encoding nothing here reads, told by their bytes.
 
+use std::path::Path;
+
 /// What a text file is saved as, where that is not what its readers expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
@@ -51,6 +53,19 @@ impl Foreign {
     }
 }
 
+/// Why a configuration cannot be read as text at all, and the line, where it is one line's doing.
+pub(crate) fn why_unreadable(bytes: &[u8], path: &Path) -> Option<(Option<usize>, String)> {
+    if let Some(foreign) = Foreign::of(bytes) {
+        return Some((None, format!("the file {}", foreign.advice(&path.display().to_string()))));
+    }
+    let nul = bytes.iter().position(|byte| *byte == 0)?;
+    let line = bytes[..nul].split(|byte| *byte == b'\n').count();
+    Some((Some(line), "there is a NUL byte in this line: the file is damaged, or no text file".to_owned()))
+}
+
+/// Fewer bytes show no pattern.
+const LEAST_UTF16: usize = 8;
+
 /// By its mark, or by every second byte of the beginning being NUL, as it is in Latin text.
 fn utf16(bytes: &[u8]) -> Option<ByteOrder> {
     match bytes {
@@ -62,7 +77,7 @@ fn utf16(bytes: &[u8]) -> Option<ByteOrder> {
     let all_nul = |first: usize| beginning.iter().skip(first).step_by(2).all(|byte| *byte == 0);
     let none_nul = |first: usize| beginning.iter().skip(first).step_by(2).all(|byte| *byte != 0);
     match (all_nul(0), all_nul(1)) {
-        _ if beginning.is_empty() => None,
+        _ if beginning.len() < LEAST_UTF16 => None,
         (true, false) if none_nul(1) => Some(ByteOrder::Big),
         (false, true) if none_nul(0) => Some(ByteOrder::Little),
         _ => None,
