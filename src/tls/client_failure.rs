@@ -4,6 +4,7 @@ use rustls::{AlertDescription, PeerIncompatible};
 
 use super::certificate_problem::CertificateProblem;
 use super::failure::{Missing, Phase, phase_text};
+use super::refusal::Refusal;
 
 /// Why TLS with a client failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +50,7 @@ impl ClientFailure {
     /// What rustls's `error` means at this point of a connection that began with `opening`.
     pub(super) fn from_rustls(error: &rustls::Error, phase: Phase, opening: Opening) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate(CertificateProblem::from_rustls(error)),
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(Refusal::behind(error).problem),
             rustls::Error::NoCertificatesPresented => Self::NoCertificate,
             rustls::Error::AlertReceived(alert) => Self::from_alert(*alert, phase),
             rustls::Error::PeerIncompatible(

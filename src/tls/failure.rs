@@ -6,6 +6,7 @@ use rustls::{AlertDescription, PeerIncompatible};
 
 use super::certificate_problem::CertificateProblem;
 use super::client_failure::ClientFailure;
+use super::refusal::Refusal;
 
 /// What a [`Pipe`](super::Pipe) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,8 +82,8 @@ pub enum Missing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFailure {
     /// We do not accept the peer's certificate.
-    #[error("the peer's certificate is not accepted: {}{}", .0, .0.way_out())]
-    Certificate(CertificateProblem),
+    #[error("the peer's certificate is not accepted: {}{}", .0.problem, way_out(.0))]
+    Certificate(Refusal),
     /// The peer does not accept our certificate.
     #[error("{}", refused(*.0))]
     ClientCertificateRefused(AlertDescription),
@@ -132,7 +133,7 @@ impl TlsFailure {
     /// What rustls's `error` means at this point of a connection we opened.
     pub(super) fn from_rustls(error: &rustls::Error, phase: Phase) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate(CertificateProblem::from_rustls(error)),
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(Refusal::behind(error)),
             rustls::Error::AlertReceived(alert) => Self::from_alert(*alert, phase),
             rustls::Error::PeerIncompatible(
                 PeerIncompatible::ServerDoesNotSupportTls12Or13
@@ -168,6 +169,19 @@ impl TlsFailure {
             }
             _ => Self::Alert { alert, phase },
         }
+    }
+}
+
+/// What those can do besides who choose how a certificate is checked.
+fn way_out(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal { problem: CertificateProblem::NameMismatch { .. }, .. } => {
+            ", or use verify = \"chain\", which looks at no names".to_owned()
+        }
+        Refusal { pin: Some(sha256), .. } => format!(
+            ", or pin this one (verify = \"pin\", pins = [\"{sha256}\"]) once you have compared it at the other end"
+        ),
+        Refusal { pin: None, .. } => String::new(),
     }
 }
 

@@ -11,10 +11,13 @@ mod certificate_problem;
 mod client_failure;
 mod connector;
 mod dn;
+mod extensions;
 mod failure;
 mod identity;
+mod oids;
 mod pem;
 mod pipe;
+mod refusal;
 mod report;
 mod settings;
 mod setup;
@@ -34,11 +37,14 @@ mod wire;
 mod x509;
 
 pub use acceptor::{Acceptor, AcceptorSettings, Clients};
-pub use certificate_problem::{CertificateProblem, UnsupportedShape, Weakness, Whose};
+pub use certificate_problem::{
+    CertificateProblem, Irregularity, Misnaming, UnknownExtension, UnsupportedShape, Weakness, Whose,
+};
 pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
 pub use failure::{Missing, Phase, PipeError, TlsFailure, looks_like_tls};
 pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};
+pub use refusal::Refusal;
 pub use report::{CertificateReport, Role};
 pub use rustls::AlertDescription;
 pub use rustls::pki_types::UnixTime;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::authorities::{Algorithms, LEAST_RSA_BITS};
+use super::dn::is_same;
+use super::refusal::has_known_kind;
 use super::signature::{self, BadSignature};
 use super::summary::{CertificateSummary, utc};
 use super::x509::{Certificate, Validity, Version, rsa_bits};
@@ -138,7 +140,7 @@ impl CertificateReport {
 
 /// Whether some of these bear the issuer's name, and none has its key.
 fn is_signed_by_none_of(listed: &[Certificate<'_>], certificate: &Certificate<'_>, algorithms: Algorithms) -> bool {
-    let mut issuers = listed.iter().filter(|issuer| issuer.subject == certificate.issuer).peekable();
+    let mut issuers = listed.iter().filter(|issuer| is_same(issuer.subject, certificate.issuer)).peekable();
     issuers.peek().is_some()
         && issuers.all(|issuer| signature::check(certificate, issuer, algorithms) == Err(BadSignature::Wrong))
 }
@@ -167,8 +169,7 @@ fn key_problem(certificate: &Certificate<'_>, role: Role, algorithms: Algorithms
     if let Some(bits) = rsa_bits(certificate.public_key).filter(|bits| *bits < LEAST_RSA_BITS) {
         return Some(format!("has an RSA key of only {bits} bits, so nothing that it signed is accepted"));
     }
-    let kind = certificate.key_algorithm().ok()?;
-    let known = algorithms.iter().any(|algorithm| algorithm.public_key_alg_id().as_ref() == kind);
+    let known = has_known_kind(certificate.public_key, algorithms);
     (!known).then(|| {
         "has a key of a kind that signatures are not checked with here (RSA, ECDSA on P-256 or P-384, and Ed25519 are), \
          so nothing that it signed is accepted"

@@ -82,7 +82,8 @@ impl fmt::Display for Validity {
 fn names(certificate: &Certificate<'_>) -> Vec<String> {
     let subject = Name::parse(certificate.subject).ok();
     let common_name = subject.as_ref().and_then(Name::common_name).map(str::to_owned);
-    let mut names = certificate.alternative_names().unwrap_or_default();
+    let names = certificate.alternative_names().unwrap_or_default();
+    let mut names: Vec<String> = names.into_iter().map(|name| name.text).collect();
     if let Some(common_name) = common_name.filter(|name| !names.contains(name)) {
         names.insert(0, common_name);
     }

@@ -1,16 +1,17 @@
 //! X.509 version 1 leaf certificates: what `openssl x509 -req` makes, and webpki refuses.
 //!
 //! The exception is as narrow as it can be. Such a certificate is read strictly, whole; it counts only directly under
-//! an authority of the CA file whose subject is its issuer byte for byte and whose key signed it, by the provider's own
+//! an authority of the CA file whose subject is its issuer (RFC 5280, section 7.1) and whose key signed it, by the provider's own
 //! algorithms. It never vouches for another.
 
 use webpki::RawPublicKeyEntity;
 
 use super::authorities::{Algorithms, weak_key};
 use super::certificate_problem::{CertificateProblem, Weakness};
-use super::dn::Name;
+use super::dn::{Name, is_same};
+use super::oids::signature_name;
 use super::signature::{self, BadSignature};
-use super::x509::{Certificate, Version};
+use super::x509::{Certificate, Version, contents};
 
 /// A version 1 certificate that was read to its last byte.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl<'a> Leaf<'a> {
 
     /// Whether `issuer` bears the name this certificate gives, and its key signed it.
     pub(super) fn signed_by(&self, issuer: &Certificate<'_>, algorithms: Algorithms) -> Result<(), CertificateProblem> {
-        if self.0.issuer != issuer.subject {
+        if !is_same(self.0.issuer, issuer.subject) {
             return Err(CertificateProblem::UnknownIssuer { issuer: self.0.issuer_text() });
         }
         if let Some(problem) = weak_key(issuer.public_key) {
@@ -42,7 +43,10 @@ impl<'a> Leaf<'a> {
         }
         signature::check(&self.0, issuer, algorithms).map_err(|bad| match bad {
             BadSignature::Wrong => CertificateProblem::BadSignature { issuer: self.0.issuer_text() },
-            BadSignature::Unknown => CertificateProblem::Weak(Weakness::SignatureAlgorithm),
+            BadSignature::Unknown => {
+                let name = contents(self.0.outer_algorithm).map_or_else(|_| String::new(), signature_name);
+                CertificateProblem::Weak(Weakness::SignatureAlgorithm(name))
+            }
             BadSignature::Malformed => CertificateProblem::Malformed,
         })
     }

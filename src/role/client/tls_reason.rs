@@ -1,15 +1,19 @@
 //! What failed in TLS, in terms of the options.
 
 use crate::config::client::ClientSettings;
-use crate::tls::{AlertDescription, CertificateProblem, Missing, SetupError, TlsFailure};
+use crate::tls::{AlertDescription, CertificateProblem, Missing, Refusal, SetupError, TlsFailure};
 
 /// What happened.
 pub(super) fn words(failure: &TlsFailure) -> String {
     match failure {
-        TlsFailure::Certificate(CertificateProblem::NameMismatch { wanted, found }) => {
-            format!("The server's certificate is not for {wanted} but for {}.", names(found))
+        TlsFailure::Certificate(Refusal {
+            problem: CertificateProblem::NameMismatch { wanted, found, misnaming },
+            ..
+        }) => {
+            let misnaming = misnaming.map(|slip| format!(" ({slip})")).unwrap_or_default();
+            format!("The server's certificate is not for {wanted} but for {}{misnaming}.", names(found))
         }
-        TlsFailure::Certificate(problem) => format!("The server's certificate is not accepted: {problem}."),
+        TlsFailure::Certificate(Refusal { problem, .. }) => format!("The server's certificate is not accepted: {problem}."),
         TlsFailure::ClientCertificateDemanded => "The server demands a client certificate.".to_owned(),
         TlsFailure::ClientCertificateRefused(alert)
         // What OpenSSL and rustls say of a signature that does not fit; a server judges none but our certificate's.
@@ -28,7 +32,7 @@ pub(super) fn words(failure: &TlsFailure) -> String {
 /// What may help.
 pub(super) fn advice(failure: &TlsFailure, settings: &ClientSettings) -> String {
     let words = match failure {
-        TlsFailure::Certificate(problem) => return certificate_advice(problem, settings),
+        TlsFailure::Certificate(Refusal { problem, .. }) => return certificate_advice(problem, settings),
         TlsFailure::ClientCertificateDemanded => {
             "-e and -k name it; it has to be of the authority that the server's -f names."
         }
@@ -111,7 +115,9 @@ fn names(found: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::client::{Request, parse_args};
-    use crate::tls::{Phase, Purpose, Sha256, UnixTime, UnsupportedShape, Weakness, Whose};
+    use crate::tls::{
+        Irregularity, Misnaming, Phase, Purpose, Sha256, UnixTime, UnknownExtension, UnsupportedShape, Weakness, Whose,
+    };
 
     fn settings() -> ClientSettings {
         let args = ["-c", "-f", "ca.pem", "-a", "site.example", "a.data"].map(Into::into);
@@ -132,11 +138,17 @@ mod tests {
             CertificateProblem::BadHandshakeSignature,
             CertificateProblem::Expired { whose, not_after: time },
             CertificateProblem::NotYetValid { whose, not_before: time },
-            CertificateProblem::NameMismatch { wanted: "site.example".into(), found: vec!["other".into()] },
-            CertificateProblem::UnsupportedShape { shape: UnsupportedShape::AuthorityAsLeaf, sha256 },
+            CertificateProblem::NameMismatch {
+                wanted: "site.example".into(),
+                found: vec!["other".into()],
+                misnaming: Some(Misnaming::OtherKinds),
+            },
+            CertificateProblem::UnsupportedShape(UnsupportedShape::AuthorityAsLeaf),
+            CertificateProblem::Irregular(Irregularity::ExplicitVersion1),
+            CertificateProblem::NameLimits,
             CertificateProblem::Weak(Weakness::ShortRsaKey(1024)),
             CertificateProblem::WrongPurpose(Purpose::Server),
-            CertificateProblem::UnknownCriticalExtension,
+            CertificateProblem::UnknownCriticalExtension(UnknownExtension::OfAuthority),
             CertificateProblem::Other("odd".into()),
         ]
     }
@@ -149,7 +161,8 @@ mod tests {
             AlertDescription::UnsupportedCertificate,
             AlertDescription::BadCertificate,
         ];
-        let mut failures: Vec<_> = problems().into_iter().map(TlsFailure::Certificate).collect();
+        let mut failures: Vec<_> =
+            problems().into_iter().map(|problem| TlsFailure::Certificate(problem.into())).collect();
         failures.extend(alerts.map(TlsFailure::ClientCertificateRefused));
         failures.extend([
             TlsFailure::ClientCertificateDemanded,
@@ -179,11 +192,11 @@ mod tests {
 
     #[test]
     fn what_to_do_follows_from_what_is_wrong() {
-        let advice = |problem| advice(&TlsFailure::Certificate(problem), &settings());
+        let advice = |problem: CertificateProblem| advice(&TlsFailure::Certificate(problem.into()), &settings());
         let sha256 = Sha256::of(b"der");
         assert!(advice(CertificateProblem::SelfSignedUnlisted { sha256 }).contains("-f may name a file with that"));
         assert!(advice(CertificateProblem::UnknownIssuer { issuer: "CN=CA".into() }).contains("-f has to name"));
         let shape = UnsupportedShape::Version1UnderIntermediate;
-        assert!(advice(CertificateProblem::UnsupportedShape { shape, sha256 }).contains("needs another certificate"));
+        assert!(advice(CertificateProblem::UnsupportedShape(shape)).contains("needs another certificate"));
     }
 }

@@ -9,8 +9,8 @@ use rustls::{ClientConnection, HandshakeKind};
 use crate::tls::testing::*;
 use crate::tls::{
     Acceptor, AcceptorSettings, AlertDescription, CertificateProblem, ClientFailure, Clients, FileProblem,
-    IdentitySettings, Missing, Purpose, SetupError, Sha256, Suites, TlsFailure, UnixTime, UnsupportedShape, Verify,
-    Versions, Weakness, Whose,
+    IdentitySettings, Missing, Purpose, Refusal, SetupError, Sha256, Suites, TlsFailure, UnixTime, UnsupportedShape,
+    Verify, Versions, Weakness, Whose,
 };
 
 /// What the tests' servers show, and the files of it.
@@ -113,11 +113,11 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
     let acceptor = place.requiring(&[&site.ca]);
     let verdict = |leaf: CertificateDer<'static>| verdict(&acceptor, &[leaf], &site.key);
     let authority = site.draft().v3(&[CA_TRUE]).sign(&site.ca_key);
-    let shape = UnsupportedShape::AuthorityAsLeaf;
-    let unsupported = CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(&authority) };
+    let unsupported = CertificateProblem::UnsupportedShape(UnsupportedShape::AuthorityAsLeaf);
     assert!(unsupported.to_string().ends_with("another one has to be made"), "{unsupported}");
-    let of_a_site = TlsFailure::Certificate(unsupported.clone()).to_string();
-    assert!(of_a_site.contains("or this one pinned"), "{of_a_site}");
+    let pin = Some(Sha256::of(&authority));
+    let of_a_site = TlsFailure::Certificate(Refusal { problem: unsupported.clone(), pin }).to_string();
+    assert!(of_a_site.contains("or pin this one"), "{of_a_site}");
     assert_eq!(verdict(authority), refused(unsupported));
 
     let other = Site::new();
@@ -136,7 +136,7 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
     assert_eq!(verdict(expired), refused(CertificateProblem::Expired { whose: Whose::Leaf, not_after }));
 
     let sha1 = Draft { inner_algorithm: ECDSA_SHA1, outer_algorithm: ECDSA_SHA1, ..site.draft() };
-    let weak = CertificateProblem::Weak(Weakness::SignatureAlgorithm);
+    let weak = CertificateProblem::Weak(Weakness::SignatureAlgorithm("SHA-1 and ECDSA".to_owned()));
     assert_eq!(verdict(sha1.sign(&site.ca_key)), refused(weak));
 }
 

@@ -6,8 +6,9 @@ use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
 
-use crate::tls::authorities::weak_key;
+use crate::tls::authorities::{Algorithms, weak_key};
 use crate::tls::certificate_problem::CertificateProblem;
+use crate::tls::refusal::Refusal;
 use crate::tls::x509::Certificate;
 
 /// How handshake signatures are checked: by the bare key, since webpki reads no version 1 certificate.
@@ -23,7 +24,7 @@ impl Proof {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = sound_key(cert)?;
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateProblem::Malformed)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| refused(CertificateProblem::Malformed))?;
         let (_, candidates) = self
             .0
             .mapping
@@ -35,7 +36,7 @@ impl Proof {
         if proven {
             Ok(HandshakeSignatureValid::assertion())
         } else {
-            Err(CertificateProblem::BadHandshakeSignature.into())
+            Err(refused(CertificateProblem::BadHandshakeSignature))
         }
     }
 
@@ -48,13 +49,23 @@ impl Proof {
         verify_tls13_signature_with_raw_key(message, &sound_key(cert)?, dss, &self.0)
     }
 
+    /// The algorithms that signatures are checked with.
+    pub(super) fn algorithms(&self) -> Algorithms {
+        self.0.all
+    }
+
     pub(super) fn schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
     }
 }
 
 /// The key, whatever shape of certificate it is in: that is for the policy to judge.
-fn sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, CertificateProblem> {
-    let key = Certificate::key_of(der).map_err(|_| CertificateProblem::Malformed)?;
-    weak_key(key).map_or(Ok(SubjectPublicKeyInfoDer::from(key)), Err)
+fn sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {
+    let key = Certificate::key_of(der).map_err(|_| refused(CertificateProblem::Malformed))?;
+    weak_key(key).map_or(Ok(SubjectPublicKeyInfoDer::from(key)), |weak| Err(refused(weak)))
+}
+
+/// No pin helps where the proof of the key fails.
+fn refused(problem: CertificateProblem) -> Error {
+    Refusal::from(problem).into_rustls()
 }
