@@ -28,7 +28,16 @@ impl Identity {
     pub(super) fn report(&self, settings: &IdentitySettings, algorithms: Algorithms, now: UnixTime) -> Report {
         let chain = &self.certified_key.cert;
         let certificates = CertificateReport::all(&settings.cert, Role::Own, chain, algorithms, now);
-        Report { certificates, remarks: self.remarks.clone() }
+        let odd = chain.iter().enumerate().filter(|(_, der)| Certificate::parse(der).is_err());
+        let odd = odd.map(|(index, der)| {
+            let why = Certificate::irregularity(der).map_or_else(
+                || "it is not in strict DER".to_owned(),
+                |irregularity| format!("{irregularity}, which X.509 does not allow"),
+            );
+            let (file, number) = (settings.cert.display(), index + 1);
+            format!("{file}: certificate {number} in it is shown as it is, but strict peers refuse it: {why}")
+        });
+        Report { certificates, remarks: self.remarks.iter().cloned().chain(odd).collect() }
     }
 }
 

@@ -13,6 +13,7 @@ mod connector;
 mod dn;
 mod extensions;
 mod failure;
+mod hello;
 mod identity;
 mod oids;
 mod pem;
@@ -25,7 +26,7 @@ mod signature;
 mod suites;
 mod summary;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod throwaway;
@@ -43,6 +44,7 @@ pub use certificate_problem::{
 pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
 pub use failure::{Missing, Phase, PipeError, TlsFailure, looks_like_tls};
+pub use hello::Hello;
 pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};
 pub use refusal::Refusal;
 pub use report::{CertificateReport, Role};

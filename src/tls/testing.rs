@@ -14,7 +14,7 @@ use rustls::{
     ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
-use super::client_failure::{ClientFailure, Opening};
+use super::client_failure::ClientFailure;
 use super::failure::{Phase, TlsFailure};
 use super::verify::{PolicyVerifier, Unchecked};
 use super::{UnixTime, Verify};
@@ -330,7 +330,7 @@ pub(super) fn meet(client: &mut ClientConnection, server: &mut ServerConnection)
             (true, Some(_)) => Phase::Handshake,
             (true, None) => Phase::Hello,
         };
-        server.process_new_packets().map_err(|error| ClientFailure::from_rustls(&error, phase, Opening::Unknown))?;
+        server.process_new_packets().map_err(|error| ClientFailure::from_rustls(&error, phase, &[]))?;
         pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
         // What a client dislikes, the server hears by alert.
         let _ = client.process_new_packets();
@@ -347,10 +347,29 @@ pub(super) fn run(client: &mut ClientConnection, server: &mut ServerConnection) 
         let _ = server.process_new_packets();
         pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
         let phase = if client.is_handshaking() { Phase::Handshake } else { Phase::Established };
-        client.process_new_packets().map_err(|error| TlsFailure::from_rustls(&error, phase))?;
+        client.process_new_packets().map_err(|error| TlsFailure::from_rustls(&error, phase, &[]))?;
     }
     assert!(!client.is_handshaking() && !server.is_handshaking());
     Ok(())
+}
+
+/// The alert by which one side hears that the other ends the handshake.
+pub(super) fn alert_heard(
+    client: &mut ClientConnection,
+    server: &mut ServerConnection,
+) -> Option<rustls::AlertDescription> {
+    for _ in 0..8 {
+        pass(|wire| client.write_tls(wire), |wire| server.read_tls(wire));
+        let at_server = server.process_new_packets().err();
+        pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
+        let at_client = client.process_new_packets().err();
+        for error in [at_server, at_client].into_iter().flatten() {
+            if let rustls::Error::AlertReceived(alert) = error {
+                return Some(alert);
+            }
+        }
+    }
+    None
 }
 
 fn pass(
@@ -401,4 +420,28 @@ pub(super) fn directory_constraints(common_name: &str) -> Vec<u8> {
     let subtree = tlv(0x30, &tlv(0xa4, &name(common_name)));
     let constraints = tlv(0x30, &tlv(0xa0, &subtree));
     tlv(0x30, &[tlv(0x06, &[0x55, 0x1d, 0x1e]), tlv(0x04, &constraints)].concat())
+}
+
+/// The record of a client's first message: its version, suites, and the versions of the extension, if there are any.
+pub(crate) fn client_hello(version: u16, suites: &[u16], versions: &[u16]) -> Vec<u8> {
+    let list = |values: &[u16]| values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<_>>();
+    let prefixed = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let mut body = [&version.to_be_bytes()[..], &[7; 32], &[0], &prefixed(&list(suites)), &[1, 0]].concat();
+    if !versions.is_empty() {
+        let versions = list(versions);
+        let value = [&[u8::try_from(versions.len()).unwrap()], &versions[..]].concat();
+        body.extend(prefixed(&[&43u16.to_be_bytes()[..], &prefixed(&value)].concat()));
+    }
+    handshake(1, &body)
+}
+
+/// The record of a server's first message.
+pub(crate) fn server_hello(version: u16, suite: u16) -> Vec<u8> {
+    handshake(2, &[&version.to_be_bytes()[..], &[7; 32], &[0], &suite.to_be_bytes(), &[0]].concat())
+}
+
+fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len()).unwrap();
+    let message = [&[kind, 0], &length.to_be_bytes()[..], body].concat();
+    [&[0x16, 3, 1], &u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat()
 }

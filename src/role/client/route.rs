@@ -73,7 +73,7 @@ impl Route {
                 Ok(self)
             }
             // It does need one: what it said first is what is wrong.
-            Reason::Tls { failure: TlsFailure::ClientCertificateDemanded, reached }
+            Reason::Tls { failure: TlsFailure::ClientCertificateDemanded(_), reached }
                 if self.certificate == Certificate::KeptBack =>
             {
                 let failure = TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA);

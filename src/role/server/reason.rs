@@ -40,7 +40,7 @@ pub enum Reason {
 fn upstream(failure: &Failure) -> String {
     let Failure::Pipe(PipeError::Tls(tls)) = failure else { return failure.to_string() };
     let words = match tls {
-        TlsFailure::ClientCertificateDemanded => {
+        TlsFailure::ClientCertificateDemanded(_) => {
             "it demands a client certificate, of the authority that its -f names (upstream_ssl_cert, upstream_ssl_key)"
         }
         TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA) => {

@@ -157,7 +157,11 @@ fn a_client_without_a_certificate_is_taken_unless_one_is_required() {
     assert_eq!(verdict(&place.requiring(&[&site.ca]), NOBODY, &site.key), Err(ClientFailure::NoCertificate));
     let mut server = place.requiring(&[&site.ca]).accept().unwrap();
     let mut client = connector(Verify::None, &[]).connect("10.0.0.7", false).unwrap();
-    assert_eq!(run(&mut client, &mut server), Err(TlsFailure::ClientCertificateDemanded), "and hears so");
+    assert_eq!(
+        run(&mut client, &mut server),
+        Err(TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired)),
+        "and hears so"
+    );
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn a_client_that_trusts_another_authority_is_told_of_as_such() {
     let acceptor = Acceptor::new(&settings, now()).unwrap();
     let stranger = Draft::new("Other", "Other", &other.ca_key).v3(&[CA_TRUE]).sign(&other.ca_key);
     for (trusted, alert, words) in [
-        (stranger, AlertDescription::UnknownCA, "trusts another authority"),
+        (stranger, AlertDescription::UnknownCA, "no authority that it trusts"),
         (other.ca, AlertDescription::DecryptError, "same name as ours"),
     ] {
         for version in BOTH_VERSIONS {
@@ -308,7 +312,7 @@ fn versions_and_suites_are_held_to() {
             .map(|()| server.negotiated_cipher_suite().unwrap().suite())
     };
     let [tls12, tls13] = BOTH_VERSIONS;
-    let missing = |what| Err(ClientFailure::NothingInCommon(what));
+    let missing = |what| Err(ClientFailure::NothingInCommon(what, None));
     assert_eq!(meet_by(&limited(Versions::Only13, "ALL"), tls12), missing(Missing::Version));
     assert_eq!(meet_by(&limited(Versions::Only12, "ALL"), tls13), missing(Missing::Version));
     let chosen = limited(Versions::Both, "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256");

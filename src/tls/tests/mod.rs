@@ -2,6 +2,7 @@
 //! server's side.
 
 mod accepting;
+mod alerts;
 mod files;
 mod own_certificate;
 mod peer_certificate;

@@ -17,6 +17,8 @@ fn our_certificate_is_presented_and_proven_in_any_shape() {
         ("v1", site.v1_leaf()),
         ("v3", site.draft().v3(&[]).sign(&site.ca_key)),
         ("self-signed v1", Draft::new("us", "us", &site.key).sign(&site.key)),
+        ("v1 that says so", Draft { version: Some(0), ..site.draft() }.sign(&site.ca_key)),
+        ("from 1950", Draft { not_before: "500101000000Z", ..site.draft() }.sign(&site.ca_key)),
         ("self-signed CA:TRUE", Draft::new("us", "us", &site.key).v3(&[CA_TRUE]).sign(&site.key)),
     ];
     for (shape, leaf) in shapes {
@@ -40,7 +42,7 @@ fn our_certificate_stays_home_when_it_is_not_to_be_offered() {
         let failure = run(&mut client, &mut server).unwrap_err();
         assert!(!failure.client_certificate_refused());
         // A rustls server says certificate_required in both versions.
-        assert_eq!(failure, TlsFailure::ClientCertificateDemanded);
+        assert_eq!(failure, TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired));
     }
 }
 
@@ -66,14 +68,17 @@ fn a_certificate_for_another_key_is_an_error_that_names_both_files() {
 #[test]
 fn a_refusal_of_our_certificate_is_told_from_other_alerts() {
     use crate::tls::Phase;
-    let of = |alert, phase| TlsFailure::from_rustls(&rustls::Error::AlertReceived(alert), phase);
+    let of = |alert, phase| TlsFailure::from_rustls(&rustls::Error::AlertReceived(alert), phase, &[]);
     assert!(of(AlertDescription::UnknownCA, Phase::Handshake).client_certificate_refused());
     assert!(of(AlertDescription::UnknownCA, Phase::Established).client_certificate_refused());
     let expired = of(AlertDescription::CertificateExpired, Phase::Established);
     assert!(!expired.client_certificate_refused(), "without it, the peer would only say that it wants one");
     assert_eq!(expired, TlsFailure::ClientCertificateRefused(AlertDescription::CertificateExpired));
-    assert_eq!(of(AlertDescription::HandshakeFailure, Phase::Handshake), TlsFailure::ClientCertificateDemanded);
-    assert!(matches!(of(AlertDescription::HandshakeFailure, Phase::Hello), TlsFailure::NothingInCommon(_)));
+    assert_eq!(
+        of(AlertDescription::HandshakeFailure, Phase::Handshake),
+        TlsFailure::ClientCertificateDemanded(AlertDescription::HandshakeFailure)
+    );
+    assert!(matches!(of(AlertDescription::HandshakeFailure, Phase::Hello), TlsFailure::NothingInCommon(..)));
 }
 
 #[test]
@@ -214,4 +219,13 @@ fn an_altered_certificate_is_found_by_its_signature() {
     }
     let alone = connector_with_identity(&[leaf], &site.key);
     assert_eq!(alone.report()[0].problems, Vec::<String>::new(), "who signed it need not be in the file");
+}
+
+#[test]
+fn a_certificate_of_ours_that_we_would_not_take_is_served_with_a_warning() {
+    let site = Site::new();
+    let odd = Draft { version: Some(0), ..site.draft() }.sign(&site.ca_key);
+    let warnings = connector_with_identity(&[odd], &site.key).warnings().to_vec();
+    let warning = warnings.iter().find(|warning| warning.contains("it spells out that it is of version 1"));
+    assert!(warning.is_some_and(|warning| warning.contains("certificate 1 ")), "{warnings:?}");
 }
