@@ -30,7 +30,7 @@ pub struct Connector(Arc<Inner>);
 struct Inner {
     with_identity: Option<Arc<ClientConfig>>,
     without_identity: Arc<ClientConfig>,
-    warnings: Vec<String>,
+    is_unchecked: bool,
     report: Report,
 }
 
@@ -59,15 +59,8 @@ impl Connector {
                 Some(client_config(&provider, &verifier, Some(ours.certified_key))?)
             }
         };
-        let mut warnings = report.warnings();
-        if settings.verify == Verify::None {
-            warnings.push(
-                "verify = \"none\": the site's certificate is not checked, so anyone on the way can read and change what \
-                 is collected"
-                    .to_owned(),
-            );
-        }
-        Ok(Self(Arc::new(Inner { with_identity, without_identity, warnings, report })))
+        let is_unchecked = settings.verify == Verify::None;
+        Ok(Self(Arc::new(Inner { with_identity, without_identity, is_unchecked, report })))
     }
 
     /// Begins a connection to `host`, a name or an IP address without brackets. Our own certificate, where there is
@@ -86,9 +79,23 @@ impl Connector {
         self.0.with_identity.is_some()
     }
 
-    /// What an operator should hear at every start, one line each.
-    pub fn warnings(&self) -> &[String] {
-        &self.0.warnings
+    /// What an operator should hear at every start of the settings' files, one line each. Other connectors of the same
+    /// files have the same lines.
+    pub fn file_warnings(&self) -> Vec<String> {
+        self.0.report.warnings()
+    }
+
+    /// What stands in the files and has no effect, one line each: of the file warnings those that are not in the report.
+    pub fn remarks(&self) -> &[String] {
+        &self.0.report.remarks
+    }
+
+    /// What an operator should hear at every start of how the site is checked.
+    pub fn policy_warning(&self) -> Option<&'static str> {
+        self.0.is_unchecked.then_some(
+            "verify = \"none\": the site's certificate is not checked, so anyone on the way can read and change what is \
+             collected",
+        )
     }
 
     /// Every certificate of the settings' files, as of the time the connector was made.

@@ -11,6 +11,7 @@ mod certificate_problem;
 mod client_failure;
 mod connector;
 mod dn;
+mod expiry;
 mod extensions;
 mod failure;
 mod hello;
@@ -43,6 +44,7 @@ pub use certificate_problem::{
 };
 pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
+pub use expiry::{Announcement, Expiries};
 pub use failure::{Missing, Phase, PipeError, TlsFailure, looks_like_tls};
 pub use hello::Hello;
 pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};

@@ -13,8 +13,9 @@ use super::summary::{CertificateSummary, utc};
 use super::x509::{Certificate, Validity, Version, rsa_bits};
 
 /// From when on a certificate's end is worth a warning.
-const SOON: Duration = Duration::from_secs(30 * DAY);
-const DAY: u64 = 24 * 60 * 60;
+pub(super) const SOON: Duration = Duration::from_secs(30 * DAY);
+/// In seconds.
+pub(super) const DAY: u64 = 24 * 60 * 60;
 
 /// What a certificate is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,12 @@ impl CertificateReport {
         Self { file: file.to_owned(), role, certificate, days_left, problems, remarks: Vec::new() }
     }
 
+    /// Whether something is believed for it at this time.
+    pub(super) fn vouches(&self, now: UnixTime) -> bool {
+        let CertificateSummary { authority, self_signed, validity, .. } = self.certificate;
+        self.role == Role::Trusted && (authority || self_signed) && validity.covers(now)
+    }
+
     /// Peers get our own chain and check it; that an authority's own signature fits is nothing they look at.
     fn add_misfit(&mut self) {
         let issuer = &self.certificate.issuer;
@@ -147,11 +154,7 @@ fn is_signed_by_none_of(listed: &[Certificate<'_>], certificate: &Certificate<'_
 
 /// What an authority that has expired leaves behind where another one of the file counts: rotation is done so.
 fn excuse_leftovers(reports: &mut [CertificateReport], now: UnixTime) {
-    let vouches = |report: &CertificateReport| {
-        let CertificateSummary { authority, self_signed, validity, .. } = report.certificate;
-        (authority || self_signed) && validity.covers(now)
-    };
-    if !reports.iter().any(vouches) {
+    if !reports.iter().any(|report| report.vouches(now)) {
         return;
     }
     for report in reports.iter_mut().filter(|report| report.certificate.validity.not_after < now) {
@@ -177,21 +180,31 @@ fn key_problem(certificate: &Certificate<'_>, role: Role, algorithms: Algorithms
     })
 }
 
-fn date_problem(validity: Validity, now: UnixTime) -> Option<String> {
+/// What is wrong with these dates, or will be soon.
+pub(super) fn date_problem(validity: Validity, now: UnixTime) -> Option<String> {
     let Validity { not_before, not_after } = validity;
     if now < not_before {
         Some(format!("counts only from {}", utc(not_before)))
     } else if now > not_after {
         Some(format!("expired on {}", utc(not_after)))
     } else if not_after.as_secs() - now.as_secs() < SOON.as_secs() {
-        Some(format!("expires in {} days, on {}", days_left(validity, now), utc(not_after)))
+        Some(format!("expires in {}, on {}", days(days_left(validity, now)), utc(not_after)))
     } else {
         None
     }
 }
 
+/// Whole days, in words.
+pub(super) fn days(count: i64) -> String {
+    match count {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        count => format!("{count} days"),
+    }
+}
+
 /// Whole days until a certificate expires, negative once it has.
-fn days_left(validity: Validity, now: UnixTime) -> i64 {
+pub(super) fn days_left(validity: Validity, now: UnixTime) -> i64 {
     (seconds(validity.not_after) - seconds(now)).div_euclid(DAY.cast_signed())
 }
 

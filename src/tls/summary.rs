@@ -6,6 +6,7 @@ use der::DateTime;
 use rustls::pki_types::UnixTime;
 
 use super::dn::Name;
+use super::report::{date_problem, days, days_left};
 use super::x509::{Certificate, Validity, Version};
 
 /// The SHA-256 of a certificate's DER encoding: what a pin is, and what `openssl x509 -fingerprint -sha256` prints.
@@ -70,6 +71,21 @@ impl CertificateSummary {
             self_signed: certificate.is_self_issued(),
             authority: is_authority(&certificate),
         })
+    }
+}
+
+impl CertificateSummary {
+    /// How long it still counts, such as `2 days left`, or `expired`.
+    pub fn time_left(&self, now: UnixTime) -> String {
+        if now > self.validity.not_after {
+            return "expired".to_owned();
+        }
+        format!("{} left", days(days_left(self.validity, now)))
+    }
+
+    /// What is to be said of its dates, where its end is near or it does not count: `expires in 2 days, on ...`.
+    pub fn date_problem(&self, now: UnixTime) -> Option<String> {
+        date_problem(self.validity, now)
     }
 }
 

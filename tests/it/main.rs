@@ -17,6 +17,7 @@ mod daemon;
 mod dialogues;
 mod disk;
 mod double;
+mod expiry;
 mod full;
 mod kept;
 mod killed;

@@ -77,10 +77,13 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
                         show(report, findings);
                     }
                 }
-                for warning in connector.warnings() {
-                    if seen.insert((warning.into(), [0; 32])) {
-                        findings.warn(&format!("site {}: {warning}", site.name));
+                for remark in connector.remarks() {
+                    if seen.insert((remark.into(), [0; 32])) {
+                        findings.warn(remark);
                     }
+                }
+                if let Some(warning) = connector.policy_warning() {
+                    findings.warn(&format!("site {}: {warning}", site.name));
                 }
             }
         }

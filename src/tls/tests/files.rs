@@ -222,9 +222,10 @@ fn what_has_no_effect_in_a_file_is_warned_of() {
         let connector = Connector::new(&settings, now()).unwrap();
         let place = format!("{}: line {}: ", ca.display(), lines + 1);
         match words {
-            None => assert_eq!(connector.warnings(), Vec::<String>::new()),
+            None => assert_eq!(connector.file_warnings(), Vec::<String>::new()),
             Some(words) => {
-                let [warning] = connector.warnings() else { panic!("{:?}", connector.warnings()) };
+                let warnings = connector.file_warnings();
+                let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
                 assert!(warning.starts_with(&place) && warning.contains(words), "{warning}");
             }
         }

@@ -100,7 +100,7 @@ fn what_should_be_seen_to_is_reported_with_dates_and_shape() {
     assert_eq!(report.iter().map(|entry| entry.role).collect::<Vec<_>>(), [Role::Trusted, Role::Trusted, Role::Own]);
     assert_eq!(report[0].shape(), "X.509 v3, self-signed, authority");
     assert_eq!(report[1].shape(), "X.509 v1");
-    let warnings = connector.warnings();
+    let warnings = connector.file_warnings();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(warnings[0].starts_with(ca.to_str().unwrap()), "{warnings:?}");
     assert!(warnings[0].ends_with("\"CN=CA\" expires in 10 days, on 2026-06-11T00:00:00Z"), "{warnings:?}");
@@ -110,8 +110,10 @@ fn what_should_be_seen_to_is_reported_with_dates_and_shape() {
 
 #[test]
 fn checking_nothing_is_warned_about() {
-    assert!(connector(Verify::None, &[]).warnings()[0].starts_with("verify = \"none\""));
-    assert!(connector(Verify::Chain, &[Site::new().ca]).warnings().is_empty());
+    let unchecked = connector(Verify::None, &[]).policy_warning().unwrap();
+    assert!(unchecked.starts_with("verify = \"none\""), "{unchecked}");
+    let checked = connector(Verify::Chain, &[Site::new().ca]);
+    assert_eq!((checked.policy_warning(), checked.file_warnings()), (None, Vec::new()));
 }
 
 #[test]
@@ -225,7 +227,7 @@ fn an_altered_certificate_is_found_by_its_signature() {
 fn a_certificate_of_ours_that_we_would_not_take_is_served_with_a_warning() {
     let site = Site::new();
     let odd = Draft { version: Some(0), ..site.draft() }.sign(&site.ca_key);
-    let warnings = connector_with_identity(&[odd], &site.key).warnings().to_vec();
+    let warnings = connector_with_identity(&[odd], &site.key).file_warnings();
     let warning = warnings.iter().find(|warning| warning.contains("it spells out that it is of version 1"));
     assert!(warning.is_some_and(|warning| warning.contains("certificate 1 ")), "{warnings:?}");
 }

@@ -14,7 +14,7 @@ use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
 use crate::store::{Completion, Publication, Spool};
-use crate::tls::{PipeError, Received, Sent};
+use crate::tls::{CertificateSummary, PipeError, Received, Sent, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -29,6 +29,11 @@ pub(super) struct Wire(pub(super) Rc<RefCell<World>>);
 impl Network for Wire {
     fn now(&self) -> Instant {
         self.0.borrow().fate.now
+    }
+
+    /// Always the same day: no certificate ends in this world.
+    fn date(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
     }
 
     fn longest_turn(&self) -> Duration {
@@ -171,6 +176,10 @@ impl End<'_> {
 impl Connection for End<'_> {
     fn now(&self) -> Instant {
         self.world.borrow().fate.now
+    }
+
+    fn certificate(&mut self) -> Option<CertificateSummary> {
+        None
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {

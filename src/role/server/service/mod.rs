@@ -1,5 +1,6 @@
 //! All clients on one loop.
 
+mod expiry;
 mod guests;
 mod reload;
 mod stopper;
@@ -25,7 +26,7 @@ use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
 use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError};
-use crate::tls::{SetupError, SuitesError, VersionsError};
+use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
@@ -94,6 +95,7 @@ pub struct Bound {
     net: Net,
     listeners: Vec<ListenerId>,
     config: ServerConfig,
+    entrance: Arc<Entrance>,
     target: Option<Arc<Target>>,
 }
 
@@ -129,6 +131,7 @@ pub struct Service {
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
+    expiries: Expiries,
     stopper: Stopper,
     /// When the server has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
@@ -160,7 +163,7 @@ impl Bound {
         for address in &config.listen {
             listeners.extend(listen(&mut net, address, config.port, &entrance)?);
         }
-        Ok(Self { net, listeners, config, target })
+        Ok(Self { net, listeners, config, entrance, target })
     }
 
     /// Where it listens.
@@ -178,7 +181,8 @@ impl Bound {
 
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
-        let Self { net, listeners, config, target } = self;
+        let Self { net, listeners, config, entrance, target } = self;
+        let expiries = expiry::watched(&entrance, target.as_deref());
         let hall = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Hall::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
@@ -204,6 +208,7 @@ impl Bound {
             complaints: Complaints::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
+            expiries,
             stopper,
             stop_by: None,
         })
@@ -335,6 +340,7 @@ impl Service {
         }
         if now >= self.next_recount {
             self.next_recount = now + RECOUNT;
+            self.announce_expiries();
             if let Hall::Storage(storage, _) = &self.hall {
                 storage.recount();
             }

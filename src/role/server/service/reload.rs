@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Hall, Service, StartError};
+use super::{Hall, Service, StartError, expiry};
 use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings};
 use crate::net::{Entrance, Target};
 use crate::proto::PasswordDigest;
@@ -40,6 +40,7 @@ fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<Acceptor, StartError> {
 /// The server that is relayed to.
 pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Target, StartError> {
     let tls = relay.tls.as_ref().map(|settings| Connector::new(settings, UnixTime::now())).transpose()?;
+    tls.iter().flat_map(Connector::file_warnings).for_each(|warning| log::warn!("{warning}"));
     Ok(Target {
         host: relay.host.as_str().into(),
         port: relay.port,
@@ -77,6 +78,8 @@ impl Service {
             (Hall::Relay(upstream), Mode::Relay(relay)) => *upstream = Arc::new(target(relay, config)?),
             _ => {}
         }
+        let target = if let Hall::Relay(target) = &self.hall { Some(&**target) } else { None };
+        self.expiries.watch(expiry::reports(&entrance, target));
         for &listener in &self.listeners {
             self.net.set_entrance(listener, Arc::clone(&entrance));
         }
