@@ -341,6 +341,12 @@ fn plain_problem(error: &webpki::Error, purpose: Purpose) -> CertificateProblem 
             let name = signature_name(&context.signature_algorithm_id);
             CertificateProblem::Weak(Weakness::SignatureAlgorithm(name))
         }
+        Error::EndEntityUsedAsCa => {
+            CertificateProblem::Other("a certificate above it is that of no authority (it lacks CA:TRUE)".to_owned())
+        }
+        Error::PathLenConstraintViolated => CertificateProblem::Other(
+            "an authority above it may not have as many authorities below it (pathLenConstraint)".to_owned(),
+        ),
         other => CertificateProblem::Other(other.to_string()),
     }
 }

@@ -183,4 +183,17 @@ mod tests {
             assert_eq!(Hello::of(other), None);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), is_hello: bool) {
+            if is_hello && bytes.len() > 6 {
+                bytes[0] = HANDSHAKE;
+                bytes[5] = CLIENT_HELLO;
+            }
+            if let Some(hello) = Hello::of(&bytes) {
+                assert!(!hello.to_string().is_empty());
+            }
+        }
+    }
 }

@@ -138,8 +138,7 @@ impl<W: Carrier> TlsPipe<W> {
     /// buffers never grow past one record.
     fn pull(&mut self) -> Result<Progress, PipeError> {
         let phase = self.phase();
-        let mut first = [0; hello::LENGTH];
-        let first = self.first_bytes(phase, &mut first);
+        let first = self.first_bytes(phase);
         let count = match self.session.read_tls(&mut self.wire) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::WouldBlock),
@@ -149,7 +148,7 @@ impl<W: Carrier> TlsPipe<W> {
             Ok(state) if state.peer_has_closed() => self.end = Some(End::Notified),
             Ok(_) if count == 0 => self.end = Some(End::Cut),
             Ok(_) => {}
-            Err(error) => self.fail(&error, phase, first),
+            Err(error) => self.fail(&error, phase, &first),
         }
         self.buffered = self.next_piece();
         // Key updates and the like are answered by rustls itself.
@@ -181,9 +180,14 @@ impl<W: Carrier> TlsPipe<W> {
     }
 
     /// What the peer begins with: rustls does not tell what it took for no TLS, or for none that it has.
-    fn first_bytes<'b>(&self, phase: Phase, buffer: &'b mut [u8]) -> &'b [u8] {
-        let count = if phase == Phase::Hello { self.wire.peek(buffer).unwrap_or(0) } else { 0 };
-        &buffer[..count]
+    fn first_bytes(&self, phase: Phase) -> Vec<u8> {
+        if phase != Phase::Hello {
+            return Vec::new();
+        }
+        let mut first = vec![0; hello::LENGTH];
+        let count = self.wire.peek(&mut first).unwrap_or(0);
+        first.truncate(count);
+        first
     }
 
     fn next_piece(&mut self) -> usize {

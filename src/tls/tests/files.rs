@@ -298,3 +298,23 @@ fn no_secret_shows_in_what_is_printed_for_debugging() {
     let key = crate::tls::pem::private_key(&path, None).unwrap();
     assert_eq!(format!("{key:?}"), "KeyDer(***)");
 }
+
+proptest::proptest! {
+    /// Pieces of PEM in any order, with anything in between.
+    #[test]
+    fn no_file_makes_the_reader_panic(pieces in proptest::collection::vec((0..8usize, "[ -~\\r\\n\u{feff}]{0,12}"), 0..12)) {
+        const PIECES: [&str; 8] = [
+            "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----",
+            "-----END PRIVATE KEY-----", "-----BEGIN TRUSTED CERTIFICATE-----", "-----END TRUSTED CERTIFICATE-----",
+            "-----BEGIN ", RSA_CERT,
+        ];
+        let text: String = pieces.iter().flat_map(|(piece, between)| [PIECES[*piece], between]).collect();
+        for bytes in [text.clone().into_bytes(), text.encode_utf16().flat_map(u16::to_le_bytes).collect()] {
+            if let Ok(read) = crate::tls::pem::parse_certificates(&bytes) {
+                assert_eq!(read.ders.len(), read.lines.len());
+                assert!(read.ders.len() >= text.matches(RSA_CERT.trim_end()).count(), "none is dropped");
+            }
+            let _ = crate::tls::pem::parse_key(&bytes, None);
+        }
+    }
+}

@@ -7,4 +7,5 @@ mod files;
 mod own_certificate;
 mod peer_certificate;
 mod pipe;
+mod shapes;
 mod v1_reader;
