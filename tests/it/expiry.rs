@@ -9,7 +9,9 @@ use tentacle_sync::double::{Identity, Setup, StockClients, stock_tls};
 use tentacle_sync::tls::UnixTime;
 
 use crate::daemon::Place;
-use crate::site::Site;
+use crate::ours::Buffer;
+use crate::server_process::Options;
+use crate::site::{Site, site_config};
 use crate::support::scratch;
 
 const DAY: u64 = 86_400;
@@ -33,13 +35,22 @@ impl Pki {
         let (server, client) = (issue("site", server), issue("collector", client));
         let directory = scratch();
         fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
-        fs::write(directory.path().join("client.pem"), client.certificate_pem + &client.key_pem).unwrap();
+        for (name, identity) in [("server.pem", &server), ("client.pem", &client)] {
+            let both = format!("{}{}", identity.certificate_pem, identity.key_pem);
+            fs::write(directory.path().join(name), both).unwrap();
+        }
         Self { directory, server }
     }
 
     fn site(&self, name: &str) -> Site {
         let tls = Some(stock_tls(&self.server, StockClients::Anyone).unwrap());
         Site::double(name, 2, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
+    }
+
+    /// Our server, with a client's certificate demanded.
+    fn server(&self) -> Buffer {
+        let [ca, server] = ["ca.pem", "server.pem"].map(|name| self.directory.path().join(name));
+        Buffer::with(Options::usual().arg("-e").arg(&server).arg("-k").arg(&server).arg("-f").arg(ca), "")
     }
 
     fn lines(&self, more: &str) -> String {
@@ -103,4 +114,19 @@ fn a_probe_says_how_long_both_certificates_still_count() {
         };
         assert_eq!(outcome.stdout.contains("all well"), end.is_none(), "{outcome}");
     }
+}
+
+#[test]
+fn a_server_tells_of_its_own_certificate_and_of_its_clients_once() {
+    let pki = Pki::new(100, 20, 3);
+    let server = pki.server();
+    for name in ["first", "second"] {
+        let place = Place::with_sites([site_config(name, server.address(), &pki.lines(""))]);
+        place.once().assert_code(0);
+    }
+    let (ours, theirs) = (["server.pem: ", "\"CN=site\" expires in 20 days"], ["\"CN=collector\" expires in 3 days"]);
+    server.wait_for_line(&theirs);
+    let log = server.log();
+    assert_eq!(count(&log, &ours), 1, "{log}");
+    assert_eq!(count(&log, &[&theirs[..], &["peer=127.0.0.1", "reason=certificate"]].concat()), 1, "{log}");
 }

@@ -98,7 +98,7 @@ pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a
     for (name, warning, others) in policies {
         match others {
             0 => warn!("site={name} {warning}"),
-            others => warn!("site={name} {warning} (so are {others} more sites)"),
+            others => warn!("site={name} {warning} (the same for {others} more sites)"),
         }
     }
 }
