@@ -44,11 +44,20 @@ struct Entries<'a> {
     ignored: Vec<Entry<'a>>,
     /// Tokens that are none of ours, and the one of ours that each may be a slip of.
     unknown: Vec<(usize, String, Option<&'static str>)>,
+    /// Whether some line is a table's header of TOML.
+    has_tables: bool,
+}
+
+/// Whether this is written as Pandora FMS reads it: some line is one of its tokens and a value, which TOML never is.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    let is_setting = |line| matches!(Line::read(line), Line::Setting(setting) if setting.counts_at_stock && !setting.has_equals_sign());
+    bytes.split(|byte| *byte == b'\n').any(is_setting)
 }
 
 impl<'a> Entries<'a> {
     fn collect(bytes: &'a [u8]) -> Self {
-        let mut entries = Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new() };
+        let mut entries =
+            Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new(), has_tables: false };
         for (index, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let line = index + 1;
             match Line::read(text) {
@@ -58,7 +67,7 @@ impl<'a> Entries<'a> {
                     let meant = nearest_token(&word);
                     entries.unknown.push((line, word, meant));
                 }
-                Line::Other => {}
+                Line::Other => entries.has_tables |= is_table(text),
             }
         }
         entries
@@ -100,6 +109,10 @@ impl<'a> Entries<'a> {
     }
 }
 
+fn is_table(line: &[u8]) -> bool {
+    matches!(line.trim_ascii(), [b'[', .., b']'])
+}
+
 fn nearest_token(word: &str) -> Option<&'static str> {
     nearest(word, TOKENS.iter().map(|(name, _)| *name).filter(|name| name.starts_with("sync")))
 }
@@ -134,6 +147,11 @@ impl<'a> Reader<'a, '_> {
             let mut unknown = self.entries.unknown.iter();
             let advice = match unknown.find(|(.., meant)| *meant == Some(Token::Address.name())) {
                 Some((line, word, _)) => format!("did you mean it in line {line}, with {word}?"),
+                None if self.entries.has_tables => {
+                    "this looks like TOML ([table], key = value), but has none of tentacle-syncd's tables ([sync], [tls], \
+                     [defaults], [[site]]): name it *.toml to be told what is wrong with it"
+                        .to_owned()
+                }
                 None => "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2".to_owned(),
             };
             self.report.error(None, format!("there is no sync_address; {advice}"));
@@ -192,9 +210,7 @@ impl<'a> Reader<'a, '_> {
     fn path(&mut self, token: Token) -> Option<PathBuf> {
         let (line, value) = self.value(token)?;
         let path = Path::new(OsStr::from_bytes(value));
-        if value.contains(&0) {
-            self.report.error(line, format!("{}: expected a path, found a NUL byte in it", token.name()));
-        } else if path.is_relative() {
+        if path.is_relative() {
             let (name, directory) = (token.name(), self.source.directory.display());
             self.report.warn(line, format!("{name} is relative; taken from {directory}"));
         }

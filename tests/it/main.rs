@@ -19,6 +19,7 @@ mod dialogues;
 mod disk;
 mod double;
 mod early_signals;
+mod expiry;
 mod full;
 mod kept;
 mod killed;

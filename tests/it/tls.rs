@@ -8,7 +8,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
+use tentacle_sync::double::{Authority, Identity, Setup, StockClients, Trick, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};
@@ -155,6 +155,12 @@ fn a_site_that_demands_a_certificate_says_so() {
     assert_refuses(&demanding(), &tls(&ca(&certificates)), &["demands a client certificate", "set `cert` and `key`"]);
     let kept_back = tls(&format!("{}, offer_client_cert = false", whole_identity(&certificates)));
     assert_refuses(&demanding(), &kept_back, &["demands a client certificate"]);
+    // Of another authority: what the site said first is what is wrong, not what it says without.
+    let stranger = certificates.path("stranger.pem");
+    let identity = Authority::new("Somebody else").unwrap().client("collector").unwrap();
+    fs::write(&stranger, identity.certificate_pem + &identity.key_pem).unwrap();
+    let foreign = tls(&format!("{}, cert = {stranger:?}, key = {stranger:?}", ca(&certificates)));
+    assert_refuses(&demanding(), &foreign, &["refused our client certificate (alert UnknownCA)", "-f has to name"]);
 }
 
 #[test]

@@ -52,6 +52,8 @@ impl Token {
     }
 }
 
+const EQUALS_SIGN: &str = "`=` after the token";
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a line comes down to.
@@ -111,6 +113,13 @@ impl<'a> Line<'a> {
     }
 }
 
+impl Setting<'_> {
+    /// Whether it is written with `=`, as in other formats.
+    pub(super) fn has_equals_sign(&self) -> bool {
+        self.slips.contains(&EQUALS_SIGN)
+    }
+}
+
 fn begins_like_ours(word: &[u8]) -> bool {
     word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sync"))
 }
@@ -148,7 +157,7 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
 fn separated<'a>(rest: &'a [u8], counts_at_stock: bool, slips: &mut Vec<&'static str>) -> &'a [u8] {
     let value = trimmed(rest);
     if let Some(after) = value.strip_prefix(b"=") {
-        slips.push("`=` after the token");
+        slips.push(EQUALS_SIGN);
         return trimmed(after);
     }
     if let Some(after) = rest.strip_prefix(b":") {

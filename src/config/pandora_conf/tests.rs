@@ -232,7 +232,10 @@ fn errors_say_where_and_what_to_do() {
             "sync_key /k.pem\nsync_address a",
             vec![":1: sync_key without sync_cert: a certificate and its key are used together; add sync_cert"],
         ),
-        ("sync_address a\nsync_ca /a\0b", vec![":2: sync_ca: expected a path, found a NUL byte in it"]),
+        (
+            "sync_address a\nsync_ca /a\0b",
+            vec![":2: there is a NUL byte in this line: the file is damaged, or no text file"],
+        ),
         (
             "sync_retries x\nsync_address a b,a\nserver_threshold 0",
             vec![

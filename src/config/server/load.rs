@@ -19,6 +19,7 @@ use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings,
 use super::surroundings::{FileText, Surroundings};
 use super::{HostsAccess, defaults, file};
 use crate::proto::Secret;
+use crate::text::why_unreadable;
 
 /// Seconds of `-t`, and times of `-r`: the product still is a time.
 const MOST_WAITS: u64 = 1_000_000;
@@ -55,6 +56,12 @@ pub(super) fn load_text(
     file: Option<(&Path, &[u8])>,
 ) -> Result<ServerConfig, ServerConfigError> {
     let mut findings = Findings::default();
+    if let Some((path, bytes)) = file
+        && let Some((line, message)) = why_unreadable(bytes, path)
+    {
+        let place = line.map_or_else(|| Place::File(path.to_owned()), |line| Place::Line(path.to_owned(), line));
+        return Err(ServerConfigError::Invalid(vec![ServerProblem { place, message }]));
+    }
     let mut said = file.map(|(path, bytes)| file::read(bytes, path, &mut findings)).unwrap_or_default();
     said.extend(line.said.iter().cloned());
     let config = assemble(line, &mut Reader { said, surroundings, findings: &mut findings });

@@ -1,6 +1,6 @@
 //! What a site's settings name, opened: certificates, spool, target.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::net::{HttpVersion, Target};
 use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
 use crate::sync::Pace;
-use crate::tls::{Connector, Connectors, SetupError, UnixTime};
+use crate::tls::{Connectors, SetupError, UnixTime};
 
 /// What a site's settings name, opened.
 #[derive(Clone)]
@@ -70,7 +70,37 @@ pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -
         let spool = open_spool(&site.incoming_dir, spools)?;
         Ok(Equipment { settings: site.clone(), target: Arc::new(target(site, &mut connectors)?), spool })
     });
-    equipment.collect()
+    let equipment: Vec<Equipment> = equipment.collect::<Result<_, StartError>>()?;
+    warn_of_certificates(equipment.iter().map(|one| (one.settings.name.as_str(), &*one.target)));
+    Ok(equipment)
+}
+
+/// Says what the sites' certificates and policies give rise to: of a file once, however many sites use it, and of a policy
+/// once with the first site that has it.
+pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a Target)>) {
+    let mut said = HashSet::new();
+    let mut policies: Vec<(&str, &str, usize)> = Vec::new();
+    for (name, target) in sites {
+        let Some(tls) = &target.tls else { continue };
+        for warning in tls.file_warnings() {
+            if !said.contains(&warning) {
+                warn!("{warning}");
+                said.insert(warning);
+            }
+        }
+        if let Some(warning) = tls.policy_warning() {
+            match policies.iter_mut().find(|(_, known, _)| *known == warning) {
+                Some((.., others)) => *others += 1,
+                None => policies.push((name, warning, 0)),
+            }
+        }
+    }
+    for (name, warning, others) in policies {
+        match others {
+            0 => warn!("site={name} {warning}"),
+            others => warn!("site={name} {warning} (the same for {others} more sites)"),
+        }
+    }
 }
 
 /// The spool in `incoming`: one and the same however the directory is spelled.
@@ -84,13 +114,10 @@ fn open_spool(incoming: &Path, spools: &mut HashMap<PathBuf, Spool>) -> Result<S
     Ok(spool)
 }
 
-/// The site as the loop sees it; says the warnings its certificates give rise to.
+/// The site as the loop sees it.
 pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result<Target, StartError> {
     let tls = site.tls.as_ref().map(|tls| connectors.get(tls, UnixTime::now())).transpose();
     let tls = tls.map_err(|error| StartError::Tls { site: site.name.clone(), error })?;
-    for warning in tls.iter().flat_map(Connector::warnings) {
-        warn!("site={} {warning}", site.name);
-    }
     Ok(Target {
         host: site.address.as_str().into(),
         port: site.port,

@@ -15,7 +15,7 @@ mod site;
 
 pub use collector::{Collector, Ended, Mode};
 pub use equipment::StartError;
-pub(crate) use equipment::target as site_target;
+pub(crate) use equipment::{target as site_target, warn_of_certificates};
 pub use reason::{Came, Reason};
 pub use report::RoundReport;
 pub(crate) use session::MAX_LISTING;

@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Committer, Completion, Publication, Waiting};
+use crate::tls::{CertificateSummary, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
 pub(super) trait Network {
     fn now(&self) -> Instant;
+    /// The date, for certificates.
+    fn date(&self) -> UnixTime;
     fn longest_turn(&self) -> Duration;
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
@@ -24,6 +27,8 @@ pub(super) trait Network {
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
 pub(super) trait Connection {
     fn now(&self) -> Instant;
+    /// What the site has shown, over TLS.
+    fn certificate(&mut self) -> Option<CertificateSummary>;
     /// `take` is called at most once.
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     fn has_buffered(&mut self) -> bool;
@@ -44,6 +49,10 @@ pub(super) trait Publisher {
 impl Network for Net {
     fn now(&self) -> Instant {
         self.now()
+    }
+
+    fn date(&self) -> UnixTime {
+        UnixTime::now()
     }
 
     fn longest_turn(&self) -> Duration {
@@ -82,6 +91,10 @@ impl Network for Net {
 impl Connection for Io<'_> {
     fn now(&self) -> Instant {
         self.now()
+    }
+
+    fn certificate(&mut self) -> Option<CertificateSummary> {
+        self.peer()?.certificate
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {

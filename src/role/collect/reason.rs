@@ -4,7 +4,7 @@ use crate::config::SiteSettings;
 use crate::net::Failure;
 use crate::proto::{Error, FileName, Verb};
 use crate::store::StoreError;
-use crate::tls::looks_like_tls;
+use crate::tls::{AlertDescription, PipeError, TlsFailure, looks_like_tls};
 
 /// Why a round broke off.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,16 @@ impl Reason {
             Self::Amid { reason, .. } => reason.lacks_files(),
             _ => false,
         }
+    }
+
+    /// Whether the site demands a certificate of ours.
+    pub(super) fn is_certificate_demand(&self) -> bool {
+        matches!(self, Self::Net(Failure::Pipe(PipeError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
+    }
+
+    /// The site does not know the authority of our certificate.
+    pub(super) fn unknown_client_ca() -> Self {
+        Failure::Pipe(TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA).into()).into()
     }
 
     /// Whether the site wants no certificate of ours, as a stock server without `-f` does.

@@ -149,6 +149,16 @@ impl Site {
         true
     }
 
+    /// A site that refuses our certificate for its CA, and then demands one: what it said first is what is wrong. The
+    /// next round shows it again.
+    fn as_first_refused(&mut self, reason: Reason) -> Reason {
+        if self.certificate_refused && reason.is_certificate_demand() {
+            self.certificate_refused = false;
+            return Reason::unknown_client_ca();
+        }
+        reason
+    }
+
     pub(super) fn start_round(&mut self, now: Instant) {
         self.running = Some(Running {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW),
@@ -404,6 +414,7 @@ impl Site {
 
     /// The round, or what is left of it, breaks off.
     pub(super) fn break_off(&mut self, reason: Reason) {
+        let reason = self.as_first_refused(reason);
         if let Some(running) = &mut self.running {
             running.round.wind_up();
             running.failure.get_or_insert(reason);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::net::Failure;
 use crate::proto::server::{Ending, Misuse};
 use crate::store::StoreError;
-use crate::tls::{AlertDescription, CertificateProblem, PipeError, TlsFailure};
+use crate::tls::{AlertDescription, CertificateProblem, PipeError, Refusal, TlsFailure};
 
 /// Why a client's connection ended otherwise than in good order.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum Reason {
 fn upstream(failure: &Failure) -> String {
     let Failure::Pipe(PipeError::Tls(tls)) = failure else { return failure.to_string() };
     let words = match tls {
-        TlsFailure::ClientCertificateDemanded => {
+        TlsFailure::ClientCertificateDemanded(_) => {
             "it demands a client certificate, of the authority that its -f names (upstream_ssl_cert, upstream_ssl_key)"
         }
         TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA) => {
@@ -51,15 +51,13 @@ fn upstream(failure: &Failure) -> String {
         TlsFailure::ClosedInHandshake => {
             "it closed the connection during the TLS handshake: without -e and -k it speaks no TLS (upstream_ssl 0)"
         }
-        TlsFailure::Certificate(problem @ CertificateProblem::NameMismatch { .. }) => {
+        TlsFailure::Certificate(Refusal { problem: problem @ CertificateProblem::NameMismatch { .. }, .. }) => {
             return format!("its certificate is not accepted: {problem}, or use upstream_ssl_verify chain");
         }
-        TlsFailure::Certificate(
-            problem @ (CertificateProblem::SelfSignedUnlisted { sha256 }
-            | CertificateProblem::UnsupportedShape { sha256, .. }),
-        ) => {
+        TlsFailure::Certificate(Refusal { problem, pin: Some(sha256) }) => {
             return format!(
-                "its certificate is not accepted: {problem}, or this one pinned (upstream_ssl_pin {sha256})"
+                "its certificate is not accepted: {problem}, or pin this one (upstream_ssl_pin {sha256}) once you have \
+                 compared it there"
             );
         }
         _ => return failure.to_string(),

@@ -78,10 +78,13 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
                         show(report, findings);
                     }
                 }
-                for warning in connector.warnings() {
-                    if seen.insert((warning.into(), [0; 32])) {
-                        findings.warn(&format!("site {}: {warning}", site.name));
+                for remark in connector.remarks() {
+                    if seen.insert((remark.into(), [0; 32])) {
+                        findings.warn(remark);
                     }
+                }
+                if let Some(warning) = connector.policy_warning() {
+                    findings.warn(&format!("site {}: {warning}", site.name));
                 }
             }
         }
@@ -89,11 +92,12 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
 }
 
 fn show(report: &CertificateReport, findings: &mut Findings) {
-    let CertificateReport { file, certificate, days_left, problems, .. } = report;
+    let CertificateReport { file, certificate, days_left, problems, remarks, .. } = report;
     let text = format!("{}: {} ({}), {days_left} days left", file.display(), certificate.subject, report.shape());
-    match problems.as_slice() {
-        [] => findings.fine(&text),
-        problems => findings.problem(&format!("{text}: {}", problems.join("; "))),
+    match (problems.as_slice(), remarks.as_slice()) {
+        ([], []) => findings.fine(&text),
+        ([], remarks) => findings.warn(&format!("{text}: {}", remarks.join("; "))),
+        (problems, _) => findings.problem(&format!("{text}: {}", problems.join("; "))),
     }
 }
 

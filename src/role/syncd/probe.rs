@@ -12,15 +12,18 @@ use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::proto::Listing;
-use crate::role::collect::{Reason, site_target};
-use crate::tls::{Connectors, Offer, PeerDescription};
+use crate::role::collect::{Reason, site_target, warn_of_certificates};
+use crate::tls::{
+    CertificateReport, CertificateSummary, Connector, Connectors, Offer, PeerDescription, Role, UnixTime,
+};
 
 pub(super) fn run(common: &Common, name: &str) -> Outcome {
     let settings = common.start()?;
     let site = find_site(&settings, name)?;
     let target = Arc::new(site_target(site, &mut Connectors::default())?);
     let net = Net::new()?;
-    let mut probe = Probe { site, target, since: net.now(), net };
+    warn_of_certificates(std::iter::once((site.name.as_str(), &*target)));
+    let mut probe = Probe { site, target, since: net.now(), net, near_ends: Vec::new() };
     probe.introduce();
     Ok(match probe.run() {
         Ok(listing) => {
@@ -39,6 +42,8 @@ struct Probe<'a> {
     target: Arc<Target>,
     net: Net,
     since: Instant,
+    /// What is to be said of certificates that work today.
+    near_ends: Vec<String>,
 }
 
 impl Probe<'_> {
@@ -96,6 +101,7 @@ impl Probe<'_> {
     }
 
     fn describe_peer(&mut self, id: ConnId, offer: bool) {
+        let date = UnixTime::now();
         let Some(PeerDescription { version, cipher_suite, certificate, .. }) =
             self.net.io(id).and_then(|mut io| io.peer())
         else {
@@ -107,8 +113,24 @@ impl Probe<'_> {
         ));
         if let Some(certificate) = certificate {
             self.say(&format!("the site's certificate: {}, issued by {}", certificate.subject, certificate.issuer));
-            self.say(&format!("  valid {}", certificate.validity));
+            self.say(&format!("  valid {}, {}", certificate.validity, certificate.time_left(date)));
             self.say(&format!("  sha256 {}", certificate.sha256));
+            self.near_ends.extend(certificate.date_problem(date).map(|end| format!("the site's certificate {end}")));
+        }
+        if offer {
+            self.describe_ours(date);
+        }
+    }
+
+    /// Our own certificate and its chain, which the site has to take.
+    fn describe_ours(&mut self, date: UnixTime) {
+        let reports = self.target.tls.iter().flat_map(Connector::report);
+        let ours: Vec<_> = reports.filter(|report| report.role != Role::Trusted).cloned().collect();
+        for CertificateReport { certificate, .. } in ours {
+            let CertificateSummary { subject, validity, .. } = &certificate;
+            self.say(&format!("our certificate: {subject}, valid {validity}, {}", certificate.time_left(date)));
+            self.near_ends
+                .extend(certificate.date_problem(date).map(|end| format!("our certificate {subject:?} {end}")));
         }
     }
 
@@ -126,6 +148,11 @@ impl Probe<'_> {
             listing.len(),
             listing.refused_count()
         ));
-        self.say("all well; nothing was fetched or deleted");
+        match self.near_ends.as_slice() {
+            [] => self.say("all well; nothing was fetched or deleted"),
+            near_ends => {
+                self.say(&format!("it works now, but {}; nothing was fetched or deleted", near_ends.join(", and ")));
+            }
+        }
     }
 }

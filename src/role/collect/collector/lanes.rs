@@ -21,6 +21,7 @@ impl Collector {
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
+        self.look_at_certificate(id);
         match self.work(id, Session::opened) {
             Some((_, Ok(()))) => self.pump(id),
             Some((_, Err(reason))) => self.lane_broke(id, reason),

@@ -1,5 +1,6 @@
 //! All sites on one loop.
 
+mod expiry;
 mod lanes;
 mod reload;
 mod rounds;
@@ -22,6 +23,7 @@ use crate::net::{ConnId, Event, Net};
 use crate::obs::Repeats;
 use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
+use crate::tls::Expiries;
 
 /// Rounds are looked after this often: for their limits, and for whether others wait.
 const TICK: Duration = Duration::from_secs(1);
@@ -62,6 +64,7 @@ pub struct Collector {
     /// Sites whose rounds have no connection, and work for one.
     stranded: VecDeque<usize>,
     next_tick: Instant,
+    expiries: Expiries,
     /// Those about the process, which it would be idle to make for each site.
     complaints: Repeats,
     /// When the collector has been told to stop: the time by which it will, whatever is under way.
@@ -120,9 +123,10 @@ impl Collector {
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
         let Means { net, desk, outstanding, spools } = means;
-        let now = net.now();
+        let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
+            expiries,
             desk,
             schedule,
             sites: Vec::new(),

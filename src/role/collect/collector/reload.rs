@@ -26,6 +26,7 @@ impl Collector {
 
     /// Adds, changes and retires sites until they are those of `equipment`.
     pub(super) fn adopt(&mut self, equipment: Vec<Equipment>) {
+        self.watch_certificates(&equipment);
         let now = self.net.now();
         let spread = match self.mode {
             Mode::Forever => SPREAD_PER_SITE * u32::try_from(equipment.len()).unwrap_or(u32::MAX),

@@ -112,6 +112,7 @@ impl Collector {
             return;
         }
         self.next_tick = now + TICK;
+        self.announce_expiries();
         let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
         for site in self.sites.iter_mut().flatten() {
             let limit = if others_wait { FAIR_SHARE.min(site.settings.round_limit) } else { site.settings.round_limit };

@@ -22,6 +22,10 @@ struct End {
 }
 
 impl Connection for End {
+    fn certificate(&mut self) -> Option<crate::tls::CertificateSummary> {
+        None
+    }
+
     fn now(&self) -> Instant {
         self.now
     }

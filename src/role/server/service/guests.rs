@@ -35,7 +35,9 @@ impl Service {
 
     pub(super) fn opened(&mut self, id: ConnId) {
         let Some(&(peer, ref guest)) = self.guests.get(&id) else { return };
-        if let Guest::Upstream(client) = *guest {
+        let upstream = if let Guest::Upstream(client) = *guest { Some(client) } else { None };
+        self.look_at_certificate(id);
+        if let Some(client) = upstream {
             return self.upstream_opened(id, client);
         }
         match &self.hall {

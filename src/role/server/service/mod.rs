@@ -1,5 +1,6 @@
 //! All clients on one loop.
 
+mod expiry;
 mod guests;
 mod listen;
 mod reload;
@@ -24,10 +25,10 @@ use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
 use crate::config::server::{Limits, Mode, ServerConfig};
-use crate::net::{ConnId, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError, check_threads};
-use crate::tls::{SetupError, SuitesError, VersionsError};
+use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
@@ -103,6 +104,7 @@ pub struct Bound {
     net: Net,
     listeners: Vec<ListenerId>,
     config: ServerConfig,
+    entrance: Arc<Entrance>,
     target: Option<Arc<Target>>,
 }
 
@@ -138,6 +140,7 @@ pub struct Service {
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
+    expiries: Expiries,
     stopper: Stopper,
     /// When the server has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
@@ -148,15 +151,17 @@ pub struct Service {
 /// # Errors
 /// What would keep a server from starting.
 pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
-    if let Mode::Relay(relay) = &config.mode {
-        target(relay, config)?;
-    }
+    let mut warnings = match &config.mode {
+        Mode::Relay(relay) => target(relay, config)?.1,
+        Mode::Store(_) => Vec::new(),
+    };
     match entrance(config) {
         Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
-            Ok(vec!["the private key was not read: its passphrase is asked for at the start".to_owned()])
+            warnings.push("the private key was not read: its passphrase is asked for at the start".to_owned());
         }
-        entrance => Ok(entrance?.1),
+        entrance => warnings.extend(entrance?.1),
     }
+    Ok(warnings)
 }
 
 /// Tries what storing needs, where anything is stored. What a start would warn of.
@@ -173,17 +178,19 @@ pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
 impl Bound {
     /// Reads certificates, and listens on `net`.
     pub fn new(mut net: Net, config: ServerConfig) -> Result<Self, StartError> {
-        let (entrance, warnings) = entrance(&config)?;
+        let (entrance, mut warnings) = entrance(&config)?;
+        let entrance = Arc::new(entrance);
+        let mut upstream = None;
+        if let Mode::Relay(relay) = &config.mode {
+            let (target, more) = target(relay, &config)?;
+            upstream = Some(Arc::new(target));
+            warnings.extend(more);
+        }
         for warning in warnings {
             log::warn!("{warning}");
         }
-        let entrance = Arc::new(entrance);
-        let target = match &config.mode {
-            Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
-            Mode::Store(_) => None,
-        };
         let listeners = listen(&mut net, &config, &entrance)?;
-        Ok(Self { net, listeners, config, target })
+        Ok(Self { net, listeners, config, entrance, target: upstream })
     }
 
     /// Where it listens.
@@ -201,7 +208,8 @@ impl Bound {
 
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
-        let Self { net, listeners, config, target } = self;
+        let Self { net, listeners, config, entrance, target } = self;
+        let expiries = expiry::watched(&entrance, target.as_deref());
         let hall = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Hall::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
@@ -227,6 +235,7 @@ impl Bound {
             complaints: Complaints::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
+            expiries,
             stopper,
             stop_by: None,
         })
@@ -330,6 +339,7 @@ impl Service {
         }
         if now >= self.next_recount {
             self.next_recount = now + RECOUNT;
+            self.announce_expiries();
             if let Hall::Storage(storage, _) = &self.hall {
                 storage.recount();
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Hall, Service, StartError};
+use super::{Hall, Service, StartError, expiry};
 use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings};
 use crate::net::{Entrance, Target};
 use crate::proto::PasswordDigest;
@@ -54,10 +54,11 @@ fn suites(tls: &ServerTls, versions: Versions) -> Result<(Suites, Vec<String>), 
     Ok((suites, warnings))
 }
 
-/// The server that is relayed to.
-pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Target, StartError> {
+/// The server that is relayed to, and what there is to warn of.
+pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<(Target, Vec<String>), StartError> {
     let tls = relay.tls.as_ref().map(|settings| Connector::new(settings, UnixTime::now())).transpose()?;
-    Ok(Target {
+    let warnings = tls.iter().flat_map(Connector::file_warnings).collect();
+    let target = Target {
         host: relay.host.as_str().into(),
         port: relay.port,
         local: None,
@@ -65,7 +66,8 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Tar
         tls,
         timeout: config.limits.idle_timeout,
         quick_ack: true,
-    })
+    };
+    Ok((target, warnings))
 }
 
 /// What sessions admit.
@@ -85,19 +87,25 @@ impl Service {
     /// # Errors
     /// It cannot be used; the last one stays.
     pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
-        let (entrance, warnings) = entrance(config)?;
-        for warning in warnings {
-            log::warn!("{warning}");
-        }
+        let (entrance, mut warnings) = entrance(config)?;
         let entrance = Arc::new(entrance);
         match (&mut self.hall, &config.mode) {
             (Hall::Storage(storage, policy), Mode::Store(settings)) => {
                 *policy = Arc::new(self::policy(settings));
                 storage.change(settings.clone());
             }
-            (Hall::Relay(upstream), Mode::Relay(relay)) => *upstream = Arc::new(target(relay, config)?),
+            (Hall::Relay(upstream), Mode::Relay(relay)) => {
+                let (target, more) = target(relay, config)?;
+                *upstream = Arc::new(target);
+                warnings.extend(more);
+            }
             _ => {}
         }
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        let target = if let Hall::Relay(target) = &self.hall { Some(&**target) } else { None };
+        self.expiries.watch(expiry::reports(&entrance, target));
         for &listener in &self.listeners {
             self.net.set_entrance(listener, Arc::clone(&entrance));
         }
