@@ -83,7 +83,7 @@ impl Failure {
     /// Whether this process, or the whole system, has as many files open as it may: the peer has nothing to do with it.
     pub fn lacks_files(&self) -> bool {
         match self {
-            Self::Resolve { error, .. } | Self::Connect { error, .. } | Self::Io(error) => are_files_lacking(error),
+            Self::Resolve { error, .. } | Self::Connect { error, .. } | Self::Io(error) => lacks_files(error),
             _ => false,
         }
     }
@@ -109,13 +109,14 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
-fn are_files_lacking(error: &io::Error) -> bool {
+/// Whether `error` says that this process, or the whole system, has as many files open as it may.
+pub(crate) fn lacks_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn connect_advice(error: &io::Error) -> String {
     let advice = match error.kind() {
-        _ if are_files_lacking(error) => OPEN_MORE_FILES,
+        _ if lacks_files(error) => OPEN_MORE_FILES,
         io::ErrorKind::ConnectionRefused => "is the Tentacle server running there, on this port?",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "is there a route to the site?",
         _ => return String::new(),

@@ -1,7 +1,9 @@
 //! What an operator gets to see.
 
+mod count;
 mod log;
-mod repeats;
+mod throttle;
 
+pub use count::Count;
 pub use log::{LogTarget, start_log, start_log_to};
-pub use repeats::Repeats;
+pub use throttle::{LogThrottle, Recovery, repeated};

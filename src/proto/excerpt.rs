@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::quote::write_escaped;
+
 /// How many bytes are kept: enough to recognise another protocol or an error page's first line.
 const KEPT: usize = 80;
 
@@ -47,7 +49,9 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"{}", self.head.escape_ascii(), if self.cut { "..." } else { "" })
+        f.write_str("\"")?;
+        write_escaped(&self.head, f)?;
+        f.write_str(if self.cut { "\"..." } else { "\"" })
     }
 }
 

@@ -13,7 +13,7 @@ use super::journal_file::JournalFile;
 use super::spool::Spool;
 use super::stage::Staged;
 use super::worker::{Notify, Work, Worker};
-use crate::proto::{FileName, Fingerprint};
+use crate::proto::{FileName, Fingerprint, quoted};
 
 /// Enough to see what kind of damage it is.
 const BAD_LINES_TOLD: usize = 5;
@@ -176,7 +176,7 @@ fn open(state_dir: &Path, durability: Durability, spools: &[Spool]) -> Result<En
 }
 
 fn warn_of_damage(journal: &Path, replay: &Replay) {
-    let journal = journal.display();
+    let journal = quoted(journal);
     for line in replay.bad_lines.iter().take(BAD_LINES_TOLD) {
         log::warn!("{journal}:{line}: not a record, skipped: a file may arrive twice");
     }

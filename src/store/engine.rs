@@ -12,6 +12,7 @@ use super::committer::Published;
 use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
+use crate::proto::quoted;
 
 /// Rewriting pays when the journal has this many records more than twice what is still true.
 const SLACK: usize = 4096;
@@ -91,7 +92,7 @@ impl<D: Disk> Engine<D> {
             for old in replaced {
                 log::warn!(
                     "{}: not the directory of the last run, though in its place: its files may arrive twice",
-                    path.display()
+                    quoted(&path)
                 );
                 self.state.drop_spool(old);
             }
@@ -117,7 +118,10 @@ impl<D: Disk> Engine<D> {
                 Ok(Some(Placed::Moved(_)) | None) => published.push(intent.stage),
                 Err(reason) => {
                     let Copy { site, name, .. } = &intent.copy;
-                    log::warn!("{site}: {name}: was being published at the last stop, will be fetched again: {reason}");
+                    let site = quoted(&**site);
+                    log::warn!(
+                        "site={site} file={name} was being published at the last stop, will be fetched again: {reason}"
+                    );
                     self.state.intents.remove(&intent.stage);
                     useless.push(at);
                     failed.insert(origin);
@@ -237,7 +241,7 @@ impl<D: Disk> Engine<D> {
         if let Journal::Sound { .. } = self.journal
             && let Some(path) = self.disk.lost_journal()
         {
-            log::warn!("{}: removed, or replaced, while this program runs: it is written anew", path.display());
+            log::warn!("{}: removed, or replaced, while this program runs: it is written anew", quoted(&path));
             self.journal = Journal::Doubtful;
         }
     }
@@ -316,8 +320,8 @@ impl<D: Disk> Engine<D> {
             let at = (intent.spool, intent.stage);
             if let Err(error) = self.disk.void(at, &intent.copy.fingerprint) {
                 log::warn!(
-                    "{}: {}: a failed copy stays and may arrive twice: {error}",
-                    intent.copy.site,
+                    "site={} file={} a failed copy stays and may arrive twice: {error}",
+                    quoted(&*intent.copy.site),
                     intent.copy.name
                 );
             }
@@ -370,7 +374,9 @@ impl<D: Disk> Engine<D> {
     fn discard(&mut self, files: impl IntoIterator<Item = At>) {
         let mut failures = files.into_iter().filter_map(|at| self.disk.discard(at).err());
         if let Some(first) = failures.next() {
-            log::warn!("{first} (and {} more like it)", failures.count());
+            let more = failures.count();
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
+            log::warn!("{first}{more}");
         }
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs;
 
+use crate::proto::quoted;
+
 use super::census::{self, Tally};
 use super::error::StoreError;
 use super::folder::Folder;
@@ -32,7 +34,7 @@ pub enum Full {
     #[error(
         "{}: {asked} bytes more do not fit: {used} of max_spool_bytes {max} are used: \
          see whether the files are being collected, or raise the limit",
-        storage.display()
+        quoted(storage)
     )]
     Bytes {
         /// The storage directory.
@@ -47,7 +49,7 @@ pub enum Full {
     /// The quota's files.
     #[error(
         "{}: {used} files, max_spool_files {max}, are there: see whether they are being collected, or raise the limit",
-        storage.display()
+        quoted(storage)
     )]
     Files {
         /// The storage directory.
@@ -61,7 +63,7 @@ pub enum Full {
     #[error(
         "{}: {free} bytes are free on that filesystem; {asked} more would leave less than min_free {min}: \
          free some space",
-        folder.display()
+        quoted(folder)
     )]
     Free {
         /// The directory the file would go to.

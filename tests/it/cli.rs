@@ -91,7 +91,7 @@ fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) 
 fn check_looks_at_certificates_and_directories_and_connects_to_nothing() {
     let certificates = Certificates::new();
     let outcome = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]).run("check", &[]);
-    outcome.assert_code(0).assert_says(&["ok", "1 sites, 1 enabled"]).assert_says(&["0 problems"]);
+    outcome.assert_code(0).assert_says(&["ok", "1 site, 1 enabled"]).assert_says(&["0 problems"]);
     outcome.assert_says(&["ok", "ca.pem", "Test authority", "days left"]);
     outcome.assert_says(&["ok", "client.pem", "collector", "days left"]);
     outcome.assert_says(&["ok", "incoming directory"]).assert_says(&["ok", "state directory"]);

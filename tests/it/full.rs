@@ -49,7 +49,7 @@ fn a_spool_fills_up(filesystem: Filesystem) {
     assert_complains_once(&daemon.log(), &[CAUSE]);
     ballast.remove();
     wait_until("all to have come", || site.left().is_empty().then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     place.assert_holds(&site.files);
     site.assert_emptied();

@@ -50,7 +50,7 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     assert_complains_once(&daemon.log(), &["site=site", CAUSE]);
     mount.remount("rw");
     wait_until("all to have come", || site.left().is_empty().then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     // What could not be removed from the staging area then is removed now.
     place.once().assert_code(0);
@@ -88,7 +88,7 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     wait_until("the storage to be empty", || is_emptied(&storage).then_some(()));
     buffer.connect().store("web02.1.data", "later");
     wait_until("the storage to be empty", || is_emptied(&storage).then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     let mut all = files;
     all.insert("web02.1.data".into(), b"later".into());

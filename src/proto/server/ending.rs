@@ -107,6 +107,20 @@ impl Ending {
         }
     }
 
+    /// What tells endings apart in a log: the text without counters, and without an excerpt whose meaning is known.
+    pub fn log_key(&self) -> String {
+        match self {
+            Self::Truncated { verb, .. } => format!("truncated {verb}"),
+            Self::Unsent { verb, .. } => format!("unsent {verb}"),
+            Self::Unknown { excerpt } | Self::LineTooLong { excerpt } | Self::PasswordMissing { excerpt }
+                if !hint(excerpt).is_empty() =>
+            {
+                format!("{}{}", self.reason(), hint(excerpt))
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// For a line that is no command, where a command was due.
     pub(super) fn of_no_command(line: &[u8]) -> Self {
         match line {
@@ -139,6 +153,17 @@ pub struct Misuse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endings_that_differ_by_counters_or_random_bytes_alone_have_one_key() {
+        let truncated = |remaining| Ending::Truncated { verb: Verb::Send, remaining }.log_key();
+        assert_eq!(truncated(1), truncated(2));
+        let unknown = |line: &[u8]| Ending::of_no_command(line).log_key();
+        assert_eq!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"\x16\x03\x01\x02\x00other"));
+        assert_ne!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"GET / HTTP/1.0\r"));
+        assert_ne!(unknown(b"GET / HTTP/1.0"), unknown(b"HELO"));
+        assert_ne!(unknown(b"HELO\r"), Ending::PasswordMissing { excerpt: Excerpt::of(b"HELO\r") }.log_key());
+    }
 
     #[test]
     fn what_was_probably_meant_is_said() {

@@ -9,6 +9,7 @@ use log::warn;
 
 use crate::config::{Settings, SiteSettings};
 use crate::net::{HttpVersion, Target};
+use crate::proto::quoted;
 use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
 use crate::sync::Pace;
@@ -35,7 +36,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A site's certificates.
-    #[error("site {site}: {error}{}", where_the_passphrase_goes(.error))]
+    #[error("site {}: {error}{}", quoted(.site), where_the_passphrase_goes(.error))]
     Tls {
         /// The site.
         site: String,
@@ -89,7 +90,7 @@ pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result
     let tls = site.tls.as_ref().map(|tls| connectors.get(tls, UnixTime::now())).transpose();
     let tls = tls.map_err(|error| StartError::Tls { site: site.name.clone(), error })?;
     for warning in tls.iter().flat_map(Connector::warnings) {
-        warn!("site={} {warning}", site.name);
+        warn!("site={} {warning}", quoted(&site.name));
     }
     Ok(Target {
         host: site.address.as_str().into(),

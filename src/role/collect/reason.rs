@@ -102,11 +102,11 @@ impl Reason {
     }
 
     /// What is wrong, whichever file it showed with.
-    pub(super) fn matter(&self) -> String {
+    pub(super) fn log_key(&self) -> String {
         match self {
             _ if self.lacks_files() => self.word().into(),
-            Self::Store(error) => error.matter(),
-            Self::Amid { reason, .. } => reason.matter(),
+            Self::Store(error) => error.log_key(),
+            Self::Amid { reason, .. } => reason.log_key(),
             Self::Slow { .. } | Self::Unreadable(_) | Self::Protocol { error: Error::Truncated { .. }, .. } => {
                 self.word().into()
             }
@@ -180,13 +180,13 @@ mod tests {
         assert!(one.to_string().contains("cannot read"), "{one}");
         assert!(!other.to_string().contains("cannot read"), "{other}");
         assert_eq!(one.word(), "truncated");
-        assert_eq!(one.matter(), other.matter());
+        assert_eq!(one.log_key(), other.log_key());
         let broke = |file: &str| {
             let failure = Failure::Io(std::io::ErrorKind::ConnectionReset.into());
             Reason::Net(failure).amid(&file.parse().unwrap(), Came::Part)
         };
         assert!(broke("a.1.data").to_string().starts_with("a.1.data: the connection broke"));
-        assert_eq!(broke("a.1.data").matter(), broke("b.2.data").matter());
+        assert_eq!(broke("a.1.data").log_key(), broke("b.2.data").log_key());
     }
 
     #[test]

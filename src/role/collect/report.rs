@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use log::{Level, info, log, warn};
 
 use super::Reason;
-use crate::obs::Repeats;
+use crate::obs::{LogThrottle, repeated};
+use crate::proto::quoted;
 use crate::sync::{Ending, Tally};
 
 /// How a round ended.
@@ -27,36 +28,44 @@ pub struct RoundReport {
 }
 
 impl RoundReport {
-    /// Says it in the log: what happened at `info`, the same complaint again only now and then. `complaints` are about
-    /// the site, `of_process` about all of them.
-    pub(super) fn log(&self, complaints: &mut Repeats, of_process: &mut Repeats, now: Instant, failures: u32) {
-        let site = &self.site;
-        let Tally { collected, bytes, moved, refused, left, skipped, unstored, .. } = self.tally;
-        let milliseconds = self.took.as_millis();
-        let counts = format!(
-            "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} ms={milliseconds}"
-        );
+    /// Logs it: what happened at `info`, the same failure again only now and then. `of_site` throttles failures of the
+    /// site, `of_process` those that the process as a whole has; `failures` is how many rounds have failed in a row.
+    pub(super) fn log(&self, of_site: &mut LogThrottle, of_process: &mut LogThrottle, now: Instant, failures: u32) {
+        let site = quoted(&*self.site);
+        let counts = self.counts();
         if let Some(reason) = &self.failure {
-            let complaints = if reason.lacks_files() { of_process } else { complaints };
-            if let Some(repeated) = complaints.complain(&reason.matter(), now) {
+            let throttle = if reason.lacks_files() { of_process } else { of_site };
+            if let Some(suppressed) = throttle.failed(&reason.log_key(), now) {
                 let word = reason.word();
-                warn!("site={site} reason={word} failures={failures} repeated={repeated} {counts}: {reason}");
+                warn!("site={site} reason={word} {reason}; failures={failures}{} {counts}", repeated(suppressed));
             }
             return;
         }
+        let refused = self.tally.refused;
         if refused > 0 {
-            if complaints.complain("refused", now).is_some() {
-                warn!(
-                    "site={site} reason=kept refused={refused} {counts}: the site does not delete files that are safe here: \
-                     can its tentacle_server write to its storage directory? does somebody else collect there?"
-                );
+            if let Some(suppressed) = of_site.failed(NOT_DELETED, now) {
+                warn!("site={site} reason=kept {NOT_DELETED}; refused={refused}{} {counts}", repeated(suppressed));
             }
             return;
         }
-        if complaints.settle() {
-            info!("site={site} works again");
+        if let Some(recovery) = of_site.recovered(now) {
+            info!("site={site} {recovery}");
         }
+        let Tally { collected, moved, left, .. } = self.tally;
         let level = if collected + moved + left > 0 { Level::Info } else { Level::Debug };
         log!(level, "site={site} {counts}");
     }
+
+    fn counts(&self) -> String {
+        let Tally { collected, bytes, moved, left, skipped, unstored, .. } = self.tally;
+        let milliseconds = self.took.as_millis();
+        format!(
+            "collected={collected} bytes={bytes} moved={moved} left={left} skipped={skipped} unstored={unstored} \
+             ms={milliseconds}"
+        )
+    }
 }
+
+/// Why a site keeps what it was asked to delete.
+const NOT_DELETED: &str = "the site does not delete files that are safe here: can its tentacle_server write to its \
+                           storage directory? does somebody else collect there?";

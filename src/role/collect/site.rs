@@ -11,8 +11,8 @@ use super::desk::Desk;
 use super::equipment::Equipment;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
-use crate::obs::Repeats;
-use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
+use crate::obs::LogThrottle;
+use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry, quoted};
 use crate::store::{Chain, Published, Spool, StoreError};
 use crate::sync::{Delivery, Meeting, Memory, MoveEnd, Outlook, Round, Step};
 use crate::tls::Offer;
@@ -63,7 +63,7 @@ pub(super) struct Site {
     pub(super) running: Option<Running>,
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
-    pub(super) complaints: Repeats,
+    pub(super) log: LogThrottle,
 }
 
 impl Site {
@@ -79,7 +79,7 @@ impl Site {
             certificate_refused: false,
             running: None,
             parked: None,
-            complaints: Repeats::default(),
+            log: LogThrottle::default(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Site {
         self.certificate_refused = true;
         info!(
             "site={} does not know our certificate's CA: going on without a certificate (offer_client_cert = false says so beforehand)",
-            self.name
+            quoted(&*self.name)
         );
         true
     }
@@ -169,7 +169,7 @@ impl Site {
     pub(super) fn listed(&mut self, listing: &Listing, desk: &mut Desk) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.memory.report_once(name.as_bytes()) {
-                warn!("site={} file={name} left there: {error}", self.name);
+                warn!("site={} file={name} left there: {error}", quoted(&*self.name));
             }
         }
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
@@ -178,7 +178,7 @@ impl Site {
         for (name, fingerprint) in running.round.listed(names, &self.settings.filter, left_out, &mut self.memory) {
             desk.forget(&self.name, name, fingerprint);
         }
-        debug!("site={} listed={} left_out={left_out}", self.name, running.round.tally().listed);
+        debug!("site={} listed={} left_out={left_out}", quoted(&*self.name), running.round.tally().listed);
     }
 
     /// A step that came to nothing goes back to the round.
@@ -209,11 +209,18 @@ impl Site {
         desk: &mut Desk,
     ) {
         match published {
-            Published::New { .. } => debug!("site={} file={name} size={} collected", self.name, fingerprint.size),
-            Published::Renamed { name: fresh } => {
-                warn!("site={} file={name} collected as {fresh}: the spool has another file of that name", self.name);
+            Published::New { .. } => {
+                debug!("site={} file={name} size={} collected", quoted(&*self.name), fingerprint.size)
             }
-            Published::Duplicate { .. } => info!("site={} file={name} is in the spool already, same bytes", self.name),
+            Published::Renamed { name: fresh } => {
+                warn!(
+                    "site={} file={name} collected as {fresh}: the spool has another file of that name",
+                    quoted(&*self.name)
+                );
+            }
+            Published::Duplicate { .. } => {
+                info!("site={} file={name} is in the spool already, same bytes", quoted(&*self.name))
+            }
         }
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
@@ -244,7 +251,7 @@ impl Site {
             Meeting::Back { in_journal: false } => desk.hold(&self.spool, &self.name, name.clone(), fingerprint),
             Meeting::Back { in_journal: true } | Meeting::Kept => {}
         }
-        debug!("site={} file={name} is still there, though it was moved", self.name);
+        debug!("site={} file={name} is still there, though it was moved", quoted(&*self.name));
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
         }
@@ -272,7 +279,7 @@ impl Site {
     /// A disk that fails one file may well take the next, unless it takes none at all. The round reports the first
     /// failure.
     fn not_stored(&mut self, name: &FileName, error: StoreError) {
-        debug!("site={} file={name} reason=store stays at the site: {error}", self.name);
+        debug!("site={} file={name} reason=store stays at the site: {error}", quoted(&*self.name));
         if let Some(running) = &mut self.running {
             if error.concerns_all() {
                 running.round.wind_up();
@@ -290,7 +297,7 @@ impl Site {
     }
 
     pub(super) fn missing(&mut self, name: &FileName) {
-        debug!("site={} file={name} was gone before it was fetched", self.name);
+        debug!("site={} file={name} was gone before it was fetched", quoted(&*self.name));
         if let Some((round, memory)) = self.round() {
             round.missing(name, memory);
         }
@@ -298,7 +305,7 @@ impl Site {
 
     pub(super) fn skipped(&mut self, name: &FileName, why: &str) {
         if self.memory.report_once(name.as_bytes()) {
-            warn!("site={} file={name} left there: {why}", self.name);
+            warn!("site={} file={name} left there: {why}", quoted(&*self.name));
         }
         if let Some((round, memory)) = self.round() {
             round.skipped(name, memory);
@@ -324,7 +331,7 @@ impl Site {
 
     /// The site has a newer file under the published name.
     pub(super) fn changed(&mut self, name: FileName) {
-        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.name);
+        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", quoted(&*self.name));
         self.moved(name, MoveEnd::Changed);
     }
 
@@ -337,7 +344,7 @@ impl Site {
 
     /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
     pub(super) fn move_refused(&mut self, name: &FileName) {
-        debug!("site={} file={name} could not be moved: not there any more?", self.name);
+        debug!("site={} file={name} could not be moved: not there any more?", quoted(&*self.name));
         if let Some((round, _)) = self.round() {
             round.move_refused();
         }
@@ -352,7 +359,7 @@ impl Site {
 
     /// The site deleted other bytes than those published: they are being stored too.
     pub(super) fn rescued(&mut self, name: &FileName) {
-        warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.name);
+        warn!("site={} file={name} was overwritten there while it was moved: keeping both", quoted(&*self.name));
         if let Some((round, memory)) = self.round() {
             round.rescued(name.clone(), memory);
         }
@@ -374,7 +381,7 @@ impl Site {
     pub(super) fn lost(&self, name: &FileName, error: &StoreError) {
         error!(
             "site={} file={name} reason=lost the site overwrote it while it was moved, and it could not be stored: {error}",
-            self.name
+            quoted(&*self.name)
         );
     }
 

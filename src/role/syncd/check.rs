@@ -8,6 +8,8 @@ use rustix::fs::{Access, access};
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, SiteSettings};
+use crate::obs::Count;
+use crate::proto::{printable, quoted};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
 pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
@@ -16,7 +18,11 @@ pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
     for warning in &settings.warnings {
         findings.warn(warning);
     }
-    findings.fine(&format!("configuration: {} sites, {} enabled", settings.sites.len(), enabled(&settings).count()));
+    findings.fine(&format!(
+        "configuration: {}, {} enabled",
+        Count(settings.sites.len(), "site"),
+        enabled(&settings).count()
+    ));
     if !syntax_only {
         check_certificates(&settings, &mut findings);
         check_directories(&settings, &mut findings);
@@ -39,21 +45,21 @@ struct Findings {
 impl Findings {
     #[expect(clippy::unused_self, reason = "reads like its siblings")]
     fn fine(&self, text: &str) {
-        println!("ok       {text}");
+        println!("ok       {}", printable(text));
     }
 
     fn warn(&mut self, text: &str) {
         self.warnings += 1;
-        println!("warning  {text}");
+        println!("warning  {}", printable(text));
     }
 
     fn problem(&mut self, text: &str) {
         self.problems += 1;
-        println!("PROBLEM  {text}");
+        println!("PROBLEM  {}", printable(text));
     }
 
     fn finish(self) -> u8 {
-        println!("{} problems, {} warnings", self.problems, self.warnings);
+        println!("{}, {}", Count(self.problems, "problem"), Count(self.warnings, "warning"));
         if self.problems == 0 { SUCCESS } else { FAILURE }
     }
 }
@@ -64,12 +70,14 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
     for site in enabled(settings) {
         let Some(tls) = &site.tls else {
-            findings
-                .warn(&format!("site {}: no TLS; anyone on the way can read and change what is collected", site.name));
+            findings.warn(&format!(
+                "site {}: no TLS; anyone on the way can read and change what is collected",
+                quoted(&site.name)
+            ));
             continue;
         };
         match connectors.get(tls, now) {
-            Err(error) => findings.problem(&format!("site {}: {error}", site.name)),
+            Err(error) => findings.problem(&format!("site {}: {error}", quoted(&site.name))),
             Ok(connector) => {
                 for report in connector.report() {
                     let CertificateReport { file, certificate, .. } = report;
@@ -79,7 +87,7 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
                 }
                 for warning in connector.warnings() {
                     if seen.insert((warning.into(), [0; 32])) {
-                        findings.warn(&format!("site {}: {warning}", site.name));
+                        findings.warn(&format!("site {}: {warning}", quoted(&site.name)));
                     }
                 }
             }
@@ -89,7 +97,7 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
 
 fn show(report: &CertificateReport, findings: &mut Findings) {
     let CertificateReport { file, certificate, days_left, problems, .. } = report;
-    let text = format!("{}: {} ({}), {days_left} days left", file.display(), certificate.subject, report.shape());
+    let text = format!("{}: {} ({}), {days_left} days left", quoted(file), certificate.subject, report.shape());
     match problems.as_slice() {
         [] => findings.fine(&text),
         problems => findings.problem(&format!("{text}: {}", problems.join("; "))),
@@ -100,15 +108,15 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
     let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
     for directory in incoming {
         match writable(directory) {
-            Ok(()) => findings.fine(&format!("incoming directory {}", directory.display())),
-            Err(why) => findings.problem(&format!("incoming directory {}: {why}", directory.display())),
+            Ok(()) => findings.fine(&format!("incoming directory {}", quoted(directory))),
+            Err(why) => findings.problem(&format!("incoming directory {}: {why}", quoted(directory))),
         }
     }
     let state = &settings.state_dir;
     let existing = state.ancestors().find(|directory| directory.exists()).unwrap_or(state);
     match writable(existing) {
-        Ok(()) => findings.fine(&format!("state directory {}", state.display())),
-        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", state.display(), existing.display())),
+        Ok(()) => findings.fine(&format!("state directory {}", quoted(state))),
+        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", quoted(state), quoted(existing))),
     }
 }
 

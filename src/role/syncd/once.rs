@@ -11,6 +11,8 @@ use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::config::Settings;
 use crate::net::Net;
+use crate::obs::Count;
+use crate::proto::{printable, quoted};
 use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::sync::Ending;
 
@@ -23,7 +25,7 @@ pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
     net.take_signals(&[SIGTERM, SIGINT])?;
     let progress = Rc::new(Progress::new(sites));
     let watcher = Rc::clone(&progress);
-    info!("state in {}", settings.state_dir.display());
+    info!("state in {}", quoted(&settings.state_dir));
     let collector = Collector::new(net, &settings, Mode::Once, Box::new(move |report| watcher.note(report)))?;
     collector.run(settings.shutdown_timeout, |_, _| false)?;
     Ok(progress.finish())
@@ -40,6 +42,10 @@ fn select(settings: &mut Settings, names: &[String]) -> Result<(), UnknownSite> 
         }
     }
     Ok(())
+}
+
+fn gained(files: usize, bytes: u64) -> String {
+    format!("{}, {}", Count(files, "file"), Count(bytes, "byte"))
 }
 
 /// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere.
@@ -78,19 +84,19 @@ impl Progress {
         }
         if self.terminal {
             print!(
-                "\r\x1b[K{} of {} sites, {} failed, {} files, {} bytes",
+                "\r\x1b[K{} of {}, {} failed, {}",
                 self.done.get(),
-                self.sites,
+                Count(self.sites, "site"),
                 self.failed.get(),
-                self.files.get(),
-                self.bytes.get()
+                gained(self.files.get(), self.bytes.get())
             );
             // A terminal that is gone ends in SIGHUP, not here.
             let _ = std::io::Write::flush(&mut std::io::stdout());
         } else if report.is_final {
+            let site = quoted(&*report.site);
             match &report.failure {
-                Some(reason) => println!("{}: failed: {reason}", report.site),
-                None => println!("{}: {} files, {} bytes", report.site, report.tally.collected, report.tally.bytes),
+                Some(reason) => println!("{site}: failed: {}", printable(&reason.to_string())),
+                None => println!("{site}: {}", gained(report.tally.collected, report.tally.bytes)),
             }
         }
     }
@@ -102,7 +108,7 @@ impl Progress {
         }
         let unfinished = self.sites - self.done.get() - self.failed.get();
         if unfinished > 0 {
-            println!("stopped before {unfinished} of {} sites were done", self.sites);
+            println!("stopped before {unfinished} of {} finished", Count(self.sites, "site"));
         }
         if self.failed.get() + unfinished == 0 { SUCCESS } else { FAILURE }
     }

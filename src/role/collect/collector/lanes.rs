@@ -6,6 +6,7 @@ use log::debug;
 
 use super::{Collector, TICK};
 use crate::net::{ConnId, Failure, Phase};
+use crate::proto::quoted;
 use crate::role::collect::Reason;
 use crate::role::collect::session::{Cx, Pause, Session};
 use crate::role::collect::site::Site;
@@ -183,7 +184,7 @@ impl Collector {
         };
         session.abandon(site, &mut self.desk);
         if !harmless {
-            debug!("site={} reason={} {reason}", site.name(), reason.word());
+            debug!("site={} reason={} {reason}", quoted(&**site.name()), reason.word());
             site.break_off(reason);
         }
         self.wake_waiting_of(key);

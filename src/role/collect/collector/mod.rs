@@ -19,7 +19,7 @@ use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::Repeats;
+use crate::obs::{Count, LogThrottle};
 use crate::store::{Committer, Outstanding, Spool};
 use crate::sync::{Memory, Schedule};
 
@@ -51,8 +51,8 @@ pub struct Collector {
     /// Sites whose rounds have no connection, and work for one.
     stranded: VecDeque<usize>,
     next_tick: Instant,
-    /// Those about the process, which it would be idle to make for each site.
-    complaints: Repeats,
+    /// Failures of the process, which are logged once, not for each site.
+    log: LogThrottle,
     /// When the collector has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
     observer: Box<dyn FnMut(&RoundReport)>,
@@ -122,7 +122,7 @@ impl Collector {
             running: 0,
             stranded: VecDeque::new(),
             next_tick: now,
-            complaints: Repeats::default(),
+            log: LogThrottle::default(),
             stop_by: None,
             observer,
         };
@@ -165,7 +165,7 @@ impl Collector {
 
     /// No new rounds, no new files; what is under way is brought to its end.
     fn drain(&mut self, stop_by: Instant) {
-        info!("stopping: {} rounds are under way", self.running);
+        info!("stopping: {} under way", Count(self.running, "round"));
         self.stop_by = Some(stop_by);
         for site in self.sites.iter_mut().flatten() {
             if let Some(running) = &mut site.running {

@@ -83,7 +83,7 @@ impl Collector {
             failure: running.failure,
             is_final,
         };
-        report.log(&mut site.complaints, &mut self.complaints, now, failures);
+        report.log(&mut site.log, &mut self.log, now, failures);
         (self.observer)(&report);
         if is_final {
             self.schedule.remove(key);

@@ -15,14 +15,15 @@ use log::info;
 pub(super) use self::reload::policy;
 use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
-use super::complaints::Complaints;
 use super::gate::Gate;
 use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
+use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
+use crate::obs::Count;
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError};
 use crate::tls::{SetupError, SuitesError, VersionsError};
@@ -35,6 +36,9 @@ const GOING: usize = 64;
 
 /// How long what is under way may take once the server has been told to stop.
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// What becomes of connections that could not be accepted.
+const RETRIED: &str = "those that wait are tried again in a while";
 
 /// Why the server cannot start, or cannot take a configuration over.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +129,7 @@ pub struct Service {
     hall: Hall,
     gate: Gate,
     guests: HashMap<ConnId, (SocketAddr, Guest)>,
-    complaints: Complaints,
+    log: ThrottledLog,
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
@@ -201,7 +205,7 @@ impl Bound {
             started: config,
             hall,
             guests: HashMap::new(),
-            complaints: Complaints::default(),
+            log: ThrottledLog::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
             stopper,
@@ -283,7 +287,7 @@ impl Service {
 
     /// Nobody comes in any more; who is resting leaves at once.
     fn drain(&mut self) {
-        info!("stopping: {} connections are open", self.guests.len());
+        info!("stopping: {} open", Count(self.guests.len(), "connection"));
         self.stop_by = Some(self.net.now() + STOPPING);
         for listener in self.listeners.drain(..) {
             self.net.stop_listening(listener);
@@ -307,8 +311,9 @@ impl Service {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => self.take_done(),
             Event::AcceptFailed(error) => {
-                let text = format!("no connection can be accepted: {error}; {OPEN_MORE_FILES}");
-                self.complaints.warn(None, "accept", &text, self.net.now());
+                let (word, advice) = if lacks_files(&error) { ("files", OPEN_MORE_FILES) } else { ("accept", RETRIED) };
+                let text = format!("reason={word} no connection can be accepted: {error}; {advice}");
+                self.log.warn(Subject::Listener, word, &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
         }

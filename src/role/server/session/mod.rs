@@ -20,13 +20,13 @@ use log::{debug, info};
 use self::giving::Giving;
 use self::taking::Taking;
 use super::Reason;
-use super::complaints::Complaints;
 use super::outside::Connection;
 use super::storage::{Done, Storage};
+use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::net::{ConnId, Read};
 use crate::proto::server::{Event, Policy, Server, Want};
-use crate::proto::{FileName, Refusal};
+use crate::proto::{FileName, Quoted, Refusal};
 use crate::store::{Folder, Identity, Lister};
 use crate::tls::{PeerDescription, Sha256};
 
@@ -66,7 +66,7 @@ pub(super) struct Cx<'a> {
     pub(super) io: &'a mut dyn Connection,
     pub(super) storage: &'a mut Storage,
     pub(super) limits: &'a Limits,
-    pub(super) complaints: &'a mut Complaints,
+    pub(super) log: &'a mut ThrottledLog,
 }
 
 /// What is under way.
@@ -300,7 +300,7 @@ impl Session {
 
     /// Refuses a command, which the client is told; an operator only if it was not its own doing.
     fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
-        debug!("client={} refused={}: {refusal}", self.peer, name.escape_ascii());
+        debug!("client={} refused={}: {refusal}", self.peer, Quoted::of_bytes(name));
         self.task = Task::Resting;
         Ok(self.machine.refuse(refusal)?)
     }

@@ -5,7 +5,8 @@ use crate::net::Read;
 use crate::proto::{FileName, Refusal, Verb};
 use crate::role::server::Reason;
 use crate::role::server::storage::NoDraft;
-use crate::store::{ArchiveError, Draft, StoreError, Written};
+use crate::role::server::throttled_log::Subject;
+use crate::store::{ArchiveError, Draft, Full, StoreError, Written};
 
 /// A body on its way in.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Session {
         let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
             Ok(draft) => Sink::Draft(draft),
             Err(NoDraft::Full(full)) => {
-                cx.complaints.warn(None, full.limit(), &full.to_string(), cx.io.now());
+                warn_of_quota(&full, cx);
                 return self.refuse(name.as_bytes(), Refusal::NoRoom);
             }
             Err(NoDraft::Failed(error)) => {
@@ -139,12 +140,13 @@ impl Session {
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(ArchiveError::Full(full)) => {
-                cx.complaints.warn(None, full.limit(), &full.to_string(), cx.io.now());
+                warn_of_quota(&full, cx);
                 self.refuse(name.as_bytes(), Refusal::NoRoom)
             }
             Err(error) => {
-                let text = format!("client={} archive={name}: {error}", self.peer.ip());
-                cx.complaints.warn(Some(self.peer.ip()), "archive", &text, cx.io.now());
+                let client = self.peer.ip().to_canonical();
+                let text = format!("client={client} file={name} reason=archive {error}");
+                cx.log.warn(Subject::Client(client), "archive", &text, cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::BadArchive)
             }
         }
@@ -162,6 +164,7 @@ impl Session {
         match result {
             Ok(()) => {
                 self.log("stored", name, size);
+                cx.log.stored(cx.io.now());
                 Ok(self.machine.stored()?)
             }
             Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists),
@@ -176,6 +179,11 @@ impl Session {
 /// Tells the operator of a failing disk, once for many clients; what the client is to be told.
 pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
     let what = if error.concerns_all() { "nothing" } else { "not every file" };
-    cx.complaints.warn(None, &error.matter(), &format!("{what} can be stored: {error}"), cx.io.now());
+    let text = format!("reason=store {what} can be stored: {error}");
+    cx.log.warn(Subject::Storage, &error.log_key(), &text, cx.io.now());
     if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
+}
+
+fn warn_of_quota(full: &Full, cx: &mut Cx<'_>) {
+    cx.log.warn(Subject::Storage, full.limit(), &format!("reason=quota {full}"), cx.io.now());
 }
