@@ -179,13 +179,25 @@ impl<'a> Reader<'a, '_> {
     fn number(&mut self, token: Token, default: u64, allowed: std::ops::RangeInclusive<u64>) -> u64 {
         let Some((line, value)) = self.value(token) else { return default };
         match leading_number(value) {
-            Some(number) if allowed.contains(&number) => number,
+            Some(number) if allowed.contains(&number) => {
+                self.warn_of_rest(token, line, value, number);
+                number
+            }
             _ => {
                 let (name, found) = (token.name(), String::from_utf8_lossy(value));
                 let (low, high) = allowed.into_inner();
                 self.report.error(line, format!("{name}: expected a number from {low} to {high}, found {found:?}"));
                 default
             }
+        }
+    }
+
+    /// Of a number only the leading digits count, to Pandora FMS as to us.
+    fn warn_of_rest(&mut self, token: Token, line: usize, value: &[u8], number: u64) {
+        let (_, rest) = leading_digits(value);
+        if !rest.is_empty() && !rest.trim_ascii_start().starts_with(b"#") {
+            let (name, found) = (token.name(), String::from_utf8_lossy(value));
+            self.report.warn(line, format!("{name}: only the leading digits count; {found:?} is read as {number}"));
         }
     }
 
@@ -264,8 +276,11 @@ impl<'a> Reader<'a, '_> {
 
 /// What the stock parser takes of a number; `None` where there is none, or none that fits.
 fn leading_number(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
+    std::str::from_utf8(leading_digits(value).0).ok()?.parse().ok()
+}
+
+fn leading_digits(value: &[u8]) -> (&[u8], &[u8]) {
+    value.split_at(value.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
 /// The body of the fuzz target of the same name.

@@ -2,7 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
@@ -165,7 +168,7 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
             for step in steps {
                 outcome.assert_says(&[step]);
             }
-            outcome.assert_says(&["7 of them to be collected"]).assert_says(&["nothing was fetched or deleted"]);
+            outcome.assert_says(&["7 to be collected"]).assert_says(&["nothing was fetched or deleted"]);
             assert!(!outcome.to_string().contains("s3cret"), "no secrets: {outcome}");
             site.assert_untouched();
             assert!(place.spool().is_empty());
@@ -206,6 +209,76 @@ fn probe_names_the_step_that_fails() {
     let place = Place::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"no-such-host.invalid\"\ntimeout = 2\n"]);
     place.run("probe", &["site"]).assert_code(1).assert_says(&["FAILED (reason=", " name"]);
     place.run("probe", &["sight"]).assert_code(2).assert_logs(&["sight", "site"]);
+}
+
+/// Takes a connection and says `banner`, as a server of another protocol does.
+fn speaker_of(banner: &'static [u8]) -> (SocketAddr, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let speaker = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.write_all(banner).unwrap();
+        // Until the other side has closed.
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    (address, speaker)
+}
+
+#[test]
+fn another_protocol_on_the_port_is_named() {
+    for (banner, name) in [
+        (&b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"[..], "SSH"),
+        (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "HTTP"),
+        (b"220 mail.example.org ESMTP\r\n", "SMTP or FTP"),
+    ] {
+        let (address, speaker) = speaker_of(banner);
+        let (ip, port) = (address.ip(), address.port());
+        let site = format!("\n[[site]]\nname = \"site\"\naddress = \"{ip}\"\nport = {port}\n");
+        let outcome = Place::with_sites([site]).run("probe", &["site"]);
+        speaker.join().unwrap();
+        outcome
+            .assert_code(1)
+            .assert_says(&["reason=protocol", &format!("that is {name}, not Tentacle, on port {port}")]);
+    }
+}
+
+#[test]
+fn probe_counts_what_once_takes() {
+    let mut site = Site::double("site", 7, Setup::default());
+    site.add("a.1.data", "1");
+    site.add_other("b.1.xml", "included by no pattern");
+    site.add_other("test.1.data", "excluded");
+    let place = Place::with_sites([site.config("include = [\"*.data\"]\nexclude = [\"test*\"]")]);
+    let probed = place.run("probe", &["site"]);
+    probed.assert_code(0).assert_says(&["8 to be collected", "left out by include and exclude"]);
+    place.once().assert_code(0).assert_says(&["site: 8 files, "]);
+    site.assert_emptied();
+}
+
+#[test]
+fn once_tells_what_nobody_takes_and_fails() {
+    let mut site = Site::double("site", 2, Setup::default());
+    site.add_other("big.1.data", "x".repeat(50_000));
+    let place = Place::with_sites([site.config("max_file_size = 40000")]);
+    let outcome = place.once();
+    outcome.assert_code(1).assert_says(&["site: 2 files, ", "left there: 1 file larger than max_file_size"]);
+    outcome.assert_says(&["left at their sites", "1 file larger than max_file_size; the log names them"]);
+    outcome.assert_logs(&["[WARN] site=site file=big.1.data", "50000 bytes, max_file_size is 40000", "raise it"]);
+    site.assert_emptied();
+    place.configure("", [site.config("max_file_size = 60000")]);
+    let outcome = place.once();
+    outcome.assert_code(0).assert_says(&["site: 1 file, 50000 bytes"]);
+}
+
+#[test]
+fn once_tells_which_sites_are_disabled() {
+    let sites = [Site::double("on", 1, Setup::default()), Site::double("off", 1, Setup::default())];
+    let place = Place::with_sites([sites[0].config(""), sites[1].config("enabled = false")]);
+    place.once().assert_code(0).assert_logs(&["site=off left out: enabled = false"]);
+    sites[1].assert_untouched();
+    let outcome = place.run("once", &["off"]);
+    outcome.assert_code(0).assert_logs(&["site=off collected from since it is named", "enabled = false"]);
+    sites[1].assert_emptied();
 }
 
 #[test]

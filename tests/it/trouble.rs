@@ -147,7 +147,7 @@ fn passwords_that_do_not_fit_are_called_that() {
     outcome.assert_code(1);
     outcome.assert_says(&["wrong: failed: ", "the password is wrong", "check the site's password setting"]);
     outcome.assert_says(&["missing: failed: ", "wants a password (-x)"]);
-    outcome.assert_says(&["needless: failed: ", "or the site has none (-x)"]);
+    outcome.assert_says(&["needless: failed: ", "or where it has none (-x)"]);
     outcome.assert_says(&["closed: failed: ", "lacks -I"]);
     assert!(!outcome.to_string().contains("-one"), "no secrets: {outcome}");
     [wrong, missing, needless, closed].iter().for_each(Site::assert_untouched);

@@ -132,11 +132,12 @@ impl Ending {
 }
 
 /// What is probably wrong, where a line shows it.
-fn hint(excerpt: &Excerpt) -> &'static str {
-    match excerpt.as_bytes() {
-        [0x16, 0x03, ..] => ": a TLS client, and this port is plain",
-        [.., b'\r'] => ": lines end in \\n alone",
-        _ => "",
+fn hint(excerpt: &Excerpt) -> String {
+    match (excerpt.as_bytes(), excerpt.protocol()) {
+        ([0x16, 0x03, ..], _) => ": a TLS client, and this port is plain".to_owned(),
+        (_, Some(protocol)) => format!(": that is {protocol}, and this is a Tentacle server's port"),
+        ([.., b'\r'], None) => ": lines end in \\n alone".to_owned(),
+        _ => String::new(),
     }
 }
 

@@ -17,5 +17,5 @@ pub use collector::{Collector, Mode};
 pub use equipment::StartError;
 pub(crate) use equipment::target as site_target;
 pub use reason::{Came, Reason};
-pub use report::RoundReport;
-pub(crate) use session::MAX_LISTING;
+pub use report::{NotTaken, RoundReport};
+pub(crate) use session::{MAX_LISTING, MAX_NAMES};

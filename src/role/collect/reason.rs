@@ -13,7 +13,7 @@ pub enum Reason {
     #[error(transparent)]
     Net(#[from] Failure),
     /// The site did not keep to the protocol, or closed in the middle of it.
-    #[error("{error}{}", advice(.error, *.has_password, *.has_tls))]
+    #[error("{error}{}", advice(.error, *.has_password, *.has_tls, *.port))]
     Protocol {
         /// What happened.
         error: Error,
@@ -21,6 +21,8 @@ pub enum Reason {
         has_password: bool,
         /// Whether TLS is configured for the site.
         has_tls: bool,
+        /// The site's port.
+        port: u16,
     },
     /// The site cannot list.
     #[error(
@@ -73,7 +75,7 @@ pub enum Came {
 impl Reason {
     /// The protocol's `error` at `site`.
     pub fn protocol(error: Error, site: &SiteSettings) -> Self {
-        Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some() }
+        Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some(), port: site.port }
     }
 
     /// The same, with the file that was asked for, unless it is named already.
@@ -140,28 +142,41 @@ fn cut_advice(reason: &Reason, came: Came) -> &'static str {
     }
 }
 
-/// What a close in the protocol's early steps usually means at a stock server: it closes without a word.
-fn advice(error: &Error, has_password: bool, has_tls: bool) -> &'static str {
-    match error {
+/// What a close in the protocol's early steps usually means at a stock server, which closes without a word; and what speaks
+/// instead of Tentacle.
+fn advice(error: &Error, has_password: bool, has_tls: bool, port: u16) -> String {
+    let words = match error {
         Error::ClosedAfter { verb: Verb::Pass } => {
-            "; the password is wrong, or the site has none (-x): check the site's password setting"
+            "; a server closes like this where the password is wrong, or where it has none (-x): check the site's password \
+             setting"
         }
         Error::ClosedAfter { verb: Verb::Ls } if has_password => {
-            "; the site's tentacle_server lacks -I, without which it allows no listing"
+            "; a server closes like this where it lacks -I, without which it allows no listing"
         }
         Error::ClosedAfter { verb: Verb::Ls } if has_tls => {
-            "; the site's tentacle_server lacks -I, without which it allows no listing, or wants a password (-x)"
+            "; a server closes like this where it lacks -I, without which it allows no listing, or wants a password (-x)"
         }
         Error::ClosedAfter { verb: Verb::Ls } => {
-            "; the site's tentacle_server lacks -I, without which it allows no listing, or wants a password (-x) or TLS (-e)"
+            "; a server closes like this where it lacks -I, without which it allows no listing, or wants a password (-x) or \
+             TLS (-e)"
         }
-        Error::Garbage { excerpt, .. } | Error::ReplyCut { excerpt, .. } | Error::Unsolicited { excerpt, .. }
-            if !has_tls && looks_like_tls(excerpt.as_bytes()) =>
-        {
-            "; that is TLS: the site wants TLS (-e), and none is configured for it"
-        }
+        Error::Garbage { excerpt, .. }
+        | Error::ReplyCut { excerpt, .. }
+        | Error::Unsolicited { excerpt, .. }
+        | Error::LineTooLong { excerpt, .. } => match excerpt.protocol() {
+            _ if !has_tls && looks_like_tls(excerpt.as_bytes()) => {
+                "; that is TLS: the site wants TLS (-e), and none is configured for it"
+            }
+            Some(protocol) => {
+                return format!(
+                    "; that is {protocol}, not Tentacle, on port {port}: check the site's address and port"
+                );
+            }
+            None => "",
+        },
         _ => "",
-    }
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]

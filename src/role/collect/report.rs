@@ -1,12 +1,13 @@
 //! How a site's round ended, for whoever watches, and for the log.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{Level, info, log, warn};
 
 use super::Reason;
-use crate::obs::{LogThrottle, repeated};
+use crate::obs::{Count, LogThrottle, repeated};
 use crate::proto::quoted;
 use crate::sync::{Ending, Tally};
 
@@ -23,8 +24,64 @@ pub struct RoundReport {
     pub ending: Ending,
     /// Why it broke off, where it did.
     pub failure: Option<Reason>,
+    /// What it found and left there for good.
+    pub not_taken: NotTaken,
     /// Whether the site has no further round in this run.
     pub is_final: bool,
+}
+
+/// Files that were found at a site and left there, and that no later round takes as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Larger than `max_file_size`.
+    pub too_large: u64,
+    /// With names that cannot be asked for, or stored.
+    pub bad_name: u64,
+    /// Listed, and not given when asked for.
+    pub not_given: u64,
+}
+
+impl NotTaken {
+    /// How many they are.
+    pub fn count(&self) -> u64 {
+        self.too_large + self.bad_name + self.not_given
+    }
+
+    /// With those that a later round of the same site found: each round finds all bad names again, and each other file is
+    /// asked for in one round only.
+    #[must_use]
+    pub fn and_later(self, later: Self) -> Self {
+        Self {
+            too_large: self.too_large + later.too_large,
+            bad_name: self.bad_name.max(later.bad_name),
+            not_given: self.not_given + later.not_given,
+        }
+    }
+}
+
+impl std::ops::Add for NotTaken {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            too_large: self.too_large + other.too_large,
+            bad_name: self.bad_name + other.bad_name,
+            not_given: self.not_given + other.not_given,
+        }
+    }
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons = [
+            (self.too_large, "larger than max_file_size"),
+            (self.bad_name, "with a name that cannot be used"),
+            (self.not_given, "that the site does not give"),
+        ];
+        let reasons = reasons.into_iter().filter(|(count, _)| *count > 0);
+        let words = reasons.map(|(count, reason)| format!("{} {reason}", Count(count, "file")));
+        f.write_str(&words.collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl RoundReport {

@@ -9,6 +9,7 @@ use super::Reason;
 use super::chains::Chains;
 use super::desk::Desk;
 use super::equipment::Equipment;
+use super::report::NotTaken;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::LogThrottle;
@@ -40,6 +41,7 @@ pub(super) struct Running {
     chains: Chains,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
+    pub(super) not_taken: NotTaken,
     pub(super) prospect: Prospect,
 }
 
@@ -145,6 +147,7 @@ impl Site {
             chains: Chains::default(),
             since: now,
             failure: None,
+            not_taken: NotTaken::default(),
             prospect: Prospect::Same,
         });
     }
@@ -175,6 +178,7 @@ impl Site {
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
         let names = listing.names().collect();
         let Some(running) = &mut self.running else { return };
+        running.not_taken.bad_name = listing.refused_count();
         for (name, fingerprint) in running.round.listed(names, &self.settings.filter, left_out, &mut self.memory) {
             desk.forget(&self.name, name, fingerprint);
         }
@@ -303,7 +307,15 @@ impl Site {
         }
     }
 
-    pub(super) fn skipped(&mut self, name: &FileName, why: &str) {
+    /// The site lists the file, and answers otherwise than with it.
+    pub(super) fn not_given(&mut self, name: &FileName, why: &str) {
+        if let Some(running) = &mut self.running {
+            running.not_taken.not_given += 1;
+        }
+        self.skipped(name, why);
+    }
+
+    fn skipped(&mut self, name: &FileName, why: &str) {
         if self.memory.report_once(name.as_bytes()) {
             warn!("site={} file={name} left there: {why}", quoted(&*self.name));
         }
@@ -314,7 +326,11 @@ impl Site {
 
     pub(super) fn too_large(&mut self, name: &FileName, size: u64) {
         let most = self.settings.max_file_size;
-        self.skipped(name, &format!("it has {size} bytes, max_file_size is {most}"));
+        if let Some(running) = &mut self.running {
+            running.not_taken.too_large += 1;
+        }
+        let advice = "raise it to have the file collected, or remove the file there";
+        self.skipped(name, &format!("it has {size} bytes, max_file_size is {most}: {advice}"));
     }
 
     pub(super) fn moved(&mut self, name: FileName, end: MoveEnd) {

@@ -81,6 +81,7 @@ impl Collector {
             took: now.saturating_duration_since(running.since),
             ending,
             failure: running.failure,
+            not_taken: running.not_taken,
             is_final,
         };
         report.log(&mut site.log, &mut self.log, now, failures);

@@ -32,7 +32,7 @@ use crate::sync::Step;
 pub(crate) const MAX_LISTING: u64 = 1 << 30;
 
 /// The most names kept of one listing; the rest is listed again in the round that follows at once.
-const MAX_NAMES: usize = 200_000;
+pub(crate) const MAX_NAMES: usize = 200_000;
 
 /// More than any reply has.
 const LINE: u64 = 4096;
