@@ -93,7 +93,9 @@ fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) 
 #[test]
 fn check_looks_at_certificates_and_directories_and_connects_to_nothing() {
     let certificates = Certificates::new();
-    let outcome = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]).run("check", &[]);
+    let place = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]);
+    let pandora_conf = place.write("pandora_server.conf", format!("incomingdir {}\n", place.incoming().display()));
+    let outcome = place.run("check", &["--pandora-conf", pandora_conf.to_str().unwrap()]);
     outcome.assert_code(0).assert_says(&["ok", "1 site, 1 enabled"]).assert_says(&["0 problems"]);
     outcome.assert_says(&["ok", "ca.pem", "Test authority", "days left"]);
     outcome.assert_says(&["ok", "client.pem", "collector", "days left"]);
@@ -133,6 +135,61 @@ fn check_finds_a_missing_incoming_directory() {
     let outcome = place.run("check", &[]);
     let incoming = place.incoming();
     outcome.assert_code(1).assert_says(&["PROBLEM", incoming.to_str().unwrap(), "create it"]);
+}
+
+#[test]
+fn check_says_what_the_data_server_makes_of_the_files() {
+    let place = Place::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+    let incoming = place.incoming();
+    let check = |text: &str| {
+        let conf = place.write("pandora_server.conf", text);
+        place.run("check", &["--pandora-conf", conf.to_str().unwrap()])
+    };
+    let shipped = format!("dataserver_smart_queue 1\nmax_queue_files 5000\nincomingdir {}\n", incoming.display());
+    let outcome = check(&shipped);
+    outcome.assert_code(0).assert_says(&["ok", "the data server takes files from", "pandora_server.conf:3)"]);
+    outcome.assert_says(&["ok", "one file waits at a time", "dataserver_smart_queue 1 and max_queue_files 5000"]);
+    let outcome = check(&format!("{shipped}use_xml_timestamp 0\nsyncserver 1\nsync_address 192.0.2.1\n"));
+    outcome.assert_code(0).assert_says(&["warning", "use_xml_timestamp 0 gives data the time of its file"]);
+    outcome
+        .assert_says(&["warning", "pandora_server.conf:5: syncserver is on"])
+        .assert_says(&["0 problems, 3 warnings"]);
+    let outcome = check("incomingdir /no/such/directory\n");
+    outcome.assert_code(1).assert_says(&[
+        "PROBLEM",
+        incoming.to_str().unwrap(),
+        "/no/such/directory",
+        "pandora_server.conf:1",
+    ]);
+    check("[[site]]\n").assert_code(1).assert_says(&["PROBLEM", "is no pandora_server.conf"]);
+    let missing = place.run("check", &["--pandora-conf", "missing.conf"]);
+    missing.assert_code(1).assert_says(&["PROBLEM", "missing.conf", "no such file"]);
+}
+
+#[test]
+fn check_looks_for_the_data_server_in_the_configuration_itself() {
+    let place = Place::new();
+    let (incoming, state) = (place.incoming(), place.state());
+    place.write(
+        "tentacle-syncd.toml",
+        format!("syncserver 0\nsync_address 192.0.2.1\ndataserver_smart_queue 0\nincomingdir {}\n", incoming.display()),
+    );
+    let config = place.path("pandora_server.conf");
+    fs::rename(place.config(), &config).unwrap();
+    let check = |more: &[&str]| {
+        let common = ["check", "--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+        place.launch(common.iter().chain(more).map(OsStr::new)).wait()
+    };
+    check(&[]).assert_code(0).assert_says(&["ok", "takes files from", "pandora_server.conf:4)"]);
+    let elsewhere = place.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let outcome = check(&["--incoming-dir", elsewhere.to_str().unwrap()]);
+    outcome.assert_code(1).assert_says(&[
+        "PROBLEM",
+        "files land in",
+        elsewhere.to_str().unwrap(),
+        incoming.to_str().unwrap(),
+    ]);
 }
 
 #[test]

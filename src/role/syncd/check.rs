@@ -6,13 +6,18 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::cli::Common;
+use super::data_server::{self, Finding};
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::config::{Settings, SiteSettings};
+use crate::config::{self, Settings, SiteSettings};
 use crate::obs::Count;
 use crate::proto::{printable, quoted};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
-pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
+/// Whether files of an agent are published as they come. They are paced: its next one is published when the data server has
+/// taken the one before.
+const PUBLISHED_AT_ONCE: bool = false;
+
+pub(super) fn run(common: &Common, syntax_only: bool, pandora_conf: Option<&Path>) -> Outcome {
     let settings = common.load()?;
     let mut findings = Findings::default();
     for warning in &settings.warnings {
@@ -26,6 +31,7 @@ pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
     if !syntax_only {
         check_certificates(&settings, &mut findings);
         check_directories(&settings, &mut findings);
+        check_data_server(&settings, common.path(), pandora_conf, &mut findings);
     }
     Ok(findings.finish())
 }
@@ -117,6 +123,38 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
     match writable(existing) {
         Ok(()) => findings.fine(&format!("state directory {}", quoted(state))),
         Err(why) => findings.problem(&format!("state directory {}: {}: {why}", quoted(state), quoted(existing))),
+    }
+}
+
+/// Reads what the data server goes by: from the file that was named, from the configuration if it is such a file, or from
+/// where it usually is.
+fn check_data_server(settings: &Settings, config: &Path, named: Option<&Path>, findings: &mut Findings) {
+    let usual = Path::new(config::DEFAULT_PATHS[1]);
+    let found = match named {
+        Some(path) => config::load_data_server(path),
+        None => config::load_data_server(config).and_then(|conf| match conf {
+            None if usual.exists() => config::load_data_server(usual),
+            conf => Ok(conf),
+        }),
+    };
+    let conf = match (found, named) {
+        (Ok(Some(conf)), _) => conf,
+        (Ok(None), None) => return findings.fine(&data_server::unknown(usual)),
+        (Ok(None), Some(path)) => {
+            return findings.problem(&format!("{}: is no pandora_server.conf (--pandora-conf)", quoted(path)));
+        }
+        (Err(error), None) => return findings.warn(&format!("{error}; the data server's settings were not looked at")),
+        (Err(error), Some(_)) => return findings.problem(&error.to_string()),
+    };
+    // Of our own configuration these have been told.
+    conf.warnings.iter().filter(|warning| !settings.warnings.contains(warning)).for_each(|text| findings.warn(text));
+    let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
+    for finding in data_server::findings(&conf, &incoming, conf.path == config, PUBLISHED_AT_ONCE) {
+        match finding {
+            Finding::Fine(text) => findings.fine(&text),
+            Finding::Warning(text) => findings.warn(&text),
+            Finding::Problem(text) => findings.problem(&text),
+        }
     }
 }
 

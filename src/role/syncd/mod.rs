@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod data_server;
 mod demo;
 mod import;
 mod once;
