@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::Count;
+use crate::proto::Count;
 
 /// The same line is written again after this long at the earliest.
 const AGAIN: Duration = Duration::from_secs(600);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn failures_that_take_turns_are_each_logged_once() {
         let (mut throttle, at) = (LogThrottle::default(), clock());
-        let logged = (0..60).flat_map(|second| {
+        let logged = (0..60).filter_map(|second| {
             let key = if second % 2 == 0 { "refused" } else { "timeout" };
             throttle.failed(key, at(second))
         });

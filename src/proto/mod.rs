@@ -7,6 +7,7 @@
 mod auth;
 mod client;
 mod command;
+mod count;
 mod error;
 mod excerpt;
 mod fingerprint;
@@ -26,6 +27,7 @@ mod verb;
 pub use auth::PasswordDigest;
 pub use client::{Client, Event, Want};
 pub use command::{Answer, Command, CommandError, ListWord, Request};
+pub use count::Count;
 pub use error::Error;
 pub use excerpt::Excerpt;
 pub use fingerprint::{Fingerprint, Fingerprinter};

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 pub struct Quoted<'a>(&'a [u8]);
 
 /// A name, a path or another short text that somebody else wrote, to be shown as one value.
-pub fn quoted<'a>(text: &'a (impl AsRef<OsStr> + ?Sized)) -> Quoted<'a> {
+pub fn quoted(text: &(impl AsRef<OsStr> + ?Sized)) -> Quoted<'_> {
     Quoted(text.as_ref().as_bytes())
 }
 

@@ -13,7 +13,7 @@ use super::journal_file::JournalFile;
 use super::spool::Spool;
 use super::stage::Staged;
 use super::worker::{Notify, Work, Worker};
-use crate::proto::{FileName, Fingerprint, quoted};
+use crate::proto::{Count, FileName, Fingerprint, quoted};
 
 /// Enough to see what kind of damage it is.
 const BAD_LINES_TOLD: usize = 5;
@@ -181,7 +181,7 @@ fn warn_of_damage(journal: &Path, replay: &Replay) {
         log::warn!("{journal}:{line}: not a record, skipped: a file may arrive twice");
     }
     if let Some(more @ 1..) = replay.bad_lines.len().checked_sub(BAD_LINES_TOLD) {
-        log::warn!("{journal}: {more} lines more are not records and skipped: their files may arrive twice");
+        log::warn!("{journal}: skipped {} more that cannot be read: files may arrive twice", Count(more, "line"));
     }
     if let Some(line) = replay.torn_line {
         log::warn!(

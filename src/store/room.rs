@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs;
 
-use crate::proto::quoted;
+use crate::proto::{Count, quoted};
 
 use super::census::{self, Tally};
 use super::error::StoreError;
@@ -32,9 +32,9 @@ pub struct Quota {
 pub enum Full {
     /// The quota's bytes.
     #[error(
-        "{}: {asked} bytes more do not fit: {used} of max_spool_bytes {max} are used: \
+        "{}: there is no room for {}: {used} of max_spool_bytes {max} are used: \
          see whether the files are being collected, or raise the limit",
-        quoted(storage)
+        quoted(storage), Count(*asked, "byte")
     )]
     Bytes {
         /// The storage directory.
@@ -48,8 +48,8 @@ pub enum Full {
     },
     /// The quota's files.
     #[error(
-        "{}: {used} files, max_spool_files {max}, are there: see whether they are being collected, or raise the limit",
-        quoted(storage)
+        "{}: it holds {} of max_spool_files {max}: see whether they are being collected, or raise the limit",
+        quoted(storage), Count(*used, "file")
     )]
     Files {
         /// The storage directory.

@@ -71,7 +71,13 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     let files = buffer.files();
     mount.remount("ro");
     client.ask("SEND <web02.1.data> SIZE 5", "SEND ERR (file cannot be stored)");
-    buffer.wait_for_line(&["WARN", "nothing can be stored", storage.to_str().unwrap(), CAUSE, "mount it writable"]);
+    buffer.wait_for_line(&[
+        "WARN",
+        "reason=store cannot be stored",
+        storage.to_str().unwrap(),
+        CAUSE,
+        "mount it writable",
+    ]);
     assert_eq!(client.names("").len(), 400);
     assert_eq!(client.take("RECV", "web01.1700000007.data"), b"body 7\n");
     client.ask("MV <web01.1700000007.data>", "MV ERR");

@@ -104,8 +104,18 @@ fn a_site_that_falls_silent_is_given_up_in_time() {
     let drip = Trick::DripBody { bytes: 1, every: Duration::from_millis(100) };
     let stall = Trick::StallBody { after: 100 };
     suffer(&[
-        trouble("hang", Trick::HangAfterAccept.always(), "timeout = 1", &["the listing did not come in time (1 s)"]),
-        trouble("hang-ls", Trick::Hang.at(Verb::Ls), "timeout = 1", &["the listing did not come in time (1 s)"]),
+        trouble(
+            "hang",
+            Trick::HangAfterAccept.always(),
+            "timeout = 1",
+            &["the listing did not come in time (timeout 1 s)"],
+        ),
+        trouble(
+            "hang-ls",
+            Trick::Hang.at(Verb::Ls),
+            "timeout = 1",
+            &["the listing did not come in time (timeout 1 s)"],
+        ),
         trouble("hang-recv", Trick::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
         trouble("hang-mv", Trick::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
         trouble("stall-ls", Trick::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),

@@ -1,7 +1,7 @@
 //! How a session ends.
 
 use super::Want;
-use crate::proto::{Excerpt, MAX_LINE, NameError, Verb};
+use crate::proto::{Count, Excerpt, MAX_LINE, NameError, Verb};
 
 /// Why a session is over: for the operator's log. The client is told nothing, as stock tells it nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Ending {
         excerpt: Excerpt,
     },
     /// The end of the connection inside a body from the client.
-    #[error("the client closed the connection with {remaining} bytes of the {verb} body still to come")]
+    #[error("the client closed the connection with {} of the {verb} body still to come", Count(*remaining, "byte"))]
     Truncated {
         /// What it had asked.
         verb: Verb,
@@ -34,7 +34,8 @@ pub enum Ending {
     },
     /// The end of the connection before a body had left for the client.
     #[error(
-        "the client closed the connection before the {verb} body had left; {remaining} bytes of it were never written"
+        "the client closed the connection before the {verb} body had left; it was not sent the last {}",
+        Count(*remaining, "byte")
     )]
     Unsent {
         /// What it had asked.
@@ -70,10 +71,10 @@ pub enum Ending {
     #[error("the client's password is wrong")]
     PasswordWrong,
     /// A password where there is none, or a second one.
-    #[error("the client sent a password, and none was asked for")]
+    #[error("the client sent a password, and this server has none (-x)")]
     PasswordUnasked,
     /// `LS` or `MV` where they are not allowed at all.
-    #[error("the client asked for {verb}, which this server allows to nobody")]
+    #[error("the client asked for {verb}, which this server allows to nobody (-I, or insecure 1, would)")]
     NotAllowed {
         /// Which of them.
         verb: Verb,

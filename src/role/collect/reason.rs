@@ -26,7 +26,8 @@ pub enum Reason {
     },
     /// The site cannot list.
     #[error(
-        "the site answered LS ERR: it cannot read its storage directory; check the directory of its tentacle_server (-s)"
+        "the site answered LS ERR: its tentacle_server cannot read its storage directory (check the directory, -s), or its \
+         allow rules do not let us list"
     )]
     ListingRefused,
     /// The password.
@@ -47,13 +48,13 @@ pub enum Reason {
     ListingTooLarge(u64),
     /// No answer, or not enough of a body, in time.
     #[error(
-        "{what} did not come in time ({seconds} s); does the site hang or take no more clients (stock takes 10), or is its disk or the link too slow for timeout and min_rate?"
+        "{what} did not come in time ({limit}); does the site hang or take no more clients (stock takes 10), or is its disk or the link too slow for timeout and min_rate?"
     )]
     Slow {
         /// What was awaited.
         what: String,
-        /// The site's timeout.
-        seconds: u64,
+        /// The limit, with its key.
+        limit: String,
     },
     /// The site's disk.
     #[error("the site cannot read {0}: look at its disk, and at the log of its tentacle_server")]
@@ -76,6 +77,17 @@ impl Reason {
     /// The protocol's `error` at `site`.
     pub fn protocol(error: Error, site: &SiteSettings) -> Self {
         Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some(), port: site.port }
+    }
+
+    /// `what` was awaited in vain at `site`; `of_body`: more of a body, which has to come at a rate as well.
+    pub(crate) fn slow(what: String, of_body: bool, site: &SiteSettings) -> Self {
+        let (seconds, rate) = (site.timeout.as_secs(), site.min_rate);
+        let limit = if of_body && rate > 0 {
+            format!("timeout {seconds} s, min_rate {rate} bytes/s")
+        } else {
+            format!("timeout {seconds} s")
+        };
+        Self::Slow { what, limit }
     }
 
     /// The same, with the file that was asked for, unless it is named already.
@@ -202,6 +214,25 @@ mod tests {
         };
         assert!(broke("a.1.data").to_string().starts_with("a.1.data: the connection broke"));
         assert_eq!(broke("a.1.data").log_key(), broke("b.2.data").log_key());
+    }
+
+    #[test]
+    fn what_is_too_slow_names_the_limits_that_it_may_have_met() {
+        let site = SiteSettings { min_rate: 1_000, ..SiteSettings::new("site", "address") };
+        let slow = |of_body, site: &SiteSettings| Reason::slow("x".into(), of_body, site).to_string();
+        assert!(slow(false, &site).starts_with("x did not come in time (timeout 10 s);"), "{}", slow(false, &site));
+        assert!(slow(true, &site).starts_with("x did not come in time (timeout 10 s, min_rate 1000 bytes/s);"));
+        let any_rate = SiteSettings { min_rate: 0, ..site };
+        assert!(slow(true, &any_rate).starts_with("x did not come in time (timeout 10 s);"));
+    }
+
+    #[test]
+    fn other_protocols_are_named_with_the_port() {
+        let site = SiteSettings { port: 22, ..SiteSettings::new("site", "address") };
+        let excerpt = crate::proto::Excerpt::of(b"SSH-2.0-OpenSSH_9.2");
+        let error = Error::Unsolicited { after: None, excerpt };
+        let text = Reason::protocol(error, &site).to_string();
+        assert!(text.ends_with("that is SSH, not Tentacle, on port 22: check the site's address and port"), "{text}");
     }
 
     #[test]

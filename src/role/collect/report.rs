@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use log::{Level, info, log, warn};
 
 use super::Reason;
-use crate::obs::{Count, LogThrottle, repeated};
-use crate::proto::quoted;
+use crate::obs::{LogThrottle, repeated};
+use crate::proto::{Count, quoted};
 use crate::sync::{Ending, Tally};
 
 /// How a round ended.
@@ -125,4 +125,4 @@ impl RoundReport {
 
 /// Why a site keeps what it was asked to delete.
 const NOT_DELETED: &str = "the site does not delete files that are safe here: can its tentacle_server write to its \
-                           storage directory? does somebody else collect there?";
+                           storage directory? do its allow rules let us delete? does somebody else collect there?";

@@ -13,7 +13,7 @@ use super::report::NotTaken;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::LogThrottle;
-use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry, quoted};
+use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Chain, Published, Spool, StoreError};
 use crate::sync::{Delivery, Meeting, Memory, MoveEnd, Outlook, Round, Step};
 use crate::tls::Offer;
@@ -89,6 +89,11 @@ impl Site {
         &self.name
     }
 
+    /// The name as it stands in log lines.
+    fn shown(&self) -> Quoted<'_> {
+        quoted(&*self.name)
+    }
+
     pub(super) fn key(&self) -> usize {
         self.key
     }
@@ -132,10 +137,7 @@ impl Site {
             return false;
         }
         self.certificate_refused = true;
-        info!(
-            "site={} does not know our certificate's CA: going on without a certificate (offer_client_cert = false says so beforehand)",
-            quoted(&*self.name)
-        );
+        info!("site={} refuses our certificate: going on without one (offer_client_cert = \"auto\")", self.shown());
         true
     }
 
@@ -172,7 +174,7 @@ impl Site {
     pub(super) fn listed(&mut self, listing: &Listing, desk: &mut Desk) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.memory.report_once(name.as_bytes()) {
-                warn!("site={} file={name} left there: {error}", quoted(&*self.name));
+                warn!("site={} file={name} left there: {error}", self.shown());
             }
         }
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
@@ -212,19 +214,13 @@ impl Site {
         published: &Published,
         desk: &mut Desk,
     ) {
+        let (site, bytes) = (self.shown(), fingerprint.size);
         match published {
-            Published::New { .. } => {
-                debug!("site={} file={name} size={} collected", quoted(&*self.name), fingerprint.size)
-            }
+            Published::New { .. } => debug!("site={site} file={name} size={bytes} collected"),
             Published::Renamed { name: fresh } => {
-                warn!(
-                    "site={} file={name} collected as {fresh}: the spool has another file of that name",
-                    quoted(&*self.name)
-                );
+                warn!("site={site} file={name} collected as {fresh}: the spool has another file of that name");
             }
-            Published::Duplicate { .. } => {
-                info!("site={} file={name} is in the spool already, same bytes", quoted(&*self.name))
-            }
+            Published::Duplicate { .. } => info!("site={site} file={name} is in the spool already, same bytes"),
         }
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
@@ -255,7 +251,7 @@ impl Site {
             Meeting::Back { in_journal: false } => desk.hold(&self.spool, &self.name, name.clone(), fingerprint),
             Meeting::Back { in_journal: true } | Meeting::Kept => {}
         }
-        debug!("site={} file={name} is still there, though it was moved", quoted(&*self.name));
+        debug!("site={} file={name} is still there, though it was moved", self.shown());
         if self.settings.delivery == Delivery::Move {
             self.let_go(name.clone(), fingerprint, desk);
         }
@@ -283,7 +279,7 @@ impl Site {
     /// A disk that fails one file may well take the next, unless it takes none at all. The round reports the first
     /// failure.
     fn not_stored(&mut self, name: &FileName, error: StoreError) {
-        debug!("site={} file={name} reason=store stays at the site: {error}", quoted(&*self.name));
+        debug!("site={} file={name} reason=store stays at the site: {error}", self.shown());
         if let Some(running) = &mut self.running {
             if error.concerns_all() {
                 running.round.wind_up();
@@ -301,7 +297,7 @@ impl Site {
     }
 
     pub(super) fn missing(&mut self, name: &FileName) {
-        debug!("site={} file={name} was gone before it was fetched", quoted(&*self.name));
+        debug!("site={} file={name} was gone before it was fetched", self.shown());
         if let Some((round, memory)) = self.round() {
             round.missing(name, memory);
         }
@@ -309,28 +305,23 @@ impl Site {
 
     /// The site lists the file, and answers otherwise than with it.
     pub(super) fn not_given(&mut self, name: &FileName, why: &str) {
-        if let Some(running) = &mut self.running {
-            running.not_taken.not_given += 1;
-        }
-        self.skipped(name, why);
-    }
-
-    fn skipped(&mut self, name: &FileName, why: &str) {
-        if self.memory.report_once(name.as_bytes()) {
-            warn!("site={} file={name} left there: {why}", quoted(&*self.name));
-        }
-        if let Some((round, memory)) = self.round() {
-            round.skipped(name, memory);
-        }
+        self.skipped(name, why, |not_taken| &mut not_taken.not_given);
     }
 
     pub(super) fn too_large(&mut self, name: &FileName, size: u64) {
-        let most = self.settings.max_file_size;
-        if let Some(running) = &mut self.running {
-            running.not_taken.too_large += 1;
+        let (size, most) = (Count(size, "byte"), self.settings.max_file_size);
+        let why = format!("it has {size}, max_file_size is {most}: raise that, or remove the file there");
+        self.skipped(name, &why, |not_taken| &mut not_taken.too_large);
+    }
+
+    fn skipped(&mut self, name: &FileName, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
+        if self.memory.report_once(name.as_bytes()) {
+            warn!("site={} file={name} left there: {why}", self.shown());
         }
-        let advice = "raise it to have the file collected, or remove the file there";
-        self.skipped(name, &format!("it has {size} bytes, max_file_size is {most}: {advice}"));
+        if let Some(running) = &mut self.running {
+            *counter(&mut running.not_taken) += 1;
+            running.round.skipped(name, &mut self.memory);
+        }
     }
 
     pub(super) fn moved(&mut self, name: FileName, end: MoveEnd) {
@@ -347,7 +338,7 @@ impl Site {
 
     /// The site has a newer file under the published name.
     pub(super) fn changed(&mut self, name: FileName) {
-        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", quoted(&*self.name));
+        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.shown());
         self.moved(name, MoveEnd::Changed);
     }
 
@@ -360,7 +351,7 @@ impl Site {
 
     /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
     pub(super) fn move_refused(&mut self, name: &FileName) {
-        debug!("site={} file={name} could not be moved: not there any more?", quoted(&*self.name));
+        debug!("site={} file={name} could not be moved: not there any more?", self.shown());
         if let Some((round, _)) = self.round() {
             round.move_refused();
         }
@@ -375,7 +366,7 @@ impl Site {
 
     /// The site deleted other bytes than those published: they are being stored too.
     pub(super) fn rescued(&mut self, name: &FileName) {
-        warn!("site={} file={name} was overwritten there while it was moved: keeping both", quoted(&*self.name));
+        warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.shown());
         if let Some((round, memory)) = self.round() {
             round.rescued(name.clone(), memory);
         }
@@ -395,10 +386,7 @@ impl Site {
 
     /// The one way a measurement can get lost: overwritten at the site in the very moment it was moved, on a full disk.
     pub(super) fn lost(&self, name: &FileName, error: &StoreError) {
-        error!(
-            "site={} file={name} reason=lost the site overwrote it while it was moved, and it could not be stored: {error}",
-            quoted(&*self.name)
-        );
+        error!("site={} file={name} reason=lost overwritten while it was moved, and not stored: {error}", self.shown());
     }
 
     /// The round, or what is left of it, breaks off.

@@ -24,10 +24,12 @@ pub enum Reason {
     #[error("{}: became shorter while it was being sent", quoted(.0))]
     Shortened(PathBuf),
     /// Nothing came for too long, or too little.
-    #[error("{awaited} did not come in time (idle_timeout, body_min_rate)")]
+    #[error("{awaited} did not come in time ({limits})")]
     TooSlow {
         /// What the client owed us.
         awaited: String,
+        /// The keys of the limits that it may have run into.
+        limits: &'static str,
     },
     /// The server to relay to cannot be reached or has failed.
     #[error("the server that is relayed to: {}", upstream(.0))]
@@ -86,7 +88,7 @@ impl Reason {
     pub(super) fn log_key(&self) -> String {
         match self {
             Self::Session(ending) => ending.log_key(),
-            Self::TooSlow { awaited } => {
+            Self::TooSlow { awaited, .. } => {
                 let (words, _) = awaited.split_once(|c: char| c.is_ascii_digit()).unwrap_or((awaited, ""));
                 format!("{} {words}", self.word())
             }

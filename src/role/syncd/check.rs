@@ -9,8 +9,7 @@ use super::cli::Common;
 use super::data_server::{self, Finding};
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{self, Settings, SiteSettings};
-use crate::obs::Count;
-use crate::proto::{printable, quoted};
+use crate::proto::{Count, printable, quoted};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
 /// Whether files of an agent are published as they come. They are paced: its next one is published when the data server has

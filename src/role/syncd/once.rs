@@ -14,8 +14,7 @@ use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
-use crate::obs::Count;
-use crate::proto::{printable, quoted};
+use crate::proto::{Count, printable, quoted};
 use crate::role::collect::{Collector, Mode, NotTaken, RoundReport};
 use crate::sync::Ending;
 

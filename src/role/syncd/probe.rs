@@ -11,8 +11,7 @@ use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
-use crate::obs::Count;
-use crate::proto::{Listing, printable, quoted};
+use crate::proto::{Count, Listing, printable, quoted};
 use crate::role::collect::{MAX_NAMES, Reason, site_target};
 use crate::tls::{Connectors, Offer, PeerDescription};
 

@@ -7,8 +7,7 @@ use super::cli::Common;
 use super::{Outcome, SUCCESS, check_open_files};
 use crate::config::Settings;
 use crate::net::Net;
-use crate::obs::Count;
-use crate::proto::quoted;
+use crate::proto::{Count, quoted};
 use crate::role::collect::{Collector, Mode};
 
 pub(super) fn run(common: &Common) -> Outcome {

@@ -156,9 +156,7 @@ impl Collector {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(site) = &self.sites[session.site()] else { return };
         let reason = match failure {
-            Failure::Timeout(Phase::Session) => {
-                Reason::Slow { what: session.awaited(), seconds: site.settings.timeout.as_secs() }
-            }
+            Failure::Timeout(Phase::Session) => Reason::slow(session.awaited(), session.is_in_body(), &site.settings),
             other => Reason::Net(other),
         };
         self.lane_broke(id, reason);

@@ -19,7 +19,8 @@ use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::{Count, LogThrottle};
+use crate::obs::LogThrottle;
+use crate::proto::Count;
 use crate::store::{Committer, Outstanding, Spool};
 use crate::sync::{Memory, Schedule};
 

@@ -25,7 +25,7 @@ use super::outside::Connection;
 use super::reason::Came;
 use super::site::Site;
 use crate::net::Read;
-use crate::proto::{Client, Command, Error, Event, FileName, ListWord, ListingParser, PasswordDigest, Want};
+use crate::proto::{Client, Command, Count, Error, Event, FileName, ListWord, ListingParser, PasswordDigest, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
@@ -143,9 +143,14 @@ impl Session {
     pub(super) fn awaited(&self) -> String {
         let of = self.task.subject();
         match self.client.want() {
-            Want::Body(left) => format!("the last {left} bytes of {of}"),
+            Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
             _ => format!("an answer about {of}"),
         }
+    }
+
+    /// Whether a body is under way.
+    pub(super) fn is_in_body(&self) -> bool {
+        matches!(self.client.want(), Want::Body(_))
     }
 
     /// Goes on for as long as the socket, the budget and the round let it.

@@ -133,11 +133,12 @@ impl Service {
         let Some((_, guest)) = self.guests.get(&id) else { return };
         let reason = match (guest, failure) {
             (Guest::Session(session), Failure::ClientTimeout(Phase::Session)) => {
-                Reason::TooSlow { awaited: session.awaited() }
+                Reason::TooSlow { awaited: session.awaited(), limits: session.limits_in_force() }
             }
             (Guest::Upstream(_), failure) => Reason::Upstream(failure),
             (Guest::Relay(_), Failure::ClientTimeout(Phase::Session)) => {
-                Reason::TooSlow { awaited: "a word from the client, or from the server behind it,".into() }
+                let awaited = "a word from the client, or from the server behind it,".into();
+                Reason::TooSlow { awaited, limits: "idle_timeout" }
             }
             (_, failure) => Reason::Connection(failure),
         };

@@ -23,7 +23,7 @@ use super::storage::{Storage, open_root};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
 use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
-use crate::obs::Count;
+use crate::proto::Count;
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError};
 use crate::tls::{SetupError, SuitesError, VersionsError};
@@ -87,7 +87,7 @@ fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
         io::ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied => "; if it is a port below 1024, those are root's: start as root, with --user",
         _ => "",
     }
 }

@@ -26,7 +26,7 @@ use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::net::{ConnId, Read};
 use crate::proto::server::{Event, Policy, Server, Want};
-use crate::proto::{FileName, Quoted, Refusal};
+use crate::proto::{Count, FileName, Quoted, Refusal};
 use crate::store::{Folder, Identity, Lister};
 use crate::tls::{PeerDescription, Sha256};
 
@@ -138,10 +138,20 @@ impl Session {
     /// What the client owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {
-            (Want::Body(left), Task::Taking(taking)) => format!("the last {left} bytes of {}", taking.name()),
-            (Want::Supply(left), _) => format!("that it takes the last {left} bytes it asked for"),
+            (Want::Body(left), Task::Taking(taking)) => {
+                format!("the last {} of {}", Count(left, "byte"), taking.name())
+            }
+            (Want::Supply(left), _) => format!("that it takes the last {} it asked for", Count(left, "byte")),
             _ if !self.machine.transmit().is_empty() => "that it takes our answer".into(),
             _ => "the next command".into(),
+        }
+    }
+
+    /// The keys of the limits that a deadline of this session comes from.
+    pub(super) fn limits_in_force(&self) -> &'static str {
+        match self.machine.want() {
+            Want::Body(_) | Want::Supply(_) => "idle_timeout, body_min_rate",
+            _ => "idle_timeout",
         }
     }
 

@@ -47,11 +47,11 @@ impl Session {
         let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
             Ok(draft) => Sink::Draft(draft),
             Err(NoDraft::Full(full)) => {
-                warn_of_quota(&full, cx);
+                self.over_quota(&name, &full, cx);
                 return self.refuse(name.as_bytes(), Refusal::NoRoom);
             }
             Err(NoDraft::Failed(error)) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(&name, &error, cx);
                 return self.refuse(name.as_bytes(), refusal);
             }
         };
@@ -74,8 +74,11 @@ impl Session {
             }
             bytes.len()
         })?;
-        if let (Some(error), Task::Taking(taking)) = (failed, &mut self.task) {
-            taking.sink = Sink::Refused(complain(&error, cx));
+        if let (Some(error), Task::Taking(taking)) = (failed, &self.task) {
+            let refusal = self.not_stored(taking.name(), &error, cx);
+            if let Task::Taking(taking) = &mut self.task {
+                taking.sink = Sink::Refused(refusal);
+            }
         }
         match read {
             Read::Some(count) => {
@@ -99,7 +102,7 @@ impl Session {
         };
         match draft.finish() {
             Err(error) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(&name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
             Ok(archive) if verb == Verb::Zsend => {
@@ -136,11 +139,11 @@ impl Session {
                 Ok(())
             }
             Err(ArchiveError::Store(error)) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(&name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(ArchiveError::Full(full)) => {
-                warn_of_quota(&full, cx);
+                self.over_quota(&name, &full, cx);
                 self.refuse(name.as_bytes(), Refusal::NoRoom)
             }
             Err(error) => {
@@ -169,21 +172,25 @@ impl Session {
             }
             Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists),
             Err(error) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
         }
     }
 }
 
-/// Tells the operator of a failing disk, once for many clients; what the client is to be told.
-pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
-    let what = if error.concerns_all() { "nothing" } else { "not every file" };
-    let text = format!("reason=store {what} can be stored: {error}");
-    cx.log.warn(Subject::Storage, &error.log_key(), &text, cx.io.now());
-    if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
-}
+impl Session {
+    /// Tells the operator of a file that the disk did not take, once for many clients; what the client is to be told.
+    fn not_stored(&self, name: &FileName, error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
+        let client = self.peer.ip().to_canonical();
+        let text = format!("client={client} file={name} reason=store cannot be stored: {error}");
+        cx.log.warn(Subject::Storage, &error.log_key(), &text, cx.io.now());
+        if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
+    }
 
-fn warn_of_quota(full: &Full, cx: &mut Cx<'_>) {
-    cx.log.warn(Subject::Storage, full.limit(), &format!("reason=quota {full}"), cx.io.now());
+    fn over_quota(&self, name: &FileName, full: &Full, cx: &mut Cx<'_>) {
+        let client = self.peer.ip().to_canonical();
+        let text = format!("client={client} file={name} reason=quota {full}");
+        cx.log.warn(Subject::Storage, full.limit(), &text, cx.io.now());
+    }
 }
