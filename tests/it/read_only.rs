@@ -85,7 +85,12 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     let place = Place::with_sites([site_config("site", buffer.address(), "interval = 1")]);
     let consumer = Consumer::start(place.incoming());
     let daemon = place.start();
-    daemon.wait_for_line(&["WARN", "site=site reason=kept refused=400", "can its tentacle_server write"]);
+    daemon.wait_for_line(&[
+        "WARN",
+        "site=site reason=kept the site does not delete",
+        "can its tentacle_server write",
+        "; refused=400 ",
+    ]);
     wait_until("further rounds", || (gave(&buffer) > 0 && refused(&buffer) > 3 * 400).then_some(()));
     assert_eq!(gave(&buffer), 401, "each is fetched once");
     assert_eq!(buffer.files(), files);

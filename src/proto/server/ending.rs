@@ -118,6 +118,9 @@ impl Ending {
             {
                 format!("{}{}", self.reason(), hint(excerpt))
             }
+            Self::Unknown { .. } | Self::LineTooLong { .. } | Self::PasswordMissing { .. } | Self::LineCut { .. } => {
+                self.to_string().chars().filter(|c| !c.is_ascii_digit()).collect()
+            }
             other => other.to_string(),
         }
     }
@@ -164,6 +167,7 @@ mod tests {
         assert_eq!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"\x16\x03\x01\x02\x00other"));
         assert_ne!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"GET / HTTP/1.0\r"));
         assert_ne!(unknown(b"GET / HTTP/1.0"), unknown(b"HELO"));
+        assert_eq!(unknown(b"NONSENSE 1"), unknown(b"NONSENSE 23"));
         assert_ne!(unknown(b"HELO\r"), Ending::PasswordMissing { excerpt: Excerpt::of(b"HELO\r") }.log_key());
     }
 

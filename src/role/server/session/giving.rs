@@ -63,7 +63,10 @@ impl Session {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
-        cx.log.warn(Subject::Reading, &error.log_key(), &format!("reason=unreadable {error}"), cx.io.now());
+        // What is wrong with the whole disk shows with files that come as well.
+        let is_of_disk = error.concerns_all();
+        let (subject, word) = if is_of_disk { (Subject::Storage, "store") } else { (Subject::Reading, "unreadable") };
+        cx.log.warn(subject, &error.log_key(), &format!("reason={word} {error}"), cx.io.now());
         self.refuse(name, Refusal::Failed)
     }
 
