@@ -135,7 +135,7 @@ fn a_stock_server_that_wants_no_certificate_is_collected_from_without() {
     let certificates = Certificates::new();
     let Some(site) = Site::behind(Door::Tls, Kind::Stock, 100, &certificates) else { return };
     let outcome = assert_collects(&site, &tls(&whole_identity(&certificates)));
-    outcome.assert_logs(&["does not know our certificate's CA", "going on without"]);
+    outcome.assert_logs(&["refuses our certificate", "going on without"]);
 }
 
 #[test]
