@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Report};
+use super::pandora_conf::DataServerConf;
 use super::settings::{Settings, SiteSettings};
 use super::source::{Environment, Source, is_world_readable, plainly};
 use super::{defaults, pandora_conf, toml_conf};
@@ -96,6 +97,15 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
         sites,
         warnings,
     })
+}
+
+/// Reads what the data server of this machine goes by; `None` where the file at `path` is a configuration in TOML.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigError> {
+    let (bytes, _) = read_file(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    if is_toml(path, &bytes) { Ok(None) } else { pandora_conf::read_data_server(&bytes, path).map(Some) }
 }
 
 /// Reads `bytes` in whichever format they are.

@@ -1,6 +1,7 @@
 //! An existing `pandora_server.conf`, read as Pandora FMS reads it, and where that would surprise its author, as it
 //! was meant.
 
+mod data_server;
 mod line;
 
 use std::collections::{HashMap, HashSet};
@@ -9,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::data_server::DataServerConf;
+pub(super) use self::data_server::read as read_data_server;
 use self::line::{Line, Setting, TOKENS, Token};
 use super::address::{Endpoint, bracketed, parse_endpoint};
 use super::error::Report;
@@ -25,7 +28,8 @@ const LONGEST_SECONDS: u64 = 86_400;
 /// Reads a whole file.
 pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Report) -> Draft {
     let entries = Entries::collect(bytes);
-    entries.warn_of_slips(report);
+    entries.warn_of_slips(report, |token| !token.is_of_data_server());
+    entries.warn_of_unknown(report);
     let mut reader = Reader { entries, source, report };
     reader.check_switch();
     Draft::of_sites(reader.sites())
@@ -88,13 +92,16 @@ impl<'a> Entries<'a> {
         }
     }
 
-    fn warn_of_slips(&self, report: &mut Report) {
-        for Entry { line, setting } in self.counting.values().filter(|entry| !entry.setting.slips.is_empty()) {
+    /// Warns of lines that Pandora FMS reads otherwise than they look, of the tokens that are `wanted`.
+    fn warn_of_slips(&self, report: &mut Report, wanted: impl Fn(Token) -> bool) {
+        let is_wanted = |entry: &&Entry<'_>| wanted(entry.setting.token);
+        let slipped = self.counting.values().filter(|entry| !entry.setting.slips.is_empty());
+        for Entry { line, setting } in slipped.filter(is_wanted) {
             let value = String::from_utf8_lossy(setting.value);
             let (name, slips) = (setting.token.name(), setting.slips.join(" and "));
             report.warn(*line, format!("{name}: Pandora FMS does not understand {slips}; read as {value:?}"));
         }
-        for Entry { line, setting } in &self.ignored {
+        for Entry { line, setting } in self.ignored.iter().filter(is_wanted) {
             let (name, slips) = (setting.token.name(), setting.slips.join(" and "));
             let instead = match self.counting.get(&setting.token) {
                 Some(counting) => format!("line {} counts", counting.line),
@@ -102,6 +109,9 @@ impl<'a> Entries<'a> {
             };
             report.warn(*line, format!("{name}: Pandora FMS ignores this line for {slips}; {instead}"));
         }
+    }
+
+    fn warn_of_unknown(&self, report: &mut Report) {
         for (line, word, meant) in &self.unknown {
             let advice = meant.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
             report.warn(*line, format!("unknown token {word:?}, ignored{advice}"));
@@ -117,6 +127,19 @@ fn nearest_token(word: &str) -> Option<&'static str> {
     nearest(word, TOKENS.iter().map(|(name, _)| *name).filter(|name| name.starts_with("sync")))
 }
 
+impl<'a> Entries<'a> {
+    /// The value of `token`, unless it is empty, and its line.
+    fn value(&self, token: Token) -> Option<(usize, &'a [u8])> {
+        let Entry { line, setting } = self.counting.get(&token)?;
+        (!setting.value.is_empty()).then_some((*line, setting.value))
+    }
+
+    /// Whether a token is on: its leading digits make a number other than 0.
+    fn is_on(&self, token: Token) -> bool {
+        self.value(token).and_then(|(_, value)| leading_number(value)).is_some_and(|number| number != 0)
+    }
+}
+
 struct Reader<'a, 'r> {
     entries: Entries<'a>,
     source: &'r Source<'r>,
@@ -126,15 +149,12 @@ struct Reader<'a, 'r> {
 impl<'a> Reader<'a, '_> {
     /// The value of `token`, unless it is empty, and its line.
     fn value(&self, token: Token) -> Option<(usize, &'a [u8])> {
-        let Entry { line, setting } = self.entries.counting.get(&token)?;
-        (!setting.value.is_empty()).then_some((*line, setting.value))
+        self.entries.value(token)
     }
 
-    /// The Sync Server whose place we take is to be off. A token is on where its leading digits make a number other than 0.
+    /// The Sync Server whose place we take is to be off.
     fn check_switch(&mut self) {
-        if let Some((line, value)) = self.value(Token::Server)
-            && leading_number(value).is_some_and(|number| number != 0)
-        {
+        if let Some((line, _)) = self.value(Token::Server).filter(|_| self.entries.is_on(Token::Server)) {
             let advice = "set it to 0 and restart the Pandora FMS server, or both collect from the same sites";
             self.report.warn(line, format!("syncserver is on: {advice}"));
         }
@@ -197,13 +217,25 @@ impl<'a> Reader<'a, '_> {
     fn number(&mut self, token: Token, default: u64, allowed: std::ops::RangeInclusive<u64>) -> u64 {
         let Some((line, value)) = self.value(token) else { return default };
         match leading_number(value) {
-            Some(number) if allowed.contains(&number) => number,
+            Some(number) if allowed.contains(&number) => {
+                self.warn_of_rest(token, line, value, number);
+                number
+            }
             _ => {
                 let (name, found) = (token.name(), String::from_utf8_lossy(value));
                 let (low, high) = allowed.into_inner();
                 self.report.error(line, format!("{name}: expected a number from {low} to {high}, found {found:?}"));
                 default
             }
+        }
+    }
+
+    /// Of a number only the leading digits count, to Pandora FMS as to us.
+    fn warn_of_rest(&mut self, token: Token, line: usize, value: &[u8], number: u64) {
+        let (_, rest) = leading_digits(value);
+        if !rest.is_empty() && !rest.trim_ascii_start().starts_with(b"#") {
+            let (name, found) = (token.name(), String::from_utf8_lossy(value));
+            self.report.warn(line, format!("{name}: only the leading digits count; {found:?} is read as {number}"));
         }
     }
 
@@ -280,8 +312,11 @@ impl<'a> Reader<'a, '_> {
 
 /// What the stock parser takes of a number; `None` where there is none, or none that fits.
 fn leading_number(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
+    std::str::from_utf8(leading_digits(value).0).ok()?.parse().ok()
+}
+
+fn leading_digits(value: &[u8]) -> (&[u8], &[u8]) {
+    value.split_at(value.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
 /// The body of the fuzz target of the same name.

@@ -19,8 +19,8 @@ mod target;
 mod tests;
 
 pub use conn::ConnId;
-pub(crate) use failure::OPEN_MORE_FILES;
 pub use failure::{Failure, Phase};
+pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};
 pub use io::{Io, Read};
 pub use listener::{Entrance, ListenerId, Presence};
 pub use proxy::ProxyError;

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use log::LevelFilter;
+use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
+
+use crate::proto::{printable, quoted};
 
 /// Starts logging to standard error; under systemd, which stamps each line itself, without the time.
 ///
 /// # Errors
 /// A log has been started already.
 pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
-    WriteLogger::init(level, config(std::env::var_os("JOURNAL_STREAM").is_none()), whole_lines(io::stderr()))
+    start_with(level, std::env::var_os("JOURNAL_STREAM").is_none(), io::stderr())
 }
 
 /// Starts logging to a file, or to standard error where there is none.
@@ -28,11 +30,42 @@ pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTa
         Some(path) => {
             let file = open(path)?;
             let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
-            WriteLogger::init(level, config(true), whole_lines(log))
+            start_with(level, true, log)
         }
     };
     started.map_err(io::Error::other)?;
     Ok(target)
+}
+
+fn start_with(
+    level: LevelFilter,
+    with_time: bool,
+    out: impl Write + Send + 'static,
+) -> Result<(), log::SetLoggerError> {
+    log::set_boxed_logger(Box::new(OneLineEach(WriteLogger::new(level, config(with_time), whole_lines(out)))))?;
+    log::set_max_level(level);
+    Ok(())
+}
+
+/// Makes each record one line of what shows, whatever a peer, a file or a library put into it.
+struct OneLineEach<L>(L);
+
+impl<L: Log> Log for OneLineEach<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = printable(&record.args().to_string());
+            let metadata = record.metadata().clone();
+            self.0.log(&Record::builder().metadata(metadata).args(format_args!("{text}")).build());
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 /// The logger writes a line in some twenty pieces: they leave as one, which is one system call, and no other program's
@@ -80,7 +113,7 @@ impl Write for LogFile {
                 Err(error) => writeln!(
                     self.file,
                     "[WARN] {}: cannot be opened anew: {error}; the log goes on in the file it was",
-                    self.path.display()
+                    quoted(&self.path)
                 )?,
             }
         }
@@ -120,6 +153,18 @@ mod tests {
         writeln!(log, "three").unwrap();
         assert_eq!(fs::read_to_string(rotated).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_what_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let logger = OneLineEach(WriteLogger::new(LevelFilter::Info, config(false), log_to(&path).1));
+        let text = "site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
+        logger.log(&Record::builder().level(log::Level::Warn).args(format_args!("{text}")).build());
+        let written = fs::read_to_string(path).unwrap();
+        let shown = r"site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
+        assert_eq!(written, format!("[WARN] {shown}\n"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What an operator gets to see.
 
 mod log;
-mod repeats;
+mod throttle;
 
 pub use log::{LogTarget, start_log, start_log_to};
-pub use repeats::Repeats;
+pub use throttle::{LogThrottle, Recovery, repeated};

@@ -18,7 +18,7 @@ use super::lacks::{self, Lack, flush_directory};
 use super::lock::lock;
 use super::setup::{self, Staging};
 use super::source::Identity;
-use crate::proto::{FileName, Fingerprint, Fingerprinter};
+use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
 
 /// How a file's bytes compare with what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Area {
     /// Warns of what the filesystem lacks, but for what it is `known` to.
     pub(super) fn warn_of_lacks(&self, known: &[Lack]) {
         for lack in self.lacks.iter().filter(|lack| !known.contains(lack)) {
-            log::warn!("{}: {lack}", self.path.display());
+            log::warn!("{}: {lack}", quoted(&self.path));
         }
     }
 
@@ -154,7 +154,7 @@ impl Area {
         let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
         let times = Timestamps { last_access: time, last_modification: time };
         if let Err(errno) = fs::utimensat(&self.staging, stage.to_string(), &times, AtFlags::SYMLINK_NOFOLLOW) {
-            log::debug!("{}: keeps the time of its collection: {errno}", self.staged_path(stage).display());
+            log::debug!("{}: keeps the time of its collection: {errno}", quoted(&self.staged_path(stage)));
         }
     }
 

@@ -16,7 +16,7 @@ use super::publish_queue::Publish;
 use super::spool::Spool;
 use super::stage::Staged;
 use super::worker::{Notify, Pause, Work, Worker};
-use crate::proto::{FileName, Fingerprint};
+use crate::proto::{Count, FileName, Fingerprint, quoted};
 
 /// Enough to see what kind of damage it is.
 const BAD_LINES_TOLD: usize = 5;
@@ -188,12 +188,12 @@ fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engi
 }
 
 fn warn_of_damage(journal: &Path, replay: &Replay) {
-    let journal = journal.display();
+    let journal = quoted(journal);
     for line in replay.bad_lines.iter().take(BAD_LINES_TOLD) {
         log::warn!("{journal}:{line}: not a record, skipped: a file may arrive twice");
     }
     if let Some(more @ 1..) = replay.bad_lines.len().checked_sub(BAD_LINES_TOLD) {
-        log::warn!("{journal}: {more} lines more are not records and skipped: their files may arrive twice");
+        log::warn!("{journal}: skipped {} more that cannot be read: files may arrive twice", Count(more, "line"));
     }
     if let Some(line) = replay.torn_line {
         log::warn!(

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::proto::quoted;
+
 /// An action, as [`StoreError::Io`] has them: taking a lock.
 pub(super) const LOCK: &str = "lock";
 /// An action: starting a thread.
@@ -16,7 +18,7 @@ pub(super) const SET_GROUP: &str = "give the staging area the group of the direc
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The system refused.
-    #[error("{}: cannot {action}: {errno}{}", path.display(), advice(action, *errno))]
+    #[error("{}: cannot {action}: {errno}{}", quoted(path), advice(action, *errno))]
     Io {
         /// What was tried, to be read after "cannot".
         action: &'static str,
@@ -28,7 +30,7 @@ pub enum StoreError {
     /// Another process holds the lock.
     #[error(
         "{}: in use by another process{}: stop that one, or give this one a directory of its own",
-        path.display(), which(path, *holder)
+        quoted(path), which(path, *holder)
     )]
     Busy {
         /// What it is locked for.
@@ -37,34 +39,34 @@ pub enum StoreError {
         holder: Option<u32>,
     },
     /// The staging area is a mount point or a link elsewhere: a file cannot be renamed out of it.
-    #[error("{}: lies on another filesystem than the directory around it: remove it, it is made anew", .0.display())]
+    #[error("{}: lies on another filesystem than the directory around it: remove it, it is made anew", quoted(.0))]
     OtherFilesystem(PathBuf),
     /// One incoming directory is a copy of the other, staging area and all.
     #[error(
         "{}: its .tentacle-sync is a copy of the one in {}: remove it, it is made anew",
-        .0.display(), .1.display()
+        quoted(.0), quoted(.1)
     )]
     CopiedSpool(PathBuf, PathBuf),
     /// The path leads elsewhere than at the start.
     #[error(
         "{}: is another directory than at the start, or its staging area is: put the old one back (was something \
-         mounted over it?), or restart this program to use the new one", .0.display()
+         mounted over it?), or restart this program to use the new one", quoted(.0)
     )]
     Displaced(PathBuf),
     /// The name and every fresh one made from it are taken.
-    #[error("{}: taken, and so is every name made from it: is the data server running?", .0.display())]
+    #[error("{}: taken, and so is every name made from it: is the data server running?", quoted(.0))]
     NoFreeName(PathBuf),
     /// The name is taken, and so long that no fresh one can be made from it.
     #[error(
         "{}: taken by another file, and too long for a fresh name to be made from it (the most is 255 bytes): move the \
-         file that is there away; is the data server running?", .0.display()
+         file that is there away; is the data server running?", quoted(.0)
     )]
     NoLongerName(PathBuf),
     /// The name is taken, and nothing may be overwritten.
-    #[error("{}: exists already", .0.display())]
+    #[error("{}: exists already", quoted(.0))]
     Exists(PathBuf),
     /// A link leads out of the storage directory.
-    #[error("{}: lies outside the storage directory {}: name a directory inside it", path.display(), storage.display())]
+    #[error("{}: lies outside the storage directory {}: name a directory inside it", quoted(path), quoted(storage))]
     Outside {
         /// Where the directory is.
         path: PathBuf,
@@ -75,7 +77,7 @@ pub enum StoreError {
     #[error(
         "{}: journal of format {found}, this program knows format {known}: run the newer version, \
          or move the file away (files that are waiting may then arrive twice)",
-        path.display()
+        quoted(path)
     )]
     JournalFormat {
         /// The journal.
@@ -95,7 +97,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// What is wrong, whichever file it was found with; of a whole disk, whatever was tried.
-    pub fn matter(&self) -> String {
+    pub fn log_key(&self) -> String {
         match self {
             Self::Io { errno: errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO), .. } => {
                 errno.to_string()
@@ -163,7 +165,7 @@ impl StoreError {
 fn which(path: &Path, holder: Option<u32>) -> String {
     match holder {
         Some(pid) => format!(", pid {pid}"),
-        None => format!(" (`fuser -v {}` says which)", path.display()),
+        None => format!(" (`fuser -v {}` says which)", quoted(path)),
     }
 }
 
@@ -289,12 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_disk_is_one_matter() {
+    fn what_is_wrong_with_a_disk_is_one_log_key() {
         let other = StoreError::io("create", Path::new("/spool/y"))(Errno::NOSPC);
-        assert_eq!(failed(Errno::NOSPC).matter(), other.matter());
-        assert_ne!(failed(Errno::NOSPC).matter(), failed(Errno::ROFS).matter());
+        assert_eq!(failed(Errno::NOSPC).log_key(), other.log_key());
+        assert_ne!(failed(Errno::NOSPC).log_key(), failed(Errno::ROFS).log_key());
         let other = StoreError::io("create", Path::new("/spool/x"))(Errno::ACCESS);
-        assert_ne!(failed(Errno::ACCESS).matter(), other.matter());
+        assert_ne!(failed(Errno::ACCESS).log_key(), other.log_key());
     }
 
     #[test]

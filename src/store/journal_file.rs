@@ -10,6 +10,7 @@ use super::area::leads_to;
 use super::error::StoreError;
 use super::lacks::flush_directory;
 use super::lock::lock;
+use crate::proto::quoted;
 
 const LOCK: &str = "lock";
 
@@ -57,7 +58,7 @@ impl JournalFile {
         let home = Home::enter(state_dir)?;
         // An error of the disk is told of when the journal is written.
         if let Ok(Some(lack)) = flush_directory(&home.dir) {
-            log::warn!("{}: {lack}", state_dir.display());
+            log::warn!("{}: {lack}", quoted(state_dir));
         }
         let path = state_dir.join("journal");
         let content = match std::fs::read(&path) {

@@ -8,13 +8,14 @@ use rustix::io::Errno;
 
 use super::error::{LOCK, StoreError};
 use super::lacks;
+use crate::proto::quoted;
 
 /// Takes the lock on a file or directory, for as long as it is open; warns where the filesystem has none. `path` is what it is the lock of.
 pub(super) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreError> {
     match lacks::lock(&file) {
         Ok(None) => Ok(()),
         Ok(Some(lack)) => {
-            log::warn!("{}: {lack}", path.display());
+            log::warn!("{}: {lack}", quoted(path));
             Ok(())
         }
         Err(Errno::WOULDBLOCK) => Err(StoreError::Busy { path: path.to_owned(), holder: holder(file) }),

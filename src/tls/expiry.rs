@@ -9,6 +9,7 @@ use rustls::pki_types::UnixTime;
 use super::report::{CertificateReport, DAY, Role, SOON, date_problem};
 use super::summary::{CertificateSummary, Sha256};
 use super::x509::Validity;
+use crate::proto::quoted;
 
 /// From when on an end is urgent, in seconds.
 const URGENT: u64 = 7 * DAY;
@@ -154,7 +155,7 @@ fn of_file(report: &CertificateReport, now: UnixTime) -> Option<Announcement> {
         peers: None,
         text: format!(
             "{}: the certificate of {:?} {problem}: put a new one there, and reload",
-            file.display(),
+            quoted(file),
             certificate.subject
         ),
     })

@@ -25,7 +25,7 @@ fn a_stop_in_the_middle_is_orderly_and_the_next_run_goes_on() {
         assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 20));
         daemon.signal(signal);
         let outcome = daemon.wait();
-        outcome.assert_code(0).assert_logs(&["stopping: 1 rounds are under way"]).assert_logs(&["stopped"]);
+        outcome.assert_code(0).assert_logs(&["stopping: 1 round under way"]).assert_logs(&["stopped"]);
         let (here, there) = (place.spool().len(), site.left().len());
         assert!(here > 0 && there > 0, "{here} here, {there} there");
         assert_eq!(here + there, 150, "what is published is gone at the site, in good order");
@@ -55,7 +55,7 @@ fn once_stops_as_well_and_says_what_was_not_done() {
     let config = place.config();
     let once = place.launch(["once".as_ref(), "--config".as_ref(), config.as_os_str()]);
     assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 5));
-    once.stop().assert_code(1).assert_says(&["stopped before 1 of 1 sites were done"]);
+    once.stop().assert_code(1).assert_says(&["stopped before 1 of 1 site finished"]);
     assert_eq!(place.spool().len() + site.left().len(), 150);
 }
 
@@ -159,7 +159,7 @@ fn a_renewed_authority_counts_after_a_reload() {
     fs::write(&ca, second.authority.certificate_pem()).unwrap();
     daemon.signal(Signal::HUP);
     wait_until("the site to be collected from again", || renewed.files().unwrap().is_empty().then_some(()));
-    daemon.wait_for_line(&["site=site", "works again"]);
+    daemon.wait_for_line(&["site=site", "recovered after"]);
     daemon.stop().assert_code(0);
     assert_eq!(place.spool().len(), 1);
 }

@@ -28,6 +28,7 @@ mod leaving;
 mod life;
 mod limits;
 mod listing;
+mod log;
 mod many;
 mod mount;
 mod moving;

@@ -83,7 +83,7 @@ fn a_site_taken_out_and_put_back_in_one_go_has_one_round() {
         daemon.signal(Signal::HUP);
     }
     daemon.wait_for_line(&["site=site", "moved=20"]);
-    daemon.stop().assert_code(0).assert_logs(&["stopping: 0 rounds are under way"]);
+    daemon.stop().assert_code(0).assert_logs(&["stopping: 0 rounds under way"]);
     place.assert_holds(&site.files);
     site.assert_emptied();
 }

@@ -122,7 +122,7 @@ fn a_certificate_nobody_wants_is_left_out_from_then_on() {
     let daemon = place.start();
     assert!(site.peer().wait_for(crate::support::PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
     let outcome = daemon.stop();
-    outcome.assert_code(0).assert_logs(&["site=site", "does not know our certificate's CA", "going on without"]);
+    outcome.assert_code(0).assert_logs(&["site=site", "refuses our certificate", "going on without"]);
     place.assert_holds(&site.files);
     site.assert_emptied();
     let tally = site.peer().tally();
@@ -137,7 +137,7 @@ fn a_stock_server_that_wants_no_certificate_is_collected_from_without() {
     let certificates = Certificates::new();
     let Some(site) = Site::behind(Door::Tls, Kind::Stock, 100, &certificates) else { return };
     let outcome = assert_collects(&site, &tls(&whole_identity(&certificates)));
-    outcome.assert_logs(&["does not know our certificate's CA", "going on without"]);
+    outcome.assert_logs(&["refuses our certificate", "going on without"]);
 }
 
 #[test]

@@ -76,6 +76,9 @@ fn what_was_meant_is_taken_and_warned_of() {
         ("  sync_port 4000", format!("sync_port: {does_not} a blank before the token; read as \"4000\"")),
         ("sync_ca \"/ca.pem\"", format!("sync_ca: {does_not} quotes around the value; read as \"/ca.pem\"")),
         ("sync_ca /ca.pem # ours", format!("sync_ca: {does_not} a comment after the value; read as \"/ca.pem\"")),
+        ("sync_timeout 10s", "sync_timeout: only the leading digits count; \"10s\" is read as 10".to_owned()),
+        ("sync_port 4000 1", "sync_port: only the leading digits count; \"4000 1\" is read as 4000".to_owned()),
+        ("sync_port 4000x", "sync_port: only the leading digits count; \"4000x\" is read as 4000".to_owned()),
         ("sync_ca ca.pem", "sync_ca is relative; taken from /etc/pandora".to_owned()),
         ("sync_adress 10.0.0.2", "unknown token \"sync_adress\", ignored; did you mean sync_address?".to_owned()),
         ("synchronous 1", "unknown token \"synchronous\", ignored".to_owned()),
@@ -86,6 +89,12 @@ fn what_was_meant_is_taken_and_warned_of() {
         let tls = !line.contains("_ca") || sites[0].tls.as_ref().unwrap().ca.as_ref().unwrap().is_absolute();
         assert!(plain && tls, "{line}: {:?}", sites[0]);
     }
+}
+
+#[test]
+fn a_comment_after_a_number_is_no_slip() {
+    let (sites, warnings) = read("syncserver 0\nsync_address 10.0.0.1\nsync_timeout 7 # seconds\n").unwrap();
+    assert_eq!((sites[0].timeout, warnings), (Duration::from_secs(7), Vec::new()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::defaults;
 use super::super::settings::SiteSettings;
 use super::reader::{Layers, Reader};
 use super::{MOST_CONNECTIONS, MOST_RETRIES, kind, proxy, schema, secret, tls};
+use crate::proto::shows;
 use crate::sync::Delivery;
 use crate::sync::NameFilter;
 
@@ -151,11 +152,6 @@ fn name(value: &DeValue<'_>) -> Result<String, kind::Expected> {
         .filter(|name| (1..=LONGEST_NAME).contains(&name.len()) && name.trim() == *name && name.chars().all(shows))
         .map(str::to_owned)
         .ok_or_else(|| format!("a name of 1 to {LONGEST_NAME} bytes that can be printed"))
-}
-
-/// Whether `c` shows as what it is: no control, and no invisible mark.
-fn shows(c: char) -> bool {
-    c == ' ' || !c.is_whitespace() && !matches!(c.escape_debug().nth(1), Some(escape) if escape.is_alphanumeric())
 }
 
 /// The sites so far, to find what is there twice.

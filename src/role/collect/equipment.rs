@@ -9,6 +9,7 @@ use log::warn;
 
 use crate::config::{Settings, SiteSettings};
 use crate::net::{HttpVersion, Target};
+use crate::proto::{Count, quoted};
 use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
 use crate::sync::Pace;
@@ -35,7 +36,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A site's certificates.
-    #[error("site {site}: {error}{}", where_the_passphrase_goes(.error))]
+    #[error("site {}: {error}{}", quoted(.site), where_the_passphrase_goes(.error))]
     Tls {
         /// The site.
         site: String,
@@ -97,8 +98,11 @@ pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a
     }
     for (name, warning, others) in policies {
         match others {
-            0 => warn!("site={name} {warning}"),
-            others => warn!("site={name} {warning} (the same for {others} more sites)"),
+            0 => warn!("site={} {warning}", quoted(name)),
+            others => {
+                let others = Count(others, "more site");
+                warn!("site={} {warning} (the same for {others})", quoted(name));
+            },
         }
     }
 }

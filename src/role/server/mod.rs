@@ -8,7 +8,6 @@
 //!                                                          └───► Relay   (another server)
 //! ```
 
-mod complaints;
 mod gate;
 mod hosted;
 #[cfg(test)]
@@ -21,6 +20,7 @@ mod relay;
 mod service;
 mod session;
 mod storage;
+mod throttled_log;
 
 pub use hosted::Hosted;
 pub use process::Watchdog;

@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use sd_notify::NotifyState;
 
 use crate::config::server::ProcessSettings;
+use crate::proto::quoted;
 use crate::role::passphrase::PassphraseError;
 
 /// Why the process cannot become what it should be.
@@ -37,7 +38,7 @@ pub(super) enum ProcessError {
     #[error("cannot start the log: {0}")]
     Log(io::Error),
     /// The log's file.
-    #[error("log_file (-l): cannot write to {}: {error}{}", path.display(), log_advice(path, error))]
+    #[error("log_file (-l): cannot write to {}: {error}{}", quoted(path), log_advice(path, error))]
     LogFile {
         /// As configured.
         path: PathBuf,
@@ -66,7 +67,7 @@ fn log_advice(path: &Path, error: &io::Error) -> String {
     if STREAMS.iter().any(|stream| path.starts_with(stream)) {
         return "; leave -l and log_file out: the log then goes to standard error".to_owned();
     }
-    let directory = path.parent().unwrap_or(path).display();
+    let directory = quoted(path.parent().unwrap_or(path));
     match error.kind() {
         ErrorKind::NotFound => format!("; create the directory {directory}"),
         ErrorKind::NotADirectory => format!("; {directory} is to be a directory"),

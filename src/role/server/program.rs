@@ -195,7 +195,8 @@ fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget)
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),
-        Err(why) => error!("not reloaded, going on as before: {why}"),
+        // Each problem of a file is a line of its own.
+        Err(why) => why.lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
     }
     process::tell(&[NotifyState::Ready]);
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::net::Failure;
+use crate::proto::quoted;
 use crate::proto::server::{Ending, Misuse};
 use crate::store::StoreError;
 use crate::tls::{AlertDescription, CertificateProblem, PipeError, Refusal, TlsFailure};
@@ -20,13 +21,15 @@ pub enum Reason {
     #[error("{0}, or change the filters (-i)")]
     NoDirectory(StoreError),
     /// Another program made the file shorter while it was being sent.
-    #[error("{}: became shorter while it was being sent", .0.display())]
+    #[error("{}: became shorter while it was being sent", quoted(.0))]
     Shortened(PathBuf),
     /// Nothing came for too long, or too little.
-    #[error("{awaited} did not come in time (idle_timeout, body_min_rate)")]
+    #[error("{awaited} did not come in time ({limits})")]
     TooSlow {
         /// What the client owed us.
         awaited: String,
+        /// The keys of the limits that it may have run into.
+        limits: &'static str,
     },
     /// The server to relay to cannot be reached or has failed.
     #[error("the server that is relayed to: {}", upstream(.0))]
@@ -76,6 +79,19 @@ impl Reason {
             Self::TooSlow { .. } => "timeout",
             Self::Upstream(_) => "upstream",
             Self::Defect(_) => "defect",
+        }
+    }
+
+    /// What tells failures apart in the log: the text, without what a client can have as many of as it likes.
+    pub(super) fn log_key(&self) -> String {
+        match self {
+            Self::Session(ending) => ending.log_key(),
+            Self::TooSlow { awaited, .. } => {
+                let (words, _) = awaited.split_once(|c: char| c.is_ascii_digit()).unwrap_or((awaited, ""));
+                format!("{} {words}", self.word())
+            }
+            Self::Shortened(_) => self.word().to_owned(),
+            other => other.to_string(),
         }
     }
 }

@@ -6,21 +6,28 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::cli::Common;
+use super::data_server::{self, Finding};
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::config::{Settings, SiteSettings};
-use crate::store::lacks_of;
+use crate::config::{self, Settings, SiteSettings};
+use crate::proto::{Count, printable, quoted};
+use crate::store::{Publish, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
-pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
+pub(super) fn run(common: &Common, syntax_only: bool, pandora_conf: Option<&Path>) -> Outcome {
     let settings = common.load()?;
     let mut findings = Findings::default();
     for warning in &settings.warnings {
         findings.warn(warning);
     }
-    findings.fine(&format!("configuration: {} sites, {} enabled", settings.sites.len(), enabled(&settings).count()));
+    findings.fine(&format!(
+        "configuration: {}, {} enabled",
+        Count(settings.sites.len(), "site"),
+        enabled(&settings).count()
+    ));
     if !syntax_only {
         check_certificates(&settings, &mut findings);
         check_directories(&settings, &mut findings);
+        check_data_server(&settings, common.path(), pandora_conf, &mut findings);
     }
     Ok(findings.finish())
 }
@@ -40,21 +47,21 @@ struct Findings {
 impl Findings {
     #[expect(clippy::unused_self, reason = "reads like its siblings")]
     fn fine(&self, text: &str) {
-        println!("ok       {text}");
+        println!("ok       {}", printable(text));
     }
 
     fn warn(&mut self, text: &str) {
         self.warnings += 1;
-        println!("warning  {text}");
+        println!("warning  {}", printable(text));
     }
 
     fn problem(&mut self, text: &str) {
         self.problems += 1;
-        println!("PROBLEM  {text}");
+        println!("PROBLEM  {}", printable(text));
     }
 
     fn finish(self) -> u8 {
-        println!("{} problems, {} warnings", self.problems, self.warnings);
+        println!("{}, {}", Count(self.problems, "problem"), Count(self.warnings, "warning"));
         if self.problems == 0 { SUCCESS } else { FAILURE }
     }
 }
@@ -65,12 +72,14 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
     for site in enabled(settings) {
         let Some(tls) = &site.tls else {
-            findings
-                .warn(&format!("site {}: no TLS; anyone on the way can read and change what is collected", site.name));
+            findings.warn(&format!(
+                "site {}: no TLS; anyone on the way can read and change what is collected",
+                quoted(&site.name)
+            ));
             continue;
         };
         match connectors.get(tls, now) {
-            Err(error) => findings.problem(&format!("site {}: {error}", site.name)),
+            Err(error) => findings.problem(&format!("site {}: {error}", quoted(&site.name))),
             Ok(connector) => {
                 for report in connector.report() {
                     let CertificateReport { file, certificate, .. } = report;
@@ -84,7 +93,7 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
                     }
                 }
                 if let Some(warning) = connector.policy_warning() {
-                    findings.warn(&format!("site {}: {warning}", site.name));
+                    findings.warn(&format!("site {}: {warning}", quoted(&site.name)));
                 }
             }
         }
@@ -93,7 +102,7 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
 
 fn show(report: &CertificateReport, findings: &mut Findings) {
     let CertificateReport { file, certificate, days_left, problems, remarks, .. } = report;
-    let text = format!("{}: {} ({}), {days_left} days left", file.display(), certificate.subject, report.shape());
+    let text = format!("{}: {} ({}), {days_left} days left", quoted(file), certificate.subject, report.shape());
     match (problems.as_slice(), remarks.as_slice()) {
         ([], []) => findings.fine(&text),
         ([], remarks) => findings.warn(&format!("{text}: {}", remarks.join("; "))),
@@ -106,29 +115,62 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
     for directory in incoming {
         match writable(directory) {
             Ok(()) => {
-                findings.fine(&format!("incoming directory {}", directory.display()));
+                findings.fine(&format!("incoming directory {}", quoted(directory)));
                 check_filesystem(directory, findings);
             }
-            Err(why) => findings.problem(&format!("incoming directory {}: {why}", directory.display())),
+            Err(why) => findings.problem(&format!("incoming directory {}: {why}", quoted(directory))),
         }
     }
     let state = &settings.state_dir;
     let existing = state.ancestors().find(|directory| directory.exists()).unwrap_or(state);
     match writable(existing) {
         Ok(()) => {
-            findings.fine(&format!("state directory {}", state.display()));
+            findings.fine(&format!("state directory {}", quoted(state)));
             if existing == state {
                 check_filesystem(state, findings);
             }
         }
-        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", state.display(), existing.display())),
+        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", quoted(state), quoted(existing))),
+    }
+}
+
+/// Reads what the data server goes by: from the file that was named, from the configuration if it is such a file, or from
+/// where it usually is.
+fn check_data_server(settings: &Settings, config: &Path, named: Option<&Path>, findings: &mut Findings) {
+    let usual = Path::new(config::DEFAULT_PATHS[1]);
+    let found = match named {
+        Some(path) => config::load_data_server(path),
+        None => config::load_data_server(config).and_then(|conf| match conf {
+            None if usual.exists() => config::load_data_server(usual),
+            conf => Ok(conf),
+        }),
+    };
+    let conf = match (found, named) {
+        (Ok(Some(conf)), _) => conf,
+        (Ok(None), None) => return findings.fine(&data_server::unknown(usual)),
+        (Ok(None), Some(path)) => {
+            return findings.problem(&format!("{}: is no pandora_server.conf (--pandora-conf)", quoted(path)));
+        }
+        (Err(error), None) => return findings.warn(&format!("{error}; the data server's settings were not looked at")),
+        (Err(error), Some(_)) => return findings.problem(&error.to_string()),
+    };
+    // Of our own configuration these have been told.
+    conf.warnings.iter().filter(|warning| !settings.warnings.contains(warning)).for_each(|text| findings.warn(text));
+    let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
+    let is_at_once = settings.publish == Publish::AtOnce;
+    for finding in data_server::findings(&conf, &incoming, conf.path == config, is_at_once) {
+        match finding {
+            Finding::Fine(text) => findings.fine(&text),
+            Finding::Warning(text) => findings.warn(&text),
+            Finding::Problem(text) => findings.problem(&text),
+        }
     }
 }
 
 /// Tries there what storing needs.
 fn check_filesystem(directory: &Path, findings: &mut Findings) {
     match lacks_of(directory) {
-        Ok(lacks) => lacks.iter().for_each(|lack| findings.warn(&format!("{}: {lack}", directory.display()))),
+        Ok(lacks) => lacks.iter().for_each(|lack| findings.warn(&format!("{}: {lack}", quoted(directory)))),
         Err(error) => findings.problem(&error.to_string()),
     }
 }

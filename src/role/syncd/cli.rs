@@ -54,6 +54,10 @@ enum Command {
         /// Read the configuration only; look at no certificate and no directory.
         #[arg(long)]
         syntax_only: bool,
+        /// The pandora_server.conf of the data server that takes the files [default: --config, if it is one; else
+        /// /etc/pandora/pandora_server.conf, if it is there]
+        #[arg(long, value_name = "FILE", conflicts_with = "syntax_only")]
+        pandora_conf: Option<PathBuf>,
     },
     /// Try one site step by step: resolve, connect, TLS, password, listing; fetches and deletes nothing.
     Probe {
@@ -102,6 +106,12 @@ enum Level {
 }
 
 impl Common {
+    /// The configuration's path: where there is none at all, the place it belongs.
+    pub(super) fn path(&self) -> &Path {
+        let fallback = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
+        self.config.as_deref().unwrap_or_else(fallback)
+    }
+
     /// Reads the configuration.
     pub(super) fn load(&self) -> Result<Settings, config::ConfigError> {
         let options = LoadOptions {
@@ -109,9 +119,7 @@ impl Common {
             incoming_dir: self.incoming_dir.clone(),
             ..LoadOptions::default()
         };
-        // Where there is none at all, the error names the place it belongs.
-        let fallback = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
-        config::load(self.config.as_deref().unwrap_or_else(fallback), &options)
+        config::load(self.path(), &options)
     }
 
     /// Reads the configuration, with the log set up and its warnings said.
@@ -147,7 +155,9 @@ fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(common) => run::run(&common),
         Command::Once { common, wait, sites } => once::run(&common, &sites, wait),
-        Command::Check { common, syntax_only } => check::run(&common, syntax_only),
+        Command::Check { common, syntax_only, pandora_conf } => {
+            check::run(&common, syntax_only, pandora_conf.as_deref())
+        }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),
         Command::Demo { files } => demo::run(files),

@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod data_server;
 mod demo;
 mod import;
 mod once;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 pub use cli::main;
 
 use crate::config::{ConfigError, Settings, SiteSettings};
+use crate::proto::{printable, quoted};
 use crate::role::collect::StartError;
 use crate::role::limits;
 
@@ -35,10 +37,14 @@ type Outcome = Result<u8, Problem>;
 
 /// Nothing in the configuration has that name.
 #[derive(Debug, thiserror::Error)]
-#[error("no site is named {name:?}; there are: {}", names.join(", "))]
+#[error("no site is named {}; there are: {}", quoted(name), list(names))]
 struct UnknownSite {
     name: String,
     names: Vec<String>,
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Warns where the sites may take more connections than this process has files for.
@@ -61,7 +67,8 @@ fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             // Each cause on its own line, as multi-line configuration errors are.
-            eprintln!("tentacle-syncd: {error}");
+            let lines: Vec<String> = error.to_string().lines().map(printable).collect();
+            eprintln!("tentacle-syncd: {}", lines.join("\n"));
             code_of(&*error).into()
         }
     }

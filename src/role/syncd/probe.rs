@@ -11,8 +11,8 @@ use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
-use crate::proto::Listing;
-use crate::role::collect::{Reason, site_target, warn_of_certificates};
+use crate::proto::{Count, Listing, printable, quoted};
+use crate::role::collect::{MAX_NAMES, Reason, site_target, warn_of_certificates};
 use crate::tls::{
     CertificateReport, CertificateSummary, Connector, Connectors, Offer, PeerDescription, Role, UnixTime,
 };
@@ -50,14 +50,20 @@ impl Probe<'_> {
     #[expect(clippy::print_stdout, reason = "a command's output")]
     fn say(&self, text: &str) {
         let milliseconds = self.net.now().saturating_duration_since(self.since).as_millis();
-        println!("{milliseconds:>6} ms  {text}");
+        println!("{milliseconds:>6} ms  {}", printable(text));
     }
 
     fn introduce(&self) {
         let site = self.site;
         let tls = if site.tls.is_some() { "TLS" } else { "plain TCP" };
         let through = site.proxy.as_ref().map(|proxy| format!(", through the proxy {}:{}", proxy.host, proxy.port));
-        self.say(&format!("{}: {} port {}, {tls}{}", site.name, site.address, site.port, through.unwrap_or_default()));
+        self.say(&format!(
+            "{}: {} port {}, {tls}{}",
+            quoted(&site.name),
+            site.address,
+            site.port,
+            through.unwrap_or_default()
+        ));
     }
 
     fn run(&mut self) -> Result<Listing, Reason> {
@@ -81,7 +87,10 @@ impl Probe<'_> {
         loop {
             for event in self.net.turn(None).map_err(Failure::Io)? {
                 match event {
-                    Event::Resolved(_, count) => self.say(&format!("resolved: {count} address(es)")),
+                    Event::Resolved(_, count) => {
+                        let es = if count == 1 { "" } else { "es" };
+                        self.say(&format!("resolved: {count} address{es}"));
+                    }
                     Event::Connected(_, address) => self.say(&format!("connected to {address}")),
                     Event::Failed(_, Failure::Timeout(Phase::Session)) => return Err(conversation.slow()),
                     Event::Failed(_, failure) => return Err(failure.into()),
@@ -143,11 +152,26 @@ impl Probe<'_> {
 
     fn summarise(&self, listing: &Listing) {
         let collected = listing.names().filter(|name| self.site.filter.matches(name.as_bytes())).count();
+        let (names, left_out) = (listing.len(), listing.len() - collected);
         self.say(&format!(
-            "listing: {} names, {collected} of them to be collected, {} with names that cannot be",
-            listing.len(),
-            listing.refused_count()
+            "listing: {}: {collected} to be collected, {left_out} left out by include and exclude",
+            Count(names, "name")
         ));
+        if listing.refused_count() > 0 {
+            self.say(&format!("  {} more cannot be used, and stay there", Count(listing.refused_count(), "name")));
+        }
+        if listing.left_out() > 0 {
+            self.say(&format!("  {} more were not looked at", Count(listing.left_out(), "name")));
+        }
+        if collected > MAX_NAMES {
+            self.say(&format!("  a round takes the first {MAX_NAMES} of them, and the next one follows at once"));
+        }
+        if collected > 0 {
+            let most = self.site.max_file_size;
+            self.say(&format!(
+                "  how large they are shows when they are fetched: those over {most} bytes (max_file_size) stay there"
+            ));
+        }
         match self.near_ends.as_slice() {
             [] => self.say("all well; nothing was fetched or deleted"),
             near_ends => {

@@ -7,6 +7,7 @@ use super::cli::Common;
 use super::{Outcome, SUCCESS, check_open_files};
 use crate::config::Settings;
 use crate::net::Net;
+use crate::proto::{Count, quoted};
 use crate::role::collect::{Collector, Mode};
 
 pub(super) fn run(common: &Common) -> Outcome {
@@ -17,7 +18,7 @@ pub(super) fn run(common: &Common) -> Outcome {
     check_open_files(&settings);
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let enabled = settings.sites.iter().filter(|site| site.enabled).count();
-    info!("collecting from {enabled} sites; state in {}", settings.state_dir.display());
+    info!("collecting from {}; state in {}", Count(enabled, "site"), quoted(&settings.state_dir));
     collector.run(settings.shutdown_timeout, |collector, signal| {
         if signal != SIGHUP {
             return false;
@@ -40,7 +41,8 @@ fn reload(collector: &mut Collector, common: &Common, started: &Settings) {
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),
-        Err(why) => error!("not reloaded, going on as before: {why}"),
+        // Each problem of a file is a line of its own.
+        Err(why) => why.lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
     }
 }
 

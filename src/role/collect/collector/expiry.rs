@@ -4,6 +4,7 @@ use log::{error, warn};
 
 use super::Collector;
 use crate::net::ConnId;
+use crate::proto::quoted;
 use crate::role::collect::equipment::Equipment;
 use crate::tls::{Announcement, Connector};
 
@@ -40,7 +41,7 @@ impl Collector {
 
 fn say(announcement: &Announcement) {
     let Announcement { is_urgent, peers, text } = announcement;
-    let site = peers.as_ref().map(|names| format!("site={names} reason=certificate ")).unwrap_or_default();
+    let site = peers.as_ref().map(|names| format!("site={} reason=certificate ", quoted(names))).unwrap_or_default();
     if *is_urgent {
         error!("{site}{text}");
     } else {

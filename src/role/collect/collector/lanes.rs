@@ -6,6 +6,7 @@ use log::debug;
 
 use super::{Collector, TICK};
 use crate::net::{ConnId, Failure, Phase};
+use crate::proto::quoted;
 use crate::role::collect::Reason;
 use crate::role::collect::session::{Cx, Pause, Session};
 use crate::role::collect::site::Site;
@@ -156,9 +157,7 @@ impl Collector {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(site) = &self.sites[session.site()] else { return };
         let reason = match failure {
-            Failure::Timeout(Phase::Session) => {
-                Reason::Slow { what: session.awaited(), seconds: site.settings.timeout.as_secs() }
-            }
+            Failure::Timeout(Phase::Session) => Reason::slow(session.awaited(), session.is_in_body(), &site.settings),
             other => Reason::Net(other),
         };
         self.lane_broke(id, reason);
@@ -184,7 +183,7 @@ impl Collector {
         };
         session.abandon(site, &mut self.desk);
         if !harmless {
-            debug!("site={} reason={} {reason}", site.name(), reason.word());
+            debug!("site={} reason={} {reason}", quoted(&**site.name()), reason.word());
             site.break_off(reason);
         }
         self.wake_waiting_of(key);

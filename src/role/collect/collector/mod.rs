@@ -20,7 +20,8 @@ use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::Repeats;
+use crate::obs::LogThrottle;
+use crate::proto::Count;
 use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
 use crate::tls::Expiries;
@@ -65,8 +66,8 @@ pub struct Collector {
     stranded: VecDeque<usize>,
     next_tick: Instant,
     expiries: Expiries,
-    /// Those about the process, which it would be idle to make for each site.
-    complaints: Repeats,
+    /// Failures of the process, which are logged once, not for each site.
+    log: LogThrottle,
     /// When the collector has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
     observer: Box<dyn FnMut(&RoundReport)>,
@@ -138,7 +139,7 @@ impl Collector {
             running: 0,
             stranded: VecDeque::new(),
             next_tick: now,
-            complaints: Repeats::default(),
+            log: LogThrottle::default(),
             stop_by: None,
             observer,
         };
@@ -185,7 +186,7 @@ impl Collector {
 
     /// No new rounds, no new files; what is under way is brought to its end.
     fn drain(&mut self, stop_by: Instant) {
-        info!("stopping: {} rounds are under way", self.running);
+        info!("stopping: {} under way", Count(self.running, "round"));
         self.stop_by = Some(stop_by);
         for site in self.sites.iter_mut().flatten() {
             if let Some(running) = &mut site.running {

@@ -84,9 +84,10 @@ impl Collector {
             took: now.saturating_duration_since(running.since),
             ending,
             failure: running.failure,
+            not_taken: running.not_taken,
             is_final,
         };
-        report.log(&mut site.complaints, &mut self.complaints, now, failures);
+        report.log(&mut site.log, &mut self.log, now, failures);
         (self.observer)(&report);
         if is_final {
             self.schedule.remove(key);

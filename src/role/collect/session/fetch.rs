@@ -88,7 +88,7 @@ impl Fetch {
         let staged = match self.sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),
-            Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
+            Sink::Awaiting => return cx.site.not_given(&self.name, "it came without being announced"),
         };
         let staged = match staged {
             Ok(staged) => staged,
@@ -105,7 +105,7 @@ impl Fetch {
         match refusal {
             Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name),
             Refusal::Failed => cx.site.unreadable(&self.name),
-            other => cx.site.skipped(&self.name, &format!("the site answered: {other}")),
+            other => cx.site.not_given(&self.name, &format!("the site answered: {other}")),
         }
     }
 }

@@ -4,6 +4,7 @@ use log::{error, warn};
 
 use super::{Guest, Hall, Service};
 use crate::net::{ConnId, Entrance, Target};
+use crate::proto::quoted;
 use crate::tls::{Acceptor, Announcement, CertificateReport, Connector, Expiries, UnixTime};
 
 /// What is watched of the files that these were made of.
@@ -54,7 +55,7 @@ impl Service {
 
 fn say(announcement: &Announcement) {
     let Announcement { is_urgent, peers, text } = announcement;
-    let peer = peers.as_ref().map(|names| format!("peer={names} reason=certificate ")).unwrap_or_default();
+    let peer = peers.as_ref().map(|names| format!("peer={} reason=certificate ", quoted(names))).unwrap_or_default();
     if *is_urgent {
         error!("{peer}{text}");
     } else {

@@ -18,14 +18,15 @@ use self::listen::listen;
 pub(super) use self::reload::policy;
 use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
-use super::complaints::Complaints;
 use super::gate::Gate;
 use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
+use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
+use crate::proto::{Count, quoted};
 use crate::proto::server::Policy;
 use crate::store::{Folder, StoreError, check_threads};
 use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
@@ -38,6 +39,9 @@ const GOING: usize = 64;
 
 /// How long what is under way may take once the server has been told to stop.
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// What becomes of connections that could not be accepted.
+const RETRIED: &str = "those that wait are tried again in a while";
 
 /// Why the server cannot start, or cannot take a configuration over.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +140,7 @@ pub struct Service {
     hall: Hall,
     gate: Gate,
     guests: HashMap<ConnId, (SocketAddr, Guest)>,
-    complaints: Complaints,
+    log: ThrottledLog,
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
@@ -171,7 +175,7 @@ pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
 pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
     let Mode::Store(settings) = &config.mode else { return Ok(Vec::new()) };
     check_threads()?;
-    let (directory, lacks) = (settings.directory.display(), Folder::check(&settings.directory)?);
+    let (directory, lacks) = (quoted(&settings.directory), Folder::check(&settings.directory)?);
     Ok(lacks.iter().map(|lack| format!("{directory}: {lack}")).collect())
 }
 
@@ -232,7 +236,7 @@ impl Bound {
             started: config,
             hall,
             guests: HashMap::new(),
-            complaints: Complaints::default(),
+            log: ThrottledLog::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
             expiries,
@@ -287,7 +291,7 @@ impl Service {
 
     /// Nobody comes in any more; who is resting leaves at once.
     fn drain(&mut self) {
-        info!("stopping: {} connections are open", self.guests.len());
+        info!("stopping: {} open", Count(self.guests.len(), "connection"));
         self.stop_by = Some(self.net.now() + STOPPING);
         for listener in self.listeners.drain(..) {
             self.net.stop_listening(listener);
@@ -311,8 +315,9 @@ impl Service {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => self.take_done(),
             Event::AcceptFailed(error) => {
-                let text = format!("no connection can be accepted: {error}; {OPEN_MORE_FILES}");
-                self.complaints.warn(None, "accept", &text, self.net.now());
+                let (word, advice) = if lacks_files(&error) { ("files", OPEN_MORE_FILES) } else { ("accept", RETRIED) };
+                let text = format!("reason={word} no connection can be accepted: {error}; {advice}");
+                self.log.warn(Subject::Listener, word, &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
         }
