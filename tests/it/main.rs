@@ -21,6 +21,7 @@ mod full;
 mod kept;
 mod killed;
 mod leaving;
+mod left_out;
 mod life;
 mod limits;
 mod listing;

@@ -10,7 +10,7 @@ use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_unti
 use crate::site::{Site, site_config};
 use crate::support::PATIENCE;
 
-const RELOADED: &str = "configuration and certificates reloaded";
+const RELOADED: &str = "[INFO] reloaded ";
 
 /// Takes its time over the first `verb`, so that its first round runs for as long.
 fn pensive_at(verb: Verb, name: &str, count: usize) -> Site {

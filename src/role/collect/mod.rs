@@ -13,7 +13,7 @@ mod session;
 mod sim;
 mod site;
 
-pub use collector::{Collector, Mode};
+pub use collector::{Collector, Mode, Reloaded};
 pub use equipment::StartError;
 pub(crate) use equipment::target as site_target;
 pub use reason::{Came, Reason};

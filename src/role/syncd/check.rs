@@ -8,10 +8,11 @@ use rustix::fs::{Access, access};
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, SiteSettings};
+use crate::role::collect::Reason;
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
 pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
-    let settings = common.load()?;
+    let settings = common.load(common.path())?;
     let mut findings = Findings::default();
     for warning in &settings.warnings {
         findings.warn(warning);
@@ -63,13 +64,16 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
     let (now, mut connectors) = (UnixTime::now(), Connectors::default());
     let mut seen = BTreeSet::new();
     for site in enabled(settings) {
+        for unread in &site.unread_secrets {
+            findings.problem(&format!("site {}: {unread}", site.name));
+        }
         let Some(tls) = &site.tls else {
             findings
                 .warn(&format!("site {}: no TLS; anyone on the way can read and change what is collected", site.name));
             continue;
         };
         match connectors.get(tls, now) {
-            Err(error) => findings.problem(&format!("site {}: {error}", site.name)),
+            Err(error) => findings.problem(&format!("site {}: {}", site.name, Reason::from(error))),
             Ok(connector) => {
                 for report in connector.report() {
                     let CertificateReport { file, certificate, .. } = report;

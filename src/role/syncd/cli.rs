@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
-use crate::config::{self, LoadOptions, Settings};
+use crate::config::{self, ConfigError, LoadOptions, Settings};
 use crate::obs;
 use crate::role::limits;
 
@@ -98,22 +98,27 @@ enum Level {
 }
 
 impl Common {
-    /// Reads the configuration.
-    pub(super) fn load(&self) -> Result<Settings, config::ConfigError> {
+    /// The configuration's file: the one that is named, else the first of the usual ones that is there.
+    pub(super) fn path(&self) -> &Path {
+        // Where there is none at all, the error names the place it belongs.
+        let usual = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
+        self.config.as_deref().unwrap_or_else(usual)
+    }
+
+    /// Reads the configuration in `path`.
+    pub(super) fn load(&self, path: &Path) -> Result<Settings, ConfigError> {
         let options = LoadOptions {
             state_dir: self.state_dir.clone(),
             incoming_dir: self.incoming_dir.clone(),
             ..LoadOptions::default()
         };
-        // Where there is none at all, the error names the place it belongs.
-        let fallback = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
-        config::load(self.config.as_deref().unwrap_or_else(fallback), &options)
+        config::load(path, &options)
     }
 
-    /// Reads the configuration, with the log set up and its warnings said.
-    pub(super) fn start(&self) -> Result<Settings, Problem> {
+    /// Reads the configuration in `path`, with the log set up and its warnings said.
+    pub(super) fn start(&self, path: &Path) -> Result<Settings, Problem> {
         obs::start_log(self.log_level.filter())?;
-        let settings = self.load()?;
+        let settings = self.load(path)?;
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }

@@ -15,7 +15,7 @@ use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::sync::Ending;
 
 pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
-    let mut settings = common.start()?;
+    let mut settings = common.start(common.path())?;
     select(&mut settings, names)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
     let mut net = Net::new()?;

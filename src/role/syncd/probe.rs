@@ -16,13 +16,15 @@ use crate::role::collect::{Reason, site_target};
 use crate::tls::{Connectors, Offer, PeerDescription};
 
 pub(super) fn run(common: &Common, name: &str) -> Outcome {
-    let settings = common.start()?;
-    let site = find_site(&settings, name)?;
-    let target = Arc::new(site_target(site, &mut Connectors::default())?);
+    let settings = common.start(common.path())?;
+    let mut site = find_site(&settings, name)?.clone();
     let net = Net::new()?;
-    let mut probe = Probe { site, target, since: net.now(), net };
+    let secrets = site.read_secrets().map_err(Reason::from);
+    let target = secrets.and_then(|()| site_target(&site, &mut Connectors::default()));
+    let mut probe = Probe { site: &site, since: net.now(), net };
     probe.introduce();
-    Ok(match probe.run() {
+    let listing = target.and_then(|target| probe.run(&Arc::new(target)));
+    Ok(match listing {
         Ok(listing) => {
             probe.summarise(&listing);
             SUCCESS
@@ -36,7 +38,6 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
 
 struct Probe<'a> {
     site: &'a SiteSettings,
-    target: Arc<Target>,
     net: Net,
     since: Instant,
 }
@@ -55,23 +56,23 @@ impl Probe<'_> {
         self.say(&format!("{}: {} port {}, {tls}{}", site.name, site.address, site.port, through.unwrap_or_default()));
     }
 
-    fn run(&mut self) -> Result<Listing, Reason> {
+    fn run(&mut self, target: &Arc<Target>) -> Result<Listing, Reason> {
         let offer = self.site.tls.as_ref().is_some_and(|tls| tls.identity.is_some() && tls.offer != Offer::Never);
-        match self.attempt(offer) {
+        match self.attempt(target, offer) {
             Err(Reason::Net(Failure::Pipe(refused)))
                 if refused.client_certificate_refused()
                     && self.site.tls.as_ref().is_some_and(|tls| tls.offer == Offer::Auto) =>
             {
                 self.say(&format!("{refused}"));
                 self.say("trying again without our certificate, as offer_client_cert = \"auto\" has it");
-                self.attempt(false)
+                self.attempt(target, false)
             }
             other => other,
         }
     }
 
-    fn attempt(&mut self, offer: bool) -> Result<Listing, Reason> {
-        let id = self.net.open(Arc::clone(&self.target), offer);
+    fn attempt(&mut self, target: &Arc<Target>, offer: bool) -> Result<Listing, Reason> {
+        let id = self.net.open(Arc::clone(target), offer);
         let mut conversation = Conversation::new(self.site);
         loop {
             for event in self.net.turn(None).map_err(Failure::Io)? {

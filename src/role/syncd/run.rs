@@ -1,5 +1,7 @@
 //! `run`: the daemon.
 
+use std::path::Path;
+
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -10,18 +12,20 @@ use crate::net::Net;
 use crate::role::collect::{Collector, Mode};
 
 pub(super) fn run(common: &Common) -> Outcome {
-    let settings = common.start()?;
+    // Chosen once: a reload must not go to another file because this one is gone.
+    let path = common.path();
+    let settings = common.start(path)?;
     let mut net = Net::new()?;
     check_open_files(&settings);
     net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let enabled = settings.sites.iter().filter(|site| site.enabled).count();
-    info!("collecting from {enabled} sites; state in {}", settings.state_dir.display());
+    info!("{}: collecting from {enabled} sites; state in {}", path.display(), settings.state_dir.display());
     collector.run(settings.shutdown_timeout, |collector, signal| {
         if signal != SIGHUP {
             return false;
         }
-        reload(collector, common, &settings);
+        reload(collector, common, path, &settings);
         true
     })?;
     info!("stopped");
@@ -29,17 +33,16 @@ pub(super) fn run(common: &Common) -> Outcome {
 }
 
 /// The last good configuration stays when the new one is bad. `started` is what the start came by.
-fn reload(collector: &mut Collector, common: &Common, started: &Settings) {
-    let reloaded = common.load().map_err(|error| error.to_string()).and_then(|settings| {
-        settings.warnings.iter().for_each(|warning| warn!("{warning}"));
-        check_open_files(&settings);
-        collector.reload(&settings).map_err(|error| error.to_string())?;
-        warn_of_restart(started, &settings);
-        Ok(())
-    });
-    match reloaded {
-        Ok(()) => info!("configuration and certificates reloaded"),
-        Err(why) => error!("not reloaded, going on as before: {why}"),
+fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Settings) {
+    match common.load(path) {
+        Ok(settings) => {
+            settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+            check_open_files(&settings);
+            let reloaded = collector.reload(&settings);
+            warn_of_restart(started, &settings);
+            info!("reloaded {}: {reloaded}", path.display());
+        }
+        Err(error) => error!("not reloaded, going on as before: {error}"),
     }
 }
 

@@ -3,16 +3,19 @@
 mod lanes;
 mod reload;
 mod rounds;
+mod unopened;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use log::info;
 
+pub use self::reload::Reloaded;
+use self::unopened::Unopened;
 use super::desk::Desk;
-use super::equipment::{Equipment, StartError, equip};
+use super::equipment::{Opening, StartError, equip, withdraw};
 use super::outside::Network;
 use super::report::RoundReport;
 use super::session::Session;
@@ -41,6 +44,8 @@ pub struct Collector {
     desk: Desk,
     schedule: Schedule,
     sites: Vec<Option<Site>>,
+    /// Sites of which something cannot be opened, by their keys: they have no entry in `sites` until it can.
+    unopened: BTreeMap<usize, Unopened>,
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
     /// What the journal knows of sites that are not collected from, in case they are again.
@@ -75,6 +80,11 @@ pub(super) struct Limits {
 
 impl Collector {
     /// Opens spools, journal and certificates; connects to nothing yet. `observer` hears of each round that ends.
+    ///
+    /// A site whose certificates or spool cannot be opened is left out until they can.
+    ///
+    /// # Errors
+    /// [`StartError::NoSite`] if not one site can be opened; whatever keeps the journal from being kept.
     pub fn new(
         net: Net,
         settings: &Settings,
@@ -82,27 +92,30 @@ impl Collector {
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Result<Self, StartError> {
         let mut spools = HashMap::new();
-        let equipment = equip(settings, &mut spools)?;
-        let waker = net.waker();
-        let notify = Box::new(move || {
-            // The waker fails only with the loop gone, and then nobody waits.
-            let _ = waker.wake();
-        });
-        let (committer, outstanding) = Committer::start(
-            &settings.state_dir,
-            settings.durability,
-            &spools.values().cloned().collect::<Vec<_>>(),
-            notify,
-        )?;
+        let mut sites = StartError::of_unusable(equip(settings, &mut spools))?;
+        let (committer, outstanding) = loop {
+            let waker = net.waker();
+            let notify = Box::new(move || {
+                // The waker fails only with the loop gone, and then nobody waits.
+                let _ = waker.wake();
+            });
+            let opened: Vec<Spool> = spools.values().cloned().collect();
+            match Committer::start(&settings.state_dir, settings.durability, &opened, notify) {
+                Ok(started) => break started,
+                // Another process may work in one of the spools, or one of the disks fail.
+                Err(error) if withdraw(&error, &mut spools, &mut sites) => sites = StartError::of_unusable(sites)?,
+                Err(error) => return Err(error.into()),
+            }
+        };
         let means = Means { net: Box::new(net), desk: Desk::new(Box::new(committer)), outstanding, spools };
         let limits = Limits { mode, max_connections: settings.max_connections };
-        Ok(Self::with(means, equipment, limits, Schedule::new(fastrand::u64(..)), observer))
+        Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
 
     /// Sites, and what they are collected with.
     pub(super) fn with(
         means: Means,
-        equipment: Vec<Equipment>,
+        opened: Vec<Opening>,
         Limits { mode, max_connections }: Limits,
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
@@ -114,6 +127,7 @@ impl Collector {
             desk,
             schedule,
             sites: Vec::new(),
+            unopened: BTreeMap::new(),
             sessions: HashMap::new(),
             spools,
             absent: HashMap::new(),
@@ -129,7 +143,7 @@ impl Collector {
         for file in outstanding {
             collector.absent.entry(file.site).or_default().published(file.name, file.fingerprint);
         }
-        collector.adopt(equipment);
+        collector.adopt(opened);
         collector
     }
 

@@ -24,6 +24,9 @@ impl Collector {
             && self.has_capacity()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
+            if !self.is_open(key) {
+                continue;
+            }
             let Some(site) = &mut self.sites[key] else { continue };
             self.running += 1;
             site.start_round(self.net.now());

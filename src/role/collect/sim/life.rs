@@ -120,7 +120,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     world.borrow_mut().process.committer = Some(committer);
     let wire = Wire(Rc::clone(world));
     let mut spools = place.spools.clone();
-    let equipment = equip(settings, &mut spools).expect("there is nothing to fail");
+    let equipment = equip(settings, &mut spools);
     let means = Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire)), outstanding, spools };
     let limits = Limits { mode: Mode::Forever, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
@@ -133,7 +133,8 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
             THIN => thinned(settings, &mut world.borrow_mut().fate),
             _ => return false,
         };
-        collector.reload(&settings).map(|()| true).expect("there is nothing to fail")
+        collector.reload(&settings);
+        true
     });
     let mut death = world.borrow_mut().death.take();
     death = death.or(world.borrow().disk_death());
