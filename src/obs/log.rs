@@ -9,12 +9,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use log::LevelFilter;
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
-/// Starts logging to standard error; under systemd, which stamps each line itself, without the time.
+use super::journal::{JournalLog, stderr_is_journal};
+use super::status_line::StatusLine;
+
+/// Starts logging to standard error: to systemd's journal with the priority of each line, elsewhere with its time.
 ///
 /// # Errors
 /// A log has been started already.
-pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
-    WriteLogger::init(level, config(std::env::var_os("JOURNAL_STREAM").is_none()), whole_lines(io::stderr()))
+pub fn start_log(level: LevelFilter) -> Result<LogTarget, log::SetLoggerError> {
+    let target = LogTarget::default();
+    if stderr_is_journal() {
+        JournalLog::start(level)?;
+    } else {
+        let line = target.status_line.clone();
+        WriteLogger::init(level, config(), whole_lines(line.over(io::stderr())))?;
+    }
+    Ok(target)
 }
 
 /// Starts logging to a file, or to standard error where there is none.
@@ -22,17 +32,12 @@ pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
 /// # Errors
 /// The file cannot be opened; or a log has been started already.
 pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTarget> {
+    let Some(path) = path else { return start_log(level).map_err(io::Error::other) };
     let target = LogTarget::default();
-    let started = match path {
-        None => start_log(level),
-        Some(path) => {
-            let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-            let file = open(path).map_err(failed)?;
-            let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
-            WriteLogger::init(level, config(true), whole_lines(log))
-        }
-    };
-    started.map_err(io::Error::other)?;
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = open(path).map_err(failed)?;
+    let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
+    WriteLogger::init(level, config(), whole_lines(log)).map_err(io::Error::other)?;
     Ok(target)
 }
 
@@ -42,23 +47,25 @@ fn whole_lines<W: Write>(log: W) -> LineWriter<W> {
     LineWriter::new(log)
 }
 
-fn config(with_time: bool) -> Config {
+fn config() -> Config {
     let mut config = ConfigBuilder::new();
     config.set_time_format_rfc3339().set_target_level(LevelFilter::Off).set_thread_level(LevelFilter::Off);
-    config.set_location_level(LevelFilter::Off);
-    if !with_time {
-        config.set_time_level(LevelFilter::Off);
-    }
-    config.build()
+    config.set_location_level(LevelFilter::Off).build()
 }
 
 /// Where the log goes.
 #[derive(Clone, Debug, Default)]
 pub struct LogTarget {
     stale: Arc<AtomicBool>,
+    status_line: StatusLine,
 }
 
 impl LogTarget {
+    /// A line on the terminal that log lines do not mix with.
+    pub fn status_line(&self) -> StatusLine {
+        self.status_line.clone()
+    }
+
     /// Opens the log's file anew before the next line: log rotation has moved it away.
     pub fn reopen(&self) {
         self.stale.store(true, Ordering::Relaxed);

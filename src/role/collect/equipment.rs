@@ -39,7 +39,7 @@ impl Equipment {
 
 /// The certificates that are in force for a target, by file and fingerprint.
 fn certificates(target: &Target) -> Vec<(&Path, [u8; 32])> {
-    let reports = target.tls.iter().flat_map(|connector| connector.report());
+    let reports = target.tls.iter().flat_map(Connector::report);
     reports.map(|report| (report.file.as_path(), report.certificate.sha256.0)).collect()
 }
 

@@ -23,7 +23,6 @@ mod session;
 mod storage;
 
 pub use hosted::Hosted;
-pub use process::Watchdog;
 pub use program::main;
 pub use reason::Reason;
 pub use service::{Bound, Service, StartError, Stopper, check};

@@ -1,21 +1,20 @@
 //! `tentacle_server`, the program.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
-use log::{LevelFilter, error, info, warn};
-use sd_notify::NotifyState;
+use log::{Level, LevelFilter, error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::process::{self, ProcessError, Watchdog};
+use super::process::{self, ProcessError};
 use super::service::{Bound, Service, StartError, check};
 use crate::config::server::{
     CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
 };
-use crate::obs::{LogTarget, start_log_to};
+use crate::obs::{LogTarget, Output, OutputError, complain, start_log_to};
 use crate::proto::Secret;
-use crate::role::{limits, passphrase};
+use crate::role::{Watchdog, limits, passphrase, service_manager};
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.
@@ -27,6 +26,9 @@ const USAGE: u8 = 1;
 /// A value or a file cannot be used.
 const UNUSABLE: u8 = 2;
 
+/// What `systemctl status` shows.
+const SERVING: &str = "serving";
+
 type Problem = Box<dyn std::error::Error>;
 
 /// The program.
@@ -34,12 +36,13 @@ pub fn main() -> ExitCode {
     exit_code(run(std::env::args_os().skip(1)))
 }
 
-#[expect(clippy::print_stderr, reason = "where a program's errors go")]
 fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
+        // Whoever read what was printed wants no more.
+        Err(problem) if problem.downcast_ref().is_some_and(OutputError::is_closed) => USAGE.into(),
         Err(problem) => {
-            eprintln!("tentacle_server: {problem}");
+            complain(Level::Error, "tentacle_server", &problem);
             code_of(&*problem).into()
         }
     }
@@ -71,17 +74,21 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
         }
         Request::Check(line) => {
             let config = Configuration::of_system(line)?.read()?;
-            config.warnings.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
+            let mut out = Output::default();
+            config.warnings.iter().for_each(|warning| out.line(format_args!("warning: {warning}")));
             check(&config)?;
-            print(&format!("{config}\n"))?;
+            out.line(&config);
+            out.finish()?;
             Ok(0)
         }
         Request::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
-    io::stdout().write_all(text.as_bytes())
+fn print(text: &str) -> Result<(), OutputError> {
+    let mut out = Output::default();
+    out.line(text.trim_end_matches('\n'));
+    out.finish()
 }
 
 /// Where the configuration comes from, again and again.
@@ -144,12 +151,12 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let mut service = bound.start(root)?;
     service.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
     let mut watchdog = Watchdog::from_environment();
-    process::tell(&[NotifyState::Ready]);
+    service_manager::ready(SERVING);
     let outcome = service.run(&mut watchdog, |service, signal| {
         if signal == SIGHUP {
             reload(service, &configuration, &log);
         } else {
-            process::tell(&[NotifyState::Stopping]);
+            service_manager::stopping();
         }
         signal == SIGHUP
     });
@@ -162,7 +169,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
 
 /// The last good configuration stays when the new one is bad.
 fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget) {
-    process::tell(&[NotifyState::Reloading]);
+    service_manager::reloading();
     log.reopen();
     let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -173,7 +180,7 @@ fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget)
         Ok(()) => info!("configuration and certificates reloaded"),
         Err(why) => error!("not reloaded, going on as before: {why}"),
     }
-    process::tell(&[NotifyState::Ready]);
+    service_manager::ready(SERVING);
 }
 
 fn level(verbosity: Verbosity) -> LevelFilter {

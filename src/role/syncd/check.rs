@@ -6,14 +6,26 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::cli::Common;
+use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, SiteSettings};
+use crate::obs::Output;
 use crate::role::collect::Reason;
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
-pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
-    let settings = common.load(common.path())?;
+pub(super) fn run(common: &Common, syntax_only: bool, user: Option<&str>) -> Outcome {
+    let path = common.path();
+    let mut settings = common.load(path)?;
     let mut findings = Findings::default();
+    if !syntax_only || user.is_some() {
+        let state_dir = settings.state_dir.clone();
+        findings.fine(&become_tester(&settings, user)?);
+        match common.load(path) {
+            // The usual state directory is the service's, whichever this user would have of its own.
+            Ok(as_user) => settings = Settings { state_dir, ..as_user },
+            Err(error) => findings.problem(&error.to_string()),
+        }
+    }
     for warning in &settings.warnings {
         findings.warn(warning);
     }
@@ -22,7 +34,7 @@ pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
         check_certificates(&settings, &mut findings);
         check_directories(&settings, &mut findings);
     }
-    Ok(findings.finish())
+    findings.finish()
 }
 
 fn enabled(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
@@ -32,30 +44,30 @@ fn enabled(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
 /// What was found, printed as it is found.
 #[derive(Default)]
 struct Findings {
+    out: Output,
     problems: usize,
     warnings: usize,
 }
 
-#[expect(clippy::print_stdout, reason = "a command's output")]
 impl Findings {
-    #[expect(clippy::unused_self, reason = "reads like its siblings")]
-    fn fine(&self, text: &str) {
-        println!("ok       {text}");
+    fn fine(&mut self, text: &str) {
+        self.out.line(format_args!("ok       {text}"));
     }
 
     fn warn(&mut self, text: &str) {
         self.warnings += 1;
-        println!("warning  {text}");
+        self.out.line(format_args!("warning  {text}"));
     }
 
     fn problem(&mut self, text: &str) {
         self.problems += 1;
-        println!("PROBLEM  {text}");
+        self.out.line(format_args!("PROBLEM  {text}"));
     }
 
-    fn finish(self) -> u8 {
-        println!("{} problems, {} warnings", self.problems, self.warnings);
-        if self.problems == 0 { SUCCESS } else { FAILURE }
+    fn finish(mut self) -> Outcome {
+        self.out.line(format_args!("{} problems, {} warnings", self.problems, self.warnings));
+        self.out.finish()?;
+        Ok(if self.problems == 0 { SUCCESS } else { FAILURE })
     }
 }
 

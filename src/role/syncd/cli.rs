@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings};
-use crate::obs;
+use crate::obs::{self, LogTarget};
 use crate::role::limits;
 
 const EXAMPLES: &str = "\
@@ -35,11 +36,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Collect from all sites until told to stop (SIGTERM, SIGINT); SIGHUP reloads configuration and certificates.
-    Run(Common),
+    Run(Collecting),
     /// One round of all sites, or of those named; exit status 1 if any of them failed.
     Once {
         #[command(flatten)]
-        common: Common,
+        collecting: Collecting,
         /// Sites by name; all enabled ones where none is named.
         sites: Vec<String>,
     },
@@ -50,6 +51,9 @@ enum Command {
         /// Read the configuration only; look at no certificate and no directory.
         #[arg(long)]
         syntax_only: bool,
+        /// Test as this user [default, as root: the owner of the state directory, or of an incoming directory]
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
     },
     /// Try one site step by step: resolve, connect, TLS, password, listing; fetches and deletes nothing.
     Probe {
@@ -69,6 +73,16 @@ enum Command {
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         files: u32,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Collecting {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Collect as root though the state directory or an incoming directory is another user's: what root makes there, that user
+    /// may not be able to use.
+    #[arg(long)]
+    allow_root: bool,
 }
 
 #[derive(Debug, Args)]
@@ -116,13 +130,20 @@ impl Common {
     }
 
     /// Reads the configuration in `path`, with the log set up and its warnings said.
-    pub(super) fn start(&self, path: &Path) -> Result<Settings, Problem> {
-        obs::start_log(self.log_level.filter())?;
+    pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
+        let log = obs::start_log(self.log_level.filter())?;
         let settings = self.load(path)?;
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }
-        Ok(settings)
+        Ok((settings, log))
+    }
+}
+
+impl Collecting {
+    /// Refuses to collect as root into what is another user's, unless told to.
+    pub(super) fn check_user(&self, settings: &Settings) -> Result<(), UserError> {
+        if self.allow_root { Ok(()) } else { refuse_root(settings) }
     }
 }
 
@@ -146,9 +167,9 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     limits::outlive_file_size_limit()?;
     match command {
-        Command::Run(common) => run::run(&common),
-        Command::Once { common, sites } => once::run(&common, &sites),
-        Command::Check { common, syntax_only } => check::run(&common, syntax_only),
+        Command::Run(collecting) => run::run(&collecting),
+        Command::Once { collecting, sites } => once::run(&collecting, &sites),
+        Command::Check { common, syntax_only, user } => check::run(&common, syntax_only, user.as_deref()),
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),
         Command::Demo { files } => demo::run(files),

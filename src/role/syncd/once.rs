@@ -1,32 +1,37 @@
 //! `once`: one round of each site.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::rc::Rc;
 
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::cli::Common;
+use super::cli::Collecting;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::config::Settings;
 use crate::net::Net;
+use crate::obs::{Output, StatusLine};
 use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::sync::Ending;
 
-pub(super) fn run(common: &Common, names: &[String]) -> Outcome {
-    let mut settings = common.start(common.path())?;
+pub(super) fn run(arguments: &Collecting, names: &[String]) -> Outcome {
+    let common = &arguments.common;
+    let (mut settings, log) = common.start(common.path())?;
     select(&mut settings, names)?;
+    arguments.check_user(&settings)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
     let mut net = Net::new()?;
     check_open_files(&settings);
     net.take_signals(&[SIGTERM, SIGINT])?;
-    let progress = Rc::new(Progress::new(sites));
+    let line = std::io::stdout().is_terminal().then(|| log.status_line());
+    let progress = Rc::new(RefCell::new(Progress::new(sites, line)));
     let watcher = Rc::clone(&progress);
     info!("state in {}", settings.state_dir.display());
-    let collector = Collector::new(net, &settings, Mode::Once, Box::new(move |report| watcher.note(report)))?;
+    let observer = Box::new(move |report: &RoundReport| watcher.borrow_mut().note(report));
+    let collector = Collector::new(net, &settings, Mode::Once, observer)?;
     collector.run(settings.shutdown_timeout, |_, _| false)?;
-    Ok(progress.finish())
+    progress.take().finish()
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
@@ -42,68 +47,60 @@ fn select(settings: &mut Settings, names: &[String]) -> Result<(), UnknownSite> 
     Ok(())
 }
 
-/// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere.
+/// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere. Where it cannot be written,
+/// collecting goes on.
+#[derive(Default)]
 struct Progress {
-    terminal: bool,
+    out: Output,
+    /// On a terminal.
+    line: Option<StatusLine>,
     sites: usize,
-    done: Cell<usize>,
-    failed: Cell<usize>,
-    files: Cell<usize>,
-    bytes: Cell<u64>,
+    done: usize,
+    failed: usize,
+    files: usize,
+    bytes: u64,
 }
 
 impl Progress {
-    fn new(sites: usize) -> Self {
-        Self {
-            terminal: std::io::stdout().is_terminal(),
-            sites,
-            done: Cell::new(0),
-            failed: Cell::new(0),
-            files: Cell::new(0),
-            bytes: Cell::new(0),
-        }
+    fn new(sites: usize, line: Option<StatusLine>) -> Self {
+        Self { line, sites, ..Self::default() }
     }
 
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn note(&self, report: &RoundReport) {
-        self.files.set(self.files.get() + report.tally.collected);
-        self.bytes.set(self.bytes.get() + report.tally.bytes);
+    fn note(&mut self, report: &RoundReport) {
+        self.files += report.tally.collected;
+        self.bytes += report.tally.bytes;
         if report.is_final {
             match report.ending {
-                Ending::Done => self.done.set(self.done.get() + 1),
-                Ending::Failed => self.failed.set(self.failed.get() + 1),
+                Ending::Done => self.done += 1,
+                Ending::Failed => self.failed += 1,
                 // Stopped with files left at the site.
                 Ending::Backlog => {}
             }
         }
-        if self.terminal {
-            print!(
-                "\r\x1b[K{} of {} sites, {} failed, {} files, {} bytes",
-                self.done.get(),
-                self.sites,
-                self.failed.get(),
-                self.files.get(),
-                self.bytes.get()
-            );
-            // A terminal that is gone ends in SIGHUP, not here.
-            let _ = std::io::Write::flush(&mut std::io::stdout());
+        let Self { sites, done, failed, files, bytes, .. } = self;
+        if let Some(line) = &self.line {
+            let text = format!("{done} of {sites} sites, {failed} failed, {files} files, {bytes} bytes");
+            self.out.attempt(|| line.show(&text));
         } else if report.is_final {
             match &report.failure {
-                Some(reason) => println!("{}: failed: {reason}", report.site),
-                None => println!("{}: {} files, {} bytes", report.site, report.tally.collected, report.tally.bytes),
+                Some(reason) => self.out.line(format_args!("{}: failed: {reason}", report.site)),
+                None => self.out.line(format_args!(
+                    "{}: {} files, {} bytes",
+                    report.site, report.tally.collected, report.tally.bytes
+                )),
             }
         }
     }
 
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn finish(&self) -> u8 {
-        if self.terminal {
-            println!();
+    fn finish(mut self) -> Outcome {
+        if let Some(line) = &self.line {
+            self.out.attempt(|| line.end());
         }
-        let unfinished = self.sites - self.done.get() - self.failed.get();
+        let unfinished = self.sites - self.done - self.failed;
         if unfinished > 0 {
-            println!("stopped before {unfinished} of {} sites were done", self.sites);
+            self.out.line(format_args!("stopped before {unfinished} of {} sites were done", self.sites));
         }
-        if self.failed.get() + unfinished == 0 { SUCCESS } else { FAILURE }
+        self.out.finish()?;
+        Ok(if self.failed + unfinished == 0 { SUCCESS } else { FAILURE })
     }
 }

@@ -11,20 +11,21 @@ use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
+use crate::obs::Output;
 use crate::proto::Listing;
 use crate::role::collect::{Reason, site_target};
 use crate::tls::{Connectors, Offer, PeerDescription};
 
 pub(super) fn run(common: &Common, name: &str) -> Outcome {
-    let settings = common.start(common.path())?;
+    let (settings, _) = common.start(common.path())?;
     let mut site = find_site(&settings, name)?.clone();
     let net = Net::new()?;
     let secrets = site.read_secrets().map_err(Reason::from);
     let target = secrets.and_then(|()| site_target(&site, &mut Connectors::default()));
-    let mut probe = Probe { site: &site, since: net.now(), net };
+    let mut probe = Probe { site: &site, since: net.now(), net, out: Output::default() };
     probe.introduce();
     let listing = target.and_then(|target| probe.run(&Arc::new(target)));
-    Ok(match listing {
+    let status = match listing {
         Ok(listing) => {
             probe.summarise(&listing);
             SUCCESS
@@ -33,23 +34,25 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
             probe.say(&format!("FAILED (reason={}): {reason}", reason.word()));
             FAILURE
         }
-    })
+    };
+    probe.out.finish()?;
+    Ok(status)
 }
 
 struct Probe<'a> {
     site: &'a SiteSettings,
     net: Net,
     since: Instant,
+    out: Output,
 }
 
 impl Probe<'_> {
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn say(&self, text: &str) {
+    fn say(&mut self, text: &str) {
         let milliseconds = self.net.now().saturating_duration_since(self.since).as_millis();
-        println!("{milliseconds:>6} ms  {text}");
+        self.out.line(format_args!("{milliseconds:>6} ms  {text}"));
     }
 
-    fn introduce(&self) {
+    fn introduce(&mut self) {
         let site = self.site;
         let tls = if site.tls.is_some() { "TLS" } else { "plain TCP" };
         let through = site.proxy.as_ref().map(|proxy| format!(", through the proxy {}:{}", proxy.host, proxy.port));
@@ -120,7 +123,7 @@ impl Probe<'_> {
         Ok(())
     }
 
-    fn summarise(&self, listing: &Listing) {
+    fn summarise(&mut self, listing: &Listing) {
         let collected = listing.names().filter(|name| self.site.filter.matches(name)).count();
         self.say(&format!(
             "listing: {} names, {collected} of them to be collected, {} with names that cannot be",

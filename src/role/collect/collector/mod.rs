@@ -3,6 +3,7 @@
 mod lanes;
 mod reload;
 mod rounds;
+mod stop;
 mod unopened;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,9 +11,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use log::info;
-
 pub use self::reload::Reloaded;
+use self::stop::Stop;
 use self::unopened::Unopened;
 use super::desk::Desk;
 use super::equipment::{Opening, StartError, equip, withdraw};
@@ -23,6 +23,7 @@ use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::Repeats;
+use crate::role::Watchdog;
 use crate::store::{Committer, Outstanding, Spool};
 use crate::sync::{Memory, Schedule};
 
@@ -58,9 +59,10 @@ pub struct Collector {
     next_tick: Instant,
     /// Those about the process, which it would be idle to make for each site.
     complaints: Repeats,
-    /// When the collector has been told to stop: the time by which it will, whatever is under way.
-    stop_by: Option<Instant>,
+    /// When the collector has been told to stop.
+    stop: Option<Stop>,
     observer: Box<dyn FnMut(&RoundReport)>,
+    watchdog: Watchdog,
 }
 
 /// What a collector works with.
@@ -137,8 +139,9 @@ impl Collector {
             stranded: VecDeque::new(),
             next_tick: now,
             complaints: Repeats::default(),
-            stop_by: None,
+            stop: None,
             observer,
+            watchdog: Watchdog::default(),
         };
         for file in outstanding {
             collector.absent.entry(file.site).or_default().published(file.name, file.fingerprint);
@@ -147,8 +150,13 @@ impl Collector {
         collector
     }
 
+    /// Lets the collector's loop feed this watchdog from now on.
+    pub fn feed(&mut self, watchdog: Watchdog) {
+        self.watchdog = watchdog;
+    }
+
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
-    /// at most `shutdown_timeout` later. Returns the longest that anything ready had to wait for the loop.
+    /// at most `shutdown_timeout` later; answered with `false` once more, ends at once. Returns the longest that anything ready had to wait for the loop.
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
@@ -159,34 +167,25 @@ impl Collector {
             if self.is_finished() {
                 break;
             }
-            let wake = [self.schedule_wakes(), Some(self.next_tick).filter(|_| self.running > 0), self.stop_by];
+            let tick = Some(self.next_tick).filter(|_| self.running > 0);
+            let stop_by = self.stop.as_ref().map(|stop| stop.by);
+            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now())];
             for event in self.net.turn(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
-                        if !on_signal(&mut self, signal) && self.stop_by.is_none() {
-                            self.drain(self.net.now() + shutdown_timeout);
+                        if !on_signal(&mut self, signal) {
+                            self.stop(shutdown_timeout);
                         }
                     }
                     other => self.handle(other),
                 }
             }
             self.tick();
+            self.watchdog.feed(self.net.now());
         }
         self.break_off();
         self.desk.stop();
         Ok(self.net.longest_turn())
-    }
-
-    /// No new rounds, no new files; what is under way is brought to its end.
-    fn drain(&mut self, stop_by: Instant) {
-        info!("stopping: {} rounds are under way", self.running);
-        self.stop_by = Some(stop_by);
-        for site in self.sites.iter_mut().flatten() {
-            if let Some(running) = &mut site.running {
-                running.round.wind_up();
-            }
-        }
-        self.wake_waiting();
     }
 
     /// Time is up: what has come whole is still to be kept.
@@ -199,8 +198,8 @@ impl Collector {
     }
 
     fn is_finished(&self) -> bool {
-        match self.stop_by {
-            Some(stop_by) => self.running == 0 || self.net.now() >= stop_by,
+        match &self.stop {
+            Some(stop) => self.running == 0 || self.net.now() >= stop.by,
             None => self.running == 0 && self.mode == Mode::Once && self.schedule.next_due().is_none(),
         }
     }
@@ -210,7 +209,7 @@ impl Collector {
     }
 
     fn schedule_wakes(&self) -> Option<Instant> {
-        self.schedule.next_due().filter(|_| self.stop_by.is_none() && self.has_capacity())
+        self.schedule.next_due().filter(|_| self.stop.is_none() && self.has_capacity())
     }
 
     fn handle(&mut self, event: Event) {

@@ -17,13 +17,13 @@ use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
 use super::complaints::Complaints;
 use super::gate::Gate;
-use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
 use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
 use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
 use crate::proto::server::Policy;
+use crate::role::Watchdog;
 use crate::store::{Folder, StoreError};
 use crate::tls::{SetupError, SuitesError, VersionsError};
 
