@@ -260,6 +260,28 @@ fn what_a_kill_left_is_finished_once() {
 }
 
 #[test]
+fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
+    let disk = Disk::new();
+    let dying = disk.spool();
+    let whole = intent(&dying, "whole.1.data", "whole");
+    staged(&dying, "of no record").hand_over();
+    killed(&disk, &[Record::Intent(whole)], b"");
+    drop(dying);
+    let (committer, outstanding) = Committer::start(&disk.state(), Durability::Fsync, &[], Box::new(|| {})).unwrap();
+    assert_eq!(outstanding, []);
+    // Its site has it still, so it is fetched again.
+    committer.publish(file(1, "whole.1.data", staged(&disk.spool(), "whole")));
+    let outcomes = results(committer.stop());
+    assert!(matches!(outcomes[..], [Ok(Published::Duplicate { .. })]), "{outcomes:?}");
+    assert_eq!((disk.published().len(), disk.staged()), (1, 0));
+    // The data server takes it: no later start may bring it again.
+    fs::remove_file(disk.incoming().join("whole.1.data")).unwrap();
+    let (committer, outstanding) = disk.start(&disk.spool());
+    committer.stop();
+    assert_eq!((outstanding.len(), disk.published().len()), (1, 0));
+}
+
+#[test]
 fn a_start_holds_back_what_comes_after_a_damaged_file_but_no_only_copy() {
     let disk = Disk::new();
     let dying = disk.spool();

@@ -59,26 +59,32 @@ impl<D: Disk> Engine<D> {
         let mut engine = Self { disk, state, journal: Journal::Doubtful, voided: Vec::new() };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
-        // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
-        // before may have been one that never flushes.
-        for filesystem in engine.disk.filesystems(&spools) {
-            engine.disk.sync_filesystem(filesystem[0])?;
-        }
-        engine.disk.sync_journal()?;
-        let (published, mut useless) = engine.resume(&spools);
-        for &spool in &spools {
-            engine.disk.sync_names(spool)?;
-        }
-        for stage in published {
-            engine.state.published(stage);
-        }
-        engine.rewrite()?;
+        let mut useless = engine.finish(&spools)?;
         for spool in spools {
             engine.disk.introduce(spool, known.contains(&spool));
             useless.extend(engine.disk.leftovers(spool)?.into_iter().map(|stage| (spool, stage)));
         }
         engine.discard(useless);
         Ok(engine)
+    }
+
+    /// Finishes what the run before had under way in these spools. The staged files that are of no use any more.
+    fn finish(&mut self, spools: &BTreeSet<SpoolId>) -> Result<Vec<At>, StoreError> {
+        // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
+        // before may have been one that never flushes.
+        for filesystem in self.disk.filesystems(spools) {
+            self.disk.sync_filesystem(filesystem[0])?;
+        }
+        self.disk.sync_journal()?;
+        let (published, useless) = self.resume(spools);
+        for &spool in spools {
+            self.disk.sync_names(spool)?;
+        }
+        for stage in published {
+            self.state.published(stage);
+        }
+        self.rewrite()?;
+        Ok(useless)
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
@@ -149,11 +155,17 @@ impl<D: Disk> Engine<D> {
         &mut self.disk
     }
 
-    /// Takes a spool in that was not there at the start.
+    /// Takes a spool in that was not there at the start, and finishes what the run before had under way in it.
     pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf) {
         let is_known = self.state.spools.insert(id, path.clone()).is_some();
         self.note(&[Record::Spool(id, path)]);
+        let finished = self.finish(&BTreeSet::from([id])).and_then(|useless| Ok((useless, self.disk.leftovers(id)?)));
         self.disk.introduce(id, is_known);
+        match finished {
+            Ok((useless, left)) => self.discard(useless.into_iter().chain(left.into_iter().map(|stage| (id, stage)))),
+            // What is not finished now is at the next start.
+            Err(error) => log::warn!("{error}"),
+        }
     }
 
     /// Publishes a group, in its order. One outcome for each file.
