@@ -107,11 +107,12 @@ impl Place {
         self.start_with("run", &[])
     }
 
-    /// One of the commands that take `--config`.
-    pub(crate) fn start_with(&self, command: &str, arguments: &[&str]) -> Daemon {
+    /// One of the commands that take `--config`. Root may run it: some places are shared with a server, which may not be root.
+    fn start_with(&self, command: &str, arguments: &[&str]) -> Daemon {
         let config = self.config();
         let all = [OsStr::new(command), OsStr::new("--config"), config.as_os_str()];
-        self.launch(all.into_iter().chain(arguments.iter().map(OsStr::new)))
+        let allowed = ["run", "once"].contains(&command).then_some(OsStr::new("--allow-root"));
+        self.launch(all.into_iter().chain(allowed).chain(arguments.iter().map(OsStr::new)))
     }
 
     /// The program with just these arguments.
