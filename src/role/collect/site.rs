@@ -106,26 +106,6 @@ impl Site {
         self.memory.reconsider();
     }
 
-    /// Whether `equipment` has other settings or certificates than those that it is, or is about to be, collected from with.
-    pub(super) fn is_other(&self, equipment: &Equipment) -> bool {
-        match &self.running {
-            Some(Running { prospect: Prospect::Changed(next), .. }) => !equipment.is_like(&next.settings, &next.target),
-            _ => !equipment.is_like(&self.settings, &self.target),
-        }
-    }
-
-    /// Whether it has been taken out of the configuration, and its last round is under way.
-    pub(super) fn is_leaving(&self) -> bool {
-        matches!(self.running, Some(Running { prospect: Prospect::Gone, .. }))
-    }
-
-    /// It is in the configuration, and goes on with what is in force.
-    pub(super) fn stay(&mut self) {
-        if let Some(Running { prospect: prospect @ Prospect::Gone, .. }) = &mut self.running {
-            *prospect = Prospect::Same;
-        }
-    }
-
     /// The round that runs takes no new files, and is the last, unless the site is equipped again before its end.
     pub(super) fn retire(&mut self) {
         if let Some(running) = &mut self.running {

@@ -9,7 +9,7 @@ use log::error;
 use super::{Collector, Mode};
 use crate::config::Settings;
 use crate::role::collect::equipment::{Equipment, Opening, Unusable, equip};
-use crate::role::collect::site::Site;
+use crate::role::collect::site::{Prospect, Running, Site};
 
 /// Sites' first rounds are spread over this long for each of them.
 const SPREAD_PER_SITE: Duration = Duration::from_millis(5);
@@ -176,6 +176,28 @@ impl Collector {
         if let Some(mut site) = self.sites[key].take() {
             site.memory.reconsider();
             self.absent.insert(site.name().to_string(), site.memory);
+        }
+    }
+}
+
+impl Site {
+    /// Whether `equipment` has other settings or certificates than those that it is, or is about to be, collected from with.
+    fn is_other(&self, equipment: &Equipment) -> bool {
+        match &self.running {
+            Some(Running { prospect: Prospect::Changed(next), .. }) => !equipment.is_like(&next.settings, &next.target),
+            _ => !equipment.is_like(&self.settings, &self.target),
+        }
+    }
+
+    /// Whether it has been taken out of the configuration, and its last round is under way.
+    fn is_leaving(&self) -> bool {
+        matches!(self.running, Some(Running { prospect: Prospect::Gone, .. }))
+    }
+
+    /// It is in the configuration, and goes on with what is in force.
+    fn stay(&mut self) {
+        if let Some(Running { prospect: prospect @ Prospect::Gone, .. }) = &mut self.running {
+            *prospect = Prospect::Same;
         }
     }
 }
