@@ -188,7 +188,8 @@ impl<'a> Reader<'a, '_> {
                 let port = port.unwrap_or(template.port);
                 sites.push(SiteSettings { name, address: host, port, ..template.clone() });
             } else {
-                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
+                let advice = "taken once; remove the other";
+                self.report.warn(line, format!("sync_address: {name} stands there twice, {advice}"));
             }
         }
         if sites.is_empty() {

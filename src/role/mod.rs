@@ -3,8 +3,11 @@
 pub mod client;
 pub mod collect;
 mod limits;
-mod output;
 mod passphrase;
 mod proxy;
 pub mod server;
+mod service_manager;
 pub mod syncd;
+mod user;
+
+pub use service_manager::Watchdog;

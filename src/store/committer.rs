@@ -101,6 +101,8 @@ pub struct Committer {
 #[derive(Debug)]
 pub(super) enum Order {
     Publish(Publication),
+    /// A spool is open by now that may not have been at the start.
+    TakeIn(Spool),
     /// A site no longer has its copy.
     Forget(Copy),
 }
@@ -140,6 +142,11 @@ impl Committer {
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
         self.worker.tell(Order::Forget(Copy { site, name, fingerprint }));
+    }
+
+    /// A spool was opened, perhaps after the start: what the run before has committed in it is taken up.
+    pub fn take_in(&self, spool: Spool) {
+        self.worker.tell(Order::TakeIn(spool));
     }
 
     /// What is committed and waits for its publication.
@@ -237,6 +244,7 @@ impl<D: Disk> Committing<D> {
         let (mut publications, mut gone) = (Vec::new(), Vec::new());
         for order in group {
             match order {
+                Order::TakeIn(spool) => self.take_in(&spool, now),
                 Order::Publish(publication) => publications.push(publication),
                 Order::Forget(copy) => gone.push(copy),
             }
@@ -269,6 +277,15 @@ impl<D: Disk> Committing<D> {
         let outcomes = self.engine.commit(&links);
         completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
         completions
+    }
+
+    fn take_in(&mut self, spool: &Spool, now: Instant) {
+        let taken = self.engine.disk_mut().take_in(spool);
+        let added = taken.and_then(|new| new.map_or(Ok(()), |(id, path)| self.engine.add_spool(id, path, now)));
+        if let Err(error) = added {
+            // The first file for it meets the same error, or the next start does.
+            log::warn!("{error}");
+        }
     }
 
     fn take(&mut self, publication: Publication, now: Instant) -> Result<Link, StoreError> {

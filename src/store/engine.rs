@@ -68,12 +68,7 @@ impl<D: Disk> Engine<D> {
         let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
-        // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
-        // before may have been one that never flushes.
-        for filesystem in engine.disk.filesystems(&spools) {
-            engine.disk.sync_filesystem(filesystem[0])?;
-        }
-        engine.disk.sync_journal()?;
+        engine.flush_filesystems(&spools)?;
         let mut useless = Vec::new();
         for &spool in &spools {
             useless.extend(engine.resume(spool, now)?);
@@ -85,6 +80,15 @@ impl<D: Disk> Engine<D> {
         }
         engine.discard(useless);
         Ok(engine)
+    }
+
+    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
+    /// have been one that never flushes.
+    fn flush_filesystems(&mut self, spools: &BTreeSet<SpoolId>) -> Result<(), StoreError> {
+        for filesystem in self.disk.filesystems(spools) {
+            self.disk.sync_filesystem(filesystem[0])?;
+        }
+        self.disk.sync_journal()
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
@@ -166,12 +170,16 @@ impl<D: Disk> Engine<D> {
         &mut self.disk
     }
 
-    /// Takes a spool in that was not there at the start.
+    /// Takes a spool in that was not there at the start, and takes up what the run before has committed in it.
     pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf, now: Instant) -> Result<(), StoreError> {
         let is_known = self.state.spools.insert(id, path.clone()).is_some();
         self.note(&[Record::Spool(id, path)]);
         self.disk.introduce(id, is_known);
-        let useless = self.resume(id, now)?;
+        self.flush_filesystems(&BTreeSet::from([id]))?;
+        let mut useless = self.resume(id, now)?;
+        // Before the damaged ones go: one that the journal still has, and that is absent, counts as published.
+        self.rewrite()?;
+        useless.extend(self.leftovers(id)?);
         self.discard(useless);
         Ok(())
     }
@@ -285,7 +293,9 @@ impl<D: Disk> Engine<D> {
         for files in ready.agents {
             if let Err(error) = self.publish_in_order(&files, now, &mut placed) {
                 if !std::mem::replace(&mut self.has_failed, true) {
-                    log::error!("reason=publish committed files wait in the staging area until they can be published: {error}");
+                    log::error!(
+                        "reason=publish committed files wait in the staging area until they can be published: {error}"
+                    );
                 }
                 self.queue.retry(now);
             }

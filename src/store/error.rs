@@ -107,6 +107,23 @@ impl StoreError {
         }
     }
 
+    /// What it is about, where that is a file or a directory.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::Busy { path, .. }
+            | Self::OtherFilesystem(path)
+            | Self::CopiedSpool(path, _)
+            | Self::Displaced(path)
+            | Self::NoFreeName(path)
+            | Self::NoLongerName(path)
+            | Self::Exists(path)
+            | Self::Outside { path, .. }
+            | Self::JournalFormat { path, .. } => Some(path),
+            Self::HeldBack | Self::Stopped => None,
+        }
+    }
+
     /// For `map_err`: what was tried on which path.
     pub(super) fn io<E: Into<Errno>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), errno: error.into() }

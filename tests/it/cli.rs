@@ -123,7 +123,7 @@ fn check_finds_what_is_wrong_with_certificates_and_keys() {
         place.run("check", &[]).assert_code(1).assert_says(&[&["PROBLEM"], says].concat());
         place.run("check", &["--syntax-only"]).assert_code(0);
         if files[1] != "expired.pem" {
-            place.once().assert_code(2).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
+            place.once().assert_code(3).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_unti
 use crate::site::{Site, site_config};
 use crate::support::PATIENCE;
 
-const RELOADED: &str = "configuration and certificates reloaded";
+const RELOADED: &str = "[INFO] reloaded ";
 
 /// Takes its time over the first `verb`, so that its first round runs for as long.
 fn pensive_at(verb: Verb, name: &str, count: usize) -> Site {
@@ -139,10 +139,10 @@ fn a_site_that_moves_is_followed_though_its_connection_is_kept_open() {
 }
 
 #[test]
-fn a_stop_while_a_listing_is_awaited_takes_no_new_files() {
+fn a_stop_while_a_listing_is_awaited_waits_for_none_and_takes_no_new_files() {
     let site = pensive("site", 20);
     let (place, daemon, _other) = in_its_first_round(&site, "");
-    daemon.stop().assert_code(0).assert_logs(&["site=site collected=0", "left=20"]);
+    daemon.stop().assert_code(0).assert_logs(&["stopping: ", "under way"]);
     place.assert_holds(&Files::new());
     site.assert_untouched();
 }

@@ -176,7 +176,7 @@ fn an_encrypted_key_is_opened_with_its_passphrase() {
         tls(&format!("{}, cert = {cert:?}, key = {key:?}, passphrase_file = {file:?}", ca(&certificates)))
     };
     let place = Place::with_sites([site.config(&lines("wrong"))]);
-    place.once().assert_code(2).assert_logs(&["site site", "encrypted.key", "passphrase does not open"]);
+    place.once().assert_code(3).assert_logs(&["site site", "encrypted.key", "passphrase does not open"]);
     assert_collects(&site, &lines("open sesame"));
 }
 

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::defaults;
 use super::super::settings::SiteSettings;
+use super::super::source::SecretPurpose;
 use super::reader::{Layers, Reader};
 use super::{MOST_CONNECTIONS, MOST_RETRIES, kind, proxy, schema, secret, tls};
 use crate::proto::shows;
@@ -85,8 +86,10 @@ fn read_one<'t>(
         reader.error(line, "site: address is missing: the host name or address of its Tentacle server");
     }
     let tables: Vec<&DeTable<'_>> = [Some(table), above.defaults].into_iter().flatten().collect();
+    reader.unread.clear();
     let mut site = inherited(reader, above, &tables);
     site.tls = tls::read(reader, &tables, above.tls);
+    site.unread_secrets = std::mem::take(&mut reader.unread);
     site.name = name?;
     site.address = address?;
     Some(site)
@@ -104,7 +107,7 @@ pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Above<'t>, tables: &
         timeout: layers.read("timeout", kind::duration(SECOND..=LONGEST)).unwrap_or(base.timeout),
         retries: layers.read("retries", kind::whole(0..=MOST_RETRIES)).unwrap_or(base.retries),
         connections: layers.read("connections", kind::whole(1..=MOST_CONNECTIONS)).unwrap_or(base.connections),
-        password: secret::read(layers, &secret::PASSWORD),
+        password: secret::read(layers, &secret::PASSWORD, SecretPurpose::Password),
         proxy,
         incoming_dir: layers.path("incoming_dir").unwrap_or(base.incoming_dir),
         filter: filter(layers).unwrap_or(base.filter),

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use log::Level;
+
 use super::console::Console;
 use super::transfer;
 use crate::config::client::{ClientUsageError, HELP, Request, Verbosity, parse_args};
-use crate::role::output;
+use crate::obs::{complain as say_error, print};
 
 /// Something was not done.
 const FAILURE: u8 = 1;
@@ -46,7 +48,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 /// Also with `-q`: it is about the files.
 fn complain(error: &ClientUsageError) {
     if error.is_of_getopts() {
-        output::complain(error);
+        say_error(Level::Error, error);
         printed(HELP, FAILURE);
     } else {
         Console::new(Verbosity::default()).error(error);
@@ -55,10 +57,10 @@ fn complain(error: &ClientUsageError) {
 
 /// The exit status of what is done once this is printed.
 fn printed(text: &str, exit_code: u8) -> u8 {
-    match output::print(text) {
+    match print(text) {
         Ok(()) => exit_code,
         Err(error) => {
-            output::complain(format_args!("tentacle_client: {error}"));
+            say_error(Level::Error, format_args!("tentacle_client: {error}"));
             FAILURE
         }
     }

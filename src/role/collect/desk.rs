@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::outside::Publisher;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Chain, Completion, Publication, Staged, Waiting};
+use crate::store::{Chain, Completion, Publication, Spool, Staged, Waiting};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,11 @@ impl Desk {
 
     pub(super) fn forget(&mut self, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {
         self.committer.forget(Arc::clone(site), name, fingerprint);
+    }
+
+    /// A spool was opened, perhaps after the start.
+    pub(super) fn take_in(&mut self, spool: &Spool) {
+        self.committer.take_in(spool.clone());
     }
 
     /// What is committed and waits for its publication.

@@ -13,7 +13,7 @@ mod session;
 mod sim;
 mod site;
 
-pub use collector::{Collector, Ended, Mode};
+pub use collector::{Collector, Ended, Mode, Reloaded};
 pub use equipment::StartError;
 pub(crate) use equipment::{target as site_target, warn_of_certificates};
 pub use reason::{Came, Reason};

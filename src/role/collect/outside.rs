@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, Publication, Waiting};
+use crate::store::{Committer, Completion, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
@@ -41,6 +41,7 @@ pub(super) trait Connection {
 pub(super) trait Publisher {
     fn publish(&mut self, publication: Publication);
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
+    fn take_in(&mut self, spool: Spool);
     fn waiting(&self) -> Waiting;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
@@ -125,6 +126,10 @@ impl Publisher for Committer {
 
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         Self::forget(self, site, name, fingerprint);
+    }
+
+    fn take_in(&mut self, spool: Spool) {
+        Self::take_in(self, spool);
     }
 
     fn waiting(&self) -> Waiting {

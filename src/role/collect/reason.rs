@@ -1,10 +1,10 @@
 //! Why a round broke off, in words for the person who has to mend it.
 
-use crate::config::SiteSettings;
+use crate::config::{SiteSettings, UnreadSecret};
 use crate::net::Failure;
 use crate::proto::{Error, FileName, Verb};
 use crate::store::StoreError;
-use crate::tls::{AlertDescription, PipeError, TlsFailure, looks_like_tls};
+use crate::tls::{AlertDescription, PipeError, SetupError, TlsFailure, looks_like_tls};
 
 /// Why a round broke off.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,16 @@ pub enum Reason {
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Certificates, keys or passphrases of the site's configuration.
+    #[error("{}{}", .0, where_the_passphrase_goes(.0))]
+    Certificate(#[from] SetupError),
+    /// A file with a password or passphrase.
+    #[error(transparent)]
+    Secret(#[from] UnreadSecret),
+}
+
+fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
+    if error.is_for_want_of_a_passphrase() { " (passphrase_file or passphrase_env)" } else { "" }
 }
 
 /// What has come of a file's bytes.
@@ -112,6 +122,8 @@ impl Reason {
             Self::Unreadable(_) => "unreadable",
             Self::Store(_) if self.lacks_files() => "files",
             Self::Store(_) => "store",
+            Self::Certificate(_) => "certificate",
+            Self::Secret(_) => "secret",
         }
     }
 

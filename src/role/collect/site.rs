@@ -395,7 +395,10 @@ impl Site {
 
     /// What was rescued turns out longer than it was announced: the whole of it is staged.
     pub(super) fn rescued_longer(&mut self, name: &FileName) {
-        warn!("site={} file={name} was longer than announced: its beginning is kept as a file of its own", self.shown());
+        warn!(
+            "site={} file={name} was longer than announced: its beginning is kept as a file of its own",
+            self.shown()
+        );
         if let Some((round, _)) = self.round() {
             round.rescued_longer();
         }

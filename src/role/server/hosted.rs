@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use super::{Bound, StartError, Stopper, Watchdog};
+use super::{Bound, StartError, Stopper};
 use crate::config::server::ServerConfig;
 use crate::net::Net;
+use crate::role::Watchdog;
 
 /// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
 #[derive(Debug)]

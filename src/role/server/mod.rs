@@ -23,7 +23,6 @@ mod storage;
 mod throttled_log;
 
 pub use hosted::Hosted;
-pub use process::Watchdog;
 pub use program::main;
 pub use reason::Reason;
 pub use service::{Bound, Service, StartError, Stopper, check_storage, check_tls};

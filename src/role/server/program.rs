@@ -4,21 +4,19 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use log::{LevelFilter, error, info, warn};
-use sd_notify::NotifyState;
+use log::{Level, LevelFilter, error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::process::{self, ProcessError, Watchdog};
+use super::process::{self, ProcessError};
 use super::service::{Bound, Service, StartError, check_storage, check_tls};
 use crate::config::server::{
     CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
     load, parse_args,
 };
 use crate::net::Net;
-use crate::obs::{LogTarget, start_log_to};
-use crate::proto::Secret;
-use crate::role::output::{complain, print};
-use crate::role::{limits, passphrase};
+use crate::obs::{LogTarget, complain, print, start_log_to};
+use crate::proto::{Secret, printable};
+use crate::role::{Watchdog, limits, passphrase, service_manager};
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.
@@ -29,6 +27,9 @@ const USAGE: u8 = 1;
 
 /// A value or a file cannot be used.
 const UNUSABLE: u8 = 2;
+
+/// What `systemctl status` shows.
+const SERVING: &str = "serving";
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -41,7 +42,7 @@ fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
         Err(problem) => {
-            complain(format_args!("tentacle_server: {problem}"));
+            complain(Level::Error, format_args!("tentacle_server: {problem}"));
             code_of(&*problem).into()
         }
     }
@@ -78,10 +79,11 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
 
 /// Says what a start would come to, each step as the user that takes it then.
 fn check(config: &ServerConfig) -> Result<(), Problem> {
-    let warn = |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {text}\n")));
+    let warn =
+        |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {}", printable(text))));
     warn(&config.warnings)?;
     if config.process.daemon {
-        print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has\n")?;
+        print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has")?;
     }
     if let Some(file) = &config.log.file {
         process::check_log(file)?;
@@ -91,7 +93,7 @@ fn check(config: &ServerConfig) -> Result<(), Problem> {
         process::become_user(user)?;
     }
     warn(&check_storage(config)?)?;
-    Ok(print(format_args!("{config}\n"))?)
+    Ok(print(config)?)
 }
 
 /// Where the configuration comes from, again and again.
@@ -154,12 +156,12 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     }
     let service = bound.start(root)?;
     let mut watchdog = Watchdog::from_environment();
-    process::tell(&[NotifyState::Ready]);
+    service_manager::ready(SERVING);
     let outcome = service.run(&mut watchdog, |service, signal| {
         if signal == SIGHUP {
             reload(service, &configuration, &log);
         } else {
-            process::tell(&[NotifyState::Stopping]);
+            service_manager::stopping();
         }
         signal == SIGHUP
     });
@@ -186,7 +188,7 @@ fn take_signals() -> Result<Net, StartError> {
 
 /// The last good configuration stays when the new one is bad.
 fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget) {
-    process::tell(&[NotifyState::Reloading]);
+    service_manager::reloading();
     log.reopen();
     let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -198,7 +200,7 @@ fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget)
         // Each problem of a file is a line of its own.
         Err(why) => why.lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
     }
-    process::tell(&[NotifyState::Ready]);
+    service_manager::ready(SERVING);
 }
 
 fn level(verbosity: Verbosity) -> LevelFilter {

@@ -7,15 +7,39 @@ use rustix::fs::{Access, access};
 
 use super::cli::Common;
 use super::data_server::{self, Finding};
+use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{self, Settings, SiteSettings};
+use crate::obs::Output;
 use crate::proto::{Count, printable, quoted};
+use crate::role::collect::Reason;
 use crate::store::{Publish, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
-pub(super) fn run(common: &Common, syntax_only: bool, pandora_conf: Option<&Path>) -> Outcome {
-    let settings = common.load()?;
+/// What is looked at, and as whom.
+pub(super) struct Scope<'a> {
+    /// The configuration alone.
+    pub(super) syntax_only: bool,
+    /// The user to test as, where one is named.
+    pub(super) user: Option<&'a str>,
+    /// The data server's configuration, where it is named.
+    pub(super) pandora_conf: Option<&'a Path>,
+}
+
+pub(super) fn run(common: &Common, scope: &Scope<'_>) -> Outcome {
+    let &Scope { syntax_only, user, pandora_conf } = scope;
+    let path = common.path();
+    let mut settings = common.load(path)?;
     let mut findings = Findings::default();
+    if !syntax_only || user.is_some() {
+        let state_dir = settings.state_dir.clone();
+        findings.fine(&become_tester(&settings, user)?);
+        match common.load(path) {
+            // The usual state directory is the service's, whichever this user would have of its own.
+            Ok(as_user) => settings = Settings { state_dir, ..as_user },
+            Err(error) => findings.problem(&error.to_string()),
+        }
+    }
     for warning in &settings.warnings {
         findings.warn(warning);
     }
@@ -29,7 +53,7 @@ pub(super) fn run(common: &Common, syntax_only: bool, pandora_conf: Option<&Path
         check_directories(&settings, &mut findings);
         check_data_server(&settings, common.path(), pandora_conf, &mut findings);
     }
-    Ok(findings.finish())
+    findings.finish()
 }
 
 fn enabled(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
@@ -39,30 +63,34 @@ fn enabled(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
 /// What was found, printed as it is found.
 #[derive(Default)]
 struct Findings {
+    out: Output,
     problems: usize,
     warnings: usize,
 }
 
-#[expect(clippy::print_stdout, reason = "a command's output")]
 impl Findings {
-    #[expect(clippy::unused_self, reason = "reads like its siblings")]
-    fn fine(&self, text: &str) {
-        println!("ok       {}", printable(text));
+    fn fine(&mut self, text: &str) {
+        self.line("ok      ", text);
     }
 
     fn warn(&mut self, text: &str) {
         self.warnings += 1;
-        println!("warning  {}", printable(text));
+        self.line("warning ", text);
     }
 
     fn problem(&mut self, text: &str) {
         self.problems += 1;
-        println!("PROBLEM  {}", printable(text));
+        self.line("PROBLEM ", text);
     }
 
-    fn finish(self) -> u8 {
-        println!("{}, {}", Count(self.problems, "problem"), Count(self.warnings, "warning"));
-        if self.problems == 0 { SUCCESS } else { FAILURE }
+    fn line(&mut self, kind: &str, text: &str) {
+        self.out.line(format_args!("{kind} {}", printable(text)));
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.out.line(format_args!("{}, {}", Count(self.problems, "problem"), Count(self.warnings, "warning")));
+        self.out.finish()?;
+        Ok(if self.problems == 0 { SUCCESS } else { FAILURE })
     }
 }
 
@@ -71,6 +99,9 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
     let (now, mut connectors) = (UnixTime::now(), Connectors::default());
     let mut seen = BTreeSet::new();
     for site in enabled(settings) {
+        for unread in &site.unread_secrets {
+            findings.problem(&format!("site {}: {unread}", site.name));
+        }
         let Some(tls) = &site.tls else {
             findings.warn(&format!(
                 "site {}: no TLS; anyone on the way can read and change what is collected",
@@ -79,7 +110,7 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
             continue;
         };
         match connectors.get(tls, now) {
-            Err(error) => findings.problem(&format!("site {}: {error}", quoted(&site.name))),
+            Err(error) => findings.problem(&format!("site {}: {}", quoted(&site.name), Reason::from(error))),
             Ok(connector) => {
                 for report in connector.report() {
                     let CertificateReport { file, certificate, .. } = report;

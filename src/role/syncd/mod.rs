@@ -8,15 +8,23 @@ mod import;
 mod once;
 mod probe;
 mod run;
+mod status;
+mod user;
 
 use std::process::ExitCode;
 
 pub use cli::main;
+use log::Level;
 
+use self::user::UserError;
 use crate::config::{ConfigError, Settings, SiteSettings};
-use crate::proto::{printable, quoted};
+use crate::obs::{OutputError, complain};
+use crate::proto::quoted;
 use crate::role::collect::StartError;
 use crate::role::limits;
+
+/// The program's name in its messages.
+const PROGRAM: &str = "tentacle-syncd";
 
 /// All went well.
 const SUCCESS: u8 = 0;
@@ -61,15 +69,15 @@ fn find_site<'a>(settings: &'a Settings, name: &str) -> Result<&'a SiteSettings,
     })
 }
 
-#[expect(clippy::print_stderr, reason = "where a program's errors go")]
 fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(status) => status.into(),
-        Err(error) => {
+        // Whoever read what was printed wants no more.
+        Err(problem) if problem.downcast_ref().is_some_and(OutputError::is_closed) => FAILURE.into(),
+        Err(problem) => {
             // Each cause on its own line, as multi-line configuration errors are.
-            let lines: Vec<String> = error.to_string().lines().map(printable).collect();
-            eprintln!("tentacle-syncd: {}", lines.join("\n"));
-            code_of(&*error).into()
+            complain(Level::Error, format_args!("{PROGRAM}: {problem}"));
+            code_of(&*problem).into()
         }
     }
 }
@@ -77,8 +85,13 @@ fn exit_code(outcome: Outcome) -> ExitCode {
 fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     let is_of_configuration = problem.is::<ConfigError>()
         || problem.is::<UnknownSite>()
+        || problem.is::<UserError>()
         || problem.downcast_ref().is_some_and(StartError::is_of_configuration);
-    if is_of_configuration { UNUSABLE } else { HINDERED }
+    match problem {
+        _ if is_of_configuration => UNUSABLE,
+        _ if problem.is::<OutputError>() => FAILURE,
+        _ => HINDERED,
+    }
 }
 
 #[cfg(test)]

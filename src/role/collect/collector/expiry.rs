@@ -5,13 +5,12 @@ use log::{error, warn};
 use super::Collector;
 use crate::net::ConnId;
 use crate::proto::quoted;
-use crate::role::collect::equipment::Equipment;
 use crate::tls::{Announcement, Connector};
 
 impl Collector {
     /// Watches what the sites' settings name from now on.
-    pub(super) fn watch_certificates(&mut self, equipment: &[Equipment]) {
-        let connectors = equipment.iter().filter_map(|one| one.target.tls.as_ref());
+    pub(super) fn watch_certificates(&mut self) {
+        let connectors = self.sites.iter().flatten().filter_map(|site| site.next_target().tls.as_ref());
         self.expiries.watch(connectors.flat_map(Connector::report));
     }
 

@@ -68,6 +68,9 @@ impl Collector {
 
     /// More connections for a round that has work for them, as long as nobody else waits for one.
     fn add_lanes(&mut self, key: usize) {
+        if self.stop.is_some() {
+            return;
+        }
         let others_wait = self.schedule.next_due().is_some_and(|due| due <= self.net.now());
         loop {
             let spare = self.has_capacity() && !others_wait;
@@ -135,13 +138,14 @@ impl Collector {
         self.mend_lanes(key);
     }
 
-    /// A round that lost its last connection gets a new one as soon as there is work for it, and room, or ends.
+    /// A round that lost its last connection gets a new one as soon as there is work for it, and room, or ends: at a stop, as
+    /// soon as nothing of it is being committed.
     pub(super) fn mend_lanes(&mut self, key: usize) {
         let Some(Site { running: Some(running), .. }) = &self.sites[key] else { return };
         if !running.lanes.is_empty() {
             return;
         }
-        let over = running.round.is_complete() || running.failure.is_some();
+        let over = running.round.is_complete() || running.failure.is_some() || self.stop.is_some();
         if over && running.round.committing() == 0 {
             self.end_round(key);
         } else if !over && running.round.has_work() {

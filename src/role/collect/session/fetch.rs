@@ -40,6 +40,11 @@ impl Fetch {
         }
     }
 
+    /// Whether its end would cost something: bytes that have come, or the file itself, which the site may have deleted.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.came() == Came::Part || matches!(self.step, Step::Take(_))
+    }
+
     pub(super) fn into_step(self) -> Step {
         self.step
     }

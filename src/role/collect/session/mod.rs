@@ -136,6 +136,16 @@ impl Session {
         std::mem::replace(&mut self.task, Task::Spent).cut_short(site, desk);
     }
 
+    /// Whether the connection's end would cost something: bytes of a file that have come, or the answer to a deletion.
+    pub(super) fn has_file_under_way(&self) -> bool {
+        self.task.is_under_way()
+    }
+
+    /// Whether it waits for the round to have something for it.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.task, Task::Ready)
+    }
+
     /// The file that is under way, and what has come of it.
     pub(super) fn file(&self) -> Option<(&FileName, Came)> {
         self.task.file()

@@ -74,6 +74,8 @@ impl Publisher for Orders {
         self.forgotten.borrow_mut().push(fingerprint);
     }
 
+    fn take_in(&mut self, _: Spool) {}
+
     fn waiting(&self) -> Waiting {
         Waiting::default()
     }

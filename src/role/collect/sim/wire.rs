@@ -14,7 +14,7 @@ use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
 use crate::store::model::ModelCommitter;
-use crate::store::{Completion, Publication, Waiting};
+use crate::store::{Completion, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, PipeError, Received, Sent, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
@@ -256,6 +256,9 @@ impl Publisher for Wire {
         world.process.committer.as_mut().expect("a process has a committer").forget(site, name, fingerprint);
         world.start_committing();
     }
+
+    /// All of them are there from the start.
+    fn take_in(&mut self, _: Spool) {}
 
     fn waiting(&self) -> Waiting {
         self.0.borrow().process.committer.as_ref().map(ModelCommitter::waiting).unwrap_or_default()

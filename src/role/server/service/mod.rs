@@ -19,15 +19,15 @@ pub(super) use self::reload::policy;
 use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
 use super::gate::Gate;
-use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
 use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
-use crate::proto::{Count, quoted};
 use crate::proto::server::Policy;
+use crate::proto::{Count, quoted};
+use crate::role::Watchdog;
 use crate::store::{Folder, StoreError, check_threads};
 use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 
