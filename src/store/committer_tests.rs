@@ -327,11 +327,10 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         drop(dying);
         let (committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
         assert_eq!(outstanding.len(), 2);
-        let spool = disk.spool();
         if opened_with_a_file {
-            committer.publish(file(1, "other.1.data", staged(&spool, "other")));
+            committer.publish(file(1, "other.1.data", staged(&disk.spool(), "other")));
         } else {
-            committer.take_in(spool);
+            committer.take_in(disk.spool());
         }
         let (completions, waiting) = committer.stop();
         assert!(results(completions).iter().all(Result::is_ok));
