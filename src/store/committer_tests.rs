@@ -251,6 +251,44 @@ fn one_file_of_an_agent_at_a_time_is_published_and_a_restart_goes_on_where_it_wa
 }
 
 #[test]
+fn what_waits_is_published_though_its_journal_is_lost_or_damaged() {
+    for damage in ["nothing", "a record", "all of it"] {
+        let disk = Disk::new();
+        let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
+        let start = |spool: &Spool| {
+            Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Box::new(|| {})).unwrap().0
+        };
+        let spool = disk.spool();
+        let committer = start(&spool);
+        for name in ["a.1.data", "a.2.data", "a.3.data"] {
+            committer.publish(file(1, name, staged(&spool, name)));
+        }
+        assert_eq!(committer.stop().1.files, 2);
+        drop(spool);
+        let journal = disk.state().join("journal");
+        match damage {
+            "a record" => {
+                let text = fs::read_to_string(&journal).unwrap();
+                fs::write(&journal, text.replacen("intent", "intend", 2)).unwrap();
+            }
+            "all of it" => fs::remove_dir_all(disk.state()).unwrap(),
+            _ => {}
+        }
+        let mut taken = Vec::new();
+        for _scan in 0..3 {
+            for (name, bytes) in disk.published() {
+                fs::remove_file(disk.incoming().join(name)).unwrap();
+                taken.push(bytes);
+            }
+            start(&disk.spool()).stop();
+        }
+        taken.sort();
+        assert_eq!(taken, ["a.1.data", "a.2.data", "a.3.data"], "{damage}");
+        assert_eq!(disk.staged(), 0);
+    }
+}
+
+#[test]
 fn a_published_file_has_the_time_of_its_measurement() {
     let disk = Disk::new();
     let spool = disk.spool();
@@ -299,7 +337,9 @@ fn what_a_kill_left_is_finished_once() {
     fs::rename(area.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
     fs::write(area.staged_path(damaged.stage), "dam").unwrap();
     staged(&dying, "of no record").hand_over();
-    killed(&disk, &[whole, placed, damaged].map(Record::Intent), b"0123456789abcdef intent torn");
+    let spool = Record::Spool(area.id, area.path().to_owned());
+    let intents = [whole, placed, damaged].map(Record::Intent);
+    killed(&disk, &[&[spool][..], &intents].concat(), b"0123456789abcdef intent torn");
     drop(dying);
     for _restart in 0..2 {
         let (committer, outstanding) = disk.start(&disk.spool());

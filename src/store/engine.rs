@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::area::Likeness;
@@ -63,7 +64,14 @@ enum Placed {
 
 impl<D: Disk> Engine<D> {
     /// Takes up what the run before has committed, as its journal says.
-    pub(super) fn recover(disk: D, state: State, publish: Publish, now: Instant) -> Result<Self, StoreError> {
+    /// `is_damaged`: records of the journal are lost.
+    pub(super) fn recover(
+        disk: D,
+        state: State,
+        is_damaged: bool,
+        publish: Publish,
+        now: Instant,
+    ) -> Result<Self, StoreError> {
         let queue = PublishQueue::new(publish);
         let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
         let known = engine.match_spools();
@@ -77,14 +85,42 @@ impl<D: Disk> Engine<D> {
         let mut useless = Vec::new();
         for &spool in &spools {
             useless.extend(engine.resume(spool, now)?);
+            let leftovers = engine.leftovers(spool)?;
+            if known.contains(&spool) && !is_damaged {
+                useless.extend(leftovers);
+            } else {
+                engine.adopt(&leftovers)?;
+            }
         }
         engine.rewrite()?;
         for spool in spools {
             engine.disk.introduce(spool, known.contains(&spool));
-            useless.extend(engine.leftovers(spool)?);
         }
         engine.discard(useless);
         Ok(engine)
+    }
+
+    /// Takes up staged files that the journal should know and does not: sites may have none of them any more. Their names
+    /// are lost; a data server reads the agent from what is in them.
+    fn adopt(&mut self, orphans: &[At]) -> Result<(), StoreError> {
+        for &(spool, stage) in orphans {
+            let fingerprint = self.disk.measure_staged((spool, stage))?;
+            let name = format!("recovered-{stage}.{}.data", stage.number);
+            let name = name.parse().expect("digits, letters and dashes make a name");
+            let intent = Intent { spool, stage, copy: Copy { site: Arc::from(""), name, fingerprint } };
+            self.state.committed.insert(intent.clone());
+            self.queue.push(&intent);
+        }
+        if let Some(&(spool, stage)) = orphans.first() {
+            log::warn!(
+                "{}: files in the staging area that no journal knows: {}; they are published as recovered-{stage}.{}.data and \
+                 the like, and may arrive twice, or in part",
+                self.state.spools.get(&spool).map_or_else(String::new, |path| path.display().to_string()),
+                orphans.len(),
+                stage.number
+            );
+        }
+        Ok(())
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
@@ -170,6 +206,10 @@ impl<D: Disk> Engine<D> {
         self.note(&[Record::Spool(id, path)]);
         self.disk.introduce(id, is_known);
         let useless = self.resume(id, now)?;
+        if !is_known {
+            let orphans = self.leftovers(id)?;
+            self.adopt(&orphans)?;
+        }
         self.discard(useless);
         Ok(())
     }

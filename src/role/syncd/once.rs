@@ -44,6 +44,10 @@ fn select(settings: &mut Settings, names: &[String]) -> Result<(), UnknownSite> 
     Ok(())
 }
 
+fn files(count: usize) -> String {
+    if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") }
+}
+
 /// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere.
 struct Progress {
     terminal: bool,
@@ -104,9 +108,9 @@ impl Progress {
         }
         if waiting.files > 0 {
             println!(
-                "{} files ({} bytes) are safe here and wait until the data server has taken what its agents sent before: \
-                 the next run publishes them, or once --wait",
-                waiting.files, waiting.bytes
+                "{} safe here and waiting until the data server has taken what the same agents sent before: run, or the next \
+                 once, publishes them; once --wait waits for that",
+                files(waiting.files)
             );
         }
         let unfinished = self.sites - self.done.get() - self.failed.get();

@@ -213,7 +213,7 @@ fn settings(fate: &mut Fate, scale: Scale, kinds: &[Kind], place: &Place) -> Set
     Settings {
         state_dir: PathBuf::new(),
         durability: if scale.rough && fate.strikes(150_000) { Durability::None } else { Durability::Fsync },
-        publish: if fate.chance.bool() { Publish::Paced } else { Publish::AtOnce },
+        publish: if scale.rough && fate.chance.bool() { Publish::Paced } else { Publish::AtOnce },
         max_spool: defaults::MAX_SPOOL,
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
