@@ -238,8 +238,9 @@ impl Ledger {
             let bytes = self.disk.borrow().read(file);
             fate.note(|| format!("published {name}: {bytes:?}"));
             let Some(content) = self.contents.get_mut(&key(&bytes)) else {
-                if self.is_unflushed && self.disk.borrow().has_lost_power() {
-                    // What it was before is lost.
+                let is_recovered = name.as_bytes().starts_with(b"recovered-");
+                if self.is_unflushed && (is_recovered || self.disk.borrow().has_lost_power()) {
+                    // What it was before is lost; or the journal, that would know.
                     continue;
                 }
                 if self.beginnings.contains(&key(&bytes)) {
@@ -399,9 +400,23 @@ impl Ledger {
         self.disk_has_failed || is_excused || number < self.forgotten || is_doubtful
     }
 
+    /// How many versions have passed for others, as they came while it was not certain that those were deleted.
+    fn mistaken(&self) -> u64 {
+        let is_collected = |number: &&usize| self.versions[**number].place == Place::Released;
+        let excused = |content: &Content| content.versions.iter().any(|&number| self.doubts.excuses(number));
+        let of = |content: &Content| {
+            content.versions.iter().filter(is_collected).count().saturating_sub(content.files.len())
+        };
+        self.contents
+            .values()
+            .filter(|content| !self.is_unflushed && excused(content))
+            .map(|content| of(content) as u64)
+            .sum()
+    }
+
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
-        self.tally.doubted += self.doubts.count() as u64;
+        self.tally.mistaken += self.mistaken();
         for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {

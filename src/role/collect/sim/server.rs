@@ -74,6 +74,8 @@ impl Mischief {
 /// What a server works with.
 pub(super) struct Shore<'a> {
     pub(super) id: ConnId,
+    /// Whose server it is.
+    pub(super) site: usize,
     pub(super) up: &'a mut Pipe,
     pub(super) down: &'a mut Pipe,
     pub(super) cover: &'a mut Cover,
@@ -234,6 +236,13 @@ impl Shore<'_> {
         names.extend([&b"."[..], b"..", b"conf"]);
         self.fate.chance.shuffle(&mut names);
         names.iter().flat_map(|name| [name, &b"\n"[..]].concat()).collect()
+    }
+
+    /// A listing that was true before is given once more: what was deleted since is in it.
+    pub(super) fn lag(&mut self, listing: &[u8]) {
+        let names = listing.split(|&byte| byte == b'\n').filter_map(|name| FileName::new(name).ok());
+        let gone = names.filter(|name| !self.files.contains_key(name));
+        self.ledger.doubts.listed_all_the_same(self.site, gone);
     }
 
     pub(super) fn body(&self, name: &FileName) -> Option<(usize, Vec<u8>)> {
