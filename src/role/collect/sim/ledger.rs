@@ -124,6 +124,8 @@ pub(super) struct Ledger {
     forgotten: usize,
     /// Versions that were on their way, safe nowhere, when their connection failed.
     excused: BTreeSet<usize>,
+    /// What stock sites have sent, and kept, since the collector's process started.
+    received: BTreeSet<(usize, FileName)>,
     /// Deletions that the collector cannot be certain of.
     pub(super) doubts: Doubts,
     /// Sites whose files are moved without being safe first.
@@ -157,6 +159,7 @@ impl Ledger {
             is_unflushed: false,
             forgotten: 0,
             excused: BTreeSet::new(),
+            received: BTreeSet::new(),
             doubts: Doubts::default(),
             movers: BTreeSet::new(),
             bad: BTreeSet::new(),
@@ -191,6 +194,11 @@ impl Ledger {
     pub(super) fn link_fails(&mut self, site: Option<usize>) {
         let is_on_it = |number: &&usize| site.is_none_or(|site| site == self.versions[**number].site);
         self.excused.extend(self.in_flight.iter().filter(is_on_it));
+    }
+
+    /// The collector's process has ended: the next one knows what is in the journal.
+    pub(super) fn collector_ends(&mut self) {
+        self.received.clear();
     }
 
     /// The machine has lost power.
@@ -305,6 +313,23 @@ impl Ledger {
             fate.violated(format_args!("{} was published after {} of the same agent", version.name, other.name));
         }
         published.push(number);
+    }
+
+    /// A stock site sends a file, and keeps it.
+    pub(super) fn received(&mut self, site: usize, name: &FileName) {
+        self.received.insert((site, name.clone()));
+    }
+
+    /// A stock site removes a file that was moved; `sent` says which version its client was sent. What was not received
+    /// since the collector's process started is none of its to remove.
+    pub(super) fn moved(&mut self, number: usize, sent: usize, fate: &Fate) {
+        let Version { site, name, .. } = &self.versions[number];
+        let is_known = self.received.contains(&(*site, name.clone()));
+        if !is_known && !self.movers.contains(site) && !self.bad.contains(site) && !self.is_safe(number) {
+            let what = format_args!("{name} left site {site} before it was received");
+            self.verdict.is_lost(number, fate, what);
+        }
+        self.removed(number, sent, fate);
     }
 
     /// The site removes a file; `sent` says which version its client was sent.

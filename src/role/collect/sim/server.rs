@@ -251,7 +251,7 @@ impl Shore<'_> {
 
     pub(super) fn remove(&mut self, name: &FileName, sent: usize) {
         if let Some(version) = self.files.remove(name) {
-            self.ledger.removed(version, sent, self.fate);
+            self.ledger.moved(version, sent, self.fate);
         }
     }
 }

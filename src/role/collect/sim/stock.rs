@@ -166,6 +166,9 @@ impl Stock {
             Body::File(name) => {
                 let (version, bytes) = shore.body(&name)?;
                 shore.ledger.sent_more_than(announced, &bytes);
+                if verb == Verb::Recv {
+                    shore.ledger.received(shore.site, &name);
+                }
                 ((verb == Verb::Mv).then_some((name, version)), bytes)
             }
         };

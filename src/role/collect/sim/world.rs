@@ -320,6 +320,7 @@ impl World {
     pub(super) fn bury(&mut self, death: Option<Death>) {
         self.fate.note(|| format!("the process ends: {death:?}"));
         self.process = Process::default();
+        self.ledger.collector_ends();
         self.out.clear();
         self.ready.clear();
         self.counted.clear();
