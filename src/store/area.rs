@@ -232,6 +232,11 @@ impl Area {
         compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))
     }
 
+    /// Measures a staged file.
+    pub(super) fn measure_staged(&self, stage: StageId) -> Result<Fingerprint, StoreError> {
+        fingerprint(&mut self.open_staged(stage)?).map_err(StoreError::std("read", &self.staged_path(stage)))
+    }
+
     /// Whether something has this name in the incoming directory; also if that cannot be told.
     pub(super) fn is_published(&self, name: &FileName) -> bool {
         !matches!(fs::statat(&self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))

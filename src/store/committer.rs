@@ -191,7 +191,8 @@ fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engi
     for spool in spools {
         disk.adopt(spool.area())?;
     }
-    Engine::recover(disk, replay.state, policy.publish, Instant::now())
+    let is_damaged = !replay.bad_lines.is_empty();
+    Engine::recover(disk, replay.state, is_damaged, policy.publish, Instant::now())
 }
 
 fn warn_of_damage(journal: &Path, replay: &Replay) {

@@ -229,12 +229,13 @@ fn one_file_of_an_agent_at_a_time_is_published_and_a_restart_goes_on_where_it_wa
         || Committer::start(&disk.state(), policy, std::slice::from_ref(&disk.spool()), Box::new(|| {})).unwrap().0;
     let spool = disk.spool();
     let committer = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Box::new(|| {})).unwrap().0;
-    for (ticket, name) in ["a.1700000002.data", "a.1700000001.data", "a.1700000001.data", "b.7.data"].iter().enumerate()
-    {
+    // The first is published at once, whichever of the others are queued by then.
+    let queued = ["a.1700000001.data", "a.1700000003.data", "a.1700000002.data", "a.1700000002.data", "b.7.data"];
+    for (ticket, name) in queued.iter().enumerate() {
         committer.publish(file(ticket as u64, name, staged(&spool, &format!("{ticket}"))));
     }
     let (completions, waiting) = committer.stop();
-    assert_eq!((completions.len(), waiting.files), (4, 2));
+    assert_eq!((completions.len(), waiting.files), (5, 3));
     drop(spool);
     let names = |disk: &Disk| disk.published().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     let mut taken = Vec::new();
@@ -245,9 +246,52 @@ fn one_file_of_an_agent_at_a_time_is_published_and_a_restart_goes_on_where_it_wa
         taken.push(published);
     }
     taken.extend(disk.published());
-    let expected =
-        [("a.1700000001.data", "1"), ("a.1700000001.data", "2"), ("a.1700000002.data", "0"), ("b.7.data", "3")];
+    let expected = [
+        ("a.1700000001.data", "0"),
+        ("a.1700000002.data", "2"),
+        ("a.1700000002.data", "3"),
+        ("a.1700000003.data", "1"),
+        ("b.7.data", "4"),
+    ];
     assert_eq!(taken, expected.map(|(name, bytes)| (name.to_owned(), bytes.to_owned())));
+}
+
+#[test]
+fn what_waits_is_published_though_its_journal_is_lost_or_damaged() {
+    for damage in ["nothing", "a record", "all of it"] {
+        let disk = Disk::new();
+        let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
+        let start = |spool: &Spool| {
+            Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Box::new(|| {})).unwrap().0
+        };
+        let spool = disk.spool();
+        let committer = start(&spool);
+        for name in ["a.1.data", "a.2.data", "a.3.data"] {
+            committer.publish(file(1, name, staged(&spool, name)));
+        }
+        assert_eq!(committer.stop().1.files, 2);
+        drop(spool);
+        let journal = disk.state().join("journal");
+        match damage {
+            "a record" => {
+                let text = fs::read_to_string(&journal).unwrap();
+                fs::write(&journal, text.replacen("intent", "intend", 2)).unwrap();
+            }
+            "all of it" => fs::remove_dir_all(disk.state()).unwrap(),
+            _ => {}
+        }
+        let mut taken = Vec::new();
+        for _scan in 0..3 {
+            for (name, bytes) in disk.published() {
+                fs::remove_file(disk.incoming().join(name)).unwrap();
+                taken.push(bytes);
+            }
+            start(&disk.spool()).stop();
+        }
+        taken.sort();
+        assert_eq!(taken, ["a.1.data", "a.2.data", "a.3.data"], "{damage}");
+        assert_eq!(disk.staged(), 0);
+    }
 }
 
 #[test]
@@ -299,7 +343,9 @@ fn what_a_kill_left_is_finished_once() {
     fs::rename(area.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
     fs::write(area.staged_path(damaged.stage), "dam").unwrap();
     staged(&dying, "of no record").hand_over();
-    killed(&disk, &[whole, placed, damaged].map(Record::Intent), b"0123456789abcdef intent torn");
+    let spool = Record::Spool(area.id, area.path().to_owned());
+    let intents = [whole, placed, damaged].map(Record::Intent);
+    killed(&disk, &[&[spool][..], &intents].concat(), b"0123456789abcdef intent torn");
     drop(dying);
     for _restart in 0..2 {
         let (committer, outstanding) = disk.start(&disk.spool());
@@ -323,7 +369,8 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         let (whole, damaged) = (intent(&dying, "whole.1.data", "whole"), intent(&dying, "damaged.1.data", "damaged"));
         fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
         staged(&dying, "of no record").hand_over();
-        killed(&disk, &[whole, damaged].map(Record::Intent), b"");
+        let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
+        killed(&disk, &[spool, Record::Intent(whole), Record::Intent(damaged)], b"");
         drop(dying);
         let (committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
         assert_eq!(outstanding.len(), 2);

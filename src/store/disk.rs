@@ -59,6 +59,8 @@ pub(super) trait Disk {
     fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool;
     /// The files in the incoming directory.
     fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError>;
+    /// Measures a staged file.
+    fn measure_staged(&mut self, at: At) -> Result<Fingerprint, StoreError>;
     /// Removes a staged file.
     fn discard(&mut self, at: At) -> Result<(), StoreError>;
     /// Spoils a staged file, so that it no longer is what it was.
@@ -197,6 +199,10 @@ impl Disk for RealDisk {
 
     fn compare_staged(&mut self, (spool, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
         self.area(spool).compare_staged(stage, wanted)
+    }
+
+    fn measure_staged(&mut self, (spool, stage): At) -> Result<Fingerprint, StoreError> {
+        self.area(spool).measure_staged(stage)
     }
 
     fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::area::Likeness;
@@ -13,7 +14,7 @@ use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
 use super::publish_queue::{Notice, Publish, PublishQueue};
-use crate::proto::{FileName, quoted};
+use crate::proto::{Count, FileName, quoted};
 use crate::sync::AgentFile;
 
 /// Rewriting pays when the journal has this many records more than twice what is still true.
@@ -63,20 +64,36 @@ enum Placed {
 
 impl<D: Disk> Engine<D> {
     /// Takes up what the run before has committed, as its journal says.
-    pub(super) fn recover(disk: D, state: State, publish: Publish, now: Instant) -> Result<Self, StoreError> {
+    /// `is_damaged`: records of the journal are lost.
+    pub(super) fn recover(
+        disk: D,
+        state: State,
+        is_damaged: bool,
+        publish: Publish,
+        now: Instant,
+    ) -> Result<Self, StoreError> {
         let queue = PublishQueue::new(publish);
         let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
         engine.flush_filesystems(&spools)?;
+        if is_damaged {
+            // What is staged in one that is opened later may be what the lost records were about.
+            engine.state.spools.retain(|spool, _| spools.contains(spool));
+        }
         let mut useless = Vec::new();
         for &spool in &spools {
             useless.extend(engine.resume(spool, now)?);
+            let leftovers = engine.leftovers(spool)?;
+            if known.contains(&spool) && !is_damaged {
+                useless.extend(leftovers);
+            } else {
+                engine.adopt(&leftovers)?;
+            }
         }
         engine.rewrite()?;
         for spool in spools {
             engine.disk.introduce(spool, known.contains(&spool));
-            useless.extend(engine.leftovers(spool)?);
         }
         engine.discard(useless);
         Ok(engine)
@@ -89,6 +106,29 @@ impl<D: Disk> Engine<D> {
             self.disk.sync_filesystem(filesystem[0])?;
         }
         self.disk.sync_journal()
+    }
+
+    /// Takes up staged files that the journal should know and does not: sites may have none of them any more. Their names
+    /// are lost; a data server reads the agent from what is in them.
+    fn adopt(&mut self, orphans: &[At]) -> Result<(), StoreError> {
+        for &(spool, stage) in orphans {
+            let fingerprint = self.disk.measure_staged((spool, stage))?;
+            let name = format!("recovered-{stage}.{}.data", stage.number);
+            let name = name.parse().expect("digits, letters and dashes make a name");
+            let intent = Intent { spool, stage, copy: Copy { site: Arc::from(""), name, fingerprint } };
+            self.state.committed.insert(intent.clone());
+            self.queue.push(&intent);
+        }
+        if let Some(&(spool, stage)) = orphans.first() {
+            let path = self.state.spools.get(&spool).map(|path| quoted(path).to_string()).unwrap_or_default();
+            log::warn!(
+                "directory={path} reason=orphaned no journal knows {} in the staging area: they are published as \
+                 recovered-{stage}.{}.data and the like, and may arrive twice, or in part",
+                Count(orphans.len(), "file"),
+                stage.number
+            );
+        }
+        Ok(())
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
@@ -177,9 +217,14 @@ impl<D: Disk> Engine<D> {
         self.disk.introduce(id, is_known);
         self.flush_filesystems(&BTreeSet::from([id]))?;
         let mut useless = self.resume(id, now)?;
+        let leftovers = self.leftovers(id)?;
+        if is_known {
+            useless.extend(leftovers);
+        } else {
+            self.adopt(&leftovers)?;
+        }
         // Before the damaged ones go: one that the journal still has, and that is absent, counts as published.
         self.rewrite()?;
-        useless.extend(self.leftovers(id)?);
         self.discard(useless);
         Ok(())
     }

@@ -80,7 +80,7 @@ impl Scene {
     fn run(&mut self, waiting: &mut Vec<Copy>) {
         let journal = self.world.borrow_mut().start();
         let before = replay(&journal).unwrap().state;
-        let recovered = Engine::recover(ModelDisk(self.world.clone()), before, self.publish, self.now);
+        let recovered = Engine::recover(ModelDisk(self.world.clone()), before, false, self.publish, self.now);
         let Ok(mut engine) = recovered else { return };
         let held: Vec<Copy> = engine.held().cloned().collect();
         waiting.retain(|copy| !held.contains(copy));

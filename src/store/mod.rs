@@ -46,8 +46,8 @@
 //!
 //! Losing *published* costs a look at the disk. Losing the whole journal, or finding one beside another staging area (the
 //! `id` differs), or one that another was kept after (the staging area has its path), makes it "at least once" for what may
-//! still be at sites; what waited for its publication is swept with the staging area's other files. That is warned of. A
-//! journal that is removed while we run is written anew when the next file is committed.
+//! still be at sites; what waited for its publication is published under names of ours. That is warned of. A journal that is
+//! removed while we run is written anew when the next file is committed.
 //!
 //! A failed flush is never tried again as if it were clean. That of step 1 of a commit fails: the group's files on that
 //! filesystem are removed and reported failed, to be fetched again. The journal fails: so too, and it is written anew before

@@ -46,7 +46,7 @@ fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
     let place = Place::with_sites([one.config(""), twice]);
     for command in ["once", "run", "check"] {
         let outcome = place.run(command, &[]);
-        outcome.assert_code(2).assert_logs(&["tentacle-syncd.toml:14", "\"one\"", "line 8", "names are unique"]);
+        outcome.assert_code(2).assert_logs(&["tentacle-syncd.toml:15", "\"one\"", "line 9", "names are unique"]);
     }
     one.assert_untouched();
     two.assert_untouched();

@@ -320,8 +320,11 @@ impl Site {
         }
     }
 
-    pub(super) fn missing(&mut self, name: &FileName) {
+    pub(super) fn missing(&mut self, name: &FileName, desk: &mut Desk) {
         debug!("site={} file={name} was gone before it was fetched", self.shown());
+        if let Some(fingerprint) = self.history.forget(name) {
+            desk.forget(&self.name, name.clone(), fingerprint);
+        }
         if let Some((round, history)) = self.round() {
             round.missing(name, history);
         }

@@ -64,7 +64,7 @@ impl ModelCommitter {
         let before = world.borrow().steps();
         let journal = world.borrow_mut().start();
         let state = replay(&journal).expect("the journal is of our format").state;
-        let engine = Engine::recover(ModelDisk(Rc::clone(world)), state, publish, now)?;
+        let engine = Engine::recover(ModelDisk(Rc::clone(world)), state, false, publish, now)?;
         let steps = world.borrow().steps();
         world.borrow_mut().recovery = steps - before;
         let mut outstanding: Vec<_> = engine.held().map(Outstanding::from).collect();

@@ -108,7 +108,7 @@ impl Fetch {
 
     pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) {
         match refusal {
-            Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name),
+            Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name, cx.desk),
             Refusal::Failed => cx.site.unreadable(&self.name),
             other => cx.site.not_given(&self.name, &format!("the site answered: {other}")),
         }

@@ -12,9 +12,6 @@ use crate::proto::FileName;
 /// The first epoch second on a file of theirs.
 const FIRST_SERIAL: u64 = 1_700_000_000;
 
-/// What a sender without a clock sends for ever.
-const CONSTANT: &[u8] = b"<agent_data>as ever</agent_data>\n";
-
 pub(super) struct Agents {
     /// From one file to the next, at most.
     pub(super) pause: Duration,
@@ -113,7 +110,7 @@ fn anything(sites: &mut [Site], at: usize, ledger: &Ledger, fate: &mut Fate) -> 
         20..28 => return (name(&format!("windows.{}.data", fate.chance.u32(..1_000_000_000))), body(number, size)),
         28..30 => size = 0,
         // One name for ever: with the same bytes, or with as many others.
-        30..38 => return (name("nas.123456.data"), CONSTANT.to_vec()),
+        30..38 => return (name("nas.123456.data"), format!("<agent_data>as ever at {at}</agent_data>\n").into_bytes()),
         38..40 => return (name("camera.7.data"), body(number, 200)),
         40..43 => {
             // A file that was there before comes once more.

@@ -15,6 +15,8 @@ type Name = (usize, FileName);
 pub(super) struct Doubts {
     /// Names with a deletion that is not certain.
     open: BTreeSet<Name>,
+    /// Those of them that the site has listed since, though it does not have them.
+    listed: BTreeSet<Name>,
     /// Those that became certain lately.
     settled: BTreeMap<Name, Instant>,
     /// Versions that came while a deletion was not certain.
@@ -29,8 +31,15 @@ impl Doubts {
 
     /// A round of this site has gone well to its end.
     pub(super) fn round_went_well(&mut self, site: usize, now: Instant) {
-        let settled = self.open.extract_if(.., |(at, _)| *at == site);
+        let listed = std::mem::take(&mut self.listed);
+        let settled = self.open.extract_if(.., |name| name.0 == site && !listed.contains(name));
         self.settled.extend(settled.map(|name| (name, now)));
+        self.listed = listed.into_iter().filter(|(at, _)| *at != site).collect();
+    }
+
+    /// The site lists these names, and does not have them.
+    pub(super) fn listed_all_the_same(&mut self, site: usize, names: impl Iterator<Item = FileName>) {
+        self.listed.extend(names.map(|name| (site, name)));
     }
 
     /// The collector's process has died.
@@ -49,10 +58,5 @@ impl Doubts {
     /// Whether this version may have passed for another one.
     pub(super) fn excuses(&self, version: usize) -> bool {
         self.excused.contains(&version)
-    }
-
-    /// How many versions came while a deletion was not certain.
-    pub(super) fn count(&self) -> usize {
-        self.excused.len()
     }
 }

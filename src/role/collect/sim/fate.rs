@@ -121,6 +121,8 @@ pub(super) struct Weather {
     pub(super) ignore: u32,
     /// Of a connection to be called ready without a reason, at each turn.
     pub(super) spurious: u32,
+    /// Of a listing to be the one before it once more.
+    pub(super) lag: u32,
     /// How long the disk takes for a group, at most.
     pub(super) disk: Duration,
 }

@@ -124,6 +124,8 @@ pub(super) struct Ledger {
     forgotten: usize,
     /// Versions that were on their way, safe nowhere, when their connection failed.
     excused: BTreeSet<usize>,
+    /// What stock sites have sent, and kept, since the collector's process started.
+    received: BTreeSet<(usize, FileName)>,
     /// Deletions that the collector cannot be certain of.
     pub(super) doubts: Doubts,
     /// Sites whose files are moved without being safe first.
@@ -157,6 +159,7 @@ impl Ledger {
             is_unflushed: false,
             forgotten: 0,
             excused: BTreeSet::new(),
+            received: BTreeSet::new(),
             doubts: Doubts::default(),
             movers: BTreeSet::new(),
             bad: BTreeSet::new(),
@@ -191,6 +194,11 @@ impl Ledger {
     pub(super) fn link_fails(&mut self, site: Option<usize>) {
         let is_on_it = |number: &&usize| site.is_none_or(|site| site == self.versions[**number].site);
         self.excused.extend(self.in_flight.iter().filter(is_on_it));
+    }
+
+    /// The collector's process has ended: the next one knows what is in the journal.
+    pub(super) fn collector_ends(&mut self) {
+        self.received.clear();
     }
 
     /// The machine has lost power.
@@ -238,8 +246,9 @@ impl Ledger {
             let bytes = self.disk.borrow().read(file);
             fate.note(|| format!("published {name}: {bytes:?}"));
             let Some(content) = self.contents.get_mut(&key(&bytes)) else {
-                if self.is_unflushed && self.disk.borrow().has_lost_power() {
-                    // What it was before is lost.
+                let is_recovered = name.as_bytes().starts_with(b"recovered-");
+                if self.is_unflushed && (is_recovered || self.disk.borrow().has_lost_power()) {
+                    // What it was before is lost; or the journal, that would know.
                     continue;
                 }
                 if self.beginnings.contains(&key(&bytes)) {
@@ -304,6 +313,23 @@ impl Ledger {
             fate.violated(format_args!("{} was published after {} of the same agent", version.name, other.name));
         }
         published.push(number);
+    }
+
+    /// A stock site sends a file, and keeps it.
+    pub(super) fn received(&mut self, site: usize, name: &FileName) {
+        self.received.insert((site, name.clone()));
+    }
+
+    /// A stock site removes a file that was moved; `sent` says which version its client was sent. What was not received
+    /// since the collector's process started is none of its to remove.
+    pub(super) fn moved(&mut self, number: usize, sent: usize, fate: &Fate) {
+        let Version { site, name, .. } = &self.versions[number];
+        let is_known = self.received.contains(&(*site, name.clone()));
+        if !is_known && !self.movers.contains(site) && !self.bad.contains(site) && !self.is_safe(number) {
+            let what = format_args!("{name} left site {site} before it was received");
+            self.verdict.is_lost(number, fate, what);
+        }
+        self.removed(number, sent, fate);
     }
 
     /// The site removes a file; `sent` says which version its client was sent.
@@ -399,9 +425,23 @@ impl Ledger {
         self.disk_has_failed || is_excused || number < self.forgotten || is_doubtful
     }
 
+    /// How many versions have passed for others, as they came while it was not certain that those were deleted.
+    fn mistaken(&self) -> u64 {
+        let is_collected = |number: &&usize| self.versions[**number].place == Place::Released;
+        let excused = |content: &Content| content.versions.iter().any(|&number| self.doubts.excuses(number));
+        let of = |content: &Content| {
+            content.versions.iter().filter(is_collected).count().saturating_sub(content.files.len())
+        };
+        self.contents
+            .values()
+            .filter(|content| !self.is_unflushed && excused(content))
+            .map(|content| of(content) as u64)
+            .sum()
+    }
+
     /// All is collected that can be.
     pub(super) fn close(&mut self, fate: &Fate) {
-        self.tally.doubted += self.doubts.count() as u64;
+        self.tally.mistaken += self.mistaken();
         for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {

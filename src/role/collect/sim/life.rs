@@ -123,7 +123,8 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let opened = equip(settings, &mut spools);
     let means =
         Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire), settings.max_spool), outstanding, spools };
-    let limits = Limits { mode: Mode::Forever, max_connections: settings.max_connections };
+    let mode = world.borrow().mode;
+    let limits = Limits { mode, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
     let listener = Rc::clone(world);
     let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
@@ -214,7 +215,7 @@ fn settings(fate: &mut Fate, scale: Scale, kinds: &[Kind], place: &Place) -> Set
     Settings {
         state_dir: PathBuf::new(),
         durability: if scale.rough && fate.strikes(150_000) { Durability::None } else { Durability::Fsync },
-        publish: if fate.chance.bool() { Publish::Paced } else { Publish::AtOnce },
+        publish: if scale.rough && fate.chance.bool() { Publish::Paced } else { Publish::AtOnce },
         max_spool: defaults::MAX_SPOOL,
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
@@ -235,6 +236,7 @@ fn populate(
     let life = Duration::from_secs(if is_lone { fate.chance.u64(60..240) } else { 90 });
     let until = fate.now + life;
     fate.weather = weather(&mut fate, scale.rough);
+    let mode = if scale.rough && fate.strikes(250_000) { Mode::Once } else { Mode::Forever };
     let pause = Duration::from_secs(if is_lone { fate.chance.u64(4..30) } else { 60 });
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
         let mut buffer = kind.is_ours.then(|| buffer(&mut fate, number, scale.rough, place));
@@ -279,6 +281,7 @@ fn populate(
     disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
     world.max_connections = settings.max_connections;
+    world.mode = mode;
     world
 }
 
@@ -305,10 +308,10 @@ fn weather(fate: &mut Fate, rough: bool) -> Weather {
     let mut one_of = |chances: &[u32]| if rough { *chance.choice(chances).expect("some") } else { 0 };
     let (cut, stall) = (one_of(&[0, 0, 1_000, 5_000, 30_000]), one_of(&[0, 0, 0, 2_000]));
     let (refuse, ignore) = (one_of(&[0, 50_000]), one_of(&[0, 0, 20_000]));
-    let spurious = one_of(&[0, 10_000, 200_000]);
+    let (spurious, lag) = (one_of(&[0, 10_000, 200_000]), one_of(&[0, 0, 300_000]));
     let latency = Duration::from_micros(*fate.chance.choice(&[100, 2_000, 30_000]).expect("some"));
     let disk = Duration::from_millis(*fate.chance.choice(&[1, 20, 300]).expect("some"));
-    Weather { latency, cut, stall, refuse, ignore, spurious, disk }
+    Weather { latency, cut, stall, refuse, ignore, spurious, lag, disk }
 }
 
 fn plan_trouble(fate: &mut Fate, life: Duration) {

@@ -1,6 +1,6 @@
 //! A deterministic simulation: the collector as it is, with its rounds, lanes, retries and sessions, and the commit
 //! protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops; sites with
-//! stock's server, some of them hostile; sites with ours, its sessions and its storage as they are, and agents that send it
+//! stock's server, some of them hostile, some whose listings lag; sites with ours, its sessions and its storage as they are, and agents that send it
 //! their files until they are told that they are stored; disks that fail and forget, there and here; processes that die at
 //! any moment and are started again; agents that write over their files; a data server that takes what it finds.
 //!
@@ -11,7 +11,9 @@
 //!
 //! After every step: what has left its site is safe at the centre, whatever is published is whole and is published once,
 //! and one agent's files come oldest first. What our server has told an agent is stored is durable, there or at the centre,
-//! unless a later file took its place; and nothing at such a site is half a file. In the end: all is collected. Some lives
+//! unless a later file took its place; and nothing at such a site is half a file. Each `SEND OK` is a measurement, also
+//! where its name, size or bytes were there before; but one that comes while it is not certain that an equal file of its
+//! name was deleted may pass for that one. In the end: all is collected. Some lives
 //! are lived with `delivery = "move"`, some with `durability = "none"`: there, what these may cost is allowed, and no more.
 //! The [ledger] has the precise words, and [custody] those of our server. Under TLS, an end is orderly to its reader if it
 //! was to its writer, and follows all that was written. Whose certificate or password is wrong is named with that reason.
@@ -83,13 +85,13 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     }
     let Tally { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
     let Tally { secured, resumed, unsecured, locked_out, .. } = sum;
-    let Tally { repeated, reappeared, raced, torn, unflushed, doubted, .. } = sum;
+    let Tally { repeated, reappeared, raced, torn, unflushed, mistaken, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
          crashes of sites {site_crashes}, cuts {cuts}, TLS handshakes {secured}, {resumed} of them resumed, \
          {unsecured} more cut, rounds locked out {locked_out}, disk faults {disk_errors}; nothing lost or doubled, or this had ended; \
          repeated after an error of the disk's {repeated}, back at a site {reappeared}, raced {raced}, torn {torn}, \
-         unflushed and gone {unflushed}, came while a deletion was not certain {doubted}",
+         unflushed and gone {unflushed}, taken for an equal file whose deletion was not certain {mistaken}",
         seeds.count()
     );
     sum

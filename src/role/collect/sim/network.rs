@@ -304,7 +304,7 @@ impl World {
         ledger.on_sound_link = link.is_sound();
         let Link { far: Some(Far { server, cover }), up, down, site, visit, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
-        let mut shore = Shore { id, up, down, cover, files, ledger, fate, visit };
+        let mut shore = Shore { id, site: at, up, down, cover, files, ledger, fate, visit };
         if server.serve(&mut shore, buffer.as_mut().map(|buffer| &mut buffer.house)) == Turn::Over {
             link.drop_far(id, fate);
             if matches!(link.near, Near::Gone) {

@@ -74,6 +74,8 @@ impl Mischief {
 /// What a server works with.
 pub(super) struct Shore<'a> {
     pub(super) id: ConnId,
+    /// Whose server it is.
+    pub(super) site: usize,
     pub(super) up: &'a mut Pipe,
     pub(super) down: &'a mut Pipe,
     pub(super) cover: &'a mut Cover,
@@ -236,13 +238,20 @@ impl Shore<'_> {
         names.iter().flat_map(|name| [name, &b"\n"[..]].concat()).collect()
     }
 
+    /// A listing that was true before is given once more: what was deleted since is in it.
+    pub(super) fn lag(&mut self, listing: &[u8]) {
+        let names = listing.split(|&byte| byte == b'\n').filter_map(|name| FileName::new(name).ok());
+        let gone = names.filter(|name| !self.files.contains_key(name));
+        self.ledger.doubts.listed_all_the_same(self.site, gone);
+    }
+
     pub(super) fn body(&self, name: &FileName) -> Option<(usize, Vec<u8>)> {
         self.files.get(name).map(|&version| (version, self.ledger.versions[version].bytes.clone()))
     }
 
     pub(super) fn remove(&mut self, name: &FileName, sent: usize) {
         if let Some(version) = self.files.remove(name) {
-            self.ledger.removed(version, sent, self.fate);
+            self.ledger.moved(version, sent, self.fate);
         }
     }
 }

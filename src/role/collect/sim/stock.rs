@@ -29,6 +29,8 @@ pub(super) struct Stock {
     /// When the next byte may be written, where they come one by one.
     drips_at: Option<Instant>,
     idle_at: Instant,
+    /// The last listing.
+    listed: Vec<u8>,
 }
 
 enum State {
@@ -52,7 +54,7 @@ impl Stock {
     pub(super) fn new(mischief: Option<Mischief>, password: Option<&Secret>, now: Instant) -> Self {
         let drips_at = (mischief == Some(Mischief::Drip)).then_some(now);
         let state = password.map_or(State::Command, |password| State::Password(PasswordDigest::of(password)));
-        Self { state, mischief, held: Vec::new(), out: Vec::new(), drips_at, idle_at: now + IDLE }
+        Self { state, mischief, held: Vec::new(), out: Vec::new(), drips_at, idle_at: now + IDLE, listed: Vec::new() }
     }
 
     pub(super) fn serve(&mut self, shore: &mut Shore<'_>) -> Turn {
@@ -142,7 +144,13 @@ impl Stock {
         }
         match Command::parse(line).ok()? {
             Command::List(_) => {
-                let listing = shore.listing();
+                let lags = !self.listed.is_empty() && shore.fate.strikes(shore.fate.weather.lag);
+                if lags {
+                    shore.lag(&self.listed);
+                } else {
+                    self.listed = shore.listing();
+                }
+                let listing = self.listed.clone();
                 self.announce(Verb::Ls, listing.len(), Body::Listing(listing))
             }
             Command::Receive(name) => self.offer(Verb::Recv, name, Refusal::Missing, shore),
@@ -158,6 +166,9 @@ impl Stock {
             Body::File(name) => {
                 let (version, bytes) = shore.body(&name)?;
                 shore.ledger.sent_more_than(announced, &bytes);
+                if verb == Verb::Recv {
+                    shore.ledger.received(shore.site, &name);
+                }
                 ((verb == Verb::Mv).then_some((name, version)), bytes)
             }
         };

@@ -31,8 +31,8 @@ pub(super) struct Tally {
     /// opened. What is missing comes in a file of its own.
     pub(super) torn: u64,
     /// Sent again, under a name and with bytes that were there before, while it was not certain that those were deleted:
-    /// may have passed for them.
-    pub(super) doubted: u64,
+    /// and taken for them.
+    pub(super) mistaken: u64,
     /// Let go by its site, not flushed here, and gone with the power.
     pub(super) unflushed: u64,
     /// The longest that a file waited for its publication.
@@ -57,7 +57,7 @@ impl Tally {
         self.raced += other.raced;
         self.torn += other.torn;
         self.unflushed += other.unflushed;
-        self.doubted += other.doubted;
+        self.mistaken += other.mistaken;
         self.slowest = self.slowest.max(other.slowest);
     }
 }

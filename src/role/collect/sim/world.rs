@@ -13,7 +13,7 @@ use super::link::{Link, Near};
 use super::server::{Files, Lock, Mischief};
 use crate::net::{ConnId, Event};
 use crate::proto::{Error, Verb};
-use crate::role::collect::{Reason, RoundReport};
+use crate::role::collect::{Mode, Reason, RoundReport};
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Completion, Publish};
 use crate::tls::Acceptor;
@@ -74,6 +74,8 @@ pub(super) struct World {
     /// Whether the end has come.
     pub(super) is_over: bool,
     pub(super) max_connections: usize,
+    /// Whether a process goes on for ever, or is one of `once` in a loop.
+    pub(super) mode: Mode,
 }
 
 impl World {
@@ -93,6 +95,7 @@ impl World {
             death: None,
             is_over: false,
             max_connections: usize::MAX,
+            mode: Mode::Forever,
         }
     }
 
@@ -317,6 +320,7 @@ impl World {
     pub(super) fn bury(&mut self, death: Option<Death>) {
         self.fate.note(|| format!("the process ends: {death:?}"));
         self.process = Process::default();
+        self.ledger.collector_ends();
         self.out.clear();
         self.ready.clear();
         self.counted.clear();

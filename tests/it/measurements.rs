@@ -1,0 +1,183 @@
+//! Every measurement counts: what a user has in the database, in order and once.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tentacle_sync::double::{Double, Setup};
+
+use crate::consumer::{Consumer, seed};
+use crate::daemon::{Place, spool_of, staged_in, wait_until};
+use crate::data_server::{DataServer, Rows, agent_data};
+use crate::ours::Buffer;
+use crate::site::site_config;
+
+/// More files than may wait.
+const MANY: usize = 2_000;
+
+const AGENTS: u64 = 4;
+
+/// Files of each agent that wait when an outage ends.
+const BACKLOG: u64 = 50;
+
+/// Seconds between an agent's files.
+const PERIOD: u64 = 60;
+
+/// The epoch second of the first file: within the last day.
+fn beginning() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() - BACKLOG * PERIOD
+}
+
+/// What an outage leaves at a site, and what is to be in the database.
+fn outage() -> (Buffer, Rows) {
+    let buffer = Buffer::start("");
+    let (mut client, mut expected, beginning) = (buffer.connect(), Rows::new(), beginning());
+    for number in 0..BACKLOG {
+        for agent in (0..AGENTS).map(|agent| format!("agent{agent}")) {
+            let name = format!("{agent}.{}.data", beginning + number * PERIOD);
+            client.store(&name, agent_data(&agent, number));
+            expected.entry(agent).or_default().push(number);
+        }
+    }
+    client.close();
+    (buffer, expected)
+}
+
+fn wait_for_all(data_server: &DataServer) {
+    let all = usize::try_from(AGENTS * BACKLOG).unwrap();
+    wait_until("all counters", || (data_server.count() == all).then_some(()));
+}
+
+#[test]
+fn after_an_outage_every_counter_arrives_in_order() {
+    let (buffer, expected) = outage();
+    let place = Place::new();
+    place.configure("publish = \"paced\"", [site_config("site", buffer.address(), "interval = 1")]);
+    let data_server = DataServer::start(place.incoming());
+    let daemon = place.start();
+    wait_for_all(&data_server);
+    daemon.stop().assert_code(0);
+    assert_eq!(data_server.end(), expected);
+    assert_eq!(staged_in(&place.incoming()), Vec::<String>::new());
+}
+
+#[test]
+fn published_at_once_counters_are_lost_to_a_data_server_that_takes_the_newest_first() {
+    let (buffer, expected) = outage();
+    let place = Place::new();
+    place.configure("publish = \"at-once\"", [site_config("site", buffer.address(), "")]);
+    place.once().assert_code(0);
+    let data_server = DataServer::start(place.incoming());
+    let is_emptied = || fs::read_dir(place.incoming()).unwrap().count() == [".tentacle-sync"].len();
+    wait_until("the spool to be empty", || is_emptied().then_some(()));
+    assert_ne!(data_server.end(), expected, "the model of the data server has no teeth");
+}
+
+#[test]
+fn through_kills_every_counter_arrives_in_order_and_once() {
+    let mut rng = Rng::with_seed(seed());
+    let (buffer, expected) = outage();
+    let place = Place::new();
+    place.configure("publish = \"paced\"", [site_config("site", buffer.address(), "interval = 1")]);
+    let data_server = DataServer::start(place.incoming());
+    for _kill in 0..10 {
+        let mut daemon = place.start();
+        thread::sleep(Duration::from_millis(rng.u64(50..600)));
+        daemon.kill();
+    }
+    let daemon = place.start();
+    wait_for_all(&data_server);
+    daemon.stop().assert_code(0);
+    assert_eq!(data_server.end(), expected);
+}
+
+#[test]
+fn a_sender_with_one_name_and_equal_bytes_has_each_of_its_files_published() {
+    for delivery in ["safe", "move"] {
+        let (ours, stock) = (Buffer::start(""), Double::start(Setup::default()).unwrap());
+        let place = Place::new();
+        let lines = format!("delivery = {delivery:?}");
+        let sites = [("ours", ours.address()), ("stock", stock.address())];
+        place.configure("publish = \"paced\"", sites.map(|(name, address)| site_config(name, address, &lines)));
+        let consumer = Consumer::start(place.incoming());
+        let body = agent_data("nas", 7);
+        for _send in 0..5 {
+            ours.connect().store("nas.123456.data", &body);
+            stock.put("camera.123456.data", body.as_bytes()).unwrap();
+            place.run("once", &["--wait"]).assert_code(0);
+        }
+        let taken = consumer.end();
+        for name in ["nas.123456.data", "camera.123456.data"] {
+            let bodies = &taken[std::path::Path::new(name)];
+            assert_eq!((bodies.len(), &bodies[0]), (5, &body.clone().into_bytes()), "{name}, {delivery}");
+        }
+    }
+}
+
+#[test]
+fn a_file_with_a_name_and_size_that_the_journal_knows_is_fetched_before_it_is_deleted() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::with_sites([site_config("site", site.address(), "")]);
+    let names: Vec<String> = (0..20).map(|number| format!("agent{number}.1700000000.data")).collect();
+    for name in &names {
+        site.put(name, b"<server_data>old</server_data>").unwrap();
+    }
+    place.once().assert_code(0);
+    for name in &names {
+        fs::remove_file(place.incoming().join(name)).unwrap();
+        site.put(name, b"<server_data>new</server_data>").unwrap();
+    }
+    let outcome = place.once();
+    outcome.assert_code(0);
+    assert!(!outcome.stderr.contains("overwritten"), "it is fetched, not moved: {outcome}");
+    let spool = place.spool();
+    assert_eq!(spool.len(), names.len());
+    assert!(spool.values().all(|bytes| bytes == b"<server_data>new</server_data>"));
+    assert!(site.files().unwrap().is_empty());
+}
+
+#[test]
+fn once_says_what_waits_and_the_next_one_goes_on_with_it() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    place.configure("publish = \"paced\"", [site_config("site", site.address(), "")]);
+    for serial in 1..=3 {
+        site.put(format!("web01.170000000{serial}.data"), b"<agent_data></agent_data>").unwrap();
+    }
+    let published = || spool_of(&place.incoming()).into_keys().collect::<Vec<_>>();
+    for waiting in ["2 files", "1 file"] {
+        place.once().assert_code(0).assert_says(&[waiting, "wait"]);
+        assert_eq!(published().len(), 1);
+        fs::remove_file(place.incoming().join(&published()[0])).unwrap();
+    }
+    assert!(site.files().unwrap().is_empty(), "the site was drained at once");
+    place.once().assert_code(0);
+    assert_eq!(published(), [std::path::Path::new("web01.1700000003.data")]);
+}
+
+#[test]
+fn beyond_a_bound_files_stay_at_their_sites_until_the_data_server_goes_on() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    let sync = "publish = \"paced\"\nmax_spool_files = 100";
+    place.configure(sync, [site_config("site", site.address(), "interval = 1")]);
+    for number in 0..MANY {
+        site.put(format!("web01.{}.data", 1_700_000_000 + number), b"<agent_data></agent_data>").unwrap();
+    }
+    let daemon = place.start();
+    daemon.wait_for_line(&["WARN", "reason=spool-full", "max_spool_files = 100"]);
+    wait_until("what was under way", || (place.staged_bytes().len() >= 100).then_some(()));
+    let left = site.files().unwrap().len();
+    assert!(left > MANY - 800, "only {left} are still there");
+    daemon.stop().assert_code(0);
+    // Faster than an agent at a time could be.
+    place.configure(
+        "publish = \"at-once\"\nmax_spool_files = 100",
+        [site_config("site", site.address(), "interval = 1")],
+    );
+    let daemon = place.start();
+    wait_until("all to have come", || (place.spool().len() == MANY).then_some(()));
+    daemon.stop().assert_code(0);
+    assert!(site.files().unwrap().is_empty());
+}
