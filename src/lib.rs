@@ -30,4 +30,5 @@ pub mod role;
 pub mod store;
 pub mod sync;
 mod sys;
+mod text;
 pub mod tls;

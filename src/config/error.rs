@@ -81,6 +81,11 @@ impl Report {
         self.problems.push(Problem { line: line.into(), message: message.into() });
     }
 
+    /// Whether reading on would only bring up errors that are none.
+    pub(super) fn is_hopeless(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
     /// The file can be run by, but its author should know.
     pub(super) fn warn(&mut self, line: impl Into<Option<usize>>, message: impl Into<String>) {
         self.warnings.push(Problem { line: line.into(), message: message.into() });

@@ -8,10 +8,12 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Report};
+use super::pandora_conf::DataServerConf;
 use super::settings::{Settings, SiteSettings};
 use super::source::{Environment, Source, is_world_readable, plainly};
 use super::{defaults, pandora_conf, toml_conf};
 use crate::store::{Durability, Publish, Waiting};
+use crate::text::why_unreadable;
 
 /// Where a configuration is looked for when none is named, in this order.
 pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", "/etc/pandora/pandora_server.conf"];
@@ -97,10 +99,30 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
     })
 }
 
+/// Reads what the data server of this machine goes by; `None` where the file at `path` is a configuration in TOML.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigError> {
+    let (bytes, _) = read_file(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    if is_toml(path, &bytes) { Ok(None) } else { pandora_conf::read_data_server(&bytes, path).map(Some) }
+}
+
 /// Reads `bytes` in whichever format they are.
 pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<(Draft, Vec<String>), ConfigError> {
     let mut report = Report::default();
-    let draft = if is_toml(source.path, bytes) {
+    if let Some((line, message)) = why_unreadable(bytes, source.path) {
+        report.error(line, message);
+    } else if is_named_toml(source.path) && pandora_conf::is_one(bytes) {
+        report.error(
+            None,
+            "this looks like a pandora_server.conf (`token value`, without `=`), and its name says TOML: name it *.conf, or \
+             make TOML of it with `tentacle-syncd import`",
+        );
+    }
+    let draft = if report.is_hopeless() {
+        Draft::of_sites(Vec::new())
+    } else if is_toml(source.path, bytes) {
         toml_conf::read(bytes, source, &mut report)
     } else {
         pandora_conf::read(bytes, source, &mut report)
@@ -108,9 +130,13 @@ pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<(Draft, Vec<Str
     Ok((draft, report.finish(source.path)?))
 }
 
+fn is_named_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
 /// By its name, else by having one of our tables: a line of `pandora_server.conf` never begins with a bracket.
 fn is_toml(path: &Path, bytes: &[u8]) -> bool {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+    if is_named_toml(path) {
         return true;
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return false };

@@ -20,8 +20,8 @@ mod units;
 
 pub use error::{ConfigError, Problem};
 pub use export::to_toml;
-pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load};
-pub use pandora_conf::fuzz_pandora_conf;
+pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load, load_data_server};
+pub use pandora_conf::{DataServerConf, fuzz_pandora_conf};
 pub use settings::{ProxySettings, Settings, SiteSettings};
-pub use source::{Environment, SecretFile};
+pub use source::{Environment, SecretFile, SecretPurpose, UnreadSecret};
 pub use toml_conf::fuzz_toml_conf;

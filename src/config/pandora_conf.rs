@@ -1,6 +1,7 @@
 //! An existing `pandora_server.conf`, read as Pandora FMS reads it, and where that would surprise its author, as it
 //! was meant.
 
+mod data_server;
 mod line;
 
 use std::collections::{HashMap, HashSet};
@@ -9,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::data_server::DataServerConf;
+pub(super) use self::data_server::read as read_data_server;
 use self::line::{Line, Setting, TOKENS, Token};
 use super::address::{Endpoint, bracketed, parse_endpoint};
 use super::error::Report;
@@ -25,7 +28,8 @@ const LONGEST_SECONDS: u64 = 86_400;
 /// Reads a whole file.
 pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Report) -> Draft {
     let entries = Entries::collect(bytes);
-    entries.warn_of_slips(report);
+    entries.warn_of_slips(report, |token| !token.is_of_data_server());
+    entries.warn_of_unknown(report);
     let mut reader = Reader { entries, source, report };
     reader.check_switch();
     Draft::of_sites(reader.sites())
@@ -44,11 +48,20 @@ struct Entries<'a> {
     ignored: Vec<Entry<'a>>,
     /// Tokens that are none of ours, and the one of ours that each may be a slip of.
     unknown: Vec<(usize, String, Option<&'static str>)>,
+    /// Whether some line is a table's header of TOML.
+    has_tables: bool,
+}
+
+/// Whether this is written as Pandora FMS reads it: some line is one of its tokens and a value, which TOML never is.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    let is_setting = |line| matches!(Line::read(line), Line::Setting(setting) if setting.counts_at_stock && !setting.has_equals_sign());
+    bytes.split(|byte| *byte == b'\n').any(is_setting)
 }
 
 impl<'a> Entries<'a> {
     fn collect(bytes: &'a [u8]) -> Self {
-        let mut entries = Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new() };
+        let mut entries =
+            Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new(), has_tables: false };
         for (index, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let line = index + 1;
             match Line::read(text) {
@@ -58,7 +71,7 @@ impl<'a> Entries<'a> {
                     let meant = nearest_token(&word);
                     entries.unknown.push((line, word, meant));
                 }
-                Line::Other => {}
+                Line::Other => entries.has_tables |= is_table(text),
             }
         }
         entries
@@ -79,13 +92,16 @@ impl<'a> Entries<'a> {
         }
     }
 
-    fn warn_of_slips(&self, report: &mut Report) {
-        for Entry { line, setting } in self.counting.values().filter(|entry| !entry.setting.slips.is_empty()) {
+    /// Warns of lines that Pandora FMS reads otherwise than they look, of the tokens that are `wanted`.
+    fn warn_of_slips(&self, report: &mut Report, wanted: impl Fn(Token) -> bool) {
+        let is_wanted = |entry: &&Entry<'_>| wanted(entry.setting.token);
+        let slipped = self.counting.values().filter(|entry| !entry.setting.slips.is_empty());
+        for Entry { line, setting } in slipped.filter(is_wanted) {
             let value = String::from_utf8_lossy(setting.value);
             let (name, slips) = (setting.token.name(), setting.slips.join(" and "));
             report.warn(*line, format!("{name}: Pandora FMS does not understand {slips}; read as {value:?}"));
         }
-        for Entry { line, setting } in &self.ignored {
+        for Entry { line, setting } in self.ignored.iter().filter(is_wanted) {
             let (name, slips) = (setting.token.name(), setting.slips.join(" and "));
             let instead = match self.counting.get(&setting.token) {
                 Some(counting) => format!("line {} counts", counting.line),
@@ -93,6 +109,9 @@ impl<'a> Entries<'a> {
             };
             report.warn(*line, format!("{name}: Pandora FMS ignores this line for {slips}; {instead}"));
         }
+    }
+
+    fn warn_of_unknown(&self, report: &mut Report) {
         for (line, word, meant) in &self.unknown {
             let advice = meant.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
             report.warn(*line, format!("unknown token {word:?}, ignored{advice}"));
@@ -100,8 +119,25 @@ impl<'a> Entries<'a> {
     }
 }
 
+fn is_table(line: &[u8]) -> bool {
+    matches!(line.trim_ascii(), [b'[', .., b']'])
+}
+
 fn nearest_token(word: &str) -> Option<&'static str> {
     nearest(word, TOKENS.iter().map(|(name, _)| *name).filter(|name| name.starts_with("sync")))
+}
+
+impl<'a> Entries<'a> {
+    /// The value of `token`, unless it is empty, and its line.
+    fn value(&self, token: Token) -> Option<(usize, &'a [u8])> {
+        let Entry { line, setting } = self.counting.get(&token)?;
+        (!setting.value.is_empty()).then_some((*line, setting.value))
+    }
+
+    /// Whether a token is on: its leading digits make a number other than 0.
+    fn is_on(&self, token: Token) -> bool {
+        self.value(token).and_then(|(_, value)| leading_number(value)).is_some_and(|number| number != 0)
+    }
 }
 
 struct Reader<'a, 'r> {
@@ -113,15 +149,12 @@ struct Reader<'a, 'r> {
 impl<'a> Reader<'a, '_> {
     /// The value of `token`, unless it is empty, and its line.
     fn value(&self, token: Token) -> Option<(usize, &'a [u8])> {
-        let Entry { line, setting } = self.entries.counting.get(&token)?;
-        (!setting.value.is_empty()).then_some((*line, setting.value))
+        self.entries.value(token)
     }
 
-    /// The Sync Server whose place we take is to be off. A token is on where its leading digits make a number other than 0.
+    /// The Sync Server whose place we take is to be off.
     fn check_switch(&mut self) {
-        if let Some((line, value)) = self.value(Token::Server)
-            && leading_number(value).is_some_and(|number| number != 0)
-        {
+        if let Some((line, _)) = self.value(Token::Server).filter(|_| self.entries.is_on(Token::Server)) {
             let advice = "set it to 0 and restart the Pandora FMS server, or both collect from the same sites";
             self.report.warn(line, format!("syncserver is on: {advice}"));
         }
@@ -134,6 +167,11 @@ impl<'a> Reader<'a, '_> {
             let mut unknown = self.entries.unknown.iter();
             let advice = match unknown.find(|(.., meant)| *meant == Some(Token::Address.name())) {
                 Some((line, word, _)) => format!("did you mean it in line {line}, with {word}?"),
+                None if self.entries.has_tables => {
+                    "this looks like TOML ([table], key = value), but has none of tentacle-syncd's tables ([sync], [tls], \
+                     [defaults], [[site]]): name it *.toml to be told what is wrong with it"
+                        .to_owned()
+                }
                 None => "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2".to_owned(),
             };
             self.report.error(None, format!("there is no sync_address; {advice}"));
@@ -150,7 +188,8 @@ impl<'a> Reader<'a, '_> {
                 let port = port.unwrap_or(template.port);
                 sites.push(SiteSettings { name, address: host, port, ..template.clone() });
             } else {
-                self.report.error(line, format!("sync_address: {name} stands there twice; name each site once"));
+                let advice = "taken once; remove the other";
+                self.report.warn(line, format!("sync_address: {name} stands there twice, {advice}"));
             }
         }
         if sites.is_empty() {
@@ -179,7 +218,10 @@ impl<'a> Reader<'a, '_> {
     fn number(&mut self, token: Token, default: u64, allowed: std::ops::RangeInclusive<u64>) -> u64 {
         let Some((line, value)) = self.value(token) else { return default };
         match leading_number(value) {
-            Some(number) if allowed.contains(&number) => number,
+            Some(number) if allowed.contains(&number) => {
+                self.warn_of_rest(token, line, value, number);
+                number
+            }
             _ => {
                 let (name, found) = (token.name(), String::from_utf8_lossy(value));
                 let (low, high) = allowed.into_inner();
@@ -189,12 +231,19 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
+    /// Of a number only the leading digits count, to Pandora FMS as to us.
+    fn warn_of_rest(&mut self, token: Token, line: usize, value: &[u8], number: u64) {
+        let (_, rest) = leading_digits(value);
+        if !rest.is_empty() && !rest.trim_ascii_start().starts_with(b"#") {
+            let (name, found) = (token.name(), String::from_utf8_lossy(value));
+            self.report.warn(line, format!("{name}: only the leading digits count; {found:?} is read as {number}"));
+        }
+    }
+
     fn path(&mut self, token: Token) -> Option<PathBuf> {
         let (line, value) = self.value(token)?;
         let path = Path::new(OsStr::from_bytes(value));
-        if value.contains(&0) {
-            self.report.error(line, format!("{}: expected a path, found a NUL byte in it", token.name()));
-        } else if path.is_relative() {
+        if path.is_relative() {
             let (name, directory) = (token.name(), self.source.directory.display());
             self.report.warn(line, format!("{name} is relative; taken from {directory}"));
         }
@@ -264,8 +313,11 @@ impl<'a> Reader<'a, '_> {
 
 /// What the stock parser takes of a number; `None` where there is none, or none that fits.
 fn leading_number(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
+    std::str::from_utf8(leading_digits(value).0).ok()?.parse().ok()
+}
+
+fn leading_digits(value: &[u8]) -> (&[u8], &[u8]) {
+    value.split_at(value.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
 
 /// The body of the fuzz target of the same name.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults;
+use super::source::{SecretFile, SecretPurpose, UnreadSecret};
 use crate::proto::Secret;
 use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, NameFilter};
@@ -50,6 +51,8 @@ pub struct SiteSettings {
     pub retries: u32,
     /// The most connections to this site at once, at least 1.
     pub connections: usize,
+    /// Files with passwords or passphrases of this site that could not be read: it cannot be collected from without.
+    pub unread_secrets: Vec<UnreadSecret>,
     /// The site's password, if it asks for one.
     pub password: Option<Secret>,
     /// How to speak TLS, `None` for plain TCP.
@@ -89,6 +92,7 @@ impl SiteSettings {
             timeout: defaults::TIMEOUT,
             retries: defaults::RETRIES,
             connections: defaults::CONNECTIONS,
+            unread_secrets: Vec::new(),
             password: None,
             tls: None,
             proxy: None,
@@ -101,6 +105,32 @@ impl SiteSettings {
             keep_open: defaults::KEEP_OPEN,
             quick_ack: defaults::QUICK_ACK,
         }
+    }
+}
+
+impl SiteSettings {
+    /// Reads the files again that could not be read when the configuration was.
+    ///
+    /// # Errors
+    /// The first that still cannot be.
+    pub fn read_secrets(&mut self) -> Result<(), UnreadSecret> {
+        while let Some(unread) = self.unread_secrets.first() {
+            let secret = unread.read(SecretFile::read)?;
+            match self.unread_secrets.remove(0).purpose {
+                SecretPurpose::Password => self.password = Some(secret),
+                SecretPurpose::Passphrase => {
+                    if let Some(identity) = self.tls.as_mut().and_then(|tls| tls.identity.as_mut()) {
+                        identity.passphrase = Some(secret);
+                    }
+                }
+                SecretPurpose::Proxy { user } => {
+                    if let Some(proxy) = &mut self.proxy {
+                        proxy.credentials = Some((user, secret));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -60,6 +60,46 @@ impl SecretFile {
     }
 }
 
+/// What a password or passphrase is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPurpose {
+    /// The site.
+    Password,
+    /// Our own private key.
+    Passphrase,
+    /// The proxy, which knows us as `user`.
+    Proxy {
+        /// That name.
+        user: String,
+    },
+}
+
+/// A file with a password or passphrase that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} (line {line} of the configuration): {problem}")]
+pub struct UnreadSecret {
+    /// What it is for.
+    pub purpose: SecretPurpose,
+    /// The key that names the file.
+    pub key: &'static str,
+    /// Where that stands in the configuration.
+    pub line: usize,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl UnreadSecret {
+    /// Reads the file with `read`: the secret, or what is wrong now.
+    pub(super) fn read(&self, read: impl FnOnce(&Path) -> io::Result<SecretFile>) -> Result<Secret, Self> {
+        let failed = |problem| Self { problem, ..self.clone() };
+        let path = self.path.display();
+        let file = read(&self.path).map_err(|error| failed(format!("cannot read {path}: {}", plainly(&error))))?;
+        secret_line(file.bytes).ok_or_else(|| failed(format!("{path} is empty")))
+    }
+}
+
 /// Whether every user of the machine can read `file`.
 pub(super) fn is_world_readable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.mode() & 0o004 != 0)

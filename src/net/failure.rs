@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use super::ProxyError;
+use crate::proto::quoted;
 use crate::tls::{ConnectError, PipeError};
 
 /// What a connection is at.
@@ -40,7 +41,7 @@ impl fmt::Display for Phase {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The host has no address.
-    #[error("cannot resolve {host}: {error}; check the name, or give the site's address")]
+    #[error("cannot resolve {}: {error}{}", quoted(host), resolve_advice(.error))]
     Resolve {
         /// The name.
         host: String,
@@ -48,10 +49,12 @@ pub enum Failure {
         error: io::Error,
     },
     /// No TCP connection.
-    #[error("cannot connect to {address}: {}{}", plain(.error), connect_advice(.error))]
+    #[error("cannot connect to {address}{}: {}{}", if *is_proxy { ", the proxy" } else { "" }, plain(.error), connect_advice(.error, *is_proxy))]
     Connect {
         /// The last address tried.
         address: SocketAddr,
+        /// Whether it is the proxy's.
+        is_proxy: bool,
         /// What the system says.
         error: io::Error,
     },
@@ -83,7 +86,7 @@ impl Failure {
     /// Whether this process, or the whole system, has as many files open as it may: the peer has nothing to do with it.
     pub fn lacks_files(&self) -> bool {
         match self {
-            Self::Resolve { error, .. } | Self::Connect { error, .. } | Self::Io(error) => are_files_lacking(error),
+            Self::Resolve { error, .. } | Self::Connect { error, .. } | Self::Io(error) => lacks_files(error),
             _ => false,
         }
     }
@@ -109,15 +112,25 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
-fn are_files_lacking(error: &io::Error) -> bool {
+/// Whether `error` says that this process, or the whole system, has as many files open as it may.
+pub(crate) fn lacks_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-fn connect_advice(error: &io::Error) -> String {
+fn resolve_advice(error: &io::Error) -> String {
+    let advice = if lacks_files(error) { OPEN_MORE_FILES } else { "check the name, or give an address instead" };
+    format!("; {advice}")
+}
+
+fn connect_advice(error: &io::Error, is_proxy: bool) -> String {
     let advice = match error.kind() {
-        _ if are_files_lacking(error) => OPEN_MORE_FILES,
+        _ if lacks_files(error) => OPEN_MORE_FILES,
+        io::ErrorKind::ConnectionRefused if is_proxy => "is the proxy running there, on this port?",
         io::ErrorKind::ConnectionRefused => "is the Tentacle server running there, on this port?",
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "is there a route to the site?",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "is there a route to it?",
+        io::ErrorKind::TimedOut => "does a firewall drop it?",
+        io::ErrorKind::PermissionDenied => "does a firewall of this machine forbid it?",
+        io::ErrorKind::AddrNotAvailable => "are all ports of this machine in use?",
         _ => return String::new(),
     };
     format!("; {advice}")
@@ -125,7 +138,7 @@ fn connect_advice(error: &io::Error) -> String {
 
 fn timeout_text(phase: Phase) -> &'static str {
     match phase {
-        Phase::Resolve => "the name server did not answer in time",
+        Phase::Resolve => "the lookup of its name was not done in time; does the name server answer?",
         Phase::Connect => "no answer to the connection attempt in time; does a firewall drop it?",
         Phase::Proxy => "the proxy did not answer in time",
         Phase::Handshake => {
@@ -139,5 +152,27 @@ fn client_timeout_text(phase: Phase) -> &'static str {
     match phase {
         Phase::Handshake => "TLS was not done in time; does the client speak TLS (its option -c, or -e and -k)?",
         _ => "the client was silent, or took nothing, for too long",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_about_what_failed() {
+        let connect = |is_proxy, errno: Errno| {
+            let address = ([192, 0, 2, 1], 3128).into();
+            Failure::Connect { address, is_proxy, error: errno.into() }.to_string()
+        };
+        let refused = connect(false, Errno::CONNREFUSED);
+        assert!(refused.starts_with("cannot connect to 192.0.2.1:3128: connection refused"), "{refused}");
+        assert!(refused.ends_with("is the Tentacle server running there, on this port?"), "{refused}");
+        let refused = connect(true, Errno::CONNREFUSED);
+        assert!(refused.starts_with("cannot connect to 192.0.2.1:3128, the proxy: connection refused"), "{refused}");
+        assert!(refused.ends_with("is the proxy running there, on this port?"), "{refused}");
+        let resolve = |errno: Errno| Failure::Resolve { host: "site".into(), error: errno.into() }.to_string();
+        assert!(resolve(Errno::MFILE).ends_with(OPEN_MORE_FILES));
+        assert!(resolve(Errno::NOENT).ends_with("check the name, or give an address instead"));
     }
 }

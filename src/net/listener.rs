@@ -37,6 +37,16 @@ pub struct Entrance {
     pub timeout: Duration,
 }
 
+/// Whether an address to listen on has to be one of this machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Now, or listening fails with [`io::ErrorKind::AddrNotAvailable`].
+    Now,
+    /// It may become one later, as a cluster's address does that moves from machine to machine: clients come in as soon as
+    /// it is there (`IP_FREEBIND`).
+    Later,
+}
+
 /// Names a listener; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u32);
@@ -86,9 +96,10 @@ impl Listeners {
         &mut self,
         registry: &Registry,
         address: SocketAddr,
+        presence: Presence,
         entrance: Arc<Entrance>,
     ) -> io::Result<ListenerId> {
-        let mut socket = listen_at(address)?;
+        let mut socket = listen_at(address, presence)?;
         let id = ListenerId(self.last + 1);
         registry.register(&mut socket, id.token(), Interest::READABLE)?;
         self.last = id.0;
@@ -182,12 +193,18 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// A socket that listens. An IPv6 one takes no IPv4, so that `0.0.0.0` and `::` can both be listened on.
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_at(address: SocketAddr, presence: Presence) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket: OwnedFd = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if presence == Presence::Later {
+        match address {
+            SocketAddr::V4(_) => sockopt::set_ip_freebind(&socket, true)?,
+            SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
+        }
     }
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;

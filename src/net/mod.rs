@@ -19,10 +19,10 @@ mod target;
 mod tests;
 
 pub use conn::ConnId;
-pub(crate) use failure::OPEN_MORE_FILES;
 pub use failure::{Failure, Phase};
+pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};
 pub use io::{Io, Read};
-pub use listener::{Entrance, ListenerId};
+pub use listener::{Entrance, ListenerId, Presence};
 pub use proxy::ProxyError;
 pub use reactor::{Event, Net};
 pub use target::{HttpVersion, Proxy, Target};

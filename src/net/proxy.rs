@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use mio::net::TcpStream;
 
 use super::{Failure, HttpVersion};
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 
 /// The longest answer read from a proxy, in bytes.
 const MAX_ANSWER: usize = 8 * 1024;
@@ -21,7 +21,7 @@ const MAX_FIELDS: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// It answered something else than 2xx: the status and its phrase.
-    #[error("the proxy answered {status} {phrase}{}", advice(*status))]
+    #[error("the proxy answered {}{}", quoted(format!("{status} {phrase}").trim_end()), advice(*status))]
     Refused {
         /// Of HTTP/1.
         minor: u8,
@@ -111,7 +111,7 @@ pub(super) fn answered(answer: &[u8]) -> Result<bool, ProxyError> {
             status => Err(ProxyError::Refused {
                 minor: response.version.unwrap_or(0),
                 status: status.unwrap_or(0),
-                phrase: response.reason.unwrap_or_default().escape_default().to_string(),
+                phrase: response.reason.unwrap_or_default().to_owned(),
             }),
         },
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do() {
         let refused = answered(b"HTTP/1.0 407 Auth\r\n\r\n").unwrap_err();
-        assert_eq!(refused.to_string(), "the proxy answered 407 Auth; check the proxy's user and password");
+        assert_eq!(refused.to_string(), "the proxy answered \"407 Auth\"; check the proxy's user and password");
         assert_eq!(answered(b"SSH-2.0-OpenSSH\r\n"), Err(ProxyError::NotHttp));
         assert_eq!(answered(b"HTTP/1.1 200 OK\r\n\r\nextra"), Err(ProxyError::Unsolicited));
         let endless = [b"HTTP/1.1 200 OK\r\nX: ".as_slice(), &vec![b'x'; MAX_ANSWER]].concat();

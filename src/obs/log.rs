@@ -6,15 +6,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use log::LevelFilter;
+use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
-/// Starts logging to standard error; under systemd, which stamps each line itself, without the time.
+use super::journal::{JournalLog, stderr_is_journal};
+use super::status_line::StatusLine;
+use crate::proto::{printable, quoted};
+
+/// Starts logging to standard error: to systemd's journal with the priority of each line, elsewhere with its time.
 ///
 /// # Errors
 /// A log has been started already.
-pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
-    WriteLogger::init(level, config(std::env::var_os("JOURNAL_STREAM").is_none()), whole_lines(io::stderr()))
+pub fn start_log(level: LevelFilter) -> Result<LogTarget, log::SetLoggerError> {
+    let target = LogTarget::default();
+    if stderr_is_journal() {
+        start_with(level, JournalLog::new(level))?;
+    } else {
+        let line = target.status_line.clone();
+        start_with(level, writer(level, line.over(io::stderr())))?;
+    }
+    Ok(target)
 }
 
 /// Starts logging to a file, or to standard error where there is none.
@@ -22,18 +33,42 @@ pub fn start_log(level: LevelFilter) -> Result<(), log::SetLoggerError> {
 /// # Errors
 /// The file cannot be opened; or a log has been started already.
 pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTarget> {
+    let Some(path) = path else { return start_log(level).map_err(io::Error::other) };
     let target = LogTarget::default();
-    let started = match path {
-        None => start_log(level),
-        Some(path) => {
-            let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-            let file = open(path).map_err(failed)?;
-            let log = LogFile { path: path.to_owned(), file, stale: Arc::clone(&target.stale) };
-            WriteLogger::init(level, config(true), whole_lines(log))
-        }
-    };
-    started.map_err(io::Error::other)?;
+    let log = LogFile { path: path.to_owned(), file: open(path)?, stale: Arc::clone(&target.stale) };
+    start_with(level, writer(level, log)).map_err(io::Error::other)?;
     Ok(target)
+}
+
+fn start_with(level: LevelFilter, log: impl Log + 'static) -> Result<(), log::SetLoggerError> {
+    log::set_boxed_logger(Box::new(OneLineEach(log)))?;
+    log::set_max_level(level);
+    Ok(())
+}
+
+fn writer<W: Write + Send + 'static>(level: LevelFilter, out: W) -> Box<WriteLogger<LineWriter<W>>> {
+    WriteLogger::new(level, config(), whole_lines(out))
+}
+
+/// Makes each record one line of what shows, whatever a peer, a file or a library put into it.
+struct OneLineEach<L>(L);
+
+impl<L: Log> Log for OneLineEach<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = printable(&record.args().to_string());
+            let metadata = record.metadata().clone();
+            self.0.log(&Record::builder().metadata(metadata).args(format_args!("{text}")).build());
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 /// The logger writes a line in some twenty pieces: they leave as one, which is one system call, and no other program's
@@ -42,23 +77,25 @@ fn whole_lines<W: Write>(log: W) -> LineWriter<W> {
     LineWriter::new(log)
 }
 
-fn config(with_time: bool) -> Config {
+fn config() -> Config {
     let mut config = ConfigBuilder::new();
     config.set_time_format_rfc3339().set_target_level(LevelFilter::Off).set_thread_level(LevelFilter::Off);
-    config.set_location_level(LevelFilter::Off);
-    if !with_time {
-        config.set_time_level(LevelFilter::Off);
-    }
-    config.build()
+    config.set_location_level(LevelFilter::Off).build()
 }
 
 /// Where the log goes.
 #[derive(Clone, Debug, Default)]
 pub struct LogTarget {
     stale: Arc<AtomicBool>,
+    status_line: StatusLine,
 }
 
 impl LogTarget {
+    /// A line on the terminal that log lines do not mix with.
+    pub fn status_line(&self) -> StatusLine {
+        self.status_line.clone()
+    }
+
     /// Opens the log's file anew before the next line: log rotation has moved it away.
     pub fn reopen(&self) {
         self.stale.store(true, Ordering::Relaxed);
@@ -81,7 +118,7 @@ impl Write for LogFile {
                 Err(error) => writeln!(
                     self.file,
                     "[WARN] {}: cannot be opened anew: {error}; the log goes on in the file it was",
-                    self.path.display()
+                    quoted(&self.path)
                 )?,
             }
         }
@@ -121,6 +158,18 @@ mod tests {
         writeln!(log, "three").unwrap();
         assert_eq!(fs::read_to_string(rotated).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_what_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let logger = OneLineEach(WriteLogger::new(LevelFilter::Info, config(), log_to(&path).1));
+        let text = "site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
+        logger.log(&Record::builder().level(log::Level::Warn).args(format_args!("{text}")).build());
+        let written = fs::read_to_string(path).unwrap();
+        let shown = r"site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
+        assert!(written.ends_with(&format!("[WARN] {shown}\n")) && written.lines().count() == 1, "{written}");
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! What an operator gets to see.
 
+mod journal;
 mod log;
-mod repeats;
+mod output;
+mod status_line;
+mod throttle;
 
 pub use log::{LogTarget, start_log, start_log_to};
-pub use repeats::Repeats;
+pub use output::{Output, OutputError, complain, print};
+pub use status_line::StatusLine;
+pub use throttle::{LogThrottle, Recovery, repeated};

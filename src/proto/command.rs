@@ -239,7 +239,7 @@ impl FromStr for ListWord {
 
 impl fmt::Display for ListWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        super::Quoted::of_bytes(&self.0).fmt(f)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can end a session.
 
-use super::{Excerpt, MAX_LINE, MAX_SIZE, Verb, Want};
+use super::{Count, Excerpt, MAX_LINE, MAX_SIZE, Verb, Want};
 
 /// Why a session cannot go on. All but [`Misuse`](Self::Misuse) are the peer's or the line's doing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum Error {
         excerpt: Excerpt,
     },
     /// The end of the connection before a body was through, in either direction.
-    #[error("the peer closed the connection with {remaining} bytes of the {verb} body still to come")]
+    #[error("the peer closed the connection with {} of the {verb} body still to come", Count(*remaining, "byte"))]
     Truncated {
         /// What was asked.
         verb: Verb,

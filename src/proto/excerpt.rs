@@ -2,11 +2,24 @@
 
 use std::fmt;
 
+use super::quote::write_escaped;
+
 /// How many bytes are kept: enough to recognise another protocol or an error page's first line.
 const KEPT: usize = 80;
 
 /// Runs of hex digits this long are masked where a peer may be echoing a password digest.
 const DIGEST_LIKE: usize = 8;
+
+/// How speakers of other protocols begin.
+const OTHER_PROTOCOLS: &[(&str, &[&[u8]])] = &[
+    ("SSH", &[b"SSH-"]),
+    ("HTTP", &[b"HTTP/", b"<!DOCTYPE", b"<html", b"GET /", b"HEAD /", b"POST /", b"OPTIONS ", b"PRI * HTTP/2"]),
+    ("SMTP or FTP", &[b"220 ", b"220-", b"421 ", b"554 ", b"EHLO ", b"HELO "]),
+    ("IMAP", &[b"* OK", b"* BYE"]),
+    ("POP3", &[b"+OK"]),
+    ("VNC", &[b"RFB 0"]),
+    ("Redis", &[b"-ERR ", b"-DENIED"]),
+];
 
 /// The beginning of what a peer sent, safe to print: at most 80 bytes, escaped.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +52,12 @@ impl Excerpt {
         &self.head
     }
 
+    /// The protocol whose banner, request or answer begins like this: not Tentacle, so the port is most likely wrong.
+    pub fn protocol(&self) -> Option<&'static str> {
+        let begins = |start: &[u8]| self.head.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+        OTHER_PROTOCOLS.iter().find(|(_, starts)| starts.iter().any(|start| begins(start))).map(|(name, _)| *name)
+    }
+
     /// Whether there was more than was kept.
     pub fn is_cut(&self) -> bool {
         self.cut
@@ -47,7 +66,9 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"{}", self.head.escape_ascii(), if self.cut { "..." } else { "" })
+        f.write_str("\"")?;
+        write_escaped(&self.head, f)?;
+        f.write_str(if self.cut { "\"..." } else { "\"" })
     }
 }
 
@@ -64,6 +85,18 @@ mod tests {
     #[test]
     fn what_a_terminal_would_act_on_is_escaped() {
         assert_eq!(Excerpt::of(b"a\x1b[2J\"\xff\r").to_string(), r#""a\x1b[2J\"\xff\r""#);
+    }
+
+    #[test]
+    fn other_protocols_are_known_by_how_they_begin() {
+        let protocol = |text: &str| Excerpt::of(text.as_bytes()).protocol();
+        assert_eq!(protocol("SSH-2.0-OpenSSH_9.2p1 Debian\r"), Some("SSH"));
+        assert_eq!(protocol("http/1.1 400 Bad Request\r"), Some("HTTP"));
+        assert_eq!(protocol("GET / HTTP/1.0\r"), Some("HTTP"));
+        assert_eq!(protocol("220 mail.example.org ESMTP\r"), Some("SMTP or FTP"));
+        for text in ["", "LS SIZE 3", "RECV ERR (file does not exist)", "SS", "2200"] {
+            assert_eq!(protocol(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_directory_itself_and_its_parent_are_skipped() {
         let listing = listing(&[b"b.2.data\nmd5\n.\nodd name.data\nconf\n..\na.1.data\ncollections\n"], 100);
-        assert_eq!(names(&listing), ["b.2.data", "md5", "odd name.data", "conf", "a.1.data", "collections"]);
+        assert_eq!(names(&listing), ["b.2.data", "md5", "\"odd name.data\"", "conf", "a.1.data", "collections"]);
         assert_eq!((listing.len(), listing.refused_count(), listing.left_out()), (6, 0, 0));
     }
 

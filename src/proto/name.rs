@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
+use super::Quoted;
+
 /// The longest file name Linux filesystems take, in bytes (`NAME_MAX`).
 pub(super) const MAX_NAME: usize = 255;
 
@@ -72,7 +74,7 @@ impl FromStr for FileName {
 
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        Quoted::of_bytes(&self.0).fmt(f)
     }
 }
 
@@ -101,7 +103,7 @@ impl RawName {
 
 impl fmt::Display for RawName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        Quoted::of_bytes(&self.0).fmt(f)
     }
 }
 

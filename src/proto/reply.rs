@@ -103,6 +103,18 @@ impl Refusal {
         })
     }
 
+    /// The reason as the server that refuses logs it; `Display` is for the one who is refused.
+    pub fn own_words(&self) -> &'static str {
+        match self {
+            Self::BadArchive => "not a ZIP archive",
+            Self::Failed => "the disk failed",
+            Self::Unspecified | Self::Other(_) => "no reason given",
+            Self::InvalidName | Self::TooBig | Self::Exists | Self::Missing | Self::NoRoom | Self::NotAllowed => {
+                self.text(Verb::Send).unwrap_or_default()
+            }
+        }
+    }
+
     /// The text in parentheses; none for `LS` and `MV`, nor where stock gives none.
     fn text(&self, verb: Verb) -> Option<&'static str> {
         match (self, verb) {

@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::SIGXFSZ;
 
 use crate::net::OPEN_MORE_FILES;
+use crate::proto::Count;
 
 /// Files that are open whoever is connected: log, journal, directories, the loop.
 const OPEN_ANYWAY: u64 = 50;
@@ -39,8 +40,9 @@ fn shortage(connections: u64, limit: u64) -> Option<String> {
     let needed = connections.saturating_mul(OPEN_EACH).saturating_add(OPEN_ANYWAY);
     (needed > limit).then(|| {
         format!(
-            "{connections} connections at a time may need {needed} open files, and this process may have {limit}: \
-             {OPEN_MORE_FILES}"
+            "{} at a time may need {needed} open files, and this process may have {limit}: \
+             {OPEN_MORE_FILES}",
+            Count(connections, "connection")
         )
     })
 }

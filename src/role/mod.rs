@@ -6,4 +6,8 @@ mod limits;
 mod passphrase;
 mod proxy;
 pub mod server;
+mod service_manager;
 pub mod syncd;
+mod user;
+
+pub use service_manager::Watchdog;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::area::Area;
 use super::error::StoreError;
+use crate::proto::quoted;
 
 /// Says whether `journal` should have known this staging area (`is_known`: it did), or another one has meanwhile known
 /// it better; and leaves word of this one.
@@ -12,7 +13,7 @@ pub(super) fn introduce(area: &Area, journal: &Path, is_known: bool) -> Result<(
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
     let last = area.last_journal()?;
     if let Some(doubt) = last.as_deref().and_then(|last| doubt(last, journal, is_known)) {
-        log::warn!("{}: {doubt}", area.path().display());
+        log::warn!("{}: {doubt}", quoted(area.path()));
     }
     if last.as_deref() == Some(journal) { Ok(()) } else { area.set_last_journal(journal) }
 }
@@ -20,7 +21,7 @@ pub(super) fn introduce(area: &Area, journal: &Path, is_known: bool) -> Result<(
 /// Why `journal` may not know all that it should, if `last` was the last to know the staging area.
 fn doubt(last: &Path, journal: &Path, is_known: bool) -> Option<String> {
     let consequence = "what was collected from here and is still at its site may arrive twice";
-    let (shown, here) = (last.display(), journal.display());
+    let (shown, here) = (quoted(last), quoted(journal));
     if last == journal {
         return (!is_known).then(|| format!("{here} knows nothing of it: lost, emptied or damaged? {consequence}"));
     }

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
+use super::lacks::{self, Lack, flush_directory};
 use super::lock::lock;
 use super::setup::{self, Staging};
 use super::source::Identity;
-use crate::proto::{FileName, Fingerprint, Fingerprinter};
+use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
 
 /// How a file's bytes compare with what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub(super) struct Area {
     inode: u64,
     /// The permissions of new files.
     mode: Mode,
+    /// What the filesystem lacks. Nothing where files cannot even be made just now: what keeps them from it is told when one
+    /// is to be stored.
+    lacks: Vec<Lack>,
     /// Tells this value's files from those that others have left.
     session: u64,
     next: AtomicU64,
@@ -62,12 +66,24 @@ impl Area {
         };
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
-        Ok(Self { id, path, staging_path, incoming, staging, device, inode, mode, session, next })
+        let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
+        Ok(Self { id, path, staging_path, incoming, staging, device, inode, mode, lacks, session, next })
     }
 
     /// The incoming directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Warns of what the filesystem lacks, but for what it is `known` to.
+    pub(super) fn warn_of_lacks(&self, known: &[Lack]) {
+        for lack in self.lacks.iter().filter(|lack| !known.contains(lack)) {
+            log::warn!("{}: {lack}", quoted(&self.path));
+        }
+    }
+
+    pub(super) fn lacks(&self) -> &[Lack] {
+        &self.lacks
     }
 
     /// The number of the filesystem.
@@ -128,7 +144,7 @@ impl Area {
         let failed = |errno: Errno| StoreError::io("create", &self.staged_path(stage))(errno);
         let file = fs::openat(&self.staging, stage.to_string(), flags, self.mode).map_err(failed)?;
         // The umask may have taken the group's rights, which the console needs.
-        fs::fchmod(&file, self.mode).map_err(failed)?;
+        lacks::set_rights(&file, self.mode).map_err(failed)?;
         Ok((stage, file.into()))
     }
 
@@ -138,7 +154,7 @@ impl Area {
         let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
         let times = Timestamps { last_access: time, last_modification: time };
         if let Err(errno) = fs::utimensat(&self.staging, stage.to_string(), &times, AtFlags::SYMLINK_NOFOLLOW) {
-            log::debug!("{}: keeps the time of its collection: {errno}", self.staged_path(stage).display());
+            log::debug!("{}: keeps the time of its collection: {errno}", quoted(&self.staged_path(stage)));
         }
     }
 
@@ -178,15 +194,8 @@ impl Area {
     /// Gives a staged file its name in the incoming directory, unless that is taken: then `false`.
     pub(super) fn place(&self, stage: StageId, name: &FileName) -> Result<bool, StoreError> {
         let staged = stage.to_string();
-        let renamed =
-            fs::renameat_with(&self.staging, &staged, &self.incoming, name.as_bytes(), RenameFlags::NOREPLACE);
-        let placed = match renamed {
-            // What filesystems without RENAME_NOREPLACE answer.
-            Err(Errno::INVAL | Errno::NOSYS) => self.link(&staged, name),
-            renamed => renamed,
-        };
-        match placed {
-            Ok(()) => Ok(true),
+        match lacks::rename_to_free(&self.staging, staged.as_bytes(), &self.incoming, name.as_bytes()) {
+            Ok(_) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(errno) => Err(StoreError::io("publish", &self.published_path(name))(errno)),
         }
@@ -215,21 +224,6 @@ impl Area {
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(StoreError::io("remove", &self.published_path(name))(errno)),
         }
-    }
-
-    /// Publishes in two steps. The second alone, where the process before was killed between them.
-    fn link(&self, staged: &str, name: &FileName) -> Result<(), Errno> {
-        match fs::linkat(&self.staging, staged, &self.incoming, name.as_bytes(), AtFlags::empty()) {
-            Err(Errno::EXIST) if self.is_linked(staged, name)? => {}
-            linked => linked?,
-        }
-        fs::unlinkat(&self.staging, staged, AtFlags::empty())
-    }
-
-    fn is_linked(&self, staged: &str, name: &FileName) -> Result<bool, Errno> {
-        let here = fs::statat(&self.staging, staged, AtFlags::SYMLINK_NOFOLLOW)?;
-        let there = fs::statat(&self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok((here.st_dev, here.st_ino) == (there.st_dev, there.st_ino))
     }
 
     /// Compares a staged file with what it should be.
@@ -273,7 +267,7 @@ impl Area {
 
     /// Makes the names in the staging area durable.
     pub(super) fn sync_staging(&self) -> Result<(), StoreError> {
-        flush_directory(&self.staging).map_err(StoreError::io("flush the directory", &self.staging_path))
+        flush_directory(&self.staging).map(drop).map_err(StoreError::io("flush the directory", &self.staging_path))
     }
 
     /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
@@ -284,7 +278,7 @@ impl Area {
 
     /// Makes the names in the incoming directory durable.
     pub(super) fn sync_names(&self) -> Result<(), StoreError> {
-        flush_directory(&self.incoming).map_err(StoreError::io("flush the directory", &self.path))
+        flush_directory(&self.incoming).map(drop).map_err(StoreError::io("flush the directory", &self.path))
     }
 
     /// Staged files that an earlier run, or another spool value on this directory, has left.
@@ -311,15 +305,6 @@ pub(super) fn leads_to(path: &Path, held: impl AsFd) -> bool {
         (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
         _ => false,
     }
-}
-
-/// Makes the names in a directory durable.
-///
-/// An XFS that has shut itself down after an error forgets what was not written, and then flushes a directory without a
-/// complaint; but it opens nothing any more.
-pub(super) fn flush_directory(directory: impl AsFd) -> Result<(), Errno> {
-    fs::fsync(&directory)?;
-    fs::openat(&directory, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(drop)
 }
 
 fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Likeness, Errno> {

@@ -1,6 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::store::refused_calls::{Refused, exclusive_rename, refused, without};
 use crate::store::{SinkKind, Spool};
 
 fn mode(path: &Path) -> u32 {
@@ -76,21 +77,86 @@ fn a_stage_dropped_at_any_time_leaves_nothing() {
     }
 }
 
+/// Filesystems by what they lack: NFS, FAT and some of FUSE.
+fn without_exclusive_renames() -> [Vec<Refused>; 3] {
+    let link = |errno| refused(libc::SYS_linkat, errno);
+    [
+        vec![exclusive_rename(Errno::INVAL)],
+        vec![exclusive_rename(Errno::INVAL), link(Errno::PERM)],
+        vec![exclusive_rename(Errno::NOSYS), link(Errno::OPNOTSUPP)],
+    ]
+}
+
 #[test]
-fn without_an_exclusive_rename_a_link_does() {
+fn without_exclusive_renames_and_links_nothing_is_overwritten_either() {
+    for (index, calls) in without_exclusive_renames().iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        without(calls, || {
+            let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            assert_eq!(area.lacks(), if index == 0 { &[][..] } else { &[Lack::ExclusiveNames] });
+            let name: FileName = "web01.17.data".parse().unwrap();
+            let (first, _) = area.create().unwrap();
+            assert_eq!(area.place(first, &name), Ok(true));
+            assert!(!area.staged_path(first).exists());
+            std::fs::write(area.published_path(&name), "taken").unwrap();
+            std::fs::create_dir(dir.path().join("dir")).unwrap();
+            symlink("absent", dir.path().join("link")).unwrap();
+            let (second, _) = area.create().unwrap();
+            for taken in ["web01.17.data", "dir", "link"] {
+                assert_eq!(area.place(second, &taken.parse().unwrap()), Ok(false), "{taken}");
+                assert!(area.staged_path(second).exists());
+            }
+            assert_eq!(std::fs::read(area.published_path(&name)).unwrap(), b"taken");
+            if index == 0 {
+                // A kill came between the link and the removal of the staged name.
+                std::fs::hard_link(area.published_path(&name), area.staged_path(first)).unwrap();
+                assert_eq!(area.place(first, &name), Ok(true));
+                assert!(!area.staged_path(first).exists());
+                assert_eq!(std::fs::read(area.published_path(&name)).unwrap(), b"taken");
+            }
+        });
+    }
+}
+
+#[test]
+fn where_no_rights_can_be_set_files_are_stored_with_those_they_get() {
+    for errno in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
+        let dir = tempfile::tempdir().unwrap();
+        without(&[refused(libc::SYS_fchmod, errno)], || {
+            let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            assert_eq!(area.lacks(), [Lack::Rights(errno)]);
+            assert!(area.create().is_ok());
+        });
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_flushed_is_done_without_and_a_failing_disk_is_not() {
+    for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::BADF] {
+        let dir = tempfile::tempdir().unwrap();
+        without(&[refused(libc::SYS_fsync, errno)], || {
+            let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            assert_eq!(area.lacks(), [Lack::DirectoryFlush(errno)]);
+            assert_eq!((area.sync_names(), area.sync_staging()), (Ok(()), Ok(())));
+            assert_eq!(area.set_last_journal(Path::new("/journal")), Ok(()));
+        });
+    }
     let dir = tempfile::tempdir().unwrap();
     let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-    let name: FileName = "web01.17.data".parse().unwrap();
-    let (first, _) = area.create().unwrap();
-    assert_eq!(area.link(&first.to_string(), &name), Ok(()));
-    assert!(!area.staged_path(first).exists());
-    let (second, _) = area.create().unwrap();
-    assert_eq!(area.link(&second.to_string(), &name), Err(Errno::EXIST));
-    assert!(area.staged_path(second).exists());
-    // A kill came between the link and its end.
-    std::fs::hard_link(area.published_path(&name), area.staged_path(first)).unwrap();
-    assert_eq!(area.link(&first.to_string(), &name), Ok(()));
-    assert!(!area.staged_path(first).exists());
+    for errno in [Errno::IO, Errno::NOSPC] {
+        let failed = without(&[refused(libc::SYS_fsync, errno)], || area.sync_names());
+        assert!(matches!(failed, Err(StoreError::Io { errno: found, .. }) if found == errno), "{failed:?}");
+    }
+}
+
+#[test]
+fn without_locks_work_goes_on_but_not_without_the_lock_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let lock_without = |errno| without(&[refused(libc::SYS_flock, errno)], || area.lock());
+    assert_eq!((lock_without(Errno::NOSYS), lock_without(Errno::OPNOTSUPP)), (Ok(()), Ok(())));
+    let text = lock_without(Errno::NOLCK).unwrap_err().to_string();
+    assert!(text.contains("cannot lock: No locks available") && text.contains("rpc.statd"), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
 use super::draft::Written;
-use super::error::StoreError;
+use super::error::{START_THREAD, StoreError};
 use super::folder::Folder;
 use super::room::Room;
 use super::source::Source;
@@ -46,8 +46,7 @@ enum Order {
 impl Background {
     /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
     pub fn start(notify: Notify) -> Result<Self, StoreError> {
-        let worker =
-            Worker::start(Labour, notify).map_err(StoreError::std("start a thread for", Path::new("archives")))?;
+        let worker = Worker::start(Labour, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
         Ok(Self { worker })
     }
 

@@ -68,7 +68,7 @@ mod tests {
         ] {
             assert_eq!(first_two(name.as_bytes()), fresh, "{name}");
         }
-        assert_eq!(first_two(b"\xff.1.data"), ["\\xff.101.data", "\\xff.102.data"]);
+        assert_eq!(first_two(b"\xff.1.data"), [r#""\xff.101.data""#, r#""\xff.102.data""#]);
     }
 
     #[test]

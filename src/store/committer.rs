@@ -9,14 +9,14 @@ use super::Durability;
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
-use super::error::StoreError;
+use super::error::{START_THREAD, StoreError};
 use super::journal::{self, Copy, Intent, Replay};
 use super::journal_file::JournalFile;
 use super::publish_queue::Publish;
 use super::spool::Spool;
 use super::stage::Staged;
 use super::worker::{Notify, Pause, Work, Worker};
-use crate::proto::{FileName, Fingerprint};
+use crate::proto::{Count, FileName, Fingerprint, quoted};
 
 /// Enough to see what kind of damage it is.
 const BAD_LINES_TOLD: usize = 5;
@@ -101,6 +101,8 @@ pub struct Committer {
 #[derive(Debug)]
 pub(super) enum Order {
     Publish(Publication),
+    /// A spool is open by now that may not have been at the start.
+    TakeIn(Spool),
     /// A site no longer has its copy.
     Forget(Copy),
 }
@@ -124,7 +126,7 @@ impl Committer {
         let outstanding = engine.held().map(Outstanding::from).collect();
         let committing = Committing::new(engine);
         let waiting = committing.waiting.clone();
-        let worker = Worker::start(committing, notify).map_err(StoreError::std("start a thread for", state_dir))?;
+        let worker = Worker::start(committing, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
         Ok((Self { worker, waiting }, outstanding))
     }
 
@@ -140,6 +142,11 @@ impl Committer {
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
         self.worker.tell(Order::Forget(Copy { site, name, fingerprint }));
+    }
+
+    /// A spool was opened, perhaps after the start: what the run before has committed in it is taken up.
+    pub fn take_in(&self, spool: Spool) {
+        self.worker.tell(Order::TakeIn(spool));
     }
 
     /// What is committed and waits for its publication.
@@ -189,12 +196,12 @@ fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engi
 }
 
 fn warn_of_damage(journal: &Path, replay: &Replay) {
-    let journal = journal.display();
+    let journal = quoted(journal);
     for line in replay.bad_lines.iter().take(BAD_LINES_TOLD) {
         log::warn!("{journal}:{line}: not a record, skipped: a file may arrive twice");
     }
     if let Some(more @ 1..) = replay.bad_lines.len().checked_sub(BAD_LINES_TOLD) {
-        log::warn!("{journal}: {more} lines more are not records and skipped: their files may arrive twice");
+        log::warn!("{journal}: skipped {} more that cannot be read: files may arrive twice", Count(more, "line"));
     }
     if let Some(line) = replay.torn_line {
         log::warn!(
@@ -238,6 +245,7 @@ impl<D: Disk> Committing<D> {
         let (mut publications, mut gone) = (Vec::new(), Vec::new());
         for order in group {
             match order {
+                Order::TakeIn(spool) => self.take_in(&spool, now),
                 Order::Publish(publication) => publications.push(publication),
                 Order::Forget(copy) => gone.push(copy),
             }
@@ -270,6 +278,15 @@ impl<D: Disk> Committing<D> {
         let outcomes = self.engine.commit(&links);
         completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
         completions
+    }
+
+    fn take_in(&mut self, spool: &Spool, now: Instant) {
+        let taken = self.engine.disk_mut().take_in(spool);
+        let added = taken.and_then(|new| new.map_or(Ok(()), |(id, path)| self.engine.add_spool(id, path, now)));
+        if let Err(error) = added {
+            // The first file for it meets the same error, or the next start does.
+            log::warn!("{error}");
+        }
     }
 
     fn take(&mut self, publication: Publication, now: Instant) -> Result<Link, StoreError> {

@@ -356,6 +356,39 @@ fn what_a_kill_left_is_finished_once() {
 }
 
 #[test]
+fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
+    for opened_with_a_file in [false, true] {
+        let disk = Disk::new();
+        let dying = disk.spool();
+        let (whole, damaged) = (intent(&dying, "whole.1.data", "whole"), intent(&dying, "damaged.1.data", "damaged"));
+        fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
+        staged(&dying, "of no record").hand_over();
+        killed(&disk, &[whole, damaged].map(Record::Intent), b"");
+        drop(dying);
+        let (committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
+        assert_eq!(outstanding.len(), 2);
+        let spool = disk.spool();
+        if opened_with_a_file {
+            committer.publish(file(1, "other.1.data", staged(&spool, "other")));
+        } else {
+            committer.take_in(spool);
+        }
+        let (completions, waiting) = committer.stop();
+        assert!(results(completions).iter().all(Result::is_ok));
+        assert_eq!(waiting, Waiting::default());
+        let published = disk.published();
+        assert!(published.contains(&("whole.1.data".to_owned(), "whole".to_owned())), "{published:?}");
+        assert_eq!((published.len(), disk.staged()), (1 + usize::from(opened_with_a_file), 0));
+        // The data server takes it: no later start may bring it again, or take the damaged one for published.
+        fs::remove_file(disk.incoming().join("whole.1.data")).unwrap();
+        let (committer, outstanding) = disk.start(&disk.spool());
+        committer.stop();
+        assert!(outstanding.iter().all(|file| file.name.as_bytes() != b"damaged.1.data"), "{outstanding:?}");
+        assert_eq!(disk.published().len(), usize::from(opened_with_a_file));
+    }
+}
+
+#[test]
 fn a_start_publishes_what_is_whole_and_forgets_what_is_damaged() {
     let disk = Disk::new();
     let dying = disk.spool();

@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::flush::{Synced, sync_drafts};
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
+use super::spool::Spool;
 use super::stage::Staged;
 use crate::proto::{FileName, Fingerprint};
 use crate::sync::measured_at;
@@ -28,6 +29,8 @@ pub(super) trait Disk {
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
     /// The journal has come to know a spool: says so if another one did before, or if this one should have known it.
     fn introduce(&mut self, spool: SpoolId, is_known: bool);
+    /// Takes a spool in; its number and path, if it was not known.
+    fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError>;
     /// Takes over a staged file that is to be published as `name`; the path of its spool, if that was not known.
     fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError>;
     /// Makes staged files durable, bytes and existence. All are on one filesystem.
@@ -127,6 +130,11 @@ impl Disk for RealDisk {
         if let Err(error) = introduced {
             log::warn!("{error}");
         }
+    }
+
+    fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {
+        let area = spool.area();
+        Ok(self.adopt(area)?.then(|| (area.id, area.path().to_owned())))
     }
 
     fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {

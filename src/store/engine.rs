@@ -14,7 +14,7 @@ use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
 use super::publish_queue::{Notice, Publish, PublishQueue};
-use crate::proto::FileName;
+use crate::proto::{FileName, quoted};
 use crate::sync::AgentFile;
 
 /// Rewriting pays when the journal has this many records more than twice what is still true.
@@ -76,12 +76,7 @@ impl<D: Disk> Engine<D> {
         let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
-        // The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
-        // before may have been one that never flushes.
-        for filesystem in engine.disk.filesystems(&spools) {
-            engine.disk.sync_filesystem(filesystem[0])?;
-        }
-        engine.disk.sync_journal()?;
+        engine.flush_filesystems(&spools)?;
         let mut useless = Vec::new();
         for &spool in &spools {
             useless.extend(engine.resume(spool, now)?);
@@ -123,6 +118,15 @@ impl<D: Disk> Engine<D> {
         Ok(())
     }
 
+    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
+    /// have been one that never flushes.
+    fn flush_filesystems(&mut self, spools: &BTreeSet<SpoolId>) -> Result<(), StoreError> {
+        for filesystem in self.disk.filesystems(spools) {
+            self.disk.sync_filesystem(filesystem[0])?;
+        }
+        self.disk.sync_journal()
+    }
+
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
     /// Those that the journal knows.
     fn match_spools(&mut self) -> BTreeSet<SpoolId> {
@@ -133,7 +137,7 @@ impl<D: Disk> Engine<D> {
             for old in replaced {
                 log::warn!(
                     "{}: not the directory of the last run, though in its place: its files may arrive twice",
-                    path.display()
+                    quoted(&path)
                 );
                 self.state.drop_spool(old);
             }
@@ -157,8 +161,10 @@ impl<D: Disk> Engine<D> {
                 Likeness::Absent => drop(self.state.committed.remove(intent.stage)),
                 Likeness::Different => {
                     let Copy { site, name, .. } = &intent.copy;
+                    let site = quoted(&**site);
                     log::warn!(
-                        "{site}: {name}: its staged copy is damaged: it is fetched again if the site still has it"
+                        "site={site} file={name} reason=damaged its staged copy is not what was committed; it is fetched \
+                         again if the site still has it"
                     );
                     self.state.give_up(intent.stage);
                     useless.push(at);
@@ -200,16 +206,21 @@ impl<D: Disk> Engine<D> {
         &mut self.disk
     }
 
-    /// Takes a spool in that was not there at the start.
+    /// Takes a spool in that was not there at the start, and takes up what the run before has committed in it.
     pub(super) fn add_spool(&mut self, id: SpoolId, path: PathBuf, now: Instant) -> Result<(), StoreError> {
         let is_known = self.state.spools.insert(id, path.clone()).is_some();
         self.note(&[Record::Spool(id, path)]);
         self.disk.introduce(id, is_known);
-        let useless = self.resume(id, now)?;
-        if !is_known {
-            let orphans = self.leftovers(id)?;
-            self.adopt(&orphans)?;
+        self.flush_filesystems(&BTreeSet::from([id]))?;
+        let mut useless = self.resume(id, now)?;
+        let leftovers = self.leftovers(id)?;
+        if is_known {
+            useless.extend(leftovers);
+        } else {
+            self.adopt(&leftovers)?;
         }
+        // Before the damaged ones go: one that the journal still has, and that is absent, counts as published.
+        self.rewrite()?;
         self.discard(useless);
         Ok(())
     }
@@ -309,7 +320,7 @@ impl<D: Disk> Engine<D> {
         if let Journal::Sound { .. } = self.journal
             && let Some(path) = self.disk.lost_journal()
         {
-            log::warn!("{}: removed, or replaced, while this program runs: it is written anew", path.display());
+            log::warn!("{}: removed, or replaced, while this program runs: it is written anew", quoted(&path));
             self.journal = Journal::Doubtful;
         }
     }
@@ -323,7 +334,9 @@ impl<D: Disk> Engine<D> {
         for files in ready.agents {
             if let Err(error) = self.publish_in_order(&files, now, &mut placed) {
                 if !std::mem::replace(&mut self.has_failed, true) {
-                    log::error!("{error}; committed files wait in the staging area until they can be published");
+                    log::error!(
+                        "reason=publish committed files wait in the staging area until they can be published: {error}"
+                    );
                 }
                 self.queue.retry(now);
             }
@@ -387,6 +400,7 @@ impl<D: Disk> Engine<D> {
     fn place(&mut self, intent: &Intent) -> Result<Placed, StoreError> {
         let at = (intent.spool, intent.stage);
         let Copy { site, name: own, fingerprint } = &intent.copy;
+        let site = quoted(&**site);
         let fresh = fresh_names(own).take_while(|_| self.queue.renames(intent));
         for name in iter::once(own.clone()).chain(fresh) {
             match self.disk.place(at, &name) {
@@ -399,7 +413,8 @@ impl<D: Disk> Engine<D> {
                 Err(error) => match self.disk.compare_staged(at, fingerprint) {
                     Ok(Likeness::Absent) => {
                         log::error!(
-                            "site={site} file={own} reason=lost it is no longer in the staging area: somebody has removed it, unless it was published just now"
+                            "site={site} file={own} reason=lost it is no longer in the staging area: somebody has removed \
+                             it, unless it was published just now"
                         );
                         return Ok(Placed::Lost);
                     }
@@ -419,26 +434,23 @@ impl<D: Disk> Engine<D> {
         match notice {
             Notice::Idle { spool, example, published, waiting } => {
                 let path = self.disk.published_path(*spool, example);
-                let (directory, reason) = (path.parent().unwrap_or(&path).display(), why_not_taken(example));
+                let (directory, cause) = (quoted(path.parent().unwrap_or(&path)), why_not_taken(example));
                 log::warn!(
-                    "{directory}: reason=idle nothing has been taken for 5 minutes; files there: {published}, and waiting \
-                     for them: {waiting}; the oldest is {example}: {reason}"
+                    "directory={directory} file={example} reason=idle nothing has been taken for 5 minutes, and this file \
+                     is the oldest: {cause}; published={published} waiting={waiting}"
                 );
             }
             Notice::Resumed { spool } => {
-                let path = self.state.spools.get(spool);
-                log::info!(
-                    "{}: files are taken again",
-                    path.map_or_else(String::new, |path| path.display().to_string())
-                );
+                if let Some(path) = self.state.spools.get(spool) {
+                    log::info!("directory={} files are taken again", quoted(path));
+                }
             }
             Notice::Ignored { spool, name } => {
                 let path = self.disk.published_path(*spool, name);
+                let (directory, cause) = (quoted(path.parent().unwrap_or(&path)), why_not_taken(name));
                 log::warn!(
-                    "{}: reason=ignored left there for 5 minutes while other files were taken; its agent's next files no \
-                     longer wait for it: {}",
-                    path.display(),
-                    why_not_taken(name)
+                    "directory={directory} file={name} reason=ignored left there for 5 minutes while others were taken, so \
+                     its agent's next files no longer wait for it: {cause}"
                 );
             }
         }
@@ -458,8 +470,8 @@ impl<D: Disk> Engine<D> {
             let at = (intent.spool, intent.stage);
             if let Err(error) = self.disk.void(at, &intent.copy.fingerprint) {
                 log::warn!(
-                    "{}: {}: a failed copy stays and may arrive twice: {error}",
-                    intent.copy.site,
+                    "site={} file={} a failed copy stays and may arrive twice: {error}",
+                    quoted(&*intent.copy.site),
                     intent.copy.name
                 );
             }
@@ -517,7 +529,9 @@ impl<D: Disk> Engine<D> {
     fn discard(&mut self, files: impl IntoIterator<Item = At>) {
         let mut failures = files.into_iter().filter_map(|at| self.disk.discard(at).err());
         if let Some(first) = failures.next() {
-            log::warn!("{first} (and {} more like it)", failures.count());
+            let more = failures.count();
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
+            log::warn!("{first}{more}");
         }
     }
 }

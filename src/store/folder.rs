@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::area::Area;
 use super::draft::Draft;
 use super::error::StoreError;
+use super::lacks::{Lack, lacks_of};
 use super::lister::Lister;
 use super::setup::{self, Staging};
 use super::sink::SinkKind;
@@ -78,8 +79,14 @@ impl Folder {
     /// # Errors
     /// [`StoreError::Busy`] if another process works there; whatever would keep files from being stored there.
     pub fn open(path: &Path, file_mode: u32) -> Result<Self, StoreError> {
+        Self::open_with(path, file_mode, &[])
+    }
+
+    /// As [`Folder::open`] does, without a word of what the filesystem is known to lack.
+    fn open_with(path: &Path, file_mode: u32, known: &[Lack]) -> Result<Self, StoreError> {
         let area = Area::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?;
         area.lock()?;
+        area.warn_of_lacks(known);
         for stage in area.leftovers()? {
             if let Err(error) = area.discard(stage) {
                 log::warn!("{error}");
@@ -88,12 +95,14 @@ impl Folder {
         Ok(Self { area: Arc::new(area), leaving: Leaving::default() })
     }
 
-    /// Whether `path` can be [opened](Self::open), as far as can be seen without making or locking anything there.
+    /// Whether `path` can be [opened](Self::open), as far as can be seen without locking anything there; what its filesystem
+    /// lacks.
     ///
     /// # Errors
-    /// No directory, no right to write, a read-only disk.
-    pub fn check(path: &Path) -> Result<(), StoreError> {
-        setup::open_incoming(path).map(drop)
+    /// No directory, no right to write, a read-only or full disk.
+    pub fn check(path: &Path) -> Result<Vec<Lack>, StoreError> {
+        setup::open_incoming(path)?;
+        lacks_of(path)
     }
 
     /// Opens a directory inside this one, as [`Folder::open`] does; this folder itself if `relative` leads there.
@@ -106,7 +115,7 @@ impl Folder {
         match path.strip_prefix(self.path()) {
             Err(_) => Err(StoreError::Outside { path, storage: self.path().to_owned() }),
             Ok(below) if below.as_os_str().is_empty() => Ok(self.clone()),
-            Ok(_) => Self::open(&path, file_mode),
+            Ok(_) => Self::open_with(&path, file_mode, self.area.lacks()),
         }
     }
 

@@ -6,9 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::area::{flush_directory, leads_to};
+use super::area::leads_to;
 use super::error::StoreError;
+use super::lacks::flush_directory;
 use super::lock::lock;
+use crate::proto::quoted;
 
 const LOCK: &str = "lock";
 
@@ -54,6 +56,10 @@ impl JournalFile {
     /// Makes the state directory if need be, locks it, and reads the journal in it: empty if there is none.
     pub(super) fn open(state_dir: &Path) -> Result<(Self, Vec<u8>), StoreError> {
         let home = Home::enter(state_dir)?;
+        // An error of the disk is told of when the journal is written.
+        if let Ok(Some(lack)) = flush_directory(&home.dir) {
+            log::warn!("{}: {lack}", quoted(state_dir));
+        }
         let path = state_dir.join("journal");
         let content = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -95,10 +101,12 @@ impl JournalFile {
         let mut file = open(&self.draft, OpenOptions::new().append(true).create_new(true))?;
         let failed = || StoreError::std("rewrite the journal", &self.path);
         file.write_all(journal).map_err(failed())?;
-        durability.flush(|| file.sync_all().map_err(failed()))?;
+        durability.flush(|| file.sync_data().map_err(failed()))?;
         std::fs::rename(&self.draft, &self.path).map_err(failed())?;
         self.file = file;
-        durability.flush(|| flush_directory(&self.home.dir).map_err(StoreError::io("rewrite the journal", &self.path)))
+        let flush =
+            || flush_directory(&self.home.dir).map(drop).map_err(StoreError::io("rewrite the journal", &self.path));
+        durability.flush(flush)
     }
 }
 

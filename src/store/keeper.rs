@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Durability;
 use super::area::Area;
 use super::draft::Written;
-use super::error::StoreError;
+use super::error::{START_THREAD, StoreError};
 use super::folder::Folder;
 use super::keep::{Change, IfTaken, Outcome, Task, keep};
 use super::room::{Reservation, Room};
@@ -65,7 +65,7 @@ impl Keeper {
     pub fn start(durability: Durability, room: Room, notify: Notify) -> Result<Self, StoreError> {
         let path = room.path().to_owned();
         let work = Keeping { shelf: RealShelf(durability), room };
-        let worker = Worker::start(work, notify).map_err(StoreError::std("start a thread for", &path))?;
+        let worker = Worker::start(work, notify).map_err(StoreError::std(START_THREAD, &path))?;
         Ok(Self { worker })
     }
 

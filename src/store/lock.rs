@@ -3,17 +3,23 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{self, FlockOperation};
+use rustix::fs;
 use rustix::io::Errno;
 
-use super::error::StoreError;
+use super::error::{LOCK, StoreError};
+use super::lacks;
+use crate::proto::quoted;
 
-/// Takes the lock on a file or directory, for as long as it is open. `path` is what it is the lock of.
+/// Takes the lock on a file or directory, for as long as it is open; warns where the filesystem has none. `path` is what it is the lock of.
 pub(super) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreError> {
-    match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
+    match lacks::lock(&file) {
+        Ok(None) => Ok(()),
+        Ok(Some(lack)) => {
+            log::warn!("{}: {lack}", quoted(path));
+            Ok(())
+        }
         Err(Errno::WOULDBLOCK) => Err(StoreError::Busy { path: path.to_owned(), holder: holder(file) }),
-        Err(errno) => Err(StoreError::io("lock", path)(errno)),
+        Err(errno) => Err(StoreError::io(LOCK, path)(errno)),
     }
 }
 

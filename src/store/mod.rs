@@ -58,7 +58,9 @@
 //! files would not come in their order. They are reported failed too.
 //!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
-//! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place.
+//! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
+//! two, followed by the data server taking the file before our next start, publishes it twice. What else is done without
+//! where a filesystem lacks it stands in `lacks.rs`; a start warns of it.
 //!
 //! # The server's storage
 //! A [`Folder`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
@@ -112,12 +114,15 @@ mod journal;
 mod journal_file;
 mod keep;
 mod keeper;
+mod lacks;
 mod lister;
 mod lock;
 mod map;
 #[cfg(test)]
 pub(crate) mod model;
 mod publish_queue;
+#[cfg(test)]
+mod refused_calls;
 mod room;
 mod setup;
 mod shelf;
@@ -139,6 +144,8 @@ pub use folder::{Folder, PendingRemovals};
 pub use journal::fuzz_journal;
 pub use keep::IfTaken;
 pub use keeper::{Keep, Keeper, Kept};
+pub(crate) use lacks::set_rights;
+pub use lacks::{Lack, check_threads, lacks_of};
 pub use lister::{Listed, Lister};
 pub use publish_queue::Publish;
 pub use room::{Full, Quota, Reservation, Room};

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs;
 
+use crate::proto::{Count, quoted};
+
 use super::census::{self, Tally};
 use super::error::StoreError;
 use super::folder::Folder;
@@ -30,9 +32,9 @@ pub struct Quota {
 pub enum Full {
     /// The quota's bytes.
     #[error(
-        "{}: {asked} bytes more do not fit: {used} of max_spool_bytes {max} are used: \
+        "{}: there is no room for {}: {used} of max_spool_bytes {max} are used: \
          see whether the files are being collected, or raise the limit",
-        storage.display()
+        quoted(storage), Count(*asked, "byte")
     )]
     Bytes {
         /// The storage directory.
@@ -46,8 +48,8 @@ pub enum Full {
     },
     /// The quota's files.
     #[error(
-        "{}: {used} files, max_spool_files {max}, are there: see whether they are being collected, or raise the limit",
-        storage.display()
+        "{}: it holds {} of max_spool_files {max}: see whether they are being collected, or raise the limit",
+        quoted(storage), Count(*used, "file")
     )]
     Files {
         /// The storage directory.
@@ -61,7 +63,7 @@ pub enum Full {
     #[error(
         "{}: {free} bytes are free on that filesystem; {asked} more would leave less than min_free {min}: \
          free some space",
-        folder.display()
+        quoted(folder)
     )]
     Free {
         /// The directory the file would go to.

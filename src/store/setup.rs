@@ -8,11 +8,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Access, AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::StoreError;
+use super::error::{SET_GROUP, StoreError};
 use super::journal::SpoolId;
+use super::keep::IfTaken;
+use super::lacks;
 
 // The data server looks at `*.data` in the incoming directory itself only.
 const COLLECTOR: &str = ".tentacle-sync";
@@ -75,8 +77,8 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) ->
     // Made before the incoming directory got its group: files would be published with the old one.
     let is_setgid = |mode| Mode::from_raw_mode(mode).contains(Mode::SGID);
     if is_setgid(outer.st_mode) && (outer.st_gid != inner.st_gid || !is_setgid(inner.st_mode)) {
-        fs::fchown(&dir, None, Some(fs::Gid::from_raw(outer.st_gid))).map_err(failed)?;
-        fs::fchmod(&dir, Mode::RWXU | Mode::SGID).map_err(failed)?;
+        fs::fchown(&dir, None, Some(fs::Gid::from_raw(outer.st_gid))).map_err(StoreError::io(SET_GROUP, &staging))?;
+        lacks::set_rights(&dir, Mode::RWXU | Mode::SGID).map_err(failed)?;
     }
     fs::accessat(incoming, name, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).map_err(failed)?;
     Ok(dir)
@@ -87,21 +89,21 @@ pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreEr
     let failed = || StoreError::std("read the identity in", path);
     let read = || read_whole(staging, ID, 64).map_err(failed());
     let id = |text: Vec<u8>| std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
-    let replace = match read()?.map(id) {
+    let if_taken = match read()?.map(id) {
         Some(Some(id)) => return Ok(id),
-        Some(None) => RenameFlags::empty(),
-        None => RenameFlags::NOREPLACE,
+        Some(None) => IfTaken::Replace,
+        None => IfTaken::Refuse,
     };
-    write_id(staging, path, replace)?;
+    write_id(staging, path, if_taken)?;
     match read()? {
         Some(text) => id(text).ok_or_else(|| failed()(Errno::IO.into())),
         None => Err(failed()(Errno::NOENT.into())),
     }
 }
 
-/// Writes a fresh identity; whoever else came first wins if `how` says so.
-fn write_id(staging: &OwnedFd, path: &Path, how: RenameFlags) -> Result<(), StoreError> {
-    match write_whole(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), how) {
+/// Writes a fresh identity; whoever else came first wins if `if_taken` says so.
+fn write_id(staging: &OwnedFd, path: &Path, if_taken: IfTaken) -> Result<(), StoreError> {
+    match write_whole(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), if_taken) {
         Err(StoreError::Io { errno: Errno::EXIST, .. }) => Ok(()),
         written => written,
     }
@@ -117,7 +119,7 @@ pub(super) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option
 /// Leaves word of the journal that knows this staging area from now on.
 pub(super) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path) -> Result<(), StoreError> {
     let text = [journal.as_os_str().as_bytes(), b"\n"].concat();
-    write_whole(staging, path, LAST_JOURNAL, &text, RenameFlags::empty())
+    write_whole(staging, path, LAST_JOURNAL, &text, IfTaken::Replace)
 }
 
 /// A file of the staging area, if it is there; at most `most` bytes of it.
@@ -133,22 +135,25 @@ fn read_whole(staging: &OwnedFd, name: &str, most: u64) -> io::Result<Option<Vec
 }
 
 /// Writes a file of the staging area, whole or not at all.
-fn write_whole(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], how: RenameFlags) -> Result<(), StoreError> {
+fn write_whole(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], if_taken: IfTaken) -> Result<(), StoreError> {
     let path = path.join(name);
     let failed = |errno: Errno| StoreError::io("write", &path)(errno);
     let draft = format!("{name}.{:016x}", random());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);
-    let written = file.write_all(text).and_then(|()| file.sync_all()).map_err(StoreError::std("write", &path));
-    let renamed = written.and_then(|()| match fs::renameat_with(staging, &draft, staging, name, how) {
-        Err(Errno::INVAL | Errno::NOSYS) => fs::renameat(staging, &draft, staging, name).map_err(failed),
-        renamed => renamed.map_err(failed),
+    let written = file.write_all(text).and_then(|()| file.sync_data()).map_err(StoreError::std("write", &path));
+    let renamed = written.and_then(|()| {
+        match if_taken {
+            IfTaken::Refuse => lacks::rename_to_free(staging, draft.as_bytes(), staging, name.as_bytes()).map(drop),
+            IfTaken::Replace => fs::renameat(staging, &draft, staging, name),
+        }
+        .map_err(failed)
     });
     if renamed.is_err() {
         // Nothing more can be done if that fails too; the draft is in nobody's way.
         fs::unlinkat(staging, &draft, AtFlags::empty()).ok();
     }
-    renamed.and_then(|()| fs::fsync(staging).map_err(failed))
+    renamed.and_then(|()| lacks::flush_directory(staging).map(drop).map_err(failed))
 }
 
 /// Unlike any other: seeded by the system.

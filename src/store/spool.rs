@@ -25,7 +25,9 @@ impl Spool {
     /// # Errors
     /// Whatever would keep files from being stored there: no directory, no right to write, a read-only or full disk.
     pub fn open(incoming: &Path) -> Result<Self, StoreError> {
-        Ok(Self { area: Arc::new(Area::open(incoming, FILE_MODE, Staging::Collector)?), sink: SinkKind::default() })
+        let area = Area::open(incoming, FILE_MODE, Staging::Collector)?;
+        area.warn_of_lacks(&[]);
+        Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
     }
 
     /// The same spool, with files written in another way from now on.

@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection};
 use super::authorities::Authorities;
 use super::connector::ConnectError;
 use super::identity;
-use super::report::{CertificateReport, Role};
+use super::report::{CertificateReport, Report};
 use super::settings::IdentitySettings;
 use super::setup::SetupError;
 use super::suites::Suites;
@@ -58,7 +58,7 @@ struct Inner {
     config: Arc<ServerConfig>,
     verifies_clients: bool,
     warnings: Vec<String>,
-    report: Vec<CertificateReport>,
+    report: Report,
 }
 
 impl Acceptor {
@@ -66,9 +66,9 @@ impl Acceptor {
     /// them anew, and resumes no session of before.
     pub fn new(settings: &AcceptorSettings, now: UnixTime) -> Result<Self, SetupError> {
         let provider = settings.suites.provider();
-        let certified_key = identity::load(&settings.identity)?;
-        let mut report = CertificateReport::all(&settings.identity.cert, Role::Own, &certified_key.cert, now);
         let algorithms = provider.signature_verification_algorithms;
+        let identity = identity::load(&settings.identity)?;
+        let mut report = identity.report(&settings.identity, algorithms.all, now);
         let verifier: Arc<dyn ClientCertVerifier> = match &settings.clients {
             Clients::NotAsked => Arc::new(NoClientAuth),
             Clients::Optional => Arc::new(ClientVerifier::optional(algorithms)),
@@ -78,10 +78,10 @@ impl Acceptor {
                 Arc::new(ClientVerifier::required(authorities, algorithms))
             }
         };
-        let mut config = server_config(provider, settings.versions, verifier, certified_key)?;
+        let mut config = server_config(provider, settings.versions, verifier, identity.certified_key)?;
         config.ignore_client_order = settings.suites.in_our_order();
         config.ticketer = ring::Ticketer::new().map_err(|error| SetupError::Library(error.to_string()))?;
-        let warnings = report.iter().flat_map(CertificateReport::warnings).collect();
+        let warnings = report.warnings();
         let verifies_clients = matches!(settings.clients, Clients::Required { .. });
         Ok(Self(Arc::new(Inner { config: Arc::new(config), verifies_clients, warnings, report })))
     }
@@ -89,7 +89,7 @@ impl Acceptor {
     /// One that has read no files.
     pub(super) fn from_config(config: ServerConfig) -> Self {
         let (config, verifies_clients) = (Arc::new(config), false);
-        Self(Arc::new(Inner { config, verifies_clients, warnings: Vec::new(), report: Vec::new() }))
+        Self(Arc::new(Inner { config, verifies_clients, warnings: Vec::new(), report: Report::default() }))
     }
 
     /// The server's side of one connection, for [`Pipe::tls`](super::Pipe::tls).
@@ -109,7 +109,7 @@ impl Acceptor {
 
     /// Every certificate of the settings' files, as of the time the acceptor was made.
     pub fn report(&self) -> &[CertificateReport] {
-        &self.0.report
+        &self.0.report.certificates
     }
 }
 

@@ -1,23 +1,26 @@
 //! The certificates of a CA file, and what they vouch for.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, Der, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use super::certificate_problem::{CertificateProblem, UnsupportedShape, Weakness, Whose};
+use super::certificate_problem::{CertificateProblem, UnknownExtension, UnsupportedShape, Weakness, Whose};
+use super::dn;
+use super::oids::{extension_name, signature_name};
 use super::pem;
-use super::report::{CertificateReport, Role};
+use super::report::{CertificateReport, Report, Role};
 use super::setup::{FileProblem, SetupError};
 use super::summary::{Sha256, is_authority};
 use super::v1;
-use super::x509::{Certificate, Purpose, Validity, Version, rsa_bits};
+use super::x509::{Certificate, Purpose, Validity, Version, contents, rsa_bits};
 
 /// The signature algorithms the provider checks certificates with.
 pub(super) type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
 
 /// The least size of an RSA key that ring takes, in bits.
-const LEAST_RSA_BITS: usize = 2048;
+pub(super) const LEAST_RSA_BITS: usize = 2048;
 
 /// One certificate that may vouch for others.
 #[derive(Debug)]
@@ -45,30 +48,16 @@ impl Authorities {
         purpose: Purpose,
         algorithms: Algorithms,
         now: UnixTime,
-    ) -> Result<(Self, Vec<CertificateReport>), SetupError> {
+    ) -> Result<(Self, Report), SetupError> {
         let listed = pem::certificates(path)?;
-        let report = CertificateReport::all(path, Role::Trusted, &listed, now);
-        let authorities = Self::new(listed, purpose, algorithms)
-            .map_err(|index| SetupError::file(path, FileProblem::BadCertificate(index + 1)))?;
-        if report.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
-            Ok((authorities, report))
-        } else {
-            Err(SetupError::file(path, FileProblem::NoAuthority))
-        }
-    }
-
-    /// Takes the certificates of a CA file; the index of the first that cannot be read, otherwise.
-    fn new(listed: Vec<CertificateDer<'static>>, purpose: Purpose, algorithms: Algorithms) -> Result<Self, usize> {
-        let mut vouching = Vec::new();
-        for (index, der) in listed.iter().enumerate() {
-            let certificate = Certificate::parse(der).map_err(|_| index)?;
-            if is_authority(&certificate) {
-                let anchor = webpki::anchor_from_trusted_cert(der).map_err(|_| index)?.to_owned();
-                vouching.push(Authority { der: der.clone(), anchor, validity: certificate.validity });
-            }
+        let vouching = vouching(&listed).map_err(|problem| SetupError::file(path, problem))?;
+        let certificates = CertificateReport::all(path, Role::Trusted, &listed.ders, algorithms, now);
+        if !certificates.iter().any(|entry| entry.certificate.authority || entry.certificate.self_signed) {
+            return Err(SetupError::file(path, FileProblem::NoAuthority));
         }
         let anchors = vouching.iter().map(|authority| authority.anchor.clone()).collect();
-        Ok(Self { listed, vouching, anchors, purpose, algorithms })
+        let authorities = Self { listed: listed.ders, vouching, anchors, purpose, algorithms };
+        Ok((authorities, Report { certificates, remarks: listed.remarks }))
     }
 
     /// Whether `leaf` may be believed at `now`; its name is another matter.
@@ -84,7 +73,7 @@ impl Authorities {
         }
         match presented.certificate.version {
             Version::V1 => self.verify_v1(&presented, now),
-            Version::V2 => Err(presented.unsupported(UnsupportedShape::Version2)),
+            Version::V2 => Err(CertificateProblem::UnsupportedShape(UnsupportedShape::Version2)),
             Version::V3 => self.verify_v3(&presented, now),
         }
     }
@@ -108,12 +97,15 @@ impl Authorities {
 
     /// Version 3 is webpki's, to which only the authorities' own dates are added.
     fn verify_v3(&self, presented: &Presented<'_>, now: UnixTime) -> Result<(), CertificateProblem> {
-        let end_entity =
-            EndEntityCert::try_from(presented.leaf).map_err(|error| plain_problem(&error, self.purpose))?;
+        let end_entity = EndEntityCert::try_from(presented.leaf).map_err(|error| match error {
+            webpki::Error::UnsupportedCriticalExtension => presented.unknown_extension(),
+            other => plain_problem(&other, self.purpose),
+        })?;
+        let anchors = self.anchors_for(presented);
         let in_date = |path: &VerifiedPath<'_>| self.check_anchor_dates(path.anchor(), now);
         let verified = end_entity.verify_for_usage(
             self.algorithms,
-            &self.anchors,
+            &anchors,
             presented.intermediates,
             now,
             self.purpose.key_usage(),
@@ -132,8 +124,26 @@ impl Authorities {
             webpki::Error::CertNotValidYet { not_before, .. } => {
                 CertificateProblem::NotYetValid { whose: Whose::leaf_if(not_before == validity.not_before), not_before }
             }
+            webpki::Error::UnsupportedCriticalExtension => presented.unknown_extension(),
             other => plain_problem(&other, self.purpose),
         })
+    }
+
+    /// webpki finds an issuer by the bytes of its name. Where a certificate spells a listed authority's otherwise, that
+    /// authority is there under this spelling, too: it is its key that counts.
+    fn anchors_for(&self, presented: &Presented<'_>) -> Cow<'_, [TrustAnchor<'static>]> {
+        let mut anchors = Cow::Borrowed(self.anchors.as_slice());
+        for der in std::iter::once(presented.leaf).chain(presented.intermediates) {
+            let Ok(certificate) = Certificate::parse(der) else { continue };
+            let Ok(issuer) = contents(certificate.issuer) else { continue };
+            for authority in self.named(certificate.issuer) {
+                let anchor = TrustAnchor { subject: Der::from_slice(issuer), ..authority.anchor.clone() };
+                if !anchors.contains(&anchor) {
+                    anchors.to_mut().push(anchor.to_owned());
+                }
+            }
+        }
+        anchors
     }
 
     /// Whom they are, each name in its whole encoding.
@@ -151,7 +161,7 @@ impl Authorities {
     /// The same key may be listed twice, renewed: one in date is enough.
     fn check_anchor_dates(&self, anchor: &TrustAnchor<'_>, now: UnixTime) -> Result<(), webpki::Error> {
         let mut latest = Err(webpki::Error::UnknownIssuer);
-        for authority in self.vouching.iter().filter(|authority| authority.anchor == *anchor) {
+        for authority in self.vouching.iter().filter(|authority| authority.is(anchor)) {
             let Validity { not_before, not_after } = authority.validity;
             if authority.validity.covers(now) {
                 return Ok(());
@@ -167,7 +177,7 @@ impl Authorities {
 
     fn named<'s>(&'s self, issuer: &'s [u8]) -> impl Iterator<Item = &'s Authority> {
         self.vouching.iter().filter(move |authority| {
-            Certificate::parse(&authority.der).is_ok_and(|certificate| certificate.subject == issuer)
+            Certificate::parse(&authority.der).is_ok_and(|certificate| dn::is_same(certificate.subject, issuer))
         })
     }
 
@@ -175,7 +185,7 @@ impl Authorities {
         let issuer = presented.certificate.issuer;
         let known = self.named(issuer).next().is_some() || presented.came_with_issuer();
         if known && !presented.certificate.is_self_issued() {
-            presented.unsupported(UnsupportedShape::AuthorityAsLeaf)
+            CertificateProblem::UnsupportedShape(UnsupportedShape::AuthorityAsLeaf)
         } else {
             presented.unknown_issuer()
         }
@@ -193,6 +203,24 @@ impl Authorities {
     }
 }
 
+/// Those of a CA file's certificates that may vouch for others. All have to be readable: one that is not would be
+/// missing without a word.
+fn vouching(listed: &pem::Certificates) -> Result<Vec<Authority>, FileProblem> {
+    let mut vouching = Vec::new();
+    for (index, der) in listed.ders.iter().enumerate() {
+        let certificate = match Certificate::parse(der) {
+            Ok(certificate) => certificate,
+            Err(error) if Certificate::key_of(der).is_ok() => return Err(listed.odd(index, error.to_string())),
+            Err(_) => return Err(listed.bad(index)),
+        };
+        if is_authority(&certificate) {
+            let anchor = webpki::anchor_from_trusted_cert(der).map_err(|error| listed.odd(index, error.to_string()))?;
+            vouching.push(Authority { der: der.clone(), anchor: anchor.to_owned(), validity: certificate.validity });
+        }
+    }
+    Ok(vouching)
+}
+
 /// What a peer showed.
 struct Presented<'a> {
     leaf: &'a CertificateDer<'a>,
@@ -205,7 +233,9 @@ impl<'a> Presented<'a> {
         leaf: &'a CertificateDer<'a>,
         intermediates: &'a [CertificateDer<'a>],
     ) -> Result<Self, CertificateProblem> {
-        let certificate = Certificate::parse(leaf).map_err(|_| CertificateProblem::Malformed)?;
+        let certificate = Certificate::parse(leaf).map_err(|_| {
+            Certificate::irregularity(leaf).map_or(CertificateProblem::Malformed, CertificateProblem::Irregular)
+        })?;
         Ok(Self { leaf, certificate, intermediates })
     }
 
@@ -216,7 +246,10 @@ impl<'a> Presented<'a> {
         if self.certificate.version != Version::V3 {
             return Ok(());
         }
-        EndEntityCert::try_from(self.leaf).map_err(|error| plain_problem(&error, purpose))?;
+        EndEntityCert::try_from(self.leaf).map_err(|error| match error {
+            webpki::Error::UnsupportedCriticalExtension => self.unknown_extension(),
+            other => plain_problem(&other, purpose),
+        })?;
         let allowed = self.certificate.allows(purpose).map_err(|_| CertificateProblem::Malformed)?;
         if allowed { Ok(()) } else { Err(CertificateProblem::WrongPurpose(purpose)) }
     }
@@ -226,19 +259,24 @@ impl<'a> Presented<'a> {
             return CertificateProblem::SelfSignedUnlisted { sha256: Sha256::of(self.leaf) };
         }
         if self.certificate.version == Version::V1 && self.came_with_issuer() {
-            return self.unsupported(UnsupportedShape::Version1UnderIntermediate);
+            return CertificateProblem::UnsupportedShape(UnsupportedShape::Version1UnderIntermediate);
         }
         CertificateProblem::UnknownIssuer { issuer: self.certificate.issuer_text() }
+    }
+
+    fn unknown_extension(&self) -> CertificateProblem {
+        CertificateProblem::UnknownCriticalExtension(match self.certificate.misunderstood() {
+            Some(id) => UnknownExtension::OfLeaf(extension_name(id)),
+            None => UnknownExtension::OfAuthority,
+        })
     }
 
     /// By name only: enough to choose the words of a refusal.
     fn came_with_issuer(&self) -> bool {
         let issuer = self.certificate.issuer;
-        self.intermediates.iter().any(|der| Certificate::parse(der).is_ok_and(|other| other.subject == issuer))
-    }
-
-    fn unsupported(&self, shape: UnsupportedShape) -> CertificateProblem {
-        CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(self.leaf) }
+        self.intermediates
+            .iter()
+            .any(|der| Certificate::parse(der).is_ok_and(|other| dn::is_same(other.subject, issuer)))
     }
 }
 
@@ -252,6 +290,14 @@ impl Purpose {
 }
 
 impl Authority {
+    /// Whether it is this anchor, under whichever spelling of its name.
+    fn is(&self, anchor: &TrustAnchor<'_>) -> bool {
+        let TrustAnchor { subject, subject_public_key_info, name_constraints, .. } = &self.anchor;
+        *subject_public_key_info == anchor.subject_public_key_info
+            && *name_constraints == anchor.name_constraints
+            && dn::is_same_inside(subject, &anchor.subject)
+    }
+
     fn certificate(&self) -> Result<Certificate<'_>, CertificateProblem> {
         Certificate::parse(&self.der).map_err(|_| CertificateProblem::Malformed)
     }
@@ -285,11 +331,22 @@ fn plain_problem(error: &webpki::Error, purpose: Purpose) -> CertificateProblem 
     use webpki::Error;
     match error {
         Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => CertificateProblem::Malformed,
-        Error::UnsupportedCriticalExtension => CertificateProblem::UnknownCriticalExtension,
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => CertificateProblem::WrongPurpose(purpose),
-        Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-            CertificateProblem::Weak(Weakness::SignatureAlgorithm)
+        Error::NameConstraintViolation | Error::MalformedNameConstraint => CertificateProblem::NameLimits,
+        Error::UnsupportedSignatureAlgorithmContext(context) => {
+            let name = signature_name(&context.signature_algorithm_id);
+            CertificateProblem::Weak(Weakness::SignatureAlgorithm(name))
         }
+        Error::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
+            let name = signature_name(&context.signature_algorithm_id);
+            CertificateProblem::Weak(Weakness::SignatureAlgorithm(name))
+        }
+        Error::EndEntityUsedAsCa => {
+            CertificateProblem::Other("a certificate above it is that of no authority (it lacks CA:TRUE)".to_owned())
+        }
+        Error::PathLenConstraintViolated => CertificateProblem::Other(
+            "an authority above it may not have as many authorities below it (pathLenConstraint)".to_owned(),
+        ),
         other => CertificateProblem::Other(other.to_string()),
     }
 }

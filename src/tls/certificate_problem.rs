@@ -12,8 +12,11 @@ use super::x509::Purpose;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateProblem {
     /// It is no X.509 certificate as DER writes it.
-    #[error("it cannot be read as an X.509 certificate")]
+    #[error("it cannot be read as an X.509 certificate in strict DER: make a new one")]
     Malformed,
+    /// It is nearly one.
+    #[error("{0}, which X.509 does not allow: make a new certificate")]
+    Irregular(Irregularity),
     /// Nobody in the CA file signed it.
     #[error("nobody in the CA file signed it; its issuer is {issuer:?}, whose certificate belongs into the CA file")]
     UnknownIssuer {
@@ -59,14 +62,17 @@ pub enum CertificateProblem {
     },
     /// It is for another name.
     #[error(
-        "it is not for {wanted:?} but for {}: use that name as the address, or make a certificate with the right name",
-        names(found)
+        "it is not for {wanted:?} but for {}{}: use a name that it carries as the address, or make a certificate with the \
+         right one (openssl: subjectAltName={}:{wanted})",
+        names(found), misnaming.map(|slip| format!(" ({slip})")).unwrap_or_default(), kind_of(wanted)
     )]
     NameMismatch {
         /// The site's address.
         wanted: String,
         /// The names it carries.
         found: Vec<String>,
+        /// Why a name in it does not count, though its author may think so.
+        misnaming: Option<Misnaming>,
     },
     /// Pins are set, and it is none of them.
     #[error(
@@ -78,13 +84,8 @@ pub enum CertificateProblem {
         found: Sha256,
     },
     /// It is of a kind whose chain cannot be checked soundly.
-    #[error("{shape}: another one has to be made")]
-    UnsupportedShape {
-        /// Which kind.
-        shape: UnsupportedShape,
-        /// What to pin.
-        sha256: Sha256,
-    },
+    #[error("{0}: another one has to be made")]
+    UnsupportedShape(UnsupportedShape),
     /// Its signature or key is no longer safe, or of a kind we do not have.
     #[error("{0}: make a new certificate with an RSA key of 2048 bits or more, or an ECDSA key, signed with SHA-256")]
     Weak(Weakness),
@@ -92,32 +93,69 @@ pub enum CertificateProblem {
     #[error("it is not meant for a TLS {0} (extendedKeyUsage lacks {0}Auth)")]
     WrongPurpose(Purpose),
     /// It has an extension that must be understood, and is not.
-    #[error("it has a critical extension that is not understood here")]
-    UnknownCriticalExtension,
+    #[error("{0}: another one has to be made without it, or with that extension not critical")]
+    UnknownCriticalExtension(UnknownExtension),
+    /// An authority's limits rule it out, or are of a kind that is not weighed here.
+    #[error(
+        "an authority above it is limited in the names it may vouch for (nameConstraints), and these limits rule it out \
+         or are not understood here (such as those of directory names)"
+    )]
+    NameLimits,
     /// Anything else the check of the chain found.
     #[error("{0}")]
     Other(String),
 }
 
 impl CertificateProblem {
-    /// What those can do besides who choose how a certificate is checked.
-    pub(super) fn way_out(&self) -> String {
+    /// Whether a pin gets around it: a pin takes the place of everything that is said of the certificate, but not of the
+    /// proof that the peer holds its key. What may be an attack, or mends itself, is left out.
+    pub(super) fn is_overridden_by_a_pin(&self) -> bool {
         match self {
-            Self::SelfSignedUnlisted { .. } => ", or pin it".to_owned(),
-            Self::UnsupportedShape { sha256, .. } => {
-                format!(", or this one pinned, once you have compared it at the other end (SHA-256 {sha256})")
-            }
-            Self::NameMismatch { .. } => ", or use verify = \"chain\"".to_owned(),
-            _ => String::new(),
+            Self::Malformed
+            | Self::Irregular(_)
+            | Self::UnknownIssuer { .. }
+            | Self::SelfSignedUnlisted { .. }
+            | Self::UnsupportedShape(_)
+            | Self::Weak(_)
+            | Self::WrongPurpose(_)
+            | Self::UnknownCriticalExtension(_)
+            | Self::NameLimits
+            | Self::Other(_) => true,
+            Self::BadSignature { .. }
+            | Self::BadHandshakeSignature
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::NameMismatch { .. }
+            | Self::PinMismatch { .. } => false,
         }
     }
 
-    pub(super) fn from_rustls(error: &CertificateError) -> Self {
-        if let CertificateError::Other(OtherError(inner)) = error
-            && let Some(problem) = inner.downcast_ref::<Self>()
-        {
-            return problem.clone();
+    /// What rustls is told: it chooses the alert by which the peer hears of it (RFC 8446, section 6.2).
+    pub(super) fn to_rustls(&self) -> CertificateError {
+        match self {
+            // bad_certificate
+            Self::Malformed | Self::Irregular(_) | Self::BadSignature { .. } => CertificateError::BadEncoding,
+            Self::NameMismatch { .. } => CertificateError::NotValidForName,
+            // unknown_ca
+            Self::UnknownIssuer { .. } | Self::SelfSignedUnlisted { .. } => CertificateError::UnknownIssuer,
+            // certificate_expired, which stands for both
+            Self::Expired { .. } => CertificateError::Expired,
+            Self::NotYetValid { .. } => CertificateError::NotValidYet,
+            // unsupported_certificate
+            Self::UnsupportedShape(_) | Self::Weak(_) | Self::WrongPurpose(_) | Self::UnknownCriticalExtension(_) => {
+                CertificateError::InvalidPurpose
+            }
+            // decrypt_error
+            Self::BadHandshakeSignature => CertificateError::BadSignature,
+            // certificate_unknown
+            Self::PinMismatch { .. } | Self::NameLimits | Self::Other(_) => {
+                CertificateError::Other(OtherError(Arc::new(self.clone())))
+            }
         }
+    }
+
+    /// What an error of rustls's own comes to.
+    pub(super) fn of_rustls(error: &CertificateError) -> Self {
         match error {
             CertificateError::BadEncoding => Self::Malformed,
             CertificateError::BadSignature => Self::BadHandshakeSignature,
@@ -126,11 +164,47 @@ impl CertificateProblem {
     }
 }
 
-/// How a verifier hands its verdict through rustls.
-impl From<CertificateProblem> for rustls::Error {
-    fn from(problem: CertificateProblem) -> Self {
-        CertificateError::Other(OtherError(Arc::new(problem))).into()
-    }
+/// What keeps a certificate from being read that is one but for this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Irregularity {
+    /// The default is spelled.
+    #[error("it spells out that it is of version 1")]
+    ExplicitVersion1,
+    /// Those are of version 3.
+    #[error("it has extensions and does not say that it is of version 3")]
+    ExtensionsWithoutVersion,
+    /// Dates that UNIX has no number for.
+    #[error("it counts from a time before 1970")]
+    BeforeUnix,
+}
+
+/// An extension that has to be understood, by its name where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownExtension {
+    /// In the peer's own certificate.
+    #[error("it has a critical extension that is not understood here ({0})")]
+    OfLeaf(String),
+    /// In one above it.
+    #[error("an authority above it has a critical extension that is not understood here")]
+    OfAuthority,
+}
+
+/// Why a name in a certificate does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misnaming {
+    /// As alternative name.
+    #[error("an address counts as IP address, not as DNS name")]
+    AddressAsDnsName,
+    /// `*` in it.
+    #[error("a wildcard counts as alternative name, not as common name")]
+    WildcardInCommonName,
+    /// E-mail addresses, URIs and the like.
+    #[error("its alternative names are none of servers, and beside alternative names its common name does not count")]
+    OtherKinds,
+}
+
+fn kind_of(host: &str) -> &'static str {
+    if host.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" }
 }
 
 fn names(found: &[String]) -> String {
@@ -181,12 +255,12 @@ pub enum UnsupportedShape {
 }
 
 /// What is weak about a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
     /// The bits of the RSA key.
     #[error("its chain has an RSA key of only {0} bits")]
     ShortRsaKey(usize),
-    /// SHA-1, MD5, DSA or something unheard of.
-    #[error("it is signed with an algorithm that is not accepted (SHA-1, MD5, DSA, or an unusual one)")]
-    SignatureAlgorithm,
+    /// SHA-1, MD5, DSA or something unusual, by its name.
+    #[error("it, or an authority above it, is signed with {0}, which is not accepted here")]
+    SignatureAlgorithm(String),
 }

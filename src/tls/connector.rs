@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection};
 
 use super::authorities::Authorities;
 use super::identity;
-use super::report::{CertificateReport, Role};
+use super::report::{CertificateReport, Report};
 use super::settings::{TlsSettings, Verify};
 use super::setup::SetupError;
 use super::summary::Sha256;
@@ -30,8 +30,8 @@ pub struct Connector(Arc<Inner>);
 struct Inner {
     with_identity: Option<Arc<ClientConfig>>,
     without_identity: Arc<ClientConfig>,
-    warnings: Vec<String>,
-    report: Vec<CertificateReport>,
+    is_unchecked: bool,
+    report: Report,
 }
 
 /// A site's address that can stand in no certificate.
@@ -54,20 +54,13 @@ impl Connector {
         let with_identity = match &settings.identity {
             None => None,
             Some(identity) => {
-                let certified_key = identity::load(identity)?;
-                report.extend(CertificateReport::all(&identity.cert, Role::Own, &certified_key.cert, now));
-                Some(client_config(&provider, &verifier, Some(certified_key))?)
+                let ours = identity::load(identity)?;
+                report.extend(ours.report(identity, provider.signature_verification_algorithms.all, now));
+                Some(client_config(&provider, &verifier, Some(ours.certified_key))?)
             }
         };
-        let mut warnings: Vec<String> = report.iter().flat_map(CertificateReport::warnings).collect();
-        if settings.verify == Verify::None {
-            warnings.push(
-                "verify = \"none\": the site's certificate is not checked, so anyone on the way can read and change what \
-                 is collected"
-                    .to_owned(),
-            );
-        }
-        Ok(Self(Arc::new(Inner { with_identity, without_identity, warnings, report })))
+        let is_unchecked = settings.verify == Verify::None;
+        Ok(Self(Arc::new(Inner { with_identity, without_identity, is_unchecked, report })))
     }
 
     /// Begins a connection to `host`, a name or an IP address without brackets. Our own certificate, where there is
@@ -86,14 +79,28 @@ impl Connector {
         self.0.with_identity.is_some()
     }
 
-    /// What an operator should hear at every start, one line each.
-    pub fn warnings(&self) -> &[String] {
-        &self.0.warnings
+    /// What an operator should hear at every start of the settings' files, one line each. Other connectors of the same
+    /// files have the same lines.
+    pub fn file_warnings(&self) -> Vec<String> {
+        self.0.report.warnings()
+    }
+
+    /// What stands in the files and has no effect, one line each: of the file warnings those that are not in the report.
+    pub fn remarks(&self) -> &[String] {
+        &self.0.report.remarks
+    }
+
+    /// What an operator should hear at every start of how the site is checked.
+    pub fn policy_warning(&self) -> Option<&'static str> {
+        self.0.is_unchecked.then_some(
+            "verify = \"none\": the site's certificate is not checked, so anyone on the way can read and change what is \
+             collected",
+        )
     }
 
     /// Every certificate of the settings' files, as of the time the connector was made.
     pub fn report(&self) -> &[CertificateReport] {
-        &self.0.report
+        &self.0.report.certificates
     }
 }
 
@@ -117,7 +124,7 @@ fn verifier(
     settings: &TlsSettings,
     algorithms: WebPkiSupportedAlgorithms,
     now: UnixTime,
-) -> Result<(Arc<dyn ServerCertVerifier>, Vec<CertificateReport>), SetupError> {
+) -> Result<(Arc<dyn ServerCertVerifier>, Report), SetupError> {
     Ok(match &settings.verify {
         Verify::Chain => {
             let (authorities, report) = authorities(settings, algorithms, now)?;
@@ -130,9 +137,9 @@ fn verifier(
         Verify::Pin(pins) if pins.is_empty() => return Err(SetupError::NoPins),
         Verify::Pin(pins) => {
             let pins = pins.iter().copied().map(Sha256).collect();
-            (Arc::new(PolicyVerifier::new(Pinned(pins), algorithms)), Vec::new())
+            (Arc::new(PolicyVerifier::new(Pinned(pins), algorithms)), Report::default())
         }
-        Verify::None => (Arc::new(PolicyVerifier::new(Unchecked, algorithms)), Vec::new()),
+        Verify::None => (Arc::new(PolicyVerifier::new(Unchecked, algorithms)), Report::default()),
     })
 }
 
@@ -140,7 +147,7 @@ fn authorities(
     settings: &TlsSettings,
     algorithms: WebPkiSupportedAlgorithms,
     now: UnixTime,
-) -> Result<(Authorities, Vec<CertificateReport>), SetupError> {
+) -> Result<(Authorities, Report), SetupError> {
     let path = settings.ca.as_deref().ok_or(SetupError::NoAuthorities)?;
     Authorities::load(path, Purpose::Server, algorithms.all, now)
 }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
+use super::x509::contents;
+
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 const LABELS: &[(ObjectIdentifier, &str)] = &[
@@ -67,6 +69,59 @@ impl std::fmt::Display for Name {
         }
         Ok(())
     }
+}
+
+/// Whether two names are one by RFC 5280, section 7.1: in whichever string type, in upper or lower case, with more or
+/// fewer blanks. Of what is no text, all bytes count.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one == other {
+        return true;
+    }
+    let canonical = |der| contents(der).and_then(canonical);
+    matches!((canonical(one), canonical(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The same of names without their tag and length.
+pub(super) fn is_same_inside(one: &[u8], other: &[u8]) -> bool {
+    one == other || matches!((canonical(one), canonical(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The sets of a name, each in order, as they are compared.
+fn canonical(rdns: &[u8]) -> der::Result<Vec<Vec<(ObjectIdentifier, Value)>>> {
+    let mut reader = SliceReader::new(rdns)?;
+    let mut sets = Vec::new();
+    while !reader.is_finished() {
+        let mut set = SliceReader::new(contents(reader.tlv_bytes()?)?)?;
+        let mut members = Vec::new();
+        while !set.is_finished() {
+            members.push(set.sequence(|pair| {
+                let id = ObjectIdentifier::decode(pair)?;
+                Ok::<_, der::Error>((id, canonical_value(pair.tlv_bytes()?)?))
+            })?);
+        }
+        members.sort();
+        sets.push(members);
+    }
+    Ok(sets)
+}
+
+/// An attribute's value as it is compared.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Text(String),
+    /// Its whole encoding.
+    Other(Vec<u8>),
+}
+
+fn canonical_value(der: &[u8]) -> der::Result<Value> {
+    let value = AnyRef::from_der(der)?;
+    Ok(match value.tag() {
+        Tag::PrintableString | Tag::Utf8String | Tag::TeletexString | Tag::BmpString | Tag::Ia5String => {
+            let text = text(value).to_lowercase();
+            Value::Text(text.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+        _ => Value::Other(der.to_vec()),
+    })
 }
 
 fn relative_name(reader: &mut SliceReader<'_>, attributes: &mut Vec<(ObjectIdentifier, String)>) -> der::Result<()> {
@@ -142,5 +197,27 @@ mod tests {
         assert_eq!(Name::text(b"\x31\x00"), "(unreadable name)");
         assert_eq!(Name::text(b"\x30\x02\x31\x00"), "(unreadable name)");
         assert_eq!(Name::text(b"\x30\x00"), "(empty name)");
+    }
+
+    #[test]
+    fn names_are_one_whatever_their_string_type_case_and_blanks() {
+        let written = name(&[(10, 0x13, b"Plant  One "), (3, 0x13, b"CA")]);
+        for other in [
+            name(&[(10, 0x0c, b"plant one"), (3, 0x0c, b"ca")]),
+            name(&[(10, 0x14, b"PLANT ONE"), (3, 0x1e, b"\0C\0A")]),
+        ] {
+            assert!(is_same(&written, &other));
+        }
+        for other in [
+            name(&[(10, 0x13, b"PlantOne"), (3, 0x13, b"CA")]),
+            name(&[(3, 0x13, b"CA"), (10, 0x13, b"Plant One")]),
+            name(&[(10, 0x13, b"Plant One")]),
+            name(&[(10, 0x13, b"Plant One"), (11, 0x13, b"CA")]),
+            name(&[(10, 0x04, b"Plant One"), (3, 0x13, b"CA")]),
+        ] {
+            assert!(!is_same(&written, &other));
+        }
+        let unreadable = b"\x30\x02\x31\x05";
+        assert!(is_same(unreadable, unreadable) && !is_same(unreadable, &written));
     }
 }

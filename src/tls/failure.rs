@@ -2,10 +2,12 @@
 
 use std::io;
 
-use rustls::{AlertDescription, PeerIncompatible};
+use rustls::{AlertDescription, PeerIncompatible, PeerMisbehaved};
 
 use super::certificate_problem::CertificateProblem;
 use super::client_failure::ClientFailure;
+use super::hello::Hello;
+use super::refusal::Refusal;
 
 /// What a [`Pipe`](super::Pipe) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,20 +83,17 @@ pub enum Missing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFailure {
     /// We do not accept the peer's certificate.
-    #[error("the peer's certificate is not accepted: {}{}", .0, .0.way_out())]
-    Certificate(CertificateProblem),
+    #[error("the peer's certificate is not accepted: {}{}", .0.problem, way_out(.0))]
+    Certificate(Refusal),
     /// The peer does not accept our certificate.
     #[error("{}", refused(*.0))]
     ClientCertificateRefused(AlertDescription),
     /// The peer wants a certificate of ours and got none it could use.
-    #[error(
-        "the peer demands a client certificate: set `cert` and `key` for this site, from the authority named by the \
-         peer's -f option, and do not set offer_client_cert = false"
-    )]
-    ClientCertificateDemanded,
+    #[error("{}", demanded(*.0))]
+    ClientCertificateDemanded(AlertDescription),
     /// There is nothing both sides can do.
-    #[error("{}", missing(*.0))]
-    NothingInCommon(Missing),
+    #[error("{}{}", missing(*.0), chosen(.1.as_ref()))]
+    NothingInCommon(Missing, Option<Hello>),
     /// The peer does not speak TLS.
     #[error(
         "the peer answers, but not in TLS: either its Tentacle server runs without -e and -k (then switch TLS off for \
@@ -129,16 +128,19 @@ impl TlsFailure {
         matches!(self, Self::ClientCertificateRefused(AlertDescription::UnknownCA))
     }
 
-    /// What rustls's `error` means at this point of a connection we opened.
-    pub(super) fn from_rustls(error: &rustls::Error, phase: Phase) -> Self {
+    /// What rustls's `error` means at this point of a connection we opened, to a server that began with `first`.
+    pub(super) fn from_rustls(error: &rustls::Error, phase: Phase, first: &[u8]) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate(CertificateProblem::from_rustls(error)),
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(Refusal::behind(error)),
             rustls::Error::AlertReceived(alert) => Self::from_alert(*alert, phase),
             rustls::Error::PeerIncompatible(
                 PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-            ) => Self::NothingInCommon(Missing::Version),
-            rustls::Error::PeerIncompatible(_) => Self::NothingInCommon(Missing::Algorithm),
+            ) => Self::NothingInCommon(Missing::Version, Hello::of(first)),
+            rustls::Error::PeerIncompatible(_)
+            | rustls::Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => {
+                Self::NothingInCommon(Missing::Algorithm, Hello::of(first))
+            }
             rustls::Error::InvalidMessage(_) if phase == Phase::Hello => Self::NotTls,
             other => Self::Broken(other.to_string()),
         }
@@ -160,29 +162,67 @@ impl TlsFailure {
             // TLS 1.3 has an alert for it; in TLS 1.2 OpenSSL says handshake_failure, once a cipher suite is chosen.
             (AlertDescription::CertificateRequired, _)
             | (AlertDescription::HandshakeFailure, Phase::Handshake | Phase::Established) => {
-                Self::ClientCertificateDemanded
+                Self::ClientCertificateDemanded(alert)
             }
-            (AlertDescription::ProtocolVersion, _) => Self::NothingInCommon(Missing::Version),
+            (AlertDescription::ProtocolVersion, _) => Self::NothingInCommon(Missing::Version, None),
             (AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity, _) => {
-                Self::NothingInCommon(Missing::Algorithm)
+                Self::NothingInCommon(Missing::Algorithm, None)
             }
             _ => Self::Alert { alert, phase },
         }
     }
 }
 
+/// What those can do besides who choose how a certificate is checked.
+fn way_out(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal { problem: CertificateProblem::NameMismatch { .. }, .. } => {
+            ", or use verify = \"chain\", which looks at no names".to_owned()
+        }
+        Refusal { pin: Some(sha256), .. } => format!(
+            ", or pin this one (verify = \"pin\", pins = [\"{sha256}\"]) once you have compared it at the other end"
+        ),
+        Refusal { pin: None, .. } => String::new(),
+    }
+}
+
+fn demanded(alert: AlertDescription) -> String {
+    let advice = "set `cert` and `key` for this site, from the authority named by the peer's -f option, and do not set \
+                  offer_client_cert = false";
+    if alert == AlertDescription::CertificateRequired {
+        return format!("the peer demands a client certificate: {advice}");
+    }
+    format!(
+        "the peer ended TLS with the alert {alert:?} after it had chosen a cipher suite. OpenSSL does so in TLS 1.2 where it \
+         demands a client certificate and gets none: {advice}. If one was offered, the peer's log may say more"
+    )
+}
+
+/// What the alert stands for, and then what may be looked at.
 fn refused(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::UnknownCA => {
-            "the peer does not know its authority: the peer's -f has to name our certificate's authority, or \
-             offer_client_cert has to be false if the peer asks for none (no -f)"
+            "the peer finds no authority that it trusts above it: the peer's -f has to name our certificate's authority, \
+             and our `cert` to hold the intermediate ones, or offer_client_cert has to be false if the peer asks for none \
+             (no -f)"
         }
-        AlertDescription::CertificateExpired => "it has expired, or the peer's clock is wrong",
-        AlertDescription::CertificateRevoked => "it was revoked",
-        AlertDescription::UnsupportedCertificate => "its kind or purpose does not suit the peer",
-        _ => "the peer did not say why; its log may",
+        AlertDescription::CertificateExpired => {
+            "to the peer it, or an authority above it, does not count at this time: look at its dates, and at the peer's \
+             clock"
+        }
+        AlertDescription::CertificateRevoked => "to the peer it is revoked",
+        AlertDescription::UnsupportedCertificate => {
+            "its kind does not suit the peer: its use (extendedKeyUsage has to have clientAuth, or not to be there), its \
+             key, how it is signed, or its version; the peer's log may say which"
+        }
+        AlertDescription::BadCertificate => {
+            "to the peer it is damaged, or a signature in its chain does not fit: is the authority that the peer's -f names \
+             the one that signed it, and not another one of the same name?"
+        }
+        AlertDescription::AccessDenied => "the peer has read it, and does not let it in",
+        _ => "the alert does not say why; the peer's log may",
     };
-    format!("the peer refused our client certificate ({alert:?}): {why}")
+    format!("the peer refused our client certificate (alert {alert:?}): {why}")
 }
 
 fn missing(missing: Missing) -> &'static str {
@@ -197,6 +237,10 @@ fn missing(missing: Missing) -> &'static str {
              CBC suites and DSA certificates are missing here: look at the peer's -u option and its certificate's key"
         }
     }
+}
+
+fn chosen(hello: Option<&Hello>) -> String {
+    hello.map_or_else(String::new, |hello| format!(". The peer chose {hello}"))
 }
 
 pub(super) fn phase_text(phase: Phase) -> &'static str {

@@ -11,17 +11,23 @@ mod certificate_problem;
 mod client_failure;
 mod connector;
 mod dn;
+mod expiry;
+mod extensions;
 mod failure;
+mod hello;
 mod identity;
+mod oids;
 mod pem;
 mod pipe;
+mod refusal;
 mod report;
 mod settings;
 mod setup;
+mod signature;
 mod suites;
 mod summary;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod throwaway;
@@ -33,16 +39,21 @@ mod wire;
 mod x509;
 
 pub use acceptor::{Acceptor, AcceptorSettings, Clients};
-pub use certificate_problem::{CertificateProblem, UnsupportedShape, Weakness, Whose};
+pub use certificate_problem::{
+    CertificateProblem, Irregularity, Misnaming, UnknownExtension, UnsupportedShape, Weakness, Whose,
+};
 pub use client_failure::{ClientFailure, Opening};
 pub use connector::{ConnectError, Connector, Connectors};
+pub use expiry::{Announcement, Expiries};
 pub use failure::{Missing, Phase, PipeError, TlsFailure, looks_like_tls};
+pub use hello::Hello;
 pub use pipe::{FileSent, Handshake, Pipe, Received, Sent};
+pub use refusal::Refusal;
 pub use report::{CertificateReport, Role};
 pub use rustls::AlertDescription;
 pub use rustls::pki_types::UnixTime;
 pub use settings::{IdentitySettings, Offer, TlsSettings, Verify};
-pub use setup::{FileProblem, SetupError};
+pub use setup::{BlockFault, FileProblem, SetupError};
 pub use suites::{Suites, SuitesError};
 pub use summary::{CertificateSummary, Sha256};
 pub use tls_pipe::{Carrier, PeerDescription, TlsPipe};

@@ -71,21 +71,62 @@ pub enum FileProblem {
     /// It holds no PEM at all.
     #[error("holds no PEM (no line begins with -----BEGIN)")]
     NotPem,
+    /// It is text in an encoding that is not read; what it is, and the command that converts it.
+    #[error("{0}")]
+    Encoding(String),
     /// It is DER; the openssl command that makes PEM of it.
     #[error("is DER where PEM is expected: convert it with `openssl {0} -inform der -in FILE -out FILE.pem`")]
     Der(&'static str),
-    /// Its PEM is broken.
-    #[error("is not whole or was altered: {0}")]
-    Broken(String),
+    /// It is PKCS#12: a certificate and its key under a password.
+    #[error(
+        "is PKCS#12 (.p12, .pfx) where PEM is expected: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem` \
+         (and -legacy, where openssl says that the algorithm is not supported), which writes certificate and key into \
+         one file that serves as both"
+    )]
+    Pkcs12,
+    /// It is PKCS#7: certificates in a wrapping; in DER, or in PEM.
+    #[error(
+        "is PKCS#7 (.p7b) where plain certificates are expected: convert it with \
+         `openssl pkcs7 -print_certs{} -in FILE -out FILE.pem`", if *.0 { " -inform der" } else { "" }
+    )]
+    Pkcs7(bool),
+    /// One of its blocks is broken.
+    #[error("line {line}: the {label} is not whole or was altered: {fault}")]
+    Broken {
+        /// Where it shows.
+        line: usize,
+        /// What the block says it is.
+        label: String,
+        /// What is wrong.
+        fault: BlockFault,
+    },
     /// Something else where certificates should be; the labels found.
     #[error("holds no certificate (-----BEGIN CERTIFICATE-----), only {}: is it mixed up with another file?", .0.join(", "))]
     NoCertificate(Vec<String>),
     /// Something else where a key should be; the labels found.
     #[error("holds no private key that can be used, only {}: is it mixed up with another file?", .0.join(", "))]
     NoKey(Vec<String>),
-    /// One of its certificates is none; counted from 1.
-    #[error("certificate {0} in it cannot be read as X.509")]
-    BadCertificate(usize),
+    /// One of its certificates is none.
+    #[error("line {line}: certificate {number} in it, which begins there, cannot be read as X.509: it is damaged")]
+    BadCertificate {
+        /// Counted from 1.
+        number: usize,
+        /// Where its block begins.
+        line: usize,
+    },
+    /// One of its certificates is of a shape that cannot vouch for others here.
+    #[error(
+        "line {line}: certificate {number} in it, which begins there, is not as X.509 writes certificates \
+         ({what}), so it cannot vouch for others: have a new one made, or take it out and pin the certificates it signed"
+    )]
+    OddCertificate {
+        /// Counted from 1.
+        number: usize,
+        /// Where its block begins.
+        line: usize,
+        /// What is odd about it.
+        what: String,
+    },
     /// No certificate in it can vouch for another or for itself.
     #[error(
         "holds no authority and no self-signed certificate, so it vouches for nothing: put the certificate of the \
@@ -115,6 +156,35 @@ pub enum FileProblem {
         "holds a key that cannot be used ({0}): RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, and Ed25519 can"
     )]
     UnusableKey(String),
+}
+
+/// What is wrong with a block of PEM.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockFault {
+    /// It goes on to the end of the file, or to where another begins.
+    #[error("it begins there and has no -----END")]
+    NoEnd,
+    /// It ends as something else.
+    #[error("it ends as {0}")]
+    OtherEnd(String),
+    /// It ends without having begun.
+    #[error("it ends there and begins nowhere; is its -----BEGIN damaged?")]
+    NoBegin,
+    /// It stands whole in one line, behind something else.
+    #[error("it stands behind other text in one line: put -----BEGIN at the start of a line")]
+    TextBefore,
+    /// A marker without its last dashes.
+    #[error("-----BEGIN has to be followed by what it is and five dashes")]
+    CutMarker,
+    /// A character that is none of base64's.
+    #[error("{0:?} cannot stand in it")]
+    NotBase64(char),
+    /// Not a whole number of bytes.
+    #[error("its base64 does not come to whole bytes: a line is missing or cut")]
+    NotWhole,
+    /// Bytes that are not what it says it is.
+    #[error("what is in it is not that")]
+    NotThat,
 }
 
 fn io_text(kind: io::ErrorKind) -> String {

@@ -6,6 +6,7 @@ use der::DateTime;
 use rustls::pki_types::UnixTime;
 
 use super::dn::Name;
+use super::report::{date_problem, days, days_left};
 use super::x509::{Certificate, Validity, Version};
 
 /// The SHA-256 of a certificate's DER encoding: what a pin is, and what `openssl x509 -fingerprint -sha256` prints.
@@ -73,6 +74,21 @@ impl CertificateSummary {
     }
 }
 
+impl CertificateSummary {
+    /// How long it still counts, such as `2 days left`, or `expired`.
+    pub fn time_left(&self, now: UnixTime) -> String {
+        if now > self.validity.not_after {
+            return "expired".to_owned();
+        }
+        format!("{} left", days(days_left(self.validity, now)))
+    }
+
+    /// What is to be said of its dates, where its end is near or it does not count: `expires in 2 days, on ...`.
+    pub fn date_problem(&self, now: UnixTime) -> Option<String> {
+        date_problem(self.validity, now)
+    }
+}
+
 impl fmt::Display for Validity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "from {} to {}", utc(self.not_before), utc(self.not_after))
@@ -82,7 +98,8 @@ impl fmt::Display for Validity {
 fn names(certificate: &Certificate<'_>) -> Vec<String> {
     let subject = Name::parse(certificate.subject).ok();
     let common_name = subject.as_ref().and_then(Name::common_name).map(str::to_owned);
-    let mut names = certificate.alternative_names().unwrap_or_default();
+    let names = certificate.alternative_names().unwrap_or_default();
+    let mut names: Vec<String> = names.into_iter().map(|name| name.text).collect();
     if let Some(common_name) = common_name.filter(|name| !names.contains(name)) {
         names.insert(0, common_name);
     }

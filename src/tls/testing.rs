@@ -1,5 +1,8 @@
 //! Certificates of any shape, sound or not, and handshakes in memory.
 
+mod hellos;
+mod pieces;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,22 +17,14 @@ use rustls::{
     ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
-use super::client_failure::{ClientFailure, Opening};
+use super::client_failure::ClientFailure;
 use super::failure::{Phase, TlsFailure};
 use super::verify::{PolicyVerifier, Unchecked};
 use super::{UnixTime, Verify};
 use crate::tls::{Connector, IdentitySettings, Offer, TlsSettings};
 
-pub(super) const ECDSA_SHA256: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
-pub(super) const ECDSA_SHA384: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
-pub(super) const ECDSA_SHA1: &[u8] = &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
-
-pub(super) const CA_TRUE: &[u8] = &[0x30, 15, 6, 3, 0x55, 0x1d, 0x13, 1, 1, 0xff, 4, 5, 0x30, 3, 1, 1, 0xff];
-pub(super) const ONLY_CLIENTS: &[u8] =
-    &[0x30, 19, 6, 3, 0x55, 0x1d, 0x25, 4, 12, 0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 2];
-pub(super) const ONLY_SERVERS: &[u8] =
-    &[0x30, 19, 6, 3, 0x55, 0x1d, 0x25, 4, 12, 0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1];
-pub(super) const UNHEARD_OF_AND_CRITICAL: &[u8] = &[0x30, 12, 6, 3, 0x2a, 3, 4, 1, 1, 0xff, 4, 2, 5, 0];
+pub(crate) use self::hellos::{client_hello, server_hello};
+pub(super) use self::pieces::*;
 
 /// 2026-06-01, when tests that say when happen.
 pub(super) fn now() -> UnixTime {
@@ -318,7 +313,7 @@ pub(super) fn meet(client: &mut ClientConnection, server: &mut ServerConnection)
             (true, Some(_)) => Phase::Handshake,
             (true, None) => Phase::Hello,
         };
-        server.process_new_packets().map_err(|error| ClientFailure::from_rustls(&error, phase, Opening::Unknown))?;
+        server.process_new_packets().map_err(|error| ClientFailure::from_rustls(&error, phase, &[]))?;
         pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
         // What a client dislikes, the server hears by alert.
         let _ = client.process_new_packets();
@@ -335,10 +330,29 @@ pub(super) fn run(client: &mut ClientConnection, server: &mut ServerConnection) 
         let _ = server.process_new_packets();
         pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
         let phase = if client.is_handshaking() { Phase::Handshake } else { Phase::Established };
-        client.process_new_packets().map_err(|error| TlsFailure::from_rustls(&error, phase))?;
+        client.process_new_packets().map_err(|error| TlsFailure::from_rustls(&error, phase, &[]))?;
     }
     assert!(!client.is_handshaking() && !server.is_handshaking());
     Ok(())
+}
+
+/// The alert by which one side hears that the other ends the handshake.
+pub(super) fn alert_heard(
+    client: &mut ClientConnection,
+    server: &mut ServerConnection,
+) -> Option<rustls::AlertDescription> {
+    for _ in 0..8 {
+        pass(|wire| client.write_tls(wire), |wire| server.read_tls(wire));
+        let at_server = server.process_new_packets().err();
+        pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
+        let at_client = client.process_new_packets().err();
+        for error in [at_server, at_client].into_iter().flatten() {
+            if let rustls::Error::AlertReceived(alert) = error {
+                return Some(alert);
+            }
+        }
+    }
+    None
 }
 
 fn pass(
@@ -351,29 +365,4 @@ fn pass(
     while !wire.is_empty() {
         read(&mut wire).unwrap();
     }
-}
-
-pub(super) const RSA_SHA256: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0];
-
-/// The public half of an RSA key of 1,024 bits that nobody has.
-pub(super) fn rsa_1024_key() -> Vec<u8> {
-    const RSA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
-    let modulus = tlv(0x02, &[&[0][..], &[0xc3; 128]].concat());
-    let key = tlv(0x30, &[modulus, tlv(0x02, &[1, 0, 1])].concat());
-    tlv(0x30, &[tlv(0x30, RSA), tlv(0x03, &[&[0], &key[..]].concat())].concat())
-}
-
-/// A subjectAltName extension.
-pub(super) fn alternative_names(names: &[&str], addresses: &[[u8; 4]]) -> Vec<u8> {
-    let names = names.iter().map(|name| tlv(0x82, name.as_bytes()));
-    let addresses = addresses.iter().map(|address| tlv(0x87, address));
-    let list = tlv(0x30, &names.chain(addresses).collect::<Vec<_>>().concat());
-    tlv(0x30, &[tlv(0x06, &[0x55, 0x1d, 0x11]), tlv(0x04, &list)].concat())
-}
-
-/// nameConstraints that permit `name` and what lies under it.
-pub(super) fn name_constraints(name: &str) -> Vec<u8> {
-    let subtree = tlv(0x30, &tlv(0x82, name.as_bytes()));
-    let constraints = tlv(0x30, &tlv(0xa0, &subtree));
-    tlv(0x30, &[tlv(0x06, &[0x55, 0x1d, 0x1e]), tlv(0x04, &constraints)].concat())
 }

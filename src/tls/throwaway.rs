@@ -47,8 +47,8 @@ pub enum StockClients<'a> {
 /// # Errors
 /// The identity's PEM cannot be read, or its key is not the certificate's.
 pub fn stock_tls(identity: &Identity, clients: StockClients<'_>) -> Result<Acceptor, SetupError> {
-    let certified_key = identity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes())?;
-    let mut config = server_config(ring::default_provider(), Versions::Both, verifier(clients)?, certified_key)?;
+    let ours = identity::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes())?;
+    let mut config = server_config(ring::default_provider(), Versions::Both, verifier(clients)?, ours.certified_key)?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Acceptor::from_config(config))

@@ -5,8 +5,9 @@ use std::io::{self, BufRead as _, Write as _};
 
 use rustls::{Connection, HandshakeKind};
 
-use super::client_failure::{ClientFailure, Opening};
+use super::client_failure::ClientFailure;
 use super::failure::{Phase, PipeError, TlsFailure};
+use super::hello;
 use super::pipe::{FileSent, Handshake, Received, Sent};
 use super::summary::CertificateSummary;
 use super::wire::{Wire, read_piece};
@@ -137,7 +138,7 @@ impl<W: Carrier> TlsPipe<W> {
     /// buffers never grow past one record.
     fn pull(&mut self) -> Result<Progress, PipeError> {
         let phase = self.phase();
-        let opening = self.opening(phase);
+        let first = self.first_bytes(phase);
         let count = match self.session.read_tls(&mut self.wire) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::WouldBlock),
@@ -147,7 +148,7 @@ impl<W: Carrier> TlsPipe<W> {
             Ok(state) if state.peer_has_closed() => self.end = Some(End::Notified),
             Ok(_) if count == 0 => self.end = Some(End::Cut),
             Ok(_) => {}
-            Err(error) => self.fail(&error, phase, opening),
+            Err(error) => self.fail(&error, phase, &first),
         }
         self.buffered = self.next_piece();
         // Key updates and the like are answered by rustls itself.
@@ -157,17 +158,17 @@ impl<W: Carrier> TlsPipe<W> {
         Ok(Progress::Some)
     }
 
-    fn fail(&mut self, error: &rustls::Error, phase: Phase, opening: Opening) {
-        self.end = Some(End::Failed(self.failure(error, phase, opening)));
+    fn fail(&mut self, error: &rustls::Error, phase: Phase, first: &[u8]) {
+        self.end = Some(End::Failed(self.failure(error, phase, first)));
         // The alert that tells the peer why, behind what is still to be sent; we have failed whether it leaves or not.
         while self.session.wants_write() && self.session.write_tls(&mut self.wire).is_ok_and(|count| count > 0) {}
     }
 
-    /// What rustls's `error` means, by the side we are on.
-    fn failure(&self, error: &rustls::Error, phase: Phase, opening: Opening) -> PipeError {
+    /// What rustls's `error` means, by the side we are on. `first` is what the peer began with.
+    fn failure(&self, error: &rustls::Error, phase: Phase, first: &[u8]) -> PipeError {
         match self.session {
-            Connection::Client(_) => TlsFailure::from_rustls(error, phase).into(),
-            Connection::Server(_) => ClientFailure::from_rustls(error, phase, opening).into(),
+            Connection::Client(_) => TlsFailure::from_rustls(error, phase, first).into(),
+            Connection::Server(_) => ClientFailure::from_rustls(error, phase, first).into(),
         }
     }
 
@@ -178,16 +179,15 @@ impl<W: Carrier> TlsPipe<W> {
         }
     }
 
-    /// What a client begins with: rustls does not tell what it took for no TLS at all.
-    fn opening(&self, phase: Phase) -> Opening {
-        let mut first = [0; Opening::LENGTH];
-        match (&self.session, phase) {
-            (Connection::Server(_), Phase::Hello) => {
-                let count = self.wire.peek(&mut first).unwrap_or(0);
-                Opening::of(&first[..count])
-            }
-            _ => Opening::Unknown,
+    /// What the peer begins with: rustls does not tell what it took for no TLS, or for none that it has.
+    fn first_bytes(&self, phase: Phase) -> Vec<u8> {
+        if phase != Phase::Hello {
+            return Vec::new();
         }
+        let mut first = vec![0; hello::LENGTH];
+        let count = self.wire.peek(&mut first).unwrap_or(0);
+        first.truncate(count);
+        first
     }
 
     fn next_piece(&mut self) -> usize {
@@ -247,7 +247,7 @@ impl<W: Carrier> TlsPipe<W> {
         let phase = self.phase();
         self.session.read_tls(&mut self.wire).ok()?;
         let error = self.session.process_new_packets().err()?;
-        Some(self.failure(&error, phase, Opening::Unknown))
+        Some(self.failure(&error, phase, &[]))
     }
 
     pub(crate) fn close(&mut self) {

@@ -1,14 +1,16 @@
 //! X.509 version 1 leaf certificates: what `openssl x509 -req` makes, and webpki refuses.
 //!
 //! The exception is as narrow as it can be. Such a certificate is read strictly, whole; it counts only directly under
-//! an authority of the CA file whose subject is its issuer byte for byte and whose key signed it, by the provider's own
+//! an authority of the CA file whose subject is its issuer (RFC 5280, section 7.1) and whose key signed it, by the provider's own
 //! algorithms. It never vouches for another.
 
 use webpki::RawPublicKeyEntity;
 
 use super::authorities::{Algorithms, weak_key};
 use super::certificate_problem::{CertificateProblem, Weakness};
-use super::dn::Name;
+use super::dn::{Name, is_same};
+use super::oids::signature_name;
+use super::signature::{self, BadSignature};
 use super::x509::{Certificate, Version, contents};
 
 /// A version 1 certificate that was read to its last byte.
@@ -33,26 +35,20 @@ impl<'a> Leaf<'a> {
 
     /// Whether `issuer` bears the name this certificate gives, and its key signed it.
     pub(super) fn signed_by(&self, issuer: &Certificate<'_>, algorithms: Algorithms) -> Result<(), CertificateProblem> {
-        let bad = || CertificateProblem::BadSignature { issuer: self.0.issuer_text() };
-        if self.0.issuer != issuer.subject {
+        if !is_same(self.0.issuer, issuer.subject) {
             return Err(CertificateProblem::UnknownIssuer { issuer: self.0.issuer_text() });
         }
         if let Some(problem) = weak_key(issuer.public_key) {
             return Err(problem);
         }
-        let algorithm = contents(self.0.outer_algorithm).map_err(|_| CertificateProblem::Malformed)?;
-        let key = issuer.key();
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateProblem::Malformed)?;
-        let mut verdict = CertificateProblem::Weak(Weakness::SignatureAlgorithm);
-        for candidate in algorithms.iter().filter(|known| known.signature_alg_id().as_ref() == algorithm) {
-            match key.verify_signature(*candidate, self.0.tbs, self.0.signature) {
-                Ok(()) => return Ok(()),
-                // One identifier stands for several algorithms, by the key's curve: the next may fit.
-                Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => verdict = bad(),
-                Err(_) => return Err(bad()),
+        signature::check(&self.0, issuer, algorithms).map_err(|bad| match bad {
+            BadSignature::Wrong => CertificateProblem::BadSignature { issuer: self.0.issuer_text() },
+            BadSignature::Unknown => {
+                let name = contents(self.0.outer_algorithm).map_or_else(|_| String::new(), signature_name);
+                CertificateProblem::Weak(Weakness::SignatureAlgorithm(name))
             }
-        }
-        Err(verdict)
+            BadSignature::Malformed => CertificateProblem::Malformed,
+        })
     }
 }
 

@@ -4,22 +4,15 @@
 //! It is strict DER (the `der` crate's), and everything it hands out is a slice of its input.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, IntRef, ObjectIdentifier, OctetStringRef, UtcTime};
-use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, IntRef, ObjectIdentifier, UtcTime};
+use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
 use rustls::pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 
-use super::dn::Name;
+use super::certificate_problem::Irregularity;
+use super::dn::{self, Name};
 
-const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
-const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
-const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
-const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
-const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
-const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
-const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// The edition of X.509 a certificate is written in.
@@ -107,6 +100,33 @@ impl<'a> Certificate<'a> {
         Ok(certificate)
     }
 
+    /// The key in a certificate of any shape, as long as its fields are where they belong: whatever else is irregular
+    /// about it, its holder can prove to hold the key.
+    pub(super) fn key_of(der: &'a [u8]) -> der::Result<&'a [u8]> {
+        let mut reader = SliceReader::new(der)?;
+        let tbs = reader.sequence(|fields| {
+            let tbs = sequence_bytes(fields)?;
+            sequence_bytes(fields)?;
+            BitStringRef::decode(fields)?;
+            Ok::<_, der::Error>(tbs)
+        })?;
+        reader.finish()?;
+        SliceReader::new(tbs)?.sequence(|fields| {
+            if Tag::peek(fields)? == context(0) {
+                fields.tlv_bytes()?;
+            }
+            fields.tlv_bytes()?;
+            // The signature's algorithm, issuer, validity, subject.
+            for _ in 0..4 {
+                sequence_bytes(fields)?;
+            }
+            let key = sequence_bytes(fields)?;
+            let rest = fields.remaining_len();
+            fields.drain(rest)?;
+            Ok(key)
+        })
+    }
+
     fn parse_signed(tbs: &'a [u8], outer_algorithm: &'a [u8], signature: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(tbs)?;
         let certificate = reader.sequence(|fields| {
@@ -140,7 +160,7 @@ impl<'a> Certificate<'a> {
 
     /// Whether it names itself as its issuer.
     pub(super) fn is_self_issued(&self) -> bool {
-        self.issuer == self.subject
+        dn::is_same(self.issuer, self.subject)
     }
 
     /// The subject, for people.
@@ -158,102 +178,41 @@ impl<'a> Certificate<'a> {
         SubjectPublicKeyInfoDer::from(self.public_key)
     }
 
-    /// Whether it may vouch for others: basicConstraints with CA:TRUE.
-    pub(super) fn is_authority(&self) -> der::Result<bool> {
-        self.extension(BASIC_CONSTRAINTS)?.map_or(Ok(false), is_authority)
+    /// The kind of a key: the contents of the AlgorithmIdentifier.
+    pub(super) fn kind_of_key(public_key: &[u8]) -> der::Result<&[u8]> {
+        let mut reader = SliceReader::new(public_key)?;
+        reader.sequence(|fields| {
+            let algorithm = sequence_bytes(fields)?;
+            let rest = fields.remaining_len();
+            fields.drain(rest)?;
+            contents(algorithm)
+        })
     }
 
-    /// Whether it has alternative names, whatever they are.
-    pub(super) fn has_alternative_names(&self) -> der::Result<bool> {
-        Ok(self.extension(SUBJECT_ALT_NAME)?.is_some())
-    }
-
-    /// Whether the names it may vouch for are limited, however.
-    pub(super) fn limits_names(&self) -> der::Result<bool> {
-        Ok(self.extension(NAME_CONSTRAINTS)?.is_some())
-    }
-
-    /// The alternative names that are DNS names, addresses of any kind, or URIs.
-    pub(super) fn alternative_names(&self) -> der::Result<Vec<String>> {
-        self.extension(SUBJECT_ALT_NAME)?.map_or(Ok(Vec::new()), alternative_names)
-    }
-
-    /// Whether it may be used for this: nothing says otherwise.
-    pub(super) fn allows(&self, purpose: Purpose) -> der::Result<bool> {
-        self.extension(EXTENDED_KEY_USAGE)?.map_or(Ok(true), |usages| allows(usages, purpose))
-    }
-
-    /// The value of an extension. All of them are read, so that nonsense behind the one that is wanted shows.
-    fn extension(&self, wanted: ObjectIdentifier) -> der::Result<Option<&'a [u8]>> {
-        let Some(extensions) = self.extensions else { return Ok(None) };
-        let mut found = None;
-        SliceReader::new(extensions)?.sequence(|list| {
-            while !list.is_finished() {
-                let (id, value) = list.sequence(extension)?;
-                if id == wanted {
-                    found = Some(value);
-                }
-            }
-            Ok::<_, der::Error>(())
-        })?;
-        Ok(found)
-    }
-}
-
-fn extension<'a>(fields: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
-    let id = ObjectIdentifier::decode(fields)?;
-    if Tag::peek(fields)? == Tag::Boolean {
-        bool::decode(fields)?;
-    }
-    Ok((id, <&OctetStringRef>::decode(fields)?.as_bytes()))
-}
-
-fn is_authority(basic_constraints: &[u8]) -> der::Result<bool> {
-    SliceReader::new(basic_constraints)?.sequence(|fields| {
-        let authority = !fields.is_finished() && Tag::peek(fields)? == Tag::Boolean && bool::decode(fields)?;
-        let rest = fields.remaining_len();
-        fields.drain(rest)?;
-        Ok(authority)
-    })
-}
-
-fn allows(key_usages: &[u8], purpose: Purpose) -> der::Result<bool> {
-    let wanted = match purpose {
-        Purpose::Server => SERVER_AUTH,
-        Purpose::Client => CLIENT_AUTH,
-    };
-    SliceReader::new(key_usages)?.sequence(|list| {
-        let mut allowed = false;
-        while !list.is_finished() {
-            let usage = ObjectIdentifier::decode(list)?;
-            allowed |= usage == wanted || usage == ANY_PURPOSE;
+    /// What keeps [`Certificate::parse`] from reading a certificate that [`Certificate::key_of`] finds a key in, as far
+    /// as it is something that others take.
+    pub(super) fn irregularity(der: &[u8]) -> Option<Irregularity> {
+        let tbs =
+            contents(SliceReader::new(contents(der).ok()?).and_then(|mut fields| fields.tlv_bytes()).ok()?).ok()?;
+        let mut fields = SliceReader::new(tbs).ok()?;
+        let says_version = Tag::peek(&fields).ok()? == context(0);
+        if says_version && fields.tlv_bytes().ok()?.last() == Some(&0) {
+            return Some(Irregularity::ExplicitVersion1);
         }
-        Ok(allowed)
-    })
-}
-
-/// The kinds of a GeneralName that are text, and the one that is an IP address; others are passed over.
-fn alternative_names(general_names: &[u8]) -> der::Result<Vec<String>> {
-    let mut names = Vec::new();
-    SliceReader::new(general_names)?.sequence(|list| {
-        while !list.is_finished() {
-            let name = AnyRef::decode(list)?;
-            let text = std::str::from_utf8(name.value()).ok().map(str::to_owned);
-            names.extend(match name.tag() {
-                Tag::ContextSpecific { constructed: false, number: TagNumber(1 | 2 | 6) } => text,
-                Tag::ContextSpecific { constructed: false, number: TagNumber(7) } => ip_address(name.value()),
-                _ => None,
-            });
+        // Serial number, algorithm, issuer.
+        for _ in 0..3 {
+            fields.tlv_bytes().ok()?;
         }
-        Ok::<_, der::Error>(())
-    })?;
-    Ok(names)
-}
-
-fn ip_address(octets: &[u8]) -> Option<String> {
-    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    let address = four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()?;
-    Some(address.to_string())
+        let not_before = contents(fields.tlv_bytes().ok()?).ok()?;
+        if SliceReader::new(not_before).and_then(|mut dates| time(&mut dates)).is_err() {
+            return is_before_unix(not_before).then_some(Irregularity::BeforeUnix);
+        }
+        // Subject, key.
+        for _ in 0..2 {
+            fields.tlv_bytes().ok()?;
+        }
+        (!says_version && !fields.is_finished()).then_some(Irregularity::ExtensionsWithoutVersion)
+    }
 }
 
 /// The size of an RSA key in bits, `None` for any other kind of key.
@@ -325,6 +284,15 @@ fn later_fields<'a>(reader: &mut SliceReader<'a>) -> der::Result<Option<&'a [u8]
 
 fn context(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
+}
+
+/// Whether a date is a UTCTime of the years 1950 to 1969, or an earlier GeneralizedTime.
+fn is_before_unix(der: &[u8]) -> bool {
+    match der {
+        [0x17, _, b'5' | b'6', ..] => true,
+        [0x18, _, year @ ..] => year.get(..4).is_some_and(|year| year < &b"1970"[..]),
+        _ => false,
+    }
 }
 
 fn time(reader: &mut SliceReader<'_>) -> der::Result<UnixTime> {

@@ -2,7 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
@@ -90,8 +93,10 @@ fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) 
 #[test]
 fn check_looks_at_certificates_and_directories_and_connects_to_nothing() {
     let certificates = Certificates::new();
-    let outcome = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]).run("check", &[]);
-    outcome.assert_code(0).assert_says(&["ok", "1 sites, 1 enabled"]).assert_says(&["0 problems"]);
+    let place = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]);
+    let pandora_conf = place.write("pandora_server.conf", format!("incomingdir {}\n", place.incoming().display()));
+    let outcome = place.run("check", &["--pandora-conf", pandora_conf.to_str().unwrap()]);
+    outcome.assert_code(0).assert_says(&["ok", "1 site, 1 enabled"]).assert_says(&["0 problems"]);
     outcome.assert_says(&["ok", "ca.pem", "Test authority", "days left"]);
     outcome.assert_says(&["ok", "client.pem", "collector", "days left"]);
     outcome.assert_says(&["ok", "incoming directory"]).assert_says(&["ok", "state directory"]);
@@ -118,7 +123,7 @@ fn check_finds_what_is_wrong_with_certificates_and_keys() {
         place.run("check", &[]).assert_code(1).assert_says(&[&["PROBLEM"], says].concat());
         place.run("check", &["--syntax-only"]).assert_code(0);
         if files[1] != "expired.pem" {
-            place.once().assert_code(2).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
+            place.once().assert_code(3).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
         }
     }
 }
@@ -130,6 +135,61 @@ fn check_finds_a_missing_incoming_directory() {
     let outcome = place.run("check", &[]);
     let incoming = place.incoming();
     outcome.assert_code(1).assert_says(&["PROBLEM", incoming.to_str().unwrap(), "create it"]);
+}
+
+#[test]
+fn check_says_what_the_data_server_makes_of_the_files() {
+    let place = Place::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+    let incoming = place.incoming();
+    let check = |text: &str| {
+        let conf = place.write("pandora_server.conf", text);
+        place.run("check", &["--pandora-conf", conf.to_str().unwrap()])
+    };
+    let shipped = format!("dataserver_smart_queue 1\nmax_queue_files 5000\nincomingdir {}\n", incoming.display());
+    let outcome = check(&shipped);
+    outcome.assert_code(0).assert_says(&["ok", "the data server takes files from", "pandora_server.conf:3)"]);
+    outcome.assert_says(&["ok", "one file waits at a time", "dataserver_smart_queue 1 and max_queue_files 5000"]);
+    let outcome = check(&format!("{shipped}use_xml_timestamp 0\nsyncserver 1\nsync_address 192.0.2.1\n"));
+    outcome.assert_code(0).assert_says(&["warning", "use_xml_timestamp 0 gives data the time of its file"]);
+    outcome
+        .assert_says(&["warning", "pandora_server.conf:5: syncserver is on"])
+        .assert_says(&["0 problems, 3 warnings"]);
+    let outcome = check("incomingdir /no/such/directory\n");
+    outcome.assert_code(1).assert_says(&[
+        "PROBLEM",
+        incoming.to_str().unwrap(),
+        "/no/such/directory",
+        "pandora_server.conf:1",
+    ]);
+    check("[[site]]\n").assert_code(1).assert_says(&["PROBLEM", "is no pandora_server.conf"]);
+    let missing = place.run("check", &["--pandora-conf", "missing.conf"]);
+    missing.assert_code(1).assert_says(&["PROBLEM", "missing.conf", "no such file"]);
+}
+
+#[test]
+fn check_looks_for_the_data_server_in_the_configuration_itself() {
+    let place = Place::new();
+    let (incoming, state) = (place.incoming(), place.state());
+    place.write(
+        "tentacle-syncd.toml",
+        format!("syncserver 0\nsync_address 192.0.2.1\ndataserver_smart_queue 0\nincomingdir {}\n", incoming.display()),
+    );
+    let config = place.path("pandora_server.conf");
+    fs::rename(place.config(), &config).unwrap();
+    let check = |more: &[&str]| {
+        let common = ["check", "--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+        place.launch(common.iter().chain(more).map(OsStr::new)).wait()
+    };
+    check(&[]).assert_code(0).assert_says(&["ok", "takes files from", "pandora_server.conf:4)"]);
+    let elsewhere = place.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let outcome = check(&["--incoming-dir", elsewhere.to_str().unwrap()]);
+    outcome.assert_code(1).assert_says(&[
+        "PROBLEM",
+        "files land in",
+        elsewhere.to_str().unwrap(),
+        incoming.to_str().unwrap(),
+    ]);
 }
 
 #[test]
@@ -165,7 +225,7 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
             for step in steps {
                 outcome.assert_says(&[step]);
             }
-            outcome.assert_says(&["7 of them to be collected"]).assert_says(&["nothing was fetched or deleted"]);
+            outcome.assert_says(&["7 to be collected"]).assert_says(&["nothing was fetched or deleted"]);
             assert!(!outcome.to_string().contains("s3cret"), "no secrets: {outcome}");
             site.assert_untouched();
             assert!(place.spool().is_empty());
@@ -206,6 +266,76 @@ fn probe_names_the_step_that_fails() {
     let place = Place::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"no-such-host.invalid\"\ntimeout = 2\n"]);
     place.run("probe", &["site"]).assert_code(1).assert_says(&["FAILED (reason=", " name"]);
     place.run("probe", &["sight"]).assert_code(2).assert_logs(&["sight", "site"]);
+}
+
+/// Takes a connection and says `banner`, as a server of another protocol does.
+fn speaker_of(banner: &'static [u8]) -> (SocketAddr, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let speaker = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.write_all(banner).unwrap();
+        // Until the other side has closed.
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    (address, speaker)
+}
+
+#[test]
+fn another_protocol_on_the_port_is_named() {
+    for (banner, name) in [
+        (&b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"[..], "SSH"),
+        (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "HTTP"),
+        (b"220 mail.example.org ESMTP\r\n", "SMTP or FTP"),
+    ] {
+        let (address, speaker) = speaker_of(banner);
+        let (ip, port) = (address.ip(), address.port());
+        let site = format!("\n[[site]]\nname = \"site\"\naddress = \"{ip}\"\nport = {port}\n");
+        let outcome = Place::with_sites([site]).run("probe", &["site"]);
+        speaker.join().unwrap();
+        outcome
+            .assert_code(1)
+            .assert_says(&["reason=protocol", &format!("that is {name}, not Tentacle, on port {port}")]);
+    }
+}
+
+#[test]
+fn probe_counts_what_once_takes() {
+    let mut site = Site::double("site", 7, Setup::default());
+    site.add("a.1.data", "1");
+    site.add_other("b.1.xml", "included by no pattern");
+    site.add_other("test.1.data", "excluded");
+    let place = Place::with_sites([site.config("include = [\"*.data\"]\nexclude = [\"test*\"]")]);
+    let probed = place.run("probe", &["site"]);
+    probed.assert_code(0).assert_says(&["8 to be collected", "left out by include and exclude"]);
+    place.once().assert_code(0).assert_says(&["site: 8 files, "]);
+    site.assert_emptied();
+}
+
+#[test]
+fn once_tells_what_nobody_takes_and_fails() {
+    let mut site = Site::double("site", 2, Setup::default());
+    site.add_other("big.1.data", "x".repeat(50_000));
+    let place = Place::with_sites([site.config("max_file_size = 40000")]);
+    let outcome = place.once();
+    outcome.assert_code(1).assert_says(&["site: 2 files, ", "left there: 1 file larger than max_file_size"]);
+    outcome.assert_says(&["left at their sites", "1 file larger than max_file_size; the log names them"]);
+    outcome.assert_logs(&["[WARN] site=site file=big.1.data", "50000 bytes, max_file_size is 40000", "raise that"]);
+    site.assert_emptied();
+    place.configure("", [site.config("max_file_size = 60000")]);
+    let outcome = place.once();
+    outcome.assert_code(0).assert_says(&["site: 1 file, 50000 bytes"]);
+}
+
+#[test]
+fn once_tells_which_sites_are_disabled() {
+    let sites = [Site::double("on", 1, Setup::default()), Site::double("off", 1, Setup::default())];
+    let place = Place::with_sites([sites[0].config(""), sites[1].config("enabled = false")]);
+    place.once().assert_code(0).assert_logs(&["site=off left out: enabled = false"]);
+    sites[1].assert_untouched();
+    let outcome = place.run("once", &["off"]);
+    outcome.assert_code(0).assert_logs(&["site=off collected from since it is named", "enabled = false"]);
+    sites[1].assert_emptied();
 }
 
 #[test]

@@ -127,9 +127,12 @@ fn names_are_bytes_and_those_that_cannot_be_stored_stay() {
     site.add(b"latin\xe4.1700000000.data", "Latin-1");
     site.add(".hidden.1700000000.data", "dot");
     site.add_other("bell\x07.1700000000.data", "a control character");
-    let place = collect(&site, "");
-    let log = place.once();
-    log.assert_code(0).assert_logs(&["site=site", "bell\\x07.1700000000.data", "left there"]);
+    let place = Place::with_sites([site.config("")]);
+    let outcome = place.once();
+    place.assert_holds(&site.files);
+    site.assert_emptied();
+    outcome.assert_code(1).assert_says(&["site: 9 files, ", "left there: 1 file with a name that cannot be used"]);
+    outcome.assert_logs(&["site=site", "bell\\x07.1700000000.data", "left there"]);
 }
 
 #[test]

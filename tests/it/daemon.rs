@@ -103,30 +103,43 @@ impl Place {
 
     /// One round of all sites.
     pub(crate) fn once(&self) -> Outcome {
-        self.start_with_config("once", &[]).wait()
+        self.start_with("once", &[]).wait()
     }
 
     /// One of the commands that take `--config`, to its end.
     pub(crate) fn run(&self, command: &str, arguments: &[&str]) -> Outcome {
-        self.start_with_config(command, arguments).wait()
+        self.start_with(command, arguments).wait()
     }
 
     /// The daemon.
     pub(crate) fn start(&self) -> Daemon {
-        self.start_with_config("run", &[])
+        self.start_with("run", &[])
     }
 
-    fn start_with_config(&self, command: &str, arguments: &[&str]) -> Daemon {
+    /// One of the commands that take `--config`. Root may run it: some places are shared with a server, which may not be root.
+    fn start_with(&self, command: &str, arguments: &[&str]) -> Daemon {
         let config = self.config();
         let all = [OsStr::new(command), OsStr::new("--config"), config.as_os_str()];
-        self.launch(all.into_iter().chain(arguments.iter().map(OsStr::new)))
+        let allowed = ["run", "once"].contains(&command).then_some(OsStr::new("--allow-root"));
+        self.launch(all.into_iter().chain(allowed).chain(arguments.iter().map(OsStr::new)))
     }
 
     /// The program with just these arguments.
     pub(crate) fn launch<'a>(&self, arguments: impl IntoIterator<Item = &'a OsStr>) -> Daemon {
+        self.launch_as(env!("CARGO_BIN_EXE_tentacle-syncd").as_ref(), arguments, |_| {})
+    }
+
+    /// What ends up as the program, with what `prepare` adds to its surroundings.
+    pub(crate) fn launch_as<'a>(
+        &self,
+        program: &OsStr,
+        arguments: impl IntoIterator<Item = &'a OsStr>,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (stdout, stderr) = (self.path(&format!("stdout.{run}")), self.path(&format!("stderr.{run}")));
-        let process = Command::new(env!("CARGO_BIN_EXE_tentacle-syncd"))
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env_remove("STATE_DIRECTORY")
             .env_remove("JOURNAL_STREAM")
@@ -134,9 +147,9 @@ impl Place {
             .current_dir(self.root.path())
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(File::create(&stderr).unwrap());
+        prepare(&mut command);
+        let process = command.spawn().unwrap();
         Daemon { process, stdout, stderr }
     }
 

@@ -51,7 +51,7 @@ fn a_spool_fills_up(filesystem: Filesystem) {
     assert_complains_once(&daemon.log(), &[CAUSE]);
     ballast.remove();
     wait_until("all to have come", || site.left().is_empty().then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     place.assert_holds(&site.files);
     site.assert_emptied();
@@ -119,7 +119,7 @@ fn a_storage_fills_up(filesystem: Filesystem) {
     let staging = fs::read_dir(storage.join(".tentacle-server")).unwrap();
     assert!(staging.count() <= 1, "halves of files stay");
     assert_complains_once(&buffer.log(), &[CAUSE]);
-    buffer.wait_for_line(&["WARN", "nothing can be stored", storage.to_str().unwrap(), CAUSE, "free some"]);
+    buffer.wait_for_line(&["WARN", "reason=store cannot be stored", storage.to_str().unwrap(), CAUSE, "free some"]);
     ballast.remove();
     for name in names.take(50) {
         client.store(&name, body(&name));

@@ -37,7 +37,9 @@ fn a_hundred_thousand_files_are_taken_in_rounds_that_end() {
     assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
     wait_until("the other site", || other.left().is_empty().then_some(()));
     daemon.stop().assert_code(0);
-    let (collected, left) = (place.spool().len() - other.files.len(), double.files().unwrap().len());
-    assert!(collected > 0, "nothing was collected");
-    assert_eq!(collected + left, MANY, "what is published when the daemon stops is gone at the site");
+    let (mut all, left) = (place.spool(), double.files().unwrap());
+    assert!(all.len() > other.files.len() && left.len() < MANY, "some were collected, and are gone at the site");
+    // The last ones published may still be there: the journal names them.
+    all.extend(left);
+    assert_eq!(all.len(), MANY + other.files.len(), "nothing is lost");
 }

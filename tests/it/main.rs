@@ -1,6 +1,7 @@
 //! The integration tests, in one program.
 #![cfg(test)]
 
+mod absent_address;
 mod backlog;
 mod buffer;
 mod chain;
@@ -18,27 +19,36 @@ mod data_server;
 mod dialogues;
 mod disk;
 mod double;
+mod early_signals;
+mod expiry;
 mod full;
 mod kept;
 mod killed;
+mod lacking;
 mod leaving;
+mod left_out;
 mod life;
 mod limits;
 mod listing;
+mod log;
 mod many;
 mod measurements;
 mod mount;
 mod moving;
 mod ours;
+mod output;
 mod outside;
 mod parting;
 mod passphrase;
+mod printing;
 mod program;
 mod progress;
 mod proxy;
 mod read_only;
 mod reconfigured;
 mod recordings;
+#[path = "../../src/store/refused_calls.rs"]
+mod refused_calls;
 mod relay_ends;
 mod relaying;
 mod reload;
@@ -56,4 +66,6 @@ mod tls;
 mod trouble;
 mod undeleted;
 mod under_load;
+mod units;
+mod users;
 mod vectors;

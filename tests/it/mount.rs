@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{env, thread};
 
 use nix::sched::{CloneFlags, unshare};
@@ -68,6 +68,35 @@ impl Mount {
         skip_or_fail("tmpfs", mount())
     }
 
+    /// A FAT, by FUSE: without links, exclusive renames, rights and lasting inodes; `None`, after saying so, where we may
+    /// not, or where it cannot be had.
+    pub(crate) fn fat() -> Option<Self> {
+        let mount = || {
+            isolate()?;
+            let home = scratch();
+            let (image, path) = (home.path().join("image"), home.path().join("mnt"));
+            fs::create_dir(&path).map_err(|error| error.to_string())?;
+            File::create(&image).and_then(|file| file.set_len(40 << 20)).map_err(|error| error.to_string())?;
+            run(Command::new("mkfs.vfat").arg(&image))?;
+            run_daemon(Command::new("fusefat").args(["-o", "rw+,allow_other"]).arg(&image).arg(&path))?;
+            Ok(Self { path, home: Some(home) })
+        };
+        skip_or_fail("fusefat", mount())
+    }
+
+    /// A directory whose files keep the rights that they are created with; `None` as above.
+    pub(crate) fn without_chmod() -> Option<Self> {
+        let mount = || {
+            isolate()?;
+            let home = scratch();
+            let (real, path) = (home.path().join("real"), home.path().join("mnt"));
+            [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
+            run_daemon(Command::new("bindfs").arg("--chmod-deny").arg(&real).arg(&path))?;
+            Ok(Self { path, home: Some(home) })
+        };
+        skip_or_fail("bindfs", mount())
+    }
+
     /// A filesystem in a file, with all its own machinery; `None`, after saying so, where we may not.
     pub(crate) fn of(filesystem: Filesystem) -> Option<Self> {
         Self::checked(filesystem, || Ok(()))
@@ -91,6 +120,11 @@ impl Mount {
             Ok(mount)
         };
         skip_or_fail(filesystem.name(), mount())
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn root(&self) -> &Path {
+        &self.path
     }
 
     /// A directory on it that servers may use, and that is there after a loss of power, too.
@@ -221,6 +255,14 @@ fn run(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// What goes to the background keeps a pipe open.
+fn run_daemon(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = quiet.status().map_err(|error| format!("{program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
 }
 
 /// The mount, or `None`, after saying why.

@@ -162,11 +162,15 @@ fn without_a_terminal_nobody_is_asked() {
     assert_eq!(server.code, Some(1));
     let key = site.desk.path("own.key");
     let error = format!(
-        "tentacle_server: -w asks for the passphrase of {} at the terminal, and there is none: ssl_password_file names \
-         a file with it\n",
+        "tentacle_server: -w asks for the passphrase of {} at the terminal, and there is none (ssl_password 1 asks as -w \
+         does): ssl_password_file names a file with it\n",
         key.display()
     );
     assert_eq!(server.stderr, error);
+    // A check asks nobody, and does not take what will be asked for as an error.
+    let checked = without(SERVER, [serving(free_address(), &site.desk), vec!["--check".to_owned()]].concat());
+    assert_eq!(checked.code, Some(0), "{checked}");
+    assert!(checked.stdout.contains("its passphrase is asked for at the start"), "{checked}");
 }
 
 /// A server whose own key has the passphrase.

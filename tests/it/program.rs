@@ -34,7 +34,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         hand_over_to_server(&self.path(name));
     }
@@ -60,7 +60,7 @@ impl Place {
         self.end_of(as_nobody(&mut self.command(arguments)))
     }
 
-    fn end_of(&self, command: &mut Command) -> (Option<i32>, String) {
+    pub(crate) fn end_of(&self, command: &mut Command) -> (Option<i32>, String) {
         let mut running = self.launch(command);
         let status = wait_until("its end", || running.0.try_wait().unwrap());
         (status.code(), self.said())
@@ -114,7 +114,8 @@ fn a_command_line_that_cannot_be_used_is_explained_and_exits_with_1() {
     place.assert_refused(&[], 1, &["-s", "-b"]);
     place.assert_refused(&["-s", "storage", "-Y"], 1, &["-Y"]);
     place.assert_refused(&["-s", "storage", "-p"], 1, &["-p"]);
-    place.assert_refused(&["-s", "storage", "-S", "install"], 1, &["Windows"]);
+    // As at stock.
+    place.assert_refused(&["-s", "storage", "-S", "install"], 2, &["Windows"]);
     place.assert_refused(&["-h"], 1, &["Usage"]);
 }
 
@@ -202,7 +203,7 @@ fn a_storage_directory_has_one_server() {
     let _running = place.launch(as_nobody(&mut command));
     wait_until("the first server", || TcpStream::connect(address).ok());
     let port = free_address().port().to_string();
-    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 2, &["storage"]);
+    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &["storage", "in use"]);
 }
 
 #[test]
@@ -242,6 +243,38 @@ fn quiet_is_quiet_and_no_more() {
 }
 
 #[test]
+fn verbose_it_logs_what_stock_logs_of_requests() {
+    let place = Place::new();
+    let address = free_address();
+    let port = address.port().to_string();
+    let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v", "-I"]);
+    let running = place.launch(as_nobody(&mut command));
+    wait_until("the server", || TcpStream::connect(address).ok());
+    let mut client = Client::connect(address);
+    client.store("a.1.data", "body");
+    for (line, answer, logged) in [
+        ("SEND <a.1.data> SIZE 4", "SEND ERR (file already exists)", "refused=a.1.data: file already exists"),
+        (
+            "SEND <b.data> SIZE 99999999",
+            "SEND ERR (file is too big)",
+            "file is too big: \"SEND <b.data> SIZE 99999999\"",
+        ),
+        ("SEND <b?> SIZE 4", "SEND ERR (invalid file name)", "invalid file name: \"SEND <b?> SIZE 4\""),
+        ("RECV <none>", "RECV ERR (file does not exist)", "refused=none: file does not exist"),
+    ] {
+        client.ask(line, answer);
+        assert!(place.said().contains(logged), "{logged}: {}", place.said());
+    }
+    client.take("LS", "");
+    client.ask("RECV <a.1.data>", "RECV SIZE 4");
+    client.send("NO\n");
+    client.ask("RECV <none>", "RECV ERR (file does not exist)");
+    let said = place.said();
+    assert!(said.contains("listed bytes=") && said.contains("declined"), "{said}");
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
 fn root_is_refused_unless_it_says_what_it_wants() {
     if !is_root() {
         println!("SKIPPED: not root");
@@ -255,6 +288,12 @@ fn root_is_refused_unless_it_says_what_it_wants() {
     assert!(said.contains("--user") && said.contains("--allow-root"), "{said}");
     let (code, said) = place.end_of(&mut place.command(&[&usual[..], &["--user", "nobody-of-that-name"]].concat()));
     assert!(code == Some(2) && said.contains("nobody-of-that-name"), "{code:?} {said}");
+    // A check looks at the directory as that user.
+    let check = [&usual[..], &["--check", "--user", "nobody"]].concat();
+    assert_eq!(place.end_of(&mut place.command(&check)).0, Some(0));
+    std::os::unix::fs::chown(place.path("storage"), Some(0), Some(0)).unwrap();
+    let (code, said) = place.end_of(&mut place.command(&check));
+    assert!(code == Some(2) && said.contains("storage: cannot store files: Permission denied"), "{code:?} {said}");
 }
 
 #[test]

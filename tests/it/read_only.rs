@@ -50,7 +50,7 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     assert_complains_once(&daemon.log(), &["site=site", CAUSE]);
     mount.remount("rw");
     wait_until("all to have come", || site.left().is_empty().then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     // What could not be removed from the staging area then is removed now.
     place.once().assert_code(0);
@@ -71,7 +71,13 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     let files = buffer.files();
     mount.remount("ro");
     client.ask("SEND <web02.1.data> SIZE 5", "SEND ERR (file cannot be stored)");
-    buffer.wait_for_line(&["WARN", "nothing can be stored", storage.to_str().unwrap(), CAUSE, "mount it writable"]);
+    buffer.wait_for_line(&[
+        "WARN",
+        "reason=store cannot be stored",
+        storage.to_str().unwrap(),
+        CAUSE,
+        "mount it writable",
+    ]);
     assert_eq!(client.names("").len(), 400);
     assert_eq!(client.take("RECV", "web01.1700000007.data"), b"body 7\n");
     client.ask("MV <web01.1700000007.data>", "MV ERR");
@@ -79,7 +85,12 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     let place = Place::with_sites([site_config("site", buffer.address(), "interval = 1")]);
     let consumer = Consumer::start(place.incoming());
     let daemon = place.start();
-    daemon.wait_for_line(&["WARN", "site=site reason=kept refused=400", "can its tentacle_server write"]);
+    daemon.wait_for_line(&[
+        "WARN",
+        "site=site reason=kept the site does not delete",
+        "can its tentacle_server write",
+        "; refused=400 ",
+    ]);
     wait_until("further rounds", || (gave(&buffer) > 0 && refused(&buffer) > 400 + 5).then_some(()));
     assert!(gave(&buffer) < 401 + 100, "each is fetched once, and then one a round: {}", gave(&buffer));
     assert_eq!(buffer.files(), files);
@@ -88,7 +99,7 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     wait_until("the storage to be empty", || is_emptied(&storage).then_some(()));
     buffer.connect().store("web02.1.data", "later");
     wait_until("the storage to be empty", || is_emptied(&storage).then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     let mut all = files;
     all.insert("web02.1.data".into(), b"later".into());
@@ -108,6 +119,8 @@ fn who_takes_files_faster_than_the_disk_removes_them_has_to_wait() {
         }
         hand_over_to_server(&storage);
     });
+    // It listens before it opens the storage directory, which it tries out.
+    buffer.wait_for_line(&["listening on"]);
     let (mut client, mut other) = (buffer.connect(), buffer.connect());
     let frozen = mount.freeze();
     let mut given = 0;

@@ -5,6 +5,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
+use crate::ours::Buffer;
 use crate::server_process::{Options, ServerProcess};
 use crate::support::{Certificates, Client, SETTLE, scratch};
 
@@ -27,4 +28,17 @@ fn a_name_that_nobody_vouched_for_is_none_after_a_reload_either() {
     thread::sleep(SETTLE);
     let mut client = shaking.secure(certificates.client_config(true)).unwrap();
     client.ask("LS <>", "LS ERR");
+}
+
+#[test]
+fn stocks_examples_of_a_version_and_a_cipher_together_start_with_a_warning() {
+    let certificates = Certificates::new();
+    let keys = "insecure 1\nidle_timeout 20s\nssl_version TLSv1_3\nssl_cipher AES256-SHA\n";
+    let buffer = Buffer::with(Options::default().tls(&certificates), keys);
+    buffer.wait_for_line(&["WARN", "ssl_cipher", "AES256-SHA has no effect on TLS 1.3"]);
+    let mut client = Client::connect_tls(buffer.address(), certificates.client_config(false)).unwrap();
+    client.store("a.1.data", "body");
+    // Without the version the cipher would leave nothing of TLS 1.2.
+    buffer.reload("ssl_cipher AES256-SHA\n");
+    buffer.wait_for_line(&["ERROR", "not reloaded", "AES256-SHA"]);
 }

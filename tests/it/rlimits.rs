@@ -87,7 +87,7 @@ fn a_collector_leaves_what_it_may_not_write_at_the_site_and_collects_the_rest() 
     assert_eq!(staged_in(&spool), [] as [&str; 0]);
     limit(daemon.id(), Resource::Fsize, None);
     wait_until("the large file", || (place.spool().len() == 2).then_some(()));
-    daemon.wait_for_line(&["site=site works again"]);
+    daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
 }
 
@@ -134,7 +134,7 @@ fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
     limit(daemon.id(), Resource::Nofile, None);
     assert!(is_listed(site.tally().count(Verb::Ls) + 60));
     let log = daemon.log();
-    assert!(!log.contains("works again"), "{log}");
+    assert!(!log.contains("recovered after"), "{log}");
     daemon.stop().assert_code(0);
 }
 

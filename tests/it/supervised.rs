@@ -15,11 +15,11 @@ use crate::server_process::{Options, free_address};
 use crate::support::{Certificates, Client, PATIENCE};
 
 /// A process that is nobody's child any more.
-struct Daemon(Pid);
+pub(crate) struct Daemon(Pid);
 
 impl Daemon {
     /// The one whose command line names this place.
-    fn of(place: &Path) -> Self {
+    pub(crate) fn of(place: &Path) -> Self {
         let place = place.to_str().unwrap().to_owned();
         Self(wait_until("the daemon", || {
             fs::read_dir("/proc").unwrap().find_map(|entry| {
@@ -31,8 +31,12 @@ impl Daemon {
         }))
     }
 
-    fn stop(&self) {
-        kill_process(self.0, Signal::TERM).unwrap();
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.0, signal).unwrap();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::TERM);
         wait_until("its end", || test_kill_process(self.0).is_err().then_some(()));
     }
 }
@@ -114,6 +118,34 @@ fn the_service_manager_hears_when_it_is_ready_alive_reloading_and_stopping() {
     kill_process(running.pid(), Signal::TERM).unwrap();
     heard("STOPPING=1");
     assert_eq!(running.wait(), Some(0));
+}
+
+#[test]
+fn under_a_service_manager_that_waits_for_word_it_does_not_go_to_the_background() {
+    let place = Place::new();
+    let address = free_address();
+    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    fs::set_permissions(place.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    place.write("stock.conf", "daemon 1\n");
+    let port = address.port().to_string();
+    let arguments = ["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-F", "stock.conf"];
+    let mut command = place.command(&arguments);
+    let running = place.launch(as_nobody(command.env("NOTIFY_SOCKET", place.path("notify"))));
+    let mut block = [0; 512];
+    let length = socket.recv(&mut block).unwrap();
+    assert!(String::from_utf8_lossy(&block[..length]).contains("READY=1"));
+    Client::connect(address).store("a.1.data", "body");
+    kill_process(running.pid(), Signal::TERM).unwrap();
+    assert_eq!(running.wait(), Some(0));
+    let log = fs::read_to_string(place.path("stderr")).unwrap();
+    assert!(log.contains("stock.conf:1: daemon: ignored") && log.contains("Type=notify"), "{log}");
+
+    let (code, said) = place.run(&[&arguments[..], &["--check"]].concat());
+    assert!(code == Some(0) && said.contains("note: daemon (-d) is ignored under systemd's Type=notify"), "{said}");
+    let mut command = place.command(&[&arguments[..], &["--check"]].concat());
+    let (code, said) = place.end_of(as_nobody(command.env("NOTIFY_SOCKET", "/run/systemd/notify")));
+    assert!(code == Some(0) && said.contains("warning: ") && said.contains("daemon: ignored"), "{said}");
 }
 
 /// The serial number of the certificate a server shows.

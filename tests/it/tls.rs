@@ -8,7 +8,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
+use tentacle_sync::double::{Authority, Identity, Setup, StockClients, Trick, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};
@@ -122,7 +122,7 @@ fn a_certificate_nobody_wants_is_left_out_from_then_on() {
     let daemon = place.start();
     assert!(site.peer().wait_for(crate::support::PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
     let outcome = daemon.stop();
-    outcome.assert_code(0).assert_logs(&["site=site", "does not know our certificate's CA", "going on without"]);
+    outcome.assert_code(0).assert_logs(&["site=site", "refuses our certificate", "going on without"]);
     place.assert_holds(&site.files);
     site.assert_emptied();
     let tally = site.peer().tally();
@@ -137,7 +137,7 @@ fn a_stock_server_that_wants_no_certificate_is_collected_from_without() {
     let certificates = Certificates::new();
     let Some(site) = Site::behind(Door::Tls, Kind::Stock, 100, &certificates) else { return };
     let outcome = assert_collects(&site, &tls(&whole_identity(&certificates)));
-    outcome.assert_logs(&["does not know our certificate's CA", "going on without"]);
+    outcome.assert_logs(&["refuses our certificate", "going on without"]);
 }
 
 #[test]
@@ -155,6 +155,12 @@ fn a_site_that_demands_a_certificate_says_so() {
     assert_refuses(&demanding(), &tls(&ca(&certificates)), &["demands a client certificate", "set `cert` and `key`"]);
     let kept_back = tls(&format!("{}, offer_client_cert = false", whole_identity(&certificates)));
     assert_refuses(&demanding(), &kept_back, &["demands a client certificate"]);
+    // Of another authority: what the site said first is what is wrong, not what it says without.
+    let stranger = certificates.path("stranger.pem");
+    let identity = Authority::new("Somebody else").unwrap().client("collector").unwrap();
+    fs::write(&stranger, identity.certificate_pem + &identity.key_pem).unwrap();
+    let foreign = tls(&format!("{}, cert = {stranger:?}, key = {stranger:?}", ca(&certificates)));
+    assert_refuses(&demanding(), &foreign, &["refused our client certificate (alert UnknownCA)", "-f has to name"]);
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn an_encrypted_key_is_opened_with_its_passphrase() {
         tls(&format!("{}, cert = {cert:?}, key = {key:?}, passphrase_file = {file:?}", ca(&certificates)))
     };
     let place = Place::with_sites([site.config(&lines("wrong"))]);
-    place.once().assert_code(2).assert_logs(&["site site", "encrypted.key", "passphrase does not open"]);
+    place.once().assert_code(3).assert_logs(&["site site", "encrypted.key", "passphrase does not open"]);
     assert_collects(&site, &lines("open sesame"));
 }
 

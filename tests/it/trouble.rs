@@ -104,8 +104,18 @@ fn a_site_that_falls_silent_is_given_up_in_time() {
     let drip = Trick::DripBody { bytes: 1, every: Duration::from_millis(100) };
     let stall = Trick::StallBody { after: 100 };
     suffer(&[
-        trouble("hang", Trick::HangAfterAccept.always(), "timeout = 1", &["the listing did not come in time (1 s)"]),
-        trouble("hang-ls", Trick::Hang.at(Verb::Ls), "timeout = 1", &["the listing did not come in time (1 s)"]),
+        trouble(
+            "hang",
+            Trick::HangAfterAccept.always(),
+            "timeout = 1",
+            &["the listing did not come in time (timeout 1 s)"],
+        ),
+        trouble(
+            "hang-ls",
+            Trick::Hang.at(Verb::Ls),
+            "timeout = 1",
+            &["the listing did not come in time (timeout 1 s)"],
+        ),
         trouble("hang-recv", Trick::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
         trouble("hang-mv", Trick::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
         trouble("stall-ls", Trick::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),
@@ -147,7 +157,7 @@ fn passwords_that_do_not_fit_are_called_that() {
     outcome.assert_code(1);
     outcome.assert_says(&["wrong: failed: ", "the password is wrong", "check the site's password setting"]);
     outcome.assert_says(&["missing: failed: ", "wants a password (-x)"]);
-    outcome.assert_says(&["needless: failed: ", "or the site has none (-x)"]);
+    outcome.assert_says(&["needless: failed: ", "or where it has none (-x)"]);
     outcome.assert_says(&["closed: failed: ", "lacks -I"]);
     assert!(!outcome.to_string().contains("-one"), "no secrets: {outcome}");
     [wrong, missing, needless, closed].iter().for_each(Site::assert_untouched);

@@ -274,3 +274,49 @@ fn what_concerns_all_sites_arrives() {
     assert_eq!(settings.sites[0].delivery, Delivery::Move);
     assert_eq!(settings.sites[0].incoming_dir, directory.path().join("in"));
 }
+
+/// What is said of a configuration of this name and these bytes.
+fn refusal(name: &str, bytes: impl AsRef<[u8]>) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    let error = load(&path, &options(HOME)).unwrap_err().to_string();
+    error.replace(&format!("{}/", directory.path().display()), "")
+}
+
+#[test]
+fn other_encodings_are_named_with_the_command_that_converts_them() {
+    let pandora = "sync_address 10.0.0.1\nsync_port 41121\n";
+    let toml = "[[site]]\naddress = \"10.0.0.1\"\n";
+    for (name, text) in [("p.conf", pandora), ("s.toml", toml)] {
+        for (mark, is_little) in [("", true), ("\u{feff}", true), ("", false), ("\u{feff}", false)] {
+            let bytes = |unit: u16| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+            let utf16: Vec<u8> = format!("{mark}{text}").encode_utf16().flat_map(bytes).collect();
+            let from = if is_little { "UTF-16LE" } else { "UTF-16BE" };
+            let (error, command) = (refusal(name, utf16), format!("`iconv -f {from} -t UTF-8 "));
+            assert!(error.starts_with(&format!("{name}: the file is saved as UTF-16")), "{error}");
+            assert!(error.contains(&command) && error.lines().count() == 1, "{error}");
+        }
+        let error = refusal(name, text.replace('\n', "\r"));
+        assert!(error.contains("end in a carriage return alone") && error.contains("`tr '\\r' '\\n' < "), "{error}");
+    }
+}
+
+#[test]
+fn a_nul_is_an_error_with_its_line() {
+    let message = "there is a NUL byte in this line: the file is damaged, or no text file";
+    assert_eq!(refusal("p.conf", "sync_address a\n# a\0b\n"), format!("p.conf:2: {message}"));
+    assert_eq!(refusal("s.toml", "[[site]]\naddress = \"a\"\n\0"), format!("s.toml:3: {message}"));
+}
+
+#[test]
+fn a_format_under_the_name_of_the_other_is_recognised() {
+    let error = refusal("s.toml", "# Sync Server\nsyncserver 0\nsync_address 10.0.0.1\n");
+    assert!(error.starts_with("s.toml: this looks like a pandora_server.conf"), "{error}");
+    assert!(error.contains("name it *.conf") && error.lines().count() == 1, "{error}");
+    // What is TOML stays TOML, whatever is wrong with it.
+    let error = refusal("s.toml", "sync_address = 10.0.0.1\n[[site]\n");
+    assert!(!error.contains("pandora_server.conf"), "{error}");
+    let error = refusal("s.conf", "[sites]\naddress = \"10.0.0.1\"\n");
+    assert!(error.contains("this looks like TOML") && error.contains("name it *.toml"), "{error}");
+}

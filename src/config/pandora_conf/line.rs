@@ -4,7 +4,7 @@
 //! value character. A token then matches at the start of the line, in any case, followed by blanks; the rest is its
 //! value, without the blanks around it.
 
-/// The tokens that matter to a sync server.
+/// The tokens that matter to a sync server, and to what a data server makes of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Token {
     Server,
@@ -18,10 +18,13 @@ pub(super) enum Token {
     BlockSize,
     Threshold,
     IncomingDir,
+    SmartQueue,
+    MaxQueueFiles,
+    UseXmlTimestamp,
 }
 
 /// Every [`Token`] as it is written.
-pub(super) const TOKENS: [(&str, Token); 11] = [
+pub(super) const TOKENS: [(&str, Token); 14] = [
     ("syncserver", Token::Server),
     ("sync_address", Token::Address),
     ("sync_port", Token::Port),
@@ -33,6 +36,9 @@ pub(super) const TOKENS: [(&str, Token); 11] = [
     ("sync_block_size", Token::BlockSize),
     ("server_threshold", Token::Threshold),
     ("incomingdir", Token::IncomingDir),
+    ("dataserver_smart_queue", Token::SmartQueue),
+    ("max_queue_files", Token::MaxQueueFiles),
+    ("use_xml_timestamp", Token::UseXmlTimestamp),
 ];
 
 impl Token {
@@ -43,7 +49,12 @@ impl Token {
 
     /// Whether Pandora's other servers read it from the same file, so that it must mean the same to us.
     pub(super) fn is_shared(self) -> bool {
-        matches!(self, Self::Threshold | Self::IncomingDir)
+        self.is_of_data_server() || matches!(self, Self::Threshold | Self::IncomingDir)
+    }
+
+    /// Whether the data server reads it, and the sync server does not.
+    pub(super) fn is_of_data_server(self) -> bool {
+        matches!(self, Self::SmartQueue | Self::MaxQueueFiles | Self::UseXmlTimestamp)
     }
 
     /// Whether its value is text; of the others only the leading digits count.
@@ -51,6 +62,8 @@ impl Token {
         matches!(self, Self::Address | Self::Ca | Self::Cert | Self::Key | Self::IncomingDir)
     }
 }
+
+const EQUALS_SIGN: &str = "`=` after the token";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -111,6 +124,13 @@ impl<'a> Line<'a> {
     }
 }
 
+impl Setting<'_> {
+    /// Whether it is written with `=`, as in other formats.
+    pub(super) fn has_equals_sign(&self) -> bool {
+        self.slips.contains(&EQUALS_SIGN)
+    }
+}
+
 fn begins_like_ours(word: &[u8]) -> bool {
     word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sync"))
 }
@@ -148,7 +168,7 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
 fn separated<'a>(rest: &'a [u8], counts_at_stock: bool, slips: &mut Vec<&'static str>) -> &'a [u8] {
     let value = trimmed(rest);
     if let Some(after) = value.strip_prefix(b"=") {
-        slips.push("`=` after the token");
+        slips.push(EQUALS_SIGN);
         return trimmed(after);
     }
     if let Some(after) = rest.strip_prefix(b":") {

@@ -15,11 +15,11 @@ pub enum ServerConfigError {
 }
 
 impl ServerConfigError {
-    /// What the program exits with: stock's 1 for a wrong command line, 2 for a wrong value.
+    /// What the program exits with: stock's 1 for a wrong command line, 2 for a wrong value and for `-S`.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Usage(UsageError::WindowsOnly) | Self::Invalid(_) => 2,
             Self::Usage(_) => 1,
-            Self::Invalid(_) => 2,
         }
     }
 }

@@ -17,6 +17,7 @@ fn nowhere() -> Surroundings {
         working_directory: "/nowhere".into(),
         hosts_allow: "allow".into(),
         hosts_deny: "deny".into(),
+        is_notified: false,
         read: |_| Err(io::ErrorKind::NotFound.into()),
         read_secret: |_| Err(io::ErrorKind::NotFound.into()),
     }

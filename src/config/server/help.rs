@@ -38,7 +38,7 @@ Running
   -d             go to the background
   -l FILE        write the log there
   -q             say nothing
-  -v             say what is transferred
+  -v             say what is transferred and refused
   -V             say everything
       --user NAME    become this user once listening; else root is refused
       --allow-root   stay root: for containers

@@ -19,6 +19,7 @@ use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings,
 use super::surroundings::{FileText, Surroundings};
 use super::{HostsAccess, defaults, file};
 use crate::proto::Secret;
+use crate::text::why_unreadable;
 
 /// Seconds of `-t`, and times of `-r`: the product still is a time.
 const MOST_WAITS: u64 = 1_000_000;
@@ -55,6 +56,12 @@ pub(super) fn load_text(
     file: Option<(&Path, &[u8])>,
 ) -> Result<ServerConfig, ServerConfigError> {
     let mut findings = Findings::default();
+    if let Some((path, bytes)) = file
+        && let Some((line, message)) = why_unreadable(bytes, path)
+    {
+        let place = line.map_or_else(|| Place::File(path.to_owned()), |line| Place::Line(path.to_owned(), line));
+        return Err(ServerConfigError::Invalid(vec![ServerProblem { place, message }]));
+    }
     let mut said = file.map(|(path, bytes)| file::read(bytes, path, &mut findings)).unwrap_or_default();
     said.extend(line.said.iter().cloned());
     let config = assemble(line, &mut Reader { said, surroundings, findings: &mut findings });
@@ -97,7 +104,7 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
         hosts_access: hosts_access(reader),
         limits: limits(reader),
         process: ProcessSettings {
-            daemon: reader.switch(Key::Daemon),
+            daemon: daemon(reader),
             user: reader.read(Key::User, reader::text),
             allow_root: line.allow_root,
             umask: reader.read(Key::Umask, reader::umask).unwrap_or(defaults::UMASK),
@@ -107,6 +114,22 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
         mode: mode?,
     };
     Some(config)
+}
+
+/// A service manager that waits for word from the process it has started takes a service whose process ends for dead, and
+/// does not hear the one in the background.
+fn daemon(reader: &mut Reader<'_>) -> bool {
+    let is_wanted = reader.switch(Key::Daemon);
+    if !reader.surroundings.is_notified {
+        return is_wanted;
+    }
+    if is_wanted && let Some(said) = reader.find(Key::Daemon) {
+        reader.warn(
+            &said,
+            "ignored, as systemd's Type=notify needs the process that it has started (NOTIFY_SOCKET is set)",
+        );
+    }
+    false
 }
 
 /// Separated by commas. `0` is stock's word for every address.

@@ -48,6 +48,11 @@ impl ServerConfig {
             warnings: Vec::new(),
         }
     }
+
+    /// Whether the key's passphrase is still to be asked for.
+    pub fn asks_for_passphrase(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.passphrase == Passphrase::Ask)
+    }
 }
 
 /// Where to listen.

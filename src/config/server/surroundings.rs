@@ -18,6 +18,8 @@ pub struct Surroundings {
     pub hosts_allow: PathBuf,
     /// Usually `/etc/hosts.deny`; may be absent.
     pub hosts_deny: PathBuf,
+    /// Whether a service manager waits for word from this very process: systemd with `Type=notify`.
+    pub is_notified: bool,
     /// A configuration file.
     pub read: fn(&Path) -> io::Result<FileText>,
     /// A passphrase file.
@@ -31,6 +33,7 @@ impl Surroundings {
             working_directory,
             hosts_allow: "/etc/hosts.allow".into(),
             hosts_deny: "/etc/hosts.deny".into(),
+            is_notified: std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty()),
             read: FileText::read,
             read_secret: SecretFile::read,
         }

@@ -20,6 +20,7 @@ fn surroundings() -> Surroundings {
         working_directory: "/run".into(),
         hosts_allow: "/etc/hosts.allow".into(),
         hosts_deny: "/etc/hosts.deny".into(),
+        is_notified: false,
         read: |path| match path.to_str() {
             Some("/etc/hosts.deny") => Ok(FileText { bytes: b"ALL: 10.9.".to_vec(), world_readable: true }),
             Some("/run/open.conf") => {
@@ -294,6 +295,18 @@ fn tls_begins_with_a_certificate() {
         error("directory x\nssl_cert c\nssl_password_file none\n", &[]),
         "c:3: ssl_password_file: cannot read /run/none: no such file"
     );
+}
+
+#[test]
+fn ssl_password_is_a_passphrase_and_1_and_0_are_stocks_switch() {
+    let passphrase = |lines: &str| config(&format!("directory x\nssl_cert c\n{lines}"), &[]).tls.unwrap().passphrase;
+    let known = |text: &[u8]| Passphrase::Known(Secret::new(text.to_vec()));
+    assert_eq!(passphrase("ssl_password secret\n"), known(b"secret"));
+    assert_eq!(passphrase("ssl_password 1\n"), Passphrase::Ask);
+    assert_eq!(passphrase("ssl_password 0\n"), Passphrase::None);
+    for switch in ["1", "0"] {
+        assert_eq!(passphrase(&format!("ssl_password {switch}\nssl_password_file secret\n")), known(b"phrase"));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::address::{Endpoint, parse_endpoint};
 use super::super::settings::ProxySettings;
+use super::super::source::SecretPurpose;
 use super::reader::{Layers, Reader};
 use super::{kind, schema, secret};
 use crate::proto::Secret;
@@ -50,7 +51,8 @@ fn from_table(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<ProxySetti
     let host = layers.read("host", host);
     let port = layers.read("port", kind::whole(1..=u16::MAX.into()));
     let user = layers.read("user", user);
-    let password = secret::read(layers, &secret::PASSWORD);
+    let purpose = SecretPurpose::Proxy { user: user.clone().unwrap_or_default() };
+    let password = secret::read(layers, &secret::PASSWORD, purpose);
     for key in ["host", "port"] {
         if layers.find(key).is_none() {
             layers.reader.error(line, format!("proxy: {key} is missing"));

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::error::Report;
 use super::super::nearest::nearest;
-use super::super::source::Source;
+use super::super::source::{Source, UnreadSecret};
 use super::kind::{self, Expected};
 use super::schema::{self, Section};
 
@@ -16,6 +16,8 @@ use super::schema::{self, Section};
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
     report: &'a mut Report,
+    /// Files with secrets of the site being read that cannot be.
+    pub(super) unread: Vec<UnreadSecret>,
     /// Where each line begins.
     lines: Vec<usize>,
 }
@@ -23,7 +25,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &str, source: &'a Source<'a>, report: &'a mut Report) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { source, report, lines }
+        Self { source, report, unread: Vec::new(), lines }
     }
 
     /// The line that `span` begins on, counted from 1.

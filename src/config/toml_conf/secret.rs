@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::super::source::{plainly, secret_line};
+use super::super::source::{SecretPurpose, UnreadSecret, secret_line};
 use super::kind;
 use super::reader::{Found, Layers, Reader};
 use crate::proto::Secret;
@@ -32,8 +32,9 @@ pub(super) const PASSWORD: SecretKeys =
 /// A private key's.
 pub(super) const PASSPHRASE: SecretKeys = SecretKeys { file: "passphrase_file", env: "passphrase_env", literal: None };
 
-/// The secret of the nearest table that gives one.
-pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys) -> Option<Secret> {
+/// The secret of the nearest table that gives one. A file that cannot be read is an error of the site alone: it is put among
+/// the reader's unread ones.
+pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys, purpose: SecretPurpose) -> Option<Secret> {
     let given: Vec<(&str, Found<'_>)> = keys.keys().filter_map(|key| Some((key, layers.find(key)?))).collect();
     let (key, found) = *given.iter().min_by_key(|(_, found)| found.depth)?;
     if let Some((other, second)) = given.iter().find(|(other, second)| *other != key && second.depth == found.depth) {
@@ -43,7 +44,7 @@ pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys) -> Option
         return None;
     }
     if key == keys.file {
-        from_file(layers, key, found.line)
+        from_file(layers, keys.file, found.line, purpose)
     } else if key == keys.env {
         from_environment(layers, key, found.line)
     } else {
@@ -51,26 +52,26 @@ pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys) -> Option
     }
 }
 
-fn from_file(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<Secret> {
+fn from_file(
+    layers: &mut Layers<'_, '_, '_>,
+    key: &'static str,
+    line: usize,
+    purpose: SecretPurpose,
+) -> Option<Secret> {
     let path: PathBuf = layers.path(key)?;
     let reader = &mut *layers.reader;
-    match (reader.source.environment.read_secret)(&path) {
-        Err(error) => {
-            reader.error(line, format!("{key}: cannot read {}: {}", path.display(), plainly(&error)));
-            None
-        }
-        Ok(file) => {
-            if file.world_readable {
-                let path = path.display();
-                reader.warn(line, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
-            }
-            let secret = secret_line(file.bytes);
-            if secret.is_none() {
-                reader.error(line, format!("{key}: {} is empty", path.display()));
-            }
-            secret
-        }
+    let file = UnreadSecret { purpose, key, line, path, problem: String::new() };
+    let mut is_world_readable = false;
+    let read = file.read(|path| {
+        let file = (reader.source.environment.read_secret)(path)?;
+        is_world_readable = file.world_readable;
+        Ok(file)
+    });
+    if is_world_readable {
+        let path = file.path.display();
+        reader.warn(line, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
     }
+    read.map_err(|unread| reader.unread.push(unread)).ok()
 }
 
 fn from_environment(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<Secret> {

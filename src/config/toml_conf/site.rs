@@ -8,8 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::defaults;
 use super::super::settings::SiteSettings;
+use super::super::source::SecretPurpose;
 use super::reader::{Layers, Reader};
 use super::{MOST_CONNECTIONS, MOST_RETRIES, kind, proxy, schema, secret, tls};
+use crate::proto::shows;
 use crate::sync::Delivery;
 use crate::sync::NameFilter;
 
@@ -84,8 +86,10 @@ fn read_one<'t>(
         reader.error(line, "site: address is missing: the host name or address of its Tentacle server");
     }
     let tables: Vec<&DeTable<'_>> = [Some(table), above.defaults].into_iter().flatten().collect();
+    reader.unread.clear();
     let mut site = inherited(reader, above, &tables);
     site.tls = tls::read(reader, &tables, above.tls);
+    site.unread_secrets = std::mem::take(&mut reader.unread);
     site.name = name?;
     site.address = address?;
     Some(site)
@@ -103,7 +107,7 @@ pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Above<'t>, tables: &
         timeout: layers.read("timeout", kind::duration(SECOND..=LONGEST)).unwrap_or(base.timeout),
         retries: layers.read("retries", kind::whole(0..=MOST_RETRIES)).unwrap_or(base.retries),
         connections: layers.read("connections", kind::whole(1..=MOST_CONNECTIONS)).unwrap_or(base.connections),
-        password: secret::read(layers, &secret::PASSWORD),
+        password: secret::read(layers, &secret::PASSWORD, SecretPurpose::Password),
         proxy,
         incoming_dir: layers.path("incoming_dir").unwrap_or(base.incoming_dir),
         filter: filter(layers).unwrap_or(base.filter),
@@ -151,11 +155,6 @@ fn name(value: &DeValue<'_>) -> Result<String, kind::Expected> {
         .filter(|name| (1..=LONGEST_NAME).contains(&name.len()) && name.trim() == *name && name.chars().all(shows))
         .map(str::to_owned)
         .ok_or_else(|| format!("a name of 1 to {LONGEST_NAME} bytes that can be printed"))
-}
-
-/// Whether `c` shows as what it is: no control, and no invisible mark.
-fn shows(c: char) -> bool {
-    c == ' ' || !c.is_whitespace() && !matches!(c.escape_debug().nth(1), Some(escape) if escape.is_alphanumeric())
 }
 
 /// The sites so far, to find what is there twice.

@@ -70,6 +70,7 @@ fn every_key_of_a_site_arrives() {
         quickack = false
     "#;
     let expected = SiteSettings {
+        unread_secrets: Vec::new(),
         name: "Plant 7".to_owned(),
         enabled: false,
         address: "plant7.example.org".to_owned(),
@@ -202,4 +203,47 @@ fn two_sites_of_one_address_are_warned_of() {
 #[test]
 fn a_byte_order_mark_and_dos_line_ends_are_nothing_special() {
     assert_eq!(site("\u{feff}[[site]]\r\naddress = \"a\"\r\n"), SiteSettings::new("a", "a"));
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_its_sites_problem_alone() {
+    let tls = "tls = { ca = \"/ca\", cert = \"/cert\", key = \"/key\", passphrase_file = \"empty\" }";
+    let proxy = "proxy = { host = \"h\", port = 1, user = \"u\", password_file = \"secret\" }";
+    let text = format!(
+        "[[site]]\naddress = \"a\"\npassword_file = \"none\"\n{tls}\n{proxy}\n\
+         [[site]]\naddress = \"b\"\npassword_file = \"pw\"\n"
+    );
+    let (sites, _) = read(&text).unwrap();
+    let told: Vec<String> = sites[0].unread_secrets.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "password_file (line 5 of the configuration): cannot read /etc/t/secret: permission denied",
+            "password_file (line 3 of the configuration): cannot read /etc/t/none: no such file",
+            "passphrase_file (line 4 of the configuration): /etc/t/empty is empty",
+        ]
+    );
+    assert_eq!((&sites[1].unread_secrets, sites[1].password.is_some()), (&Vec::new(), true));
+}
+
+#[test]
+fn secrets_go_where_they_belong_once_they_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (password, passphrase, of_proxy) = (path("password"), path("passphrase"), path("of_proxy"));
+    let text = format!(
+        "[[site]]\naddress = \"a\"\npassword_file = {password:?}\n\
+         tls = {{ ca = \"/ca\", cert = \"/cert\", key = \"/key\", passphrase_file = {passphrase:?} }}\n\
+         proxy = {{ host = \"h\", port = 1, user = \"u\", password_file = {of_proxy:?} }}\n"
+    );
+    let mut site = site(&text);
+    assert!(site.read_secrets().is_err());
+    for name in ["password", "passphrase", "of_proxy"] {
+        std::fs::write(path(name), format!("{name}\n")).unwrap();
+    }
+    site.read_secrets().unwrap();
+    let secret = |text: &str| Secret::new(text.as_bytes().to_vec());
+    assert_eq!(site.password, Some(secret("password")));
+    assert_eq!(site.tls.unwrap().identity.unwrap().passphrase, Some(secret("passphrase")));
+    assert_eq!(site.proxy.unwrap().credentials, Some(("u".to_owned(), secret("of_proxy"))));
 }

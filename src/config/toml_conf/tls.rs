@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::pin::parse_pin;
 use super::super::policy::{POLICIES, Policy};
+use super::super::source::SecretPurpose;
 use super::kind;
 use super::reader::{Layers, Reader};
 use super::{schema, secret};
@@ -63,7 +64,7 @@ fn settings(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<TlsSettings>
 
 fn identity(layers: &mut Layers<'_, '_, '_>) -> Option<IdentitySettings> {
     let (cert, key) = (layers.path("cert"), layers.path("key"));
-    let passphrase = secret::read(layers, &secret::PASSPHRASE);
+    let passphrase = secret::read(layers, &secret::PASSPHRASE, SecretPurpose::Passphrase);
     let missing = match (layers.find("cert"), layers.find("key")) {
         (Some(found), None) => Some((found.line, "cert without key", "key")),
         (None, Some(found)) => Some((found.line, "key without cert", "cert")),

@@ -70,7 +70,7 @@ impl Net {
                 self.enter(id, Stage::Connecting { stream, address, rest });
             }
             Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
-            Err(error) => self.fail(id, Failure::Connect { address, error }),
+            Err(error) => self.cannot_connect(id, address, error),
         }
     }
 
@@ -93,8 +93,13 @@ impl Net {
             }
             Err(error) if is_pending(&error) => self.restore(id, Stage::Connecting { stream, address, rest }),
             Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
-            Err(error) => self.fail(id, Failure::Connect { address, error }),
+            Err(error) => self.cannot_connect(id, address, error),
         }
+    }
+
+    fn cannot_connect(&mut self, id: ConnId, address: SocketAddr, error: io::Error) {
+        let is_proxy = self.target(id).is_some_and(|(target, _)| target.proxy.is_some());
+        self.fail(id, Failure::Connect { address, is_proxy, error });
     }
 
     fn connected(&mut self, id: ConnId, stream: TcpStream) {

@@ -19,7 +19,7 @@ use super::conn::{Conn, Late, Origin, Stage};
 use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
-use super::{ConnId, Entrance, Failure, Io, ListenerId, Target};
+use super::{ConnId, Entrance, Failure, Io, ListenerId, Presence, Target};
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -153,7 +153,17 @@ impl Net {
     /// Accepts connections at `address`; port 0 is a free one. They arrive as [`Event::Accepted`], and pass through
     /// `entrance`.
     pub fn listen(&mut self, address: SocketAddr, entrance: Arc<Entrance>) -> io::Result<ListenerId> {
-        self.listeners.add(self.poll.registry(), address, entrance)
+        self.listen_with(address, Presence::Now, entrance)
+    }
+
+    /// The same, where the address may be none of this machine's yet.
+    pub fn listen_with(
+        &mut self,
+        address: SocketAddr,
+        presence: Presence,
+        entrance: Arc<Entrance>,
+    ) -> io::Result<ListenerId> {
+        self.listeners.add(self.poll.registry(), address, presence, entrance)
     }
 
     /// Where a listener listens.

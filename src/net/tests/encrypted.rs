@@ -136,7 +136,7 @@ fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() 
         });
         failed.or_else(|| net.io(client)?.read(64, <[u8]>::len).err())
     });
-    assert!(matches!(heard, Failure::Pipe(PipeError::Tls(TlsFailure::ClientCertificateDemanded))), "{heard}");
+    assert!(matches!(heard, Failure::Pipe(PipeError::Tls(TlsFailure::ClientCertificateDemanded(_)))), "{heard}");
 }
 
 #[test]
@@ -158,6 +158,31 @@ fn plain_clients_at_a_tls_port_are_recognised() {
         let mut answer = [0; 2];
         client.read_exact(&mut answer).unwrap();
         assert_eq!(answer, [0x15, 3], "an alert, which plain clients know TLS by");
+    }
+}
+
+#[test]
+fn a_client_that_offers_only_what_we_do_not_have_is_quoted() {
+    use crate::tls::testing::client_hello;
+    let pki = Pki::new();
+    let mut server = Server::new(entrance(Some(pki.acceptor(Clients::NotAsked))));
+    for (hello, what, offer) in [
+        (
+            client_hello(0x0302, &[0x002f], &[]),
+            "no version of TLS in common",
+            "at most TLS 1.1 with TLS_RSA_WITH_AES_128",
+        ),
+        (
+            client_hello(0x0303, &[0x009c, 0x00ff], &[]),
+            "no algorithm in common",
+            "TLS 1.2 with TLS_RSA_WITH_AES_128_GCM",
+        ),
+        (client_hello(0x0303, &[0x002f], &[0x0302, 0x0301]), "no version of TLS in common", "TLS 1.1, TLS 1.0 with"),
+    ] {
+        let mut client = server.client();
+        client.write_all(&hello).unwrap();
+        let failed = failure(&mut server, |_| true).to_string();
+        assert!(failed.contains(what) && failed.contains(". The client offers ") && failed.contains(offer), "{failed}");
     }
 }
 

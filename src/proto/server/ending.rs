@@ -1,7 +1,7 @@
 //! How a session ends.
 
 use super::Want;
-use crate::proto::{Excerpt, MAX_LINE, NameError, Verb};
+use crate::proto::{Count, Excerpt, MAX_LINE, NameError, Verb};
 
 /// Why a session is over: for the operator's log. The client is told nothing, as stock tells it nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Ending {
         excerpt: Excerpt,
     },
     /// The end of the connection inside a body from the client.
-    #[error("the client closed the connection with {remaining} bytes of the {verb} body still to come")]
+    #[error("the client closed the connection with {} of the {verb} body still to come", Count(*remaining, "byte"))]
     Truncated {
         /// What it had asked.
         verb: Verb,
@@ -34,7 +34,8 @@ pub enum Ending {
     },
     /// The end of the connection before a body had left for the client.
     #[error(
-        "the client closed the connection before the {verb} body had left; {remaining} bytes of it were never written"
+        "the client closed the connection before the {verb} body had left; it was not sent the last {}",
+        Count(*remaining, "byte")
     )]
     Unsent {
         /// What it had asked.
@@ -70,10 +71,10 @@ pub enum Ending {
     #[error("the client's password is wrong")]
     PasswordWrong,
     /// A password where there is none, or a second one.
-    #[error("the client sent a password, and none was asked for")]
+    #[error("the client sent a password, and this server has none (-x)")]
     PasswordUnasked,
     /// `LS` or `MV` where they are not allowed at all.
-    #[error("the client asked for {verb}, which this server allows to nobody")]
+    #[error("the client asked for {verb}, which this server allows to nobody (-I, or insecure 1, would)")]
     NotAllowed {
         /// Which of them.
         verb: Verb,
@@ -107,6 +108,23 @@ impl Ending {
         }
     }
 
+    /// What tells endings apart in a log: the text without counters, and without an excerpt whose meaning is known.
+    pub fn log_key(&self) -> String {
+        match self {
+            Self::Truncated { verb, .. } => format!("truncated {verb}"),
+            Self::Unsent { verb, .. } => format!("unsent {verb}"),
+            Self::Unknown { excerpt } | Self::LineTooLong { excerpt } | Self::PasswordMissing { excerpt }
+                if !hint(excerpt).is_empty() =>
+            {
+                format!("{}{}", self.reason(), hint(excerpt))
+            }
+            Self::Unknown { .. } | Self::LineTooLong { .. } | Self::PasswordMissing { .. } | Self::LineCut { .. } => {
+                self.to_string().chars().filter(|c| !c.is_ascii_digit()).collect()
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// For a line that is no command, where a command was due.
     pub(super) fn of_no_command(line: &[u8]) -> Self {
         match line {
@@ -118,11 +136,12 @@ impl Ending {
 }
 
 /// What is probably wrong, where a line shows it.
-fn hint(excerpt: &Excerpt) -> &'static str {
-    match excerpt.as_bytes() {
-        [0x16, 0x03, ..] => ": a TLS client, and this port is plain",
-        [.., b'\r'] => ": lines end in \\n alone",
-        _ => "",
+fn hint(excerpt: &Excerpt) -> String {
+    match (excerpt.as_bytes(), excerpt.protocol()) {
+        ([0x16, 0x03, ..], _) => ": a TLS client, and this port is plain".to_owned(),
+        (_, Some(protocol)) => format!(": that is {protocol}, and this is a Tentacle server's port"),
+        ([.., b'\r'], None) => ": lines end in \\n alone".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -139,6 +158,18 @@ pub struct Misuse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endings_that_differ_by_counters_or_random_bytes_alone_have_one_key() {
+        let truncated = |remaining| Ending::Truncated { verb: Verb::Send, remaining }.log_key();
+        assert_eq!(truncated(1), truncated(2));
+        let unknown = |line: &[u8]| Ending::of_no_command(line).log_key();
+        assert_eq!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"\x16\x03\x01\x02\x00other"));
+        assert_ne!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"GET / HTTP/1.0\r"));
+        assert_ne!(unknown(b"GET / HTTP/1.0"), unknown(b"HELO"));
+        assert_eq!(unknown(b"NONSENSE 1"), unknown(b"NONSENSE 23"));
+        assert_ne!(unknown(b"HELO\r"), Ending::PasswordMissing { excerpt: Excerpt::of(b"HELO\r") }.log_key());
+    }
 
     #[test]
     fn what_was_probably_meant_is_said() {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::progress::Progress;
 use crate::config::client::Verbosity;
+use crate::proto::printable;
 
 /// Smaller files are over before anybody wonders, in bytes.
 const WORTH_WATCHING: u64 = 8 << 20;
@@ -25,14 +26,14 @@ impl Console {
     /// What happens, with `-v`.
     pub(super) fn log(self, text: impl Display) {
         if self.verbosity.verbose {
-            let _ = writeln!(io::stdout(), "[log] {text}");
+            let _ = writeln!(io::stdout(), "[log] {}", printable(&text.to_string()));
         }
     }
 
     /// What went wrong, without `-q`.
     pub(super) fn error(self, text: impl Display) {
         if !self.verbosity.quiet {
-            let _ = writeln!(io::stderr(), "[err] {text}");
+            let _ = writeln!(io::stderr(), "[err] {}", printable(&text.to_string()));
         }
     }
 
@@ -42,14 +43,14 @@ impl Console {
         if self.verbosity.verbose {
             self.log(text);
         } else if self.is_read && !self.verbosity.quiet {
-            let _ = writeln!(io::stderr(), "      {text}");
+            let _ = writeln!(io::stderr(), "      {}", printable(&text.to_string()));
         }
     }
 
     /// How far a file of `total` bytes is.
     pub(super) fn progress(self, name: impl Display, total: u64) -> Progress {
         if self.is_read && !self.verbosity.quiet && total >= WORTH_WATCHING {
-            Progress::shown(&name.to_string(), total)
+            Progress::shown(&printable(&name.to_string()), total)
         } else {
             Progress::Hidden
         }

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
 use tempfile::{Builder, NamedTempFile};
 
 use super::reason::{Reason, plain};
-use crate::store::{Content, Limits};
+use crate::store::{Content, Limits, set_rights};
 
 /// What comes out of an archive: our server's limits are of this kind.
 const LIMITS: Limits = Limits { max_size: 1 << 30, max_ratio: crate::config::server::defaults::UNZIP_RATIO };
@@ -38,12 +39,15 @@ impl Incoming {
             Some(directory) if directory != Path::new("") => directory,
             _ => Path::new("."),
         };
+        // Never more than the old file has, also where the filesystem does not let us change them.
+        let rights = old.as_ref().map_or(RIGHTS, |old| old.permissions().mode() & 0o7777);
         let staged = Builder::new()
             .prefix(".tentacle_client-")
-            .permissions(Permissions::from_mode(RIGHTS))
+            .permissions(Permissions::from_mode(rights))
             .tempfile_in(directory)?;
-        if let Some(old) = old {
-            staged.as_file().set_permissions(old.permissions())?;
+        if old.is_some() {
+            // What the umask has taken.
+            set_rights(staged.as_file(), Mode::from_raw_mode(rights))?;
         }
         Ok(Self { staged, place })
     }

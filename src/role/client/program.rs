@@ -1,13 +1,15 @@
 //! `tentacle_client`, the program.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+use log::Level;
 
 use super::console::Console;
 use super::transfer;
 use crate::config::client::{ClientUsageError, HELP, Request, Verbosity, parse_args};
+use crate::obs::{complain as say_error, print};
 
 /// Something was not done.
 const FAILURE: u8 = 1;
@@ -19,13 +21,9 @@ pub fn main() -> ExitCode {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match parse_args(args, Path::is_file) {
-        Ok(Request::Help { exit_code }) => {
-            print(HELP);
-            exit_code
-        }
+        Ok(Request::Help { exit_code }) => printed(HELP, exit_code),
         Ok(Request::Version) => {
-            print(concat!("tentacle_client ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"));
-            0
+            printed(concat!("tentacle_client ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"), 0)
         }
         Ok(Request::Transfer(settings)) => {
             let console = Console::new(settings.verbosity);
@@ -50,13 +48,20 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 /// Also with `-q`: it is about the files.
 fn complain(error: &ClientUsageError) {
     if error.is_of_getopts() {
-        let _ = writeln!(io::stderr(), "{error}");
-        print(HELP);
+        say_error(Level::Error, error);
+        printed(HELP, FAILURE);
     } else {
         Console::new(Verbosity::default()).error(error);
     }
 }
 
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// The exit status of what is done once this is printed.
+fn printed(text: &str, exit_code: u8) -> u8 {
+    match print(text) {
+        Ok(()) => exit_code,
+        Err(error) => {
+            say_error(Level::Error, format_args!("tentacle_client: {error}"));
+            FAILURE
+        }
+    }
 }

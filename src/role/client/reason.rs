@@ -156,7 +156,7 @@ impl Reason {
             Self::AuthenticationFailed => "Is this the server's password (-x)?",
             Self::Closed { error, .. } => closed_advice(error, settings),
             Self::TimedOut { .. } => return Some(timeout_advice(settings)),
-            Self::Responded { response } => response_advice(response)?,
+            Self::Responded { response } => return response_advice(response),
             Self::Shortened(_) => "Another program writes to it: send it when that is done.",
             Self::Unwritten { error, .. } | Self::Temporary(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 "The process may write no file of that size (ulimit -f)."
@@ -195,8 +195,8 @@ fn closed_advice(error: &Error, settings: &ClientSettings) -> &'static str {
     }
 }
 
-fn response_advice(response: &Response) -> Option<&'static str> {
-    Some(match response {
+fn response_advice(response: &Response) -> Option<String> {
+    let words = match response {
         Response::Refusal(_, Refusal::TooBig) => {
             "Tentacle servers refuse empty files, and files larger than their limit (tentacle_server -m)."
         }
@@ -207,8 +207,14 @@ fn response_advice(response: &Response) -> Option<&'static str> {
              without -z the file goes as it is."
         }
         Response::Other(line) if looks_like_tls(line.as_bytes()) => "That is TLS: the server wants -c, or -e and -k.",
+        Response::Other(line) => {
+            return line
+                .protocol()
+                .map(|protocol| format!("That is {protocol}, not Tentacle: is this the server's port (-p)?"));
+        }
         _ => return None,
-    })
+    };
+    Some(words.to_owned())
 }
 
 fn proxy_words(error: &ProxyError) -> String {
@@ -250,6 +256,14 @@ mod tests {
         };
         assert_eq!(garbage(b"HTTP/1.1 400 Bad Request\r"), "Server responded HTTP/1.1 400 Bad Request\\r.");
         assert_eq!(garbage(&[b'a'; 100]), format!("Server responded {}....", "a".repeat(80)));
+    }
+
+    #[test]
+    fn another_protocol_on_the_port_is_named() {
+        let advice = |line: &[u8]| response_advice(&Response::Other(Excerpt::of(line)));
+        let ssh = advice(b"SSH-2.0-OpenSSH_9.2\r");
+        assert_eq!(ssh.as_deref(), Some("That is SSH, not Tentacle: is this the server's port (-p)?"));
+        assert_eq!(advice(b"anything"), None);
     }
 
     #[test]

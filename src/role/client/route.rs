@@ -11,7 +11,7 @@ use crate::net::{HttpVersion, Target};
 use crate::role::passphrase::{self, PassphraseError};
 use crate::role::proxy::proxy;
 use crate::tls::{
-    AlertDescription, CertificateProblem, CertificateReport, Connector, IdentitySettings, Offer, TlsFailure,
+    AlertDescription, CertificateProblem, CertificateReport, Connector, IdentitySettings, Offer, Refusal, TlsFailure,
     TlsSettings, UnixTime, Verify,
 };
 
@@ -73,14 +73,16 @@ impl Route {
                 Ok(self)
             }
             // It does need one: what it said first is what is wrong.
-            Reason::Tls { failure: TlsFailure::ClientCertificateDemanded, reached }
+            Reason::Tls { failure: TlsFailure::ClientCertificateDemanded(_), reached }
                 if self.certificate == Certificate::KeptBack =>
             {
                 let failure = TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA);
                 Err(Reason::Tls { failure, reached: *reached })
             }
             Reason::Tls {
-                failure: TlsFailure::Certificate(CertificateProblem::NameMismatch { .. }), reached, ..
+                failure: TlsFailure::Certificate(Refusal { problem: CertificateProblem::NameMismatch { .. }, .. }),
+                reached,
+                ..
             } if self.target.proxy.is_none() && self.target.host.parse::<IpAddr>().is_err() => {
                 let name = &self.target.host;
                 console.log(format_args!("The server's certificate is not for {name}: trying {reached}"));

@@ -1,22 +1,30 @@
 //! What failed in TLS, in terms of the options.
 
 use crate::config::client::ClientSettings;
-use crate::tls::{AlertDescription, CertificateProblem, Missing, SetupError, TlsFailure};
+use crate::tls::{AlertDescription, CertificateProblem, Missing, Refusal, SetupError, TlsFailure};
 
 /// What happened.
 pub(super) fn words(failure: &TlsFailure) -> String {
     match failure {
-        TlsFailure::Certificate(CertificateProblem::NameMismatch { wanted, found }) => {
-            format!("The server's certificate is not for {wanted} but for {}.", names(found))
+        TlsFailure::Certificate(Refusal {
+            problem: CertificateProblem::NameMismatch { wanted, found, misnaming },
+            ..
+        }) => {
+            let misnaming = misnaming.map(|slip| format!(" ({slip})")).unwrap_or_default();
+            format!("The server's certificate is not for {wanted} but for {}{misnaming}.", names(found))
         }
-        TlsFailure::Certificate(problem) => format!("The server's certificate is not accepted: {problem}."),
-        TlsFailure::ClientCertificateDemanded => "The server demands a client certificate.".to_owned(),
+        TlsFailure::Certificate(Refusal { problem, .. }) => format!("The server's certificate is not accepted: {problem}."),
+        TlsFailure::ClientCertificateDemanded(_) => "The server demands a client certificate.".to_owned(),
         TlsFailure::ClientCertificateRefused(alert)
         // What OpenSSL and rustls say of a signature that does not fit; a server judges none but our certificate's.
         | TlsFailure::Alert { alert: alert @ AlertDescription::DecryptError, .. } => format!("The server refused our certificate ({alert:?})."),
-        TlsFailure::NothingInCommon(Missing::Version) => "The server speaks neither TLS 1.2 nor TLS 1.3.".to_owned(),
-        TlsFailure::NothingInCommon(Missing::Algorithm) => {
-            "The server has no algorithm of TLS in common with us.".to_owned()
+        TlsFailure::NothingInCommon(missing, hello) => {
+            let what = match missing {
+                Missing::Version => "The server speaks neither TLS 1.2 nor TLS 1.3",
+                Missing::Algorithm => "The server has no algorithm of TLS in common with us",
+            };
+            let chosen = hello.as_ref().map(|hello| format!(": it chose {hello}")).unwrap_or_default();
+            format!("{what}{chosen}.")
         }
         TlsFailure::NotTls => "The server answers, but not in TLS.".to_owned(),
         TlsFailure::ClosedInHandshake => "The server closed the connection during the TLS handshake.".to_owned(),
@@ -28,15 +36,15 @@ pub(super) fn words(failure: &TlsFailure) -> String {
 /// What may help.
 pub(super) fn advice(failure: &TlsFailure, settings: &ClientSettings) -> String {
     let words = match failure {
-        TlsFailure::Certificate(problem) => return certificate_advice(problem, settings),
-        TlsFailure::ClientCertificateDemanded => {
+        TlsFailure::Certificate(Refusal { problem, .. }) => return certificate_advice(problem, settings),
+        TlsFailure::ClientCertificateDemanded(_) => {
             "-e and -k name it; it has to be of the authority that the server's -f names."
         }
         TlsFailure::ClientCertificateRefused(alert) | TlsFailure::Alert { alert, .. } => alert_advice(*alert),
-        TlsFailure::NothingInCommon(Missing::Version) => {
+        TlsFailure::NothingInCommon(Missing::Version, _) => {
             "Its OpenSSL may be too old, or its -z leave both out (TLSv1_2, TLSv1_3)."
         }
-        TlsFailure::NothingInCommon(Missing::Algorithm) => {
+        TlsFailure::NothingInCommon(Missing::Algorithm, _) => {
             "We speak ECDHE with AES-GCM or ChaCha20-Poly1305, to RSA keys from 2048 bits, ECDSA and Ed25519: look at the \
              server's -u, and at the key of its certificate (-e, -k)."
         }
@@ -86,15 +94,15 @@ fn alert_advice(alert: AlertDescription) -> &'static str {
             "The server's -f has to name the authority that signed our certificate (-e)."
         }
         AlertDescription::CertificateExpired => {
-            "Ours (-e) has expired: get a new one, or set the server's clock right."
+            "Ours (-e), or an authority above it, has expired, or the server's clock is wrong."
         }
-        // What a tentacle_server of ours says, whatever it is.
-        AlertDescription::CertificateUnknown => {
-            "It has to be in date, and of an authority that the server's -f names; the server's log says what is wrong."
+        AlertDescription::BadCertificate => {
+            "Ours (-e) is damaged, or not signed by the authority that the server's -f names but by another one of that name."
         }
         AlertDescription::CertificateRevoked => "Ours (-e) was revoked: get a new one.",
         AlertDescription::UnsupportedCertificate => {
-            "Ours (-e) has to be one for clients: without an extended key usage, or with clientAuth."
+            "Ours (-e) has to be one for clients (without an extended key usage, or with clientAuth), with a key and a \
+             signature that the server takes; its log may say which it is."
         }
         _ => "The server's log may say why.",
     }
@@ -111,7 +119,9 @@ fn names(found: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::client::{Request, parse_args};
-    use crate::tls::{Phase, Purpose, Sha256, UnixTime, UnsupportedShape, Weakness, Whose};
+    use crate::tls::{
+        Irregularity, Misnaming, Phase, Purpose, Sha256, UnixTime, UnknownExtension, UnsupportedShape, Weakness, Whose,
+    };
 
     fn settings() -> ClientSettings {
         let args = ["-c", "-f", "ca.pem", "-a", "site.example", "a.data"].map(Into::into);
@@ -132,11 +142,17 @@ mod tests {
             CertificateProblem::BadHandshakeSignature,
             CertificateProblem::Expired { whose, not_after: time },
             CertificateProblem::NotYetValid { whose, not_before: time },
-            CertificateProblem::NameMismatch { wanted: "site.example".into(), found: vec!["other".into()] },
-            CertificateProblem::UnsupportedShape { shape: UnsupportedShape::AuthorityAsLeaf, sha256 },
+            CertificateProblem::NameMismatch {
+                wanted: "site.example".into(),
+                found: vec!["other".into()],
+                misnaming: Some(Misnaming::OtherKinds),
+            },
+            CertificateProblem::UnsupportedShape(UnsupportedShape::AuthorityAsLeaf),
+            CertificateProblem::Irregular(Irregularity::ExplicitVersion1),
+            CertificateProblem::NameLimits,
             CertificateProblem::Weak(Weakness::ShortRsaKey(1024)),
             CertificateProblem::WrongPurpose(Purpose::Server),
-            CertificateProblem::UnknownCriticalExtension,
+            CertificateProblem::UnknownCriticalExtension(UnknownExtension::OfAuthority),
             CertificateProblem::Other("odd".into()),
         ]
     }
@@ -149,12 +165,13 @@ mod tests {
             AlertDescription::UnsupportedCertificate,
             AlertDescription::BadCertificate,
         ];
-        let mut failures: Vec<_> = problems().into_iter().map(TlsFailure::Certificate).collect();
+        let mut failures: Vec<_> =
+            problems().into_iter().map(|problem| TlsFailure::Certificate(problem.into())).collect();
         failures.extend(alerts.map(TlsFailure::ClientCertificateRefused));
         failures.extend([
-            TlsFailure::ClientCertificateDemanded,
-            TlsFailure::NothingInCommon(Missing::Version),
-            TlsFailure::NothingInCommon(Missing::Algorithm),
+            TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired),
+            TlsFailure::NothingInCommon(Missing::Version, None),
+            TlsFailure::NothingInCommon(Missing::Algorithm, None),
             TlsFailure::NotTls,
             TlsFailure::ClosedInHandshake,
             TlsFailure::Alert { alert: AlertDescription::DecryptError, phase: Phase::Handshake },
@@ -179,11 +196,11 @@ mod tests {
 
     #[test]
     fn what_to_do_follows_from_what_is_wrong() {
-        let advice = |problem| advice(&TlsFailure::Certificate(problem), &settings());
+        let advice = |problem: CertificateProblem| advice(&TlsFailure::Certificate(problem.into()), &settings());
         let sha256 = Sha256::of(b"der");
         assert!(advice(CertificateProblem::SelfSignedUnlisted { sha256 }).contains("-f may name a file with that"));
         assert!(advice(CertificateProblem::UnknownIssuer { issuer: "CN=CA".into() }).contains("-f has to name"));
         let shape = UnsupportedShape::Version1UnderIntermediate;
-        assert!(advice(CertificateProblem::UnsupportedShape { shape, sha256 }).contains("needs another certificate"));
+        assert!(advice(CertificateProblem::UnsupportedShape(shape)).contains("needs another certificate"));
     }
 }

@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::outside::Publisher;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Chain, Completion, Publication, Staged, Waiting};
+use crate::store::{Chain, Completion, Publication, Spool, Staged, Waiting};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +54,13 @@ impl Desk {
         if !self.is_full && (files >= most.files || bytes >= most.bytes) {
             self.is_full = true;
             warn!(
-                "reason=spool-full files waiting for their publication: {files}, with {bytes} bytes; no more are fetched \
-                 until the data server has taken some (max_spool_files = {}, max_spool_bytes = {})",
+                "reason=spool-full no more is fetched until the data server has taken some of the files that wait for their \
+                 publication (max_spool_files = {}, max_spool_bytes = {}); files={files} bytes={bytes}",
                 most.files, most.bytes
             );
         } else if self.is_full && files <= most.files / 10 * 9 && bytes <= most.bytes / 10 * 9 {
             self.is_full = false;
-            info!("files are fetched again: {files} wait for their publication");
+            info!("files are fetched again; files={files} bytes={bytes}");
         }
         self.is_full
     }
@@ -82,6 +82,11 @@ impl Desk {
 
     pub(super) fn forget(&mut self, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {
         self.committer.forget(Arc::clone(site), name, fingerprint);
+    }
+
+    /// A spool was opened, perhaps after the start.
+    pub(super) fn take_in(&mut self, spool: &Spool) {
+        self.committer.take_in(spool.clone());
     }
 
     /// What is committed and waits for its publication.

@@ -1,18 +1,23 @@
 //! What a site's settings name, opened: certificates, spool, target.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log::warn;
 
+use super::Reason;
 use crate::config::{Settings, SiteSettings};
 use crate::net::{HttpVersion, Target};
+use crate::proto::{Count, quoted};
 use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
 use crate::sync::Pace;
-use crate::tls::{Connector, Connectors, SetupError, UnixTime};
+use crate::tls::{Connector, Connectors, UnixTime};
+
+/// The most sites that an error names.
+const SITES_NAMED: usize = 10;
 
 /// What a site's settings name, opened.
 #[derive(Clone)]
@@ -26,51 +31,128 @@ impl Equipment {
     pub(super) fn pace(&self) -> Pace {
         Pace { interval: self.settings.interval, retries: self.settings.retries }
     }
+
+    /// Whether these are its settings, and the certificates in force for `target` its certificates.
+    pub(super) fn is_like(&self, settings: &SiteSettings, target: &Target) -> bool {
+        self.settings == *settings && certificates(&self.target) == certificates(target)
+    }
 }
 
-/// What makes a start, or a reload, impossible.
+/// The certificates that are in force for a target, by file and fingerprint.
+fn certificates(target: &Target) -> Vec<(&Path, [u8; 32])> {
+    let reports = target.tls.iter().flat_map(Connector::report);
+    reports.map(|report| (report.file.as_path(), report.certificate.sha256.0)).collect()
+}
+
+/// A site of which something cannot be opened.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub(super) settings: SiteSettings,
+    pub(super) reason: Reason,
+}
+
+/// A site, opened or not.
+pub(super) type Opening = Result<Equipment, Box<Unusable>>;
+
+/// What makes a start impossible.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The spool or the state directory.
+    /// The state directory, or the thread that works on the disk.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A site's certificates.
-    #[error("site {site}: {error}{}", where_the_passphrase_goes(.error))]
-    Tls {
-        /// The site.
-        site: String,
-        /// What is wrong with them.
-        error: SetupError,
-    },
+    /// There are sites, and not one of them can be opened: each with its name and why.
+    #[error("{}", no_site(.0))]
+    NoSite(Vec<(String, Reason)>),
     /// The system.
     #[error("cannot set up the event loop: {0}")]
     Io(#[from] io::Error),
 }
 
 impl StartError {
-    /// Whether it stays as it is until somebody changes the configuration, or a file that it names.
+    /// Whether it stays as it is until somebody changes the configuration or sets something right by hand.
     pub fn is_of_configuration(&self) -> bool {
         match self {
             Self::Store(error) => error.is_lasting(),
-            Self::Tls { .. } => true,
-            Self::Io(_) => false,
+            // As soon as one of the files can be used, the next start succeeds.
+            Self::NoSite(_) | Self::Io(_) => false,
+        }
+    }
+
+    /// [`StartError::NoSite`], if there are sites and all of them are unusable.
+    pub(super) fn of_unusable(sites: Vec<Opening>) -> Result<Vec<Opening>, Self> {
+        if sites.is_empty() || sites.iter().any(Result::is_ok) {
+            return Ok(sites);
+        }
+        let failed = sites.into_iter().filter_map(Result::err);
+        Err(Self::NoSite(failed.map(|unusable| (unusable.settings.name, unusable.reason)).collect()))
+    }
+}
+
+fn no_site(sites: &[(String, Reason)]) -> String {
+    if let [(name, reason)] = sites {
+        return format!("site {}: {reason}", quoted(name));
+    }
+    let mut lines = vec![format!("none of the {} sites can be collected from:", sites.len())];
+    lines.extend(sites.iter().take(SITES_NAMED).map(|(name, reason)| format!("site {}: {reason}", quoted(name))));
+    if let Some(more @ 1..) = sites.len().checked_sub(SITES_NAMED) {
+        lines.push(format!("and {} more", Count(more, "site")));
+    }
+    lines.join("\n")
+}
+
+/// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.
+pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opening> {
+    let enabled = settings.sites.iter().filter(|site| site.enabled);
+    let mut connectors = Connectors::default();
+    let opened: Vec<Opening> = enabled.map(|site| open(site.clone(), &mut connectors, spools)).collect();
+    let usable = opened.iter().filter_map(|site| site.as_ref().ok());
+    warn_of_certificates(usable.map(|one| (one.settings.name.as_str(), &*one.target)));
+    opened
+}
+
+/// Says what the sites' certificates and policies give rise to: of a file once, however many sites use it, and of a policy
+/// once with the first site that has it.
+pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a Target)>) {
+    let mut said = HashSet::new();
+    let mut policies: Vec<(&str, &str, usize)> = Vec::new();
+    for (name, target) in sites {
+        let Some(tls) = &target.tls else { continue };
+        for warning in tls.file_warnings() {
+            if !said.contains(&warning) {
+                warn!("{warning}");
+                said.insert(warning);
+            }
+        }
+        if let Some(warning) = tls.policy_warning() {
+            match policies.iter_mut().find(|(_, known, _)| *known == warning) {
+                Some((.., others)) => *others += 1,
+                None => policies.push((name, warning, 0)),
+            }
+        }
+    }
+    for (name, warning, others) in policies {
+        let name = quoted(name);
+        match others {
+            0 => warn!("site={name} {warning}"),
+            others => warn!("site={name} {warning} (the same for {})", Count(others, "more site")),
         }
     }
 }
 
-fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
-    if error.is_for_want_of_a_passphrase() { " (passphrase_file or passphrase_env)" } else { "" }
-}
-
-/// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.
-pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Result<Vec<Equipment>, StartError> {
-    let enabled = settings.sites.iter().filter(|site| site.enabled);
-    let mut connectors = Connectors::default();
-    let equipment = enabled.map(|site| {
-        let spool = open_spool(&site.incoming_dir, spools)?;
-        Ok(Equipment { settings: site.clone(), target: Arc::new(target(site, &mut connectors)?), spool })
-    });
-    equipment.collect()
+/// Opens what one site's settings name.
+pub(super) fn open(
+    mut settings: SiteSettings,
+    connectors: &mut Connectors,
+    spools: &mut HashMap<PathBuf, Spool>,
+) -> Opening {
+    let secrets = settings.read_secrets().map_err(Reason::from);
+    let opened = secrets
+        .and_then(|()| target(&settings, connectors))
+        .and_then(|target| Ok((Arc::new(target), open_spool(&settings.incoming_dir, spools)?)));
+    match opened {
+        Ok((target, spool)) => Ok(Equipment { settings, target, spool }),
+        Err(reason) => Err(Box::new(Unusable { settings, reason })),
+    }
 }
 
 /// The spool in `incoming`: one and the same however the directory is spelled.
@@ -84,13 +166,26 @@ fn open_spool(incoming: &Path, spools: &mut HashMap<PathBuf, Spool>) -> Result<S
     Ok(spool)
 }
 
-/// The site as the loop sees it; says the warnings its certificates give rise to.
-pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result<Target, StartError> {
-    let tls = site.tls.as_ref().map(|tls| connectors.get(tls, UnixTime::now())).transpose();
-    let tls = tls.map_err(|error| StartError::Tls { site: site.name.clone(), error })?;
-    for warning in tls.iter().flat_map(Connector::warnings) {
-        warn!("site={} {warning}", site.name);
+/// Takes the spool that `error` is about out of `spools`, and its sites out of those that are usable; says whether there
+/// was one.
+pub(super) fn withdraw(error: &StoreError, spools: &mut HashMap<PathBuf, Spool>, sites: &mut [Opening]) -> bool {
+    let is_about = |directory: &Path| error.path().is_some_and(|path| path.starts_with(directory));
+    let Some(directory) = spools.keys().find(|directory| is_about(directory)).cloned() else { return false };
+    spools.remove(&directory);
+    for site in sites {
+        if let Ok(equipment) = site
+            && equipment.spool.incoming() == directory
+        {
+            let settings = equipment.settings.clone();
+            *site = Err(Box::new(Unusable { settings, reason: error.clone().into() }));
+        }
     }
+    true
+}
+
+/// The site as the loop sees it.
+pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result<Target, Reason> {
+    let tls = site.tls.as_ref().map(|tls| connectors.get(tls, UnixTime::now())).transpose()?;
     Ok(Target {
         host: site.address.as_str().into(),
         port: site.port,

@@ -13,9 +13,9 @@ mod session;
 mod sim;
 mod site;
 
-pub use collector::{Collector, Ended, Mode};
+pub use collector::{Collector, Ended, Mode, Reloaded};
 pub use equipment::StartError;
-pub(crate) use equipment::target as site_target;
+pub(crate) use equipment::{target as site_target, warn_of_certificates};
 pub use reason::{Came, Reason};
-pub use report::RoundReport;
-pub(crate) use session::MAX_LISTING;
+pub use report::{NotTaken, RoundReport};
+pub(crate) use session::{MAX_LISTING, MAX_NAMES};

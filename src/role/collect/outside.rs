@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, Publication, Waiting};
+use crate::store::{Committer, Completion, Publication, Spool, Waiting};
+use crate::tls::{CertificateSummary, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
 pub(super) trait Network {
     fn now(&self) -> Instant;
+    /// The date, for certificates.
+    fn date(&self) -> UnixTime;
     fn longest_turn(&self) -> Duration;
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
@@ -24,6 +27,8 @@ pub(super) trait Network {
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
 pub(super) trait Connection {
     fn now(&self) -> Instant;
+    /// What the site has shown, over TLS.
+    fn certificate(&mut self) -> Option<CertificateSummary>;
     /// `take` is called at most once.
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     fn has_buffered(&mut self) -> bool;
@@ -36,6 +41,7 @@ pub(super) trait Connection {
 pub(super) trait Publisher {
     fn publish(&mut self, publication: Publication);
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
+    fn take_in(&mut self, spool: Spool);
     fn waiting(&self) -> Waiting;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
@@ -44,6 +50,10 @@ pub(super) trait Publisher {
 impl Network for Net {
     fn now(&self) -> Instant {
         self.now()
+    }
+
+    fn date(&self) -> UnixTime {
+        UnixTime::now()
     }
 
     fn longest_turn(&self) -> Duration {
@@ -84,6 +94,10 @@ impl Connection for Io<'_> {
         self.now()
     }
 
+    fn certificate(&mut self) -> Option<CertificateSummary> {
+        self.peer()?.certificate
+    }
+
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         self.read(most, take)
     }
@@ -112,6 +126,10 @@ impl Publisher for Committer {
 
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         Self::forget(self, site, name, fingerprint);
+    }
+
+    fn take_in(&mut self, spool: Spool) {
+        Self::take_in(self, spool);
     }
 
     fn waiting(&self) -> Waiting {

@@ -1,10 +1,10 @@
 //! Why a round broke off, in words for the person who has to mend it.
 
-use crate::config::SiteSettings;
+use crate::config::{SiteSettings, UnreadSecret};
 use crate::net::Failure;
 use crate::proto::{Error, FileName, Verb};
 use crate::store::StoreError;
-use crate::tls::looks_like_tls;
+use crate::tls::{AlertDescription, PipeError, SetupError, TlsFailure, looks_like_tls};
 
 /// Why a round broke off.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum Reason {
     #[error(transparent)]
     Net(#[from] Failure),
     /// The site did not keep to the protocol, or closed in the middle of it.
-    #[error("{error}{}", advice(.error, *.has_password, *.has_tls))]
+    #[error("{error}{}", advice(.error, *.has_password, *.has_tls, *.port))]
     Protocol {
         /// What happened.
         error: Error,
@@ -21,10 +21,13 @@ pub enum Reason {
         has_password: bool,
         /// Whether TLS is configured for the site.
         has_tls: bool,
+        /// The site's port.
+        port: u16,
     },
     /// The site cannot list.
     #[error(
-        "the site answered LS ERR: it cannot read its storage directory; check the directory of its tentacle_server (-s)"
+        "the site answered LS ERR: its tentacle_server cannot read its storage directory (check the directory, -s), or its \
+         allow rules do not let us list"
     )]
     ListingRefused,
     /// The password.
@@ -45,13 +48,13 @@ pub enum Reason {
     ListingTooLarge(u64),
     /// No answer, or not enough of a body, in time.
     #[error(
-        "{what} did not come in time ({seconds} s); does the site hang or take no more clients (stock takes 10), or is its disk or the link too slow for timeout and min_rate?"
+        "{what} did not come in time ({limit}); does the site hang or take no more clients (stock takes 10), or is its disk or the link too slow for timeout and min_rate?"
     )]
     Slow {
         /// What was awaited.
         what: String,
-        /// The site's timeout.
-        seconds: u64,
+        /// The limit, with its key.
+        limit: String,
     },
     /// The site's disk.
     #[error("the site cannot read {0}: look at its disk, and at the log of its tentacle_server")]
@@ -59,6 +62,16 @@ pub enum Reason {
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Certificates, keys or passphrases of the site's configuration.
+    #[error("{}{}", .0, where_the_passphrase_goes(.0))]
+    Certificate(#[from] SetupError),
+    /// A file with a password or passphrase.
+    #[error(transparent)]
+    Secret(#[from] UnreadSecret),
+}
+
+fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
+    if error.is_for_want_of_a_passphrase() { " (passphrase_file or passphrase_env)" } else { "" }
 }
 
 /// What has come of a file's bytes.
@@ -73,7 +86,18 @@ pub enum Came {
 impl Reason {
     /// The protocol's `error` at `site`.
     pub fn protocol(error: Error, site: &SiteSettings) -> Self {
-        Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some() }
+        Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some(), port: site.port }
+    }
+
+    /// `what` was awaited in vain at `site`; `of_body`: more of a body, which has to come at a rate as well.
+    pub(crate) fn slow(what: String, of_body: bool, site: &SiteSettings) -> Self {
+        let (seconds, rate) = (site.timeout.as_secs(), site.min_rate);
+        let limit = if of_body && rate > 0 {
+            format!("timeout {seconds} s, min_rate {rate} bytes/s")
+        } else {
+            format!("timeout {seconds} s")
+        };
+        Self::Slow { what, limit }
     }
 
     /// The same, with the file that was asked for, unless it is named already.
@@ -98,15 +122,17 @@ impl Reason {
             Self::Unreadable(_) => "unreadable",
             Self::Store(_) if self.lacks_files() => "files",
             Self::Store(_) => "store",
+            Self::Certificate(_) => "certificate",
+            Self::Secret(_) => "secret",
         }
     }
 
     /// What is wrong, whichever file it showed with.
-    pub(super) fn matter(&self) -> String {
+    pub(super) fn log_key(&self) -> String {
         match self {
             _ if self.lacks_files() => self.word().into(),
-            Self::Store(error) => error.matter(),
-            Self::Amid { reason, .. } => reason.matter(),
+            Self::Store(error) => error.log_key(),
+            Self::Amid { reason, .. } => reason.log_key(),
             Self::Slow { .. } | Self::Unreadable(_) | Self::Protocol { error: Error::Truncated { .. }, .. } => {
                 self.word().into()
             }
@@ -122,6 +148,16 @@ impl Reason {
             Self::Amid { reason, .. } => reason.lacks_files(),
             _ => false,
         }
+    }
+
+    /// Whether the site demands a certificate of ours.
+    pub(super) fn is_certificate_demand(&self) -> bool {
+        matches!(self, Self::Net(Failure::Pipe(PipeError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
+    }
+
+    /// The site does not know the authority of our certificate.
+    pub(super) fn unknown_client_ca() -> Self {
+        Failure::Pipe(TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA).into()).into()
     }
 
     /// Whether the site wants no certificate of ours, as a stock server without `-f` does.
@@ -140,28 +176,41 @@ fn cut_advice(reason: &Reason, came: Came) -> &'static str {
     }
 }
 
-/// What a close in the protocol's early steps usually means at a stock server: it closes without a word.
-fn advice(error: &Error, has_password: bool, has_tls: bool) -> &'static str {
-    match error {
+/// What a close in the protocol's early steps usually means at a stock server, which closes without a word; and what speaks
+/// instead of Tentacle.
+fn advice(error: &Error, has_password: bool, has_tls: bool, port: u16) -> String {
+    let words = match error {
         Error::ClosedAfter { verb: Verb::Pass } => {
-            "; the password is wrong, or the site has none (-x): check the site's password setting"
+            "; a server closes like this where the password is wrong, or where it has none (-x): check the site's password \
+             setting"
         }
         Error::ClosedAfter { verb: Verb::Ls } if has_password => {
-            "; the site's tentacle_server lacks -I, without which it allows no listing"
+            "; a server closes like this where it lacks -I, without which it allows no listing"
         }
         Error::ClosedAfter { verb: Verb::Ls } if has_tls => {
-            "; the site's tentacle_server lacks -I, without which it allows no listing, or wants a password (-x)"
+            "; a server closes like this where it lacks -I, without which it allows no listing, or wants a password (-x)"
         }
         Error::ClosedAfter { verb: Verb::Ls } => {
-            "; the site's tentacle_server lacks -I, without which it allows no listing, or wants a password (-x) or TLS (-e)"
+            "; a server closes like this where it lacks -I, without which it allows no listing, or wants a password (-x) or \
+             TLS (-e)"
         }
-        Error::Garbage { excerpt, .. } | Error::ReplyCut { excerpt, .. } | Error::Unsolicited { excerpt, .. }
-            if !has_tls && looks_like_tls(excerpt.as_bytes()) =>
-        {
-            "; that is TLS: the site wants TLS (-e), and none is configured for it"
-        }
+        Error::Garbage { excerpt, .. }
+        | Error::ReplyCut { excerpt, .. }
+        | Error::Unsolicited { excerpt, .. }
+        | Error::LineTooLong { excerpt, .. } => match excerpt.protocol() {
+            _ if !has_tls && looks_like_tls(excerpt.as_bytes()) => {
+                "; that is TLS: the site wants TLS (-e), and none is configured for it"
+            }
+            Some(protocol) => {
+                return format!(
+                    "; that is {protocol}, not Tentacle, on port {port}: check the site's address and port"
+                );
+            }
+            None => "",
+        },
         _ => "",
-    }
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]
@@ -180,13 +229,32 @@ mod tests {
         assert!(one.to_string().contains("cannot read"), "{one}");
         assert!(!other.to_string().contains("cannot read"), "{other}");
         assert_eq!(one.word(), "truncated");
-        assert_eq!(one.matter(), other.matter());
+        assert_eq!(one.log_key(), other.log_key());
         let broke = |file: &str| {
             let failure = Failure::Io(std::io::ErrorKind::ConnectionReset.into());
             Reason::Net(failure).amid(&file.parse().unwrap(), Came::Part)
         };
         assert!(broke("a.1.data").to_string().starts_with("a.1.data: the connection broke"));
-        assert_eq!(broke("a.1.data").matter(), broke("b.2.data").matter());
+        assert_eq!(broke("a.1.data").log_key(), broke("b.2.data").log_key());
+    }
+
+    #[test]
+    fn what_is_too_slow_names_the_limits_that_it_may_have_met() {
+        let site = SiteSettings { min_rate: 1_000, ..SiteSettings::new("site", "address") };
+        let slow = |of_body, site: &SiteSettings| Reason::slow("x".into(), of_body, site).to_string();
+        assert!(slow(false, &site).starts_with("x did not come in time (timeout 10 s);"), "{}", slow(false, &site));
+        assert!(slow(true, &site).starts_with("x did not come in time (timeout 10 s, min_rate 1000 bytes/s);"));
+        let any_rate = SiteSettings { min_rate: 0, ..site };
+        assert!(slow(true, &any_rate).starts_with("x did not come in time (timeout 10 s);"));
+    }
+
+    #[test]
+    fn other_protocols_are_named_with_the_port() {
+        let site = SiteSettings { port: 22, ..SiteSettings::new("site", "address") };
+        let excerpt = crate::proto::Excerpt::of(b"SSH-2.0-OpenSSH_9.2");
+        let error = Error::Unsolicited { after: None, excerpt };
+        let text = Reason::protocol(error, &site).to_string();
+        assert!(text.ends_with("that is SSH, not Tentacle, on port 22: check the site's address and port"), "{text}");
     }
 
     #[test]

@@ -10,10 +10,11 @@ use super::Reason;
 use super::chains::Chains;
 use super::desk::Desk;
 use super::equipment::Equipment;
+use super::report::NotTaken;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
-use crate::obs::Repeats;
-use crate::proto::{Error, FileName, Fingerprint, Listing, RefusedEntry};
+use crate::obs::LogThrottle;
+use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Chain, Spool, StoreError};
 use crate::sync::{Delivery, Listed, Match, MoveEnd, Outlook, Round, SiteHistory, Step};
 use crate::tls::Offer;
@@ -43,6 +44,7 @@ pub(super) struct Running {
     deleted: HashSet<FileName>,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
+    pub(super) not_taken: NotTaken,
     pub(super) prospect: Prospect,
 }
 
@@ -66,7 +68,7 @@ pub(super) struct Site {
     pub(super) running: Option<Running>,
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
-    pub(super) complaints: Repeats,
+    pub(super) log: LogThrottle,
 }
 
 impl Site {
@@ -82,12 +84,17 @@ impl Site {
             certificate_refused: false,
             running: None,
             parked: None,
-            complaints: Repeats::default(),
+            log: LogThrottle::default(),
         }
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The name as it stands in log lines.
+    fn shown(&self) -> Quoted<'_> {
+        quoted(&*self.name)
     }
 
     pub(super) fn key(&self) -> usize {
@@ -142,11 +149,18 @@ impl Site {
             return false;
         }
         self.certificate_refused = true;
-        info!(
-            "site={} does not know our certificate's CA: going on without a certificate (offer_client_cert = false says so beforehand)",
-            self.name
-        );
+        info!("site={} refuses our certificate: going on without one (offer_client_cert = \"auto\")", self.shown());
         true
+    }
+
+    /// A site that refuses our certificate for its CA, and then demands one: what it said first is what is wrong. The
+    /// next round shows it again.
+    fn as_first_refused(&mut self, reason: Reason) -> Reason {
+        if self.certificate_refused && reason.is_certificate_demand() {
+            self.certificate_refused = false;
+            return Reason::unknown_client_ca();
+        }
+        reason
     }
 
     pub(super) fn start_round(&mut self, now: Instant) {
@@ -158,6 +172,7 @@ impl Site {
             deleted: HashSet::new(),
             since: now,
             failure: None,
+            not_taken: NotTaken::default(),
             prospect: Prospect::Same,
         });
     }
@@ -191,13 +206,14 @@ impl Site {
     pub(super) fn listed(&mut self, listing: &Listing, held: HashSet<FileName>, desk: &mut Desk) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.history.report_once(name.as_bytes()) {
-                warn!("site={} file={name} left there: {error}", self.name);
+                warn!("site={} file={name} left there: {error}", self.shown());
             }
         }
         let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
         let Some(running) = &mut self.running else { return };
         let listed = Listed { names: listing.names().collect(), left_out, held };
-        debug!("site={} listed={} left_out={left_out}", self.name, listed.names.len());
+        running.not_taken.bad_name = listing.refused_count();
+        debug!("site={} listed={} left_out={left_out}", quoted(&*self.name), listed.names.len());
         for (name, fingerprint) in running.round.listed(listed, &mut self.history) {
             desk.forget(&self.name, name, fingerprint);
         }
@@ -224,7 +240,7 @@ impl Site {
 
     /// A fetched file is committed.
     pub(super) fn committed(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
-        debug!("site={} file={name} size={} collected", self.name, fingerprint.size);
+        debug!("site={} file={name} size={} collected", self.shown(), fingerprint.size);
         let Some(running) = &mut self.running else { return };
         running.chains.published(&name);
         running.round.committed(name.clone(), fingerprint, &mut self.history);
@@ -262,7 +278,7 @@ impl Site {
             }
             Match::Same { was_deleted } => was_deleted,
         };
-        debug!("site={} file={name} is committed already, and still there", self.name);
+        debug!("site={} file={name} is committed already, and still there", self.shown());
         if let Some((round, history)) = self.round() {
             round.known(name.clone(), fingerprint, was_deleted, history);
         }
@@ -287,7 +303,7 @@ impl Site {
     /// A disk that fails one file may well take the next, unless it takes none at all. The round reports the first
     /// failure.
     fn not_stored(&mut self, name: &FileName, error: StoreError) {
-        debug!("site={} file={name} reason=store stays at the site: {error}", self.name);
+        debug!("site={} file={name} reason=store stays at the site: {error}", self.shown());
         if let Some(running) = &mut self.running {
             if error.concerns_all() {
                 running.round.wind_up();
@@ -305,7 +321,7 @@ impl Site {
     }
 
     pub(super) fn missing(&mut self, name: &FileName, desk: &mut Desk) {
-        debug!("site={} file={name} was gone before it was fetched", self.name);
+        debug!("site={} file={name} was gone before it was fetched", self.shown());
         if let Some(fingerprint) = self.history.forget(name) {
             desk.forget(&self.name, name.clone(), fingerprint);
         }
@@ -314,18 +330,25 @@ impl Site {
         }
     }
 
-    pub(super) fn skipped(&mut self, name: &FileName, why: &str) {
-        if self.history.report_once(name.as_bytes()) {
-            warn!("site={} file={name} left there: {why}", self.name);
-        }
-        if let Some((round, history)) = self.round() {
-            round.skipped(name, history);
-        }
+    /// The site lists the file, and answers otherwise than with it.
+    pub(super) fn not_given(&mut self, name: &FileName, why: &str) {
+        self.skipped(name, why, |not_taken| &mut not_taken.not_given);
     }
 
     pub(super) fn too_large(&mut self, name: &FileName, size: u64) {
-        let most = self.settings.max_file_size;
-        self.skipped(name, &format!("it has {size} bytes, max_file_size is {most}"));
+        let (size, most) = (Count(size, "byte"), self.settings.max_file_size);
+        let why = format!("it has {size}, max_file_size is {most}: raise that, or remove the file there");
+        self.skipped(name, &why, |not_taken| &mut not_taken.too_large);
+    }
+
+    fn skipped(&mut self, name: &FileName, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
+        if self.history.report_once(name.as_bytes()) {
+            warn!("site={} file={name} left there: {why}", self.shown());
+        }
+        if let Some(running) = &mut self.running {
+            *counter(&mut running.not_taken) += 1;
+            running.round.skipped(name, &mut self.history);
+        }
     }
 
     pub(super) fn moved(&mut self, name: FileName, end: MoveEnd) {
@@ -336,7 +359,7 @@ impl Site {
 
     /// The site has a newer file under the published name.
     pub(super) fn changed(&mut self, name: FileName) {
-        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.name);
+        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.shown());
         self.moved(name, MoveEnd::Changed);
     }
 
@@ -349,7 +372,7 @@ impl Site {
 
     /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
     pub(super) fn move_refused(&mut self, name: &FileName) {
-        debug!("site={} file={name} could not be moved: not there any more?", self.name);
+        debug!("site={} file={name} could not be moved: not there any more?", self.shown());
         if let Some((round, history)) = self.round() {
             round.move_refused(history);
         }
@@ -364,7 +387,7 @@ impl Site {
 
     /// The site deleted other bytes than those committed: they are staged by now.
     pub(super) fn rescued(&mut self, name: &FileName, desk: &mut Desk) {
-        warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.name);
+        warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.shown());
         if let Some(before) = self.history.forget(name) {
             desk.forget(&self.name, name.clone(), before);
         }
@@ -375,7 +398,10 @@ impl Site {
 
     /// What was rescued turns out longer than it was announced: the whole of it is staged.
     pub(super) fn rescued_longer(&mut self, name: &FileName) {
-        warn!("site={} file={name} was longer than announced: its beginning is kept as a file of its own", self.name);
+        warn!(
+            "site={} file={name} was longer than announced: its beginning is kept as a file of its own",
+            self.shown()
+        );
         if let Some((round, _)) = self.round() {
             round.rescued_longer();
         }
@@ -399,14 +425,12 @@ impl Site {
 
     /// The one way a measurement can get lost: overwritten at the site in the very moment it was moved, on a full disk.
     pub(super) fn lost(&self, name: &FileName, error: &StoreError) {
-        error!(
-            "site={} file={name} reason=lost the site overwrote it while it was moved, and it could not be stored: {error}",
-            self.name
-        );
+        error!("site={} file={name} reason=lost overwritten while it was moved, and not stored: {error}", self.shown());
     }
 
     /// The round, or what is left of it, breaks off.
     pub(super) fn break_off(&mut self, reason: Reason) {
+        let reason = self.as_first_refused(reason);
         if let Some(running) = &mut self.running {
             running.round.wind_up();
             running.failure.get_or_insert(reason);

@@ -4,8 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use super::{Bound, StartError, Stopper, Watchdog};
+use super::{Bound, StartError, Stopper};
 use crate::config::server::ServerConfig;
+use crate::net::Net;
+use crate::role::Watchdog;
 
 /// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ impl Hosted {
     /// # Errors
     /// Whatever would keep the program from starting.
     pub fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let bound = Bound::new(config)?;
+        let bound = Bound::new(Net::new()?, config)?;
         let (addresses, root) = (bound.addresses(), bound.open_storage()?);
         let service = bound.start(root)?;
         let stopper = service.stopper();

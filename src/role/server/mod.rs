@@ -8,7 +8,6 @@
 //!                                                          └───► Relay   (another server)
 //! ```
 
-mod complaints;
 mod gate;
 mod hosted;
 #[cfg(test)]
@@ -21,9 +20,9 @@ mod relay;
 mod service;
 mod session;
 mod storage;
+mod throttled_log;
 
 pub use hosted::Hosted;
-pub use process::Watchdog;
 pub use program::main;
 pub use reason::Reason;
-pub use service::{Bound, Service, StartError, Stopper, check};
+pub use service::{Bound, Service, StartError, Stopper, check_storage, check_tls};

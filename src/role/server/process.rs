@@ -1,13 +1,16 @@
-//! The process around the server: whose it is, whether it is in the background, and what its supervisor hears of it.
+//! The process around the server: whose it is, and whether it is in the background.
 
-use std::ffi::CString;
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Uid, User, daemon, initgroups, setgid, setuid};
-use sd_notify::NotifyState;
+use nix::unistd::{Uid, User, daemon};
+use rustix::fs::{Access, access};
 
 use crate::config::server::ProcessSettings;
+use crate::proto::quoted;
 use crate::role::passphrase::PassphraseError;
+use crate::role::user;
 
 /// Why the process cannot become what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,17 @@ pub(super) enum ProcessError {
         /// What the system says.
         error: nix::Error,
     },
+    /// No log.
+    #[error("cannot start the log: {0}")]
+    Log(io::Error),
+    /// The log's file.
+    #[error("log_file (-l): cannot write to {}: {error}{}", quoted(path), log_advice(path, error))]
+    LogFile {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// No background.
     #[error("cannot go to the background: {0}")]
     Daemon(nix::Error),
@@ -39,12 +53,49 @@ pub(super) enum ProcessError {
 
 fn instead_of_asking(error: &PassphraseError) -> &'static str {
     match error {
-        PassphraseError::NoTerminal(_) => ": ssl_password_file names a file with it",
+        PassphraseError::NoTerminal(_) => " (ssl_password 1 asks as -w does): ssl_password_file names a file with it",
         PassphraseError::Unreadable { .. } => "",
     }
 }
 
+/// What `-l` names where standard error is meant: a file to be opened anew, which another user's pipe or terminal is not.
+const STREAMS: [&str; 3] = ["/dev/stdout", "/dev/stderr", "/dev/fd"];
+
+fn log_advice(path: &Path, error: &io::Error) -> String {
+    if STREAMS.iter().any(|stream| path.starts_with(stream)) {
+        return "; leave -l and log_file out: the log then goes to standard error".to_owned();
+    }
+    let directory = quoted(path.parent().unwrap_or(path));
+    match error.kind() {
+        ErrorKind::NotFound => format!("; create the directory {directory}"),
+        ErrorKind::NotADirectory => format!("; {directory} is to be a directory"),
+        ErrorKind::IsADirectory => "; name a file in it".to_owned(),
+        ErrorKind::PermissionDenied => "; give the user this runs as the right to write there".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Whether the log can be written to its file, as far as can be seen without making it.
+pub(super) fn check_log(path: &Path) -> Result<(), ProcessError> {
+    let directory = path.parent().unwrap_or(path);
+    let checked = match File::options().append(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+        }
+        opened => opened.map(drop),
+    };
+    checked.map_err(|error| ProcessError::of_log(Some(path), error))
+}
+
 impl ProcessError {
+    /// Why there is no log, in this file if it has one.
+    pub(super) fn of_log(path: Option<&Path>, error: io::Error) -> Self {
+        match path {
+            Some(path) => Self::LogFile { path: path.to_owned(), error },
+            None => Self::Log(error),
+        }
+    }
+
     /// Whether the command line asks for what it cannot have, however often it is tried.
     pub(super) fn is_of_usage(&self) -> bool {
         matches!(self, Self::Root | Self::Become { .. } | Self::Passphrase(_))
@@ -52,72 +103,36 @@ impl ProcessError {
 
     /// Whether a value is to blame.
     pub(super) fn is_of_configuration(&self) -> bool {
-        matches!(self, Self::NoSuchUser(_))
+        match self {
+            Self::NoSuchUser(_) => true,
+            Self::LogFile { error, .. } => matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::PermissionDenied
+            ),
+            _ => false,
+        }
     }
 }
 
 /// Refuses what stock refuses, unless told otherwise.
 pub(super) fn check_root(settings: &ProcessSettings) -> Result<(), ProcessError> {
-    let is_allowed = settings.user.is_some() || settings.allow_root || !Uid::effective().is_root();
+    let is_allowed = settings.user.is_some() || settings.allow_root || !is_root();
     if is_allowed { Ok(()) } else { Err(ProcessError::Root) }
+}
+
+/// Whether this is root.
+pub(super) fn is_root() -> bool {
+    Uid::effective().is_root()
 }
 
 /// Gives root's rights up, for good.
 pub(super) fn become_user(name: &str) -> Result<(), ProcessError> {
     let failed = |error| ProcessError::Become { user: name.to_owned(), error };
     let user = User::from_name(name).map_err(failed)?.ok_or_else(|| ProcessError::NoSuchUser(name.to_owned()))?;
-    if (Uid::effective(), Gid::effective()) == (user.uid, user.gid) {
-        return Ok(());
-    }
-    let c_name = CString::new(name).map_err(|_| ProcessError::NoSuchUser(name.to_owned()))?;
-    // The groups first: afterwards nobody may change them.
-    initgroups(&c_name, user.gid).and_then(|()| setgid(user.gid)).and_then(|()| setuid(user.uid)).map_err(failed)
+    user::become_user(&user).map_err(failed)
 }
 
 /// Leaves the terminal. No thread may have been started yet: they do not come along.
 pub(super) fn go_to_background() -> Result<(), ProcessError> {
     daemon(false, false).map_err(ProcessError::Daemon)
-}
-
-/// Tells the service manager, where there is one, how far we are; one that does not listen misses nothing.
-pub(super) fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(false, state) {
-        log::debug!("the service manager cannot be told: {error}");
-    }
-}
-
-/// The service manager's watchdog, fed as the loop turns: a loop that hangs is found out.
-#[derive(Debug, Default)]
-pub struct Watchdog(Option<Fed>);
-
-#[derive(Debug)]
-struct Fed {
-    every: Duration,
-    /// `None` before the first time.
-    next: Option<Instant>,
-}
-
-impl Watchdog {
-    /// As the service manager asks for it.
-    pub(super) fn from_environment() -> Self {
-        let mut microseconds = 0;
-        let is_wanted = sd_notify::watchdog_enabled(false, &mut microseconds);
-        // sd_watchdog_enabled(3) recommends half of what is allowed.
-        Self(is_wanted.then(|| Fed { every: Duration::from_micros(microseconds) / 2, next: None }))
-    }
-
-    /// When to feed it next.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        self.0.as_ref().map(|fed| fed.next.unwrap_or(now))
-    }
-
-    /// Feeds it if it is time.
-    pub(super) fn feed(&mut self, now: Instant) {
-        if let Some(fed) = &mut self.0
-            && fed.next.is_none_or(|next| now >= next)
-        {
-            tell(&[NotifyState::Watchdog]);
-            fed.next = Some(now + fed.every);
-        }
-    }
 }

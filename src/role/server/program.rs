@@ -1,21 +1,22 @@
 //! `tentacle_server`, the program.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
-use log::{LevelFilter, error, info, warn};
-use sd_notify::NotifyState;
+use log::{Level, LevelFilter, error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::process::{self, ProcessError, Watchdog};
-use super::service::{Bound, Service, StartError, check};
+use super::process::{self, ProcessError};
+use super::service::{Bound, Service, StartError, check_storage, check_tls};
 use crate::config::server::{
-    CommandLine, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity, load, parse_args,
+    CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
+    load, parse_args,
 };
-use crate::obs::{LogTarget, start_log_to};
-use crate::proto::Secret;
-use crate::role::{limits, passphrase};
+use crate::net::Net;
+use crate::obs::{LogTarget, complain, print, start_log_to};
+use crate::proto::{Secret, printable};
+use crate::role::{Watchdog, limits, passphrase, service_manager};
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.
@@ -27,6 +28,9 @@ const USAGE: u8 = 1;
 /// A value or a file cannot be used.
 const UNUSABLE: u8 = 2;
 
+/// What `systemctl status` shows.
+const SERVING: &str = "serving";
+
 type Problem = Box<dyn std::error::Error>;
 
 /// The program.
@@ -34,12 +38,11 @@ pub fn main() -> ExitCode {
     exit_code(run(std::env::args_os().skip(1)))
 }
 
-#[expect(clippy::print_stderr, reason = "where a program's errors go")]
 fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
         Err(problem) => {
-            eprintln!("tentacle_server: {problem}");
+            complain(Level::Error, format_args!("tentacle_server: {problem}"));
             code_of(&*problem).into()
         }
     }
@@ -53,7 +56,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     if problem.downcast_ref().is_some_and(ProcessError::is_of_usage) {
         return USAGE;
     }
-    let of_store = || problem.is::<StoreError>().then_some(true);
+    let of_store = || problem.downcast_ref().map(StoreError::is_of_configuration);
     let code = |is_of_configuration| if is_of_configuration { UNUSABLE } else { FAILURE };
     of_config.or_else(|| of_start().or_else(of_process).or_else(of_store).map(code)).unwrap_or(FAILURE)
 }
@@ -69,19 +72,28 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
             print(concat!("tentacle_server ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"))?;
             Ok(0)
         }
-        Request::Check(line) => {
-            let config = Configuration::of_system(line)?.read()?;
-            config.warnings.iter().try_for_each(|warning| print(&format!("warning: {warning}\n")))?;
-            check(&config)?;
-            print(&format!("{config}\n"))?;
-            Ok(0)
-        }
+        Request::Check(line) => check(&Configuration::of_system(line)?.read()?).map(|()| 0),
         Request::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
-    io::stdout().write_all(text.as_bytes())
+/// Says what a start would come to, each step as the user that takes it then.
+fn check(config: &ServerConfig) -> Result<(), Problem> {
+    let warn =
+        |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {}", printable(text))));
+    warn(&config.warnings)?;
+    if config.process.daemon {
+        print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has")?;
+    }
+    if let Some(file) = &config.log.file {
+        process::check_log(file)?;
+    }
+    warn(&check_tls(config)?)?;
+    if let Some(user) = config.process.user.as_ref().filter(|_| process::is_root()) {
+        process::become_user(user)?;
+    }
+    warn(&check_storage(config)?)?;
+    Ok(print(config)?)
 }
 
 /// Where the configuration comes from, again and again.
@@ -124,12 +136,13 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let config = configuration.read()?;
     process::check_root(&config.process)?;
     let config = configuration.complete(config)?;
+    let net = take_signals()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
-    let log = start_log_to(level(config.log.verbosity), config.log.file.as_deref())?;
+    let log = start_log(&config.log)?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let process = config.process.clone();
     let connections = config.limits.max_connections;
-    let bound = Bound::new(config)?;
+    let bound = Bound::new(net, config)?;
     limits::check_open_files(connections);
     if let Some(user) = &process.user {
         process::become_user(user)?;
@@ -141,15 +154,14 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     for address in bound.addresses() {
         info!("listening on {address}");
     }
-    let mut service = bound.start(root)?;
-    service.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    let service = bound.start(root)?;
     let mut watchdog = Watchdog::from_environment();
-    process::tell(&[NotifyState::Ready]);
+    service_manager::ready(SERVING);
     let outcome = service.run(&mut watchdog, |service, signal| {
         if signal == SIGHUP {
             reload(service, &configuration, &log);
         } else {
-            process::tell(&[NotifyState::Stopping]);
+            service_manager::stopping();
         }
         signal == SIGHUP
     });
@@ -160,9 +172,23 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     Ok(outcome?)
 }
 
+fn start_log(log: &LogSettings) -> Result<LogTarget, ProcessError> {
+    start_log_to(level(log.verbosity), log.file.as_deref())
+        .map_err(|error| ProcessError::of_log(log.file.as_deref(), error))
+}
+
+/// The loop, which takes the signals from now on: before anything shows that the server is there, since whoever sees that
+/// may send one at once. They wait until it serves, also across the fork of `-d`. But not before a passphrase is asked for:
+/// at that prompt they end the program.
+fn take_signals() -> Result<Net, StartError> {
+    let mut net = Net::new()?;
+    net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    Ok(net)
+}
+
 /// The last good configuration stays when the new one is bad.
 fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget) {
-    process::tell(&[NotifyState::Reloading]);
+    service_manager::reloading();
     log.reopen();
     let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -171,9 +197,10 @@ fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget)
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),
-        Err(why) => error!("not reloaded, going on as before: {why}"),
+        // Each problem of a file is a line of its own.
+        Err(why) => why.lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
     }
-    process::tell(&[NotifyState::Ready]);
+    service_manager::ready(SERVING);
 }
 
 fn level(verbosity: Verbosity) -> LevelFilter {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use crate::net::Failure;
+use crate::proto::quoted;
 use crate::proto::server::{Ending, Misuse};
 use crate::store::StoreError;
-use crate::tls::{AlertDescription, CertificateProblem, PipeError, TlsFailure};
+use crate::tls::{AlertDescription, CertificateProblem, PipeError, Refusal, TlsFailure};
 
 /// Why a client's connection ended otherwise than in good order.
 #[derive(Debug, thiserror::Error)]
@@ -20,13 +21,15 @@ pub enum Reason {
     #[error("{0}, or change the filters (-i)")]
     NoDirectory(StoreError),
     /// Another program made the file shorter while it was being sent.
-    #[error("{}: became shorter while it was being sent", .0.display())]
+    #[error("{}: became shorter while it was being sent", quoted(.0))]
     Shortened(PathBuf),
     /// Nothing came for too long, or too little.
-    #[error("{awaited} did not come in time (idle_timeout, body_min_rate)")]
+    #[error("{awaited} did not come in time ({limits})")]
     TooSlow {
         /// What the client owed us.
         awaited: String,
+        /// The keys of the limits that it may have run into.
+        limits: &'static str,
     },
     /// The server to relay to cannot be reached or has failed.
     #[error("the server that is relayed to: {}", upstream(.0))]
@@ -40,7 +43,7 @@ pub enum Reason {
 fn upstream(failure: &Failure) -> String {
     let Failure::Pipe(PipeError::Tls(tls)) = failure else { return failure.to_string() };
     let words = match tls {
-        TlsFailure::ClientCertificateDemanded => {
+        TlsFailure::ClientCertificateDemanded(_) => {
             "it demands a client certificate, of the authority that its -f names (upstream_ssl_cert, upstream_ssl_key)"
         }
         TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA) => {
@@ -51,15 +54,13 @@ fn upstream(failure: &Failure) -> String {
         TlsFailure::ClosedInHandshake => {
             "it closed the connection during the TLS handshake: without -e and -k it speaks no TLS (upstream_ssl 0)"
         }
-        TlsFailure::Certificate(problem @ CertificateProblem::NameMismatch { .. }) => {
+        TlsFailure::Certificate(Refusal { problem: problem @ CertificateProblem::NameMismatch { .. }, .. }) => {
             return format!("its certificate is not accepted: {problem}, or use upstream_ssl_verify chain");
         }
-        TlsFailure::Certificate(
-            problem @ (CertificateProblem::SelfSignedUnlisted { sha256 }
-            | CertificateProblem::UnsupportedShape { sha256, .. }),
-        ) => {
+        TlsFailure::Certificate(Refusal { problem, pin: Some(sha256) }) => {
             return format!(
-                "its certificate is not accepted: {problem}, or this one pinned (upstream_ssl_pin {sha256})"
+                "its certificate is not accepted: {problem}, or pin this one (upstream_ssl_pin {sha256}) once you have \
+                 compared it there"
             );
         }
         _ => return failure.to_string(),
@@ -78,6 +79,19 @@ impl Reason {
             Self::TooSlow { .. } => "timeout",
             Self::Upstream(_) => "upstream",
             Self::Defect(_) => "defect",
+        }
+    }
+
+    /// What tells failures apart in the log: the text, without what a client can have as many of as it likes.
+    pub(super) fn log_key(&self) -> String {
+        match self {
+            Self::Session(ending) => ending.log_key(),
+            Self::TooSlow { awaited, .. } => {
+                let (words, _) = awaited.split_once(|c: char| c.is_ascii_digit()).unwrap_or((awaited, ""));
+                format!("{} {words}", self.word())
+            }
+            Self::Shortened(_) => self.word().to_owned(),
+            other => other.to_string(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::outside::Custodian;
 use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
-use crate::proto::{FileName, Verb};
+use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
     ArchiveError, Background, Draft, Finished, Folder, Full, IfTaken, Keep, Keeper, Limits, Packed, Quota, Room,
     Source, StoreError, Written,
@@ -141,7 +141,7 @@ impl Storage {
     fn reopen_root(&mut self) -> Result<(), StoreError> {
         self.folders.clear();
         let root = Folder::open(self.root.path(), self.file_mode)?;
-        log::warn!("{}: is another directory now, or was tampered with; opened anew", root.path().display());
+        log::warn!("{}: is another directory now, or was tampered with; opened anew", quoted(root.path()));
         self.room.set_storage(root.clone());
         self.root = root;
         self.recount();

@@ -6,22 +6,54 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::cli::Common;
+use super::data_server::{self, Finding};
+use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::config::{Settings, SiteSettings};
+use crate::config::{self, Settings, SiteSettings};
+use crate::obs::Output;
+use crate::proto::{Count, printable, quoted};
+use crate::role::collect::Reason;
+use crate::store::{Publish, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
-pub(super) fn run(common: &Common, syntax_only: bool) -> Outcome {
-    let settings = common.load()?;
+/// What is looked at, and as whom.
+pub(super) struct Scope<'a> {
+    /// The configuration alone.
+    pub(super) syntax_only: bool,
+    /// The user to test as, where one is named.
+    pub(super) user: Option<&'a str>,
+    /// The data server's configuration, where it is named.
+    pub(super) pandora_conf: Option<&'a Path>,
+}
+
+pub(super) fn run(common: &Common, scope: &Scope<'_>) -> Outcome {
+    let &Scope { syntax_only, user, pandora_conf } = scope;
+    let path = common.path();
+    let mut settings = common.load(path)?;
     let mut findings = Findings::default();
+    if !syntax_only || user.is_some() {
+        let state_dir = settings.state_dir.clone();
+        findings.fine(&become_tester(&settings, user)?);
+        match common.load(path) {
+            // The usual state directory is the service's, whichever this user would have of its own.
+            Ok(as_user) => settings = Settings { state_dir, ..as_user },
+            Err(error) => findings.problem(&error.to_string()),
+        }
+    }
     for warning in &settings.warnings {
         findings.warn(warning);
     }
-    findings.fine(&format!("configuration: {} sites, {} enabled", settings.sites.len(), enabled(&settings).count()));
+    findings.fine(&format!(
+        "configuration: {}, {} enabled",
+        Count(settings.sites.len(), "site"),
+        enabled(&settings).count()
+    ));
     if !syntax_only {
         check_certificates(&settings, &mut findings);
         check_directories(&settings, &mut findings);
+        check_data_server(&settings, common.path(), pandora_conf, &mut findings);
     }
-    Ok(findings.finish())
+    findings.finish()
 }
 
 fn enabled(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
@@ -31,30 +63,34 @@ fn enabled(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
 /// What was found, printed as it is found.
 #[derive(Default)]
 struct Findings {
+    out: Output,
     problems: usize,
     warnings: usize,
 }
 
-#[expect(clippy::print_stdout, reason = "a command's output")]
 impl Findings {
-    #[expect(clippy::unused_self, reason = "reads like its siblings")]
-    fn fine(&self, text: &str) {
-        println!("ok       {text}");
+    fn fine(&mut self, text: &str) {
+        self.line("ok      ", text);
     }
 
     fn warn(&mut self, text: &str) {
         self.warnings += 1;
-        println!("warning  {text}");
+        self.line("warning ", text);
     }
 
     fn problem(&mut self, text: &str) {
         self.problems += 1;
-        println!("PROBLEM  {text}");
+        self.line("PROBLEM ", text);
     }
 
-    fn finish(self) -> u8 {
-        println!("{} problems, {} warnings", self.problems, self.warnings);
-        if self.problems == 0 { SUCCESS } else { FAILURE }
+    fn line(&mut self, kind: &str, text: &str) {
+        self.out.line(format_args!("{kind} {}", printable(text)));
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.out.line(format_args!("{}, {}", Count(self.problems, "problem"), Count(self.warnings, "warning")));
+        self.out.finish()?;
+        Ok(if self.problems == 0 { SUCCESS } else { FAILURE })
     }
 }
 
@@ -63,13 +99,18 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
     let (now, mut connectors) = (UnixTime::now(), Connectors::default());
     let mut seen = BTreeSet::new();
     for site in enabled(settings) {
+        for unread in &site.unread_secrets {
+            findings.problem(&format!("site {}: {unread}", site.name));
+        }
         let Some(tls) = &site.tls else {
-            findings
-                .warn(&format!("site {}: no TLS; anyone on the way can read and change what is collected", site.name));
+            findings.warn(&format!(
+                "site {}: no TLS; anyone on the way can read and change what is collected",
+                quoted(&site.name)
+            ));
             continue;
         };
         match connectors.get(tls, now) {
-            Err(error) => findings.problem(&format!("site {}: {error}", site.name)),
+            Err(error) => findings.problem(&format!("site {}: {}", quoted(&site.name), Reason::from(error))),
             Ok(connector) => {
                 for report in connector.report() {
                     let CertificateReport { file, certificate, .. } = report;
@@ -77,10 +118,13 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
                         show(report, findings);
                     }
                 }
-                for warning in connector.warnings() {
-                    if seen.insert((warning.into(), [0; 32])) {
-                        findings.warn(&format!("site {}: {warning}", site.name));
+                for remark in connector.remarks() {
+                    if seen.insert((remark.into(), [0; 32])) {
+                        findings.warn(remark);
                     }
+                }
+                if let Some(warning) = connector.policy_warning() {
+                    findings.warn(&format!("site {}: {warning}", quoted(&site.name)));
                 }
             }
         }
@@ -88,11 +132,12 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
 }
 
 fn show(report: &CertificateReport, findings: &mut Findings) {
-    let CertificateReport { file, certificate, days_left, problems, .. } = report;
-    let text = format!("{}: {} ({}), {days_left} days left", file.display(), certificate.subject, report.shape());
-    match problems.as_slice() {
-        [] => findings.fine(&text),
-        problems => findings.problem(&format!("{text}: {}", problems.join("; "))),
+    let CertificateReport { file, certificate, days_left, problems, remarks, .. } = report;
+    let text = format!("{}: {} ({}), {days_left} days left", quoted(file), certificate.subject, report.shape());
+    match (problems.as_slice(), remarks.as_slice()) {
+        ([], []) => findings.fine(&text),
+        ([], remarks) => findings.warn(&format!("{text}: {}", remarks.join("; "))),
+        (problems, _) => findings.problem(&format!("{text}: {}", problems.join("; "))),
     }
 }
 
@@ -100,15 +145,64 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
     let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
     for directory in incoming {
         match writable(directory) {
-            Ok(()) => findings.fine(&format!("incoming directory {}", directory.display())),
-            Err(why) => findings.problem(&format!("incoming directory {}: {why}", directory.display())),
+            Ok(()) => {
+                findings.fine(&format!("incoming directory {}", quoted(directory)));
+                check_filesystem(directory, findings);
+            }
+            Err(why) => findings.problem(&format!("incoming directory {}: {why}", quoted(directory))),
         }
     }
     let state = &settings.state_dir;
     let existing = state.ancestors().find(|directory| directory.exists()).unwrap_or(state);
     match writable(existing) {
-        Ok(()) => findings.fine(&format!("state directory {}", state.display())),
-        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", state.display(), existing.display())),
+        Ok(()) => {
+            findings.fine(&format!("state directory {}", quoted(state)));
+            if existing == state {
+                check_filesystem(state, findings);
+            }
+        }
+        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", quoted(state), quoted(existing))),
+    }
+}
+
+/// Reads what the data server goes by: from the file that was named, from the configuration if it is such a file, or from
+/// where it usually is.
+fn check_data_server(settings: &Settings, config: &Path, named: Option<&Path>, findings: &mut Findings) {
+    let usual = Path::new(config::DEFAULT_PATHS[1]);
+    let found = match named {
+        Some(path) => config::load_data_server(path),
+        None => config::load_data_server(config).and_then(|conf| match conf {
+            None if usual.exists() => config::load_data_server(usual),
+            conf => Ok(conf),
+        }),
+    };
+    let conf = match (found, named) {
+        (Ok(Some(conf)), _) => conf,
+        (Ok(None), None) => return findings.fine(&data_server::unknown(usual)),
+        (Ok(None), Some(path)) => {
+            return findings.problem(&format!("{}: is no pandora_server.conf (--pandora-conf)", quoted(path)));
+        }
+        (Err(error), None) => return findings.warn(&format!("{error}; the data server's settings were not looked at")),
+        (Err(error), Some(_)) => return findings.problem(&error.to_string()),
+    };
+    // Of our own configuration these have been told.
+    conf.warnings.iter().filter(|warning| !settings.warnings.contains(warning)).for_each(|text| findings.warn(text));
+    let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
+    let is_at_once = settings.publish == Publish::AtOnce;
+    for finding in data_server::findings(&conf, &incoming, conf.path == config, is_at_once) {
+        match finding {
+            Finding::Fine(text) => findings.fine(&text),
+            Finding::Warning(text) => findings.warn(&text),
+            Finding::Problem(text) => findings.problem(&text),
+        }
+    }
+}
+
+/// Tries there what storing needs.
+fn check_filesystem(directory: &Path, findings: &mut Findings) {
+    match lacks_of(directory) {
+        Ok(lacks) => lacks.iter().for_each(|lack| findings.warn(&format!("{}: {lack}", quoted(directory)))),
+        Err(error) => findings.problem(&error.to_string()),
     }
 }
 

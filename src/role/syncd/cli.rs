@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
-use crate::config::{self, LoadOptions, Settings};
-use crate::obs;
+use crate::config::{self, ConfigError, LoadOptions, Settings};
+use crate::obs::{self, LogTarget};
 use crate::role::limits;
 
 const EXAMPLES: &str = "\
@@ -35,11 +36,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Collect from all sites until told to stop (SIGTERM, SIGINT); SIGHUP reloads configuration and certificates.
-    Run(Common),
+    Run(Collecting),
     /// One round of all sites, or of those named; exit status 1 if any of them failed.
     Once {
         #[command(flatten)]
-        common: Common,
+        collecting: Collecting,
         /// Do not end before all that was collected is published, each agent's next file when the data server has taken
         /// the one before it.
         #[arg(long)]
@@ -54,6 +55,13 @@ enum Command {
         /// Read the configuration only; look at no certificate and no directory.
         #[arg(long)]
         syntax_only: bool,
+        /// Test as this user [default, as root: the owner of the state directory, or of an incoming directory]
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// The pandora_server.conf of the data server that takes the files [default: --config, if it is one; else
+        /// /etc/pandora/pandora_server.conf, if it is there]
+        #[arg(long, value_name = "FILE", conflicts_with = "syntax_only")]
+        pandora_conf: Option<PathBuf>,
     },
     /// Try one site step by step: resolve, connect, TLS, password, listing; fetches and deletes nothing.
     Probe {
@@ -73,6 +81,16 @@ enum Command {
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         files: u32,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Collecting {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Collect as root though the state directory or an incoming directory is another user's: what root makes there, that user
+    /// may not be able to use.
+    #[arg(long)]
+    allow_root: bool,
 }
 
 #[derive(Debug, Args)]
@@ -102,26 +120,38 @@ enum Level {
 }
 
 impl Common {
-    /// Reads the configuration.
-    pub(super) fn load(&self) -> Result<Settings, config::ConfigError> {
+    /// The configuration's file: the one that is named, else the first of the usual ones that is there.
+    pub(super) fn path(&self) -> &Path {
+        // Where there is none at all, the error names the place it belongs.
+        let usual = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
+        self.config.as_deref().unwrap_or_else(usual)
+    }
+
+    /// Reads the configuration in `path`.
+    pub(super) fn load(&self, path: &Path) -> Result<Settings, ConfigError> {
         let options = LoadOptions {
             state_dir: self.state_dir.clone(),
             incoming_dir: self.incoming_dir.clone(),
             ..LoadOptions::default()
         };
-        // Where there is none at all, the error names the place it belongs.
-        let fallback = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
-        config::load(self.config.as_deref().unwrap_or_else(fallback), &options)
+        config::load(path, &options)
     }
 
-    /// Reads the configuration, with the log set up and its warnings said.
-    pub(super) fn start(&self) -> Result<Settings, Problem> {
-        obs::start_log(self.log_level.filter())?;
-        let settings = self.load()?;
+    /// Reads the configuration in `path`, with the log set up and its warnings said.
+    pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
+        let log = obs::start_log(self.log_level.filter())?;
+        let settings = self.load(path)?;
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }
-        Ok(settings)
+        Ok((settings, log))
+    }
+}
+
+impl Collecting {
+    /// Refuses to collect as root into what is another user's, unless told to.
+    pub(super) fn check_user(&self, settings: &Settings) -> Result<(), UserError> {
+        if self.allow_root { Ok(()) } else { refuse_root(settings) }
     }
 }
 
@@ -145,9 +175,12 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     limits::outlive_file_size_limit()?;
     match command {
-        Command::Run(common) => run::run(&common),
-        Command::Once { common, wait, sites } => once::run(&common, &sites, wait),
-        Command::Check { common, syntax_only } => check::run(&common, syntax_only),
+        Command::Run(collecting) => run::run(&collecting),
+        Command::Once { collecting, wait, sites } => once::run(&collecting, &sites, wait),
+        Command::Check { common, syntax_only, user, pandora_conf } => {
+            let (user, pandora_conf) = (user.as_deref(), pandora_conf.as_deref());
+            check::run(&common, &check::Scope { syntax_only, user, pandora_conf })
+        }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),
         Command::Demo { files } => demo::run(files),

@@ -2,7 +2,7 @@
 
 mod scene;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,28 +11,31 @@ use self::scene::Scene;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, defaults};
 use crate::net::Net;
-use crate::obs;
+use crate::obs::{self, Output};
 use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::store::{Durability, Publish};
 
-#[expect(clippy::print_stdout, reason = "a command's output")]
 pub(super) fn run(files: u32) -> Outcome {
     obs::start_log(log::LevelFilter::Error)?;
-    let place = tempfile::Builder::new().prefix("tentacle-sync-demo-").tempdir()?;
+    let mut place = tempfile::Builder::new().prefix("tentacle-sync-demo-").tempdir()?;
     let spool = place.path().join("data_in");
     fs::create_dir(&spool)?;
     let mut scene = Scene::set(place.path(), &spool, files as usize)?;
-    println!("Three isolated networks on loopback, each with a Tentacle server in front:\n");
+    let out = Rc::new(RefCell::new(Output::default()));
+    let say = |text: &str| out.borrow_mut().line(text);
+    say("Three isolated networks on loopback, each with a Tentacle server in front:\n");
     for (site, about) in scene.sites().iter().zip([
         "our tentacle_server, with TLS",
         "an imitation of a stock server: plain, slow, writes line by line",
         "an imitation that takes the connection and never says a word",
     ]) {
-        println!("  {:6} {}:{:<6} {about}", site.name, site.address, site.port);
+        say(&format!("  {:6} {}:{:<6} {about}", site.name, site.address, site.port));
     }
     let sending = scene.send()?;
-    println!("\nplant's agents have sent {files} files, each flushed to disk before its SEND OK, in {sending:.1?}.");
-    println!("{} files are waiting at the sites. Collecting into {} …\n", scene.waiting(), spool.display());
+    say(&format!(
+        "\nplant's agents have sent {files} files, each flushed to disk before its SEND OK, in {sending:.1?}."
+    ));
+    say(&format!("{} files are waiting at the sites. Collecting into {} …\n", scene.waiting(), spool.display()));
 
     let settings = Settings {
         state_dir: place.path().join("state"),
@@ -44,29 +47,35 @@ pub(super) fn run(files: u32) -> Outcome {
         sites: scene.sites().to_vec(),
         warnings: Vec::new(),
     };
-    let shown = Rc::new(Cell::new(0));
-    let observer = Box::new(move |report: &RoundReport| show(report, &shown));
+    let (printer, mut total) = (Rc::clone(&out), 0);
+    let observer = Box::new(move |report: &RoundReport| {
+        total += report.tally.collected;
+        printer.borrow_mut().line(line_of(report, total));
+    });
     Collector::new(Net::new()?, &settings, Mode::Once, observer)?.run(settings.shutdown_timeout, |_, _| false)?;
 
-    let complete = scene.compare(&spool)?;
-    if complete {
-        println!("\nThe spool is in {} until you remove it.", place.keep().display());
+    let comparison = scene.compare(&spool)?;
+    say(&comparison.to_string());
+    if comparison.is_complete() {
+        say(&format!("\nThe spool is in {} until you remove it.", place.path().display()));
     }
-    Ok(if complete { SUCCESS } else { FAILURE })
+    // Where nobody was told of it, it does not stay.
+    out.take().finish()?;
+    if comparison.is_complete() {
+        place.disable_cleanup(true);
+    }
+    Ok(if comparison.is_complete() { SUCCESS } else { FAILURE })
 }
 
-#[expect(clippy::print_stdout, reason = "a command's output")]
-fn show(report: &RoundReport, total: &Cell<usize>) {
+fn line_of(report: &RoundReport, total: usize) -> String {
     let RoundReport { site, tally, took, failure, .. } = report;
-    total.set(total.get() + tally.collected);
     match failure {
-        Some(reason) => println!("  {site:6} failed after {:.1} s: {reason}", took.as_secs_f64()),
-        None => println!(
-            "  {site:6} {} files, {} bytes, durable here and gone there in {:.1} s ({} in all)",
+        Some(reason) => format!("  {site:6} failed after {:.1} s: {reason}", took.as_secs_f64()),
+        None => format!(
+            "  {site:6} {} files, {} bytes, durable here and gone there in {:.1} s ({total} in all)",
             tally.collected,
             tally.bytes,
             took.as_secs_f64(),
-            total.get()
         ),
     }
 }

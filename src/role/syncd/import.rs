@@ -1,17 +1,21 @@
 //! `import`: a pandora_server.conf as TOML.
 
-use std::io::Write;
 use std::path::Path;
 
-use super::{Outcome, SUCCESS};
-use crate::config::{self, LoadOptions};
+use log::Level;
 
-#[expect(clippy::print_stderr, reason = "warnings must not end up in the TOML")]
+use super::{Outcome, PROGRAM, SUCCESS};
+use crate::config::{self, LoadOptions};
+use crate::obs::{Output, complain};
+
 pub(super) fn run(file: &Path) -> Outcome {
     let settings = config::load(file, &LoadOptions::default())?;
     for warning in &settings.warnings {
-        eprintln!("tentacle-syncd: {warning}");
+        // They must not end up in the TOML.
+        complain(Level::Warn, format_args!("{PROGRAM}: {warning}"));
     }
-    std::io::stdout().write_all(config::to_toml(&settings).as_bytes())?;
+    let mut out = Output::default();
+    out.line(config::to_toml(&settings).trim_end_matches('\n'));
+    out.finish()?;
     Ok(SUCCESS)
 }

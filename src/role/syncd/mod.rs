@@ -2,19 +2,29 @@
 
 mod check;
 mod cli;
+mod data_server;
 mod demo;
 mod import;
 mod once;
 mod probe;
 mod run;
+mod status;
+mod user;
 
 use std::process::ExitCode;
 
 pub use cli::main;
+use log::Level;
 
+use self::user::UserError;
 use crate::config::{ConfigError, Settings, SiteSettings};
+use crate::obs::{OutputError, complain};
+use crate::proto::quoted;
 use crate::role::collect::StartError;
 use crate::role::limits;
+
+/// The program's name in its messages.
+const PROGRAM: &str = "tentacle-syncd";
 
 /// All went well.
 const SUCCESS: u8 = 0;
@@ -35,10 +45,14 @@ type Outcome = Result<u8, Problem>;
 
 /// Nothing in the configuration has that name.
 #[derive(Debug, thiserror::Error)]
-#[error("no site is named {name:?}; there are: {}", names.join(", "))]
+#[error("no site is named {}; there are: {}", quoted(name), list(names))]
 struct UnknownSite {
     name: String,
     names: Vec<String>,
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Warns where the sites may take more connections than this process has files for.
@@ -55,14 +69,15 @@ fn find_site<'a>(settings: &'a Settings, name: &str) -> Result<&'a SiteSettings,
     })
 }
 
-#[expect(clippy::print_stderr, reason = "where a program's errors go")]
 fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(status) => status.into(),
-        Err(error) => {
+        // Whoever read what was printed wants no more.
+        Err(problem) if problem.downcast_ref().is_some_and(OutputError::is_closed) => FAILURE.into(),
+        Err(problem) => {
             // Each cause on its own line, as multi-line configuration errors are.
-            eprintln!("tentacle-syncd: {error}");
-            code_of(&*error).into()
+            complain(Level::Error, format_args!("{PROGRAM}: {problem}"));
+            code_of(&*problem).into()
         }
     }
 }
@@ -70,8 +85,13 @@ fn exit_code(outcome: Outcome) -> ExitCode {
 fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     let is_of_configuration = problem.is::<ConfigError>()
         || problem.is::<UnknownSite>()
+        || problem.is::<UserError>()
         || problem.downcast_ref().is_some_and(StartError::is_of_configuration);
-    if is_of_configuration { UNUSABLE } else { HINDERED }
+    match problem {
+        _ if is_of_configuration => UNUSABLE,
+        _ if problem.is::<OutputError>() => FAILURE,
+        _ => HINDERED,
+    }
 }
 
 #[cfg(test)]

@@ -1,34 +1,43 @@
 //! `once`: one round of each site.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::ops::Add;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::cli::Common;
+use super::cli::Collecting;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
-use crate::config::Settings;
+use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
-use crate::role::collect::{Collector, Mode, RoundReport};
+use crate::obs::{Output, StatusLine};
+use crate::proto::{Count, printable, quoted};
+use crate::role::collect::{Collector, Mode, NotTaken, RoundReport};
 use crate::store::Waiting;
 use crate::sync::Ending;
 
-pub(super) fn run(common: &Common, names: &[String], wait: bool) -> Outcome {
-    let mut settings = common.start()?;
-    select(&mut settings, names)?;
-    let sites = settings.sites.iter().filter(|site| site.enabled).count();
+pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outcome {
     let mut net = Net::new()?;
-    check_open_files(&settings);
     net.take_signals(&[SIGTERM, SIGINT])?;
-    let progress = Rc::new(Progress::new(sites));
+    let common = &arguments.common;
+    let (mut settings, log) = common.start(common.path())?;
+    select(&mut settings, names)?;
+    arguments.check_user(&settings)?;
+    let sites = settings.sites.iter().filter(|site| site.enabled).count();
+    check_open_files(&settings);
+    let line = std::io::stdout().is_terminal().then(|| log.status_line());
+    let progress = Rc::new(RefCell::new(Progress::new(sites, line)));
     let watcher = Rc::clone(&progress);
-    info!("state in {}", settings.state_dir.display());
+    info!("state in {}", quoted(&settings.state_dir));
     let mode = if wait { Mode::OnceAndWait } else { Mode::Once };
-    let collector = Collector::new(net, &settings, mode, Box::new(move |report| watcher.note(report)))?;
+    let observer = Box::new(move |report: &RoundReport| watcher.borrow_mut().note(report));
+    let collector = Collector::new(net, &settings, mode, observer)?;
     let ended = collector.run(settings.shutdown_timeout, |_, _| false)?;
-    Ok(progress.finish(ended.waiting))
+    progress.take().finish(ended.waiting)
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
@@ -36,87 +45,109 @@ fn select(settings: &mut Settings, names: &[String]) -> Result<(), UnknownSite> 
     for name in names {
         find_site(settings, name)?;
     }
-    if !names.is_empty() {
-        for site in &mut settings.sites {
-            site.enabled = names.contains(&site.name);
+    let is_named = |site: &SiteSettings| names.contains(&site.name);
+    if names.is_empty() {
+        let left_out: Vec<_> = settings.sites.iter().filter(|site| !site.enabled).collect();
+        if let [first, rest @ ..] = left_out.as_slice() {
+            let (first, more) = (quoted(&first.name), rest.len());
+            let more = if more == 0 { String::new() } else { format!(" and {} more", Count(more, "site")) };
+            info!("site={first}{more} left out: enabled = false; name a site to have it collected from all the same");
         }
+        return Ok(());
+    }
+    for site in settings.sites.iter().filter(|site| is_named(site) && !site.enabled) {
+        let site = quoted(&site.name);
+        info!("site={site} collected from since it is named, though the configuration says enabled = false");
+    }
+    for site in &mut settings.sites {
+        site.enabled = is_named(site);
     }
     Ok(())
 }
 
-fn files(count: usize) -> String {
-    if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") }
+fn gained(files: usize, bytes: u64) -> String {
+    format!("{}, {}", Count(files, "file"), Count(bytes, "byte"))
 }
 
-/// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere.
+/// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere. Where it cannot be written,
+/// collecting goes on.
+#[derive(Default)]
 struct Progress {
-    terminal: bool,
+    out: Output,
+    /// On a terminal.
+    line: Option<StatusLine>,
     sites: usize,
-    done: Cell<usize>,
-    failed: Cell<usize>,
-    files: Cell<usize>,
-    bytes: Cell<u64>,
+    done: usize,
+    failed: usize,
+    files: usize,
+    bytes: u64,
+    not_taken: HashMap<Arc<str>, NotTaken>,
 }
 
 impl Progress {
-    fn new(sites: usize) -> Self {
-        Self {
-            terminal: std::io::stdout().is_terminal(),
-            sites,
-            done: Cell::new(0),
-            failed: Cell::new(0),
-            files: Cell::new(0),
-            bytes: Cell::new(0),
-        }
+    fn new(sites: usize, line: Option<StatusLine>) -> Self {
+        Self { line, sites, ..Self::default() }
     }
 
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn note(&self, report: &RoundReport) {
-        self.files.set(self.files.get() + report.tally.collected);
-        self.bytes.set(self.bytes.get() + report.tally.bytes);
+    fn note(&mut self, report: &RoundReport) {
+        self.files += report.tally.collected;
+        self.bytes += report.tally.bytes;
+        let not_taken = self.add_not_taken(report);
         if report.is_final {
             match report.ending {
-                Ending::Done => self.done.set(self.done.get() + 1),
-                Ending::Failed => self.failed.set(self.failed.get() + 1),
+                Ending::Done => self.done += 1,
+                Ending::Failed => self.failed += 1,
                 // Stopped with files left at the site.
                 Ending::Backlog => {}
             }
         }
-        if self.terminal {
-            print!(
-                "\r\x1b[K{} of {} sites, {} failed, {} files, {} bytes",
-                self.done.get(),
-                self.sites,
-                self.failed.get(),
-                self.files.get(),
-                self.bytes.get()
-            );
-            // A terminal that is gone ends in SIGHUP, not here.
-            let _ = std::io::Write::flush(&mut std::io::stdout());
+        let Self { sites, done, failed, files, bytes, .. } = self;
+        if let Some(line) = &self.line {
+            let text = format!("{done} of {}, {failed} failed, {}", Count(*sites, "site"), gained(*files, *bytes));
+            self.out.attempt(|| line.show(&text));
         } else if report.is_final {
+            let site = quoted(&*report.site);
             match &report.failure {
-                Some(reason) => println!("{}: failed: {reason}", report.site),
-                None => println!("{}: {} files, {} bytes", report.site, report.tally.collected, report.tally.bytes),
+                Some(reason) => self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string()))),
+                None => {
+                    let gained = gained(report.tally.collected, report.tally.bytes);
+                    let left =
+                        if not_taken.count() == 0 { String::new() } else { format!("; left there: {not_taken}") };
+                    self.out.line(format_args!("{site}: {gained}{left}"));
+                }
             }
         }
     }
 
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn finish(&self, waiting: Waiting) -> u8 {
-        if self.terminal {
-            println!();
+    fn finish(mut self, waiting: Waiting) -> Outcome {
+        if let Some(line) = &self.line {
+            self.out.attempt(|| line.end());
         }
         if waiting.files > 0 {
-            println!(
-                "{} safe here and waiting until the data server has taken what the same agents sent before: run, or the next \
-                 once, publishes them; once --wait waits for that",
-                files(waiting.files)
-            );
+            self.out.line(format_args!(
+                "collected, and waiting until the data server has taken what their agents sent before: {}; the next run \
+                 publishes them, or once --wait",
+                gained(waiting.files, waiting.bytes)
+            ));
         }
-        let unfinished = self.sites - self.done.get() - self.failed.get();
+        let unfinished = self.sites - self.done - self.failed;
         if unfinished > 0 {
-            println!("stopped before {unfinished} of {} sites were done", self.sites);
+            self.out.line(format_args!("stopped before {unfinished} of {} finished", Count(self.sites, "site")));
         }
-        if self.failed.get() + unfinished == 0 { SUCCESS } else { FAILURE }
+        let not_taken = self.not_taken.values().copied().fold(NotTaken::default(), Add::add);
+        if not_taken.count() > 0 {
+            self.out.line(format_args!(
+                "left at their sites, and not taken by later rounds: {not_taken}; the log names them"
+            ));
+        }
+        self.out.finish()?;
+        Ok(if self.failed + unfinished == 0 && not_taken.count() == 0 { SUCCESS } else { FAILURE })
+    }
+
+    /// What the site of `report` keeps so far.
+    fn add_not_taken(&mut self, report: &RoundReport) -> NotTaken {
+        let of_site = self.not_taken.entry(Arc::clone(&report.site)).or_default();
+        *of_site = of_site.and_later(report.not_taken);
+        *of_site
     }
 }

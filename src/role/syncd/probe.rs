@@ -11,18 +11,26 @@ use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
-use crate::proto::Listing;
-use crate::role::collect::{Reason, site_target};
-use crate::tls::{Connectors, Offer, PeerDescription};
+use crate::obs::Output;
+use crate::proto::{Count, Listing, printable, quoted};
+use crate::role::collect::{MAX_NAMES, Reason, site_target, warn_of_certificates};
+use crate::tls::{
+    CertificateReport, CertificateSummary, Connector, Connectors, Offer, PeerDescription, Role, UnixTime,
+};
 
 pub(super) fn run(common: &Common, name: &str) -> Outcome {
-    let settings = common.start()?;
-    let site = find_site(&settings, name)?;
-    let target = Arc::new(site_target(site, &mut Connectors::default())?);
+    let (settings, _) = common.start(common.path())?;
+    let mut site = find_site(&settings, name)?.clone();
     let net = Net::new()?;
-    let mut probe = Probe { site, target, since: net.now(), net };
+    let secrets = site.read_secrets().map_err(Reason::from);
+    let target = secrets.and_then(|()| site_target(&site, &mut Connectors::default()));
+    if let Ok(target) = &target {
+        warn_of_certificates(std::iter::once((site.name.as_str(), target)));
+    }
+    let mut probe = Probe { site: &site, since: net.now(), net, out: Output::default(), near_ends: Vec::new() };
     probe.introduce();
-    Ok(match probe.run() {
+    let listing = target.and_then(|target| probe.run(&Arc::new(target)));
+    let status = match listing {
         Ok(listing) => {
             probe.summarise(&listing);
             SUCCESS
@@ -31,57 +39,69 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
             probe.say(&format!("FAILED (reason={}): {reason}", reason.word()));
             FAILURE
         }
-    })
+    };
+    probe.out.finish()?;
+    Ok(status)
 }
 
 struct Probe<'a> {
     site: &'a SiteSettings,
-    target: Arc<Target>,
     net: Net,
     since: Instant,
+    out: Output,
+    /// What is to be said of certificates that work today.
+    near_ends: Vec<String>,
 }
 
 impl Probe<'_> {
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    fn say(&self, text: &str) {
+    fn say(&mut self, text: &str) {
         let milliseconds = self.net.now().saturating_duration_since(self.since).as_millis();
-        println!("{milliseconds:>6} ms  {text}");
+        self.out.line(format_args!("{milliseconds:>6} ms  {}", printable(text)));
     }
 
-    fn introduce(&self) {
+    fn introduce(&mut self) {
         let site = self.site;
         let tls = if site.tls.is_some() { "TLS" } else { "plain TCP" };
         let through = site.proxy.as_ref().map(|proxy| format!(", through the proxy {}:{}", proxy.host, proxy.port));
-        self.say(&format!("{}: {} port {}, {tls}{}", site.name, site.address, site.port, through.unwrap_or_default()));
+        self.say(&format!(
+            "{}: {} port {}, {tls}{}",
+            quoted(&site.name),
+            site.address,
+            site.port,
+            through.unwrap_or_default()
+        ));
     }
 
-    fn run(&mut self) -> Result<Listing, Reason> {
+    fn run(&mut self, target: &Arc<Target>) -> Result<Listing, Reason> {
         let offer = self.site.tls.as_ref().is_some_and(|tls| tls.identity.is_some() && tls.offer != Offer::Never);
-        match self.attempt(offer) {
+        match self.attempt(target, offer) {
             Err(Reason::Net(Failure::Pipe(refused)))
                 if refused.client_certificate_refused()
                     && self.site.tls.as_ref().is_some_and(|tls| tls.offer == Offer::Auto) =>
             {
                 self.say(&format!("{refused}"));
                 self.say("trying again without our certificate, as offer_client_cert = \"auto\" has it");
-                self.attempt(false)
+                self.attempt(target, false)
             }
             other => other,
         }
     }
 
-    fn attempt(&mut self, offer: bool) -> Result<Listing, Reason> {
-        let id = self.net.open(Arc::clone(&self.target), offer);
+    fn attempt(&mut self, target: &Arc<Target>, offer: bool) -> Result<Listing, Reason> {
+        let id = self.net.open(Arc::clone(target), offer);
         let mut conversation = Conversation::new(self.site);
         loop {
             for event in self.net.turn(None).map_err(Failure::Io)? {
                 match event {
-                    Event::Resolved(_, count) => self.say(&format!("resolved: {count} address(es)")),
+                    Event::Resolved(_, count) => {
+                        let es = if count == 1 { "" } else { "es" };
+                        self.say(&format!("resolved: {count} address{es}"));
+                    }
                     Event::Connected(_, address) => self.say(&format!("connected to {address}")),
                     Event::Failed(_, Failure::Timeout(Phase::Session)) => return Err(conversation.slow()),
                     Event::Failed(_, failure) => return Err(failure.into()),
                     Event::Opened(_) => {
-                        self.describe_peer(id, offer);
+                        self.describe_peer(id, target, offer);
                         self.converse(id, &mut conversation)?;
                     }
                     Event::Ready(_) => self.converse(id, &mut conversation)?,
@@ -95,7 +115,8 @@ impl Probe<'_> {
         }
     }
 
-    fn describe_peer(&mut self, id: ConnId, offer: bool) {
+    fn describe_peer(&mut self, id: ConnId, target: &Target, offer: bool) {
+        let date = UnixTime::now();
         let Some(PeerDescription { version, cipher_suite, certificate, .. }) =
             self.net.io(id).and_then(|mut io| io.peer())
         else {
@@ -107,8 +128,24 @@ impl Probe<'_> {
         ));
         if let Some(certificate) = certificate {
             self.say(&format!("the site's certificate: {}, issued by {}", certificate.subject, certificate.issuer));
-            self.say(&format!("  valid {}", certificate.validity));
+            self.say(&format!("  valid {}, {}", certificate.validity, certificate.time_left(date)));
             self.say(&format!("  sha256 {}", certificate.sha256));
+            self.near_ends.extend(certificate.date_problem(date).map(|end| format!("the site's certificate {end}")));
+        }
+        if offer {
+            self.describe_ours(target, date);
+        }
+    }
+
+    /// Our own certificate and its chain, which the site has to take.
+    fn describe_ours(&mut self, target: &Target, date: UnixTime) {
+        let reports = target.tls.iter().flat_map(Connector::report);
+        let ours: Vec<_> = reports.filter(|report| report.role != Role::Trusted).cloned().collect();
+        for CertificateReport { certificate, .. } in ours {
+            let CertificateSummary { subject, validity, .. } = &certificate;
+            self.say(&format!("our certificate: {subject}, valid {validity}, {}", certificate.time_left(date)));
+            self.near_ends
+                .extend(certificate.date_problem(date).map(|end| format!("our certificate {subject:?} {end}")));
         }
     }
 
@@ -119,13 +156,32 @@ impl Probe<'_> {
         Ok(())
     }
 
-    fn summarise(&self, listing: &Listing) {
+    fn summarise(&mut self, listing: &Listing) {
         let collected = listing.names().filter(|name| self.site.filter.matches(name.as_bytes())).count();
+        let (names, left_out) = (listing.len(), listing.len() - collected);
         self.say(&format!(
-            "listing: {} names, {collected} of them to be collected, {} with names that cannot be",
-            listing.len(),
-            listing.refused_count()
+            "listing: {}: {collected} to be collected, {left_out} left out by include and exclude",
+            Count(names, "name")
         ));
-        self.say("all well; nothing was fetched or deleted");
+        if listing.refused_count() > 0 {
+            self.say(&format!("  {} more cannot be used, and stay there", Count(listing.refused_count(), "name")));
+        }
+        if listing.left_out() > 0 {
+            self.say(&format!("  {} more were not looked at", Count(listing.left_out(), "name")));
+        }
+        if collected > MAX_NAMES {
+            self.say(&format!("  a round takes the first {MAX_NAMES} of them, and the next one follows at once"));
+        }
+        if collected > 0 {
+            let most = self.site.max_file_size;
+            self.say(&format!(
+                "  how large they are shows when they are fetched: those over {most} bytes (max_file_size) stay there"
+            ));
+        }
+        let verdict = match self.near_ends.as_slice() {
+            [] => "all well".to_owned(),
+            near_ends => format!("it works now, but {}", near_ends.join(", and ")),
+        };
+        self.say(&format!("{verdict}; nothing was fetched or deleted"));
     }
 }

@@ -1,27 +1,47 @@
 //! `run`: the daemon.
 
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::cli::Common;
+use super::cli::{Collecting, Common};
+use super::status::Status;
 use super::{Outcome, SUCCESS, check_open_files};
 use crate::config::Settings;
 use crate::net::Net;
-use crate::role::collect::{Collector, Mode};
+use crate::proto::quoted;
+use crate::role::collect::{Collector, Mode, RoundReport};
+use crate::role::{Watchdog, service_manager};
 
-pub(super) fn run(common: &Common) -> Outcome {
-    let settings = common.start()?;
+pub(super) fn run(arguments: &Collecting) -> Outcome {
+    let common = &arguments.common;
+    // Chosen once: a reload must not go to another file because this one is gone.
+    let path = common.path();
     let mut net = Net::new()?;
-    check_open_files(&settings);
+    // Before anything is logged: whoever sees that may send one at once.
     net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
-    let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
-    let enabled = settings.sites.iter().filter(|site| site.enabled).count();
-    info!("collecting from {enabled} sites; state in {}", settings.state_dir.display());
+    let (settings, _) = common.start(path)?;
+    arguments.check_user(&settings)?;
+    check_open_files(&settings);
+    let status = Rc::new(RefCell::new(Status::new(&settings)));
+    let watcher = Rc::clone(&status);
+    let observer = Box::new(move |report: &RoundReport| watcher.borrow_mut().note(report));
+    let mut collector = Collector::new(net, &settings, Mode::Forever, observer)?;
+    collector.feed(Watchdog::from_environment());
+    let line = status.borrow().line();
+    info!("{}: {line}; state in {}", quoted(path), quoted(&settings.state_dir));
+    service_manager::ready(&line);
     collector.run(settings.shutdown_timeout, |collector, signal| {
         if signal != SIGHUP {
+            service_manager::stopping();
             return false;
         }
-        reload(collector, common, &settings);
+        service_manager::reloading();
+        reload(collector, common, path, &settings, &status);
+        service_manager::ready(&status.borrow().line());
         true
     })?;
     info!("stopped");
@@ -29,17 +49,20 @@ pub(super) fn run(common: &Common) -> Outcome {
 }
 
 /// The last good configuration stays when the new one is bad. `started` is what the start came by.
-fn reload(collector: &mut Collector, common: &Common, started: &Settings) {
-    let reloaded = common.load().map_err(|error| error.to_string()).and_then(|settings| {
-        settings.warnings.iter().for_each(|warning| warn!("{warning}"));
-        check_open_files(&settings);
-        collector.reload(&settings).map_err(|error| error.to_string())?;
-        warn_of_restart(started, &settings);
-        Ok(())
-    });
-    match reloaded {
-        Ok(()) => info!("configuration and certificates reloaded"),
-        Err(why) => error!("not reloaded, going on as before: {why}"),
+fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Settings, status: &RefCell<Status>) {
+    match common.load(path) {
+        Ok(settings) => {
+            settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+            check_open_files(&settings);
+            status.borrow_mut().reloaded(&settings);
+            let reloaded = collector.reload(&settings);
+            warn_of_restart(started, &settings);
+            info!("reloaded {}: {reloaded}", quoted(path));
+        }
+        // Each problem of a file is a line of its own.
+        Err(error) => {
+            error.to_string().lines().for_each(|why| error!("not reloaded, going on as before: {why}"));
+        }
     }
 }
 

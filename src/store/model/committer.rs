@@ -99,7 +99,7 @@ impl ModelCommitter {
         // What is forgotten together comes in any order: a hash map's.
         group.sort_by_key(|order| match order {
             Order::Forget(copy) => Some((Arc::clone(&copy.site), copy.name.clone())),
-            Order::Publish(_) => None,
+            Order::Publish(_) | Order::TakeIn(_) => None,
         });
         self.committing.carry_out(group, now)
     }

@@ -17,6 +17,7 @@ use crate::store::flush::is_few;
 use crate::store::journal::{SpoolId, StageId};
 use crate::store::keep::{Change, IfTaken};
 use crate::store::shelf::Shelf;
+use crate::store::spool::Spool;
 use crate::store::stage::Staged;
 
 /// The only one there is.
@@ -85,6 +86,10 @@ impl Disk for ModelDisk {
     }
 
     fn introduce(&mut self, _: SpoolId, _: bool) {}
+
+    fn take_in(&mut self, _: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {
+        Ok(None)
+    }
 
     fn take_over(&mut self, staged: Staged, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))

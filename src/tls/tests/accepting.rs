@@ -9,8 +9,8 @@ use rustls::{ClientConnection, HandshakeKind};
 use crate::tls::testing::*;
 use crate::tls::{
     Acceptor, AcceptorSettings, AlertDescription, CertificateProblem, ClientFailure, Clients, FileProblem,
-    IdentitySettings, Missing, Purpose, SetupError, Sha256, Suites, TlsFailure, UnixTime, UnsupportedShape, Verify,
-    Versions, Weakness, Whose,
+    IdentitySettings, Missing, Purpose, Refusal, SetupError, Sha256, Suites, TlsFailure, UnixTime, UnsupportedShape,
+    Verify, Versions, Weakness, Whose,
 };
 
 /// What the tests' servers show, and the files of it.
@@ -113,11 +113,11 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
     let acceptor = place.requiring(&[&site.ca]);
     let verdict = |leaf: CertificateDer<'static>| verdict(&acceptor, &[leaf], &site.key);
     let authority = site.draft().v3(&[CA_TRUE]).sign(&site.ca_key);
-    let shape = UnsupportedShape::AuthorityAsLeaf;
-    let unsupported = CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(&authority) };
+    let unsupported = CertificateProblem::UnsupportedShape(UnsupportedShape::AuthorityAsLeaf);
     assert!(unsupported.to_string().ends_with("another one has to be made"), "{unsupported}");
-    let of_a_site = TlsFailure::Certificate(unsupported.clone()).to_string();
-    assert!(of_a_site.contains("or this one pinned"), "{of_a_site}");
+    let pin = Some(Sha256::of(&authority));
+    let of_a_site = TlsFailure::Certificate(Refusal { problem: unsupported.clone(), pin }).to_string();
+    assert!(of_a_site.contains("or pin this one"), "{of_a_site}");
     assert_eq!(verdict(authority), refused(unsupported));
 
     let other = Site::new();
@@ -136,7 +136,7 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
     assert_eq!(verdict(expired), refused(CertificateProblem::Expired { whose: Whose::Leaf, not_after }));
 
     let sha1 = Draft { inner_algorithm: ECDSA_SHA1, outer_algorithm: ECDSA_SHA1, ..site.draft() };
-    let weak = CertificateProblem::Weak(Weakness::SignatureAlgorithm);
+    let weak = CertificateProblem::Weak(Weakness::SignatureAlgorithm("SHA-1 and ECDSA".to_owned()));
     assert_eq!(verdict(sha1.sign(&site.ca_key)), refused(weak));
 }
 
@@ -157,7 +157,11 @@ fn a_client_without_a_certificate_is_taken_unless_one_is_required() {
     assert_eq!(verdict(&place.requiring(&[&site.ca]), NOBODY, &site.key), Err(ClientFailure::NoCertificate));
     let mut server = place.requiring(&[&site.ca]).accept().unwrap();
     let mut client = connector(Verify::None, &[]).connect("10.0.0.7", false).unwrap();
-    assert_eq!(run(&mut client, &mut server), Err(TlsFailure::ClientCertificateDemanded), "and hears so");
+    assert_eq!(
+        run(&mut client, &mut server),
+        Err(TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired)),
+        "and hears so"
+    );
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn a_client_that_trusts_another_authority_is_told_of_as_such() {
     let acceptor = Acceptor::new(&settings, now()).unwrap();
     let stranger = Draft::new("Other", "Other", &other.ca_key).v3(&[CA_TRUE]).sign(&other.ca_key);
     for (trusted, alert, words) in [
-        (stranger, AlertDescription::UnknownCA, "trusts another authority"),
+        (stranger, AlertDescription::UnknownCA, "no authority that it trusts"),
         (other.ca, AlertDescription::DecryptError, "same name as ours"),
     ] {
         for version in BOTH_VERSIONS {
@@ -308,7 +312,7 @@ fn versions_and_suites_are_held_to() {
             .map(|()| server.negotiated_cipher_suite().unwrap().suite())
     };
     let [tls12, tls13] = BOTH_VERSIONS;
-    let missing = |what| Err(ClientFailure::NothingInCommon(what));
+    let missing = |what| Err(ClientFailure::NothingInCommon(what, None));
     assert_eq!(meet_by(&limited(Versions::Only13, "ALL"), tls12), missing(Missing::Version));
     assert_eq!(meet_by(&limited(Versions::Only12, "ALL"), tls13), missing(Missing::Version));
     let chosen = limited(Versions::Both, "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256");

@@ -2,8 +2,10 @@
 //! server's side.
 
 mod accepting;
+mod alerts;
 mod files;
 mod own_certificate;
 mod peer_certificate;
 mod pipe;
+mod shapes;
 mod v1_reader;

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use rcgen::KeyPair;
+use rustls::pki_types::CertificateDer;
 
 use crate::tls::failure::TlsFailure;
 use crate::tls::testing::*;
 use crate::tls::{
-    AlertDescription, Connector, FileProblem, IdentitySettings, Offer, Role, SetupError, TlsSettings, Verify,
+    AlertDescription, CertificateReport, Connector, FileProblem, IdentitySettings, Offer, Role, SetupError,
+    TlsSettings, Verify,
 };
 
 #[test]
@@ -15,6 +17,8 @@ fn our_certificate_is_presented_and_proven_in_any_shape() {
         ("v1", site.v1_leaf()),
         ("v3", site.draft().v3(&[]).sign(&site.ca_key)),
         ("self-signed v1", Draft::new("us", "us", &site.key).sign(&site.key)),
+        ("v1 that says so", Draft { version: Some(0), ..site.draft() }.sign(&site.ca_key)),
+        ("from 1950", Draft { not_before: "500101000000Z", ..site.draft() }.sign(&site.ca_key)),
         ("self-signed CA:TRUE", Draft::new("us", "us", &site.key).v3(&[CA_TRUE]).sign(&site.key)),
     ];
     for (shape, leaf) in shapes {
@@ -38,7 +42,7 @@ fn our_certificate_stays_home_when_it_is_not_to_be_offered() {
         let failure = run(&mut client, &mut server).unwrap_err();
         assert!(!failure.client_certificate_refused());
         // A rustls server says certificate_required in both versions.
-        assert_eq!(failure, TlsFailure::ClientCertificateDemanded);
+        assert_eq!(failure, TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired));
     }
 }
 
@@ -64,14 +68,17 @@ fn a_certificate_for_another_key_is_an_error_that_names_both_files() {
 #[test]
 fn a_refusal_of_our_certificate_is_told_from_other_alerts() {
     use crate::tls::Phase;
-    let of = |alert, phase| TlsFailure::from_rustls(&rustls::Error::AlertReceived(alert), phase);
+    let of = |alert, phase| TlsFailure::from_rustls(&rustls::Error::AlertReceived(alert), phase, &[]);
     assert!(of(AlertDescription::UnknownCA, Phase::Handshake).client_certificate_refused());
     assert!(of(AlertDescription::UnknownCA, Phase::Established).client_certificate_refused());
     let expired = of(AlertDescription::CertificateExpired, Phase::Established);
     assert!(!expired.client_certificate_refused(), "without it, the peer would only say that it wants one");
     assert_eq!(expired, TlsFailure::ClientCertificateRefused(AlertDescription::CertificateExpired));
-    assert_eq!(of(AlertDescription::HandshakeFailure, Phase::Handshake), TlsFailure::ClientCertificateDemanded);
-    assert!(matches!(of(AlertDescription::HandshakeFailure, Phase::Hello), TlsFailure::NothingInCommon(_)));
+    assert_eq!(
+        of(AlertDescription::HandshakeFailure, Phase::Handshake),
+        TlsFailure::ClientCertificateDemanded(AlertDescription::HandshakeFailure)
+    );
+    assert!(matches!(of(AlertDescription::HandshakeFailure, Phase::Hello), TlsFailure::NothingInCommon(..)));
 }
 
 #[test]
@@ -93,7 +100,7 @@ fn what_should_be_seen_to_is_reported_with_dates_and_shape() {
     assert_eq!(report.iter().map(|entry| entry.role).collect::<Vec<_>>(), [Role::Trusted, Role::Trusted, Role::Own]);
     assert_eq!(report[0].shape(), "X.509 v3, self-signed, authority");
     assert_eq!(report[1].shape(), "X.509 v1");
-    let warnings = connector.warnings();
+    let warnings = connector.file_warnings();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(warnings[0].starts_with(ca.to_str().unwrap()), "{warnings:?}");
     assert!(warnings[0].ends_with("\"CN=CA\" expires in 10 days, on 2026-06-11T00:00:00Z"), "{warnings:?}");
@@ -103,8 +110,10 @@ fn what_should_be_seen_to_is_reported_with_dates_and_shape() {
 
 #[test]
 fn checking_nothing_is_warned_about() {
-    assert!(connector(Verify::None, &[]).warnings()[0].starts_with("verify = \"none\""));
-    assert!(connector(Verify::Chain, &[Site::new().ca]).warnings().is_empty());
+    let unchecked = connector(Verify::None, &[]).policy_warning().unwrap();
+    assert!(unchecked.starts_with("verify = \"none\""), "{unchecked}");
+    let checked = connector(Verify::Chain, &[Site::new().ca]);
+    assert_eq!((checked.policy_warning(), checked.file_warnings()), (None, Vec::new()));
 }
 
 #[test]
@@ -145,4 +154,80 @@ fn hosts_are_names_or_addresses_in_any_common_spelling() {
     }
     assert!(connector.connect("no such host", false).is_err());
     assert!(connector.connect("", false).is_err());
+}
+
+/// What is said of a CA file with these certificates.
+fn report_on(listed: &[CertificateDer<'_>]) -> Vec<CertificateReport> {
+    connector(Verify::Chain, listed).report().to_vec()
+}
+
+#[test]
+fn an_expired_authority_beside_one_that_counts_is_no_problem() {
+    let (site, other) = (Site::new(), Site::new());
+    let old = |until| Draft { not_after: until, ..Draft::new("CA", "CA", &other.ca_key) };
+    let expired = old("260530000000Z").v3(&[CA_TRUE]).sign(&other.ca_key);
+    let leftover = &report_on(&[expired.clone(), site.ca.clone()])[0];
+    assert_eq!(leftover.problems, Vec::<String>::new());
+    assert!(leftover.remarks[0].starts_with("expired on 2026-05-30"), "{leftover:?}");
+    assert_eq!(leftover.warnings().count(), 1, "and yet it is warned of");
+    let alone = &report_on(&[expired])[0];
+    assert!(alone.problems[0].starts_with("expired on 2026-05-30"), "{alone:?}");
+    let soon = old("260611000000Z").v3(&[CA_TRUE]).sign(&other.ca_key);
+    let soon = &report_on(&[soon, site.ca])[0];
+    assert!(soon.problems[0].starts_with("expires in 10 days"), "what will be missed is a problem: {soon:?}");
+}
+
+#[test]
+fn an_authority_whose_key_cannot_be_used_is_named() {
+    let site = Site::new();
+    let short = Draft { key: rsa_1024_key(), ..Draft::new("Short", "Short", &site.ca_key) };
+    let short = &report_on(&[site.ca.clone(), short.v3(&[CA_TRUE]).sign(&site.ca_key)])[1];
+    assert!(short.problems[0].contains("RSA key of only 1024 bits"), "{short:?}");
+    // Of a curve that nobody uses.
+    let key = tlv(0x30, &[tlv(0x30, &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 1, 42]), vec![3, 2, 0, 4]].concat());
+    let odd = Draft { key, ..Draft::new("Odd", "Odd", &site.ca_key) }.v3(&[CA_TRUE]).sign(&site.ca_key);
+    let odd = &report_on(&[site.ca, odd])[1];
+    assert!(odd.problems[0].contains("a key of a kind that signatures are not checked with"), "{odd:?}");
+}
+
+#[test]
+fn an_altered_certificate_is_found_by_its_signature() {
+    let site = Site::new();
+    let alter = |der: &CertificateDer<'_>| {
+        let mut altered = der.to_vec();
+        // In the signature, at the very end.
+        *altered.last_mut().unwrap() ^= 1;
+        CertificateDer::from(altered)
+    };
+    let listed = &report_on(&[alter(&site.ca)])[0];
+    assert!(listed.remarks[0].contains("is damaged, or the one that signed it is missing"), "{listed:?}");
+    assert_eq!(report_on(std::slice::from_ref(&site.ca))[0].remarks, Vec::<String>::new());
+
+    let middle_key = KeyPair::generate().unwrap();
+    let middle = Draft::new("middle", "CA", &middle_key).v3(&[CA_TRUE]).sign(&site.ca_key);
+    let leaf = Draft::new("us", "middle", &site.key).v3(&[]).sign(&middle_key);
+    let other_middle = Draft::new("middle", "CA", &site.ca_key).v3(&[CA_TRUE]).sign(&site.ca_key);
+    for (chain, sound) in [
+        ([leaf.clone(), middle.clone(), site.ca.clone()], true),
+        ([leaf.clone(), alter(&middle), site.ca.clone()], false),
+        ([leaf.clone(), other_middle, site.ca.clone()], false),
+    ] {
+        let connector = connector_with_identity(&chain, &site.key);
+        let misfit = connector
+            .report()
+            .iter()
+            .any(|entry| entry.problems.iter().any(|problem| problem.contains("peers that check it refuse us")));
+        assert_eq!(misfit, !sound, "{:?}", connector.report());
+    }
+    let alone = connector_with_identity(&[leaf], &site.key);
+    assert_eq!(alone.report()[0].problems, Vec::<String>::new(), "who signed it need not be in the file");
+}
+
+#[test]
+fn a_certificate_of_ours_that_we_would_not_take_is_served_with_a_warning() {
+    let site = Site::new();
+    let odd = Draft { version: Some(0), ..site.draft() }.sign(&site.ca_key);
+    let warnings = connector_with_identity(&[odd], &site.key).file_warnings();
+    let warning = warnings.iter().find(|warning| warning.contains("it spells out that it is of version 1"));
+    assert!(warning.is_some_and(|warning| warning.contains("certificate 1 ")), "{warnings:?}");
 }

@@ -235,7 +235,10 @@ fn a_client_certificate_refused_after_the_handshake_is_told_as_such_on_the_first
     assert_eq!(first_answer(asked, &pki, None), Ok(()), "without it, all is well");
     let demanded = StockClients::SignedBy(&pki);
     assert_eq!(first_answer(demanded, &pki, Some(&identity)), Ok(()));
-    assert_eq!(first_answer(demanded, &pki, None), Err(TlsFailure::ClientCertificateDemanded.into()));
+    assert_eq!(
+        first_answer(demanded, &pki, None),
+        Err(TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired).into())
+    );
 }
 
 /// What a client says of a peer that answers the first message of TLS like this and hangs up.
@@ -270,8 +273,18 @@ fn a_peer_without_tls_is_told_from_one_that_has_nothing_in_common_with_us() {
     assert_eq!(answered(b"HTTP/1.0 400 Bad Request\r\n\r\n"), TlsFailure::NotTls.into());
     assert_eq!(answered(b"SSH-2.0-OpenSSH_9.2\r\n"), TlsFailure::NotTls.into());
     let alert = |code| [0x15, 3, 3, 0, 2, 2, code];
-    assert_eq!(answered(&alert(40)), TlsFailure::NothingInCommon(Missing::Algorithm).into());
-    assert_eq!(answered(&alert(70)), TlsFailure::NothingInCommon(Missing::Version).into());
+    assert_eq!(answered(&alert(40)), TlsFailure::NothingInCommon(Missing::Algorithm, None).into());
+    assert_eq!(answered(&alert(70)), TlsFailure::NothingInCommon(Missing::Version, None).into());
+}
+
+#[test]
+fn a_server_that_chooses_what_we_do_not_have_is_quoted() {
+    let old = answered(&server_hello(0x0301, 0x0035)).to_string();
+    assert!(old.contains("neither TLS 1.2 nor TLS 1.3"), "{old}");
+    assert!(old.ends_with(". The peer chose TLS 1.0 with TLS_RSA_WITH_AES_256_CBC_SHA"), "{old}");
+    let odd = answered(&server_hello(0x0303, 0x009e)).to_string();
+    assert!(odd.contains("no algorithm in common"), "{odd}");
+    assert!(odd.ends_with(". The peer chose TLS 1.2 with TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"), "{odd}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/x509_v1");
 fn openssl_leaf() -> Vec<u8> {
     let files = Files::new();
     let path = files.add("leaf.pem", include_str!("../testdata/leaf-v1.openssl.pem"));
-    crate::tls::pem::certificates(&path).unwrap()[0].to_vec()
+    crate::tls::pem::certificates(&path).unwrap().ders[0].to_vec()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn what_openssl_makes_by_default_is_read() {
     let leaf = Leaf::parse(&der).unwrap();
     let files = Files::new();
     let ca = crate::tls::pem::certificates(&files.add("ca.pem", include_str!("../testdata/ca.openssl.pem"))).unwrap();
-    let ca = Certificate::parse(&ca[0]).unwrap();
+    let ca = Certificate::parse(&ca.ders[0]).unwrap();
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
     assert_eq!(leaf.signed_by(&ca, algorithms.all), Ok(()));
 }

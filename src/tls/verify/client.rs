@@ -8,6 +8,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::proof::Proof;
 use crate::tls::authorities::Authorities;
+use crate::tls::refusal::Refusal;
 
 /// The most bytes of authorities' names that clients are told: a handshake message ends at 64 KiB.
 const MAX_HINTS: usize = 32 * 1024;
@@ -59,8 +60,10 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        Refusal::forget();
         if let Demand::Required(authorities) = &self.demand {
-            authorities.verify(end_entity, intermediates, now)?;
+            let verdict = authorities.verify(end_entity, intermediates, now);
+            verdict.map_err(|problem| Refusal::from(problem).into_rustls())?;
         }
         Ok(ClientCertVerified::assertion())
     }

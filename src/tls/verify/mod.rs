@@ -22,6 +22,7 @@ pub(super) use none::Unchecked;
 pub(super) use pin::Pinned;
 
 use super::certificate_problem::CertificateProblem;
+use super::refusal::Refusal;
 use proof::Proof;
 
 /// Which certificates are accepted from a site.
@@ -58,8 +59,11 @@ impl<P: Policy> ServerCertVerifier for PolicyVerifier<P> {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.policy.accept(end_entity, intermediates, server_name, now)?;
-        Ok(ServerCertVerified::assertion())
+        Refusal::forget();
+        match self.policy.accept(end_entity, intermediates, server_name, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(problem) => Err(Refusal::of(problem, end_entity, self.proof.algorithms()).into_rustls()),
+        }
     }
 
     fn verify_tls12_signature(

@@ -7,9 +7,9 @@ use webpki::EndEntityCert;
 
 use super::Policy;
 use crate::tls::authorities::{Authorities, limits_names};
-use crate::tls::certificate_problem::{CertificateProblem, UnsupportedShape};
+use crate::tls::certificate_problem::{CertificateProblem, Misnaming, UnsupportedShape};
 use crate::tls::dn::Name;
-use crate::tls::summary::Sha256;
+use crate::tls::extensions::AlternativeName;
 use crate::tls::x509::Certificate;
 
 /// The chain, and the name: an alternative name, or the common name of a certificate without any alternative names.
@@ -27,32 +27,41 @@ impl Policy for ChainAndName {
         self.0.verify(leaf, intermediates, now)?;
         let certificate = Certificate::parse(leaf).map_err(|_| CertificateProblem::Malformed)?;
         if certificate.has_alternative_names().map_err(|_| CertificateProblem::Malformed)? {
-            check_alternative_names(leaf, host)
+            check_alternative_names(leaf, &certificate, host)
         } else if self.0.limits_names() || intermediates.iter().any(limits_names) {
-            let shape = UnsupportedShape::CommonNameUnderConstraints;
-            Err(CertificateProblem::UnsupportedShape { shape, sha256: Sha256::of(leaf) })
+            Err(CertificateProblem::UnsupportedShape(UnsupportedShape::CommonNameUnderConstraints))
         } else {
             check_common_name(&certificate, host)
         }
     }
 }
 
-fn check_alternative_names(leaf: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), CertificateProblem> {
+fn check_alternative_names(
+    leaf: &CertificateDer<'_>,
+    certificate: &Certificate<'_>,
+    host: &ServerName<'_>,
+) -> Result<(), CertificateProblem> {
     let leaf = EndEntityCert::try_from(leaf).map_err(|_| CertificateProblem::Malformed)?;
     match leaf.verify_is_valid_for_subject_name(host) {
         Ok(()) => Ok(()),
-        Err(webpki::Error::CertNotValidForName(context)) => {
-            let found = context.presented.iter().map(|name| plain(name).to_owned()).collect();
-            Err(CertificateProblem::NameMismatch { wanted: host.to_str().into_owned(), found })
-        }
+        Err(webpki::Error::CertNotValidForName(_)) => Err(mismatch(certificate, host)),
         Err(error) => Err(CertificateProblem::Other(error.to_string())),
     }
 }
 
-/// webpki shows a name as its kind and, in parentheses, the name, perhaps quoted.
-fn plain(presented: &str) -> &str {
-    let inner = presented.split_once('(').and_then(|(_kind, rest)| rest.strip_suffix(')'));
-    inner.unwrap_or(presented).trim_matches('"')
+fn mismatch(certificate: &Certificate<'_>, host: &ServerName<'_>) -> CertificateProblem {
+    let wanted = host.to_str().into_owned();
+    let names = certificate.alternative_names().unwrap_or_default();
+    let text = |name: &AlternativeName| name.text.clone();
+    let of_hosts: Vec<String> = names.iter().filter(|name| name.is_of_a_host).map(text).collect();
+    if of_hosts.is_empty() {
+        let found = names.iter().map(text).collect();
+        return CertificateProblem::NameMismatch { wanted, found, misnaming: Some(Misnaming::OtherKinds) };
+    }
+    // Where it is there as an address, it matches.
+    let as_name = matches!(host, ServerName::IpAddress(_)) && of_hosts.contains(&wanted);
+    let misnaming = as_name.then_some(Misnaming::AddressAsDnsName);
+    CertificateProblem::NameMismatch { wanted, found: of_hosts, misnaming }
 }
 
 /// Names equal but for case; addresses equal as addresses. No wildcards: those are for alternative names.
@@ -67,6 +76,7 @@ fn check_common_name(certificate: &Certificate<'_>, host: &ServerName<'_>) -> Re
     if matches {
         return Ok(());
     }
+    let misnaming = common_name.filter(|name| name.contains('*')).map(|_| Misnaming::WildcardInCommonName);
     let found = common_name.map(str::to_owned).into_iter().collect();
-    Err(CertificateProblem::NameMismatch { wanted: host.to_str().into_owned(), found })
+    Err(CertificateProblem::NameMismatch { wanted: host.to_str().into_owned(), found, misnaming })
 }

@@ -2,12 +2,13 @@
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
 
-use crate::tls::authorities::weak_key;
+use crate::tls::authorities::{Algorithms, weak_key};
 use crate::tls::certificate_problem::CertificateProblem;
+use crate::tls::refusal::Refusal;
 use crate::tls::x509::Certificate;
 
 /// How handshake signatures are checked: by the bare key, since webpki reads no version 1 certificate.
@@ -22,9 +23,8 @@ impl Proof {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = certificate_with_sound_key(cert)?;
-        let key = certificate.key();
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateProblem::Malformed)?;
+        let key = sound_key(cert)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| refused(CertificateProblem::Malformed))?;
         let (_, candidates) = self
             .0
             .mapping
@@ -36,7 +36,7 @@ impl Proof {
         if proven {
             Ok(HandshakeSignatureValid::assertion())
         } else {
-            Err(CertificateProblem::BadHandshakeSignature.into())
+            Err(refused(CertificateProblem::BadHandshakeSignature))
         }
     }
 
@@ -46,8 +46,12 @@ impl Proof {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = certificate_with_sound_key(cert)?;
-        verify_tls13_signature_with_raw_key(message, &certificate.key(), dss, &self.0)
+        verify_tls13_signature_with_raw_key(message, &sound_key(cert)?, dss, &self.0)
+    }
+
+    /// The algorithms that signatures are checked with.
+    pub(super) fn algorithms(&self) -> Algorithms {
+        self.0.all
     }
 
     pub(super) fn schemes(&self) -> Vec<SignatureScheme> {
@@ -55,7 +59,13 @@ impl Proof {
     }
 }
 
-fn certificate_with_sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<Certificate<'a>, CertificateProblem> {
-    let certificate = Certificate::parse(der).map_err(|_| CertificateProblem::Malformed)?;
-    weak_key(certificate.public_key).map_or(Ok(certificate), Err)
+/// The key, whatever shape of certificate it is in: that is for the policy to judge.
+fn sound_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {
+    let key = Certificate::key_of(der).map_err(|_| refused(CertificateProblem::Malformed))?;
+    weak_key(key).map_or(Ok(SubjectPublicKeyInfoDer::from(key)), |weak| Err(refused(weak)))
+}
+
+/// No pin helps where the proof of the key fails.
+fn refused(problem: CertificateProblem) -> Error {
+    Refusal::from(problem).into_rustls()
 }

@@ -2,6 +2,7 @@
 
 use super::super::key::Key;
 use super::super::reader::{self, Reader};
+use super::super::said::Said;
 use super::super::settings::{Passphrase, ServerTls};
 use super::password;
 
@@ -26,15 +27,22 @@ pub(super) fn read(reader: &mut Reader<'_>, ask_passphrase: bool) -> Option<Serv
     Some(ServerTls { key: key.unwrap_or_else(|| cert.clone()), cert, passphrase, client_ca, versions, ciphers })
 }
 
+/// To stock, `ssl_password` is a switch, and 1 asks; no passphrase is as short as that. Here, any other value but 0 is the
+/// passphrase itself, and a file with it is an answer to who asks.
 fn passphrase(reader: &mut Reader<'_>, ask: bool) -> Passphrase {
     if ask {
         return Passphrase::Ask;
     }
-    if reader.has(Key::SslPassword)
-        && let Some(said) = reader.find(Key::SslPasswordFile)
-    {
-        reader.error(&said, "there is ssl_password too; one of them is enough, remove the other");
-        return Passphrase::None;
+    let in_file = reader.find(Key::SslPasswordFile);
+    let said = reader.find(Key::SslPassword);
+    match (said.as_ref().map(Said::value), in_file) {
+        (Some(b"1"), None) => return Passphrase::Ask,
+        (Some(b"0"), None) => return Passphrase::None,
+        (Some(b"0" | b"1") | None, _) | (Some(_), None) => {}
+        (Some(_), Some(in_file)) => {
+            reader.error(&in_file, "there is ssl_password too; one of them is enough, remove the other");
+            return Passphrase::None;
+        }
     }
     let known = reader.secret_in_file(Key::SslPasswordFile).or_else(|| password(reader, Key::SslPassword));
     known.map_or(Passphrase::None, Passphrase::Known)

@@ -118,3 +118,18 @@ fn rules_are_held_against_the_rest() {
     let right = rule(&format!("all in conf from any cert a pin {pin}"), "filters a:conf\nssl_cert c\nssl_ca d\n");
     assert!(store(&right, &[]).rules.look_at_certificates());
 }
+
+#[test]
+fn a_file_that_is_not_saved_as_plain_text_says_how_to_convert_it() {
+    let load = |bytes: &[u8]| {
+        let line = command_line(&[]);
+        load::load_text(&line, &surroundings(), Some((Path::new("c"), bytes))).unwrap_err().to_string()
+    };
+    let text = "directory /x\nport 41121\n";
+    let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let error = load(&utf16);
+    assert!(error.starts_with("c: the file is saved as UTF-16") && error.contains("`iconv -f UTF-16LE"), "{error}");
+    let error = load(text.replace('\n', "\r").as_bytes());
+    assert!(error.contains("`tr '\\r' '\\n' < c > c.new`"), "{error}");
+    assert!(load(b"directory /x\npassword a\0b\n").starts_with("c:2: there is a NUL byte"));
+}

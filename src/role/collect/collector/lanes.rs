@@ -6,6 +6,7 @@ use log::debug;
 
 use super::{Collector, TICK};
 use crate::net::{ConnId, Failure, Phase};
+use crate::proto::quoted;
 use crate::role::collect::Reason;
 use crate::role::collect::session::{Cx, Pause, Session};
 use crate::role::collect::site::Site;
@@ -21,6 +22,7 @@ impl Collector {
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
+        self.look_at_certificate(id);
         match self.work(id, Session::opened) {
             Some((_, Ok(()))) => self.pump(id),
             Some((_, Err(reason))) => self.lane_broke(id, reason),
@@ -66,6 +68,9 @@ impl Collector {
 
     /// More connections for a round that has work for them, as long as nobody else waits for one.
     fn add_lanes(&mut self, key: usize) {
+        if self.stop.is_some() {
+            return;
+        }
         let others_wait = self.schedule.next_due().is_some_and(|due| due <= self.net.now());
         loop {
             let spare = self.has_capacity() && !others_wait;
@@ -133,13 +138,14 @@ impl Collector {
         self.mend_lanes(key);
     }
 
-    /// A round that lost its last connection gets a new one as soon as there is work for it, and room, or ends.
+    /// A round that lost its last connection gets a new one as soon as there is work for it, and room, or ends: at a stop, as
+    /// soon as nothing of it is being committed.
     pub(super) fn mend_lanes(&mut self, key: usize) {
         let Some(Site { running: Some(running), .. }) = &self.sites[key] else { return };
         if !running.lanes.is_empty() {
             return;
         }
-        let over = running.round.is_complete() || running.failure.is_some();
+        let over = running.round.is_complete() || running.failure.is_some() || self.stop.is_some();
         if over && running.round.committing() == 0 {
             self.end_round(key);
         } else if !over && running.round.has_work() {
@@ -155,9 +161,7 @@ impl Collector {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(site) = &self.sites[session.site()] else { return };
         let reason = match failure {
-            Failure::Timeout(Phase::Session) => {
-                Reason::Slow { what: session.awaited(), seconds: site.settings.timeout.as_secs() }
-            }
+            Failure::Timeout(Phase::Session) => Reason::slow(session.awaited(), session.is_in_body(), &site.settings),
             other => Reason::Net(other),
         };
         self.lane_broke(id, reason);
@@ -183,7 +187,7 @@ impl Collector {
         };
         session.abandon(site, &mut self.desk);
         if !harmless {
-            debug!("site={} reason={} {reason}", site.name(), reason.word());
+            debug!("site={} reason={} {reason}", quoted(&**site.name()), reason.word());
             site.break_off(reason);
         }
         self.wake_waiting_of(key);

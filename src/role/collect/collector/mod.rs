@@ -1,27 +1,33 @@
 //! All sites on one loop.
 
+mod expiry;
 mod lanes;
 mod reload;
 mod rounds;
+mod stop;
+mod unopened;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use log::info;
-
+pub use self::reload::Reloaded;
+use self::stop::Stop;
+use self::unopened::Unopened;
 use super::desk::Desk;
-use super::equipment::{Equipment, StartError, equip};
+use super::equipment::{Opening, StartError, equip, withdraw};
 use super::outside::Network;
 use super::report::RoundReport;
 use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::Repeats;
+use crate::obs::LogThrottle;
+use crate::role::Watchdog;
 use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
+use crate::tls::Expiries;
 
 /// Rounds are looked after this often: for their limits, and for whether others wait.
 const TICK: Duration = Duration::from_secs(1);
@@ -52,6 +58,8 @@ pub struct Collector {
     desk: Desk,
     schedule: Schedule,
     sites: Vec<Option<Site>>,
+    /// Sites of which something cannot be opened, by their keys: they have no entry in `sites` until it can.
+    unopened: BTreeMap<usize, Unopened>,
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
     /// What the journal knows of sites that are not collected from, in case they are again.
@@ -62,11 +70,13 @@ pub struct Collector {
     /// Sites whose rounds have no connection, and work for one.
     stranded: VecDeque<usize>,
     next_tick: Instant,
-    /// Those about the process, which it would be idle to make for each site.
-    complaints: Repeats,
-    /// When the collector has been told to stop: the time by which it will, whatever is under way.
-    stop_by: Option<Instant>,
+    expiries: Expiries,
+    /// Failures of the process, which are logged once, not for each site.
+    log: LogThrottle,
+    /// When the collector has been told to stop.
+    stop: Option<Stop>,
     observer: Box<dyn FnMut(&RoundReport)>,
+    watchdog: Watchdog,
 }
 
 /// What a collector works with.
@@ -86,6 +96,11 @@ pub(super) struct Limits {
 
 impl Collector {
     /// Opens spools, journal and certificates; connects to nothing yet. `observer` hears of each round that ends.
+    ///
+    /// A site whose certificates or spool cannot be opened is left out until they can.
+    ///
+    /// # Errors
+    /// [`StartError::NoSite`] if not one site can be opened; whatever keeps the journal from being kept.
     pub fn new(
         net: Net,
         settings: &Settings,
@@ -93,39 +108,45 @@ impl Collector {
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Result<Self, StartError> {
         let mut spools = HashMap::new();
-        let equipment = equip(settings, &mut spools)?;
-        let waker = net.waker();
-        let notify = Box::new(move || {
-            // The waker fails only with the loop gone, and then nobody waits.
-            let _ = waker.wake();
-        });
-        let (committer, outstanding) = Committer::start(
-            &settings.state_dir,
-            CommitPolicy { durability: settings.durability, publish: settings.publish },
-            &spools.values().cloned().collect::<Vec<_>>(),
-            notify,
-        )?;
+        let policy = CommitPolicy { durability: settings.durability, publish: settings.publish };
+        let mut sites = StartError::of_unusable(equip(settings, &mut spools))?;
+        let (committer, outstanding) = loop {
+            let waker = net.waker();
+            let notify = Box::new(move || {
+                // The waker fails only with the loop gone, and then nobody waits.
+                let _ = waker.wake();
+            });
+            let opened: Vec<Spool> = spools.values().cloned().collect();
+            match Committer::start(&settings.state_dir, policy, &opened, notify) {
+                Ok(started) => break started,
+                // Another process may work in one of the spools, or one of the disks fail.
+                Err(error) if withdraw(&error, &mut spools, &mut sites) => sites = StartError::of_unusable(sites)?,
+                Err(error) => return Err(error.into()),
+            }
+        };
         let desk = Desk::new(Box::new(committer), settings.max_spool);
         let means = Means { net: Box::new(net), desk, outstanding, spools };
         let limits = Limits { mode, max_connections: settings.max_connections };
-        Ok(Self::with(means, equipment, limits, Schedule::new(fastrand::u64(..)), observer))
+        Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
 
     /// Sites, and what they are collected with.
     pub(super) fn with(
         means: Means,
-        equipment: Vec<Equipment>,
+        opened: Vec<Opening>,
         Limits { mode, max_connections }: Limits,
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
         let Means { net, desk, outstanding, spools } = means;
-        let now = net.now();
+        let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
+            expiries,
             desk,
             schedule,
             sites: Vec::new(),
+            unopened: BTreeMap::new(),
             sessions: HashMap::new(),
             spools,
             absent: HashMap::new(),
@@ -134,9 +155,10 @@ impl Collector {
             running: 0,
             stranded: VecDeque::new(),
             next_tick: now,
-            complaints: Repeats::default(),
-            stop_by: None,
+            log: LogThrottle::default(),
+            stop: None,
             observer,
+            watchdog: Watchdog::default(),
         };
         for Outstanding { site, name, fingerprint } in outstanding {
             let history = collector.absent.entry(site.clone()).or_default();
@@ -146,12 +168,17 @@ impl Collector {
             }
             history.committed(name, fingerprint);
         }
-        collector.adopt(equipment);
+        collector.adopt(opened);
         collector
     }
 
+    /// Lets the collector's loop feed this watchdog from now on.
+    pub fn feed(&mut self, watchdog: Watchdog) {
+        self.watchdog = watchdog;
+    }
+
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
-    /// at most `shutdown_timeout` later.
+    /// at most `shutdown_timeout` later; answered with `false` once more, ends at once.
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
@@ -162,33 +189,24 @@ impl Collector {
             if self.is_finished() {
                 break;
             }
-            let wake = [self.schedule_wakes(), Some(self.next_tick).filter(|_| self.running > 0), self.stop_by];
+            let tick = Some(self.next_tick).filter(|_| self.running > 0);
+            let stop_by = self.stop.as_ref().map(|stop| stop.by);
+            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now())];
             for event in self.net.turn(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
-                        if !on_signal(&mut self, signal) && self.stop_by.is_none() {
-                            self.drain(self.net.now() + shutdown_timeout);
+                        if !on_signal(&mut self, signal) {
+                            self.stop(shutdown_timeout);
                         }
                     }
                     other => self.handle(other),
                 }
             }
             self.tick();
+            self.watchdog.feed(self.net.now());
         }
         self.break_off();
         Ok(Ended { waiting: self.desk.stop(), longest_turn: self.net.longest_turn() })
-    }
-
-    /// No new rounds, no new files; what is under way is brought to its end.
-    fn drain(&mut self, stop_by: Instant) {
-        info!("stopping: {} rounds are under way", self.running);
-        self.stop_by = Some(stop_by);
-        for site in self.sites.iter_mut().flatten() {
-            if let Some(running) = &mut site.running {
-                running.round.wind_up();
-            }
-        }
-        self.wake_waiting();
     }
 
     /// Time is up: what has come whole is still to be kept.
@@ -201,8 +219,8 @@ impl Collector {
     }
 
     fn is_finished(&mut self) -> bool {
-        match self.stop_by {
-            Some(stop_by) => self.running == 0 || self.net.now() >= stop_by,
+        match &self.stop {
+            Some(stop) => self.running == 0 || self.net.now() >= stop.by,
             None if self.running > 0 => false,
             None => match self.mode {
                 Mode::Forever => false,
@@ -217,7 +235,7 @@ impl Collector {
     }
 
     fn schedule_wakes(&mut self) -> Option<Instant> {
-        let may_start = self.stop_by.is_none() && self.has_capacity() && !self.desk.is_full();
+        let may_start = self.stop.is_none() && self.has_capacity() && !self.desk.is_full();
         self.schedule.next_due().filter(|_| may_start)
     }
 

@@ -1,63 +1,185 @@
 //! Settings become sites, at the start and at each reload.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
+
+use log::error;
 
 use super::{Collector, Mode};
 use crate::config::Settings;
-use crate::role::collect::equipment::{Equipment, StartError, equip};
-use crate::role::collect::site::Site;
+use crate::net::Target;
+use crate::proto::{Count, quoted};
+use crate::role::collect::equipment::{Equipment, Opening, Unusable, equip};
+use crate::role::collect::site::{Prospect, Running, Site};
 
 /// Sites' first rounds are spread over this long for each of them.
 const SPREAD_PER_SITE: Duration = Duration::from_millis(5);
 
-impl Collector {
-    /// Takes new settings over; nothing changes when they cannot be used.
-    pub fn reload(&mut self, settings: &Settings) -> Result<(), StartError> {
-        let mut spools = self.spools.clone();
-        let equipment = equip(settings, &mut spools)?;
-        self.spools = spools;
-        self.max_connections = settings.max_connections;
-        self.desk.set_max_spool(settings.max_spool);
-        self.adopt(equipment);
+/// The most sites that a reload's line names of each kind.
+const SITES_NAMED: usize = 10;
+
+/// What a reload has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Sites in the configuration that are enabled.
+    pub sites: usize,
+    /// Those of them that were not collected from before.
+    pub added: Vec<String>,
+    /// Those whose settings or certificates are others now.
+    pub changed: Vec<String>,
+    /// Sites that are not collected from any more.
+    pub removed: Vec<String>,
+    /// Sites whose settings or certificates cannot be used: they go on as before, or stay left out.
+    pub unusable: Vec<String>,
+}
+
+impl Display for Reloaded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", Count(self.sites, "site"))?;
+        named(f, &self.added, "added")?;
+        f.write_str(", ")?;
+        named(f, &self.changed, "changed")?;
+        f.write_str(", ")?;
+        named(f, &self.removed, "removed")?;
+        if !self.unusable.is_empty() {
+            f.write_str(", ")?;
+            named(f, &self.unusable, "cannot be used")?;
+        }
         Ok(())
     }
+}
 
-    /// Adds, changes and retires sites until they are those of `equipment`.
-    pub(super) fn adopt(&mut self, equipment: Vec<Equipment>) {
-        let now = self.net.now();
+fn named(f: &mut Formatter<'_>, sites: &[String], what: &str) -> fmt::Result {
+    write!(f, "{} {what}", sites.len())?;
+    if sites.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = sites.iter().take(SITES_NAMED).map(|name| quoted(name).to_string()).collect();
+    write!(f, " ({}", shown.join(", "))?;
+    if let Some(more @ 1..) = sites.len().checked_sub(SITES_NAMED) {
+        write!(f, " and {more} more")?;
+    }
+    f.write_str(")")
+}
+
+impl Collector {
+    /// Takes new settings over. A site whose certificates or spool cannot be opened keeps the last ones that could, or is
+    /// left out until they can.
+    pub fn reload(&mut self, settings: &Settings) -> Reloaded {
+        let opened = equip(settings, &mut self.spools);
+        self.max_connections = settings.max_connections;
+        self.desk.set_max_spool(settings.max_spool);
+        self.adopt(opened)
+    }
+
+    /// Adds, changes and retires sites until they are those of `opened`.
+    pub(super) fn adopt(&mut self, opened: Vec<Opening>) -> Reloaded {
+        let mut reloaded = Reloaded { sites: opened.len(), ..Reloaded::default() };
         let spread = match self.mode {
-            Mode::Forever => SPREAD_PER_SITE * u32::try_from(equipment.len()).unwrap_or(u32::MAX),
+            Mode::Forever => SPREAD_PER_SITE * u32::try_from(opened.len()).unwrap_or(u32::MAX),
             Mode::Once | Mode::OnceAndWait => Duration::ZERO,
         };
-        let mut known: HashMap<Arc<str>, usize> =
-            self.sites.iter().flatten().map(|site| (Arc::clone(site.name()), site.key())).collect();
-        for one in equipment {
-            let key = known.remove(one.settings.name.as_str()).unwrap_or(self.sites.len());
-            let pace = one.pace();
-            match self.sites.get_mut(key).and_then(Option::as_mut) {
-                Some(site) => {
-                    site.equip(one);
+        let of_open = self.sites.iter().flatten().map(|site| (site.name().to_string(), site.key()));
+        let of_unopened = self.unopened.iter().map(|(&key, site)| (site.name().to_owned(), key));
+        let mut known: HashMap<String, usize> = of_open.chain(of_unopened).collect();
+        for opening in opened {
+            match opening {
+                Ok(equipment) => {
+                    let key = known.remove(&equipment.settings.name);
+                    self.adopt_one(key, equipment, spread, &mut reloaded);
+                }
+                Err(unusable) => {
+                    reloaded.unusable.push(unusable.settings.name.clone());
+                    let key = known.remove(&unusable.settings.name);
+                    self.leave_as_it_is(key, *unusable);
+                }
+            }
+        }
+        let mut removed: Vec<(String, usize)> = known.into_iter().collect();
+        removed.sort();
+        for (name, key) in removed {
+            // One whose last round is still under way was told of by the reload that took it out.
+            if !self.sites[key].as_ref().is_some_and(Site::is_leaving) {
+                reloaded.removed.push(name);
+            }
+            self.retire(key);
+        }
+        self.watch_certificates();
+        self.take_in_spools();
+        reloaded
+    }
+
+    /// `key` is the site's, if it is known.
+    fn adopt_one(&mut self, key: Option<usize>, equipment: Equipment, spread: Duration, reloaded: &mut Reloaded) {
+        let now = self.net.now();
+        let (name, pace) = (equipment.settings.name.clone(), equipment.pace());
+        let key = match key {
+            Some(key) if self.unopened.contains_key(&key) => {
+                // Its first round need not wait for the time at which it would have been tried again.
+                self.schedule.remove(key);
+                self.open_at_last(key, equipment);
+                reloaded.changed.push(name);
+                key
+            }
+            Some(key) => {
+                if let Some(site) = &mut self.sites[key] {
+                    if site.is_leaving() {
+                        reloaded.added.push(name);
+                    } else if site.is_other(&equipment) {
+                        reloaded.changed.push(name);
+                    }
+                    site.equip(equipment);
                     self.unpark(key);
                 }
-                None => self.add(one),
+                key
             }
-            self.schedule.set(key, pace, now, spread);
-        }
-        for key in known.into_values() {
-            self.retire(key);
+            None => {
+                reloaded.added.push(name);
+                let key = self.sites.len();
+                self.sites.push(None);
+                self.add(key, equipment);
+                key
+            }
+        };
+        self.schedule.set(key, pace, now, spread);
+    }
+
+    /// What the configuration says of a site cannot be used.
+    fn leave_as_it_is(&mut self, key: Option<usize>, unusable: Unusable) {
+        let Unusable { settings, reason } = unusable;
+        match key.and_then(|key| self.sites[key].as_mut()) {
+            Some(site) => {
+                error!(
+                    "site={} reason={} not reloaded, going on with what was in force before: {reason}",
+                    quoted(&settings.name),
+                    reason.word()
+                );
+                site.stay();
+            }
+            None => self.leave_out(key, settings, reason),
         }
     }
 
-    fn add(&mut self, equipment: Equipment) {
-        let mut site = Site::new(self.sites.len(), equipment);
+    pub(super) fn add(&mut self, key: usize, equipment: Equipment) {
+        let mut site = Site::new(key, equipment);
         site.history = self.absent.remove(&**site.name()).unwrap_or_default();
-        self.sites.push(Some(site));
+        self.sites[key] = Some(site);
+    }
+
+    /// What the run before has committed in a spool that was not there at the start is taken up.
+    pub(super) fn take_in_spools(&mut self) {
+        for spool in self.spools.values() {
+            self.desk.take_in(spool);
+        }
     }
 
     /// Takes a site out: at once where no round runs, else when it has ended.
     pub(super) fn retire(&mut self, key: usize) {
+        if self.unopened.remove(&key).is_some() {
+            self.schedule.remove(key);
+            return;
+        }
         let Some(site) = &mut self.sites[key] else { return };
         if !self.schedule.remove(key) {
             site.retire();
@@ -68,5 +190,57 @@ impl Collector {
             site.history.reset_skips();
             self.absent.insert(site.name().to_string(), site.history);
         }
+    }
+}
+
+impl Site {
+    /// Whether `equipment` has other settings or certificates than those that it is, or is about to be, collected from with.
+    fn is_other(&self, equipment: &Equipment) -> bool {
+        match &self.running {
+            Some(Running { prospect: Prospect::Changed(next), .. }) => !equipment.is_like(&next.settings, &next.target),
+            _ => !equipment.is_like(&self.settings, &self.target),
+        }
+    }
+
+    /// Whether it has been taken out of the configuration, and its last round is under way.
+    fn is_leaving(&self) -> bool {
+        matches!(self.running, Some(Running { prospect: Prospect::Gone, .. }))
+    }
+
+    /// What it is, or is about to be, connected to with.
+    pub(super) fn next_target(&self) -> &Target {
+        match &self.running {
+            Some(Running { prospect: Prospect::Changed(next), .. }) => &next.target,
+            _ => &self.target,
+        }
+    }
+
+    /// It is in the configuration, and goes on with what is in force.
+    fn stay(&mut self) {
+        if let Some(Running { prospect: prospect @ Prospect::Gone, .. }) = &mut self.running {
+            *prospect = Prospect::Same;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sites(count: usize) -> Vec<String> {
+        (1..=count).map(|number| format!("s{number}")).collect()
+    }
+
+    #[test]
+    fn a_reload_is_told_in_one_line_of_bounded_length() {
+        let mut reloaded = Reloaded { sites: 12, added: sites(1), changed: sites(2), ..Reloaded::default() };
+        assert_eq!(reloaded.to_string(), "12 sites: 1 added (s1), 2 changed (s1, s2), 0 removed");
+        reloaded.changed = sites(300);
+        reloaded.unusable = sites(1);
+        assert_eq!(
+            reloaded.to_string(),
+            "12 sites: 1 added (s1), 300 changed (s1, s2, s3, s4, s5, s6, s7, s8, s9, s10 and 290 more), 0 removed, \
+             1 cannot be used (s1)"
+        );
     }
 }

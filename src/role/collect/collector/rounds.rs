@@ -20,11 +20,14 @@ impl Collector {
         {
             self.mend_lanes(key);
         }
-        while self.stop_by.is_none()
+        while self.stop.is_none()
             && self.has_capacity()
             && !self.desk.is_full()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
+            if !self.is_open(key) {
+                continue;
+            }
             let Some(site) = &mut self.sites[key] else { continue };
             self.running += 1;
             site.start_round(self.net.now());
@@ -65,16 +68,17 @@ impl Collector {
         let running = site.running.take()?;
         self.running -= 1;
         let tally = running.round.tally();
+        let is_cut_off = self.stop.as_ref().is_some_and(|stop| stop.cut_off.contains(&key));
         let ending = match &running.failure {
             Some(_) => Ending::Failed,
-            None if tally.left > 0 => Ending::Backlog,
+            None if tally.left > 0 || is_cut_off || running.round.has_work() => Ending::Backlog,
             None => Ending::Done,
         };
         let due = self.schedule.finished(key, now, ending);
         let failures = self.schedule.failures(key);
         let is_final = match self.mode {
             Mode::Once | Mode::OnceAndWait => {
-                ending == Ending::Done || failures > site.settings.retries || self.stop_by.is_some()
+                ending == Ending::Done || failures > site.settings.retries || self.stop.is_some()
             }
             Mode::Forever => false,
         };
@@ -84,16 +88,17 @@ impl Collector {
             took: now.saturating_duration_since(running.since),
             ending,
             failure: running.failure,
+            not_taken: running.not_taken,
             is_final,
         };
-        report.log(&mut site.complaints, &mut self.complaints, now, failures);
+        report.log(&mut site.log, &mut self.log, now, failures);
         (self.observer)(&report);
         if is_final {
             self.schedule.remove(key);
             return None;
         }
         match running.prospect {
-            Prospect::Same => due.filter(|_| self.stop_by.is_none()),
+            Prospect::Same => due.filter(|_| self.stop.is_none()),
             Prospect::Changed(equipment) => {
                 site.equip(*equipment);
                 None
@@ -112,6 +117,7 @@ impl Collector {
             return;
         }
         self.next_tick = now + TICK;
+        self.announce_expiries();
         let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
         for site in self.sites.iter_mut().flatten() {
             let limit = if others_wait { FAIR_SHARE.min(site.settings.round_limit) } else { site.settings.round_limit };

@@ -40,6 +40,11 @@ impl Fetch {
         }
     }
 
+    /// Whether its end would cost something: bytes that have come, or the file itself, which the site may have deleted.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.came() == Came::Part || matches!(self.step, Step::Take(_))
+    }
+
     pub(super) fn into_step(self) -> Step {
         self.step
     }
@@ -88,7 +93,7 @@ impl Fetch {
         let staged = match self.sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),
-            Sink::Awaiting => return cx.site.skipped(&self.name, "it came without being announced"),
+            Sink::Awaiting => return cx.site.not_given(&self.name, "it came without being announced"),
         };
         let staged = match staged {
             Ok(staged) => staged,
@@ -105,7 +110,7 @@ impl Fetch {
         match refusal {
             Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name, cx.desk),
             Refusal::Failed => cx.site.unreadable(&self.name),
-            other => cx.site.skipped(&self.name, &format!("the site answered: {other}")),
+            other => cx.site.not_given(&self.name, &format!("the site answered: {other}")),
         }
     }
 }

@@ -26,14 +26,14 @@ use super::outside::Connection;
 use super::reason::Came;
 use super::site::Site;
 use crate::net::Read;
-use crate::proto::{Client, Command, Error, Event, FileName, ListWord, PasswordDigest, Want};
+use crate::proto::{Client, Command, Count, Error, Event, FileName, ListWord, PasswordDigest, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
 pub(crate) const MAX_LISTING: u64 = 1 << 30;
 
 /// The most names kept of one listing; the rest is listed again in the round that follows at once.
-const MAX_NAMES: usize = 200_000;
+pub(crate) const MAX_NAMES: usize = 200_000;
 
 /// More than any reply has.
 const LINE: u64 = 4096;
@@ -136,6 +136,16 @@ impl Session {
         std::mem::replace(&mut self.task, Task::Spent).cut_short(site, desk);
     }
 
+    /// Whether the connection's end would cost something: bytes of a file that have come, or the answer to a deletion.
+    pub(super) fn has_file_under_way(&self) -> bool {
+        self.task.is_under_way()
+    }
+
+    /// Whether it waits for the round to have something for it.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.task, Task::Ready)
+    }
+
     /// The file that is under way, and what has come of it.
     pub(super) fn file(&self) -> Option<(&FileName, Came)> {
         self.task.file()
@@ -145,9 +155,14 @@ impl Session {
     pub(super) fn awaited(&self) -> String {
         let of = self.task.subject();
         match self.client.want() {
-            Want::Body(left) => format!("the last {left} bytes of {of}"),
+            Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
             _ => format!("an answer about {of}"),
         }
+    }
+
+    /// Whether a body is under way.
+    pub(super) fn is_in_body(&self) -> bool {
+        matches!(self.client.want(), Want::Body(_))
     }
 
     /// Goes on for as long as the socket, the budget and the round let it.

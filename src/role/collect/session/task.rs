@@ -162,6 +162,21 @@ impl Task {
         }
     }
 
+    /// Whether its end would cost something: a file's bytes, or the answer to a deletion.
+    pub(super) fn is_under_way(&self) -> bool {
+        match self {
+            Self::Fetching(fetch) => fetch.is_under_way(),
+            Self::Moving(_) | Self::Overrun(_) | Self::Trailing(_) => true,
+            Self::Opening
+            | Self::Greeting
+            | Self::Ready
+            | Self::Listing(_)
+            | Self::Confirming(_)
+            | Self::Spent
+            | Self::Parked => false,
+        }
+    }
+
     /// What it is about, for messages.
     pub(super) fn subject(&self) -> String {
         match self {

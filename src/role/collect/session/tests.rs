@@ -22,6 +22,10 @@ struct End {
 }
 
 impl Connection for End {
+    fn certificate(&mut self) -> Option<crate::tls::CertificateSummary> {
+        None
+    }
+
     fn now(&self) -> Instant {
         self.now
     }
@@ -69,6 +73,8 @@ impl Publisher for Orders {
     fn forget(&mut self, _: Arc<str>, _: FileName, fingerprint: Fingerprint) {
         self.forgotten.borrow_mut().push(fingerprint);
     }
+
+    fn take_in(&mut self, _: Spool) {}
 
     fn waiting(&self) -> Waiting {
         Waiting::default()

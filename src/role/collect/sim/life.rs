@@ -120,7 +120,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     world.borrow_mut().go_on_publishing();
     let wire = Wire(Rc::clone(world));
     let mut spools = place.spools.clone();
-    let equipment = equip(settings, &mut spools).expect("there is nothing to fail");
+    let opened = equip(settings, &mut spools);
     let means =
         Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire), settings.max_spool), outstanding, spools };
     let mode = world.borrow().mode;
@@ -128,14 +128,15 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
     let listener = Rc::clone(world);
     let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
-    let collector = Collector::with(means, equipment, limits, schedule, observer);
+    let collector = Collector::with(means, opened, limits, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
         let settings = match signal {
             RELOAD => settings.clone(),
             THIN => thinned(settings, &mut world.borrow_mut().fate),
             _ => return false,
         };
-        collector.reload(&settings).map(|()| true).expect("there is nothing to fail")
+        collector.reload(&settings);
+        true
     });
     let mut death = world.borrow_mut().death.take();
     death = death.or(world.borrow().disk_death());

@@ -207,7 +207,7 @@ impl World {
 
     pub(super) fn refused(&mut self, id: ConnId) {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST_PORT));
-        self.fail(id, Failure::Connect { address, error: io::ErrorKind::ConnectionRefused.into() });
+        self.fail(id, Failure::Connect { address, is_proxy: false, error: io::ErrorKind::ConnectionRefused.into() });
     }
 
     fn fail(&mut self, id: ConnId, failure: Failure) {

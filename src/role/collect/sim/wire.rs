@@ -14,8 +14,8 @@ use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
 use crate::store::model::ModelCommitter;
-use crate::store::{Completion, Publication, Waiting};
-use crate::tls::{PipeError, Received, Sent};
+use crate::store::{Completion, Publication, Spool, Waiting};
+use crate::tls::{CertificateSummary, PipeError, Received, Sent, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -30,6 +30,11 @@ pub(super) struct Wire(pub(super) Rc<RefCell<World>>);
 impl Network for Wire {
     fn now(&self) -> Instant {
         self.0.borrow().fate.now
+    }
+
+    /// Always the same day: no certificate ends in this world.
+    fn date(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
     }
 
     fn longest_turn(&self) -> Duration {
@@ -174,6 +179,10 @@ impl Connection for End<'_> {
         self.world.borrow().fate.now
     }
 
+    fn certificate(&mut self) -> Option<CertificateSummary> {
+        None
+    }
+
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         if self.budget == 0 {
             self.world.borrow_mut().wake(self.id);
@@ -247,6 +256,9 @@ impl Publisher for Wire {
         world.process.committer.as_mut().expect("a process has a committer").forget(site, name, fingerprint);
         world.start_committing();
     }
+
+    /// All of them are there from the start.
+    fn take_in(&mut self, _: Spool) {}
 
     fn waiting(&self) -> Waiting {
         self.0.borrow().process.committer.as_ref().map(ModelCommitter::waiting).unwrap_or_default()

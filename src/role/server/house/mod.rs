@@ -11,12 +11,12 @@ use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 pub(in crate::role) use self::call::{Answer, Call, Errand};
-use super::complaints::Complaints;
 pub(in crate::role) use super::outside::Connection;
 use super::outside::Custodian;
 pub(in crate::role) use super::session::Pause;
 use super::session::{Cx, Session};
 use super::storage::{Done, Storage, open_root};
+use super::throttled_log::ThrottledLog;
 use crate::config::server::{Filters, Limits, StoreSettings};
 use crate::net::ConnId;
 use crate::proto::server::Policy;
@@ -44,7 +44,7 @@ pub(in crate::role) struct House {
 struct Process {
     storage: Storage,
     keeper: ModelKeeper,
-    complaints: Complaints,
+    log: ThrottledLog,
     /// For whoever looks for it next.
     done: Vec<(ConnId, Done)>,
 }
@@ -99,7 +99,7 @@ impl House {
         let storage = Storage::with(self.settings.clone(), UMASK, root, background, make);
         let storage = storage.expect("there is nothing to fail");
         let keeper = keeper.expect("a storage has one");
-        self.process = Some(Process { storage, keeper, complaints: Complaints::default(), done: Vec::new() });
+        self.process = Some(Process { storage, keeper, log: ThrottledLog::default(), done: Vec::new() });
     }
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
@@ -125,9 +125,9 @@ impl House {
     /// Lets a session go on; `None` where it has ended.
     pub(in crate::role) fn pump(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
         let process = self.process.as_mut()?;
-        let Process { storage, complaints, done, .. } = process;
+        let Process { storage, log, done, .. } = process;
         let mine = done.iter().position(|&(id, _)| id == visit.id).map(|at| done.remove(at).1);
-        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, complaints };
+        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, log };
         let pause = at_site(&self.disk, || match mine {
             Some(done) => visit.session.done(done, &mut cx),
             None => visit.session.pump(&mut cx),
@@ -137,8 +137,8 @@ impl House {
 
     /// A session begins.
     pub(in crate::role) fn open(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
-        let Process { storage, complaints, .. } = self.process.as_mut()?;
-        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, complaints };
+        let Process { storage, log, .. } = self.process.as_mut()?;
+        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, log };
         at_site(&self.disk, || visit.session.opened(&mut cx)).ok()
     }
 

@@ -12,6 +12,7 @@ use crate::role::server::gate::Turned;
 use crate::role::server::relay::{Relay, Relayed};
 use crate::role::server::session::{Cx, Pause, Session};
 use crate::role::server::storage::Done;
+use crate::role::server::throttled_log::Subject;
 
 impl Service {
     pub(super) fn arrived(&mut self, id: ConnId, peer: SocketAddr) {
@@ -23,19 +24,23 @@ impl Service {
             }
             Err(turned) => {
                 self.net.abort(id);
-                let why = match turned {
-                    Turned::Denied => "hosts.deny".to_owned(),
-                    Turned::TooMany(most) => format!("it has {most} connections already (max_connections_per_client)"),
+                let (key, why) = match turned {
+                    Turned::Denied => ("denied", "hosts.allow and hosts.deny do not let it in".to_owned()),
+                    Turned::TooMany(most) => {
+                        ("too many", format!("it has {most} connections already (max_connections_per_client)"))
+                    }
                 };
-                let text = format!("client={client} reason=turned-away: {why}");
-                self.complaints.warn(Some(client), "turned-away", &text, self.net.now());
+                let text = format!("client={client} reason=turned-away {why}");
+                self.log.warn(Subject::Client(client), key, &text, self.net.now());
             }
         }
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
         let Some(&(peer, ref guest)) = self.guests.get(&id) else { return };
-        if let Guest::Upstream(client) = *guest {
+        let upstream = if let Guest::Upstream(client) = *guest { Some(client) } else { None };
+        self.look_at_certificate(id);
+        if let Some(client) = upstream {
             return self.upstream_opened(id, client);
         }
         match &self.hall {
@@ -102,8 +107,8 @@ impl Service {
         let Hall::Storage(storage, _) = &mut self.hall else { return };
         let Some((_, Guest::Session(session))) = self.guests.get_mut(&id) else { return };
         let Some(mut io) = self.net.io(id) else { return };
-        let complaints = &mut self.complaints;
-        let mut cx = Cx { id, io: &mut io, storage, limits: &self.limits, complaints };
+        let log = &mut self.log;
+        let mut cx = Cx { id, io: &mut io, storage, limits: &self.limits, log };
         let outcome = go_on(session, &mut cx);
         let is_resting = session.is_resting();
         match outcome {
@@ -130,11 +135,12 @@ impl Service {
         let Some((_, guest)) = self.guests.get(&id) else { return };
         let reason = match (guest, failure) {
             (Guest::Session(session), Failure::ClientTimeout(Phase::Session)) => {
-                Reason::TooSlow { awaited: session.awaited() }
+                Reason::TooSlow { awaited: session.awaited(), limits: session.limits_in_force() }
             }
             (Guest::Upstream(_), failure) => Reason::Upstream(failure),
             (Guest::Relay(_), Failure::ClientTimeout(Phase::Session)) => {
-                Reason::TooSlow { awaited: "a word from the client, or from the server behind it,".into() }
+                let awaited = "a word from the client, or from the server behind it,".into();
+                Reason::TooSlow { awaited, limits: "idle_timeout" }
             }
             (_, failure) => Reason::Connection(failure),
         };
@@ -148,8 +154,8 @@ impl Service {
             self.net.abort(relay.upstream());
         }
         let client = peer.ip().to_canonical();
-        let text = format!("client={client} reason={}: {reason}", reason.word());
-        self.complaints.warn(Some(client), reason.word(), &text, self.net.now());
+        let text = format!("client={client} reason={} {reason}", reason.word());
+        self.log.warn(Subject::Client(client), &reason.log_key(), &text, self.net.now());
         self.dismiss(id);
     }
 

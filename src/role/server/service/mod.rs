@@ -1,31 +1,35 @@
 //! All clients on one loop.
 
+mod expiry;
 mod guests;
+mod listen;
 mod reload;
 mod stopper;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::info;
 
+use self::listen::listen;
 pub(super) use self::reload::policy;
 use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
-use super::complaints::Complaints;
 use super::gate::Gate;
-use super::process::Watchdog;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
-use crate::config::server::{Limits, ListenAddress, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target};
+use super::throttled_log::{Subject, ThrottledLog};
+use crate::config::server::{Limits, Mode, ServerConfig};
+use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
 use crate::proto::server::Policy;
-use crate::store::{Folder, StoreError};
-use crate::tls::{SetupError, SuitesError, VersionsError};
+use crate::proto::{Count, quoted};
+use crate::role::Watchdog;
+use crate::store::{Folder, StoreError, check_threads};
+use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
@@ -35,6 +39,9 @@ const GOING: usize = 64;
 
 /// How long what is under way may take once the server has been told to stop.
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// What becomes of connections that could not be accepted.
+const RETRIED: &str = "those that wait are tried again in a while";
 
 /// Why the server cannot start, or cannot take a configuration over.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +59,12 @@ pub enum StartError {
     #[error("ssl_cipher (-u): {0}")]
     Suites(#[from] SuitesError),
     /// An address to listen on.
-    #[error("cannot listen on {address}: {error}{}", listen_advice(.error))]
+    #[error("cannot listen on {address}: {error}{}", listen_advice(.error, *.port))]
     Listen {
-        /// The address.
+        /// The address, or the name that comes to none.
         address: String,
+        /// The port.
+        port: u16,
         /// What the system says.
         error: io::Error,
     },
@@ -67,7 +76,11 @@ pub enum StartError {
 impl StartError {
     /// Whether a value, or a file that it names, is to blame: not an address that is taken.
     pub fn is_of_configuration(&self) -> bool {
-        !matches!(self, Self::Listen { .. } | Self::Io(_))
+        match self {
+            Self::Store(error) => error.is_of_configuration(),
+            Self::Listen { .. } | Self::Io(_) => false,
+            Self::Tls(_) | Self::Versions(_) | Self::Suites(_) => true,
+        }
     }
 }
 
@@ -79,11 +92,12 @@ fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
     }
 }
 
-fn listen_advice(error: &io::Error) -> &'static str {
+fn listen_advice(error: &io::Error, port: u16) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
         io::ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied if port < 1024 => "; ports below 1024 are root's: start as root, with --user",
+        io::ErrorKind::PermissionDenied => "; a sandbox or a security module (SELinux, AppArmor) does not allow it",
         _ => "",
     }
 }
@@ -94,6 +108,7 @@ pub struct Bound {
     net: Net,
     listeners: Vec<ListenerId>,
     config: ServerConfig,
+    entrance: Arc<Entrance>,
     target: Option<Arc<Target>>,
 }
 
@@ -125,42 +140,61 @@ pub struct Service {
     hall: Hall,
     gate: Gate,
     guests: HashMap<ConnId, (SocketAddr, Guest)>,
-    complaints: Complaints,
+    log: ThrottledLog,
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
+    expiries: Expiries,
     stopper: Stopper,
     /// When the server has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
 }
 
-/// Reads what the configuration names, certificates and all, and listens nowhere.
+/// Reads certificates and keys, and listens nowhere. What a start would warn of.
 ///
 /// # Errors
 /// What would keep a server from starting.
-pub fn check(config: &ServerConfig) -> Result<(), StartError> {
-    entrance(config)?;
-    match &config.mode {
-        Mode::Store(settings) => Folder::check(&settings.directory)?,
-        Mode::Relay(relay) => drop(target(relay, config)?),
+pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
+    let mut warnings = match &config.mode {
+        Mode::Relay(relay) => target(relay, config)?.1,
+        Mode::Store(_) => Vec::new(),
+    };
+    match entrance(config) {
+        Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
+            warnings.push("the private key was not read: its passphrase is asked for at the start".to_owned());
+        }
+        entrance => warnings.extend(entrance?.1),
     }
-    Ok(())
+    Ok(warnings)
+}
+
+/// Tries what storing needs, where anything is stored. What a start would warn of.
+///
+/// # Errors
+/// What would keep a server from starting.
+pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
+    let Mode::Store(settings) = &config.mode else { return Ok(Vec::new()) };
+    check_threads()?;
+    let (directory, lacks) = (quoted(&settings.directory), Folder::check(&settings.directory)?);
+    Ok(lacks.iter().map(|lack| format!("{directory}: {lack}")).collect())
 }
 
 impl Bound {
-    /// Reads certificates and listens.
-    pub fn new(config: ServerConfig) -> Result<Self, StartError> {
-        let mut net = Net::new()?;
-        let entrance = Arc::new(entrance(&config)?);
-        let target = match &config.mode {
-            Mode::Relay(relay) => Some(Arc::new(target(relay, &config)?)),
-            Mode::Store(_) => None,
-        };
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.extend(listen(&mut net, address, config.port, &entrance)?);
+    /// Reads certificates, and listens on `net`.
+    pub fn new(mut net: Net, config: ServerConfig) -> Result<Self, StartError> {
+        let (entrance, mut warnings) = entrance(&config)?;
+        let entrance = Arc::new(entrance);
+        let mut upstream = None;
+        if let Mode::Relay(relay) = &config.mode {
+            let (target, more) = target(relay, &config)?;
+            upstream = Some(Arc::new(target));
+            warnings.extend(more);
         }
-        Ok(Self { net, listeners, config, target })
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        let listeners = listen(&mut net, &config, &entrance)?;
+        Ok(Self { net, listeners, config, entrance, target: upstream })
     }
 
     /// Where it listens.
@@ -178,7 +212,8 @@ impl Bound {
 
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
-        let Self { net, listeners, config, target } = self;
+        let Self { net, listeners, config, entrance, target } = self;
+        let expiries = expiry::watched(&entrance, target.as_deref());
         let hall = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Hall::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
@@ -201,50 +236,23 @@ impl Bound {
             started: config,
             hall,
             guests: HashMap::new(),
-            complaints: Complaints::default(),
+            log: ThrottledLog::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
+            expiries,
             stopper,
             stop_by: None,
         })
     }
 }
 
-/// One listener for each address this comes to.
-fn listen(
-    net: &mut Net,
-    address: &ListenAddress,
-    port: u16,
-    entrance: &Arc<Entrance>,
-) -> Result<Vec<ListenerId>, StartError> {
-    let failed = |address: String| move |error| StartError::Listen { address, error };
-    let addresses: Vec<SocketAddr> = match address {
-        ListenAddress::Any => {
-            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            // Where there is no IPv6, nobody misses it.
-            let by_v6 = net.listen((Ipv6Addr::UNSPECIFIED, port).into(), Arc::clone(entrance)).ok();
-            let by_v4 = net.listen(everywhere, Arc::clone(entrance)).map_err(failed(everywhere.to_string()))?;
-            return Ok(by_v6.into_iter().chain([by_v4]).collect());
-        }
-        ListenAddress::Ip(ip) => vec![(*ip, port).into()],
-        ListenAddress::Name(name) => (name.as_str(), port).to_socket_addrs().map_err(failed(name.clone()))?.collect(),
-    };
-    let each = addresses.into_iter();
-    each.map(|address| net.listen(address, Arc::clone(entrance)).map_err(failed(address.to_string()))).collect()
-}
-
 impl Service {
-    /// From now on these signals are what [`run`](Self::run) hands on.
-    pub fn take_signals(&mut self, signals: &[i32]) -> io::Result<()> {
-        self.net.take_signals(signals)
-    }
-
     /// What stops this server, from any thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// Serves until `on_signal` answers a signal with `false`, or a [`Stopper`] is used, and what is under way has ended,
+    /// Serves until `on_signal` answers a signal that the loop takes with `false`, or a [`Stopper`] is used, and what is under way has ended,
     /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
@@ -283,7 +291,7 @@ impl Service {
 
     /// Nobody comes in any more; who is resting leaves at once.
     fn drain(&mut self) {
-        info!("stopping: {} connections are open", self.guests.len());
+        info!("stopping: {} open", Count(self.guests.len(), "connection"));
         self.stop_by = Some(self.net.now() + STOPPING);
         for listener in self.listeners.drain(..) {
             self.net.stop_listening(listener);
@@ -307,8 +315,9 @@ impl Service {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => self.take_done(),
             Event::AcceptFailed(error) => {
-                let text = format!("no connection can be accepted: {error}; {OPEN_MORE_FILES}");
-                self.complaints.warn(None, "accept", &text, self.net.now());
+                let (word, advice) = if lacks_files(&error) { ("files", OPEN_MORE_FILES) } else { ("accept", RETRIED) };
+                let text = format!("reason={word} no connection can be accepted: {error}; {advice}");
+                self.log.warn(Subject::Listener, word, &text, self.net.now());
             }
             Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
         }
@@ -335,6 +344,7 @@ impl Service {
         }
         if now >= self.next_recount {
             self.next_recount = now + RECOUNT;
+            self.announce_expiries();
             if let Hall::Storage(storage, _) = &self.hall {
                 storage.recount();
             }

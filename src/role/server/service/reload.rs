@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
-use super::{Hall, Service, StartError};
+use super::{Hall, Service, StartError, expiry};
 use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings};
 use crate::net::{Entrance, Target};
 use crate::proto::PasswordDigest;
 use crate::proto::server::Policy;
 use crate::tls::{Acceptor, AcceptorSettings, Clients, Connector, IdentitySettings, Suites, UnixTime, Versions};
 
-/// How clients come in.
-pub(super) fn entrance(config: &ServerConfig) -> Result<Entrance, StartError> {
-    let tls = config.tls.as_ref().map(|tls| acceptor(tls, &config.mode)).transpose()?;
-    Ok(Entrance { tls, quick_ack: true, timeout: config.limits.idle_timeout })
+/// How clients come in, and what there is to warn of.
+pub(super) fn entrance(config: &ServerConfig) -> Result<(Entrance, Vec<String>), StartError> {
+    let (tls, warnings) = match &config.tls {
+        None => (None, Vec::new()),
+        Some(tls) => {
+            let (acceptor, warnings) = acceptor(tls, &config.mode)?;
+            (Some(acceptor), warnings)
+        }
+    };
+    Ok((Entrance { tls, quick_ack: true, timeout: config.limits.idle_timeout }, warnings))
 }
 
-fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<Acceptor, StartError> {
+fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<(Acceptor, Vec<String>), StartError> {
     let passphrase = match &tls.passphrase {
         Passphrase::Known(passphrase) => Some(passphrase.clone()),
         Passphrase::None | Passphrase::Ask => None,
@@ -28,19 +34,31 @@ fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<Acceptor, StartError> {
         None => Clients::NotAsked,
     };
     let versions = tls.versions.as_deref().map(Versions::from_option).transpose()?.unwrap_or_default();
-    let suites = tls.ciphers.as_deref().map(Suites::from_option).transpose()?.unwrap_or_default();
-    if !suites.unavailable().is_empty() {
-        log::warn!("ssl_cipher (-u): {} cannot be had, and is left out", suites.unavailable().join(", "));
-    }
+    let (suites, mut warnings) = suites(tls, versions)?;
     let acceptor = Acceptor::new(&AcceptorSettings { identity, clients, versions, suites }, UnixTime::now())?;
-    acceptor.warnings().iter().for_each(|warning| log::warn!("{warning}"));
-    Ok(acceptor)
+    warnings.extend(acceptor.warnings().iter().map(ToString::to_string));
+    Ok((acceptor, warnings))
 }
 
-/// The server that is relayed to.
-pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Target, StartError> {
+/// To OpenSSL, and so to stock, a cipher string says nothing about TLS 1.3.
+fn suites(tls: &ServerTls, versions: Versions) -> Result<(Suites, Vec<String>), StartError> {
+    let Some(text) = &tls.ciphers else { return Ok((Suites::default(), Vec::new())) };
+    if versions == Versions::Only13 {
+        let warning = format!("ssl_cipher (-u): {text} has no effect on TLS 1.3, and ssl_version (-z) allows no other");
+        return Ok((Suites::default(), vec![warning]));
+    }
+    let suites = Suites::from_option(text)?;
+    let unavailable = suites.unavailable().join(", ");
+    let warning = format!("ssl_cipher (-u): {unavailable} is not supported, and is left out");
+    let warnings = if unavailable.is_empty() { Vec::new() } else { vec![warning] };
+    Ok((suites, warnings))
+}
+
+/// The server that is relayed to, and what there is to warn of.
+pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<(Target, Vec<String>), StartError> {
     let tls = relay.tls.as_ref().map(|settings| Connector::new(settings, UnixTime::now())).transpose()?;
-    Ok(Target {
+    let warnings = tls.iter().flat_map(Connector::file_warnings).collect();
+    let target = Target {
         host: relay.host.as_str().into(),
         port: relay.port,
         local: None,
@@ -48,7 +66,8 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<Tar
         tls,
         timeout: config.limits.idle_timeout,
         quick_ack: true,
-    })
+    };
+    Ok((target, warnings))
 }
 
 /// What sessions admit.
@@ -68,15 +87,25 @@ impl Service {
     /// # Errors
     /// It cannot be used; the last one stays.
     pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
-        let entrance = Arc::new(entrance(config)?);
+        let (entrance, mut warnings) = entrance(config)?;
+        let entrance = Arc::new(entrance);
         match (&mut self.hall, &config.mode) {
             (Hall::Storage(storage, policy), Mode::Store(settings)) => {
                 *policy = Arc::new(self::policy(settings));
                 storage.change(settings.clone());
             }
-            (Hall::Relay(upstream), Mode::Relay(relay)) => *upstream = Arc::new(target(relay, config)?),
+            (Hall::Relay(upstream), Mode::Relay(relay)) => {
+                let (target, more) = target(relay, config)?;
+                *upstream = Arc::new(target);
+                warnings.extend(more);
+            }
             _ => {}
         }
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        let target = if let Hall::Relay(target) = &self.hall { Some(&**target) } else { None };
+        self.expiries.watch(expiry::reports(&entrance, target));
         for &listener in &self.listeners {
             self.net.set_entrance(listener, Arc::clone(&entrance));
         }

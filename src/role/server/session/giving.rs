@@ -1,12 +1,15 @@
 //! `RECV`, `ZRECV`, `MV` and `LS`.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::{Asked, CAUGHT_UP_SOON, Cx, ENTRIES, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::role::server::Reason;
+use crate::role::server::throttled_log::Subject;
 use crate::store::{ArchiveError, Folder, Listed, Packed, PendingRemovals, Source, StoreError};
 
 /// A body on its way out.
@@ -76,13 +79,16 @@ impl Session {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
-        cx.complaints.warn(None, &error.matter(), &error.to_string(), cx.io.now());
+        // What is wrong with the whole disk shows with files that come as well.
+        let is_of_disk = error.concerns_all();
+        let (subject, word) = if is_of_disk { (Subject::Storage, "store") } else { (Subject::Reading, "unreadable") };
+        cx.log.warn(subject, &error.log_key(), &format!("reason={word} {error}"), cx.io.now());
         self.refuse(name, Refusal::Failed)
     }
 
     fn give_file(&mut self, verb: Verb, folder: Folder, source: Source) -> Result<(), Reason> {
         let (name, size, identity) = (source.name().clone(), source.size(), source.identity());
-        let path = folder.path().join(name.to_string());
+        let path = folder.path().join(OsStr::from_bytes(name.as_bytes()));
         let moving = (verb == Verb::Mv).then(|| Moved { folder, name: name.clone(), identity });
         let supply = Supply::File { file: source.into_file(), path };
         self.announce(Giving { name: Some(name), supply, size, sent: 0, moving })
@@ -114,7 +120,7 @@ impl Session {
                 })
             }
             Err(error) => {
-                cx.complaints.warn(None, "archive", &format!("{name}: {error}"), cx.io.now());
+                cx.log.warn(Subject::Reading, "archive", &format!("file={name} reason=archive {error}"), cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::Failed)
             }
         }
@@ -247,8 +253,10 @@ impl Session {
 
     /// The last byte of a body is on its way.
     fn given(&mut self) {
-        if let Task::Giving(Giving { name: Some(name), size, .. }) = std::mem::replace(&mut self.task, Task::Resting) {
-            self.log("gave", &name, size);
+        match std::mem::replace(&mut self.task, Task::Resting) {
+            Task::Giving(Giving { name: Some(name), size, .. }) => self.log("gave", &name, size),
+            Task::Giving(Giving { name: None, size, .. }) => log::info!("client={} listed bytes={size}", self.peer),
+            _ => {}
         }
     }
 }

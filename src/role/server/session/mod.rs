@@ -16,18 +16,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info};
+use log::info;
 
 use self::giving::Giving;
 use self::taking::Taking;
 use super::Reason;
-use super::complaints::Complaints;
 use super::outside::Connection;
 use super::storage::{Done, Storage};
+use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::net::{ConnId, Read};
 use crate::proto::server::{Event, Policy, Server, Want};
-use crate::proto::{FileName, ListWord, Refusal, Verb};
+use crate::proto::{Count, FileName, ListWord, Quoted, Refusal, Verb};
 use crate::store::{Folder, Identity, Lister, PendingRemovals};
 use crate::tls::{PeerDescription, Sha256};
 
@@ -70,7 +70,7 @@ pub(super) struct Cx<'a> {
     pub(super) io: &'a mut dyn Connection,
     pub(super) storage: &'a mut Storage,
     pub(super) limits: &'a Limits,
-    pub(super) complaints: &'a mut Complaints,
+    pub(super) log: &'a mut ThrottledLog,
 }
 
 /// What is under way.
@@ -164,10 +164,20 @@ impl Session {
     /// What the client owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {
-            (Want::Body(left), Task::Taking(taking)) => format!("the last {left} bytes of {}", taking.name()),
-            (Want::Supply(left), _) => format!("that it takes the last {left} bytes it asked for"),
+            (Want::Body(left), Task::Taking(taking)) => {
+                format!("the last {} of {}", Count(left, "byte"), taking.name())
+            }
+            (Want::Supply(left), _) => format!("that it takes the last {} it asked for", Count(left, "byte")),
             _ if !self.machine.transmit().is_empty() => "that it takes our answer".into(),
             _ => "the next command".into(),
+        }
+    }
+
+    /// The keys of the limits that a deadline of this session comes from.
+    pub(super) fn limits_in_force(&self) -> &'static str {
+        match self.machine.want() {
+            Want::Body(_) | Want::Supply(_) => "idle_timeout, body_min_rate",
+            _ => "idle_timeout",
         }
     }
 
@@ -309,12 +319,12 @@ impl Session {
                 Ok(())
             }
             Event::Declined { verb } => {
-                debug!("client={} declined what it had asked for with {verb}", self.peer);
+                info!("client={} declined what it had asked for with {verb}", self.peer);
                 self.task = Task::Resting;
                 Ok(())
             }
             Event::Refused { verb, refusal, line } => {
-                debug!("client={} refused={verb}: {refusal}: {line}", self.peer);
+                info!("client={} refused={verb}: {}: {line}", self.peer, refusal.own_words());
                 Ok(())
             }
             Event::Taken => {
@@ -324,9 +334,9 @@ impl Session {
         }
     }
 
-    /// Refuses a command, which the client is told; an operator only if it was not its own doing.
+    /// Refuses a command, which the client is told; an operator only with `-v`, as by stock.
     fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
-        debug!("client={} refused={}: {refusal}", self.peer, name.escape_ascii());
+        info!("client={} refused={}: {}", self.peer, Quoted::of_bytes(name), refusal.own_words());
         self.task = Task::Resting;
         Ok(self.machine.refuse(refusal)?)
     }

@@ -5,7 +5,8 @@ use crate::net::Read;
 use crate::proto::{FileName, Refusal, Verb};
 use crate::role::server::Reason;
 use crate::role::server::storage::NoDraft;
-use crate::store::{ArchiveError, Draft, StoreError, Written};
+use crate::role::server::throttled_log::Subject;
+use crate::store::{ArchiveError, Draft, Full, StoreError, Written};
 
 /// A body on its way in.
 #[derive(Debug)]
@@ -46,11 +47,11 @@ impl Session {
         let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
             Ok(draft) => Sink::Draft(draft),
             Err(NoDraft::Full(full)) => {
-                cx.complaints.warn(None, full.limit(), &full.to_string(), cx.io.now());
+                self.over_quota(&name, &full, cx);
                 return self.refuse(name.as_bytes(), Refusal::NoRoom);
             }
             Err(NoDraft::Failed(error)) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(&name, &error, cx);
                 return self.refuse(name.as_bytes(), refusal);
             }
         };
@@ -73,8 +74,11 @@ impl Session {
             }
             bytes.len()
         })?;
-        if let (Some(error), Task::Taking(taking)) = (failed, &mut self.task) {
-            taking.sink = Sink::Refused(complain(&error, cx));
+        if let (Some(error), Task::Taking(taking)) = (failed, &self.task) {
+            let refusal = self.not_stored(taking.name(), &error, cx);
+            if let Task::Taking(taking) = &mut self.task {
+                taking.sink = Sink::Refused(refusal);
+            }
         }
         match read {
             Read::Some(count) => {
@@ -98,7 +102,7 @@ impl Session {
         };
         match draft.finish() {
             Err(error) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(&name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
             Ok(archive) if verb == Verb::Zsend => {
@@ -135,16 +139,17 @@ impl Session {
                 Ok(())
             }
             Err(ArchiveError::Store(error)) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(&name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(ArchiveError::Full(full)) => {
-                cx.complaints.warn(None, full.limit(), &full.to_string(), cx.io.now());
+                self.over_quota(&name, &full, cx);
                 self.refuse(name.as_bytes(), Refusal::NoRoom)
             }
             Err(error) => {
-                let text = format!("client={} archive={name}: {error}", self.peer.ip());
-                cx.complaints.warn(Some(self.peer.ip()), "archive", &text, cx.io.now());
+                let client = self.peer.ip().to_canonical();
+                let text = format!("client={client} file={name} reason=archive {error}");
+                cx.log.warn(Subject::Client(client), "archive", &text, cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::BadArchive)
             }
         }
@@ -162,20 +167,30 @@ impl Session {
         match result {
             Ok(()) => {
                 self.log("stored", name, size);
+                cx.log.stored(cx.io.now());
                 Ok(self.machine.stored()?)
             }
             Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists),
             Err(error) => {
-                let refusal = complain(&error, cx);
+                let refusal = self.not_stored(name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
         }
     }
 }
 
-/// Tells the operator of a failing disk, once for many clients; what the client is to be told.
-pub(super) fn complain(error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
-    let what = if error.concerns_all() { "nothing" } else { "not every file" };
-    cx.complaints.warn(None, &error.matter(), &format!("{what} can be stored: {error}"), cx.io.now());
-    if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
+impl Session {
+    /// Tells the operator of a file that the disk did not take, once for many clients; what the client is to be told.
+    fn not_stored(&self, name: &FileName, error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
+        let client = self.peer.ip().to_canonical();
+        let text = format!("client={client} file={name} reason=store cannot be stored: {error}");
+        cx.log.warn(Subject::Storage, &error.log_key(), &text, cx.io.now());
+        if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
+    }
+
+    fn over_quota(&self, name: &FileName, full: &Full, cx: &mut Cx<'_>) {
+        let client = self.peer.ip().to_canonical();
+        let text = format!("client={client} file={name} reason=quota {full}");
+        cx.log.warn(Subject::Storage, full.limit(), &text, cx.io.now());
+    }
 }

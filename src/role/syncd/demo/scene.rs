@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -88,22 +89,43 @@ impl Scene {
         self.plant.send()
     }
 
-    /// Whether each file has arrived as it was, and is gone where it came from; says so.
-    #[expect(clippy::print_stdout, reason = "a command's output")]
-    pub(super) fn compare(&mut self, spool: &Path) -> Result<bool, Box<dyn Error>> {
+    /// Whether each file has arrived as it was, and is gone where it came from.
+    pub(super) fn compare(&mut self, spool: &Path) -> Result<Comparison, Box<dyn Error>> {
         let arrived =
             |(name, bytes): &(&String, &Vec<u8>)| fs::read(spool.join(name)).is_ok_and(|found| found == **bytes);
         let (all, whole) = (self.expected.len(), self.expected.iter().filter(arrived).count());
         let left = self.plant.close()? + self.ship.files()?.len();
-        if whole == all && left == 0 {
-            println!("\nAll {all} files are in the spool, byte for byte, and none is left at the sites.");
-            println!("The site that hangs cost the others nothing; the daemon would try it again.");
+        Ok(Comparison { all, whole, left })
+    }
+}
+
+/// What has become of all files.
+pub(super) struct Comparison {
+    all: usize,
+    /// In the spool, byte for byte.
+    whole: usize,
+    /// Still at their sites.
+    left: usize,
+}
+
+impl Comparison {
+    pub(super) fn is_complete(&self) -> bool {
+        self.whole == self.all && self.left == 0
+    }
+}
+
+impl Display for Comparison {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { all, whole, left } = self;
+        if self.is_complete() {
+            writeln!(f, "\nAll {all} files are in the spool, byte for byte, and none is left at the sites.")?;
+            f.write_str("The site that hangs cost the others nothing; the daemon would try it again.")
         } else {
-            println!(
+            write!(
+                f,
                 "\nNOT complete: {whole} of {all} files are in the spool as they were, {left} are left at the sites."
-            );
+            )
         }
-        Ok(whole == all && left == 0)
     }
 }
 

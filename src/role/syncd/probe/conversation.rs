@@ -47,7 +47,8 @@ impl<'a> Conversation<'a> {
             Talk::Password => "the answer to the password",
             Talk::List | Talk::Listing(_) | Talk::Listed(_) => "the listing",
         };
-        Reason::Slow { what: what.into(), seconds: self.site.timeout.as_secs() }
+        // A listing has to come within the timeout, whatever its size.
+        Reason::slow(what.into(), false, self.site)
     }
 
     /// One step; `false` where the socket has to go on first.

@@ -1,0 +1,70 @@
+//! What a command prints. Output that cannot be written is an error, and never a panic.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use log::Level;
+
+use super::journal::{stderr_is_journal, with_priority};
+use crate::proto::printable;
+
+/// Standard output cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub struct OutputError(#[from] io::Error);
+
+impl OutputError {
+    /// Whether the reader has gone, as `head` does: it wants no more, and no message either.
+    pub fn is_closed(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Standard output of a command. Once it cannot be written, nothing more is: the command goes on, and [`Output::finish`] says
+/// so.
+#[derive(Debug, Default)]
+pub struct Output(Option<OutputError>);
+
+impl Output {
+    /// Prints one line, or several.
+    pub fn line(&mut self, text: impl Display) {
+        self.attempt(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(format!("{text}\n").as_bytes())?;
+            out.flush()
+        });
+    }
+
+    /// Lets `write` write to standard output, unless it has failed before.
+    pub fn attempt(&mut self, write: impl FnOnce() -> io::Result<()>) {
+        if self.0.is_none() {
+            self.0 = write().err().map(OutputError);
+        }
+    }
+
+    /// Whether all could be written.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn finish(self) -> Result<(), OutputError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// Prints a whole text, whose last line need not end. A reader that went away, as `head` does, has read enough.
+///
+/// # Errors
+/// It cannot be written: the disk behind it is full, say.
+pub fn print(text: impl Display) -> Result<(), OutputError> {
+    let mut out = Output::default();
+    out.line(text.to_string().trim_end_matches('\n'));
+    out.finish().or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
+}
+
+/// Says on standard error, in lines of their own, why a program ends, or what it should be known to have noticed. If that
+/// cannot be written the exit status says it all.
+pub fn complain(level: Level, text: impl Display) {
+    let text: String = text.to_string().lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+    let text = if stderr_is_journal() { with_priority(level, text) } else { text };
+    let _ = io::stderr().write_all(text.as_bytes());
+}

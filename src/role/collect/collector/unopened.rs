@@ -1,0 +1,97 @@
+//! Sites of which something cannot be opened: a certificate, a key, the incoming directory. Each is tried again when its
+//! round is due, and is collected from as soon as all can be opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{error, info};
+
+use super::{Collector, Mode};
+use crate::config::SiteSettings;
+use crate::obs::{LogThrottle, repeated};
+use crate::proto::quoted;
+use crate::role::collect::Reason;
+use crate::role::collect::equipment::{Equipment, Unusable, open, warn_of_certificates};
+use crate::role::collect::report::{NotTaken, RoundReport};
+use crate::sync::{Ending, Pace, Tally};
+use crate::tls::Connectors;
+
+/// A site of which something cannot be opened.
+pub(super) struct Unopened {
+    settings: SiteSettings,
+    log: LogThrottle,
+}
+
+impl Unopened {
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+}
+
+impl Collector {
+    /// Leaves a site out until it can be opened. `key` is the site's, if it has been left out before.
+    pub(super) fn leave_out(&mut self, key: Option<usize>, settings: SiteSettings, reason: Reason) {
+        let key = key.unwrap_or_else(|| {
+            self.sites.push(None);
+            self.sites.len() - 1
+        });
+        let (interval, now) = (settings.interval, self.net.now());
+        let log = self.unopened.remove(&key).map(|before| before.log).unwrap_or_default();
+        self.unopened.insert(key, Unopened { settings, log });
+        self.report_unopened(key, reason);
+        if self.mode == Mode::Forever {
+            // A file is not mended within seconds: no quick retries.
+            self.schedule.set(key, Pace { interval, retries: 0 }, now, interval);
+        }
+    }
+
+    /// The round of `key` is due: opens the site, if it is one that could not be opened before. Whether it is open.
+    pub(super) fn is_open(&mut self, key: usize) -> bool {
+        let Some(Unopened { settings, log }) = self.unopened.remove(&key) else { return true };
+        match open(settings, &mut Connectors::default(), &mut self.spools) {
+            Ok(equipment) => {
+                let pace = equipment.pace();
+                warn_of_certificates(std::iter::once((equipment.settings.name.as_str(), &*equipment.target)));
+                self.open_at_last(key, equipment);
+                self.watch_certificates();
+                self.take_in_spools();
+                self.schedule.set(key, pace, self.net.now(), Duration::ZERO);
+                true
+            }
+            Err(unusable) => {
+                let Unusable { settings, reason } = *unusable;
+                self.unopened.insert(key, Unopened { settings, log });
+                self.schedule.finished(key, self.net.now(), Ending::Failed);
+                self.report_unopened(key, reason);
+                false
+            }
+        }
+    }
+
+    /// The site that could not be opened is one like the others from now on.
+    pub(super) fn open_at_last(&mut self, key: usize, equipment: Equipment) {
+        self.unopened.remove(&key);
+        info!("site={} can be opened again: collecting from it", quoted(&equipment.settings.name));
+        self.add(key, equipment);
+    }
+
+    fn report_unopened(&mut self, key: usize, reason: Reason) {
+        let Some(site) = self.unopened.get_mut(&key) else { return };
+        let (name, word, interval) = (&site.settings.name, reason.word(), site.settings.interval.as_secs());
+        if let Some(suppressed) = site.log.failed(&reason.log_key(), self.net.now()) {
+            let (site, counter) = (quoted(name), repeated(suppressed));
+            let end = if counter.is_empty() { "" } else { ";" };
+            error!("site={site} reason={word} left out, and tried again every {interval} s: {reason}{end}{counter}");
+        }
+        let report = RoundReport {
+            site: Arc::from(name.as_str()),
+            tally: Tally::default(),
+            took: Duration::ZERO,
+            ending: Ending::Failed,
+            failure: Some(reason),
+            not_taken: NotTaken::default(),
+            is_final: self.mode != Mode::Forever,
+        };
+        (self.observer)(&report);
+    }
+}

@@ -1,0 +1,64 @@
+//! Certificates that near their end, ours and the peers': said at once, and then daily.
+
+use log::{error, warn};
+
+use super::{Guest, Hall, Service};
+use crate::net::{ConnId, Entrance, Target};
+use crate::proto::quoted;
+use crate::tls::{Acceptor, Announcement, CertificateReport, Connector, Expiries, UnixTime};
+
+/// What is watched of the files that these were made of.
+pub(super) fn watched(entrance: &Entrance, target: Option<&Target>) -> Expiries {
+    let mut expiries = Expiries::new(UnixTime::now());
+    expiries.watch(reports(entrance, target));
+    expiries
+}
+
+/// The certificates of our files.
+pub(super) fn reports<'a>(
+    entrance: &'a Entrance,
+    target: Option<&'a Target>,
+) -> impl Iterator<Item = &'a CertificateReport> {
+    let ours = entrance.tls.iter().flat_map(Acceptor::report);
+    let upstream = target.and_then(|target| target.tls.as_ref());
+    ours.chain(upstream.into_iter().flat_map(Connector::report))
+}
+
+impl Service {
+    /// A connection is open: its peer has shown its certificate, if it has one.
+    pub(super) fn look_at_certificate(&mut self, id: ConnId) {
+        let shown = self.net.io(id).and_then(|mut io| io.peer()).and_then(|peer| peer.certificate);
+        let Some(certificate) = shown else { return };
+        let name = match (self.guests.get(&id), &self.hall) {
+            (Some((_, Guest::Upstream(_))), Hall::Relay(target)) => target.host.to_string(),
+            (Some((peer, _)), _) => peer.ip().to_string(),
+            (None, _) => return,
+        };
+        if let Some(announcement) = self.expiries.saw(&name, &certificate, UnixTime::now()) {
+            say(&announcement);
+        }
+    }
+
+    /// Once a day. Who stays connected shows nothing anew, and is looked at again.
+    pub(super) fn announce_expiries(&mut self) {
+        let date = UnixTime::now();
+        if !self.expiries.is_due(date) {
+            return;
+        }
+        let open: Vec<ConnId> = self.guests.keys().copied().collect();
+        for id in open {
+            self.look_at_certificate(id);
+        }
+        self.expiries.due(date).iter().for_each(say);
+    }
+}
+
+fn say(announcement: &Announcement) {
+    let Announcement { is_urgent, peers, text } = announcement;
+    let peer = peers.as_ref().map(|names| format!("peer={} reason=certificate ", quoted(names))).unwrap_or_default();
+    if *is_urgent {
+        error!("{peer}{text}");
+    } else {
+        warn!("{peer}{text}");
+    }
+}

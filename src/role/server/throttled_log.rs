@@ -1,0 +1,61 @@
+//! Log lines that clients can cause, each once in a while.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::obs::{LogThrottle, repeated};
+
+/// Subjects that are told apart; all further ones count as one, until others are old enough to be forgotten.
+const MOST_SUBJECTS: usize = 1024;
+
+/// How long no file must have failed to be stored: where a large file finds no room, a small one may.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Whom or what a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    /// A client.
+    Client(IpAddr),
+    /// Storing files.
+    Storage,
+    /// Reading stored files.
+    Reading,
+    /// The listening sockets.
+    Listener,
+    /// Clients beyond those that are told apart.
+    Others,
+}
+
+/// What was logged of each subject.
+#[derive(Debug, Default)]
+pub(super) struct ThrottledLog(HashMap<Subject, LogThrottle>);
+
+impl ThrottledLog {
+    /// Warns of a failure, unless it was logged of this subject a short while ago. `key` tells failures apart; `text` may
+    /// hold more: names, sizes and excerpts, of which a client has as many as it likes.
+    pub(super) fn warn(&mut self, subject: Subject, key: &str, text: &str, now: Instant) {
+        match self.throttle(subject, now).failed(key, now) {
+            None => log::debug!("{text}"),
+            Some(0) => log::warn!("{text}"),
+            Some(suppressed) => log::warn!("{text};{}", repeated(suppressed)),
+        }
+    }
+
+    /// A file was stored. Logs that files can be stored again where some could not be until a while ago: as a warning, so
+    /// that whoever reads of the failure reads of its end.
+    pub(super) fn stored(&mut self, now: Instant) {
+        let storage = self.0.get_mut(&Subject::Storage);
+        if let Some(recovery) = storage.and_then(|storage| storage.recovered_for(QUIET, now)) {
+            log::warn!("storing files {recovery}");
+        }
+    }
+
+    fn throttle(&mut self, subject: Subject, now: Instant) -> &mut LogThrottle {
+        if self.0.len() >= MOST_SUBJECTS && !self.0.contains_key(&subject) {
+            self.0.retain(|_, throttle| !throttle.is_old(now));
+        }
+        let is_known = self.0.len() < MOST_SUBJECTS || self.0.contains_key(&subject);
+        self.0.entry(if is_known { subject } else { Subject::Others }).or_default()
+    }
+}

@@ -1,0 +1,120 @@
+//! Whose process this is, and whose it should be: what root makes in the state directory or in an incoming directory, the
+//! service's user may not be able to use.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User};
+
+use crate::config::Settings;
+use crate::role::user::become_user;
+
+/// Why this user cannot do what is asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UserError {
+    /// Root, in what is another user's.
+    #[error(
+        "refusing to run as root: {} belongs to {owner}, who could not use what root makes there; run `{command}`, or say \
+         --allow-root", directory.display()
+    )]
+    Root {
+        /// The directory.
+        directory: PathBuf,
+        /// Whose it is, as `sudo -u` takes it.
+        owner: String,
+        /// What to run instead.
+        command: String,
+    },
+    /// There is nobody of that name.
+    #[error("--user {0}: there is no such user")]
+    Unknown(String),
+    /// Only root can become somebody else.
+    #[error("--user {user}: cannot become that user: {error}; only root can")]
+    Become {
+        /// Whom.
+        user: String,
+        /// What the system says.
+        error: nix::Error,
+    },
+}
+
+/// Refuses root where the state directory or an incoming directory is another user's. Where all is root's, as in a
+/// container, nobody else is expected.
+pub(super) fn refuse_root(settings: &Settings) -> Result<(), UserError> {
+    let Some((uid, directory)) = Uid::effective().is_root().then(|| other_owner(settings)).flatten() else {
+        return Ok(());
+    };
+    let owner = user_of(uid).map_or_else(|| format!("#{uid}"), |user| user.name);
+    let command = command_as(&owner, std::env::args_os());
+    Err(UserError::Root { directory: directory.to_owned(), owner, command })
+}
+
+/// The owner of the first directory of the settings that is there and not root's.
+fn other_owner(settings: &Settings) -> Option<(Uid, &Path)> {
+    let enabled = settings.sites.iter().filter(|site| site.enabled);
+    let mut directories = [settings.state_dir.as_path()].into_iter().chain(enabled.map(|site| &*site.incoming_dir));
+    directories.find_map(|directory| {
+        let owner = Uid::from_raw(fs::metadata(directory).ok()?.uid());
+        (!owner.is_root()).then_some((owner, directory))
+    })
+}
+
+fn user_of(uid: Uid) -> Option<User> {
+    User::from_uid(uid).ok().flatten()
+}
+
+fn command_as(owner: &str, arguments: impl Iterator<Item = OsString>) -> String {
+    let words = ["sudo".to_owned(), "-u".to_owned(), quoted(owner)].into_iter();
+    words.chain(arguments.map(|argument| quoted(&argument.to_string_lossy()))).collect::<Vec<_>>().join(" ")
+}
+
+/// As a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:,@%+=-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Becomes the user that collecting is to be tested as: the one that is named; else, as root, the owner of the directories
+/// that it would work in. Says as whom it tests.
+pub(super) fn become_tester(settings: &Settings, name: Option<&str>) -> Result<String, UserError> {
+    let (user, why) = match name {
+        Some(name) => {
+            let user = User::from_name(name).ok().flatten().ok_or_else(|| UserError::Unknown(name.to_owned()))?;
+            (user, "as --user says".to_owned())
+        }
+        None if Uid::effective().is_root() => match other_owner(settings) {
+            Some((uid, directory)) => match user_of(uid) {
+                Some(user) => (user, format!("who owns {}; --user tests as another", directory.display())),
+                None => return Ok(format!("tested as root: the owner of {}, {uid}, has no name", directory.display())),
+            },
+            None => return Ok("tested as root, who owns the directories; --user tests as another".to_owned()),
+        },
+        None => {
+            let user = user_of(Uid::effective()).map_or_else(|| Uid::effective().to_string(), |user| user.name);
+            return Ok(format!("tested as {user}; --user, as root, tests as another"));
+        }
+    };
+    become_user(&user).map_err(|error| UserError::Become { user: user.name.clone(), error })?;
+    Ok(format!("tested as {}, {why}", user.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_run_instead_can_be_pasted() {
+        let arguments = ["tentacle-syncd", "once", "--config", "/etc/my conf", "it's", ""].map(OsString::from);
+        assert_eq!(
+            command_as("pandora", arguments.into_iter()),
+            r"sudo -u pandora tentacle-syncd once --config '/etc/my conf' 'it'\''s' ''"
+        );
+        assert_eq!(command_as("#1234", std::iter::empty()), "sudo -u '#1234'");
+    }
+}

@@ -1,0 +1,170 @@
+//! What the programs' logs say: each failure, in lines that nobody else can write.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tentacle_sync::double::{Setup, Trick, Verb};
+
+use crate::daemon::{Place, wait_until};
+use crate::ours::Buffer;
+use crate::server_process::Options;
+use crate::site::Site;
+use crate::support::{Certificates, Client, PATIENCE};
+
+/// What no line of a log may hold: a terminal acts on it, or a reader takes it for the end of a line.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The values that a line has of `key`, outside of quotes.
+fn values_of(line: &str, key: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut escaped) = (Vec::new(), String::new(), false, false);
+    for c in line.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ' ' if !quoted => {
+                words.push(std::mem::take(&mut word));
+                continue;
+            }
+            _ => {}
+        }
+        word.push(c);
+    }
+    assert!(!quoted, "a quote without end: {line}");
+    words.push(word);
+    words.iter().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=').map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_port_check_hides_no_other_failure_of_its_address() {
+    let certificates = Certificates::new();
+    let options = Options::usual().tls(&certificates).client_certificate(&certificates);
+    let buffer = Buffer::with(options, "");
+    let warnings = || buffer.log().lines().filter(|line| line.contains("[WARN] client=127.0.0.1 reason=tls")).count();
+    // Starting the server has made such a check as well.
+    drop(buffer.connect());
+    wait_until("the port check in the log", || (warnings() == 1).then_some(()));
+    let mut plain = buffer.connect();
+    plain.send("LS <>\n");
+    let _ = plain.receive(1000, PATIENCE);
+    wait_until("the plain client in the log", || (warnings() == 2).then_some(()));
+    let without_certificate = Client::connect_tls(buffer.address(), certificates.client_config(false));
+    drop(without_certificate.map(|mut client| client.receive(1, PATIENCE)));
+    buffer.wait_for_line(&["[WARN] client=127.0.0.1 reason=tls", "certificate"]);
+    drop(buffer.connect());
+    wait_until("the end of the second port check", || {
+        (buffer.log().matches("connection during the TLS handshake").count() >= 2).then_some(())
+    });
+    assert_eq!(warnings(), 3, "the second port check is no news: {}", buffer.log());
+}
+
+#[test]
+fn a_client_that_speaks_tls_to_a_plain_port_is_named_beside_one_that_speaks_http() {
+    let buffer = Buffer::start("");
+    let send = |bytes: &[u8]| {
+        let mut client = buffer.connect();
+        client.send(bytes);
+        client.expect_closed();
+    };
+    send(b"GET / HTTP/1.0\r\n");
+    send(b"\x16\x03\x01\x02\x00\x01random\n");
+    send(b"\x16\x03\x01\x02\x00\x01others\n");
+    buffer.wait_for_line(&["[WARN] client=127.0.0.1 reason=protocol", "GET / HTTP/1.0"]);
+    buffer.wait_for_line(&["[WARN] client=127.0.0.1 reason=protocol", "a TLS client, and this port is plain"]);
+    assert_eq!(buffer.log().matches("[WARN]").count(), 2, "{}", buffer.log());
+}
+
+#[test]
+fn failures_of_a_site_that_take_turns_are_each_logged_once() {
+    let site = Site::double("site", 3, Setup { mischief: vec![Trick::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let place = Place::with_sites([site.config("interval = 1")]);
+    let daemon = place.start();
+    for turn in 0..3 {
+        let lists = site.peer().tally().count(Verb::Ls);
+        let trick = if turn % 2 == 0 { Trick::Refuse } else { Trick::Close };
+        site.peer().set_mischief(vec![trick.at(Verb::Ls)]);
+        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= lists + 2));
+    }
+    let log = daemon.stop().stderr;
+    for reason in ["reason=listing", "reason=closed"] {
+        assert_eq!(log.matches(reason).count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_counters() {
+    let site = Site::double("site", 3, Setup { mischief: vec![Trick::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let place = Place::with_sites([site.config("interval = 1")]);
+    let daemon = place.start();
+    let line = daemon.wait_for_line(&["[WARN] site=site reason=listing the site answered LS ERR", "; failures=1 "]);
+    assert!(!line.contains("repeated="), "{line}");
+    assert_eq!(values_of(&line, "failures"), ["1"]);
+    assert_eq!(values_of(&line, "collected"), ["0"]);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
+    site.peer().set_mischief(Vec::new());
+    let line = daemon.wait_for_line(&["site=site recovered after", "failures in", " s"]);
+    let failures: usize = line.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!(failures >= 2, "{line}");
+}
+
+#[test]
+fn names_of_sites_and_files_forge_nothing() {
+    let place = Place::new();
+    let names = [
+        "a b.1.data",
+        "a\u{202e}b.2.data",
+        "a\u{9b}31mb.3.data",
+        "a\u{85}b.4.data",
+        "a\u{2028}b.5.data",
+        "\"q\".6.data",
+    ];
+    let mut site = Site::double("a reason=b", 0, Setup::default());
+    for name in names {
+        site.add(name, name);
+    }
+    site.add_other("x=y reason=lost.7.data", "not taken");
+    place.configure("", [site.config("")]);
+    let outcome = place.run("once", &["--log-level", "debug"]);
+    outcome.assert_code(0);
+    for line in outcome.stderr.lines().chain(outcome.stdout.lines()) {
+        assert!(!line.contains(acts), "{line:?}");
+        assert_eq!(values_of(line, "reason"), Vec::<String>::new(), "{line}");
+    }
+    for shown in [
+        r#"site="a reason=b" file="a b.1.data""#,
+        r#"site="a reason=b" file="a\u{202e}b.2.data""#,
+        r#"site="a reason=b" file="a\u{9b}31mb.3.data""#,
+        r#"site="a reason=b" file="a\u{85}b.4.data""#,
+        r#"site="a reason=b" file="a\u{2028}b.5.data""#,
+        r#"site="a reason=b" file="\"q\".6.data""#,
+    ] {
+        outcome.assert_logs(&[shown, "collected"]);
+    }
+    assert!(names.iter().all(|name| place.spool().contains_key(Path::new(name))), "{outcome}");
+}
+
+#[test]
+fn what_clients_send_forges_nothing() {
+    let buffer = Buffer::start("");
+    for line in [
+        "SEND <\u{9b}31m b\u{202e}.1.data> SIZE 3\n",
+        "SEND <a reason=x\u{85}> SIZE 3\n",
+        "FOO\u{2028}\" reason=forged\n",
+    ] {
+        let mut client = buffer.connect();
+        client.send(line);
+        let _ = client.receive(20, Duration::from_millis(200));
+        client.send("abc");
+    }
+    buffer.wait_for_line(&["reason=protocol"]);
+    buffer.wait_for_line(&[r#"stored="\u{9b}31m b\u{202e}.1.data""#]);
+    for line in buffer.log().lines() {
+        assert!(!line.contains(acts), "{line:?}");
+        assert!(
+            values_of(line, "reason").iter().all(|reason| ["protocol", "cut", "broken"].contains(&reason.as_str())),
+            "{line}"
+        );
+    }
+}

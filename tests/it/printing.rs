@@ -1,0 +1,106 @@
+//! What the server and the client print where nobody can take it, and a log that cannot be written.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use crate::program::{Place, as_nobody};
+use crate::server_process::free_address;
+use crate::terminal::{CLIENT, SERVER};
+
+/// What the programs print, and their exit status.
+fn prints() -> [(&'static str, &'static [&'static str], i32); 8] {
+    [
+        (SERVER, &["--help"], 0),
+        (SERVER, &["-h"], 1),
+        (SERVER, &["--version"], 0),
+        (SERVER, &["-s", "storage", "--check"], 0),
+        (CLIENT, &["--help"], 0),
+        (CLIENT, &["-h"], 1),
+        (CLIENT, &["--version"], 0),
+        (CLIENT, &["-Y"], 1),
+    ]
+}
+
+fn command(place: &Place, program: &str, arguments: &[&str]) -> Command {
+    let mut command = place.command_of(program.as_ref(), arguments);
+    as_nobody(command.stderr(Stdio::piped()));
+    command
+}
+
+#[test]
+fn a_reader_that_goes_away_early_is_no_error() {
+    let place = Place::new();
+    for (program, arguments, code) in prints() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(&place, program, arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{program} {arguments:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("pipe"), "{program} {arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_told_and_no_panic() {
+    let place = Place::new();
+    for (program, arguments, _) in prints() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = command(&place, program, arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let code = output.status.code().unwrap();
+        assert!([1, 3].contains(&code), "{program} {arguments:?}: {code}");
+        assert!(said.contains("cannot write to standard output: No space left"), "{program} {arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn where_no_error_can_be_written_the_exit_status_tells() {
+    let place = Place::new();
+    for (program, arguments, code) in [
+        (SERVER, &["-Y"][..], 1),
+        (SERVER, &["-s", "storage", "-p", "0"], 2),
+        (CLIENT, &["-Y"], 1),
+        (CLIENT, &["-a", "127.0.0.1", "absent"], 1),
+        (CLIENT, &["-v", "-a", "127.0.0.1", "-p", "9", "-g", "absent"], 1),
+    ] {
+        let full = || File::options().write(true).open("/dev/full").unwrap();
+        let status = command(&place, program, arguments).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{program} {arguments:?}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_named_with_what_to_do() {
+    let place = Place::new();
+    fs::create_dir(place.path("locked")).unwrap();
+    fs::set_permissions(place.path("locked"), Permissions::from_mode(0o500)).unwrap();
+    let port = free_address().port().to_string();
+    let directory = place.path("absent").display().to_string();
+    for (log, parts) in [
+        ("absent/log", ["absent/log: No such file", &format!("create the directory {directory}")]),
+        ("locked/log", ["locked/log: Permission denied", "the right to write there"]),
+        ("storage", ["storage: Is a directory", "name a file in it"]),
+    ] {
+        let parts = [&parts[..], &["log_file (-l)"]].concat();
+        let arguments = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-l", log];
+        place.assert_refused(&arguments, 2, &parts);
+        place.assert_refused(&[&arguments[..], &["--check"]].concat(), 2, &parts);
+    }
+}
+
+#[test]
+fn a_stream_of_another_users_as_the_log_is_better_left_out() {
+    if !rustix::process::getuid().is_root() {
+        println!("SKIPPED: not root");
+        return;
+    }
+    let place = Place::new();
+    let port = free_address().port().to_string();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let arguments = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-l", "/dev/stdout"];
+    let output = command(&place, SERVER, &arguments).stdout(writer).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("/dev/stdout: Permission denied") && said.contains("leave -l"), "{said}");
+}
