@@ -107,14 +107,12 @@ impl Progress {
             self.out.attempt(|| line.show(&text));
         } else if report.is_final {
             let site = quoted(&*report.site);
-            match &report.failure {
-                Some(reason) => self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string()))),
-                None => {
-                    let gained = gained(report.tally.collected, report.tally.bytes);
-                    let left =
-                        if not_taken.count() == 0 { String::new() } else { format!("; left there: {not_taken}") };
-                    self.out.line(format_args!("{site}: {gained}{left}"));
-                }
+            if let Some(reason) = &report.failure {
+                self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string())));
+            } else {
+                let gained = gained(report.tally.collected, report.tally.bytes);
+                let left = if not_taken.count() == 0 { String::new() } else { format!("; left there: {not_taken}") };
+                self.out.line(format_args!("{site}: {gained}{left}"));
             }
         }
     }
