@@ -363,7 +363,8 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         let (whole, damaged) = (intent(&dying, "whole.1.data", "whole"), intent(&dying, "damaged.1.data", "damaged"));
         fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
         staged(&dying, "of no record").hand_over();
-        killed(&disk, &[whole, damaged].map(Record::Intent), b"");
+        let known = Record::Spool(dying.area().id, dying.area().path().to_owned());
+        killed(&disk, &[known, Record::Intent(whole), Record::Intent(damaged)], b"");
         drop(dying);
         let (committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
         assert_eq!(outstanding.len(), 2);
