@@ -139,7 +139,11 @@ fn check_finds_a_missing_incoming_directory() {
 
 #[test]
 fn check_says_what_the_data_server_makes_of_the_files() {
-    let place = Place::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+    let place = Place::new();
+    let configure = |publish: &str| {
+        place.configure(publish, ["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+    };
+    configure("publish = \"paced\"");
     let incoming = place.incoming();
     let check = |text: &str| {
         let conf = place.write("pandora_server.conf", text);
@@ -161,6 +165,8 @@ fn check_says_what_the_data_server_makes_of_the_files() {
         "/no/such/directory",
         "pandora_server.conf:1",
     ]);
+    configure("publish = \"at-once\"");
+    check(&shipped).assert_code(0).assert_says(&["warning", "takes the newest waiting file of an agent first"]);
     check("[[site]]\n").assert_code(1).assert_says(&["PROBLEM", "is no pandora_server.conf"]);
     let missing = place.run("check", &["--pandora-conf", "missing.conf"]);
     missing.assert_code(1).assert_says(&["PROBLEM", "missing.conf", "no such file"]);

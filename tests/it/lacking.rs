@@ -123,7 +123,8 @@ fn a_container_that_forbids_threads_is_not_taken_for_a_directory_without_rights(
 /// A directory of a collector, whose state and spool are in these.
 fn collector(site: &Double, state: &Path, incoming: &Path) -> daemon::Place {
     let place = daemon::Place::new();
-    let keys = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\n[defaults]\nretries = 0\n");
+    let sync = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\npublish = \"at-once\"\n");
+    let keys = sync + "[defaults]\nretries = 0\n";
     place.write("tentacle-syncd.toml", keys + &site_config("site", site.address(), ""));
     place
 }

@@ -158,7 +158,7 @@ fn a_reload_adds_sites_and_takes_others_out() {
     place.configure("", [new.config("interval = 1")]);
     daemon.signal(Signal::HUP);
     wait_until("the new site", || new.left().is_empty().then_some(()));
-    daemon.wait_for_line(&["reloaded ", "tentacle-syncd.toml: 1 sites: 1 added (new), 0 changed, 1 removed (old)"]);
+    daemon.wait_for_line(&["reloaded ", "tentacle-syncd.toml: 1 site: 1 added (new), 0 changed, 1 removed (old)"]);
     assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its connection is let go");
     let rounds = old.peer().tally().count(Verb::Ls);
     assert!(new.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 3));

@@ -103,8 +103,10 @@ fn the_server_ends_in_order() {
     let place = scratch();
     fs::create_dir(place.path().join("storage")).unwrap();
     for sink in SINKS {
-        let code = if sink == Sink::Full { 3 } else { 1 };
-        for arguments in [&["-h"][..], &["--version"], &["-s", "storage", "--check", "--allow-root"]] {
+        let check = &["-s", "storage", "--check", "--allow-root"];
+        for (arguments, code) in [(&["-h"][..], 1), (&["--version"], 0), (check, 0)] {
+            // A reader that has gone has read enough.
+            let code = if sink == Sink::Full { 3 } else { code };
             assert_ends(run(SERVER, arguments, sink, place.path()), code, sink);
         }
     }

@@ -180,14 +180,14 @@ fn a_reload_goes_to_no_other_of_the_usual_files() {
     });
     if !wait_until("a start, or a refusal", || {
         let log = daemon.log();
-        let (is_started, is_refused) = (log.contains("collecting from 1 sites"), log.contains("unshare: "));
+        let (is_started, is_refused) = (log.contains("collecting from 1 site"), log.contains("unshare: "));
         (is_started || is_refused).then_some(is_started)
     }) {
         assert!(std::env::var_os("MOUNT_TESTS_REQUIRED").is_none(), "{}", daemon.log());
         eprintln!("skipped: no mount namespace can be made here");
         return;
     }
-    daemon.wait_for_line(&["/etc/tentacle-sync/tentacle-syncd.toml: collecting from 1 sites"]);
+    daemon.wait_for_line(&["/etc/tentacle-sync/tentacle-syncd.toml: collecting from 1 site"]);
     fs::remove_file(format!("/proc/{}/root/etc/tentacle-sync/tentacle-syncd.toml", daemon.id())).unwrap();
     daemon.signal(Signal::HUP);
     daemon.wait_for_line(&["not reloaded", "/etc/tentacle-sync/tentacle-syncd.toml", "no such file"]);

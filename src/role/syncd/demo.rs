@@ -12,6 +12,7 @@ use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, defaults};
 use crate::net::Net;
 use crate::obs::{self, Output};
+use crate::proto::printable;
 use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::store::{Durability, Publish};
 
@@ -70,7 +71,9 @@ pub(super) fn run(files: u32) -> Outcome {
 fn line_of(report: &RoundReport, total: usize) -> String {
     let RoundReport { site, tally, took, failure, .. } = report;
     match failure {
-        Some(reason) => format!("  {site:6} failed after {:.1} s: {reason}", took.as_secs_f64()),
+        Some(reason) => {
+            format!("  {site:6} failed after {:.1} s: {}", took.as_secs_f64(), printable(&reason.to_string()))
+        }
         None => format!(
             "  {site:6} {} files, {} bytes, durable here and gone there in {:.1} s ({total} in all)",
             tally.collected,

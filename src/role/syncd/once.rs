@@ -122,10 +122,10 @@ impl Progress {
             self.out.attempt(|| line.end());
         }
         if waiting.files > 0 {
+            let (files, is) = (Count(waiting.files, "file"), if waiting.files == 1 { "is" } else { "are" });
             self.out.line(format_args!(
-                "collected, and waiting until the data server has taken what their agents sent before: {}; the next run \
-                 publishes them, or once --wait",
-                gained(waiting.files, waiting.bytes)
+                "{files} {is} safe here and waiting until the data server has taken what the same agents sent before: run, or \
+                 the next once, publishes them; once --wait waits for that"
             ));
         }
         let unfinished = self.sites - self.done - self.failed;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::proto::{Count, quoted};
 use crate::role::collect::RoundReport;
 use crate::role::service_manager;
 
@@ -42,12 +43,14 @@ impl Status {
 
     pub(super) fn line(&self) -> String {
         let (sites, failing) = (self.sites.len(), self.failing.len());
+        let sites = Count(sites, "site");
         if failing == 0 {
-            return format!("collecting from {sites} sites");
+            return format!("collecting from {sites}");
         }
-        let named: Vec<&str> = self.failing.iter().take(SITES_NAMED).map(|site| &**site).collect();
+        let named: Vec<String> =
+            self.failing.iter().take(SITES_NAMED).map(|site| quoted(&**site).to_string()).collect();
         let more = if failing > SITES_NAMED { ", …" } else { "" };
-        format!("collecting from {sites} sites, {failing} of which fail ({}{more})", named.join(", "))
+        format!("collecting from {sites}, {failing} of which fail ({}{more})", named.join(", "))
     }
 }
 

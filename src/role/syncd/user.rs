@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 
 use crate::config::Settings;
+use crate::proto::quoted;
 use crate::role::user::become_user;
 
 /// Why this user cannot do what is asked for.
@@ -17,7 +18,8 @@ pub(super) enum UserError {
     /// Root, in what is another user's.
     #[error(
         "refusing to run as root: {} belongs to {owner}, who could not use what root makes there; run `{command}`, or say \
-         --allow-root", directory.display()
+         --allow-root",
+        quoted(directory)
     )]
     Root {
         /// The directory.
@@ -66,12 +68,12 @@ fn user_of(uid: Uid) -> Option<User> {
 }
 
 fn command_as(owner: &str, arguments: impl Iterator<Item = OsString>) -> String {
-    let words = ["sudo".to_owned(), "-u".to_owned(), quoted(owner)].into_iter();
-    words.chain(arguments.map(|argument| quoted(&argument.to_string_lossy()))).collect::<Vec<_>>().join(" ")
+    let words = ["sudo".to_owned(), "-u".to_owned(), shell_quoted(owner)].into_iter();
+    words.chain(arguments.map(|argument| shell_quoted(&argument.to_string_lossy()))).collect::<Vec<_>>().join(" ")
 }
 
 /// As a shell takes it.
-fn quoted(word: &str) -> String {
+fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:,@%+=-".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
@@ -90,8 +92,8 @@ pub(super) fn become_tester(settings: &Settings, name: Option<&str>) -> Result<S
         }
         None if Uid::effective().is_root() => match other_owner(settings) {
             Some((uid, directory)) => match user_of(uid) {
-                Some(user) => (user, format!("who owns {}; --user tests as another", directory.display())),
-                None => return Ok(format!("tested as root: the owner of {}, {uid}, has no name", directory.display())),
+                Some(user) => (user, format!("who owns {}; --user tests as another", quoted(directory))),
+                None => return Ok(format!("tested as root: the owner of {}, {uid}, has no name", quoted(directory))),
             },
             None => return Ok("tested as root, who owns the directories; --user tests as another".to_owned()),
         },

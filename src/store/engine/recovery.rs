@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Engine, Journal};
-use crate::proto::quoted;
+use crate::proto::{Count, quoted};
 use crate::store::area::Likeness;
 use crate::store::disk::{At, Disk};
 use crate::store::error::StoreError;
@@ -28,6 +28,10 @@ impl<D: Disk> Engine<D> {
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
         engine.flush_filesystems(&spools)?;
+        if is_damaged {
+            // What is staged in one that is opened later may be what the lost records were about.
+            engine.state.spools.retain(|spool, _| spools.contains(spool));
+        }
         let mut useless = Vec::new();
         for &spool in &spools {
             useless.extend(engine.resume(spool, now)?);
@@ -46,6 +50,15 @@ impl<D: Disk> Engine<D> {
         Ok(engine)
     }
 
+    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
+    /// have been one that never flushes.
+    fn flush_filesystems(&mut self, spools: &BTreeSet<SpoolId>) -> Result<(), StoreError> {
+        for filesystem in self.disk.filesystems(spools) {
+            self.disk.sync_filesystem(filesystem[0])?;
+        }
+        self.disk.sync_journal()
+    }
+
     /// Takes up staged files that the journal should know and does not: sites may have none of them any more. Their names
     /// are lost; a data server reads the agent from what is in them.
     fn adopt(&mut self, orphans: &[At]) -> Result<(), StoreError> {
@@ -58,24 +71,15 @@ impl<D: Disk> Engine<D> {
             self.queue.push(&intent);
         }
         if let Some(&(spool, stage)) = orphans.first() {
+            let path = self.state.spools.get(&spool).map(|path| quoted(path).to_string()).unwrap_or_default();
             log::warn!(
-                "{}: files in the staging area that no journal knows: {}; they are published as recovered-{stage}.{}.data and \
-                 the like, and may arrive twice, or in part",
-                self.state.spools.get(&spool).map_or_else(String::new, |path| path.display().to_string()),
-                orphans.len(),
+                "directory={path} reason=orphaned no journal knows {} in the staging area: they are published as \
+                 recovered-{stage}.{}.data and the like, and may arrive twice, or in part",
+                Count(orphans.len(), "file"),
                 stage.number
             );
         }
         Ok(())
-    }
-
-    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
-    /// have been one that never flushes.
-    fn flush_filesystems(&mut self, spools: &BTreeSet<SpoolId>) -> Result<(), StoreError> {
-        for filesystem in self.disk.filesystems(spools) {
-            self.disk.sync_filesystem(filesystem[0])?;
-        }
-        self.disk.sync_journal()
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
