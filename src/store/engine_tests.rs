@@ -1,10 +1,12 @@
 use std::cell::RefCell;
+use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::journal::replay;
 use super::super::model::{Fault, ModelDisk, SPOOL, World};
+use super::super::publish_queue::Publish;
 use super::*;
 use crate::proto::Fingerprint;
 use crate::sync::agent;

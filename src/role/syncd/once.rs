@@ -107,15 +107,13 @@ impl Progress {
             self.out.attempt(|| line.show(&text));
         } else if report.is_final {
             let site = quoted(&*report.site);
-            let outcome = report.failure.as_ref().map_or_else(
-                || {
-                    let left =
-                        if not_taken.count() == 0 { String::new() } else { format!("; left there: {not_taken}") };
-                    gained(report.tally.collected, report.tally.bytes) + &left
-                },
-                |reason| format!("failed: {}", printable(&reason.to_string())),
-            );
-            self.out.line(format_args!("{site}: {outcome}"));
+            if let Some(reason) = &report.failure {
+                self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string())));
+            } else {
+                let gained = gained(report.tally.collected, report.tally.bytes);
+                let left = if not_taken.count() == 0 { String::new() } else { format!("; left there: {not_taken}") };
+                self.out.line(format_args!("{site}: {gained}{left}"));
+            }
         }
     }
 

@@ -1,0 +1,163 @@
+//! What the run before has left: which committed files are published, and which wait.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Engine, Journal};
+use crate::proto::{Count, quoted};
+use crate::store::area::Likeness;
+use crate::store::disk::{At, Disk};
+use crate::store::error::StoreError;
+use crate::store::journal::{Copy, Intent, Record, SpoolId, State};
+use crate::store::publish_queue::{Publish, PublishQueue};
+
+impl<D: Disk> Engine<D> {
+    /// Takes up what the run before has committed, as its journal says.
+    /// `is_damaged`: records of the journal are lost.
+    pub(in crate::store) fn recover(
+        disk: D,
+        state: State,
+        is_damaged: bool,
+        publish: Publish,
+        now: Instant,
+    ) -> Result<Self, StoreError> {
+        let queue = PublishQueue::new(publish);
+        let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
+        let known = engine.match_spools();
+        let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
+        engine.flush_filesystems(&spools)?;
+        if is_damaged {
+            // What is staged in one that is opened later may be what the lost records were about.
+            engine.state.spools.retain(|spool, _| spools.contains(spool));
+        }
+        let mut useless = Vec::new();
+        for &spool in &spools {
+            useless.extend(engine.resume(spool, now)?);
+            let leftovers = engine.leftovers(spool)?;
+            if known.contains(&spool) && !is_damaged {
+                useless.extend(leftovers);
+            } else {
+                engine.adopt(&leftovers)?;
+            }
+        }
+        engine.rewrite()?;
+        for spool in spools {
+            engine.disk.introduce(spool, known.contains(&spool));
+        }
+        engine.discard(useless);
+        Ok(engine)
+    }
+
+    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
+    /// have been one that never flushes.
+    fn flush_filesystems(&mut self, spools: &BTreeSet<SpoolId>) -> Result<(), StoreError> {
+        for filesystem in self.disk.filesystems(spools) {
+            self.disk.sync_filesystem(filesystem[0])?;
+        }
+        self.disk.sync_journal()
+    }
+
+    /// Takes up staged files that the journal should know and does not: sites may have none of them any more. Their names
+    /// are lost; a data server reads the agent from what is in them.
+    fn adopt(&mut self, orphans: &[At]) -> Result<(), StoreError> {
+        for &(spool, stage) in orphans {
+            let fingerprint = self.disk.measure_staged((spool, stage))?;
+            let name = format!("recovered-{stage}.{}.data", stage.number);
+            let name = name.parse().expect("digits, letters and dashes make a name");
+            let intent = Intent { spool, stage, copy: Copy { site: Arc::from(""), name, fingerprint } };
+            self.state.committed.insert(intent.clone());
+            self.queue.push(&intent);
+        }
+        if let Some(&(spool, stage)) = orphans.first() {
+            let path = self.state.spools.get(&spool).map(|path| quoted(path).to_string()).unwrap_or_default();
+            log::warn!(
+                "directory={path} reason=orphaned no journal knows {} in the staging area: they are published as \
+                 recovered-{stage}.{}.data and the like, and may arrive twice, or in part",
+                Count(orphans.len(), "file"),
+                stage.number
+            );
+        }
+        Ok(())
+    }
+
+    /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
+    /// Those that the journal knows.
+    fn match_spools(&mut self) -> BTreeSet<SpoolId> {
+        let mut known = BTreeSet::new();
+        for (id, path) in self.disk.spools() {
+            let is_replaced = |(old, at): (&SpoolId, &PathBuf)| (*at == path && *old != id).then_some(*old);
+            let replaced: Vec<SpoolId> = self.state.spools.iter().filter_map(is_replaced).collect();
+            for old in replaced {
+                log::warn!(
+                    "{}: not the directory of the last run, though in its place: its files may arrive twice",
+                    quoted(&path)
+                );
+                self.state.drop_spool(old);
+            }
+            if self.state.spools.insert(id, path).is_some() {
+                known.insert(id);
+            }
+        }
+        known
+    }
+
+    /// Looks what became of the files that were committed through this spool, and queues those that are not published.
+    /// The staged files that came to nothing.
+    fn resume(&mut self, spool: SpoolId, now: Instant) -> Result<Vec<At>, StoreError> {
+        let (mut useless, mut waiting) = (Vec::new(), Vec::new());
+        let committed: Vec<Intent> = self.state.committed.iter().filter(|file| file.spool == spool).cloned().collect();
+        for intent in committed {
+            let at = (intent.spool, intent.stage);
+            match self.disk.compare_staged(at, &intent.copy.fingerprint)? {
+                Likeness::Same => waiting.push(intent),
+                // It was whole and durable before the journal knew it, and only publishing takes it away.
+                Likeness::Absent => drop(self.state.committed.remove(intent.stage)),
+                Likeness::Different => {
+                    let Copy { site, name, .. } = &intent.copy;
+                    let site = quoted(&**site);
+                    log::warn!(
+                        "site={site} file={name} reason=damaged its staged copy is not what was committed; it is fetched \
+                         again if the site still has it"
+                    );
+                    self.state.give_up(intent.stage);
+                    useless.push(at);
+                }
+            }
+        }
+        self.disk.sync_names(spool)?;
+        for name in self.disk.published_names(spool)? {
+            self.queue.published(spool, name, now);
+        }
+        for intent in &waiting {
+            self.queue.push(intent);
+        }
+        Ok(useless)
+    }
+
+    /// Staged files of earlier runs that the journal does not know.
+    fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<At>, StoreError> {
+        let leftovers = self.disk.leftovers(spool)?.into_iter();
+        Ok(leftovers.filter(|&stage| self.state.committed.get(stage).is_none()).map(|stage| (spool, stage)).collect())
+    }
+
+    /// Takes a spool in that was not there at the start, and takes up what the run before has committed in it.
+    pub(in crate::store) fn add_spool(&mut self, id: SpoolId, path: PathBuf, now: Instant) -> Result<(), StoreError> {
+        let is_known = self.state.spools.insert(id, path.clone()).is_some();
+        self.note(&[Record::Spool(id, path)]);
+        self.disk.introduce(id, is_known);
+        self.flush_filesystems(&BTreeSet::from([id]))?;
+        let mut useless = self.resume(id, now)?;
+        let leftovers = self.leftovers(id)?;
+        if is_known {
+            useless.extend(leftovers);
+        } else {
+            self.adopt(&leftovers)?;
+        }
+        // Before the damaged ones go: one that the journal still has, and that is absent, counts as published.
+        self.rewrite()?;
+        self.discard(useless);
+        Ok(())
+    }
+}
