@@ -166,9 +166,6 @@ impl Stock {
             Body::File(name) => {
                 let (version, bytes) = shore.body(&name)?;
                 shore.ledger.sent_more_than(announced, &bytes);
-                if verb == Verb::Recv {
-                    shore.ledger.received(shore.site, &name);
-                }
                 ((verb == Verb::Mv).then_some((name, version)), bytes)
             }
         };
@@ -180,8 +177,12 @@ impl Stock {
         Some(())
     }
 
-    fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &Shore<'_>) -> Option<()> {
+    fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &mut Shore<'_>) -> Option<()> {
         if let Some((_, bytes)) = shore.body(&name) {
+            if verb == Verb::Recv {
+                // An empty file has been received with its size.
+                shore.ledger.received(shore.site, &name);
+            }
             return self.announce(verb, bytes.len(), Body::File(name));
         }
         Reply::Refused(refusal).encode(verb, &mut self.out);
