@@ -391,8 +391,10 @@ impl Ledger {
 
     /// What has left its site is safe here.
     pub(super) fn check(&mut self, fate: &Fate) {
-        self.in_flight =
-            std::mem::take(&mut self.in_flight).into_iter().filter(|&number| !self.has_landed(number)).collect();
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        // A file there is for equal bytes is rather one's that was not cut off on its way.
+        in_flight.sort_by_key(|number| self.excused.contains(number));
+        self.in_flight = in_flight.into_iter().filter(|&number| !self.has_landed(number)).collect();
         let losses = self.disk.borrow().losses();
         // Nothing else takes away what is durable.
         if std::mem::replace(&mut self.losses, losses) == losses {
