@@ -391,10 +391,8 @@ impl Ledger {
 
     /// What has left its site is safe here.
     pub(super) fn check(&mut self, fate: &Fate) {
-        let mut in_flight = std::mem::take(&mut self.in_flight);
-        // A file there is for equal bytes is rather one's that was not cut off on its way.
-        in_flight.sort_by_key(|number| self.excused.contains(number));
-        self.in_flight = in_flight.into_iter().filter(|&number| !self.has_landed(number)).collect();
+        self.in_flight =
+            std::mem::take(&mut self.in_flight).into_iter().filter(|&number| !self.has_landed(number)).collect();
         let losses = self.disk.borrow().losses();
         // Nothing else takes away what is durable.
         if std::mem::replace(&mut self.losses, losses) == losses {
@@ -410,7 +408,9 @@ impl Ledger {
     }
 
     fn has_landed(&mut self, number: usize) -> bool {
-        let has_landed = self.is_safe(number);
+        // A file of equal bytes may be that of another one, which was not cut off on its way.
+        let is_alone = self.contents[&key(&self.versions[number].fingerprint)].versions.len() == 1;
+        let has_landed = self.is_safe(number) && (is_alone || !self.excused.contains(&number));
         if has_landed {
             self.versions[number].place = Place::Released;
             self.released.insert(number);
