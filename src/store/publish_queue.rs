@@ -261,6 +261,12 @@ impl PublishQueue {
         }
     }
 
+    /// The name of a file that was to be published is taken, and it waits until that is free.
+    pub(super) fn is_taken(&mut self, intent: &Intent, now: Instant) {
+        self.published(intent.spool, intent.copy.name.clone(), now);
+        self.retry(now);
+    }
+
     /// A file could not be published: it is to be tried again.
     pub(super) fn retry(&mut self, now: Instant) {
         let at = now + LATEST_LOOK;

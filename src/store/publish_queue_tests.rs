@@ -56,7 +56,7 @@ impl Scene {
             let intent = self.waiting[&stage].clone();
             let name = intent.copy.name.clone();
             if self.directory.contains(&name) && !self.queue.renames(&intent) {
-                self.queue.published(SPOOL, name, self.now);
+                self.queue.is_taken(&intent, self.now);
                 continue;
             }
             self.waiting.remove(&stage);
@@ -194,4 +194,17 @@ fn the_more_files_lie_there_the_later_is_the_next_look() {
         assert_eq!(scene.publish(), ["agent0.1700000003.data"]);
         assert!(scene.queue.next_look().unwrap() - scene.now <= FIRST_LOOK, "{agents}");
     }
+}
+
+#[test]
+fn a_name_that_another_program_has_taken_is_waited_for_no_longer_than_others() {
+    let mut scene = Scene::new(Publish::Paced);
+    let taken: FileName = "a.1700000001.data".parse().unwrap();
+    scene.directory.insert(taken.clone());
+    scene.push("a.1700000001.data");
+    assert_eq!(scene.publish(), Vec::<String>::new());
+    scene.take("a.1700000001.data");
+    let before = scene.now;
+    assert_eq!(scene.look(), ["a.1700000001.data"]);
+    assert!(scene.now - before <= LATEST_LOOK, "{:?}", scene.now - before);
 }
