@@ -25,7 +25,7 @@ use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
 pub(super) enum Likeness {
     /// A plain file with these bytes.
     Same,
-    /// Something else: other bytes, a directory, a link, a file we may not read.
+    /// Something else: other bytes, a directory, a link.
     Different,
     /// Nothing is there.
     Absent,
@@ -68,6 +68,16 @@ impl Area {
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
         let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
         Ok(Self { id, path, staging_path, incoming, staging, device, inode, mode, lacks, session, next })
+    }
+
+    /// Opens an incoming directory again, if the staging area `id` is still in it; makes nothing.
+    pub(super) fn reopen(incoming: &Path, id: SpoolId) -> Result<Option<Self>, StoreError> {
+        let kind = Staging::Collector;
+        let found = setup::known_id(&incoming.join(kind.name()))?;
+        if found != Some(id) {
+            return Ok(None);
+        }
+        Self::open(incoming, setup::FILE_MODE, kind).map(|area| Some(area).filter(|area| area.id == id))
     }
 
     /// The incoming directory.
@@ -312,8 +322,8 @@ fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Likeness,
     let mut file = match fs::openat(dir, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT) => return Ok(Likeness::Absent),
-        // A link, a socket, somebody else's file.
-        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::PERM) => return Ok(Likeness::Different),
+        // A link, a socket.
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(Likeness::Different),
         Err(errno) => return Err(errno),
     };
     let stat = fs::fstat(&file)?;

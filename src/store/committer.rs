@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::Durability;
+use super::area::Area;
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Link};
 use super::error::{START_THREAD, StoreError};
-use super::journal::{self, Copy, Intent, Replay};
+use super::journal::{self, Copy, Intent, Replay, SpoolId};
 use super::journal_file::JournalFile;
 use super::publish_queue::Publish;
 use super::spool::Spool;
@@ -192,7 +193,42 @@ fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engi
         disk.adopt(spool.area())?;
     }
     let is_damaged = !replay.bad_lines.is_empty();
-    Engine::recover(disk, replay.state, is_damaged, policy.publish, Instant::now())
+    let known = replay.state.spools.clone();
+    let mut engine = Engine::recover(disk, replay.state, is_damaged, policy.publish, Instant::now())?;
+    for (id, path) in known {
+        let files = engine.left_in(id);
+        if files > 0 && spools.iter().all(|spool| spool.area().id != id) {
+            take_up_unused(&mut engine, id, &path, files);
+        }
+    }
+    Ok(engine)
+}
+
+/// Takes up the files that are committed in a spool that no site is collected into any more, or none that can be opened: the
+/// sites may have none of them.
+#[expect(clippy::disallowed_methods, reason = "the committer's thread has a clock of its own")]
+fn take_up_unused(engine: &mut Engine<RealDisk>, id: SpoolId, path: &Path, files: usize) {
+    let (directory, files) = (quoted(path), Count(files, "file"));
+    let taken_up = Area::reopen(path, id).and_then(|area| {
+        let Some(area) = area.map(Arc::new) else { return Ok(false) };
+        engine.disk_mut().adopt(&area)?;
+        engine.add_spool(id, area.path().to_owned(), Instant::now())?;
+        Ok(true)
+    });
+    match taken_up {
+        Ok(true) => log::info!(
+            "directory={directory} {files} committed earlier and not known to be published: published as their turn \
+             comes, though no site is collected into it just now"
+        ),
+        Ok(false) => log::warn!(
+            "directory={directory} reason=stranded {files} committed earlier may wait in its staging area, and that is \
+             not there: bring it back, if it was moved, and start again"
+        ),
+        Err(error) => log::warn!(
+            "directory={directory} reason=stranded {files} committed earlier may wait in its staging area, which is \
+             looked at again at the next start: {error}"
+        ),
+    }
 }
 
 fn warn_of_damage(journal: &Path, replay: &Replay) {
@@ -284,7 +320,7 @@ impl<D: Disk> Committing<D> {
         let taken = self.engine.disk_mut().take_in(spool);
         let added = taken.and_then(|new| new.map_or(Ok(()), |(id, path)| self.engine.add_spool(id, path, now)));
         if let Err(error) = added {
-            // The first file for it meets the same error, or the next start does.
+            // The next file for it, or the next start, tries again.
             log::warn!("{error}");
         }
     }

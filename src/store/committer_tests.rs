@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::super::SinkKind;
 use super::super::journal::{Record, SpoolId};
+use super::super::refused_calls::{reading_staged, without};
 use super::*;
 
 const AT_ONCE: CommitPolicy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
@@ -61,6 +62,11 @@ fn staged(spool: &Spool, bytes: &str) -> Staged {
     let mut stage = spool.stage(bytes.len() as u64).unwrap();
     stage.write(bytes.as_bytes()).unwrap();
     stage.finish().unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn file(ticket: u64, name: &str, staged: Staged) -> Publication {
@@ -372,7 +378,11 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
         killed(&disk, &[spool, Record::Intent(whole), Record::Intent(damaged)], b"");
         drop(dying);
+        // Not mounted yet.
+        let aside = disk.root.path().join("aside");
+        fs::rename(disk.incoming(), &aside).unwrap();
         let (committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
+        fs::rename(&aside, disk.incoming()).unwrap();
         assert_eq!(outstanding.len(), 2);
         if opened_with_a_file {
             committer.publish(file(1, "other.1.data", staged(&disk.spool(), "other")));
@@ -391,6 +401,101 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         committer.stop();
         assert!(outstanding.iter().all(|file| file.name.as_bytes() != b"damaged.1.data"), "{outstanding:?}");
         assert_eq!(disk.published().len(), usize::from(opened_with_a_file));
+    }
+}
+
+#[test]
+fn what_waits_in_a_directory_that_no_site_has_any_more_is_published_all_the_same() {
+    let (disk, old) = (Disk::new(), Disk::new());
+    let dying = old.spool();
+    let waiting = intent(&dying, "a.1.data", "one");
+    let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
+    killed(&disk, &[spool, Record::Only(waiting)], b"");
+    drop(dying);
+    let (committer, _) = disk.start(&disk.spool());
+    while old.published().is_empty() {
+        thread::yield_now();
+    }
+    // A reload brings the directory back: it is the one that is open.
+    let again = old.spool();
+    committer.take_in(again.clone());
+    committer.publish(file(1, "a.2.data", staged(&again, "two")));
+    let (completions, waiting) = committer.stop();
+    assert_eq!((results(completions), waiting), (vec![Ok(())], Waiting::default()));
+    let expected = [("a.1.data", "one"), ("a.2.data", "two")];
+    assert_eq!(old.published(), expected.map(|(name, bytes)| (name.to_owned(), bytes.to_owned())));
+}
+
+#[test]
+fn a_directory_that_no_site_has_any_more_and_that_is_another_one_by_now_is_left_alone() {
+    let (disk, old) = (Disk::new(), Disk::new());
+    let dying = old.spool();
+    let waiting = intent(&dying, "a.1.data", "one");
+    let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
+    killed(&disk, &[spool, Record::Only(waiting)], b"");
+    drop(dying);
+    let aside = old.root.path().join("aside");
+    fs::rename(old.incoming(), &aside).unwrap();
+    for is_there in [false, true] {
+        if is_there {
+            fs::create_dir(old.incoming()).unwrap();
+        }
+        disk.start(&disk.spool()).0.stop();
+        assert!(!old.incoming().join(".tentacle-sync").exists());
+    }
+    // It is back in its place: what waits there is still known.
+    fs::remove_dir(old.incoming()).unwrap();
+    fs::rename(&aside, old.incoming()).unwrap();
+    disk.start(&disk.spool()).0.stop();
+    assert_eq!(old.published(), [("a.1.data".to_owned(), "one".to_owned())]);
+}
+
+#[test]
+fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_group() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let mut committing = Committing::new(open(&disk.state(), AT_ONCE, std::slice::from_ref(&spool)).unwrap());
+    let chain = Chain::default();
+    let [first, second] = [(1, "a.1.data"), (2, "a.2.data")]
+        .map(|(ticket, name)| Publication { chain: Some(chain.clone()), ..file(ticket, name, staged(&spool, name)) });
+    let staging = disk.incoming().join(".tentacle-sync");
+    let files = fs::read_dir(&staging).unwrap().map(|entry| entry.unwrap().path());
+    let is_first = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text == "a.1.data");
+    fs::remove_file(files.into_iter().find(is_first).unwrap()).unwrap();
+    let completions = committing.carry_out(vec![Order::Publish(first), Order::Publish(second)], now());
+    let results = results(completions);
+    assert!(matches!(results[0], Err(StoreError::Io { errno: Errno::NOENT, .. })), "{results:?}");
+    assert_eq!(results[1], Err(StoreError::HeldBack));
+    committing.go_on(now());
+    assert_eq!((disk.published(), disk.staged()), (vec![], 0));
+}
+
+/// A committed file is the only one there is, as soon as its site has let it go.
+#[test]
+fn a_committed_file_that_cannot_be_read_just_now_is_not_given_up() {
+    for opened_later in [false, true] {
+        let disk = Disk::new();
+        let dying = disk.spool();
+        let waiting = intent(&dying, "a.1.data", "one");
+        let area = Record::Spool(dying.area().id, dying.area().path().to_owned());
+        killed(&disk, &[area, Record::Only(waiting)], b"");
+        drop(dying);
+        without(&[reading_staged(Errno::ACCESS)], || {
+            if opened_later {
+                let (committer, _) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
+                committer.take_in(disk.spool());
+                committer.publish(file(1, "a.2.data", staged(&disk.spool(), "two")));
+                let failed = results(committer.stop().0);
+                assert!(matches!(failed[..], [Err(StoreError::Io { errno: Errno::ACCESS, .. })]), "{failed:?}");
+            } else {
+                let started = Committer::start(&disk.state(), AT_ONCE, &[disk.spool()], Box::new(|| {}));
+                assert!(matches!(started, Err(StoreError::Io { errno: Errno::ACCESS, .. })));
+            }
+        });
+        assert_eq!(disk.published(), []);
+        disk.start(&disk.spool()).0.stop();
+        assert_eq!(disk.published(), [("a.1.data".to_owned(), "one".to_owned())]);
+        assert_eq!(disk.staged(), 0);
     }
 }
 

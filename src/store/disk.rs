@@ -31,6 +31,8 @@ pub(super) trait Disk {
     fn introduce(&mut self, spool: SpoolId, is_known: bool);
     /// Takes a spool in; its number and path, if it was not known.
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError>;
+    /// Lets a spool go that could not be taken up: the next file for it takes it in again.
+    fn let_go(&mut self, spool: SpoolId);
     /// Takes over a staged file that is to be published as `name`; the path of its spool, if that was not known.
     fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError>;
     /// Makes staged files durable, bytes and existence. All are on one filesystem.
@@ -91,6 +93,8 @@ impl RealDisk {
             Some(known) if known.path() != area.path() => {
                 Err(StoreError::CopiedSpool(area.path().to_owned(), known.path().to_owned()))
             }
+            // Opened once more: the lock is held by the one that is known.
+            Some(known) if known.directory() == area.directory() => Ok(false),
             _ => {
                 area.lock()?;
                 Ok(self.areas.insert(area.id, area.clone()).is_none())
@@ -135,6 +139,10 @@ impl Disk for RealDisk {
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {
         let area = spool.area();
         Ok(self.adopt(area)?.then(|| (area.id, area.path().to_owned())))
+    }
+
+    fn let_go(&mut self, spool: SpoolId) {
+        self.areas.remove(&spool);
     }
 
     fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {

@@ -60,6 +60,11 @@ impl<D: Disk> Engine<D> {
         self.queue.waiting()
     }
 
+    /// Files committed in a spool that are not known to be published.
+    pub(super) fn left_in(&self, spool: SpoolId) -> usize {
+        self.state.committed.iter().filter(|intent| intent.spool == spool).count()
+    }
+
     /// When [`publish`](Self::publish) is to be called again, whatever comes.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.queue.next_look()
@@ -72,11 +77,15 @@ impl<D: Disk> Engine<D> {
     /// Commits a group: makes it durable, and writes down that it is. One outcome for each file.
     pub(super) fn commit(&mut self, group: &[Link]) -> Vec<Outcome> {
         let unflushed = self.flush(group);
-        let hindrance = |Link { intent, chain }: &Link| match unflushed.get(&intent.spool) {
-            // Not even promised: a next start would keep that.
-            _ if chain.is_broken() => Some(StoreError::HeldBack),
-            None => self.disk.check_staged((intent.spool, intent.stage)).err(),
-            failure => failure.cloned(),
+        let hindrance = |Link { intent, chain }: &Link| {
+            let failure = match unflushed.get(&intent.spool) {
+                // Not even promised: a next start would keep that.
+                _ if chain.is_broken() => Some(StoreError::HeldBack),
+                None => self.disk.check_staged((intent.spool, intent.stage)).err(),
+                failure => failure.cloned(),
+            };
+            // At once: the chain's next file may be in this group.
+            failure.inspect(|_| chain.break_off())
         };
         let mut failed: HashMap<StageId, StoreError> =
             group.iter().filter_map(|link| Some((link.intent.stage, hindrance(link)?))).collect();

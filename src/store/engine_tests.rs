@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::journal::replay;
-use super::super::model::{Fault, ModelDisk, SPOOL, World};
+use super::super::model::{Fault, ModelDisk, Moment, SPOOL, Share, Spared, World};
 use super::super::publish_queue::Publish;
 use super::*;
 use crate::proto::Fingerprint;
@@ -199,4 +199,53 @@ fn an_error_at_any_step_loses_nothing() {
 fn a_disk_that_breaks_at_any_step_loses_nothing() {
     at_every_step(Fault::Broken, &[], at_least_once);
     at_every_step(Fault::Broken, &[Fault::PowerLoss], at_least_once);
+}
+
+/// Commits two files and forgets them, the first where `fault` comes at the first step of that, and loses power with all
+/// that was not flushed; what the next start knows of them.
+#[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
+fn held_after_forgetting(fault: Option<Fault>) -> Vec<Copy> {
+    let none = Spared { names: Share::None, bytes: Share::None, journal: Share::None };
+    let power_loss = Fault::Crash(Moment::Before, Some(none));
+    let known = &waiting()[..2];
+    let life = |faults: &[(u32, Fault)]| {
+        let world = Rc::new(RefCell::new(World::new(7, faults)));
+        let journal = world.borrow_mut().start();
+        let before = replay(&journal).unwrap().state;
+        let now = Instant::now();
+        let mut engine = Engine::recover(ModelDisk(world.clone()), before, false, Publish::AtOnce, now).unwrap();
+        let link = |copy: &Copy| {
+            let stage = world.borrow_mut().stage(copy.fingerprint);
+            Link { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: Chain::default() }
+        };
+        let group: Vec<Link> = known.iter().map(link).collect();
+        assert!(engine.commit(&group).iter().all(Result::is_ok));
+        let steps = world.borrow().steps();
+        for copy in known {
+            engine.forget(vec![copy.clone()]);
+        }
+        let forgotten = world.borrow().steps();
+        engine.publish(now);
+        (world, steps, forgotten - steps)
+    };
+    let (_, steps, of_forgetting) = life(&[]);
+    let faults = match fault {
+        // Instead of the first file's record, all is written anew with the second's: two steps more, the failed one included.
+        Some(fault) => vec![(steps, fault), (1, power_loss)],
+        None => vec![(steps + of_forgetting, power_loss)],
+    };
+    let (world, ..) = life(&faults);
+    assert!(world.borrow().is_down());
+    let journal = world.borrow_mut().start();
+    replay(&journal).unwrap().state.held.into_keys().collect()
+}
+
+#[test]
+fn what_is_forgotten_stays_so_whatever_was_not_flushed() {
+    assert_eq!(held_after_forgetting(None), []);
+    assert_eq!(
+        held_after_forgetting(Some(Fault::Error)),
+        [],
+        "the next record brings the one that could not be written"
+    );
 }

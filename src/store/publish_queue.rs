@@ -25,6 +25,9 @@ pub enum Publish {
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// While nothing is taken, each look comes twice as late as the one before it, up to this.
 const LATEST_LOOK: Duration = Duration::from_secs(2);
+/// A look takes some microseconds for each file in the incoming directory: it comes no sooner than so long for each of them,
+/// or a directory with many would leave time for little else.
+const LOOK_PER_FILE: Duration = Duration::from_micros(20);
 /// Where no file waits for another, it is only to be told what is not taken.
 const IDLE_LOOK: Duration = Duration::from_secs(30);
 /// A data server that has taken nothing for so long is said to be idle; a file that is left while others are taken for so
@@ -98,6 +101,8 @@ pub(super) struct PublishQueue {
     fresh: BTreeSet<Key>,
     files: usize,
     bytes: u64,
+    /// Published files that were not taken.
+    in_place: usize,
     look_after: Duration,
     next_look: Option<Instant>,
 }
@@ -121,6 +126,7 @@ impl PublishQueue {
             fresh: BTreeSet::new(),
             files: 0,
             bytes: 0,
+            in_place: 0,
             look_after: FIRST_LOOK,
             next_look: None,
         }
@@ -162,6 +168,7 @@ impl PublishQueue {
         let (active, taken) = (activity.active, activity.taken);
         let line = self.lines.entry(key(spool, &name)).or_insert_with(|| Line::new(self.pace, &name));
         line.published.push(Visible { name, since: now, active, taken });
+        self.in_place += 1;
         self.next_look.get_or_insert(now + IDLE_LOOK);
     }
 
@@ -172,12 +179,14 @@ impl PublishQueue {
         let is_due = self.next_look.is_some_and(|at| at <= now);
         let fresh = std::mem::take(&mut self.fresh);
         let keys: Vec<Key> = if is_due { self.lines.keys().cloned().collect() } else { fresh.into_iter().collect() };
-        let in_place = self.lines.values().map(|line| line.published.len()).sum::<usize>() as u64;
+        let in_place = self.in_place as u64;
         let mut found = Ready::default();
         for key in &keys {
             let Some(line) = self.lines.get_mut(key) else { continue };
             if let Some(activity) = self.activity.get_mut(&key.0) {
+                let before = line.published.len();
                 line.look(key.0, now, activity, in_place, &mut is_there, &mut found);
+                self.in_place -= before - line.published.len();
             }
             let most = match line.is_paced {
                 true if line.published.is_empty() => 1,
@@ -201,7 +210,8 @@ impl PublishQueue {
 
     fn note_idleness(&mut self, now: Instant, notices: &mut Vec<Notice>) {
         for (&spool, activity) in self.activity.iter_mut().filter(|(_, activity)| !activity.is_idle) {
-            let lines = || self.lines.iter().filter(|((of, _), _)| *of == spool).map(|(_, line)| line);
+            let from = self.lines.range((spool, Box::default())..);
+            let lines = || from.clone().take_while(|((of, _), _)| *of == spool).map(|(_, line)| line);
             let oldest = lines().flat_map(|line| &line.published).min_by_key(|file| file.since);
             let Some(oldest) = oldest else { continue };
             if now.saturating_duration_since(activity.last_taken.max(oldest.since)) < PATIENCE {
@@ -224,8 +234,9 @@ impl PublishQueue {
             self.look_after = (2 * self.look_after).min(LATEST_LOOK);
         }
         let waits = self.files > found.agents.iter().map(Vec::len).sum();
-        let is_watched = self.lines.values().any(|line| !line.published.is_empty());
-        let at = now + if waits { self.look_after } else { IDLE_LOOK };
+        let is_watched = self.in_place > 0;
+        let least = LOOK_PER_FILE * u32::try_from(self.in_place).unwrap_or(u32::MAX);
+        let at = now + if waits { self.look_after.max(least) } else { IDLE_LOOK };
         let planned = self.next_look.filter(|_| !was_due);
         self.next_look = (waits || is_watched).then(|| planned.map_or(at, |planned| planned.min(at)));
     }
@@ -248,6 +259,12 @@ impl PublishQueue {
         if line.is_empty() {
             self.lines.remove(&key);
         }
+    }
+
+    /// The name of a file that was to be published is taken, and it waits until that is free.
+    pub(super) fn is_taken(&mut self, intent: &Intent, now: Instant) {
+        self.published(intent.spool, intent.copy.name.clone(), now);
+        self.retry(now);
     }
 
     /// A file could not be published: it is to be tried again.

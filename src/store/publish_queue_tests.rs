@@ -56,7 +56,7 @@ impl Scene {
             let intent = self.waiting[&stage].clone();
             let name = intent.copy.name.clone();
             if self.directory.contains(&name) && !self.queue.renames(&intent) {
-                self.queue.published(SPOOL, name, self.now);
+                self.queue.is_taken(&intent, self.now);
                 continue;
             }
             self.waiting.remove(&stage);
@@ -172,4 +172,39 @@ fn a_file_that_is_left_while_others_are_taken_does_not_hold_up_its_agent() {
     assert!(scene.now >= start + PATIENCE);
     let name = "bad.1700000001.data".parse().unwrap();
     assert_eq!(scene.notices, [Notice::Ignored { spool: SPOOL, name }]);
+}
+
+#[test]
+fn the_more_files_lie_there_the_later_is_the_next_look() {
+    for (agents, soonest) in [(10, FIRST_LOOK), (100_000, 2 * SECOND)] {
+        let mut scene = Scene::new(Publish::Paced);
+        (0..agents).for_each(|agent| scene.push(&format!("agent{agent}.1700000001.data")));
+        scene.publish();
+        scene.push("agent0.1700000002.data");
+        scene.publish();
+        let planned = scene.queue.next_look().unwrap() - scene.now;
+        assert!(planned >= soonest && planned <= soonest + LATEST_LOOK, "{agents}: {planned:?}");
+        // Counted down again as they are taken.
+        let names: Vec<FileName> = scene.directory.iter().cloned().collect();
+        names.iter().for_each(|name| scene.take(&name.to_string()));
+        assert_eq!(scene.look(), ["agent0.1700000002.data"]);
+        scene.take("agent0.1700000002.data");
+        scene.push("agent0.1700000003.data");
+        scene.push("agent0.1700000004.data");
+        assert_eq!(scene.publish(), ["agent0.1700000003.data"]);
+        assert!(scene.queue.next_look().unwrap() - scene.now <= FIRST_LOOK, "{agents}");
+    }
+}
+
+#[test]
+fn a_name_that_another_program_has_taken_is_waited_for_no_longer_than_others() {
+    let mut scene = Scene::new(Publish::Paced);
+    let taken: FileName = "a.1700000001.data".parse().unwrap();
+    scene.directory.insert(taken.clone());
+    scene.push("a.1700000001.data");
+    assert_eq!(scene.publish(), Vec::<String>::new());
+    scene.take("a.1700000001.data");
+    let before = scene.now;
+    assert_eq!(scene.look(), ["a.1700000001.data"]);
+    assert!(scene.now - before <= LATEST_LOOK, "{:?}", scene.now - before);
 }

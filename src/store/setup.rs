@@ -88,7 +88,7 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) ->
 pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreError> {
     let failed = || StoreError::std("read the identity in", path);
     let read = || read_whole(staging, ID, 64).map_err(failed());
-    let id = |text: Vec<u8>| std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
+    let id = |text: Vec<u8>| parse_id(&text);
     let if_taken = match read()?.map(id) {
         Some(Some(id)) => return Ok(id),
         Some(None) => IfTaken::Replace,
@@ -99,6 +99,19 @@ pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreEr
         Some(text) => id(text).ok_or_else(|| failed()(Errno::IO.into())),
         None => Err(failed()(Errno::NOENT.into())),
     }
+}
+
+/// The identity of the staging area at this path; `None` if there is none.
+pub(super) fn known_id(path: &Path) -> Result<Option<SpoolId>, StoreError> {
+    match std::fs::read(path.join(ID)) {
+        Ok(text) => Ok(parse_id(&text)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(StoreError::std("read the identity in", path)(error)),
+    }
+}
+
+fn parse_id(text: &[u8]) -> Option<SpoolId> {
+    std::str::from_utf8(text).ok()?.trim_end().parse().ok()
 }
 
 /// Writes a fresh identity; whoever else came first wins if `if_taken` says so.

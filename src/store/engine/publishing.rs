@@ -70,7 +70,7 @@ impl<D: Disk> Engine<D> {
                     self.queue.published(intent.spool, name, now);
                     placed.push(intent);
                 }
-                Placed::Taken => self.queue.published(intent.spool, intent.copy.name, now),
+                Placed::Taken => self.queue.is_taken(&intent, now),
                 Placed::Lost => {
                     self.queue.remove(&intent);
                     placed.push(intent);

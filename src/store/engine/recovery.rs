@@ -10,7 +10,7 @@ use crate::proto::{Count, quoted};
 use crate::store::area::Likeness;
 use crate::store::disk::{At, Disk};
 use crate::store::error::StoreError;
-use crate::store::journal::{Copy, Intent, Record, SpoolId, State};
+use crate::store::journal::{Copy, Intent, SpoolId, State};
 use crate::store::publish_queue::{Publish, PublishQueue};
 
 impl<D: Disk> Engine<D> {
@@ -34,13 +34,7 @@ impl<D: Disk> Engine<D> {
         }
         let mut useless = Vec::new();
         for &spool in &spools {
-            useless.extend(engine.resume(spool, now)?);
-            let leftovers = engine.leftovers(spool)?;
-            if known.contains(&spool) && !is_damaged {
-                useless.extend(leftovers);
-            } else {
-                engine.adopt(&leftovers)?;
-            }
+            useless.extend(engine.take_up(spool, known.contains(&spool) && !is_damaged, now)?);
         }
         engine.rewrite()?;
         for spool in spools {
@@ -59,18 +53,37 @@ impl<D: Disk> Engine<D> {
         self.disk.sync_journal()
     }
 
-    /// Takes up staged files that the journal should know and does not: sites may have none of them any more. Their names
-    /// are lost; a data server reads the agent from what is in them.
-    fn adopt(&mut self, orphans: &[At]) -> Result<(), StoreError> {
-        for &(spool, stage) in orphans {
+    /// Takes up what the run before has left in a spool: all of it, or nothing if there is an error. The staged files that
+    /// came to nothing. `is_known`: the journal knows what was committed there.
+    fn take_up(&mut self, spool: SpoolId, is_known: bool, now: Instant) -> Result<Vec<At>, StoreError> {
+        let leftovers = self.leftovers(spool)?;
+        let orphans = if is_known { Vec::new() } else { self.measure(&leftovers)? };
+        let mut useless = self.resume(spool, now)?;
+        self.adopt(&orphans);
+        if is_known {
+            useless.extend(leftovers);
+        }
+        Ok(useless)
+    }
+
+    /// Staged files that the journal should know and does not: sites may have none of them any more. Their names are lost; a
+    /// data server reads the agent from what is in them.
+    fn measure(&mut self, orphans: &[At]) -> Result<Vec<Intent>, StoreError> {
+        let measured = orphans.iter().map(|&(spool, stage)| {
             let fingerprint = self.disk.measure_staged((spool, stage))?;
             let name = format!("recovered-{stage}.{}.data", stage.number);
             let name = name.parse().expect("digits, letters and dashes make a name");
-            let intent = Intent { spool, stage, copy: Copy { site: Arc::from(""), name, fingerprint } };
+            Ok(Intent { spool, stage, copy: Copy { site: Arc::from(""), name, fingerprint } })
+        });
+        measured.collect()
+    }
+
+    fn adopt(&mut self, orphans: &[Intent]) {
+        for intent in orphans {
             self.state.committed.insert(intent.clone());
-            self.queue.push(&intent);
+            self.queue.push(intent);
         }
-        if let Some(&(spool, stage)) = orphans.first() {
+        if let Some(&Intent { spool, stage, .. }) = orphans.first() {
             let path = self.state.spools.get(&spool).map(|path| quoted(path).to_string()).unwrap_or_default();
             log::warn!(
                 "directory={path} reason=orphaned no journal knows {} in the staging area: they are published as \
@@ -79,7 +92,6 @@ impl<D: Disk> Engine<D> {
                 stage.number
             );
         }
-        Ok(())
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
@@ -142,22 +154,28 @@ impl<D: Disk> Engine<D> {
         Ok(leftovers.filter(|&stage| self.state.committed.get(stage).is_none()).map(|stage| (spool, stage)).collect())
     }
 
-    /// Takes a spool in that was not there at the start, and takes up what the run before has committed in it.
+    /// Takes a spool in that was not there at the start, and takes up what the run before has committed in it. Lets it go
+    /// again if that fails: its files must not be published before those that wait there.
     pub(in crate::store) fn add_spool(&mut self, id: SpoolId, path: PathBuf, now: Instant) -> Result<(), StoreError> {
-        let is_known = self.state.spools.insert(id, path.clone()).is_some();
-        self.note(&[Record::Spool(id, path)]);
-        self.disk.introduce(id, is_known);
-        self.flush_filesystems(&BTreeSet::from([id]))?;
-        let mut useless = self.resume(id, now)?;
-        let leftovers = self.leftovers(id)?;
-        if is_known {
-            useless.extend(leftovers);
-        } else {
-            self.adopt(&leftovers)?;
-        }
+        let is_known = self.state.spools.contains_key(&id);
+        let flushed = self.flush_filesystems(&BTreeSet::from([id]));
+        let useless = match flushed.and_then(|()| self.take_up(id, is_known, now)) {
+            Ok(useless) => useless,
+            Err(error) => {
+                self.disk.let_go(id);
+                return Err(error);
+            }
+        };
+        self.state.spools.insert(id, path);
         // Before the damaged ones go: one that the journal still has, and that is absent, counts as published.
-        self.rewrite()?;
-        self.discard(useless);
+        match self.rewrite() {
+            Ok(()) => self.discard(useless),
+            Err(error) => {
+                log::warn!("{error}");
+                self.voided.extend(useless);
+            }
+        }
+        self.disk.introduce(id, is_known);
         Ok(())
     }
 }

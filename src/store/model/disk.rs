@@ -91,6 +91,8 @@ impl Disk for ModelDisk {
         Ok(None)
     }
 
+    fn let_go(&mut self, _: SpoolId) {}
+
     fn take_over(&mut self, staged: Staged, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
     }
