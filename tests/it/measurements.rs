@@ -181,3 +181,30 @@ fn beyond_a_bound_files_stay_at_their_sites_until_the_data_server_goes_on() {
     daemon.stop().assert_code(0);
     assert!(site.files().unwrap().is_empty());
 }
+
+#[test]
+fn one_file_that_cannot_be_published_is_told_of_once_while_others_are() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    place.configure("publish = \"at-once\"", [site_config("site", site.address(), "interval = 1")]);
+    // Too long for a fresh name to be made from it.
+    let long = format!("{}.data", "x".repeat(250));
+    let daemon = place.start();
+    for _ in 0..2 {
+        site.put(&long, b"<agent_data></agent_data>").unwrap();
+        wait_until("the file to be fetched", || site.files().unwrap().is_empty().then_some(()));
+    }
+    daemon.wait_for_line(&["ERROR", "reason=publish", "too long for a fresh name"]);
+    for number in 0..4 {
+        let name = format!("web01.170000000{number}.data");
+        site.put(&name, b"<agent_data></agent_data>").unwrap();
+        wait_until("another's file", || place.incoming().join(&name).exists().then_some(()));
+        // It is tried again in between.
+        thread::sleep(Duration::from_secs(2));
+    }
+    assert!(!daemon.log().contains("published again"), "{}", daemon.log());
+    fs::remove_file(place.incoming().join(&long)).unwrap();
+    daemon.wait_for_line(&["INFO", "published again"]);
+    assert_eq!(daemon.log().matches("reason=publish").count(), 1, "{}", daemon.log());
+    daemon.stop().assert_code(0);
+}
