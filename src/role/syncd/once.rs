@@ -106,7 +106,8 @@ impl SiteProgress {
     }
 
     fn gained(&self) -> String {
-        let left = if self.not_taken.count() == 0 { String::new() } else { format!("; left there: {}", self.not_taken) };
+        let left =
+            if self.not_taken.count() == 0 { String::new() } else { format!("; left there: {}", self.not_taken) };
         gained(self.files, self.bytes) + &left
     }
 }
