@@ -73,7 +73,7 @@ pub fn default_path() -> Option<&'static Path> {
 /// All that is wrong with the file, with lines.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError> {
     let (bytes, world_readable) =
-        read_file(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+        read_file(path, "--config").map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     let source = Source::new(path, world_readable, options.environment);
     let (draft, warnings) = parse(&bytes, &source)?;
     let mut sites = draft.sites;
@@ -104,7 +104,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
 /// # Errors
 /// The file cannot be read.
 pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigError> {
-    let (bytes, _) = read_file(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    let (bytes, _) = read_file(path, "--pandora-conf")
+        .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     if is_toml(path, &bytes) { Ok(None) } else { pandora_conf::read_data_server(&bytes, path).map(Some) }
 }
 
@@ -148,23 +149,24 @@ fn is_toml(path: &Path, bytes: &[u8]) -> bool {
     toml_conf::TABLES.iter().any(|name| document.get_ref().get(*name).is_some_and(|value| is_tables(value.get_ref())))
 }
 
-fn read_file(path: &Path) -> Result<(Vec<u8>, bool), String> {
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
+/// `option` names the file on the command line.
+fn read_file(path: &Path, option: &str) -> Result<(Vec<u8>, bool), String> {
+    let file = File::open(path).map_err(|error| unreadable(&error, option))?;
     let world_readable = is_world_readable(&file);
     let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error, option))?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err("larger than 16 MiB, which no configuration is; name another file".to_owned());
     }
     Ok((bytes, world_readable))
 }
 
-fn unreadable(error: &std::io::Error) -> String {
+fn unreadable(error: &std::io::Error, option: &str) -> String {
     use std::io::ErrorKind;
     let advice = match error.kind() {
-        ErrorKind::NotFound => "; write one, or name another with --config",
-        ErrorKind::PermissionDenied => "; make it readable for the user this runs as",
-        _ => "; name another with --config",
+        ErrorKind::NotFound => format!("; write one, or name another with {option}"),
+        ErrorKind::PermissionDenied => "; make it readable for the user this runs as".to_owned(),
+        _ => format!("; name another with {option}"),
     };
     format!("cannot read the configuration: {}{advice}", plainly(error))
 }

@@ -5,6 +5,7 @@ mod publishing;
 mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::Discriminant;
 use std::time::Instant;
 
 use super::chain::Chain;
@@ -26,9 +27,12 @@ pub(super) struct Engine<D> {
     queue: PublishQueue,
     /// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
     voided: Vec<At>,
-    /// Whether the last try to publish has failed, and was told.
-    has_failed: bool,
+    /// Agents whose next file could not be published when that was last tried, and what kind of error that was.
+    failing: BTreeMap<AgentKey, Discriminant<StoreError>>,
 }
+
+/// An incoming directory, and the agent of a file for it.
+type AgentKey = (SpoolId, Box<[u8]>);
 
 /// What may be done with the journal's file.
 #[derive(Clone, Copy, Debug)]

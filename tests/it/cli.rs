@@ -169,7 +169,12 @@ fn check_says_what_the_data_server_makes_of_the_files() {
     check(&shipped).assert_code(0).assert_says(&["warning", "takes the newest waiting file of an agent first"]);
     check("[[site]]\n").assert_code(1).assert_says(&["PROBLEM", "is no pandora_server.conf"]);
     let missing = place.run("check", &["--pandora-conf", "missing.conf"]);
-    missing.assert_code(1).assert_says(&["PROBLEM", "missing.conf", "no such file"]);
+    missing.assert_code(1).assert_says(&[
+        "PROBLEM",
+        "missing.conf",
+        "no such file",
+        "name another with --pandora-conf",
+    ]);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tentacle_sync::double::{Double, Setup};
+use rustix::process::Signal;
+use tentacle_sync::double::{Double, Setup, Trick, Verb};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, spool_of, staged_in, wait_until};
@@ -180,4 +181,86 @@ fn beyond_a_bound_files_stay_at_their_sites_until_the_data_server_goes_on() {
     wait_until("all to have come", || (place.spool().len() == MANY).then_some(()));
     daemon.stop().assert_code(0);
     assert!(site.files().unwrap().is_empty());
+}
+
+#[test]
+fn once_says_what_it_took_and_that_no_more_may_wait() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    let configure = |publish: &str| {
+        let sync = format!("publish = \"{publish}\"\nmax_spool_files = 10");
+        place.configure(&sync, [site_config("site", site.address(), "")]);
+    };
+    configure("paced");
+    for number in 0..MANY {
+        site.put(format!("web01.{}.data", 1_700_000_000 + number), b"<agent_data></agent_data>").unwrap();
+    }
+    let full = place.once();
+    let taken = MANY - site.files().unwrap().len();
+    assert!(taken < MANY);
+    let waiting = format!("{} files are safe here", taken - 1);
+    let taken = format!("site: not finished: {taken} files");
+    full.assert_code(1).assert_says(&[&taken]).assert_says(&[&waiting]);
+    full.assert_says(&["1 of 1 site not finished", "max_spool_files", "once --wait"]);
+    assert!(!full.stdout.contains("stopped"), "{full}");
+    // What waits need not wait any more, so it does not keep more from being fetched.
+    configure("at-once");
+    place.once().assert_code(0);
+    assert_eq!(place.spool().len(), MANY);
+    assert!(site.files().unwrap().is_empty());
+}
+
+#[test]
+fn once_adds_up_the_rounds_of_a_site() {
+    let mischief = vec![Trick::Close.at(Verb::Recv).after(3).times(1)];
+    let site = Double::start(Setup { mischief, ..Setup::default() }).unwrap();
+    let place = Place::with_sites([site_config("site", site.address(), "connections = 1\nretries = 1")]);
+    for number in 0..5 {
+        site.put(format!("web0{number}.1700000000.data"), b"<agent_data></agent_data>").unwrap();
+    }
+    let outcome = place.once();
+    outcome.assert_code(0).assert_logs(&["failures=1"]).assert_says(&["site: 5 files, 125 bytes"]);
+}
+
+#[test]
+fn once_that_is_stopped_while_it_waits_for_the_data_server_ends_in_failure() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    place.configure("publish = \"paced\"", [site_config("site", site.address(), "")]);
+    for serial in 1..=2 {
+        site.put(format!("web01.170000000{serial}.data"), b"<agent_data></agent_data>").unwrap();
+    }
+    let config = place.config();
+    let once = place.launch(["once".as_ref(), "--wait".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    wait_until("the round's end", || site.files().unwrap().is_empty().then_some(()));
+    once.wait_for_line(&["site=site", "collected=2"]);
+    once.signal(Signal::TERM);
+    once.wait().assert_code(1).assert_says(&["1 file is safe here"]);
+}
+
+#[test]
+fn one_file_that_cannot_be_published_is_told_of_once_while_others_are() {
+    let site = Double::start(Setup::default()).unwrap();
+    let place = Place::new();
+    place.configure("publish = \"at-once\"", [site_config("site", site.address(), "interval = 1")]);
+    // Too long for a fresh name to be made from it.
+    let long = format!("{}.data", "x".repeat(250));
+    let daemon = place.start();
+    for _ in 0..2 {
+        site.put(&long, b"<agent_data></agent_data>").unwrap();
+        wait_until("the file to be fetched", || site.files().unwrap().is_empty().then_some(()));
+    }
+    daemon.wait_for_line(&["ERROR", "reason=publish", "too long for a fresh name"]);
+    for number in 0..4 {
+        let name = format!("web01.170000000{number}.data");
+        site.put(&name, b"<agent_data></agent_data>").unwrap();
+        wait_until("another's file", || place.incoming().join(&name).exists().then_some(()));
+        // It is tried again in between.
+        thread::sleep(Duration::from_secs(2));
+    }
+    assert!(!daemon.log().contains("published again"), "{}", daemon.log());
+    fs::remove_file(place.incoming().join(&long)).unwrap();
+    daemon.wait_for_line(&["INFO", "published again"]);
+    assert_eq!(daemon.log().matches("reason=publish").count(), 1, "{}", daemon.log());
+    daemon.stop().assert_code(0);
 }

@@ -51,6 +51,7 @@ impl Desk {
     /// published.
     pub(super) fn is_full(&mut self) -> bool {
         let (Waiting { files, bytes }, most) = (self.committer.waiting(), self.max_spool);
+        let refill = refill_at(most);
         if !self.is_full && (files >= most.files || bytes >= most.bytes) {
             self.is_full = true;
             warn!(
@@ -58,7 +59,7 @@ impl Desk {
                  publication (max_spool_files = {}, max_spool_bytes = {}); files={files} bytes={bytes}",
                 most.files, most.bytes
             );
-        } else if self.is_full && files <= most.files / 10 * 9 && bytes <= most.bytes / 10 * 9 {
+        } else if self.is_full && files <= refill.files && bytes <= refill.bytes {
             self.is_full = false;
             info!("files are fetched again; files={files} bytes={bytes}");
         }
@@ -104,5 +105,23 @@ impl Desk {
     /// Brings everything handed over to its end. What is left for the next start to publish.
     pub(super) fn stop(self) -> Waiting {
         self.committer.stop()
+    }
+}
+
+/// What may be left of `most`, which is at least one each, for more to be fetched.
+fn refill_at(most: Waiting) -> Waiting {
+    Waiting { files: most.files - most.files.div_ceil(10), bytes: most.bytes - most.bytes.div_ceil(10) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_fetched_when_a_tenth_is_published_of_a_small_bound_too() {
+        for (most, refill) in [(1, 0), (4, 3), (10, 9), (19, 17), (200_000, 180_000)] {
+            let all = Waiting { files: most, bytes: most as u64 };
+            assert_eq!(refill_at(all), Waiting { files: refill, bytes: refill as u64 });
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `once`: one round of each site.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::ops::Add;
 use std::rc::Rc;
@@ -36,8 +36,17 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
     let mode = if wait { Mode::OnceAndWait } else { Mode::Once };
     let observer = Box::new(move |report: &RoundReport| watcher.borrow_mut().note(report));
     let collector = Collector::new(net, &settings, mode, observer)?;
-    let ended = collector.run(settings.shutdown_timeout, |_, _| false)?;
-    progress.take().finish(ended.waiting)
+    let is_stopped = Cell::new(false);
+    let ended = collector.run(settings.shutdown_timeout, |_, _| {
+        is_stopped.set(true);
+        false
+    })?;
+    let end = match (is_stopped.get(), wait) {
+        (false, _) => End::ByItself,
+        (true, false) => End::Stopped,
+        (true, true) => End::StoppedWaiting,
+    };
+    progress.take().finish(end, ended.waiting)
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
@@ -69,6 +78,40 @@ fn gained(files: usize, bytes: u64) -> String {
     format!("{}, {}", Count(files, "file"), Count(bytes, "byte"))
 }
 
+/// Why no more rounds follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All sites are done, or as much waits for the data server as may.
+    ByItself,
+    /// By a signal.
+    Stopped,
+    /// By a signal, and what waits for the data server was to be waited for.
+    StoppedWaiting,
+}
+
+/// What one site's rounds have come to.
+#[derive(Debug, Default)]
+struct SiteProgress {
+    files: usize,
+    bytes: u64,
+    not_taken: NotTaken,
+    is_told: bool,
+}
+
+impl SiteProgress {
+    fn note(&mut self, report: &RoundReport) {
+        self.files += report.tally.collected;
+        self.bytes += report.tally.bytes;
+        self.not_taken = self.not_taken.and_later(report.not_taken);
+    }
+
+    fn gained(&self) -> String {
+        let left =
+            if self.not_taken.count() == 0 { String::new() } else { format!("; left there: {}", self.not_taken) };
+        gained(self.files, self.bytes) + &left
+    }
+}
+
 /// What the rounds have come to: one moving line on a terminal, a line for each site elsewhere. Where it cannot be written,
 /// collecting goes on.
 #[derive(Default)]
@@ -81,7 +124,8 @@ struct Progress {
     failed: usize,
     files: usize,
     bytes: u64,
-    not_taken: HashMap<Arc<str>, NotTaken>,
+    /// Those that have had a round.
+    by_site: BTreeMap<Arc<str>, SiteProgress>,
 }
 
 impl Progress {
@@ -92,12 +136,13 @@ impl Progress {
     fn note(&mut self, report: &RoundReport) {
         self.files += report.tally.collected;
         self.bytes += report.tally.bytes;
-        let not_taken = self.add_not_taken(report);
+        let of_site = self.by_site.entry(Arc::clone(&report.site)).or_default();
+        of_site.note(report);
         if report.is_final {
             match report.ending {
                 Ending::Done => self.done += 1,
                 Ending::Failed => self.failed += 1,
-                // Stopped with files left at the site.
+                // Stopped with files left at the site: told at the end.
                 Ending::Backlog => {}
             }
         }
@@ -105,21 +150,23 @@ impl Progress {
         if let Some(line) = &self.line {
             let text = format!("{done} of {}, {failed} failed, {}", Count(*sites, "site"), gained(*files, *bytes));
             self.out.attempt(|| line.show(&text));
-        } else if report.is_final {
+        } else if report.is_final && report.ending != Ending::Backlog {
+            of_site.is_told = true;
             let site = quoted(&*report.site);
-            if let Some(reason) = &report.failure {
-                self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string())));
-            } else {
-                let gained = gained(report.tally.collected, report.tally.bytes);
-                let left = if not_taken.count() == 0 { String::new() } else { format!("; left there: {not_taken}") };
-                self.out.line(format_args!("{site}: {gained}{left}"));
+            match &report.failure {
+                Some(reason) => self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string()))),
+                None => self.out.line(format_args!("{site}: {}", of_site.gained())),
             }
         }
     }
 
-    fn finish(mut self, waiting: Waiting) -> Outcome {
+    fn finish(mut self, end: End, waiting: Waiting) -> Outcome {
         if let Some(line) = &self.line {
             self.out.attempt(|| line.end());
+        } else {
+            for (site, progress) in self.by_site.iter().filter(|(_, progress)| !progress.is_told) {
+                self.out.line(format_args!("{}: not finished: {}", quoted(&**site), progress.gained()));
+            }
         }
         if waiting.files > 0 {
             let (files, is) = (Count(waiting.files, "file"), if waiting.files == 1 { "is" } else { "are" });
@@ -130,22 +177,30 @@ impl Progress {
         }
         let unfinished = self.sites - self.done - self.failed;
         if unfinished > 0 {
-            self.out.line(format_args!("stopped before {unfinished} of {} finished", Count(self.sites, "site")));
+            self.tell_unfinished(unfinished, end);
         }
-        let not_taken = self.not_taken.values().copied().fold(NotTaken::default(), Add::add);
+        let not_taken = self.by_site.values().map(|progress| progress.not_taken).fold(NotTaken::default(), Add::add);
         if not_taken.count() > 0 {
             self.out.line(format_args!(
                 "left at their sites, and not taken by later rounds: {not_taken}; the log names them"
             ));
         }
         self.out.finish()?;
-        Ok(if self.failed + unfinished == 0 && not_taken.count() == 0 { SUCCESS } else { FAILURE })
+        let is_all_published = end != End::StoppedWaiting || waiting.files == 0;
+        let is_all_well = self.failed + unfinished == 0 && not_taken.count() == 0 && is_all_published;
+        Ok(if is_all_well { SUCCESS } else { FAILURE })
     }
 
-    /// What the site of `report` keeps so far.
-    fn add_not_taken(&mut self, report: &RoundReport) -> NotTaken {
-        let of_site = self.not_taken.entry(Arc::clone(&report.site)).or_default();
-        *of_site = of_site.and_later(report.not_taken);
-        *of_site
+    fn tell_unfinished(&mut self, unfinished: usize, end: End) {
+        let sites = Count(self.sites, "site");
+        match end {
+            End::ByItself => self.out.line(format_args!(
+                "{unfinished} of {sites} not finished, as no more may wait here for the data server (max_spool_files, \
+                 max_spool_bytes): is it running? once --wait, and run, go on as it takes files"
+            )),
+            End::Stopped | End::StoppedWaiting => {
+                self.out.line(format_args!("stopped before {unfinished} of {sites} finished"));
+            }
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::iter;
+use std::mem::discriminant;
 use std::time::Instant;
 
-use super::Engine;
+use super::{AgentKey, Engine};
 use crate::proto::{FileName, quoted};
 use crate::store::area::Likeness;
 use crate::store::clash::fresh_names;
@@ -12,7 +13,7 @@ use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::journal::{Copy, Intent, Record, SpoolId, StageId};
 use crate::store::publish_queue::Notice;
-use crate::sync::AgentFile;
+use crate::sync::{AgentFile, agent};
 
 /// What became of a committed file that was to be published.
 enum Placed {
@@ -32,20 +33,13 @@ impl<D: Disk> Engine<D> {
         ready.notices.iter().for_each(|notice| self.tell(notice));
         let mut placed = Vec::new();
         for files in ready.agents {
-            if let Err(error) = self.publish_in_order(&files, now, &mut placed) {
-                if !std::mem::replace(&mut self.has_failed, true) {
-                    log::error!(
-                        "reason=publish committed files wait in the staging area until they can be published: {error}"
-                    );
-                }
-                self.queue.retry(now);
-            }
+            let Some(first) = files.first().and_then(|&stage| self.state.committed.get(stage)) else { continue };
+            let key = (first.spool, agent(&first.copy.name).into());
+            let outcome = self.publish_in_order(&files, now, &mut placed);
+            self.note_outcome(key, outcome, now);
         }
         if placed.is_empty() {
             return ready.any_taken;
-        }
-        if std::mem::replace(&mut self.has_failed, false) {
-            log::info!("committed files are published again");
         }
         let published = self.sync_placed(&placed);
         for &stage in &published {
@@ -54,6 +48,27 @@ impl<D: Disk> Engine<D> {
         self.note(&published.into_iter().map(Record::Published).collect::<Vec<_>>());
         self.compact();
         true
+    }
+
+    /// Tells of each kind of error once in a directory, until there is none any more.
+    fn note_outcome(&mut self, key: AgentKey, outcome: Result<(), StoreError>, now: Instant) {
+        match outcome {
+            Ok(()) => {
+                if self.failing.remove(&key).is_some() && self.failing.is_empty() {
+                    log::info!("all committed files are published again");
+                }
+            }
+            Err(error) => {
+                let kind = discriminant(&error);
+                if !self.failing.iter().any(|((spool, _), other)| (*spool, *other) == (key.0, kind)) {
+                    log::error!(
+                        "reason=publish committed files wait in the staging area until they can be published: {error}"
+                    );
+                }
+                self.failing.insert(key, kind);
+                self.queue.retry(now);
+            }
+        }
     }
 
     /// Publishes one agent's files, none after one that fails; `placed` are those that have left the staging area.

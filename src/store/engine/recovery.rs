@@ -1,6 +1,6 @@
 //! What the run before has left: which committed files are published, and which wait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,8 @@ impl<D: Disk> Engine<D> {
         now: Instant,
     ) -> Result<Self, StoreError> {
         let queue = PublishQueue::new(publish);
-        let mut engine = Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), has_failed: false };
+        let mut engine =
+            Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), failing: BTreeMap::new() };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
         engine.flush_filesystems(&spools)?;
