@@ -42,6 +42,9 @@ impl Net {
         if conn.late == Late::Part && matches!(conn.stage, Stage::Open { .. }) {
             return self.part(id);
         }
+        if matches!(conn.stage, Stage::Resolving) {
+            return self.unresolved(id);
+        }
         let failure = conn.origin.late(conn.stage.phase());
         match self.retire(id) {
             // Another address of the same name may answer.

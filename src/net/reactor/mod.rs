@@ -122,6 +122,11 @@ impl Net {
         self.longest_turn.unwrap_or_default()
     }
 
+    #[cfg(test)]
+    pub(super) fn resolver_mut(&mut self) -> &mut Resolver {
+        &mut self.resolver
+    }
+
     /// Connections in any stage.
     pub fn connections(&self) -> usize {
         self.conns.len()
@@ -194,10 +199,13 @@ impl Net {
 
     /// Drops a connection as it is. No further event names it.
     pub fn abort(&mut self, id: ConnId) {
-        if self.conn(id).is_some() {
-            self.set_deadline(id, None);
-            self.conns.remove(id.slot());
+        let Some(conn) = self.conn(id) else { return };
+        if let Conn { stage: Stage::Resolving, origin: Origin::Opened { target, .. }, .. } = conn {
+            let target = Arc::clone(target);
+            self.resolver.withdraw(id, target.first_hop().0);
         }
+        self.set_deadline(id, None);
+        self.conns.remove(id.slot());
     }
 
     /// Reports an open connection as ready in the next turn, whatever its socket says.
