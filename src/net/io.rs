@@ -9,6 +9,7 @@ use rustix::net::sockopt;
 
 use super::conn::Origin;
 use super::{ConnId, Entrance, Failure, Net};
+use crate::deadline::after;
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
 /// How many bytes a connection may move before the others have their turn.
@@ -140,12 +141,12 @@ impl<'a> Io<'a> {
     /// The connection fails with a timeout unless another deadline is set within `wait`; `None` takes it off.
     pub fn set_deadline(&mut self, wait: Option<Duration>) {
         let now = self.net.now();
-        self.net.set_deadline(self.id, wait.map(|wait| now + wait));
+        self.net.set_deadline(self.id, wait.map(|wait| after(now, wait)));
     }
 
     /// The connection is [parted](Net::part) with unless another deadline is set within `wait`.
     pub fn part_after(&mut self, wait: Duration) {
-        let at = self.net.now() + wait;
+        let at = after(self.net.now(), wait);
         self.net.set_parting(self.id, at);
     }
 

@@ -338,3 +338,11 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
         assert_eq!(server.heard().pieces.len(), 2);
     }
 }
+
+#[test]
+fn the_longest_timeout_overflows_nothing() {
+    let storage = scratch();
+    let server = ServerProcess::ours(&Options::usual(), storage.path());
+    let desk = Desk::with(&[("a.1.data", b"body")]);
+    desk.run_at(server.address(), ["-t", "4294967295", "-r", "4294967295", "a.1.data"]).assert_done();
+}

@@ -20,6 +20,7 @@ use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
 use super::{ConnId, Entrance, Failure, Io, ListenerId, Target};
+use crate::deadline::after;
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -305,7 +306,7 @@ impl Net {
     fn enter(&mut self, id: ConnId, stage: Stage) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
-        let deadline = now + conn.origin.timeout();
+        let deadline = after(now, conn.origin.timeout());
         conn.stage = stage;
         self.set_deadline(id, Some(deadline));
         self.enqueue(id);

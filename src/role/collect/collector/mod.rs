@@ -18,6 +18,7 @@ use super::report::RoundReport;
 use super::session::Session;
 use super::site::Site;
 use crate::config::Settings;
+use crate::deadline::after;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::Repeats;
 use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
@@ -167,7 +168,7 @@ impl Collector {
                 match event {
                     Event::Signal(signal) => {
                         if !on_signal(&mut self, signal) && self.stop_by.is_none() {
-                            self.drain(self.net.now() + shutdown_timeout);
+                            self.drain(after(self.net.now(), shutdown_timeout));
                         }
                     }
                     other => self.handle(other),

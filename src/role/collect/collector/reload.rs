@@ -28,7 +28,7 @@ impl Collector {
     pub(super) fn adopt(&mut self, equipment: Vec<Equipment>) {
         let now = self.net.now();
         let spread = match self.mode {
-            Mode::Forever => SPREAD_PER_SITE * u32::try_from(equipment.len()).unwrap_or(u32::MAX),
+            Mode::Forever => SPREAD_PER_SITE.saturating_mul(u32::try_from(equipment.len()).unwrap_or(u32::MAX)),
             Mode::Once | Mode::OnceAndWait => Duration::ZERO,
         };
         let mut known: HashMap<Arc<str>, usize> =

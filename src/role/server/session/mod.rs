@@ -25,6 +25,7 @@ use super::complaints::Complaints;
 use super::outside::Connection;
 use super::storage::{Done, Storage};
 use crate::config::server::{Limits, Who};
+use crate::deadline::body_due;
 use crate::net::{ConnId, Read};
 use crate::proto::server::{Event, Policy, Server, Want};
 use crate::proto::{FileName, ListWord, Refusal, Verb};
@@ -340,8 +341,7 @@ impl Session {
 
     /// A body of so many bytes begins.
     fn body_begins(&mut self, size: u64, cx: &mut Cx<'_>) {
-        let seconds = size.checked_div(cx.limits.body_min_rate);
-        self.body_due = seconds.map(|seconds| cx.io.now() + cx.limits.idle_timeout + Duration::from_secs(seconds));
+        self.body_due = body_due(cx.io.now(), size, cx.limits.idle_timeout, cx.limits.body_min_rate);
     }
 
     /// A waiting client is not to blame for what takes its time here.
