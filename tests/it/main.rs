@@ -44,6 +44,7 @@ mod rlimits;
 mod rules;
 mod server_process;
 mod site;
+mod slow_readers;
 mod state;
 mod stock;
 mod stock_client;

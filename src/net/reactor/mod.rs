@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use super::conn::{Conn, Late, Origin, Stage};
+use super::conn::{Conn, Origin, Stage};
 use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
@@ -150,7 +150,8 @@ impl Net {
             stage: Stage::Resolving,
             readiness: Readiness::default(),
             deadline: None,
-            late: Late::Fail,
+            patience: None,
+            unacknowledged: 0,
             queued: false,
         });
         id

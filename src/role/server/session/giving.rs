@@ -239,7 +239,7 @@ impl Session {
         if sent < left {
             self.extend_patience(cx);
         } else {
-            cx.io.set_deadline(Some(cx.limits.idle_timeout));
+            cx.io.drain_by(cx.limits.idle_timeout, self.body_due);
             self.given();
         }
         Ok(None)
