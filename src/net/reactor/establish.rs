@@ -16,7 +16,7 @@ use crate::net::conn::{Conn, Origin, Stage};
 use crate::net::listener::Arrival;
 use crate::net::readiness::Readiness;
 use crate::net::{ConnId, Failure, Phase, Target, proxy};
-use crate::tls::{Acceptor, Handshake, Pipe};
+use crate::tls::{Acceptor, Handshake, Pipe, PipeError, TlsFailure, UnixTime};
 
 /// Addresses of one name that are tried; each takes up to the site's timeout.
 const MAX_ADDRESSES: usize = 4;
@@ -161,10 +161,22 @@ impl Net {
 
     pub(super) fn securing(&mut self, id: ConnId, mut pipe: Pipe) {
         match pipe.handshake() {
-            Ok(Handshake::Done) => self.opened(id, pipe),
+            Ok(Handshake::Done) => match self.check_resumed(id, &pipe) {
+                Ok(()) => self.opened(id, pipe),
+                Err(failure) => self.fail(id, PipeError::from(failure).into()),
+            },
             Ok(Handshake::WantMore) => self.restore(id, Stage::Securing { pipe }),
             Err(failure) => self.fail(id, failure.into()),
         }
+    }
+
+    /// Whether a site's certificate is still accepted where an earlier session goes on.
+    fn check_resumed(&mut self, id: ConnId, pipe: &Pipe) -> Result<(), TlsFailure> {
+        let (Some(certificates), Some((target, _))) = (pipe.resumed_certificates(), self.target(id)) else {
+            return Ok(());
+        };
+        let connector = target.tls.as_ref();
+        connector.map_or(Ok(()), |connector| connector.check_resumed(&target.host, certificates, UnixTime::now()))
     }
 
     fn opened(&mut self, id: ConnId, pipe: Pipe) {
