@@ -221,6 +221,19 @@ fn a_body_is_as_large_as_it_may_be_and_no_larger() {
 }
 
 #[test]
+fn staging_directories_are_no_files_to_clients() {
+    let buffer = Buffer::start("");
+    let mut client = buffer.connect();
+    for name in [".tentacle-sync", ".tentacle-server", ".Tentacle-Sync"] {
+        client.ask(&format!("SEND <{name}> SIZE 1"), "SEND ERR (invalid file name)");
+        client.ask(&format!("RECV <{name}>"), "RECV ERR (file has an invalid file name)");
+        client.ask(&format!("MV <{name}>"), "MV ERR");
+    }
+    buffer.put(".tentacle-sync", "an agent's");
+    assert!(client.names("").is_empty());
+}
+
+#[test]
 fn the_largest_sizes_and_slowest_rates_are_served_like_others() {
     const LARGEST: i64 = i64::MAX;
     let buffer = Buffer::start(&format!("max_size {LARGEST}\nbody_min_rate 1\nidle_timeout 30d\n"));
