@@ -8,6 +8,7 @@
 //!                                                          └───► Relay   (another server)
 //! ```
 
+mod claims;
 mod complaints;
 mod gate;
 mod hosted;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::claims::Claims;
 use super::outside::Custodian;
 use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
@@ -42,6 +43,7 @@ pub(super) struct Storage {
     room: Room,
     keeper: Box<dyn Custodian>,
     background: Background,
+    claims: Claims,
     /// Who waits for which ticket.
     waiting: HashMap<u64, ConnId>,
     last_ticket: u64,
@@ -91,6 +93,7 @@ impl Storage {
             root: storage,
             folders: HashMap::new(),
             room,
+            claims: Claims::default(),
             waiting: HashMap::new(),
             last_ticket: 0,
         })
@@ -175,6 +178,11 @@ impl Storage {
     pub(super) fn pack(&mut self, id: ConnId, folder: Folder, source: Source) {
         let ticket = self.ticket(id);
         self.background.pack(ticket, folder, source);
+    }
+
+    /// The files that clients are being moved.
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// Has a file removed that its client has.

@@ -6,7 +6,8 @@
 //!    ├──► Giving ──► Resting                          RECV, MV: straight from the file
 //!    ├──► Packing ──► Giving ──► …                    ZRECV: archiver, then as a file
 //!    ├──► Listing ──► Giving ──► …                    LS: a piece of the directory at a time
-//!    └──► Settling ──► …                              what was taken before is removed first: then as above
+//!    └──► Settling ──► …                              what was taken before is removed first, what another client is
+//!                                                     being moved is waited for: then as above
 //! ```
 
 mod giving;
@@ -21,6 +22,7 @@ use log::{debug, info};
 use self::giving::Giving;
 use self::taking::Taking;
 use super::Reason;
+use super::claims::Claim;
 use super::complaints::Complaints;
 use super::outside::Connection;
 use super::storage::{Done, Storage};
@@ -44,7 +46,7 @@ const MOST_MOVED: usize = 10_000;
 /// How soon to look again whether the disk has caught up with the client.
 const CAUGHT_UP_SOON: Duration = Duration::from_millis(5);
 
-/// How long an answer waits for removals that the disk does not carry out.
+/// How long an answer waits for removals that the disk does not carry out, or for another client.
 const SETTLED_AT_LAST: Duration = Duration::from_secs(1);
 
 /// How soon to look again whether the client's kernel has acknowledged everything.
@@ -92,9 +94,10 @@ enum Task {
     Listing {
         lister: Option<Lister>,
     },
-    /// Until removals that were pending when something was asked are done: what is said to be gone must not come back.
+    /// Until removals that were pending when something was asked are done: what is said to be gone must not come back. Or
+    /// until another client has shown that it has what this one would be moved, or is gone.
     Settling {
-        removals: PendingRemovals,
+        awaited: Awaited,
         asked: Asked,
         until: Instant,
     },
@@ -114,6 +117,16 @@ pub(super) struct Moved {
     pub(super) folder: Folder,
     pub(super) name: FileName,
     pub(super) identity: Identity,
+    /// Until it has shown that, or is gone, nobody else is moved it.
+    _claim: Claim,
+}
+
+/// What an answer waits for.
+#[derive(Debug)]
+enum Awaited {
+    Removals(PendingRemovals),
+    /// Another client is being moved the file.
+    Mover(Identity),
 }
 
 /// What a client's certificate says.
