@@ -30,6 +30,9 @@ pub(super) const MAX_FAILING: usize = 16;
 /// What a look-up came to: addresses with port 0.
 type Found = io::Result<Vec<SocketAddr>>;
 
+/// What came of a name.
+type Outcome = (Arc<str>, Found);
+
 /// How a name is looked up; may block.
 pub(super) type LookUp = Arc<dyn Fn(&str) -> Found + Send + Sync>;
 
@@ -47,7 +50,7 @@ pub(super) struct Resolver {
     running: usize,
     /// Of those, names in [`Health::Failing`].
     running_failing: usize,
-    results: (Sender<(Arc<str>, Found)>, Receiver<(Arc<str>, Found)>),
+    results: (Sender<Outcome>, Receiver<Outcome>),
     waker: Arc<mio::Waker>,
 }
 

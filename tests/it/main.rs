@@ -18,6 +18,7 @@ mod dialogues;
 mod disk;
 mod double;
 mod full;
+mod guesses;
 mod kept;
 mod killed;
 mod leaving;

@@ -58,7 +58,9 @@ impl Net {
         self.out.push(Event::Resolved(id, addresses.len()));
         addresses.truncate(MAX_ADDRESSES);
         let port = target.first_hop().1;
-        addresses.iter_mut().for_each(|address| address.set_port(port));
+        for address in &mut addresses {
+            address.set_port(port);
+        }
         self.connect(id, addresses.into_iter());
     }
 

@@ -11,6 +11,7 @@
 mod claims;
 mod complaints;
 mod gate;
+mod guesses;
 mod hosted;
 #[cfg(test)]
 pub(in crate::role) mod house;

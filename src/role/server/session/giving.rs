@@ -65,8 +65,8 @@ impl Session {
                 self.task = Task::Packing { name };
                 Ok(())
             }
-            Ok(Found::File(source, folder)) if verb == Verb::Mv => self.move_file(folder, source, cx),
-            Ok(Found::File(source, folder)) => self.give_file(folder, source, None),
+            Ok(Found::File(source, folder)) if verb == Verb::Mv => self.move_file(&folder, source, cx),
+            Ok(Found::File(source, folder)) => self.give_file(&folder, source, None),
             Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Two clients that are moved one file would both count it as theirs alone.
-    fn move_file(&mut self, folder: Folder, source: Source, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn move_file(&mut self, folder: &Folder, source: Source, cx: &mut Cx<'_>) -> Result<(), Reason> {
         let (name, identity) = (source.name().clone(), source.identity());
         match cx.storage.claims().take(identity) {
             Some(claim) => {
@@ -99,7 +99,7 @@ impl Session {
         }
     }
 
-    fn give_file(&mut self, folder: Folder, source: Source, moving: Option<Moved>) -> Result<(), Reason> {
+    fn give_file(&mut self, folder: &Folder, source: Source, moving: Option<Moved>) -> Result<(), Reason> {
         let (name, size) = (source.name().clone(), source.size());
         let path = folder.path().join(name.to_string());
         let supply = Supply::File { file: source.into_file(), path };

@@ -29,7 +29,7 @@ use super::storage::{Done, Storage};
 use crate::config::server::{Limits, Who};
 use crate::deadline::body_due;
 use crate::net::{ConnId, Read};
-use crate::proto::server::{Event, Policy, Server, Want};
+use crate::proto::server::{Ending, Event, Policy, Server, Want};
 use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::store::{Folder, Identity, Lister, PendingRemovals};
 use crate::tls::{PeerDescription, Sha256};
@@ -202,7 +202,10 @@ impl Session {
             }
             let pause = match self.machine.want() {
                 Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)),
-                Want::Line => self.read_line(cx)?,
+                Want::Line => match self.wait_for_password(cx) {
+                    Some(pause) => Some(pause),
+                    None => self.read_line(cx)?,
+                },
                 Want::Decision => self.decide(cx)?,
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
@@ -261,11 +264,27 @@ impl Session {
             })
         })?;
         match (read, refused) {
-            (_, Some(ending)) => Err(ending.into()),
+            (_, Some(ending)) => {
+                if ending == Ending::PasswordWrong {
+                    cx.storage.guesses().was_wrong(self.peer.ip().to_canonical(), cx.io.now());
+                }
+                Err(ending.into())
+            }
             (Read::Some(_), None) => Ok(None),
             (Read::Blocked, None) => Ok(Some(Pause::Blocked)),
             (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
         }
+    }
+
+    /// Passwords are not looked at for a while after wrong ones from the same address.
+    fn wait_for_password(&self, cx: &mut Cx<'_>) -> Option<Pause> {
+        if !self.machine.awaits_password() {
+            return None;
+        }
+        let wait = cx.storage.guesses().wait(self.peer.ip().to_canonical(), cx.io.now())?;
+        // What it has to say waits for us.
+        cx.io.set_deadline(Some(cx.limits.idle_timeout.saturating_add(wait)));
+        Some(Pause::For(wait))
     }
 
     /// The client's next command would have a file removed, and enough of them wait for the disk: it would be given files
