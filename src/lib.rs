@@ -22,6 +22,7 @@
 //! [`proto`].
 
 pub mod config;
+mod deadline;
 pub mod double;
 pub mod net;
 pub mod obs;

@@ -92,6 +92,18 @@ impl Stage {
         }
     }
 
+    /// The connection as long as it is open in one direction at least.
+    pub(super) fn open_pipe(&self) -> Option<&Pipe> {
+        match self {
+            Self::Open { pipe }
+            | Self::Ending { pipe }
+            | Self::Ended { pipe }
+            | Self::Closing { pipe }
+            | Self::Lingering { pipe } => Some(pipe),
+            _ => None,
+        }
+    }
+
     /// The connection as long as the session may write.
     pub(super) fn writable_pipe(&mut self) -> Option<&mut Pipe> {
         match self {
@@ -140,14 +152,30 @@ pub(super) enum Late {
     Part,
 }
 
+/// How long an open connection's peer may make no progress.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For so long at a time.
+    pub(super) wait: Duration,
+    /// When it made progress last.
+    pub(super) since: Instant,
+    /// When it must have taken all that we sent, whatever its progress; `None` for no limit.
+    pub(super) drained_by: Option<Instant>,
+    /// What happens then.
+    pub(super) late: Late,
+}
+
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) origin: Origin,
     pub(super) stage: Stage,
     pub(super) readiness: Readiness,
+    /// When it is to be looked at for being late.
     pub(super) deadline: Option<Instant>,
-    /// What it brings to an open connection.
-    pub(super) late: Late,
+    /// Once it is open; `None` where nothing is waited for.
+    pub(super) patience: Option<Patience>,
+    /// No less than the peer's kernel has not acknowledged of what we sent, in bytes; 0 for certain where it is 0.
+    pub(super) unacknowledged: usize,
     /// Whether it stands in the queue of connections to be looked at.
     pub(super) queued: bool,
 }
@@ -158,6 +186,6 @@ mod tests {
 
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Conn>() <= 176, "{} bytes", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 192, "{} bytes", size_of::<Conn>());
     }
 }

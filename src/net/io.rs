@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
-use super::conn::Origin;
+use super::conn::{Late, Origin};
 use super::{ConnId, Entrance, Failure, Net};
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
@@ -98,6 +98,7 @@ impl<'a> Io<'a> {
         match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(&bytes[..most]))? {
             Sent::Bytes(written) => {
                 self.budget -= written;
+                self.net.was_written(self.id);
                 Ok(written)
             }
             Sent::WouldBlock => Ok(0),
@@ -117,6 +118,7 @@ impl<'a> Io<'a> {
         let sent = pipe.send_file(file, offset, most, scratch)?;
         if let FileSent::Some(count) = sent {
             self.budget = self.budget.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+            self.net.was_written(self.id);
         }
         Ok(sent)
     }
@@ -137,16 +139,26 @@ impl<'a> Io<'a> {
         self.pipe().map_or(Ok(0), |pipe| crate::sys::unacknowledged(pipe.stream()))
     }
 
-    /// The connection fails with a timeout unless another deadline is set within `wait`; `None` takes it off.
+    /// The connection fails with a timeout once the peer has made no progress for as long as `wait`, unless another
+    /// deadline is set: it makes progress as long as it takes what it was sent, and has `wait` from when it has all of it.
+    /// `None` takes the deadline off.
     pub fn set_deadline(&mut self, wait: Option<Duration>) {
-        let now = self.net.now();
-        self.net.set_deadline(self.id, wait.map(|wait| now + wait));
+        match wait {
+            Some(wait) => self.net.set_patience(self.id, wait, Late::Fail, None),
+            None => self.net.set_deadline(self.id, None),
+        }
     }
 
-    /// The connection is [parted](Net::part) with unless another deadline is set within `wait`.
+    /// The same, after a body was written: whatever its progress, the peer must have taken it by `drained_by`.
+    pub fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
+        self.net.set_patience(self.id, wait, Late::Fail, drained_by);
+    }
+
+    /// The connection is [parted](Net::part) with where it would [fail](Io::set_deadline). How long the peer may take for
+    /// what it was sent stays as it was.
     pub fn part_after(&mut self, wait: Duration) {
-        let at = self.net.now() + wait;
-        self.net.set_parting(self.id, at);
+        let drained_by = self.net.drained_by(self.id);
+        self.net.set_patience(self.id, wait, Late::Part, drained_by);
     }
 
     /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended

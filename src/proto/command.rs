@@ -111,7 +111,7 @@ impl Command {
             match (FileName::new(name), size) {
                 (Ok(name), Some(size)) => Ok((name, size)),
                 // The order of stock's checks.
-                (Err(error), size) if size.is_some() || error.is_of_a_character() => {
+                (Err(error), size) if size.is_some() || error.is_refused() => {
                     Err(CommandError::Name { verb, error, size })
                 }
                 (_, _) => Err(CommandError::Size { verb }),

@@ -135,7 +135,7 @@ impl Listing {
     fn enter(&mut self, head: &[u8], length: usize, max_names: usize, is_wanted: &mut impl FnMut(&[u8]) -> bool) {
         let checked = if length > MAX_NAME { Err(NameError::TooLong(length)) } else { check(head) };
         match checked {
-            Err(NameError::Dots) => {}
+            Err(NameError::Dots | NameError::Reserved) => {}
             Err(error) => {
                 self.refused_count += 1;
                 if self.refused.len() < MAX_REFUSED {
@@ -169,6 +169,12 @@ mod tests {
 
     fn names(listing: &Listing) -> Vec<String> {
         listing.names().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn staging_directories_are_skipped() {
+        let listing = listing(&[b".tentacle-server\na.1.data\n.Tentacle-Sync\n"], 100);
+        assert_eq!((names(&listing), listing.refused_count()), (vec!["a.1.data".to_owned()], 0));
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub(super) const MAX_NAME: usize = 255;
 /// Characters stock refuses in a name, and leaves out of its listings.
 const FORBIDDEN: &[u8] = b"?[]/\\=+<>:;',*~";
 
+/// The directory that a collector of ours has in each incoming directory.
+pub(crate) const COLLECTOR_STAGING: &str = ".tentacle-sync";
+
+/// The directory that our server has in each of its directories.
+pub(crate) const SERVER_STAGING: &str = ".tentacle-server";
+
 /// A file name that is safe to send to a Tentacle server and to store in one directory.
 ///
 /// Names are bytes: stock passes on what the agent chose, in whatever encoding.
@@ -41,8 +47,25 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), NameError> {
     match bytes {
         b"" => Err(NameError::Empty),
         b"." | b".." => Err(NameError::Dots),
+        _ if is_reserved(bytes) => Err(NameError::Reserved),
         _ => check_characters(bytes).and_then(|()| check_length(bytes)),
     }
+}
+
+/// Whether some filesystem may take `name` for a staging directory's: filesystems that fold case also fold U+017F, and skip
+/// what does not show; others skip dots and blanks at the end.
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    // A quick way out for nearly all names.
+    if !name.first().is_some_and(|&byte| byte == b'.' || !byte.is_ascii()) || name.len() > MAX_NAME {
+        return false;
+    }
+    let folded: String = String::from_utf8_lossy(name)
+        .chars()
+        .map(|char| if char == '\u{17f}' { 's' } else { char.to_ascii_lowercase() })
+        .filter(char::is_ascii)
+        .collect();
+    let folded = folded.trim_end_matches(['.', ' ']);
+    folded == COLLECTOR_STAGING || folded == SERVER_STAGING
 }
 
 pub(super) fn check_length(bytes: &[u8]) -> Result<(), NameError> {
@@ -122,6 +145,9 @@ pub enum NameError {
     /// `.` or `..`.
     #[error("the name is a directory's")]
     Dots,
+    /// A directory's in which our programs keep what is not whole yet.
+    #[error("the name is that of a directory of tentacle-syncd or tentacle_server")]
+    Reserved,
     /// More than 255 bytes; the length.
     #[error("the name has {0} bytes; {MAX_NAME} are allowed")]
     TooLong(usize),
@@ -134,9 +160,9 @@ pub enum NameError {
 }
 
 impl NameError {
-    /// Whether a character is at fault: stock refuses those, and stumbles over the other names later.
-    pub(super) fn is_of_a_character(self) -> bool {
-        matches!(self, Self::Forbidden(_) | Self::Control(_))
+    /// Whether the name is refused as such: stock refuses characters, and stumbles over the other names later.
+    pub(super) fn is_refused(self) -> bool {
+        matches!(self, Self::Forbidden(_) | Self::Control(_) | Self::Reserved)
     }
 }
 
@@ -151,6 +177,25 @@ mod tests {
         }
         assert!(FileName::new(&[0xff, 0xfe]).is_ok());
         assert!(FileName::new(&[b'a'; MAX_NAME]).is_ok());
+    }
+
+    #[test]
+    fn staging_directories_names_are_reserved_however_a_filesystem_may_read_them() {
+        for name in [
+            ".tentacle-sync",
+            ".tentacle-server",
+            ".Tentacle-SYNC",
+            ".TENTACLE-SERVER",
+            ".tentacle-\u{17f}ync",
+            ".tenta\u{ad}cle-sync\u{200b}",
+            ".tentacle-sync.",
+            ".tentacle-server. .",
+        ] {
+            assert_eq!(FileName::new(name.as_bytes()), Err(NameError::Reserved), "{name}");
+        }
+        for name in ["tentacle-sync", ".tentacle-syncd", ".tentacle-sync.1.data", "..tentacle-sync", ".tentacle"] {
+            assert!(FileName::new(name.as_bytes()).is_ok(), "{name}");
+        }
     }
 
     #[test]

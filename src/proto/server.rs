@@ -126,6 +126,11 @@ impl Server {
         }
     }
 
+    /// Whether the client has yet to log in.
+    pub fn awaits_password(&self) -> bool {
+        matches!(self.state, State::Awaiting { due: Due::Password, .. })
+    }
+
     /// How the session ended, once it has.
     pub fn ending(&self) -> Option<&Ending> {
         if let State::Over(ending) = &self.state { Some(ending) } else { None }

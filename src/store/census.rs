@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::setup::Staging;
+use crate::proto::is_reserved;
 
 /// Directories further down are not looked into: each level costs an open file.
 const MAX_DEPTH: usize = 64;
@@ -48,7 +48,7 @@ fn count_in(mut dir: Dir, levels: usize, tally: &mut Tally) -> Result<(), Errno>
     while let Some(entry) = dir.read() {
         let entry = entry?;
         let name = entry.file_name();
-        if [".".as_bytes(), b".."].contains(&name.to_bytes()) || Staging::is_name(name.to_bytes()) {
+        if [".".as_bytes(), b".."].contains(&name.to_bytes()) || is_reserved(name.to_bytes()) {
             continue;
         }
         let Ok(stat) = fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };

@@ -5,7 +5,6 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::folder::Folder;
-use super::setup::Staging;
 use crate::proto::FileName;
 
 /// Lists a folder a piece at a time, so that a million names hold nobody up.
@@ -56,7 +55,6 @@ impl Lister {
 fn is_listed(name: &[u8], kind: FileType) -> bool {
     match (name, kind) {
         (b"." | b"..", _) => true,
-        _ if Staging::is_name(name) => false,
         // Some filesystems do not say what an entry is.
         (_, FileType::RegularFile | FileType::Directory | FileType::Unknown) => FileName::new(name).is_ok(),
         _ => false,

@@ -105,15 +105,22 @@ struct Shared {
 struct Book {
     quota: Quota,
     stored: Tally,
-    reserved: Tally,
+    reserved: Reserved,
     /// By their numbers.
     filesystems: HashMap<u64, Filesystem>,
+}
+
+/// Files on their way in, and the bytes that were announced for them: many clients' sizes are more than `u64` holds.
+#[derive(Debug, Default)]
+struct Reserved {
+    files: u64,
+    bytes: u128,
 }
 
 #[derive(Debug, Default)]
 struct Filesystem {
     /// Bytes of the files on their way in.
-    reserved: u64,
+    reserved: u128,
     seen: Option<Seen>,
 }
 
@@ -127,7 +134,7 @@ struct Seen {
 impl Room {
     /// Counts what is in `storage` and below, if the quota has limits that need it.
     pub fn open(storage: Folder, quota: Quota) -> Result<Self, StoreError> {
-        let (stored, reserved, filesystems) = (Tally::default(), Tally::default(), HashMap::new());
+        let (stored, reserved, filesystems) = (Tally::default(), Reserved::default(), HashMap::new());
         let book = Mutex::new(Book { quota, stored, reserved, filesystems });
         let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
         if quota.max_bytes.is_some() || quota.max_files.is_some() {
@@ -192,7 +199,7 @@ impl Room {
     fn check_tally(&self, book: &Book, more: Tally) -> Result<(), Full> {
         let storage = || self.path().to_owned();
         let mut used = book.stored;
-        used.add(book.reserved);
+        used.add(Tally { files: book.reserved.files, bytes: narrow(book.reserved.bytes) });
         let exceeds = |used: u64, more: u64, max: u64| more > 0 && more > max.saturating_sub(used);
         match book.quota {
             Quota { max_files: Some(max), .. } if exceeds(used.files, more.files, max) => {
@@ -218,16 +225,16 @@ impl Book {
         let filesystem = self.filesystems.entry(folder.area().device()).or_default();
         let fresh = filesystem.seen.filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
         if fresh.is_none() {
-            let left = free(folder).saturating_sub(filesystem.reserved);
+            let left = free(folder).saturating_sub(narrow(filesystem.reserved));
             filesystem.seen = Some(Seen { at: now, left });
         }
         filesystem.seen
     }
 
     fn promise(&mut self, folder: &Folder, bytes: u64) {
-        self.reserved.bytes += bytes;
+        self.reserved.bytes += u128::from(bytes);
         let filesystem = self.filesystems.entry(folder.area().device()).or_default();
-        filesystem.reserved += bytes;
+        filesystem.reserved += u128::from(bytes);
         if let Some(seen) = &mut filesystem.seen {
             seen.left = seen.left.saturating_sub(bytes);
         }
@@ -235,10 +242,14 @@ impl Book {
 
     /// What was free when it was last seen is not corrected: the bytes may have been written by then.
     fn release(&mut self, folder: &Folder, bytes: u64) {
-        self.reserved.bytes -= bytes;
+        self.reserved.bytes -= u128::from(bytes);
         let filesystem = self.filesystems.entry(folder.area().device()).or_default();
-        filesystem.reserved -= bytes;
+        filesystem.reserved -= u128::from(bytes);
     }
+}
+
+fn narrow(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &Folder, asked: u64) -> Result<(), Full> {

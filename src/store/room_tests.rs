@@ -26,6 +26,16 @@ fn without_limits_everything_is_let_in() {
 }
 
 #[test]
+fn sizes_whose_sum_is_beyond_all_disks_are_counted() {
+    let (_dir, folder, room) = storage(Quota { max_files: Some(9), ..Quota::default() });
+    let admit = || room.admit(&folder, u64::MAX, now()).unwrap();
+    drop([admit(), admit(), admit()]);
+    room.set_quota(Quota { max_bytes: Some(100), ..Quota::default() });
+    room.recount().unwrap();
+    assert_eq!(room.admit(&folder, 90, now()).unwrap().size(), 90, "what was dropped counts no more");
+}
+
+#[test]
 fn bytes_count_from_their_admission_until_they_are_given_back() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), ..Quota::default() });
     let admit = |size| room.admit(&folder, size, now());

@@ -15,10 +15,7 @@ use super::error::{SET_GROUP, StoreError};
 use super::journal::SpoolId;
 use super::keep::IfTaken;
 use super::lacks;
-
-// The data server looks at `*.data` in the incoming directory itself only.
-const COLLECTOR: &str = ".tentacle-sync";
-const SERVER: &str = ".tentacle-server";
+use crate::proto::{COLLECTOR_STAGING, SERVER_STAGING};
 
 /// Whose staging area: a collector and a server may well work in one directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +28,10 @@ impl Staging {
     /// The staging area's name.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Collector => COLLECTOR,
-            Self::Server => SERVER,
+            // The data server looks at `*.data` in the incoming directory itself only.
+            Self::Collector => COLLECTOR_STAGING,
+            Self::Server => SERVER_STAGING,
         }
-    }
-
-    /// Whether some staging area has this name.
-    pub(super) fn is_name(name: &[u8]) -> bool {
-        [COLLECTOR, SERVER].iter().any(|staging| staging.as_bytes() == name)
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::proto::FileName;
 
 /// Which file it is, and in which state: another file of its name differs, and so does the same one written to since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     device: u64,
     inode: u64,

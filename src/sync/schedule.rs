@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::deadline::after;
+
 /// The first retry waits at most this long; each further one twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,7 @@ impl Schedule {
             Some(slot) => {
                 let before = std::mem::replace(&mut slot.pace, pace);
                 match slot.state {
-                    State::Waiting { due } if pace.interval < before.interval && due > now + pace.interval => {
+                    State::Waiting { due } if pace.interval < before.interval && due > after(now, pace.interval) => {
                         self.queue.remove(&(due, key));
                         (pace.interval, slot.failures)
                     }
@@ -74,7 +76,7 @@ impl Schedule {
                 }
             }
         };
-        let due = now + self.up_to(longest);
+        let due = after(now, self.up_to(longest));
         self.slots[key] = Some(Slot { pace, state: State::Waiting { due }, failures });
         self.queue.insert((due, key));
     }
@@ -121,8 +123,8 @@ impl Schedule {
         let (pace, failures) = (slot.pace, slot.failures);
         let due = match ending {
             Ending::Backlog => now,
-            Ending::Failed if failures <= pace.retries => now + self.backoff(failures, pace.interval),
-            Ending::Failed | Ending::Done => (since + self.jittered(pace.interval)).max(now),
+            Ending::Failed if failures <= pace.retries => after(now, self.backoff(failures, pace.interval)),
+            Ending::Failed | Ending::Done => after(since, self.jittered(pace.interval)).max(now),
         };
         if let Some(slot) = &mut self.slots[key] {
             slot.state = State::Waiting { due };
@@ -144,18 +146,36 @@ impl Schedule {
 
     /// A tenth more or less.
     fn jittered(&mut self, interval: Duration) -> Duration {
-        interval.mul_f64(0.9 + 0.2 * self.random.f64())
+        stretched(interval, 0.9 + 0.2 * self.random.f64())
     }
 
     fn up_to(&mut self, longest: Duration) -> Duration {
-        longest.mul_f64(self.random.f64())
+        stretched(longest, self.random.f64())
     }
+}
+
+fn stretched(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_intervals_overflow_nothing() {
+        let now = Instant::now();
+        let pace = Pace { interval: Duration::MAX, retries: u32::MAX };
+        let mut schedule = Schedule::new(1);
+        schedule.set(0, pace, now, Duration::MAX);
+        for ending in [Ending::Done, Ending::Failed, Ending::Backlog] {
+            let due = schedule.next_due().unwrap();
+            assert_eq!(schedule.start_due(due), Some(0));
+            assert!(schedule.finished(0, due, ending).unwrap() >= due);
+            schedule.set(0, Pace { interval: pace.interval / 2, ..pace }, due, Duration::ZERO);
+        }
+    }
 
     const PACE: Pace = Pace { interval: Duration::from_secs(30), retries: 2 };
 

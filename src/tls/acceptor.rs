@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, ResolvesServerCert};
+use rustls::server::{NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 
@@ -49,7 +49,8 @@ pub enum Clients {
     },
 }
 
-/// Accepts TLS connections by one set of settings. Clones share tickets to resume by, and cost next to nothing.
+/// Accepts TLS connections by one set of settings. Clones share tickets to resume by, and cost next to nothing. Where
+/// clients' certificates are verified there are no tickets: each connection's certificate is.
 #[derive(Clone, Debug)]
 pub struct Acceptor(Arc<Inner>);
 
@@ -80,9 +81,15 @@ impl Acceptor {
         };
         let mut config = server_config(provider, settings.versions, verifier, identity.certified_key)?;
         config.ignore_client_order = settings.suites.in_our_order();
-        config.ticketer = ring::Ticketer::new().map_err(|error| SetupError::Library(error.to_string()))?;
-        let warnings = report.warnings();
         let verifies_clients = matches!(settings.clients, Clients::Required { .. });
+        if verifies_clients {
+            // rustls looks at no certificate again where a session is resumed: one would be good for ever after it expired.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer = ring::Ticketer::new().map_err(|error| SetupError::Library(error.to_string()))?;
+        }
+        let warnings = report.warnings();
         Ok(Self(Arc::new(Inner { config: Arc::new(config), verifies_clients, warnings, report })))
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection};
 
 use super::authorities::Authorities;
+use super::failure::{Phase, TlsFailure};
 use super::identity;
 use super::report::{CertificateReport, Report};
 use super::settings::{TlsSettings, Verify};
@@ -28,10 +29,18 @@ pub struct Connector(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    with_identity: Option<Arc<ClientConfig>>,
-    without_identity: Arc<ClientConfig>,
+    with_identity: Option<Client>,
+    without_identity: Client,
+    verifier: Arc<dyn ServerCertVerifier>,
     is_unchecked: bool,
     report: Report,
+}
+
+/// A configuration, and the sessions that it resumes.
+#[derive(Debug)]
+struct Client {
+    config: Arc<ClientConfig>,
+    sessions: Arc<ClientSessionMemoryCache>,
 }
 
 /// A site's address that can stand in no certificate.
@@ -60,18 +69,39 @@ impl Connector {
             }
         };
         let is_unchecked = settings.verify == Verify::None;
-        Ok(Self(Arc::new(Inner { with_identity, without_identity, is_unchecked, report })))
+        Ok(Self(Arc::new(Inner { with_identity, without_identity, verifier, is_unchecked, report })))
     }
 
     /// Begins a connection to `host`, a name or an IP address without brackets. Our own certificate, where there is
     /// one, is offered if `offer` says so.
     pub fn connect(&self, host: &str, offer: bool) -> Result<ClientConnection, ConnectError> {
-        let config = match &self.0.with_identity {
-            Some(config) if offer => config,
+        let client = match &self.0.with_identity {
+            Some(client) if offer => client,
             _ => &self.0.without_identity,
         };
-        ClientConnection::new(Arc::clone(config), server_name(host)?)
+        ClientConnection::new(Arc::clone(&client.config), server_name(host)?)
             .map_err(|error| ConnectError::Library(error.to_string()))
+    }
+
+    /// Looks at the certificate of a session with `host` that was resumed, as of `now`: rustls does so only when it begins.
+    /// Where it is not accepted any more, the next connection begins a session.
+    pub fn check_resumed(
+        &self,
+        host: &str,
+        certificates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), TlsFailure> {
+        let (Some((leaf, intermediates)), Ok(name)) = (certificates.split_first(), server_name(host)) else {
+            return Ok(());
+        };
+        let accepted = self.0.verifier.verify_server_cert(leaf, intermediates, &name, &[], now);
+        accepted.map(drop).map_err(|error| {
+            for client in self.0.with_identity.iter().chain([&self.0.without_identity]) {
+                client.sessions.remove_tls12_session(&name);
+                while client.sessions.take_tls13_ticket(&name).is_some() {}
+            }
+            TlsFailure::from_rustls(&error, Phase::Handshake, &[])
+        })
     }
 
     /// Whether there is a certificate of our own to offer.
@@ -158,7 +188,7 @@ fn client_config(
     provider: &Arc<CryptoProvider>,
     verifier: &Arc<dyn ServerCertVerifier>,
     identity: Option<Arc<CertifiedKey>>,
-) -> Result<Arc<ClientConfig>, SetupError> {
+) -> Result<Client, SetupError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| SetupError::Library(error.to_string()))?
@@ -171,8 +201,9 @@ fn client_config(
         }
         None => builder.with_no_client_auth(),
     };
-    config.resumption = Resumption::in_memory_sessions(REMEMBERED_SERVERS * TICKETS_PER_SERVER);
-    Ok(Arc::new(config))
+    let sessions = Arc::new(ClientSessionMemoryCache::new(REMEMBERED_SERVERS * TICKETS_PER_SERVER));
+    config.resumption = Resumption::store(Arc::clone(&sessions) as _);
+    Ok(Client { config: Arc::new(config), sessions })
 }
 
 /// IPv6 zones (`fe80::1%eth0`) and a name's final dot are ways to get there, and stand in no certificate.

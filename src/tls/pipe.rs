@@ -10,6 +10,7 @@ use std::net::Shutdown;
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustls::pki_types::CertificateDer;
 
 use super::failure::PipeError;
 use super::tls_pipe::TlsPipe;
@@ -170,6 +171,14 @@ impl Pipe {
         match self {
             Self::Plain(_) => Ok(true),
             Self::Tls(tls) => tls.flush(),
+        }
+    }
+
+    /// The peer's certificates, its own first, where an earlier session of TLS went on.
+    pub fn resumed_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.resumed_certificates(),
         }
     }
 

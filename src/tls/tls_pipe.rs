@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};
 
+use rustls::pki_types::CertificateDer;
 use rustls::{Connection, HandshakeKind};
 
 use super::client_failure::ClientFailure;
@@ -254,6 +255,15 @@ impl<W: Carrier> TlsPipe<W> {
         self.session.send_close_notify();
     }
 
+    /// The peer's certificates, its own first, where an earlier session went on.
+    pub(crate) fn resumed_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        if self.session.handshake_kind() == Some(HandshakeKind::Resumed) {
+            self.session.peer_certificates()
+        } else {
+            None
+        }
+    }
+
     pub(crate) fn peer(&self) -> Option<PeerDescription> {
         let version = self.session.protocol_version().filter(|_| !self.session.is_handshaking())?;
         let suite = self.session.negotiated_cipher_suite()?.suite();
@@ -277,7 +287,7 @@ pub struct PeerDescription {
     pub version: &'static str,
     /// Its IANA name.
     pub cipher_suite: String,
-    /// Whether an earlier session went on, so that no certificate was looked at anew.
+    /// Whether an earlier session went on.
     pub resumed: bool,
     /// The peer's own certificate, if it showed one that can be read.
     pub certificate: Option<CertificateSummary>,

@@ -338,3 +338,39 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
         assert_eq!(server.heard().pieces.len(), 2);
     }
 }
+
+#[test]
+fn the_longest_timeout_overflows_nothing() {
+    let storage = scratch();
+    let server = ServerProcess::ours(&Options::usual(), storage.path());
+    let desk = Desk::with(&[("a.1.data", b"body")]);
+    desk.run_at(server.address(), ["-t", "4294967295", "-r", "4294967295", "a.1.data"]).assert_done();
+}
+
+#[test]
+fn more_than_was_announced_is_no_success() {
+    let server = Scripted::saying(&[b"RECV SIZE 4\n", b"body and more"]);
+    let desk = Desk::new();
+    let outcome = desk.run_at(server.address(), ["-g", "a.1.data"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert!(desk.files().is_empty());
+}
+
+#[test]
+fn a_server_that_drips_is_not_waited_for() {
+    let listener = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let dripping = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.write_all(b"RECV SIZE 100\n").unwrap();
+        // Until the client has had enough.
+        while client.write_all(b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    });
+    let desk = Desk::new();
+    let outcome = desk.run_at(address, ["-t", "1", "-r", "1", "-g", "a.1.data"]);
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    assert!(desk.files().is_empty());
+    dripping.join().unwrap();
+}

@@ -220,6 +220,34 @@ fn a_body_is_as_large_as_it_may_be_and_no_larger() {
     assert_eq!(buffer.files().len(), 1);
 }
 
+#[test]
+fn staging_directories_are_no_files_to_clients() {
+    let buffer = Buffer::start("");
+    let mut client = buffer.connect();
+    for name in [".tentacle-sync", ".tentacle-server", ".Tentacle-Sync"] {
+        client.ask(&format!("SEND <{name}> SIZE 1"), "SEND ERR (invalid file name)");
+        client.ask(&format!("RECV <{name}>"), "RECV ERR (file has an invalid file name)");
+        client.ask(&format!("MV <{name}>"), "MV ERR");
+    }
+    buffer.put(".tentacle-sync", "an agent's");
+    assert!(client.names("").is_empty());
+}
+
+#[test]
+fn the_largest_sizes_and_slowest_rates_are_served_like_others() {
+    const LARGEST: i64 = i64::MAX;
+    let buffer = Buffer::start(&format!("max_size {LARGEST}\nbody_min_rate 1\nidle_timeout 30d\n"));
+    let mut large = [buffer.connect(), buffer.connect(), buffer.connect()];
+    for (number, client) in large.iter_mut().enumerate() {
+        client.ask(&format!("SEND <large{number}.1.data> SIZE {LARGEST}"), "SEND OK");
+        client.send("the beginning");
+    }
+    buffer.connect().store("a.1.data", "body");
+    large.into_iter().for_each(Client::reset);
+    buffer.connect().store("b.1.data", "body");
+    assert_eq!(buffer.files().len(), 2);
+}
+
 /// An archive of one entry, which is so many zeros.
 fn archive_of_zeros(length: usize) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));

@@ -250,13 +250,29 @@ fn once_it_is_gone_nobody_sees_it() {
 }
 
 #[test]
-fn a_file_moved_to_two_clients_is_whole_with_both() {
+fn a_file_is_moved_to_one_client_at_a_time() {
     let place = Place::new(false);
     let mut one = place.promised(b"body");
     let mut other = place.connect();
-    other.announced("MV", NAME);
+    // Whoever has it does not show that; the other is not kept waiting for long.
+    other.ask(&format!("MV <{NAME}>"), "MV ERR");
+    assert_eq!(other.take("RECV", NAME), b"body", "it is there for everybody until it goes");
     one.expect("body");
+    other.send(format!("MV <{NAME}>\n"));
     one.ask("RECV <nothing>", "RECV ERR (file does not exist)");
+    other.expect("MV ERR\n");
+    place.assert_goes();
+}
+
+#[test]
+fn a_file_whose_mover_leaves_is_moved_to_the_next() {
+    let place = Place::new(false);
+    let mut one = place.promised(b"body");
+    one.expect("body");
+    let mut other = place.connect();
+    other.send(format!("MV <{NAME}>\n"));
+    one.reset();
+    other.expect("MV SIZE 4\n");
     other.send("MV OK\n");
     other.expect("body");
     other.ask("RECV <nothing>", "RECV ERR (file does not exist)");

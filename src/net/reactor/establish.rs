@@ -15,8 +15,8 @@ use super::{Event, Net};
 use crate::net::conn::{Conn, Origin, Stage};
 use crate::net::listener::Arrival;
 use crate::net::readiness::Readiness;
-use crate::net::{ConnId, Failure, Target, proxy};
-use crate::tls::{Acceptor, Handshake, Pipe};
+use crate::net::{ConnId, Failure, Phase, Target, proxy};
+use crate::tls::{Acceptor, Handshake, Pipe, PipeError, TlsFailure, UnixTime};
 
 /// Addresses of one name that are tried; each takes up to the site's timeout.
 const MAX_ADDRESSES: usize = 4;
@@ -24,17 +24,14 @@ const MAX_ADDRESSES: usize = 4;
 impl Net {
     pub(super) fn resolve(&mut self, id: ConnId) {
         let Some((target, _)) = self.target(id) else { return };
-        let (host, port) = target.first_hop();
-        match self.resolver.ask(id, host, port) {
-            Ok(Some(address)) => self.resolved(id, vec![address]),
-            Ok(None) => self.enter(id, Stage::Resolving),
-            Err(error) => self.fail(id, Failure::Resolve { host: host.to_string(), error }),
+        match self.resolver.ask(id, target.first_hop().0) {
+            Some(address) => self.resolved(id, vec![address]),
+            None => self.enter(id, Stage::Resolving),
         }
     }
 
     pub(super) fn take_answers(&mut self) {
-        let answers: Vec<_> = self.resolver.answers().collect();
-        for (id, answer) in answers {
+        for (id, answer) in self.resolver.answers() {
             let Some(Conn { stage: Stage::Resolving, origin: Origin::Opened { target, .. }, .. }) = self.conn(id)
             else {
                 continue;
@@ -47,9 +44,23 @@ impl Net {
         }
     }
 
+    /// The name was not looked up in time; its last known addresses may do.
+    pub(super) fn unresolved(&mut self, id: ConnId) {
+        let Some((target, _)) = self.target(id) else { return };
+        match self.resolver.time_out(id, target.first_hop().0) {
+            Some(addresses) => self.resolved(id, addresses),
+            None => self.fail(id, Failure::Timeout(Phase::Resolve)),
+        }
+    }
+
     fn resolved(&mut self, id: ConnId, mut addresses: Vec<SocketAddr>) {
+        let Some((target, _)) = self.target(id) else { return };
         self.out.push(Event::Resolved(id, addresses.len()));
         addresses.truncate(MAX_ADDRESSES);
+        let port = target.first_hop().1;
+        for address in &mut addresses {
+            address.set_port(port);
+        }
         self.connect(id, addresses.into_iter());
     }
 
@@ -157,10 +168,22 @@ impl Net {
 
     pub(super) fn securing(&mut self, id: ConnId, mut pipe: Pipe) {
         match pipe.handshake() {
-            Ok(Handshake::Done) => self.opened(id, pipe),
+            Ok(Handshake::Done) => match self.check_resumed(id, &pipe) {
+                Ok(()) => self.opened(id, pipe),
+                Err(failure) => self.fail(id, PipeError::from(failure).into()),
+            },
             Ok(Handshake::WantMore) => self.restore(id, Stage::Securing { pipe }),
             Err(failure) => self.fail(id, failure.into()),
         }
+    }
+
+    /// Whether a site's certificate is still accepted where an earlier session goes on.
+    fn check_resumed(&mut self, id: ConnId, pipe: &Pipe) -> Result<(), TlsFailure> {
+        let (Some(certificates), Some((target, _))) = (pipe.resumed_certificates(), self.target(id)) else {
+            return Ok(());
+        };
+        let connector = target.tls.as_ref();
+        connector.map_or(Ok(()), |connector| connector.check_resumed(&target.host, certificates, UnixTime::now()))
     }
 
     fn opened(&mut self, id: ConnId, pipe: Pipe) {

@@ -1,27 +1,61 @@
 //! What connections owe by when, and what becomes of those that are late.
+//!
+//! The time that a peer needs to take what was sent to it is not silence. As long as our kernel's queue for it becomes
+//! shorter, the peer makes progress; what it owes us is waited for from when the queue is empty. So while there is a queue,
+//! it is looked at now and then.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Event, Net};
+use crate::deadline::after;
 use crate::net::ConnId;
-use crate::net::conn::{Late, Stage};
+use crate::net::conn::{Conn, Late, Patience, Stage};
+use crate::sys::unacknowledged;
+
+/// How soon a queue is looked at again; sooner where little time is granted.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Net {
+    /// The connection is late at this time, whatever it does until then.
     pub(in crate::net) fn set_deadline(&mut self, id: ConnId, deadline: Option<Instant>) {
-        let Some(conn) = self.conns.get_mut(id.slot()) else { return };
-        conn.late = Late::Fail;
+        if let Some(conn) = self.conn(id) {
+            conn.patience = None;
+            self.look_at(id, deadline);
+        }
+    }
+
+    /// The connection is late once it has made no progress for so long.
+    pub(in crate::net) fn set_patience(&mut self, id: ConnId, wait: Duration, late: Late, drained_by: Option<Instant>) {
+        let now = self.now;
+        let Some(conn) = self.conn(id) else { return };
+        let patience = Patience { wait, since: now, drained_by, late };
+        conn.patience = Some(patience);
+        let at = patience.next_look(now, conn.unacknowledged);
+        self.look_at(id, Some(at));
+    }
+
+    /// By when the peer must have taken all that we sent, as it was set last.
+    pub(in crate::net) fn drained_by(&mut self, id: ConnId) -> Option<Instant> {
+        self.conn(id)?.patience?.drained_by
+    }
+
+    /// Something was written. What is in a queue already is being looked at.
+    pub(in crate::net) fn was_written(&mut self, id: ConnId) {
+        let now = self.now;
+        let Some(conn) = self.conn(id).filter(|conn| conn.unacknowledged == 0) else { return };
+        conn.unacknowledged = usize::MAX;
+        if let Some(patience) = conn.patience {
+            self.look_at(id, Some(patience.next_look(now, usize::MAX)));
+        }
+    }
+
+    fn look_at(&mut self, id: ConnId, deadline: Option<Instant>) {
+        let Some(conn) = self.conn(id) else { return };
         let old = std::mem::replace(&mut conn.deadline, deadline);
         if let Some(old) = old {
             self.deadlines.remove(&(old, id));
         }
         self.deadlines.extend(deadline.map(|at| (at, id)));
-    }
-
-    pub(in crate::net) fn set_parting(&mut self, id: ConnId, at: Instant) {
-        self.set_deadline(id, Some(at));
-        if let Some(conn) = self.conn(id) {
-            conn.late = Late::Part;
-        }
     }
 
     /// Deals with the deadlines that have passed. One that passed since the last turn may have been kept: if the connection
@@ -38,9 +72,17 @@ impl Net {
     }
 
     fn late(&mut self, id: ConnId) {
+        let now = self.now;
         let Some(conn) = self.conn(id) else { return };
-        if conn.late == Late::Part && matches!(conn.stage, Stage::Open { .. }) {
+        if let Some(at) = conn.time_left(now) {
+            return self.look_at(id, Some(at));
+        }
+        if conn.patience.is_some_and(|patience| patience.late == Late::Part) && matches!(conn.stage, Stage::Open { .. })
+        {
             return self.part(id);
+        }
+        if matches!(conn.stage, Stage::Resolving) {
+            return self.unresolved(id);
         }
         let failure = conn.origin.late(conn.stage.phase());
         match self.retire(id) {
@@ -49,5 +91,32 @@ impl Net {
             Some(Stage::Closing { .. } | Stage::Lingering { .. }) => self.abort(id),
             _ => self.fail(id, failure),
         }
+    }
+}
+
+impl Conn {
+    /// When to look again, where the peer has time left because it is taking what we sent.
+    fn time_left(&mut self, now: Instant) -> Option<Instant> {
+        let (patience, pipe) = (self.patience.as_mut()?, self.stage.open_pipe()?);
+        if self.unacknowledged == 0 {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.unacknowledged, unacknowledged(pipe.stream()).unwrap_or(0));
+        if self.unacknowledged < before {
+            patience.since = now;
+        }
+        Some(patience.next_look(now, self.unacknowledged)).filter(|at| *at > now)
+    }
+}
+
+impl Patience {
+    /// When to look at a connection with so many bytes in its queue; at `now` or before if it is late.
+    fn next_look(&self, now: Instant, unacknowledged: usize) -> Instant {
+        let end = after(self.since, self.wait);
+        if unacknowledged == 0 {
+            return end;
+        }
+        let look = after(now, LOOK.min(self.wait / 4));
+        end.min(self.drained_by.unwrap_or(end)).min(look)
     }
 }

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::{Event, Net};
-use crate::net::conn::Stage;
+use crate::deadline::after;
+use crate::net::conn::{Late, Stage};
 use crate::net::{ConnId, Failure};
 use crate::tls::{Pipe, Received};
 
 /// How long a connection that we have left may take to close at the other end.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a peer may take for what it was sent before we left, where nothing else limits that.
+const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
 /// Reads granted to a peer that goes on talking after we have left.
 const LAST_READS: usize = 16;
@@ -26,7 +30,7 @@ impl Net {
             Stage::Ended { pipe } => Stage::Lingering { pipe },
             _ => return self.abort(id),
         };
-        self.set_deadline(id, Some(self.now + LINGER));
+        self.linger(id);
         self.enqueue(id);
     }
 
@@ -58,8 +62,14 @@ impl Net {
     pub fn part(&mut self, id: ConnId) {
         if self.conn(id).is_some_and(|conn| matches!(conn.stage, Stage::Open { .. })) {
             self.shutdown_write(id);
-            self.set_deadline(id, Some(self.now + LINGER));
+            self.linger(id);
         }
+    }
+
+    /// From now on the peer has to take what it was sent, and to close as well.
+    fn linger(&mut self, id: ConnId) {
+        let drained_by = self.drained_by(id).unwrap_or_else(|| after(self.now, LONGEST_DRAIN));
+        self.set_patience(id, LINGER, Late::Fail, Some(drained_by));
     }
 
     /// The last bytes of our direction go out, then it ends; the session reads on.

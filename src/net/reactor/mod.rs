@@ -15,11 +15,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use super::conn::{Conn, Late, Origin, Stage};
+use super::conn::{Conn, Origin, Stage};
 use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
 use super::{ConnId, Entrance, Failure, Io, ListenerId, Presence, Target};
+use crate::deadline::after;
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -122,6 +123,11 @@ impl Net {
         self.longest_turn.unwrap_or_default()
     }
 
+    #[cfg(test)]
+    pub(super) fn resolver_mut(&mut self) -> &mut Resolver {
+        &mut self.resolver
+    }
+
     /// Connections in any stage.
     pub fn connections(&self) -> usize {
         self.conns.len()
@@ -144,7 +150,8 @@ impl Net {
             stage: Stage::Resolving,
             readiness: Readiness::default(),
             deadline: None,
-            late: Late::Fail,
+            patience: None,
+            unacknowledged: 0,
             queued: false,
         });
         id
@@ -204,10 +211,13 @@ impl Net {
 
     /// Drops a connection as it is. No further event names it.
     pub fn abort(&mut self, id: ConnId) {
-        if self.conn(id).is_some() {
-            self.set_deadline(id, None);
-            self.conns.remove(id.slot());
+        let Some(conn) = self.conn(id) else { return };
+        if let Conn { stage: Stage::Resolving, origin: Origin::Opened { target, .. }, .. } = conn {
+            let target = Arc::clone(target);
+            self.resolver.withdraw(id, target.first_hop().0);
         }
+        self.set_deadline(id, None);
+        self.conns.remove(id.slot());
     }
 
     /// Reports an open connection as ready in the next turn, whatever its socket says.
@@ -307,7 +317,7 @@ impl Net {
     fn enter(&mut self, id: ConnId, stage: Stage) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
-        let deadline = now + conn.origin.timeout();
+        let deadline = after(now, conn.origin.timeout());
         conn.stage = stage;
         self.set_deadline(id, Some(deadline));
         self.enqueue(id);

@@ -5,6 +5,7 @@ mod encrypted;
 mod exchange;
 mod lateness;
 mod leaving;
+mod resolving;
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

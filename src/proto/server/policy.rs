@@ -82,7 +82,7 @@ impl Policy {
 
     fn bad_name(&self, verb: Verb, error: NameError, size: Option<u64>) -> Request {
         match size {
-            _ if error.is_of_a_character() => Request::Bad { verb, refusal: Refusal::InvalidName },
+            _ if error.is_refused() => Request::Bad { verb, refusal: Refusal::InvalidName },
             Some(size) if self.admits(size) => Request::Unstorable { verb, error, size },
             Some(_) => too_big(verb),
             None => Request::Bad { verb, refusal: Refusal::Missing },

@@ -8,12 +8,16 @@ use super::console::Console;
 use super::reason::{Reason, plain};
 use super::route::Route;
 use crate::config::client::ClientSettings;
+use crate::deadline::body_due;
 use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
 use crate::proto::{self, Client, Command, Request, Want};
 use crate::tls::PipeError;
 
 /// More than any reply has, in bytes.
 const LINE: u64 = 4096;
+
+/// The slowest a body may pass, in bytes per second on average, as at our server by default.
+const MIN_RATE: u64 = crate::config::server::defaults::BODY_MIN_RATE;
 
 /// A connection to the server.
 pub(super) struct Link<'n> {
@@ -117,17 +121,27 @@ impl<'n> Link<'n> {
     ) -> Result<(), Reason> {
         self.client.accept().map_err(|error| Reason::protocol(error, self.peer))?;
         self.flush()?;
+        let due = self.body_due();
         while let Want::Body(left) = self.client.want() {
-            let mut outcome = Ok(());
+            let (client, mut outcome, mut beyond) = (&mut self.client, Ok(()), None);
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
             let now = io.now();
-            let read = io.read(left, |bytes| {
-                outcome = sink(bytes, now);
+            // Whether more comes than was announced must show before the body counts as whole.
+            let read = io.read(left.saturating_add(LINE), |bytes| {
+                let announced = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let (body, rest) = bytes.split_at(announced);
+                outcome = sink(body, now);
+                if !rest.is_empty() {
+                    beyond = client.body_moved(left).and_then(|()| client.handle_input(rest)).err();
+                }
                 bytes.len()
             });
             outcome?;
+            if let Some(error) = beyond {
+                return Err(Reason::protocol(error, self.peer));
+            }
             let count = self.after_read(read)?;
-            self.moved(count)?;
+            self.moved(count, due)?;
         }
         self.reply().map(drop)
     }
@@ -136,6 +150,7 @@ impl<'n> Link<'n> {
     pub(super) fn supply(&mut self, file: &File, mut passed: impl FnMut(u64, Instant)) -> Result<bool, Reason> {
         let mut offset = 0;
         self.expect_by(Some(self.patience));
+        let due = self.body_due();
         while let Want::Supply(left) = self.client.want() {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
             let now = io.now();
@@ -143,7 +158,7 @@ impl<'n> Link<'n> {
                 Ok(FileSent::Some(count)) => {
                     offset += count;
                     passed(count, now);
-                    self.moved(count)?;
+                    self.moved(count, due)?;
                 }
                 Ok(FileSent::Blocked) => self.wait(Moving::Out)?,
                 Ok(FileSent::Short) => return Ok(false),
@@ -172,8 +187,10 @@ impl<'n> Link<'n> {
 
     /// Writes what the machine has to say, to the last byte.
     fn flush(&mut self) -> Result<(), Reason> {
-        self.expect_by(Some(self.patience));
         let bytes = self.client.transmit().to_vec();
+        if !bytes.is_empty() {
+            self.expect_by(Some(self.patience));
+        }
         self.write_all(&bytes)?;
         self.client.transmitted(bytes.len());
         Ok(())
@@ -210,9 +227,21 @@ impl<'n> Link<'n> {
         }
     }
 
-    fn moved(&mut self, count: u64) -> Result<(), Reason> {
+    /// When the body that the machine wants, in or out, has to have passed.
+    fn body_due(&self) -> Option<Instant> {
+        match self.client.want() {
+            Want::Body(size) | Want::Supply(size) => body_due(self.net.now(), size, self.patience, MIN_RATE),
+            _ => None,
+        }
+    }
+
+    fn moved(&mut self, count: u64, due: Option<Instant>) -> Result<(), Reason> {
         if count > 0 {
-            self.expect_by(Some(self.patience));
+            let now = self.net.now();
+            let left = due.map_or(self.patience, |due| due.saturating_duration_since(now).min(self.patience));
+            if let Some(mut io) = self.net.io(self.id) {
+                io.drain_by(left, due);
+            }
         }
         self.client.body_moved(count).map_err(|error| Reason::protocol(error, self.peer))
     }

@@ -8,7 +8,9 @@
 //!                                                          └───► Relay   (another server)
 //! ```
 
+mod claims;
 mod gate;
+mod guesses;
 mod hosted;
 #[cfg(test)]
 pub(in crate::role) mod house;

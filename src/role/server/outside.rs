@@ -22,6 +22,7 @@ pub(in crate::role) trait Connection {
     fn is_flushed(&mut self) -> bool;
     fn unacknowledged(&mut self) -> io::Result<usize>;
     fn set_deadline(&mut self, wait: Option<Duration>);
+    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>);
     fn part_after(&mut self, wait: Duration);
 }
 
@@ -69,6 +70,10 @@ impl Connection for Io<'_> {
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
         self.set_deadline(wait);
+    }
+
+    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
+        self.drain_by(wait, drained_by);
     }
 
     fn part_after(&mut self, wait: Duration) {

@@ -1,10 +1,12 @@
-//! The storage directory as sessions see it: which folder a name belongs to, who may do what there, and what the
-//! threads behind it have been asked.
+//! What sessions share: the storage directory (which folder a name belongs to, who may do what there, what the threads
+//! behind it have been asked), and what is known of clients.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::claims::Claims;
+use super::guesses::Guesses;
 use super::outside::Custodian;
 use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
@@ -42,6 +44,8 @@ pub(super) struct Storage {
     room: Room,
     keeper: Box<dyn Custodian>,
     background: Background,
+    claims: Claims,
+    guesses: Guesses,
     /// Who waits for which ticket.
     waiting: HashMap<u64, ConnId>,
     last_ticket: u64,
@@ -91,6 +95,8 @@ impl Storage {
             root: storage,
             folders: HashMap::new(),
             room,
+            claims: Claims::default(),
+            guesses: Guesses::default(),
             waiting: HashMap::new(),
             last_ticket: 0,
         })
@@ -175,6 +181,16 @@ impl Storage {
     pub(super) fn pack(&mut self, id: ConnId, folder: Folder, source: Source) {
         let ticket = self.ticket(id);
         self.background.pack(ticket, folder, source);
+    }
+
+    /// The files that clients are being moved.
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Wrong passwords that clients have sent.
+    pub(super) fn guesses(&mut self) -> &mut Guesses {
+        &mut self.guesses
     }
 
     /// Has a file removed that its client has.

@@ -229,8 +229,20 @@ fn a_client_that_trusts_another_authority_is_told_of_as_such() {
 
 #[test]
 fn sessions_resume_in_both_versions_and_keep_the_clients_certificate() {
+    let place = Place::new();
+    let kinds = [HandshakeKind::Full, HandshakeKind::Resumed];
+    assert_kinds_of_two_connections(&place.acceptor(Clients::Optional), &Site::new(), kinds);
+}
+
+#[test]
+fn where_clients_certificates_are_verified_those_of_all_connections_are() {
     let (place, site) = (Place::new(), Site::new());
-    let acceptor = place.requiring(&[&site.ca]);
+    let kinds = [HandshakeKind::Full, HandshakeKind::Full];
+    assert_kinds_of_two_connections(&place.requiring(&[&site.ca]), &site, kinds);
+}
+
+#[track_caller]
+fn assert_kinds_of_two_connections(acceptor: &Acceptor, site: &Site, expected: [HandshakeKind; 2]) {
     let leaf = site.v1_leaf();
     for version in BOTH_VERSIONS {
         let config = client_config(std::slice::from_ref(&leaf), &site.key, version);
@@ -242,7 +254,7 @@ fn sessions_resume_in_both_versions_and_keep_the_clients_certificate() {
             assert_eq!(server.peer_certificates().unwrap(), std::slice::from_ref(&leaf));
             kinds.push(server.handshake_kind().unwrap());
         }
-        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed], "{version:?}");
+        assert_eq!(kinds, expected, "{version:?}");
     }
 }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::KeyPair;
 use rustls::pki_types::CertificateDer;
@@ -6,8 +7,8 @@ use rustls::pki_types::CertificateDer;
 use crate::tls::failure::TlsFailure;
 use crate::tls::testing::*;
 use crate::tls::{
-    AlertDescription, CertificateReport, Connector, FileProblem, IdentitySettings, Offer, Role, SetupError,
-    TlsSettings, Verify,
+    AlertDescription, CertificateProblem, CertificateReport, Connector, FileProblem, IdentitySettings, Offer, Role,
+    SetupError, TlsSettings, UnixTime, Verify,
 };
 
 #[test]
@@ -143,6 +144,34 @@ fn a_second_connection_resumes_the_session_of_the_first() {
             kinds.push(client.handshake_kind().unwrap());
         }
         assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed], "{version:?}");
+    }
+}
+
+#[test]
+fn a_session_does_not_outlive_its_certificate() {
+    let site = Site::new();
+    let connector = connector(Verify::Chain, std::slice::from_ref(&site.ca));
+    let leaf = Draft { not_after: "400101000000Z", ..site.draft() }.sign(&site.ca_key);
+    let later = UnixTime::since_unix_epoch(Duration::from_secs(2_240_524_800));
+    for version in BOTH_VERSIONS {
+        let config =
+            server_config(std::slice::from_ref(&leaf), &site.key, version, Arc::new(rustls::server::NoClientAuth));
+        let connect = || {
+            let mut server = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut client = connector.connect("10.0.0.7", true).unwrap();
+            run(&mut client, &mut server).unwrap();
+            client
+        };
+        let (first, second) = (connect(), connect());
+        assert_eq!(first.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        assert_eq!(second.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+        let certificates = second.peer_certificates().unwrap();
+        assert_eq!(connector.check_resumed("10.0.0.7", certificates, now()), Ok(()));
+        let failure = connector.check_resumed("10.0.0.7", certificates, later).unwrap_err();
+        let TlsFailure::Certificate(refusal) = &failure else { panic!("{failure}") };
+        assert!(matches!(refusal.problem, CertificateProblem::Expired { .. }), "{failure}");
+        let third = connect();
+        assert_eq!(third.handshake_kind(), Some(rustls::HandshakeKind::Full), "{version:?}");
     }
 }
 

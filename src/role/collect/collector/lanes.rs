@@ -96,7 +96,7 @@ impl Collector {
             session.park();
             site.parked = Some(id);
             if let Some(mut io) = self.net.io(id) {
-                io.set_deadline(Some(keep_open + TICK));
+                io.set_deadline(Some(keep_open.saturating_add(TICK)));
             }
             return;
         }

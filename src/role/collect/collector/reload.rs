@@ -77,7 +77,7 @@ impl Collector {
     pub(super) fn adopt(&mut self, opened: Vec<Opening>) -> Reloaded {
         let mut reloaded = Reloaded { sites: opened.len(), ..Reloaded::default() };
         let spread = match self.mode {
-            Mode::Forever => SPREAD_PER_SITE * u32::try_from(opened.len()).unwrap_or(u32::MAX),
+            Mode::Forever => SPREAD_PER_SITE.saturating_mul(u32::try_from(opened.len()).unwrap_or(u32::MAX)),
             Mode::Once | Mode::OnceAndWait => Duration::ZERO,
         };
         let of_open = self.sites.iter().flatten().map(|site| (site.name().to_string(), site.key()));

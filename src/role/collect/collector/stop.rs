@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::Collector;
+use crate::deadline::after;
 use crate::net::ConnId;
 use crate::proto::Count;
 
@@ -26,7 +27,7 @@ impl Collector {
                 info!("stopping at once");
                 stop.by = now;
             }
-            None => self.drain(now + shutdown_timeout),
+            None => self.drain(after(now, shutdown_timeout)),
         }
     }
 

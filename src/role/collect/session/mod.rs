@@ -14,7 +14,7 @@ mod fetch;
 mod moving;
 mod task;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fetch::Fetch;
 use moving::Moving;
@@ -25,6 +25,7 @@ use super::desk::Desk;
 use super::outside::Connection;
 use super::reason::Came;
 use super::site::Site;
+use crate::deadline::body_due;
 use crate::net::Read;
 use crate::proto::{Client, Command, Count, Error, Event, FileName, ListWord, PasswordDigest, Want};
 use crate::sync::Step;
@@ -386,9 +387,7 @@ impl Session {
 
     fn accept(&mut self, size: u64, cx: &mut Cx<'_>) -> Result<(), Reason> {
         let settings = &cx.site.settings;
-        let allowance =
-            size.checked_div(settings.min_rate).map(|seconds| settings.timeout + Duration::from_secs(seconds));
-        self.body_due = allowance.map(|allowance| cx.io.now() + allowance);
+        self.body_due = body_due(cx.io.now(), size, settings.timeout, settings.min_rate);
         self.extend_patience(cx);
         self.client.accept().map_err(|error| cx.site.protocol(error))?;
         while let Some(event) = self.client.poll_event() {

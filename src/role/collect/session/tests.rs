@@ -3,6 +3,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use super::*;
 use crate::config::{SiteSettings, defaults};
 use crate::net::Failure;
@@ -54,7 +56,7 @@ impl Connection for End {
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
-        self.deadline = wait.map(|wait| self.now + wait);
+        self.deadline = wait.map(|wait| crate::deadline::after(self.now, wait));
     }
 }
 
@@ -102,11 +104,14 @@ struct Scene {
 
 impl Scene {
     /// The listing has come.
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn listed(name: &str, delivery: Delivery) -> Self {
+        Self::with(name, SiteSettings { delivery, ..SiteSettings::new("site", "address") })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn with(name: &str, settings: SiteSettings) -> Self {
         let incoming = tempfile::tempdir().unwrap();
         let spool = Spool::open(incoming.path()).unwrap();
-        let settings = SiteSettings { delivery, ..SiteSettings::new("site", "address") };
         let target = Arc::new(target(&settings, &mut Connectors::default()).unwrap());
         let mut site = Site::new(0, Equipment { settings, target, spool });
         let (now, orders) = (Instant::now(), Orders::default());
@@ -163,6 +168,18 @@ impl Scene {
         self.end.input.extend(bytes);
         let Self { session, end, site, desk, .. } = self;
         session.pump(&mut Cx { io: end, site, desk }).unwrap();
+    }
+}
+
+#[test]
+fn the_largest_settings_and_sizes_overflow_nothing() {
+    for (timeout, min_rate) in [(Duration::MAX, 1), (Duration::from_secs(1), 1), (Duration::MAX, 0)] {
+        let settings =
+            SiteSettings { timeout, min_rate, max_file_size: u64::MAX, ..SiteSettings::new("site", "address") };
+        let mut scene = Scene::with("a.1700000000.data", settings);
+        scene.hears(&format!("RECV SIZE {}\n", i64::MAX));
+        scene.hears("the beginning");
+        assert!(scene.end.deadline.is_some_and(|deadline| deadline >= scene.end.now));
     }
 }
 

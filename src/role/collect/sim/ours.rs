@@ -158,6 +158,10 @@ impl Connection for End<'_, '_> {
         *self.deadline = wait.map(|wait| (self.shore.fate.now + wait, Late::Over));
     }
 
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
+    }
+
     fn part_after(&mut self, wait: Duration) {
         *self.deadline = Some((self.shore.fate.now + wait, Late::Part));
     }

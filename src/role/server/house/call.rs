@@ -224,5 +224,7 @@ impl Connection for End<'_> {
 
     fn set_deadline(&mut self, _: Option<Duration>) {}
 
+    fn drain_by(&mut self, _: Duration, _: Option<Instant>) {}
+
     fn part_after(&mut self, _: Duration) {}
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::{Asked, CAUGHT_UP_SOON, Cx, ENTRIES, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
+use super::{Asked, Awaited, CAUGHT_UP_SOON, Cx, ENTRIES, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::role::server::Reason;
@@ -59,7 +59,7 @@ impl Session {
         });
         match found {
             Ok(Found::Pending(removals)) => {
-                self.settle(removals, Asked::File { verb, name }, cx);
+                self.settle(Awaited::Removals(removals), Asked::File { verb, name }, cx);
                 Ok(())
             }
             Ok(Found::File(source, folder)) if verb == Verb::Zrecv => {
@@ -68,7 +68,8 @@ impl Session {
                 self.task = Task::Packing { name };
                 Ok(())
             }
-            Ok(Found::File(source, folder)) => self.give_file(verb, folder, source),
+            Ok(Found::File(source, folder)) if verb == Verb::Mv => self.move_file(&folder, source, cx),
+            Ok(Found::File(source, folder)) => self.give_file(&folder, source, None),
             Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
@@ -86,10 +87,27 @@ impl Session {
         self.refuse(name, Refusal::Failed)
     }
 
-    fn give_file(&mut self, verb: Verb, folder: Folder, source: Source) -> Result<(), Reason> {
-        let (name, size, identity) = (source.name().clone(), source.size(), source.identity());
+    /// Two clients that are moved one file would both count it as theirs alone.
+    fn move_file(&mut self, folder: &Folder, source: Source, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        let (name, identity) = (source.name().clone(), source.identity());
+        match cx.storage.claims().take(identity) {
+            Some(claim) => {
+                let moving = Moved { folder: folder.clone(), name, identity, _claim: claim };
+                self.give_file(folder, source, Some(moving))
+            }
+            None if self.moved.iter().any(|moved| moved.identity == identity) => {
+                self.refuse(name.as_bytes(), Refusal::Missing)
+            }
+            None => {
+                self.settle(Awaited::Mover(identity), Asked::File { verb: Verb::Mv, name }, cx);
+                Ok(())
+            }
+        }
+    }
+
+    fn give_file(&mut self, folder: &Folder, source: Source, moving: Option<Moved>) -> Result<(), Reason> {
+        let (name, size) = (source.name().clone(), source.size());
         let path = folder.path().join(OsStr::from_bytes(name.as_bytes()));
-        let moving = (verb == Verb::Mv).then(|| Moved { folder, name: name.clone(), identity });
         let supply = Supply::File { file: source.into_file(), path };
         self.announce(Giving { name: Some(name), supply, size, sent: 0, moving })
     }
@@ -134,17 +152,17 @@ impl Session {
         match cx.storage.folder(bytes) {
             Ok(folder) => {
                 let removals = folder.pending_removals(None);
-                self.settle(removals, Asked::Listing { word }, cx);
+                self.settle(Awaited::Removals(removals), Asked::Listing { word }, cx);
                 Ok(())
             }
             Err(error) => self.refuse_unreadable(bytes, &error, cx),
         }
     }
 
-    /// Waits until these are done; then goes on with what was asked.
-    fn settle(&mut self, removals: PendingRemovals, asked: Asked, cx: &mut Cx<'_>) {
+    /// Waits for that; then goes on with what was asked.
+    fn settle(&mut self, awaited: Awaited, asked: Asked, cx: &mut Cx<'_>) {
         Self::our_turn(cx);
-        self.task = Task::Settling { removals, asked, until: cx.io.now() + SETTLED_AT_LAST };
+        self.task = Task::Settling { awaited, asked, until: cx.io.now() + SETTLED_AT_LAST };
     }
 
     /// Begins a listing of what is there: what was taken before is removed by now, or is listed.
@@ -163,16 +181,19 @@ impl Session {
     /// done; everything else waits for a thread.
     pub(super) fn decide(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         match std::mem::replace(&mut self.task, Task::Resting) {
-            Task::Settling { mut removals, asked, until } => {
-                let are_settled = removals.are_settled();
-                if !are_settled && cx.io.now() < until {
-                    self.task = Task::Settling { removals, asked, until };
+            Task::Settling { mut awaited, asked, until } => {
+                let is_over = match &mut awaited {
+                    Awaited::Removals(removals) => removals.are_settled(),
+                    Awaited::Mover(file) => !cx.storage.claims().is_taken(file),
+                };
+                if !is_over && cx.io.now() < until {
+                    self.task = Task::Settling { awaited, asked, until };
                     return Ok(Some(Pause::For(CAUGHT_UP_SOON)));
                 }
                 cx.io.set_deadline(Some(cx.limits.idle_timeout));
                 match asked {
                     Asked::Listing { word } => self.list(&word, cx)?,
-                    Asked::File { verb, name } if are_settled => self.asked(verb, name, cx)?,
+                    Asked::File { verb, name } if is_over => self.asked(verb, name, cx)?,
                     Asked::File { name, .. } => self.refuse(name.as_bytes(), Refusal::Failed)?,
                 }
                 Ok(None)
@@ -245,7 +266,7 @@ impl Session {
         if sent < left {
             self.extend_patience(cx);
         } else {
-            cx.io.set_deadline(Some(cx.limits.idle_timeout));
+            cx.io.drain_by(cx.limits.idle_timeout, self.body_due);
             self.given();
         }
         Ok(None)

@@ -6,7 +6,8 @@
 //!    ├──► Giving ──► Resting                          RECV, MV: straight from the file
 //!    ├──► Packing ──► Giving ──► …                    ZRECV: archiver, then as a file
 //!    ├──► Listing ──► Giving ──► …                    LS: a piece of the directory at a time
-//!    └──► Settling ──► …                              what was taken before is removed first: then as above
+//!    └──► Settling ──► …                              what was taken before is removed first, what another client is
+//!                                                     being moved is waited for: then as above
 //! ```
 
 mod giving;
@@ -21,12 +22,14 @@ use log::info;
 use self::giving::Giving;
 use self::taking::Taking;
 use super::Reason;
+use super::claims::Claim;
 use super::outside::Connection;
 use super::storage::{Done, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
+use crate::deadline::body_due;
 use crate::net::{ConnId, Read};
-use crate::proto::server::{Event, Policy, Server, Want};
+use crate::proto::server::{Ending, Event, Policy, Server, Want};
 use crate::proto::{Count, FileName, ListWord, Quoted, Refusal, Verb};
 use crate::store::{Folder, Identity, Lister, PendingRemovals};
 use crate::tls::{PeerDescription, Sha256};
@@ -43,7 +46,7 @@ const MOST_MOVED: usize = 10_000;
 /// How soon to look again whether the disk has caught up with the client.
 const CAUGHT_UP_SOON: Duration = Duration::from_millis(5);
 
-/// How long an answer waits for removals that the disk does not carry out.
+/// How long an answer waits for removals that the disk does not carry out, or for another client.
 const SETTLED_AT_LAST: Duration = Duration::from_secs(1);
 
 /// How soon to look again whether the client's kernel has acknowledged everything.
@@ -91,9 +94,10 @@ enum Task {
     Listing {
         lister: Option<Lister>,
     },
-    /// Until removals that were pending when something was asked are done: what is said to be gone must not come back.
+    /// Until removals that were pending when something was asked are done: what is said to be gone must not come back. Or
+    /// until another client has shown that it has what this one would be moved, or is gone.
     Settling {
-        removals: PendingRemovals,
+        awaited: Awaited,
         asked: Asked,
         until: Instant,
     },
@@ -113,6 +117,16 @@ pub(super) struct Moved {
     pub(super) folder: Folder,
     pub(super) name: FileName,
     pub(super) identity: Identity,
+    /// Until it has shown that, or is gone, nobody else is moved it.
+    _claim: Claim,
+}
+
+/// What an answer waits for.
+#[derive(Debug)]
+enum Awaited {
+    Removals(PendingRemovals),
+    /// Another client is being moved the file.
+    Mover(Identity),
 }
 
 /// What a client's certificate says.
@@ -198,7 +212,10 @@ impl Session {
             }
             let pause = match self.machine.want() {
                 Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)),
-                Want::Line => self.read_line(cx)?,
+                Want::Line => match self.wait_for_password(cx) {
+                    Some(pause) => Some(pause),
+                    None => self.read_line(cx)?,
+                },
                 Want::Decision => self.decide(cx)?,
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
@@ -257,11 +274,27 @@ impl Session {
             })
         })?;
         match (read, refused) {
-            (_, Some(ending)) => Err(ending.into()),
+            (_, Some(ending)) => {
+                if ending == Ending::PasswordWrong {
+                    cx.storage.guesses().was_wrong(self.peer.ip().to_canonical(), cx.io.now());
+                }
+                Err(ending.into())
+            }
             (Read::Some(_), None) => Ok(None),
             (Read::Blocked, None) => Ok(Some(Pause::Blocked)),
             (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
         }
+    }
+
+    /// Passwords are not looked at for a while after wrong ones from the same address.
+    fn wait_for_password(&self, cx: &mut Cx<'_>) -> Option<Pause> {
+        if !self.machine.awaits_password() {
+            return None;
+        }
+        let wait = cx.storage.guesses().wait(self.peer.ip().to_canonical(), cx.io.now())?;
+        // What it has to say waits for us.
+        cx.io.set_deadline(Some(cx.limits.idle_timeout.saturating_add(wait)));
+        Some(Pause::For(wait))
     }
 
     /// The client's next command would have a file removed, and enough of them wait for the disk: it would be given files
@@ -350,8 +383,7 @@ impl Session {
 
     /// A body of so many bytes begins.
     fn body_begins(&mut self, size: u64, cx: &mut Cx<'_>) {
-        let seconds = size.checked_div(cx.limits.body_min_rate);
-        self.body_due = seconds.map(|seconds| cx.io.now() + cx.limits.idle_timeout + Duration::from_secs(seconds));
+        self.body_due = body_due(cx.io.now(), size, cx.limits.idle_timeout, cx.limits.body_min_rate);
     }
 
     /// A waiting client is not to blame for what takes its time here.

@@ -1,0 +1,42 @@
+//! Wrong passwords, one after the other.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use tentacle_sync::proto::{PasswordDigest, Secret};
+
+use crate::ours::Buffer;
+use crate::server_process::Options;
+use crate::support::Client;
+
+fn pass(password: &str) -> String {
+    let digest = PasswordDigest::of(&Secret::new(password.into()));
+    format!("PASS {}\n", String::from_utf8_lossy(digest.expose()))
+}
+
+/// A client with this address of its own.
+fn from(address: Ipv4Addr, server: SocketAddr) -> Client {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+    connect(&socket, &server).unwrap();
+    Client::Plain(TcpStream::from(socket))
+}
+
+#[test]
+fn wrong_passwords_wait_those_of_others_do_not_and_the_right_one_is_still_taken() {
+    let buffer = Buffer::with(Options::usual().password("s3cret"), "idle_timeout 20s\n");
+    let guesser = || from(Ipv4Addr::new(127, 0, 0, 5), buffer.address());
+    for number in 0..6 {
+        let mut client = guesser();
+        client.send(pass(&format!("guess {number}")));
+        client.expect_closed();
+    }
+    let mut held = guesser();
+    held.send(pass("s3cret"));
+    let mut other = from(Ipv4Addr::new(127, 0, 0, 6), buffer.address());
+    other.send(pass("s3cret"));
+    other.expect("PASS OK\n");
+    held.expect_silence();
+    held.expect("PASS OK\n");
+    held.store("a.1.data", "body");
+}
