@@ -186,7 +186,9 @@ fn the_more_files_lie_there_the_later_is_the_next_look() {
         assert!(planned >= soonest && planned <= soonest + LATEST_LOOK, "{agents}: {planned:?}");
         // Counted down again as they are taken.
         let names: Vec<FileName> = scene.directory.iter().cloned().collect();
-        names.iter().for_each(|name| scene.take(&name.to_string()));
+        for name in names {
+            scene.take(&name.to_string());
+        }
         assert_eq!(scene.look(), ["agent0.1700000002.data"]);
         scene.take("agent0.1700000002.data");
         scene.push("agent0.1700000003.data");
