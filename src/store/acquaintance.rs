@@ -7,6 +7,14 @@ use super::area::Area;
 use super::error::StoreError;
 use crate::proto::quoted;
 
+/// Whether no other journal was kept of this staging area since `journal` was: what another has committed there is not to be
+/// taken for what came to nothing.
+pub(super) fn is_last(area: &Area, journal: &Path) -> Result<bool, StoreError> {
+    let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
+    // One that is not there may have been moved to where this one is, or removed: then nobody else knows what it knew.
+    Ok(area.last_journal()?.is_none_or(|last| last == *journal))
+}
+
 /// Says whether `journal` should have known this staging area (`is_known`: it did), or another one has meanwhile known
 /// it better; and leaves word of this one.
 pub(super) fn introduce(area: &Area, journal: &Path, is_known: bool) -> Result<(), StoreError> {

@@ -299,6 +299,37 @@ fn what_waits_is_published_though_its_journal_is_lost_or_damaged() {
 }
 
 #[test]
+fn what_waits_is_published_though_an_older_journal_is_kept_again() {
+    for is_other_there in [true, false] {
+        let disk = Disk::new();
+        let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
+        let run = |state: &str, names: &[&str]| {
+            let (spool, state) = (disk.spool(), disk.root.path().join(state));
+            let committer = Committer::start(&state, policy, std::slice::from_ref(&spool), Box::new(|| {})).unwrap().0;
+            for name in names {
+                committer.publish(file(1, name, staged(&spool, name)));
+            }
+            committer.stop().1.files
+        };
+        assert_eq!(run("service", &["a.1.data"]), 0);
+        assert_eq!(run("by-hand", &["a.2.data", "a.3.data"]), 2);
+        if !is_other_there {
+            fs::remove_dir_all(disk.root.path().join("by-hand")).unwrap();
+        }
+        let mut taken = Vec::new();
+        for _scan in 0..3 {
+            for (name, bytes) in disk.published() {
+                fs::remove_file(disk.incoming().join(name)).unwrap();
+                taken.push(bytes);
+            }
+            run("service", &[]);
+        }
+        taken.sort();
+        assert_eq!(taken, ["a.1.data", "a.2.data", "a.3.data"], "{is_other_there}");
+    }
+}
+
+#[test]
 fn a_published_file_has_the_time_of_its_measurement() {
     let disk = Disk::new();
     let spool = disk.spool();

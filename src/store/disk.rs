@@ -29,6 +29,8 @@ pub(super) trait Disk {
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
     /// The journal has come to know a spool: says so if another one did before, or if this one should have known it.
     fn introduce(&mut self, spool: SpoolId, is_known: bool);
+    /// Whether no other journal was kept of a spool since this one was.
+    fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError>;
     /// Takes a spool in; its number and path, if it was not known.
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError>;
     /// Lets a spool go that could not be taken up: the next file for it takes it in again.
@@ -134,6 +136,10 @@ impl Disk for RealDisk {
         if let Err(error) = introduced {
             log::warn!("{error}");
         }
+    }
+
+    fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError> {
+        acquaintance::is_last(self.area(spool), self.journal.path())
     }
 
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {

@@ -178,7 +178,9 @@ fn a_file_that_is_left_while_others_are_taken_does_not_hold_up_its_agent() {
 fn the_more_files_lie_there_the_later_is_the_next_look() {
     for (agents, soonest) in [(10, FIRST_LOOK), (100_000, 2 * SECOND)] {
         let mut scene = Scene::new(Publish::Paced);
-        (0..agents).for_each(|agent| scene.push(&format!("agent{agent}.1700000001.data")));
+        for agent in 0..agents {
+            scene.push(&format!("agent{agent}.1700000001.data"));
+        }
         scene.publish();
         scene.push("agent0.1700000002.data");
         scene.publish();

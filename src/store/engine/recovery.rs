@@ -55,9 +55,10 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Takes up what the run before has left in a spool: all of it, or nothing if there is an error. The staged files that
-    /// came to nothing. `is_known`: the journal knows what was committed there.
+    /// came to nothing. `is_known`: the journal knows what was committed there, unless another was kept since.
     fn take_up(&mut self, spool: SpoolId, is_known: bool, now: Instant) -> Result<Vec<At>, StoreError> {
         let leftovers = self.leftovers(spool)?;
+        let is_known = is_known && self.disk.is_last(spool)?;
         let orphans = if is_known { Vec::new() } else { self.measure(&leftovers)? };
         let mut useless = self.resume(spool, now)?;
         self.adopt(&orphans);
@@ -107,6 +108,15 @@ impl<D: Disk> Engine<D> {
                     "{}: not the directory of the last run, though in its place: its files may arrive twice",
                     quoted(&path)
                 );
+                let waiting = self.left_in(old);
+                if waiting > 0 {
+                    log::warn!(
+                        "directory={} reason=stranded {} committed earlier may wait in the staging area of the directory \
+                         that was here: once that is back in its place, a start publishes them under names of ours",
+                        quoted(&path),
+                        Count(waiting, "file")
+                    );
+                }
                 self.state.drop_spool(old);
             }
             if self.state.spools.insert(id, path).is_some() {

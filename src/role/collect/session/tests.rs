@@ -294,3 +294,38 @@ fn only_bytes_of_a_body_extend_the_patience_with_it() {
     scene.hears("x");
     assert_eq!(scene.end.deadline, first.map(|at| at + Duration::from_secs(3)));
 }
+
+#[test]
+fn a_deletion_is_not_confirmed_by_a_site_that_will_not_say() {
+    for refusal in ["file cannot be read", "not allowed", "out of order"] {
+        let mut scene = Scene::moving("nas.123456.data", b"old");
+        scene.hears("MV SIZE 3\n");
+        scene.hears("old");
+        scene.hears(&format!("RECV ERR ({refusal})\n"));
+        assert_eq!(*scene.orders.forgotten.borrow(), [], "{refusal}");
+    }
+}
+
+#[test]
+fn the_journal_forgets_what_another_file_or_none_has_taken_the_place_of() {
+    let fetching = || {
+        let mut scene = Scene::listed("a.1700000000.data", Delivery::Safe);
+        scene.site.history.committed(scene.name.clone(), Fingerprint::of(b"old"));
+        assert!(scene.is_asked("RECV <a.1700000000.data>\n"));
+        scene
+    };
+    let mut scene = fetching();
+    scene.hears("RECV SIZE 5\n");
+    scene.hears("newer");
+    assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
+    assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"newer")]);
+    let mut scene = fetching();
+    scene.hears("RECV ERR (file does not exist)\n");
+    assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
+    // Overwritten while it is deleted.
+    let mut scene = Scene::new(b"old");
+    scene.hears("MV SIZE 3\n");
+    scene.hears("new");
+    assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
+    assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"new")]);
+}
