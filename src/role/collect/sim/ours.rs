@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::fate::Way;
@@ -41,7 +42,7 @@ pub(super) struct Ours {
 
 impl Ours {
     pub(super) fn new(id: ConnId, house: &House) -> Self {
-        Self { visit: house.welcome(id), stage: Stage::Fresh, deadline: None }
+        Self { visit: house.welcome(id, Ipv4Addr::LOCALHOST), stage: Stage::Fresh, deadline: None }
     }
 
     pub(super) fn serve(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Turn {

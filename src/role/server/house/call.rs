@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use super::{Connection, House, Visit};
 use crate::net::{ConnId, Failure, FileSent, Read};
 use crate::proto::{Client, Command, Event, FileName, ListWord, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
+
+/// Where such clients are.
+const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a client calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ impl Call {
         let body = if let Errand::Send { bytes, .. } = &errand { bytes.clone() } else { Vec::new() };
         let login = house.password().map(|password| Command::Pass(PasswordDigest::of(password)));
         client.command(&login.unwrap_or_else(|| errand.command())).expect("a new session takes a command");
-        let (mut visit, mut wire) = (house.welcome(id), Wire::default());
+        let (mut visit, mut wire) = (house.welcome(id, AGENTS), Wire::default());
         let opened = house.open(&mut visit, &mut End { wire: &mut wire, disk: &house.disk.clone(), now });
         Self { id, client, errand, body, answer: None, visit: opened.map(|_| visit), wire }
     }

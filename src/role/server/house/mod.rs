@@ -116,9 +116,9 @@ impl House {
         std::fs::read_dir(staging).map_or(0, Iterator::count)
     }
 
-    /// A client's connection is open.
-    pub(in crate::role) fn welcome(&self, id: ConnId) -> Visit {
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    /// The connection of a client at `address` is open.
+    pub(in crate::role) fn welcome(&self, id: ConnId, address: Ipv4Addr) -> Visit {
+        let peer = SocketAddr::from((address, 1));
         Visit { id, session: Session::new(peer, Arc::clone(&self.policy), None, false) }
     }
 
