@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::super::SinkKind;
 use super::super::journal::{Record, SpoolId};
-use super::super::refused_calls::{reading_staged, without};
+use super::super::refused_calls::{Refused, without};
 use super::*;
 
 const AT_ONCE: CommitPolicy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
@@ -497,6 +498,12 @@ fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_g
     assert_eq!(results[1], Err(StoreError::HeldBack));
     committing.go_on(now());
     assert_eq!((disk.published(), disk.staged()), (vec![], 0));
+}
+
+/// The opening of a staged file that is to be compared with what it should be.
+fn reading_staged(errno: Errno) -> Refused {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::LARGEFILE;
+    Refused { call: libc::SYS_openat, only: Some((2, flags.bits().into())), errno }
 }
 
 /// A committed file is the only one there is, as soon as its site has let it go.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use rustix::fs::{OFlags, RenameFlags};
+use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -13,10 +13,10 @@ use seccompiler::{
 /// A system call, and what it answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
-    call: i64,
+    pub(crate) call: i64,
     /// Of which argument, by its number, has which value; any otherwise.
-    only: Option<(u8, u64)>,
-    errno: Errno,
+    pub(crate) only: Option<(u8, u64)>,
+    pub(crate) errno: Errno,
 }
 
 /// A call that always answers `errno`.
@@ -28,12 +28,6 @@ pub(crate) fn refused(call: i64, errno: Errno) -> Refused {
 pub(crate) fn exclusive_rename(errno: Errno) -> Refused {
     let no_replace = u64::from(RenameFlags::NOREPLACE.bits());
     Refused { call: libc::SYS_renameat2, only: Some((4, no_replace)), errno }
-}
-
-/// The opening of a staged file that is to be compared with what it should be.
-pub(crate) fn reading_staged(errno: Errno) -> Refused {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::LARGEFILE;
-    Refused { call: libc::SYS_openat, only: Some((2, flags.bits().into())), errno }
 }
 
 /// Does `work` on a thread for which, and for what it starts, these calls fail.
