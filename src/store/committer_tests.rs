@@ -331,6 +331,30 @@ fn what_waits_is_published_though_an_older_journal_is_kept_again() {
 }
 
 #[test]
+fn nothing_is_published_in_a_directory_that_was_moved_away() {
+    let disk = Disk::new();
+    let spool = disk.spool();
+    let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
+    let start = |spool: &Spool| Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Box::new(|| {}));
+    let (committer, _) = start(&spool).unwrap();
+    for name in ["a.1.data", "a.2.data"] {
+        committer.publish(file(1, name, staged(&spool, name)));
+    }
+    while disk.published().is_empty() || committer.waiting().files != 1 {
+        thread::yield_now();
+    }
+    let away = disk.root.path().join("away");
+    fs::rename(disk.incoming(), &away).unwrap();
+    fs::remove_file(away.join("a.1.data")).unwrap();
+    thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(committer.stop().1.files, 1, "it waits");
+    drop(spool);
+    fs::rename(&away, disk.incoming()).unwrap();
+    assert_eq!(start(&disk.spool()).unwrap().0.stop().1, Waiting::default());
+    assert_eq!(disk.published(), [("a.2.data".to_owned(), "a.2.data".to_owned())]);
+}
+
+#[test]
 fn a_published_file_has_the_time_of_its_measurement() {
     let disk = Disk::new();
     let spool = disk.spool();

@@ -48,7 +48,6 @@ mod proxy;
 mod read_only;
 mod reconfigured;
 mod recordings;
-#[expect(dead_code, reason = "some of it is for the library's own tests")]
 #[path = "../../src/store/refused_calls.rs"]
 mod refused_calls;
 mod relay_ends;

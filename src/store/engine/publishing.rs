@@ -79,6 +79,8 @@ impl<D: Disk> Engine<D> {
         placed: &mut Vec<Intent>,
     ) -> Result<(), StoreError> {
         for intent in files.iter().filter_map(|&stage| self.state.committed.get(stage).cloned()).collect::<Vec<_>>() {
+            // Nobody would find what gets its name in a directory that was moved away.
+            self.disk.check_place(intent.spool)?;
             match self.place(&intent)? {
                 Placed::As(name) => {
                     self.queue.remove(&intent);
