@@ -341,5 +341,8 @@ impl<D: Disk> Committing<D> {
 }
 
 #[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod recovery_tests;
+#[cfg(test)]
 #[path = "committer_tests.rs"]
 mod tests;
