@@ -320,11 +320,15 @@ impl Site {
         }
     }
 
-    pub(super) fn missing(&mut self, name: &FileName, desk: &mut Desk) {
-        debug!("site={} file={name} was gone before it was fetched", self.shown());
+    /// The site does not have the file: what is known of the name ends.
+    pub(super) fn forget(&mut self, name: &FileName, desk: &mut Desk) {
         if let Some(fingerprint) = self.history.forget(name) {
             desk.forget(&self.name, name.clone(), fingerprint);
         }
+    }
+
+    pub(super) fn missing(&mut self, name: &FileName) {
+        debug!("site={} file={name} was gone before it was fetched", self.shown());
         if let Some((round, history)) = self.round() {
             round.missing(name, history);
         }

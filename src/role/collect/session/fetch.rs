@@ -108,7 +108,12 @@ impl Fetch {
 
     pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) {
         match refusal {
-            Refusal::Missing | Refusal::Unspecified => cx.site.missing(&self.name, cx.desk),
+            Refusal::Missing => {
+                cx.site.forget(&self.name, cx.desk);
+                cx.site.missing(&self.name);
+            }
+            // `MV ERR`: it may be there, in the hands of another client.
+            Refusal::Unspecified => cx.site.missing(&self.name),
             Refusal::Failed => cx.site.unreadable(&self.name),
             other => cx.site.not_given(&self.name, &format!("the site answered: {other}")),
         }
