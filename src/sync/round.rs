@@ -320,6 +320,19 @@ impl Round {
         self.tally.missing += 1;
     }
 
+    /// The site does not give `name`, and may have it: what its agent wrote later waits for the next round, unless that was
+    /// so for many rounds.
+    pub fn withheld(&mut self, name: &FileName, history: &mut SiteHistory) {
+        self.settle(name);
+        history.failed(name);
+        self.tally.missing += 1;
+        if history.failures(name) < HOPELESS {
+            let before = self.receive.len();
+            self.receive.retain(|other| agent(other) != agent(name));
+            self.tally.left += before - self.receive.len();
+        }
+    }
+
     /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
     pub fn skipped(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.settle(name);

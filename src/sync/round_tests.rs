@@ -263,6 +263,23 @@ fn what_an_agent_wrote_later_waits_for_a_file_that_connections_die_over_but_not_
 }
 
 #[test]
+fn what_an_agent_wrote_later_waits_a_few_rounds_for_a_file_that_the_site_does_not_give() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
+    for round in 1..=5 {
+        let mut round_now = listed(Delivery::Move, &names, &mut history);
+        let mut left = 0;
+        while let Step::Take(file) = round_now.next_step() {
+            if file == name(names[0]) {
+                round_now.withheld(&file, &mut history);
+                left = round_now.tally().left;
+            }
+        }
+        assert_eq!(left, usize::from(round < 5), "round {round}");
+    }
+}
+
+#[test]
 fn a_skipped_file_is_not_asked_for_again_until_it_has_been_gone() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);

@@ -327,6 +327,14 @@ impl Site {
         }
     }
 
+    /// The site does not give the file, and does not say why.
+    pub(super) fn withheld(&mut self, name: &FileName) {
+        debug!("site={} file={name} could not be moved: gone, or in the hands of another client?", self.shown());
+        if let Some((round, history)) = self.round() {
+            round.withheld(name, history);
+        }
+    }
+
     pub(super) fn missing(&mut self, name: &FileName) {
         debug!("site={} file={name} was gone before it was fetched", self.shown());
         if let Some((round, history)) = self.round() {

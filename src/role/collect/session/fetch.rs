@@ -113,7 +113,7 @@ impl Fetch {
                 cx.site.missing(&self.name);
             }
             // `MV ERR`: it may be there, in the hands of another client.
-            Refusal::Unspecified => cx.site.missing(&self.name),
+            Refusal::Unspecified => cx.site.withheld(&self.name),
             Refusal::Failed => cx.site.unreadable(&self.name),
             other => cx.site.not_given(&self.name, &format!("the site answered: {other}")),
         }
