@@ -1,5 +1,6 @@
 //! The programs, made of the other modules' parts.
 
+mod announce;
 pub mod client;
 pub mod collect;
 mod limits;

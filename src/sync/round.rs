@@ -306,11 +306,15 @@ impl Round {
     }
 
     fn block(&mut self, name: &FileName) {
-        let agent = agent(name);
+        self.tally.unstored += 1 + self.hold_back(agent(name));
+        self.blocked.insert(agent(name).into());
+    }
+
+    /// Leaves what waits of `agent` for the next round. Returns how many files that is.
+    fn hold_back(&mut self, agent: &[u8]) -> usize {
         let before = self.receive.len();
-        self.receive.retain(|other| self::agent(other) != agent);
-        self.tally.unstored += 1 + before - self.receive.len();
-        self.blocked.insert(agent.into());
+        self.receive.retain(|name| self::agent(name) != agent);
+        before - self.receive.len()
     }
 
     /// `name` was listed but is not there any more.
@@ -327,9 +331,7 @@ impl Round {
         history.failed(name);
         self.tally.missing += 1;
         if history.failures(name) < HOPELESS {
-            let before = self.receive.len();
-            self.receive.retain(|other| agent(other) != agent(name));
-            self.tally.left += before - self.receive.len();
+            self.tally.left += self.hold_back(agent(name));
         }
     }
 

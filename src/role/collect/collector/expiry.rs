@@ -1,11 +1,9 @@
 //! Certificates that near their end, ours and the sites': said at once, and then daily.
 
-use log::{error, warn};
-
 use super::Collector;
 use crate::net::ConnId;
-use crate::proto::quoted;
-use crate::tls::{Announcement, Connector};
+use crate::role::announce::announce;
+use crate::tls::Connector;
 
 impl Collector {
     /// Watches what the sites' settings name from now on.
@@ -20,7 +18,7 @@ impl Collector {
         let Some(site) = &self.sites[session.site()] else { return };
         let Some(certificate) = self.net.io(id).and_then(|mut io| io.certificate()) else { return };
         if let Some(announcement) = self.expiries.saw(site.name(), &certificate, self.net.date()) {
-            say(&announcement);
+            announce("site", &announcement);
         }
     }
 
@@ -34,16 +32,6 @@ impl Collector {
         for id in open {
             self.look_at_certificate(id);
         }
-        self.expiries.due(date).iter().for_each(say);
-    }
-}
-
-fn say(announcement: &Announcement) {
-    let Announcement { is_urgent, peers, text } = announcement;
-    let site = peers.as_ref().map(|names| format!("site={} reason=certificate ", quoted(names))).unwrap_or_default();
-    if *is_urgent {
-        error!("{site}{text}");
-    } else {
-        warn!("{site}{text}");
+        self.expiries.due(date).iter().for_each(|announcement| announce("site", announcement));
     }
 }

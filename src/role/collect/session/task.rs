@@ -166,26 +166,17 @@ impl Task {
     pub(super) fn is_under_way(&self) -> bool {
         match self {
             Self::Fetching(fetch) => fetch.is_under_way(),
-            Self::Moving(_) | Self::Overrun(_) | Self::Trailing(_) => true,
-            Self::Opening
-            | Self::Greeting
-            | Self::Ready
-            | Self::Listing(_)
-            | Self::Confirming(_)
-            | Self::Spent
-            | Self::Parked => false,
+            other => other.file().is_some(),
         }
     }
 
     /// What it is about, for messages.
     pub(super) fn subject(&self) -> String {
         match self {
-            Self::Fetching(fetch) => fetch.name().to_string(),
-            Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => moving.name().to_string(),
             Self::Confirming(name) => name.to_string(),
             Self::Listing(_) => "the listing".into(),
             Self::Greeting => "the password".into(),
-            Self::Opening | Self::Ready | Self::Spent | Self::Parked => "the session".into(),
+            other => other.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Certificates that near their end, ours and the peers': said at once, and then daily.
 
-use log::{error, warn};
-
 use super::{Guest, Hall, Service};
 use crate::net::{ConnId, Entrance, Target};
-use crate::proto::quoted;
-use crate::tls::{Acceptor, Announcement, CertificateReport, Connector, Expiries, UnixTime};
+use crate::role::announce::announce;
+use crate::tls::{Acceptor, CertificateReport, Connector, Expiries, UnixTime};
 
 /// What is watched of the files that these were made of.
 pub(super) fn watched(entrance: &Entrance, target: Option<&Target>) -> Expiries {
@@ -35,7 +33,7 @@ impl Service {
             (None, _) => return,
         };
         if let Some(announcement) = self.expiries.saw(&name, &certificate, UnixTime::now()) {
-            say(&announcement);
+            announce("peer", &announcement);
         }
     }
 
@@ -49,16 +47,6 @@ impl Service {
         for id in open {
             self.look_at_certificate(id);
         }
-        self.expiries.due(date).iter().for_each(say);
-    }
-}
-
-fn say(announcement: &Announcement) {
-    let Announcement { is_urgent, peers, text } = announcement;
-    let peer = peers.as_ref().map(|names| format!("peer={} reason=certificate ", quoted(names))).unwrap_or_default();
-    if *is_urgent {
-        error!("{peer}{text}");
-    } else {
-        warn!("{peer}{text}");
+        self.expiries.due(date).iter().for_each(|announcement| announce("peer", announcement));
     }
 }
