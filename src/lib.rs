@@ -12,6 +12,7 @@
 //!   sees a path.
 //! - [`store`]: the centre's spool: staging, group commit, publishing, the journal; and the server's storage: folders, the
 //!   keeper, archives, the quota. Never sees a socket.
+//! - `budget`: what peers together may make us hold.
 //! - [`config`]: files and command lines, read into plain option structs.
 //! - [`obs`]: what an operator gets to see.
 //! - [`role`]: the programs, made of the parts above: [`role::collect`] with its command line [`role::syncd`], and
@@ -21,6 +22,7 @@
 //! The arrows go `bin → role → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].
 
+mod budget;
 pub mod config;
 mod deadline;
 pub mod double;

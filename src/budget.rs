@@ -1,0 +1,128 @@
+//! What all peers together may take up, and each of them beside the others.
+//!
+//! A bound for each peer, times peers without a bound, is none. So what peers make us hold is taken out of one [`Budget`]
+//! for all of them. Who takes may hold as much as is left free after it (the dynamic threshold that switches share their
+//! packet buffers by): one alone may take half, a few take a fair part each, and something is always left for who comes
+//! next. No peer needs a bound of its own.
+//!
+//! The budgets of the programs stand here, so that their sum can be seen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An amount that is shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    total: u64,
+    taken: AtomicU64,
+}
+
+/// What one holder has of a [`Budget`]; goes back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Budget,
+    amount: u64,
+}
+
+impl Budget {
+    /// `total` to be shared, in the caller's unit.
+    pub(crate) fn new(total: u64) -> Self {
+        Self(Arc::new(Shared { total, taken: AtomicU64::new(0) }))
+    }
+
+    /// A holder that has nothing yet.
+    pub(crate) fn share(&self) -> Share {
+        Share { budget: self.clone(), amount: 0 }
+    }
+
+    /// What nobody holds.
+    pub(crate) fn free(&self) -> u64 {
+        self.0.total.saturating_sub(self.0.taken.load(Ordering::Relaxed))
+    }
+}
+
+impl Share {
+    /// Takes `more`, where as much as this holder has then stays free. Says whether it did.
+    pub(crate) fn grow(&mut self, more: u64) -> bool {
+        let amount = self.amount.saturating_add(more);
+        let total = self.budget.0.total;
+        let grown = self.budget.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            let taken = taken.checked_add(more)?;
+            (taken.checked_add(amount)? <= total).then_some(taken)
+        });
+        if grown.is_ok() {
+            self.amount = amount;
+        }
+        grown.is_ok()
+    }
+
+    /// Gives `less` back.
+    pub(crate) fn shrink(&mut self, less: u64) {
+        let less = less.min(self.amount);
+        self.amount -= less;
+        self.budget.0.taken.fetch_sub(less, Ordering::Relaxed);
+    }
+
+    /// What this holder has.
+    pub(crate) fn amount(&self) -> u64 {
+        self.amount
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_alone_takes_half_and_the_next_half_of_the_rest() {
+        let budget = Budget::new(100);
+        let [mut first, mut second] = [budget.share(), budget.share()];
+        assert!(first.grow(50));
+        assert!(!first.grow(1));
+        assert!(second.grow(25));
+        assert!(!second.grow(1));
+        assert_eq!(budget.free(), 25);
+        drop(first);
+        assert!(second.grow(25));
+        assert_eq!((second.amount(), budget.free()), (50, 50));
+    }
+
+    #[test]
+    fn amounts_beyond_all_numbers_are_refused() {
+        let budget = Budget::new(u64::MAX);
+        let mut share = budget.share();
+        assert!(share.grow(1));
+        assert!(!share.grow(u64::MAX));
+        assert_eq!(share.amount(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_what_holders_have(steps in prop::collection::vec((0..4_usize, 0..60_u64, any::<bool>()), 0..40)) {
+            let budget = Budget::new(100);
+            let mut shares: Vec<Share> = (0..4).map(|_| budget.share()).collect();
+            for (holder, amount, grows) in steps {
+                let share = &mut shares[holder];
+                if !grows {
+                    share.shrink(amount);
+                } else if share.grow(amount) {
+                    prop_assert!(share.amount() <= budget.free());
+                }
+                prop_assert_eq!(shares.iter().map(Share::amount).sum::<u64>(), 100 - budget.free());
+            }
+            drop(shares);
+            prop_assert_eq!(budget.free(), 100);
+        }
+    }
+}
