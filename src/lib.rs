@@ -25,6 +25,7 @@
 mod budget;
 pub mod config;
 mod deadline;
+#[cfg(any(test, feature = "demo"))]
 pub mod double;
 pub mod net;
 pub mod obs;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod defaults;
 mod error;
 mod export;
+#[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod getopts;
 mod load;
@@ -21,7 +22,12 @@ mod units;
 pub use error::{ConfigError, Problem};
 pub use export::to_toml;
 pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load, load_data_server};
-pub use pandora_conf::{DataServerConf, fuzz_pandora_conf};
+pub use pandora_conf::DataServerConf;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use pandora_conf::fuzz_pandora_conf;
 pub use settings::{ProxySettings, Settings, SiteSettings};
 pub use source::{Environment, SecretFile, SecretPurpose, UnreadSecret};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
 pub use toml_conf::fuzz_toml_conf;

@@ -321,6 +321,7 @@ fn leading_digits(value: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The body of the fuzz target of the same name.
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub fn fuzz_pandora_conf(data: &[u8]) {
     super::fuzz::read_twice(data, "fuzz.conf");

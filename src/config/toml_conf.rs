@@ -102,6 +102,7 @@ fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Draf
 }
 
 /// The body of the fuzz target of the same name.
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub fn fuzz_toml_conf(data: &[u8]) {
     super::fuzz::read_twice(data, "fuzz.toml");

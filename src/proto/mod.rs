@@ -11,6 +11,7 @@ mod count;
 mod error;
 mod excerpt;
 mod fingerprint;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod line;

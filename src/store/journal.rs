@@ -331,6 +331,7 @@ pub(super) fn replay(journal: &[u8]) -> Result<Replay, u32> {
 }
 
 /// The body of the fuzz target: no journal makes us panic, and what was understood survives being rewritten.
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub fn fuzz_journal(data: &[u8]) {
     if let Ok(Replay { state, .. }) = replay(data) {

@@ -140,6 +140,7 @@ pub use committer::{CommitPolicy, Committer, Completion, Outstanding, Publicatio
 pub use draft::{Draft, Written};
 pub use error::StoreError;
 pub use folder::{Folder, PendingRemovals};
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use journal::fuzz_journal;
 pub use keep::IfTaken;

@@ -94,6 +94,7 @@ impl Acceptor {
     }
 
     /// One that has read no files.
+    #[cfg(any(test, feature = "demo"))]
     pub(super) fn from_config(config: ServerConfig) -> Self {
         let (config, verifies_clients) = (Arc::new(config), false);
         Self(Arc::new(Inner { config, verifies_clients, warnings: Vec::new(), report: Report::default() }))

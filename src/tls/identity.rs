@@ -49,6 +49,7 @@ pub(super) fn load(settings: &IdentitySettings) -> Result<Identity, SetupError> 
 }
 
 /// The same, of PEM that is in memory.
+#[cfg(any(test, feature = "demo"))]
 pub(super) fn from_pem(cert: &[u8], key: &[u8]) -> Result<Identity, SetupError> {
     let (cert_name, key_name) = (Path::new("(certificate)"), Path::new("(key)"));
     let chain = pem::parse_certificates(cert).map_err(|problem| SetupError::file(cert_name, problem))?;

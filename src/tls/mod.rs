@@ -30,6 +30,7 @@ mod summary;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "demo"))]
 pub mod throwaway;
 mod tls_pipe;
 mod v1;
@@ -57,6 +58,7 @@ pub use setup::{BlockFault, FileProblem, SetupError};
 pub use suites::{Suites, SuitesError};
 pub use summary::{CertificateSummary, Sha256};
 pub use tls_pipe::{Carrier, PeerDescription, TlsPipe};
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use v1::fuzz_v1;
 pub use versions::{Versions, VersionsError};

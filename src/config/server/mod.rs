@@ -10,6 +10,7 @@ mod describe;
 mod error;
 mod file;
 mod filters;
+#[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod help;
 mod hosts_access;
@@ -27,6 +28,7 @@ mod tests;
 pub use args::{CommandLine, Request, parse_args};
 pub use error::{Place, ServerConfigError, ServerProblem, UsageError};
 pub use filters::{FilterError, Filters};
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use fuzz::fuzz_server_conf;
 pub use help::HELP;

@@ -11,6 +11,7 @@
 mod claims;
 mod gate;
 mod guesses;
+#[cfg(any(test, feature = "demo"))]
 mod hosted;
 #[cfg(test)]
 pub(in crate::role) mod house;
@@ -24,6 +25,7 @@ mod session;
 mod storage;
 mod throttled_log;
 
+#[cfg(any(test, feature = "demo"))]
 pub use hosted::Hosted;
 pub use program::main;
 pub use reason::Reason;

@@ -5,16 +5,16 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "demo")]
+use super::demo;
 use super::user::{UserError, refuse_root};
-use super::{Outcome, Problem, check, demo, exit_code, import, once, probe, run};
+use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings};
 use crate::obs::{self, LogTarget};
 use crate::role::limits;
 
 const EXAMPLES: &str = "\
 Examples:
-  tentacle-syncd demo
-      Three made-up sites on this machine, collected from: see what it does.
   tentacle-syncd run --config /etc/pandora/pandora_server.conf
       Collect as the Pandora FMS Sync Server would, by its own settings.
   tentacle-syncd probe plant-7
@@ -76,6 +76,7 @@ enum Command {
         file: PathBuf,
     },
     /// Collect from three made-up sites inside this process: a TLS one, a slow one, one that hangs.
+    #[cfg(feature = "demo")]
     Demo {
         /// Agent files at each of the sites that work.
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -183,6 +184,7 @@ fn dispatch(command: Command) -> Outcome {
         }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),
+        #[cfg(feature = "demo")]
         Command::Demo { files } => demo::run(files),
     }
 }
@@ -225,6 +227,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "demo")]
     #[test]
     fn the_manual_page_has_no_option_of_its_own() {
         let program = Cli::command();

@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod data_server;
+#[cfg(feature = "demo")]
 mod demo;
 mod import;
 mod once;
