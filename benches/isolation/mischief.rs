@@ -1,4 +1,4 @@
-//! Ways in which a site is bad.
+//! Ways in which a site is bad that an imitation of a stock server can play.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -89,7 +89,7 @@ impl Names {
 
 /// A listener that has all the connections it can take, and accepts none: further ones get no answer.
 pub(crate) struct BlackHole {
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
     _queue: Vec<OwnedFd>,
 }
 
@@ -105,21 +105,21 @@ impl BlackHole {
             let _ = connect(&waiting, &address);
             queue.push(waiting);
         }
-        Ok(Self { port: address.port(), _queue: queue })
+        Ok(Self { address, _queue: queue })
     }
 }
 
 /// A port at which nobody listens, and nobody can.
 pub(crate) struct DeadPort {
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
     _socket: OwnedFd,
 }
 
 impl DeadPort {
     pub(crate) fn open() -> io::Result<Self> {
         let socket = bound()?;
-        let port = SocketAddr::try_from(getsockname(&socket)?)?.port();
-        Ok(Self { port, _socket: socket })
+        let address = SocketAddr::try_from(getsockname(&socket)?)?;
+        Ok(Self { address, _socket: socket })
     }
 }
 

@@ -1,8 +1,8 @@
-//! Sites, in a process of their own: some that agents report to, others that are healthy or bad.
+//! The good sites, in a process of their own: some that agents report to, others where nothing is to be collected.
 
 use std::ffi::OsString;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use std::time::Duration;
 use tentacle_sync::double::{Authority, Double, Fleet, Setup, StockClients, WritePattern, stock_tls};
 use tentacle_sync::tls::Acceptor;
 
-use super::mischief::{Bad, BlackHole, DeadPort};
 use super::stamp;
 use crate::other::Other;
 use crate::support::{Result, again, clock};
@@ -18,35 +17,26 @@ use crate::support::{Result, again, clock};
 /// What the other process is told to be.
 pub(crate) const ROLE: &str = "peers";
 
-/// How many sites there are of each sort.
-#[derive(Clone, Copy)]
-pub(crate) struct Crew {
-    /// Healthy ones that agents report to.
-    pub(crate) busy: usize,
-    /// Healthy ones where nothing is to be collected.
-    pub(crate) quiet: usize,
-    pub(crate) bad: usize,
-}
-
 /// Sites that run until this is dropped.
 pub(crate) struct Peers {
     process: Other,
-    /// The busy ones' last.
+    id: u32,
+    /// The busy ones' first.
     ports: Vec<u16>,
     ca: PathBuf,
 }
 
 impl Peers {
-    /// Starts them; their certificate authority goes to `dir`.
-    pub(crate) fn start(crew: Crew, dir: &Path) -> Result<Self> {
+    /// Starts them: `busy` ones that agents report to, and `quiet` ones. Their certificate authority goes to `dir`.
+    pub(crate) fn start(busy: usize, quiet: usize, dir: &Path) -> Result<Self> {
         let ca = dir.join("ca.pem");
-        let counts = [crew.busy, crew.quiet, crew.bad].map(|count| count.to_string());
+        let counts = [busy, quiet].map(|count| count.to_string());
         let mut process = Other::start(again(ROLE)?.args(counts).arg(&ca))?;
-        let ports = process.answer()?.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
-        Ok(Self { process, ports, ca })
+        let (id, ports) = announced(&process.answer()?)?;
+        Ok(Self { process, id, ports, ca })
     }
 
-    /// Where they listen; the busy ones come last.
+    /// Where they listen; the busy ones come first.
     pub(crate) fn ports(&self) -> &[u16] {
         &self.ports
     }
@@ -54,6 +44,11 @@ impl Peers {
     /// Whom to trust.
     pub(crate) fn ca(&self) -> &Path {
         &self.ca
+    }
+
+    /// Their process.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
     }
 
     /// Has agents report to the busy sites for so long; the number of their files.
@@ -65,36 +60,25 @@ impl Peers {
 /// What the other process does: starts the sites, says where they listen, and has agents report when told to.
 #[expect(clippy::print_stdout, reason = "answers go to the process that gives the orders")]
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
-    let [counts @ .., ca] = args else { return Err("peers need to know how many they are".into()) };
-    let counts = counts.iter().map(|count| count.to_string_lossy().parse());
-    let [busy, quiet, bad] = counts.collect::<std::result::Result<Vec<usize>, _>>()?[..] else {
-        return Err("peers are of three sorts".into());
-    };
-    let (tls, hole, dead) = (tls(Path::new(ca))?, BlackHole::open()?, DeadPort::open()?);
-    let mut ports = Vec::new();
-    let mut doubles = Vec::new();
-    for kind in Bad::kinds().iter().cycle().take(bad) {
-        ports.push(match kind {
-            Bad::Refuse => dead.port,
-            Bad::Swallow => hole.port,
-            Bad::Trick { mischief, names } => {
-                let double = Double::start(Setup { mischief: mischief.clone(), ..healthy(&tls) })?;
-                names.iter().try_for_each(|name| double.put(name, &[b'b'; 2_000]))?;
-                doubles.push(double);
-                doubles[doubles.len() - 1].address().port()
-            }
-        });
-    }
-    let start = |_| Double::start(healthy(&tls));
-    doubles.extend((0..quiet).map(start).collect::<io::Result<Vec<_>>>()?);
-    let busy = (0..busy).map(start).collect::<io::Result<Vec<_>>>()?;
-    let port = |double: &Double| double.address().port();
-    ports.extend(doubles[doubles.len() - quiet..].iter().chain(&busy).map(port));
-    println!("{}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" "));
+    let [busy, quiet, ca] = args else { return Err("peers need to know how many they are, and a CA".into()) };
+    let [busy, quiet]: [usize; 2] = [busy.to_string_lossy().parse()?, quiet.to_string_lossy().parse()?];
+    let tls = tls(Path::new(ca))?;
+    let sites = (0..busy + quiet).map(|_| Double::start(healthy(&tls))).collect::<io::Result<Vec<_>>>()?;
+    println!("{}", announcement(sites.iter().map(Double::address)));
     for order in io::stdin().lines() {
-        println!("{}", report(&busy, Duration::from_secs_f64(order?.parse()?))?);
+        println!("{}", report(&sites[..busy], Duration::from_secs_f64(order?.parse()?))?);
     }
     Ok(())
+}
+
+/// What a process of sites says first: its number, and where they listen.
+pub(crate) fn announcement(addresses: impl IntoIterator<Item = SocketAddr>) -> String {
+    addresses.into_iter().fold(std::process::id().to_string(), |text, address| format!("{text} {}", address.port()))
+}
+
+pub(crate) fn announced(text: &str) -> Result<(u32, Vec<u16>)> {
+    let (id, ports) = text.split_once(' ').ok_or("a number and ports are expected")?;
+    Ok((id.parse()?, ports.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?))
 }
 
 /// One file a second at each site in the middle, each at a moment of its own; their number.
@@ -112,11 +96,12 @@ fn report(busy: &[Double], time: Duration) -> Result<usize> {
     Ok(count)
 }
 
-fn healthy(tls: &Acceptor) -> Setup {
+pub(crate) fn healthy(tls: &Acceptor) -> Setup {
     Setup { write: WritePattern::Whole, tls: Some(tls.clone()), ..Setup::default() }
 }
 
-fn tls(ca: &Path) -> Result<Acceptor> {
+/// What a site speaks TLS by, after its authority's certificate was written to `ca`.
+pub(crate) fn tls(ca: &Path) -> Result<Acceptor> {
     let authority = Authority::new("Bench CA")?;
     std::fs::write(ca, authority.certificate_pem())?;
     Ok(stock_tls(&authority.server(IpAddr::from([127, 0, 0, 1]))?, StockClients::Anyone)?)

@@ -158,6 +158,12 @@ impl Place {
         spool_of(&self.incoming())
     }
 
+    /// The names of what the data server would find.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(self.incoming()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
     /// Fails unless exactly these files are in the spool, and nothing half beside them.
     #[track_caller]
     pub(crate) fn assert_holds(&self, expected: &Files) {

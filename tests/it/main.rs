@@ -3,6 +3,7 @@
 
 mod absent_address;
 mod backlog;
+mod beside;
 mod buffer;
 mod chain;
 mod chaos;
@@ -55,6 +56,8 @@ mod relaying;
 mod reload;
 mod rlimits;
 mod rules;
+#[path = "../../benches/isolation/scripted.rs"]
+mod scripted;
 mod server_process;
 mod site;
 mod slow_readers;

@@ -1,0 +1,115 @@
+//! One run: fresh sites and a fresh collector, and what came of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Extent;
+use super::bad::{self, BadSites};
+use super::collecting::Collecting;
+use super::configuration::Configuration;
+use super::figures::{Figures, kib};
+use super::kind::Kind;
+use super::memory::memory;
+use super::peers::Peers;
+use super::stamp;
+use super::surroundings::{DOMAIN, Surroundings};
+use super::usage::cpu_time;
+use crate::support::{Result, clock};
+
+/// From one look at what has come to the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+const LOOPBACK: &str = "127.0.0.1";
+
+/// Nothing listens there that is reached.
+const NO_PORT: u16 = 9;
+
+/// What runs. The fields are dropped in this order: what the collector may wait for ends before it is waited for.
+pub(crate) struct Case {
+    surroundings: Surroundings,
+    collecting: Collecting,
+    begin: Instant,
+    peers: Peers,
+    bad: Option<BadSites>,
+    spool: PathBuf,
+    /// Files that are to be collected from bad sites.
+    wanted: usize,
+}
+
+impl Case {
+    pub(crate) fn start(extent: &Extent, kind: Kind, place: &Path) -> Result<Self> {
+        let (dir, spool) = fresh_dir(place)?;
+        let count = extent.bad(kind);
+        let peers = Peers::start(extent.busy, extent.others - count, &dir)?;
+        let bad = match kind {
+            Kind::None | Kind::Names => None,
+            _ => Some(BadSites::start(kind, count, extent.names, &dir)?),
+        };
+        let good: Vec<String> = (0..extent.busy).map(|number| format!("good-{number}.{DOMAIN}")).collect();
+        let surroundings = Surroundings::of(kind, &good, &dir)?;
+        let mut configuration = Configuration::new(&dir, (kind == Kind::Filler).then_some(extent.max_spool));
+        if kind == Kind::Names {
+            for name in (0..count).map(|number| format!("silent-{number}.{DOMAIN}")) {
+                configuration.add(&name, (&name, NO_PORT), None, None);
+            }
+        }
+        if let Some(bad) = &bad {
+            for (number, port) in bad.ports().iter().enumerate() {
+                let name = format!("bad-{number}");
+                configuration.add(&name, (LOOPBACK, *port), bad.ca(), surroundings.incoming());
+            }
+        }
+        let by_name = if kind == Kind::Names { &good[..] } else { &[] };
+        for (number, port) in peers.ports().iter().enumerate() {
+            let host = by_name.get(number).map_or(LOOPBACK, String::as_str);
+            configuration.add(&format!("good-{number}"), (host, *port), Some(peers.ca()), None);
+        }
+        let (begin, wanted) = (clock(), if kind == Kind::Unwanted { count * bad::WANTED } else { 0 });
+        let collecting = Collecting::start(&dir, configuration.text())?;
+        Ok(Self { surroundings, collecting, begin, peers, bad, spool, wanted })
+    }
+
+    /// Has agents report, and measures until their files are here, or the bench has waited for long enough.
+    pub(crate) fn measure(mut self, extent: &Extent) -> Result<Figures> {
+        thread::sleep(extent.warm_up);
+        self.surroundings.freeze()?;
+        let (start, before) = (clock(), self.used()?);
+        let appeared = self.peers.report(extent.measured)?;
+        let (took, after) = (start.elapsed(), self.used()?);
+        let last = clock();
+        while stamp::arrived(&self.spool)? < appeared && last.elapsed() < extent.patience {
+            thread::sleep(PAUSE);
+        }
+        let memory = memory(&self.collecting.id().to_string(), "VmHWM")? / 1024.0;
+        let log = kib(self.collecting.logged()?) / self.begin.elapsed().as_secs_f64();
+        let stall = self.collecting.stop(extent.patience)?;
+        let share = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() / took.as_secs_f64();
+        Ok(Figures {
+            appeared,
+            latenesses: stamp::latenesses(&self.spool)?,
+            stall: 1e3 * stall.unwrap_or(f64::INFINITY),
+            memory,
+            log,
+            cpu: before.into_iter().zip(after).map(|(before, after)| share(before, after)).collect(),
+            wanted: (stamp::count(&self.spool, bad::WANTED_PREFIX)?, self.wanted),
+        })
+    }
+
+    /// What the processors were used for: the collector, the good sites, the bad ones where there are any.
+    fn used(&self) -> Result<Vec<Duration>> {
+        let bad = self.bad.as_ref().map(BadSites::id);
+        [self.collecting.id(), self.peers.id()].into_iter().chain(bad).map(cpu_time).collect()
+    }
+}
+
+/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write. It stays until all of
+/// `place` goes: an ext4 without journal steps around inodes that were freed lately, at the next run's cost.
+pub(crate) fn fresh_dir(place: &Path) -> Result<(PathBuf, PathBuf)> {
+    let dir = tempfile::Builder::new().tempdir_in(place)?.keep();
+    let spool = dir.join("data_in");
+    fs::create_dir(&spool)?;
+    rustix::fs::sync();
+    Ok((dir, spool))
+}

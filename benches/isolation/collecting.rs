@@ -1,0 +1,90 @@
+//! The collector, in a process of its own, as `tentacle-syncd` runs it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use log::LevelFilter;
+use rustix::process::{Pid, Signal, kill_process};
+use tentacle_sync::config::{LoadOptions, load};
+use tentacle_sync::net::Net;
+use tentacle_sync::obs::start_log;
+use tentacle_sync::role::collect::{Collector, Mode};
+
+use crate::support::{self, Result};
+
+/// What a process is started for: collecting until it is told to end.
+pub(crate) const ROLE: &str = "collect";
+
+/// From one look at whether it has ended to the next.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The collector's process, which is killed unless it is stopped.
+pub(crate) struct Collecting {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Collecting {
+    /// Starts it with this configuration; its files are in `dir`.
+    pub(crate) fn start(dir: &Path, configuration: &str) -> Result<Self> {
+        let [path, log] = ["tentacle-syncd.toml", "log"].map(|name| dir.join(name));
+        fs::write(&path, configuration)?;
+        let mut command = support::again(ROLE)?;
+        command.arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+        Ok(Self { process: command.spawn()?, log })
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Bytes it has logged so far.
+    pub(crate) fn logged(&self) -> Result<u64> {
+        Ok(fs::metadata(&self.log)?.len())
+    }
+
+    /// Tells it to end: the longest that anything ready had to wait for its loop, in seconds. None where it does not end
+    /// within `patience`; then it is told to once more, and must not be waited for while it waits for something of ours.
+    pub(crate) fn stop(&mut self, patience: Duration) -> Result<Option<f64>> {
+        let id = Pid::from_raw(self.process.id().cast_signed()).ok_or("a child has an id")?;
+        kill_process(id, Signal::TERM)?;
+        for _ in 0..patience.as_millis() / PAUSE.as_millis() {
+            if let Some(status) = self.process.try_wait()? {
+                let mut figure = String::new();
+                self.process.stdout.take().ok_or("the collector's pipe is missing")?.read_to_string(&mut figure)?;
+                let seconds = figure.trim().parse().map_err(|_| format!("the collector has failed: {status}"))?;
+                return Ok(Some(seconds));
+            }
+            thread::sleep(PAUSE);
+        }
+        self.process.kill()?;
+        Ok(None)
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        // Where it has ended already, there is nothing to kill.
+        let _ = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+/// What the collector's process does.
+#[expect(clippy::print_stdout, reason = "the figure goes to the process that waits for it")]
+pub(crate) fn collect(args: &[OsString]) -> Result<()> {
+    let [path] = args else { return Err("a collector needs its configuration".into()) };
+    start_log(LevelFilter::Info)?;
+    let mut net = Net::new()?;
+    net.take_signals(&[Signal::TERM.as_raw()])?;
+    let settings = load(Path::new(path), &LoadOptions::default())?;
+    let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
+    let ended = collector.run(settings.shutdown_timeout, |_, _| false)?;
+    println!("{}", ended.longest_turn.as_secs_f64());
+    Ok(())
+}
