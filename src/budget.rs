@@ -10,6 +10,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes of the listings that all clients of a server are being given.
+pub(crate) const LISTINGS: u64 = 32 * 1024 * 1024;
+
 /// An amount that is shared.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<Shared>);
@@ -39,6 +42,7 @@ impl Budget {
     }
 
     /// What nobody holds.
+    #[cfg(test)]
     pub(crate) fn free(&self) -> u64 {
         self.0.total.saturating_sub(self.0.taken.load(Ordering::Relaxed))
     }
@@ -57,6 +61,13 @@ impl Share {
             self.amount = amount;
         }
         grown.is_ok()
+    }
+
+    /// Takes `more`, whatever is free: for what cannot be done without.
+    pub(crate) fn take(&mut self, more: u64) {
+        let before = self.amount;
+        self.amount = before.saturating_add(more);
+        self.budget.0.taken.fetch_add(self.amount - before, Ordering::Relaxed);
     }
 
     /// Gives `less` back.
@@ -96,6 +107,16 @@ mod tests {
         drop(first);
         assert!(second.grow(25));
         assert_eq!((second.amount(), budget.free()), (50, 50));
+    }
+
+    #[test]
+    fn what_exceeds_the_budget_keeps_others_out_until_it_goes() {
+        let budget = Budget::new(100);
+        let [mut large, mut other] = [budget.share(), budget.share()];
+        large.take(150);
+        assert_eq!((large.amount(), budget.free(), other.grow(1)), (150, 0, false));
+        drop(large);
+        assert!(other.grow(50));
     }
 
     #[test]

@@ -32,13 +32,22 @@ impl ConnId {
         self.generation
     }
 
+    /// As a number, from which [`ConnId::from_bits`] makes it again.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves that to_bits() put together")]
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+
     pub(super) fn token(self) -> mio::Token {
-        mio::Token((self.generation as usize) << 32 | self.slot as usize)
+        mio::Token(usize::try_from(self.to_bits()).expect("tokens have 64 bits"))
     }
 
     pub(super) fn from_token(token: mio::Token) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves that token() put together")]
-        Self { slot: token.0 as u32, generation: (token.0 >> 32) as u32 }
+        Self::from_bits(token.0 as u64)
     }
 }
 

@@ -88,6 +88,13 @@ impl<'a> Io<'a> {
         self.pipe().is_some_and(|pipe| pipe.has_input())
     }
 
+    /// Whether the peer has reset the connection, or is out of reach: also where bytes of its are still to be read, and where
+    /// nothing is read at all.
+    pub fn is_reset(&mut self) -> bool {
+        let (conn, _) = self.net.conn_and_scratch(self.id);
+        conn.readiness.reset && conn.stage.writable_pipe().is_some()
+    }
+
     /// Writes as much of `bytes` as goes; says how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         if self.budget == 0 {

@@ -8,6 +8,8 @@ use mio::event::Event;
 pub(super) struct Readiness {
     pub(super) read: bool,
     pub(super) write: bool,
+    /// The peer is gone: neither direction is there any more.
+    pub(super) reset: bool,
 }
 
 impl Readiness {
@@ -15,5 +17,6 @@ impl Readiness {
     pub(super) fn merge(&mut self, event: &Event) {
         self.read |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.write |= event.is_writable() || event.is_write_closed() || event.is_error();
+        self.reset |= event.is_error() || event.is_read_closed() && event.is_write_closed();
     }
 }

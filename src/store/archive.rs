@@ -17,6 +17,7 @@ use super::folder::Folder;
 use super::room::Full;
 use super::sink::SinkKind;
 use super::source::Source;
+use super::turns::StillWanted;
 use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
 
 const BUFFER: usize = 64 * 1024;
@@ -69,6 +70,9 @@ pub enum ArchiveError {
         /// The limit.
         max_ratio: u64,
     },
+    /// Whoever it was for is gone.
+    #[error("nobody waits for it any more")]
+    Unwanted,
     /// The quota is in the way.
     #[error(transparent)]
     Full(#[from] Full),
@@ -87,7 +91,10 @@ pub struct Packed {
 }
 
 /// Unpacks an archive beside itself, whatever its entry's name. The room set aside for the archive goes to what was in it.
-pub(super) fn unpack(mut archive: Written, limits: Limits) -> Result<Written, ArchiveError> {
+///
+/// # Errors
+/// [`ArchiveError::Unwanted`] once it is not `wanted` any more, beside whatever is wrong with it or with the disk.
+pub(super) fn unpack(mut archive: Written, limits: Limits, wanted: &StillWanted) -> Result<Written, ArchiveError> {
     let mut content = Content::open(archive.open()?, archive.size(), &archive.path(), limits)?;
     let reservation = archive.take_reservation();
     let mut draft = Draft::create(archive.area().clone(), SinkKind::Append, content.size())?;
@@ -97,6 +104,7 @@ pub(super) fn unpack(mut archive: Written, limits: Limits) -> Result<Written, Ar
     }
     let mut buffer = vec![0; BUFFER];
     loop {
+        check_wanted(wanted)?;
         match content.read(&mut buffer)? {
             0 => return Ok(draft.finish()?),
             count => draft.write(&buffer[..count])?,
@@ -215,10 +223,15 @@ fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
 /// Makes an archive of a file, with its bare name, on the filesystem of `folder`.
 ///
 /// # Errors
-/// As those of [`pack_into`].
-pub(super) fn pack(folder: &Folder, source: &Source) -> Result<Packed, ArchiveError> {
+/// As those of [`pack_into`], and [`ArchiveError::Unwanted`] once it is not `wanted` any more.
+pub(super) fn pack(folder: &Folder, source: &Source, wanted: &StillWanted) -> Result<Packed, ArchiveError> {
     let file = folder.area().create_nameless()?;
-    pack_into(file, folder.path(), source.name().as_bytes(), source.file(), source.size())
+    let go_on = || check_wanted(wanted);
+    pack_while(file, folder.path(), source.name().as_bytes(), source.file(), source.size(), &go_on)
+}
+
+fn check_wanted(wanted: &StillWanted) -> Result<(), ArchiveError> {
+    if wanted.is_wanted() { Ok(()) } else { Err(ArchiveError::Unwanted) }
 }
 
 /// Makes an archive, in the empty file `to`, of the first `size` bytes of `from`, under the bare name `name`; `directory` is
@@ -229,7 +242,18 @@ pub(super) fn pack(folder: &Folder, source: &Source) -> Result<Packed, ArchiveEr
 ///
 /// # Panics
 /// If the name is longer than any file's.
-pub fn pack_into(mut to: File, directory: &Path, name: &[u8], from: &File, size: u64) -> Result<Packed, ArchiveError> {
+pub fn pack_into(to: File, directory: &Path, name: &[u8], from: &File, size: u64) -> Result<Packed, ArchiveError> {
+    pack_while(to, directory, name, from, size, &|| Ok(()))
+}
+
+fn pack_while(
+    mut to: File,
+    directory: &Path,
+    name: &[u8],
+    from: &File,
+    size: u64,
+    go_on: &dyn Fn() -> Result<(), ArchiveError>,
+) -> Result<Packed, ArchiveError> {
     let failed = || StoreError::std("pack a file in", directory);
     let mut entry = Entry {
         method: Method::Deflated,
@@ -240,7 +264,19 @@ pub fn pack_into(mut to: File, directory: &Path, name: &[u8], from: &File, size:
         name: u16::try_from(name.len()).expect("a name has at most 255 bytes"),
     };
     to.write_all(&entry.local_header()).and_then(|()| to.write_all(name)).map_err(failed())?;
-    let (size, packed, crc) = deflate(from, size, &to).map_err(failed())?;
+    let mut pieces = Pieces { file: from, left: size, at: 0, crc: Crc::new() };
+    let mut encoder = DeflateEncoder::new(&to, Compression::default());
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        go_on()?;
+        match pieces.next(&mut buffer).map_err(failed())? {
+            [] => break,
+            piece => encoder.write_all(piece).map_err(failed())?,
+        }
+    }
+    encoder.try_finish().map_err(failed())?;
+    let (size, packed, crc) = (pieces.at, encoder.total_out(), pieces.crc.sum());
+    drop(encoder);
     // Another program may have written to the file meanwhile.
     (entry.size, entry.packed, entry.crc) = (fit(size)?, fit(packed)?, crc);
     fit(packed + (LOCAL + name.len()) as u64)?;
@@ -250,23 +286,31 @@ pub fn pack_into(mut to: File, directory: &Path, name: &[u8], from: &File, size:
     Ok(Packed { file: to, size })
 }
 
-/// Bytes read, bytes written, and the checksum of those read.
-fn deflate(from: &File, size: u64, to: &File) -> io::Result<(u64, u64, u32)> {
-    let (mut buffer, mut crc, mut at) = (vec![0; BUFFER], Crc::new(), 0);
-    let mut encoder = DeflateEncoder::new(to, Compression::default());
-    while at < size {
-        let count = match from.read_at(&mut buffer, at) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+/// A file's bytes, piece by piece, and their checksum.
+struct Pieces<'a> {
+    file: &'a File,
+    /// Bytes to be read at most.
+    left: u64,
+    at: u64,
+    crc: Crc,
+}
+
+impl Pieces<'_> {
+    /// The next bytes; none at the end.
+    fn next<'b>(&mut self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = loop {
+            match self.file.read_at(&mut buffer[..most], self.at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
         };
-        crc.update(&buffer[..count]);
-        encoder.write_all(&buffer[..count])?;
-        at += count as u64;
+        let piece = &buffer[..count];
+        self.crc.update(piece);
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(piece)
     }
-    encoder.try_finish()?;
-    Ok((at, encoder.total_out(), crc.sum()))
 }
 
 /// As a size of a ZIP archive; the last number stands for ZIP64.

@@ -7,6 +7,7 @@ use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
 use tempfile::TempDir;
 
 use super::super::room::{Quota, Room};
+use super::super::turns::Wanted;
 use super::*;
 
 const GENEROUS: Limits = Limits { max_size: 1 << 30, max_ratio: 2000 };
@@ -32,7 +33,7 @@ fn written(folder: &Folder, bytes: &[u8]) -> Written {
 }
 
 fn unpacked(folder: &Folder, archive: &[u8], limits: Limits) -> Result<Vec<u8>, ArchiveError> {
-    let written = unpack(written(folder, archive), limits)?;
+    let written = unpack(written(folder, archive), limits, &Wanted::new().1)?;
     let bytes = fs::read(written.path()).unwrap();
     assert_eq!(bytes.len() as u64, written.size());
     Ok(bytes)
@@ -185,7 +186,7 @@ fn the_room_set_aside_grows_with_what_comes_out() {
         let reservation = room.admit(&folder, archive.len() as u64, now).unwrap();
         let mut draft = folder.draft(0).unwrap().with_reservation(reservation);
         draft.write(&archive).unwrap();
-        unpack(draft.finish().unwrap(), GENEROUS)
+        unpack(draft.finish().unwrap(), GENEROUS, &Wanted::new().1)
     };
     let unpacked = unpack(900).unwrap();
     assert!(room.admit(&folder, 101, now).is_err());
@@ -201,7 +202,7 @@ fn what_we_pack_others_read_and_so_do_we() {
     for (name, bytes) in [("empty", b"".as_slice()), ("one.data", b"x"), ("odd name.data", GREETING), ("long", &long)] {
         fs::write(dir.path().join(name), bytes).unwrap();
         let source = folder.find(&name.parse().unwrap()).unwrap().unwrap();
-        let Packed { file, size } = pack(&folder, &source).unwrap();
+        let Packed { file, size } = pack(&folder, &source, &Wanted::new().1).unwrap();
         let metadata = file.metadata().unwrap();
         assert_eq!((metadata.nlink(), metadata.len()), (0, size));
         let mut archive = ZipArchive::new(&file).unwrap();
@@ -222,7 +223,7 @@ fn a_file_that_shrinks_meanwhile_is_packed_as_far_as_it_goes() {
     fs::write(dir.path().join("a"), GREETING).unwrap();
     let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
     File::options().write(true).open(dir.path().join("a")).unwrap().set_len(5).unwrap();
-    let Packed { file, size } = pack(&folder, &source).unwrap();
+    let Packed { file, size } = pack(&folder, &source, &Wanted::new().1).unwrap();
     let mut packed = vec![0; usize::try_from(size).unwrap()];
     file.read_exact_at(&mut packed, 0).unwrap();
     assert_eq!(unpacked(&folder, &packed, GENEROUS), Ok(GREETING[..5].to_vec()));

@@ -1,5 +1,9 @@
 //! The thread for what takes long, so that neither the loop nor the keeper waits for it.
+//!
+//! Archives are given to the thread one by one, so that clients have them in turn, and those nobody waits for any more are
+//! left out.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,6 +13,7 @@ use super::error::{START_THREAD, StoreError};
 use super::folder::Folder;
 use super::room::Room;
 use super::source::Source;
+use super::turns::{StillWanted, Turns, Wanted};
 use super::worker::{Notify, Work, Worker};
 
 /// What the thread has done for a client.
@@ -34,34 +39,78 @@ pub enum Finished {
 #[derive(Debug)]
 pub struct Background {
     worker: Worker<Labour>,
+    waiting: Turns<Archive>,
 }
 
 #[derive(Debug)]
 enum Order {
-    Unpack { ticket: u64, archive: Written, limits: Limits },
-    Pack { ticket: u64, folder: Folder, source: Source },
+    Archive(Archive),
     Recount(Room),
+}
+
+/// An archive to be read or made.
+#[derive(Debug)]
+struct Archive {
+    ticket: u64,
+    wanted: StillWanted,
+    job: Job,
+}
+
+#[derive(Debug)]
+enum Job {
+    Unpack { archive: Written, limits: Limits },
+    Pack { folder: Folder, source: Source },
 }
 
 impl Background {
     /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
     pub fn start(notify: Notify) -> Result<Self, StoreError> {
         let worker = Worker::start(Labour, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
-        Ok(Self { worker })
+        Ok(Self { worker, waiting: Turns::new() })
     }
 
-    /// Queues an archive to be unpacked beside itself, whatever its entry's name. The room set aside for the archive goes
-    /// to what was in it.
-    pub fn unpack(&self, ticket: u64, archive: Written, limits: Limits) {
-        let stopped = || Finished::Unpacked { ticket, result: Err(StoreError::Stopped.into()) };
-        self.worker.ask(Order::Unpack { ticket, archive, limits }, stopped);
+    /// Queues an archive of `client` to be unpacked beside itself, whatever its entry's name. The room set aside for the
+    /// archive goes to what was in it. Nothing may come of it once what this returns is dropped.
+    pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: Written, limits: Limits) -> Wanted {
+        self.queue(ticket, client, Job::Unpack { archive, limits })
     }
 
-    /// Queues a file to be packed, under its bare name, on the filesystem of `folder`. For as long as the archive is open
-    /// it takes room there that no quota counts.
-    pub fn pack(&self, ticket: u64, folder: Folder, source: Source) {
-        let stopped = || Finished::Packed { ticket, result: Err(StoreError::Stopped.into()) };
-        self.worker.ask(Order::Pack { ticket, folder, source }, stopped);
+    /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `folder`. For as long as the
+    /// archive is open it takes room there that no quota counts. Nothing may come of it once what this returns is dropped.
+    pub fn pack(&mut self, ticket: u64, client: IpAddr, folder: Folder, source: Source) -> Wanted {
+        self.queue(ticket, client, Job::Pack { folder, source })
+    }
+
+    fn queue(&mut self, ticket: u64, client: IpAddr, job: Job) -> Wanted {
+        let (wanting, wanted) = Wanted::new();
+        // What is not wanted any more holds files open.
+        self.waiting.retain(|archive| archive.wanted.is_wanted());
+        self.waiting.push(client, Archive { ticket, wanted, job });
+        self.go_on();
+        wanting
+    }
+
+    /// Gives the thread its next archive once it is done with the last.
+    fn go_on(&mut self) {
+        while self.worker.pending() == 0
+            && let Some(archive) = self.waiting.pop()
+        {
+            if archive.wanted.is_wanted() {
+                self.give(archive);
+            }
+        }
+    }
+
+    fn give(&self, archive: Archive) {
+        let (ticket, unpacks) = (archive.ticket, matches!(archive.job, Job::Unpack { .. }));
+        self.worker.ask(Order::Archive(archive), || {
+            let error = StoreError::Stopped.into();
+            if unpacks {
+                Finished::Unpacked { ticket, result: Err(error) }
+            } else {
+                Finished::Packed { ticket, result: Err(error) }
+            }
+        });
     }
 
     /// Queues a [`Room::recount`]; a failure is logged.
@@ -75,17 +124,22 @@ impl Background {
     }
 
     /// What was completed since the last call, in order.
-    pub fn completions(&self) -> Vec<Finished> {
-        self.worker.completions()
+    pub fn completions(&mut self) -> Vec<Finished> {
+        let completions = self.worker.completions();
+        self.go_on();
+        completions
     }
 
     /// How many archives were queued whose completion has not been fetched.
     pub fn pending(&self) -> usize {
-        self.worker.pending()
+        self.worker.pending() + self.waiting.len()
     }
 
-    /// Finishes what is queued and ends the thread. The completions not fetched so far.
-    pub fn stop(self) -> Vec<Finished> {
+    /// Finishes what is queued and wanted, and ends the thread. The completions not fetched so far.
+    pub fn stop(mut self) -> Vec<Finished> {
+        while let Some(archive) = self.waiting.pop() {
+            self.give(archive);
+        }
         self.worker.stop()
     }
 }
@@ -109,10 +163,12 @@ impl Work for Labour {
 
 fn finish(order: Order) -> Option<Finished> {
     match order {
-        Order::Unpack { ticket, archive, limits } => {
-            Some(Finished::Unpacked { ticket, result: unpack(archive, limits) })
+        Order::Archive(Archive { ticket, wanted, job: Job::Unpack { archive, limits } }) => {
+            Some(Finished::Unpacked { ticket, result: unpack(archive, limits, &wanted) })
         }
-        Order::Pack { ticket, folder, source } => Some(Finished::Packed { ticket, result: pack(&folder, &source) }),
+        Order::Archive(Archive { ticket, wanted, job: Job::Pack { folder, source } }) => {
+            Some(Finished::Packed { ticket, result: pack(&folder, &source, &wanted) })
+        }
         Order::Recount(room) => {
             if let Err(error) = room.recount() {
                 log::warn!("{error}: the count stays what it was");
@@ -128,16 +184,54 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { max_size: 100, max_ratio: 100 };
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// A folder with one file in it, which takes long to pack.
+    fn folder_with_much() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(dir.path().join("much")).unwrap();
+        file.set_len(3 << 30).unwrap();
+        let folder = Folder::open(dir.path(), 0o660).unwrap();
+        (dir, folder)
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_made() {
+        let (_dir, folder) = folder_with_much();
+        let mut background = Background::start(Box::new(|| {})).unwrap();
+        let source = || folder.find(&"much".parse().unwrap()).unwrap().unwrap();
+        let under_way = background.pack(1, CLIENT, folder.clone(), source());
+        let queued = [2, 3].map(|ticket| background.pack(ticket, CLIENT, folder.clone(), source()));
+        assert_eq!(background.pending(), 3);
+        drop(queued);
+        drop(under_way);
+        let wanted = background.unpack(4, CLIENT, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
+        assert_eq!(background.pending(), 2, "those that were queued are gone");
+        // The large archive is not waited for.
+        let mut finished = Vec::new();
+        while background.pending() > 0 {
+            finished.extend(background.completions());
+            std::thread::yield_now();
+        }
+        let [
+            Finished::Packed { ticket: 1, result: Err(ArchiveError::Unwanted) },
+            Finished::Unpacked { ticket: 4, result: Err(ArchiveError::Malformed(_)) },
+        ] = finished.as_slice()
+        else {
+            panic!("{finished:?}")
+        };
+        drop(wanted);
+    }
 
     #[test]
     fn a_file_packed_and_unpacked_again_is_the_same() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), "bytes").unwrap();
         let folder = Folder::open(dir.path(), 0o660).unwrap();
-        let background = Background::start(Box::new(|| {})).unwrap();
+        let mut background = Background::start(Box::new(|| {})).unwrap();
         let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
-        background.pack(1, folder.clone(), source);
-        background.unpack(2, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
+        let _packed = background.pack(1, CLIENT, folder.clone(), source);
+        let _unpacked = background.unpack(2, CLIENT, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
         let finished = background.stop();
         let [
             Finished::Packed { ticket: 1, result: Ok(packed) },
@@ -150,8 +244,8 @@ mod tests {
         std::os::unix::fs::FileExt::read_exact_at(&packed.file, &mut archive, 0).unwrap();
         let mut draft = folder.draft(packed.size).unwrap();
         draft.write(&archive).unwrap();
-        let background = Background::start(Box::new(|| {})).unwrap();
-        background.unpack(3, draft.finish().unwrap(), LIMITS);
+        let mut background = Background::start(Box::new(|| {})).unwrap();
+        let _unpacked = background.unpack(3, CLIENT, draft.finish().unwrap(), LIMITS);
         let finished = background.stop();
         let [Finished::Unpacked { ticket: 3, result: Ok(written) }] = finished.as_slice() else {
             panic!("{finished:?}")

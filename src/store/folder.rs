@@ -15,6 +15,7 @@ use super::lister::Lister;
 use super::setup::{self, Staging};
 use super::sink::SinkKind;
 use super::source::{Identity, Source};
+use crate::budget::Budget;
 use crate::proto::FileName;
 
 /// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
@@ -192,9 +193,14 @@ impl Folder {
         PendingRemovals { leaving: self.leaving.clone(), removals }
     }
 
-    /// Begins to list what is in here.
-    pub fn list(&self) -> Result<Lister, StoreError> {
-        Lister::new(self.clone())
+    /// Begins to list what is in here, in memory of that budget.
+    pub(crate) fn list(&self, budget: &Budget) -> Result<Lister, StoreError> {
+        Lister::new(self.clone(), budget)
+    }
+
+    /// Whether this and the other are clones of one folder.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.area, &other.area)
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {

@@ -8,8 +8,9 @@ use std::os::unix::net::UnixListener;
 use rustix::fs::{CWD, FileType, mknodat};
 use tempfile::TempDir;
 
-use super::super::lister::Listed;
+use super::super::lister::Progress;
 use super::*;
+use crate::budget::Budget;
 
 const MODE: u32 = 0o660;
 
@@ -34,11 +35,12 @@ fn make_impostors(dir: &Path) {
 }
 
 fn list(folder: &Folder, max_entries: usize) -> Vec<u8> {
-    let mut lister = folder.list().unwrap();
+    let mut lister = folder.list(&Budget::new(1 << 20)).unwrap();
     loop {
-        match lister.step(max_entries).unwrap() {
-            Listed::More(rest) => lister = rest,
-            Listed::Whole(body) => return body,
+        match lister.step(max_entries, false).unwrap() {
+            Progress::More(rest) => lister = rest,
+            Progress::Short(_) => panic!("there is memory"),
+            Progress::Whole(listing) => return listing.as_bytes().to_vec(),
         }
     }
 }
@@ -150,7 +152,7 @@ fn a_listing_in_steps_is_the_listing() {
     for max_entries in [1, 7, 1003, 1004] {
         assert_eq!(list(&folder, max_entries), whole);
     }
-    assert!(matches!(folder.list().unwrap().step(10).unwrap(), Listed::More(_)));
+    assert!(matches!(folder.list(&Budget::new(1 << 20)).unwrap().step(10, false).unwrap(), Progress::More(_)));
 }
 
 #[test]

@@ -5,7 +5,15 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::folder::Folder;
+use crate::budget::{Budget, Share};
 use crate::proto::FileName;
+
+/// More than a name and its line's end take, in bytes.
+const LINE: usize = 512;
+
+/// The least and the most memory that is taken at once, in bytes.
+const LEAST: usize = 1024;
+const MOST: usize = 1024 * 1024;
 
 /// Lists a folder a piece at a time, so that a million names hold nobody up.
 ///
@@ -16,31 +24,47 @@ pub struct Lister {
     folder: Folder,
     entries: Dir,
     body: Vec<u8>,
+    memory: Share,
 }
 
-/// Whether a [`Lister`] is done.
+/// How far a [`Lister`] is.
 #[derive(Debug)]
-pub enum Listed {
+pub enum Progress {
     /// There are more entries to look at.
     More(Lister),
-    /// The whole body: one name a line.
-    Whole(Vec<u8>),
+    /// There are, and no memory for them now.
+    Short(Lister),
+    /// It is done.
+    Whole(Listing),
+}
+
+/// The whole body of an `LS`: one name a line. The memory it takes goes back to its budget when it is dropped.
+#[derive(Debug)]
+pub struct Listing {
+    body: Vec<u8>,
+    _memory: Share,
+}
+
+impl Listing {
+    /// The body.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 impl Lister {
-    pub(super) fn new(folder: Folder) -> Result<Self, StoreError> {
+    pub(super) fn new(folder: Folder, budget: &Budget) -> Result<Self, StoreError> {
         let entries = Dir::read_from(folder.area().incoming()).map_err(failed(&folder))?;
-        Ok(Self { folder, entries, body: Vec::new() })
+        Ok(Self { folder, entries, body: Vec::new(), memory: budget.share() })
     }
 
-    /// Looks at the next `max_entries` entries, or at what is left.
-    pub fn step(mut self, max_entries: usize) -> Result<Listed, StoreError> {
+    /// Looks at the next `max_entries` entries, or at what is left. `may_exceed` lets it take more memory than its share.
+    pub fn step(mut self, max_entries: usize, may_exceed: bool) -> Result<Progress, StoreError> {
         for _ in 0..max_entries {
-            let Some(entry) = self.entries.read() else {
-                #[cfg(test)]
-                super::model::reorder(&mut self.body);
-                return Ok(Listed::Whole(self.body));
-            };
+            if !self.take_memory(may_exceed) {
+                return Ok(Progress::Short(self));
+            }
+            let Some(entry) = self.entries.read() else { return Ok(Progress::Whole(self.whole())) };
             let entry = entry.map_err(failed(&self.folder))?;
             let name = entry.file_name().to_bytes();
             if is_listed(name, entry.file_type()) {
@@ -48,7 +72,31 @@ impl Lister {
                 self.body.push(b'\n');
             }
         }
-        Ok(Listed::More(self))
+        Ok(Progress::More(self))
+    }
+
+    /// Sees to it that the next line fits; whether it does.
+    fn take_memory(&mut self, may_exceed: bool) -> bool {
+        if self.body.capacity() - self.body.len() >= LINE {
+            return true;
+        }
+        let more = self.body.len().clamp(LEAST, MOST);
+        if !self.memory.grow(more as u64) {
+            if !may_exceed {
+                return false;
+            }
+            self.memory.take(more as u64);
+        }
+        self.body.reserve_exact(more);
+        true
+    }
+
+    fn whole(mut self) -> Listing {
+        #[cfg(test)]
+        super::model::reorder(&mut self.body);
+        self.body.shrink_to_fit();
+        self.memory.shrink(self.memory.amount().saturating_sub(self.body.len() as u64));
+        Listing { body: self.body, _memory: self.memory }
     }
 }
 

@@ -130,6 +130,7 @@ mod sink;
 mod source;
 mod spool;
 mod stage;
+mod turns;
 mod worker;
 mod zip;
 
@@ -147,13 +148,14 @@ pub use keep::IfTaken;
 pub use keeper::{Keep, Keeper, Kept};
 pub(crate) use lacks::set_rights;
 pub use lacks::{Lack, check_threads, lacks_of};
-pub use lister::{Listed, Lister};
+pub use lister::{Lister, Listing, Progress};
 pub use publish_queue::Publish;
 pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;
 pub use source::{Identity, Source};
 pub use spool::Spool;
 pub use stage::{Stage, Staged};
+pub use turns::{StillWanted, Wanted};
 
 /// When a file counts as safe, so that the site's copy may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

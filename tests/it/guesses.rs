@@ -15,7 +15,7 @@ fn pass(password: &str) -> String {
 }
 
 /// A client with this address of its own.
-fn from(address: Ipv4Addr, server: SocketAddr) -> Client {
+pub(crate) fn from(address: Ipv4Addr, server: SocketAddr) -> Client {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::from((address, 0))).unwrap();
     connect(&socket, &server).unwrap();

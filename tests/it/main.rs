@@ -23,6 +23,7 @@ mod double;
 mod early_signals;
 mod expiry;
 mod full;
+mod gone;
 mod guesses;
 mod kept;
 mod killed;

@@ -190,7 +190,7 @@ impl Net {
         self.set_deadline(id, None);
         let Some(conn) = self.conn(id) else { return };
         // What the handshake left unread or unwritten shows at the first try.
-        conn.readiness = Readiness { read: true, write: true };
+        conn.readiness = Readiness { read: true, write: true, ..conn.readiness };
         conn.stage = Stage::Open { pipe };
         self.out.push(Event::Opened(id));
     }

@@ -13,6 +13,7 @@ mod gate;
 mod guesses;
 #[cfg(any(test, feature = "demo"))]
 mod hosted;
+mod listings;
 #[cfg(test)]
 pub(in crate::role) mod house;
 mod outside;

@@ -16,6 +16,7 @@ pub(in crate::role) trait Connection {
     /// `take` is called at most once.
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     fn has_input(&mut self) -> bool;
+    fn is_reset(&mut self) -> bool;
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure>;
     fn flush(&mut self) -> Result<bool, Failure>;
@@ -46,6 +47,10 @@ impl Connection for Io<'_> {
 
     fn has_input(&mut self) -> bool {
         self.has_input()
+    }
+
+    fn is_reset(&mut self) -> bool {
+        self.is_reset()
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {

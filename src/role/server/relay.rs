@@ -7,6 +7,7 @@
 //! once the client's kernel has all that came for it, and did not refuse it; and where the client's connection breaks, so
 //! does the one to the server. Under TLS an end without `close_notify` is such a break.
 
+use std::io;
 use std::time::Duration;
 
 use super::Reason;
@@ -88,6 +89,10 @@ impl Relay {
         let blame = |(id, failure)| {
             if id == client { Reason::Connection(failure) } else { Reason::Upstream(failure) }
         };
+        // Also while the server behind us is not there yet, and nothing is read.
+        if net.io(client).is_some_and(|mut io| io.is_reset()) {
+            return Err(blame((client, Failure::Io(io::ErrorKind::ConnectionReset.into()))));
+        }
         let up = self.to_upstream.pump(net, client, upstream).map_err(blame)?;
         let down = self.to_client.pump(net, upstream, client).map_err(blame)?;
         if let Some(mut io) = net.io(client)

@@ -2,18 +2,20 @@
 //! behind it have been asked), and what is known of clients.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use super::claims::Claims;
-use super::guesses::Guesses;
+use super::guesses::{Guesses, network};
+use super::listings::{Listed, Listings};
 use super::outside::Custodian;
 use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
     ArchiveError, Background, Draft, Finished, Folder, Full, IfTaken, Keep, Keeper, Limits, Packed, Quota, Room,
-    Source, StoreError, Written,
+    Source, StoreError, Wanted, Written,
 };
 
 /// The rights of new files, before the umask.
@@ -22,7 +24,7 @@ const FILE_MODE: u32 = 0o666;
 /// Removals that may be waiting for the disk before those who cause them have to wait, too.
 const MOST_REMOVALS: usize = 2_000;
 
-/// What one of the threads has done for a session.
+/// What one of the threads, or [`Listings`], has done for a session.
 #[derive(Debug)]
 pub(super) enum Done {
     /// The file is safe, or is not.
@@ -31,6 +33,8 @@ pub(super) enum Done {
     Unpacked(Result<Written, ArchiveError>),
     /// An archive has been made, or cannot be.
     Packed(Result<Packed, ArchiveError>),
+    /// A folder has been listed, or cannot be.
+    Listed(Listed),
 }
 
 /// The storage directory.
@@ -44,11 +48,9 @@ pub(super) struct Storage {
     room: Room,
     keeper: Box<dyn Custodian>,
     background: Background,
+    listings: Listings,
     claims: Claims,
     guesses: Guesses,
-    /// Who waits for which ticket.
-    waiting: HashMap<u64, ConnId>,
-    last_ticket: u64,
 }
 
 /// Why there is no draft for a file.
@@ -95,10 +97,9 @@ impl Storage {
             root: storage,
             folders: HashMap::new(),
             room,
+            listings: Listings::default(),
             claims: Claims::default(),
             guesses: Guesses::default(),
-            waiting: HashMap::new(),
-            last_ticket: 0,
         })
     }
 
@@ -166,21 +167,24 @@ impl Storage {
     /// Has a file made safe under its name, for a session that waits for it.
     pub(super) fn keep(&mut self, id: ConnId, name: FileName, written: Written) {
         let if_taken = if self.settings.overwrite { IfTaken::Replace } else { IfTaken::Refuse };
-        let ticket = self.ticket(id);
-        self.keeper.keep(Keep { ticket, name, written, if_taken });
+        self.keeper.keep(Keep { ticket: id.to_bits(), name, written, if_taken });
     }
 
-    /// Has an archive unpacked, for a session that waits for it.
-    pub(super) fn unpack(&mut self, id: ConnId, archive: Written) {
-        let ticket = self.ticket(id);
+    /// Has an archive unpacked, for a session that waits for it as long as it keeps what this returns.
+    pub(super) fn unpack(&mut self, id: ConnId, client: IpAddr, archive: Written) -> Wanted {
         let unzip = self.settings.unzip;
-        self.background.unpack(ticket, archive, Limits { max_size: unzip.max_bytes, max_ratio: unzip.ratio });
+        let limits = Limits { max_size: unzip.max_bytes, max_ratio: unzip.ratio };
+        self.background.unpack(id.to_bits(), network(client), archive, limits)
     }
 
-    /// Has an archive made, for a session that waits for it.
-    pub(super) fn pack(&mut self, id: ConnId, folder: Folder, source: Source) {
-        let ticket = self.ticket(id);
-        self.background.pack(ticket, folder, source);
+    /// Has an archive made, for a session that waits for it as long as it keeps what this returns.
+    pub(super) fn pack(&mut self, id: ConnId, client: IpAddr, folder: Folder, source: Source) -> Wanted {
+        self.background.pack(id.to_bits(), network(client), folder, source)
+    }
+
+    /// The listings that are being made.
+    pub(super) fn listings(&mut self) -> &mut Listings {
+        &mut self.listings
     }
 
     /// The files that clients are being moved.
@@ -211,8 +215,7 @@ impl Storage {
             Finished::Unpacked { ticket, result } => (ticket, Done::Unpacked(result)),
             Finished::Packed { ticket, result } => (ticket, Done::Packed(result)),
         });
-        let done: Vec<_> = kept.chain(archived).collect();
-        done.into_iter().filter_map(|(ticket, done)| Some((self.waiting.remove(&ticket)?, done))).collect()
+        kept.chain(archived).map(|(ticket, done)| (ConnId::from_bits(ticket), done)).collect()
     }
 
     /// Whether all threads are there, without whom sessions would wait for ever.
@@ -224,12 +227,6 @@ impl Storage {
     pub(super) fn stop(self) {
         self.background.stop();
         self.keeper.stop();
-    }
-
-    fn ticket(&mut self, id: ConnId) -> u64 {
-        self.last_ticket += 1;
-        self.waiting.insert(self.last_ticket, id);
-        self.last_ticket
     }
 }
 

@@ -54,21 +54,18 @@ impl Ours {
         if self.stage == Stage::Parting {
             self.end_direction(shore);
         }
-        loop {
-            match self.go_on(shore, house) {
-                None if house.disk.is_down() => return Turn::Over,
-                None => {
-                    if self.stage == Stage::Open {
-                        shore.say_goodbye();
-                        shore.end();
-                    }
-                    return Turn::Over;
+        match self.go_on(shore, house) {
+            None if house.disk.is_down() => Turn::Over,
+            None => {
+                if self.stage == Stage::Open {
+                    shore.say_goodbye();
+                    shore.end();
                 }
-                Some(Pause::Yielding) => {}
-                Some(pause) => {
-                    self.rest(pause, shore);
-                    return Turn::Waiting;
-                }
+                Turn::Over
+            }
+            Some(pause) => {
+                self.rest(pause, shore);
+                Turn::Waiting
             }
         }
     }
@@ -133,6 +130,10 @@ impl Connection for End<'_, '_> {
 
     fn has_input(&mut self) -> bool {
         self.shore.has_input()
+    }
+
+    fn is_reset(&mut self) -> bool {
+        false
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {

@@ -199,6 +199,10 @@ impl Connection for End<'_> {
         !self.wire.up.is_empty()
     }
 
+    fn is_reset(&mut self) -> bool {
+        false
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         if self.disk.is_down() {
             return Err(Failure::Io(io::ErrorKind::ConnectionReset.into()));

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 pub(in crate::role) use self::call::{Answer, Call, Errand};
+use super::Reason;
 pub(in crate::role) use super::outside::Connection;
 use super::outside::Custodian;
 pub(in crate::role) use super::session::Pause;
@@ -54,6 +55,19 @@ struct Process {
 pub(in crate::role) struct Visit {
     id: ConnId,
     session: Session,
+}
+
+impl Visit {
+    /// Has what the session asked for listed at once.
+    fn list(&mut self, mut pause: Result<Pause, Reason>, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+        while pause.is_ok() && cx.storage.listings().due(cx.io.now()).is_some() {
+            for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
+                assert_eq!(id, self.id, "nobody else waits for a listing");
+                pause = self.session.done(Done::Listed(listed), cx);
+            }
+        }
+        pause
+    }
 }
 
 /// Where houses are built: in memory, where there is such a place, since nothing in there is to last.
@@ -128,9 +142,12 @@ impl House {
         let Process { storage, log, done, .. } = process;
         let mine = done.iter().position(|&(id, _)| id == visit.id).map(|at| done.remove(at).1);
         let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, log };
-        let pause = at_site(&self.disk, || match mine {
-            Some(done) => visit.session.done(done, &mut cx),
-            None => visit.session.pump(&mut cx),
+        let pause = at_site(&self.disk, || {
+            let pause = match mine {
+                Some(done) => visit.session.done(done, &mut cx),
+                None => visit.session.pump(&mut cx),
+            };
+            visit.list(pause, &mut cx)
         });
         pause.ok().filter(|&pause| pause != Pause::Over)
     }
@@ -139,7 +156,11 @@ impl House {
     pub(in crate::role) fn open(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
         let Process { storage, log, .. } = self.process.as_mut()?;
         let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, log };
-        at_site(&self.disk, || visit.session.opened(&mut cx)).ok()
+        at_site(&self.disk, || {
+            let pause = visit.session.opened(&mut cx);
+            visit.list(pause, &mut cx)
+        })
+        .ok()
     }
 
     /// How many orders the keeper has.

@@ -96,7 +96,18 @@ impl Service {
     /// What the storage's threads have done goes to the sessions that wait for it.
     pub(super) fn take_done(&mut self) {
         let Hall::Storage(storage, _) = &mut self.hall else { return };
-        let done: Vec<(ConnId, Done)> = storage.done();
+        let done = storage.done();
+        self.hand_out(done);
+    }
+
+    /// Goes on with the listings that clients wait for.
+    pub(super) fn list(&mut self) {
+        let Hall::Storage(storage, _) = &mut self.hall else { return };
+        let listed = storage.listings().go_on(self.net.now());
+        self.hand_out(listed.into_iter().map(|(id, listed)| (id, Done::Listed(listed))).collect());
+    }
+
+    fn hand_out(&mut self, done: Vec<(ConnId, Done)>) {
         for (id, done) in done {
             self.with_session(id, |session, cx| session.done(done, cx));
         }
@@ -115,7 +126,6 @@ impl Service {
             Ok(Pause::Over) => self.dismiss(id),
             Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.send_away(id),
             Ok(Pause::Blocked) => {}
-            Ok(Pause::Yielding) => self.net.wake(id),
             Ok(Pause::Leaving) => self.net.part(id),
             Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
             Err(reason) => self.give_up(id, &reason),

@@ -257,7 +257,7 @@ impl Service {
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             self.net.set_room(self.room());
-            let wake = [self.later.first().map(|&(at, _)| at), Some(self.next_recount), self.stop_by];
+            let wake = [self.later.first().map(|&(at, _)| at), self.listing_due(), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.turn(until)? {
                 match event {
@@ -273,6 +273,9 @@ impl Service {
                 self.drain();
             }
             self.look_again();
+            if self.listing_due().is_some_and(|at| at <= self.net.now()) {
+                self.list();
+            }
             self.check_threads()?;
             watchdog.feed(self.net.now());
         }
@@ -280,6 +283,14 @@ impl Service {
             storage.stop();
         }
         Ok(())
+    }
+
+    /// When a listing that is being made goes on.
+    fn listing_due(&mut self) -> Option<Instant> {
+        match &mut self.hall {
+            Hall::Storage(storage, _) => storage.listings().due(self.net.now()),
+            Hall::Relay(_) => None,
+        }
     }
 
     /// How many more may come in: those who were told to go and linger have a limit as well.

@@ -4,13 +4,15 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{Asked, Awaited, CAUGHT_UP_SOON, Cx, ENTRIES, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
+use super::{Asked, Awaited, CAUGHT_UP_SOON, Cx, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::role::server::Reason;
+use crate::role::server::listings::Listed;
 use crate::role::server::throttled_log::Subject;
-use crate::store::{ArchiveError, Folder, Listed, Packed, PendingRemovals, Source, StoreError};
+use crate::store::{ArchiveError, Folder, Listing, Packed, PendingRemovals, Source, StoreError};
 
 /// A body on its way out.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(super) struct Giving {
 #[derive(Debug)]
 pub(super) enum Supply {
     File { file: File, path: PathBuf },
-    Memory(Vec<u8>),
+    Listing(Arc<Listing>),
 }
 
 /// What there is of a name.
@@ -64,8 +66,8 @@ impl Session {
             }
             Ok(Found::File(source, folder)) if verb == Verb::Zrecv => {
                 Self::our_turn(cx);
-                cx.storage.pack(cx.id, folder, source);
-                self.task = Task::Packing { name };
+                let wanted = cx.storage.pack(cx.id, self.client(), folder, source);
+                self.task = Task::Packing { name, _wanted: wanted };
                 Ok(())
             }
             Ok(Found::File(source, folder)) if verb == Verb::Mv => self.move_file(&folder, source, cx),
@@ -165,20 +167,31 @@ impl Session {
         self.task = Task::Settling { awaited, asked, until: cx.io.now() + SETTLED_AT_LAST };
     }
 
-    /// Begins a listing of what is there: what was taken before is removed by now, or is listed.
+    /// Has what is there listed: what was taken before is removed by now, or is listed.
     fn list(&mut self, word: &ListWord, cx: &mut Cx<'_>) -> Result<(), Reason> {
-        match cx.storage.folder(word.as_bytes()).and_then(|folder| folder.list()) {
-            Ok(lister) => {
+        match cx.storage.folder(word.as_bytes()) {
+            Ok(folder) => {
                 Self::our_turn(cx);
-                self.task = Task::Listing { lister: Some(lister) };
+                self.task = Task::Listing { _wanted: cx.storage.listings().ask(cx.id, folder) };
                 Ok(())
             }
             Err(error) => self.refuse_unreadable(word.as_bytes(), &error, cx),
         }
     }
 
-    /// Something is to be decided: a listing goes on a piece at a time, and what waits for removals looks whether they are
-    /// done; everything else waits for a thread.
+    /// The listing has been made, or not.
+    pub(super) fn listed(&mut self, listed: Listed, cx: &mut Cx<'_>) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.limits.idle_timeout));
+        match listed {
+            Ok(listing) => {
+                let size = listing.as_bytes().len() as u64;
+                self.announce(Giving { name: None, supply: Supply::Listing(listing), size, sent: 0, moving: None })
+            }
+            Err(error) => self.refuse_unreadable(b"", &error, cx),
+        }
+    }
+
+    /// Something is to be decided: what waits for removals looks whether they are done; everything else is told.
     pub(super) fn decide(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
         match std::mem::replace(&mut self.task, Task::Resting) {
             Task::Settling { mut awaited, asked, until } => {
@@ -200,29 +213,7 @@ impl Session {
             }
             task => {
                 self.task = task;
-                self.list_further(cx)
-            }
-        }
-    }
-
-    fn list_further(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
-        let Task::Listing { lister } = &mut self.task else { return Ok(Some(Pause::Blocked)) };
-        let Some(current) = lister.take() else { return Ok(Some(Pause::Blocked)) };
-        match current.step(ENTRIES) {
-            Ok(Listed::More(more)) => {
-                *lister = Some(more);
-                Ok(Some(Pause::Yielding))
-            }
-            Ok(Listed::Whole(body)) => {
-                cx.io.set_deadline(Some(cx.limits.idle_timeout));
-                let size = body.len() as u64;
-                self.announce(Giving { name: None, supply: Supply::Memory(body), size, sent: 0, moving: None })?;
-                Ok(None)
-            }
-            Err(error) => {
-                cx.io.set_deadline(Some(cx.limits.idle_timeout));
-                self.refuse_unreadable(b"", &error, cx)?;
-                Ok(None)
+                Ok(Some(Pause::Blocked))
             }
         }
     }
@@ -253,8 +244,8 @@ impl Session {
                 FileSent::Blocked => 0,
                 FileSent::Short => return Err(Reason::Shortened(path.clone())),
             },
-            Supply::Memory(body) => {
-                let rest = usize::try_from(giving.sent).ok().and_then(|sent| body.get(sent..)).unwrap_or_default();
+            Supply::Listing(listing) => {
+                let rest = usize::try_from(giving.sent).ok().and_then(|sent| listing.as_bytes().get(sent..)).unwrap_or_default();
                 cx.io.write(rest)? as u64
             }
         };

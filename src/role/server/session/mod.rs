@@ -5,7 +5,7 @@
 //!    │            └────► Unpacking ──► Keeping ──► …  ZSEND: draft → archiver → keeper
 //!    ├──► Giving ──► Resting                          RECV, MV: straight from the file
 //!    ├──► Packing ──► Giving ──► …                    ZRECV: archiver, then as a file
-//!    ├──► Listing ──► Giving ──► …                    LS: a piece of the directory at a time
+//!    ├──► Listing ──► Giving ──► …                    LS: made a piece at a time, for all who ask
 //!    └──► Settling ──► …                              what was taken before is removed first, what another client is
 //!                                                     being moved is waited for: then as above
 //! ```
@@ -13,7 +13,8 @@
 mod giving;
 mod taking;
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,17 +29,14 @@ use super::storage::{Done, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::deadline::body_due;
-use crate::net::{ConnId, Read};
+use crate::net::{ConnId, Failure, Read};
 use crate::proto::server::{Ending, Event, Policy, Server, Want};
 use crate::proto::{Count, FileName, ListWord, Quoted, Refusal, Verb};
-use crate::store::{Folder, Identity, Lister, PendingRemovals};
+use crate::store::{Folder, Identity, PendingRemovals, Wanted};
 use crate::tls::{PeerDescription, Sha256};
 
 /// More than any line has, so that the line's end is looked for in one piece.
 const LINE: u64 = 4096;
-
-/// Directory entries looked at before the other connections have their turn.
-const ENTRIES: usize = 2_000;
 
 /// Files that a client may be moved ahead of showing that it has them; further ones stay.
 const MOST_MOVED: usize = 10_000;
@@ -57,8 +55,6 @@ const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 pub(in crate::role) enum Pause {
     /// Until the socket can go on, or a thread is done.
     Blocked,
-    /// Until the others have had their turn.
-    Yielding,
     /// For so long.
     For(Duration),
     /// Until the client closes; we have said all we had to say.
@@ -83,6 +79,7 @@ enum Task {
     Taking(Taking),
     Unpacking {
         name: FileName,
+        _wanted: Wanted,
     },
     Keeping {
         name: FileName,
@@ -90,9 +87,10 @@ enum Task {
     },
     Packing {
         name: FileName,
+        _wanted: Wanted,
     },
     Listing {
-        lister: Option<Lister>,
+        _wanted: Wanted,
     },
     /// Until removals that were pending when something was asked are done: what is said to be gone must not come back. Or
     /// until another client has shown that it has what this one would be moved, or is gone.
@@ -216,7 +214,10 @@ impl Session {
                     Some(pause) => Some(pause),
                     None => self.read_line(cx)?,
                 },
-                Want::Decision => self.decide(cx)?,
+                Want::Decision => match self.see_whether_gone(cx)? {
+                    Some(pause) => Some(pause),
+                    None => self.decide(cx)?,
+                },
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
@@ -240,17 +241,38 @@ impl Session {
     pub(super) fn done(&mut self, done: Done, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
         match (done, std::mem::replace(&mut self.task, Task::Resting)) {
             (Done::Kept(result), Task::Keeping { name, size }) => self.kept(&name, size, result, cx)?,
-            (Done::Unpacked(result), Task::Unpacking { name }) => self.unpacked(name, result, cx)?,
-            (Done::Packed(result), Task::Packing { name }) => self.packed(name, result, cx)?,
+            (Done::Unpacked(result), Task::Unpacking { name, .. }) => self.unpacked(name, result, cx)?,
+            (Done::Packed(result), Task::Packing { name, .. }) => self.packed(name, result, cx)?,
+            (Done::Listed(result), Task::Listing { .. }) => self.listed(result, cx)?,
             (_, task) => self.task = task,
         }
         self.pump(cx)
     }
 
+    fn client(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+
     fn who(&self) -> Who<'_> {
         let (cert_names, pin) =
             self.certificate.as_ref().map_or((&[][..], None), |certificate| (&certificate.names, certificate.pin));
-        Who { address: self.peer.ip().to_canonical(), cert_names, pin }
+        Who { address: self.client(), cert_names, pin }
+    }
+
+    /// What is done for a client that is gone is given up, and its place is free. One that has ended its direction may wait
+    /// for an answer still, but cannot accept a body any more.
+    fn see_whether_gone(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+        if cx.io.is_reset() {
+            return Err(Failure::Io(io::ErrorKind::ConnectionReset.into()).into());
+        }
+        match self.task {
+            Task::Packing { .. } | Task::Listing { .. } | Task::Settling { .. } => {}
+            _ => return Ok(None),
+        }
+        match cx.io.read(1, &mut |_| 0)? {
+            Read::Eof { orderly } => self.handle_eof(orderly, cx),
+            Read::Some(_) | Read::Blocked => Ok(None),
+        }
     }
 
     /// Whether all of the protocol's bytes are out.
@@ -276,7 +298,7 @@ impl Session {
         match (read, refused) {
             (_, Some(ending)) => {
                 if ending == Ending::PasswordWrong {
-                    cx.storage.guesses().was_wrong(self.peer.ip().to_canonical(), cx.io.now());
+                    cx.storage.guesses().was_wrong(self.client(), cx.io.now());
                 }
                 Err(ending.into())
             }
@@ -291,7 +313,7 @@ impl Session {
         if !self.machine.awaits_password() {
             return None;
         }
-        let wait = cx.storage.guesses().wait(self.peer.ip().to_canonical(), cx.io.now())?;
+        let wait = cx.storage.guesses().wait(self.client(), cx.io.now())?;
         // What it has to say waits for us.
         cx.io.set_deadline(Some(cx.limits.idle_timeout.saturating_add(wait)));
         Some(Pause::For(wait))

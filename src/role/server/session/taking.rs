@@ -107,8 +107,8 @@ impl Session {
             }
             Ok(archive) if verb == Verb::Zsend => {
                 Self::our_turn(cx);
-                cx.storage.unpack(cx.id, archive);
-                self.task = Task::Unpacking { name };
+                let wanted = cx.storage.unpack(cx.id, self.client(), archive);
+                self.task = Task::Unpacking { name, _wanted: wanted };
                 Ok(())
             }
             Ok(written) => {
@@ -147,7 +147,7 @@ impl Session {
                 self.refuse(name.as_bytes(), Refusal::NoRoom)
             }
             Err(error) => {
-                let client = self.peer.ip().to_canonical();
+                let client = self.client();
                 let text = format!("client={client} file={name} reason=archive {error}");
                 cx.log.warn(Subject::Client(client), "archive", &text, cx.io.now());
                 self.refuse(name.as_bytes(), Refusal::BadArchive)
@@ -182,14 +182,14 @@ impl Session {
 impl Session {
     /// Tells the operator of a file that the disk did not take, once for many clients; what the client is to be told.
     fn not_stored(&self, name: &FileName, error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
-        let client = self.peer.ip().to_canonical();
+        let client = self.client();
         let text = format!("client={client} file={name} reason=store cannot be stored: {error}");
         cx.log.warn(Subject::Storage, &error.log_key(), &text, cx.io.now());
         if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
     }
 
     fn over_quota(&self, name: &FileName, full: &Full, cx: &mut Cx<'_>) {
-        let client = self.peer.ip().to_canonical();
+        let client = self.client();
         let text = format!("client={client} file={name} reason=quota {full}");
         cx.log.warn(Subject::Storage, full.limit(), &text, cx.io.now());
     }
