@@ -185,6 +185,7 @@ fn the_room_set_aside_grows_with_what_comes_out() {
         let archive = archive(&[("a", &vec![0; bytes])], options());
         let reservation = room.admit(&folder, archive.len() as u64, now).unwrap();
         let mut draft = folder.draft(0).unwrap().with_reservation(reservation);
+        draft.make_room(archive.len() as u64).unwrap();
         draft.write(&archive).unwrap();
         unpack(draft.finish().unwrap(), GENEROUS, &Wanted::new().1)
     };

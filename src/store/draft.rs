@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::area::Area;
 use super::error::StoreError;
 use super::journal::StageId;
-use super::room::Reservation;
+use super::room::{Full, Reservation};
 use super::sink::{Sink, SinkKind};
 
 /// A file in the staging area that is being written. Dropping it removes the file.
@@ -29,12 +29,29 @@ impl Draft {
         Ok(Self { file: guard, sink, size: 0 })
     }
 
-    /// Lets the room set aside for the file go along with it: it is given back if the file is dropped, and used if the
+    /// Lets the room for the file go along with it: it is given back if the file is dropped, and used if the
     /// [`Keeper`](super::Keeper) stores it.
     #[must_use]
     pub fn with_reservation(mut self, reservation: Reservation) -> Self {
         self.file.reservation = Some(reservation);
         self
+    }
+
+    /// Makes sure of the room for as many bytes more, where room is kept account of.
+    ///
+    /// # Errors
+    /// There is none: drop the file.
+    pub fn make_room(&mut self, more: u64) -> Result<(), Full> {
+        let size = self.size.saturating_add(more);
+        self.file.reservation.as_mut().map_or(Ok(()), |reservation| reservation.resize(size))
+    }
+
+    /// Makes sure of the room for one file more, now that all bytes are written.
+    ///
+    /// # Errors
+    /// There is none: drop the file.
+    pub fn complete(&mut self) -> Result<(), Full> {
+        self.file.reservation.as_mut().map_or(Ok(()), Reservation::complete)
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.

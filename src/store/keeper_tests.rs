@@ -189,8 +189,10 @@ fn the_room_knows_what_is_stored_replaced_and_removed() {
     let keeper = Keeper::start(Durability::Fsync, room.clone(), Box::new(move || told.send(()).unwrap())).unwrap();
     let keep = |text: &str, bytes: &str, if_taken| {
         let reservation = room.admit(&sub, bytes.len() as u64, now()).unwrap();
-        let mut draft = sub.draft(reservation.size()).unwrap().with_reservation(reservation);
+        let mut draft = sub.draft(bytes.len() as u64).unwrap().with_reservation(reservation);
+        draft.make_room(bytes.len() as u64).unwrap();
         draft.write(bytes.as_bytes()).unwrap();
+        draft.complete().unwrap();
         keeper.keep(Keep { ticket: 1, name: name(text), written: draft.finish().unwrap(), if_taken });
         calls.recv().unwrap();
         room.stored()

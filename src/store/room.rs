@@ -105,37 +105,24 @@ struct Shared {
 struct Book {
     quota: Quota,
     stored: Tally,
-    reserved: Reserved,
-    /// By their numbers.
-    filesystems: HashMap<u64, Filesystem>,
-}
-
-/// Files on their way in, and the bytes that were announced for them: many clients' sizes are more than `u64` holds.
-#[derive(Debug, Default)]
-struct Reserved {
-    files: u64,
-    bytes: u128,
-}
-
-#[derive(Debug, Default)]
-struct Filesystem {
-    /// Bytes of the files on their way in.
-    reserved: u128,
-    seen: Option<Seen>,
+    /// What has come of files on their way in: their bytes so far, and those of them that are whole.
+    arrived: Tally,
+    /// What is free on filesystems, by their numbers.
+    seen: HashMap<u64, Seen>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: Instant,
-    /// Bytes free then, less what was promised then and since.
+    /// Bytes free then, less what has come since.
     left: u64,
 }
 
 impl Room {
     /// Counts what is in `storage` and below, if the quota has limits that need it.
     pub fn open(storage: Folder, quota: Quota) -> Result<Self, StoreError> {
-        let (stored, reserved, filesystems) = (Tally::default(), Reserved::default(), HashMap::new());
-        let book = Mutex::new(Book { quota, stored, reserved, filesystems });
+        let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
+        let book = Mutex::new(Book { quota, stored, arrived, seen });
         let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
         if quota.max_bytes.is_some() || quota.max_files.is_some() {
             room.recount()?;
@@ -153,16 +140,15 @@ impl Room {
         *self.storage() = storage;
     }
 
-    /// Lets in a file of `size` bytes that goes to `folder`, or says which limit is in its way.
+    /// Lets in a file that is to have `size` bytes and goes to `folder`, or says which limit is in its way. A promise takes no
+    /// room from others: the file counts as it [comes](Reservation::resize), and may find no room after all.
     pub fn admit(&self, folder: &Folder, size: u64, now: Instant) -> Result<Reservation, Full> {
         let mut book = self.book();
         self.check_tally(&book, Tally::of(size))?;
-        let filesystem = book.look(folder, now);
-        check_free(filesystem, book.quota.min_free, folder, size)?;
-        book.promise(folder, size);
-        book.reserved.files += 1;
+        let seen = book.look(folder, now);
+        check_free(seen, book.quota.min_free, folder, size)?;
         drop(book);
-        Ok(Reservation { room: self.clone(), folder: folder.clone(), size })
+        Ok(Reservation { room: self.clone(), folder: folder.clone(), counted: Tally::default() })
     }
 
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
@@ -199,7 +185,7 @@ impl Room {
     fn check_tally(&self, book: &Book, more: Tally) -> Result<(), Full> {
         let storage = || self.path().to_owned();
         let mut used = book.stored;
-        used.add(Tally { files: book.reserved.files, bytes: narrow(book.reserved.bytes) });
+        used.add(book.arrived);
         let exceeds = |used: u64, more: u64, max: u64| more > 0 && more > max.saturating_sub(used);
         match book.quota {
             Quota { max_files: Some(max), .. } if exceeds(used.files, more.files, max) => {
@@ -222,34 +208,12 @@ impl Book {
     /// What is free where `folder` is; looked up if a limit needs it and it was not of late.
     fn look(&mut self, folder: &Folder, now: Instant) -> Option<Seen> {
         self.quota.min_free?;
-        let filesystem = self.filesystems.entry(folder.area().device()).or_default();
-        let fresh = filesystem.seen.filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
-        if fresh.is_none() {
-            let left = free(folder).saturating_sub(narrow(filesystem.reserved));
-            filesystem.seen = Some(Seen { at: now, left });
-        }
-        filesystem.seen
+        let device = folder.area().device();
+        let fresh = self.seen.get(&device).filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
+        let seen = fresh.copied().unwrap_or_else(|| Seen { at: now, left: free(folder) });
+        self.seen.insert(device, seen);
+        Some(seen)
     }
-
-    fn promise(&mut self, folder: &Folder, bytes: u64) {
-        self.reserved.bytes += u128::from(bytes);
-        let filesystem = self.filesystems.entry(folder.area().device()).or_default();
-        filesystem.reserved += u128::from(bytes);
-        if let Some(seen) = &mut filesystem.seen {
-            seen.left = seen.left.saturating_sub(bytes);
-        }
-    }
-
-    /// What was free when it was last seen is not corrected: the bytes may have been written by then.
-    fn release(&mut self, folder: &Folder, bytes: u64) {
-        self.reserved.bytes -= u128::from(bytes);
-        let filesystem = self.filesystems.entry(folder.area().device()).or_default();
-        filesystem.reserved -= u128::from(bytes);
-    }
-}
-
-fn narrow(bytes: u128) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &Folder, asked: u64) -> Result<(), Full> {
@@ -266,35 +230,48 @@ fn free(folder: &Folder) -> u64 {
     fs::fstatvfs(folder.area().incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Room for a file on its way in. It counts until the file is stored, which then counts itself, or this is dropped.
+/// Room for a file on its way in: for what has come of it. It counts until the file is stored, which then counts itself, or
+/// this is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     room: Room,
     folder: Folder,
-    size: u64,
+    counted: Tally,
 }
 
 impl Reservation {
-    /// Bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The file turns out to have `size` bytes.
+    /// So many bytes of the file are here now.
     ///
     /// # Errors
     /// A limit is in the way; the reservation stays what it was.
     pub fn resize(&mut self, size: u64) -> Result<(), Full> {
         let mut book = self.room.book();
-        if let Some(more) = size.checked_sub(self.size) {
+        if let Some(more) = size.checked_sub(self.counted.bytes) {
+            let device = self.folder.area().device();
             self.room.check_tally(&book, Tally { files: 0, bytes: more })?;
-            let seen = book.filesystems.get(&self.folder.area().device()).and_then(|filesystem| filesystem.seen);
-            check_free(seen, book.quota.min_free, &self.folder, more)?;
-            book.promise(&self.folder, more);
+            check_free(book.seen.get(&device).copied(), book.quota.min_free, &self.folder, more)?;
+            book.arrived.add(Tally { files: 0, bytes: more });
+            if let Some(seen) = book.seen.get_mut(&device) {
+                seen.left = seen.left.saturating_sub(more);
+            }
         } else {
-            book.release(&self.folder, self.size - size);
+            // What was free is not corrected: the bytes may have been written by then.
+            book.arrived.subtract(Tally { files: 0, bytes: self.counted.bytes - size });
         }
-        self.size = size;
+        self.counted.bytes = size;
+        Ok(())
+    }
+
+    /// The file is whole: it counts as a file.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn complete(&mut self) -> Result<(), Full> {
+        let mut book = self.room.book();
+        let file = Tally { files: 1 - self.counted.files, bytes: 0 };
+        self.room.check_tally(&book, file)?;
+        book.arrived.add(file);
+        self.counted.files = 1;
         Ok(())
     }
 
@@ -310,9 +287,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut book = self.room.book();
-        book.reserved.files -= 1;
-        book.release(&self.folder, self.size);
+        self.room.book().arrived.subtract(self.counted);
     }
 }
 

@@ -22,42 +22,55 @@ fn now() -> Instant {
 #[test]
 fn without_limits_everything_is_let_in() {
     let (_dir, folder, room) = storage(Quota::default());
-    assert_eq!(room.admit(&folder, u64::MAX, now()).unwrap().size(), u64::MAX);
+    room.admit(&folder, u64::MAX, now()).unwrap().resize(u64::MAX).unwrap();
 }
 
 #[test]
 fn sizes_whose_sum_is_beyond_all_disks_are_counted() {
     let (_dir, folder, room) = storage(Quota { max_files: Some(9), ..Quota::default() });
-    let admit = || room.admit(&folder, u64::MAX, now()).unwrap();
+    let admit = || {
+        let mut reservation = room.admit(&folder, u64::MAX, now()).unwrap();
+        reservation.resize(u64::MAX).unwrap();
+        reservation
+    };
     drop([admit(), admit(), admit()]);
     room.set_quota(Quota { max_bytes: Some(100), ..Quota::default() });
     room.recount().unwrap();
-    assert_eq!(room.admit(&folder, 90, now()).unwrap().size(), 90, "what was dropped counts no more");
+    room.admit(&folder, 90, now()).expect("what was dropped counts no more");
 }
 
 #[test]
-fn bytes_count_from_their_admission_until_they_are_given_back() {
+fn what_is_announced_takes_no_room_and_what_has_come_does_until_it_is_given_back() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), ..Quota::default() });
     let admit = |size| room.admit(&folder, size, now());
-    let first = admit(60).unwrap();
+    let [mut first, mut second] = [admit(90).unwrap(), admit(90).unwrap()];
+    let never = Full::Bytes { storage: folder.path().to_owned(), asked: 91, used: 10, max: 100 };
+    assert_eq!(admit(91).unwrap_err(), never);
+    first.resize(60).unwrap();
     let full = Full::Bytes { storage: folder.path().to_owned(), asked: 31, used: 70, max: 100 };
-    assert_eq!(admit(31).unwrap_err(), full);
-    drop(admit(30).unwrap());
+    assert_eq!((admit(31).unwrap_err(), second.resize(31).unwrap_err()), (full.clone(), full));
+    second.resize(30).unwrap();
+    assert!(admit(1).is_err() && first.resize(61).is_err());
     drop(first);
-    assert_eq!(admit(90).unwrap().size(), 90);
-    assert!(admit(91).is_err());
+    assert!(admit(61).is_err());
+    second.resize(90).unwrap();
 }
 
 #[test]
-fn files_count_from_their_admission_until_they_are_given_back() {
+fn files_count_once_they_are_whole_until_they_are_given_back() {
     let (_dir, folder, room) = storage(Quota { max_files: Some(2), ..Quota::default() });
-    let first = room.admit(&folder, 5, now()).unwrap();
+    let admit = || room.admit(&folder, 5, now());
+    let [mut first, mut second] = [admit().unwrap(), admit().unwrap()];
+    first.complete().unwrap();
+    first.complete().unwrap();
     let full = Full::Files { storage: folder.path().to_owned(), used: 2, max: 2 };
-    assert_eq!(room.admit(&folder, 0, now()).unwrap_err(), full);
+    assert_eq!((admit().unwrap_err(), second.complete().unwrap_err()), (full.clone(), full.clone()));
     first.settle(5, None);
-    assert_eq!((room.admit(&folder, 0, now()).unwrap_err(), room.stored()), (full, (2, 15)));
+    assert_eq!((second.complete().unwrap_err(), room.stored()), (full, (2, 15)));
     room.removed(5);
-    assert!(room.admit(&folder, 0, now()).is_ok());
+    second.complete().unwrap();
+    drop(second);
+    assert!(admit().is_ok());
 }
 
 #[test]
@@ -71,8 +84,8 @@ fn a_file_that_replaces_another_counts_alone() {
 fn a_reservation_grows_only_as_far_as_there_is_room() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), max_files: Some(2), ..Quota::default() });
     let mut reservation = room.admit(&folder, 10, now()).unwrap();
+    reservation.resize(10).unwrap();
     assert!(matches!(reservation.resize(91), Err(Full::Bytes { asked: 81, used: 20, .. })));
-    assert_eq!(reservation.size(), 10);
     reservation.resize(90).unwrap();
     reservation.resize(5).unwrap();
     reservation.resize(90).unwrap();
@@ -101,13 +114,14 @@ fn over_the_limit_already_nothing_is_let_in() {
 }
 
 #[test]
-fn free_space_is_looked_up_now_and_then_and_what_was_let_in_since_is_not_free() {
+fn free_space_is_looked_up_now_and_then_and_what_has_come_since_is_not_free() {
     let (_dir, folder, room) = storage(Quota::default());
     let (start, free) = (now(), free(&folder));
     // Others write to that filesystem too: a GiB more or less is theirs.
     let slack = GIB.min(free / 4);
     room.set_quota(Quota { min_free: Some(slack), ..Quota::default() });
-    let most = room.admit(&folder, free - 2 * slack, start).unwrap();
+    let mut most = room.admit(&folder, free - 2 * slack, start).unwrap();
+    most.resize(free - 2 * slack).unwrap();
     let refused = room.admit(&folder, 2 * slack, start).unwrap_err();
     assert!(matches!(refused, Full::Free { asked, min, .. } if asked == 2 * slack && min == slack), "{refused}");
     drop(most);

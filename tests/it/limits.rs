@@ -188,18 +188,45 @@ fn a_file_may_take_the_room_of_the_one_it_replaces() {
 }
 
 #[test]
-fn room_promised_to_a_client_that_leaves_comes_back() {
+fn room_is_taken_by_what_has_come_and_comes_back_when_its_client_leaves() {
     let buffer = Buffer::start("max_spool_bytes 100\nidle_timeout 10s\n");
     let mut first = buffer.connect();
     first.ask("SEND <a.1.data> SIZE 60", "SEND OK");
-    first.send("half of it");
+    first.send([b'x'; 50]);
     let mut second = buffer.connect();
-    second.ask("SEND <b.1.data> SIZE 60", "SEND ERR (no room for the file)");
+    wait_until("the room to be taken", || {
+        second.send("SEND <b.1.data> SIZE 60\n");
+        let answer = second.line();
+        if answer == "SEND OK" {
+            second.send([b'x'; 60]);
+            assert_eq!(second.line(), "SEND ERR (no room for the file)");
+        }
+        (answer == "SEND ERR (no room for the file)").then_some(())
+    });
     first.reset();
     wait_until("the room to come back", || {
         second.send("SEND <b.1.data> SIZE 60\n");
         (second.line() == "SEND OK").then_some(())
     });
+}
+
+#[test]
+fn large_sizes_that_are_announced_and_do_not_come_keep_nobody_out() {
+    for key in ["max_spool_bytes 1000\n", "max_spool_files 2\n"] {
+        let buffer = Buffer::start(&format!("{key}idle_timeout 10s\n"));
+        let mut dripping: Vec<Client> = (0..4).map(|_| buffer.connect()).collect();
+        for (number, client) in dripping.iter_mut().enumerate() {
+            client.ask(&format!("SEND <slow{number}.1.data> SIZE 900"), "SEND OK");
+            client.send("x");
+        }
+        buffer.connect().store("a.1.data", [b'x'; 600]);
+        let mut last = dripping.pop().unwrap();
+        last.send([b'x'; 899]);
+        let expected = if key.contains("bytes") { "SEND ERR (no room for the file)\n" } else { "SEND OK\n" };
+        last.expect(expected);
+        last.ask("RECV <nothing>", "RECV ERR (file does not exist)");
+        buffer.connect().ask("SEND <b.1.data> SIZE 900", "SEND ERR (no room for the file)");
+    }
 }
 
 #[test]

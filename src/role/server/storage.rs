@@ -53,7 +53,7 @@ pub(super) struct Storage {
     guesses: Guesses,
 }
 
-/// Why there is no draft for a file.
+/// Why there is no draft for a file, or no more of it.
 pub(super) enum NoDraft {
     /// The quota.
     Full(Full),

@@ -6,7 +6,7 @@ use crate::proto::{FileName, Refusal, Verb};
 use crate::role::server::Reason;
 use crate::role::server::storage::NoDraft;
 use crate::role::server::throttled_log::Subject;
-use crate::store::{ArchiveError, Draft, Full, StoreError, Written};
+use crate::store::{ArchiveError, Draft, StoreError, Written};
 
 /// A body on its way in.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Taking {
 #[derive(Debug)]
 enum Sink {
     Draft(Draft),
-    /// Nowhere: the disk failed, and the client, who has begun to send, hears of it after the last byte.
+    /// Nowhere: the disk failed or is full, and the client, who has begun to send, hears of it after the last byte.
     Refused(Refusal),
     /// Nowhere: the session ends after the last byte, as stock's does.
     Doomed(StoreError),
@@ -46,12 +46,8 @@ impl Session {
         }
         let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
             Ok(draft) => Sink::Draft(draft),
-            Err(NoDraft::Full(full)) => {
-                self.over_quota(&name, &full, cx);
-                return self.refuse(name.as_bytes(), Refusal::NoRoom);
-            }
-            Err(NoDraft::Failed(error)) => {
-                let refusal = self.not_stored(&name, &error, cx);
+            Err(error) => {
+                let refusal = self.not_taken(&name, &error, cx);
                 return self.refuse(name.as_bytes(), refusal);
             }
         };
@@ -70,12 +66,13 @@ impl Session {
         let (task, mut failed) = (&mut self.task, None);
         let read = cx.io.read(left, &mut |bytes| {
             if let Task::Taking(Taking { sink: Sink::Draft(draft), .. }) = task {
-                failed = draft.write(bytes).err();
+                let room = draft.make_room(bytes.len() as u64).map_err(NoDraft::Full);
+                failed = room.and_then(|()| draft.write(bytes).map_err(NoDraft::Failed)).err();
             }
             bytes.len()
         })?;
         if let (Some(error), Task::Taking(taking)) = (failed, &self.task) {
-            let refusal = self.not_stored(taking.name(), &error, cx);
+            let refusal = self.not_taken(taking.name(), &error, cx);
             if let Task::Taking(taking) = &mut self.task {
                 taking.sink = Sink::Refused(refusal);
             }
@@ -95,14 +92,15 @@ impl Session {
         let Task::Taking(Taking { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Resting) else {
             return Ok(());
         };
-        let draft = match sink {
+        let mut draft = match sink {
             Sink::Draft(draft) => draft,
             Sink::Refused(refusal) => return self.refuse(name.as_bytes(), refusal),
             Sink::Doomed(error) => return Err(Reason::NoDirectory(error)),
         };
-        match draft.finish() {
+        let is_room = draft.complete().map_err(NoDraft::Full);
+        match is_room.and_then(|()| draft.finish().map_err(NoDraft::Failed)) {
             Err(error) => {
-                let refusal = self.not_stored(&name, &error, cx);
+                let refusal = self.not_taken(&name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
             }
             Ok(archive) if verb == Verb::Zsend => {
@@ -143,8 +141,8 @@ impl Session {
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(ArchiveError::Full(full)) => {
-                self.over_quota(&name, &full, cx);
-                self.refuse(name.as_bytes(), Refusal::NoRoom)
+                let refusal = self.not_taken(&name, &NoDraft::Full(full), cx);
+                self.refuse(name.as_bytes(), refusal)
             }
             Err(error) => {
                 let client = self.client();
@@ -188,9 +186,15 @@ impl Session {
         if error.is_full() { Refusal::NoRoom } else { Refusal::Failed }
     }
 
-    fn over_quota(&self, name: &FileName, full: &Full, cx: &mut Cx<'_>) {
-        let client = self.client();
-        let text = format!("client={client} file={name} reason=quota {full}");
-        cx.log.warn(Subject::Storage, full.limit(), &text, cx.io.now());
+    /// The same, where the quota may be in the way.
+    fn not_taken(&self, name: &FileName, error: &NoDraft, cx: &mut Cx<'_>) -> Refusal {
+        match error {
+            NoDraft::Failed(error) => self.not_stored(name, error, cx),
+            NoDraft::Full(full) => {
+                let text = format!("client={} file={name} reason=quota {full}", self.client());
+                cx.log.warn(Subject::Storage, full.limit(), &text, cx.io.now());
+                Refusal::NoRoom
+            }
+        }
     }
 }
