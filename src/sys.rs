@@ -16,3 +16,50 @@ pub(crate) fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
     }
     Ok(usize::try_from(count).unwrap_or(0))
 }
+
+/// How many bytes a TCP connection has moved so far: those that its peer's kernel has acknowledged, and those that came
+/// (`TCP_INFO`, as of Linux 4.2).
+pub(crate) fn moved(socket: &impl AsFd) -> io::Result<u64> {
+    /// Where `struct tcp_info` has `tcpi_bytes_acked` and `tcpi_bytes_received`, in numbers of 8 bytes.
+    const ACKNOWLEDGED: usize = 15;
+    const RECEIVED: usize = 16;
+    let mut info = [0_u64; RECEIVED + 1];
+    let size = libc::socklen_t::try_from(size_of_val(&info)).expect("it is small");
+    let mut length = size;
+    // SAFETY: the descriptor is borrowed and so open throughout; the kernel writes at most `length` bytes, as many as `info`
+    // has, and their number to `length`; both are ours and outlive the call. Any bytes are numbers.
+    let result = unsafe {
+        let (info, length) = (info.as_mut_ptr().cast(), &raw mut length);
+        libc::getsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info, length)
+    };
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        _ if length < size => Err(io::ErrorKind::Unsupported.into()),
+        _ => Ok(info[ACKNOWLEDGED].saturating_add(info[RECEIVED])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn what_a_connection_moves_both_ways_is_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let before = moved(&server).unwrap();
+        client.write_all(&[0; 1000]).unwrap();
+        server.read_exact(&mut [0; 1000]).unwrap();
+        assert_eq!(moved(&server).unwrap() - before, 1000);
+        server.write_all(&[0; 500]).unwrap();
+        client.read_exact(&mut [0; 500]).unwrap();
+        while unacknowledged(&server).unwrap() > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(moved(&server).unwrap() - before, 1500);
+    }
+}

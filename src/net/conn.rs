@@ -113,6 +113,15 @@ impl Stage {
         }
     }
 
+    /// The socket, as long as there is a connection.
+    pub(super) fn stream(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Accepted { stream } => Some(stream),
+            Self::Securing { pipe } => Some(pipe.stream()),
+            _ => self.open_pipe().map(Pipe::stream),
+        }
+    }
+
     /// The connection as long as the session may write.
     pub(super) fn writable_pipe(&mut self) -> Option<&mut Pipe> {
         match self {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
@@ -131,6 +132,11 @@ impl Listeners {
         }
     }
 
+    /// Whether somebody waits.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.open.values().any(|listener| listener.waiting && is_readable(&listener.socket))
+    }
+
     /// When accepting is to be tried next: not before there is room and somebody waits.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let wanted = self.room > 0 && self.open.values().any(|listener| listener.waiting);
@@ -169,6 +175,11 @@ impl Listener {
         }
         Ok(())
     }
+}
+
+fn is_readable(socket: &TcpListener) -> bool {
+    let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    poll(&mut sockets, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 /// Linux reports what befell a waiting connection as the failure of `accept`: accept(2) wants these tried again.

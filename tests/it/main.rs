@@ -15,6 +15,7 @@ mod client_vectors;
 mod collect;
 mod consumer;
 mod crash;
+mod crowded;
 mod daemon;
 mod data_server;
 mod dialogues;

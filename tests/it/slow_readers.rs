@@ -17,17 +17,17 @@ use crate::support::{Certificates, Client, LOOPBACK, PATIENCE};
 const IDLE: &str = "idle_timeout 500ms\n";
 
 /// Enough that the kernel takes all of it from the server long before the reader has it.
-const SIZE: usize = 150_000;
+pub(crate) const SIZE: usize = 150_000;
 
 const PIECE: usize = 5_000;
 const PAUSE: Duration = Duration::from_millis(100);
 
-fn body(size: usize) -> Vec<u8> {
+pub(crate) fn body(size: usize) -> Vec<u8> {
     (0..size).map(|number| (number ^ (number >> 8)).to_le_bytes()[0]).collect()
 }
 
 /// Connects with a small receive buffer: what is not read stays with the sender.
-fn connect(server: SocketAddr) -> TcpStream {
+pub(crate) fn connect(server: SocketAddr) -> TcpStream {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     // Before the first window is advertised.
     set_socket_recv_buffer_size(&socket, 4_096).unwrap();
@@ -36,7 +36,7 @@ fn connect(server: SocketAddr) -> TcpStream {
 }
 
 /// Reads steadily and slowly, so many bytes or to the end.
-fn read_slowly(mut socket: &TcpStream, size: usize) -> Vec<u8> {
+pub(crate) fn read_slowly(mut socket: &TcpStream, size: usize) -> Vec<u8> {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut bytes, mut piece) = (Vec::new(), [0; PIECE]);
     while bytes.len() < size {

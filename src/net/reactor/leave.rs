@@ -72,6 +72,16 @@ impl Net {
         self.set_patience(id, LINGER, Late::Fail, Some(drained_by));
     }
 
+    /// Drops one of the connections that were left and are not closed yet: the one that has the least time left for it.
+    pub fn abort_lingering(&mut self) {
+        let lingering = self.conns.iter().map(|(_, conn)| conn);
+        let lingering = lingering.filter(|conn| matches!(conn.stage, Stage::Closing { .. } | Stage::Lingering { .. }));
+        let first = lingering.min_by_key(|conn| conn.patience.and_then(|patience| patience.drained_by));
+        if let Some(id) = first.map(|conn| conn.id) {
+            self.abort(id);
+        }
+    }
+
     /// The last bytes of our direction go out, then it ends; the session reads on.
     pub(super) fn ending(&mut self, id: ConnId, mut pipe: Pipe) {
         match end_direction(&mut pipe) {

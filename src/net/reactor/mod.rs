@@ -198,6 +198,18 @@ impl Net {
         self.listeners.set_room(room);
     }
 
+    /// Whether somebody waits to be accepted, for whom there may be no [room](Net::set_room).
+    pub fn has_waiting(&self) -> bool {
+        self.listeners.has_waiting()
+    }
+
+    /// The progress of an accepted connection: the bytes that its peer's kernel has acknowledged and those that came, TLS and
+    /// all. `None` where the system does not say.
+    pub fn moved(&self, id: ConnId) -> Option<u64> {
+        let conn = self.conns.get(id.slot()).filter(|conn| conn.id.generation() == id.generation())?;
+        crate::sys::moved(conn.stage.stream()?).ok()
+    }
+
     /// An open connection, to read from and write to.
     pub fn io(&mut self, id: ConnId) -> Option<Io<'_>> {
         self.conn(id)?.stage.session_pipe()?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::guesses::network;
 use crate::config::server::{HostsAccess, Limits};
 
 /// Why a client is turned away before its first byte.
@@ -40,6 +41,15 @@ impl Gate {
     /// How many more may come in.
     pub(super) fn room(&self) -> usize {
         self.total.saturating_sub(self.inside.values().sum())
+    }
+
+    /// The client that has more connections than it leaves to others, by its [`network`].
+    pub(super) fn greediest(&self) -> Option<IpAddr> {
+        let mut inside: HashMap<IpAddr, usize> = HashMap::new();
+        for (&client, count) in &self.inside {
+            *inside.entry(network(client)).or_default() += count;
+        }
+        inside.into_iter().find(|&(_, count)| count > self.total / 2).map(|(client, _)| client)
     }
 
     /// Lets a client in, who is then to be let [out](Self::leave) again.
@@ -87,7 +97,9 @@ mod tests {
         assert_eq!(gate.room(), 1);
         assert_eq!(gate.enter(other), Ok(()));
         assert_eq!(gate.room(), 0);
+        assert_eq!(gate.greediest(), Some(one));
         gate.leave(one);
+        assert_eq!(gate.greediest(), None);
         assert_eq!((gate.room(), gate.enter(one)), (1, Ok(())));
     }
 }

@@ -13,10 +13,11 @@ mod gate;
 mod guesses;
 #[cfg(any(test, feature = "demo"))]
 mod hosted;
-mod listings;
 #[cfg(test)]
 pub(in crate::role) mod house;
+mod listings;
 mod outside;
+mod paces;
 mod process;
 mod program;
 mod reason;

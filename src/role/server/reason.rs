@@ -31,6 +31,14 @@ pub enum Reason {
         /// The keys of the limits that it may have run into.
         limits: &'static str,
     },
+    /// Others waited, and it made less progress than all the rest.
+    #[error("it moved {rate} bytes a second while other clients waited {awaited}")]
+    Crowded {
+        /// Bytes a second.
+        rate: u64,
+        /// For what.
+        awaited: &'static str,
+    },
     /// The server to relay to cannot be reached or has failed.
     #[error("the server that is relayed to: {}", upstream(.0))]
     Upstream(Failure),
@@ -77,6 +85,7 @@ impl Reason {
             Self::NoDirectory(_) => "directory",
             Self::Shortened(_) => "shortened",
             Self::TooSlow { .. } => "timeout",
+            Self::Crowded { .. } => "slow",
             Self::Upstream(_) => "upstream",
             Self::Defect(_) => "defect",
         }
@@ -91,6 +100,7 @@ impl Reason {
                 format!("{} {words}", self.word())
             }
             Self::Shortened(_) => self.word().to_owned(),
+            Self::Crowded { awaited, .. } => format!("{} {awaited}", self.word()),
             other => other.to_string(),
         }
     }

@@ -158,7 +158,7 @@ impl Service {
     }
 
     /// Ends a connection that went wrong.
-    fn give_up(&mut self, id: ConnId, reason: &Reason) {
+    pub(super) fn give_up(&mut self, id: ConnId, reason: &Reason) {
         let Some((peer, guest)) = self.guests.get(&id) else { return };
         if let Guest::Relay(relay) = guest {
             self.net.abort(relay.upstream());

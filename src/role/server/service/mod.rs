@@ -1,5 +1,6 @@
 //! All clients on one loop.
 
+mod crowding;
 mod expiry;
 mod guests;
 mod listen;
@@ -19,6 +20,7 @@ pub(super) use self::reload::policy;
 use self::reload::{entrance, target};
 pub use self::stopper::Stopper;
 use super::gate::Gate;
+use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
 use super::storage::{Storage, open_root};
@@ -141,6 +143,7 @@ pub struct Service {
     gate: Gate,
     guests: HashMap<ConnId, (SocketAddr, Guest)>,
     log: ThrottledLog,
+    paces: Paces,
     /// When to look at which connections again, whatever their sockets say.
     later: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
@@ -237,6 +240,7 @@ impl Bound {
             hall,
             guests: HashMap::new(),
             log: ThrottledLog::default(),
+            paces: Paces::default(),
             later: BTreeSet::new(),
             next_recount: now + RECOUNT,
             expiries,
@@ -257,7 +261,8 @@ impl Service {
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             self.net.set_room(self.room());
-            let wake = [self.later.first().map(|&(at, _)| at), self.listing_due(), Some(self.next_recount), self.stop_by];
+            let later = self.later.first().map(|&(at, _)| at);
+            let wake = [later, self.listing_due(), self.relief_due(), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.turn(until)? {
                 match event {
@@ -276,6 +281,7 @@ impl Service {
             if self.listing_due().is_some_and(|at| at <= self.net.now()) {
                 self.list();
             }
+            self.relieve();
             self.check_threads()?;
             watchdog.feed(self.net.now());
         }

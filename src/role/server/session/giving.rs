@@ -35,6 +35,12 @@ pub(super) enum Supply {
     Listing(Arc<Listing>),
 }
 
+impl Giving {
+    pub(super) fn is_listing(&self) -> bool {
+        matches!(self.supply, Supply::Listing(_))
+    }
+}
+
 /// What there is of a name.
 enum Found {
     Nothing,
@@ -245,7 +251,10 @@ impl Session {
                 FileSent::Short => return Err(Reason::Shortened(path.clone())),
             },
             Supply::Listing(listing) => {
-                let rest = usize::try_from(giving.sent).ok().and_then(|sent| listing.as_bytes().get(sent..)).unwrap_or_default();
+                let rest = usize::try_from(giving.sent)
+                    .ok()
+                    .and_then(|sent| listing.as_bytes().get(sent..))
+                    .unwrap_or_default();
                 cx.io.write(rest)? as u64
             }
         };

@@ -173,6 +173,23 @@ impl Session {
         !self.moved.is_empty()
     }
 
+    /// Whether it is our turn: the client is not to blame for what takes its time.
+    pub(super) fn waits_for_us(&self) -> bool {
+        match self.task {
+            Task::Unpacking { .. }
+            | Task::Keeping { .. }
+            | Task::Packing { .. }
+            | Task::Listing { .. }
+            | Task::Settling { .. } => true,
+            Task::Resting | Task::Taking(_) | Task::Giving(_) => false,
+        }
+    }
+
+    /// Whether the client is being given a listing.
+    pub(super) fn has_listing(&self) -> bool {
+        matches!(&self.task, Task::Giving(giving) if giving.is_listing())
+    }
+
     /// What the client owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {

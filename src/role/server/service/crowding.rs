@@ -1,0 +1,96 @@
+//! Making room for those who wait: for a connection, or for the memory that a listing takes.
+
+use std::time::{Duration, Instant};
+
+use super::{Guest, Hall, Service};
+use crate::net::ConnId;
+use crate::role::server::Reason;
+use crate::role::server::guesses::network;
+
+/// Bytes a second that a connection has to move while others wait for its place: far less than any link that is in use.
+const LEAST: u64 = 1024;
+
+/// The same, where its client has more connections than it leaves to others. Links of 64 kbit/s move twice as much.
+const LEAST_OF_MANY: u64 = 4 * LEAST;
+
+/// Bytes a second of a listing that a client has to take while another client's listing waits for its memory.
+const LEAST_OF_LISTING: u64 = 64 * 1024;
+
+/// How long a listing waits for memory before the slowest client has to go, whatever it takes.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+impl Service {
+    /// When to look whether somebody has to make room.
+    pub(super) fn relief_due(&mut self) -> Option<Instant> {
+        let is_needed = self.room() == 0 || self.listing_short_since().is_some();
+        is_needed.then(|| self.paces.due(self.net.now()))
+    }
+
+    /// Where somebody waits, ends the connection that makes the least progress, if that is little.
+    pub(super) fn relieve(&mut self) {
+        let now = self.net.now();
+        match self.relief_due() {
+            None => return self.paces.clear(),
+            Some(at) if at > now => return,
+            Some(_) => {}
+        }
+        let net = &self.net;
+        let moved = self.guests.iter().filter(|(_, (_, guest))| guest.is_inside());
+        let moved = moved.map(|(&id, (_, guest))| (id, if guest.waits_for_us() { None } else { net.moved(id) }));
+        self.paces.measure(moved, now);
+        if self.room() == 0 && self.gate.room() > 0 && self.net.has_waiting() {
+            self.net.abort_lingering();
+        } else if self.room() == 0 && self.net.has_waiting() {
+            let greediest = self.gate.greediest();
+            let slowest = self.paces.slowest(|id| {
+                let (peer, _) = self.guests.get(&id)?;
+                let is_greedy = greediest == Some(network(peer.ip().to_canonical()));
+                Some(if is_greedy { LEAST_OF_MANY } else { LEAST })
+            });
+            self.make_room(slowest, "for a connection (max_connections)");
+        }
+        if let Some(since) = self.listing_short_since() {
+            let is_long = now.saturating_duration_since(since) >= LONGEST_WAIT;
+            let least = if is_long { u64::MAX } else { LEAST_OF_LISTING };
+            let slowest = self.paces.slowest(|id| {
+                let (_, guest) = self.guests.get(&id)?;
+                guest.has_listing().then_some(least)
+            });
+            self.make_room(slowest, "for the memory of a listing");
+        }
+    }
+
+    fn make_room(&mut self, slowest: Option<(ConnId, u64)>, awaited: &'static str) {
+        let Some((id, rate)) = slowest else { return };
+        match self.guests.get(&id) {
+            // It asks for nothing, and may connect again when it does.
+            Some((peer, guest)) if guest.is_resting() => {
+                log::debug!("client={peer} makes room: others wait {awaited}");
+                self.send_away(id);
+            }
+            _ => self.give_up(id, &Reason::Crowded { rate, awaited }),
+        }
+    }
+
+    fn listing_short_since(&mut self) -> Option<Instant> {
+        match &mut self.hall {
+            Hall::Storage(storage, _) => storage.listings().short_since(),
+            Hall::Relay(_) => None,
+        }
+    }
+}
+
+impl Guest {
+    /// Whether it has one of the places that are limited.
+    fn is_inside(&self) -> bool {
+        !matches!(self, Self::Upstream(_))
+    }
+
+    fn waits_for_us(&self) -> bool {
+        matches!(self, Self::Session(session) if session.waits_for_us())
+    }
+
+    fn has_listing(&self) -> bool {
+        matches!(self, Self::Session(session) if session.has_listing())
+    }
+}

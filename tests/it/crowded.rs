@@ -1,0 +1,133 @@
+//! More clients than connections, and some of them slow.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::ours::Buffer;
+use crate::server_process::Options;
+use crate::slow_readers::{SIZE, body, connect, read_slowly};
+use crate::support::{Certificates, Client};
+
+/// Clients that send a body a few bytes at a time, and connect again when they are cut off.
+struct Dripping {
+    ended: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Dripping {
+    fn start(buffer: &Buffer, count: usize) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let start = |number: usize| {
+            let (address, ended) = (buffer.address(), Arc::clone(&ended));
+            thread::spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let mut client = Client::connect(address);
+                    client.send(format!("SEND <slow{number}.1.data> SIZE 100000\n"));
+                    let mut is_closed = false;
+                    while !is_closed && !ended.load(Ordering::Relaxed) {
+                        (_, is_closed) = client.receive(8, Duration::from_millis(100));
+                        client.send("0123456789");
+                    }
+                }
+            })
+        };
+        let threads = (0..count).map(start).collect();
+        Self { ended, threads }
+    }
+}
+
+impl Drop for Dripping {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[test]
+fn dripping_clients_in_all_places_make_room_for_others() {
+    let buffer = Buffer::start("");
+    let dripping = Dripping::start(&buffer, 10);
+    thread::sleep(Duration::from_millis(500));
+    for number in 0..5 {
+        buffer.connect().store(&format!("a{number}.1.data"), "body");
+    }
+    drop(dripping);
+    buffer.wait_for_line(&["client=127.0.0.1 reason=slow", "max_connections"]);
+}
+
+#[test]
+fn handshakes_and_silence_in_all_places_make_room_for_others() {
+    let certificates = Certificates::new();
+    let buffer = Buffer::with(Options::usual().arg("-c").arg("3").tls(&certificates), "idle_timeout 60s\n");
+    let connect = || Client::connect_tls(buffer.address(), certificates.client_config(false)).unwrap();
+    let _silent = [connect(), connect()];
+    let _unfinished = buffer.connect();
+    for number in 0..3 {
+        connect().store(&format!("a{number}.1.data"), "body");
+    }
+}
+
+#[test]
+fn a_slow_and_steady_reader_keeps_its_place_while_others_wait() {
+    let buffer = Buffer::with(Options::usual().arg("-c").arg("1"), "idle_timeout 60s\n");
+    buffer.put("a.1.data", body(SIZE));
+    let mut reader = Client::Plain(connect(buffer.address()));
+    assert_eq!(reader.announced("RECV", "a.1.data"), SIZE);
+    reader.send("RECV OK\n");
+    let mut waiting = buffer.connect();
+    waiting.send("SEND <b.1.data> SIZE 4\n");
+    assert!(read_slowly(reader.socket(), SIZE) == body(SIZE), "{}", buffer.log());
+    reader.send("QUIT\n");
+    waiting.expect("SEND OK\n");
+}
+
+#[test]
+fn slow_clients_keep_their_places_while_nobody_waits() {
+    let buffer = Buffer::with(Options::usual().arg("-c").arg("2"), "idle_timeout 60s\n");
+    let mut inside = [buffer.connect(), buffer.connect()];
+    for client in &mut inside {
+        client.ask("SEND <a.1.data> SIZE 60", "SEND OK");
+    }
+    for _ in 0..35 {
+        thread::sleep(Duration::from_millis(100));
+        for client in &mut inside {
+            client.send("x");
+        }
+    }
+    for client in &mut inside {
+        client.send([b'x'; 25]);
+    }
+    inside[0].expect("SEND OK\n");
+}
+
+#[test]
+fn clients_that_have_quit_and_take_the_rest_slowly_make_room_for_others() {
+    let buffer = Buffer::with(Options::usual().arg("-c").arg("5"), "idle_timeout 60s\n");
+    buffer.put("a.1.data", body(SIZE));
+    let ended = Arc::new(AtomicBool::new(false));
+    let mut leaving: Vec<Client> = Vec::new();
+    let mut enter = || {
+        let mut client = Client::Plain(connect(buffer.address()));
+        assert_eq!(client.announced("RECV", "a.1.data"), SIZE);
+        client.send("RECV OK\nQUIT\n");
+        leaving.push(client);
+    };
+    (0..64).for_each(|_| enter());
+    let is_ended = Arc::clone(&ended);
+    let slow = thread::spawn(move || {
+        while !is_ended.load(Ordering::Relaxed) {
+            for client in &leaving {
+                client.socket().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+                // Those that were dropped have nothing to read any more.
+                let _count = client.socket().read(&mut [0; 500]).unwrap_or(0);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    buffer.connect().store("b.1.data", "body");
+    ended.store(true, Ordering::Relaxed);
+    slow.join().unwrap();
+}
