@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::quote::write_escaped;
+use super::{Count, Verb};
 
 /// How many bytes are kept: enough to recognise another protocol or an error page's first line.
 const KEPT: usize = 80;
@@ -21,18 +22,39 @@ const OTHER_PROTOCOLS: &[(&str, &[&[u8]])] = &[
     ("Redis", &[b"-ERR ", b"-DENIED"]),
 ];
 
+/// What commands begin with that hold no secret.
+const OPEN_VERBS: [Verb; 6] = [Verb::Ls, Verb::Mv, Verb::Recv, Verb::Send, Verb::Zrecv, Verb::Zsend];
+
 /// The beginning of what a peer sent, safe to print: at most 80 bytes, escaped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt {
     head: Box<[u8]>,
     cut: bool,
+    /// Of so many bytes, none of which is shown.
+    hidden: Option<usize>,
 }
 
 impl Excerpt {
     /// Keeps the beginning of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let head = &bytes[..bytes.len().min(KEPT)];
-        Self { head: head.into(), cut: head.len() < bytes.len() }
+        Self { head: head.into(), cut: head.len() < bytes.len(), hidden: None }
+    }
+
+    /// Of a client's line, what is no secret: all of what has a command's form, its first word of what begins like one, and
+    /// of anything else its length, since it may be a password.
+    pub fn of_command(line: &[u8]) -> Self {
+        let begins = |verb: &Verb| line.strip_prefix(verb.as_str().as_bytes());
+        let named = OPEN_VERBS.iter().filter_map(begins).any(|rest| rest.starts_with(b" <"));
+        if named || line.trim_ascii_end() == b"QUIT" {
+            return Self::without_digests(line);
+        }
+        let is_word =
+            |verb: &&Verb| begins(verb).is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_alphanumeric));
+        match OPEN_VERBS.iter().find(is_word) {
+            Some(verb) => Self { cut: line.len() > verb.as_str().len(), ..Self::of(verb.as_str().as_bytes()) },
+            None => Self { hidden: Some(line.len()), ..Self::of(line) },
+        }
     }
 
     /// As [`of`](Self::of), with everything that could be a password digest masked: whatever answers `PASS` may be
@@ -66,6 +88,9 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(length) = self.hidden {
+            return write!(f, "{} (not shown)", Count(length as u64, "byte"));
+        }
         f.write_str("\"")?;
         write_escaped(&self.head, f)?;
         f.write_str(if self.cut { "\"..." } else { "\"" })
@@ -97,6 +122,22 @@ mod tests {
         for text in ["", "LS SIZE 3", "RECV ERR (file does not exist)", "SS", "2200"] {
             assert_eq!(protocol(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not_shown() {
+        let shown = |line: &str| Excerpt::of_command(line.as_bytes()).to_string();
+        for secret in
+            ["hunter2", "PASS hunter2", "PASS", "pass hunter2", "SENDhunter2", "QUIThunter2", "GET /?hunter2", ""]
+        {
+            assert_eq!(shown(secret), format!("{} (not shown)", Count(secret.len() as u64, "byte")));
+        }
+        assert_eq!(shown("SEND hunter2"), "\"SEND\"...");
+        assert_eq!(shown("LS"), "\"LS\"");
+        assert_eq!(shown("LS\r"), "\"LS\"...");
+        assert_eq!(shown("LS <>\r"), r#""LS <>\r""#);
+        assert_eq!(shown("QUIT\r"), r#""QUIT\r""#);
+        assert_eq!(shown("SEND <a b> SIZE x"), r#""SEND <a b> SIZE x""#);
     }
 
     #[test]

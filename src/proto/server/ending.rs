@@ -19,7 +19,7 @@ pub enum Ending {
         verb: Verb,
     },
     /// The end of the connection inside a line.
-    #[error("the client closed the connection inside a line, which began {excerpt}")]
+    #[error("the client closed the connection inside a line: it had sent {excerpt}")]
     LineCut {
         /// What came of the line.
         excerpt: Excerpt,
@@ -54,7 +54,7 @@ pub enum Ending {
     EmptyLine,
     /// A line without end.
     #[error(
-        "expected a line of at most {MAX_LINE} bytes, but the client's does not end there; it began {excerpt}{}",
+        "expected a line of at most {MAX_LINE} bytes, but the client's does not end there; it sent {excerpt}{}",
         hint(excerpt)
     )]
     LineTooLong {
@@ -130,7 +130,7 @@ impl Ending {
         match line {
             b"" => Self::EmptyLine,
             _ if Verb::Pass.strip_from(line).is_some() => Self::PasswordUnasked,
-            _ => Self::Unknown { excerpt: Excerpt::without_digests(line) },
+            _ => Self::Unknown { excerpt: Excerpt::of_command(line) },
         }
     }
 }
@@ -166,19 +166,18 @@ mod tests {
         let unknown = |line: &[u8]| Ending::of_no_command(line).log_key();
         assert_eq!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"\x16\x03\x01\x02\x00other"));
         assert_ne!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"GET / HTTP/1.0\r"));
-        assert_ne!(unknown(b"GET / HTTP/1.0"), unknown(b"HELO"));
+        assert_ne!(unknown(b"GET / HTTP/1.0"), unknown(b"HELLO"));
         assert_eq!(unknown(b"NONSENSE 1"), unknown(b"NONSENSE 23"));
-        assert_ne!(unknown(b"HELO\r"), Ending::PasswordMissing { excerpt: Excerpt::of(b"HELO\r") }.log_key());
+        assert_ne!(unknown(b"HELO\r"), Ending::PasswordMissing { excerpt: Excerpt::of_command(b"HELO\r") }.log_key());
     }
 
     #[test]
     fn what_was_probably_meant_is_said() {
         let unknown = |line: &[u8]| Ending::of_no_command(line).to_string();
         assert!(
-            unknown(b"\x16\x03\x01\x02\x00\x01")
-                .ends_with(r#""\x16\x03\x01\x02\x00\x01": a TLS client, and this port is plain"#)
+            unknown(b"\x16\x03\x01\x02\x00\x01").ends_with("6 bytes (not shown): a TLS client, and this port is plain")
         );
         assert!(unknown(b"LS <>\r").ends_with(r#"the client sent "LS <>\r": lines end in \n alone"#));
-        assert!(unknown(b"FOO").ends_with(r#"the client sent "FOO""#));
+        assert!(unknown(b"FOO").ends_with("the client sent 3 bytes (not shown)"));
     }
 }

@@ -23,7 +23,7 @@ impl Server {
                     Ok(Taken { consumed, line: None }) => Ok(consumed),
                     Ok(Taken { consumed, line: Some(line) }) => self.handle_line(due, &line).map(|()| consumed),
                     Err(LineTooLong) => {
-                        let excerpt = Excerpt::without_digests(line.held());
+                        let excerpt = Excerpt::of_command(line.held());
                         self.fail(Ending::LineTooLong { excerpt })
                     }
                 }
@@ -62,7 +62,7 @@ impl Server {
     fn ending_at_eof(&self) -> Ending {
         match &self.state {
             State::Awaiting { line, .. } if !line.held().is_empty() => {
-                Ending::LineCut { excerpt: Excerpt::without_digests(line.held()) }
+                Ending::LineCut { excerpt: Excerpt::of_command(line.held()) }
             }
             State::Awaiting { due: Due::Password | Due::Command, .. } => Ending::Closed,
             &(State::Awaiting { due: Due::Answer { verb, .. }, .. }
@@ -99,7 +99,7 @@ impl Server {
                 Ok(())
             }
             _ if Verb::Pass.strip_from(line).is_some() => self.fail(Ending::PasswordWrong),
-            _ => self.fail(Ending::PasswordMissing { excerpt: Excerpt::without_digests(line) }),
+            _ => self.fail(Ending::PasswordMissing { excerpt: Excerpt::of_command(line) }),
         }
     }
 
@@ -136,7 +136,7 @@ impl Server {
 
     fn refuse_line(&mut self, verb: Verb, refusal: Refusal, line: &[u8]) {
         self.reply(verb, &Reply::Refused(refusal.clone()));
-        self.events.push_back(Event::Refused { verb, refusal, line: Excerpt::of(line) });
+        self.events.push_back(Event::Refused { verb, refusal, line: Excerpt::of_command(line) });
         self.state = State::awaiting(Due::Command);
     }
 

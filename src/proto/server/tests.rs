@@ -60,7 +60,7 @@ fn give(server: &mut Server, verb: Verb) {
 }
 
 fn excerpt(text: &str) -> Excerpt {
-    Excerpt::of(text.as_bytes())
+    Excerpt::of_command(text.as_bytes())
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_line_that_is_no_command_ends_the_session_without_a_word() {
 
 #[test]
 fn a_line_without_end_ends_the_session_and_costs_no_memory() {
-    let too_long = Err(Ending::LineTooLong { excerpt: Excerpt::of(&[b'x'; MAX_LINE]) });
+    let too_long = Err(Ending::LineTooLong { excerpt: Excerpt::of_command(&[b'x'; MAX_LINE]) });
     assert_eq!(server(policy()).handle_input(&vec![b'x'; 100_000]), too_long);
     let mut in_pieces = server(policy());
     assert_eq!(in_pieces.handle_input(&[b'x'; MAX_LINE - 1]), Ok(MAX_LINE - 1));

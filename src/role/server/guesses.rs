@@ -1,13 +1,14 @@
-//! Wrong passwords, slowed down: each from one address makes the next one wait longer.
+//! Wrong passwords, slowed down: after some from one address, further ones are looked at one after the other, with a pause
+//! that grows. No password waits for long: clients with the right one may have the same address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// What the second wrong password waits for the first; each further one waits twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// The pause after the first wrong password; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest wait: clients with the right password and the same address wait as well.
+/// The longest pause between two passwords, and the longest that one waits however many wait before it.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// An address that has sent no wrong password for so long is like any other.
@@ -24,15 +25,23 @@ pub(super) struct Guesses(HashMap<IpAddr, Wrong>);
 struct Wrong {
     count: u32,
     last: Instant,
-    /// When the next password is looked at.
+    /// When the next password may be looked at.
     next: Instant,
 }
 
+impl Wrong {
+    fn pause(self) -> Duration {
+        FIRST_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(16)).min(LONGEST_WAIT)
+    }
+}
+
 impl Guesses {
-    /// How long a password from `client` has to wait; `None` where it need not.
-    pub(super) fn wait(&self, client: IpAddr, now: Instant) -> Option<Duration> {
-        let wrong = self.0.get(&network(client))?;
-        Some(wrong.next.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    /// When a password that `client` has sent is to be looked at. The next one from there has its turn after it.
+    pub(super) fn turn(&mut self, client: IpAddr, now: Instant) -> Instant {
+        let Some(wrong) = self.0.get_mut(&network(client)) else { return now };
+        let turn = wrong.next.clamp(now, now + LONGEST_WAIT);
+        wrong.next = turn + wrong.pause();
+        turn
     }
 
     /// A password from `client` was wrong.
@@ -45,8 +54,9 @@ impl Guesses {
         if now.saturating_duration_since(wrong.last) >= FORGOTTEN {
             wrong.count = 0;
         }
-        let wait = FIRST_WAIT.saturating_mul(1 << wrong.count.min(16)).min(LONGEST_WAIT);
-        *wrong = Wrong { count: wrong.count.saturating_add(1), last: now, next: now + wait };
+        wrong.count = wrong.count.saturating_add(1);
+        wrong.last = now;
+        wrong.next = wrong.next.max(now + wrong.pause());
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -76,32 +86,41 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_for_each_address_up_to_a_limit_and_are_forgotten() {
+    fn pauses_grow_for_each_address_up_to_a_limit_and_are_forgotten() {
         let (mut guesses, mut now) = (Guesses::default(), Instant::now());
         let (one, other) = (address("10.0.0.1"), address("10.0.0.2"));
-        assert_eq!(guesses.wait(one, now), None);
+        assert_eq!(guesses.turn(one, now), now);
         let mut waits = Vec::new();
         for _ in 0..40 {
             guesses.was_wrong(one, now);
-            let wait = guesses.wait(one, now).unwrap();
-            assert_eq!(guesses.wait(other, now), None);
-            waits.push(wait);
-            now += wait;
-            assert_eq!(guesses.wait(one, now), None);
+            let turn = guesses.turn(one, now);
+            assert_eq!(guesses.turn(other, now), now);
+            waits.push(turn - now);
+            now = turn;
         }
         assert!(waits.is_sorted());
-        assert_eq!((waits[0], waits[1], waits[39]), (FIRST_WAIT, 2 * FIRST_WAIT, LONGEST_WAIT));
+        assert_eq!((waits[0], waits[1], waits[39]), (FIRST_PAUSE, 2 * FIRST_PAUSE, LONGEST_WAIT));
         now += FORGOTTEN;
         guesses.was_wrong(one, now);
-        assert_eq!(guesses.wait(one, now), Some(FIRST_WAIT));
+        assert_eq!(guesses.turn(one, now), now + FIRST_PAUSE);
+    }
+
+    #[test]
+    fn passwords_that_come_at_once_have_their_turns_in_order_and_none_waits_for_long() {
+        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        let one = address("10.0.0.1");
+        (0..5).for_each(|_| guesses.was_wrong(one, now));
+        let turns: Vec<Instant> = (0..10).map(|_| guesses.turn(one, now)).collect();
+        assert!(turns.is_sorted() && turns[0] > now && turns[1] - turns[0] == 16 * FIRST_PAUSE);
+        assert_eq!(turns[9], now + LONGEST_WAIT);
     }
 
     #[test]
     fn an_ipv6_network_is_one_client() {
         let (mut guesses, now) = (Guesses::default(), Instant::now());
         guesses.was_wrong(address("2001:db8::1"), now);
-        assert!(guesses.wait(address("2001:db8::ffff:1"), now).is_some());
-        assert!(guesses.wait(address("2001:db8:0:1::1"), now).is_none());
+        assert!(guesses.turn(address("2001:db8::ffff:1"), now) > now);
+        assert_eq!(guesses.turn(address("2001:db8:0:1::1"), now), now);
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub(super) struct Session {
     moved: Vec<Moved>,
     /// Whether the client had sent more before the end of the last body was written.
     pipelined: bool,
+    /// When the password that the client has sent is looked at.
+    password_due: Option<Instant>,
     /// When the body under way must have passed; `None` for no limit.
     body_due: Option<Instant>,
 }
@@ -159,6 +161,7 @@ impl Session {
             task: Task::Resting,
             moved: Vec::new(),
             pipelined: false,
+            password_due: None,
             body_due: None,
         }
     }
@@ -226,8 +229,8 @@ impl Session {
                 return Ok(Pause::Blocked);
             }
             let pause = match self.machine.want() {
-                Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)),
-                Want::Line => match self.wait_for_password(cx) {
+                Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)?),
+                Want::Line => match self.wait_for_password(cx)? {
                     Some(pause) => Some(pause),
                     None => self.read_line(cx)?,
                 },
@@ -279,9 +282,7 @@ impl Session {
     /// What is done for a client that is gone is given up, and its place is free. One that has ended its direction may wait
     /// for an answer still, but cannot accept a body any more.
     fn see_whether_gone(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
-        if cx.io.is_reset() {
-            return Err(Failure::Io(io::ErrorKind::ConnectionReset.into()).into());
-        }
+        check_reset(cx.io)?;
         match self.task {
             Task::Packing { .. } | Task::Listing { .. } | Task::Settling { .. } => {}
             _ => return Ok(None),
@@ -325,22 +326,29 @@ impl Session {
         }
     }
 
-    /// Passwords are not looked at for a while after wrong ones from the same address.
-    fn wait_for_password(&self, cx: &mut Cx<'_>) -> Option<Pause> {
-        if !self.machine.awaits_password() {
-            return None;
+    /// After wrong passwords from the same address, this one has its turn.
+    fn wait_for_password(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+        if !self.machine.awaits_password() || self.password_due.is_none() && !cx.io.has_input() {
+            return Ok(None);
         }
-        let wait = cx.storage.guesses().wait(self.client(), cx.io.now())?;
+        check_reset(cx.io)?;
+        let (client, now) = (self.client(), cx.io.now());
+        let due = *self.password_due.get_or_insert_with(|| cx.storage.guesses().turn(client, now));
+        let wait = due.saturating_duration_since(now);
+        if wait.is_zero() {
+            return Ok(None);
+        }
         // What it has to say waits for us.
         cx.io.set_deadline(Some(cx.limits.idle_timeout.saturating_add(wait)));
-        Some(Pause::For(wait))
+        Ok(Some(Pause::For(wait)))
     }
 
     /// The client's next command would have a file removed, and enough of them wait for the disk: it would be given files
     /// for as long as there is memory.
-    fn hold_back(cx: &mut Cx<'_>) -> Pause {
+    fn hold_back(cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+        check_reset(cx.io)?;
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
-        Pause::For(CAUGHT_UP_SOON)
+        Ok(Pause::For(CAUGHT_UP_SOON))
     }
 
     /// Whether the client's next command shows that it has what it was moved. Not if it came before the kernel's word
@@ -433,6 +441,11 @@ impl Session {
     fn log(&self, what: &str, name: &FileName, bytes: u64) {
         info!("client={} {what}={name} bytes={bytes}", self.peer);
     }
+}
+
+/// An error where the client is gone: what is not read does not show that.
+fn check_reset(io: &mut dyn Connection) -> Result<(), Reason> {
+    if io.is_reset() { Err(Failure::Io(io::ErrorKind::ConnectionReset.into()).into()) } else { Ok(()) }
 }
 
 impl Certificate {
