@@ -392,14 +392,14 @@ impl Round {
     pub fn rescue_committed(&mut self, name: &FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
         history.committed(name.clone(), fingerprint);
         history.deleted(name);
-        self.tally.bytes += fingerprint.size;
-        self.rescue_ended();
-    }
-
-    /// What was rescued is committed, or cannot be.
-    pub fn rescue_ended(&mut self) {
         self.committing -= 1;
         self.tally.collected += 1;
+        self.tally.bytes += fingerprint.size;
+    }
+
+    /// What was rescued could not be committed, and is lost.
+    pub fn rescue_uncommitted(&mut self) {
+        self.committing -= 1;
     }
 
     /// The connection died with `step` under way; a file it was about may be at fault.

@@ -195,6 +195,28 @@ fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
 }
 
 #[test]
+fn a_rescued_file_is_collected_once_it_is_committed() {
+    for is_committed in [false, true] {
+        let mut history = SiteHistory::default();
+        let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
+        let file = name("a.1.data");
+        round.next_step();
+        round.staged(&file, &mut history);
+        round.committed(file.clone(), print_of(&file), &mut history);
+        assert!(matches!(round.next_step(), Step::Move(..)));
+        round.rescued(file.clone(), &mut history);
+        assert_eq!((round.committing(), round.tally().collected), (1, 1));
+        if is_committed {
+            round.rescue_committed(&file, Fingerprint::of(b"other"), &mut history);
+        } else {
+            round.rescue_uncommitted();
+        }
+        let Tally { collected, moved, unstored, .. } = round.tally();
+        assert_eq!((round.committing(), collected, moved, unstored), (0, 1 + usize::from(is_committed), 1, 0));
+    }
+}
+
+#[test]
 fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);

@@ -304,6 +304,10 @@ impl Site {
     /// failure.
     fn not_stored(&mut self, name: &FileName, error: StoreError) {
         debug!("site={} file={name} reason=store stays at the site: {error}", self.shown());
+        self.store_failed(error);
+    }
+
+    fn store_failed(&mut self, error: StoreError) {
         if let Some(running) = &mut self.running {
             if error.concerns_all() {
                 running.round.wind_up();
@@ -429,10 +433,12 @@ impl Site {
         }
     }
 
-    pub(super) fn rescue_ended(&mut self) {
+    pub(super) fn rescue_uncommitted(&mut self, name: &FileName, error: StoreError) {
         if let Some((round, _)) = self.round() {
-            round.rescue_ended();
+            round.rescue_uncommitted();
         }
+        self.lost(name, &error);
+        self.store_failed(error);
     }
 
     /// The one way a measurement can get lost: overwritten at the site in the very moment it was moved, on a full disk.

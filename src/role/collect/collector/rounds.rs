@@ -51,10 +51,7 @@ impl Collector {
                 (Ok(()), Purpose::Fetched) => site.committed(name, fingerprint, &mut self.desk),
                 (Ok(()), Purpose::Rescued) => site.rescue_committed(&name, fingerprint, &mut self.desk),
                 (Err(error), Purpose::Fetched) => site.uncommitted(&name, error),
-                (Err(error), Purpose::Rescued) => {
-                    site.rescue_ended();
-                    site.lost(&name, &error);
-                }
+                (Err(error), Purpose::Rescued) => site.rescue_uncommitted(&name, error),
             }
             self.wake_waiting_of(key);
             self.mend_lanes(key);
