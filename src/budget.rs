@@ -13,6 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of the listings that all clients of a server are being given.
 pub(crate) const LISTINGS: u64 = 32 * 1024 * 1024;
 
+/// Bytes for the names that the rounds under way have to ask for: a collector's sites' listings, and the queues made of
+/// them.
+pub(crate) const LISTED: u64 = 48 << 20;
+
+/// Bytes for what is remembered of a collector's sites from one round to the next, here and in the journal's state.
+pub(crate) const REMEMBERED: u64 = 32 << 20;
+
+/// Bytes that each site has of either, whatever the others have: with them it is collected from, if in small rounds.
+pub(crate) const LEAST_OF_SITE: u64 = 32 << 10;
+
 /// An amount that is shared.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<Shared>);
@@ -20,6 +30,8 @@ pub(crate) struct Budget(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     total: u64,
+    /// What each holder may have, whatever the others have.
+    least: u64,
     taken: AtomicU64,
 }
 
@@ -33,7 +45,13 @@ pub(crate) struct Share {
 impl Budget {
     /// `total` to be shared, in the caller's unit.
     pub(crate) fn new(total: u64) -> Self {
-        Self(Arc::new(Shared { total, taken: AtomicU64::new(0) }))
+        Self(Arc::new(Shared { total, least: 0, taken: AtomicU64::new(0) }))
+    }
+
+    /// The same, of which each holder may have the `least`, though nothing be free. So holders that came before, and give
+    /// nothing back, leave the next one something; how many holders there are must have a bound of its own.
+    pub(crate) fn with_least(self, least: u64) -> Self {
+        Self(Arc::new(Shared { total: self.0.total, least, taken: AtomicU64::new(0) }))
     }
 
     /// A holder that has nothing yet.
@@ -52,7 +70,11 @@ impl Share {
     /// Takes `more`, where as much as this holder has then stays free. Says whether it did.
     pub(crate) fn grow(&mut self, more: u64) -> bool {
         let amount = self.amount.saturating_add(more);
-        let total = self.budget.0.total;
+        let Shared { total, least, .. } = *self.budget.0;
+        if amount <= least {
+            self.take(more);
+            return true;
+        }
         let grown = self.budget.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             let taken = taken.checked_add(more)?;
             (taken.checked_add(amount)? <= total).then_some(taken)
@@ -117,6 +139,18 @@ mod tests {
         assert_eq!((large.amount(), budget.free(), other.grow(1)), (150, 0, false));
         drop(large);
         assert!(other.grow(50));
+    }
+
+    #[test]
+    fn what_cannot_be_done_without_is_taken_and_each_has_the_least() {
+        let budget = Budget::new(100).with_least(10);
+        let [mut first, mut second] = [budget.share(), budget.share()];
+        first.take(120);
+        assert_eq!((first.amount(), budget.free()), (120, 0));
+        assert!(second.grow(10) && !second.grow(1));
+        drop(first);
+        assert_eq!(budget.free(), 90);
+        assert!(second.grow(40) && !second.grow(1));
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl<'a> Io<'a> {
         }
     }
 
+    /// The others have their turn: the connection is reported as ready in the next one, whatever its socket says.
+    pub fn wake(&mut self) {
+        self.net.wake(self.id);
+    }
+
     /// Whether bytes were received that nobody has taken yet.
     pub fn has_buffered(&mut self) -> bool {
         self.pipe().is_some_and(|pipe| pipe.has_buffered())

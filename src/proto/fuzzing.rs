@@ -43,11 +43,12 @@ pub fn command(data: &[u8]) {
 
 /// Any bytes as a listing: in one piece or in many, the same, within bounds, and nothing but sound names.
 pub fn listing(data: &[u8]) {
-    const MAX_NAMES: usize = 8;
-    let whole = in_any_pieces(|piece| listed(data, piece, MAX_NAMES));
-    assert!(whole.len() <= MAX_NAMES);
-    assert_eq!(whole.names().count(), whole.len());
-    whole.names().for_each(|name| assert!(FileName::new(name.as_bytes()).is_ok()));
+    let whole = in_any_pieces(|piece| listed(data, piece));
+    assert_eq!(whole.names().iter().count(), whole.names().len());
+    for (place, name) in whole.names().iter() {
+        assert!(FileName::new(name).is_ok());
+        assert_eq!(whole.names().at(place), name);
+    }
 }
 
 /// Any bytes as a peer's side of a session. The first line is our side, one letter for each thing we do: `P L R Z M`
@@ -111,8 +112,8 @@ fn first_line(data: &[u8], piece: usize) -> Option<Vec<u8>> {
     None
 }
 
-fn listed(data: &[u8], piece: usize, max_names: usize) -> Listing {
-    let mut parser = ListingParser::new(max_names);
+fn listed(data: &[u8], piece: usize) -> Listing {
+    let mut parser = ListingParser::default();
     data.chunks(piece).for_each(|bytes| parser.feed(bytes, |_| true));
     parser.finish(|_| true)
 }

@@ -8,27 +8,31 @@ const MAX_REFUSED: usize = 256;
 
 /// Reads a listing as it comes, in any pieces.
 ///
-/// A hostile listing costs at most 256 bytes for each of the names allowed, and a fixed amount for what is refused:
-/// a line longer than any name is counted, not held.
-#[derive(Debug)]
+/// A hostile listing costs at most 256 bytes for each name that the caller has kept, and a fixed amount for what is
+/// refused: a line longer than any name is counted, not held.
+#[derive(Debug, Default)]
 pub struct ListingParser {
     listing: Listing,
-    max_names: usize,
     line: Line,
 }
 
-/// The names a peer listed.
+/// What a peer listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    names: Names,
+    refused: Vec<RefusedEntry>,
+    refused_count: u64,
+}
+
+/// File names.
 ///
 /// They lie behind each other in one buffer, each ended by the `\n` no name can hold, and become [`FileName`]s when
 /// asked for: a million names of 25 bytes take 26 MB, where a box each would take over 60 MB and a million
 /// allocations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    names: Vec<u8>,
+pub struct Names {
+    bytes: Vec<u8>,
     count: usize,
-    refused: Vec<RefusedEntry>,
-    refused_count: u64,
-    left_out: u64,
 }
 
 /// A listed name that cannot be used, and why.
@@ -48,20 +52,15 @@ struct Line {
 }
 
 impl ListingParser {
-    /// A parser that keeps the first `max_names` names that are wanted and counts the others.
-    pub fn new(max_names: usize) -> Self {
-        Self { listing: Listing::default(), max_names, line: Line::default() }
-    }
-
-    /// The next bytes of the body. `is_wanted` is asked once for each name that can be used.
-    pub fn feed(&mut self, mut bytes: &[u8], mut is_wanted: impl FnMut(&[u8]) -> bool) {
+    /// The next bytes of the body. `is_kept` is asked once for each name that can be used, directories among them.
+    pub fn feed(&mut self, mut bytes: &[u8], mut is_kept: impl FnMut(&[u8]) -> bool) {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             let rest = &bytes[..end];
             if self.line.is_empty() {
-                self.listing.enter(rest, rest.len(), self.max_names, &mut is_wanted);
+                self.listing.enter(rest, rest.len(), &mut is_kept);
             } else {
                 self.line.extend(rest);
-                self.end_line(&mut is_wanted);
+                self.end_line(&mut is_kept);
             }
             bytes = &bytes[end + 1..];
         }
@@ -69,16 +68,16 @@ impl ListingParser {
     }
 
     /// The end of the body; a last line needs no `\n`.
-    pub fn finish(mut self, mut is_wanted: impl FnMut(&[u8]) -> bool) -> Listing {
+    pub fn finish(mut self, mut is_kept: impl FnMut(&[u8]) -> bool) -> Listing {
         if !self.line.is_empty() {
-            self.end_line(&mut is_wanted);
+            self.end_line(&mut is_kept);
         }
         self.listing
     }
 
-    fn end_line(&mut self, is_wanted: &mut impl FnMut(&[u8]) -> bool) {
+    fn end_line(&mut self, is_kept: &mut impl FnMut(&[u8]) -> bool) {
         let Line { head, skipped } = &self.line;
-        self.listing.enter(head, head.len() + skipped, self.max_names, is_wanted);
+        self.listing.enter(head, head.len() + skipped, is_kept);
         self.line.clear();
     }
 }
@@ -100,20 +99,55 @@ impl Line {
     }
 }
 
-impl Listing {
-    /// The names that can be used and are wanted, in the peer's order; directories are among them.
-    pub fn names(&self) -> impl Iterator<Item = FileName> + '_ {
-        self.names.split_inclusive(|&byte| byte == b'\n').map(|line| FileName::from_checked(&line[..line.len() - 1]))
+impl Names {
+    /// Adds a name. Where it is.
+    pub fn push(&mut self, name: &FileName) -> usize {
+        self.push_checked(name.as_bytes())
     }
 
-    /// How many [`names`](Self::names) there are.
+    fn push_checked(&mut self, name: &[u8]) -> usize {
+        let place = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.push(b'\n');
+        self.count += 1;
+        place
+    }
+
+    /// The name that is at `place`; if none begins there, the rest of one, or no name at all.
+    pub fn at(&self, place: usize) -> &[u8] {
+        let rest = self.bytes.get(place..).unwrap_or_default();
+        rest.split(|&byte| byte == b'\n').next().unwrap_or_default()
+    }
+
+    /// The names, each with its place, in the order they were added in.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.bytes.split_inclusive(|&byte| byte == b'\n').scan(0, |next, line| {
+            let place = *next;
+            *next += line.len();
+            Some((place, &line[..line.len() - 1]))
+        })
+    }
+
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are no [`names`](Self::names).
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+}
+
+impl Listing {
+    /// The names that were kept, in the peer's order.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The same, to have.
+    pub fn into_names(self) -> Names {
+        self.names
     }
 
     /// The first of the entries that cannot be used.
@@ -126,13 +160,8 @@ impl Listing {
         self.refused_count
     }
 
-    /// How many wanted names were listed beyond those kept.
-    pub fn left_out(&self) -> u64 {
-        self.left_out
-    }
-
     /// Enters a line of `length` bytes, of which `head` is the beginning, and all unless it is over the longest name.
-    fn enter(&mut self, head: &[u8], length: usize, max_names: usize, is_wanted: &mut impl FnMut(&[u8]) -> bool) {
+    fn enter(&mut self, head: &[u8], length: usize, is_kept: &mut impl FnMut(&[u8]) -> bool) {
         let checked = if length > MAX_NAME { Err(NameError::TooLong(length)) } else { check(head) };
         match checked {
             Err(NameError::Dots | NameError::Reserved) => {}
@@ -142,13 +171,10 @@ impl Listing {
                     self.refused.push(RefusedEntry { name: Excerpt::of(head), error });
                 }
             }
-            Ok(()) if !is_wanted(head) => {}
-            Ok(()) if self.count == max_names => self.left_out += 1,
-            Ok(()) => {
-                self.names.extend_from_slice(head);
-                self.names.push(b'\n');
-                self.count += 1;
+            Ok(()) if is_kept(head) => {
+                self.names.push_checked(head);
             }
+            Ok(()) => {}
         }
     }
 }
@@ -159,8 +185,8 @@ mod tests {
 
     use super::*;
 
-    fn listing(pieces: &[&[u8]], max_names: usize) -> Listing {
-        let mut parser = ListingParser::new(max_names);
+    fn listing(pieces: &[&[u8]]) -> Listing {
+        let mut parser = ListingParser::default();
         for piece in pieces {
             parser.feed(piece, |_| true);
         }
@@ -168,31 +194,31 @@ mod tests {
     }
 
     fn names(listing: &Listing) -> Vec<String> {
-        listing.names().map(|name| name.to_string()).collect()
+        listing.names().iter().map(|(_, name)| FileName::new(name).unwrap().to_string()).collect()
     }
 
     #[test]
     fn staging_directories_are_skipped() {
-        let listing = listing(&[b".tentacle-server\na.1.data\n.Tentacle-Sync\n"], 100);
+        let listing = listing(&[b".tentacle-server\na.1.data\n.Tentacle-Sync\n"]);
         assert_eq!((names(&listing), listing.refused_count()), (vec!["a.1.data".to_owned()], 0));
     }
 
     #[test]
     fn the_directory_itself_and_its_parent_are_skipped() {
-        let listing = listing(&[b"b.2.data\nmd5\n.\nodd name.data\nconf\n..\na.1.data\ncollections\n"], 100);
+        let listing = listing(&[b"b.2.data\nmd5\n.\nodd name.data\nconf\n..\na.1.data\ncollections\n"]);
         assert_eq!(names(&listing), ["b.2.data", "md5", "\"odd name.data\"", "conf", "a.1.data", "collections"]);
-        assert_eq!((listing.len(), listing.refused_count(), listing.left_out()), (6, 0, 0));
+        assert_eq!((listing.names().len(), listing.refused_count()), (6, 0));
     }
 
     #[test]
     fn a_last_line_needs_no_newline() {
-        assert_eq!(names(&listing(&[b"a\nb"], 100)), ["a", "b"]);
-        assert!(listing(&[b""], 100).is_empty());
+        assert_eq!(names(&listing(&[b"a\nb"])), ["a", "b"]);
+        assert!(listing(&[b""]).names().is_empty());
     }
 
     #[test]
     fn names_that_could_do_harm_are_refused_and_the_others_stay() {
-        let listing = listing(&[b"a\n../etc/passwd\n\n\x1b[2J\nb\n"], 100);
+        let listing = listing(&[b"a\n../etc/passwd\n\n\x1b[2J\nb\n"]);
         assert_eq!(names(&listing), ["a", "b"]);
         let refused: Vec<_> = listing.refused().iter().map(|entry| (entry.name.to_string(), entry.error)).collect();
         assert_eq!(
@@ -207,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_line_longer_than_any_name_is_one_refused_entry_and_is_not_held() {
-        let mut parser = ListingParser::new(100);
+        let mut parser = ListingParser::default();
         for _ in 0..1000 {
             parser.feed(&[b'a'; 1000], |_| true);
             assert!(parser.line.head.capacity() <= 2 * MAX_NAME);
@@ -222,36 +248,38 @@ mod tests {
     #[test]
     fn the_longest_name_is_kept_whole() {
         let body = [&[b'a'; 255], b"\n".as_slice(), &[b'b'; 256]].concat();
-        let listing = listing(&[&body], 100);
+        let listing = listing(&[&body]);
         assert_eq!(names(&listing), ["a".repeat(255)]);
         assert_eq!(listing.refused()[0].error, NameError::TooLong(256));
     }
 
     #[test]
-    fn names_over_the_limit_are_counted() {
-        let listing = listing(&[b"a\nb\n..\n?\nc\nd\n"], 2);
-        assert_eq!(names(&listing), ["a", "b"]);
-        assert_eq!((listing.len(), listing.left_out(), listing.refused_count()), (2, 2, 1));
-    }
-
-    #[test]
-    fn names_that_are_not_wanted_do_not_count() {
-        let mut parser = ListingParser::new(2);
+    fn of_the_names_that_can_be_used_those_are_kept_that_the_caller_wants() {
+        let mut parser = ListingParser::default();
         let mut asked = Vec::new();
-        let mut is_wanted = |name: &[u8]| {
+        let mut is_kept = |name: &[u8]| {
             asked.push(name.to_vec());
             name != b"conf"
         };
-        parser.feed(b"conf\na\nconf\n..\nb\n", &mut is_wanted);
-        parser.feed(b"c", &mut is_wanted);
-        let listing = parser.finish(&mut is_wanted);
-        assert_eq!((names(&listing), listing.left_out()), (vec!["a".to_owned(), "b".to_owned()], 1));
+        parser.feed(b"conf\na\nconf\n..\n?\nb\n", &mut is_kept);
+        parser.feed(b"c", &mut is_kept);
+        let listing = parser.finish(&mut is_kept);
+        assert_eq!((names(&listing), listing.refused_count()), (vec!["a".into(), "b".into(), "c".into()], 1));
         assert_eq!(asked.concat(), b"confaconfbc", "each once");
     }
 
     #[test]
+    fn a_name_is_found_where_it_was_added() {
+        let mut names = Names::default();
+        let added = ["a.1.data", "b", "c.2.data"].map(|name| names.push(&name.parse().unwrap()));
+        assert_eq!(added.map(|place| names.at(place)), [b"a.1.data".as_slice(), b"b", b"c.2.data"]);
+        assert!(names.iter().map(|(place, _)| place).eq(added));
+        assert_eq!((names.len(), names.at(1000)), (3, b"".as_slice()));
+    }
+
+    #[test]
     fn a_million_names_take_little_more_than_their_bytes() {
-        let mut parser = ListingParser::new(1_000_000);
+        let mut parser = ListingParser::default();
         let mut bytes = 0;
         for serial in 0..1_000_000 {
             let line = format!("web01.{serial}.data\n");
@@ -259,15 +287,14 @@ mod tests {
             parser.feed(line.as_bytes(), |_| true);
         }
         let listing = parser.finish(|_| true);
-        assert_eq!((listing.len(), listing.left_out()), (1_000_000, 0));
-        assert_eq!(listing.names.len(), bytes);
-        assert!(listing.names.capacity() <= 2 * bytes);
-        assert_eq!(listing.names().last(), Some("web01.999999.data".parse().unwrap()));
+        assert_eq!((listing.names().len(), listing.names.bytes.len()), (1_000_000, bytes));
+        assert!(listing.names.bytes.capacity() <= 2 * bytes);
+        assert_eq!(listing.names().iter().last().unwrap().1, b"web01.999999.data");
     }
 
     #[test]
     fn a_million_refused_entries_are_counted_and_few_are_kept() {
-        let listing = listing(&[&b"?\n".repeat(1_000_000)], 10);
+        let listing = listing(&[&b"?\n".repeat(1_000_000)]);
         assert_eq!((listing.refused().len(), listing.refused_count()), (MAX_REFUSED, 1_000_000));
     }
 
@@ -278,21 +305,20 @@ mod tests {
                 prop_oneof![4 => Just(b'a'), 1 => Just(b'.'), 2 => Just(b'\n'), 1 => any::<u8>()], 0..200),
             long in 0_usize..600,
             size in 1_usize..700,
-            max_names in 0_usize..50,
         ) {
             let body = [body.as_slice(), &vec![b'a'; long], &body].concat();
             let pieces: Vec<&[u8]> = body.chunks(size).collect();
-            prop_assert_eq!(listing(&pieces, max_names), listing(&[&body], max_names));
+            prop_assert_eq!(listing(&pieces), listing(&[&body]));
         }
 
         #[test]
         fn every_line_is_accounted_for(body in any::<Vec<u8>>()) {
-            let listing = listing(&[&body], 3);
+            let listing = listing(&[&body]);
             let trimmed = body.strip_suffix(b"\n").unwrap_or(&body);
             let lines = if body.is_empty() { 0 } else { trimmed.split(|&byte| byte == b'\n').count() };
             let dots = trimmed.split(|&byte| byte == b'\n').filter(|line| matches!(*line, b"." | b"..")).count();
-            prop_assert_eq!(listing.len() as u64 + listing.left_out() + listing.refused_count(), (lines - dots) as u64);
-            prop_assert_eq!(listing.names().count(), listing.len());
+            prop_assert_eq!(listing.names().len() as u64 + listing.refused_count(), (lines - dots) as u64);
+            prop_assert_eq!(listing.names().iter().count(), listing.names().len());
         }
     }
 }

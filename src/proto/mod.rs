@@ -33,7 +33,7 @@ pub use error::Error;
 pub use excerpt::Excerpt;
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use line::{LineBuffer, LineTooLong, MAX_LINE, Taken};
-pub use listing::{Listing, ListingParser, RefusedEntry};
+pub use listing::{Listing, ListingParser, Names, RefusedEntry};
 pub(crate) use name::{COLLECTOR_STAGING, SERVER_STAGING, is_reserved};
 pub use name::{FileName, NameError, RawName};
 pub use quote::{Quoted, printable, quoted, shows};

@@ -8,17 +8,19 @@
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
+use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 
-/// The most refused names remembered, so that each is reported once.
-const MAX_REPORTED: usize = 10_000;
+/// What a name that something was said about takes.
+const BYTES_REPORTED: u64 = 32;
 
-/// The most names remembered that a connection died over.
-const MAX_FAILED: usize = 10_000;
+/// What a committed file takes in memory beside its name: here, and in the state of the journal, which has it too.
+const BYTES_HELD: u64 = 288;
 
-/// The most names remembered that are not taken.
-const MAX_SKIPPED: usize = 10_000;
+/// What a note takes beside its name.
+const BYTES_NOTED: u64 = 112;
 
 /// What a file that was fetched turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,20 @@ struct Held {
     fingerprint: Fingerprint,
     /// Whether the site has been asked to delete it, and has sent it.
     was_deleted: bool,
+    /// The last listing that it is in, or that came after it was committed.
+    listing: u32,
+}
+
+/// What else is known of a listed name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Note {
+    /// Connections that died over it.
+    failures: u32,
+    is_skipped: bool,
+    /// Its last deletion was not certain, though the site deletes.
+    is_doubted: bool,
+    /// The last listing that it is in, or that came after it was noted.
+    listing: u32,
 }
 
 /// What a site does when it is to delete a file, as far as it has been seen since this process started.
@@ -52,41 +68,93 @@ enum Deletion {
     Refused,
 }
 
+#[cfg(test)]
+impl Default for SiteHistory {
+    /// With room for anything.
+    fn default() -> Self {
+        Self::new(&Budget::new(u64::MAX))
+    }
+}
+
 /// What is known of a site between rounds; the part that must survive this process is in the journal as well.
-#[derive(Debug, Default)]
+///
+/// It has its share of a [`Budget`]. What has no room in it is asked for once more, if it is a note; a file that is committed
+/// is always remembered, or it would be collected again and again. So there has to be [room](Self::reserve) for it first.
+#[derive(Debug)]
 pub struct SiteHistory {
     held: HashMap<FileName, Held>,
+    held_share: Share,
+    /// What of that is for files that are still to be committed.
+    reserved: u64,
+    notes: HashMap<FileName, Note>,
+    notes_share: Share,
+    /// The number of the listing that is on its way, or was the last.
+    listing: u32,
     /// What the site does when it is to delete a file.
     deletion: Deletion,
-    /// Names whose last deletion was not certain, though the site deletes.
-    doubted: HashSet<FileName>,
-    failures: HashMap<FileName, u32>,
-    skipped: HashSet<FileName>,
-    reported: HashSet<Box<[u8]>>,
+    /// Hashes of names.
+    reported: HashSet<u64>,
+    hasher: RandomState,
+    to_pass_over: usize,
 }
 
 impl SiteHistory {
-    /// `name` is committed here; the site may have its copy.
-    pub fn committed(&mut self, name: FileName, fingerprint: Fingerprint) {
-        self.held.insert(name, Held { fingerprint, was_deleted: false });
+    /// Of a site of which nothing is known.
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self {
+            held: HashMap::new(),
+            held_share: budget.share(),
+            reserved: 0,
+            notes: HashMap::new(),
+            notes_share: budget.share(),
+            listing: 0,
+            deletion: Deletion::default(),
+            reported: HashSet::new(),
+            hasher: RandomState::new(),
+            to_pass_over: 0,
+        }
     }
 
-    /// The site has sent what it had under `name`, and deletes it.
-    pub fn deleted(&mut self, name: &FileName) {
-        if let Some(held) = self.held.get_mut(name) {
-            held.was_deleted = true;
+    /// Makes room for `name`, should it be committed in this round. Whether there is any.
+    pub(super) fn reserve(&mut self, name: &[u8]) -> bool {
+        let cost = cost_of_held(name);
+        let has_room = self.held_share.grow(cost);
+        self.reserved += if has_room { cost } else { 0 };
+        has_room
+    }
+
+    /// The round is over.
+    pub fn release(&mut self) {
+        self.held_share.shrink(std::mem::take(&mut self.reserved));
+    }
+
+    /// `name` is committed here; the site may have its copy.
+    pub fn committed(&mut self, name: FileName, fingerprint: Fingerprint) {
+        let cost = cost_of_held(name.as_bytes());
+        if self.held.insert(name, Held { fingerprint, was_deleted: false, listing: self.listing }).is_none() {
+            match self.reserved.checked_sub(cost) {
+                Some(rest) => self.reserved = rest,
+                None => self.held_share.take(cost),
+            }
         }
+    }
+
+    /// The site has sent what it had under `name`, and deletes it. Whether it is the first time.
+    pub fn deleted(&mut self, name: &FileName) -> bool {
+        self.held.get_mut(name).is_some_and(|held| !std::mem::replace(&mut held.was_deleted, true))
     }
 
     /// What is known of `name` ends: the site has another file there, or none. What was committed.
     pub fn forget(&mut self, name: &FileName) -> Option<Fingerprint> {
-        self.held.remove(name).map(|held| held.fingerprint)
+        let held = self.held.remove(name)?;
+        self.held_share.shrink(cost_of_held(name.as_bytes()));
+        Some(held.fingerprint)
     }
 
     /// Asked for after its deletion, `name` is not there. What was committed.
     pub fn deletion_confirmed(&mut self, name: &FileName) -> Option<Fingerprint> {
         self.deletion = Deletion::Done;
-        self.doubted.remove(name);
+        self.note(name, |note| note.is_doubted = false);
         self.forget(name)
     }
 
@@ -94,8 +162,13 @@ impl SiteHistory {
     /// time, too: then this one file is not deleted. What was committed, if that is forgotten.
     pub fn deletion_doubted(&mut self, name: &FileName) -> Option<Fingerprint> {
         let deletes = self.deletion == Deletion::Done;
-        let is_new = deletes && self.held.contains_key(name) && self.doubted.insert(name.clone());
+        let is_new = deletes && self.held.contains_key(name) && self.doubt(name);
         if is_new { self.forget(name) } else { None }
+    }
+
+    /// Whether this deletion is not certain, and the last one was. Where that cannot be noted, it is as if neither were.
+    fn doubt(&mut self, name: &FileName) -> bool {
+        self.new_note(name, |note| !std::mem::replace(&mut note.is_doubted, true)).unwrap_or(false)
     }
 
     /// The site would not delete a file, or has one again that it was to delete.
@@ -113,6 +186,11 @@ impl SiteHistory {
         self.held.get(name.borrow()).map(|held| held.fingerprint)
     }
 
+    /// Whether a file of this name is committed that may still be at the site.
+    pub(super) fn is_committed(&self, name: &[u8]) -> bool {
+        self.held.contains_key(name)
+    }
+
     /// Classifies a file that was fetched.
     pub fn classify(&self, name: &FileName, fingerprint: Fingerprint) -> Match {
         match self.held.get(name) {
@@ -122,61 +200,127 @@ impl SiteHistory {
         }
     }
 
-    /// Takes note of a listing: of the `held` names that are in it, and of the other `names`, unless there are more.
-    /// Returns the committed files that are gone there, by whatever hand.
-    pub fn listed(&mut self, held: &HashSet<FileName>, names: Option<&[FileName]>) -> Vec<(FileName, Fingerprint)> {
-        let gone: Vec<(FileName, Held)> = self.held.extract_if(|name, _| !held.contains(name)).collect();
+    /// A listing begins; one that was cut counts for nothing.
+    pub(super) fn begin_listing(&mut self) {
+        self.listing = self.listing.wrapping_add(1);
+    }
+
+    /// `name` is in the listing. Whether a file of this name is committed.
+    pub(super) fn saw(&mut self, name: &[u8]) -> bool {
+        if let Some(note) = self.notes.get_mut(name) {
+            note.listing = self.listing;
+        }
+        let held = self.held.get_mut(name);
+        held.map(|held| held.listing = self.listing).is_some()
+    }
+
+    /// The listing has come whole. Returns the committed files that are not in it: they are gone there, by whatever hand.
+    pub(super) fn end_listing(&mut self) -> Vec<(FileName, Fingerprint)> {
+        let listing = self.listing;
+        let gone: Vec<(FileName, Held)> = self.held.extract_if(|_, held| held.listing != listing).collect();
         if gone.iter().any(|(_, held)| held.was_deleted) {
             self.deletion = Deletion::Done;
         }
-        self.doubted.retain(|name| held.contains(name));
-        if let Some(names) = names.filter(|_| !self.failures.is_empty() || !self.skipped.is_empty()) {
-            let names: HashSet<_> = names.iter().collect();
-            self.failures.retain(|name, _| names.contains(name));
-            self.skipped.retain(|name| names.contains(name));
+        for (name, _) in &gone {
+            self.held_share.shrink(cost_of_held(name.as_bytes()));
         }
+        let Self { notes, held, notes_share, .. } = self;
+        notes.retain(|name, note| {
+            note.is_doubted &= held.contains_key(name);
+            let is_kept = note.listing == listing && note.says_something();
+            if !is_kept {
+                notes_share.shrink(cost_of_note(name.as_bytes()));
+            }
+            is_kept
+        });
         gone.into_iter().map(|(name, held)| (name, held.fingerprint)).collect()
+    }
+
+    /// Changes what is noted of `name`, if anything is.
+    fn note(&mut self, name: &FileName, change: impl FnOnce(&mut Note)) {
+        if let Some(note) = self.notes.get_mut(name) {
+            change(note);
+            if !note.says_something() {
+                self.notes.remove(name);
+                self.notes_share.shrink(cost_of_note(name.as_bytes()));
+            }
+        }
+    }
+
+    /// Notes something of `name`, if there is room.
+    fn new_note<T>(&mut self, name: &FileName, change: impl FnOnce(&mut Note) -> T) -> Option<T> {
+        if !self.notes.contains_key(name) {
+            if !self.notes_share.grow(cost_of_note(name.as_bytes())) {
+                return None;
+            }
+            self.notes.insert(name.clone(), Note { listing: self.listing, ..Note::default() });
+        }
+        self.notes.get_mut(name).map(change)
     }
 
     /// A connection died while `name` was asked for.
     pub fn failed(&mut self, name: &FileName) {
-        if self.failures.len() < MAX_FAILED || self.failures.contains_key(name) {
-            *self.failures.entry(name.clone()).or_default() += 1;
-        }
+        self.new_note(name, |note| note.failures = note.failures.saturating_add(1));
     }
 
     /// `name` did come after all, or is gone.
     pub fn clear_failures(&mut self, name: &FileName) {
-        self.failures.remove(name);
+        self.note(name, |note| note.failures = 0);
     }
 
     /// How many connections have died over `name`.
-    pub fn failures(&self, name: &FileName) -> u32 {
-        self.failures.get(name).copied().unwrap_or(0)
+    pub fn failures(&self, name: &(impl Borrow<[u8]> + ?Sized)) -> u32 {
+        self.notes.get(name.borrow()).map_or(0, |note| note.failures)
     }
 
-    /// `name` is not to be asked for again while it is listed, or until the next [reset](Self::reset_skips).
-    pub fn skip(&mut self, name: FileName) {
-        if self.skipped.len() < MAX_SKIPPED {
-            self.skipped.insert(name);
-        }
+    /// `name` is not to be asked for again while it is listed, or until the next [reset](Self::reset_skips). Whether it can
+    /// be remembered.
+    pub fn skip(&mut self, name: &FileName) -> bool {
+        self.new_note(name, |note| note.is_skipped = true).is_some()
     }
 
     /// Whether `name` is not to be asked for.
-    pub fn is_skipped(&self, name: &FileName) -> bool {
-        self.skipped.contains(name)
+    pub fn is_skipped(&self, name: &(impl Borrow<[u8]> + ?Sized)) -> bool {
+        self.notes.get(name.borrow()).is_some_and(|note| note.is_skipped)
     }
 
     /// What was skipped is to be asked for again, and logged again where it still is not taken.
     pub fn reset_skips(&mut self) {
-        self.skipped.clear();
+        self.notes.values_mut().for_each(|note| note.is_skipped = false);
+        self.notes_share.shrink(BYTES_REPORTED * self.reported.len() as u64);
         self.reported.clear();
     }
 
     /// Whether this is the first time that something is to be said about the listed `name`.
     pub fn report_once(&mut self, name: &[u8]) -> bool {
-        self.reported.len() < MAX_REPORTED && self.reported.insert(name.into())
+        let name = self.hasher.hash_one(name);
+        !self.reported.contains(&name) && self.notes_share.grow(BYTES_REPORTED) && self.reported.insert(name)
     }
+
+    /// How many names a listing has at its beginning that are to be collected and that rounds have not got rid of: the next
+    /// round passes over them, for what comes after them to be collected, too.
+    pub(super) fn to_pass_over(&self) -> usize {
+        self.to_pass_over
+    }
+
+    pub(super) fn pass_over(&mut self, names: usize) {
+        self.to_pass_over = names;
+    }
+}
+
+impl Note {
+    fn says_something(&self) -> bool {
+        self.failures > 0 || self.is_skipped || self.is_doubted
+    }
+}
+
+/// Two times the name: the journal's state has one of its own.
+fn cost_of_held(name: &[u8]) -> u64 {
+    2 * name.len() as u64 + BYTES_HELD
+}
+
+fn cost_of_note(name: &[u8]) -> u64 {
+    name.len() as u64 + BYTES_NOTED
 }
 
 #[cfg(test)]
@@ -201,7 +345,7 @@ mod tests {
         let mut history = SiteHistory::default();
         let [held, large, deadly] = ["a.1.data", "c.1.data", "d.1.data"].map(name);
         history.committed(held.clone(), Fingerprint::of(A));
-        history.skip(large.clone());
+        history.skip(&large);
         history.report_once(b"c.1.data");
         history.failed(&deadly);
         history.reset_skips();
@@ -217,10 +361,35 @@ mod tests {
             history.committed(name.clone(), Fingerprint::of(A));
             history.deleted(name);
         }
-        let listed = HashSet::from([here.clone()]);
-        assert_eq!(history.listed(&listed, None), [(gone.clone(), Fingerprint::of(A))]);
+        history.begin_listing();
+        assert!(history.saw(here.as_bytes()) && !history.saw(b"c.1.data"));
+        assert_eq!(history.end_listing(), [(gone.clone(), Fingerprint::of(A))]);
         assert_eq!(history.classify(&here, Fingerprint::of(A)), Match::Same { was_deleted: true });
         assert_eq!(history.classify(&gone, Fingerprint::of(A)), Match::New);
+    }
+
+    #[test]
+    fn what_is_noted_lasts_as_long_as_its_name_is_listed_and_gives_its_room_back() {
+        let budget = Budget::new(0).with_least(300);
+        let mut history = SiteHistory::new(&budget);
+        let [first, second, third] = ["a.1.data", "b.1.data", "c.1.data"].map(name);
+        history.failed(&first);
+        assert!(history.skip(&second) && !history.skip(&third), "there is no more room");
+        history.begin_listing();
+        history.saw(second.as_bytes());
+        assert_eq!(history.end_listing(), []);
+        assert_eq!((history.failures(&first), history.is_skipped(&second)), (0, true));
+        assert!(history.skip(&third));
+    }
+
+    #[test]
+    fn what_is_committed_while_a_listing_comes_is_not_taken_for_gone() {
+        let mut history = SiteHistory::default();
+        history.begin_listing();
+        history.committed(name("a.1.data"), Fingerprint::of(A));
+        assert_eq!(history.end_listing(), []);
+        history.begin_listing();
+        assert_eq!(history.end_listing().len(), 1);
     }
 
     #[test]

@@ -4,10 +4,13 @@ mod delivery;
 mod filter;
 mod history;
 mod order;
+mod plan;
+mod queue;
 mod round;
 #[cfg(test)]
 mod round_tests;
 mod schedule;
+mod selection;
 
 pub use delivery::Delivery;
 pub use filter::NameFilter;
@@ -16,3 +19,5 @@ pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
 pub use round::{Listed, MoveEnd, Outlook, Round, Step, Tally};
 pub use schedule::{Ending, Pace, Schedule};
+pub(crate) use selection::MAX_NAMES;
+pub use selection::Selection;

@@ -1,8 +1,9 @@
 //! In which order files are taken: one agent's measurements oldest first.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
-use crate::proto::FileName;
+use crate::proto::Names;
 
 /// What an agent data file's name says: `<agent>.<serial>.data`, or with `_` before the serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ const SECONDS: std::ops::Range<u64> = 1_000_000_000..5_000_000_000;
 
 impl<'a> AgentFile<'a> {
     /// Reads a name as the data server does; `None` where it is no agent's.
-    pub fn parse(name: &'a FileName) -> Option<Self> {
-        let (agent, serial) = split_serial(name.as_bytes().strip_suffix(b".data")?)?;
+    pub fn parse(name: &'a (impl Borrow<[u8]> + ?Sized)) -> Option<Self> {
+        let (agent, serial) = split_serial(name.borrow().strip_suffix(b".data")?)?;
         if let Some((inner, second)) = split_serial(agent)
             && serial.len() < SECOND_DIGITS
             && let Some(second) = epoch_second(second)
@@ -73,23 +74,26 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The agent a file belongs to; a file that is no agent's is on its own.
-pub(crate) fn agent(name: &FileName) -> &[u8] {
-    AgentFile::parse(name).map_or(name.as_bytes(), |file| file.agent)
+pub(crate) fn agent(name: &(impl Borrow<[u8]> + ?Sized)) -> &[u8] {
+    AgentFile::parse(name).map_or(name.borrow(), |file| file.agent)
 }
 
 /// When the measurement in a file was made, since 1970, where its name says so.
-pub(crate) fn measured_at(name: &FileName) -> Option<Duration> {
+pub(crate) fn measured_at(name: &(impl Borrow<[u8]> + ?Sized)) -> Option<Duration> {
     AgentFile::parse(name)?.time
 }
 
-/// Sorts names oldest first; those whose age is not to be known come first and stay as they were listed.
-pub(super) fn oldest_first(names: &mut [FileName]) {
-    names.sort_by_cached_key(|name| measured_at(name).unwrap_or_default());
+/// The places of names, oldest first; those whose age is not to be known come first and stay as they were listed.
+pub(super) fn oldest_first(names: &Names) -> Vec<usize> {
+    let mut order: Vec<_> = names.iter().map(|(place, name)| (measured_at(name).unwrap_or_default(), place)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, place)| place).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::FileName;
 
     fn name(text: &str) -> FileName {
         text.parse().unwrap()
@@ -134,9 +138,11 @@ mod tests {
             "b.1700000002.data",
         ]
         .map(name);
-        let mut names = expected.clone();
-        names[3..].reverse();
-        oldest_first(&mut names);
-        assert_eq!(names, expected);
+        let mut names = Names::default();
+        for name in expected[..3].iter().chain(expected[3..].iter().rev()) {
+            names.push(name);
+        }
+        let order: Vec<_> = oldest_first(&names).into_iter().map(|place| names.at(place)).collect();
+        assert_eq!(order, expected.each_ref().map(FileName::as_bytes));
     }
 }

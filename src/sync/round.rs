@@ -12,20 +12,12 @@
 //! A round that has moved files ends with another listing, which shows what the site has deleted. What that lists for the
 //! first time is left to the next round.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
-use super::order::{agent, measured_at, oldest_first};
-use super::{Delivery, SiteHistory};
-use crate::proto::{FileName, Fingerprint};
-
-/// How far a connection without work looks past files whose agent is busy.
-const LOOK_AHEAD: usize = 64;
-
-/// Connections that must have died over a name for it to be under suspicion: one may die of anything.
-const SUSPECT: u32 = 2;
-
-/// Connections that must have died over a name for what its agent wrote later to go ahead.
-const HOPELESS: u32 = 5;
+use super::plan::{HOPELESS, Plan};
+use super::queue::Queue;
+use super::{Delivery, Selection, SiteHistory};
+use crate::proto::{FileName, Fingerprint, Names};
 
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_LANE: usize = 8;
@@ -47,15 +39,13 @@ pub enum Step {
     Leave,
 }
 
-/// What a listing says of a site's files.
-#[derive(Debug, Default)]
+/// A listing that has come whole.
+#[derive(Debug)]
 pub struct Listed {
-    /// The names that are collected from this site, as they were listed.
-    pub names: Vec<FileName>,
-    /// How many more of those were listed than are in `names`.
-    pub left_out: usize,
-    /// The listed names that the [`SiteHistory`] holds, whether they are in `names` or not.
-    pub held: HashSet<FileName>,
+    /// The names that the `selection` takes, as they were listed.
+    pub names: Names,
+    /// Which has judged all of its names.
+    pub selection: Selection,
 }
 
 /// How asking the site to let a published file go ended.
@@ -84,8 +74,10 @@ pub struct Tally {
     pub missing: usize,
     /// Not taken for a reason of their own, such as their size, or being written over again and again.
     pub skipped: usize,
-    /// Left for the next round, which follows at once.
+    /// Left for the next round, which follows at once where this one got anywhere.
     pub left: usize,
+    /// Of those, new ones for which there is no room beside what is committed and still there.
+    pub without_room: usize,
     /// Not stored for want of a working disk; still at the site.
     pub unstored: usize,
 }
@@ -119,13 +111,16 @@ pub struct Round {
     phase: Phase,
     /// The most files staged but not committed.
     window: usize,
-    receive: VecDeque<FileName>,
+    /// None before the listing.
+    queue: Option<Queue>,
     moves: VecDeque<(FileName, Fingerprint)>,
-    /// Agents with a file in flight: their next one waits, so that they are published in order.
-    busy: HashSet<Box<[u8]>>,
-    /// Agents whose file could not be stored: what they wrote later must not overtake it.
-    blocked: HashSet<Box<[u8]>>,
     refetched: HashSet<FileName>,
+    /// Names that take up room in a listing, are of no use, and will be there again.
+    stuck: usize,
+    /// Whether the listing goes on beyond what was kept of it.
+    is_cut: bool,
+    /// Whether anything was committed, or deleted for the first time.
+    has_progressed: bool,
     /// Whether the site has deleted files since the listing.
     has_deleted: bool,
     in_flight: usize,
@@ -140,11 +135,12 @@ impl Round {
             delivery,
             phase: Phase::Unlisted,
             window,
-            receive: VecDeque::new(),
+            queue: None,
             moves: VecDeque::new(),
-            busy: HashSet::new(),
-            blocked: HashSet::new(),
             refetched: HashSet::new(),
+            stuck: 0,
+            is_cut: false,
+            has_progressed: false,
             has_deleted: false,
             in_flight: 0,
             committing: 0,
@@ -173,10 +169,9 @@ impl Round {
             return Step::Move(name, fingerprint);
         }
         if self.committing < self.window
-            && let Some(name) = self.pick()
+            && let Some(name) = self.queue.as_mut().and_then(Queue::take)
         {
             self.in_flight += 1;
-            self.busy.insert(agent(&name).into());
             return match self.delivery {
                 Delivery::Safe => Step::Receive(name),
                 Delivery::Move => Step::Take(name),
@@ -191,66 +186,49 @@ impl Round {
         matches!(self.phase, Phase::Collecting) && self.is_idle() && self.has_deleted && self.tally.left == 0
     }
 
-    fn pick(&mut self) -> Option<FileName> {
-        let free = self.receive.iter().take(LOOK_AHEAD).position(|name| !self.busy.contains(agent(name)))?;
-        self.receive.remove(free)
-    }
-
     /// A listing has come. Returns the committed files that are gone there.
     pub fn listed(&mut self, listed: Listed, history: &mut SiteHistory) -> Vec<(FileName, Fingerprint)> {
         self.in_flight -= 1;
-        let Listed { names, left_out, held } = listed;
-        let gone = history.listed(&held, (left_out == 0).then_some(&*names));
+        let Listed { names, selection } = listed;
+        let gone = history.end_listing();
+        self.has_progressed |= !gone.is_empty();
         match self.phase {
             Phase::Confirming | Phase::Confirmed => self.phase = Phase::Confirmed,
             Phase::WindingUp => {
-                self.tally.listed = names.len();
-                self.tally.left += names.len() + left_out;
+                self.tally.listed = selection.listed();
+                self.tally.left += selection.kept + selection.left_out;
             }
             _ => {
-                self.tally.listed = names.len();
-                self.tally.left += left_out;
                 self.phase = Phase::Collecting;
-                self.plan(names, history);
+                self.plan(names, selection, history);
             }
         }
         gone
     }
 
     /// What is to be done about the listed `names`.
-    fn plan(&mut self, mut names: Vec<FileName>, history: &SiteHistory) {
-        oldest_first(&mut names);
-        let listed = names.len();
-        names.retain(|name| !history.is_skipped(name));
-        self.tally.skipped += listed - names.len();
-        if history.refuses_deletion() {
-            self.tally.refused += keep_one_held(&mut names, history);
-        }
-        self.queue(names, history);
+    fn plan(&mut self, names: Names, selection: Selection, history: &mut SiteHistory) {
+        self.tally.listed = selection.listed();
+        self.tally.skipped += selection.skipped;
+        self.tally.refused += selection.refused;
+        self.tally.left += selection.left_out;
+        self.is_cut = selection.left_out > selection.passed_over;
+        self.stuck = selection.passed_over;
+        let Plan { queue, put_off, without_room } = Plan::new(names, selection.share, history);
+        self.tally.skipped += put_off;
+        self.stuck += put_off;
+        self.tally.left += without_room;
+        self.tally.without_room += without_room;
+        self.queue = Some(queue);
     }
 
-    /// A name that connections die over must not keep the others from coming: it waits for the round's end, one such a
-    /// round, and what its agent wrote later waits with it, until there is little hope left.
-    fn queue(&mut self, names: Vec<FileName>, history: &SiteHistory) {
-        let mut chains: Vec<(u32, Vec<FileName>)> = Vec::new();
-        let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
-        for name in names {
-            let failures = history.failures(&name);
-            match suspects.get(agent(&name)) {
-                Some(&chain) if failures < HOPELESS => chains[chain].1.push(name),
-                _ if failures < SUSPECT => self.receive.push_back(name),
-                _ => {
-                    if failures < HOPELESS {
-                        suspects.insert(agent(&name).into(), chains.len());
-                    }
-                    chains.push((failures, vec![name]));
-                }
-            }
+    /// The round is over.
+    pub fn end(&mut self, history: &mut SiteHistory) {
+        history.release();
+        if self.queue.is_some() {
+            // One that has come to the end of the listing is followed by one that begins at its beginning.
+            history.pass_over(if self.is_cut { self.stuck } else { 0 });
         }
-        chains.sort_by_key(|(failures, _)| *failures);
-        let mut chains = chains.into_iter().map(|(_, chain)| chain);
-        self.receive.extend(chains.next().unwrap_or_default());
-        self.tally.skipped += chains.map(|chain| chain.len()).sum::<usize>();
     }
 
     /// `name` is staged whole and waits for its commit.
@@ -270,11 +248,15 @@ impl Round {
         history.clear_failures(&name);
         match self.delivery {
             Delivery::Safe => self.moves.push_back((name, fingerprint)),
-            Delivery::Move => {
-                self.tally.moved += 1;
-                self.has_deleted = true;
-            }
+            Delivery::Move => self.gone(&name, history),
         }
+    }
+
+    /// The site has deleted `name`, as far as it says.
+    fn gone(&mut self, name: &FileName, history: &mut SiteHistory) {
+        self.has_progressed |= history.deleted(name);
+        self.tally.moved += 1;
+        self.has_deleted = true;
     }
 
     /// `name` is durable here: the site's copy may go.
@@ -282,14 +264,11 @@ impl Round {
         self.committing -= 1;
         self.tally.collected += 1;
         self.tally.bytes += fingerprint.size;
+        self.has_progressed = true;
         history.committed(name.clone(), fingerprint);
         match self.delivery {
             Delivery::Safe => self.moves.push_back((name, fingerprint)),
-            Delivery::Move => {
-                history.deleted(&name);
-                self.tally.moved += 1;
-                self.has_deleted = true;
-            }
+            Delivery::Move => self.gone(&name, history),
         }
     }
 
@@ -305,16 +284,9 @@ impl Round {
         self.block(name);
     }
 
+    /// What its agent wrote later must not overtake it.
     fn block(&mut self, name: &FileName) {
-        self.tally.unstored += 1 + self.hold_back(agent(name));
-        self.blocked.insert(agent(name).into());
-    }
-
-    /// Leaves what waits of `agent` for the next round. Returns how many files that is.
-    fn hold_back(&mut self, agent: &[u8]) -> usize {
-        let before = self.receive.len();
-        self.receive.retain(|name| self::agent(name) != agent);
-        before - self.receive.len()
+        self.tally.unstored += 1 + self.queue.as_mut().map_or(0, |queue| queue.block(name));
     }
 
     /// `name` was listed but is not there any more.
@@ -330,15 +302,18 @@ impl Round {
         self.settle(name);
         history.failed(name);
         self.tally.missing += 1;
+        self.stuck += 1;
         if history.failures(name) < HOPELESS {
-            self.tally.left += self.hold_back(agent(name));
+            let held_back = self.queue.as_mut().map_or(0, |queue| queue.hold_back(name));
+            self.tally.left += held_back;
+            self.stuck += held_back;
         }
     }
 
     /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
     pub fn skipped(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.settle(name);
-        history.skip(name.clone());
+        self.stuck += usize::from(!history.skip(name));
         self.tally.skipped += 1;
     }
 
@@ -349,15 +324,15 @@ impl Round {
             history.forget(&name);
         }
         match end {
-            MoveEnd::Gone => {
-                history.deleted(&name);
-                self.tally.moved += 1;
-                self.has_deleted = true;
+            MoveEnd::Gone => self.gone(&name, history),
+            MoveEnd::Changed if self.queue.as_ref().is_some_and(|queue| queue.is_blocked(&name)) => {
+                self.tally.unstored += 1;
             }
-            MoveEnd::Changed if self.blocked.contains(agent(&name)) => self.tally.unstored += 1,
             MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
             // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
-            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.receive.push_front(name),
+            MoveEnd::Changed if self.refetched.insert(name.clone()) => {
+                self.queue.as_mut().into_iter().for_each(|queue| queue.put_back(&name));
+            }
             MoveEnd::Changed => self.tally.skipped += 1,
         }
     }
@@ -392,6 +367,7 @@ impl Round {
     pub fn rescue_committed(&mut self, name: &FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
         history.committed(name.clone(), fingerprint);
         history.deleted(name);
+        self.has_progressed = true;
         self.committing -= 1;
         self.tally.collected += 1;
         self.tally.bytes += fingerprint.size;
@@ -428,7 +404,7 @@ impl Round {
 
     fn settle(&mut self, name: &FileName) {
         self.in_flight -= 1;
-        self.busy.remove(agent(name));
+        self.queue.as_mut().into_iter().for_each(|queue| queue.landed(name));
     }
 
     /// Takes no new files from now on; what is under way is brought to its end.
@@ -437,8 +413,7 @@ impl Round {
             Phase::Confirming | Phase::Confirmed => Phase::Confirmed,
             _ => Phase::WindingUp,
         };
-        self.tally.left += self.receive.len();
-        self.receive.clear();
+        self.tally.left += self.queue.as_mut().map_or(0, Queue::clear);
     }
 
     /// Whether the listing has come, and new files are taken.
@@ -452,7 +427,7 @@ impl Round {
             Phase::Unlisted => true,
             Phase::Listing | Phase::Confirming | Phase::Confirmed => false,
             Phase::Collecting | Phase::WindingUp => {
-                let receives = !self.receive.is_empty() && self.committing < self.window;
+                let receives = self.waiting() > 0 && self.committing < self.window;
                 receives || !self.moves.is_empty() || self.is_unconfirmed()
             }
         }
@@ -460,7 +435,7 @@ impl Round {
 
     /// How many connections are of use, of at most `most`.
     pub fn lanes(&self, most: usize) -> usize {
-        let waiting = self.receive.len() + self.moves.len();
+        let waiting = self.waiting() + self.moves.len();
         (1 + waiting / FILES_PER_LANE).min(most)
     }
 
@@ -475,13 +450,23 @@ impl Round {
 
     /// Whether nothing is under way, and nothing to be begun but perhaps a listing.
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.committing == 0 && self.moves.is_empty() && self.receive.is_empty()
+        self.in_flight == 0 && self.committing == 0 && self.moves.is_empty() && self.waiting() == 0
+    }
+
+    /// Files that are still to be asked for.
+    fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, Queue::len)
+    }
+
+    /// Whether it got anywhere: committed a file, or saw one deleted.
+    pub fn has_progressed(&self) -> bool {
+        self.has_progressed
     }
 
     /// What a connection that waits for something to do goes by.
     pub fn outlook(&self) -> Outlook {
         let Self { in_flight, committing, .. } = *self;
-        Outlook { receive: self.receive.len(), moves: self.moves.len(), in_flight, committing }
+        Outlook { receive: self.waiting(), moves: self.moves.len(), in_flight, committing }
     }
 
     /// Files handed to the committer whose commit is awaited.
@@ -493,15 +478,4 @@ impl Round {
     pub fn tally(&self) -> Tally {
         self.tally
     }
-}
-
-/// Of a site that does not delete, one committed file is enough to see whether it does by now; how many are left out. A name
-/// that has no time in it may stand for another file by now, whatever the site deletes.
-fn keep_one_held(names: &mut Vec<FileName>, history: &SiteHistory) -> usize {
-    let (listed, mut has_one) = (names.len(), false);
-    names.retain(|name| {
-        let is_known = history.fingerprint(name).is_some() && measured_at(name).is_some();
-        !is_known || !std::mem::replace(&mut has_one, true)
-    });
-    listed - names.len()
 }

@@ -1,8 +1,11 @@
 use std::collections::HashSet;
 
+use super::queue::BYTES_PER_NAME;
 use super::round::*;
+use super::selection::Selection;
 use super::{Delivery, Match, SiteHistory};
-use crate::proto::{FileName, Fingerprint};
+use crate::budget::Budget;
+use crate::proto::{FileName, Fingerprint, Names};
 
 fn name(text: &str) -> FileName {
     text.parse().unwrap()
@@ -21,11 +24,26 @@ fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> Roun
     round
 }
 
+/// A selection for a listing that begins, with room for anything.
+fn selection(history: &mut SiteHistory) -> Selection {
+    Selection::new(Budget::new(u64::MAX).share(), history)
+}
+
 /// A whole listing.
-fn listing(names: &[&str], history: &SiteHistory) -> Listed {
-    let names: Vec<FileName> = names.iter().map(|text| name(text)).collect();
-    let held = names.iter().filter(|name| history.fingerprint(*name).is_some()).cloned().collect();
-    Listed { names, left_out: 0, held }
+fn listing(names: &[&str], history: &mut SiteHistory) -> Listed {
+    let selection = selection(history);
+    listing_of(names.iter().copied(), selection, history)
+}
+
+/// A whole listing, of which the `selection` takes what it does.
+fn listing_of(texts: impl IntoIterator<Item = impl AsRef<str>>, mut selection: Selection, history: &mut SiteHistory) -> Listed {
+    let mut names = Names::default();
+    for text in texts {
+        if selection.takes(text.as_ref().as_bytes(), true, history) {
+            names.push(&name(text.as_ref()));
+        }
+    }
+    Listed { names, selection }
 }
 
 /// The listing that ends a round that has moved files; those that are gone.
@@ -118,21 +136,47 @@ fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
     assert_eq!(round.tally().refused, 1);
 }
 
+/// The same, with room for so many names of ten bytes at the most.
+fn selection_of(names: u64, history: &mut SiteHistory) -> Selection {
+    Selection::new(Budget::new(0).with_least(names * (10 + BYTES_PER_NAME)).share(), history)
+}
+
 #[test]
 fn what_is_not_listed_any_more_is_forgotten_however_many_names_were_left_out() {
-    let mut history = SiteHistory::default();
-    let [gone, kept] = ["a.1.data", "b.1.data"].map(name);
-    for left_out in [1, 0] {
+    for room in [0, 1] {
+        let mut history = SiteHistory::default();
+        let [gone, kept] = ["a.1.data", "b.1.data"].map(name);
         for file in [&gone, &kept] {
             history.committed(file.clone(), print_of(file));
         }
         let mut round = Round::new(Delivery::Safe, 4);
         round.next_step();
-        let listed = Listed { names: Vec::new(), left_out, held: HashSet::from([kept.clone()]) };
+        let mut selection = selection_of(room, &mut history);
+        let is_collected = selection.takes(kept.as_bytes(), room > 0, &mut history);
+        assert_eq!((is_collected, selection.takes(b"c.1.data", true, &mut history)), (room > 0, false));
+        let listed = Listed { names: Names::default(), selection };
         assert_eq!(round.listed(listed, &mut history), [(gone.clone(), print_of(&gone))]);
         assert_eq!(history.fingerprint(&kept), Some(print_of(&kept)), "the filter leaves it out, or the limit does");
-        assert_eq!(round.tally().left, left_out);
+        assert_eq!(round.tally().left, 1);
     }
+}
+
+#[test]
+fn a_listing_that_is_cut_says_nothing_about_what_is_gone() {
+    let mut history = SiteHistory::default();
+    let [first, second] = ["a.1.data", "b.1.data"].map(name);
+    for file in [&first, &second] {
+        history.committed(file.clone(), print_of(file));
+    }
+    let mut round = Round::new(Delivery::Safe, 4);
+    round.next_step();
+    let mut cut = selection(&mut history);
+    cut.takes(first.as_bytes(), true, &mut history);
+    drop(cut);
+    round.dropped(Step::List, &mut history);
+    assert_eq!(round.next_step(), Step::List);
+    assert_eq!(round.listed(listing(&["b.1.data"], &mut history), &mut history), [(first.clone(), print_of(&first))]);
+    assert_eq!(history.fingerprint(&second), Some(print_of(&second)));
 }
 
 #[test]
@@ -141,14 +185,116 @@ fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
     let mut round = Round::new(Delivery::Safe, 4);
     round.next_step();
     let file = name("a.1.data");
-    round.listed(Listed { names: vec![file.clone()], left_out: 7, held: HashSet::new() }, &mut history);
+    let selection = selection_of(1, &mut history);
+    round.listed(listing_of(["a.1.data", "b.1.data"], selection, &mut history), &mut history);
     round.next_step();
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
     round.next_step();
     round.moved(file.clone(), MoveEnd::Gone, &mut history);
     assert_eq!((round.next_step(), round.is_complete()), (Step::Leave, true));
-    assert_eq!(history.fingerprint(&file), Some(print_of(&file)));
+    assert_eq!((history.fingerprint(&file), round.tally().left), (Some(print_of(&file)), 1));
+}
+
+/// All rounds of a site that lists `names`, with room for so many of them, until one asks for `wanted`. How many it took.
+fn rounds_until(wanted: &str, names: &[String], room: u64, history: &mut SiteHistory) -> usize {
+    for rounds in 1..100 {
+        let mut round = Round::new(Delivery::Safe, 4);
+        round.next_step();
+        let selection = selection_of(room, history);
+        round.listed(listing_of(names, selection, history), history);
+        let mut has_come = false;
+        while let Step::Receive(file) = round.next_step() {
+            if file == name(wanted) {
+                has_come = true;
+                round.staged(&file, history);
+                round.uncommitted(&file);
+            } else if file.as_bytes().starts_with(b"big") {
+                round.skipped(&file, history);
+            } else {
+                round.withheld(&file, history);
+            }
+        }
+        assert!(!round.has_progressed());
+        round.end(history);
+        if has_come {
+            return rounds;
+        }
+    }
+    panic!("{wanted} is never asked for");
+}
+
+#[test]
+fn names_that_are_of_no_use_do_not_keep_those_behind_them_from_being_asked_for() {
+    let names = |kind: &str| (0..40).map(|n| format!("{kind}{n:02}.1.data")).chain(["z.1.data".into()]).collect::<Vec<_>>();
+    let mut history = SiteHistory::default();
+    assert_eq!(rounds_until("z.1.data", &names("big"), 10, &mut history), 5, "each is asked for once");
+    assert_eq!(rounds_until("z.1.data", &names("big"), 10, &mut history), 1);
+    let mut history = SiteHistory::default();
+    assert_eq!(rounds_until("z.1.data", &names("err"), 10, &mut history), 5);
+    let mut history = SiteHistory::default();
+    let held = (0..40).map(|n| format!("h{n:02}.1700000001.data"));
+    held.clone().for_each(|text| history.committed(name(&text), print_of(&name(&text))));
+    history.deletion_refused();
+    let names: Vec<_> = held.chain(["z.1.data".into()]).collect();
+    assert_eq!(rounds_until("z.1.data", &names, 10, &mut history), 1, "but for one, none is asked for again");
+}
+
+#[test]
+fn a_listing_that_has_room_is_taken_from_its_beginning() {
+    let mut history = SiteHistory::default();
+    let names = ["err1.1.data".to_owned(), "z.1.data".to_owned()];
+    for _ in 0..2 {
+        assert_eq!(rounds_until("z.1.data", &names, 10, &mut history), 1);
+        let mut round = listed(Delivery::Safe, &["err1.1.data"], &mut history);
+        assert!(matches!(round.next_step(), Step::Receive(_)), "it may be given by now");
+    }
+}
+
+#[test]
+fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
+    let budget = Budget::new(0).with_least(1_000);
+    let mut history = SiteHistory::new(&budget);
+    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data", "e.1.data"], &mut history);
+    let mut kept = Vec::new();
+    while let Step::Receive(file) = round.next_step() {
+        round.staged(&file, &mut history);
+        round.committed(file.clone(), print_of(&file), &mut history);
+        assert!(matches!(round.next_step(), Step::Move(..)));
+        round.move_refused(&mut history);
+        kept.push(file);
+    }
+    assert_eq!((kept.len(), round.tally().without_room, round.tally().left), (3, 2, 2));
+    assert!(round.has_progressed());
+    round.end(&mut history);
+    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data"], &mut history);
+    let asked: Vec<_> = std::iter::from_fn(|| match round.next_step() {
+        Step::Receive(file) => Some(file),
+        _ => None,
+    })
+    .collect();
+    assert_eq!((asked, round.tally().without_room, round.has_progressed()), (kept, 1, false));
+    round.end(&mut history);
+    let round = listed(Delivery::Safe, &["c.1.data", "d.1.data", "e.1.data", "f.1.data"], &mut history);
+    assert_eq!((round.tally().without_room, round.has_progressed()), (1, true), "two are gone");
+    drop(history);
+    assert_eq!(budget.share().amount(), 0);
+}
+
+#[test]
+fn a_hundred_thousand_files_that_are_not_given_are_answered_for_without_walking_the_others() {
+    let names: Vec<String> = (0..100_000).map(|n| format!("{n}.data")).collect();
+    let mut history = SiteHistory::default();
+    let mut round = Round::new(Delivery::Safe, 4);
+    round.next_step();
+    let selection = selection(&mut history);
+    round.listed(listing_of(&names, selection, &mut history), &mut history);
+    let mut count = 0;
+    while let Step::Receive(file) = round.next_step() {
+        round.withheld(&file, &mut history);
+        count += 1;
+    }
+    assert_eq!((count, round.tally().missing), (names.len(), names.len()));
 }
 
 #[test]
@@ -357,7 +503,7 @@ fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
     round.next_step();
     round.wind_up();
     assert!(!round.is_complete(), "the listing is under way");
-    round.listed(listing(&["a.1.data"], &history), &mut history);
+    round.listed(listing(&["a.1.data"], &mut history), &mut history);
     assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
     let mut round = Round::new(Delivery::Safe, 4);
     let listing = round.next_step();
@@ -427,7 +573,7 @@ proptest::proptest! {
         while !round.is_complete() {
             let choice = choices.next().expect("a round ends in bounded steps");
             match (choice, lanes.pop()) {
-                (_, Some(Step::List)) => drop(round.listed(listing(&[], &history), &mut history)),
+                (_, Some(Step::List)) => drop(round.listed(listing(&[], &mut history), &mut history)),
                 (9, Some(step)) => round.dropped(step, &mut history),
                 (8, Some(Step::Receive(file))) => round.missing(&file, &mut history),
                 (7, Some(Step::Receive(file))) => round.unstored(&file),

@@ -20,9 +20,9 @@ pub struct Pace {
 /// How a round ended, as far as the schedule cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything listed has been dealt with.
+    /// Everything listed has been dealt with, or nothing that was tried got anywhere: the next one may.
     Done,
-    /// It went well and there is more: the next round follows at once.
+    /// It got somewhere and there is more: the next round follows at once.
     Backlog,
     /// It broke off.
     Failed,

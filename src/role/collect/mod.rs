@@ -18,4 +18,4 @@ pub use equipment::StartError;
 pub(crate) use equipment::{target as site_target, warn_of_certificates};
 pub use reason::{Came, Reason};
 pub use report::{NotTaken, RoundReport};
-pub(crate) use session::{MAX_LISTING, MAX_NAMES};
+pub(crate) use session::MAX_LISTING;

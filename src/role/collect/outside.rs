@@ -32,6 +32,7 @@ pub(super) trait Connection {
     /// `take` is called at most once.
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     fn has_buffered(&mut self) -> bool;
+    fn wake(&mut self);
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
     fn flush(&mut self) -> Result<bool, Failure>;
     fn set_deadline(&mut self, wait: Option<Duration>);
@@ -104,6 +105,10 @@ impl Connection for Io<'_> {
 
     fn has_buffered(&mut self) -> bool {
         self.has_buffered()
+    }
+
+    fn wake(&mut self) {
+        self.wake();
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {

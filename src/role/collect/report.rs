@@ -98,7 +98,16 @@ impl RoundReport {
             }
             return;
         }
-        let refused = self.tally.refused;
+        let Tally { refused, without_room, .. } = self.tally;
+        if without_room > 0 && self.ending == Ending::Done {
+            if let Some(suppressed) = of_site.failed(NO_ROOM, now) {
+                warn!(
+                    "site={site} reason=kept {NO_ROOM}; not-taken={without_room}{} {counts}",
+                    repeated(suppressed)
+                );
+            }
+            return;
+        }
         if refused > 0 {
             if let Some(suppressed) = of_site.failed(NOT_DELETED, now) {
                 warn!("site={site} reason=kept {NOT_DELETED}; refused={refused}{} {counts}", repeated(suppressed));
@@ -122,6 +131,12 @@ impl RoundReport {
         )
     }
 }
+
+/// Why no new files are taken from a site.
+const NO_ROOM: &str = "no new files are taken from this site: it does not delete those that are safe here, as many of them \
+                       are there as are remembered, and what is forgotten would come again and again. Let us delete them \
+                       (can its tentacle_server write to its storage directory? do its allow rules let us delete?), or \
+                       move them away there";
 
 /// Why a site keeps what it was asked to delete.
 const NOT_DELETED: &str = "the site does not delete files that are safe here: can its tentacle_server write to its \

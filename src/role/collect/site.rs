@@ -11,12 +11,13 @@ use super::chains::Chains;
 use super::desk::Desk;
 use super::equipment::Equipment;
 use super::report::NotTaken;
+use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::LogThrottle;
 use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Chain, Spool, StoreError};
-use crate::sync::{Delivery, Listed, Match, MoveEnd, Outlook, Round, SiteHistory, Step};
+use crate::sync::{Delivery, Listed, Match, MoveEnd, Outlook, Round, Selection, SiteHistory, Step};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -63,6 +64,8 @@ pub(super) struct Site {
     pub(super) target: Arc<Target>,
     pub(super) spool: Spool,
     pub(super) history: SiteHistory,
+    /// For what its listings name, and those of all sites.
+    names: Budget,
     /// The site has refused our certificate: [`Offer::Auto`] goes on without.
     certificate_refused: bool,
     pub(super) running: Option<Running>,
@@ -72,7 +75,8 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(key: usize, equipment: Equipment) -> Self {
+    /// What is known of it is in `history`; what its listings name goes into `names`.
+    pub(super) fn new(key: usize, equipment: Equipment, history: SiteHistory, names: Budget) -> Self {
         let Equipment { settings, target, spool } = equipment;
         Self {
             key,
@@ -80,7 +84,8 @@ impl Site {
             settings,
             target,
             spool,
-            history: SiteHistory::default(),
+            history,
+            names,
             certificate_refused: false,
             running: None,
             parked: None,
@@ -193,27 +198,32 @@ impl Site {
         self.round().map_or(Step::Leave, |(round, _)| round.next_step())
     }
 
-    /// Whether a listed name is one to collect; those that committed files have are added to `held`.
-    pub(super) fn is_wanted(&self, name: &[u8], held: &mut HashSet<FileName>) -> bool {
-        if self.history.fingerprint(name).is_some() {
-            // What the filter leaves out is there all the same, and would come again once it does not.
-            held.extend(FileName::new(name).ok());
-        }
-        self.settings.filter.matches(name)
+    /// A listing begins.
+    pub(super) fn select(&mut self) -> Selection {
+        Selection::new(self.names.share(), &mut self.history)
     }
 
-    /// A listing has come; `held` are the names of committed files in it.
-    pub(super) fn listed(&mut self, listing: &Listing, held: HashSet<FileName>, desk: &mut Desk) {
+    /// Whether a listed name is one to ask for.
+    pub(super) fn selects(&mut self, name: &[u8], selection: &mut Selection) -> bool {
+        selection.takes(name, self.settings.filter.matches(name), &mut self.history)
+    }
+
+    /// Says which names of a listing cannot be used.
+    pub(super) fn tell_refused(&mut self, listing: &Listing) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.history.report_once(name.as_bytes()) {
                 warn!("site={} file={name} left there: {error}", self.shown());
             }
         }
-        let left_out = usize::try_from(listing.left_out()).unwrap_or(usize::MAX);
+        if let Some(running) = &mut self.running {
+            running.not_taken.bad_name = listing.refused_count();
+        }
+    }
+
+    /// A listing has come.
+    pub(super) fn listed(&mut self, listed: Listed, desk: &mut Desk) {
         let Some(running) = &mut self.running else { return };
-        let listed = Listed { names: listing.names().collect(), left_out, held };
-        running.not_taken.bad_name = listing.refused_count();
-        debug!("site={} listed={} left_out={left_out}", quoted(&*self.name), listed.names.len());
+        debug!("site={} to-fetch={}", quoted(&*self.name), listed.names.len());
         for (name, fingerprint) in running.round.listed(listed, &mut self.history) {
             desk.forget(&self.name, name, fingerprint);
         }

@@ -5,15 +5,16 @@ mod conversation;
 use std::sync::Arc;
 use std::time::Instant;
 
-use conversation::{Conversation, Talk};
+use conversation::{Conversation, Found, Talk};
 
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::obs::Output;
-use crate::proto::{Count, Listing, printable, quoted};
-use crate::role::collect::{MAX_NAMES, Reason, site_target, warn_of_certificates};
+use crate::proto::{Count, printable, quoted};
+use crate::role::collect::{Reason, site_target, warn_of_certificates};
+use crate::sync::MAX_NAMES;
 use crate::tls::{
     CertificateReport, CertificateSummary, Connector, Connectors, Offer, PeerDescription, Role, UnixTime,
 };
@@ -29,10 +30,10 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
     }
     let mut probe = Probe { site: &site, since: net.now(), net, out: Output::default(), near_ends: Vec::new() };
     probe.introduce();
-    let listing = target.and_then(|target| probe.run(&Arc::new(target)));
-    let status = match listing {
-        Ok(listing) => {
-            probe.summarise(&listing);
+    let found = target.and_then(|target| probe.run(&Arc::new(target)));
+    let status = match found {
+        Ok(found) => {
+            probe.summarise(found);
             SUCCESS
         }
         Err(reason) => {
@@ -72,7 +73,7 @@ impl Probe<'_> {
         ));
     }
 
-    fn run(&mut self, target: &Arc<Target>) -> Result<Listing, Reason> {
+    fn run(&mut self, target: &Arc<Target>) -> Result<Found, Reason> {
         let offer = self.site.tls.as_ref().is_some_and(|tls| tls.identity.is_some() && tls.offer != Offer::Never);
         match self.attempt(target, offer) {
             Err(Reason::Net(Failure::Pipe(refused)))
@@ -87,7 +88,7 @@ impl Probe<'_> {
         }
     }
 
-    fn attempt(&mut self, target: &Arc<Target>, offer: bool) -> Result<Listing, Reason> {
+    fn attempt(&mut self, target: &Arc<Target>, offer: bool) -> Result<Found, Reason> {
         let id = self.net.open(Arc::clone(target), offer);
         let mut conversation = Conversation::new(self.site);
         loop {
@@ -108,9 +109,9 @@ impl Probe<'_> {
                     Event::Woken | Event::Signal(_) | Event::Accepted(..) | Event::AcceptFailed(_) => {}
                 }
             }
-            if let Talk::Listed(listing) = conversation.talk {
+            if let Talk::Listed(found) = conversation.talk {
                 self.net.abort(id);
-                return Ok(listing);
+                return Ok(found);
             }
         }
     }
@@ -156,21 +157,16 @@ impl Probe<'_> {
         Ok(())
     }
 
-    fn summarise(&mut self, listing: &Listing) {
-        let collected = listing.names().filter(|name| self.site.filter.matches(name.as_bytes())).count();
-        let (names, left_out) = (listing.len(), listing.len() - collected);
+    fn summarise(&mut self, Found { collected, left_out, unusable }: Found) {
         self.say(&format!(
             "listing: {}: {collected} to be collected, {left_out} left out by include and exclude",
-            Count(names, "name")
+            Count(collected + left_out, "name")
         ));
-        if listing.refused_count() > 0 {
-            self.say(&format!("  {} more cannot be used, and stay there", Count(listing.refused_count(), "name")));
-        }
-        if listing.left_out() > 0 {
-            self.say(&format!("  {} more were not looked at", Count(listing.left_out(), "name")));
+        if unusable > 0 {
+            self.say(&format!("  {} more cannot be used, and stay there", Count(unusable, "name")));
         }
         if collected > MAX_NAMES {
-            self.say(&format!("  a round takes the first {MAX_NAMES} of them, and the next one follows at once"));
+            self.say(&format!("  a round takes {MAX_NAMES} of them at most, and the next one follows at once"));
         }
         if collected > 0 {
             let most = self.site.max_file_size;

@@ -21,6 +21,7 @@ use super::outside::Network;
 use super::report::RoundReport;
 use super::session::Session;
 use super::site::Site;
+use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::LogThrottle;
@@ -62,6 +63,8 @@ pub struct Collector {
     unopened: BTreeMap<usize, Unopened>,
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
+    /// For what listings name, and for what is remembered of sites.
+    budgets: Budgets,
     /// What the journal knows of sites that are not collected from, in case they are again.
     absent: HashMap<String, SiteHistory>,
     mode: Mode,
@@ -86,6 +89,12 @@ pub(super) struct Means {
     /// What the run before has published and not seen gone.
     pub(super) outstanding: Vec<Outstanding>,
     pub(super) spools: HashMap<PathBuf, Spool>,
+}
+
+/// What all sites together may have of the memory.
+struct Budgets {
+    listed: Budget,
+    remembered: Budget,
 }
 
 /// How far a collector goes.
@@ -149,6 +158,10 @@ impl Collector {
             unopened: BTreeMap::new(),
             sessions: HashMap::new(),
             spools,
+            budgets: Budgets {
+                listed: Budget::new(LISTED).with_least(LEAST_OF_SITE),
+                remembered: Budget::new(REMEMBERED).with_least(LEAST_OF_SITE),
+            },
             absent: HashMap::new(),
             mode,
             max_connections,
@@ -161,7 +174,8 @@ impl Collector {
             watchdog: Watchdog::default(),
         };
         for Outstanding { site, name, fingerprint } in outstanding {
-            let history = collector.absent.entry(site.clone()).or_default();
+            let remembered = &collector.budgets.remembered;
+            let history = collector.absent.entry(site.clone()).or_insert_with(|| SiteHistory::new(remembered));
             // One of a name is enough: what else the journal has of it was overwritten at the site.
             if let Some(other) = history.forget(&name) {
                 collector.desk.forget(&site.into(), name.clone(), other);

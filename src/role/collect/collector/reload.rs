@@ -12,6 +12,7 @@ use crate::net::Target;
 use crate::proto::{Count, quoted};
 use crate::role::collect::equipment::{Equipment, Opening, Unusable, equip};
 use crate::role::collect::site::{Prospect, Running, Site};
+use crate::sync::SiteHistory;
 
 /// Sites' first rounds are spread over this long for each of them.
 const SPREAD_PER_SITE: Duration = Duration::from_millis(5);
@@ -162,9 +163,9 @@ impl Collector {
     }
 
     pub(super) fn add(&mut self, key: usize, equipment: Equipment) {
-        let mut site = Site::new(key, equipment);
-        site.history = self.absent.remove(&**site.name()).unwrap_or_default();
-        self.sites[key] = Some(site);
+        let known = self.absent.remove(&equipment.settings.name);
+        let history = known.unwrap_or_else(|| SiteHistory::new(&self.budgets.remembered));
+        self.sites[key] = Some(Site::new(key, equipment, history, self.budgets.listed.clone()));
     }
 
     /// What the run before has committed in a spool that was not there at the start is taken up.

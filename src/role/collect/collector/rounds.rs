@@ -62,13 +62,15 @@ impl Collector {
     pub(super) fn end_round(&mut self, key: usize) -> Option<Instant> {
         let now = self.net.now();
         let site = self.sites[key].as_mut()?;
-        let running = site.running.take()?;
+        let mut running = site.running.take()?;
         self.running -= 1;
+        running.round.end(&mut site.history);
         let tally = running.round.tally();
         let is_cut_off = self.stop.as_ref().is_some_and(|stop| stop.cut_off.contains(&key));
         let ending = match &running.failure {
             Some(_) => Ending::Failed,
-            None if tally.left > 0 || is_cut_off || running.round.has_work() => Ending::Backlog,
+            None if is_cut_off => Ending::Backlog,
+            None if (tally.left > 0 || running.round.has_work()) && running.round.has_progressed() => Ending::Backlog,
             None => Ending::Done,
         };
         let due = self.schedule.finished(key, now, ending);

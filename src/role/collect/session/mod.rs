@@ -30,14 +30,17 @@ use crate::net::Read;
 use crate::proto::{Client, Command, Count, Error, Event, FileName, ListWord, PasswordDigest, Want};
 use crate::sync::Step;
 
-/// The largest listing taken, in bytes: sixteen million names of 64 bytes, of which but [`MAX_NAMES`] are kept.
+/// The largest listing taken, in bytes: sixteen million names of 64 bytes.
 pub(crate) const MAX_LISTING: u64 = 1 << 30;
-
-/// The most names kept of one listing; the rest is listed again in the round that follows at once.
-pub(crate) const MAX_NAMES: usize = 200_000;
 
 /// More than any reply has.
 const LINE: u64 = 4096;
+
+/// Bytes of a listing that are looked at without looking at what that cost.
+const LISTING_PIECE: u64 = 4096;
+
+/// Names of a listing that are judged before the other connections have their turn.
+const NAMES_PER_TURN: usize = 2_000;
 
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,8 +169,10 @@ impl Session {
         matches!(self.client.want(), Want::Body(_))
     }
 
-    /// Goes on for as long as the socket, the budget and the round let it.
+    /// Goes on for as long as the socket, the budget and the round let it. A site that answers at once, or before it is
+    /// asked, is asked one thing a turn.
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+        let (mut has_asked, cost) = (false, self.task.cost().unwrap_or(0));
         loop {
             if let Task::Overrun(..) | Task::Trailing(..) = self.task {
                 return self.read_overrun(cx);
@@ -177,8 +182,12 @@ impl Session {
             }
             let progress = match self.client.want() {
                 Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
+                Want::Command if has_asked => return Ok(give_way(cx)),
                 Want::Command => match self.start_next(cx)? {
-                    None => true,
+                    None => {
+                        has_asked = true;
+                        true
+                    }
                     Some(Pause::Waiting) => return self.stand_by(cx),
                     Some(pause) => return Ok(pause),
                 },
@@ -192,6 +201,9 @@ impl Session {
             }
             if !progress {
                 return Ok(Pause::Blocked);
+            }
+            if self.task.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN) {
+                return Ok(give_way(cx));
             }
         }
     }
@@ -219,7 +231,7 @@ impl Session {
         }
         let step = cx.site.next_step();
         let (command, task) = match &step {
-            Step::List => (Command::List(ListWord::root()), Task::Listing(ListingTask::new(MAX_NAMES))),
+            Step::List => (Command::List(ListWord::root()), Task::Listing(ListingTask::new(cx.site))),
             Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::Take(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::Move(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
@@ -271,9 +283,11 @@ impl Session {
 
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
     fn read_body(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<bool, Reason> {
-        let (task, client, site, mut beyond) = (&mut self.task, &mut self.client, &*cx.site, None);
+        let (task, client, site, mut beyond) = (&mut self.task, &mut self.client, &mut *cx.site, None);
         // Whether more comes than was announced must show before the body counts as whole.
-        let read = cx.io.read(left.saturating_add(LINE), &mut |bytes| {
+        let is_piece = left > LISTING_PIECE && task.cost().is_some();
+        let most = if is_piece { LISTING_PIECE } else { left.saturating_add(LINE) };
+        let read = cx.io.read(most, &mut |bytes| {
             match usize::try_from(left).ok().and_then(|left| bytes.split_at_checked(left)) {
                 Some((_, rest)) if !rest.is_empty() => {
                     beyond = client.body_moved(left).and_then(|()| client.handle_input(rest)).err();
@@ -403,6 +417,12 @@ impl Session {
         self.task = after_last_word(cx);
         self.client.decline().map_err(|error| cx.site.protocol(error))
     }
+}
+
+/// The other connections have their turn.
+fn give_way(cx: &mut Cx<'_>) -> Pause {
+    cx.io.wake();
+    Pause::Blocked
 }
 
 /// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next

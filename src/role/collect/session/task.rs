@@ -1,7 +1,5 @@
 //! What a session is at, and what it makes of the site's answers.
 
-use std::collections::HashSet;
-
 use super::fetch::Fetch;
 use super::moving::Moving;
 use super::{Cx, MAX_LISTING};
@@ -10,7 +8,7 @@ use crate::role::collect::Reason;
 use crate::role::collect::desk::Desk;
 use crate::role::collect::reason::Came;
 use crate::role::collect::site::Site;
-use crate::sync::Step;
+use crate::sync::{Listed, Selection, Step};
 
 /// A state of the diagram [above](super).
 pub(super) enum Task {
@@ -33,24 +31,33 @@ pub(super) enum Task {
 /// A listing on its way.
 pub(super) struct ListingTask {
     parser: ListingParser,
-    /// The names of committed files in it.
-    held: HashSet<FileName>,
+    selection: Selection,
+    /// What it has cost so far, in names.
+    cost: usize,
 }
 
+/// Bytes of a listing that cost as much as judging a name.
+const BYTES_PER_COST: usize = 32;
+
 impl ListingTask {
-    pub(super) fn new(max_names: usize) -> Self {
-        Self { parser: ListingParser::new(max_names), held: HashSet::new() }
+    pub(super) fn new(site: &mut Site) -> Self {
+        Self { parser: ListingParser::default(), selection: site.select(), cost: 0 }
     }
 
-    fn feed(&mut self, bytes: &[u8], site: &Site) {
-        let Self { parser, held } = self;
-        parser.feed(bytes, |name| site.is_wanted(name, held));
+    fn feed(&mut self, bytes: &[u8], site: &mut Site) {
+        let Self { parser, selection, cost } = self;
+        *cost += bytes.len() / BYTES_PER_COST;
+        parser.feed(bytes, |name| {
+            *cost += 1;
+            site.selects(name, selection)
+        });
     }
 
     fn finish(self, cx: &mut Cx<'_>) {
-        let Self { parser, mut held } = self;
-        let listing = parser.finish(|name| cx.site.is_wanted(name, &mut held));
-        cx.site.listed(&listing, held, cx.desk);
+        let Self { parser, mut selection, .. } = self;
+        let listing = parser.finish(|name| cx.site.selects(name, &mut selection));
+        cx.site.tell_refused(&listing);
+        cx.site.listed(Listed { names: listing.into_names(), selection }, cx.desk);
     }
 }
 
@@ -61,7 +68,7 @@ pub(super) enum Reaction {
 }
 
 impl Task {
-    pub(super) fn take_body(&mut self, bytes: &[u8], site: &Site) {
+    pub(super) fn take_body(&mut self, bytes: &[u8], site: &mut Site) {
         match self {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
@@ -167,6 +174,14 @@ impl Task {
         match self {
             Self::Fetching(fetch) => fetch.is_under_way(),
             other => other.file().is_some(),
+        }
+    }
+
+    /// What a listing has cost so far, in names.
+    pub(super) fn cost(&self) -> Option<usize> {
+        match self {
+            Self::Listing(listing) => Some(listing.cost),
+            _ => None,
         }
     }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::budget::Budget;
 use crate::config::{SiteSettings, defaults};
 use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::equipment::{Equipment, target};
 use crate::role::collect::outside::Publisher;
 use crate::store::{Completion, Publication, Spool, Waiting};
-use crate::sync::Delivery;
+use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
 use crate::tls::Connectors;
 
 /// A connection that has brought `input`.
@@ -21,6 +22,7 @@ struct End {
     input: VecDeque<u8>,
     output: Vec<u8>,
     deadline: Option<Instant>,
+    woken: usize,
 }
 
 impl Connection for End {
@@ -44,6 +46,10 @@ impl Connection for End {
 
     fn has_buffered(&mut self) -> bool {
         false
+    }
+
+    fn wake(&mut self) {
+        self.woken += 1;
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
@@ -108,25 +114,45 @@ impl Scene {
         Self::with(name, SiteSettings { delivery, ..SiteSettings::new("site", "address") })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn with(name: &str, settings: SiteSettings) -> Self {
+        let mut scene = Self::connected(name, settings);
+        scene.hears_listing(&format!("{name}\n"));
+        scene
+    }
+
+    /// The site is asked for its listing next.
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn connected(name: &str, settings: SiteSettings) -> Self {
         let incoming = tempfile::tempdir().unwrap();
         let spool = Spool::open(incoming.path()).unwrap();
         let target = Arc::new(target(&settings, &mut Connectors::default()).unwrap());
-        let mut site = Site::new(0, Equipment { settings, target, spool });
+        let mut site = Site::new(0, Equipment { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
         let (now, orders) = (Instant::now(), Orders::default());
         site.start_round(now);
-        let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None };
+        let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 };
         let desk = Desk::new(Box::new(orders.clone()), defaults::MAX_SPOOL);
         let (name, session) = (name.parse().unwrap(), Session::new(0));
         let mut scene = Self { name, session, end, site, desk, orders, _incoming: incoming };
         let Self { session, end, site, desk, .. } = &mut scene;
         session.opened(&mut Cx { io: end, site, desk }).unwrap();
-        let listing = format!("{}\n", scene.name);
-        for text in ["", &format!("LS SIZE {}\n", listing.len()), &listing] {
-            scene.hears(text);
-        }
         scene
+    }
+
+    fn hears_listing(&mut self, listing: &str) {
+        for text in ["", &format!("LS SIZE {}\n", listing.len()), listing] {
+            self.hears(text);
+        }
+    }
+
+    /// The next turns, for as long as there is something to do in them. How many there were.
+    fn turns(&mut self) -> usize {
+        for turns in 0.. {
+            if std::mem::take(&mut self.end.woken) == 0 {
+                return turns;
+            }
+            self.hears("");
+        }
+        0
     }
 
     /// The file, with these bytes, is committed, and its move asked for.
@@ -169,6 +195,27 @@ impl Scene {
         let Self { session, end, site, desk, .. } = self;
         session.pump(&mut Cx { io: end, site, desk }).unwrap();
     }
+}
+
+#[test]
+fn a_site_that_answers_before_it_is_asked_is_asked_one_thing_a_turn() {
+    let mut scene = Scene::connected("a.1.data", SiteSettings::new("site", "address"));
+    scene.hears_listing(&(0..10).map(|number| format!("{number}.1.data\n")).collect::<String>());
+    let asked = |scene: &Scene| scene.end.output.windows(4).filter(|word| word == b"RECV").count();
+    assert_eq!((scene.turns(), asked(&scene)), (0, 1));
+    scene.hears(&"RECV ERR\n".repeat(10));
+    assert_eq!((asked(&scene), scene.end.woken), (2, 1));
+    assert_eq!((scene.turns(), asked(&scene)), (9, 10));
+}
+
+#[test]
+fn names_that_are_not_collected_do_not_keep_the_others_from_being_asked_for_nor_the_loop_from_turning() {
+    let mut scene = Scene::connected("a.1.data", SiteSettings::new("site", "address"));
+    let others: String = (0..MAX_NAMES + 1).map(|number| format!("{number}\n")).collect();
+    scene.hears_listing(&format!("{others}{}\n", scene.name));
+    assert!(scene.turns() >= MAX_NAMES / (NAMES_PER_TURN + 2_048));
+    assert!(scene.is_asked("RECV <a.1.data>\n"));
+    assert_eq!(scene.site.running.map(|running| running.round.tally().left), Some(0));
 }
 
 #[test]

@@ -196,6 +196,10 @@ impl Connection for End<'_> {
         Ok(read)
     }
 
+    fn wake(&mut self) {
+        self.world.borrow_mut().wake(self.id);
+    }
+
     fn has_buffered(&mut self) -> bool {
         let mut world = self.world.borrow_mut();
         match world.link(self.id).map(|(link, _)| &link.near) {

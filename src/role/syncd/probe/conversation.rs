@@ -4,11 +4,8 @@ use std::mem;
 
 use crate::config::SiteSettings;
 use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Error, Event, ListWord, Listing, ListingParser, PasswordDigest, Verb, Want};
+use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Verb, Want};
 use crate::role::collect::{MAX_LISTING, Reason};
-
-/// The most names a probe keeps of the listing.
-const MAX_NAMES: usize = 1_000_000;
 
 /// More than any reply has, in bytes.
 const LINE: u64 = 4096;
@@ -24,8 +21,26 @@ pub(super) struct Conversation<'a> {
 pub(super) enum Talk {
     Password,
     List,
-    Listing(ListingParser),
-    Listed(Listing),
+    Listing(ListingParser, Found),
+    Listed(Found),
+}
+
+/// How many names are listed.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Found {
+    /// To be collected.
+    pub(super) collected: usize,
+    /// By `include` and `exclude`.
+    pub(super) left_out: usize,
+    pub(super) unusable: u64,
+}
+
+impl Found {
+    /// Counts a name; there is no need to keep it.
+    fn count(&mut self, name: &[u8], site: &SiteSettings) -> bool {
+        *(if site.filter.matches(name) { &mut self.collected } else { &mut self.left_out }) += 1;
+        false
+    }
 }
 
 impl<'a> Conversation<'a> {
@@ -45,7 +60,7 @@ impl<'a> Conversation<'a> {
     pub(super) fn slow(&self) -> Reason {
         let what = match self.talk {
             Talk::Password => "the answer to the password",
-            Talk::List | Talk::Listing(_) | Talk::Listed(_) => "the listing",
+            Talk::List | Talk::Listing(..) | Talk::Listed(_) => "the listing",
         };
         // A listing has to come within the timeout, whatever its size.
         Reason::slow(what.into(), false, self.site)
@@ -89,9 +104,9 @@ impl<'a> Conversation<'a> {
     }
 
     fn read_body(&mut self, left: u64, io: &mut Io<'_>) -> Result<bool, Reason> {
-        let Talk::Listing(parser) = &mut self.talk else { return Ok(false) };
+        let (Talk::Listing(parser, found), site) = (&mut self.talk, self.site) else { return Ok(false) };
         let read = io.read(left, |bytes| {
-            parser.feed(bytes, |_| true);
+            parser.feed(bytes, |name| found.count(name, site));
             bytes.len()
         })?;
         self.progress(read, |client, count| client.body_moved(count as u64))
@@ -131,11 +146,14 @@ impl<'a> Conversation<'a> {
             (Event::Announced { size, .. }, _) if *size > MAX_LISTING => return Err(Reason::ListingTooLarge(*size)),
             (Event::Announced { .. }, _) => {
                 self.client.accept().map_err(|error| self.wrong(error))?;
-                Talk::Listing(ListingParser::new(MAX_NAMES))
+                Talk::Listing(ListingParser::default(), Found::default())
             }
             (Event::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
             (Event::Refused { .. }, _) => return Err(Reason::ListingRefused),
-            (Event::BodyComplete { .. }, Talk::Listing(parser)) => Talk::Listed(parser.finish(|_| true)),
+            (Event::BodyComplete { .. }, Talk::Listing(parser, mut found)) => {
+                found.unusable = parser.finish(|name| found.count(name, self.site)).refused_count();
+                Talk::Listed(found)
+            }
             (_, talk) => talk,
         };
         Ok(())

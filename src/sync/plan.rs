@@ -1,0 +1,64 @@
+//! What a round is to fetch, made of a listing.
+
+use std::collections::HashMap;
+
+use super::SiteHistory;
+use super::order::{agent, oldest_first};
+use super::queue::Queue;
+use crate::budget::Share;
+use crate::proto::Names;
+
+/// Connections that must have died over a name for it to be under suspicion: one may die of anything.
+const SUSPECT: u32 = 2;
+
+/// Connections that must have died over a name for what its agent wrote later to go ahead.
+pub(super) const HOPELESS: u32 = 5;
+
+/// What a round is to fetch of the names it has kept of a listing, and what not.
+pub(super) struct Plan {
+    pub(super) queue: Queue,
+    /// Under suspicion, or their agents' later ones: for another round.
+    pub(super) put_off: usize,
+    /// New ones that could not be remembered once they are committed.
+    pub(super) without_room: usize,
+}
+
+impl Plan {
+    /// Oldest first. A name that connections die over must not keep the others from coming: it waits for the round's end, one
+    /// such a round, and what its agent wrote later waits with it, until there is little hope left.
+    pub(super) fn new(names: Names, share: Share, history: &mut SiteHistory) -> Self {
+        let order = oldest_first(&names);
+        let mut plan = Self { queue: Queue::new(names, share), put_off: 0, without_room: 0 };
+        let mut chains: Vec<(u32, Vec<usize>)> = Vec::new();
+        let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
+        for place in order {
+            let name = plan.queue.names().at(place);
+            let failures = history.failures(name);
+            match suspects.get(agent(name)) {
+                Some(&chain) if failures < HOPELESS => chains[chain].1.push(place),
+                _ if failures < SUSPECT => plan.push(place, history),
+                _ => {
+                    if failures < HOPELESS {
+                        suspects.insert(agent(name).into(), chains.len());
+                    }
+                    chains.push((failures, vec![place]));
+                }
+            }
+        }
+        chains.sort_by_key(|(failures, _)| *failures);
+        let mut chains = chains.into_iter().map(|(_, chain)| chain);
+        chains.next().into_iter().flatten().for_each(|place| plan.push(place, history));
+        plan.put_off = chains.map(|chain| chain.len()).sum();
+        plan
+    }
+
+    fn push(&mut self, place: usize, history: &mut SiteHistory) {
+        let name = self.queue.names().at(place);
+        // Where there is no room for one, there is none for a later one with a shorter name: it could be of the same agent.
+        if history.is_committed(name) || (self.without_room == 0 && history.reserve(name)) {
+            self.queue.push(place);
+        } else {
+            self.without_room += 1;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The files that a round has still to fetch.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+
+use super::order::agent;
+use crate::budget::Share;
+use crate::proto::{FileName, Names};
+
+/// What a name in a queue takes beside its bytes, at most, where each is another agent's: the order, and the agent.
+pub(super) const BYTES_PER_NAME: u64 = 112;
+
+/// Files in the order they are to be taken in, of each agent one at a time, so that they are published in order.
+///
+/// A peer answers for each file, and can make each answer the one that costs most: none costs more than a few steps of a
+/// tree, whatever waits.
+#[derive(Debug)]
+pub(super) struct Queue {
+    names: Names,
+    files: Vec<File>,
+    /// By a hash of the agent's name. Two agents that had the same would wait for each other, and that were all.
+    agents: HashMap<u64, Agent>,
+    /// The first file of each agent that has none in flight: its turn, and its number in `files`.
+    free: BTreeSet<(u32, u32)>,
+    waiting: usize,
+    hasher: RandomState,
+    /// What it takes of the budget for all sites.
+    share: Share,
+}
+
+#[derive(Debug)]
+struct File {
+    /// Its place in `names`.
+    name: usize,
+    turn: u32,
+    /// Its agent's next one.
+    next: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Agent {
+    /// The first and the last file that wait.
+    ends: Option<(u32, u32)>,
+    waiting: u32,
+    is_in_flight: bool,
+    is_blocked: bool,
+}
+
+impl Queue {
+    /// An empty queue of `names`, which `share` is for.
+    pub(super) fn new(names: Names, share: Share) -> Self {
+        Self {
+            files: Vec::with_capacity(names.len()),
+            names,
+            agents: HashMap::new(),
+            free: BTreeSet::new(),
+            waiting: 0,
+            hasher: RandomState::new(),
+            share,
+        }
+    }
+
+    /// Its names.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The file whose name is at `place` waits, and comes last.
+    pub(super) fn push(&mut self, place: usize) {
+        let key = self.key(self.names.at(place));
+        let Some(number) = self.add(place, None) else { return };
+        let agent = self.agents.entry(key).or_default();
+        agent.waiting += 1;
+        if let Some((_, last)) = &mut agent.ends {
+            self.files[index(*last)].next = Some(number);
+            *last = number;
+        } else {
+            agent.ends = Some((number, number));
+            if !agent.is_in_flight {
+                self.free.insert((number, number));
+            }
+        }
+    }
+
+    /// The file of this name, which was taken, waits again, and is its agent's first.
+    pub(super) fn put_back(&mut self, name: &FileName) {
+        let (place, key) = (self.names.push(name), self.key(name.as_bytes()));
+        let ends = self.agents.get(&key).and_then(|agent| agent.ends);
+        let first = ends.map(|(first, _)| first);
+        let Some(number) = self.add(place, first) else { return };
+        let agent = self.agents.entry(key).or_default();
+        agent.waiting += 1;
+        agent.ends = Some((number, ends.map_or(number, |(_, last)| last)));
+        let turn = first.map_or(0, |first| self.files[index(first)].turn);
+        self.files[index(number)].turn = turn;
+        if !agent.is_in_flight {
+            first.map(|first| self.free.remove(&(turn, first)));
+            self.free.insert((turn, number));
+        }
+    }
+
+    fn key(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(agent(name))
+    }
+
+    fn add(&mut self, name: usize, next: Option<u32>) -> Option<u32> {
+        let number = u32::try_from(self.files.len()).ok()?;
+        self.files.push(File { name, turn: number, next });
+        self.waiting += 1;
+        Some(number)
+    }
+
+    /// Takes the file whose turn it is among those whose agent has none in flight. Its agent has from now on.
+    pub(super) fn take(&mut self) -> Option<FileName> {
+        let (_, number) = self.free.pop_first()?;
+        let File { name, next, .. } = self.files[index(number)];
+        let name = FileName::new(self.names.at(name)).ok()?;
+        let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
+        agent.ends = next.zip(agent.ends.map(|(_, last)| last));
+        agent.waiting -= 1;
+        agent.is_in_flight = true;
+        self.waiting -= 1;
+        Some(name)
+    }
+
+    /// The file of this name was taken, and is in flight no more: its agent's next one may be taken.
+    pub(super) fn landed(&mut self, name: &FileName) {
+        let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
+        agent.is_in_flight = false;
+        if let Some((first, _)) = agent.ends {
+            self.free.insert((self.files[index(first)].turn, first));
+        }
+    }
+
+    /// What waits of the agent of `name` is not to be taken. How many files that is.
+    pub(super) fn hold_back(&mut self, name: &FileName) -> usize {
+        let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
+        if let Some((first, _)) = agent.ends.take() {
+            self.free.remove(&(self.files[index(first)].turn, first));
+        }
+        let held_back = index(std::mem::take(&mut agent.waiting));
+        self.waiting -= held_back;
+        held_back
+    }
+
+    /// The same, and the agent is blocked from now on.
+    pub(super) fn block(&mut self, name: &FileName) -> usize {
+        self.agents.entry(self.key(name.as_bytes())).or_default().is_blocked = true;
+        self.hold_back(name)
+    }
+
+    /// Whether the agent of `name` is [blocked](Self::block).
+    pub(super) fn is_blocked(&self, name: &FileName) -> bool {
+        self.agents.get(&self.key(name.as_bytes())).is_some_and(|agent| agent.is_blocked)
+    }
+
+    /// Nothing waits any more. How many files did.
+    pub(super) fn clear(&mut self) -> usize {
+        self.names = Names::default();
+        self.files = Vec::new();
+        self.free = BTreeSet::new();
+        self.agents.retain(|_, agent| {
+            (agent.ends, agent.waiting) = (None, 0);
+            agent.is_in_flight || agent.is_blocked
+        });
+        self.share.shrink(self.share.amount());
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// How many files wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting
+    }
+
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashSet, VecDeque};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::budget::Budget;
+
+    fn queue(names: &[FileName]) -> Queue {
+        let (mut all, mut places) = (Names::default(), Vec::new());
+        names.iter().for_each(|name| places.push(all.push(name)));
+        let mut queue = Queue::new(all, Budget::new(0).share());
+        places.into_iter().for_each(|place| queue.push(place));
+        queue
+    }
+
+    /// The same by walking all that waits, each time.
+    #[derive(Default)]
+    struct Model {
+        waiting: VecDeque<FileName>,
+        in_flight: HashSet<Vec<u8>>,
+    }
+
+    impl Model {
+        fn take(&mut self) -> Option<FileName> {
+            let free = self.waiting.iter().position(|name| !self.in_flight.contains(agent(name)))?;
+            let name = self.waiting.remove(free)?;
+            self.in_flight.insert(agent(&name).to_vec());
+            Some(name)
+        }
+
+        fn hold_back(&mut self, name: &FileName) -> usize {
+            let before = self.waiting.len();
+            self.waiting.retain(|other| agent(other) != agent(name));
+            before - self.waiting.len()
+        }
+    }
+
+    #[test]
+    fn what_is_put_back_comes_before_its_agents_others_and_in_their_turn_or_at_once() {
+        let names = ["a.1.data", "b.2.data", "a.3.data", "c.4.data"].map(|name| name.parse().unwrap());
+        let [a1, b2, a3, c4] = names.each_ref();
+        let mut queue = queue(&names);
+        let take = |queue: &mut Queue, name: &FileName| {
+            assert_eq!(queue.take().as_ref(), Some(name));
+            queue.landed(name);
+        };
+        take(&mut queue, a1);
+        take(&mut queue, b2);
+        queue.put_back(a1);
+        queue.put_back(b2);
+        assert_eq!(queue.len(), 4);
+        for name in [b2, a1, a3, c4] {
+            take(&mut queue, name);
+        }
+        assert_eq!(queue.take(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_as_if_all_were_walked(
+            agents in prop::collection::vec(0..5_u8, 0..40),
+            steps in prop::collection::vec(0..8_u8, 0..80),
+        ) {
+            let name = |(number, agent): (usize, &u8)| format!("a{agent}.{number}.data").parse().unwrap();
+            let names: Vec<FileName> = agents.iter().enumerate().map(name).collect();
+            let (mut queue, mut model) = (queue(&names), Model { waiting: names.into(), ..Model::default() });
+            let mut taken = VecDeque::new();
+            for step in steps {
+                match (step, taken.pop_front()) {
+                    (0..4, before) => {
+                        taken.extend(before);
+                        let name = queue.take();
+                        prop_assert_eq!(&name, &model.take());
+                        taken.extend(name);
+                    }
+                    (_, None) => {}
+                    (step, Some(name)) => {
+                        queue.landed(&name);
+                        model.in_flight.remove(agent(&name));
+                        match step {
+                            4 => prop_assert_eq!(queue.hold_back(&name), model.hold_back(&name)),
+                            5 => {
+                                prop_assert_eq!(queue.block(&name), model.hold_back(&name));
+                                prop_assert!(queue.is_blocked(&name));
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                prop_assert_eq!(queue.len(), model.waiting.len());
+            }
+            prop_assert_eq!(queue.clear(), model.waiting.len());
+            prop_assert_eq!((queue.take(), queue.len()), (None, 0));
+        }
+    }
+}
