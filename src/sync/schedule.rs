@@ -20,10 +20,12 @@ pub struct Pace {
 /// How a round ended, as far as the schedule cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything listed has been dealt with, or nothing that was tried got anywhere: the next one may.
+    /// Everything listed has been dealt with.
     Done,
     /// It got somewhere and there is more: the next round follows at once.
     Backlog,
+    /// There is more, and it got nowhere: so would the next, at once.
+    Stalled,
     /// It broke off.
     Failed,
 }
@@ -117,14 +119,14 @@ impl Schedule {
         let slot = self.slots.get_mut(key)?.as_mut()?;
         let State::Running { since } = slot.state else { return None };
         slot.failures = match ending {
-            Ending::Done | Ending::Backlog => 0,
+            Ending::Done | Ending::Backlog | Ending::Stalled => 0,
             Ending::Failed => slot.failures.saturating_add(1),
         };
         let (pace, failures) = (slot.pace, slot.failures);
         let due = match ending {
             Ending::Backlog => now,
             Ending::Failed if failures <= pace.retries => after(now, self.backoff(failures, pace.interval)),
-            Ending::Failed | Ending::Done => after(since, self.jittered(pace.interval)).max(now),
+            Ending::Failed | Ending::Done | Ending::Stalled => after(since, self.jittered(pace.interval)).max(now),
         };
         if let Some(slot) = &mut self.slots[key] {
             slot.state = State::Waiting { due };
@@ -169,7 +171,7 @@ mod tests {
         let pace = Pace { interval: Duration::MAX, retries: u32::MAX };
         let mut schedule = Schedule::new(1);
         schedule.set(0, pace, now, Duration::MAX);
-        for ending in [Ending::Done, Ending::Failed, Ending::Backlog] {
+        for ending in [Ending::Done, Ending::Failed, Ending::Backlog, Ending::Stalled] {
             let due = schedule.next_due().unwrap();
             assert_eq!(schedule.start_due(due), Some(0));
             assert!(schedule.finished(0, due, ending).unwrap() >= due);
@@ -192,6 +194,15 @@ mod tests {
         assert_eq!(schedule.start_due(now), None);
         let due = schedule.finished(0, now + Duration::from_secs(5), Ending::Done).unwrap();
         assert!((27..=33).contains(&(due - now).as_secs()), "{:?}", due - now);
+    }
+
+    #[test]
+    fn a_round_that_got_nowhere_is_followed_by_one_an_interval_later_though_there_is_more() {
+        let (mut schedule, now) = schedule(1);
+        schedule.start_due(now);
+        let due = schedule.finished(0, now, Ending::Stalled).unwrap();
+        assert!((27..=33).contains(&(due - now).as_secs()), "{:?}", due - now);
+        assert_eq!(schedule.failures(0), 0);
     }
 
     #[test]

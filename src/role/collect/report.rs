@@ -99,7 +99,7 @@ impl RoundReport {
             return;
         }
         let Tally { refused, without_room, .. } = self.tally;
-        if without_room > 0 && self.ending == Ending::Done {
+        if without_room > 0 && self.ending == Ending::Stalled {
             if let Some(suppressed) = of_site.failed(NO_ROOM, now) {
                 warn!(
                     "site={site} reason=kept {NO_ROOM}; not-taken={without_room}{} {counts}",

@@ -122,6 +122,8 @@ struct Progress {
     sites: usize,
     done: usize,
     failed: usize,
+    /// Sites with files that no further round would have come to.
+    stalled: usize,
     files: usize,
     bytes: u64,
     /// Those that have had a round.
@@ -142,6 +144,7 @@ impl Progress {
             match report.ending {
                 Ending::Done => self.done += 1,
                 Ending::Failed => self.failed += 1,
+                Ending::Stalled => self.stalled += 1,
                 // Stopped with files left at the site: told at the end.
                 Ending::Backlog => {}
             }
@@ -155,6 +158,13 @@ impl Progress {
             let site = quoted(&*report.site);
             match &report.failure {
                 Some(reason) => self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string()))),
+                None if report.ending == Ending::Stalled => {
+                    let files = Count(report.tally.left, "file");
+                    self.out.line(format_args!(
+                        "{site}: {files} left there, behind others that it does not give or delete; {}",
+                        of_site.gained()
+                    ));
+                }
                 None => self.out.line(format_args!("{site}: {}", of_site.gained())),
             }
         }
@@ -175,7 +185,7 @@ impl Progress {
                  the next once, publishes them; once --wait waits for that"
             ));
         }
-        let unfinished = self.sites - self.done - self.failed;
+        let unfinished = self.sites - self.done - self.failed - self.stalled;
         if unfinished > 0 {
             self.tell_unfinished(unfinished, end);
         }
@@ -187,7 +197,7 @@ impl Progress {
         }
         self.out.finish()?;
         let is_all_published = end != End::StoppedWaiting || waiting.files == 0;
-        let is_all_well = self.failed + unfinished == 0 && not_taken.count() == 0 && is_all_published;
+        let is_all_well = self.failed + self.stalled + unfinished == 0 && not_taken.count() == 0 && is_all_published;
         Ok(if is_all_well { SUCCESS } else { FAILURE })
     }
 

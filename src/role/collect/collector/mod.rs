@@ -63,7 +63,6 @@ pub struct Collector {
     unopened: BTreeMap<usize, Unopened>,
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
-    /// For what listings name, and for what is remembered of sites.
     budgets: Budgets,
     /// What the journal knows of sites that are not collected from, in case they are again.
     absent: HashMap<String, SiteHistory>,
@@ -89,12 +88,24 @@ pub(super) struct Means {
     /// What the run before has published and not seen gone.
     pub(super) outstanding: Vec<Outstanding>,
     pub(super) spools: HashMap<PathBuf, Spool>,
+    pub(super) budgets: Budgets,
 }
 
 /// What all sites together may have of the memory.
-struct Budgets {
-    listed: Budget,
-    remembered: Budget,
+#[derive(Clone)]
+pub(super) struct Budgets {
+    /// For what listings name.
+    pub(super) listed: Budget,
+    /// For what is remembered of sites.
+    pub(super) remembered: Budget,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        let [listed, remembered] =
+            [LISTED, REMEMBERED].map(|total| Budget::new(total).with_least(LEAST_OF_SITE));
+        Self { listed, remembered }
+    }
 }
 
 /// How far a collector goes.
@@ -134,7 +145,7 @@ impl Collector {
             }
         };
         let desk = Desk::new(Box::new(committer), settings.max_spool);
-        let means = Means { net: Box::new(net), desk, outstanding, spools };
+        let means = Means { net: Box::new(net), desk, outstanding, spools, budgets: Budgets::default() };
         let limits = Limits { mode, max_connections: settings.max_connections };
         Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
@@ -147,7 +158,7 @@ impl Collector {
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Means { net, desk, outstanding, spools } = means;
+        let Means { net, desk, outstanding, spools, budgets } = means;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
@@ -158,10 +169,7 @@ impl Collector {
             unopened: BTreeMap::new(),
             sessions: HashMap::new(),
             spools,
-            budgets: Budgets {
-                listed: Budget::new(LISTED).with_least(LEAST_OF_SITE),
-                remembered: Budget::new(REMEMBERED).with_least(LEAST_OF_SITE),
-            },
+            budgets,
             absent: HashMap::new(),
             mode,
             max_connections,

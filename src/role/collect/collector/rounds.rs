@@ -70,10 +70,13 @@ impl Collector {
         let ending = match &running.failure {
             Some(_) => Ending::Failed,
             None if is_cut_off => Ending::Backlog,
-            None if (tally.left > 0 || running.round.has_work()) && running.round.has_progressed() => Ending::Backlog,
-            None => Ending::Done,
+            None if tally.left == 0 && !running.round.has_work() => Ending::Done,
+            None if running.round.has_progressed() => Ending::Backlog,
+            None => Ending::Stalled,
         };
-        let due = self.schedule.finished(key, now, ending);
+        // Who waits for the end of this wants to know soon whether it stays like that.
+        let is_retried = ending == Ending::Stalled && !matches!(self.mode, Mode::Forever);
+        let due = self.schedule.finished(key, now, if is_retried { Ending::Failed } else { ending });
         let failures = self.schedule.failures(key);
         let is_final = match self.mode {
             Mode::Once | Mode::OnceAndWait => {

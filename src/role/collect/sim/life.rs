@@ -14,9 +14,10 @@ use super::server::{Files, Lock, MISCHIEF, Mischief};
 use super::tally::Tally;
 use super::wire::Wire;
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
+use crate::budget::Budget;
 use crate::config::{Settings, SiteSettings, defaults};
 use crate::role::collect::RoundReport;
-use crate::role::collect::collector::{Collector, Limits, Means, Mode};
+use crate::role::collect::collector::{Budgets, Collector, Limits, Means, Mode};
 use crate::role::collect::desk::Desk;
 use crate::role::collect::equipment::equip;
 use crate::role::server::house::{House, ground};
@@ -24,6 +25,9 @@ use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Publish, Spool};
 use crate::sync::{Delivery, Schedule};
 use crate::tls::Acceptor;
+
+/// Bytes of the memory that each site has where there is little.
+const SCARCE: u64 = 1_000;
 
 /// What kind of life.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +125,13 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let wire = Wire(Rc::clone(world));
     let mut spools = place.spools.clone();
     let opened = equip(settings, &mut spools);
-    let means =
-        Means { net: Box::new(wire.clone()), desk: Desk::new(Box::new(wire), settings.max_spool), outstanding, spools };
+    let means = Means {
+        net: Box::new(wire.clone()),
+        desk: Desk::new(Box::new(wire), settings.max_spool),
+        outstanding,
+        spools,
+        budgets: world.borrow().budgets.clone(),
+    };
     let mode = world.borrow().mode;
     let limits = Limits { mode, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
@@ -281,6 +290,11 @@ fn populate(
     disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
     world.max_connections = settings.max_connections;
+    if world.fate.chance.bool() {
+        // A few names of each site, and no more.
+        let scarce = Budget::new(0).with_least(SCARCE);
+        world.budgets = Budgets { listed: scarce.clone(), remembered: scarce };
+    }
     world.mode = mode;
     world
 }

@@ -36,13 +36,17 @@ pub(super) enum Mischief {
     SizeOver,
     SizeUnder,
     EndlessListing,
+    /// It lists very many names and gives none of these files, nor any other.
+    Withhold,
+    /// It sends what it is to delete, and has it all the same.
+    KeepMoved,
     /// Its certificate is somebody else's.
     Impostor,
     /// It wants another password than it is said to.
     OtherPassword,
 }
 
-pub(super) const MISCHIEF: [Mischief; 15] = [
+pub(super) const MISCHIEF: [Mischief; 17] = [
     Mischief::Refuse,
     Mischief::BlackHole,
     Mischief::HangAfterAccept,
@@ -56,6 +60,8 @@ pub(super) const MISCHIEF: [Mischief; 15] = [
     Mischief::SizeOver,
     Mischief::SizeUnder,
     Mischief::EndlessListing,
+    Mischief::Withhold,
+    Mischief::KeepMoved,
     Mischief::Impostor,
     Mischief::OtherPassword,
 ];

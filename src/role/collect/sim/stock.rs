@@ -16,6 +16,9 @@ const IDLE: Duration = Duration::from_secs(4);
 
 const BETWEEN_DRIPS: Duration = Duration::from_secs(2);
 
+/// Names listed that nobody gets.
+const WITHHELD: usize = 100;
+
 /// A listing announced to be larger than any that is taken, in bytes.
 const ENDLESS: u64 = 1 << 32;
 
@@ -66,7 +69,9 @@ impl Stock {
                 return self.rest(shore);
             }
             if let State::Writing(moved) = &mut self.state {
-                if let Some((name, sent)) = moved.take() {
+                if let Some((name, sent)) = moved.take()
+                    && self.mischief != Some(Mischief::KeepMoved)
+                {
                     shore.remove(&name, sent);
                 }
                 self.state = State::Command;
@@ -144,11 +149,15 @@ impl Stock {
         }
         match Command::parse(line).ok()? {
             Command::List(_) => {
-                let lags = !self.listed.is_empty() && shore.fate.strikes(shore.fate.weather.lag);
+                let may_lag = !self.listed.is_empty() && self.mischief != Some(Mischief::KeepMoved);
+                let lags = may_lag && shore.fate.strikes(shore.fate.weather.lag);
                 if lags {
                     shore.lag(&self.listed);
                 } else {
                     self.listed = shore.listing();
+                    if self.mischief == Some(Mischief::Withhold) {
+                        self.listed.extend((0..WITHHELD).flat_map(|number| format!("x{number}.1.data\n").into_bytes()));
+                    }
                 }
                 let listing = self.listed.clone();
                 self.announce(Verb::Ls, listing.len(), Body::Listing(listing))
@@ -178,6 +187,10 @@ impl Stock {
     }
 
     fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &mut Shore<'_>) -> Option<()> {
+        if self.mischief == Some(Mischief::Withhold) {
+            Reply::Refused(Refusal::Unspecified).encode(verb, &mut self.out);
+            return Some(());
+        }
         if let Some((_, bytes)) = shore.body(&name) {
             if verb == Verb::Recv {
                 // An empty file has been received with its size.

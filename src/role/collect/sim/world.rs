@@ -13,6 +13,7 @@ use super::link::{Link, Near};
 use super::server::{Files, Lock, Mischief};
 use crate::net::{ConnId, Event};
 use crate::proto::{Error, Verb};
+use crate::role::collect::collector::Budgets;
 use crate::role::collect::{Mode, Reason, RoundReport};
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Completion, Publish};
@@ -74,6 +75,7 @@ pub(super) struct World {
     /// Whether the end has come.
     pub(super) is_over: bool,
     pub(super) max_connections: usize,
+    pub(super) budgets: Budgets,
     /// Whether a process goes on for ever, or is one of `once` in a loop.
     pub(super) mode: Mode,
 }
@@ -95,6 +97,7 @@ impl World {
             death: None,
             is_over: false,
             max_connections: usize::MAX,
+            budgets: Budgets::default(),
             mode: Mode::Forever,
         }
     }
