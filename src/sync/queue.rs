@@ -14,7 +14,7 @@ pub(super) const BYTES_PER_NAME: u64 = 112;
 ///
 /// A peer answers for each file, and can make each answer the one that costs most: none costs more than a few steps of a
 /// tree, whatever waits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Queue {
     names: Names,
     files: Vec<File>,
@@ -25,7 +25,7 @@ pub(super) struct Queue {
     waiting: usize,
     hasher: RandomState,
     /// What it takes of the budget for all sites.
-    share: Share,
+    share: Option<Share>,
 }
 
 #[derive(Debug)]
@@ -49,15 +49,7 @@ struct Agent {
 impl Queue {
     /// An empty queue of `names`, which `share` is for.
     pub(super) fn new(names: Names, share: Share) -> Self {
-        Self {
-            files: Vec::with_capacity(names.len()),
-            names,
-            agents: HashMap::new(),
-            free: BTreeSet::new(),
-            waiting: 0,
-            hasher: RandomState::new(),
-            share,
-        }
+        Self { files: Vec::with_capacity(names.len()), names, share: Some(share), ..Self::default() }
     }
 
     /// Its names.
@@ -163,7 +155,7 @@ impl Queue {
             (agent.ends, agent.waiting) = (None, 0);
             agent.is_in_flight || agent.is_blocked
         });
-        self.share.shrink(self.share.amount());
+        self.share = None;
         std::mem::take(&mut self.waiting)
     }
 
@@ -171,7 +163,6 @@ impl Queue {
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
-
 }
 
 fn index(number: u32) -> usize {

@@ -111,14 +111,13 @@ pub struct Round {
     phase: Phase,
     /// The most files staged but not committed.
     window: usize,
-    /// None before the listing.
-    queue: Option<Queue>,
+    queue: Queue,
     moves: VecDeque<(FileName, Fingerprint)>,
     refetched: HashSet<FileName>,
     /// Names that take up room in a listing, are of no use, and will be there again.
     stuck: usize,
-    /// Whether the listing goes on beyond what was kept of it.
-    is_cut: bool,
+    /// Whether the listing, once it has come, goes on beyond what was kept of it.
+    is_cut: Option<bool>,
     /// Whether anything was committed, or deleted for the first time.
     has_progressed: bool,
     /// Whether the site has deleted files since the listing.
@@ -135,11 +134,11 @@ impl Round {
             delivery,
             phase: Phase::Unlisted,
             window,
-            queue: None,
+            queue: Queue::default(),
             moves: VecDeque::new(),
             refetched: HashSet::new(),
             stuck: 0,
-            is_cut: false,
+            is_cut: None,
             has_progressed: false,
             has_deleted: false,
             in_flight: 0,
@@ -159,6 +158,8 @@ impl Round {
             Phase::Collecting if self.is_unconfirmed() => {
                 self.phase = Phase::Confirming;
                 self.in_flight += 1;
+                // Its memory is of more use for the listing.
+                self.queue.clear();
                 return Step::List;
             }
             Phase::Listing | Phase::Confirming => return Step::Wait,
@@ -169,7 +170,7 @@ impl Round {
             return Step::Move(name, fingerprint);
         }
         if self.committing < self.window
-            && let Some(name) = self.queue.as_mut().and_then(Queue::take)
+            && let Some(name) = self.queue.take()
         {
             self.in_flight += 1;
             return match self.delivery {
@@ -212,22 +213,22 @@ impl Round {
         self.tally.skipped += selection.skipped;
         self.tally.refused += selection.refused;
         self.tally.left += selection.left_out;
-        self.is_cut = selection.left_out > selection.passed_over;
+        self.is_cut = Some(selection.left_out > selection.passed_over);
         self.stuck = selection.passed_over;
         let Plan { queue, put_off, without_room } = Plan::new(names, selection.share, history);
         self.tally.skipped += put_off;
         self.stuck += put_off;
         self.tally.left += without_room;
         self.tally.without_room += without_room;
-        self.queue = Some(queue);
+        self.queue = queue;
     }
 
     /// The round is over.
     pub fn end(&mut self, history: &mut SiteHistory) {
         history.release();
-        if self.queue.is_some() {
+        if let Some(is_cut) = self.is_cut {
             // One that has come to the end of the listing is followed by one that begins at its beginning.
-            history.pass_over(if self.is_cut { self.stuck } else { 0 });
+            history.pass_over(if is_cut { self.stuck } else { 0 });
         }
     }
 
@@ -286,7 +287,7 @@ impl Round {
 
     /// What its agent wrote later must not overtake it.
     fn block(&mut self, name: &FileName) {
-        self.tally.unstored += 1 + self.queue.as_mut().map_or(0, |queue| queue.block(name));
+        self.tally.unstored += 1 + self.queue.block(name);
     }
 
     /// `name` was listed but is not there any more.
@@ -304,7 +305,7 @@ impl Round {
         self.tally.missing += 1;
         self.stuck += 1;
         if history.failures(name) < HOPELESS {
-            let held_back = self.queue.as_mut().map_or(0, |queue| queue.hold_back(name));
+            let held_back = self.queue.hold_back(name);
             self.tally.left += held_back;
             self.stuck += held_back;
         }
@@ -325,14 +326,10 @@ impl Round {
         }
         match end {
             MoveEnd::Gone => self.gone(&name, history),
-            MoveEnd::Changed if self.queue.as_ref().is_some_and(|queue| queue.is_blocked(&name)) => {
-                self.tally.unstored += 1;
-            }
+            MoveEnd::Changed if self.queue.is_blocked(&name) => self.tally.unstored += 1,
             MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
             // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
-            MoveEnd::Changed if self.refetched.insert(name.clone()) => {
-                self.queue.as_mut().into_iter().for_each(|queue| queue.put_back(&name));
-            }
+            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.queue.put_back(&name),
             MoveEnd::Changed => self.tally.skipped += 1,
         }
     }
@@ -404,7 +401,7 @@ impl Round {
 
     fn settle(&mut self, name: &FileName) {
         self.in_flight -= 1;
-        self.queue.as_mut().into_iter().for_each(|queue| queue.landed(name));
+        self.queue.landed(name);
     }
 
     /// Takes no new files from now on; what is under way is brought to its end.
@@ -413,7 +410,7 @@ impl Round {
             Phase::Confirming | Phase::Confirmed => Phase::Confirmed,
             _ => Phase::WindingUp,
         };
-        self.tally.left += self.queue.as_mut().map_or(0, Queue::clear);
+        self.tally.left += self.queue.clear();
     }
 
     /// Whether the listing has come, and new files are taken.
@@ -427,7 +424,7 @@ impl Round {
             Phase::Unlisted => true,
             Phase::Listing | Phase::Confirming | Phase::Confirmed => false,
             Phase::Collecting | Phase::WindingUp => {
-                let receives = self.waiting() > 0 && self.committing < self.window;
+                let receives = self.queue.len() > 0 && self.committing < self.window;
                 receives || !self.moves.is_empty() || self.is_unconfirmed()
             }
         }
@@ -435,7 +432,7 @@ impl Round {
 
     /// How many connections are of use, of at most `most`.
     pub fn lanes(&self, most: usize) -> usize {
-        let waiting = self.waiting() + self.moves.len();
+        let waiting = self.queue.len() + self.moves.len();
         (1 + waiting / FILES_PER_LANE).min(most)
     }
 
@@ -450,12 +447,7 @@ impl Round {
 
     /// Whether nothing is under way, and nothing to be begun but perhaps a listing.
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.committing == 0 && self.moves.is_empty() && self.waiting() == 0
-    }
-
-    /// Files that are still to be asked for.
-    fn waiting(&self) -> usize {
-        self.queue.as_ref().map_or(0, Queue::len)
+        self.in_flight == 0 && self.committing == 0 && self.moves.is_empty() && self.queue.len() == 0
     }
 
     /// Whether it got anywhere: committed a file, or saw one deleted.
@@ -466,7 +458,7 @@ impl Round {
     /// What a connection that waits for something to do goes by.
     pub fn outlook(&self) -> Outlook {
         let Self { in_flight, committing, .. } = *self;
-        Outlook { receive: self.waiting(), moves: self.moves.len(), in_flight, committing }
+        Outlook { receive: self.queue.len(), moves: self.moves.len(), in_flight, committing }
     }
 
     /// Files handed to the committer whose commit is awaited.

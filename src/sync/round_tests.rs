@@ -36,7 +36,11 @@ fn listing(names: &[&str], history: &mut SiteHistory) -> Listed {
 }
 
 /// A whole listing, of which the `selection` takes what it does.
-fn listing_of(texts: impl IntoIterator<Item = impl AsRef<str>>, mut selection: Selection, history: &mut SiteHistory) -> Listed {
+fn listing_of(
+    texts: impl IntoIterator<Item = impl AsRef<str>>,
+    mut selection: Selection,
+    history: &mut SiteHistory,
+) -> Listed {
     let mut names = Names::default();
     for text in texts {
         if selection.takes(text.as_ref().as_bytes(), true, history) {
@@ -226,7 +230,8 @@ fn rounds_until(wanted: &str, names: &[String], room: u64, history: &mut SiteHis
 
 #[test]
 fn names_that_are_of_no_use_do_not_keep_those_behind_them_from_being_asked_for() {
-    let names = |kind: &str| (0..40).map(|n| format!("{kind}{n:02}.1.data")).chain(["z.1.data".into()]).collect::<Vec<_>>();
+    let names =
+        |kind: &str| (0..40).map(|n| format!("{kind}{n:02}.1.data")).chain(["z.1.data".into()]).collect::<Vec<_>>();
     let mut history = SiteHistory::default();
     assert_eq!(rounds_until("z.1.data", &names("big"), 10, &mut history), 5, "each is asked for once");
     assert_eq!(rounds_until("z.1.data", &names("big"), 10, &mut history), 1);

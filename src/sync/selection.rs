@@ -30,16 +30,7 @@ impl Selection {
     /// For the listing that begins; `share` is for the names.
     pub(crate) fn new(share: Share, history: &mut SiteHistory) -> Self {
         history.begin_listing();
-        Self {
-            share,
-            kept: 0,
-            left_out: 0,
-            passed_over: 0,
-            skipped: 0,
-            refused: 0,
-            has_refused: false,
-            is_full: false,
-        }
+        Self { share, kept: 0, left_out: 0, passed_over: 0, skipped: 0, refused: 0, has_refused: false, is_full: false }
     }
 
     /// How many names are listed that are to be collected.

@@ -101,10 +101,7 @@ impl RoundReport {
         let Tally { refused, without_room, .. } = self.tally;
         if without_room > 0 && self.ending == Ending::Stalled {
             if let Some(suppressed) = of_site.failed(NO_ROOM, now) {
-                warn!(
-                    "site={site} reason=kept {NO_ROOM}; not-taken={without_room}{} {counts}",
-                    repeated(suppressed)
-                );
+                warn!("site={site} reason=kept {NO_ROOM}; not-taken={without_room}{} {counts}", repeated(suppressed));
             }
             return;
         }

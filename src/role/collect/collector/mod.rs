@@ -102,8 +102,7 @@ pub(super) struct Budgets {
 
 impl Default for Budgets {
     fn default() -> Self {
-        let [listed, remembered] =
-            [LISTED, REMEMBERED].map(|total| Budget::new(total).with_least(LEAST_OF_SITE));
+        let [listed, remembered] = [LISTED, REMEMBERED].map(|total| Budget::new(total).with_least(LEAST_OF_SITE));
         Self { listed, remembered }
     }
 }

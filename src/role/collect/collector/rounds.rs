@@ -71,7 +71,7 @@ impl Collector {
             Some(_) => Ending::Failed,
             None if is_cut_off => Ending::Backlog,
             None if tally.left == 0 && !running.round.has_work() => Ending::Done,
-            None if running.round.has_progressed() => Ending::Backlog,
+            None if running.round.has_progressed() || self.stop.is_some() || self.desk.is_full() => Ending::Backlog,
             None => Ending::Stalled,
         };
         // Who waits for the end of this wants to know soon whether it stays like that.

@@ -126,7 +126,8 @@ impl Scene {
         let incoming = tempfile::tempdir().unwrap();
         let spool = Spool::open(incoming.path()).unwrap();
         let target = Arc::new(target(&settings, &mut Connectors::default()).unwrap());
-        let mut site = Site::new(0, Equipment { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
+        let mut site =
+            Site::new(0, Equipment { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
         let (now, orders) = (Instant::now(), Orders::default());
         site.start_round(now);
         let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 };
