@@ -107,7 +107,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.shrink(self.amount);
+        self.shrink(self.amount());
     }
 }
 

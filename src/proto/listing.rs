@@ -119,6 +119,12 @@ impl Names {
         rest.split(|&byte| byte == b'\n').next().unwrap_or_default()
     }
 
+    /// The same, to have; `None` if none begins there.
+    pub fn name(&self, place: usize) -> Option<FileName> {
+        let begins = place == 0 || place.checked_sub(1).and_then(|end| self.bytes.get(end)) == Some(&b'\n');
+        (begins && place < self.bytes.len()).then(|| FileName::from_checked(self.at(place)))
+    }
+
     /// The names, each with its place, in the order they were added in.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.bytes.split_inclusive(|&byte| byte == b'\n').scan(0, |next, line| {
@@ -274,7 +280,9 @@ mod tests {
         let added = ["a.1.data", "b", "c.2.data"].map(|name| names.push(&name.parse().unwrap()));
         assert_eq!(added.map(|place| names.at(place)), [b"a.1.data".as_slice(), b"b", b"c.2.data"]);
         assert!(names.iter().map(|(place, _)| place).eq(added));
+        assert_eq!(added.map(|place| names.name(place).unwrap().to_string()), ["a.1.data", "b", "c.2.data"]);
         assert_eq!((names.len(), names.at(1000)), (3, b"".as_slice()));
+        assert_eq!([1, 8, 20, 1000].map(|place| names.name(place)), [const { None }; 4]);
     }
 
     #[test]

@@ -13,7 +13,10 @@ use std::hash::{BuildHasher, RandomState};
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 
-/// What a name that something was said about takes.
+/// The most names remembered of which something was said, so that it is said once: of more, nothing is said.
+const MAX_REPORTED: usize = 10_000;
+
+/// What such a name takes.
 const BYTES_REPORTED: u64 = 32;
 
 /// What a committed file takes in memory beside its name: here, and in the state of the journal, which has it too.
@@ -294,7 +297,8 @@ impl SiteHistory {
     /// Whether this is the first time that something is to be said about the listed `name`.
     pub fn report_once(&mut self, name: &[u8]) -> bool {
         let name = self.hasher.hash_one(name);
-        !self.reported.contains(&name) && self.notes_share.grow(BYTES_REPORTED) && self.reported.insert(name)
+        let is_new = self.reported.len() < MAX_REPORTED && !self.reported.contains(&name);
+        is_new && self.notes_share.grow(BYTES_REPORTED) && self.reported.insert(name)
     }
 
     /// How many names a listing has at its beginning that are to be collected and that rounds have not got rid of: the next

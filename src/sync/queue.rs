@@ -106,7 +106,7 @@ impl Queue {
     pub(super) fn take(&mut self) -> Option<FileName> {
         let (_, number) = self.free.pop_first()?;
         let File { name, next, .. } = self.files[index(number)];
-        let name = FileName::new(self.names.at(name)).ok()?;
+        let name = self.names.name(name)?;
         let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
         agent.ends = next.zip(agent.ends.map(|(_, last)| last));
         agent.waiting -= 1;

@@ -319,17 +319,17 @@ impl Round {
     }
 
     /// The move of `name` has ended.
-    pub fn moved(&mut self, name: FileName, end: MoveEnd, history: &mut SiteHistory) {
+    pub fn moved(&mut self, name: &FileName, end: MoveEnd, history: &mut SiteHistory) {
         self.in_flight -= 1;
         if end == MoveEnd::Changed {
-            history.forget(&name);
+            history.forget(name);
         }
         match end {
-            MoveEnd::Gone => self.gone(&name, history),
-            MoveEnd::Changed if self.queue.is_blocked(&name) => self.tally.unstored += 1,
+            MoveEnd::Gone => self.gone(name, history),
+            MoveEnd::Changed if self.queue.is_blocked(name) => self.tally.unstored += 1,
             MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
             // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
-            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.queue.put_back(&name),
+            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.queue.put_back(name),
             MoveEnd::Changed => self.tally.skipped += 1,
         }
     }
@@ -350,7 +350,7 @@ impl Round {
     }
 
     /// The site deleted other bytes under the published `name`, which are staged by now.
-    pub fn rescued(&mut self, name: FileName, history: &mut SiteHistory) {
+    pub fn rescued(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.moved(name, MoveEnd::Gone, history);
         self.committing += 1;
     }

@@ -71,7 +71,7 @@ fn a_file_is_received_committed_moved_and_then_done() {
     assert_eq!(round.next_step(), Step::Wait, "nothing leaves the site before it is committed");
     round.committed(file.clone(), print_of(&file), &mut history);
     assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-    round.moved(file.clone(), MoveEnd::Gone, &mut history);
+    round.moved(&file, MoveEnd::Gone, &mut history);
     assert_eq!(history.fingerprint(&file), Some(print_of(&file)), "that it is gone is not certain");
     assert_eq!(confirm(&mut round, &["b.2.data"], &mut history), std::slice::from_ref(&file));
     assert_eq!(history.fingerprint(&file), None);
@@ -88,7 +88,7 @@ fn what_an_earlier_round_committed_is_received_again_and_moved_if_it_is_the_same
     assert_eq!(history.classify(&file, print_of(&file)), Match::Same { was_deleted: false });
     round.known(file.clone(), print_of(&file), false, &mut history);
     assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-    round.moved(file.clone(), MoveEnd::Gone, &mut history);
+    round.moved(&file, MoveEnd::Gone, &mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
     assert_eq!(round.tally(), Tally { listed: 1, moved: 1, ..Tally::default() });
 }
@@ -104,7 +104,7 @@ fn what_the_site_does_not_delete_is_counted_and_asked_for_again_in_the_next_roun
         let Match::Same { was_deleted } = history.classify(&file, print_of(&file)) else { panic!("it is the same") };
         round.known(file.clone(), print_of(&file), was_deleted, &mut history);
         assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(file.clone(), MoveEnd::Gone, &mut history);
+        round.moved(&file, MoveEnd::Gone, &mut history);
         assert!(confirm(&mut round, &["a.1.data"], &mut history).is_empty());
         assert_eq!(round.tally(), Tally { listed: 1, refused, moved: 1, ..Tally::default() });
     }
@@ -195,7 +195,7 @@ fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
     round.next_step();
-    round.moved(file.clone(), MoveEnd::Gone, &mut history);
+    round.moved(&file, MoveEnd::Gone, &mut history);
     assert_eq!((round.next_step(), round.is_complete()), (Step::Leave, true));
     assert_eq!((history.fingerprint(&file), round.tally().left), (Some(print_of(&file)), 1));
 }
@@ -355,7 +355,7 @@ fn a_rescued_file_is_collected_once_it_is_committed() {
         round.staged(&file, &mut history);
         round.committed(file.clone(), print_of(&file), &mut history);
         assert!(matches!(round.next_step(), Step::Move(..)));
-        round.rescued(file.clone(), &mut history);
+        round.rescued(&file, &mut history);
         assert_eq!((round.committing(), round.tally().collected), (1, 1));
         if is_committed {
             round.rescue_committed(&file, Fingerprint::of(b"other"), &mut history);
@@ -377,7 +377,7 @@ fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() 
         round.staged(&file, &mut history);
         round.committed(file.clone(), print_of(&file), &mut history);
         assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(file.clone(), MoveEnd::Changed, &mut history);
+        round.moved(&file, MoveEnd::Changed, &mut history);
     }
     assert_eq!(round.next_step(), Step::Leave, "nothing was deleted");
     assert_eq!((round.tally().left, round.tally().skipped), (0, 1));
@@ -408,7 +408,7 @@ fn received(names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
         round.staged(&file, history);
         round.committed(file.clone(), print_of(&file), history);
         assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(file.clone(), MoveEnd::Gone, history);
+        round.moved(&file, MoveEnd::Gone, history);
         order.push(file);
     }
     order
@@ -489,7 +489,7 @@ fn winding_up_finishes_what_is_under_way_and_counts_the_rest() {
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
     assert!(matches!(round.next_step(), Step::Move(..)));
-    round.moved(file, MoveEnd::Gone, &mut history);
+    round.moved(&file, MoveEnd::Gone, &mut history);
     assert_eq!(round.next_step(), Step::Leave);
     assert_eq!(round.tally().left, 2);
 }
@@ -527,7 +527,7 @@ fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
     round.committed(file.clone(), print_of(&file), &mut history);
     assert!(matches!(round.next_step(), Step::Move(..)));
     round.wind_up();
-    round.moved(file, MoveEnd::Changed, &mut history);
+    round.moved(&file, MoveEnd::Changed, &mut history);
     assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
 }
 
@@ -589,7 +589,7 @@ proptest::proptest! {
                 }
                 (_, Some(Step::Move(file, _))) => {
                     assert!(committed.contains(&file), "moved before it was committed");
-                    round.moved(file, MoveEnd::Gone, &mut history);
+                    round.moved(&file, MoveEnd::Gone, &mut history);
                 }
                 (_, Some(other)) => panic!("{other:?} is nothing a lane works on"),
                 (choice, None) => {

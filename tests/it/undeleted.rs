@@ -75,5 +75,8 @@ fn files_left_behind_one_that_the_site_does_not_give_are_told_of() {
     let site = Site::double("site", 0, Setup { mischief: vec![Trick::Refuse.at(Verb::Recv)], ..Setup::default() });
     (1..=3).for_each(|number| site.peer().put(&format!("a.170000000{number}.data"), b"body").unwrap());
     let place = Place::with_sites([site.config("retries = 1")]);
-    place.once().assert_code(1).assert_says(&["site: 2 files left there, behind others that it does not give or delete"]);
+    place
+        .once()
+        .assert_code(1)
+        .assert_says(&["site: 2 files left there, behind others that it does not give or delete"]);
 }

@@ -377,14 +377,14 @@ impl Site {
         }
     }
 
-    pub(super) fn moved(&mut self, name: FileName, end: MoveEnd) {
+    pub(super) fn moved(&mut self, name: &FileName, end: MoveEnd) {
         if let Some((round, history)) = self.round() {
             round.moved(name, end, history);
         }
     }
 
     /// The site has a newer file under the published name.
-    pub(super) fn changed(&mut self, name: FileName) {
+    pub(super) fn changed(&mut self, name: &FileName) {
         info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.shown());
         self.moved(name, MoveEnd::Changed);
     }
@@ -418,7 +418,7 @@ impl Site {
             desk.forget(&self.name, name.clone(), before);
         }
         if let Some((round, history)) = self.round() {
-            round.rescued(name.clone(), history);
+            round.rescued(name, history);
         }
     }
 

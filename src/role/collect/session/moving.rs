@@ -58,7 +58,7 @@ impl Moving {
         if size != self.published.size {
             // Or a next start would not know which of the two is there.
             cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
-            cx.site.changed(self.name);
+            cx.site.changed(&self.name);
             return Reaction::Decline;
         }
         if size > COMPARED_IN_MEMORY {
@@ -98,7 +98,7 @@ impl Moving {
         }
         if self.is_as_committed() {
             let may_come_again = measured_at(&self.name).is_none();
-            cx.site.moved(self.name.clone(), MoveEnd::Gone);
+            cx.site.moved(&self.name, MoveEnd::Gone);
             return Ok(may_come_again.then_some(self.name));
         }
         self.rescue(cx.site, cx.desk).map(|()| None)
@@ -191,7 +191,7 @@ fn rescue(name: &FileName, staged: Result<Staged, StoreError>, site: &mut Site, 
         }
         Err(error) => {
             site.lost(name, &error);
-            site.moved(name.clone(), MoveEnd::Gone);
+            site.moved(name, MoveEnd::Gone);
             Err(error.into())
         }
     }
