@@ -81,8 +81,8 @@ impl Default for SiteHistory {
 
 /// What is known of a site between rounds; the part that must survive this process is in the journal as well.
 ///
-/// It has its share of a [`Budget`]. What has no room in it is asked for once more, if it is a note; a file that is committed
-/// is always remembered, or it would be collected again and again. So there has to be [room](Self::reserve) for it first.
+/// It has its share of a budget for all sites. What has no room in it is asked for once more, if it is a note; a file that is
+/// committed is always remembered, or it would be collected again and again. So there has to be room for it first.
 #[derive(Debug)]
 pub struct SiteHistory {
     held: HashMap<FileName, Held>,
