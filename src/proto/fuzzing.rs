@@ -44,11 +44,7 @@ pub fn command(data: &[u8]) {
 /// Any bytes as a listing: in one piece or in many, the same, within bounds, and nothing but sound names.
 pub fn listing(data: &[u8]) {
     let whole = in_any_pieces(|piece| listed(data, piece));
-    assert_eq!(whole.names().iter().count(), whole.names().len());
-    for (place, name) in whole.names().iter() {
-        assert!(FileName::new(name).is_ok());
-        assert_eq!(whole.names().at(place), name);
-    }
+    whole.0.iter().for_each(|name| assert!(FileName::new(name).is_ok()));
 }
 
 /// Any bytes as a peer's side of a session. The first line is our side, one letter for each thing we do: `P L R Z M`
@@ -112,10 +108,11 @@ fn first_line(data: &[u8], piece: usize) -> Option<Vec<u8>> {
     None
 }
 
-fn listed(data: &[u8], piece: usize) -> Listing {
-    let mut parser = ListingParser::default();
-    data.chunks(piece).for_each(|bytes| parser.feed(bytes, |_| true));
-    parser.finish(|_| true)
+fn listed(data: &[u8], piece: usize) -> (Vec<Vec<u8>>, Listing) {
+    let (mut parser, mut names) = (ListingParser::default(), Vec::new());
+    data.chunks(piece).for_each(|bytes| parser.feed(bytes, |name| names.push(name.to_vec())));
+    let listing = parser.finish(|name| names.push(name.to_vec()));
+    (names, listing)
 }
 
 /// All that is to be seen of a session from outside.

@@ -8,18 +8,16 @@ const MAX_REFUSED: usize = 256;
 
 /// Reads a listing as it comes, in any pieces.
 ///
-/// A hostile listing costs at most 256 bytes for each name that the caller has kept, and a fixed amount for what is
-/// refused: a line longer than any name is counted, not held.
+/// A hostile listing costs a fixed amount: names go to the caller, and a line longer than any name is counted, not held.
 #[derive(Debug, Default)]
 pub struct ListingParser {
     listing: Listing,
     line: Line,
 }
 
-/// What a peer listed.
+/// What a peer listed that cannot be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    names: Names,
     refused: Vec<RefusedEntry>,
     refused_count: u64,
 }
@@ -52,15 +50,15 @@ struct Line {
 }
 
 impl ListingParser {
-    /// The next bytes of the body. `is_kept` is asked once for each name that can be used, directories among them.
-    pub fn feed(&mut self, mut bytes: &[u8], mut is_kept: impl FnMut(&[u8]) -> bool) {
+    /// The next bytes of the body. Each name that can be used is shown once, directories among them.
+    pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             let rest = &bytes[..end];
             if self.line.is_empty() {
-                self.listing.enter(rest, rest.len(), &mut is_kept);
+                self.listing.enter(rest, rest.len(), &mut each);
             } else {
                 self.line.extend(rest);
-                self.end_line(&mut is_kept);
+                self.end_line(&mut each);
             }
             bytes = &bytes[end + 1..];
         }
@@ -68,16 +66,16 @@ impl ListingParser {
     }
 
     /// The end of the body; a last line needs no `\n`.
-    pub fn finish(mut self, mut is_kept: impl FnMut(&[u8]) -> bool) -> Listing {
+    pub fn finish(mut self, mut each: impl FnMut(&[u8])) -> Listing {
         if !self.line.is_empty() {
-            self.end_line(&mut is_kept);
+            self.end_line(&mut each);
         }
         self.listing
     }
 
-    fn end_line(&mut self, is_kept: &mut impl FnMut(&[u8]) -> bool) {
+    fn end_line(&mut self, each: &mut impl FnMut(&[u8])) {
         let Line { head, skipped } = &self.line;
-        self.listing.enter(head, head.len() + skipped, is_kept);
+        self.listing.enter(head, head.len() + skipped, each);
         self.line.clear();
     }
 }
@@ -102,12 +100,8 @@ impl Line {
 impl Names {
     /// Adds a name. Where it is.
     pub fn push(&mut self, name: &FileName) -> usize {
-        self.push_checked(name.as_bytes())
-    }
-
-    fn push_checked(&mut self, name: &[u8]) -> usize {
         let place = self.bytes.len();
-        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(b'\n');
         self.count += 1;
         place
@@ -146,16 +140,6 @@ impl Names {
 }
 
 impl Listing {
-    /// The names that were kept, in the peer's order.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// The same, to have.
-    pub fn into_names(self) -> Names {
-        self.names
-    }
-
     /// The first of the entries that cannot be used.
     pub fn refused(&self) -> &[RefusedEntry] {
         &self.refused
@@ -167,7 +151,7 @@ impl Listing {
     }
 
     /// Enters a line of `length` bytes, of which `head` is the beginning, and all unless it is over the longest name.
-    fn enter(&mut self, head: &[u8], length: usize, is_kept: &mut impl FnMut(&[u8]) -> bool) {
+    fn enter(&mut self, head: &[u8], length: usize, each: &mut impl FnMut(&[u8])) {
         let checked = if length > MAX_NAME { Err(NameError::TooLong(length)) } else { check(head) };
         match checked {
             Err(NameError::Dots | NameError::Reserved) => {}
@@ -177,10 +161,7 @@ impl Listing {
                     self.refused.push(RefusedEntry { name: Excerpt::of(head), error });
                 }
             }
-            Ok(()) if is_kept(head) => {
-                self.names.push_checked(head);
-            }
-            Ok(()) => {}
+            Ok(()) => each(head),
         }
     }
 }
@@ -191,41 +172,44 @@ mod tests {
 
     use super::*;
 
-    fn listing(pieces: &[&[u8]]) -> Listing {
-        let mut parser = ListingParser::default();
-        for piece in pieces {
-            parser.feed(piece, |_| true);
-        }
-        parser.finish(|_| true)
+    /// What can be used, and what cannot.
+    fn listing(pieces: &[&[u8]]) -> (Names, Listing) {
+        let (mut parser, mut names) = (ListingParser::default(), Names::default());
+        let mut each = |name: &[u8]| {
+            names.push(&FileName::new(name).unwrap());
+        };
+        pieces.iter().for_each(|piece| parser.feed(piece, &mut each));
+        let listing = parser.finish(&mut each);
+        (names, listing)
     }
 
-    fn names(listing: &Listing) -> Vec<String> {
-        listing.names().iter().map(|(_, name)| FileName::new(name).unwrap().to_string()).collect()
+    fn names(names: &Names) -> Vec<String> {
+        names.iter().map(|(_, name)| FileName::new(name).unwrap().to_string()).collect()
     }
 
     #[test]
     fn staging_directories_are_skipped() {
-        let listing = listing(&[b".tentacle-server\na.1.data\n.Tentacle-Sync\n"]);
-        assert_eq!((names(&listing), listing.refused_count()), (vec!["a.1.data".to_owned()], 0));
+        let (kept, listing) = listing(&[b".tentacle-server\na.1.data\n.Tentacle-Sync\n"]);
+        assert_eq!((names(&kept), listing.refused_count()), (vec!["a.1.data".to_owned()], 0));
     }
 
     #[test]
     fn the_directory_itself_and_its_parent_are_skipped() {
-        let listing = listing(&[b"b.2.data\nmd5\n.\nodd name.data\nconf\n..\na.1.data\ncollections\n"]);
-        assert_eq!(names(&listing), ["b.2.data", "md5", "\"odd name.data\"", "conf", "a.1.data", "collections"]);
-        assert_eq!((listing.names().len(), listing.refused_count()), (6, 0));
+        let (kept, listing) = listing(&[b"b.2.data\nmd5\n.\nodd name.data\nconf\n..\na.1.data\ncollections\n"]);
+        assert_eq!(names(&kept), ["b.2.data", "md5", "\"odd name.data\"", "conf", "a.1.data", "collections"]);
+        assert_eq!((kept.len(), listing.refused_count()), (6, 0));
     }
 
     #[test]
     fn a_last_line_needs_no_newline() {
-        assert_eq!(names(&listing(&[b"a\nb"])), ["a", "b"]);
-        assert!(listing(&[b""]).names().is_empty());
+        assert_eq!(names(&listing(&[b"a\nb"]).0), ["a", "b"]);
+        assert!(listing(&[b""]).0.is_empty());
     }
 
     #[test]
     fn names_that_could_do_harm_are_refused_and_the_others_stay() {
-        let listing = listing(&[b"a\n../etc/passwd\n\n\x1b[2J\nb\n"]);
-        assert_eq!(names(&listing), ["a", "b"]);
+        let (kept, listing) = listing(&[b"a\n../etc/passwd\n\n\x1b[2J\nb\n"]);
+        assert_eq!(names(&kept), ["a", "b"]);
         let refused: Vec<_> = listing.refused().iter().map(|entry| (entry.name.to_string(), entry.error)).collect();
         assert_eq!(
             refused,
@@ -241,12 +225,11 @@ mod tests {
     fn a_line_longer_than_any_name_is_one_refused_entry_and_is_not_held() {
         let mut parser = ListingParser::default();
         for _ in 0..1000 {
-            parser.feed(&[b'a'; 1000], |_| true);
+            parser.feed(&[b'a'; 1000], |name| panic!("{name:?}"));
             assert!(parser.line.head.capacity() <= 2 * MAX_NAME);
         }
-        parser.feed(b"\nb\n", |_| true);
-        let listing = parser.finish(|_| true);
-        assert_eq!(names(&listing), ["b"]);
+        parser.feed(b"\nb\n", |name| assert_eq!(name, b"b"));
+        let listing = parser.finish(|name| panic!("{name:?}"));
         assert_eq!(listing.refused_count(), 1);
         assert_eq!(listing.refused()[0].error, NameError::TooLong(1_000_000));
     }
@@ -254,24 +237,9 @@ mod tests {
     #[test]
     fn the_longest_name_is_kept_whole() {
         let body = [&[b'a'; 255], b"\n".as_slice(), &[b'b'; 256]].concat();
-        let listing = listing(&[&body]);
-        assert_eq!(names(&listing), ["a".repeat(255)]);
+        let (kept, listing) = listing(&[&body]);
+        assert_eq!(names(&kept), ["a".repeat(255)]);
         assert_eq!(listing.refused()[0].error, NameError::TooLong(256));
-    }
-
-    #[test]
-    fn of_the_names_that_can_be_used_those_are_kept_that_the_caller_wants() {
-        let mut parser = ListingParser::default();
-        let mut asked = Vec::new();
-        let mut is_kept = |name: &[u8]| {
-            asked.push(name.to_vec());
-            name != b"conf"
-        };
-        parser.feed(b"conf\na\nconf\n..\n?\nb\n", &mut is_kept);
-        parser.feed(b"c", &mut is_kept);
-        let listing = parser.finish(&mut is_kept);
-        assert_eq!((names(&listing), listing.refused_count()), (vec!["a".into(), "b".into(), "c".into()], 1));
-        assert_eq!(asked.concat(), b"confaconfbc", "each once");
     }
 
     #[test]
@@ -287,22 +255,20 @@ mod tests {
 
     #[test]
     fn a_million_names_take_little_more_than_their_bytes() {
-        let mut parser = ListingParser::default();
-        let mut bytes = 0;
+        let (mut names, mut bytes) = (Names::default(), 0);
         for serial in 0..1_000_000 {
-            let line = format!("web01.{serial}.data\n");
-            bytes += line.len();
-            parser.feed(line.as_bytes(), |_| true);
+            let name: FileName = format!("web01.{serial}.data").parse().unwrap();
+            bytes += name.as_bytes().len() + 1;
+            names.push(&name);
         }
-        let listing = parser.finish(|_| true);
-        assert_eq!((listing.names().len(), listing.names.bytes.len()), (1_000_000, bytes));
-        assert!(listing.names.bytes.capacity() <= 2 * bytes);
-        assert_eq!(listing.names().iter().last().unwrap().1, b"web01.999999.data");
+        assert_eq!((names.len(), names.bytes.len()), (1_000_000, bytes));
+        assert!(names.bytes.capacity() <= 2 * bytes);
+        assert_eq!(names.iter().last().unwrap().1, b"web01.999999.data");
     }
 
     #[test]
     fn a_million_refused_entries_are_counted_and_few_are_kept() {
-        let listing = listing(&[&b"?\n".repeat(1_000_000)]);
+        let (_, listing) = listing(&[&b"?\n".repeat(1_000_000)]);
         assert_eq!((listing.refused().len(), listing.refused_count()), (MAX_REFUSED, 1_000_000));
     }
 
@@ -321,12 +287,12 @@ mod tests {
 
         #[test]
         fn every_line_is_accounted_for(body in any::<Vec<u8>>()) {
-            let listing = listing(&[&body]);
+            let (kept, listing) = listing(&[&body]);
             let trimmed = body.strip_suffix(b"\n").unwrap_or(&body);
             let lines = if body.is_empty() { 0 } else { trimmed.split(|&byte| byte == b'\n').count() };
             let dots = trimmed.split(|&byte| byte == b'\n').filter(|line| matches!(*line, b"." | b"..")).count();
-            prop_assert_eq!(listing.names().len() as u64 + listing.refused_count(), (lines - dots) as u64);
-            prop_assert_eq!(listing.names().iter().count(), listing.names().len());
+            prop_assert_eq!(kept.len() as u64 + listing.refused_count(), (lines - dots) as u64);
+            prop_assert_eq!(kept.iter().count(), kept.len());
         }
     }
 }

@@ -10,6 +10,8 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+use super::plan::HOPELESS;
+use super::selection::Rank;
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 
@@ -98,7 +100,10 @@ pub struct SiteHistory {
     /// Hashes of names.
     reported: HashSet<u64>,
     hasher: RandomState,
-    to_pass_over: usize,
+    /// Where the next round begins.
+    start: Option<Rank>,
+    /// Rounds in a row that began there, had room for a part of the listing only, and got nowhere.
+    stalled: u32,
 }
 
 impl SiteHistory {
@@ -114,7 +119,8 @@ impl SiteHistory {
             deletion: Deletion::default(),
             reported: HashSet::new(),
             hasher: RandomState::new(),
-            to_pass_over: 0,
+            start: None,
+            stalled: 0,
         }
     }
 
@@ -301,14 +307,24 @@ impl SiteHistory {
         is_new && self.notes_share.grow(BYTES_REPORTED) && self.reported.insert(name)
     }
 
-    /// How many names a listing has at its beginning that are to be collected and that rounds have not got rid of: the next
-    /// round passes over them, for what comes after them to be collected, too.
-    pub(super) fn to_pass_over(&self) -> usize {
-        self.to_pass_over
+    pub(super) fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
     }
 
-    pub(super) fn pass_over(&mut self, names: usize) {
-        self.to_pass_over = names;
+    /// Where the next round begins: names before that are such as rounds have not got rid of.
+    pub(super) fn start(&self) -> Option<Rank> {
+        self.start
+    }
+
+    /// A round has ended that had room for the names before `end`, where there were more, and got somewhere or not. After some
+    /// that got nowhere, the next begins where they have ended, for what comes after to be collected, too.
+    pub(super) fn round_ended(&mut self, end: Option<Rank>, is_stalled: bool) {
+        self.stalled = if end.is_some() && is_stalled { self.stalled + 1 } else { 0 };
+        if end.is_none() {
+            self.start = None;
+        } else if self.stalled >= HOPELESS {
+            (self.start, self.stalled) = (end, 0);
+        }
     }
 }
 

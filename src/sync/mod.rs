@@ -17,7 +17,7 @@ pub use filter::NameFilter;
 pub use history::{Match, SiteHistory};
 pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
-pub use round::{Listed, MoveEnd, Outlook, Round, Step, Tally};
+pub use round::{MoveEnd, Outlook, Round, Step, Tally};
 pub use schedule::{Ending, Pace, Schedule};
 pub(crate) use selection::MAX_NAMES;
 pub use selection::Selection;

@@ -16,8 +16,9 @@ use std::collections::{HashSet, VecDeque};
 
 use super::plan::{HOPELESS, Plan};
 use super::queue::Queue;
+use super::selection::Rank;
 use super::{Delivery, Selection, SiteHistory};
-use crate::proto::{FileName, Fingerprint, Names};
+use crate::proto::{FileName, Fingerprint};
 
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_LANE: usize = 8;
@@ -37,15 +38,6 @@ pub enum Step {
     Wait,
     /// Nothing more in this round.
     Leave,
-}
-
-/// A listing that has come whole.
-#[derive(Debug)]
-pub struct Listed {
-    /// The names that the `selection` takes, as they were listed.
-    pub names: Names,
-    /// Which has judged all of its names.
-    pub selection: Selection,
 }
 
 /// How asking the site to let a published file go ended.
@@ -114,10 +106,8 @@ pub struct Round {
     queue: Queue,
     moves: VecDeque<(FileName, Fingerprint)>,
     refetched: HashSet<FileName>,
-    /// Names that take up room in a listing, are of no use, and will be there again.
-    stuck: usize,
-    /// Whether the listing, once it has come, goes on beyond what was kept of it.
-    is_cut: Option<bool>,
+    /// Where there was room for a part of the listing only, the end of that, once it has come.
+    end: Option<Option<Rank>>,
     /// Whether anything was committed, or deleted for the first time.
     has_progressed: bool,
     /// Whether the site has deleted files since the listing.
@@ -137,8 +127,7 @@ impl Round {
             queue: Queue::default(),
             moves: VecDeque::new(),
             refetched: HashSet::new(),
-            stuck: 0,
-            is_cut: None,
+            end: None,
             has_progressed: false,
             has_deleted: false,
             in_flight: 0,
@@ -187,48 +176,45 @@ impl Round {
         matches!(self.phase, Phase::Collecting) && self.is_idle() && self.has_deleted && self.tally.left == 0
     }
 
-    /// A listing has come. Returns the committed files that are gone there.
-    pub fn listed(&mut self, listed: Listed, history: &mut SiteHistory) -> Vec<(FileName, Fingerprint)> {
+    /// A listing has come whole, and the `selection` has judged all of its names. Returns the committed files that are gone
+    /// there.
+    pub fn listed(&mut self, selection: Selection, history: &mut SiteHistory) -> Vec<(FileName, Fingerprint)> {
         self.in_flight -= 1;
-        let Listed { names, selection } = listed;
         let gone = history.end_listing();
         self.has_progressed |= !gone.is_empty();
         match self.phase {
             Phase::Confirming | Phase::Confirmed => self.phase = Phase::Confirmed,
             Phase::WindingUp => {
                 self.tally.listed = selection.listed();
-                self.tally.left += selection.kept + selection.left_out;
+                self.tally.left += selection.wanted();
             }
             _ => {
                 self.phase = Phase::Collecting;
-                self.plan(names, selection, history);
+                self.plan(selection, history);
             }
         }
         gone
     }
 
-    /// What is to be done about the listed `names`.
-    fn plan(&mut self, names: Names, selection: Selection, history: &mut SiteHistory) {
+    /// What is to be done about the listed names.
+    fn plan(&mut self, selection: Selection, history: &mut SiteHistory) {
         self.tally.listed = selection.listed();
         self.tally.skipped += selection.skipped;
         self.tally.refused += selection.refused;
         self.tally.left += selection.left_out;
-        self.is_cut = Some(selection.left_out > selection.passed_over);
-        self.stuck = selection.passed_over;
-        let Plan { queue, put_off, without_room } = Plan::new(names, selection.share, history);
+        self.end = Some(selection.end);
+        let Plan { queue, put_off, without_room } = Plan::new(selection.names, selection.share, history);
         self.tally.skipped += put_off;
-        self.stuck += put_off;
         self.tally.left += without_room;
         self.tally.without_room += without_room;
         self.queue = queue;
     }
 
-    /// The round is over.
-    pub fn end(&mut self, history: &mut SiteHistory) {
+    /// The round is over; `is_stalled`: nothing kept it from going on, and it got nowhere.
+    pub fn end(&self, is_stalled: bool, history: &mut SiteHistory) {
         history.release();
-        if let Some(is_cut) = self.is_cut {
-            // One that has come to the end of the listing is followed by one that begins at its beginning.
-            history.pass_over(if is_cut { self.stuck } else { 0 });
+        if let Some(end) = self.end {
+            history.round_ended(end, is_stalled);
         }
     }
 
@@ -303,18 +289,15 @@ impl Round {
         self.settle(name);
         history.failed(name);
         self.tally.missing += 1;
-        self.stuck += 1;
         if history.failures(name) < HOPELESS {
-            let held_back = self.queue.hold_back(name);
-            self.tally.left += held_back;
-            self.stuck += held_back;
+            self.tally.left += self.queue.hold_back(name);
         }
     }
 
     /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
     pub fn skipped(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.settle(name);
-        self.stuck += usize::from(!history.skip(name));
+        history.skip(name);
         self.tally.skipped += 1;
     }
 

@@ -5,7 +5,7 @@ use super::round::*;
 use super::selection::Selection;
 use super::{Delivery, Match, SiteHistory};
 use crate::budget::Budget;
-use crate::proto::{FileName, Fingerprint, Names};
+use crate::proto::{FileName, Fingerprint};
 
 fn name(text: &str) -> FileName {
     text.parse().unwrap()
@@ -30,24 +30,19 @@ fn selection(history: &mut SiteHistory) -> Selection {
 }
 
 /// A whole listing.
-fn listing(names: &[&str], history: &mut SiteHistory) -> Listed {
+fn listing(names: &[&str], history: &mut SiteHistory) -> Selection {
     let selection = selection(history);
     listing_of(names.iter().copied(), selection, history)
 }
 
-/// A whole listing, of which the `selection` takes what it does.
+/// A whole listing, which the `selection` judges.
 fn listing_of(
     texts: impl IntoIterator<Item = impl AsRef<str>>,
     mut selection: Selection,
     history: &mut SiteHistory,
-) -> Listed {
-    let mut names = Names::default();
-    for text in texts {
-        if selection.takes(text.as_ref().as_bytes(), true, history) {
-            names.push(&name(text.as_ref()));
-        }
-    }
-    Listed { names, selection }
+) -> Selection {
+    texts.into_iter().for_each(|text| selection.judge(text.as_ref().as_bytes(), true, history));
+    selection
 }
 
 /// The listing that ends a round that has moved files; those that are gone.
@@ -140,9 +135,9 @@ fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
     assert_eq!(round.tally().refused, 1);
 }
 
-/// The same, with room for so many names of ten bytes at the most.
+/// The same, with room for so many names of twenty bytes at the most.
 fn selection_of(names: u64, history: &mut SiteHistory) -> Selection {
-    Selection::new(Budget::new(0).with_least(names * (10 + BYTES_PER_NAME)).share(), history)
+    Selection::new(Budget::new(0).with_least(names * (20 + BYTES_PER_NAME)).share(), history)
 }
 
 #[test]
@@ -156,10 +151,9 @@ fn what_is_not_listed_any_more_is_forgotten_however_many_names_were_left_out() {
         let mut round = Round::new(Delivery::Safe, 4);
         round.next_step();
         let mut selection = selection_of(room, &mut history);
-        let is_collected = selection.takes(kept.as_bytes(), room > 0, &mut history);
-        assert_eq!((is_collected, selection.takes(b"c.1.data", true, &mut history)), (room > 0, false));
-        let listed = Listed { names: Names::default(), selection };
-        assert_eq!(round.listed(listed, &mut history), [(gone.clone(), print_of(&gone))]);
+        selection.judge(kept.as_bytes(), room > 0, &mut history);
+        selection.judge(b"c.1.data", true, &mut history);
+        assert_eq!(round.listed(selection, &mut history), [(gone.clone(), print_of(&gone))]);
         assert_eq!(history.fingerprint(&kept), Some(print_of(&kept)), "the filter leaves it out, or the limit does");
         assert_eq!(round.tally().left, 1);
     }
@@ -175,7 +169,7 @@ fn a_listing_that_is_cut_says_nothing_about_what_is_gone() {
     let mut round = Round::new(Delivery::Safe, 4);
     round.next_step();
     let mut cut = selection(&mut history);
-    cut.takes(first.as_bytes(), true, &mut history);
+    cut.judge(first.as_bytes(), true, &mut history);
     drop(cut);
     round.dropped(Step::List, &mut history);
     assert_eq!(round.next_step(), Step::List);
@@ -188,10 +182,11 @@ fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
     let mut history = SiteHistory::default();
     let mut round = Round::new(Delivery::Safe, 4);
     round.next_step();
-    let file = name("a.1.data");
+    let file = name("a.1700000001.data");
     let selection = selection_of(1, &mut history);
-    round.listed(listing_of(["a.1.data", "b.1.data"], selection, &mut history), &mut history);
-    round.next_step();
+    let names = ["b.1700000002.data", "a.1700000001.data"];
+    round.listed(listing_of(names, selection, &mut history), &mut history);
+    assert_eq!(round.next_step(), Step::Receive(file.clone()), "the older one");
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
     round.next_step();
@@ -220,7 +215,7 @@ fn rounds_until(wanted: &str, names: &[String], room: u64, history: &mut SiteHis
             }
         }
         assert!(!round.has_progressed());
-        round.end(history);
+        round.end(true, history);
         if has_come {
             return rounds;
         }
@@ -230,19 +225,47 @@ fn rounds_until(wanted: &str, names: &[String], room: u64, history: &mut SiteHis
 
 #[test]
 fn names_that_are_of_no_use_do_not_keep_those_behind_them_from_being_asked_for() {
-    let names =
-        |kind: &str| (0..40).map(|n| format!("{kind}{n:02}.1.data")).chain(["z.1.data".into()]).collect::<Vec<_>>();
+    let last = "z.1800000000.data";
+    let names = |kind: &str| {
+        let useless = (0..40).map(|n| format!("{kind}{n:02}.17000000{n:02}.data"));
+        useless.chain([last.to_owned()]).collect::<Vec<_>>()
+    };
     let mut history = SiteHistory::default();
-    assert_eq!(rounds_until("z.1.data", &names("big"), 10, &mut history), 5, "each is asked for once");
-    assert_eq!(rounds_until("z.1.data", &names("big"), 10, &mut history), 1);
+    rounds_until(last, &names("big"), 10, &mut history);
+    assert_eq!(rounds_until(last, &names("big"), 10, &mut history), 1, "each is asked for once");
     let mut history = SiteHistory::default();
-    assert_eq!(rounds_until("z.1.data", &names("err"), 10, &mut history), 5);
+    let rounds = rounds_until(last, &names("err"), 10, &mut history);
+    assert!(rounds > 5, "what comes later waits a few rounds for what is not given: {rounds}");
     let mut history = SiteHistory::default();
-    let held = (0..40).map(|n| format!("h{n:02}.1700000001.data"));
-    held.clone().for_each(|text| history.committed(name(&text), print_of(&name(&text))));
+    for text in &names("h")[..40] {
+        history.committed(name(text), print_of(&name(text)));
+    }
     history.deletion_refused();
-    let names: Vec<_> = held.chain(["z.1.data".into()]).collect();
-    assert_eq!(rounds_until("z.1.data", &names, 10, &mut history), 1, "but for one, none is asked for again");
+    assert_eq!(rounds_until(last, &names("h"), 10, &mut history), 1, "but for one, none is asked for again");
+}
+
+#[test]
+fn where_there_is_not_room_for_all_names_the_oldest_are_asked_for_first() {
+    let mut history = SiteHistory::default();
+    let mut names: Vec<_> = (10..99).map(|n| format!("agent{}.17000000{n}.data", n % 3)).collect();
+    let (sorted, mut came) = (names.clone(), Vec::new());
+    while !names.is_empty() {
+        fastrand::Rng::with_seed(names.len() as u64).shuffle(&mut names);
+        let mut round = Round::new(Delivery::Safe, 4);
+        round.next_step();
+        let selection = selection_of(10, &mut history);
+        round.listed(listing_of(&names, selection, &mut history), &mut history);
+        while let Step::Receive(file) = round.next_step() {
+            round.staged(&file, &mut history);
+            round.committed(file.clone(), print_of(&file), &mut history);
+            assert!(matches!(round.next_step(), Step::Move(..)));
+            round.moved(&file, MoveEnd::Gone, &mut history);
+            names.retain(|text| name(text) != file);
+            came.push(file);
+        }
+        round.end(false, &mut history);
+    }
+    assert_eq!(came, sorted.iter().map(|text| name(text)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -271,7 +294,7 @@ fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
     }
     assert_eq!((kept.len(), round.tally().without_room, round.tally().left), (3, 2, 2));
     assert!(round.has_progressed());
-    round.end(&mut history);
+    round.end(false, &mut history);
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data"], &mut history);
     let asked: Vec<_> = std::iter::from_fn(|| match round.next_step() {
         Step::Receive(file) => Some(file),
@@ -279,7 +302,7 @@ fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
     })
     .collect();
     assert_eq!((asked, round.tally().without_room, round.has_progressed()), (kept, 1, false));
-    round.end(&mut history);
+    round.end(false, &mut history);
     let round = listed(Delivery::Safe, &["c.1.data", "d.1.data", "e.1.data", "f.1.data"], &mut history);
     assert_eq!((round.tally().without_room, round.has_progressed()), (1, true), "two are gone");
     drop(history);

@@ -17,7 +17,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::LogThrottle;
 use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Chain, Spool, StoreError};
-use crate::sync::{Delivery, Listed, Match, MoveEnd, Outlook, Round, Selection, SiteHistory, Step};
+use crate::sync::{Delivery, Match, MoveEnd, Outlook, Round, Selection, SiteHistory, Step};
 use crate::tls::Offer;
 
 /// Files of one site that may wait for the disk at a time.
@@ -203,9 +203,9 @@ impl Site {
         Selection::new(self.names.share(), &mut self.history)
     }
 
-    /// Whether a listed name is one to ask for.
-    pub(super) fn selects(&mut self, name: &[u8], selection: &mut Selection) -> bool {
-        selection.takes(name, self.settings.filter.matches(name), &mut self.history)
+    /// Decides whether a listed name is one to ask for.
+    pub(super) fn judge(&mut self, name: &[u8], selection: &mut Selection) {
+        selection.judge(name, self.settings.filter.matches(name), &mut self.history)
     }
 
     /// Says which names of a listing cannot be used.
@@ -221,10 +221,9 @@ impl Site {
     }
 
     /// A listing has come.
-    pub(super) fn listed(&mut self, listed: Listed, desk: &mut Desk) {
+    pub(super) fn listed(&mut self, selection: Selection, desk: &mut Desk) {
         let Some(running) = &mut self.running else { return };
-        debug!("site={} to-fetch={}", quoted(&*self.name), listed.names.len());
-        for (name, fingerprint) in running.round.listed(listed, &mut self.history) {
+        for (name, fingerprint) in running.round.listed(selection, &mut self.history) {
             desk.forget(&self.name, name, fingerprint);
         }
     }

@@ -62,9 +62,8 @@ impl Collector {
     pub(super) fn end_round(&mut self, key: usize) -> Option<Instant> {
         let now = self.net.now();
         let site = self.sites[key].as_mut()?;
-        let mut running = site.running.take()?;
+        let running = site.running.take()?;
         self.running -= 1;
-        running.round.end(&mut site.history);
         let tally = running.round.tally();
         let is_cut_off = self.stop.as_ref().is_some_and(|stop| stop.cut_off.contains(&key));
         let ending = match &running.failure {
@@ -74,6 +73,7 @@ impl Collector {
             None if running.round.has_progressed() || self.stop.is_some() || self.desk.is_full() => Ending::Backlog,
             None => Ending::Stalled,
         };
+        running.round.end(ending == Ending::Stalled, &mut site.history);
         // Who waits for the end of this wants to know soon whether it stays like that.
         let is_retried = ending == Ending::Stalled && !matches!(self.mode, Mode::Forever);
         let due = self.schedule.finished(key, now, if is_retried { Ending::Failed } else { ending });

@@ -8,7 +8,7 @@ use crate::role::collect::Reason;
 use crate::role::collect::desk::Desk;
 use crate::role::collect::reason::Came;
 use crate::role::collect::site::Site;
-use crate::sync::{Listed, Selection, Step};
+use crate::sync::{Selection, Step};
 
 /// A state of the diagram [above](super).
 pub(super) enum Task {
@@ -49,15 +49,15 @@ impl ListingTask {
         *cost += bytes.len() / BYTES_PER_COST;
         parser.feed(bytes, |name| {
             *cost += 1;
-            site.selects(name, selection)
+            site.judge(name, selection);
         });
     }
 
     fn finish(self, cx: &mut Cx<'_>) {
         let Self { parser, mut selection, .. } = self;
-        let listing = parser.finish(|name| cx.site.selects(name, &mut selection));
+        let listing = parser.finish(|name| cx.site.judge(name, &mut selection));
         cx.site.tell_refused(&listing);
-        cx.site.listed(Listed { names: listing.into_names(), selection }, cx.desk);
+        cx.site.listed(selection, cx.desk);
     }
 }
 

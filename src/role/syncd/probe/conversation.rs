@@ -36,10 +36,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Counts a name; there is no need to keep it.
-    fn count(&mut self, name: &[u8], site: &SiteSettings) -> bool {
+    fn count(&mut self, name: &[u8], site: &SiteSettings) {
         *(if site.filter.matches(name) { &mut self.collected } else { &mut self.left_out }) += 1;
-        false
     }
 }
 
