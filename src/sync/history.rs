@@ -132,6 +132,11 @@ impl SiteHistory {
         has_room
     }
 
+    /// Whether most of the room is for files that are committed.
+    pub(super) fn is_mostly_held(&self) -> bool {
+        self.held_share.amount() > self.reserved.saturating_mul(2)
+    }
+
     /// The round is over.
     pub fn release(&mut self) {
         self.held_share.shrink(std::mem::take(&mut self.reserved));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::SiteHistory;
 use super::order::{agent, oldest_first};
 use super::queue::Queue;
+use super::selection::{Rank, rank};
 use crate::budget::Share;
 use crate::proto::Names;
 
@@ -21,6 +22,8 @@ pub(super) struct Plan {
     pub(super) put_off: usize,
     /// New ones that could not be remembered once they are committed.
     pub(super) without_room: usize,
+    /// The first of those.
+    pub(super) end: Option<Rank>,
 }
 
 impl Plan {
@@ -28,7 +31,7 @@ impl Plan {
     /// such a round, and what its agent wrote later waits with it, until there is little hope left.
     pub(super) fn new(names: Names, share: Share, history: &mut SiteHistory) -> Self {
         let order = oldest_first(&names);
-        let mut plan = Self { queue: Queue::new(names, share), put_off: 0, without_room: 0 };
+        let mut plan = Self { queue: Queue::new(names, share), put_off: 0, without_room: 0, end: None };
         let mut chains: Vec<(u32, Vec<usize>)> = Vec::new();
         let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
         for place in order {
@@ -59,6 +62,7 @@ impl Plan {
             self.queue.push(place);
         } else {
             self.without_room += 1;
+            self.end = self.end.or_else(|| Some(rank(name, history)));
         }
     }
 }

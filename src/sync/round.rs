@@ -68,7 +68,7 @@ pub struct Tally {
     pub skipped: usize,
     /// Left for the next round, which follows at once where this one got anywhere.
     pub left: usize,
-    /// Of those, new ones for which there is no room beside what is committed and still there.
+    /// Of those, new ones for which there is no room, as what is committed and still there has it.
     pub without_room: usize,
     /// Not stored for want of a working disk; still at the site.
     pub unstored: usize,
@@ -202,11 +202,13 @@ impl Round {
         self.tally.skipped += selection.skipped;
         self.tally.refused += selection.refused;
         self.tally.left += selection.left_out;
-        self.end = Some(selection.end);
-        let Plan { queue, put_off, without_room } = Plan::new(selection.names, selection.share, history);
+        let Plan { queue, put_off, without_room, end } = Plan::new(selection.names, selection.share, history);
         self.tally.skipped += put_off;
         self.tally.left += without_room;
-        self.tally.without_room += without_room;
+        // Where what is there already takes the room, names further on have none either.
+        let is_full = history.is_mostly_held();
+        self.tally.without_room += if is_full { without_room } else { 0 };
+        self.end = Some(if is_full { None } else { end.or(selection.end) });
         self.queue = queue;
     }
 

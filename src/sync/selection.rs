@@ -73,13 +73,12 @@ impl Selection {
         }
         // Of a site that does not delete, one committed file is enough to see whether it does by now. A name that has no
         // time in it may stand for another file by now, whatever the site deletes.
-        let time = measured_at(name);
-        let is_refused = is_held && history.refuses_deletion() && time.is_some();
+        let is_refused = is_held && history.refuses_deletion() && measured_at(name).is_some();
         if is_refused && std::mem::replace(&mut self.has_refused, true) {
             self.refused += 1;
             return;
         }
-        let rank = (time.unwrap_or_default(), history.hash(name));
+        let rank = rank(name, history);
         if !is_refused && history.start().is_some_and(|start| rank < start) {
             self.left_out += 1;
         } else {
@@ -131,6 +130,10 @@ impl Selection {
         }
         self.share.shrink(self.share.amount() - held);
     }
+}
+
+pub(super) fn rank(name: &[u8], history: &SiteHistory) -> Rank {
+    (measured_at(name).unwrap_or_default(), history.hash(name))
 }
 
 fn cost(name: &[u8]) -> u64 {
