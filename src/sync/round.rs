@@ -96,6 +96,16 @@ enum Phase {
     WindingUp,
 }
 
+/// How much of the listing there was room for.
+#[derive(Clone, Copy, Debug)]
+enum Covers {
+    /// It has not come.
+    Unknown,
+    All,
+    /// The names before this one.
+    Before(Rank),
+}
+
 /// One round of one site.
 #[derive(Debug)]
 pub struct Round {
@@ -106,8 +116,7 @@ pub struct Round {
     queue: Queue,
     moves: VecDeque<(FileName, Fingerprint)>,
     refetched: HashSet<FileName>,
-    /// Where there was room for a part of the listing only, the end of that, once it has come.
-    end: Option<Option<Rank>>,
+    covers: Covers,
     /// Whether anything was committed, or deleted for the first time.
     has_progressed: bool,
     /// Whether the site has deleted files since the listing.
@@ -127,7 +136,7 @@ impl Round {
             queue: Queue::default(),
             moves: VecDeque::new(),
             refetched: HashSet::new(),
-            end: None,
+            covers: Covers::Unknown,
             has_progressed: false,
             has_deleted: false,
             in_flight: 0,
@@ -208,15 +217,20 @@ impl Round {
         // Where what is there already takes the room, names further on have none either.
         let is_full = history.is_mostly_held();
         self.tally.without_room += if is_full { without_room } else { 0 };
-        self.end = Some(if is_full { None } else { end.or(selection.end) });
+        self.covers = match end.or(selection.end) {
+            Some(end) if !is_full => Covers::Before(end),
+            _ => Covers::All,
+        };
         self.queue = queue;
     }
 
     /// The round is over; `is_stalled`: nothing kept it from going on, and it got nowhere.
     pub fn end(&self, is_stalled: bool, history: &mut SiteHistory) {
         history.release();
-        if let Some(end) = self.end {
-            history.round_ended(end, is_stalled);
+        match self.covers {
+            Covers::Unknown => {}
+            Covers::All => history.round_ended(None, is_stalled),
+            Covers::Before(end) => history.round_ended(Some(end), is_stalled),
         }
     }
 

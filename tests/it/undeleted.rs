@@ -73,7 +73,7 @@ fn what_a_killed_server_had_not_deleted_yet_is_known_again_after_many_others() {
 #[test]
 fn files_left_behind_one_that_the_site_does_not_give_are_told_of() {
     let site = Site::double("site", 0, Setup { mischief: vec![Trick::Refuse.at(Verb::Recv)], ..Setup::default() });
-    (1..=3).for_each(|number| site.peer().put(&format!("a.170000000{number}.data"), b"body").unwrap());
+    (1..=3).for_each(|number| site.peer().put(format!("a.170000000{number}.data"), b"body").unwrap());
     let place = Place::with_sites([site.config("retries = 1")]);
     place
         .once()
