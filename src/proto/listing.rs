@@ -1,10 +1,13 @@
 //! The body of an `LS`: names, one a line.
 
-use super::name::{MAX_NAME, check};
+use super::name::{MAX_NAME, check, is_collector_mark};
 use super::{Excerpt, FileName, NameError};
 
 /// How many refused entries are kept to be shown; the others are only counted.
 const MAX_REFUSED: usize = 256;
+
+/// How many marks are kept: a directory has one.
+const MAX_MARKS: usize = 16;
 
 /// Reads a listing as it comes, in any pieces.
 ///
@@ -15,11 +18,12 @@ pub struct ListingParser {
     line: Line,
 }
 
-/// What a peer listed that cannot be used.
+/// What a peer listed beside names that can be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     refused: Vec<RefusedEntry>,
     refused_count: u64,
+    marks: Vec<Box<[u8]>>,
 }
 
 /// File names.
@@ -150,10 +154,18 @@ impl Listing {
         self.refused_count
     }
 
+    /// The marks listed: those of collectors whose incoming directory this is.
+    pub(crate) fn marks(&self) -> &[Box<[u8]>] {
+        &self.marks
+    }
+
     /// Enters a line of `length` bytes, of which `head` is the beginning, and all unless it is over the longest name.
     fn enter(&mut self, head: &[u8], length: usize, each: &mut impl FnMut(&[u8])) {
         let checked = if length > MAX_NAME { Err(NameError::TooLong(length)) } else { check(head) };
         match checked {
+            Err(NameError::Reserved) if is_collector_mark(head) && self.marks.len() < MAX_MARKS => {
+                self.marks.push(head.into());
+            }
             Err(NameError::Dots | NameError::Reserved) => {}
             Err(error) => {
                 self.refused_count += 1;
@@ -191,6 +203,15 @@ mod tests {
     fn staging_directories_are_skipped() {
         let (kept, listing) = listing(&[b".tentacle-server\na.1.data\n.Tentacle-Sync\n"]);
         assert_eq!((names(&kept), listing.refused_count()), (vec!["a.1.data".to_owned()], 0));
+    }
+
+    #[test]
+    fn marks_are_kept_apart_and_not_without_end() {
+        let mark = ".tentacle-sync-0123456789abcdef0123456789abcdef";
+        let body = format!("a.1.data\n.tentacle-sync-1\n{}", format!("{mark}\n").repeat(2 * MAX_MARKS));
+        let (kept, listing) = listing(&[body.as_bytes()]);
+        assert_eq!((names(&kept), listing.refused_count()), (vec!["a.1.data".to_owned()], 0));
+        assert_eq!(listing.marks(), vec![Box::from(mark.as_bytes()); MAX_MARKS]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use excerpt::Excerpt;
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use line::{LineBuffer, LineTooLong, MAX_LINE, Taken};
 pub use listing::{Listing, ListingParser, Names, RefusedEntry};
-pub(crate) use name::{COLLECTOR_STAGING, SERVER_STAGING, is_reserved};
+pub(crate) use name::{COLLECTOR_MARK, COLLECTOR_STAGING, SERVER_STAGING, is_collector_mark, is_reserved};
 pub use name::{FileName, NameError, RawName};
 pub use quote::{Quoted, printable, quoted, shows};
 pub use reply::{Refusal, Reply, ReplyError};

@@ -15,6 +15,10 @@ const FORBIDDEN: &[u8] = b"?[]/\\=+<>:;',*~";
 /// The directory that a collector of ours has in each incoming directory.
 pub(crate) const COLLECTOR_STAGING: &str = ".tentacle-sync";
 
+/// What begins the name of the empty directory beside it, by which a collector knows an incoming directory in a listing;
+/// 32 hexadecimal digits follow. The data server does not look at it, and no command may carry its name.
+pub(crate) const COLLECTOR_MARK: &str = ".tentacle-sync-";
+
 /// The directory that our server has in each of its directories.
 pub(crate) const SERVER_STAGING: &str = ".tentacle-server";
 
@@ -65,7 +69,13 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
         .filter(char::is_ascii)
         .collect();
     let folded = folded.trim_end_matches(['.', ' ']);
-    folded == COLLECTOR_STAGING || folded == SERVER_STAGING
+    folded == COLLECTOR_STAGING || folded == SERVER_STAGING || folded.starts_with(COLLECTOR_MARK)
+}
+
+/// Whether `name` is that of a mark.
+pub(crate) fn is_collector_mark(name: &[u8]) -> bool {
+    let id = name.strip_prefix(COLLECTOR_MARK.as_bytes());
+    id.is_some_and(|id| id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit))
 }
 
 pub(super) fn check_length(bytes: &[u8]) -> Result<(), NameError> {
@@ -190,6 +200,8 @@ mod tests {
             ".tenta\u{ad}cle-sync\u{200b}",
             ".tentacle-sync.",
             ".tentacle-server. .",
+            ".tentacle-sync-0123456789abcdef0123456789abcdef",
+            ".Tentacle-Sync-0",
         ] {
             assert_eq!(FileName::new(name.as_bytes()), Err(NameError::Reserved), "{name}");
         }

@@ -16,6 +16,7 @@ use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
 use super::lacks::{self, Lack, flush_directory};
 use super::lock::lock;
+use super::mark::leave_mark;
 use super::setup::{self, Staging};
 use super::source::Identity;
 use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
@@ -67,7 +68,18 @@ impl Area {
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
         let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
-        Ok(Self { id, path, staging_path, incoming, staging, device, inode, mode, lacks, session, next })
+        let area = Self { id, path, staging_path, incoming, staging, device, inode, mode, lacks, session, next };
+        if kind == Staging::Collector
+            && let Err(error) = area.leave_mark()
+        {
+            log::warn!("{error}: a site that serves this very directory, by a wrong address, would not be recognised");
+        }
+        Ok(area)
+    }
+
+    /// Makes the mark by which a site is known that serves this very directory, if it is not there.
+    pub(super) fn leave_mark(&self) -> Result<(), StoreError> {
+        leave_mark(&self.incoming, &self.path, self.id)
     }
 
     /// Opens an incoming directory again, if the staging area `id` is still in it; makes nothing.

@@ -188,6 +188,8 @@ impl Disk for RealDisk {
     }
 
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
+        // Whoever clears the directory of what is old may take the mark with it. That it cannot be made was told at first.
+        self.area(spool).leave_mark().ok();
         self.durability.flush(|| self.area(spool).sync_names())
     }
 

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::error::StoreError;
 use super::folder::Folder;
 use crate::budget::{Budget, Share};
-use crate::proto::FileName;
+use crate::proto::{FileName, is_collector_mark};
 
 /// More than a name and its line's end take, in bytes.
 const LINE: usize = 512;
@@ -18,7 +18,8 @@ const MOST: usize = 1024 * 1024;
 /// Lists a folder a piece at a time, so that a million names hold nobody up.
 ///
 /// Names come as the directory has them, `.`, `..` and sub-directories among them, as stock's do. Left out are names that
-/// no command may carry, what is neither a file nor a directory (no command would find it), and our staging area.
+/// no command may carry, what is neither a file nor a directory (no command would find it), and staging areas; not the mark
+/// by which a collector knows its own incoming directory.
 #[derive(Debug)]
 pub struct Lister {
     folder: Folder,
@@ -103,6 +104,7 @@ impl Lister {
 fn is_listed(name: &[u8], kind: FileType) -> bool {
     match (name, kind) {
         (b"." | b"..", _) => true,
+        (_, FileType::Directory | FileType::Unknown) if is_collector_mark(name) => true,
         // Some filesystems do not say what an entry is.
         (_, FileType::RegularFile | FileType::Directory | FileType::Unknown) => FileName::new(name).is_ok(),
         _ => false,

@@ -11,6 +11,7 @@
 //! ```text
 //! <incoming>/                        the data server's; its mode is never changed
 //!     web01.1700000000.data          published: mode 0660, the directory's group if that is setgid
+//!     .tentacle-sync-<id>/           ours, and empty: a site that lists it serves this directory, by a wrong address
 //!     .tentacle-sync/                ours: mode 0700, on the same filesystem; made anew if removed while we are stopped
 //!         id                         32 hexadecimal digits: which staging area this is; locked by its committer
 //!         journal                    the path of the journal that knows it
@@ -118,6 +119,7 @@ mod lacks;
 mod lister;
 mod lock;
 mod map;
+mod mark;
 #[cfg(test)]
 pub(crate) mod model;
 mod publish_queue;
@@ -149,6 +151,7 @@ pub use keeper::{Keep, Keeper, Kept};
 pub(crate) use lacks::set_rights;
 pub use lacks::{Lack, check_threads, lacks_of};
 pub use lister::{Lister, Listing, Progress};
+pub(crate) use mark::BorrowedMark;
 pub use publish_queue::Publish;
 pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::area::Area;
 use super::error::StoreError;
+use super::mark::mark_name;
 use super::setup::{FILE_MODE, Staging};
 use super::sink::SinkKind;
 use super::stage::Stage;
@@ -50,6 +51,11 @@ impl Spool {
     pub fn stage(&self, size_hint: u64) -> Result<Stage, StoreError> {
         self.area.check_place()?;
         Stage::create(self.area.clone(), self.sink, size_hint)
+    }
+
+    /// What a listing of the incoming directory has, and that of no other.
+    pub(crate) fn mark(&self) -> String {
+        mark_name(self.area.id)
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {

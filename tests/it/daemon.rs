@@ -175,7 +175,8 @@ impl Place {
 /// All in an incoming directory but the staging area, also while files are being published.
 pub(crate) fn spool_of(incoming: &Path) -> Files {
     let names = fs::read_dir(incoming).unwrap().map(|entry| entry.unwrap().file_name());
-    let published = names.filter(|name| name != STAGING);
+    // The staging area, and the mark beside it.
+    let published = names.filter(|name| !name.as_encoded_bytes().starts_with(b".tentacle-"));
     published.map(|name| (PathBuf::from(&name), fs::read(incoming.join(&name)).unwrap())).collect()
 }
 

@@ -42,6 +42,7 @@ mod moving;
 mod ours;
 mod output;
 mod outside;
+mod own_spool;
 mod parting;
 mod passphrase;
 mod printing;

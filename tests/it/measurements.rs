@@ -12,6 +12,7 @@ use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, spool_of, staged_in, wait_until};
 use crate::data_server::{DataServer, Rows, agent_data};
 use crate::ours::Buffer;
+use crate::server_process::is_emptied;
 use crate::site::site_config;
 
 /// More files than may wait.
@@ -70,8 +71,7 @@ fn published_at_once_counters_are_lost_to_a_data_server_that_takes_the_newest_fi
     place.configure("publish = \"at-once\"", [site_config("site", buffer.address(), "")]);
     place.once().assert_code(0);
     let data_server = DataServer::start(place.incoming());
-    let is_emptied = || fs::read_dir(place.incoming()).unwrap().count() == [".tentacle-sync"].len();
-    wait_until("the spool to be empty", || is_emptied().then_some(()));
+    wait_until("the spool to be empty", || is_emptied(&place.incoming()).then_some(()));
     assert_ne!(data_server.end(), expected, "the model of the data server has no teeth");
 }
 

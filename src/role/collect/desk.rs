@@ -1,6 +1,7 @@
 //! Where staged files are handed over to be made durable, and where the answers find their file again.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log::{info, warn};
@@ -36,11 +37,13 @@ pub(super) struct Desk {
     is_full: bool,
     tickets: HashMap<u64, Ticket>,
     next: u64,
+    /// The incoming directories, by the marks that a listing of theirs has.
+    marks: HashMap<Box<[u8]>, PathBuf>,
 }
 
 impl Desk {
     pub(super) fn new(committer: Box<dyn Publisher>, max_spool: Waiting) -> Self {
-        Self { committer, max_spool, is_full: false, tickets: HashMap::new(), next: 0 }
+        Self { committer, max_spool, is_full: false, tickets: HashMap::new(), next: 0, marks: HashMap::new() }
     }
 
     pub(super) fn set_max_spool(&mut self, max_spool: Waiting) {
@@ -87,7 +90,13 @@ impl Desk {
 
     /// A spool was opened, perhaps after the start.
     pub(super) fn take_in(&mut self, spool: &Spool) {
+        self.marks.insert(spool.mark().into_bytes().into(), spool.incoming().to_owned());
         self.committer.take_in(spool.clone());
+    }
+
+    /// The incoming directory of ours that has one of these marks, if there is one.
+    pub(super) fn own_spool(&self, marks: &[Box<[u8]>]) -> Option<&Path> {
+        marks.iter().find_map(|mark| self.marks.get(mark)).map(PathBuf::as_path)
     }
 
     /// What is committed and waits for its publication.

@@ -1,8 +1,10 @@
 //! Why a round broke off, in words for the person who has to mend it.
 
+use std::path::PathBuf;
+
 use crate::config::{SiteSettings, UnreadSecret};
 use crate::net::Failure;
-use crate::proto::{Error, FileName, Verb};
+use crate::proto::{COLLECTOR_MARK, Error, FileName, Verb, quoted};
 use crate::store::StoreError;
 use crate::tls::{AlertDescription, PipeError, SetupError, TlsFailure, looks_like_tls};
 
@@ -30,6 +32,14 @@ pub enum Reason {
          allow rules do not let us list"
     )]
     ListingRefused,
+    /// The site serves an incoming directory of ours: this one.
+    #[error(
+        "what it serves is {}, the incoming directory of this tentacle-syncd itself, as the name {COLLECTOR_MARK}… in its \
+         listing shows: check the site's address and port (if it is a copy of that directory, remove the empty directory of \
+         that name there)",
+        quoted(.0)
+    )]
+    OwnSpool(PathBuf),
     /// The password.
     #[error("the site refused the password: check the site's password setting")]
     PasswordRefused,
@@ -118,6 +128,7 @@ impl Reason {
             Self::Protocol { .. } => "protocol",
             Self::PasswordRefused => "password",
             Self::ListingRefused | Self::ListingTooLarge(_) => "listing",
+            Self::OwnSpool(_) => "own-spool",
             Self::Slow { .. } => "timeout",
             Self::Unreadable(_) => "unreadable",
             Self::Store(_) if self.lacks_files() => "files",

@@ -215,6 +215,16 @@ impl Site {
                 warn!("site={} file={name} left there: {error}", self.shown());
             }
         }
+        if let [mark, ..] = listing.marks()
+            && self.history.report_once(mark)
+        {
+            let mark = String::from_utf8_lossy(mark);
+            warn!(
+                "site={} its directory is the incoming directory of another tentacle-syncd (it has {mark}), whose data server \
+                 gets nothing of what is collected from it: is the address right? in a chain of collectors it is",
+                self.shown()
+            );
+        }
         if let Some(running) = &mut self.running {
             running.not_taken.bad_name = listing.refused_count();
         }

@@ -2,6 +2,7 @@
 
 mod conversation;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::obs::Output;
 use crate::proto::{Count, printable, quoted};
 use crate::role::collect::{Reason, site_target, warn_of_certificates};
+use crate::store::BorrowedMark;
 use crate::sync::MAX_NAMES;
 use crate::tls::{
     CertificateReport, CertificateSummary, Connector, Connectors, Offer, PeerDescription, Role, UnixTime,
@@ -30,10 +32,16 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
     }
     let mut probe = Probe { site: &site, since: net.now(), net, out: Output::default(), near_ends: Vec::new() };
     probe.introduce();
-    let found = target.and_then(|target| probe.run(&Arc::new(target)));
+    let incoming: BTreeSet<_> = settings.sites.iter().map(|site| site.incoming_dir.as_path()).collect();
+    let marks: Vec<_> = incoming.iter().map(|directory| (BorrowedMark::of(directory), directory)).collect();
+    let found = target.and_then(|target| probe.run(&Arc::new(target))).and_then(|found| {
+        let own = marks.iter().find(|(mark, _)| mark.as_ref().is_some_and(|mark| mark.is_in(&found.marks)));
+        own.map_or(Ok(found), |(_, directory)| Err(Reason::OwnSpool(directory.to_path_buf())))
+    });
+    drop(marks);
     let status = match found {
         Ok(found) => {
-            probe.summarise(found);
+            probe.summarise(&found);
             SUCCESS
         }
         Err(reason) => {
@@ -157,7 +165,8 @@ impl Probe<'_> {
         Ok(())
     }
 
-    fn summarise(&mut self, Found { collected, left_out, unusable }: Found) {
+    fn summarise(&mut self, found: &Found) {
+        let &Found { collected, left_out, unusable, .. } = found;
         self.say(&format!(
             "listing: {}: {collected} to be collected, {left_out} left out by include and exclude",
             Count(collected + left_out, "name")

@@ -53,11 +53,16 @@ impl ListingTask {
         });
     }
 
-    fn finish(self, cx: &mut Cx<'_>) {
+    fn finish(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
         let Self { parser, mut selection, .. } = self;
         let listing = parser.finish(|name| cx.site.judge(name, &mut selection));
+        if let Some(directory) = cx.desk.own_spool(listing.marks()) {
+            cx.site.give_back(Step::List);
+            return Err(Reason::OwnSpool(directory.to_owned()));
+        }
         cx.site.tell_refused(&listing);
         cx.site.listed(selection, cx.desk);
+        Ok(())
     }
 }
 
@@ -96,7 +101,7 @@ impl Task {
     /// A body has come whole. The file that was deleted with it, if whether it is gone is to be asked next.
     pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<Option<FileName>, Reason> {
         match self {
-            Self::Listing(listing) => listing.finish(cx),
+            Self::Listing(listing) => listing.finish(cx)?,
             Self::Fetching(fetch) => return Ok(fetch.complete(cx)),
             Self::Moving(moving) => return moving.complete(cx),
             Self::Opening

@@ -25,14 +25,15 @@ pub(super) enum Talk {
     Listed(Found),
 }
 
-/// How many names are listed.
-#[derive(Clone, Copy, Default)]
+/// How many names are listed, and collectors' marks.
+#[derive(Default)]
 pub(super) struct Found {
     /// To be collected.
     pub(super) collected: usize,
     /// By `include` and `exclude`.
     pub(super) left_out: usize,
     pub(super) unusable: u64,
+    pub(super) marks: Vec<Box<[u8]>>,
 }
 
 impl Found {
@@ -149,7 +150,8 @@ impl<'a> Conversation<'a> {
             (Event::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
             (Event::Refused { .. }, _) => return Err(Reason::ListingRefused),
             (Event::BodyComplete { .. }, Talk::Listing(parser, mut found)) => {
-                found.unusable = parser.finish(|name| found.count(name, self.site)).refused_count();
+                let listing = parser.finish(|name| found.count(name, self.site));
+                (found.unusable, found.marks) = (listing.refused_count(), listing.marks().to_vec());
                 Talk::Listed(found)
             }
             (_, talk) => talk,
