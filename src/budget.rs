@@ -23,6 +23,18 @@ pub(crate) const REMEMBERED: u64 = 32 << 20;
 /// Bytes that each site has of either, whatever the others have: with them it is collected from, if in small rounds.
 pub(crate) const LEAST_OF_SITE: u64 = 32 << 10;
 
+/// How far what is held must sink below a bound of `most` for who was refused more to take more: else it would be refused
+/// and let again for each that goes.
+pub(crate) fn refill_at(most: u64) -> u64 {
+    most - most.div_ceil(10)
+}
+
+/// The rule of [`Share::grow`] for amounts that are counted elsewhere: whether who holds `own` is to take no more while
+/// `free` is held by nobody. `before`: whether that was so; then it is until `own` is a tenth below `free`.
+pub(crate) fn is_reached(own: u64, free: u64, before: bool) -> bool {
+    own >= free || (before && own > refill_at(free))
+}
+
 /// An amount that is shared.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<Shared>);

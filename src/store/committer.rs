@@ -15,6 +15,7 @@ use super::journal::{self, Copy, Intent, Replay, SpoolId};
 use super::journal_file::JournalFile;
 use super::publish_queue::Publish;
 use super::spool::Spool;
+use super::spooled::{InSpool, Spooled};
 use super::stage::Staged;
 use super::worker::{Notify, Pause, Work, Worker};
 use crate::proto::{Count, FileName, Fingerprint, quoted};
@@ -97,6 +98,7 @@ impl SharedWaiting {
 pub struct Committer {
     worker: Worker<Committing<RealDisk>>,
     waiting: SharedWaiting,
+    spooled: Spooled,
 }
 
 #[derive(Debug)]
@@ -126,9 +128,9 @@ impl Committer {
         let engine = open(state_dir, policy, spools)?;
         let outstanding = engine.held().map(Outstanding::from).collect();
         let committing = Committing::new(engine);
-        let waiting = committing.waiting.clone();
+        let (waiting, spooled) = (committing.waiting.clone(), committing.engine.spooled().clone());
         let worker = Worker::start(committing, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
-        Ok((Self { worker, waiting }, outstanding))
+        Ok((Self { worker, waiting, spooled }, outstanding))
     }
 
     /// Queues a file. An agent's files are published oldest first as far as their names tell, and else in the order they
@@ -153,6 +155,11 @@ impl Committer {
     /// What is committed and waits for its publication.
     pub fn waiting(&self) -> Waiting {
         self.waiting.get()
+    }
+
+    /// What is committed of this site, and of all, and was not taken by the data server, whether it is published or not.
+    pub fn in_spool(&self, site: &str) -> InSpool {
+        self.spooled.of(site)
     }
 
     /// What was completed since the last call, in order.

@@ -13,6 +13,7 @@ use super::disk::{At, Disk};
 use super::error::StoreError;
 use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
 use super::publish_queue::PublishQueue;
+use super::spooled::Spooled;
 use crate::proto::quoted;
 
 /// Rewriting pays when the journal has this many records more than twice what is still true.
@@ -62,6 +63,11 @@ impl<D: Disk> Engine<D> {
     /// Files, and their bytes, that are committed and not published.
     pub(super) fn waiting(&self) -> (usize, u64) {
         self.queue.waiting()
+    }
+
+    /// How much of each site's is here and was not taken.
+    pub(super) fn spooled(&self) -> &Spooled {
+        self.queue.spooled()
     }
 
     /// Files committed in a spool that are not known to be published.

@@ -131,6 +131,7 @@ mod shelf;
 mod sink;
 mod source;
 mod spool;
+mod spooled;
 mod stage;
 mod turns;
 mod worker;
@@ -157,6 +158,7 @@ pub use room::{Full, Quota, Reservation, Room};
 pub use sink::SinkKind;
 pub use source::{Identity, Source};
 pub use spool::Spool;
+pub use spooled::InSpool;
 pub use stage::{Stage, Staged};
 pub use turns::{StillWanted, Wanted};
 

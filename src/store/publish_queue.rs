@@ -5,9 +5,11 @@
 //! come out of their order. It takes one file of an agent in each scan in any case, so one at a time is as fast.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::journal::{Intent, SpoolId, StageId};
+use super::spooled::{Owned, Spooled};
 use crate::proto::FileName;
 use crate::sync::{AgentFile, agent, measured_at};
 
@@ -28,8 +30,8 @@ const LATEST_LOOK: Duration = Duration::from_secs(2);
 /// A look takes some microseconds for each file in the incoming directory: it comes no sooner than so long for each of them,
 /// or a directory with many would leave time for little else.
 const LOOK_PER_FILE: Duration = Duration::from_micros(20);
-/// Where no file waits for another, it is only to be told what is not taken.
-const IDLE_LOOK: Duration = Duration::from_secs(30);
+/// Where no file waits for another, a look is only to see what was not taken, and may cost a tenth of that.
+const IDLE_LOOK_PER_FILE: Duration = Duration::from_micros(200);
 /// A data server that has taken nothing for so long is said to be idle; a file that is left while others are taken for so
 /// long does not hold up its agent's next.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -64,7 +66,7 @@ struct Line {
 #[derive(Debug)]
 struct Waiting {
     stage: StageId,
-    size: u64,
+    file: Owned,
     time: Option<Duration>,
 }
 
@@ -72,6 +74,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Visible {
     name: FileName,
+    /// Whose it is; `None` for what others have put there, and for what no data server takes.
+    file: Option<Owned>,
     since: Instant,
     /// The directory's [`Activity::active`] and [`Activity::taken`] then.
     active: Duration,
@@ -101,6 +105,7 @@ pub(super) struct PublishQueue {
     fresh: BTreeSet<Key>,
     files: usize,
     bytes: u64,
+    spooled: Spooled,
     /// Published files that were not taken.
     in_place: usize,
     look_after: Duration,
@@ -115,6 +120,8 @@ pub(super) struct Ready {
     /// Whether files have been taken.
     pub(super) any_taken: bool,
     pub(super) notices: Vec<Notice>,
+    /// Published files that are watched no more.
+    let_go: Vec<Owned>,
 }
 
 impl PublishQueue {
@@ -126,6 +133,7 @@ impl PublishQueue {
             fresh: BTreeSet::new(),
             files: 0,
             bytes: 0,
+            spooled: Spooled::default(),
             in_place: 0,
             look_after: FIRST_LOOK,
             next_look: None,
@@ -137,6 +145,11 @@ impl PublishQueue {
         (self.files, self.bytes)
     }
 
+    /// How much of each site's waits, or is published and was not taken.
+    pub(super) fn spooled(&self) -> &Spooled {
+        &self.spooled
+    }
+
     /// When [`ready`](Self::ready) is to be asked again, whatever comes.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.next_look
@@ -145,12 +158,13 @@ impl PublishQueue {
     /// A file is committed: it goes behind what its agent measured before it.
     pub(super) fn push(&mut self, intent: &Intent) {
         let Intent { spool, stage, copy } = intent;
-        let file = Waiting { stage: *stage, size: copy.fingerprint.size, time: measured_at(&copy.name) };
+        let file = Waiting { stage: *stage, file: owned(intent), time: measured_at(&copy.name) };
+        self.spooled.add(&file.file);
         if self.files == 0 {
             self.look_after = FIRST_LOOK;
         }
         self.files += 1;
-        self.bytes += file.size;
+        self.bytes += file.file.size;
         let key = key(*spool, &copy.name);
         let line = self.lines.entry(key.clone()).or_insert_with(|| Line::new(self.pace, &copy.name));
         let is_later = |other: &&Waiting| file.time.is_some() && other.time > file.time;
@@ -159,17 +173,28 @@ impl PublishQueue {
         self.fresh.insert(key);
     }
 
-    /// A file is in the incoming directory: put there by this run, or found there.
-    pub(super) fn published(&mut self, spool: SpoolId, name: FileName, now: Instant) {
+    /// A file was found in the incoming directory.
+    pub(super) fn found(&mut self, spool: SpoolId, name: FileName, now: Instant) {
+        self.watch(spool, name, None, now);
+    }
+
+    /// A file no longer waits, and has this name in the incoming directory.
+    pub(super) fn published(&mut self, intent: &Intent, name: FileName, now: Instant) {
+        self.remove(intent);
+        self.watch(intent.spool, name, Some(owned(intent)), now);
+    }
+
+    fn watch(&mut self, spool: SpoolId, name: FileName, file: Option<Owned>, now: Instant) {
         if self.pace == Publish::AtOnce {
             return;
         }
         let activity = self.activity.entry(spool).or_insert_with(|| Activity::new(now));
         let (active, taken) = (activity.active, activity.taken);
         let line = self.lines.entry(key(spool, &name)).or_insert_with(|| Line::new(self.pace, &name));
-        line.published.push(Visible { name, since: now, active, taken });
+        let file = file.filter(|_| line.is_paced).inspect(|file| self.spooled.add(file));
+        line.published.push(Visible { name, file, since: now, active, taken });
         self.in_place += 1;
-        self.next_look.get_or_insert(now + IDLE_LOOK);
+        self.next_look.get_or_insert(now + LATEST_LOOK);
     }
 
     /// Finds the files that may be published now, each agent's in their order, and what is to be told. `is_there` says
@@ -201,6 +226,7 @@ impl PublishQueue {
                 self.lines.remove(key);
             }
         }
+        found.let_go.drain(..).for_each(|file| self.spooled.remove(&file));
         if is_due {
             self.note_idleness(now, &mut found.notices);
         }
@@ -235,8 +261,13 @@ impl PublishQueue {
         }
         let waits = self.files > found.agents.iter().map(Vec::len).sum();
         let is_watched = self.in_place > 0;
-        let least = LOOK_PER_FILE * u32::try_from(self.in_place).unwrap_or(u32::MAX);
-        let at = now + if waits { self.look_after.max(least) } else { IDLE_LOOK };
+        let in_place = u32::try_from(self.in_place).unwrap_or(u32::MAX);
+        let pause = if waits {
+            self.look_after.max(LOOK_PER_FILE * in_place)
+        } else {
+            LATEST_LOOK.max(IDLE_LOOK_PER_FILE * in_place)
+        };
+        let at = now + pause;
         let planned = self.next_look.filter(|_| !was_due);
         self.next_look = (waits || is_watched).then(|| planned.map_or(at, |planned| planned.min(at)));
     }
@@ -254,7 +285,8 @@ impl PublishQueue {
             && let Some(file) = line.waiting.remove(at)
         {
             self.files -= 1;
-            self.bytes -= file.size;
+            self.bytes -= file.file.size;
+            self.spooled.remove(&file.file);
         }
         if line.is_empty() {
             self.lines.remove(&key);
@@ -263,7 +295,7 @@ impl PublishQueue {
 
     /// The name of a file that was to be published is taken, and it waits until that is free.
     pub(super) fn is_taken(&mut self, intent: &Intent, now: Instant) {
-        self.published(intent.spool, intent.copy.name.clone(), now);
+        self.found(intent.spool, intent.copy.name.clone(), now);
         self.retry(now);
     }
 
@@ -272,6 +304,10 @@ impl PublishQueue {
         let at = now + LATEST_LOOK;
         self.next_look = Some(self.next_look.map_or(at, |planned| planned.min(at)));
     }
+}
+
+fn owned(intent: &Intent) -> Owned {
+    Owned { site: Arc::clone(&intent.copy.site), size: intent.copy.fingerprint.size }
 }
 
 fn key(spool: SpoolId, name: &FileName) -> Key {
@@ -300,15 +336,17 @@ impl Line {
         found: &mut Ready,
     ) {
         let Self { published, renames, .. } = self;
-        published.retain(|file| {
+        published.retain_mut(|file| {
             if !is_there(spool, &file.name) {
                 found.any_taken = true;
+                found.let_go.extend(file.file.take());
                 found.notices.extend(activity.note_taken(now).then_some(Notice::Resumed { spool }));
                 return false;
             }
             // A whole scan of the data server's, and another, have passed it by.
             let is_ignored = activity.active >= file.active + PATIENCE && activity.taken - file.taken > 2 * in_place;
             if is_ignored {
+                found.let_go.extend(file.file.take());
                 found.notices.push(Notice::Ignored { spool, name: file.name.clone() });
                 *renames = true;
             }

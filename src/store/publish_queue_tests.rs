@@ -60,10 +60,9 @@ impl Scene {
                 continue;
             }
             self.waiting.remove(&stage);
-            self.queue.remove(&intent);
             names.push(name.to_string());
             self.directory.insert(name.clone());
-            self.queue.published(SPOOL, name, self.now);
+            self.queue.published(&intent, name, self.now);
         }
         names
     }
@@ -128,7 +127,7 @@ fn what_was_there_before_is_waited_for() {
     let mut scene = Scene::new(Publish::Paced);
     let before: FileName = "a.1700000000.data".parse().unwrap();
     scene.directory.insert(before.clone());
-    scene.queue.published(SPOOL, before, scene.now);
+    scene.queue.found(SPOOL, before, scene.now);
     scene.push("a.1700000001.data");
     assert_eq!(scene.publish(), Vec::<String>::new());
     scene.take("a.1700000000.data");

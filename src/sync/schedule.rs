@@ -135,6 +135,17 @@ impl Schedule {
         Some(due)
     }
 
+    /// The next round of `key` is due as early as at `due`, unless one is running.
+    pub fn hurry(&mut self, key: usize, due: Instant) {
+        if let Some(Some(Slot { state: State::Waiting { due: before }, .. })) = self.slots.get_mut(key)
+            && *before > due
+        {
+            self.queue.remove(&(*before, key));
+            *before = due;
+            self.queue.insert((due, key));
+        }
+    }
+
     /// How many rounds of `key` have failed since the last one that went well.
     pub fn failures(&self, key: usize) -> u32 {
         self.slots.get(key).and_then(Option::as_ref).map_or(0, |slot| slot.failures)

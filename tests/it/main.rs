@@ -62,6 +62,7 @@ mod rules;
 #[path = "../../benches/isolation/scripted.rs"]
 mod scripted;
 mod server_process;
+mod shares;
 mod site;
 mod slow_readers;
 mod state;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use log::{info, warn};
 
 use super::outside::Publisher;
+use crate::budget;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Chain, Completion, Publication, Spool, Staged, Waiting};
+use crate::store::{Chain, Completion, InSpool, Publication, Spool, Staged, Waiting};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,23 @@ pub(super) struct Ticket {
     pub(super) purpose: Purpose,
 }
 
+/// What is here of one site and was not taken by the data server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SpoolShare {
+    pub(super) own: Waiting,
+    /// What is left for the others.
+    free: Waiting,
+}
+
+impl SpoolShare {
+    /// Whether no more of the site's is to be fetched; `before`: whether that was so.
+    pub(super) fn is_reached(&self, before: bool) -> bool {
+        let Self { own, free } = *self;
+        budget::is_reached(own.files as u64, free.files as u64, before)
+            || budget::is_reached(own.bytes, free.bytes, before)
+    }
+}
+
 /// The committer, and what it has been given.
 pub(super) struct Desk {
     committer: Box<dyn Publisher>,
@@ -35,7 +53,11 @@ pub(super) struct Desk {
     max_spool: Waiting,
     /// More did, and has not become much less.
     is_full: bool,
+    /// Whether more than one site is collected from.
+    is_shared: bool,
     tickets: HashMap<u64, Ticket>,
+    /// What the tickets come to, by site.
+    pending: HashMap<usize, Waiting>,
     next: u64,
     /// The incoming directories, by the marks that a listing of theirs has.
     marks: HashMap<Box<[u8]>, PathBuf>,
@@ -43,7 +65,16 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(committer: Box<dyn Publisher>, max_spool: Waiting) -> Self {
-        Self { committer, max_spool, is_full: false, tickets: HashMap::new(), next: 0, marks: HashMap::new() }
+        Self {
+            committer,
+            max_spool,
+            is_full: false,
+            is_shared: false,
+            tickets: HashMap::new(),
+            pending: HashMap::new(),
+            next: 0,
+            marks: HashMap::new(),
+        }
     }
 
     pub(super) fn set_max_spool(&mut self, max_spool: Waiting) {
@@ -54,7 +85,7 @@ impl Desk {
     /// published.
     pub(super) fn is_full(&mut self) -> bool {
         let (Waiting { files, bytes }, most) = (self.committer.waiting(), self.max_spool);
-        let refill = refill_at(most);
+        let refill = Waiting { files: refill(most.files), bytes: budget::refill_at(most.bytes) };
         if !self.is_full && (files >= most.files || bytes >= most.bytes) {
             self.is_full = true;
             warn!(
@@ -69,6 +100,27 @@ impl Desk {
         self.is_full
     }
 
+    /// Whether other sites' files go where this one's do.
+    pub(super) fn set_shared(&mut self, is_shared: bool) {
+        self.is_shared = is_shared;
+    }
+
+    /// What is here of a site, which may be as much as is left free for the others; `None` where there are none.
+    pub(super) fn share(&self, (key, name): (usize, &Arc<str>)) -> Option<SpoolShare> {
+        if !self.is_shared {
+            return None;
+        }
+        let pending = self.pending.get(&key).copied().unwrap_or_default();
+        let InSpool { site, all } = self.committer.in_spool(name);
+        let sum = |one: Waiting| Waiting { files: one.files + pending.files, bytes: one.bytes + pending.bytes };
+        let taken = sum(all);
+        let free = Waiting {
+            files: self.max_spool.files.saturating_sub(taken.files),
+            bytes: self.max_spool.bytes.saturating_sub(taken.bytes),
+        };
+        Some(SpoolShare { own: sum(site), free })
+    }
+
     pub(super) fn publish(
         &mut self,
         site: (usize, &Arc<str>),
@@ -80,6 +132,9 @@ impl Desk {
         let ticket = self.next;
         self.next += 1;
         let fingerprint = staged.fingerprint();
+        let pending = self.pending.entry(site.0).or_default();
+        pending.files += 1;
+        pending.bytes += fingerprint.size;
         self.tickets.insert(ticket, Ticket { site: site.0, name: name.clone(), fingerprint, purpose });
         self.committer.publish(Publication { ticket, site: Arc::clone(site.1), name, staged, chain });
     }
@@ -106,9 +161,16 @@ impl Desk {
 
     /// What has been committed, or could not be, since the last call.
     pub(super) fn completions(&mut self) -> Vec<(Ticket, Completion)> {
-        let tickets = &mut self.tickets;
-        let completions = self.committer.completions().into_iter();
-        completions.filter_map(|done| tickets.remove(&done.ticket).map(|ticket| (ticket, done))).collect()
+        let Self { tickets, pending, .. } = self;
+        let settle = |done: Completion| {
+            let ticket = tickets.remove(&done.ticket)?;
+            if let Some(pending) = pending.get_mut(&ticket.site) {
+                pending.files -= 1;
+                pending.bytes -= ticket.fingerprint.size;
+            }
+            Some((ticket, done))
+        };
+        self.committer.completions().into_iter().filter_map(settle).collect()
     }
 
     /// Brings everything handed over to its end. What is left for the next start to publish.
@@ -117,9 +179,9 @@ impl Desk {
     }
 }
 
-/// What may be left of `most`, which is at least one each, for more to be fetched.
-fn refill_at(most: Waiting) -> Waiting {
-    Waiting { files: most.files - most.files.div_ceil(10), bytes: most.bytes - most.bytes.div_ceil(10) }
+/// What may be left of `most` files for more to be fetched.
+fn refill(most: usize) -> usize {
+    usize::try_from(budget::refill_at(most as u64)).unwrap_or(most)
 }
 
 #[cfg(test)]
@@ -128,9 +190,23 @@ mod tests {
 
     #[test]
     fn more_is_fetched_when_a_tenth_is_published_of_a_small_bound_too() {
-        for (most, refill) in [(1, 0), (4, 3), (10, 9), (19, 17), (200_000, 180_000)] {
-            let all = Waiting { files: most, bytes: most as u64 };
-            assert_eq!(refill_at(all), Waiting { files: refill, bytes: refill as u64 });
+        for (most, left) in [(1, 0), (4, 3), (10, 9), (19, 17), (200_000, 180_000)] {
+            assert_eq!(refill(most), left);
         }
+    }
+
+    #[test]
+    fn a_site_has_its_share_with_as_much_as_is_free_and_until_it_has_a_tenth_less() {
+        let share =
+            |files, free| SpoolShare { own: Waiting { files, bytes: 0 }, free: Waiting { files: free, bytes: 1 } };
+        assert!(!share(49, 51).is_reached(false) && share(50, 50).is_reached(false));
+        assert!(share(49, 51).is_reached(true) && !share(45, 51).is_reached(true));
+        assert!(
+            !share(0, 1).is_reached(true) && share(1, 0).is_reached(true),
+            "the smallest bound lets one in at a time"
+        );
+        assert!(share(0, 0).is_reached(false) && share(0, 0).is_reached(true), "the others have it all");
+        let large = SpoolShare { own: Waiting { files: 1, bytes: 7 }, free: Waiting { files: 9, bytes: 7 } };
+        assert!(large.is_reached(false));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, Publication, Spool, Waiting};
+use crate::store::{Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
@@ -44,6 +44,7 @@ pub(super) trait Publisher {
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
     fn take_in(&mut self, spool: Spool);
     fn waiting(&self) -> Waiting;
+    fn in_spool(&self, site: &str) -> InSpool;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
 }
@@ -139,6 +140,10 @@ impl Publisher for Committer {
 
     fn waiting(&self) -> Waiting {
         Self::waiting(self)
+    }
+
+    fn in_spool(&self, site: &str) -> InSpool {
+        Self::in_spool(self, site)
     }
 
     fn completions(&mut self) -> Vec<Completion> {

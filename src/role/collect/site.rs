@@ -8,15 +8,15 @@ use log::{debug, error, info, warn};
 
 use super::Reason;
 use super::chains::Chains;
-use super::desk::Desk;
+use super::desk::{Desk, SpoolShare};
 use super::equipment::Equipment;
 use super::report::NotTaken;
 use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
-use crate::obs::LogThrottle;
+use crate::obs::{LogThrottle, repeated};
 use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
-use crate::store::{Chain, Spool, StoreError};
+use crate::store::{Chain, Spool, StoreError, Waiting};
 use crate::sync::{Delivery, Match, MoveEnd, Outlook, Round, Selection, SiteHistory, Step};
 use crate::tls::Offer;
 
@@ -72,6 +72,9 @@ pub(super) struct Site {
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
     pub(super) log: LogThrottle,
+    /// Whether so much of its files is here that the rest of the spool is left to the other sites.
+    has_its_share: bool,
+    share_log: LogThrottle,
 }
 
 impl Site {
@@ -90,6 +93,8 @@ impl Site {
             running: None,
             parked: None,
             log: LogThrottle::default(),
+            has_its_share: false,
+            share_log: LogThrottle::default(),
         }
     }
 
@@ -136,6 +141,26 @@ impl Site {
         {
             running.round.wind_up();
         }
+    }
+
+    /// Whether so much of its files is here that the rest of the spool is left to the other sites, and no more of them are
+    /// to be fetched.
+    pub(super) fn has_its_share(&mut self, desk: &Desk, now: Instant) -> bool {
+        let before = self.has_its_share;
+        let reached = desk.share(self.id()).filter(|share| share.is_reached(before));
+        self.has_its_share = reached.is_some();
+        if let Some(SpoolShare { own: Waiting { files, bytes }, .. }) = reached.filter(|_| !before)
+            && let Some(suppressed) = self.share_log.failed("spool-share", now)
+        {
+            warn!(
+                "site={} reason=spool-share as much of its files is here as is left free for the other sites \
+                 (max_spool_files, max_spool_bytes): no more are fetched from it until the data server has taken some; is \
+                 that running, does it keep up, and does the site send what it should?;{} files={files} bytes={bytes}",
+                self.shown(),
+                repeated(suppressed)
+            );
+        }
+        self.has_its_share
     }
 
     /// Whether our certificate may be shown to this site.

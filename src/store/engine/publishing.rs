@@ -83,8 +83,7 @@ impl<D: Disk> Engine<D> {
             self.disk.check_place(intent.spool)?;
             match self.place(&intent)? {
                 Placed::As(name) => {
-                    self.queue.remove(&intent);
-                    self.queue.published(intent.spool, name, now);
+                    self.queue.published(&intent, name, now);
                     placed.push(intent);
                 }
                 Placed::Taken => self.queue.is_taken(&intent, now),

@@ -151,7 +151,7 @@ impl<D: Disk> Engine<D> {
         }
         self.disk.sync_names(spool)?;
         for name in self.disk.published_names(spool)? {
-            self.queue.published(spool, name, now);
+            self.queue.found(spool, name, now);
         }
         for intent in &waiting {
             self.queue.push(intent);

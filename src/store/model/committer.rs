@@ -17,6 +17,7 @@ use crate::store::engine::Engine;
 use crate::store::error::StoreError;
 use crate::store::journal::{Copy, replay};
 use crate::store::publish_queue::Publish;
+use crate::store::spooled::InSpool;
 use crate::store::worker::Work;
 
 thread_local! {
@@ -90,6 +91,11 @@ impl ModelCommitter {
     pub(crate) fn waiting(&self) -> Waiting {
         let (files, bytes) = self.committing.engine.waiting();
         Waiting { files, bytes }
+    }
+
+    /// What is here of this site, and of all.
+    pub(crate) fn in_spool(&self, site: &str) -> InSpool {
+        self.committing.engine.spooled().of(site)
     }
 
     /// Carries out a group.

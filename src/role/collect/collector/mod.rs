@@ -71,6 +71,8 @@ pub struct Collector {
     running: usize,
     /// Sites whose rounds have no connection, and work for one.
     stranded: VecDeque<usize>,
+    /// Sites whose rounds wait though they are due, and since when.
+    held_up: BTreeMap<usize, Instant>,
     next_tick: Instant,
     expiries: Expiries,
     /// Failures of the process, which are logged once, not for each site.
@@ -174,6 +176,7 @@ impl Collector {
             max_connections,
             running: 0,
             stranded: VecDeque::new(),
+            held_up: BTreeMap::new(),
             next_tick: now,
             log: LogThrottle::default(),
             stop: None,

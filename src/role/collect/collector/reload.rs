@@ -77,6 +77,7 @@ impl Collector {
     /// Adds, changes and retires sites until they are those of `opened`.
     pub(super) fn adopt(&mut self, opened: Vec<Opening>) -> Reloaded {
         let mut reloaded = Reloaded { sites: opened.len(), ..Reloaded::default() };
+        self.desk.set_shared(opened.len() > 1);
         let spread = match self.mode {
             Mode::Forever => SPREAD_PER_SITE.saturating_mul(u32::try_from(opened.len()).unwrap_or(u32::MAX)),
             Mode::Once | Mode::OnceAndWait => Duration::ZERO,

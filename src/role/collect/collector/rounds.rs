@@ -13,8 +13,45 @@ use crate::sync::Ending;
 /// While others wait for a connection, a round takes new files for this long only.
 const FAIR_SHARE: Duration = Duration::from_secs(10);
 
+/// Why a site's round waits though it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hindrance {
+    /// Its files have their share of the spool.
+    SpoolShare,
+}
+
 impl Collector {
+    /// Sites that need wait no longer: their rounds come before those that were due after them.
+    fn release(&mut self) {
+        for (key, since) in std::mem::take(&mut self.held_up) {
+            if self.hindrance(key).is_some() {
+                self.held_up.insert(key, since);
+            } else {
+                self.schedule.hurry(key, since);
+            }
+        }
+    }
+
+    /// Why the site is to have no round just now.
+    fn hindrance(&mut self, key: usize) -> Option<Hindrance> {
+        let now = self.net.now();
+        let site = self.sites[key].as_mut()?;
+        site.has_its_share(&self.desk, now).then_some(Hindrance::SpoolShare)
+    }
+
+    /// The round that was to start waits until it may; one whose end `once` need not wait for is left out.
+    fn hold_up(&mut self, key: usize, hindrance: Hindrance) {
+        let now = self.net.now();
+        self.schedule.finished(key, now, Ending::Done);
+        if hindrance == Hindrance::SpoolShare && self.mode == Mode::Once {
+            self.schedule.remove(key);
+        } else {
+            self.held_up.entry(key).or_insert(now);
+        }
+    }
+
     pub(super) fn start_rounds(&mut self) {
+        self.release();
         while self.has_capacity()
             && let Some(key) = self.stranded.pop_front()
         {
@@ -26,6 +63,10 @@ impl Collector {
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
             if !self.is_open(key) {
+                continue;
+            }
+            if let Some(hindrance) = self.hindrance(key) {
+                self.hold_up(key, hindrance);
                 continue;
             }
             let Some(site) = &mut self.sites[key] else { continue };

@@ -226,7 +226,7 @@ impl Session {
             Task::Parked => return Ok(Some(Pause::Waiting)),
             _ => {}
         }
-        if cx.desk.is_full() {
+        if cx.desk.is_full() || cx.site.has_its_share(cx.desk, cx.io.now()) {
             cx.site.stop_fetching();
         }
         let step = cx.site.next_step();

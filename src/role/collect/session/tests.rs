@@ -12,7 +12,7 @@ use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::equipment::{Equipment, target};
 use crate::role::collect::outside::Publisher;
-use crate::store::{Completion, Publication, Spool, Waiting};
+use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
 use crate::tls::Connectors;
 
@@ -86,6 +86,10 @@ impl Publisher for Orders {
 
     fn waiting(&self) -> Waiting {
         Waiting::default()
+    }
+
+    fn in_spool(&self, _: &str) -> InSpool {
+        InSpool::default()
     }
 
     fn completions(&mut self) -> Vec<Completion> {

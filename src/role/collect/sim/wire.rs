@@ -14,7 +14,7 @@ use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
 use crate::store::model::ModelCommitter;
-use crate::store::{Completion, Publication, Spool, Waiting};
+use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, PipeError, Received, Sent, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
@@ -266,6 +266,11 @@ impl Publisher for Wire {
 
     fn waiting(&self) -> Waiting {
         self.0.borrow().process.committer.as_ref().map(ModelCommitter::waiting).unwrap_or_default()
+    }
+
+    fn in_spool(&self, site: &str) -> InSpool {
+        let world = self.0.borrow();
+        world.process.committer.as_ref().map(|committer| committer.in_spool(site)).unwrap_or_default()
     }
 
     fn completions(&mut self) -> Vec<Completion> {
