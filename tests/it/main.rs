@@ -59,6 +59,7 @@ mod relaying;
 mod reload;
 mod rlimits;
 mod rules;
+mod same_server;
 #[path = "../../benches/isolation/scripted.rs"]
 mod scripted;
 mod server_process;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use log::{info, warn};
 
 use super::outside::Publisher;
+use super::same_server::SameServer;
 use crate::budget;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Chain, Completion, InSpool, Publication, Spool, Staged, Waiting};
@@ -61,6 +62,7 @@ pub(super) struct Desk {
     next: u64,
     /// The incoming directories, by the marks that a listing of theirs has.
     marks: HashMap<Box<[u8]>, PathBuf>,
+    pub(super) same_server: SameServer,
 }
 
 impl Desk {
@@ -74,6 +76,7 @@ impl Desk {
             pending: HashMap::new(),
             next: 0,
             marks: HashMap::new(),
+            same_server: SameServer::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod equipment;
 mod outside;
 mod reason;
 mod report;
+mod same_server;
 mod session;
 #[cfg(test)]
 mod sim;

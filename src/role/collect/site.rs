@@ -259,6 +259,17 @@ impl Site {
     pub(super) fn listed(&mut self, selection: Selection, desk: &mut Desk) {
         let Some(running) = &mut self.running else { return };
         for (name, fingerprint) in running.round.listed(selection, &mut self.history) {
+            if let Some(other) = desk.same_server.gone(self.key, &name, fingerprint) {
+                warn!(
+                    "site={} reason=same-server it seems to lead to the server that site {} leads to: files that were \
+                     deleted there are gone here, and some may have been published twice. From now on the rounds of both \
+                     are kept apart; leave one of the two out of the configuration",
+                    quoted(&*self.name),
+                    quoted(&**other)
+                );
+                // The other's round may be under way.
+                running.round.wind_up();
+            }
             desk.forget(&self.name, name, fingerprint);
         }
     }

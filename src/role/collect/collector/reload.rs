@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::net::Target;
 use crate::proto::{Count, quoted};
 use crate::role::collect::equipment::{Equipment, Opening, Unusable, equip};
+use crate::role::collect::same_server::SameServer;
 use crate::role::collect::site::{Prospect, Running, Site};
 use crate::sync::SiteHistory;
 
@@ -71,6 +72,8 @@ impl Collector {
         let opened = equip(settings, &mut self.spools);
         self.max_connections = settings.max_connections;
         self.desk.set_max_spool(settings.max_spool);
+        // Sites may lead elsewhere now; where they do not, that shows again.
+        self.desk.same_server = SameServer::default();
         self.adopt(opened)
     }
 

@@ -18,6 +18,8 @@ const FAIR_SHARE: Duration = Duration::from_secs(10);
 enum Hindrance {
     /// Its files have their share of the spool.
     SpoolShare,
+    /// It is one server with another site, whose round is under way.
+    SameServer,
 }
 
 impl Collector {
@@ -35,8 +37,22 @@ impl Collector {
     /// Why the site is to have no round just now.
     fn hindrance(&mut self, key: usize) -> Option<Hindrance> {
         let now = self.net.now();
+        let is_running = |other: usize| self.sites[other].as_ref().is_some_and(|site| site.running.is_some());
+        if self.desk.same_server.others(key).any(is_running) {
+            return Some(Hindrance::SameServer);
+        }
         let site = self.sites[key].as_mut()?;
         site.has_its_share(&self.desk, now).then_some(Hindrance::SpoolShare)
+    }
+
+    /// Ends the connections at rest of sites that are one server with this one, and its own: a server may put off the last
+    /// deletion on each until more is said there, and what is said on a new connection comes after that.
+    fn part_from_others(&mut self, key: usize) {
+        let others: Vec<usize> = self.desk.same_server.others(key).collect();
+        for other in others {
+            self.unpark(other);
+            self.unpark(key);
+        }
     }
 
     /// The round that was to start waits until it may; one whose end `once` need not wait for is left out.
@@ -69,6 +85,7 @@ impl Collector {
                 self.hold_up(key, hindrance);
                 continue;
             }
+            self.part_from_others(key);
             let Some(site) = &mut self.sites[key] else { continue };
             self.running += 1;
             site.start_round(self.net.now());

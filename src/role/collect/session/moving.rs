@@ -98,6 +98,7 @@ impl Moving {
         }
         if self.is_as_committed() {
             let may_come_again = measured_at(&self.name).is_none();
+            cx.desk.same_server.deleted(cx.site.id(), &self.name, self.published);
             cx.site.moved(&self.name, MoveEnd::Gone);
             return Ok(may_come_again.then_some(self.name));
         }
