@@ -23,6 +23,15 @@ pub(crate) const REMEMBERED: u64 = 32 << 20;
 /// Bytes that each site has of either, whatever the others have: with them it is collected from, if in small rounds.
 pub(crate) const LEAST_OF_SITE: u64 = 32 << 10;
 
+/// The log, in bytes a second in the long run, of lines that are logged unless an operator asks for more.
+pub(crate) const LOG_RATE: i64 = 10 * 1024;
+
+/// What of the log may come at once, in bytes: a few hundred sites that fail at the same time.
+pub(crate) const LOG_BURST: i64 = 128 * 1024;
+
+/// What of the log may wait to be written, in bytes.
+pub(crate) const LOG_QUEUE: usize = 256 * 1024;
+
 /// How far what is held must sink below a bound of `most` for who was refused more to take more: else it would be refused
 /// and let again for each that goes.
 pub(crate) fn refill_at(most: u64) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fs::fstat;
@@ -25,17 +26,18 @@ pub(super) fn with_priority(level: Level, text: impl Display) -> String {
 }
 
 /// The log.
-pub(super) struct JournalLog {
+pub(super) struct JournalLog<W> {
     level: LevelFilter,
+    out: Mutex<W>,
 }
 
-impl JournalLog {
-    pub(super) fn new(level: LevelFilter) -> Self {
-        Self { level }
+impl<W: Write> JournalLog<W> {
+    pub(super) fn new(level: LevelFilter, out: W) -> Self {
+        Self { level, out: Mutex::new(out) }
     }
 }
 
-impl Log for JournalLog {
+impl<W: Write + Send> Log for JournalLog<W> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= self.level
     }
@@ -44,7 +46,7 @@ impl Log for JournalLog {
         if self.enabled(record.metadata()) {
             let text = with_priority(record.level(), format_args!("[{}] {}", record.level(), record.args()));
             // There is nowhere to say that it cannot be written.
-            let _ = io::stderr().write_all(text.as_bytes());
+            let _ = self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(text.as_bytes());
         }
     }
 

@@ -1,30 +1,37 @@
 //! The log: one line an event, on standard error, where systemd and every supervisor expect it, or in a file.
 
 use std::fs::File;
-use std::io::{self, LineWriter, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 use super::journal::{JournalLog, stderr_is_journal};
+use super::log_rate::{LogRate, OF_DROPPED};
+use super::log_writer::{Lines, LogWriter};
 use super::status_line::StatusLine;
+use crate::budget::LOG_RATE;
 use crate::proto::{printable, quoted};
 
-/// Starts logging to standard error: to systemd's journal with the priority of each line, elsewhere with its time.
+/// Starts logging to standard error: to systemd's journal with the priority of each line, elsewhere with its time. Lines
+/// of `usual`, and what is worth more than these, have a common limit.
 ///
 /// # Errors
 /// A log has been started already.
-pub fn start_log(level: LevelFilter) -> Result<LogTarget, log::SetLoggerError> {
-    let target = LogTarget::default();
-    if stderr_is_journal() {
-        start_with(level, JournalLog::new(level))?;
+pub fn start_log(level: LevelFilter, usual: LevelFilter) -> Result<LogTarget, log::SetLoggerError> {
+    let (stale, status_line) = <(Arc<AtomicBool>, StatusLine)>::default();
+    let is_journal = stderr_is_journal();
+    let writer = if is_journal {
+        LogWriter::new(StandardError)
     } else {
-        let line = target.status_line.clone();
-        start_with(level, writer(level, line.over(io::stderr())))?;
-    }
+        LogWriter::new(status_line.clone().over(StandardError, io::stderr().is_terminal()))
+    };
+    let target = LogTarget { stale, status_line, writer, rate: Arc::new(LogRate::new(usual)) };
+    target.start(level, is_journal)?;
     Ok(target)
 }
 
@@ -32,49 +39,60 @@ pub fn start_log(level: LevelFilter) -> Result<LogTarget, log::SetLoggerError> {
 ///
 /// # Errors
 /// The file cannot be opened; or a log has been started already.
-pub fn start_log_to(level: LevelFilter, path: Option<&Path>) -> io::Result<LogTarget> {
-    let Some(path) = path else { return start_log(level).map_err(io::Error::other) };
-    let target = LogTarget::default();
-    let log = LogFile { path: path.to_owned(), file: open(path)?, stale: Arc::clone(&target.stale) };
-    start_with(level, writer(level, log)).map_err(io::Error::other)?;
+pub fn start_log_to(level: LevelFilter, usual: LevelFilter, path: Option<&Path>) -> io::Result<LogTarget> {
+    let Some(path) = path else { return start_log(level, usual).map_err(io::Error::other) };
+    let (stale, status_line) = <(Arc<AtomicBool>, StatusLine)>::default();
+    let log = LogFile { path: path.to_owned(), file: open(path)?, stale: Arc::clone(&stale) };
+    let target = LogTarget { stale, status_line, writer: LogWriter::new(log), rate: Arc::new(LogRate::new(usual)) };
+    target.start(level, false).map_err(io::Error::other)?;
     Ok(target)
 }
 
-fn start_with(level: LevelFilter, log: impl Log + 'static) -> Result<(), log::SetLoggerError> {
-    log::set_boxed_logger(Box::new(OneLineEach(log)))?;
-    log::set_max_level(level);
-    Ok(())
-}
-
-fn writer<W: Write + Send + 'static>(level: LevelFilter, out: W) -> Box<WriteLogger<LineWriter<W>>> {
-    WriteLogger::new(level, config(), whole_lines(out))
+/// Waits until what was logged is written, for half a second at most. At the end of the program.
+pub fn finish_log() {
+    log::logger().flush();
 }
 
 /// Makes each record one line of what shows, whatever a peer, a file or a library put into it.
-struct OneLineEach<L>(L);
+struct OneLineEach<L> {
+    log: L,
+    rate: Arc<LogRate>,
+    writer: LogWriter,
+}
 
 impl<L: Log> Log for OneLineEach<L> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        self.log.enabled(metadata)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "whoever logs has no time to give")]
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let text = printable(&record.args().to_string());
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = printable(&record.args().to_string());
+        if self.rate.admits(record, text.len(), Instant::now()) {
             let metadata = record.metadata().clone();
-            self.0.log(&Record::builder().metadata(metadata).args(format_args!("{text}")).build());
+            self.log.log(&Record::builder().metadata(metadata).args(format_args!("{text}")).build());
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        tell_of_dropped(&self.rate, &self.writer);
+        self.writer.finish();
     }
 }
 
-/// The logger writes a line in some twenty pieces: they leave as one, which is one system call, and no other program's
-/// words come in between.
-fn whole_lines<W: Write>(log: W) -> LineWriter<W> {
-    LineWriter::new(log)
+/// Says how many lines the log lacks, where it lacks any.
+fn tell_of_dropped(rate: &LogRate, writer: &LogWriter) {
+    let (dropped, unwritten) = (rate.take_dropped(), writer.take_dropped());
+    if dropped > 0 {
+        let most = LOG_RATE / 1024;
+        log::warn!(target: OF_DROPPED, "reason=log-rate more was to be logged than {most} KiB/s; dropped={dropped}");
+    }
+    if unwritten > 0 {
+        log::warn!(target: OF_DROPPED, "reason=log-blocked the log could not be written in time; dropped={unwritten}");
+    }
 }
 
 fn config() -> Config {
@@ -84,13 +102,35 @@ fn config() -> Config {
 }
 
 /// Where the log goes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct LogTarget {
     stale: Arc<AtomicBool>,
     status_line: StatusLine,
+    writer: LogWriter,
+    rate: Arc<LogRate>,
 }
 
 impl LogTarget {
+    fn start(&self, level: LevelFilter, is_journal: bool) -> Result<(), log::SetLoggerError> {
+        let lines = Lines::to(self.writer.clone());
+        let log: Box<dyn Log> =
+            if is_journal { Box::new(JournalLog::new(level, lines)) } else { WriteLogger::new(level, config(), lines) };
+        let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
+        log::set_boxed_logger(Box::new(OneLineEach { log, rate, writer }))?;
+        log::set_max_level(level);
+        Ok(())
+    }
+
+    /// Has a thread write the log from now on: then whoever logs never waits for who reads the log. A process that is still
+    /// to go to the background does so before.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn write_in_background(&self) -> io::Result<()> {
+        let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
+        self.writer.start(move || tell_of_dropped(&rate, &writer))
+    }
+
     /// A line on the terminal that log lines do not mix with.
     pub fn status_line(&self) -> StatusLine {
         self.status_line.clone()
@@ -99,6 +139,19 @@ impl LogTarget {
     /// Opens the log's file anew before the next line: log rotation has moved it away.
     pub fn reopen(&self) {
         self.stale.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Standard error without the lock that whoever has words on it takes: the log may have to wait there.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stderr(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,21 +193,22 @@ mod tests {
 
     use super::*;
 
-    fn log_to(path: &Path) -> (LogTarget, LineWriter<LogFile>) {
-        let target = LogTarget::default();
-        let log = LogFile { path: path.to_owned(), file: open(path).unwrap(), stale: Arc::clone(&target.stale) };
-        (target, whole_lines(log))
+    fn log_to(path: &Path) -> (Arc<AtomicBool>, LogWriter, Lines) {
+        let stale = Arc::new(AtomicBool::new(false));
+        let log = LogFile { path: path.to_owned(), file: open(path).unwrap(), stale: Arc::clone(&stale) };
+        let writer = LogWriter::new(log);
+        (stale, writer.clone(), Lines::to(writer))
     }
 
     #[test]
     fn a_rotated_log_goes_on_in_a_new_file() {
         let dir = tempfile::tempdir().unwrap();
         let (path, rotated) = (dir.path().join("log"), dir.path().join("log.1"));
-        let (target, mut log) = log_to(&path);
+        let (stale, _, mut log) = log_to(&path);
         writeln!(log, "one").unwrap();
         fs::rename(&path, &rotated).unwrap();
         writeln!(log, "two").unwrap();
-        target.reopen();
+        stale.store(true, Ordering::Relaxed);
         writeln!(log, "three").unwrap();
         assert_eq!(fs::read_to_string(rotated).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(path).unwrap(), "three\n");
@@ -164,7 +218,9 @@ mod tests {
     fn a_record_is_one_line_of_what_shows() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let logger = OneLineEach(WriteLogger::new(LevelFilter::Info, config(), log_to(&path).1));
+        let (_, writer, lines) = log_to(&path);
+        let rate = Arc::new(LogRate::new(LevelFilter::Info));
+        let logger = OneLineEach { log: WriteLogger::new(LevelFilter::Info, config(), lines), rate, writer };
         let text = "site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
         logger.log(&Record::builder().level(log::Level::Warn).args(format_args!("{text}")).build());
         let written = fs::read_to_string(path).unwrap();
@@ -177,9 +233,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (inside, moved) = (dir.path().join("inside"), dir.path().join("moved"));
         fs::create_dir(&inside).unwrap();
-        let (target, mut log) = log_to(&inside.join("log"));
+        let (stale, _, mut log) = log_to(&inside.join("log"));
         fs::rename(&inside, &moved).unwrap();
-        target.reopen();
+        stale.store(true, Ordering::Relaxed);
         writeln!(log, "one").unwrap();
         let written = fs::read_to_string(moved.join("log")).unwrap();
         assert!(written.contains("inside/log: cannot be opened anew: No such file"), "{written}");

@@ -2,11 +2,13 @@
 
 mod journal;
 mod log;
+mod log_rate;
+mod log_writer;
 mod output;
 mod status_line;
 mod throttle;
 
-pub use log::{LogTarget, start_log, start_log_to};
+pub use log::{LogTarget, finish_log, start_log, start_log_to};
 pub use output::{Output, OutputError, complain, print};
 pub use status_line::StatusLine;
 pub use throttle::{LogThrottle, Recovery, repeated};

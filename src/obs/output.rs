@@ -2,10 +2,14 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use log::Level;
+use nix::poll::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use super::journal::{stderr_is_journal, with_priority};
+use super::log::finish_log;
 use crate::proto::printable;
 
 /// Standard output cannot be written.
@@ -66,5 +70,27 @@ pub fn print(text: impl Display) -> Result<(), OutputError> {
 pub fn complain(level: Level, text: impl Display) {
     let text: String = text.to_string().lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
     let text = if stderr_is_journal() { with_priority(level, text) } else { text };
-    let _ = io::stderr().write_all(text.as_bytes());
+    finish_log();
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() && takes_words() {
+        match rustix::io::write(io::stderr(), &rest[..rest.len().min(ATOMIC)]) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
 }
+
+/// What a pipe that takes anything takes without waiting: `PIPE_BUF` of pipe(7).
+const ATOMIC: usize = 4096;
+
+/// Waits until standard error takes what is written to it. Not for ever: a reader that does not read is no reason not to
+/// end.
+fn takes_words() -> bool {
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut polled, PATIENCE_MS).is_ok_and(|ready| ready > 0)
+}
+
+/// Milliseconds for a reader to read on.
+const PATIENCE_MS: u16 = 500;

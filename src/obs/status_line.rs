@@ -1,6 +1,6 @@
 //! A line at the bottom of a terminal that says how far a command is, and log lines above it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Back to the line's beginning, and erase to its end.
@@ -33,8 +33,7 @@ impl StatusLine {
     }
 
     /// What writes whole lines to `log`, which takes the line away before and shows it again after.
-    pub(super) fn over<W: Write + IsTerminal>(self, log: W) -> OverStatus<W> {
-        let is_terminal = log.is_terminal();
+    pub(super) fn over<W: Write>(self, log: W, is_terminal: bool) -> OverStatus<W> {
         OverStatus { log, line: self, is_terminal }
     }
 }

@@ -11,6 +11,10 @@ const AGAIN: Duration = Duration::from_secs(600);
 /// Lines of one subject that are told apart; all further ones count as one, until others are old enough to be forgotten.
 const MOST_KEYS: usize = 16;
 
+/// Recoveries of one subject that are told in the time after which a line is written again: one that fails and works in
+/// turn is in trouble all the while.
+const MOST_RECOVERIES: u32 = 4;
+
 /// The key of those further ones.
 const OTHERS: &str = "";
 
@@ -20,6 +24,7 @@ const OTHERS: &str = "";
 pub struct LogThrottle {
     logged: Vec<Logged>,
     trouble: Option<Trouble>,
+    recoveries: Option<Recoveries>,
 }
 
 /// A line that was written.
@@ -36,6 +41,13 @@ struct Trouble {
     since: Instant,
     last: Instant,
     failures: u64,
+}
+
+/// Recoveries that were told of late.
+#[derive(Clone, Copy, Debug)]
+struct Recoveries {
+    since: Instant,
+    told: u32,
 }
 
 /// What a subject has behind it when it works again.
@@ -92,8 +104,16 @@ impl LogThrottle {
         if is_quiet { self.recovered(now) } else { None }
     }
 
-    /// All is well again; what it was before, where it was not.
+    /// All is well again; what it was before, where it was not. `None` as well where that was told so often of late that it
+    /// says nothing: the trouble goes on then.
     pub fn recovered(&mut self, now: Instant) -> Option<Recovery> {
+        self.trouble?;
+        let recent = self.recoveries.filter(|recent| now.saturating_duration_since(recent.since) < AGAIN);
+        let recent = recent.unwrap_or(Recoveries { since: now, told: 0 });
+        if recent.told >= MOST_RECOVERIES {
+            return None;
+        }
+        self.recoveries = Some(Recoveries { told: recent.told + 1, ..recent });
         self.logged.clear();
         let Trouble { since, failures, .. } = self.trouble.take()?;
         Some(Recovery { failures, lasted: now.saturating_duration_since(since) })
@@ -178,6 +198,19 @@ mod tests {
         assert_eq!(throttle.recovered(at(34 * 60)), None);
         assert_eq!(throttle.failed("refused", at(34 * 60)), Some(0), "it is logged again at once");
         assert_eq!(throttle.recovered(at(34 * 60 + 1)).unwrap().to_string(), "recovered after 1 failure in 1 s");
+    }
+
+    #[test]
+    fn one_that_fails_and_works_in_turn_is_logged_a_few_times_and_its_end_in_the_end() {
+        let (mut throttle, at) = (LogThrottle::default(), clock());
+        let mut lines = 0;
+        for second in 0..599 {
+            lines += usize::from(throttle.failed("refused", at(second)).is_some());
+            lines += usize::from(throttle.recovered(at(second)).is_some());
+        }
+        assert!(lines <= 10, "{lines}");
+        assert_eq!(throttle.recovered(at(600)).map(|recovery| recovery.failures), Some(595));
+        assert_eq!(throttle.recovered(at(601)), None);
     }
 
     #[test]

@@ -330,7 +330,7 @@ fn once_tells_what_nobody_takes_and_fails() {
     let place = Place::with_sites([site.config("max_file_size = 40000")]);
     let outcome = place.once();
     outcome.assert_code(1).assert_says(&["site: 2 files, ", "left there: 1 file larger than max_file_size"]);
-    outcome.assert_says(&["left at their sites", "1 file larger than max_file_size; the log names them"]);
+    outcome.assert_says(&["left at their sites", "1 file larger than max_file_size; the log names"]);
     outcome.assert_logs(&["[WARN] site=site file=big.1.data", "50000 bytes, max_file_size is 40000", "raise that"]);
     site.assert_emptied();
     place.configure("", [site.config("max_file_size = 60000")]);

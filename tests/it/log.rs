@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::process::Signal;
 use tentacle_sync::double::{Setup, Trick, Verb};
 
 use crate::daemon::{Place, wait_until};
 use crate::ours::Buffer;
-use crate::server_process::Options;
+use crate::server_process::{Options, ServerProcess};
 use crate::site::Site;
-use crate::support::{Certificates, Client, PATIENCE};
+use crate::support::{Certificates, Client, PATIENCE, scratch};
 
 /// What no line of a log may hold: a terminal acts on it, or a reader takes it for the end of a line.
 fn acts(c: char) -> bool {
@@ -167,4 +169,56 @@ fn what_clients_send_forges_nothing() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_no_client_and_no_signal_waiting() {
+    let home = scratch();
+    let mut server = ServerProcess::ours(&Options::usual().arg("-V"), home.path());
+    // More than the pipe holds, whose other end nobody reads.
+    for _ in 0..150 {
+        let mut client = Client::connect(server.address());
+        client.send(format!("SEND <{}?> SIZE 3\n", "a".repeat(900)));
+        let _ = client.receive(9, PATIENCE);
+    }
+    let mut client = Client::connect(server.address());
+    client.send("SEND <web01.1.data> SIZE 3\n");
+    client.expect("SEND OK\n");
+    client.send("abc");
+    client.expect("SEND OK\n");
+    drop(client);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_no_site_waiting() {
+    let site = Site::double("site", 200, Setup::default());
+    let place = Place::with_sites([site.config("")]);
+    let (unread, log) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    fcntl_setpipe_size(&log, 4096).unwrap();
+    let config = place.config();
+    let arguments = ["once", "--allow-root", "--log-level", "debug", "--config"].map(AsRef::as_ref);
+    let arguments = arguments.into_iter().chain([config.as_os_str()]);
+    let program = env!("CARGO_BIN_EXE_tentacle-syncd").as_ref();
+    place
+        .launch_as(program, arguments, |command| {
+            command.stderr(log);
+        })
+        .wait()
+        .assert_code(0);
+    place.assert_holds(&site.files);
+    drop(unread);
+}
+
+#[test]
+fn files_of_a_site_that_cannot_be_taken_are_named_up_to_a_number() {
+    let mut site = Site::double("site", 1, Setup::default());
+    for number in 0..300 {
+        site.add_other(&format!("bell\x07.{number}.data"), "");
+    }
+    let place = Place::with_sites([site.config("")]);
+    let outcome = place.once();
+    let named = outcome.stderr.lines().filter(|line| line.contains("left there")).count();
+    assert!((1..=20).contains(&named), "{named}: {outcome}");
 }

@@ -1,10 +1,11 @@
 //! A site while the daemon runs: its settings, what is remembered of it, and the round under way.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::{debug, error, info, warn};
+use log::{Level, debug, error, info, log};
 
 use super::Reason;
 use super::chains::Chains;
@@ -75,6 +76,8 @@ pub(super) struct Site {
     /// Whether so much of its files is here that the rest of the spool is left to the other sites.
     has_its_share: bool,
     share_log: LogThrottle,
+    /// Of single files, of which a site may have any number.
+    files_log: LogThrottle,
 }
 
 impl Site {
@@ -95,6 +98,7 @@ impl Site {
             log: LogThrottle::default(),
             has_its_share: false,
             share_log: LogThrottle::default(),
+            files_log: LogThrottle::default(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Site {
         Equipment { settings: self.settings, target: self.target, spool: self.spool } = equipment;
         self.certificate_refused = false;
         self.history.reset_skips();
+        self.files_log = LogThrottle::default();
     }
 
     /// The round that runs takes no new files, and is the last, unless the site is equipped again before its end.
@@ -237,7 +242,7 @@ impl Site {
     pub(super) fn tell_refused(&mut self, listing: &Listing) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.history.report_once(name.as_bytes()) {
-                warn!("site={} file={name} left there: {error}", self.shown());
+                self.log_file(Level::Warn, name, &format!("left there: {error}"));
             }
         }
         if let [mark, ..] = listing.marks()
@@ -285,6 +290,15 @@ impl Site {
         if let Some((round, history)) = self.round() {
             round.staged(name, history);
         }
+    }
+
+    /// Says something of one file: at `level` of the first few within ten minutes, of others at `debug`.
+    fn log_file(&mut self, level: Level, name: impl Display, text: &str) {
+        let now = self.running.as_ref().map(|running| running.since);
+        let times = now.and_then(|now| self.files_log.failed(&format!("{name} {text}"), now));
+        let (level, counter) = times.map_or((Level::Debug, String::new()), |times| (level, repeated(times)));
+        let end = if counter.is_empty() { "" } else { ";" };
+        log!(level, "site={} file={name} {text}{end}{counter}", self.shown());
     }
 
     /// What the fetched file `name` must not overtake.
@@ -414,7 +428,7 @@ impl Site {
 
     fn skipped(&mut self, name: &FileName, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
         if self.history.report_once(name.as_bytes()) {
-            warn!("site={} file={name} left there: {why}", self.shown());
+            self.log_file(Level::Warn, name, &format!("left there: {why}"));
         }
         if let Some(running) = &mut self.running {
             *counter(&mut running.not_taken) += 1;
@@ -430,7 +444,7 @@ impl Site {
 
     /// The site has a newer file under the published name.
     pub(super) fn changed(&mut self, name: &FileName) {
-        info!("site={} file={name} was overwritten there since it was fetched: fetching it again", self.shown());
+        self.log_file(Level::Info, name, "was overwritten there since it was fetched: fetching it again");
         self.moved(name, MoveEnd::Changed);
     }
 
@@ -458,7 +472,7 @@ impl Site {
 
     /// The site deleted other bytes than those committed: they are staged by now.
     pub(super) fn rescued(&mut self, name: &FileName, desk: &mut Desk) {
-        warn!("site={} file={name} was overwritten there while it was moved: keeping both", self.shown());
+        self.log_file(Level::Warn, name, "was overwritten there while it was moved: keeping both");
         if let Some(before) = self.history.forget(name) {
             desk.forget(&self.name, name.clone(), before);
         }
@@ -469,10 +483,8 @@ impl Site {
 
     /// What was rescued turns out longer than it was announced: the whole of it is staged.
     pub(super) fn rescued_longer(&mut self, name: &FileName) {
-        warn!(
-            "site={} file={name} was longer than announced: its beginning is kept as a file of its own",
-            self.shown()
-        );
+        let text = "was longer than announced: its beginning is kept as a file of its own";
+        self.log_file(Level::Warn, name, text);
         if let Some((round, _)) = self.round() {
             round.rescued_longer();
         }

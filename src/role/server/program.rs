@@ -14,7 +14,7 @@ use crate::config::server::{
     load, parse_args,
 };
 use crate::net::Net;
-use crate::obs::{LogTarget, complain, print, start_log_to};
+use crate::obs::{LogTarget, complain, finish_log, print, start_log_to};
 use crate::proto::{Secret, printable};
 use crate::role::{Watchdog, limits, passphrase, service_manager};
 use crate::store::StoreError;
@@ -35,7 +35,9 @@ type Problem = Box<dyn std::error::Error>;
 
 /// The program.
 pub fn main() -> ExitCode {
-    exit_code(run(std::env::args_os().skip(1)))
+    let code = exit_code(run(std::env::args_os().skip(1)));
+    finish_log();
+    code
 }
 
 fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
@@ -151,6 +153,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     if process.daemon {
         process::go_to_background()?;
     }
+    log.write_in_background()?;
     for address in bound.addresses() {
         info!("listening on {address}");
     }
@@ -173,7 +176,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
 }
 
 fn start_log(log: &LogSettings) -> Result<LogTarget, ProcessError> {
-    start_log_to(level(log.verbosity), log.file.as_deref())
+    start_log_to(level(log.verbosity), level(Verbosity::Normal), log.file.as_deref())
         .map_err(|error| ProcessError::of_log(log.file.as_deref(), error))
 }
 

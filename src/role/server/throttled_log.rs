@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::guesses::network;
 use crate::obs::{LogThrottle, repeated};
 
 /// Subjects that are told apart; all further ones count as one, until others are old enough to be forgotten.
@@ -15,7 +16,7 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Whom or what a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
-    /// A client.
+    /// A client; all of its network where that has IPv6.
     Client(IpAddr),
     /// Storing files.
     Storage,
@@ -52,10 +53,30 @@ impl ThrottledLog {
     }
 
     fn throttle(&mut self, subject: Subject, now: Instant) -> &mut LogThrottle {
+        let subject = if let Subject::Client(client) = subject { Subject::Client(network(client)) } else { subject };
         if self.0.len() >= MOST_SUBJECTS && !self.0.contains_key(&subject) {
             self.0.retain(|_, throttle| !throttle.is_old(now));
         }
         let is_known = self.0.len() < MOST_SUBJECTS || self.0.contains_key(&subject);
         self.0.entry(if is_known { subject } else { Subject::Others }).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn an_ipv6_network_is_one_client_and_clients_are_told_apart_up_to_a_number() {
+        let (mut log, now) = (ThrottledLog::default(), Instant::now());
+        let mut fails = |client: String| {
+            let client = Subject::Client(client.parse().unwrap());
+            log.throttle(client, now).failed("refused", now).is_some()
+        };
+        assert_eq!((1..=1_024).filter(|host| fails(format!("2001:db8::{host:x}"))).count(), 1);
+        assert!(fails("2001:db8:0:1::1".to_owned()));
+        let written = (0..4_096).filter(|host| fails(format!("10.0.{}.{}", host / 256, host % 256))).count();
+        assert_eq!(written, MOST_SUBJECTS - 2 + 1);
     }
 }

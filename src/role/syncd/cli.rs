@@ -107,14 +107,15 @@ pub(super) struct Common {
     #[arg(long, value_name = "DIR")]
     incoming_dir: Option<PathBuf>,
     /// How much to log, on standard error.
-    #[arg(long, value_enum, default_value_t = Level::Info)]
+    #[arg(long, value_enum, default_value_t)]
     log_level: Level,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Level {
     Error,
     Warn,
+    #[default]
     Info,
     Debug,
     Trace,
@@ -140,7 +141,8 @@ impl Common {
 
     /// Reads the configuration in `path`, with the log set up and its warnings said.
     pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
-        let log = obs::start_log(self.log_level.filter())?;
+        let log = obs::start_log(self.log_level.filter(), Level::default().filter())?;
+        log.write_in_background()?;
         let settings = self.load(path)?;
         for warning in &settings.warnings {
             log::warn!("{warning}");
@@ -170,7 +172,9 @@ impl Level {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    exit_code(dispatch(Cli::parse().command))
+    let code = exit_code(dispatch(Cli::parse().command));
+    obs::finish_log();
+    code
 }
 
 fn dispatch(command: Command) -> Outcome {

@@ -7,6 +7,8 @@ use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::LevelFilter;
+
 use self::scene::Scene;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, defaults};
@@ -17,7 +19,7 @@ use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::store::{Durability, Publish};
 
 pub(super) fn run(files: u32) -> Outcome {
-    obs::start_log(log::LevelFilter::Error)?;
+    obs::start_log(LevelFilter::Error, LevelFilter::Error)?;
     let mut place = tempfile::Builder::new().prefix("tentacle-sync-demo-").tempdir()?;
     let spool = place.path().join("data_in");
     fs::create_dir(&spool)?;

@@ -14,7 +14,7 @@ use super::cli::Collecting;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
-use crate::obs::{Output, StatusLine};
+use crate::obs::{Output, StatusLine, finish_log};
 use crate::proto::{Count, printable, quoted};
 use crate::role::collect::{Collector, Mode, NotTaken, RoundReport};
 use crate::store::Waiting;
@@ -46,6 +46,8 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
         (true, false) => End::Stopped,
         (true, true) => End::StoppedWaiting,
     };
+    // What follows is what it came to: on a terminal, below what was logged.
+    finish_log();
     progress.take().finish(end, ended.waiting)
 }
 
@@ -192,7 +194,8 @@ impl Progress {
         let not_taken = self.by_site.values().map(|progress| progress.not_taken).fold(NotTaken::default(), Add::add);
         if not_taken.count() > 0 {
             self.out.line(format_args!(
-                "left at their sites, and not taken by later rounds: {not_taken}; the log names them"
+                "left at their sites, and not taken by later rounds: {not_taken}; the log names the first few, and all \
+                 at --log-level debug"
             ));
         }
         self.out.finish()?;
