@@ -18,6 +18,7 @@ mod settings;
 mod source;
 mod toml_conf;
 mod units;
+mod unwritten;
 
 pub use error::{ConfigError, Problem};
 pub use export::to_toml;
@@ -27,6 +28,7 @@ pub use pandora_conf::DataServerConf;
 #[doc(hidden)]
 pub use pandora_conf::fuzz_pandora_conf;
 pub use settings::{ProxySettings, Settings, SiteSettings};
+pub use unwritten::{StillWritten, wait_until_written};
 pub use source::{Environment, SecretFile, SecretPurpose, UnreadSecret};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -1,14 +1,15 @@
 //! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults;
 use super::source::{SecretFile, SecretPurpose, UnreadSecret};
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, NameFilter};
-use crate::tls::TlsSettings;
+use crate::tls::{TlsSettings, Verify};
 
 /// Everything `tentacle-syncd` runs by.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +109,41 @@ impl SiteSettings {
     }
 }
 
+impl Settings {
+    /// What protects connections to sites by `before`, and does not by these settings: the site and the key. A reload must
+    /// not take that over, since a file that was cut off looks the same.
+    pub fn unprotected(&self, before: &Self) -> Vec<String> {
+        let before: HashMap<&str, &SiteSettings> = before.sites.iter().map(|site| (&*site.name, site)).collect();
+        let sites = self.sites.iter().filter_map(|site| Some((site, before.get(&*site.name)?)));
+        sites.filter_map(|(site, before)| Some(format!("{} of site {}", site.lost_since(before)?, quoted(&site.name)))).collect()
+    }
+
+    /// The files with certificates and keys.
+    pub fn pem_files(&self) -> Vec<PathBuf> {
+        let files = self.sites.iter().flat_map(|site| &site.tls).flat_map(TlsSettings::files);
+        files.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+}
+
 impl SiteSettings {
+    /// The key that protected the site's connections by `before`, and is not there any more. To check nothing takes a word
+    /// in the file, and is no oversight.
+    fn lost_since(&self, before: &Self) -> Option<&'static str> {
+        let has_password = |site: &Self| {
+            site.password.is_some() || site.unread_secrets.iter().any(|unread| unread.purpose == SecretPurpose::Password)
+        };
+        match (&before.tls, &self.tls) {
+            (Some(_), None) => Some("tls"),
+            (Some(TlsSettings { verify: Verify::ChainAndName | Verify::Pin(_), .. }), Some(now))
+                if now.verify == Verify::Chain =>
+            {
+                Some("verify")
+            }
+            _ if has_password(before) && !has_password(self) => Some("password"),
+            _ => None,
+        }
+    }
+
     /// Reads the files again that could not be read when the configuration was.
     ///
     /// # Errors

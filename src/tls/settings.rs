@@ -17,6 +17,13 @@ pub struct TlsSettings {
     pub offer: Offer,
 }
 
+impl TlsSettings {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.ca.iter().chain(self.identity.iter().flat_map(|identity| [&identity.cert, &identity.key]))
+    }
+}
+
 /// Our own certificate and its key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IdentitySettings {

@@ -220,20 +220,23 @@ fn with_an_empty_file() -> TempDir {
 }
 
 #[track_caller]
-fn assert_gets_the_empty_file(server: &ServerProcess) {
-    let desk = Desk::new();
-    desk.run_at(server.address(), ["-g", "a.data", "empty.data", "z.data"]).assert_done();
-    assert_eq!(desk.files(), stored_in(server.storage()));
-    desk.run_at(server.address(), ["-g", "empty.data"]).assert_done();
+fn assert_gets_no_empty_file(server: &ServerProcess, options: &[&str]) {
+    let desk = Desk::with(&[("empty.data", b"old")]);
+    let arguments = [options, &["-g", "a.data", "empty.data", "z.data"]].concat();
+    desk.run_at(server.address(), arguments).assert_fails("File 'empty.data' is empty at the server.");
+    let expected = [("a.data", b"a".as_slice()), ("empty.data", b"old")];
+    assert_eq!(desk.files(), expected.map(|(name, bytes)| (name.into(), bytes.to_vec())).into());
 }
 
 #[test]
-fn an_empty_file_can_be_got_though_stock_closes_over_it() {
-    let storage = with_an_empty_file();
-    assert_gets_the_empty_file(&ServerProcess::ours(&Options::usual(), storage.path()));
+fn an_empty_file_replaces_none() {
+    for options in [&[][..], &["-z"]] {
+        let storage = with_an_empty_file();
+        assert_gets_no_empty_file(&ServerProcess::ours(&Options::usual(), storage.path()), options);
+    }
     let storage = with_an_empty_file();
     if let Some(server) = start_stock(&Options::usual(), storage.path()) {
-        assert_gets_the_empty_file(&server);
+        assert_gets_no_empty_file(&server, &[]);
     }
 }
 

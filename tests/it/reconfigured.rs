@@ -225,3 +225,23 @@ fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
     daemon.stop().assert_code(0);
     assert_same(&place.spool(), &Files::new());
 }
+
+#[test]
+fn no_beginning_of_a_configuration_is_taken_over_and_no_password_is_lost() {
+    let site = Site::double("site", 0, Setup::default());
+    let place = Place::with_sites([site.config("interval = 3600\npassword = \"s3cret\"")]);
+    let whole = fs::read_to_string(place.config()).unwrap();
+    let daemon = place.start();
+    daemon.wait_for_line(&["state in"]);
+    let without: String = whole.lines().filter(|line| !line.starts_with("password")).flat_map(|line| [line, "\n"]).collect();
+    for bad in ["", "\n", whole.trim_end(), &whole[..whole.len() / 2], &without] {
+        let refused = || daemon.log().matches("not reloaded").count();
+        let before = refused();
+        place.write("tentacle-syncd.toml", bad);
+        daemon.signal(Signal::HUP);
+        wait_until("the refusal", || (refused() > before).then_some(()));
+    }
+    assert!(!daemon.log().contains(RELOADED), "{}", daemon.log());
+    daemon.wait_for_line(&["ERROR", "no password of site site any more", "restart"]);
+    daemon.stop().assert_code(0);
+}

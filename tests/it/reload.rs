@@ -42,3 +42,47 @@ fn stocks_examples_of_a_version_and_a_cipher_together_start_with_a_warning() {
     buffer.reload("ssl_cipher AES256-SHA\n");
     buffer.wait_for_line(&["ERROR", "not reloaded", "AES256-SHA"]);
 }
+
+#[test]
+fn no_beginning_of_a_configuration_lets_anybody_in() {
+    let whole = "# Ours\ninsecure 1\nidle_timeout 20s\npassword s3cret\nallow recv from any\n";
+    let buffer = Buffer::start(whole);
+    let with_password = |expected: &str| {
+        let mut client = buffer.connect();
+        client.ask("PASS 703b089710823916d4bb7ff2deff4d8f", "PASS OK");
+        client.ask("LS <>", expected);
+    };
+    with_password("LS ERR");
+    let cut = (0..whole.len()).step_by(3).map(|end| whole[..end].to_owned());
+    let by_lines = whole.lines().map(|line| whole.replace(&format!("{line}\n"), "")).skip(3);
+    let damaged = [whole.replace("s3cret", "s3\0cret"), "\n\n".to_owned()];
+    for bad in cut.chain(by_lines).chain(damaged) {
+        let refused = buffer.log().matches("not reloaded").count();
+        buffer.reload(&bad);
+        assert_eq!(buffer.log().matches("not reloaded").count(), refused + 1, "{bad:?}: {}", buffer.log());
+        buffer.connect().ask("LS <>", "LS ERR");
+        with_password("LS ERR");
+    }
+    buffer.reload(&whole.replace("recv", "ls"));
+    with_password("LS OK");
+}
+
+#[test]
+fn a_reload_keeps_tls_and_the_demand_for_certificates() {
+    let certificates = Certificates::new();
+    let path = |name: &str| certificates.path(name).display().to_string();
+    let tls = format!("ssl_cert {}\nssl_key {}\n", path("server.pem"), path("server.key"));
+    let whole = format!("insecure 1\nidle_timeout 20s\n{tls}ssl_ca {}\n", path("ca.pem"));
+    let buffer = Buffer::with(Options::default(), &whole);
+    for (open, word) in [("insecure 1\n".to_owned(), "ssl_cert"), (format!("insecure 1\n{tls}"), "ssl_ca")] {
+        buffer.reload(&open);
+        buffer.wait_for_line(&["ERROR", "not reloaded", word, "restart"]);
+        let without = Client::connect_tls(buffer.address(), certificates.client_config(false));
+        if let Ok(mut client) = without {
+            client.send("LS <>\n");
+            client.expect_closed();
+        }
+    }
+    let mut client = Client::connect_tls(buffer.address(), certificates.client_config(true)).unwrap();
+    client.ask("LS <>", "LS OK");
+}

@@ -31,6 +31,12 @@ impl HostsAccess {
         any(&self.allow) || !any(&self.deny)
     }
 
+    /// Which of the files had lines for this server by `before`, and has none.
+    pub(super) fn lost_since(&self, before: &Self) -> [bool; 2] {
+        [(&self.allow, &before.allow), (&self.deny, &before.deny)]
+            .map(|(now, before)| now.is_empty() && !before.is_empty())
+    }
+
     /// Reads the contents of the two files.
     pub(super) fn parse(allow: (&Path, &[u8]), deny: (&Path, &[u8]), findings: &mut Findings) -> Self {
         Self { allow: parse_file(allow.0, allow.1, findings), deny: parse_file(deny.0, deny.1, findings) }

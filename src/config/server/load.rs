@@ -6,7 +6,7 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::address::{Endpoint, parse_endpoint};
@@ -19,7 +19,7 @@ use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings,
 use super::surroundings::{FileText, Surroundings};
 use super::{HostsAccess, defaults, file};
 use crate::proto::Secret;
-use crate::text::why_unreadable;
+use crate::text::{why_incomplete, why_unreadable};
 
 /// Seconds of `-t`, and times of `-r`: the product still is a time.
 const MOST_WAITS: u64 = 1_000_000;
@@ -39,14 +39,24 @@ pub fn load(line: &CommandLine, surroundings: &Surroundings) -> Result<ServerCon
     let Some(path) = &line.config_file else { return load_text(line, surroundings, None) };
     let path = surroundings.resolve(path);
     match (surroundings.read)(&path) {
-        Ok(FileText { bytes, world_readable: false }) => load_text(line, surroundings, Some((&path, &bytes))),
-        Ok(FileText { bytes, world_readable: true }) => {
+        Ok(FileText { bytes, world_readable }) => {
             let mut config = load_text(line, surroundings, Some((&path, &bytes)))?;
-            config.warnings.extend(exposed_secrets(&bytes, &path));
+            if let Some(why) = why_incomplete(&bytes) {
+                config.warnings.push(format!("{}: {why} A reload would refuse it", Place::File(path.clone())));
+            }
+            if world_readable {
+                config.warnings.extend(exposed_secrets(&bytes, &path));
+            }
             Ok(config)
         }
         Err(error) => Err(unreadable(&path, &error)),
     }
+}
+
+/// The files that [`load`] reads.
+pub fn read_by_load(line: &CommandLine, surroundings: &Surroundings) -> Vec<PathBuf> {
+    let file = line.config_file.as_ref().map(|path| surroundings.resolve(path));
+    file.into_iter().chain([surroundings.hosts_allow.clone(), surroundings.hosts_deny.clone()]).collect()
 }
 
 /// Like [`load`], with a file that has been read.
@@ -61,6 +71,13 @@ pub(super) fn load_text(
     {
         let place = line.map_or_else(|| Place::File(path.to_owned()), |line| Place::Line(path.to_owned(), line));
         return Err(ServerConfigError::Invalid(vec![ServerProblem { place, message }]));
+    }
+    if let Some((path, bytes)) = file
+        && surroundings.is_reload
+        && let Some(why) = why_incomplete(bytes)
+    {
+        let place = Place::File(path.to_owned());
+        return Err(ServerConfigError::Invalid(vec![ServerProblem { place, message: why.to_owned() }]));
     }
     let mut said = file.map(|(path, bytes)| file::read(bytes, path, &mut findings)).unwrap_or_default();
     said.extend(line.said.iter().cloned());
@@ -216,7 +233,14 @@ fn hosts_access(reader: &mut Reader<'_>) -> Option<HostsAccess> {
 /// An absent file is an empty one.
 fn hosts_file(reader: &mut Reader<'_>, path: &Path) -> Vec<u8> {
     match (reader.surroundings.read)(path) {
-        Ok(file) => file.bytes,
+        Ok(file) => {
+            if reader.surroundings.is_reload
+                && let Some(why) = why_incomplete(&file.bytes)
+            {
+                reader.findings.error(&Place::File(path.to_owned()), why);
+            }
+            file.bytes
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             reader.findings.error(&Place::File(path.to_owned()), format!("cannot read it: {}", plainly(&error)));

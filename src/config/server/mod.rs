@@ -33,7 +33,7 @@ pub use filters::{FilterError, Filters};
 pub use fuzz::fuzz_server_conf;
 pub use help::HELP;
 pub use hosts_access::HostsAccess;
-pub use load::load;
+pub use load::{load, read_by_load};
 pub use network::{Network, NetworkError};
 pub use rules::{RuleError, Rules, Who};
 pub use settings::{

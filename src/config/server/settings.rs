@@ -49,6 +49,45 @@ impl ServerConfig {
         }
     }
 
+    /// What keeps others out by `before`, and does not by this configuration: one word or two each. A reload must not take
+    /// that over, since a file that was cut off looks the same.
+    pub fn unprotected(&self, before: &Self) -> Vec<&'static str> {
+        let lost = |had: bool, has: bool, what: &'static str| (had && !has).then_some(what);
+        let client_ca = |config: &Self| config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let [allow, deny] = match (&self.hosts_access, &before.hosts_access) {
+            (Some(now), Some(before)) => now.lost_since(before),
+            _ => [false, false],
+        };
+        let of_mode = match (&self.mode, &before.mode) {
+            (Mode::Store(now), Mode::Store(before)) => [
+                lost(before.password.is_some(), now.password.is_some(), "password (-x)"),
+                lost(!before.rules.is_empty(), !now.rules.is_empty(), "allow"),
+            ],
+            (Mode::Relay(now), Mode::Relay(before)) => {
+                [lost(before.tls.is_some(), now.tls.is_some(), "upstream_ssl"), None]
+            }
+            _ => [None, None],
+        };
+        let of_all = [
+            lost(before.tls.is_some(), self.tls.is_some(), "ssl_cert (-e)"),
+            lost(client_ca(before), client_ca(self), "ssl_ca (-f)"),
+            lost(before.hosts_access.is_some(), self.hosts_access.is_some(), "use_libwrap (-T)"),
+            lost(allow, false, "lines for this server in hosts.allow"),
+            lost(deny, false, "lines for this server in hosts.deny"),
+        ];
+        of_all.into_iter().chain(of_mode).flatten().collect()
+    }
+
+    /// The files with certificates and keys.
+    pub fn pem_files(&self) -> Vec<PathBuf> {
+        let of_tls = self.tls.iter().flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]);
+        let of_relay = match &self.mode {
+            Mode::Relay(relay) => relay.tls.as_ref(),
+            Mode::Store(_) => None,
+        };
+        of_tls.flatten().chain(of_relay.into_iter().flat_map(TlsSettings::files)).cloned().collect()
+    }
+
     /// Whether the key's passphrase is still to be asked for.
     pub fn asks_for_passphrase(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.passphrase == Passphrase::Ask)

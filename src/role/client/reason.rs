@@ -57,6 +57,8 @@ pub(super) enum Reason {
     NoFile(PathBuf),
     #[error("The name of file '{}' cannot be sent: {error}", path.display())]
     Name { path: PathBuf, error: NameError },
+    #[error("File '{}' is empty at the server.", .0.display())]
+    Empty(PathBuf),
     #[error("Cannot open file '{}' for reading: {why}.", path.display())]
     Unreadable { path: PathBuf, why: String },
     #[error("Cannot open file '{}' for writing: {why}.", path.display())]
@@ -157,6 +159,7 @@ impl Reason {
             Self::Closed { error, .. } => closed_advice(error, settings),
             Self::TimedOut { .. } => return Some(timeout_advice(settings)),
             Self::Responded { response } => return response_advice(response),
+            Self::Empty(_) => "Nothing was got: what was here before stays.",
             Self::Shortened(_) => "Another program writes to it: send it when that is done.",
             Self::Unwritten { error, .. } | Self::Temporary(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 "The process may write no file of that size (ulimit -f)."

@@ -29,8 +29,7 @@ pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Rea
     loop {
         let link = Link::open(&mut net, &route, settings, console);
         match link.and_then(|link| transfer.converse(link)) {
-            Ok(Ending::Done) => return Ok(()),
-            Ok(Ending::Spent) => {}
+            Ok(()) => return Ok(()),
             Err(reason) => route = route.detour(reason, console)?,
         }
     }
@@ -49,45 +48,25 @@ enum Files {
     Listed(VecDeque<PathBuf>),
 }
 
-/// How a conversation ended.
-enum Ending {
-    /// All is done.
-    Done,
-    /// There is more to do, over another connection.
-    Spent,
-}
-
-/// What a connection is good for after a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Sound,
-    /// Nothing: a stock server closes it over an empty file that is got.
-    Spent,
-}
-
 impl Transfer<'_> {
-    fn converse(&mut self, mut link: Link<'_>) -> Result<Ending, Reason> {
+    fn converse(&mut self, mut link: Link<'_>) -> Result<(), Reason> {
         self.log_in(&mut link)?;
         self.list()?;
         while let Some(path) = self.next() {
-            let standing = match self.settings.direction {
-                Direction::Get => self.get(&mut link, &path)?,
-                Direction::Send => match self.send(&mut link, &path) {
-                    Ok(()) => Standing::Sound,
-                    Err(reason @ Reason::Responded { .. }) => {
-                        link.quit();
-                        return Err(reason);
-                    }
-                    Err(reason) => return Err(reason),
-                },
+            let outcome = match self.settings.direction {
+                Direction::Get => self.get(&mut link, &path),
+                Direction::Send => self.send(&mut link, &path),
             };
-            self.done();
-            if standing == Standing::Spent && self.next().is_some() {
-                return Ok(Ending::Spent);
+            if let Err(reason) = outcome {
+                if self.settings.direction == Direction::Send && matches!(reason, Reason::Responded { .. }) {
+                    link.quit();
+                }
+                return Err(reason);
             }
+            self.done();
         }
         link.quit();
-        Ok(Ending::Done)
+        Ok(())
     }
 
     fn log_in(&self, link: &mut Link<'_>) -> Result<(), Reason> {
@@ -146,12 +125,15 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<Standing, Reason> {
+    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<(), Reason> {
         let zip = self.settings.zip;
         let name = RawName::new(path.as_os_str().as_encoded_bytes())
             .map_err(|error| Reason::Name { path: path.to_owned(), error })?;
         link.request(&Request::Receive { name, zip })?;
         let size = link.announcement()?;
+        if size == 0 {
+            return Err(Reason::Empty(path.to_owned()));
+        }
         let mut incoming = Incoming::create(path)?;
         let mut progress = self.console.progress(path.display(), size);
         if zip {
@@ -171,7 +153,7 @@ impl Transfer<'_> {
         drop(progress);
         let compressed = if zip { "compressed " } else { "" };
         self.console.log(format_args!("Received {compressed}file '{}'", path.display()));
-        Ok(if size == 0 { Standing::Spent } else { Standing::Sound })
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use log::{Level, LevelFilter, error, info, warn};
@@ -11,8 +12,9 @@ use super::process::{self, ProcessError};
 use super::service::{Bound, Service, StartError, check_storage, check_tls};
 use crate::config::server::{
     CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
-    load, parse_args,
+    load, parse_args, read_by_load,
 };
+use crate::config::wait_until_written;
 use crate::net::Net;
 use crate::obs::{LogTarget, complain, finish_log, print, start_log_to};
 use crate::proto::{Secret, printable};
@@ -121,6 +123,23 @@ impl Configuration {
         Ok(config)
     }
 
+    /// Reads it while a server runs by `current`: what is being written is waited for, and what may have been cut off refused.
+    fn read_again(&self, current: &ServerConfig) -> Result<ServerConfig, String> {
+        let wait = |files: &[PathBuf]| wait_until_written(files).map_err(|error| error.to_string());
+        let read = || self.read().map_err(|error| error.to_string());
+        wait(&read_by_load(&self.line, &self.surroundings))?;
+        let mut config = read()?;
+        if wait(&config.pem_files())? {
+            config = read()?;
+        }
+        let lost = config.unprotected(current);
+        if !lost.is_empty() {
+            let lost = lost.join(", ");
+            return Err(format!("no {lost} any more: that keeps others out, so only a restart takes it away"));
+        }
+        Ok(config)
+    }
+
     /// Asks at the terminal for what `config` lacks.
     fn complete(&mut self, config: ServerConfig) -> Result<ServerConfig, Problem> {
         match &config.tls {
@@ -138,6 +157,8 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let config = configuration.read()?;
     process::check_root(&config.process)?;
     let config = configuration.complete(config)?;
+    configuration.surroundings.is_reload = true;
+    let mut current = config.clone();
     let net = take_signals()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
     let log = start_log(&config.log)?;
@@ -162,7 +183,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     service_manager::ready(SERVING);
     let outcome = service.run(&mut watchdog, |service, signal| {
         if signal == SIGHUP {
-            reload(service, &configuration, &log);
+            reload(service, &configuration, &mut current, &log);
         } else {
             service_manager::stopping();
         }
@@ -190,13 +211,15 @@ fn take_signals() -> Result<Net, StartError> {
 }
 
 /// The last good configuration stays when the new one is bad.
-fn reload(service: &mut Service, configuration: &Configuration, log: &LogTarget) {
+fn reload(service: &mut Service, configuration: &Configuration, current: &mut ServerConfig, log: &LogTarget) {
     service_manager::reloading();
     log.reopen();
-    let reloaded = configuration.read().map_err(|error| error.to_string()).and_then(|config| {
+    let reloaded = configuration.read_again(current).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         limits::check_open_files(config.limits.max_connections);
-        service.reload(&config).map_err(|error| error.to_string())
+        service.reload(&config).map_err(|error| error.to_string())?;
+        *current = config;
+        Ok(())
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),

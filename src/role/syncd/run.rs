@@ -34,13 +34,14 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     let line = status.borrow().line();
     info!("{}: {line}; state in {}", quoted(path), quoted(&settings.state_dir));
     service_manager::ready(&line);
+    let mut current = settings.clone();
     collector.run(settings.shutdown_timeout, |collector, signal| {
         if signal != SIGHUP {
             service_manager::stopping();
             return false;
         }
         service_manager::reloading();
-        reload(collector, common, path, &settings, &status);
+        reload(collector, common, path, &settings, &mut current, &status);
         service_manager::ready(&status.borrow().line());
         true
     })?;
@@ -49,8 +50,15 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
 }
 
 /// The last good configuration stays when the new one is bad. `started` is what the start came by.
-fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Settings, status: &RefCell<Status>) {
-    match common.load(path) {
+fn reload(
+    collector: &mut Collector,
+    common: &Common,
+    path: &Path,
+    started: &Settings,
+    current: &mut Settings,
+    status: &RefCell<Status>,
+) {
+    match common.load_again(path, current) {
         Ok(settings) => {
             settings.warnings.iter().for_each(|warning| warn!("{warning}"));
             check_open_files(&settings);
@@ -58,6 +66,7 @@ fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Set
             let reloaded = collector.reload(&settings);
             warn_of_restart(started, &settings);
             info!("reloaded {}: {reloaded}", quoted(path));
+            *current = settings;
         }
         // Each problem of a file is a line of its own.
         Err(error) => {

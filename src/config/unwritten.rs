@@ -1,0 +1,116 @@
+//! Files that somebody is writing while they are to be read.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Stat, stat};
+
+use crate::proto::quoted;
+
+/// A file that was written less than this ago may be written still.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// From one look at a fresh file to the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often fresh files are looked at before it is given up.
+const LOOKS: usize = 10;
+
+/// A file that is being written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: it is being written; reload again once that is done", quoted(.0))]
+pub struct StillWritten(PathBuf);
+
+/// Waits until no file changes from one look to the next, where one has changed within the last second: for a tenth of a
+/// second, as a rule. Whether it had to wait. Files that are not there do not change.
+///
+/// # Errors
+/// One changes all the time.
+pub fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
+    let mut before = look_at(files);
+    if !before.iter().any(is_fresh) {
+        return Ok(false);
+    }
+    for _ in 0..LOOKS {
+        thread::sleep(PAUSE);
+        let now = look_at(files);
+        if now == before {
+            return Ok(true);
+        }
+        before = now;
+    }
+    let freshest = files.iter().zip(&before).max_by_key(|(_, seen)| seen.map(|seen| seen.changed));
+    Err(StillWritten(freshest.map(|(path, _)| path.clone()).unwrap_or_default()))
+}
+
+/// What shows that a file was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    inode: (u64, u64),
+    size: u64,
+    /// Seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
+fn look_at(files: &[PathBuf]) -> Vec<Option<Seen>> {
+    files.iter().map(|path| look(path)).collect()
+}
+
+fn look(path: &Path) -> Option<Seen> {
+    let Stat { st_dev, st_ino, st_size, st_mtime, st_mtime_nsec, .. } = stat(path).ok()?;
+    let nanoseconds = i64::try_from(st_mtime_nsec).unwrap_or_default();
+    Some(Seen {
+        inode: (st_dev, st_ino),
+        size: u64::try_from(st_size).unwrap_or_default(),
+        changed: (st_mtime, nanoseconds),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the times of files are the system's")]
+fn is_fresh(seen: &Option<Seen>) -> bool {
+    let Some(Seen { changed: (seconds, _), .. }) = *seen else { return false };
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    // Whole seconds: what is said to be of this second or the last one. A time to come is another machine's clock.
+    SystemTime::now().duration_since(changed).is_ok_and(|age| age < 2 * FRESH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn old_files_and_absent_ones_are_not_waited_for_and_fresh_ones_once() {
+        let place = tempfile::tempdir().unwrap();
+        let (old, fresh) = (place.path().join("old"), place.path().join("fresh"));
+        fs::write(&old, "old\n").unwrap();
+        File::options().append(true).open(&old).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let absent = place.path().join("absent");
+        assert_eq!(wait_until_written(&[old.clone(), absent]), Ok(false));
+        fs::write(&fresh, "fresh\n").unwrap();
+        assert_eq!(wait_until_written(&[old, fresh]), Ok(true));
+    }
+
+    #[test]
+    fn a_file_that_is_written_all_the_time_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("growing");
+        let (mut file, is_done) = (File::create(&path).unwrap(), AtomicBool::new(false));
+        let found = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    file.write_all(b"more\n").unwrap();
+                    thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let found = wait_until_written(std::slice::from_ref(&path));
+            is_done.store(true, Ordering::Relaxed);
+            found
+        });
+        assert_eq!(found, Err(StillWritten(path)));
+    }
+}
