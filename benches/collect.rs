@@ -71,7 +71,7 @@ fn main() -> Result<()> {
         Extent { files: 3_000, slow_files: 200, runs: 7 }
     };
     let place = tempfile::Builder::new().prefix("collect-bench-").tempdir_in(support::place()?)?;
-    println!("Collecting agent files of 0.5 to 5 KiB from one peer on loopback, in {}", place.path().display());
+    println!("Collecting agent files of 0.5 to 5 KiB from one peer on loopback, in {}", place.path().to_string_lossy());
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }

@@ -82,7 +82,7 @@ fn main() -> Result<()> {
 
 fn bench(extent: &Extent) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("disk-bench-").tempdir_in(support::place()?)?;
-    println!("4 KiB files, in {}", dir.path().display());
+    println!("4 KiB files, in {}", dir.path().to_string_lossy());
     if support::is_in_memory(dir.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }

@@ -149,7 +149,7 @@ fn bench(extent: &Extent) -> Result<()> {
     raise_descriptor_limit()?;
     let place = tempfile::Builder::new().prefix("isolation-bench-").tempdir_in(support::place()?)?;
     println!("Collecting each second from {} sites,", extent.busy + extent.others);
-    println!("durably, in {}", place.path().display());
+    println!("durably, in {}", place.path().to_string_lossy());
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }

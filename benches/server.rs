@@ -127,13 +127,13 @@ fn main() -> Result<()> {
         None => bench(if support::is_smoke() { &SMOKE } else { &FULL }),
         Some((role, args)) if role == bare::ROLE => bare::serve(&args),
         Some((role, args)) if role == clients::ROLE => clients::serve(&args),
-        Some((role, _)) => Err(format!("{} is no role", role.display()).into()),
+        Some((role, _)) => Err(format!("{} is no role", role.to_string_lossy()).into()),
     }
 }
 
 fn bench(extent: &Extent) -> Result<()> {
     let ground = Ground::new()?;
-    println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", ground.path().display());
+    println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", ground.path().to_string_lossy());
     if support::is_in_memory(ground.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }

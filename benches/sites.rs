@@ -112,7 +112,11 @@ fn bench() -> Result<()> {
         Extent { sites: 500, files: 6, runs: 7 }
     };
     let place = tempfile::Builder::new().prefix("sites-bench-").tempdir_in(support::place()?)?;
-    println!("Collecting from TLS sites with {} files each, durably, in {}", extent.files, place.path().display());
+    println!(
+        "Collecting from TLS sites with {} files each, durably, in {}",
+        extent.files,
+        place.path().to_string_lossy()
+    );
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::proto::quoted;
+
 /// What a text file is saved as, where that is not what its readers expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
@@ -56,7 +58,7 @@ impl Foreign {
 /// Why a configuration cannot be read as text at all, and the line, where it is one line's doing.
 pub(crate) fn why_unreadable(bytes: &[u8], path: &Path) -> Option<(Option<usize>, String)> {
     if let Some(foreign) = Foreign::of(bytes) {
-        return Some((None, format!("the file {}", foreign.advice(&path.display().to_string()))));
+        return Some((None, format!("the file {}", foreign.advice(&quoted(path).to_string()))));
     }
     let nul = bytes.iter().position(|byte| *byte == 0)?;
     let line = bytes[..nul].split(|byte| *byte == b'\n').count();

@@ -107,10 +107,10 @@ fn said(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("{} cannot be run: {error}", OsStr::display(&program)))?;
+        .map_err(|error| format!("{} cannot be run: {error}", OsStr::to_string_lossy(&program)))?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{}: {}", OsStr::display(&program), reason.trim_end()).into());
+        return Err(format!("{}: {}", OsStr::to_string_lossy(&program), reason.trim_end()).into());
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -27,7 +27,7 @@ pub(crate) fn wait_until_empty(storage: &Path) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    Err(format!("{} files stay in {}", files_in(storage)?, storage.display()).into())
+    Err(format!("{} files stay in {}", files_in(storage)?, storage.to_string_lossy()).into())
 }
 
 /// How many agents' files there are.

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::proto::quoted;
+
 /// Why there are no settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", quoted(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -28,7 +30,8 @@ pub enum ConfigError {
     /// The state would lie among the files that the data server takes.
     #[error(
         "the state directory {} lies in the incoming directory {}: name another with --state-dir, or as state_dir in [sync]",
-        state.display(), incoming.display()
+        quoted(state),
+        quoted(incoming)
     )]
     StateAmongFiles {
         /// The state directory.
@@ -50,8 +53,8 @@ pub struct Problem {
 impl Problem {
     fn at(&self, path: &Path) -> String {
         match self.line {
-            Some(line) => format!("{}:{line}: {}", path.display(), self.message),
-            None => format!("{}: {}", path.display(), self.message),
+            Some(line) => format!("{}:{line}: {}", quoted(path), self.message),
+            None => format!("{}: {}", quoted(path), self.message),
         }
     }
 }

@@ -119,7 +119,7 @@ mod tests {
                 Item::Letter(letter) => char::from(letter).to_string(),
                 Item::Long { name, value: None } => format!("--{name}"),
                 Item::Long { name, value: Some(value) } => format!("--{name} is {value}"),
-                Item::Operand(operand) => format!("<{}>", operand.display()),
+                Item::Operand(operand) => format!("<{}>", operand.to_string_lossy()),
             });
         }
         items

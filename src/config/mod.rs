@@ -28,8 +28,8 @@ pub use pandora_conf::DataServerConf;
 #[doc(hidden)]
 pub use pandora_conf::fuzz_pandora_conf;
 pub use settings::{ProxySettings, Settings, SiteSettings};
-pub use unwritten::{StillWritten, wait_until_written};
 pub use source::{Environment, SecretFile, SecretPurpose, UnreadSecret};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use toml_conf::fuzz_toml_conf;
+pub use unwritten::{StillWritten, wait_until_written};

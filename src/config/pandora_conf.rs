@@ -20,6 +20,7 @@ use super::nearest::nearest;
 use super::settings::SiteSettings;
 use super::source::Source;
 use super::{defaults, toml_conf};
+use crate::proto::quoted;
 use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
 
 /// A day.
@@ -244,7 +245,7 @@ impl<'a> Reader<'a, '_> {
         let (line, value) = self.value(token)?;
         let path = Path::new(OsStr::from_bytes(value));
         if path.is_relative() {
-            let (name, directory) = (token.name(), self.source.directory.display());
+            let (name, directory) = (token.name(), quoted(&self.source.directory));
             self.report.warn(line, format!("{name} is relative; taken from {directory}"));
         }
         Some(self.source.resolve(path))

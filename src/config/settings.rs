@@ -115,7 +115,9 @@ impl Settings {
     pub fn unprotected(&self, before: &Self) -> Vec<String> {
         let before: HashMap<&str, &SiteSettings> = before.sites.iter().map(|site| (&*site.name, site)).collect();
         let sites = self.sites.iter().filter_map(|site| Some((site, before.get(&*site.name)?)));
-        sites.filter_map(|(site, before)| Some(format!("{} of site {}", site.lost_since(before)?, quoted(&site.name)))).collect()
+        sites
+            .filter_map(|(site, before)| Some(format!("{} of site {}", site.lost_since(before)?, quoted(&site.name))))
+            .collect()
     }
 
     /// The files with certificates and keys.
@@ -130,7 +132,8 @@ impl SiteSettings {
     /// in the file, and is no oversight.
     fn lost_since(&self, before: &Self) -> Option<&'static str> {
         let has_password = |site: &Self| {
-            site.password.is_some() || site.unread_secrets.iter().any(|unread| unread.purpose == SecretPurpose::Password)
+            site.password.is_some()
+                || site.unread_secrets.iter().any(|unread| unread.purpose == SecretPurpose::Password)
         };
         match (&before.tls, &self.tls) {
             (Some(_), None) => Some("tls"),

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 
 /// No password is longer; a file that is was named by mistake.
 const LONGEST_SECRET: usize = 4096;
@@ -94,7 +94,7 @@ impl UnreadSecret {
     /// Reads the file with `read`: the secret, or what is wrong now.
     pub(super) fn read(&self, read: impl FnOnce(&Path) -> io::Result<SecretFile>) -> Result<Secret, Self> {
         let failed = |problem| Self { problem, ..self.clone() };
-        let path = self.path.display();
+        let path = quoted(&self.path);
         let file = read(&self.path).map_err(|error| failed(format!("cannot read {path}: {}", plainly(&error))))?;
         secret_line(file.bytes).ok_or_else(|| failed(format!("{path} is empty")))
     }

@@ -29,7 +29,7 @@ pub struct StillWritten(PathBuf);
 /// One changes all the time.
 pub fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
     let mut before = look_at(files);
-    if !before.iter().any(is_fresh) {
+    if !before.iter().flatten().any(is_fresh) {
         return Ok(false);
     }
     for _ in 0..LOOKS {
@@ -68,8 +68,8 @@ fn look(path: &Path) -> Option<Seen> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the times of files are the system's")]
-fn is_fresh(seen: &Option<Seen>) -> bool {
-    let Some(Seen { changed: (seconds, _), .. }) = *seen else { return false };
+fn is_fresh(seen: &Seen) -> bool {
+    let (seconds, _) = seen.changed;
     let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     // Whole seconds: what is said to be of this second or the last one. A time to come is another machine's clock.
     SystemTime::now().duration_since(changed).is_ok_and(|age| age < 2 * FRESH)

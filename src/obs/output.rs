@@ -30,11 +30,16 @@ impl OutputError {
 pub struct Output(Option<OutputError>);
 
 impl Output {
-    /// Prints one line, or several.
+    /// Prints one line, or several, for people: whatever does not show is escaped.
     pub fn line(&mut self, text: impl Display) {
+        self.file(&printable_lines(&text.to_string()));
+    }
+
+    /// Prints a text file to its last byte, as it is.
+    pub fn file(&mut self, text: &str) {
         self.attempt(|| {
             let mut out = io::stdout().lock();
-            out.write_all(format!("{text}\n").as_bytes())?;
+            out.write_all(text.as_bytes())?;
             out.flush()
         });
     }
@@ -68,7 +73,7 @@ pub fn print(text: impl Display) -> Result<(), OutputError> {
 /// Says on standard error, in lines of their own, why a program ends, or what it should be known to have noticed. If that
 /// cannot be written the exit status says it all.
 pub fn complain(level: Level, text: impl Display) {
-    let text: String = text.to_string().lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+    let text = printable_lines(&text.to_string());
     let text = if stderr_is_journal() { with_priority(level, text) } else { text };
     finish_log();
     let mut rest = text.as_bytes();
@@ -79,6 +84,12 @@ pub fn complain(level: Level, text: impl Display) {
             Err(_) => break,
         }
     }
+}
+
+/// Each line of `text` as far as it shows, with its end; a text of no lines is an empty one.
+fn printable_lines(text: &str) -> String {
+    let lines = if text.is_empty() { "\n" } else { text }.lines();
+    lines.flat_map(|line| [printable(line), "\n".to_owned()]).collect()
 }
 
 /// What a pipe that takes anything takes without waiting: `PIPE_BUF` of pipe(7).

@@ -250,11 +250,12 @@ pub(crate) mod tests {
     pub(crate) fn replay(name: &str, target: fn(&[u8])) {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
         let mut seeds = 0;
-        for entry in fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+        for entry in fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.to_string_lossy()))
+        {
             target(&fs::read(entry.unwrap().path()).unwrap());
             seeds += 1;
         }
-        assert!(seeds > 0, "no seeds in {}", directory.display());
+        assert!(seeds > 0, "no seeds in {}", directory.to_string_lossy());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use line::{LineBuffer, LineTooLong, MAX_LINE, Taken};
 pub use listing::{Listing, ListingParser, Names, RefusedEntry};
 pub(crate) use name::{COLLECTOR_MARK, COLLECTOR_STAGING, SERVER_STAGING, is_collector_mark, is_reserved};
 pub use name::{FileName, NameError, RawName};
-pub use quote::{Quoted, printable, quoted, shows};
+pub use quote::{Quoted, printable, quoted, shown, shows};
 pub use reply::{Refusal, Reply, ReplyError};
 pub use secret::Secret;
 pub use server::Server;

@@ -65,6 +65,19 @@ pub fn printable(line: &str) -> String {
     shown
 }
 
+/// A path or name that somebody else wrote, for people and with other words around it: as it is, but for what does not show.
+pub fn shown(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
+    let mut shown = String::new();
+    for chunk in text.as_ref().as_bytes().utf8_chunks() {
+        shown.push_str(&printable(chunk.valid()));
+        for byte in chunk.invalid() {
+            // A string takes whatever is written to it.
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
 fn write_shown(c: char, f: &mut impl fmt::Write) -> fmt::Result {
     match c {
         _ if shows(c) => f.write_char(c),
@@ -74,9 +87,15 @@ fn write_shown(c: char, f: &mut impl fmt::Write) -> fmt::Result {
     }
 }
 
+/// Letters and symbols, to Unicode, that are blank: fillers of Hangul, and Braille without a dot.
+const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
+
 /// Whether `c` shows as what it is: no control character, no invisible mark, no blank but the common one.
 pub fn shows(c: char) -> bool {
-    c == ' ' || !c.is_whitespace() && !matches!(c.escape_debug().nth(1), Some(escape) if escape.is_alphanumeric())
+    c == ' '
+        || !c.is_whitespace()
+            && !BLANK.contains(&c)
+            && !matches!(c.escape_debug().nth(1), Some(escape) if escape.is_alphanumeric())
 }
 
 fn is_of_a_word(c: char) -> bool {
@@ -120,6 +139,29 @@ mod tests {
         }
         assert_eq!(Quoted::of_bytes(b"\xff\xfe.1.data").to_string(), r#""\xff\xfe.1.data""#);
         assert_eq!(Quoted::of_bytes(b"\xc2\x9b").to_string(), r#""\u{9b}""#);
+    }
+
+    #[test]
+    fn nothing_that_hides_or_reorders_text_shows() {
+        let hidden = [0x80..=0x9f, 0xad..=0xad, 0x61c..=0x61c, 0x180e..=0x180e, 0x200b..=0x200f, 0x2028..=0x202e]
+            .into_iter()
+            .chain([
+                0x2060..=0x206f,
+                0x3164..=0x3164,
+                0xfe00..=0xfe0f,
+                0xfeff..=0xfeff,
+                0xfff9..=0xfffb,
+                0xe0000..=0xe01ef,
+            ]);
+        for c in hidden.flatten().filter_map(char::from_u32) {
+            assert!(!shows(c), "{:x}", u32::from(c));
+        }
+    }
+
+    #[test]
+    fn a_path_among_words_has_no_quotes_and_nothing_that_does_not_show() {
+        let path = OsStr::from_bytes(b"a b\xff\xe2\x80\xae\xc2\x9b'\n");
+        assert_eq!(shown(path), r"a b\xff\u{202e}\u{9b}'\n");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::settings::IdentitySettings;
 use super::setup::{FileProblem, SetupError};
 use super::x509::Certificate;
 
+use crate::proto::quoted;
+
 /// Our own certificate with its chain and its key.
 #[derive(Debug)]
 pub(super) struct Identity {
@@ -34,7 +36,7 @@ impl Identity {
                 || "it is not in strict DER".to_owned(),
                 |irregularity| format!("{irregularity}, which X.509 does not allow"),
             );
-            let (file, number) = (settings.cert.display(), index + 1);
+            let (file, number) = (quoted(&settings.cert), index + 1);
             format!("{file}: certificate {number} in it is shown as it is, but strict peers refuse it: {why}")
         });
         Report { certificates, remarks: self.remarks.iter().cloned().chain(odd).collect() }

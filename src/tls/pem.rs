@@ -17,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use self::blocks::Block;
 use super::setup::{BlockFault, FileProblem, SetupError};
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 use crate::text::Foreign;
 
 /// More than any bundle of authorities has, in bytes.
@@ -67,7 +67,7 @@ pub(super) fn certificates(path: &Path) -> Result<Certificates, SetupError> {
     let problem = |problem| SetupError::file(path, problem);
     let bytes = read(path).map_err(problem)?;
     let mut certificates = parse_certificates(&bytes).map_err(problem)?;
-    certificates.remarks.iter_mut().for_each(|remark| *remark = format!("{}: {remark}", path.display()));
+    certificates.remarks.iter_mut().for_each(|remark| *remark = format!("{}: {remark}", quoted(path)));
     Ok(certificates)
 }
 

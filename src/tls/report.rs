@@ -12,6 +12,8 @@ use super::signature::{self, BadSignature};
 use super::summary::{CertificateSummary, utc};
 use super::x509::{Certificate, Validity, Version, rsa_bits};
 
+use crate::proto::quoted;
+
 /// From when on a certificate's end is worth a warning.
 pub(super) const SOON: Duration = Duration::from_secs(30 * DAY);
 /// In seconds.
@@ -128,7 +130,7 @@ impl CertificateReport {
     /// The problems as warnings that stand alone.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         self.problems.iter().chain(&self.remarks).map(|problem| {
-            format!("{}: the certificate of {:?} {problem}", self.file.display(), self.certificate.subject)
+            format!("{}: the certificate of {:?} {problem}", quoted(&self.file), self.certificate.subject)
         })
     }
 

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::proto::quoted;
+
 /// Why TLS could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// A file cannot be used.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", quoted(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -24,7 +26,7 @@ pub enum SetupError {
     #[error("verify is \"pin\", but no pin is given: add the SHA-256 of the site's certificate")]
     NoPins,
     /// The certificate is for another key.
-    #[error("{}: the certificate is for another key than the one in {}{}", cert.display(), key.display(), hint(*.fits))]
+    #[error("{}: the certificate is for another key than the one in {}{}", quoted(cert), quoted(key), hint(*.fits))]
     KeyMismatch {
         /// The certificate's file.
         cert: PathBuf,

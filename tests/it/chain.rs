@@ -139,15 +139,15 @@ impl Agent {
              temporal {}\nlogfile {}\ninterval 300\nagent_name {name}\nremote_config 0\n\
              module_begin\nmodule_name Processes\nmodule_type generic_data\nmodule_exec ls -d /proc/[0-9]* | wc -l\n\
              module_description <&> are escaped\nmodule_end\n",
-            agent.path("out").display(),
-            agent.path("agent.log").display()
+            agent.path("out").to_string_lossy(),
+            agent.path("agent.log").to_string_lossy()
         );
         fs::write(agent.path("pandora_agent.conf"), conf).unwrap();
         // The file is the last argument.
         let script = format!(
             "#!/bin/sh\nfor file; do :; done\ncp \"$file\" '{}'\nexec '{}' \"$@\"\n",
-            agent.path("written").display(),
-            client.display()
+            agent.path("written").to_string_lossy(),
+            client.to_string_lossy()
         );
         fs::write(agent.path("bin/tentacle_client"), script).unwrap();
         fs::set_permissions(agent.path("bin/tentacle_client"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -160,7 +160,7 @@ impl Agent {
 
     /// Lets it gather and send once, to this storage.
     fn run(&self, site: &Isolated, storage: &Path, ca: &Path) {
-        let path = format!("{}:{}", self.path("bin").display(), env::var("PATH").unwrap_or_default());
+        let path = format!("{}:{}", self.path("bin").to_string_lossy(), env::var("PATH").unwrap_or_default());
         let mut command = site.command(AGENT);
         command.arg(self.home.path()).env("PATH", path);
         // Its client knows -c alone (its -e is broken), and then believes the authorities of OpenSSL.
@@ -241,7 +241,7 @@ fn what_a_real_agent_gathers_arrives_as_it_was_written() {
     let tls = format!("tls = {{ ca = {ca:?}, verify = \"chain+name\" }}");
     let address = SocketAddr::new(IpAddr::V4(site_address()), PORT);
     let ours = Path::new(env!("CARGO_BIN_EXE_tentacle_client"));
-    let checking = format!("-c -f {}", ca.display());
+    let checking = format!("-c -f {}", ca.to_string_lossy());
     for (name, client, options) in [("with-its-own", Path::new(ITS_CLIENT), "-c"), ("with-ours", ours, &checking)] {
         let agent = Agent::new(name, client, options);
         agent.run(&site, storage.path(), &ca);
@@ -251,7 +251,7 @@ fn what_a_real_agent_gathers_arrives_as_it_was_written() {
         place.assert_holds(&written);
         wait_until("the storage to be empty", || stored_in(storage.path()).is_empty().then_some(()));
         for (path, bytes) in &written {
-            assert!(path.to_str().unwrap().starts_with(name), "{}", path.display());
+            assert!(path.to_str().unwrap().starts_with(name), "{}", path.to_string_lossy());
             assert_well_formed(std::str::from_utf8(bytes).unwrap());
         }
     }

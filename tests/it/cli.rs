@@ -94,7 +94,8 @@ fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) 
 fn check_looks_at_certificates_and_directories_and_connects_to_nothing() {
     let certificates = Certificates::new();
     let place = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]);
-    let pandora_conf = place.write("pandora_server.conf", format!("incomingdir {}\n", place.incoming().display()));
+    let pandora_conf =
+        place.write("pandora_server.conf", format!("incomingdir {}\n", place.incoming().to_string_lossy()));
     let outcome = place.run("check", &["--pandora-conf", pandora_conf.to_str().unwrap()]);
     outcome.assert_code(0).assert_says(&["ok", "1 site, 1 enabled"]).assert_says(&["0 problems"]);
     outcome.assert_says(&["ok", "ca.pem", "Test authority", "days left"]);
@@ -149,7 +150,8 @@ fn check_says_what_the_data_server_makes_of_the_files() {
         let conf = place.write("pandora_server.conf", text);
         place.run("check", &["--pandora-conf", conf.to_str().unwrap()])
     };
-    let shipped = format!("dataserver_smart_queue 1\nmax_queue_files 5000\nincomingdir {}\n", incoming.display());
+    let shipped =
+        format!("dataserver_smart_queue 1\nmax_queue_files 5000\nincomingdir {}\n", incoming.to_string_lossy());
     let outcome = check(&shipped);
     outcome.assert_code(0).assert_says(&["ok", "the data server takes files from", "pandora_server.conf:3)"]);
     outcome.assert_says(&["ok", "one file waits at a time", "dataserver_smart_queue 1 and max_queue_files 5000"]);
@@ -183,7 +185,10 @@ fn check_looks_for_the_data_server_in_the_configuration_itself() {
     let (incoming, state) = (place.incoming(), place.state());
     place.write(
         "tentacle-syncd.toml",
-        format!("syncserver 0\nsync_address 192.0.2.1\ndataserver_smart_queue 0\nincomingdir {}\n", incoming.display()),
+        format!(
+            "syncserver 0\nsync_address 192.0.2.1\ndataserver_smart_queue 0\nincomingdir {}\n",
+            incoming.to_string_lossy()
+        ),
     );
     let config = place.path("pandora_server.conf");
     fs::rename(place.config(), &config).unwrap();
@@ -358,7 +363,7 @@ fn what_import_prints_loads_and_collects() {
         "syncserver 0\nsync_address {}\nsync_port {}\nsync_retries 1\nsync_timeout 5\nserver_threshold 7\nincomingdir {}\n",
         address.ip(),
         address.port(),
-        incoming.display()
+        incoming.to_string_lossy()
     );
     let conf = place.write("pandora_server.conf", text);
     let imported = place.launch([OsStr::new("import"), conf.as_os_str()]).wait();

@@ -289,7 +289,7 @@ fn a_pandora_server_conf_is_all_it_takes() {
         "# A comment\nservername centre\nsyncserver 0\nsync_address {}\nsync_port {}\nsync_timeout 10\nincomingdir {}\n",
         address.ip(),
         address.port(),
-        place.incoming().display()
+        place.incoming().to_string_lossy()
     );
     let (config, state) = (place.write("pandora_server.conf", text), place.state());
     let arguments = [

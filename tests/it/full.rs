@@ -24,13 +24,13 @@ fn assert_conserved(site: &Site, place: &Place) {
         assert!(
             site.files.get(path) == Some(bytes),
             "{}: {} bytes, not a file of the site's",
-            path.display(),
+            path.to_string_lossy(),
             bytes.len()
         );
     }
     for (path, bytes) in &site.files {
         let is_here = spool.contains_key(path) || staged.contains(bytes);
-        assert!(is_here || left.contains_key(path), "{} is lost", path.display());
+        assert!(is_here || left.contains_key(path), "{} is lost", path.to_string_lossy());
     }
 }
 

@@ -86,7 +86,7 @@ fn assert_kept(buffer: &Buffer, sent: &BTreeMap<String, Sent>) {
         }
     }
     for name in files.keys() {
-        assert!(sent.contains_key(name.to_str().unwrap()), "{} was never sent", name.display());
+        assert!(sent.contains_key(name.to_str().unwrap()), "{} was never sent", name.to_string_lossy());
     }
 }
 

@@ -163,7 +163,7 @@ fn an_address_that_stands_twice_is_collected_from_once() {
         "sync_address {0},{0}\nsync_port {1}\nincomingdir {2}\n",
         address.ip(),
         address.port(),
-        incoming.display()
+        incoming.to_string_lossy()
     );
     let conf = place.write("pandora_server.conf", text);
     let arguments = ["once", "--config", conf.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];

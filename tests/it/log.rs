@@ -1,6 +1,8 @@
 //! What the programs' logs say: each failure, in lines that nobody else can write.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -12,6 +14,7 @@ use crate::ours::Buffer;
 use crate::server_process::{Options, ServerProcess};
 use crate::site::Site;
 use crate::support::{Certificates, Client, PATIENCE, scratch};
+use crate::terminal::{CLIENT, SERVER};
 
 /// What no line of a log may hold: a terminal acts on it, or a reader takes it for the end of a line.
 fn acts(c: char) -> bool {
@@ -215,10 +218,33 @@ fn a_log_that_nobody_reads_keeps_no_site_waiting() {
 fn files_of_a_site_that_cannot_be_taken_are_named_up_to_a_number() {
     let mut site = Site::double("site", 1, Setup::default());
     for number in 0..300 {
-        site.add_other(&format!("bell\x07.{number}.data"), "");
+        site.add_other(format!("bell\x07.{number}.data"), "");
     }
     let place = Place::with_sites([site.config("")]);
     let outcome = place.once();
     let named = outcome.stderr.lines().filter(|line| line.contains("left there")).count();
     assert!((1..=20).contains(&named), "{named}: {outcome}");
+}
+
+#[test]
+fn no_program_shows_a_path_that_a_terminal_acts_on() {
+    let home = scratch();
+    let path = home.path().join("a\u{9b}31m\u{85}\u{202e}\u{2028}\x1b[2J b");
+    fs::create_dir(&path).unwrap();
+    let syncd = env!("CARGO_BIN_EXE_tentacle-syncd");
+    for (program, arguments) in [
+        (SERVER, &["--check", "--allow-root", "-s"][..]),
+        (SERVER, &["--check", "-s", "/", "-F"]),
+        (SERVER, &["--allow-root", "-s", "/", "-l"]),
+        (SERVER, &["--check", "-s", "/", "-k", "/absent", "-e"]),
+        (CLIENT, &["-v"]),
+        (CLIENT, &["-v", "-a", "127.0.0.1", "-p", "1", "-e", "/absent", "-k"]),
+        (syncd, &["check", "--config"]),
+    ] {
+        let output = Command::new(program).args(arguments).arg(&path).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains(r"a\u{9b}31m\u{85}\u{202e}\u{2028}\x1b[2J b"), "{program} {arguments:?}: {said:?}");
+        assert!(said.lines().all(|line| !line.contains(acts)), "{program} {arguments:?}: {said:?}");
+    }
 }

@@ -164,7 +164,7 @@ fn without_a_terminal_nobody_is_asked() {
     let error = format!(
         "tentacle_server: -w asks for the passphrase of {} at the terminal, and there is none (ssl_password 1 asks as -w \
          does): ssl_password_file names a file with it\n",
-        key.display()
+        key.to_string_lossy()
     );
     assert_eq!(server.stderr, error);
     // A check asks nobody, and does not take what will be asked for as an error.

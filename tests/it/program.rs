@@ -155,7 +155,7 @@ fn a_rule_about_certificates_needs_clients_that_have_some() {
 #[test]
 fn keys_and_certificates_that_cannot_be_used_are_named() {
     let (place, certificates) = (Place::new(), Certificates::new());
-    let path = |name| certificates.path(name).display().to_string();
+    let path = |name| certificates.path(name).to_string_lossy().to_string();
     let [ca, certificate, key, other] = ["ca.pem", "server.pem", "server.key", "client.key"].map(path);
     place.write("no.pem", "-----BEGIN NOTHING-----\n");
     for (arguments, named) in [

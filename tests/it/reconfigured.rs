@@ -233,7 +233,8 @@ fn no_beginning_of_a_configuration_is_taken_over_and_no_password_is_lost() {
     let whole = fs::read_to_string(place.config()).unwrap();
     let daemon = place.start();
     daemon.wait_for_line(&["state in"]);
-    let without: String = whole.lines().filter(|line| !line.starts_with("password")).flat_map(|line| [line, "\n"]).collect();
+    let without: String =
+        whole.lines().filter(|line| !line.starts_with("password")).flat_map(|line| [line, "\n"]).collect();
     for bad in ["", "\n", whole.trim_end(), &whole[..whole.len() / 2], &without] {
         let refused = || daemon.log().matches("not reloaded").count();
         let before = refused();

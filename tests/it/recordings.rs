@@ -10,7 +10,7 @@ pub(crate) fn recordings_of<R: DeserializeOwned>(program: &str) -> Vec<R> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(program);
     let load = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.to_string_lossy()))
     };
     fs::read_dir(directory).unwrap().map(|entry| load(entry.unwrap().path())).collect()
 }

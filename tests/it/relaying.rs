@@ -73,9 +73,9 @@ fn it_puts_tls_on() {
     let keys = format!(
         "idle_timeout 10s\nupstream_ssl 1\nupstream_ssl_ca {}\nupstream_ssl_verify chain+name\nupstream_ssl_cert {}\n\
          upstream_ssl_key {}\n",
-        certificates.path("ca.pem").display(),
-        certificates.path("client.pem").display(),
-        certificates.path("client.key").display()
+        certificates.path("ca.pem").to_string_lossy(),
+        certificates.path("client.pem").to_string_lossy(),
+        certificates.path("client.key").to_string_lossy()
     );
     use_it(&mut Buffer::with(to(upstream.address()), &keys).connect());
     let both = Buffer::with(to(upstream.address()).tls(&certificates), &keys);
@@ -86,7 +86,7 @@ fn it_puts_tls_on() {
 fn an_upstream_whose_certificate_is_not_vouched_for_gets_nothing() {
     let (certificates, others) = (Certificates::new(), Certificates::new());
     let upstream = Buffer::with(Options::usual().tls(&certificates), "");
-    let keys = format!("upstream_ssl 1\nupstream_ssl_ca {}\n", others.path("ca.pem").display());
+    let keys = format!("upstream_ssl 1\nupstream_ssl_ca {}\n", others.path("ca.pem").to_string_lossy());
     let relay = Buffer::with(to(upstream.address()), &keys);
     let mut client = relay.connect();
     client.send("SEND <a.1.data> SIZE 1\n");

@@ -23,7 +23,8 @@ fn a_name_that_nobody_vouched_for_is_none_after_a_reload_either() {
     let shaking = Client::connect(server.address());
     thread::sleep(SETTLE);
     let ca = certificates.path("ca.pem");
-    fs::write(&file, format!("insecure 1\nssl_ca {}\nallow all from any cert collector\n", ca.display())).unwrap();
+    fs::write(&file, format!("insecure 1\nssl_ca {}\nallow all from any cert collector\n", ca.to_string_lossy()))
+        .unwrap();
     server.signal(Signal::HUP);
     thread::sleep(SETTLE);
     let mut client = shaking.secure(certificates.client_config(true)).unwrap();
@@ -70,7 +71,7 @@ fn no_beginning_of_a_configuration_lets_anybody_in() {
 #[test]
 fn a_reload_keeps_tls_and_the_demand_for_certificates() {
     let certificates = Certificates::new();
-    let path = |name: &str| certificates.path(name).display().to_string();
+    let path = |name: &str| certificates.path(name).to_string_lossy().to_string();
     let tls = format!("ssl_cert {}\nssl_key {}\n", path("server.pem"), path("server.key"));
     let whole = format!("insecure 1\nidle_timeout 20s\n{tls}ssl_ca {}\n", path("ca.pem"));
     let buffer = Buffer::with(Options::default(), &whole);

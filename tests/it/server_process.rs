@@ -127,7 +127,7 @@ impl ServerProcess {
         if rustix::process::getuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.to_string_lossy()));
         let mut server = Self { process, address, storage: storage.to_owned() };
         server.is_accepting().then_some(server)
     }

@@ -209,7 +209,7 @@ impl Site {
     pub(crate) fn assert_nothing_lost(&self, place: &Place) {
         let (spool, left) = (place.spool(), self.left());
         for (path, bytes) in &self.files {
-            let file = format!("{} of {}", path.display(), self.name);
+            let file = format!("{} of {}", path.to_string_lossy(), self.name);
             assert!(left.contains_key(path) || spool.contains_key(path), "{file} is lost");
             assert!(spool.get(path).is_none_or(|found| found == bytes), "{file} has other bytes in the spool");
         }

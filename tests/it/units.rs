@@ -87,7 +87,7 @@ impl Manager {
 
     fn start(&self, place: &Place, command: &str) -> Daemon {
         // The watchdog is for the process that the service manager has started.
-        let line = format!("WATCHDOG_PID=$$ exec {SYNCD} {command} --config {}", place.config().display());
+        let line = format!("WATCHDOG_PID=$$ exec {SYNCD} {command} --config {}", place.config().to_string_lossy());
         place.launch_as("sh".as_ref(), ["-c", &line].map(OsStr::new), |command| {
             command.env("NOTIFY_SOCKET", &self.1).env("WATCHDOG_USEC", "200000");
         })
@@ -166,7 +166,7 @@ fn a_reload_goes_to_no_other_of_the_usual_files() {
         "sync_address {}\nsync_port {}\nincomingdir {}\n",
         other.address().ip(),
         other.address().port(),
-        place.incoming().display()
+        place.incoming().to_string_lossy()
     );
     place.write("pandora_server.conf", text);
     // In a mount namespace of its own, /etc holds both of the usual files and nothing else.

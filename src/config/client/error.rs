@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::proto::shown;
+
 /// Why a command line cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientUsageError {
@@ -48,7 +50,7 @@ pub enum ClientUsageError {
     #[error("Flag -k must be set to provide a private key password.")]
     PassphraseWithoutKey,
     /// A file of TLS that is not there.
-    #[error("File {} does not exist.", .0.display())]
+    #[error("File {} does not exist.", shown(.0))]
     NoFile(PathBuf),
     /// Nothing to do.
     #[error("No files to send.")]

@@ -169,7 +169,12 @@ fn the_command_line_wins() {
     let said = load(&path, &options(BARE)).unwrap();
     assert_eq!(said.state_dir, directory.path().join("state"));
     assert_eq!(said.sites[0].incoming_dir, Path::new("/own"));
-    let won = LoadOptions { state_dir: Some("/s".into()), incoming_dir: Some("/i".into()), environment: BARE, is_reload: false };
+    let won = LoadOptions {
+        state_dir: Some("/s".into()),
+        incoming_dir: Some("/i".into()),
+        environment: BARE,
+        is_reload: false,
+    };
     let settings = load(&path, &won).unwrap();
     assert_eq!((settings.state_dir, settings.sites[0].incoming_dir.clone()), ("/s".into(), "/i".into()));
 }
@@ -183,7 +188,12 @@ fn the_state_may_not_lie_in_an_incoming_directory() {
     std::os::unix::fs::symlink(&incoming, &link).unwrap();
     let (_kept, path) = written("a.toml", "[[site]]\naddress = \"a\"\n");
     let load_with = |state: PathBuf| {
-        let options = LoadOptions { state_dir: Some(state), incoming_dir: Some(incoming.clone()), environment: BARE, is_reload: false };
+        let options = LoadOptions {
+            state_dir: Some(state),
+            incoming_dir: Some(incoming.clone()),
+            environment: BARE,
+            is_reload: false,
+        };
         load(&path, &options)
     };
     for state in [incoming.clone(), incoming.join(".tentacle-sync"), incoming.join("new/state"), link.join("state")] {
@@ -226,10 +236,10 @@ fn a_file_that_is_not_there_says_so() {
     let path = directory.path().join("none.toml");
     let error = load(&path, &LoadOptions::default()).unwrap_err().to_string();
     let reason = "cannot read the configuration: no such file; write one, or name another with --config";
-    assert_eq!(error, format!("{}: {reason}", path.display()));
+    assert_eq!(error, format!("{}: {reason}", path.to_string_lossy()));
     let error = load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
     let reason = "cannot read the configuration: a directory, not a file; name another with --config";
-    assert_eq!(error, format!("{}: {reason}", directory.path().display()));
+    assert_eq!(error, format!("{}: {reason}", directory.path().to_string_lossy()));
 }
 
 #[test]
@@ -246,7 +256,7 @@ fn secrets_are_read_from_files_and_lax_rights_are_warned_of() {
     assert!(!format!("{settings:?}").contains("hunter2"));
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let settings = load(&path, &options(environment)).unwrap();
-    let (path, file) = (path.display(), file.display());
+    let (path, file) = (path.to_string_lossy(), file.to_string_lossy());
     let warning = format!("password_file: every user of this machine can read {file}; chmod o-r {file}");
     assert_eq!(settings.warnings, [format!("{path}:3: {warning}")]);
 }
@@ -256,7 +266,7 @@ fn a_password_in_a_file_for_everyone_is_warned_of() {
     let (_directory, path) = written("a.toml", "[[site]]\naddress = \"a\"\npassword = \"hunter2\"\n");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let settings = load(&path, &options(HOME)).unwrap();
-    let path = path.display();
+    let path = path.to_string_lossy();
     let warning = format!("password: every user of this machine can read this file; chmod o-r {path}");
     assert_eq!(settings.warnings, [format!("{path}:3: {warning}")]);
 }
@@ -281,7 +291,7 @@ fn refusal(name: &str, bytes: impl AsRef<[u8]>) -> String {
     let path = directory.path().join(name);
     std::fs::write(&path, bytes).unwrap();
     let error = load(&path, &options(HOME)).unwrap_err().to_string();
-    error.replace(&format!("{}/", directory.path().display()), "")
+    error.replace(&format!("{}/", directory.path().to_string_lossy()), "")
 }
 
 #[test]

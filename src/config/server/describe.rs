@@ -7,6 +7,7 @@ use super::key::Key;
 use super::settings::{
     ListenAddress, Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings, Verbosity,
 };
+use crate::proto::shown;
 use crate::store::Durability;
 use crate::tls::{Sha256, TlsSettings, Verify};
 
@@ -32,7 +33,7 @@ impl Display for ServerConfig {
         lines.switch(Key::Daemon, self.process.daemon)?;
         lines.optional(Key::User, self.process.user.as_ref())?;
         lines.say(Key::Umask, format_args!("{:04o}", self.process.umask))?;
-        lines.optional(Key::LogFile, self.log.file.as_ref().map(|path| path.display()))?;
+        lines.optional(Key::LogFile, self.log.file.as_ref().map(shown))?;
         lines.verbosity(self.log.verbosity)
     }
 }
@@ -63,7 +64,7 @@ impl Lines<'_, '_> {
     }
 
     fn store(&mut self, store: &StoreSettings) -> fmt::Result {
-        self.say(Key::Directory, store.directory.display())?;
+        self.say(Key::Directory, shown(&store.directory))?;
         if !store.filters.is_empty() {
             self.say(Key::Filters, &store.filters)?;
         }
@@ -95,10 +96,10 @@ impl Lines<'_, '_> {
 
     fn upstream(&mut self, tls: &TlsSettings) -> fmt::Result {
         self.switch(Key::UpstreamSsl, true)?;
-        self.optional(Key::UpstreamSslCa, tls.ca.as_ref().map(|path| path.display()))?;
+        self.optional(Key::UpstreamSslCa, tls.ca.as_ref().map(shown))?;
         if let Some(identity) = &tls.identity {
-            self.say(Key::UpstreamSslCert, identity.cert.display())?;
-            self.say(Key::UpstreamSslKeyFile, identity.key.display())?;
+            self.say(Key::UpstreamSslCert, shown(&identity.cert))?;
+            self.say(Key::UpstreamSslKeyFile, shown(&identity.key))?;
         }
         let verify = match &tls.verify {
             Verify::Chain => "chain",
@@ -114,9 +115,9 @@ impl Lines<'_, '_> {
     }
 
     fn tls(&mut self, tls: &ServerTls) -> fmt::Result {
-        self.say(Key::SslCert, tls.cert.display())?;
-        self.say(Key::SslKeyFile, tls.key.display())?;
-        self.optional(Key::SslCa, tls.client_ca.as_ref().map(|path| path.display()))?;
+        self.say(Key::SslCert, shown(&tls.cert))?;
+        self.say(Key::SslKeyFile, shown(&tls.key))?;
+        self.optional(Key::SslCa, tls.client_ca.as_ref().map(shown))?;
         if matches!(tls.passphrase, Passphrase::Known(_)) {
             self.say(Key::SslPassword, "***")?;
         }

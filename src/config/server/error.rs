@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::proto::quoted;
+
 /// Why there is no [`super::ServerConfig`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerConfigError {
@@ -85,8 +87,8 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(option) => f.write_str(option),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::File(path) => write!(f, "{}", quoted(path)),
+            Self::Line(path, line) => write!(f, "{}:{line}", quoted(path)),
         }
     }
 }

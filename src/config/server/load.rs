@@ -18,7 +18,7 @@ use super::reader::{self, Reader};
 use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings, ServerConfig, Verbosity};
 use super::surroundings::{FileText, Surroundings};
 use super::{HostsAccess, defaults, file};
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 use crate::text::{why_incomplete, why_unreadable};
 
 /// Seconds of `-t`, and times of `-r`: the product still is a time.
@@ -91,7 +91,7 @@ pub(super) fn load_text(
 
 /// Stock goes on without the file, and so without its password.
 fn unreadable(path: &Path, error: &io::Error) -> ServerConfigError {
-    let (path, reason) = (path.display(), plainly(error));
+    let (path, reason) = (quoted(path), plainly(error));
     let message = format!("cannot read {path}: {reason}; write it, make it readable for this user, or leave -F out");
     ServerConfigError::Invalid(vec![ServerProblem { place: Place::Option("-F".to_owned()), message }])
 }
@@ -99,7 +99,7 @@ fn unreadable(path: &Path, error: &io::Error) -> ServerConfigError {
 fn exposed_secrets(bytes: &[u8], path: &Path) -> Vec<String> {
     let said = file::read(bytes, path, &mut Findings::default());
     let secrets = said.iter().filter(|said| said.key.is_secret());
-    let advice = format!("every user of this machine can read this file; chmod o-r {}", path.display());
+    let advice = format!("every user of this machine can read this file; chmod o-r {}", quoted(path));
     secrets.map(|said| format!("{}: {}{advice}", said.place, said.about())).collect()
 }
 

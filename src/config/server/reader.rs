@@ -12,7 +12,7 @@ use super::error::Findings;
 use super::key::Key;
 use super::said::Said;
 use super::surroundings::Surroundings;
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 
 /// What was expected instead.
 pub(super) type Expected = String;
@@ -76,7 +76,7 @@ impl Reader<'_> {
     pub(super) fn secret_in_file(&mut self, key: Key) -> Option<Secret> {
         let path = self.path(key)?;
         let said = self.find(key)?;
-        let shown = path.display();
+        let shown = quoted(&path);
         match (self.surroundings.read_secret)(&path) {
             Err(error) => {
                 self.error(&said, &format!("cannot read {shown}: {}", plainly(&error)));

@@ -8,7 +8,7 @@ use super::super::settings::ProxySettings;
 use super::super::source::SecretPurpose;
 use super::reader::{Layers, Reader};
 use super::{kind, schema, secret};
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 
 /// The proxy of the nearest of `tables` that says anything of one; `false` says that there is none.
 pub(super) fn read<'t>(reader: &mut Reader<'_>, tables: &[&'t DeTable<'t>]) -> Option<ProxySettings> {
@@ -28,7 +28,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'_>, tables: &[&'t DeTable<'t>]) -> O
                     reader.error(line, "proxy: expected \"http://host:port\" or \"http://user:password@host:port\"");
                 }
                 Some(proxy) if proxy.credentials.is_some() && reader.source.world_readable => {
-                    let path = reader.source.path.display();
+                    let path = quoted(&reader.source.path);
                     reader
                         .warn(line, format!("proxy: every user of this machine can read this file; chmod o-r {path}"));
                 }

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::super::source::{SecretPurpose, UnreadSecret, secret_line};
 use super::kind;
 use super::reader::{Found, Layers, Reader};
-use crate::proto::Secret;
+use crate::proto::{Secret, quoted};
 
 /// The keys by which a secret may be given; one of them at a time.
 pub(super) struct SecretKeys {
@@ -68,7 +68,7 @@ fn from_file(
         Ok(file)
     });
     if is_world_readable {
-        let path = file.path.display();
+        let path = quoted(&file.path);
         reader.warn(line, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
     }
     read.map_err(|unread| reader.unread.push(unread)).ok()
@@ -97,7 +97,7 @@ fn is_variable_name(name: &str) -> bool {
 
 fn from_text(reader: &mut Reader<'_>, key: &str, found: Found<'_>) -> Option<Secret> {
     if reader.source.world_readable {
-        let path = reader.source.path.display();
+        let path = quoted(&reader.source.path);
         reader.warn(found.line, format!("{key}: every user of this machine can read this file; chmod o-r {path}"));
     }
     match found.value {

@@ -39,7 +39,7 @@ impl Recording {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/server");
         let load = |path: &Path| -> Self {
             let text = fs::read_to_string(path).unwrap();
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.to_string_lossy()))
         };
         let all = fs::read_dir(directory).unwrap().map(|entry| load(&entry.unwrap().path()));
         all.filter(|recording| recording.name != TIMED).collect()

@@ -1,13 +1,15 @@
 //! Why a run failed. Where stock has words for it, they are these, for scripts know them; what may help is said apart.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::tls_reason;
 use crate::config::client::ClientSettings;
 use crate::net::ProxyError;
-use crate::proto::{Error, Excerpt, NameError, Refusal, Verb};
+use crate::proto::{Error, Excerpt, NameError, Refusal, Verb, shown};
 use crate::role::passphrase::PassphraseError;
 use crate::store::ArchiveError;
 use crate::tls::{ConnectError, SetupError, TlsFailure, looks_like_tls};
@@ -53,25 +55,25 @@ pub(super) enum Reason {
     TooMuch { peer: IpAddr },
     #[error("Server responded {}.", response.text())]
     Responded { response: Response },
-    #[error("File '{}' does not exist.", .0.display())]
+    #[error("File '{}' does not exist.", shown(.0))]
     NoFile(PathBuf),
-    #[error("The name of file '{}' cannot be sent: {error}", path.display())]
+    #[error("The name of file '{}' cannot be sent: {error}", shown(path))]
     Name { path: PathBuf, error: NameError },
-    #[error("File '{}' is empty at the server.", .0.display())]
+    #[error("File '{}' is empty at the server.", shown(.0))]
     Empty(PathBuf),
-    #[error("Cannot open file '{}' for reading: {why}.", path.display())]
+    #[error("Cannot open file '{}' for reading: {why}.", shown(path))]
     Unreadable { path: PathBuf, why: String },
-    #[error("Cannot open file '{}' for writing: {why}.", path.display())]
+    #[error("Cannot open file '{}' for writing: {why}.", shown(path))]
     Unwritable { path: PathBuf, why: String },
-    #[error("Cannot write file '{}': {}.", path.display(), plain(error))]
+    #[error("Cannot write file '{}': {}.", shown(path), plain(error))]
     Unwritten { path: PathBuf, error: io::Error },
-    #[error("File '{}' became shorter while it was sent.", .0.display())]
+    #[error("File '{}' became shorter while it was sent.", shown(.0))]
     Shortened(PathBuf),
     #[error("Compression error: {0}")]
     Pack(ArchiveError),
     #[error("Uncompress error: {0}")]
     Unpack(ArchiveError),
-    #[error("Cannot use a temporary file in {}: {}.", std::env::temp_dir().display(), plain(.0))]
+    #[error("Cannot use a temporary file in {}: {}.", shown(&std::env::temp_dir()), plain(.0))]
     Temporary(io::Error),
     #[error("Interrupted.")]
     Interrupted,
@@ -107,12 +109,8 @@ impl Response {
 
 /// What a terminal can take.
 fn escaped(excerpt: &Excerpt) -> String {
-    let text = String::from_utf8_lossy(excerpt.as_bytes());
-    let shown: String = text
-        .chars()
-        .map(|char| if char.is_control() { char.escape_default().to_string() } else { char.into() })
-        .collect();
-    if excerpt.is_cut() { shown + "..." } else { shown }
+    let text = shown(OsStr::from_bytes(excerpt.as_bytes()));
+    if excerpt.is_cut() { text + "..." } else { text }
 }
 
 impl Reason {
@@ -248,7 +246,7 @@ mod tests {
         assert_eq!(responded(Verb::Send, Refusal::Unspecified), "Server responded SEND ERR.");
         assert_eq!(responded(Verb::Zsend, Refusal::BadArchive), "Server responded ZSEND ERR.");
         let other = Refusal::Other(Excerpt::of(b"on \x1b[2Jholiday"));
-        assert_eq!(responded(Verb::Recv, other), "Server responded RECV ERR (on \\u{1b}[2Jholiday).");
+        assert_eq!(responded(Verb::Recv, other), "Server responded RECV ERR (on \\x1b[2Jholiday).");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::console::Console;
 use super::reason::{Reason, plain};
 use crate::config::client::{ClientIdentity, ClientSettings, ClientTls};
 use crate::net::{HttpVersion, Target};
+use crate::proto::shown;
 use crate::role::passphrase::{self, PassphraseError};
 use crate::role::proxy::proxy;
 use crate::tls::{
@@ -120,6 +121,6 @@ fn connector(tls: &ClientTls, console: Console) -> Result<Connector, Reason> {
 
 fn identity(identity: &ClientIdentity) -> Result<IdentitySettings, PassphraseError> {
     let ClientIdentity { cert, key, ask_passphrase } = identity;
-    let passphrase = ask_passphrase.then(|| passphrase::ask(&key.display().to_string())).transpose()?;
+    let passphrase = ask_passphrase.then(|| passphrase::ask(&shown(key))).transpose()?;
     Ok(IdentitySettings { cert: cert.clone(), key: key.clone(), passphrase })
 }

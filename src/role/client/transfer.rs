@@ -15,7 +15,7 @@ use super::reason::Reason;
 use super::route::Route;
 use crate::config::client::{ClientSettings, Direction};
 use crate::net::Net;
-use crate::proto::{Command, Event, PasswordDigest, RawName, Request};
+use crate::proto::{Command, Event, PasswordDigest, RawName, Request, shown};
 use crate::role::limits;
 
 /// Transfers the files.
@@ -110,7 +110,7 @@ impl Transfer<'_> {
         let Outgoing { name, file, size } = if zip { outgoing.pack()? } else { outgoing };
         let request = Request::Send { name, zip, size };
         link.request(&request)?;
-        let (verb, name) = (request.verb(), path.file_name().unwrap_or_default().display());
+        let (verb, name) = (request.verb(), shown(path.file_name().unwrap_or_default()));
         let compressed = if zip { " (compressed)" } else { "" };
         self.console.log(format_args!("Request to send file '{name}' size {size}b{compressed}"));
         link.answer()?;
@@ -135,7 +135,7 @@ impl Transfer<'_> {
             return Err(Reason::Empty(path.to_owned()));
         }
         let mut incoming = Incoming::create(path)?;
-        let mut progress = self.console.progress(path.display(), size);
+        let mut progress = self.console.progress(shown(path), size);
         if zip {
             let mut archive = temporary()?;
             link.take_body(|bytes, now| {
@@ -152,7 +152,7 @@ impl Transfer<'_> {
         incoming.keep()?;
         drop(progress);
         let compressed = if zip { "compressed " } else { "" };
-        self.console.log(format_args!("Received {compressed}file '{}'", path.display()));
+        self.console.log(format_args!("Received {compressed}file '{}'", shown(path)));
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::config::server::{
 use crate::config::wait_until_written;
 use crate::net::Net;
 use crate::obs::{LogTarget, complain, finish_log, print, start_log_to};
-use crate::proto::{Secret, printable};
+use crate::proto::{Secret, shown};
 use crate::role::{Watchdog, limits, passphrase, service_manager};
 use crate::store::StoreError;
 
@@ -83,8 +83,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
 
 /// Says what a start would come to, each step as the user that takes it then.
 fn check(config: &ServerConfig) -> Result<(), Problem> {
-    let warn =
-        |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {}", printable(text))));
+    let warn = |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {text}")));
     warn(&config.warnings)?;
     if config.process.daemon {
         print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has")?;
@@ -144,7 +143,7 @@ impl Configuration {
     fn complete(&mut self, config: ServerConfig) -> Result<ServerConfig, Problem> {
         match &config.tls {
             Some(tls) if tls.passphrase == Passphrase::Ask => {
-                let typed = passphrase::ask(&tls.key.display().to_string());
+                let typed = passphrase::ask(&shown(&tls.key));
                 self.typed = Some(typed.map_err(ProcessError::Passphrase)?);
                 Ok(self.read()?)
             }

@@ -11,7 +11,7 @@ use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{self, Settings, SiteSettings};
 use crate::obs::Output;
-use crate::proto::{Count, printable, quoted};
+use crate::proto::{Count, quoted};
 use crate::role::collect::Reason;
 use crate::store::{Publish, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
@@ -84,7 +84,7 @@ impl Findings {
     }
 
     fn line(&mut self, kind: &str, text: &str) {
-        self.out.line(format_args!("{kind} {}", printable(text)));
+        self.out.line(format_args!("{kind} {text}"));
     }
 
     fn finish(mut self) -> Outcome {

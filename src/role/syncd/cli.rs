@@ -144,7 +144,9 @@ impl Common {
         let lost = settings.unprotected(current);
         if !lost.is_empty() {
             let lost = lost.join(", ");
-            return Err(format!("no {lost} any more: that protects connections, so only a restart takes it away").into());
+            return Err(
+                format!("no {lost} any more: that protects connections, so only a restart takes it away").into()
+            );
         }
         Ok(settings)
     }

@@ -14,7 +14,7 @@ use super::{FAILURE, Outcome, SUCCESS};
 use crate::config::{Settings, defaults};
 use crate::net::Net;
 use crate::obs::{self, Output};
-use crate::proto::printable;
+use crate::proto::{printable, quoted};
 use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::store::{Durability, Publish};
 
@@ -38,7 +38,7 @@ pub(super) fn run(files: u32) -> Outcome {
     say(&format!(
         "\nplant's agents have sent {files} files, each flushed to disk before its SEND OK, in {sending:.1?}."
     ));
-    say(&format!("{} files are waiting at the sites. Collecting into {} …\n", scene.waiting(), spool.display()));
+    say(&format!("{} files are waiting at the sites. Collecting into {} …\n", scene.waiting(), quoted(&spool)));
 
     let settings = Settings {
         state_dir: place.path().join("state"),
@@ -60,7 +60,7 @@ pub(super) fn run(files: u32) -> Outcome {
     let comparison = scene.compare(&spool)?;
     say(&comparison.to_string());
     if comparison.is_complete() {
-        say(&format!("\nThe spool is in {} until you remove it.", place.path().display()));
+        say(&format!("\nThe spool is in {} until you remove it.", quoted(place.path())));
     }
     // Where nobody was told of it, it does not stay.
     out.take().finish()?;

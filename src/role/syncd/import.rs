@@ -15,7 +15,7 @@ pub(super) fn run(file: &Path) -> Outcome {
         complain(Level::Warn, format_args!("{PROGRAM}: {warning}"));
     }
     let mut out = Output::default();
-    out.line(config::to_toml(&settings).trim_end_matches('\n'));
+    out.file(&format!("{}\n", config::to_toml(&settings).trim_end_matches('\n')));
     out.finish()?;
     Ok(SUCCESS)
 }

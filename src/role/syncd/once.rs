@@ -15,7 +15,7 @@ use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site}
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
 use crate::obs::{Output, StatusLine, finish_log};
-use crate::proto::{Count, printable, quoted};
+use crate::proto::{Count, quoted};
 use crate::role::collect::{Collector, Mode, NotTaken, RoundReport};
 use crate::store::Waiting;
 use crate::sync::Ending;
@@ -159,7 +159,7 @@ impl Progress {
             of_site.is_told = true;
             let site = quoted(&*report.site);
             match &report.failure {
-                Some(reason) => self.out.line(format_args!("{site}: failed: {}", printable(&reason.to_string()))),
+                Some(reason) => self.out.line(format_args!("{site}: failed: {reason}")),
                 None if report.ending == Ending::Stalled => {
                     let files = Count(report.tally.left, "file");
                     self.out.line(format_args!(

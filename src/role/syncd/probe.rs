@@ -13,7 +13,7 @@ use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::obs::Output;
-use crate::proto::{Count, printable, quoted};
+use crate::proto::{Count, quoted};
 use crate::role::collect::{Reason, site_target, warn_of_certificates};
 use crate::store::BorrowedMark;
 use crate::sync::MAX_NAMES;
@@ -65,7 +65,7 @@ struct Probe<'a> {
 impl Probe<'_> {
     fn say(&mut self, text: &str) {
         let milliseconds = self.net.now().saturating_duration_since(self.since).as_millis();
-        self.out.line(format_args!("{milliseconds:>6} ms  {}", printable(text)));
+        self.out.line(format_args!("{milliseconds:>6} ms  {text}"));
     }
 
     fn introduce(&mut self) {

@@ -220,7 +220,7 @@ fn what_has_no_effect_in_a_file_is_warned_of() {
         let ca = files.add("ca.pem", [&listed, extra].concat());
         let settings = TlsSettings { ca: Some(ca.clone()), identity: None, verify: Verify::Chain, offer: Offer::Auto };
         let connector = Connector::new(&settings, now()).unwrap();
-        let place = format!("{}: line {}: ", ca.display(), lines + 1);
+        let place = format!("{}: line {}: ", ca.to_string_lossy(), lines + 1);
         match words {
             None => assert_eq!(connector.file_warnings(), Vec::<String>::new()),
             Some(words) => {

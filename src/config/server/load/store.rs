@@ -8,6 +8,7 @@ use super::super::said::Said;
 use super::super::settings::{Quota, ServerTls, StoreSettings, UnzipLimits};
 use super::super::{Filters, Rules, defaults};
 use super::password;
+use crate::proto::quoted;
 use crate::store::Durability;
 
 const DURABILITIES: [(&str, Durability); 2] = [("fsync", Durability::Fsync), ("none", Durability::None)];
@@ -86,7 +87,7 @@ fn rule(said: &Said, context: &Context<'_>, findings: &mut Findings) -> Option<R
     };
     for directory in rule.directories() {
         if !context.filters.directories().any(|known| known == directory) {
-            let directory = directory.display();
+            let directory = quoted(directory);
             findings.warn(&said.place, format!("{about}no filter leads to {directory}, so it allows nothing there"));
         }
     }
