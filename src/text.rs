@@ -65,15 +65,6 @@ pub(crate) fn why_unreadable(bytes: &[u8], path: &Path) -> Option<(Option<usize>
     Some((Some(line), "there is a NUL byte in this line: the file is damaged, or no text file".to_owned()))
 }
 
-/// Why a configuration may be the beginning of one only.
-pub(crate) fn why_incomplete(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        _ if bytes.trim_ascii().is_empty() => Some("there is nothing in the file: was it cut off?"),
-        [.., b'\n'] => None,
-        _ => Some("the last line has no line feed at its end: was the file cut off?"),
-    }
-}
-
 /// Fewer bytes show no pattern.
 const LEAST_UTF16: usize = 8;
 
@@ -115,14 +106,6 @@ mod tests {
             for text in ["\u{feff}sync_port 1\n", "sync_port 1\n", "# caf\u{e9}", "\u{feff}"] {
                 assert_eq!(Foreign::of(&utf16(text, order)), Some(Foreign::Utf16(order)), "{text:?}");
             }
-        }
-    }
-
-    #[test]
-    fn a_text_ends_with_a_line() {
-        assert_eq!(why_incomplete(b"a 1\nb 2\r\n"), None);
-        for cut_off in ["", "\n \n", "a 1\nb"] {
-            assert!(why_incomplete(cut_off.as_bytes()).is_some(), "{cut_off:?}");
         }
     }
 

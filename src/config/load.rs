@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::cut_off::warning_of_end;
 use super::error::{ConfigError, Report};
 use super::pandora_conf::DataServerConf;
 use super::settings::{Settings, SiteSettings};
 use super::source::{Environment, Source, is_world_readable, plainly};
 use super::{defaults, pandora_conf, toml_conf};
-use crate::proto::quoted;
 use crate::store::{Durability, Publish, Waiting};
-use crate::text::{why_incomplete, why_unreadable};
+use crate::text::why_unreadable;
 
 /// Where a configuration is looked for when none is named, in this order.
 pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", "/etc/pandora/pandora_server.conf"];
@@ -31,8 +31,6 @@ pub struct LoadOptions {
     pub incoming_dir: Option<PathBuf>,
     /// What the file may refer to.
     pub environment: Environment,
-    /// Whether a daemon runs by what was read before: what may be cut off is not read then.
-    pub is_reload: bool,
 }
 
 /// What a file alone says.
@@ -79,13 +77,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
         read_file(path, "--config").map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     let source = Source::new(path, world_readable, options.environment);
     let (draft, mut warnings) = parse(&bytes, &source)?;
-    match why_incomplete(&bytes) {
-        Some(why) if options.is_reload => {
-            return Err(ConfigError::Unreadable { path: path.to_owned(), reason: why.to_owned() });
-        }
-        Some(why) => warnings.push(format!("{}: {why} A reload would refuse it", quoted(path))),
-        None => {}
-    }
+    warnings.extend(warning_of_end(path, &bytes));
     let mut sites = draft.sites;
     if let Some(directory) = &options.incoming_dir {
         for site in &mut sites {

@@ -2,6 +2,7 @@
 
 mod address;
 pub mod client;
+mod cut_off;
 pub mod defaults;
 mod error;
 mod export;
@@ -18,8 +19,8 @@ mod settings;
 mod source;
 mod toml_conf;
 mod units;
-mod unwritten;
 
+pub use cut_off::{CutOff, StillWritten, refuse_cut_off, wait_until_written};
 pub use error::{ConfigError, Problem};
 pub use export::to_toml;
 pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load, load_data_server};
@@ -32,4 +33,3 @@ pub use source::{Environment, SecretFile, SecretPurpose, UnreadSecret};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use toml_conf::fuzz_toml_conf;
-pub use unwritten::{StillWritten, wait_until_written};

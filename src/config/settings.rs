@@ -120,6 +120,16 @@ impl Settings {
             .collect()
     }
 
+    /// Takes `settings` over, but for the sites named `unusable`, which go on as before.
+    pub fn replace_by(&mut self, settings: Self, unusable: &[String]) {
+        let before = std::mem::replace(self, settings);
+        for old in before.sites.into_iter().filter(|site| unusable.contains(&site.name)) {
+            if let Some(new) = self.sites.iter_mut().find(|site| site.name == old.name) {
+                *new = old;
+            }
+        }
+    }
+
     /// The files with certificates and keys.
     pub fn pem_files(&self) -> Vec<PathBuf> {
         let files = self.sites.iter().flat_map(|site| &site.tls).flat_map(TlsSettings::files);

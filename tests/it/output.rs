@@ -153,7 +153,7 @@ fn a_log_line_stands_alone_beside_progress_on_a_terminal() {
     assert_eq!(status.code(), Some(1), "{shown}");
     let lines: Vec<&str> = shown.split_terminator("\r\n").collect();
     let (last, logged) = lines.split_last().unwrap();
-    assert!(last.contains("\r\x1b[K8 of 16 sites, 8 failed, 160 files, "), "{shown}");
+    assert!(last.contains("8 of 16 sites, 8 failed, 160 files, "), "{shown}");
     let told = logged.iter().filter(|line| line.contains("reason=listing")).count();
     assert_eq!(told, 8, "{shown}");
     for line in logged {

@@ -51,9 +51,10 @@ fn no_beginning_of_a_configuration_lets_anybody_in() {
     let with_password = |expected: &str| {
         let mut client = buffer.connect();
         client.ask("PASS 703b089710823916d4bb7ff2deff4d8f", "PASS OK");
-        client.ask("LS <>", expected);
+        client.send("LS <>\n");
+        client.expect(expected);
     };
-    with_password("LS ERR");
+    with_password("LS ERR\n");
     let cut = (0..whole.len()).step_by(3).map(|end| whole[..end].to_owned());
     let by_lines = whole.lines().map(|line| whole.replace(&format!("{line}\n"), "")).skip(3);
     let damaged = [whole.replace("s3cret", "s3\0cret"), "\n\n".to_owned()];
@@ -61,11 +62,13 @@ fn no_beginning_of_a_configuration_lets_anybody_in() {
         let refused = buffer.log().matches("not reloaded").count();
         buffer.reload(&bad);
         assert_eq!(buffer.log().matches("not reloaded").count(), refused + 1, "{bad:?}: {}", buffer.log());
-        buffer.connect().ask("LS <>", "LS ERR");
-        with_password("LS ERR");
+        let mut without = buffer.connect();
+        without.send("LS <>\n");
+        without.expect_closed();
+        with_password("LS ERR\n");
     }
     buffer.reload(&whole.replace("recv", "ls"));
-    with_password("LS OK");
+    with_password("LS SIZE ");
 }
 
 #[test]
@@ -85,5 +88,16 @@ fn a_reload_keeps_tls_and_the_demand_for_certificates() {
         }
     }
     let mut client = Client::connect_tls(buffer.address(), certificates.client_config(true)).unwrap();
-    client.ask("LS <>", "LS OK");
+    client.send("LS <>\n");
+    client.expect("LS SIZE ");
+}
+
+#[test]
+fn a_file_that_always_was_without_an_end_keeps_no_certificate_from_being_renewed() {
+    let buffer = Buffer::start("insecure 1\nidle_timeout 20s");
+    buffer.wait_for_line(&["WARN", "tentacle_server.conf", "no line feed"]);
+    buffer.hang_up();
+    assert!(!buffer.log().contains("not reloaded"), "{}", buffer.log());
+    buffer.reload("insecure 1\nidle_timeout 30s");
+    buffer.wait_for_line(&["ERROR", "not reloaded", "no line feed"]);
 }

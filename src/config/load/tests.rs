@@ -25,7 +25,7 @@ fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn options(environment: Environment) -> LoadOptions {
-    LoadOptions { state_dir: None, incoming_dir: None, environment, ..LoadOptions::default() }
+    LoadOptions { state_dir: None, incoming_dir: None, environment }
 }
 
 const HOME: Environment = Environment { var: |name| (name == "HOME").then(|| "/home/me".into()), ..BARE };
@@ -169,12 +169,7 @@ fn the_command_line_wins() {
     let said = load(&path, &options(BARE)).unwrap();
     assert_eq!(said.state_dir, directory.path().join("state"));
     assert_eq!(said.sites[0].incoming_dir, Path::new("/own"));
-    let won = LoadOptions {
-        state_dir: Some("/s".into()),
-        incoming_dir: Some("/i".into()),
-        environment: BARE,
-        is_reload: false,
-    };
+    let won = LoadOptions { state_dir: Some("/s".into()), incoming_dir: Some("/i".into()), environment: BARE };
     let settings = load(&path, &won).unwrap();
     assert_eq!((settings.state_dir, settings.sites[0].incoming_dir.clone()), ("/s".into(), "/i".into()));
 }
@@ -188,12 +183,7 @@ fn the_state_may_not_lie_in_an_incoming_directory() {
     std::os::unix::fs::symlink(&incoming, &link).unwrap();
     let (_kept, path) = written("a.toml", "[[site]]\naddress = \"a\"\n");
     let load_with = |state: PathBuf| {
-        let options = LoadOptions {
-            state_dir: Some(state),
-            incoming_dir: Some(incoming.clone()),
-            environment: BARE,
-            is_reload: false,
-        };
+        let options = LoadOptions { state_dir: Some(state), incoming_dir: Some(incoming.clone()), environment: BARE };
         load(&path, &options)
     };
     for state in [incoming.clone(), incoming.join(".tentacle-sync"), incoming.join("new/state"), link.join("state")] {

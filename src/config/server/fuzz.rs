@@ -18,7 +18,6 @@ fn nowhere() -> Surroundings {
         hosts_allow: "allow".into(),
         hosts_deny: "deny".into(),
         is_notified: false,
-        is_reload: false,
         read: |_| Err(io::ErrorKind::NotFound.into()),
         read_secret: |_| Err(io::ErrorKind::NotFound.into()),
     }

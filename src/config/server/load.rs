@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::address::{Endpoint, parse_endpoint};
+use super::super::cut_off::warning_of_end;
 use super::super::source::plainly;
 use super::args::CommandLine;
 use super::error::{Findings, Place, ServerConfigError, ServerProblem, UsageError};
@@ -19,7 +20,7 @@ use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings,
 use super::surroundings::{FileText, Surroundings};
 use super::{HostsAccess, defaults, file};
 use crate::proto::{Secret, quoted};
-use crate::text::{why_incomplete, why_unreadable};
+use crate::text::why_unreadable;
 
 /// Seconds of `-t`, and times of `-r`: the product still is a time.
 const MOST_WAITS: u64 = 1_000_000;
@@ -41,9 +42,7 @@ pub fn load(line: &CommandLine, surroundings: &Surroundings) -> Result<ServerCon
     match (surroundings.read)(&path) {
         Ok(FileText { bytes, world_readable }) => {
             let mut config = load_text(line, surroundings, Some((&path, &bytes)))?;
-            if let Some(why) = why_incomplete(&bytes) {
-                config.warnings.push(format!("{}: {why} A reload would refuse it", Place::File(path.clone())));
-            }
+            config.warnings.extend(warning_of_end(&path, &bytes));
             if world_readable {
                 config.warnings.extend(exposed_secrets(&bytes, &path));
             }
@@ -71,13 +70,6 @@ pub(super) fn load_text(
     {
         let place = line.map_or_else(|| Place::File(path.to_owned()), |line| Place::Line(path.to_owned(), line));
         return Err(ServerConfigError::Invalid(vec![ServerProblem { place, message }]));
-    }
-    if let Some((path, bytes)) = file
-        && surroundings.is_reload
-        && let Some(why) = why_incomplete(bytes)
-    {
-        let place = Place::File(path.to_owned());
-        return Err(ServerConfigError::Invalid(vec![ServerProblem { place, message: why.to_owned() }]));
     }
     let mut said = file.map(|(path, bytes)| file::read(bytes, path, &mut findings)).unwrap_or_default();
     said.extend(line.said.iter().cloned());
@@ -233,14 +225,7 @@ fn hosts_access(reader: &mut Reader<'_>) -> Option<HostsAccess> {
 /// An absent file is an empty one.
 fn hosts_file(reader: &mut Reader<'_>, path: &Path) -> Vec<u8> {
     match (reader.surroundings.read)(path) {
-        Ok(file) => {
-            if reader.surroundings.is_reload
-                && let Some(why) = why_incomplete(&file.bytes)
-            {
-                reader.findings.error(&Place::File(path.to_owned()), why);
-            }
-            file.bytes
-        }
+        Ok(file) => file.bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             reader.findings.error(&Place::File(path.to_owned()), format!("cannot read it: {}", plainly(&error)));

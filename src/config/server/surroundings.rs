@@ -20,8 +20,6 @@ pub struct Surroundings {
     pub hosts_deny: PathBuf,
     /// Whether a service manager waits for word from this very process: systemd with `Type=notify`.
     pub is_notified: bool,
-    /// Whether a server runs by what was read before: what may be cut off is not read then.
-    pub is_reload: bool,
     /// A configuration file.
     pub read: fn(&Path) -> io::Result<FileText>,
     /// A passphrase file.
@@ -36,7 +34,6 @@ impl Surroundings {
             hosts_allow: "/etc/hosts.allow".into(),
             hosts_deny: "/etc/hosts.deny".into(),
             is_notified: std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty()),
-            is_reload: false,
             read: FileText::read,
             read_secret: SecretFile::read,
         }

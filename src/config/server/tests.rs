@@ -21,7 +21,6 @@ fn surroundings() -> Surroundings {
         hosts_allow: "/etc/hosts.allow".into(),
         hosts_deny: "/etc/hosts.deny".into(),
         is_notified: false,
-        is_reload: false,
         read: |path| match path.to_str() {
             Some("/etc/hosts.deny") => Ok(FileText { bytes: b"ALL: 10.9.".to_vec(), world_readable: true }),
             Some("/run/open.conf") => {

@@ -69,11 +69,13 @@ impl Incoming {
         }
     }
 
-    /// The file is whole, unless nothing came out of an archive: it takes its place, and will be there after a power failure as well, or the old one.
+    /// Whether nothing has come, as out of an archive of an empty file.
+    pub(super) fn is_empty(&self) -> Result<bool, Reason> {
+        Ok(self.staged.as_file().metadata().map_err(|error| self.unwritten(error))?.len() == 0)
+    }
+
+    /// The file is whole: it takes its place, and will be there after a power failure as well, or the old one.
     pub(super) fn keep(self) -> Result<(), Reason> {
-        if self.staged.as_file().metadata().map_err(|error| self.unwritten(error))?.len() == 0 {
-            return Err(Reason::Empty(self.place));
-        }
         self.staged.as_file().sync_data().map_err(|error| self.unwritten(error))?;
         let place = self.place;
         self.staged.persist(&place).map(drop).map_err(|failed| Reason::Unwritten { path: place, error: failed.error })

@@ -149,6 +149,9 @@ impl Transfer<'_> {
                 incoming.write(bytes)
             })?;
         }
+        if incoming.is_empty()? {
+            return Err(Reason::Empty(path.to_owned()));
+        }
         incoming.keep()?;
         drop(progress);
         let compressed = if zip { "compressed " } else { "" };

@@ -14,7 +14,7 @@ use crate::config::server::{
     CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
     load, parse_args, read_by_load,
 };
-use crate::config::wait_until_written;
+use crate::config::{CutOff, refuse_cut_off, wait_until_written};
 use crate::net::Net;
 use crate::obs::{LogTarget, complain, finish_log, print, start_log_to};
 use crate::proto::{Secret, shown};
@@ -131,12 +131,33 @@ impl Configuration {
         if wait(&config.pem_files())? {
             config = read()?;
         }
+        self.refuse_cut_off(&config, current).map_err(|error| error.to_string())?;
         let lost = config.unprotected(current);
         if !lost.is_empty() {
             let lost = lost.join(", ");
             return Err(format!("no {lost} any more: that keeps others out, so only a restart takes it away"));
         }
         Ok(config)
+    }
+
+    /// What says the same as before may be as it always was.
+    fn refuse_cut_off(&self, config: &ServerConfig, current: &ServerConfig) -> Result<(), CutOff> {
+        let Surroundings { hosts_allow, hosts_deny, .. } = &self.surroundings;
+        let but_hosts = |config: &ServerConfig| ServerConfig { hosts_access: None, ..config.clone() };
+        let files = read_by_load(&self.line, &self.surroundings);
+        for file in files {
+            // Either may have been empty always; that its lines vanish is looked at by themselves.
+            let is_of_hosts = [hosts_allow, hosts_deny].contains(&&file);
+            let is_other = if is_of_hosts {
+                config.hosts_access != current.hosts_access
+            } else {
+                but_hosts(config) != but_hosts(current)
+            };
+            if is_other {
+                refuse_cut_off(&file, is_of_hosts)?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks at the terminal for what `config` lacks.
@@ -156,7 +177,6 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let config = configuration.read()?;
     process::check_root(&config.process)?;
     let config = configuration.complete(config)?;
-    configuration.surroundings.is_reload = true;
     let mut current = config.clone();
     let net = take_signals()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::demo;
 use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
-use crate::config::{self, ConfigError, LoadOptions, Settings, wait_until_written};
+use crate::config::{self, ConfigError, LoadOptions, Settings, refuse_cut_off, wait_until_written};
 use crate::obs::{self, LogTarget};
 use crate::role::limits;
 
@@ -131,15 +131,24 @@ impl Common {
 
     /// Reads the configuration in `path`.
     pub(super) fn load(&self, path: &Path) -> Result<Settings, ConfigError> {
-        config::load(path, &self.options(false))
+        let options = LoadOptions {
+            state_dir: self.state_dir.clone(),
+            incoming_dir: self.incoming_dir.clone(),
+            ..LoadOptions::default()
+        };
+        config::load(path, &options)
     }
 
     /// Reads it while a daemon runs by `current`: what is being written is waited for, and what may have been cut off refused.
     pub(super) fn load_again(&self, path: &Path, current: &Settings) -> Result<Settings, Problem> {
         wait_until_written(&[path.to_owned()])?;
-        let mut settings = config::load(path, &self.options(true))?;
+        let mut settings = self.load(path)?;
         if wait_until_written(&settings.pem_files())? {
-            settings = config::load(path, &self.options(true))?;
+            settings = self.load(path)?;
+        }
+        if settings != *current {
+            // One that always was as it is may stay so.
+            refuse_cut_off(path, false)?;
         }
         let lost = settings.unprotected(current);
         if !lost.is_empty() {
@@ -149,15 +158,6 @@ impl Common {
             );
         }
         Ok(settings)
-    }
-
-    fn options(&self, is_reload: bool) -> LoadOptions {
-        LoadOptions {
-            state_dir: self.state_dir.clone(),
-            incoming_dir: self.incoming_dir.clone(),
-            is_reload,
-            ..LoadOptions::default()
-        }
     }
 
     /// Reads the configuration in `path`, with the log set up and its warnings said.

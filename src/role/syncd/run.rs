@@ -66,7 +66,7 @@ fn reload(
             let reloaded = collector.reload(&settings);
             warn_of_restart(started, &settings);
             info!("reloaded {}: {reloaded}", quoted(path));
-            *current = settings;
+            current.replace_by(settings, &reloaded.unusable);
         }
         // Each problem of a file is a line of its own.
         Err(error) => {

@@ -1,5 +1,6 @@
-//! Files that somebody is writing while they are to be read.
+//! Files that are read while somebody is writing them, or had to stop.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -42,6 +43,38 @@ pub fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
     }
     let freshest = files.iter().zip(&before).max_by_key(|(_, seen)| seen.map(|seen| seen.changed));
     Err(StillWritten(freshest.map(|(path, _)| path.clone()).unwrap_or_default()))
+}
+
+/// A file that may be the beginning of one only.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", quoted(path))]
+pub struct CutOff {
+    path: PathBuf,
+    why: &'static str,
+}
+
+/// Fails where a file that is there looks cut off.
+///
+/// # Errors
+/// It is empty, unless it `may_be_empty`, or its last line does not end.
+pub fn refuse_cut_off(path: &Path, may_be_empty: bool) -> Result<(), CutOff> {
+    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let may_be = may_be_empty && bytes.trim_ascii().is_empty();
+    why_cut_off(&bytes).filter(|_| !may_be).map_or(Ok(()), |why| Err(CutOff { path: path.to_owned(), why }))
+}
+
+/// What to say at a start of a text that does not end as one does, which many do that were written by hand.
+pub(super) fn warning_of_end(path: &Path, bytes: &[u8]) -> Option<String> {
+    let why = why_cut_off(bytes).filter(|_| !bytes.trim_ascii().is_empty())?;
+    Some(format!("{}: {why}; a reload will take nothing over from it", quoted(path)))
+}
+
+fn why_cut_off(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        _ if bytes.trim_ascii().is_empty() => Some("there is nothing in the file"),
+        [.., b'\n'] => None,
+        _ => Some("the last line has no line feed at its end, as if the file had been cut off"),
+    }
 }
 
 /// What shows that a file was written to.
@@ -93,6 +126,14 @@ mod tests {
         assert_eq!(wait_until_written(&[old.clone(), absent]), Ok(false));
         fs::write(&fresh, "fresh\n").unwrap();
         assert_eq!(wait_until_written(&[old, fresh]), Ok(true));
+    }
+
+    #[test]
+    fn a_text_ends_with_a_line() {
+        assert_eq!(why_cut_off(b"a 1\nb 2\r\n"), None);
+        for cut_off in ["", "\n \n", "a 1\nb"] {
+            assert!(why_cut_off(cut_off.as_bytes()).is_some(), "{cut_off:?}");
+        }
     }
 
     #[test]
