@@ -138,7 +138,8 @@ impl LogTarget {
 
     /// Opens the log's file anew before the next line: log rotation has moved it away.
     pub fn reopen(&self) {
-        self.stale.store(true, Ordering::Relaxed);
+        let stale = Arc::clone(&self.stale);
+        self.writer.then(move || stale.store(true, Ordering::Relaxed));
     }
 }
 

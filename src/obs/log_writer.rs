@@ -32,10 +32,16 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    lines: VecDeque<Vec<u8>>,
+    items: VecDeque<Item>,
     /// Of the lines and of the one that is being written.
     bytes: usize,
     dropped: u64,
+}
+
+enum Item {
+    Line(Vec<u8>),
+    /// To be done between two lines.
+    Action(Box<dyn FnOnce() + Send>),
 }
 
 impl LogWriter {
@@ -69,7 +75,18 @@ impl LogWriter {
             Some(queue) if queue.bytes + line.len() > LOG_QUEUE => queue.dropped += 1,
             Some(queue) => {
                 queue.bytes += line.len();
-                queue.lines.push_back(line);
+                queue.items.push_back(Item::Line(line));
+                self.0.filled.notify_one();
+            }
+        }
+    }
+
+    /// Does `action` when what was logged before is written.
+    pub(super) fn then(&self, action: impl FnOnce() + Send + 'static) {
+        match &mut *lock(&self.0.queue) {
+            None => action(),
+            Some(queue) => {
+                queue.items.push_back(Item::Action(Box::new(action)));
                 self.0.filled.notify_one();
             }
         }
@@ -93,9 +110,13 @@ impl LogWriter {
     fn write_for_ever(&self, tell: impl Fn()) {
         let mut tell_at = Instant::now() + TOLD_EVERY;
         loop {
-            if let Some(line) = self.next_line(tell_at.saturating_duration_since(Instant::now())) {
-                self.write(&line);
-                self.written(line.len());
+            match self.next(tell_at.saturating_duration_since(Instant::now())) {
+                Some(Item::Line(line)) => {
+                    self.write(&line);
+                    self.written(line.len());
+                }
+                Some(Item::Action(action)) => action(),
+                None => {}
             }
             if Instant::now() >= tell_at {
                 tell_at = Instant::now() + TOLD_EVERY;
@@ -104,11 +125,11 @@ impl LogWriter {
         }
     }
 
-    fn next_line(&self, patience: Duration) -> Option<Vec<u8>> {
-        let is_empty = |queue: &mut Option<Queue>| queue.as_ref().is_none_or(|queue| queue.lines.is_empty());
+    fn next(&self, patience: Duration) -> Option<Item> {
+        let is_empty = |queue: &mut Option<Queue>| queue.as_ref().is_none_or(|queue| queue.items.is_empty());
         let waited = self.0.filled.wait_timeout_while(lock(&self.0.queue), patience, is_empty);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        queue.as_mut()?.lines.pop_front()
+        queue.as_mut()?.items.pop_front()
     }
 
     fn written(&self, bytes: usize) {
@@ -211,6 +232,19 @@ mod tests {
         }
         writer.finish();
         assert_eq!(person.join().unwrap(), 100);
+    }
+
+    #[test]
+    fn what_is_to_be_done_between_two_lines_is() {
+        let (writer, reader) = unread();
+        let (sender, done) = sync_channel(1);
+        writer.line(b"before\n".to_vec());
+        writer.then(move || sender.send(()).unwrap());
+        writer.line(b"after\n".to_vec());
+        assert!(done.try_recv().is_err(), "the line before it is not written");
+        assert_eq!(reader.recv().unwrap(), b"before\n");
+        done.recv().unwrap();
+        assert_eq!(reader.recv().unwrap(), b"after\n");
     }
 
     #[test]

@@ -237,7 +237,7 @@ fn no_program_shows_a_path_that_a_terminal_acts_on() {
         (SERVER, &["--check", "-s", "/", "-F"]),
         (SERVER, &["--allow-root", "-s", "/", "-l"]),
         (SERVER, &["--check", "-s", "/", "-k", "/absent", "-e"]),
-        (CLIENT, &["-v", "-a", "127.0.0.1", "-p", "1", "-e", "/absent", "-k"]),
+        (CLIENT, &["-v", "-a", "127.0.0.1", "-p", "1", "-k", "/absent", "-e"]),
         (syncd, &["check", "--config"]),
     ] {
         let output = Command::new(program).args(arguments).arg(&path).output().unwrap();
