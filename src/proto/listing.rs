@@ -190,7 +190,9 @@ mod tests {
         let mut each = |name: &[u8]| {
             names.push(&FileName::new(name).unwrap());
         };
-        pieces.iter().for_each(|piece| parser.feed(piece, &mut each));
+        for piece in pieces {
+            parser.feed(piece, &mut each);
+        }
         let listing = parser.finish(&mut each);
         (names, listing)
     }

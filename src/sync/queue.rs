@@ -180,9 +180,13 @@ mod tests {
 
     fn queue(names: &[FileName]) -> Queue {
         let (mut all, mut places) = (Names::default(), Vec::new());
-        names.iter().for_each(|name| places.push(all.push(name)));
+        for name in names {
+            places.push(all.push(name));
+        }
         let mut queue = Queue::new(all, Budget::new(0).share());
-        places.into_iter().for_each(|place| queue.push(place));
+        for place in places {
+            queue.push(place);
+        }
         queue
     }
 

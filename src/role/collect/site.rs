@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::{Level, debug, error, info, log};
+use log::{Level, debug, error, info, log, warn};
 
 use super::Reason;
 use super::chains::Chains;
