@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::journal::{SpoolId, StageId};
 use super::lacks::{self, Lack, flush_directory};
 use super::lock::lock;
 use super::mark::leave_mark;
+use super::open::{self, Found, is_same, leads_to};
 use super::setup::{self, Staging};
 use super::source::Identity;
 use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
@@ -37,9 +39,12 @@ pub(super) enum Likeness {
 pub(super) struct Area {
     pub(super) id: SpoolId,
     path: PathBuf,
+    kind: Staging,
     staging_path: PathBuf,
-    incoming: OwnedFd,
+    incoming: Arc<OwnedFd>,
     staging: OwnedFd,
+    /// The storage directory that it is in, and where in there.
+    within: Option<(Arc<OwnedFd>, PathBuf)>,
     device: u64,
     /// The incoming directory's inode.
     inode: u64,
@@ -58,6 +63,24 @@ impl Area {
     pub(super) fn open(incoming: &Path, mode: Mode, kind: Staging) -> Result<Self, StoreError> {
         let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
         let incoming = setup::open_incoming(&path)?;
+        Self::of(path, incoming, mode, kind, None)
+    }
+
+    /// Opens a directory inside this one, by names alone: whatever becomes of it meanwhile, it is one inside.
+    pub(super) fn open_inside(&self, relative: &Path, mode: Mode) -> Result<Self, StoreError> {
+        let path = self.path.join(relative);
+        let inside = open::directory(&*self.incoming, relative).map_err(StoreError::io("open the directory", &path))?;
+        setup::check_writable(&inside, &path)?;
+        Self::of(path, inside, mode, self.kind, Some((Arc::clone(&self.incoming), relative.to_owned())))
+    }
+
+    fn of(
+        path: PathBuf,
+        incoming: OwnedFd,
+        mode: Mode,
+        kind: Staging,
+        within: Option<(Arc<OwnedFd>, PathBuf)>,
+    ) -> Result<Self, StoreError> {
         let staging_path = path.join(kind.name());
         let staging = setup::open_staging(&incoming, &path, kind)?;
         let id = match kind {
@@ -68,7 +91,9 @@ impl Area {
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
         let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
-        let area = Self { id, path, staging_path, incoming, staging, device, inode, mode, lacks, session, next };
+        let incoming = Arc::new(incoming);
+        let area =
+            Self { id, path, kind, staging_path, incoming, staging, within, device, inode, mode, lacks, session, next };
         if kind == Staging::Collector
             && let Err(error) = area.leave_mark()
         {
@@ -120,7 +145,14 @@ impl Area {
 
     /// Whether the paths still lead to the directories that are held open.
     pub(super) fn is_in_place(&self) -> bool {
-        leads_to(&self.path, &self.incoming) && leads_to(&self.staging_path, &self.staging)
+        let is_in_place = match &self.within {
+            None => leads_to(&self.path, &*self.incoming),
+            // Not if it was moved out, and a link leads there.
+            Some((storage, relative)) => open::directory(&**storage, relative)
+                .and_then(|found| Ok(is_same(&fs::fstat(found)?, &fs::fstat(&*self.incoming)?)))
+                .unwrap_or(false),
+        };
+        is_in_place && open::is_in_place(&*self.incoming, self.kind.name(), &self.staging)
     }
 
     /// An error if another directory has the path by now: nobody would find what is put into this one.
@@ -182,9 +214,15 @@ impl Area {
 
     /// Opens a staged file to be read.
     pub(super) fn open_staged(&self, stage: StageId) -> Result<File, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&self.staging, stage.to_string(), flags, Mode::empty());
-        Ok(file.map_err(StoreError::io("open", &self.staged_path(stage)))?.into())
+        let absent = || StoreError::io("open", &self.staged_path(stage))(Errno::NOENT);
+        self.find_staged(stage, OFlags::RDONLY, "open")?.ok_or_else(absent)
+    }
+
+    /// A staged file, if it is there; `action` is what it is opened for, for messages.
+    fn find_staged(&self, stage: StageId, flags: OFlags, action: &'static str) -> Result<Option<File>, StoreError> {
+        let path = self.staged_path(stage);
+        let found = open::file(&self.staging, stage.to_string(), flags, Mode::empty());
+        Ok(found.map_err(StoreError::io(action, &path))?.file(&path)?.map(|(file, _)| file))
     }
 
     /// Makes a new file without a name: it is gone once it is closed.
@@ -204,13 +242,8 @@ impl Area {
 
     /// Changes the length of a staged file, so that no recovery takes it for what it was.
     pub(super) fn void(&self, stage: StageId, was: &Fingerprint) -> Result<(), StoreError> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let emptied = fs::openat(&self.staging, stage.to_string(), flags, Mode::empty())
-            .and_then(|file| fs::ftruncate(file, u64::from(was.size == 0)));
-        match emptied {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(StoreError::io("empty", &self.staged_path(stage))(errno)),
-        }
+        let Some(file) = self.find_staged(stage, OFlags::WRONLY, "empty")? else { return Ok(()) };
+        fs::ftruncate(file, u64::from(was.size == 0)).map_err(StoreError::io("empty", &self.staged_path(stage)))
     }
 
     /// Gives a staged file its name in the incoming directory, unless that is taken: then `false`.
@@ -241,7 +274,7 @@ impl Area {
         if self.look(name)? != Some(*was) {
             return Ok(false);
         }
-        match fs::unlinkat(&self.incoming, name.as_bytes(), AtFlags::empty()) {
+        match fs::unlinkat(&*self.incoming, name.as_bytes(), AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(StoreError::io("remove", &self.published_path(name))(errno)),
@@ -261,14 +294,14 @@ impl Area {
 
     /// Whether something has this name in the incoming directory; also if that cannot be told.
     pub(super) fn is_published(&self, name: &FileName) -> bool {
-        !matches!(fs::statat(&self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+        !matches!(fs::statat(&*self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
     }
 
     /// The names in the incoming directory, directories' left out where the filesystem tells them.
     pub(super) fn published_names(&self) -> Result<Vec<FileName>, StoreError> {
         let failed = |errno: Errno| StoreError::io("list the directory", &self.path)(errno);
         let mut names = Vec::new();
-        for entry in fs::Dir::read_from(&self.incoming).map_err(failed)? {
+        for entry in fs::Dir::read_from(&*self.incoming).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.file_type() != fs::FileType::Directory {
                 names.extend(FileName::new(entry.file_name().to_bytes()).ok());
@@ -280,11 +313,8 @@ impl Area {
     /// Makes a staged file's bytes durable; tells of every write to it that failed and was not told of yet. One that
     /// somebody has taken away shows when it is to get its name.
     pub(super) fn sync_draft(&self, stage: StageId) -> Result<(), StoreError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match fs::openat(&self.staging, stage.to_string(), flags, Mode::empty()).and_then(fs::fdatasync) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(StoreError::io("flush", &self.staged_path(stage))(errno)),
-        }
+        let Some(file) = self.find_staged(stage, OFlags::RDONLY, "flush")? else { return Ok(()) };
+        fs::fdatasync(file).map_err(StoreError::io("flush", &self.staged_path(stage)))
     }
 
     /// Makes the names in the staging area durable.
@@ -300,7 +330,7 @@ impl Area {
 
     /// Makes the names in the incoming directory durable.
     pub(super) fn sync_names(&self) -> Result<(), StoreError> {
-        flush_directory(&self.incoming).map(drop).map_err(StoreError::io("flush the directory", &self.path))
+        flush_directory(&*self.incoming).map(drop).map_err(StoreError::io("flush the directory", &self.path))
     }
 
     /// Staged files that an earlier run, or another spool value on this directory, has left.
@@ -321,26 +351,13 @@ impl Area {
     }
 }
 
-/// Whether the path still leads to what is held open.
-pub(super) fn leads_to(path: &Path, held: impl AsFd) -> bool {
-    match (fs::stat(path), fs::fstat(held)) {
-        (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
-        _ => false,
-    }
-}
-
 fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Likeness, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = match fs::openat(dir, name, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Ok(Likeness::Absent),
-        // A link, a socket.
-        Err(Errno::LOOP | Errno::NXIO) => return Ok(Likeness::Different),
-        Err(errno) => return Err(errno),
+    let (mut file, stat) = match open::file(dir, name, OFlags::RDONLY, Mode::empty())? {
+        Found::File(file, stat) => (file, stat),
+        Found::Nothing => return Ok(Likeness::Absent),
+        Found::Other(_) => return Ok(Likeness::Different),
     };
-    let stat = fs::fstat(&file)?;
-    let is_file = fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    if !is_file || u64::try_from(stat.st_size) != Ok(wanted.size) {
+    if u64::try_from(stat.st_size) != Ok(wanted.size) {
         return Ok(Likeness::Different);
     }
     let found = fingerprint(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;

@@ -191,3 +191,107 @@ fn a_voided_file_is_never_what_it_was() {
         assert_eq!(area.compare_staged(stage, &was), Ok(Likeness::Different));
     }
 }
+
+/// Does `work` on a thread of its own, and gives up on it when it takes for ever.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(Duration::from_secs(30)).expect("it does not hang")
+}
+
+fn make_fifo(path: &Path) {
+    fs::mknodat(fs::CWD, path, fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_state_file_is_an_error_and_keeps_nobody_waiting() {
+    type Look = fn(&Path, &Area) -> Option<StoreError>;
+    let looks: [(&str, Look); 3] = [
+        ("id", |path, _| Area::open(path, setup::FILE_MODE, Staging::Collector).err()),
+        ("id", |path, area| Area::reopen(path, area.id).err()),
+        ("journal", |_, area| area.last_journal().err()),
+    ];
+    for (name, look) in looks {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let area = Area::open(&path, setup::FILE_MODE, Staging::Collector).unwrap();
+        let file = path.join(".tentacle-sync").join(name);
+        std::fs::remove_file(&file).ok();
+        make_fifo(&file);
+        let error = in_time(move || look(&path, &area)).unwrap().to_string();
+        assert!(error.contains(&format!("{name}: is a FIFO")) && error.contains("remove it"), "{error}");
+    }
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_staged_file_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let (stage, file) = area.create().unwrap();
+    drop(file);
+    area.discard(stage).unwrap();
+    make_fifo(&area.staged_path(stage));
+    in_time(move || {
+        let looks: [fn(&Area, StageId) -> Option<StoreError>; 3] = [
+            |area, stage| area.open_staged(stage).err(),
+            |area, stage| area.void(stage, &Fingerprint::of(b"x")).err(),
+            |area, stage| area.sync_draft(stage).err(),
+        ];
+        for look in looks {
+            assert!(look(&area, stage).is_some_and(|error| error.to_string().contains("is a FIFO")));
+        }
+        assert_eq!(area.compare_staged(stage, &Fingerprint::of(b"")), Ok(Likeness::Different));
+    });
+}
+
+/// Lets it be another user's, which root alone can do.
+fn give_away(path: &Path) -> bool {
+    let is_given = std::os::unix::fs::chown(path, Some(4321), Some(4321)).is_ok();
+    if !is_given {
+        println!("SKIPPED: only root gives a directory to another user");
+    }
+    is_given
+}
+
+#[test]
+fn a_staging_area_that_another_user_has_made_is_refused() {
+    for kind in [Staging::Collector, Staging::Server] {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = dir.path().join(kind.name());
+        std::fs::create_dir(&staging).unwrap();
+        if !give_away(&staging) {
+            return;
+        }
+        let error = Area::open(dir.path(), setup::FILE_MODE, kind).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("{}: belongs to user 4321", kind.name())), "{text}");
+        assert!(text.contains("remove it") && error.is_lasting(), "{text}");
+        assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0, "nothing was put there");
+        // Whoever owns the directory around it may do as he likes in any case.
+        assert!(give_away(dir.path()));
+        Area::open(dir.path(), setup::FILE_MODE, kind).unwrap();
+    }
+}
+
+#[test]
+fn a_staging_area_that_others_may_write_to_is_made_private() {
+    for bits in [0o777, 0o2770, 0o702] {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = dir.path().join(".tentacle-sync");
+        std::fs::create_dir(&staging).unwrap();
+        std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(bits)).unwrap();
+        Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+        assert_eq!(mode(&staging) & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn where_rights_cannot_be_changed_a_staging_area_that_others_may_write_to_is_used_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let staging = dir.path().join(".tentacle-sync");
+    std::fs::create_dir(&staging).unwrap();
+    std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o777)).unwrap();
+    without(&[refused(libc::SYS_fchmod, Errno::PERM)], || {
+        Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    });
+}

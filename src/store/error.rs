@@ -38,6 +38,39 @@ pub enum StoreError {
         /// That process, where the system tells.
         holder: Option<u32>,
     },
+    /// Something else is where a file of ours belongs.
+    #[error("{}: is {found}, and a regular file belongs there: remove it, it is made anew", quoted(path))]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// Another user's, who could change what we keep there.
+    #[error(
+        "{}: belongs to user {owner}, and this runs as user {us}: who made it could change what is kept there; remove it, \
+         it is made anew, or run this as that user",
+        quoted(path)
+    )]
+    Foreign {
+        /// What was there before us.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+    /// Others may write to it.
+    #[error(
+        "{}: others may write to it (mode {mode:04o}): take that right away (chmod go-w), or remove it, it is made anew",
+        quoted(path)
+    )]
+    Exposed {
+        /// What was there before us.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The staging area is a mount point or a link elsewhere: a file cannot be renamed out of it.
     #[error("{}: lies on another filesystem than the directory around it: remove it, it is made anew", quoted(.0))]
     OtherFilesystem(PathBuf),
@@ -112,6 +145,9 @@ impl StoreError {
         match self {
             Self::Io { path, .. }
             | Self::Busy { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::Foreign { path, .. }
+            | Self::Exposed { path, .. }
             | Self::OtherFilesystem(path)
             | Self::CopiedSpool(path, _)
             | Self::Displaced(path)
@@ -139,7 +175,23 @@ impl StoreError {
 
     /// Whether it stays as it is until somebody steps in: no room, no right, a disk or a process in the way may pass.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::OtherFilesystem(_) | Self::CopiedSpool(..) | Self::JournalFormat { .. })
+        match self {
+            Self::NotAFile { .. }
+            | Self::Foreign { .. }
+            | Self::Exposed { .. }
+            | Self::OtherFilesystem(_)
+            | Self::CopiedSpool(..)
+            | Self::JournalFormat { .. } => true,
+            Self::Io { .. }
+            | Self::Busy { .. }
+            | Self::Displaced(_)
+            | Self::NoFreeName(_)
+            | Self::NoLongerName(_)
+            | Self::Exists(_)
+            | Self::Outside { .. }
+            | Self::HeldBack
+            | Self::Stopped => false,
+        }
     }
 
     /// Whether what the configuration names cannot be used: it is not there, or not for this user. What another try may

@@ -80,12 +80,11 @@ impl Folder {
     /// # Errors
     /// [`StoreError::Busy`] if another process works there; whatever would keep files from being stored there.
     pub fn open(path: &Path, file_mode: u32) -> Result<Self, StoreError> {
-        Self::open_with(path, file_mode, &[])
+        Self::of(Area::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?, &[])
     }
 
-    /// As [`Folder::open`] does, without a word of what the filesystem is known to lack.
-    fn open_with(path: &Path, file_mode: u32, known: &[Lack]) -> Result<Self, StoreError> {
-        let area = Area::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?;
+    /// Takes an area over, without a word of what the filesystem is known to lack.
+    fn of(area: Area, known: &[Lack]) -> Result<Self, StoreError> {
         area.lock()?;
         area.warn_of_lacks(known);
         for stage in area.leftovers()? {
@@ -116,7 +115,8 @@ impl Folder {
         match path.strip_prefix(self.path()) {
             Err(_) => Err(StoreError::Outside { path, storage: self.path().to_owned() }),
             Ok(below) if below.as_os_str().is_empty() => Ok(self.clone()),
-            Ok(_) => Self::open_with(&path, file_mode, self.area.lacks()),
+            // What is there by now may be another link.
+            Ok(below) => Self::of(self.area.open_inside(below, Mode::from_raw_mode(file_mode))?, self.area.lacks()),
         }
     }
 

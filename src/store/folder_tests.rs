@@ -4,8 +4,9 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, FileType, mknodat};
+use rustix::fs::{CWD, FileType, RenameFlags, mknodat, renameat_with};
 use tempfile::TempDir;
 
 use super::super::lister::Progress;
@@ -195,4 +196,46 @@ fn directories_inside_are_opened_and_others_are_refused() {
     }
     assert!(matches!(open("absent"), Err(StoreError::Io { errno: Errno::NOENT, .. })));
     assert!(!elsewhere.path().join(".tentacle-server").exists());
+}
+
+/// Two storages, and a directory of the first that somebody swaps with a link into the second, over and over.
+#[test]
+fn a_directory_swapped_for_a_link_while_it_is_opened_never_leads_out() {
+    let (dir, folder) = storage();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [real, link] = ["conf", "link"].map(|name| dir.path().join(name));
+    fs::create_dir(&real).unwrap();
+    symlink(elsewhere.path(), &link).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                renameat_with(CWD, &real, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        for _ in 0..2_000 {
+            if let Ok(conf) = folder.open_inside(Path::new("conf"), MODE) {
+                drop(conf.draft(0).unwrap().finish().unwrap());
+            }
+            if elsewhere.path().join(".tentacle-server").exists() {
+                break;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_directory_moved_out_is_not_in_place_though_a_link_leads_to_it() {
+    let (dir, folder) = storage();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (inside, outside) = (dir.path().join("conf"), elsewhere.path().join("conf"));
+    fs::create_dir(&inside).unwrap();
+    let conf = folder.open_inside(Path::new("conf"), MODE).unwrap();
+    assert!(conf.is_in_place());
+    fs::rename(&inside, &outside).unwrap();
+    symlink(&outside, &inside).unwrap();
+    assert!(!conf.is_in_place());
+    assert!(matches!(folder.open_inside(Path::new("conf"), MODE), Err(StoreError::Outside { .. })));
 }

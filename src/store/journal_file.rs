@@ -1,18 +1,25 @@
 //! The state directory: the journal's file, and the lock that makes one process its master.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+
 use super::Durability;
-use super::area::leads_to;
 use super::error::StoreError;
 use super::lacks::flush_directory;
 use super::lock::lock;
+use super::open::{self, is_in_place, leads_to};
 use crate::proto::quoted;
 
 const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A journal open for appending, in a state directory locked for us.
 #[derive(Debug)]
@@ -27,7 +34,7 @@ pub(super) struct JournalFile {
 #[derive(Debug)]
 struct Home {
     path: PathBuf,
-    dir: File,
+    dir: OwnedFd,
     /// Ours while it is open.
     lock: File,
 }
@@ -40,15 +47,16 @@ impl Home {
             .mode(0o700)
             .create(path)
             .map_err(StoreError::std("make the state directory", path))?;
-        let dir = File::open(path).map_err(StoreError::std("open the state directory", path))?;
-        let lock_file = open(&path.join(LOCK), OpenOptions::new().write(true).create(true).truncate(false))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = fs::open(path, flags, Mode::empty()).map_err(StoreError::io("open the state directory", path))?;
+        let lock_file = open_private(&dir, path, LOCK, OFlags::WRONLY)?;
         lock(&lock_file, path)?;
         Ok(Self { path: path.to_owned(), dir, lock: lock_file })
     }
 
     /// Whether whoever looks for it finds this one, and its lock.
     fn is_in_place(&self) -> bool {
-        leads_to(&self.path.join(LOCK), &self.lock)
+        leads_to(&self.path, &self.dir) && is_in_place(&self.dir, LOCK, &self.lock)
     }
 }
 
@@ -60,18 +68,16 @@ impl JournalFile {
         if let Ok(Some(lack)) = flush_directory(&home.dir) {
             log::warn!("{}: {lack}", quoted(state_dir));
         }
-        let path = state_dir.join("journal");
-        let content = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(StoreError::std("read the journal", &path))?,
-        };
-        let file = open(&path, OpenOptions::new().append(true).create(true))?;
+        let path = state_dir.join(JOURNAL);
+        let mut file = open_private(&home.dir, state_dir, JOURNAL, OFlags::RDWR | OFlags::APPEND)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(StoreError::std("read the journal", &path))?;
         Ok((Self { draft: path.with_extension("new"), path, home, file }, content))
     }
 
     /// Whether the next start would find it.
     pub(super) fn is_in_place(&self) -> bool {
-        leads_to(&self.path, &self.file) && self.home.is_in_place()
+        is_in_place(&self.home.dir, JOURNAL, &self.file) && self.home.is_in_place()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -98,7 +104,9 @@ impl JournalFile {
             }
             _ => {}
         }
-        let mut file = open(&self.draft, OpenOptions::new().append(true).create_new(true))?;
+        let mut options = OpenOptions::new();
+        let created = options.append(true).create_new(true).mode(PRIVATE.as_raw_mode()).open(&self.draft);
+        let mut file = created.map_err(StoreError::std("open", &self.draft))?;
         let failed = || StoreError::std("rewrite the journal", &self.path);
         file.write_all(journal).map_err(failed())?;
         durability.flush(|| file.sync_data().map_err(failed()))?;
@@ -110,6 +118,71 @@ impl JournalFile {
     }
 }
 
-fn open(path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
-    options.mode(0o600).open(path).map_err(StoreError::std("open", path))
+/// Opens a file of the state directory that is ours alone; makes it if need be.
+fn open_private(dir: &OwnedFd, path: &Path, name: &str, flags: OFlags) -> Result<File, StoreError> {
+    let path = path.join(name);
+    let found = open::file(dir, name, flags | OFlags::CREATE, PRIVATE).map_err(StoreError::io("open", &path))?;
+    let (file, _) = found.file(&path)?.ok_or_else(|| StoreError::io("open", &path)(Errno::NOENT))?;
+    open::make_private(&file, &path, dir)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    fn open(path: &Path) -> Result<Vec<u8>, StoreError> {
+        JournalFile::open(path).map(|(_, content)| content)
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_state_file_is_an_error_and_keeps_nobody_waiting() {
+        for name in ["journal", "lock"] {
+            let dir = tempfile::tempdir().unwrap();
+            mknodat(CWD, dir.path().join(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+            let (sender, receiver) = mpsc::channel();
+            let path = dir.path().to_owned();
+            thread::spawn(move || sender.send(open(&path)));
+            let opened = receiver.recv_timeout(Duration::from_secs(30)).expect("it does not hang");
+            let error = opened.unwrap_err().to_string();
+            assert!(error.contains(&format!("{name}: is a FIFO")) && error.contains("remove it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_state_file_is_refused() {
+        for name in ["journal", "lock"] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("target"), "").unwrap();
+            std::os::unix::fs::symlink("target", dir.path().join(name)).unwrap();
+            let error = open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name}: is a link")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_state_file_of_another_users_is_refused_and_one_that_others_may_write_to_is_made_private() {
+        for name in ["journal", "lock"] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join(name);
+            std::fs::write(&file, "").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+            open(dir.path()).unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            if std::os::unix::fs::chown(&file, Some(4321), None).is_err() {
+                println!("SKIPPED: only root gives a file to another user");
+                continue;
+            }
+            let error = open(dir.path()).unwrap_err();
+            assert!(error.to_string().contains(&format!("{name}: belongs to user 4321")), "{error}");
+            assert!(error.is_lasting());
+        }
+    }
 }

@@ -122,6 +122,7 @@ mod map;
 mod mark;
 #[cfg(test)]
 pub(crate) mod model;
+mod open;
 mod publish_queue;
 #[cfg(test)]
 mod refused_calls;

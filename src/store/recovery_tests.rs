@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::journal::{Record, SpoolId};
@@ -232,10 +231,9 @@ fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_g
     assert_eq!((disk.published(), disk.staged()), (vec![], 0));
 }
 
-/// The opening of a staged file that is to be compared with what it should be.
+/// The reading of a staged file that is compared with what it should be: so much at once is asked of no other.
 fn reading_staged(errno: Errno) -> Refused {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::LARGEFILE;
-    Refused { call: libc::SYS_openat, only: Some((2, flags.bits().into())), errno }
+    Refused { call: libc::SYS_read, only: Some((2, 256 << 10)), errno }
 }
 
 /// A committed file is the only one there is, as soon as its site has let it go.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::error::{SET_GROUP, StoreError};
 use super::journal::SpoolId;
 use super::keep::IfTaken;
 use super::lacks;
+use super::open;
 use crate::proto::{COLLECTOR_STAGING, SERVER_STAGING};
 
 /// Whose staging area: a collector and a server may well work in one directory.
@@ -44,12 +45,21 @@ const LAST_JOURNAL: &str = "journal";
 /// In bytes, with the line's end: Linux has no longer ones.
 const LONGEST_PATH: u64 = 4096;
 
+/// In bytes; more than it has.
+const LONGEST_ID: u64 = 64;
+
 /// Opens the incoming directory, if files can be stored in it.
 pub(super) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = fs::open(path, flags, Mode::empty()).map_err(StoreError::io("open the directory", path))?;
-    fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(StoreError::io("store files", path))?;
+    check_writable(&dir, path)?;
     Ok(dir)
+}
+
+/// An error if no files can be stored in this directory, as far as its rights tell.
+pub(super) fn check_writable(dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    fs::accessat(dir, c".", access, AtFlags::empty()).map_err(StoreError::io("store files", path))
 }
 
 /// Opens or makes the staging area: ours alone, its files the group's that the incoming directory is of.
@@ -67,20 +77,20 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) ->
     if outer.st_dev != inner.st_dev {
         return Err(StoreError::OtherFilesystem(staging));
     }
+    open::make_private(&dir, &staging, incoming)?;
     // Made before the incoming directory got its group: files would be published with the old one.
     let is_setgid = |mode| Mode::from_raw_mode(mode).contains(Mode::SGID);
     if is_setgid(outer.st_mode) && (outer.st_gid != inner.st_gid || !is_setgid(inner.st_mode)) {
         fs::fchown(&dir, None, Some(fs::Gid::from_raw(outer.st_gid))).map_err(StoreError::io(SET_GROUP, &staging))?;
         lacks::set_rights(&dir, Mode::RWXU | Mode::SGID).map_err(failed)?;
     }
-    fs::accessat(incoming, name, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).map_err(failed)?;
+    fs::accessat(&dir, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).map_err(failed)?;
     Ok(dir)
 }
 
 /// Reads the staging area's identity, after writing one if there is none that can be read.
 pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreError> {
-    let failed = || StoreError::std("read the identity in", path);
-    let read = || read_whole(staging, ID, 64).map_err(failed());
+    let read = || read_whole(staging, path, ID, LONGEST_ID);
     let id = |text: Vec<u8>| parse_id(&text);
     let if_taken = match read()?.map(id) {
         Some(Some(id)) => return Ok(id),
@@ -89,17 +99,18 @@ pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreEr
     };
     write_id(staging, path, if_taken)?;
     match read()? {
-        Some(text) => id(text).ok_or_else(|| failed()(Errno::IO.into())),
-        None => Err(failed()(Errno::NOENT.into())),
+        Some(text) => id(text).ok_or_else(|| StoreError::io("read the identity in", path)(Errno::IO)),
+        None => Err(StoreError::io("read the identity in", path)(Errno::NOENT)),
     }
 }
 
 /// The identity of the staging area at this path; `None` if there is none.
 pub(super) fn known_id(path: &Path) -> Result<Option<SpoolId>, StoreError> {
-    match std::fs::read(path.join(ID)) {
-        Ok(text) => Ok(parse_id(&text)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(StoreError::std("read the identity in", path)(error)),
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::open(path, flags, Mode::empty()) {
+        Ok(staging) => Ok(read_whole(&staging, path, ID, LONGEST_ID)?.and_then(|text| parse_id(&text))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(StoreError::io("read the identity in", path)(errno)),
     }
 }
 
@@ -117,8 +128,7 @@ fn write_id(staging: &OwnedFd, path: &Path, if_taken: IfTaken) -> Result<(), Sto
 
 /// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
 pub(super) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let text = read_whole(staging, LAST_JOURNAL, LONGEST_PATH);
-    let text = text.map_err(StoreError::std("read", &path.join(LAST_JOURNAL)))?.unwrap_or_default();
+    let text = read_whole(staging, path, LAST_JOURNAL, LONGEST_PATH)?.unwrap_or_default();
     Ok(text.strip_suffix(b"\n").map(|journal| OsStr::from_bytes(journal).into()))
 }
 
@@ -129,14 +139,12 @@ pub(super) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path)
 }
 
 /// A file of the staging area, if it is there; at most `most` bytes of it.
-fn read_whole(staging: &OwnedFd, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match fs::openat(staging, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        opened => opened?,
-    };
+fn read_whole(staging: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let path = path.join(name);
+    let found = open::file(staging, name, OFlags::RDONLY, Mode::empty()).map_err(StoreError::io("read", &path))?;
+    let Some((file, _)) = found.file(&path)? else { return Ok(None) };
     let mut bytes = Vec::new();
-    File::from(file).take(most).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes).map_err(StoreError::std("read", &path))?;
     Ok(Some(bytes))
 }
 

@@ -1,12 +1,12 @@
 //! Files on their way out.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::open::{self, Found};
 use crate::proto::FileName;
 
 /// Which file it is, and in which state: another file of its name differs, and so does the same one written to since.
@@ -30,10 +30,10 @@ pub struct Source {
 impl Source {
     /// The file of this name; `None` if there is none, or something that is no file: a directory, a link, a FIFO.
     pub(super) fn open(dir: &OwnedFd, name: FileName) -> Result<Option<Self>, Errno> {
-        // A FIFO that nobody writes to would keep us waiting, a terminal could become ours.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let Some((file, metadata)) = open(dir, &name, flags)? else { return Ok(None) };
-        Ok(Some(Self { name, file, identity: Identity::of(&metadata) }))
+        match open::file(dir, name.as_bytes(), OFlags::RDONLY, Mode::empty())? {
+            Found::File(file, stat) => Ok(Some(Self { name, file, identity: Identity::of(&stat) })),
+            Found::Nothing | Found::Other(_) => Ok(None),
+        }
     }
 
     /// The name it was found under.
@@ -65,27 +65,19 @@ impl Source {
 impl Identity {
     /// The file of this name, as for [`Source::open`].
     pub(super) fn look(dir: &OwnedFd, name: &FileName) -> Result<Option<Self>, Errno> {
-        Ok(open(dir, name, OFlags::PATH)?.map(|(_, metadata)| Self::of(&metadata)))
-    }
-
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        match fs::statat(dir, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| Self::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
         }
     }
-}
 
-fn open(dir: &OwnedFd, name: &FileName, flags: OFlags) -> Result<Option<(File, Metadata)>, Errno> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match fs::openat(dir, name.as_bytes(), flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        // Nothing, a link, a socket, a device without a driver.
-        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Ok(None),
-        Err(errno) => return Err(errno),
-    };
-    let metadata = file.metadata().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(metadata.is_file().then_some((file, metadata)))
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -209,4 +209,35 @@ fn both_programs_work_where_rights_cannot_be_changed() {
     assert_each_once(&fs::read_to_string(place.path("stderr")).unwrap(), &[RIGHTS]);
     let site = Double::start(Setup::default()).unwrap();
     assert_collects(&site, &collector(&site, &state, &incoming), &incoming, &[]);
+}
+
+#[test]
+fn both_programs_work_where_all_files_belong_to_one_other_user() {
+    let Some(mount) = Mount::with_forced_owner(4321) else { return };
+    let storage = mount.root().join("storage");
+    fs::create_dir(&storage).unwrap();
+    let place = Place::new();
+    for _ in 0..2 {
+        let (server, address) = start(&place, &storage, &[]);
+        assert_stores(address, &storage);
+        fs::remove_file(storage.join("b.1.data")).unwrap();
+        drop(server);
+    }
+    let staging = storage.join(".tentacle-server").metadata().unwrap();
+    assert_eq!((staging.uid(), staging.mode() & 0o777), (4321, 0o777));
+    let [state, incoming] = ["state", "incoming"].map(|name| mount.root().join(name));
+    fs::create_dir(&incoming).unwrap();
+    let site = Double::start(Setup::default()).unwrap();
+    let place = collector(&site, &state, &incoming);
+    hand_over_to_server(&place.path(""));
+    for name in ["a.1.data", "a.2.data"] {
+        site.put(name, b"body").unwrap();
+        let config = place.config();
+        let all = ["once".as_ref(), "--config".as_ref(), config.as_os_str()];
+        let outcome = place.launch_as(env!("CARGO_BIN_EXE_tentacle-syncd").as_ref(), all, |command| {
+            as_nobody(command);
+        });
+        outcome.wait().assert_code(0);
+        assert_eq!(fs::read(incoming.join(name)).unwrap(), b"body");
+    }
 }

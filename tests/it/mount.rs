@@ -97,6 +97,20 @@ impl Mount {
         skip_or_fail("bindfs", mount())
     }
 
+    /// A directory whose files all belong to `owner` and have all rights, whoever makes them; `None` as above.
+    pub(crate) fn with_forced_owner(owner: u32) -> Option<Self> {
+        let mount = || {
+            isolate()?;
+            let home = scratch();
+            let (real, path) = (home.path().join("real"), home.path().join("mnt"));
+            [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
+            let options = [format!("--force-user={owner}"), "--perms=a+rwX".into(), "--chmod-ignore".into()];
+            run_daemon(Command::new("bindfs").args(options).arg(&real).arg(&path))?;
+            Ok(Self { path, home: Some(home) })
+        };
+        skip_or_fail("bindfs", mount())
+    }
+
     /// A filesystem in a file, with all its own machinery; `None`, after saying so, where we may not.
     pub(crate) fn of(filesystem: Filesystem) -> Option<Self> {
         Self::checked(filesystem, || Ok(()))

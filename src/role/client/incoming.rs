@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use tempfile::{Builder, NamedTempFile};
 
 use super::reason::{Reason, plain};
@@ -90,7 +90,11 @@ impl Incoming {
 /// ask.
 fn replaced(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => File::options().write(true).open(path).map(|_| Some(metadata)),
+        Ok(metadata) if metadata.is_file() => {
+            // Should it be a FIFO by now, nobody is to wait for its reader.
+            File::options().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+            Ok(Some(metadata))
+        }
         Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(_) => Err(io::Error::other("it is no regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
