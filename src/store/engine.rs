@@ -28,12 +28,47 @@ pub(super) struct Engine<D> {
     queue: PublishQueue,
     /// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
     voided: Vec<At>,
-    /// Agents whose next file could not be published when that was last tried, and what kind of error that was.
-    failing: BTreeMap<AgentKey, Discriminant<StoreError>>,
+    failing: Failing,
 }
 
 /// An incoming directory, and the agent of a file for it.
 type AgentKey = (SpoolId, Box<[u8]>);
+
+/// What kind of error it was.
+type Kind = Discriminant<StoreError>;
+
+/// Agents whose next file could not be published when that was last tried.
+#[derive(Debug, Default)]
+struct Failing {
+    agents: BTreeMap<AgentKey, Kind>,
+    /// How many of them there are of each kind in a directory.
+    kinds: HashMap<(SpoolId, Kind), usize>,
+}
+
+impl Failing {
+    /// Whether it is the first of its kind in its directory.
+    fn insert(&mut self, key: AgentKey, kind: Kind) -> bool {
+        let counted = (key.0, kind);
+        let is_first = !self.kinds.contains_key(&counted);
+        self.remove(&key);
+        self.agents.insert(key, kind);
+        *self.kinds.entry(counted).or_default() += 1;
+        is_first
+    }
+
+    /// Whether it was one of them.
+    fn remove(&mut self, key: &AgentKey) -> bool {
+        let Some(kind) = self.agents.remove(key) else { return false };
+        let counted = (key.0, kind);
+        if let Some(count) = self.kinds.get_mut(&counted) {
+            *count -= 1;
+            if *count == 0 {
+                self.kinds.remove(&counted);
+            }
+        }
+        true
+    }
+}
 
 /// What may be done with the journal's file.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::journal::replay;
-use super::super::model::{Fault, ModelDisk, Moment, SPOOL, Share, Spared, World};
+use super::super::model::{Costs, Fault, ModelDisk, Moment, SPOOL, Share, Spared, World};
 use super::super::publish_queue::Publish;
 use super::*;
 use crate::proto::Fingerprint;
@@ -248,4 +248,78 @@ fn what_is_forgotten_stays_so_whatever_was_not_flushed() {
         [],
         "the next record brings the one that could not be written"
     );
+}
+
+/// An engine whose journal knows so many files that sites still have, on a disk without faults.
+#[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
+fn engine_that_holds(files: usize, publish: Publish) -> (Rc<RefCell<World>>, Engine<ModelDisk>, Instant) {
+    let world = Rc::new(RefCell::new(World::new(1, &[])));
+    world.borrow_mut().start();
+    let mut state = State::default();
+    state.spools.insert(SPOOL, "model".into());
+    let held = (0..files).map(|number| copy("kept", &format!("kept{number}.1.data")));
+    state.held.extend(held.map(|copy| (copy, SPOOL)));
+    let now = Instant::now();
+    let engine = Engine::recover(ModelDisk(world.clone()), state, false, publish, now).unwrap();
+    world.borrow_mut().costs = Costs::default();
+    (world, engine, now)
+}
+
+fn copy(site: &str, name: &str) -> Copy {
+    Copy { site: Arc::from(site), name: name.parse().unwrap(), fingerprint: Fingerprint::of(name.as_bytes()) }
+}
+
+/// Commits files as one group.
+fn commit(world: &Rc<RefCell<World>>, engine: &mut Engine<ModelDisk>, files: &[Copy]) {
+    let link = |copy: &Copy| {
+        let stage = world.borrow_mut().stage(copy.fingerprint);
+        Link { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: Chain::default() }
+    };
+    let group: Vec<Link> = files.iter().map(link).collect();
+    assert!(engine.commit(&group).iter().all(Result::is_ok));
+}
+
+#[test]
+fn what_sites_have_kept_does_not_make_commits_dearer() {
+    for kept in [0, 1_000, 30_000] {
+        let (world, mut engine, now) = engine_that_holds(kept, Publish::AtOnce);
+        let snapshot = engine.state.snapshot().len() as u64;
+        for group in 0..200 {
+            let files: Vec<Copy> = (0..50).map(|file| copy("good", &format!("web{file}.{group}.data"))).collect();
+            commit(&world, &mut engine, &files);
+            engine.publish(now);
+            world.borrow_mut().consume();
+            engine.forget(files);
+        }
+        let Costs { appended, rewritten, read, .. } = world.borrow().costs;
+        println!("{kept} kept, {snapshot} bytes: {appended} appended, {rewritten} rewritten");
+        // Rewriting once costs as much as what is kept; how often, as what was appended.
+        assert!(rewritten <= 2 * appended, "{kept} kept: {rewritten} rewritten, {appended} appended");
+        assert_eq!(read, 0);
+    }
+}
+
+#[test]
+fn a_name_that_many_files_have_is_tried_so_often_for_each_and_no_more_once_none_is_free() {
+    let (world, mut engine, now) = engine_that_holds(0, Publish::AtOnce);
+    for _ in 0..100 {
+        commit(&world, &mut engine, &[copy("bad", "same.data")]);
+        engine.publish(now);
+    }
+    assert_eq!(engine.waiting().0, 0);
+    let all = world.borrow().costs;
+    assert!(all.tried <= 100 * 101 / 2, "{all:?}");
+    for _ in 0..1_000 {
+        commit(&world, &mut engine, &[copy("bad", "same.data"), copy("good", "web01.1.data")]);
+        engine.publish(now);
+        world.borrow_mut().take(&"web01.1.data".parse().unwrap());
+    }
+    assert_eq!(engine.waiting().0, 1_000);
+    let more = world.borrow().costs.tried - all.tried;
+    assert!(more <= 1_000 + 100, "{more} tried, 1,000 of them for the good site");
+    assert_eq!(world.borrow().costs.read, 0, "nothing is compared");
+    // The data server takes one: at the next look its name is used again.
+    world.borrow_mut().take(&"same.data".parse().unwrap());
+    engine.publish(now + LOOK);
+    assert_eq!(engine.waiting().0, 999);
 }

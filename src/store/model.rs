@@ -93,6 +93,20 @@ pub(crate) struct World {
     losses: u64,
     /// What got a name since somebody asked.
     placed: Vec<(StageId, FileName)>,
+    pub(super) costs: Costs,
+}
+
+/// What was asked of the disk since somebody set this to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Costs {
+    /// Bytes added to the journal.
+    pub(super) appended: u64,
+    /// Bytes that took the journal's place.
+    pub(super) rewritten: u64,
+    /// Names tried for a file.
+    pub(super) tried: u64,
+    /// Files read.
+    pub(super) read: u64,
 }
 
 impl World {
@@ -115,6 +129,7 @@ impl World {
             chance: fastrand::Rng::with_seed(seed),
             losses: 0,
             placed: Vec::new(),
+            costs: Costs::default(),
         }
     }
 

@@ -110,6 +110,8 @@ pub(super) struct PublishQueue {
     in_place: usize,
     look_after: Duration,
     next_look: Option<Instant>,
+    /// When what could not be published is tried again; that, too, is a look.
+    retry_at: Option<Instant>,
 }
 
 /// What [`PublishQueue::ready`] has found.
@@ -117,6 +119,8 @@ pub(super) struct PublishQueue {
 pub(super) struct Ready {
     /// Files to publish now: each agent's in their order, none after one that fails.
     pub(super) agents: Vec<Vec<StageId>>,
+    /// Whether all agents were looked at, and not only those with a file that has come.
+    pub(super) is_look: bool,
     /// Whether files have been taken.
     pub(super) any_taken: bool,
     pub(super) notices: Vec<Notice>,
@@ -137,6 +141,7 @@ impl PublishQueue {
             in_place: 0,
             look_after: FIRST_LOOK,
             next_look: None,
+            retry_at: None,
         }
     }
 
@@ -152,7 +157,7 @@ impl PublishQueue {
 
     /// When [`ready`](Self::ready) is to be asked again, whatever comes.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.next_look
+        self.next_look.into_iter().chain(self.retry_at).min()
     }
 
     /// A file is committed: it goes behind what its agent measured before it.
@@ -201,11 +206,12 @@ impl PublishQueue {
     /// whether a published file still is in the incoming directory.
     pub(super) fn ready(&mut self, now: Instant, mut is_there: impl FnMut(SpoolId, &FileName) -> bool) -> Ready {
         self.activity.values_mut().for_each(|activity| activity.advance(now));
-        let is_due = self.next_look.is_some_and(|at| at <= now);
+        let is_due = self.next_look().is_some_and(|at| at <= now);
+        self.retry_at = self.retry_at.filter(|at| *at > now);
         let fresh = std::mem::take(&mut self.fresh);
         let keys: Vec<Key> = if is_due { self.lines.keys().cloned().collect() } else { fresh.into_iter().collect() };
         let in_place = self.in_place as u64;
-        let mut found = Ready::default();
+        let mut found = Ready { is_look: is_due, ..Ready::default() };
         for key in &keys {
             let Some(line) = self.lines.get_mut(key) else { continue };
             if let Some(activity) = self.activity.get_mut(&key.0) {
@@ -301,8 +307,7 @@ impl PublishQueue {
 
     /// A file could not be published: it is to be tried again.
     pub(super) fn retry(&mut self, now: Instant) {
-        let at = now + LATEST_LOOK;
-        self.next_look = Some(self.next_look.map_or(at, |planned| planned.min(at)));
+        self.retry_at.get_or_insert(now + LATEST_LOOK);
     }
 }
 

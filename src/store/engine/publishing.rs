@@ -35,6 +35,10 @@ impl<D: Disk> Engine<D> {
         for files in ready.agents {
             let Some(first) = files.first().and_then(|&stage| self.state.committed.get(stage)) else { continue };
             let key = (first.spool, agent(&first.copy.name).into());
+            // Its first file was in the way, whatever has come after it: tried again at the next look.
+            if !ready.is_look && self.failing.agents.contains_key(&key) {
+                continue;
+            }
             let outcome = self.publish_in_order(&files, now, &mut placed);
             self.note_outcome(key, outcome, now);
         }
@@ -54,18 +58,16 @@ impl<D: Disk> Engine<D> {
     fn note_outcome(&mut self, key: AgentKey, outcome: Result<(), StoreError>, now: Instant) {
         match outcome {
             Ok(()) => {
-                if self.failing.remove(&key).is_some() && self.failing.is_empty() {
+                if self.failing.remove(&key) && self.failing.agents.is_empty() {
                     log::info!("all committed files are published again");
                 }
             }
             Err(error) => {
-                let kind = discriminant(&error);
-                if !self.failing.iter().any(|((spool, _), other)| (*spool, *other) == (key.0, kind)) {
+                if self.failing.insert(key, discriminant(&error)) {
                     log::error!(
                         "reason=publish committed files wait in the staging area until they can be published: {error}"
                     );
                 }
-                self.failing.insert(key, kind);
                 self.queue.retry(now);
             }
         }
@@ -126,6 +128,8 @@ impl<D: Disk> Engine<D> {
                     return Ok(Placed::As(name));
                 }
                 Ok(false) => {}
+                // Not read for another error: it would be at each look.
+                Err(error) if !error.is_missing() => return Err(error),
                 Err(error) => match self.disk.compare_staged(at, fingerprint) {
                     Ok(Likeness::Absent) => {
                         log::error!(

@@ -1,11 +1,11 @@
 //! What the run before has left: which committed files are published, and which wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Engine, Journal};
+use super::{Engine, Failing, Journal};
 use crate::proto::{Count, quoted};
 use crate::store::area::Likeness;
 use crate::store::disk::{At, Disk};
@@ -25,7 +25,7 @@ impl<D: Disk> Engine<D> {
     ) -> Result<Self, StoreError> {
         let queue = PublishQueue::new(publish);
         let mut engine =
-            Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), failing: BTreeMap::new() };
+            Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), failing: Failing::default() };
         let known = engine.match_spools();
         let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
         engine.flush_filesystems(&spools)?;

@@ -138,6 +138,7 @@ impl Disk for ModelDisk {
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
         let mut world = self.0.borrow_mut();
         let torn = world.chance.usize(..=lines.len());
+        world.costs.appended += lines.len() as u64;
         let appended = world.step(|world| world.journal.cached.extend_from_slice(lines));
         if appended.is_err() && !world.down {
             world.journal.cached.extend_from_slice(&lines[..torn]);
@@ -156,6 +157,7 @@ impl Disk for ModelDisk {
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
         let cached = journal.to_vec();
         self.0.borrow_mut().step(|world| {
+            world.costs.rewritten += cached.len() as u64;
             let durable = if world.durability == Durability::Fsync { cached.clone() } else { Vec::new() };
             world.journal = Log { cached, durable };
         })
@@ -164,6 +166,7 @@ impl Disk for ModelDisk {
     fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {
         let missing = || StoreError::Io { action: "publish", path: "model".into(), errno: Errno::NOENT };
         let placed = self.0.borrow_mut().step(|world| {
+            world.costs.tried += 1;
             if !world.cached.staged.contains(&stage) {
                 return Err(missing());
             }
@@ -179,13 +182,16 @@ impl Disk for ModelDisk {
 
     fn compare_staged(&mut self, (_, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
         self.0.borrow_mut().step(|world| {
+            world.costs.read += 1;
             let stage = world.cached.staged.get(&stage).copied();
             world.likeness(stage, wanted)
         })
     }
 
     fn measure_staged(&mut self, (_, stage): At) -> Result<Fingerprint, StoreError> {
-        Ok(self.0.borrow().read(stage))
+        let mut world = self.0.borrow_mut();
+        world.costs.read += 1;
+        Ok(world.read(stage))
     }
 
     fn is_published(&mut self, _: SpoolId, name: &FileName) -> bool {
