@@ -5,6 +5,7 @@ mod cli;
 mod data_server;
 #[cfg(feature = "demo")]
 mod demo;
+mod forced_end;
 mod import;
 mod once;
 mod probe;

@@ -11,6 +11,7 @@ use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cli::Collecting;
+use super::forced_end::ForcedEnd;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
@@ -23,9 +24,11 @@ use crate::sync::Ending;
 pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outcome {
     let mut net = Net::new()?;
     net.take_signals(&[SIGTERM, SIGINT])?;
+    let forced_end = ForcedEnd::after(&[SIGTERM, SIGINT])?;
     let common = &arguments.common;
     let (mut settings, log) = common.start(common.path())?;
     select(&mut settings, names)?;
+    forced_end.set(settings.shutdown_timeout);
     arguments.check_user(&settings)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
     check_open_files(&settings);

@@ -8,6 +8,7 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::cli::{Collecting, Common};
+use super::forced_end::ForcedEnd;
 use super::status::Status;
 use super::{Outcome, SUCCESS, check_open_files};
 use crate::config::Settings;
@@ -23,7 +24,9 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     let mut net = Net::new()?;
     // Before anything is logged: whoever sees that may send one at once.
     net.take_signals(&[SIGTERM, SIGINT, SIGHUP])?;
+    let forced_end = ForcedEnd::after(&[SIGTERM, SIGINT])?;
     let (settings, _) = common.start(path)?;
+    forced_end.set(settings.shutdown_timeout);
     arguments.check_user(&settings)?;
     check_open_files(&settings);
     let status = Rc::new(RefCell::new(Status::new(&settings)));
