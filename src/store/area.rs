@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::answering::{Answering, Wait};
 use super::error::StoreError;
 use super::journal::{SpoolId, StageId};
 use super::lacks::{self, Lack, flush_directory};
@@ -43,6 +44,8 @@ pub(super) struct Area {
     staging_path: PathBuf,
     incoming: Arc<OwnedFd>,
     staging: OwnedFd,
+    /// Who asks the filesystem, if that may not answer while others are to go on.
+    answering: Option<Answering>,
     /// The storage directory that it is in, and where in there.
     within: Option<(Arc<OwnedFd>, PathBuf)>,
     device: u64,
@@ -92,8 +95,22 @@ impl Area {
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
         let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
         let incoming = Arc::new(incoming);
-        let area =
-            Self { id, path, kind, staging_path, incoming, staging, within, device, inode, mode, lacks, session, next };
+        let area = Self {
+            id,
+            path,
+            kind,
+            staging_path,
+            incoming,
+            staging,
+            answering: None,
+            within,
+            device,
+            inode,
+            mode,
+            lacks,
+            session,
+            next,
+        };
         if kind == Staging::Collector
             && let Err(error) = area.leave_mark()
         {
@@ -115,6 +132,43 @@ impl Area {
             return Ok(None);
         }
         Self::open(incoming, setup::FILE_MODE, kind).map(|area| Some(area).filter(|area| area.id == id))
+    }
+
+    /// From now on nobody waits for this directory's filesystem longer than need be, unless that is the one given: where
+    /// the journal is, nothing can be done without it.
+    pub(super) fn answering_beside(mut self, device: Option<u64>) -> Result<Self, StoreError> {
+        if device != Some(self.device) {
+            self.answering = Some(Answering::start(&self.path)?);
+        }
+        Ok(self)
+    }
+
+    /// Does something here, and waits for it so long at most.
+    pub(super) fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        wait: Wait,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(answering) = &self.answering else { return work(self) };
+        let area = Arc::clone(self);
+        answering.ask(wait, move || work(&area))
+    }
+
+    /// Does something here that nobody waits for.
+    pub(super) fn tell(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
+        let Some(answering) = &self.answering else { return work(self) };
+        let area = Arc::clone(self);
+        answering.tell(move || work(&area));
+    }
+
+    /// Whether there is somebody to ask its filesystem.
+    pub(super) fn may_be_silent(&self) -> bool {
+        self.answering.is_some()
+    }
+
+    /// Whether its filesystem has not answered lately.
+    pub(super) fn is_silent(&self) -> bool {
+        self.answering.as_ref().is_some_and(Answering::is_silent)
     }
 
     /// The incoming directory.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::Durability;
+use super::answering::in_time;
 use super::area::Area;
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
@@ -218,7 +219,9 @@ fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engi
 #[expect(clippy::disallowed_methods, reason = "the committer's thread has a clock of its own")]
 fn take_up_unused(engine: &mut Engine<RealDisk>, id: SpoolId, path: &Path, files: usize) {
     let (directory, files) = (quoted(path), Count(files, "file"));
-    let taken_up = Area::reopen(path, id).and_then(|area| {
+    let (at, device) = (path.to_owned(), engine.disk_mut().device_of_journal());
+    let reopened = in_time(path, move || Area::reopen(&at, id)?.map(|area| area.answering_beside(device)).transpose());
+    let taken_up = reopened.and_then(|area| {
         let Some(area) = area.map(Arc::new) else { return Ok(false) };
         engine.disk_mut().adopt(&area)?;
         engine.add_spool(id, area.path().to_owned(), Instant::now())?;

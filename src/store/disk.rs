@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Durability;
 use super::acquaintance;
+use super::answering::Wait;
 use super::area::{Area, Likeness};
 use super::error::StoreError;
 use super::flush::{Synced, sync_drafts};
@@ -88,6 +89,11 @@ impl RealDisk {
         Self { durability, journal, areas: HashMap::new() }
     }
 
+    /// The filesystem that the journal is on.
+    pub(super) fn device_of_journal(&self) -> Option<u64> {
+        self.journal.device()
+    }
+
     /// Takes a spool in; whether it is a new one.
     pub(super) fn adopt(&mut self, area: &Arc<Area>) -> Result<bool, StoreError> {
         match self.areas.get(&area.id) {
@@ -98,10 +104,20 @@ impl RealDisk {
             // Opened once more: the lock is held by the one that is known.
             Some(known) if known.directory() == area.directory() => Ok(false),
             _ => {
-                area.lock()?;
+                area.ask(Wait::Commit, Area::lock)?;
                 Ok(self.areas.insert(area.id, area.clone()).is_none())
             }
         }
+    }
+
+    /// Does something in a spool whose filesystem may not answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        spool: SpoolId,
+        wait: Wait,
+        work: impl FnOnce(&Area) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.area(spool).ask(wait, work)
     }
 
     fn area(&self, spool: SpoolId) -> &Arc<Area> {
@@ -132,14 +148,16 @@ impl Disk for RealDisk {
     }
 
     fn introduce(&mut self, spool: SpoolId, is_known: bool) {
-        let introduced = acquaintance::introduce(self.area(spool), self.journal.path(), is_known);
+        let journal = self.journal.path().to_owned();
+        let introduced = self.ask(spool, Wait::Flush, move |area| acquaintance::introduce(area, &journal, is_known));
         if let Err(error) = introduced {
             log::warn!("{error}");
         }
     }
 
     fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError> {
-        acquaintance::is_last(self.area(spool), self.journal.path())
+        let journal = self.journal.path().to_owned();
+        self.ask(spool, Wait::Commit, move |area| acquaintance::is_last(area, &journal))
     }
 
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {
@@ -155,42 +173,51 @@ impl Disk for RealDisk {
         let is_new = self.adopt(staged.area())?;
         let (area, stage) = staged.hand_over();
         if let Some(time) = measured_at(name).filter(|time| is_plausible(*time)) {
-            area.set_time(stage, time);
+            let dated = area.ask(Wait::Commit, move |area| {
+                area.set_time(stage, time);
+                Ok(())
+            });
+            if let Err(error) = dated {
+                log::debug!("{error}");
+            }
         }
         Ok(((area.id, stage), is_new.then(|| area.path().to_owned())))
     }
 
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
+        let Some(&(first, _)) = files.first() else { return Ok(()) };
         self.durability.flush(|| {
-            let drafts: Vec<_> = files.iter().map(|&(spool, stage)| (&**self.area(spool), stage)).collect();
-            match sync_drafts(&drafts)? {
-                Synced::Filesystem => Ok(()),
-                Synced::Bytes => files
-                    .iter()
-                    .map(|&(spool, _)| spool)
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .try_for_each(|spool| self.area(spool).sync_staging()),
-            }
+            let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
+            let areas: Vec<Arc<Area>> = spools.iter().map(|&spool| Arc::clone(self.area(spool))).collect();
+            let files: Vec<(Arc<Area>, StageId)> =
+                files.iter().map(|&(spool, stage)| (Arc::clone(self.area(spool)), stage)).collect();
+            self.ask(first, Wait::Flush, move |_| {
+                let drafts: Vec<_> = files.iter().map(|(area, stage)| (&**area, *stage)).collect();
+                match sync_drafts(&drafts)? {
+                    Synced::Filesystem => Ok(()),
+                    Synced::Bytes => areas.iter().try_for_each(|area| area.sync_staging()),
+                }
+            })
         })
     }
 
     fn check_place(&self, spool: SpoolId) -> Result<(), StoreError> {
-        self.area(spool).check_place()
+        self.ask(spool, Wait::Commit, Area::check_place)
     }
 
     fn check_staged(&self, (spool, stage): At) -> Result<(), StoreError> {
-        self.area(spool).check_staged(stage)
+        self.ask(spool, Wait::Commit, move |area| area.check_staged(stage))
     }
 
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError> {
-        self.durability.flush(|| self.area(spool).sync_filesystem())
+        self.durability.flush(|| self.ask(spool, Wait::Flush, Area::sync_filesystem))
     }
 
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
         // Whoever clears the directory of what is old may take the mark with it. That it cannot be made was told at first.
-        self.area(spool).leave_mark().ok();
-        self.durability.flush(|| self.area(spool).sync_names())
+        let marked = |area: &Area| Ok(drop(area.leave_mark()));
+        self.ask(spool, Wait::Commit, marked).ok();
+        self.durability.flush(|| self.ask(spool, Wait::Flush, Area::sync_names))
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
@@ -210,35 +237,40 @@ impl Disk for RealDisk {
     }
 
     fn place(&mut self, (spool, stage): At, name: &FileName) -> Result<bool, StoreError> {
-        self.area(spool).place(stage, name)
+        let name = name.clone();
+        self.ask(spool, Wait::Commit, move |area| area.place(stage, &name))
     }
 
     fn compare_staged(&mut self, (spool, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
-        self.area(spool).compare_staged(stage, wanted)
+        let wanted = *wanted;
+        self.ask(spool, Wait::Flush, move |area| area.compare_staged(stage, &wanted))
     }
 
     fn measure_staged(&mut self, (spool, stage): At) -> Result<Fingerprint, StoreError> {
-        self.area(spool).measure_staged(stage)
+        self.ask(spool, Wait::Flush, move |area| area.measure_staged(stage))
     }
 
     fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool {
-        self.area(spool).is_published(name)
+        let name = name.clone();
+        // One that cannot be looked at counts as there.
+        self.ask(spool, Wait::Commit, move |area| Ok(area.is_published(&name))).unwrap_or(true)
     }
 
     fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError> {
-        self.area(spool).published_names()
+        self.ask(spool, Wait::Flush, Area::published_names)
     }
 
     fn discard(&mut self, (spool, stage): At) -> Result<(), StoreError> {
-        self.area(spool).discard(stage)
+        self.ask(spool, Wait::Commit, move |area| area.discard(stage))
     }
 
     fn void(&mut self, (spool, stage): At, was: &Fingerprint) -> Result<(), StoreError> {
-        self.area(spool).void(stage, was)
+        let was = *was;
+        self.ask(spool, Wait::Commit, move |area| area.void(stage, &was))
     }
 
     fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<StageId>, StoreError> {
-        self.area(spool).leftovers()
+        self.ask(spool, Wait::Flush, Area::leftovers)
     }
 
     fn published_path(&self, spool: SpoolId, name: &FileName) -> PathBuf {

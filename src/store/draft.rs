@@ -1,9 +1,11 @@
 //! Files on their way in.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::answering::Wait;
 use super::area::Area;
 use super::error::StoreError;
 use super::journal::StageId;
@@ -13,20 +15,55 @@ use super::sink::{Sink, SinkKind};
 /// A file in the staging area that is being written. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Draft {
+    writing: Writing,
     file: Guard,
-    sink: Sink,
+    wait: Wait,
     size: u64,
+}
+
+/// What the bytes go through; closed where that may take its time.
+#[derive(Debug)]
+struct Writing {
+    area: Arc<Area>,
+    /// `None` once it has failed.
+    sink: Option<Sink>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let sink = self.sink.take();
+        self.area.tell(move |_| drop(sink));
+    }
 }
 
 impl Draft {
     pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+        Self::create_within(area, kind, Wait::Loop, size_hint)
+    }
+
+    pub(super) fn create_within(
+        area: Arc<Area>,
+        kind: SinkKind,
+        wait: Wait,
+        size_hint: u64,
+    ) -> Result<Self, StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
-        let (stage, file) = area.create()?;
-        let path = area.staged_path(stage);
-        let guard = Guard { area, stage, ours: true, reservation: None };
-        let sink = Sink::new(kind, file, size_hint).map_err(StoreError::std("reserve room for", &path))?;
-        Ok(Self { file: guard, sink, size: 0 })
+        let owner = Arc::clone(&area);
+        let (file, sink) = area.ask(wait, move |area| {
+            let (stage, file) = area.create()?;
+            let path = area.staged_path(stage);
+            // Removes it, too, where nobody waits for it any more.
+            let guard = Guard { area: owner, stage, ours: true, reservation: None };
+            let sink = Sink::new(kind, file, size_hint).map_err(StoreError::std("reserve room for", &path))?;
+            Ok((guard, sink))
+        })?;
+        Ok(Self { writing: Writing { area, sink: Some(sink) }, file, wait, size: 0 })
+    }
+
+    /// From now on the disk is waited for longer: there is no other copy of these bytes.
+    pub(super) fn is_only_copy(&mut self) {
+        self.wait = Wait::OnlyCopy;
     }
 
     /// Lets the room for the file go along with it: it is given back if the file is dropped, and used if the
@@ -58,7 +95,21 @@ impl Draft {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
-        self.sink.write(bytes).map_err(|error| self.file.failed("write", error))?;
+        let path = self.file.area.staged_path(self.file.stage);
+        let Some(mut sink) = self.writing.sink.take() else {
+            return Err(self.file.failed("write", io::ErrorKind::BrokenPipe.into()));
+        };
+        let area = &self.file.area;
+        let written = if area.may_be_silent() {
+            let bytes = bytes.to_vec();
+            area.ask(self.wait, move |_| {
+                sink.write(&bytes).map_err(StoreError::std("write", &path))?;
+                Ok(sink)
+            })
+        } else {
+            sink.write(bytes).map(|()| sink).map_err(StoreError::std("write", &path))
+        };
+        self.writing.sink = Some(written?);
         self.size += bytes.len() as u64;
         Ok(())
     }
@@ -68,9 +119,29 @@ impl Draft {
         self.size
     }
 
-    /// Opens what was written so far to be read.
-    pub(super) fn open(&self) -> Result<File, StoreError> {
-        self.file.area.open_staged(self.file.stage)
+    /// Hands what was written so far to `take`, piece by piece.
+    pub(super) fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let Guard { area, stage, .. } = &self.file;
+        let (stage, path) = (*stage, area.staged_path(*stage));
+        let mut left = self.size;
+        let mut file = area.ask(self.wait, move |area| area.open_staged(stage))?;
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            let path = path.clone();
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let count;
+            (file, buffer, count) = area.ask(self.wait, move |_| {
+                let count = file.read(&mut buffer[..most]).map_err(StoreError::std("read", &path))?;
+                Ok((file, buffer, count))
+            })?;
+            if count == 0 {
+                break;
+            }
+            take(&buffer[..count])?;
+            left -= count as u64;
+        }
+        area.tell(move |_| drop(file));
+        Ok(())
     }
 
     pub(super) fn area(&self) -> &Arc<Area> {
@@ -81,8 +152,12 @@ impl Draft {
     pub fn finish(self) -> Result<Written, StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
-        let Self { file, sink, size } = self;
-        sink.close().map_err(|error| file.failed("close", error))?;
+        let Self { mut writing, file, wait, size } = self;
+        let path = file.area.staged_path(file.stage);
+        let Some(sink) = writing.sink.take() else {
+            return Err(file.failed("close", io::ErrorKind::BrokenPipe.into()));
+        };
+        file.area.ask(wait, move |_| sink.close().map_err(StoreError::std("close", &path)))?;
         Ok(Written { file, size })
     }
 }
@@ -136,7 +211,7 @@ struct Guard {
 }
 
 impl Guard {
-    fn failed(&self, action: &'static str, error: std::io::Error) -> StoreError {
+    fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
         StoreError::std(action, &self.area.staged_path(self.stage))(error)
     }
 
@@ -150,7 +225,8 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if self.ours {
             // What stays is swept at the next start.
-            self.area.discard(self.stage).ok();
+            let stage = self.stage;
+            self.area.tell(move |area| drop(area.discard(stage)));
         }
     }
 }

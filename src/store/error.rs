@@ -86,6 +86,12 @@ pub enum StoreError {
          mounted over it?), or restart this program to use the new one", quoted(.0)
     )]
     Displaced(PathBuf),
+    /// Its filesystem has not answered in time.
+    #[error(
+        "{}: its filesystem does not answer: is it frozen, its server or its disk gone? What is for it stays at the sites \
+         until it does", quoted(.0)
+    )]
+    Silent(PathBuf),
     /// The name and every fresh one made from it are taken.
     #[error("{}: taken, and so is every name made from it: is the data server running?", quoted(.0))]
     NoFreeName(PathBuf),
@@ -151,6 +157,7 @@ impl StoreError {
             | Self::OtherFilesystem(path)
             | Self::CopiedSpool(path, _)
             | Self::Displaced(path)
+            | Self::Silent(path)
             | Self::NoFreeName(path)
             | Self::NoLongerName(path)
             | Self::Exists(path)
@@ -185,6 +192,7 @@ impl StoreError {
             Self::Io { .. }
             | Self::Busy { .. }
             | Self::Displaced(_)
+            | Self::Silent(_)
             | Self::NoFreeName(_)
             | Self::NoLongerName(_)
             | Self::Exists(_)
@@ -217,7 +225,12 @@ impl StoreError {
 
     /// Whether no other file could be stored there just now either: the disk is full or read-only, or another one.
     pub fn concerns_all(&self) -> bool {
-        self.is_full() || matches!(self, Self::Displaced(_) | Self::Io { errno: Errno::ROFS, .. })
+        self.is_full() || matches!(self, Self::Displaced(_) | Self::Silent(_) | Self::Io { errno: Errno::ROFS, .. })
+    }
+
+    /// Whether the filesystem does not answer.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Silent(_))
     }
 
     /// Whether this process, or the whole system, has as many files open as it may.

@@ -80,6 +80,11 @@ impl JournalFile {
         is_in_place(&self.home.dir, JOURNAL, &self.file) && self.home.is_in_place()
     }
 
+    /// The filesystem that it is on.
+    pub(super) fn device(&self) -> Option<u64> {
+        fs::fstat(&self.file).map(|stat| stat.st_dev).ok()
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -58,6 +58,10 @@
 //! A file that fails breaks its [`Chain`], its agent's files: none that was queued after it is committed, or one agent's
 //! files would not come in their order. They are reported failed too.
 //!
+//! An incoming directory on another filesystem than the journal's may stop answering. It is asked on threads of its own,
+//! which are waited for so long and no longer (`answering.rs`). A step that timed out is a failed step that may still be
+//! carried out, before any later one there; the argument above allows for both.
+//!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
 //! two, followed by the data server taking the file before our next start, publishes it twice. What else is done without
@@ -98,6 +102,7 @@
 //! takes 2 to 3 times as long as appending for a 4 KiB file, as long for 64 MiB. So [`SinkKind::Append`] is the default.
 
 mod acquaintance;
+mod answering;
 mod archive;
 mod area;
 mod background;

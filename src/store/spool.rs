@@ -1,8 +1,9 @@
 //! Where files land.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::answering::{Wait, in_time};
 use super::area::Area;
 use super::error::StoreError;
 use super::mark::mark_name;
@@ -31,6 +32,24 @@ impl Spool {
         Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
     }
 
+    /// As [`open`](Self::open) does, for a collector whose journal is in `state_dir`. Where the directory is on another
+    /// filesystem, that may stop answering without more of the others' time being lost than it takes to see it:
+    /// [`StoreError::Silent`] is the answer then.
+    pub fn open_beside(incoming: &Path, state_dir: &Path) -> Result<Self, StoreError> {
+        let path = incoming.to_owned();
+        let device = device_of(state_dir);
+        let area =
+            in_time(incoming, move || Area::open(&path, FILE_MODE, Staging::Collector)?.answering_beside(device))?;
+        area.warn_of_lacks(&[]);
+        Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
+    }
+
+    /// Where a path leads: a directory that is spelled in two ways is one.
+    pub fn resolve(incoming: &Path) -> Result<PathBuf, StoreError> {
+        let path = incoming.to_owned();
+        in_time(incoming, move || Ok(path.canonicalize().unwrap_or(path)))
+    }
+
     /// The same spool, with files written in another way from now on.
     #[must_use]
     pub fn with_sink(self, sink: SinkKind) -> Self {
@@ -49,8 +68,22 @@ impl Spool {
     /// [`StoreError::Displaced`] if another directory has its path by now: nobody would find what is published in this
     /// one. Whatever else the disk comes up with.
     pub fn stage(&self, size_hint: u64) -> Result<Stage, StoreError> {
-        self.area.check_place()?;
-        Stage::create(self.area.clone(), self.sink, size_hint)
+        self.stage_within(Wait::Loop, size_hint)
+    }
+
+    /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: the disk is waited for longer.
+    pub fn stage_only_copy(&self, size_hint: u64) -> Result<Stage, StoreError> {
+        self.stage_within(Wait::OnlyCopy, size_hint)
+    }
+
+    fn stage_within(&self, wait: Wait, size_hint: u64) -> Result<Stage, StoreError> {
+        self.area.ask(wait, Area::check_place)?;
+        Stage::create(self.area.clone(), self.sink, wait, size_hint)
+    }
+
+    /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].
+    pub fn check_answers(&self) -> Result<(), StoreError> {
+        if self.area.is_silent() { Err(StoreError::Silent(self.area.path().to_owned())) } else { Ok(()) }
     }
 
     /// What a listing of the incoming directory has, and that of no other.
@@ -61,4 +94,9 @@ impl Spool {
     pub(super) fn area(&self) -> &Arc<Area> {
         &self.area
     }
+}
+
+/// The filesystem that a directory is on, or will be once it is made.
+fn device_of(directory: &Path) -> Option<u64> {
+    directory.ancestors().find_map(|path| Some(rustix::fs::stat(path).ok()?.st_dev))
 }

@@ -1,8 +1,8 @@
 //! Files on their way in whose bytes are measured, so that copies can be compared later.
 
-use std::io::Read;
 use std::sync::Arc;
 
+use super::answering::Wait;
 use super::area::Area;
 use super::draft::{Draft, Written};
 use super::error::StoreError;
@@ -18,10 +18,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+    pub(super) fn create(area: Arc<Area>, kind: SinkKind, wait: Wait, size_hint: u64) -> Result<Self, StoreError> {
         #[cfg(test)]
         super::model::staging_step()?;
-        Ok(Self { draft: Draft::create(area, kind, size_hint)?, running: Fingerprinter::default() })
+        Ok(Self { draft: Draft::create_within(area, kind, wait, size_hint)?, running: Fingerprinter::default() })
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.
@@ -40,15 +40,14 @@ impl Stage {
 
     /// Another file with the bytes that were written so far.
     pub fn duplicate(&self) -> Result<Self, StoreError> {
-        let mut copy = Self::create(Arc::clone(self.draft.area()), SinkKind::default(), self.size())?;
-        let mut written = self.draft.open()?.take(self.size());
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match written.read(&mut buffer).map_err(StoreError::std("read", self.draft.area().path()))? {
-                0 => return Ok(copy),
-                count => copy.write(&buffer[..count])?,
-            }
-        }
+        let mut copy = Self::create(Arc::clone(self.draft.area()), SinkKind::default(), Wait::OnlyCopy, self.size())?;
+        self.draft.read(|bytes| copy.write(bytes))?;
+        Ok(copy)
+    }
+
+    /// From now on the disk is waited for longer: there is no other copy of these bytes.
+    pub fn is_only_copy(&mut self) {
+        self.draft.is_only_copy();
     }
 
     /// The file is whole.

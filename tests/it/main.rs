@@ -26,6 +26,7 @@ mod expiry;
 mod full;
 mod gone;
 mod guesses;
+mod hanging;
 mod kept;
 mod killed;
 mod lacking;

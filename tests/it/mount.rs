@@ -6,11 +6,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use std::{env, thread};
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{FallocateFlags, syncfs};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::daemon::wait_until;
@@ -25,6 +27,8 @@ pub(crate) struct Mount {
     path: PathBuf,
     /// Where the image of the filesystem is, if it has one, and where it is mounted.
     home: Option<TempDir>,
+    /// The process that answers for it, if it is one of ours.
+    server: Option<Child>,
 }
 
 /// What a filesystem is made with.
@@ -63,7 +67,7 @@ impl Mount {
             isolate()?;
             fs::create_dir_all(path).map_err(|error| error.to_string())?;
             run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path))?;
-            Ok(Self { path: path.to_owned(), home: None })
+            Ok(Self { path: path.to_owned(), home: None, server: None })
         };
         skip_or_fail("tmpfs", mount())
     }
@@ -79,7 +83,7 @@ impl Mount {
             File::create(&image).and_then(|file| file.set_len(40 << 20)).map_err(|error| error.to_string())?;
             run(Command::new("mkfs.vfat").arg(&image))?;
             run_daemon(Command::new("fusefat").args(["-o", "rw+,allow_other"]).arg(&image).arg(&path))?;
-            Ok(Self { path, home: Some(home) })
+            Ok(Self { path, home: Some(home), server: None })
         };
         skip_or_fail("fusefat", mount())
     }
@@ -92,7 +96,7 @@ impl Mount {
             let (real, path) = (home.path().join("real"), home.path().join("mnt"));
             [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
             run_daemon(Command::new("bindfs").arg("--chmod-deny").arg(&real).arg(&path))?;
-            Ok(Self { path, home: Some(home) })
+            Ok(Self { path, home: Some(home), server: None })
         };
         skip_or_fail("bindfs", mount())
     }
@@ -106,9 +110,44 @@ impl Mount {
             [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
             let options = [format!("--force-user={owner}"), "--perms=a+rwX".into(), "--chmod-ignore".into()];
             run_daemon(Command::new("bindfs").args(options).arg(&real).arg(&path))?;
-            Ok(Self { path, home: Some(home) })
+            Ok(Self { path, home: Some(home), server: None })
         };
         skip_or_fail("bindfs", mount())
+    }
+
+    /// A directory whose filesystem can be kept from answering; `None` as above.
+    pub(crate) fn that_stalls() -> Option<Self> {
+        let mount = || {
+            isolate()?;
+            let home = scratch();
+            let (real, path) = (home.path().join("real"), home.path().join("mnt"));
+            [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
+            let mut command = Command::new("bindfs");
+            // In the foreground: it is to be stopped by its number.
+            command.arg("-f").arg(&real).arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let server = command.spawn().map_err(|error| format!("bindfs: {error}"))?;
+            let mut mount = Self { path, home: Some(home), server: Some(server) };
+            let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).ok();
+            let is_mounted = |mount: &Self| device(&mount.path) != device(mount.path.parent().unwrap());
+            for _ in 0..500 {
+                if is_mounted(&mount) {
+                    return Ok(mount);
+                }
+                if let Some(Ok(Some(status))) = mount.server.as_mut().map(Child::try_wait) {
+                    return Err(format!("bindfs: {status}"));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err("bindfs: is not there in time".into())
+        };
+        skip_or_fail("bindfs", mount())
+    }
+
+    /// Lets the filesystem answer nobody: who asks waits until it does again.
+    pub(crate) fn stall(&self) -> Stalled {
+        let pid = Pid::from_child(self.server.as_ref().expect("it has a process"));
+        kill_process(pid, Signal::STOP).unwrap();
+        Stalled(pid)
     }
 
     /// A filesystem in a file, with all its own machinery; `None`, after saying so, where we may not.
@@ -129,7 +168,7 @@ impl Mount {
             let path = home.path().join("mounted");
             fs::create_dir(&path).map_err(|error| error.to_string())?;
             filesystem.make(&home.path().join("image"))?;
-            let mount = Self { path, home: Some(home) };
+            let mount = Self { path, home: Some(home), server: None };
             mount.mount()?;
             Ok(mount)
         };
@@ -217,6 +256,19 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // It goes with the namespace in any case.
         drop(run(Command::new("umount").arg("-l").arg(&self.path)));
+        if let Some(server) = &mut self.server {
+            drop(server.kill());
+            drop(server.wait());
+        }
+    }
+}
+
+/// Dropping it lets the filesystem answer again.
+pub(crate) struct Stalled(Pid);
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        kill_process(self.0, Signal::CONT).unwrap();
     }
 }
 

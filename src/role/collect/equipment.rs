@@ -104,7 +104,8 @@ fn no_site(sites: &[(String, Reason)]) -> String {
 pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opening> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
-    let opened: Vec<Opening> = enabled.map(|site| open(site.clone(), &mut connectors, spools)).collect();
+    let state_dir = &settings.state_dir;
+    let opened: Vec<Opening> = enabled.map(|site| open(site.clone(), state_dir, &mut connectors, spools)).collect();
     let usable = opened.iter().filter_map(|site| site.as_ref().ok());
     warn_of_certificates(usable.map(|one| (one.settings.name.as_str(), &*one.target)));
     opened
@@ -142,13 +143,14 @@ pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a
 /// Opens what one site's settings name.
 pub(super) fn open(
     mut settings: SiteSettings,
+    state_dir: &Path,
     connectors: &mut Connectors,
     spools: &mut HashMap<PathBuf, Spool>,
 ) -> Opening {
     let secrets = settings.read_secrets().map_err(Reason::from);
     let opened = secrets
         .and_then(|()| target(&settings, connectors))
-        .and_then(|target| Ok((Arc::new(target), open_spool(&settings.incoming_dir, spools)?)));
+        .and_then(|target| Ok((Arc::new(target), open_spool(&settings.incoming_dir, state_dir, spools)?)));
     match opened {
         Ok((target, spool)) => Ok(Equipment { settings, target, spool }),
         Err(reason) => Err(Box::new(Unusable { settings, reason })),
@@ -156,12 +158,12 @@ pub(super) fn open(
 }
 
 /// The spool in `incoming`: one and the same however the directory is spelled.
-fn open_spool(incoming: &Path, spools: &mut HashMap<PathBuf, Spool>) -> Result<Spool, StoreError> {
-    let path = incoming.canonicalize().unwrap_or_else(|_| incoming.to_owned());
+fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut HashMap<PathBuf, Spool>) -> Result<Spool, StoreError> {
+    let path = Spool::resolve(incoming)?;
     if let Some(spool) = spools.get(&path) {
         return Ok(spool.clone());
     }
-    let spool = Spool::open(&path)?;
+    let spool = Spool::open_beside(&path, state_dir)?;
     spools.insert(path, spool.clone());
     Ok(spool)
 }

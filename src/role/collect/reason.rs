@@ -132,6 +132,7 @@ impl Reason {
             Self::Slow { .. } => "timeout",
             Self::Unreadable(_) => "unreadable",
             Self::Store(_) if self.lacks_files() => "files",
+            Self::Store(error) if error.is_silence() => "directory-hangs",
             Self::Store(_) => "store",
             Self::Certificate(_) => "certificate",
             Self::Secret(_) => "secret",

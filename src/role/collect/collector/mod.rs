@@ -64,6 +64,7 @@ pub struct Collector {
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
     budgets: Budgets,
+    state_dir: PathBuf,
     /// What the journal knows of sites that are not collected from, in case they are again.
     absent: HashMap<String, SiteHistory>,
     mode: Mode,
@@ -91,6 +92,7 @@ pub(super) struct Means {
     pub(super) outstanding: Vec<Outstanding>,
     pub(super) spools: HashMap<PathBuf, Spool>,
     pub(super) budgets: Budgets,
+    pub(super) state_dir: PathBuf,
 }
 
 /// What all sites together may have of the memory.
@@ -146,7 +148,8 @@ impl Collector {
             }
         };
         let desk = Desk::new(Box::new(committer), settings.max_spool);
-        let means = Means { net: Box::new(net), desk, outstanding, spools, budgets: Budgets::default() };
+        let (state_dir, budgets) = (settings.state_dir.clone(), Budgets::default());
+        let means = Means { net: Box::new(net), desk, outstanding, spools, budgets, state_dir };
         let limits = Limits { mode, max_connections: settings.max_connections };
         Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
@@ -159,7 +162,7 @@ impl Collector {
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Means { net, desk, outstanding, spools, budgets } = means;
+        let Means { net, desk, outstanding, spools, budgets, state_dir } = means;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
@@ -171,6 +174,7 @@ impl Collector {
             sessions: HashMap::new(),
             spools,
             budgets,
+            state_dir,
             absent: HashMap::new(),
             mode,
             max_connections,

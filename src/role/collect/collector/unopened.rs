@@ -48,7 +48,7 @@ impl Collector {
     /// The round of `key` is due: opens the site, if it is one that could not be opened before. Whether it is open.
     pub(super) fn is_open(&mut self, key: usize) -> bool {
         let Some(Unopened { settings, log }) = self.unopened.remove(&key) else { return true };
-        match open(settings, &mut Connectors::default(), &mut self.spools) {
+        match open(settings, &self.state_dir, &mut Connectors::default(), &mut self.spools) {
             Ok(equipment) => {
                 let pace = equipment.pace();
                 warn_of_certificates(std::iter::once((equipment.settings.name.as_str(), &*equipment.target)));

@@ -61,9 +61,17 @@ impl Moving {
             cx.site.changed(&self.name);
             return Reaction::Decline;
         }
+        // Once it is deleted there, what comes may be the only copy, and is to be kept.
+        if let Err(error) = cx.site.spool.check_answers() {
+            cx.site.move_postponed(&self.name, error);
+            return Reaction::Decline;
+        }
         if size > COMPARED_IN_MEMORY {
             match cx.site.spool.stage(size) {
-                Ok(stage) => self.kept = Kept::Stage(stage),
+                Ok(mut stage) => {
+                    stage.is_only_copy();
+                    self.kept = Kept::Stage(stage);
+                }
                 Err(error) => {
                     cx.site.move_postponed(&self.name, error);
                     return Reaction::Decline;
@@ -221,7 +229,7 @@ impl Kept {
             Self::Stage(stage) => stage.duplicate()?.finish(),
             Self::Unkept(error) => Err(error.clone()),
             Self::Memory(bytes) => {
-                let mut stage = spool.stage(bytes.len() as u64)?;
+                let mut stage = spool.stage_only_copy(bytes.len() as u64)?;
                 stage.write(bytes)?;
                 stage.finish()
             }

@@ -131,6 +131,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         outstanding,
         spools,
         budgets: world.borrow().budgets.clone(),
+        state_dir: PathBuf::new(),
     };
     let mode = world.borrow().mode;
     let limits = Limits { mode, max_connections: settings.max_connections };

@@ -1,0 +1,104 @@
+//! Directories whose filesystem does not answer.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tentacle_sync::double::Setup;
+
+use crate::daemon::{Daemon, Place, assert_same, spool_of, wait_until};
+use crate::mount::{Mount, Stalled};
+use crate::site::Site;
+
+/// Stops it while the filesystem does not answer. The kernel may let a thread of a process that has ended wait for that
+/// all the same, and nobody can wait for that process then.
+fn assert_ends(daemon: Daemon, stalled: Stalled) {
+    daemon.signal(Signal::TERM);
+    let status = format!("/proc/{}/status", daemon.id());
+    wait_until("its end", || fs::read_to_string(&status).ok()?.contains("State:\tZ").then_some(()));
+    drop(stalled);
+    daemon.wait().assert_code(1).assert_logs(&["reason=hangs", "does the filesystem"]);
+}
+
+#[test]
+fn a_stop_comes_to_its_end_though_a_directory_does_not_answer() {
+    let Some(mount) = Mount::that_stalls() else { return };
+    let place = Place::new();
+    let mut site = Site::double("site", 5, Setup::default());
+    let [state, incoming] = ["state", "incoming"].map(|name| mount.root().join(name));
+    fs::create_dir(&incoming).unwrap();
+    let sync = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\nshutdown_timeout = \"1s\"\n");
+    place.write("tentacle-syncd.toml", sync + &site.config("interval = 1"));
+    let daemon = place.start();
+    wait_until("the first files", || site.left().is_empty().then_some(()));
+    let stalled = mount.stall();
+    site.add("late.1800000000.data", "late");
+    // It is at work there by then, or will be.
+    thread::sleep(Duration::from_secs(3));
+    assert_ends(daemon, stalled);
+    assert!(!site.left().is_empty());
+}
+
+#[test]
+fn a_start_that_hangs_is_stopped() {
+    let Some(mount) = Mount::that_stalls() else { return };
+    let place = Place::new();
+    let site = Site::double("site", 5, Setup::default());
+    // Nothing can be done without the journal: that is waited for.
+    let state = mount.root().join("state");
+    place.write(
+        "tentacle-syncd.toml",
+        format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {:?}\n", place.incoming()) + &site.config(""),
+    );
+    let stalled = mount.stall();
+    let daemon = place.start();
+    thread::sleep(Duration::from_secs(1));
+    assert_ends(daemon, stalled);
+    site.assert_untouched();
+}
+
+#[test]
+fn a_directory_that_does_not_answer_costs_its_own_sites_alone() {
+    let Some(mount) = Mount::that_stalls() else { return };
+    let place = Place::new();
+    let mut bad = Site::double("bad", 5, Setup::default());
+    let mut good = Site::double("good", 5, Setup::default());
+    let hanging = format!("interval = 1\nincoming_dir = {:?}", mount.root());
+    let sync = "publish = \"at-once\"\nshutdown_timeout = \"1s\"";
+    place.configure(sync, [bad.config(&hanging), good.config("interval = 1")]);
+    let daemon = place.start();
+    wait_until("the first files", || (bad.left().is_empty() && good.left().is_empty()).then_some(()));
+    let stalled = mount.stall();
+    bad.add("late.1800000000.data", "late");
+    daemon.wait_for_line(&["site=bad", "reason=directory-hangs", "does not answer"]);
+    for number in 0..20 {
+        good.add(format!("good.{number}.data"), "beside");
+        wait_until("a file of the good site", || good.left().is_empty().then_some(()));
+    }
+    place.assert_holds(&good.files);
+    assert_eq!(bad.left().len(), 1);
+    drop(stalled);
+    wait_until("the file that was late", || bad.left().is_empty().then_some(()));
+    assert_same(&spool_of(mount.root()), &bad.files);
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
+    let Some(mount) = Mount::that_stalls() else { return };
+    let place = Place::new();
+    let bad = Site::double("bad", 5, Setup::default());
+    let good = Site::double("good", 5, Setup::default());
+    let hanging = format!("interval = 1\nincoming_dir = {:?}", mount.root());
+    place.configure("publish = \"at-once\"", [bad.config(&hanging), good.config("interval = 1")]);
+    let stalled = mount.stall();
+    let daemon = place.start();
+    wait_until("the files of the good site", || good.left().is_empty().then_some(()));
+    daemon.wait_for_line(&["site=bad", "reason=directory-hangs"]);
+    bad.assert_untouched();
+    drop(stalled);
+    wait_until("the files of the other", || bad.left().is_empty().then_some(()));
+    assert_same(&spool_of(mount.root()), &bad.files);
+    daemon.stop().assert_code(0);
+}
