@@ -215,8 +215,7 @@ impl Disk for RealDisk {
 
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
         // Whoever clears the directory of what is old may take the mark with it. That it cannot be made was told at first.
-        let marked = |area: &Area| Ok(drop(area.leave_mark()));
-        self.ask(spool, Wait::Commit, marked).ok();
+        self.ask(spool, Wait::Commit, Area::leave_mark).ok();
         self.durability.flush(|| self.ask(spool, Wait::Flush, Area::sync_names))
     }
 
