@@ -169,7 +169,7 @@ fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     };
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
     let (start, cpu) = (support::clock(), cpu_time()?);
-    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.longest_turn;
+    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.max_loop_latency;
     let (took, cpu) = (start.elapsed(), cpu_time()?.saturating_sub(cpu));
     let left = peers.order(Order::Count)?;
     assert_eq!((moved.get(), left), (case.files, 0), "files gone from the site, files left there");

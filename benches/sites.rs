@@ -271,7 +271,7 @@ fn once(task: &Task) -> Result<()> {
     };
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
     let (start, cpu) = (clock(), cpu_time()?);
-    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.longest_turn;
+    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.max_loop_latency;
     let cpu = cpu_time()?.saturating_sub(cpu);
     let done = done.borrow();
     let moved: usize = done.iter().map(|&(_, moved)| moved).sum();

@@ -85,6 +85,6 @@ pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     let settings = load(Path::new(path), &LoadOptions::default())?;
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
     let ended = collector.run(settings.shutdown_timeout, |_, _| false)?;
-    println!("{}", ended.longest_turn.as_secs_f64());
+    println!("{}", ended.max_loop_latency.as_secs_f64());
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::vec;
 use mio::net::TcpStream;
 
 use super::readiness::Readiness;
-use super::{Entrance, Failure, Phase, Target};
+use super::{Failure, ListenerConfig, Phase, Target};
 use crate::tls::Pipe;
 
 /// Names a connection; one that is gone is never mistaken for its successor in the same slot.
@@ -52,7 +52,7 @@ impl ConnId {
 }
 
 /// How far a connection is.
-pub(super) enum Stage {
+pub(super) enum ConnState {
     /// The resolver has been asked.
     Resolving,
     /// TCP is under way to one address; the rest are still to be tried.
@@ -62,7 +62,7 @@ pub(super) enum Stage {
     /// It has come in; the loop's user has heard of it and may still turn it away.
     Accepted { stream: TcpStream },
     /// TLS.
-    Securing { pipe: Pipe },
+    Handshaking { pipe: Pipe },
     /// The session's.
     Open { pipe: Pipe },
     /// Our direction ends as soon as the last bytes are out; the peer's goes on.
@@ -77,13 +77,13 @@ pub(super) enum Stage {
     Failed,
 }
 
-impl Stage {
+impl ConnState {
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Resolving => Phase::Resolve,
             Self::Connecting { .. } => Phase::Connect,
             Self::Proxying { .. } => Phase::Proxy,
-            Self::Accepted { .. } | Self::Securing { .. } => Phase::Handshake,
+            Self::Accepted { .. } | Self::Handshaking { .. } => Phase::Handshake,
             Self::Open { .. }
             | Self::Ending { .. }
             | Self::Ended { .. }
@@ -117,7 +117,7 @@ impl Stage {
     pub(super) fn stream(&self) -> Option<&TcpStream> {
         match self {
             Self::Accepted { stream } => Some(stream),
-            Self::Securing { pipe } => Some(pipe.stream()),
+            Self::Handshaking { pipe } => Some(pipe.stream()),
             _ => self.open_pipe().map(Pipe::stream),
         }
     }
@@ -136,7 +136,7 @@ pub(super) enum Origin {
     /// We did; `offer` says whether our own certificate may be shown.
     Opened { target: Arc<Target>, offer: bool },
     /// The peer did.
-    Accepted { entrance: Arc<Entrance> },
+    Accepted { listener_config: Arc<ListenerConfig> },
 }
 
 impl Origin {
@@ -144,7 +144,7 @@ impl Origin {
     pub(super) fn timeout(&self) -> Duration {
         match self {
             Self::Opened { target, .. } => target.timeout,
-            Self::Accepted { entrance } => entrance.timeout,
+            Self::Accepted { listener_config } => listener_config.timeout,
         }
     }
 
@@ -163,7 +163,7 @@ impl Origin {
 
 /// What a deadline brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Late {
+pub(super) enum OnDeadline {
     /// The connection fails.
     Fail,
     /// Our direction ends, and the peer's is awaited for a little.
@@ -180,13 +180,13 @@ pub(super) struct Patience {
     /// When it must have taken all that we sent, whatever its progress; `None` for no limit.
     pub(super) drained_by: Option<Instant>,
     /// What happens then.
-    pub(super) late: Late,
+    pub(super) late: OnDeadline,
 }
 
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) origin: Origin,
-    pub(super) stage: Stage,
+    pub(super) stage: ConnState,
     pub(super) readiness: Readiness,
     /// When it is to be looked at for being late.
     pub(super) deadline: Option<Instant>,

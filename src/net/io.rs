@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
-use super::conn::{Late, Origin};
-use super::{ConnId, Entrance, Failure, Net};
+use super::conn::{OnDeadline, Origin};
+use super::{ConnId, Failure, ListenerConfig, Net};
 use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
 
 /// How many bytes a connection may move before the others have their turn.
@@ -156,21 +156,21 @@ impl<'a> Io<'a> {
     /// `None` takes the deadline off.
     pub fn set_deadline(&mut self, wait: Option<Duration>) {
         match wait {
-            Some(wait) => self.net.set_patience(self.id, wait, Late::Fail, None),
+            Some(wait) => self.net.set_patience(self.id, wait, OnDeadline::Fail, None),
             None => self.net.set_deadline(self.id, None),
         }
     }
 
     /// The same, after a body was written: whatever its progress, the peer must have taken it by `drained_by`.
     pub fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
-        self.net.set_patience(self.id, wait, Late::Fail, drained_by);
+        self.net.set_patience(self.id, wait, OnDeadline::Fail, drained_by);
     }
 
     /// The connection is [parted](Net::part) with where it would [fail](Io::set_deadline). How long the peer may take for
     /// what it was sent stays as it was.
     pub fn part_after(&mut self, wait: Duration) {
         let drained_by = self.net.drained_by(self.id);
-        self.net.set_patience(self.id, wait, Late::Part, drained_by);
+        self.net.set_patience(self.id, wait, OnDeadline::Part, drained_by);
     }
 
     /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended
@@ -185,9 +185,9 @@ impl<'a> Io<'a> {
     }
 
     /// What an accepted connection came in through; `None` for one that we opened.
-    pub fn entrance(&mut self) -> Option<Arc<Entrance>> {
+    pub fn listener_config(&mut self) -> Option<Arc<ListenerConfig>> {
         match &self.net.conn_and_scratch(self.id).0.origin {
-            Origin::Accepted { entrance } => Some(Arc::clone(entrance)),
+            Origin::Accepted { listener_config } => Some(Arc::clone(listener_config)),
             Origin::Opened { .. } => None,
         }
     }

@@ -29,7 +29,7 @@ const TOKEN_BIT: usize = 1 << (usize::BITS - 1);
 
 /// What a connection passes through on its way in.
 #[derive(Clone, Debug)]
-pub struct Entrance {
+pub struct ListenerConfig {
     /// How to speak TLS, `None` for plain TCP.
     pub tls: Option<Acceptor>,
     /// Have what is not answered yet acknowledged before each wait for more (`TCP_QUICKACK`).
@@ -66,17 +66,17 @@ impl ListenerId {
 #[derive(Debug)]
 struct Listener {
     socket: TcpListener,
-    entrance: Arc<Entrance>,
+    listener_config: Arc<ListenerConfig>,
     /// Somebody may wait: cleared only when the socket says that nobody does.
     waiting: bool,
 }
 
 /// A connection that has come in.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) entrance: Arc<Entrance>,
+    pub(super) listener_config: Arc<ListenerConfig>,
 }
 
 /// All listeners. Who comes while there is no room waits in the kernel's queue.
@@ -98,13 +98,13 @@ impl Listeners {
         registry: &Registry,
         address: SocketAddr,
         presence: Presence,
-        entrance: Arc<Entrance>,
+        listener_config: Arc<ListenerConfig>,
     ) -> io::Result<ListenerId> {
         let mut socket = listen_at(address, presence)?;
         let id = ListenerId(self.last + 1);
         registry.register(&mut socket, id.token(), Interest::READABLE)?;
         self.last = id.0;
-        self.open.insert(id, Listener { socket, entrance, waiting: true });
+        self.open.insert(id, Listener { socket, listener_config, waiting: true });
         Ok(id)
     }
 
@@ -112,9 +112,9 @@ impl Listeners {
         self.open.get(&id).ok_or(io::ErrorKind::NotFound)?.socket.local_addr()
     }
 
-    pub(super) fn set_entrance(&mut self, id: ListenerId, entrance: Arc<Entrance>) {
+    pub(super) fn set_entrance(&mut self, id: ListenerId, listener_config: Arc<ListenerConfig>) {
         if let Some(listener) = self.open.get_mut(&id) {
-            listener.entrance = entrance;
+            listener.listener_config = listener_config;
         }
     }
 
@@ -122,7 +122,7 @@ impl Listeners {
         self.open.remove(&id);
     }
 
-    pub(super) fn set_room(&mut self, room: usize) {
+    pub(super) fn set_accept_limit(&mut self, room: usize) {
         self.room = room;
     }
 
@@ -145,7 +145,7 @@ impl Listeners {
 
     /// Takes those who wait, as many as there is room for, and adds them to `arrivals`. After an error, nobody is
     /// taken for a while.
-    pub(super) fn accept(&mut self, now: Instant, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+    pub(super) fn accept(&mut self, now: Instant, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
         if self.pause.is_some_and(|until| now < until) {
             return Ok(());
         }
@@ -158,7 +158,7 @@ impl Listeners {
 }
 
 impl Listener {
-    fn accept(&mut self, room: &mut usize, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+    fn accept(&mut self, room: &mut usize, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
         for _ in 0..ACCEPTS {
             if *room == 0 || !self.waiting {
                 break;
@@ -166,7 +166,7 @@ impl Listener {
             match self.socket.accept() {
                 Ok((stream, peer)) => {
                     *room -= 1;
-                    arrivals.push(Arrival { stream, peer, entrance: Arc::clone(&self.entrance) });
+                    arrivals.push(Accepted { stream, peer, listener_config: Arc::clone(&self.listener_config) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiting = false,
                 Err(error) if concerns_one_connection(&error) => {}

@@ -22,7 +22,7 @@ pub use conn::ConnId;
 pub use failure::{Failure, Phase};
 pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};
 pub use io::{Io, Read};
-pub use listener::{Entrance, ListenerId, Presence};
+pub use listener::{ListenerConfig, ListenerId, Presence};
 pub use proxy::ProxyError;
 pub use reactor::{Event, Net};
 pub use target::{HttpVersion, Proxy, Target};

@@ -69,10 +69,7 @@ mod tests {
             assert_eq!(each(&drafts), Ok(()));
             symlink("anything", area.staged_path(lost)).unwrap();
             let error = each(&drafts).unwrap_err().to_string();
-            assert!(
-                error.starts_with(&format!("{}: is a link", area.staged_path(lost).to_string_lossy())),
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("{}: is a link", area.staged_path(lost).to_string_lossy())), "{error}");
             area.discard(lost).unwrap();
         }
     }

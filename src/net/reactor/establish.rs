@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use super::{Event, Net};
-use crate::net::conn::{Conn, Origin, Stage};
-use crate::net::listener::Arrival;
+use crate::net::conn::{Conn, ConnState, Origin};
+use crate::net::listener::Accepted;
 use crate::net::readiness::Readiness;
 use crate::net::{ConnId, Failure, Phase, Target, proxy};
 use crate::tls::{Acceptor, Handshake, Pipe, PipeError, TlsFailure, UnixTime};
@@ -26,13 +26,13 @@ impl Net {
         let Some((target, _)) = self.target(id) else { return };
         match self.resolver.ask(id, target.first_hop().0) {
             Some(address) => self.resolved(id, vec![address]),
-            None => self.enter(id, Stage::Resolving),
+            None => self.enter(id, ConnState::Resolving),
         }
     }
 
     pub(super) fn take_answers(&mut self) {
         for (id, answer) in self.resolver.answers() {
-            let Some(Conn { stage: Stage::Resolving, origin: Origin::Opened { target, .. }, .. }) = self.conn(id)
+            let Some(Conn { stage: ConnState::Resolving, origin: Origin::Opened { target, .. }, .. }) = self.conn(id)
             else {
                 continue;
             };
@@ -78,7 +78,7 @@ impl Net {
                 if let Some(conn) = self.conn(id) {
                     conn.readiness = Readiness::default();
                 }
-                self.enter(id, Stage::Connecting { stream, address, rest });
+                self.enter(id, ConnState::Connecting { stream, address, rest });
             }
             Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
             Err(error) => self.cannot_connect(id, address, error),
@@ -102,7 +102,7 @@ impl Net {
                 self.out.push(Event::Connected(id, address));
                 self.connected(id, stream);
             }
-            Err(error) if is_pending(&error) => self.restore(id, Stage::Connecting { stream, address, rest }),
+            Err(error) if is_pending(&error) => self.restore(id, ConnState::Connecting { stream, address, rest }),
             Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
             Err(error) => self.cannot_connect(id, address, error),
         }
@@ -118,50 +118,52 @@ impl Net {
         match &target.proxy {
             Some(proxy) => {
                 let request = proxy::request(&target.host, target.port, proxy.http, proxy.credentials.as_ref());
-                self.enter(id, Stage::Proxying { stream, request, answer: Vec::new() });
+                self.enter(id, ConnState::Proxying { stream, request, answer: Vec::new() });
             }
-            None => self.greet_server(id, stream),
+            None => self.start_tls(id, stream),
         }
     }
 
     pub(super) fn proxying(&mut self, id: ConnId, stream: TcpStream, mut request: Vec<u8>, mut answer: Vec<u8>) {
         match proxy::exchange(&stream, &mut request, &mut answer) {
-            Ok(true) => self.greet_server(id, stream),
-            Ok(false) => self.restore(id, Stage::Proxying { stream, request, answer }),
+            Ok(true) => self.start_tls(id, stream),
+            Ok(false) => self.restore(id, ConnState::Proxying { stream, request, answer }),
             Err(failure) => self.fail(id, failure),
         }
     }
 
-    fn greet_server(&mut self, id: ConnId, stream: TcpStream) {
+    fn start_tls(&mut self, id: ConnId, stream: TcpStream) {
         let Some((target, offer)) = self.target(id) else { return };
         match target.tls.as_ref().map(|connector| connector.connect(&target.host, offer)) {
             None => self.opened(id, Pipe::plain(stream, target.quick_ack)),
-            Some(Ok(tls)) => self.enter(id, Stage::Securing { pipe: Pipe::tls(stream, tls, target.quick_ack) }),
+            Some(Ok(tls)) => self.enter(id, ConnState::Handshaking { pipe: Pipe::tls(stream, tls, target.quick_ack) }),
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
     }
 
     /// A connection has come in. What it costs beyond its socket waits for the next turn: until then the loop's user
     /// can turn it away.
-    pub(super) fn arrived(&mut self, arrival: Arrival) {
-        let Arrival { mut stream, peer, entrance } = arrival;
-        let id = self.add(Origin::Accepted { entrance });
+    pub(super) fn arrived(&mut self, arrival: Accepted) {
+        let Accepted { mut stream, peer, listener_config } = arrival;
+        let id = self.add(Origin::Accepted { listener_config });
         self.out.push(Event::Accepted(id, peer));
         let registered = stream.set_nodelay(true).and_then(|()| {
             self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)
         });
         match registered {
-            Ok(()) => self.enter(id, Stage::Accepted { stream }),
+            Ok(()) => self.enter(id, ConnState::Accepted { stream }),
             Err(error) => self.fail(id, Failure::Io(error)),
         }
     }
 
-    pub(super) fn greet_client(&mut self, id: ConnId, stream: TcpStream) {
-        let Some(Conn { origin: Origin::Accepted { entrance }, .. }) = self.conn(id) else { return };
-        let entrance = Arc::clone(entrance);
-        match entrance.tls.as_ref().map(Acceptor::accept) {
-            None => self.opened(id, Pipe::plain(stream, entrance.quick_ack)),
-            Some(Ok(tls)) => self.enter(id, Stage::Securing { pipe: Pipe::tls(stream, tls, entrance.quick_ack) }),
+    pub(super) fn accept_tls(&mut self, id: ConnId, stream: TcpStream) {
+        let Some(Conn { origin: Origin::Accepted { listener_config }, .. }) = self.conn(id) else { return };
+        let listener_config = Arc::clone(listener_config);
+        match listener_config.tls.as_ref().map(Acceptor::accept) {
+            None => self.opened(id, Pipe::plain(stream, listener_config.quick_ack)),
+            Some(Ok(tls)) => {
+                self.enter(id, ConnState::Handshaking { pipe: Pipe::tls(stream, tls, listener_config.quick_ack) })
+            }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
     }
@@ -172,7 +174,7 @@ impl Net {
                 Ok(()) => self.opened(id, pipe),
                 Err(failure) => self.fail(id, PipeError::from(failure).into()),
             },
-            Ok(Handshake::WantMore) => self.restore(id, Stage::Securing { pipe }),
+            Ok(Handshake::WantMore) => self.restore(id, ConnState::Handshaking { pipe }),
             Err(failure) => self.fail(id, failure.into()),
         }
     }
@@ -191,7 +193,7 @@ impl Net {
         let Some(conn) = self.conn(id) else { return };
         // What the handshake left unread or unwritten shows at the first try.
         conn.readiness = Readiness { read: true, write: true, ..conn.readiness };
-        conn.stage = Stage::Open { pipe };
+        conn.stage = ConnState::Open { pipe };
         self.out.push(Event::Opened(id));
     }
 

@@ -1,8 +1,8 @@
 //! The only [`mio::Poll`], and the only reader of the clock.
 
+mod deadlines;
 mod establish;
-mod lateness;
-mod leave;
+mod shutdown;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -15,11 +15,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use super::conn::{Conn, Origin, Stage};
+use super::conn::{Conn, ConnState, Origin};
 use super::listener::Listeners;
 use super::readiness::Readiness;
 use super::resolve::Resolver;
-use super::{ConnId, Entrance, Failure, Io, ListenerId, Presence, Target};
+use super::{ConnId, Failure, Io, ListenerConfig, ListenerId, Presence, Target};
 use crate::deadline::after;
 
 const WAKER: Token = Token(usize::MAX);
@@ -68,7 +68,7 @@ pub struct Net {
     scratch: Box<[u8]>,
     now: Instant,
     /// `None` before the first turn: what came before that kept nothing waiting.
-    longest_turn: Option<Duration>,
+    max_loop_latency: Option<Duration>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -96,7 +96,7 @@ impl Net {
             out: Vec::new(),
             scratch: vec![0; SCRATCH].into(),
             now: clock(),
-            longest_turn: None,
+            max_loop_latency: None,
         })
     }
 
@@ -119,8 +119,8 @@ impl Net {
     }
 
     /// The longest that anything ready had to wait for the loop to come back to it.
-    pub fn longest_turn(&self) -> Duration {
-        self.longest_turn.unwrap_or_default()
+    pub fn max_loop_latency(&self) -> Duration {
+        self.max_loop_latency.unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -147,7 +147,7 @@ impl Net {
         entry.insert(Conn {
             id,
             origin,
-            stage: Stage::Resolving,
+            stage: ConnState::Resolving,
             readiness: Readiness::default(),
             deadline: None,
             patience: None,
@@ -158,9 +158,9 @@ impl Net {
     }
 
     /// Accepts connections at `address`; port 0 is a free one. They arrive as [`Event::Accepted`], and pass through
-    /// `entrance`.
-    pub fn listen(&mut self, address: SocketAddr, entrance: Arc<Entrance>) -> io::Result<ListenerId> {
-        self.listen_with(address, Presence::Now, entrance)
+    /// `listener_config`.
+    pub fn listen(&mut self, address: SocketAddr, listener_config: Arc<ListenerConfig>) -> io::Result<ListenerId> {
+        self.listen_with(address, Presence::Now, listener_config)
     }
 
     /// The same, where the address may be none of this machine's yet.
@@ -168,9 +168,9 @@ impl Net {
         &mut self,
         address: SocketAddr,
         presence: Presence,
-        entrance: Arc<Entrance>,
+        listener_config: Arc<ListenerConfig>,
     ) -> io::Result<ListenerId> {
-        self.listeners.add(self.poll.registry(), address, presence, entrance)
+        self.listeners.add(self.poll.registry(), address, presence, listener_config)
     }
 
     /// Where a listener listens.
@@ -181,9 +181,9 @@ impl Net {
         self.listeners.local_address(listener)
     }
 
-    /// Lets those who come from now on pass through `entrance`.
-    pub fn set_entrance(&mut self, listener: ListenerId, entrance: Arc<Entrance>) {
-        self.listeners.set_entrance(listener, entrance);
+    /// Lets those who come from now on pass through `listener_config`.
+    pub fn set_entrance(&mut self, listener: ListenerId, listener_config: Arc<ListenerConfig>) {
+        self.listeners.set_entrance(listener, listener_config);
     }
 
     /// Closes a listener, and with it the connections in the kernel's queue. Those accepted live on.
@@ -194,8 +194,8 @@ impl Net {
     /// From now on, only so many connections are accepted, over all listeners; whoever comes then waits in the kernel's
     /// queue. To be renewed as connections come and go: each one accepted takes one away, none that ends gives it back.
     /// At first there is no limit.
-    pub fn set_room(&mut self, room: usize) {
-        self.listeners.set_room(room);
+    pub fn set_accept_limit(&mut self, room: usize) {
+        self.listeners.set_accept_limit(room);
     }
 
     /// Whether somebody waits to be accepted, for whom there may be no [room](Net::set_room).
@@ -224,7 +224,7 @@ impl Net {
     /// Drops a connection as it is. No further event names it.
     pub fn abort(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        if let Conn { stage: Stage::Resolving, origin: Origin::Opened { target, .. }, .. } = conn {
+        if let Conn { stage: ConnState::Resolving, origin: Origin::Opened { target, .. }, .. } = conn {
             let target = Arc::clone(target);
             self.resolver.withdraw(id, target.first_hop().0);
         }
@@ -238,10 +238,10 @@ impl Net {
     }
 
     /// One turn: waits for something to do, at most until `until`, does it, and says what concerns the caller.
-    pub fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
+    pub fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         let (before, last_turn) = (clock(), self.now);
-        let took = self.longest_turn.map(|longest| longest.max(before.saturating_duration_since(last_turn)));
-        self.longest_turn = Some(took.unwrap_or_default());
+        let took = self.max_loop_latency.map(|longest| longest.max(before.saturating_duration_since(last_turn)));
+        self.max_loop_latency = Some(took.unwrap_or_default());
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         let next = [deadline, self.listeners.due(before), until].into_iter().flatten().min();
         let timeout = if self.queue.is_empty() && self.out.is_empty() {
@@ -315,9 +315,9 @@ impl Net {
     }
 
     /// Takes the stage out and the deadline off.
-    fn retire(&mut self, id: ConnId) -> Option<Stage> {
+    fn retire(&mut self, id: ConnId) -> Option<ConnState> {
         self.set_deadline(id, None);
-        self.conn(id).map(|conn| std::mem::replace(&mut conn.stage, Stage::Failed))
+        self.conn(id).map(|conn| std::mem::replace(&mut conn.stage, ConnState::Failed))
     }
 
     fn fail(&mut self, id: ConnId, failure: Failure) {
@@ -326,7 +326,7 @@ impl Net {
     }
 
     /// Goes on to a stage on the way to an open connection.
-    fn enter(&mut self, id: ConnId, stage: Stage) {
+    fn enter(&mut self, id: ConnId, stage: ConnState) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
         let deadline = after(now, conn.origin.timeout());
@@ -338,25 +338,25 @@ impl Net {
     /// Brings a connection as far as its socket lets it.
     fn advance(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        match std::mem::replace(&mut conn.stage, Stage::Failed) {
-            Stage::Resolving => conn.stage = Stage::Resolving,
-            Stage::Connecting { stream, address, rest } => self.connecting(id, stream, address, rest),
-            Stage::Proxying { stream, request, answer } => self.proxying(id, stream, request, answer),
-            Stage::Accepted { stream } => self.greet_client(id, stream),
-            Stage::Securing { pipe } => self.securing(id, pipe),
-            open @ (Stage::Open { .. } | Stage::Ended { .. }) => {
+        match std::mem::replace(&mut conn.stage, ConnState::Failed) {
+            ConnState::Resolving => conn.stage = ConnState::Resolving,
+            ConnState::Connecting { stream, address, rest } => self.connecting(id, stream, address, rest),
+            ConnState::Proxying { stream, request, answer } => self.proxying(id, stream, request, answer),
+            ConnState::Accepted { stream } => self.accept_tls(id, stream),
+            ConnState::Handshaking { pipe } => self.securing(id, pipe),
+            open @ (ConnState::Open { .. } | ConnState::Ended { .. }) => {
                 conn.stage = open;
                 self.out.push(Event::Ready(id));
             }
-            Stage::Ending { pipe } => self.ending(id, pipe),
-            Stage::Closing { pipe } => self.closing(id, pipe),
-            Stage::Lingering { pipe } => self.lingering(id, pipe),
-            Stage::Failed => self.abort(id),
+            ConnState::Ending { pipe } => self.ending(id, pipe),
+            ConnState::Closing { pipe } => self.closing(id, pipe),
+            ConnState::Lingering { pipe } => self.lingering(id, pipe),
+            ConnState::Failed => self.abort(id),
         }
     }
 
     /// Puts a stage back that could not go on; its deadline stands.
-    fn restore(&mut self, id: ConnId, stage: Stage) {
+    fn restore(&mut self, id: ConnId, stage: ConnState) {
         if let Some(conn) = self.conn(id) {
             conn.stage = stage;
         }

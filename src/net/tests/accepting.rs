@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{Server, entrance, read_all};
+use super::{Server, listener_config, read_all};
 use crate::net::{Event, Net, Read};
 
 #[test]
@@ -39,23 +39,23 @@ fn who_is_turned_away_is_heard_of_no_more() {
 #[test]
 fn without_room_clients_wait_and_then_come_in_one_by_one() {
     let mut server = Server::plain();
-    server.net.set_room(0);
+    server.net.set_accept_limit(0);
     let mut clients = [server.client(), server.client()];
     clients[0].write_all(b"first").unwrap();
     // The listener's readiness is told once; from then on there is nothing to do but wait.
     server.turn();
     for _ in 0..3 {
         let until = server.net.now() + Duration::from_millis(2);
-        assert!(server.net.turn(Some(until)).unwrap().is_empty());
+        assert!(server.net.poll_once(Some(until)).unwrap().is_empty());
         assert!(server.net.now() >= until, "the loop turned without a reason");
     }
-    server.net.set_room(1);
+    server.net.set_accept_limit(1);
     let first = server.opened();
     assert_eq!(server.read(first), Ok(b"first".to_vec()));
     for _ in 0..3 {
         assert!(server.turn().iter().all(|event| !matches!(event, Event::Accepted(..))));
     }
-    server.net.set_room(1);
+    server.net.set_accept_limit(1);
     let second = server.opened();
     assert_ne!(first, second);
     assert_eq!(server.net.connections(), 2);
@@ -75,14 +75,14 @@ fn more_than_one_turns_worth_of_clients_all_come_in() {
 #[test]
 fn both_families_can_have_one_port() {
     let mut net = Net::new().unwrap();
-    let everywhere = net.listen((Ipv4Addr::UNSPECIFIED, 0).into(), entrance(None)).unwrap();
+    let everywhere = net.listen((Ipv4Addr::UNSPECIFIED, 0).into(), listener_config(None)).unwrap();
     let port = net.local_address(everywhere).unwrap().port();
-    match net.listen((Ipv6Addr::UNSPECIFIED, port).into(), entrance(None)) {
+    match net.listen((Ipv6Addr::UNSPECIFIED, port).into(), listener_config(None)) {
         Ok(six) => assert_eq!(net.local_address(six).unwrap().port(), port),
         // A machine without IPv6.
         Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}"),
     }
-    let taken = net.listen((Ipv4Addr::LOCALHOST, port).into(), entrance(None)).unwrap_err();
+    let taken = net.listen((Ipv4Addr::LOCALHOST, port).into(), listener_config(None)).unwrap_err();
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
 }
 

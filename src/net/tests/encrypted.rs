@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::{file, send};
-use super::{Server, entrance};
-use crate::net::{ConnId, Entrance, Event, Failure, FileSent, Phase, Read, Target};
+use super::{Server, listener_config};
+use crate::net::{ConnId, Event, Failure, FileSent, ListenerConfig, Phase, Read, Target};
 use crate::tls::throwaway::{Authority, Identity};
 use crate::tls::{
     Acceptor, AcceptorSettings, ClientFailure, Clients, Connector, IdentitySettings, Offer, Opening, PipeError, Sha256,
@@ -80,7 +80,7 @@ fn pair(server: &mut Server, target: Arc<Target>) -> (ConnId, ConnId) {
 
 fn encrypted() -> (Server, ConnId, ConnId) {
     let pki = Pki::new();
-    let mut server = Server::new(entrance(Some(pki.acceptor(Clients::NotAsked))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::NotAsked))));
     let target = pki.target(&server, None);
     let (client, accepted) = pair(&mut server, target);
     (server, client, accepted)
@@ -98,7 +98,7 @@ fn failure(server: &mut Server, wanted: impl Fn(ConnId) -> bool) -> Failure {
 #[test]
 fn a_client_is_described_by_its_certificate() {
     let pki = Pki::new();
-    let mut server = Server::new(entrance(Some(pki.acceptor(Clients::Required { ca: pki.ca() }))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::Required { ca: pki.ca() }))));
     let identity = pki.authority.client("plant-7").unwrap();
     let target = pki.target(&server, Some(&identity));
     for _ in 0..2 {
@@ -122,7 +122,7 @@ fn a_client_is_described_by_its_certificate() {
 #[test]
 fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() {
     let pki = Pki::new();
-    let mut server = Server::new(entrance(Some(pki.acceptor(Clients::Required { ca: pki.ca() }))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::Required { ca: pki.ca() }))));
     let target = pki.target(&server, None);
     let client = server.net.open(target, true);
     let failed = failure(&mut server, |id| id != client);
@@ -142,7 +142,7 @@ fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() 
 #[test]
 fn plain_clients_at_a_tls_port_are_recognised() {
     let pki = Pki::new();
-    let mut server = Server::new(entrance(Some(pki.acceptor(Clients::NotAsked))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::NotAsked))));
     for (said, opening) in [
         (&b"SEND <a.data> SIZE 10\n"[..], Opening::PlainTentacle),
         (b"LS <*>\n", Opening::PlainTentacle),
@@ -165,7 +165,7 @@ fn plain_clients_at_a_tls_port_are_recognised() {
 fn a_client_that_offers_only_what_we_do_not_have_is_quoted() {
     use crate::tls::testing::client_hello;
     let pki = Pki::new();
-    let mut server = Server::new(entrance(Some(pki.acceptor(Clients::NotAsked))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::NotAsked))));
     for (hello, what, offer) in [
         (
             client_hello(0x0302, &[0x002f], &[]),
@@ -200,7 +200,8 @@ fn a_tls_client_at_a_plain_port_shows_in_its_first_bytes() {
 fn a_silent_client_gets_no_further_than_its_entrance_allows() {
     let pki = Pki::new();
     let tls = Some(pki.acceptor(Clients::NotAsked));
-    let mut server = Server::new(Arc::new(Entrance { tls, quick_ack: false, timeout: Duration::from_millis(20) }));
+    let mut server =
+        Server::new(Arc::new(ListenerConfig { tls, quick_ack: false, timeout: Duration::from_millis(20) }));
     let _client = server.client();
     let failed = failure(&mut server, |_| true);
     assert!(matches!(failed, Failure::ClientTimeout(Phase::Handshake)), "{failed}");
@@ -216,7 +217,7 @@ fn a_new_entrance_is_for_those_who_come_from_now_on() {
     let mut server = Server::plain();
     let mut old = server.client();
     let id = server.opened();
-    server.net.set_entrance(server.listener, entrance(Some(pki.acceptor(Clients::NotAsked))));
+    server.net.set_entrance(server.listener, listener_config(Some(pki.acceptor(Clients::NotAsked))));
     let target = pki.target(&server, None);
     let (_, accepted) = pair(&mut server, target);
     assert!(server.io(accepted).peer().is_some());

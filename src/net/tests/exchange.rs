@@ -130,7 +130,7 @@ fn while_the_other_end_is_awaited_the_loop_rests() {
     let mut rested = false;
     for _ in 0..10 {
         let until = server.net.now() + Duration::from_millis(2);
-        assert!(server.net.turn(Some(until)).unwrap().is_empty());
+        assert!(server.net.poll_once(Some(until)).unwrap().is_empty());
         rested |= server.net.now() >= until;
     }
     assert!(rested, "the loop turned without a reason");

@@ -23,7 +23,7 @@ fn target(port: u16, local: IpAddr) -> Arc<Target> {
 fn outcome(net: &mut Net, target: Arc<Target>) -> Result<(), Failure> {
     net.open(target, false);
     loop {
-        for event in net.turn(None).unwrap() {
+        for event in net.poll_once(None).unwrap() {
             match event {
                 Event::Opened(_) => return Ok(()),
                 Event::Failed(_, failure) => return Err(failure),

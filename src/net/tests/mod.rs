@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ConnId, Entrance, Event, Io, ListenerId, Net, Read};
+use super::{ConnId, Event, Io, ListenerConfig, ListenerId, Net, Read};
 use crate::tls::Acceptor;
 
 /// Turns that a loop gets until what is awaited has to have come; each may wait a little.
@@ -25,20 +25,20 @@ struct Server {
     address: SocketAddr,
 }
 
-fn entrance(tls: Option<Acceptor>) -> Arc<Entrance> {
-    Arc::new(Entrance { tls, quick_ack: true, timeout: Duration::from_secs(10) })
+fn listener_config(tls: Option<Acceptor>) -> Arc<ListenerConfig> {
+    Arc::new(ListenerConfig { tls, quick_ack: true, timeout: Duration::from_secs(10) })
 }
 
 impl Server {
-    fn new(entrance: Arc<Entrance>) -> Self {
+    fn new(listener_config: Arc<ListenerConfig>) -> Self {
         let mut net = Net::new().unwrap();
-        let listener = net.listen((Ipv4Addr::LOCALHOST, 0).into(), entrance).unwrap();
+        let listener = net.listen((Ipv4Addr::LOCALHOST, 0).into(), listener_config).unwrap();
         let address = net.local_address(listener).unwrap();
         Self { net, listener, address }
     }
 
     fn plain() -> Self {
-        Self::new(entrance(None))
+        Self::new(listener_config(None))
     }
 
     fn client(&self) -> TcpStream {
@@ -47,7 +47,7 @@ impl Server {
 
     fn turn(&mut self) -> Vec<Event> {
         let until = self.net.now() + WAIT;
-        self.net.turn(Some(until)).unwrap()
+        self.net.poll_once(Some(until)).unwrap()
     }
 
     /// Runs the loop until `step` has a result.

@@ -95,7 +95,7 @@ impl Client {
                 return outcome;
             }
             let until = self.net.now() + WAIT;
-            for event in self.net.turn(Some(until)).unwrap() {
+            for event in self.net.poll_once(Some(until)).unwrap() {
                 match event {
                     Event::Opened(id) => {
                         self.net.abort(id);

@@ -48,7 +48,7 @@ impl<'n> Link<'n> {
         let id = net.open(route.target(), route.offers_certificate());
         let (mut peer, patience) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), settings.patience);
         loop {
-            for event in net.turn(None)? {
+            for event in net.poll_once(None)? {
                 match event {
                     Event::Connected(_, address) => {
                         peer = address.ip();
@@ -177,7 +177,7 @@ impl<'n> Link<'n> {
         if said.is_ok() {
             self.net.close(self.id);
             while self.net.connections() > 0 {
-                match self.net.turn(None) {
+                match self.net.poll_once(None) {
                     Ok(events) if !events.iter().any(|event| matches!(event, Event::Signal(_))) => {}
                     _ => return,
                 }
@@ -250,7 +250,7 @@ impl<'n> Link<'n> {
     fn wait(&mut self, moving: Moving) -> Result<(), Reason> {
         loop {
             let mut is_ready = false;
-            for event in self.net.turn(None)? {
+            for event in self.net.poll_once(None)? {
                 match event {
                     Event::Ready(id) if id == self.id => is_ready = true,
                     Event::Failed(id, failure) if id == self.id => return Err(self.failed(failure, moving)),

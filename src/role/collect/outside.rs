@@ -14,7 +14,7 @@ pub(super) trait Network {
     fn now(&self) -> Instant;
     /// The date, for certificates.
     fn date(&self) -> UnixTime;
-    fn longest_turn(&self) -> Duration;
+    fn max_loop_latency(&self) -> Duration;
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
@@ -58,8 +58,8 @@ impl Network for Net {
         UnixTime::now()
     }
 
-    fn longest_turn(&self) -> Duration {
-        self.longest_turn()
+    fn max_loop_latency(&self) -> Duration {
+        self.max_loop_latency()
     }
 
     fn connections(&self) -> usize {
@@ -87,7 +87,7 @@ impl Network for Net {
     }
 
     fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
-        self.turn(until)
+        self.poll_once(until)
     }
 }
 

@@ -100,7 +100,7 @@ impl Probe<'_> {
         let id = self.net.open(Arc::clone(target), offer);
         let mut conversation = Conversation::new(self.site);
         loop {
-            for event in self.net.turn(None).map_err(Failure::Io)? {
+            for event in self.net.poll_once(None).map_err(Failure::Io)? {
                 match event {
                     Event::Resolved(_, count) => {
                         let es = if count == 1 { "" } else { "es" };

@@ -48,7 +48,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     /// The longest that anything ready had to wait for the loop.
-    pub longest_turn: Duration,
+    pub max_loop_latency: Duration,
     /// What is collected and left for the next start to publish.
     pub waiting: Waiting,
 }
@@ -234,7 +234,7 @@ impl Collector {
             self.watchdog.feed(self.net.now());
         }
         self.break_off();
-        Ok(Ended { waiting: self.desk.stop(), longest_turn: self.net.longest_turn() })
+        Ok(Ended { waiting: self.desk.stop(), max_loop_latency: self.net.max_loop_latency() })
     }
 
     /// Time is up: what has come whole is still to be kept.

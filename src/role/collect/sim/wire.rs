@@ -37,7 +37,7 @@ impl Network for Wire {
         UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
     }
 
-    fn longest_turn(&self) -> Duration {
+    fn max_loop_latency(&self) -> Duration {
         Duration::ZERO
     }
 

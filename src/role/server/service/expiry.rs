@@ -1,23 +1,23 @@
 //! Certificates that near their end, ours and the peers': said at once, and then daily.
 
 use super::{Guest, Hall, Service};
-use crate::net::{ConnId, Entrance, Target};
+use crate::net::{ConnId, ListenerConfig, Target};
 use crate::role::announce::announce;
 use crate::tls::{Acceptor, CertificateReport, Connector, Expiries, UnixTime};
 
 /// What is watched of the files that these were made of.
-pub(super) fn watched(entrance: &Entrance, target: Option<&Target>) -> Expiries {
+pub(super) fn watched(listener_config: &ListenerConfig, target: Option<&Target>) -> Expiries {
     let mut expiries = Expiries::new(UnixTime::now());
-    expiries.watch(reports(entrance, target));
+    expiries.watch(reports(listener_config, target));
     expiries
 }
 
 /// The certificates of our files.
 pub(super) fn reports<'a>(
-    entrance: &'a Entrance,
+    listener_config: &'a ListenerConfig,
     target: Option<&'a Target>,
 ) -> impl Iterator<Item = &'a CertificateReport> {
-    let ours = entrance.tls.iter().flat_map(Acceptor::report);
+    let ours = listener_config.tls.iter().flat_map(Acceptor::report);
     let upstream = target.and_then(|target| target.tls.as_ref());
     ours.chain(upstream.into_iter().flat_map(Connector::report))
 }

@@ -46,8 +46,8 @@ impl Service {
         match &self.hall {
             Hall::Storage(_, policy) => {
                 let Some(mut io) = self.net.io(id) else { return };
-                // What it came in through: there may be another entrance by now.
-                let acceptor = io.entrance().and_then(|entrance| entrance.tls.clone());
+                // What it came in through: there may be another listener_config by now.
+                let acceptor = io.listener_config().and_then(|listener_config| listener_config.tls.clone());
                 let is_verified = acceptor.is_some_and(|acceptor| acceptor.verifies_clients());
                 let session = Session::new(peer, Arc::clone(policy), io.peer(), is_verified);
                 self.guests.insert(id, (peer, Guest::Session(Box::new(session))));
@@ -126,7 +126,7 @@ impl Service {
             Ok(Pause::Over) => self.dismiss(id),
             Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.send_away(id),
             Ok(Pause::Blocked) => {}
-            Ok(Pause::Leaving) => self.net.part(id),
+            Ok(Pause::Leaving) => self.net.half_close(id),
             Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
             Err(reason) => self.give_up(id, &reason),
         }
@@ -135,7 +135,7 @@ impl Service {
     /// The server stops, and nothing is under way here.
     pub(super) fn send_away(&mut self, id: ConnId) {
         match self.guests.get(&id) {
-            Some((_, Guest::Session(session))) if session.is_unproven() => self.net.part(id),
+            Some((_, Guest::Session(session))) if session.is_unproven() => self.net.half_close(id),
             _ => self.dismiss(id),
         }
     }
@@ -174,7 +174,7 @@ impl Service {
         let Some((peer, guest)) = self.guests.remove(&id) else { return };
         debug!("client={peer} disconnected");
         match guest {
-            Guest::Upstream(_) => self.net.break_off(id),
+            Guest::Upstream(_) => self.net.abort_unless_shut_down(id),
             Guest::Arriving | Guest::Session(_) | Guest::Relay(_) => self.net.close(id),
         }
         let other = match guest {

@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::config::server::{ListenAddress, ServerConfig};
-use crate::net::{Entrance, ListenerId, Net, Presence};
+use crate::net::{ListenerConfig, ListenerId, Net, Presence};
 
 /// Listens on every address that the configuration comes to. One of several that is none of this machine's, such as a
 /// cluster's that another machine has now, keeps nobody from the others, and is served once it is here.
 pub(super) fn listen(
     net: &mut Net,
     config: &ServerConfig,
-    entrance: &Arc<Entrance>,
+    listener_config: &Arc<ListenerConfig>,
 ) -> Result<Vec<ListenerId>, StartError> {
     let (mut listeners, mut absent) = (Vec::new(), Vec::new());
     for address in &config.listen {
         if *address == ListenAddress::Any {
             // Where there is no IPv6, nobody misses it.
-            listeners.extend(net.listen((Ipv6Addr::UNSPECIFIED, config.port).into(), Arc::clone(entrance)));
+            listeners.extend(net.listen((Ipv6Addr::UNSPECIFIED, config.port).into(), Arc::clone(listener_config)));
         }
         for address in addresses(address, config.port)? {
-            match net.listen(address, Arc::clone(entrance)) {
+            match net.listen(address, Arc::clone(listener_config)) {
                 Ok(listener) => listeners.push(listener),
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => absent.push((address, error)),
                 Err(error) => return Err(cannot_listen(address, error)),
@@ -35,7 +35,7 @@ pub(super) fn listen(
         return Err(cannot_listen(address, error));
     }
     for (address, _) in absent {
-        match net.listen_with(address, Presence::Later, Arc::clone(entrance)) {
+        match net.listen_with(address, Presence::Later, Arc::clone(listener_config)) {
             Ok(listener) => {
                 listeners.push(listener);
                 log::warn!("{address} is none of this machine's addresses: clients come in there as soon as it is one");

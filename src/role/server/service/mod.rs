@@ -17,7 +17,7 @@ use log::info;
 
 use self::listen::listen;
 pub(super) use self::reload::policy;
-use self::reload::{entrance, target};
+use self::reload::{listener_config, target};
 pub use self::stopper::Stopper;
 use super::gate::Gate;
 use super::paces::Paces;
@@ -26,7 +26,7 @@ use super::session::Session;
 use super::storage::{Storage, open_root};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
-use crate::net::{ConnId, Entrance, Event, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
+use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
 use crate::proto::server::Policy;
 use crate::proto::{Count, quoted};
 use crate::role::Watchdog;
@@ -110,7 +110,7 @@ pub struct Bound {
     net: Net,
     listeners: Vec<ListenerId>,
     config: ServerConfig,
-    entrance: Arc<Entrance>,
+    listener_config: Arc<ListenerConfig>,
     target: Option<Arc<Target>>,
 }
 
@@ -162,11 +162,11 @@ pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
         Mode::Relay(relay) => target(relay, config)?.1,
         Mode::Store(_) => Vec::new(),
     };
-    match entrance(config) {
+    match listener_config(config) {
         Err(StartError::Tls(error)) if error.is_for_want_of_a_passphrase() && config.asks_for_passphrase() => {
             warnings.push("the private key was not read: its passphrase is asked for at the start".to_owned());
         }
-        entrance => warnings.extend(entrance?.1),
+        listener_config => warnings.extend(listener_config?.1),
     }
     Ok(warnings)
 }
@@ -185,8 +185,8 @@ pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
 impl Bound {
     /// Reads certificates, and listens on `net`.
     pub fn new(mut net: Net, config: ServerConfig) -> Result<Self, StartError> {
-        let (entrance, mut warnings) = entrance(&config)?;
-        let entrance = Arc::new(entrance);
+        let (listener_config, mut warnings) = listener_config(&config)?;
+        let listener_config = Arc::new(listener_config);
         let mut upstream = None;
         if let Mode::Relay(relay) = &config.mode {
             let (target, more) = target(relay, &config)?;
@@ -196,8 +196,8 @@ impl Bound {
         for warning in warnings {
             log::warn!("{warning}");
         }
-        let listeners = listen(&mut net, &config, &entrance)?;
-        Ok(Self { net, listeners, config, entrance, target: upstream })
+        let listeners = listen(&mut net, &config, &listener_config)?;
+        Ok(Self { net, listeners, config, listener_config, target: upstream })
     }
 
     /// Where it listens.
@@ -215,8 +215,8 @@ impl Bound {
 
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
-        let Self { net, listeners, config, entrance, target } = self;
-        let expiries = expiry::watched(&entrance, target.as_deref());
+        let Self { net, listeners, config, listener_config, target } = self;
+        let expiries = expiry::watched(&listener_config, target.as_deref());
         let hall = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Hall::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
@@ -260,11 +260,11 @@ impl Service {
     /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
-            self.net.set_room(self.room());
+            self.net.set_accept_limit(self.room());
             let later = self.later.first().map(|&(at, _)| at);
             let wake = [later, self.listing_due(), self.relief_due(), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
-            for event in self.net.turn(until)? {
+            for event in self.net.poll_once(until)? {
                 match event {
                     Event::Signal(signal) => {
                         if !on_signal(&mut self, signal) {

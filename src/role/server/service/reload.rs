@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Hall, Service, StartError, expiry};
 use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings};
-use crate::net::{Entrance, Target};
+use crate::net::{ListenerConfig, Target};
 use crate::proto::PasswordDigest;
 use crate::proto::server::Policy;
 use crate::tls::{Acceptor, AcceptorSettings, Clients, Connector, IdentitySettings, Suites, UnixTime, Versions};
 
 /// How clients come in, and what there is to warn of.
-pub(super) fn entrance(config: &ServerConfig) -> Result<(Entrance, Vec<String>), StartError> {
+pub(super) fn listener_config(config: &ServerConfig) -> Result<(ListenerConfig, Vec<String>), StartError> {
     let (tls, warnings) = match &config.tls {
         None => (None, Vec::new()),
         Some(tls) => {
@@ -18,7 +18,7 @@ pub(super) fn entrance(config: &ServerConfig) -> Result<(Entrance, Vec<String>),
             (Some(acceptor), warnings)
         }
     };
-    Ok((Entrance { tls, quick_ack: true, timeout: config.limits.idle_timeout }, warnings))
+    Ok((ListenerConfig { tls, quick_ack: true, timeout: config.limits.idle_timeout }, warnings))
 }
 
 fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<(Acceptor, Vec<String>), StartError> {
@@ -87,8 +87,8 @@ impl Service {
     /// # Errors
     /// It cannot be used; the last one stays.
     pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
-        let (entrance, mut warnings) = entrance(config)?;
-        let entrance = Arc::new(entrance);
+        let (listener_config, mut warnings) = listener_config(config)?;
+        let listener_config = Arc::new(listener_config);
         match (&mut self.hall, &config.mode) {
             (Hall::Storage(storage, policy), Mode::Store(settings)) => {
                 *policy = Arc::new(self::policy(settings));
@@ -105,9 +105,9 @@ impl Service {
             log::warn!("{warning}");
         }
         let target = if let Hall::Relay(target) = &self.hall { Some(&**target) } else { None };
-        self.expiries.watch(expiry::reports(&entrance, target));
+        self.expiries.watch(expiry::reports(&listener_config, target));
         for &listener in &self.listeners {
-            self.net.set_entrance(listener, Arc::clone(&entrance));
+            self.net.set_entrance(listener, Arc::clone(&listener_config));
         }
         self.gate.change(config.hosts_access.clone(), &config.limits);
         self.limits = config.limits;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Event, Net};
 use crate::deadline::after;
 use crate::net::ConnId;
-use crate::net::conn::{Conn, Late, Patience, Stage};
+use crate::net::conn::{Conn, ConnState, OnDeadline, Patience};
 use crate::sys::unacknowledged;
 
 /// How soon a queue is looked at again; sooner where little time is granted.
@@ -25,7 +25,13 @@ impl Net {
     }
 
     /// The connection is late once it has made no progress for so long.
-    pub(in crate::net) fn set_patience(&mut self, id: ConnId, wait: Duration, late: Late, drained_by: Option<Instant>) {
+    pub(in crate::net) fn set_patience(
+        &mut self,
+        id: ConnId,
+        wait: Duration,
+        late: OnDeadline,
+        drained_by: Option<Instant>,
+    ) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
         let patience = Patience { wait, since: now, drained_by, late };
@@ -77,18 +83,19 @@ impl Net {
         if let Some(at) = conn.time_left(now) {
             return self.look_at(id, Some(at));
         }
-        if conn.patience.is_some_and(|patience| patience.late == Late::Part) && matches!(conn.stage, Stage::Open { .. })
+        if conn.patience.is_some_and(|patience| patience.late == OnDeadline::Part)
+            && matches!(conn.stage, ConnState::Open { .. })
         {
-            return self.part(id);
+            return self.half_close(id);
         }
-        if matches!(conn.stage, Stage::Resolving) {
+        if matches!(conn.stage, ConnState::Resolving) {
             return self.unresolved(id);
         }
         let failure = conn.origin.late(conn.stage.phase());
         match self.retire(id) {
             // Another address of the same name may answer.
-            Some(Stage::Connecting { rest, .. }) if !rest.as_slice().is_empty() => self.connect(id, rest),
-            Some(Stage::Closing { .. } | Stage::Lingering { .. }) => self.abort(id),
+            Some(ConnState::Connecting { rest, .. }) if !rest.as_slice().is_empty() => self.connect(id, rest),
+            Some(ConnState::Closing { .. } | ConnState::Lingering { .. }) => self.abort(id),
             _ => self.fail(id, failure),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Event, Net};
 use crate::deadline::after;
-use crate::net::conn::{Late, Stage};
+use crate::net::conn::{ConnState, OnDeadline};
 use crate::net::{ConnId, Failure};
 use crate::tls::{Pipe, Received};
 
@@ -21,13 +21,13 @@ impl Net {
     /// Leaves an open connection: what was written goes out, then both ends close. No further event names it.
     pub fn close(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        conn.stage = match std::mem::replace(&mut conn.stage, Stage::Failed) {
-            Stage::Open { mut pipe } => {
+        conn.stage = match std::mem::replace(&mut conn.stage, ConnState::Failed) {
+            ConnState::Open { mut pipe } => {
                 pipe.close();
-                Stage::Closing { pipe }
+                ConnState::Closing { pipe }
             }
-            Stage::Ending { pipe } => Stage::Closing { pipe },
-            Stage::Ended { pipe } => Stage::Lingering { pipe },
+            ConnState::Ending { pipe } => ConnState::Closing { pipe },
+            ConnState::Ended { pipe } => ConnState::Lingering { pipe },
             _ => return self.abort(id),
         };
         self.linger(id);
@@ -36,9 +36,9 @@ impl Net {
 
     /// Leaves a connection whose end it is not ours to declare: one whose direction we have ended closes as ever, any other
     /// is dropped.
-    pub fn break_off(&mut self, id: ConnId) {
+    pub fn abort_unless_shut_down(&mut self, id: ConnId) {
         match self.conn(id).map(|conn| &conn.stage) {
-            Some(Stage::Ending { .. } | Stage::Ended { .. }) => self.close(id),
+            Some(ConnState::Ending { .. } | ConnState::Ended { .. }) => self.close(id),
             _ => self.abort(id),
         }
     }
@@ -47,10 +47,10 @@ impl Net {
     /// more.
     pub fn shutdown_write(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        match std::mem::replace(&mut conn.stage, Stage::Failed) {
-            Stage::Open { mut pipe } => {
+        match std::mem::replace(&mut conn.stage, ConnState::Failed) {
+            ConnState::Open { mut pipe } => {
                 pipe.close();
-                conn.stage = Stage::Ending { pipe };
+                conn.stage = ConnState::Ending { pipe };
                 self.enqueue(id);
             }
             other => conn.stage = other,
@@ -59,8 +59,8 @@ impl Net {
 
     /// Ends our direction of an open connection, after what was written. The session reads on, for as long as a peer may
     /// take to close at its end as well; then the connection fails with a timeout.
-    pub fn part(&mut self, id: ConnId) {
-        if self.conn(id).is_some_and(|conn| matches!(conn.stage, Stage::Open { .. })) {
+    pub fn half_close(&mut self, id: ConnId) {
+        if self.conn(id).is_some_and(|conn| matches!(conn.stage, ConnState::Open { .. })) {
             self.shutdown_write(id);
             self.linger(id);
         }
@@ -69,13 +69,14 @@ impl Net {
     /// From now on the peer has to take what it was sent, and to close as well.
     fn linger(&mut self, id: ConnId) {
         let drained_by = self.drained_by(id).unwrap_or_else(|| after(self.now, LONGEST_DRAIN));
-        self.set_patience(id, LINGER, Late::Fail, Some(drained_by));
+        self.set_patience(id, LINGER, OnDeadline::Fail, Some(drained_by));
     }
 
     /// Drops one of the connections that were left and are not closed yet: the one that has the least time left for it.
     pub fn abort_lingering(&mut self) {
         let lingering = self.conns.iter().map(|(_, conn)| conn);
-        let lingering = lingering.filter(|conn| matches!(conn.stage, Stage::Closing { .. } | Stage::Lingering { .. }));
+        let lingering =
+            lingering.filter(|conn| matches!(conn.stage, ConnState::Closing { .. } | ConnState::Lingering { .. }));
         let first = lingering.min_by_key(|conn| conn.patience.and_then(|patience| patience.drained_by));
         if let Some(id) = first.map(|conn| conn.id) {
             self.abort(id);
@@ -85,8 +86,8 @@ impl Net {
     /// The last bytes of our direction go out, then it ends; the session reads on.
     pub(super) fn ending(&mut self, id: ConnId, mut pipe: Pipe) {
         match end_direction(&mut pipe) {
-            Ok(true) => self.restore(id, Stage::Ended { pipe }),
-            Ok(false) => self.restore(id, Stage::Ending { pipe }),
+            Ok(true) => self.restore(id, ConnState::Ended { pipe }),
+            Ok(false) => self.restore(id, ConnState::Ending { pipe }),
             Err(failure) => return self.fail(id, failure),
         }
         self.out.push(Event::Ready(id));
@@ -95,7 +96,7 @@ impl Net {
     pub(super) fn closing(&mut self, id: ConnId, mut pipe: Pipe) {
         match end_direction(&mut pipe) {
             Ok(true) => self.lingering(id, pipe),
-            Ok(false) => self.restore(id, Stage::Closing { pipe }),
+            Ok(false) => self.restore(id, ConnState::Closing { pipe }),
             Err(_) => self.abort(id),
         }
     }
@@ -105,7 +106,7 @@ impl Net {
         for _ in 0..LAST_READS {
             match pipe.read(usize::MAX, &mut self.scratch, <[u8]>::len) {
                 Ok(Received::Bytes(_)) => {}
-                Ok(Received::WouldBlock) => return self.restore(id, Stage::Lingering { pipe }),
+                Ok(Received::WouldBlock) => return self.restore(id, ConnState::Lingering { pipe }),
                 Ok(Received::Eof { .. }) | Err(_) => break,
             }
         }
