@@ -6,7 +6,7 @@
 //! - [`proto`]: the wire protocol: a client's session and a server's. Pure: bytes in, bytes and events out; no I/O, no
 //!   clock.
 //! - [`sync`]: what to do next: one site's round, and when the next one is due. Pure as well.
-//! - [`tls`]: certificates, verification policies and the [`tls::Pipe`] that hides whether a connection is encrypted.
+//! - [`tls`]: certificates, verification policies and the [`tls::Stream`] that hides whether a connection is encrypted.
 //!   The only user of rustls.
 //! - [`net`]: the readiness loop: connections opened and accepted, deadlines, name resolution, proxies, signals. Never
 //!   sees a path.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tentacle_sync::config::{Settings, SiteSettings, defaults};
 use tentacle_sync::store::{Durability, Publish};
-use tentacle_sync::tls::{Offer, TlsSettings, Verify};
+use tentacle_sync::tls::{ClientCertPolicy, TlsSettings, Verify};
 
 use crate::support::Result;
 
@@ -44,7 +44,7 @@ pub(crate) fn site(name: &str, port: u16, spool: &Path, ca: Option<&Path>) -> Si
         ca: Some(ca.to_owned()),
         identity: None,
         verify: Verify::Chain,
-        offer: Offer::Never,
+        offer: ClientCertPolicy::Never,
     });
     site
 }

@@ -12,7 +12,7 @@ use super::toml_conf::schema;
 use super::units::{format_duration, format_size};
 use crate::store::{Durability, Publish};
 use crate::sync::Delivery;
-use crate::tls::{Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, TlsSettings, Verify};
 
 const HEADER: &str = "\
 # The sites whose agents' files tentacle-syncd collects.
@@ -146,9 +146,9 @@ impl<'a> TlsKeys<'a> {
                 Verify::Chain | Verify::ChainAndName | Verify::None => None,
             },
             offer_client_cert: match tls.offer {
-                Offer::Auto => None,
-                Offer::Always => Some(true),
-                Offer::Never => Some(false),
+                ClientCertPolicy::Auto => None,
+                ClientCertPolicy::Always => Some(true),
+                ClientCertPolicy::Never => Some(false),
             },
         }
     }

@@ -21,7 +21,7 @@ use super::settings::SiteSettings;
 use super::source::Source;
 use super::{defaults, toml_conf};
 use crate::proto::quoted;
-use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// A day.
 const LONGEST_SECONDS: u64 = 86_400;
@@ -269,7 +269,7 @@ impl<'a> Reader<'a, '_> {
             }
             (None, None) => return None,
         };
-        Some(TlsSettings { ca, identity, verify, offer: Offer::Auto })
+        Some(TlsSettings { ca, identity, verify, offer: ClientCertPolicy::Auto })
     }
 
     fn half_identity(&mut self, given: Token, missing: Token) -> Option<IdentitySettings> {

@@ -42,7 +42,7 @@ pub use setup::{Filter, Setup, Storage, WritePattern};
 pub use shared::{Seen, Tally};
 pub use store::{Files, files_below};
 
-pub use crate::tls::throwaway::{Authority, Identity, StockClients, stock_tls};
+pub use crate::tls::test_pki::{Authority, Identity, StockClients, stock_tls};
 
 use pipe::Pipe;
 use session::{Closed, Session};

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 
 use super::readiness::Readiness;
 use super::{Failure, ListenerConfig, Phase, Target};
-use crate::tls::Pipe;
+use crate::tls::Stream;
 
 /// Names a connection; one that is gone is never mistaken for its successor in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,17 +62,17 @@ pub(super) enum ConnState {
     /// It has come in; the loop's user has heard of it and may still turn it away.
     Accepted { stream: TcpStream },
     /// TLS.
-    Handshaking { pipe: Pipe },
+    Handshaking { pipe: Stream },
     /// The session's.
-    Open { pipe: Pipe },
+    Open { pipe: Stream },
     /// Our direction ends as soon as the last bytes are out; the peer's goes on.
-    Ending { pipe: Pipe },
+    Ending { pipe: Stream },
     /// Our direction has ended; the peer's goes on.
-    Ended { pipe: Pipe },
+    Ended { pipe: Stream },
     /// The session has left: our direction ends as soon as the last bytes are out.
-    Closing { pipe: Pipe },
+    Closing { pipe: Stream },
     /// The session has left and our direction has ended: the peer's end is awaited.
-    Lingering { pipe: Pipe },
+    Lingering { pipe: Stream },
     /// Has failed; only the slot is still to be freed.
     Failed,
 }
@@ -94,7 +94,7 @@ impl ConnState {
     }
 
     /// The connection as long as it is the session's, whether we still write or not.
-    pub(super) fn session_pipe(&mut self) -> Option<&mut Pipe> {
+    pub(super) fn session_pipe(&mut self) -> Option<&mut Stream> {
         match self {
             Self::Open { pipe } | Self::Ending { pipe } | Self::Ended { pipe } => Some(pipe),
             _ => None,
@@ -102,7 +102,7 @@ impl ConnState {
     }
 
     /// The connection as long as it is open in one direction at least.
-    pub(super) fn open_pipe(&self) -> Option<&Pipe> {
+    pub(super) fn open_pipe(&self) -> Option<&Stream> {
         match self {
             Self::Open { pipe }
             | Self::Ending { pipe }
@@ -118,12 +118,12 @@ impl ConnState {
         match self {
             Self::Accepted { stream } => Some(stream),
             Self::Handshaking { pipe } => Some(pipe.stream()),
-            _ => self.open_pipe().map(Pipe::stream),
+            _ => self.open_pipe().map(Stream::stream),
         }
     }
 
     /// The connection as long as the session may write.
-    pub(super) fn writable_pipe(&mut self) -> Option<&mut Pipe> {
+    pub(super) fn writable_pipe(&mut self) -> Option<&mut Stream> {
         match self {
             Self::Open { pipe } => Some(pipe),
             _ => None,

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::ProxyError;
 use crate::proto::quoted;
-use crate::tls::{ConnectError, PipeError};
+use crate::tls::{ConnectError, StreamError};
 
 /// What a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum Failure {
     Proxy(#[from] ProxyError),
     /// TLS, or the connection under the session.
     #[error(transparent)]
-    Pipe(#[from] PipeError),
+    Pipe(#[from] StreamError),
     /// TLS cannot even begin.
     #[error(transparent)]
     Tls(#[from] ConnectError),
@@ -98,10 +98,10 @@ impl Failure {
             Self::Resolve { .. } => "resolve",
             Self::Connect { .. } => "connect",
             Self::Proxy(_) => "proxy",
-            Self::Tls(_) | Self::Pipe(PipeError::Tls(_) | PipeError::Client(_)) => "tls",
+            Self::Tls(_) | Self::Pipe(StreamError::Tls(_) | StreamError::Client(_)) => "tls",
             Self::Timeout(_) | Self::ClientTimeout(_) => "timeout",
-            Self::Io(_) | Self::Pipe(PipeError::Io { .. }) => "broken",
-            Self::Pipe(PipeError::File { .. }) => "file",
+            Self::Io(_) | Self::Pipe(StreamError::Io { .. }) => "broken",
+            Self::Pipe(StreamError::File { .. }) => "file",
         }
     }
 }

@@ -9,7 +9,7 @@ use rustix::net::sockopt;
 
 use super::conn::{OnDeadline, Origin};
 use super::{ConnId, Failure, ListenerConfig, Net};
-use crate::tls::{FileSent, PeerDescription, Pipe, Received, Sent};
+use crate::tls::{FileSent, PeerDescription, Received, Sent, Stream};
 
 /// How many bytes a connection may move before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -137,7 +137,7 @@ impl<'a> Io<'a> {
 
     /// Passes on what TLS still holds; whether nothing is left.
     pub fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(self.pipe().map_or(Ok(true), Pipe::flush)?)
+        Ok(self.pipe().map_or(Ok(true), Stream::flush)?)
     }
 
     /// Whether TLS holds nothing back.
@@ -192,16 +192,16 @@ impl<'a> Io<'a> {
         }
     }
 
-    fn pipe(&mut self) -> Option<&mut Pipe> {
+    fn pipe(&mut self) -> Option<&mut Stream> {
         self.net.conn_and_scratch(self.id).0.stage.session_pipe()
     }
 
-    fn writable_pipe(&mut self) -> Option<&mut Pipe> {
+    fn writable_pipe(&mut self) -> Option<&mut Stream> {
         self.net.conn_and_scratch(self.id).0.stage.writable_pipe()
     }
 }
 
 /// Whether a connection that we have not ended ourselves has no peer any more.
-fn is_reset(pipe: &mut Pipe) -> bool {
+fn is_reset(pipe: &mut Stream) -> bool {
     pipe.stream().peer_addr().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected)
 }

@@ -27,7 +27,7 @@ pub struct AcceptorSettings {
     /// What we show.
     pub identity: IdentitySettings,
     /// What we want to be shown.
-    pub clients: Clients,
+    pub clients: ClientAuth,
     /// Which versions of TLS are spoken.
     pub versions: Versions,
     /// Which cipher suites are.
@@ -36,7 +36,7 @@ pub struct AcceptorSettings {
 
 /// Which certificates a server asks of its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Clients {
+pub enum ClientAuth {
     /// None: it does not ask.
     NotAsked,
     /// It asks, and takes any or none. Whoever shows one has proven to hold its key, and nothing else: its SHA-256
@@ -71,9 +71,9 @@ impl Acceptor {
         let identity = identity::load(&settings.identity)?;
         let mut report = identity.report(&settings.identity, algorithms.all, now);
         let verifier: Arc<dyn ClientCertVerifier> = match &settings.clients {
-            Clients::NotAsked => Arc::new(NoClientAuth),
-            Clients::Optional => Arc::new(ClientVerifier::optional(algorithms)),
-            Clients::Required { ca } => {
+            ClientAuth::NotAsked => Arc::new(NoClientAuth),
+            ClientAuth::Optional => Arc::new(ClientVerifier::optional(algorithms)),
+            ClientAuth::Required { ca } => {
                 let (authorities, trusted) = Authorities::load(ca, Purpose::Client, algorithms.all, now)?;
                 report.extend(trusted);
                 Arc::new(ClientVerifier::required(authorities, algorithms))
@@ -81,7 +81,7 @@ impl Acceptor {
         };
         let mut config = server_config(provider, settings.versions, verifier, identity.certified_key)?;
         config.ignore_client_order = settings.suites.in_our_order();
-        let verifies_clients = matches!(settings.clients, Clients::Required { .. });
+        let verifies_clients = matches!(settings.clients, ClientAuth::Required { .. });
         if verifies_clients {
             // rustls looks at no certificate again where a session is resumed: one would be good for ever after it expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});

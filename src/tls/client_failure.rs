@@ -27,7 +27,7 @@ pub enum ClientFailure {
     NothingInCommon(Missing, Option<Hello>),
     /// It does not speak TLS.
     #[error("{0}")]
-    NotTls(Opening),
+    NotTls(ClientPreface),
     /// It hung up before the handshake was done.
     #[error(
         "the client closed the connection during the TLS handshake: some do so instead of saying that they do not accept \
@@ -65,7 +65,7 @@ impl ClientFailure {
                 let is_too_old = hello.as_ref().is_some_and(Hello::is_too_old);
                 Self::NothingInCommon(if is_too_old { Missing::Version } else { Missing::Algorithm }, hello)
             }
-            rustls::Error::InvalidMessage(_) if phase == Phase::Hello => Self::NotTls(Opening::of(first)),
+            rustls::Error::InvalidMessage(_) if phase == Phase::Hello => Self::NotTls(ClientPreface::of(first)),
             other => Self::Broken(other.to_string()),
         }
     }
@@ -92,7 +92,7 @@ impl ClientFailure {
 
 /// What a client that does not speak TLS began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Opening {
+pub enum ClientPreface {
     /// A command of Tentacle.
     #[error(
         "the client speaks plain Tentacle where TLS is expected: switch TLS on there (its option -c, or -e and -k)"
@@ -112,7 +112,7 @@ pub enum Opening {
     Unknown,
 }
 
-impl Opening {
+impl ClientPreface {
     pub(super) fn of(first: &[u8]) -> Self {
         let begins_with = |words: &[&str]| words.iter().any(|word| first.starts_with(word.as_bytes()));
         if begins_with(&["SEND ", "RECV ", "ZSEND ", "ZRECV ", "PASS ", "LS ", "MV ", "QUIT"]) {
@@ -179,13 +179,13 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_who_is_there() {
-        assert_eq!(Opening::of(b"SEND <a."), Opening::PlainTentacle);
-        assert_eq!(Opening::of(b"LS <*>\n"), Opening::PlainTentacle);
-        assert_eq!(Opening::of(b"QUIT\n"), Opening::PlainTentacle);
-        assert_eq!(Opening::of(b"GET / HT"), Opening::Http);
-        assert_eq!(Opening::of(b"SSH-2.0-"), Opening::Unknown);
-        assert_eq!(Opening::of(b""), Opening::Unknown);
-        assert_eq!(Opening::of(&[0x80, 0x2e, 1, 3, 1, 0, 0x15, 0]), Opening::Ssl2);
+        assert_eq!(ClientPreface::of(b"SEND <a."), ClientPreface::PlainTentacle);
+        assert_eq!(ClientPreface::of(b"LS <*>\n"), ClientPreface::PlainTentacle);
+        assert_eq!(ClientPreface::of(b"QUIT\n"), ClientPreface::PlainTentacle);
+        assert_eq!(ClientPreface::of(b"GET / HT"), ClientPreface::Http);
+        assert_eq!(ClientPreface::of(b"SSH-2.0-"), ClientPreface::Unknown);
+        assert_eq!(ClientPreface::of(b""), ClientPreface::Unknown);
+        assert_eq!(ClientPreface::of(&[0x80, 0x2e, 1, 3, 1, 0, 0x15, 0]), ClientPreface::Ssl2);
     }
 
     #[test]

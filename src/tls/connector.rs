@@ -16,7 +16,7 @@ use super::report::{CertificateReport, Report};
 use super::settings::{TlsSettings, Verify};
 use super::setup::SetupError;
 use super::summary::Sha256;
-use super::verify::{Chain, ChainAndName, Pinned, PolicyVerifier, Unchecked};
+use super::verify::{Chain, ChainAndName, NoVerification, Pinned, PolicyVerifier};
 use super::x509::Purpose;
 
 /// How many servers' sessions are kept for resumption, per set of settings. rustls counts eight tickets a server.
@@ -169,7 +169,7 @@ fn verifier(
             let pins = pins.iter().copied().map(Sha256).collect();
             (Arc::new(PolicyVerifier::new(Pinned(pins), algorithms)), Report::default())
         }
-        Verify::None => (Arc::new(PolicyVerifier::new(Unchecked, algorithms)), Report::default()),
+        Verify::None => (Arc::new(PolicyVerifier::new(NoVerification, algorithms)), Report::default()),
     })
 }
 
@@ -218,11 +218,11 @@ fn server_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::Offer;
+    use crate::tls::ClientCertPolicy;
 
     #[test]
     fn equal_settings_share_one_connector_and_others_do_not() {
-        let settings = |verify| TlsSettings { ca: None, identity: None, verify, offer: Offer::Auto };
+        let settings = |verify| TlsSettings { ca: None, identity: None, verify, offer: ClientCertPolicy::Auto };
         let now = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
         let mut connectors = Connectors::default();
         let mut get = |verify| connectors.get(&settings(verify), now).unwrap();

@@ -9,9 +9,9 @@ use super::client_failure::ClientFailure;
 use super::hello::Hello;
 use super::refusal::Refusal;
 
-/// What a [`Pipe`](super::Pipe) ends with when it does not end well.
+/// What a [`Stream`](super::Pipe) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PipeError {
+pub enum StreamError {
     /// TLS itself, or the certificates, with a site.
     #[error(transparent)]
     Tls(#[from] TlsFailure),
@@ -36,7 +36,7 @@ pub enum PipeError {
     },
 }
 
-impl PipeError {
+impl StreamError {
     /// Whether the peer refused our certificate for its authority; see [`TlsFailure::client_certificate_refused`].
     pub fn client_certificate_refused(&self) -> bool {
         matches!(self, Self::Tls(failure) if failure.client_certificate_refused())
@@ -48,7 +48,7 @@ impl PipeError {
     }
 }
 
-impl From<io::Error> for PipeError {
+impl From<io::Error> for StreamError {
     fn from(error: io::Error) -> Self {
         Self::Io { kind: error.kind(), message: words(&error) }
     }

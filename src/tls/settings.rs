@@ -14,7 +14,7 @@ pub struct TlsSettings {
     /// How the site's certificate is checked.
     pub verify: Verify,
     /// Whether our own certificate is offered.
-    pub offer: Offer,
+    pub offer: ClientCertPolicy,
 }
 
 impl TlsSettings {
@@ -50,7 +50,7 @@ pub enum Verify {
 
 /// Whether our own certificate is offered to a site that asks for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Offer {
+pub enum ClientCertPolicy {
     /// Offered; where the site answers that with unknown-CA, as a stock server without `-f` does, we go on without.
     #[default]
     Auto,

@@ -19,9 +19,9 @@ use rustls::{
 
 use super::client_failure::ClientFailure;
 use super::failure::{Phase, TlsFailure};
-use super::verify::{PolicyVerifier, Unchecked};
+use super::verify::{NoVerification, PolicyVerifier};
 use super::{UnixTime, Verify};
-use crate::tls::{Connector, IdentitySettings, Offer, TlsSettings};
+use crate::tls::{ClientCertPolicy, Connector, IdentitySettings, TlsSettings};
 
 pub(crate) use self::hellos::{client_hello, server_hello};
 pub(super) use self::pieces::*;
@@ -173,7 +173,7 @@ impl Files {
 pub(super) fn connector(verify: Verify, listed: &[CertificateDer<'_>]) -> Connector {
     let files = Files::new();
     let ca = (!listed.is_empty()).then(|| files.add("ca.pem", certificates_pem(listed)));
-    Connector::new(&TlsSettings { ca, identity: None, verify, offer: Offer::Auto }, now()).unwrap()
+    Connector::new(&TlsSettings { ca, identity: None, verify, offer: ClientCertPolicy::Auto }, now()).unwrap()
 }
 
 /// A connector that checks nothing and has the given certificate and key.
@@ -184,7 +184,8 @@ pub(super) fn connector_with_identity(chain: &[CertificateDer<'_>], key: &KeyPai
         key: files.add("key.pem", key.serialize_pem()),
         passphrase: None,
     };
-    let settings = TlsSettings { ca: None, identity: Some(identity), verify: Verify::None, offer: Offer::Auto };
+    let settings =
+        TlsSettings { ca: None, identity: Some(identity), verify: Verify::None, offer: ClientCertPolicy::Auto };
     Connector::new(&settings, now()).unwrap()
 }
 
@@ -218,7 +219,7 @@ pub(super) fn client_config(
     version: &'static SupportedProtocolVersion,
 ) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = PolicyVerifier::new(Unchecked, provider.signature_verification_algorithms);
+    let verifier = PolicyVerifier::new(NoVerification, provider.signature_verification_algorithms);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
@@ -258,12 +259,12 @@ pub(super) fn server(
 
 /// Demands a certificate, takes any that its owner can prove.
 #[derive(Debug)]
-pub(super) struct AnyClient(PolicyVerifier<Unchecked>);
+pub(super) struct AnyClient(PolicyVerifier<NoVerification>);
 
 impl AnyClient {
     pub(super) fn new() -> Arc<Self> {
         let algorithms = ring::default_provider().signature_verification_algorithms;
-        Arc::new(Self(PolicyVerifier::new(Unchecked, algorithms)))
+        Arc::new(Self(PolicyVerifier::new(NoVerification, algorithms)))
     }
 }
 

@@ -33,7 +33,7 @@ pub enum VersionsError {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Named {
+enum VersionName {
     Any,
     Old,
     Tls12,
@@ -47,21 +47,21 @@ impl Versions {
         let (mut wanted, mut has_12, mut has_13) = (None, true, true);
         for element in text.split(':').map(str::trim) {
             let (without, name) = element.strip_prefix('!').map_or((false, element), |name| (true, name));
-            let named = Named::of(name).ok_or_else(|| VersionsError::Unknown(name.to_owned()))?;
+            let named = VersionName::of(name).ok_or_else(|| VersionsError::Unknown(name.to_owned()))?;
             match (without, named) {
-                (true, Named::Tls12) => has_12 = false,
-                (true, Named::Tls13) => has_13 = false,
-                (true, Named::Old) => {}
-                (true, Named::Any) => return Err(VersionsError::Nothing(text.to_owned())),
-                (false, Named::Old) => return Err(VersionsError::TooOld(name.to_owned())),
+                (true, VersionName::Tls12) => has_12 = false,
+                (true, VersionName::Tls13) => has_13 = false,
+                (true, VersionName::Old) => {}
+                (true, VersionName::Any) => return Err(VersionsError::Nothing(text.to_owned())),
+                (false, VersionName::Old) => return Err(VersionsError::TooOld(name.to_owned())),
                 (false, named) if wanted.is_some_and(|wanted| wanted != named) => {
                     return Err(VersionsError::Several(text.to_owned()));
                 }
                 (false, named) => wanted = Some(named),
             }
         }
-        has_12 &= wanted != Some(Named::Tls13);
-        has_13 &= wanted != Some(Named::Tls12);
+        has_12 &= wanted != Some(VersionName::Tls13);
+        has_13 &= wanted != Some(VersionName::Tls12);
         match (has_12, has_13) {
             (true, true) => Ok(Self::Both),
             (true, false) => Ok(Self::Only12),
@@ -79,7 +79,7 @@ impl Versions {
     }
 }
 
-impl Named {
+impl VersionName {
     fn of(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "sslv23" | "sslv2/3" => Some(Self::Any),

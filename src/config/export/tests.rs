@@ -33,7 +33,7 @@ fn tls() -> TlsSettings {
             passphrase: None,
         }),
         verify: Verify::Chain,
-        offer: Offer::Auto,
+        offer: ClientCertPolicy::Auto,
     }
 }
 
@@ -134,7 +134,7 @@ fn any_tls() -> impl Strategy<Value = TlsSettings> {
         prop::collection::vec(any::<[u8; 32]>(), 1..3).prop_map(Verify::Pin),
     ];
     let identity = (any_path(), any_path()).prop_map(|(cert, key)| IdentitySettings { cert, key, passphrase: None });
-    let offer = select(vec![Offer::Auto, Offer::Always, Offer::Never]);
+    let offer = select(vec![ClientCertPolicy::Auto, ClientCertPolicy::Always, ClientCertPolicy::Never]);
     (prop::option::of(any_path()), prop::option::of(identity), verify, offer).prop_map(
         |(ca, identity, verify, offer)| TlsSettings {
             ca: ca.or_else(|| matches!(verify, Verify::Chain | Verify::ChainAndName).then(|| "/ca".into())),

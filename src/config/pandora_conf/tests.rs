@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::super::load::parse;
 use super::super::settings::SiteSettings;
 use super::super::source::{Environment, Source};
-use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// The sites and the warnings of a file, or its errors.
 fn read(text: impl AsRef<[u8]>) -> Result<(Vec<SiteSettings>, Vec<String>), String> {
@@ -37,7 +37,7 @@ fn the_manuals_example_is_two_sites_with_tls() {
         ca: Some("/home/cacert.pem".into()),
         identity: Some(identity),
         verify: Verify::Chain,
-        offer: Offer::Auto,
+        offer: ClientCertPolicy::Auto,
     };
     let site = |address: &str| SiteSettings { tls: Some(tls.clone()), ..SiteSettings::new(address, address) };
     let (sites, warnings) = read(MANUAL).unwrap();

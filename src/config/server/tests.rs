@@ -12,7 +12,7 @@ use super::*;
 use crate::config::SecretFile;
 use crate::proto::Secret;
 use crate::store::Durability;
-use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// `/run/secret` is a passphrase file.
 fn surroundings() -> Surroundings {
@@ -258,7 +258,7 @@ fn a_relay_needs_an_address_only() {
             passphrase: Some(Secret::new(b"phrase".to_vec())),
         }),
         verify: Verify::ChainAndName,
-        offer: Offer::Auto,
+        offer: ClientCertPolicy::Auto,
     };
     let file = "proxy_ip ::1\nproxy_port 5\nupstream_ssl 1\nupstream_ssl_ca /ca\nupstream_ssl_cert c\n\
                 upstream_ssl_key k\nupstream_ssl_password_file secret\nupstream_ssl_verify chain+name\n";

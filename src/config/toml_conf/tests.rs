@@ -10,7 +10,7 @@ use super::super::source::{Environment, SecretFile, Source};
 use crate::proto::Secret;
 use crate::sync::Delivery;
 use crate::sync::NameFilter;
-use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// `SITE_PASSWORD` is set; `/etc/t/pw` can be read, `/etc/t/empty` is.
 const ENVIRONMENT: Environment = Environment {
@@ -84,7 +84,7 @@ fn every_key_of_a_site_arrives() {
             ca: Some("/etc/t/ca.pem".into()),
             identity: None,
             verify: Verify::ChainAndName,
-            offer: Offer::Auto,
+            offer: ClientCertPolicy::Auto,
         }),
         proxy: Some(ProxySettings {
             host: "proxy".to_owned(),
@@ -138,14 +138,20 @@ fn tls_is_overridden_key_by_key() {
             passphrase: Some(Secret::new(b"from-env".to_vec())),
         }),
         verify: Verify::Chain,
-        offer: Offer::Auto,
+        offer: ClientCertPolicy::Auto,
     };
     assert_eq!(tls(""), Some(base.clone()));
     assert_eq!(tls("tls = false"), None);
     assert_eq!(tls("tls = {}"), Some(base.clone()));
     assert_eq!(tls("tls = { ca = \"/other\" }"), Some(TlsSettings { ca: Some("/other".into()), ..base.clone() }));
-    assert_eq!(tls("tls.offer_client_cert = false"), Some(TlsSettings { offer: Offer::Never, ..base.clone() }));
-    assert_eq!(tls("tls.offer_client_cert = true"), Some(TlsSettings { offer: Offer::Always, ..base.clone() }));
+    assert_eq!(
+        tls("tls.offer_client_cert = false"),
+        Some(TlsSettings { offer: ClientCertPolicy::Never, ..base.clone() })
+    );
+    assert_eq!(
+        tls("tls.offer_client_cert = true"),
+        Some(TlsSettings { offer: ClientCertPolicy::Always, ..base.clone() })
+    );
     let pin = "00:11:22:33:44:55:66:77:88:99:AA:bb:cc:dd:ee:ff".to_owned() + &"01".repeat(16);
     let mut bytes = [1; 32];
     bytes[..16].copy_from_slice(&[

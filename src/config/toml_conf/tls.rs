@@ -9,7 +9,7 @@ use super::super::source::SecretPurpose;
 use super::kind;
 use super::reader::{Layers, Reader};
 use super::{schema, secret};
-use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// The TLS of a site whose own table and `[defaults]` are `tables`; `None` for plain TCP.
 pub(super) fn read<'t>(
@@ -47,9 +47,9 @@ fn settings(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<TlsSettings>
     let ca = layers.path("ca");
     let identity = identity(layers);
     let offers = |value: &DeValue<'_>| match value {
-        DeValue::Boolean(true) => Ok(Offer::Always),
-        DeValue::Boolean(false) => Ok(Offer::Never),
-        DeValue::String(text) if text == "auto" => Ok(Offer::Auto),
+        DeValue::Boolean(true) => Ok(ClientCertPolicy::Always),
+        DeValue::Boolean(false) => Ok(ClientCertPolicy::Never),
+        DeValue::String(text) if text == "auto" => Ok(ClientCertPolicy::Auto),
         _ => Err("true, false or \"auto\"".to_owned()),
     };
     let offer = layers.read("offer_client_cert", offers).unwrap_or_default();

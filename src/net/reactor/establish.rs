@@ -16,7 +16,7 @@ use crate::net::conn::{Conn, ConnState, Origin};
 use crate::net::listener::Accepted;
 use crate::net::readiness::Readiness;
 use crate::net::{ConnId, Failure, Phase, Target, proxy};
-use crate::tls::{Acceptor, Handshake, Pipe, PipeError, TlsFailure, UnixTime};
+use crate::tls::{Acceptor, Handshake, Stream, StreamError, TlsFailure, UnixTime};
 
 /// Addresses of one name that are tried; each takes up to the site's timeout.
 const MAX_ADDRESSES: usize = 4;
@@ -135,8 +135,10 @@ impl Net {
     fn start_tls(&mut self, id: ConnId, stream: TcpStream) {
         let Some((target, offer)) = self.target(id) else { return };
         match target.tls.as_ref().map(|connector| connector.connect(&target.host, offer)) {
-            None => self.opened(id, Pipe::plain(stream, target.quick_ack)),
-            Some(Ok(tls)) => self.enter(id, ConnState::Handshaking { pipe: Pipe::tls(stream, tls, target.quick_ack) }),
+            None => self.opened(id, Stream::plain(stream, target.quick_ack)),
+            Some(Ok(tls)) => {
+                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, target.quick_ack) })
+            }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
     }
@@ -160,19 +162,19 @@ impl Net {
         let Some(Conn { origin: Origin::Accepted { listener_config }, .. }) = self.conn(id) else { return };
         let listener_config = Arc::clone(listener_config);
         match listener_config.tls.as_ref().map(Acceptor::accept) {
-            None => self.opened(id, Pipe::plain(stream, listener_config.quick_ack)),
+            None => self.opened(id, Stream::plain(stream, listener_config.quick_ack)),
             Some(Ok(tls)) => {
-                self.enter(id, ConnState::Handshaking { pipe: Pipe::tls(stream, tls, listener_config.quick_ack) })
+                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, listener_config.quick_ack) })
             }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
     }
 
-    pub(super) fn securing(&mut self, id: ConnId, mut pipe: Pipe) {
+    pub(super) fn securing(&mut self, id: ConnId, mut pipe: Stream) {
         match pipe.handshake() {
             Ok(Handshake::Done) => match self.check_resumed(id, &pipe) {
                 Ok(()) => self.opened(id, pipe),
-                Err(failure) => self.fail(id, PipeError::from(failure).into()),
+                Err(failure) => self.fail(id, StreamError::from(failure).into()),
             },
             Ok(Handshake::WantMore) => self.restore(id, ConnState::Handshaking { pipe }),
             Err(failure) => self.fail(id, failure.into()),
@@ -180,7 +182,7 @@ impl Net {
     }
 
     /// Whether a site's certificate is still accepted where an earlier session goes on.
-    fn check_resumed(&mut self, id: ConnId, pipe: &Pipe) -> Result<(), TlsFailure> {
+    fn check_resumed(&mut self, id: ConnId, pipe: &Stream) -> Result<(), TlsFailure> {
         let (Some(certificates), Some((target, _))) = (pipe.resumed_certificates(), self.target(id)) else {
             return Ok(());
         };
@@ -188,7 +190,7 @@ impl Net {
         connector.map_or(Ok(()), |connector| connector.check_resumed(&target.host, certificates, UnixTime::now()))
     }
 
-    fn opened(&mut self, id: ConnId, pipe: Pipe) {
+    fn opened(&mut self, id: ConnId, pipe: Stream) {
         self.set_deadline(id, None);
         let Some(conn) = self.conn(id) else { return };
         // What the handshake left unread or unwritten shows at the first try.

@@ -6,7 +6,7 @@ use super::{Event, Net};
 use crate::deadline::after;
 use crate::net::conn::{ConnState, OnDeadline};
 use crate::net::{ConnId, Failure};
-use crate::tls::{Pipe, Received};
+use crate::tls::{Received, Stream};
 
 /// How long a connection that we have left may take to close at the other end.
 const LINGER: Duration = Duration::from_secs(2);
@@ -84,7 +84,7 @@ impl Net {
     }
 
     /// The last bytes of our direction go out, then it ends; the session reads on.
-    pub(super) fn ending(&mut self, id: ConnId, mut pipe: Pipe) {
+    pub(super) fn ending(&mut self, id: ConnId, mut pipe: Stream) {
         match end_direction(&mut pipe) {
             Ok(true) => self.restore(id, ConnState::Ended { pipe }),
             Ok(false) => self.restore(id, ConnState::Ending { pipe }),
@@ -93,7 +93,7 @@ impl Net {
         self.out.push(Event::Ready(id));
     }
 
-    pub(super) fn closing(&mut self, id: ConnId, mut pipe: Pipe) {
+    pub(super) fn closing(&mut self, id: ConnId, mut pipe: Stream) {
         match end_direction(&mut pipe) {
             Ok(true) => self.lingering(id, pipe),
             Ok(false) => self.restore(id, ConnState::Closing { pipe }),
@@ -102,7 +102,7 @@ impl Net {
     }
 
     /// Whatever the peer still has to say goes nowhere, until it closes as well.
-    pub(super) fn lingering(&mut self, id: ConnId, mut pipe: Pipe) {
+    pub(super) fn lingering(&mut self, id: ConnId, mut pipe: Stream) {
         for _ in 0..LAST_READS {
             match pipe.read(usize::MAX, &mut self.scratch, <[u8]>::len) {
                 Ok(Received::Bytes(_)) => {}
@@ -116,7 +116,7 @@ impl Net {
 
 /// Passes on the last bytes, then ends our direction, to be done once: Linux calls a socket writable after each
 /// `shutdown`. Whether it has ended.
-fn end_direction(pipe: &mut Pipe) -> Result<bool, Failure> {
+fn end_direction(pipe: &mut Stream) -> Result<bool, Failure> {
     let flushed = pipe.flush()?;
     if flushed {
         pipe.shutdown_write().map_err(Failure::Io)?;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::exchange::{file, send};
 use super::{Server, listener_config};
 use crate::net::{ConnId, Event, Failure, FileSent, ListenerConfig, Phase, Read, Target};
-use crate::tls::throwaway::{Authority, Identity};
+use crate::tls::test_pki::{Authority, Identity};
 use crate::tls::{
-    Acceptor, AcceptorSettings, ClientFailure, Clients, Connector, IdentitySettings, Offer, Opening, PipeError, Sha256,
-    Suites, TlsFailure, TlsSettings, UnixTime, Verify, Versions,
+    Acceptor, AcceptorSettings, ClientAuth, ClientCertPolicy, ClientFailure, ClientPreface, Connector,
+    IdentitySettings, Sha256, StreamError, Suites, TlsFailure, TlsSettings, UnixTime, Verify, Versions,
 };
 
 /// An authority, and the files of what it issued.
@@ -38,7 +38,7 @@ impl Pki {
         IdentitySettings { cert, key: self.file("key.pem", &identity.key_pem), passphrase: None }
     }
 
-    fn acceptor(&self, clients: Clients) -> Acceptor {
+    fn acceptor(&self, clients: ClientAuth) -> Acceptor {
         let identity = self.identity(&self.authority.server([127, 0, 0, 1].into()).unwrap());
         let settings = AcceptorSettings { identity, clients, versions: Versions::Both, suites: Suites::default() };
         Acceptor::new(&settings, UnixTime::now()).unwrap()
@@ -46,8 +46,12 @@ impl Pki {
 
     fn target(&self, server: &Server, identity: Option<&Identity>) -> Arc<Target> {
         let identity = identity.map(|identity| self.identity(identity));
-        let settings =
-            TlsSettings { ca: Some(self.ca()), identity, verify: Verify::ChainAndName, offer: Offer::Always };
+        let settings = TlsSettings {
+            ca: Some(self.ca()),
+            identity,
+            verify: Verify::ChainAndName,
+            offer: ClientCertPolicy::Always,
+        };
         Arc::new(Target {
             host: "127.0.0.1".into(),
             port: server.address.port(),
@@ -80,7 +84,7 @@ fn pair(server: &mut Server, target: Arc<Target>) -> (ConnId, ConnId) {
 
 fn encrypted() -> (Server, ConnId, ConnId) {
     let pki = Pki::new();
-    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::NotAsked))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
     let target = pki.target(&server, None);
     let (client, accepted) = pair(&mut server, target);
     (server, client, accepted)
@@ -98,7 +102,7 @@ fn failure(server: &mut Server, wanted: impl Fn(ConnId) -> bool) -> Failure {
 #[test]
 fn a_client_is_described_by_its_certificate() {
     let pki = Pki::new();
-    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::Required { ca: pki.ca() }))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(ClientAuth::Required { ca: pki.ca() }))));
     let identity = pki.authority.client("plant-7").unwrap();
     let target = pki.target(&server, Some(&identity));
     for _ in 0..2 {
@@ -122,11 +126,11 @@ fn a_client_is_described_by_its_certificate() {
 #[test]
 fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() {
     let pki = Pki::new();
-    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::Required { ca: pki.ca() }))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(ClientAuth::Required { ca: pki.ca() }))));
     let target = pki.target(&server, None);
     let client = server.net.open(target, true);
     let failed = failure(&mut server, |id| id != client);
-    assert!(matches!(failed, Failure::Pipe(PipeError::Client(ClientFailure::NoCertificate))), "{failed}");
+    assert!(matches!(failed, Failure::Pipe(StreamError::Client(ClientFailure::NoCertificate))), "{failed}");
     assert_eq!(failed.reason(), "tls");
     // The client may take the handshake for done, and hears of it when it reads.
     let heard = server.until(|net, events| {
@@ -136,23 +140,23 @@ fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() 
         });
         failed.or_else(|| net.io(client)?.read(64, <[u8]>::len).err())
     });
-    assert!(matches!(heard, Failure::Pipe(PipeError::Tls(TlsFailure::ClientCertificateDemanded(_)))), "{heard}");
+    assert!(matches!(heard, Failure::Pipe(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))), "{heard}");
 }
 
 #[test]
 fn plain_clients_at_a_tls_port_are_recognised() {
     let pki = Pki::new();
-    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::NotAsked))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
     for (said, opening) in [
-        (&b"SEND <a.data> SIZE 10\n"[..], Opening::PlainTentacle),
-        (b"LS <*>\n", Opening::PlainTentacle),
-        (b"GET / HTTP/1.1\r\n\r\n", Opening::Http),
-        (b"SSH-2.0-OpenSSH\r\n", Opening::Unknown),
+        (&b"SEND <a.data> SIZE 10\n"[..], ClientPreface::PlainTentacle),
+        (b"LS <*>\n", ClientPreface::PlainTentacle),
+        (b"GET / HTTP/1.1\r\n\r\n", ClientPreface::Http),
+        (b"SSH-2.0-OpenSSH\r\n", ClientPreface::Unknown),
     ] {
         let mut client = server.client();
         client.write_all(said).unwrap();
         match failure(&mut server, |_| true) {
-            Failure::Pipe(PipeError::Client(ClientFailure::NotTls(found))) => assert_eq!(found, opening),
+            Failure::Pipe(StreamError::Client(ClientFailure::NotTls(found))) => assert_eq!(found, opening),
             other => panic!("{other}"),
         }
         let mut answer = [0; 2];
@@ -165,7 +169,7 @@ fn plain_clients_at_a_tls_port_are_recognised() {
 fn a_client_that_offers_only_what_we_do_not_have_is_quoted() {
     use crate::tls::testing::client_hello;
     let pki = Pki::new();
-    let mut server = Server::new(listener_config(Some(pki.acceptor(Clients::NotAsked))));
+    let mut server = Server::new(listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
     for (hello, what, offer) in [
         (
             client_hello(0x0302, &[0x002f], &[]),
@@ -199,7 +203,7 @@ fn a_tls_client_at_a_plain_port_shows_in_its_first_bytes() {
 #[test]
 fn a_silent_client_gets_no_further_than_its_entrance_allows() {
     let pki = Pki::new();
-    let tls = Some(pki.acceptor(Clients::NotAsked));
+    let tls = Some(pki.acceptor(ClientAuth::NotAsked));
     let mut server =
         Server::new(Arc::new(ListenerConfig { tls, quick_ack: false, timeout: Duration::from_millis(20) }));
     let _client = server.client();
@@ -208,7 +212,7 @@ fn a_silent_client_gets_no_further_than_its_entrance_allows() {
     assert_eq!(failed.reason(), "timeout");
     drop(server.client());
     let failed = failure(&mut server, |_| true);
-    assert!(matches!(failed, Failure::Pipe(PipeError::Client(ClientFailure::ClosedInHandshake))), "{failed}");
+    assert!(matches!(failed, Failure::Pipe(StreamError::Client(ClientFailure::ClosedInHandshake))), "{failed}");
 }
 
 #[test]
@@ -217,7 +221,7 @@ fn a_new_entrance_is_for_those_who_come_from_now_on() {
     let mut server = Server::plain();
     let mut old = server.client();
     let id = server.opened();
-    server.net.set_entrance(server.listener, listener_config(Some(pki.acceptor(Clients::NotAsked))));
+    server.net.set_entrance(server.listener, listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
     let target = pki.target(&server, None);
     let (_, accepted) = pair(&mut server, target);
     assert!(server.io(accepted).peer().is_some());

@@ -11,7 +11,7 @@ use crate::config::client::ClientSettings;
 use crate::deadline::body_due;
 use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
 use crate::proto::{self, Client, Command, Request, Want};
-use crate::tls::PipeError;
+use crate::tls::StreamError;
 
 /// More than any reply has, in bytes.
 const LINE: u64 = 4096;
@@ -273,9 +273,9 @@ impl<'n> Link<'n> {
     fn failed(&self, failure: Failure, moving: Moving) -> Reason {
         let why = match failure {
             Failure::Timeout(_) | Failure::ClientTimeout(_) => return Reason::TimedOut { peer: self.peer },
-            Failure::Pipe(PipeError::Tls(failure)) => return Reason::Tls { failure, reached: self.peer },
+            Failure::Pipe(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: self.peer },
             Failure::Io(error) => plain(&error),
-            Failure::Pipe(PipeError::Io { message, .. }) => message,
+            Failure::Pipe(StreamError::Io { message, .. }) => message,
             other => other.to_string(),
         };
         match moving {
@@ -302,11 +302,11 @@ fn not_connected(failure: Failure, peer: IpAddr, settings: &ClientSettings) -> R
         Failure::Proxy(ProxyError::Closed) => return Reason::ClosedByProxy { peer },
         Failure::Proxy(error) => return Reason::Proxy(error),
         Failure::Tls(error) => return Reason::TlsName(error),
-        Failure::Pipe(PipeError::Tls(failure)) => return Reason::Tls { failure, reached: peer },
+        Failure::Pipe(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: peer },
         Failure::Timeout(Phase::Proxy | Phase::Handshake) => return Reason::TimedOut { peer },
         Failure::Timeout(_) => "Connection timed out".to_owned(),
         Failure::Resolve { error, .. } | Failure::Connect { error, .. } | Failure::Io(error) => plain(&error),
-        Failure::Pipe(PipeError::Io { message, .. }) => message,
+        Failure::Pipe(StreamError::Io { message, .. }) => message,
         other => other.to_string(),
     };
     if let Some(proxy) = &settings.proxy {

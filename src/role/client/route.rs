@@ -12,8 +12,8 @@ use crate::proto::shown;
 use crate::role::passphrase::{self, PassphraseError};
 use crate::role::proxy::proxy;
 use crate::tls::{
-    AlertDescription, CertificateProblem, CertificateReport, Connector, IdentitySettings, Offer, Refusal, TlsFailure,
-    TlsSettings, UnixTime, Verify,
+    AlertDescription, CertificateProblem, CertificateReport, ClientCertPolicy, Connector, IdentitySettings, Refusal,
+    TlsFailure, TlsSettings, UnixTime, Verify,
 };
 
 /// How long connecting, and TLS, may take at least: stock does not limit them.
@@ -109,7 +109,7 @@ fn connector(tls: &ClientTls, console: Console) -> Result<Connector, Reason> {
         ca: tls.ca.clone(),
         identity: tls.identity.as_ref().map(identity).transpose()?,
         verify: if tls.ca.is_some() { Verify::ChainAndName } else { Verify::None },
-        offer: Offer::Auto,
+        offer: ClientCertPolicy::Auto,
     };
     let connector = Connector::new(&settings, UnixTime::now())?;
     connector.report().iter().flat_map(CertificateReport::warnings).for_each(|warning| console.log(warning));

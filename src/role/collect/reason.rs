@@ -6,7 +6,7 @@ use crate::config::{SiteSettings, UnreadSecret};
 use crate::net::Failure;
 use crate::proto::{COLLECTOR_MARK, Error, FileName, Verb, quoted};
 use crate::store::StoreError;
-use crate::tls::{AlertDescription, PipeError, SetupError, TlsFailure, looks_like_tls};
+use crate::tls::{AlertDescription, SetupError, StreamError, TlsFailure, looks_like_tls};
 
 /// Why a round broke off.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +164,7 @@ impl Reason {
 
     /// Whether the site demands a certificate of ours.
     pub(super) fn is_certificate_demand(&self) -> bool {
-        matches!(self, Self::Net(Failure::Pipe(PipeError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
+        matches!(self, Self::Net(Failure::Pipe(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
     }
 
     /// The site does not know the authority of our certificate.

@@ -19,7 +19,7 @@ use crate::obs::{LogThrottle, repeated};
 use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Chain, Spool, StoreError, Waiting};
 use crate::sync::{Delivery, Match, MoveEnd, Outlook, Round, Selection, SiteHistory, Step};
-use crate::tls::Offer;
+use crate::tls::ClientCertPolicy;
 
 /// Files of one site that may wait for the disk at a time.
 const COMMIT_WINDOW: usize = 512;
@@ -171,15 +171,15 @@ impl Site {
     /// Whether our certificate may be shown to this site.
     pub(super) fn offers_certificate(&self) -> bool {
         match self.settings.tls.as_ref().map(|tls| tls.offer) {
-            Some(Offer::Always) => true,
-            Some(Offer::Auto) => !self.certificate_refused,
-            Some(Offer::Never) | None => false,
+            Some(ClientCertPolicy::Always) => true,
+            Some(ClientCertPolicy::Auto) => !self.certificate_refused,
+            Some(ClientCertPolicy::Never) | None => false,
         }
     }
 
     /// The site does not want our certificate. Says whether to try again without.
     pub(super) fn withdraw_certificate(&mut self) -> bool {
-        let automatic = self.settings.tls.as_ref().is_some_and(|tls| tls.offer == Offer::Auto);
+        let automatic = self.settings.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto);
         if !automatic || self.certificate_refused {
             return false;
         }

@@ -6,7 +6,7 @@ use crate::net::Failure;
 use crate::proto::quoted;
 use crate::proto::server::{Ending, Misuse};
 use crate::store::StoreError;
-use crate::tls::{AlertDescription, CertificateProblem, PipeError, Refusal, TlsFailure};
+use crate::tls::{AlertDescription, CertificateProblem, Refusal, StreamError, TlsFailure};
 
 /// Why a client's connection ended otherwise than in good order.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum Reason {
 
 /// In terms of the keys for that server.
 fn upstream(failure: &Failure) -> String {
-    let Failure::Pipe(PipeError::Tls(tls)) = failure else { return failure.to_string() };
+    let Failure::Pipe(StreamError::Tls(tls)) = failure else { return failure.to_string() };
     let words = match tls {
         TlsFailure::ClientCertificateDemanded(_) => {
             "it demands a client certificate, of the authority that its -f names (upstream_ssl_cert, upstream_ssl_key)"

@@ -18,7 +18,7 @@ use crate::role::collect::{Reason, site_target, warn_of_certificates};
 use crate::store::BorrowedMark;
 use crate::sync::MAX_NAMES;
 use crate::tls::{
-    CertificateReport, CertificateSummary, Connector, Connectors, Offer, PeerDescription, Role, UnixTime,
+    CertificateReport, CertificateSummary, ClientCertPolicy, Connector, Connectors, PeerDescription, Role, UnixTime,
 };
 
 pub(super) fn run(common: &Common, name: &str) -> Outcome {
@@ -82,11 +82,12 @@ impl Probe<'_> {
     }
 
     fn run(&mut self, target: &Arc<Target>) -> Result<Found, Reason> {
-        let offer = self.site.tls.as_ref().is_some_and(|tls| tls.identity.is_some() && tls.offer != Offer::Never);
+        let offer =
+            self.site.tls.as_ref().is_some_and(|tls| tls.identity.is_some() && tls.offer != ClientCertPolicy::Never);
         match self.attempt(target, offer) {
             Err(Reason::Net(Failure::Pipe(refused)))
                 if refused.client_certificate_refused()
-                    && self.site.tls.as_ref().is_some_and(|tls| tls.offer == Offer::Auto) =>
+                    && self.site.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto) =>
             {
                 self.say(&format!("{refused}"));
                 self.say("trying again without our certificate, as offer_client_cert = \"auto\" has it");

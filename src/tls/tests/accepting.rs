@@ -8,7 +8,7 @@ use rustls::{ClientConnection, HandshakeKind};
 
 use crate::tls::testing::*;
 use crate::tls::{
-    Acceptor, AcceptorSettings, AlertDescription, CertificateProblem, ClientFailure, Clients, FileProblem,
+    Acceptor, AcceptorSettings, AlertDescription, CertificateProblem, ClientAuth, ClientFailure, FileProblem,
     IdentitySettings, Missing, Purpose, Refusal, SetupError, Sha256, Suites, TlsFailure, UnixTime, UnsupportedShape,
     Verify, Versions, Weakness, Whose,
 };
@@ -26,7 +26,7 @@ impl Place {
         Self { leaf: site.v1_leaf(), site, files: Files::new() }
     }
 
-    fn settings(&self, clients: Clients) -> AcceptorSettings {
+    fn settings(&self, clients: ClientAuth) -> AcceptorSettings {
         let identity = IdentitySettings {
             cert: self.files.add("server.pem", certificates_pem(std::slice::from_ref(&self.leaf))),
             key: self.files.add("server.key", self.site.key.serialize_pem()),
@@ -35,13 +35,13 @@ impl Place {
         AcceptorSettings { identity, clients, versions: Versions::Both, suites: Suites::default() }
     }
 
-    fn acceptor(&self, clients: Clients) -> Acceptor {
+    fn acceptor(&self, clients: ClientAuth) -> Acceptor {
         Acceptor::new(&self.settings(clients), now()).unwrap()
     }
 
     fn requiring(&self, listed: &[impl Borrow<CertificateDer<'static>>]) -> Acceptor {
         let listed: Vec<_> = listed.iter().map(|der| der.borrow().clone()).collect();
-        self.acceptor(Clients::Required { ca: self.files.add("ca.pem", certificates_pem(&listed)) })
+        self.acceptor(ClientAuth::Required { ca: self.files.add("ca.pem", certificates_pem(&listed)) })
     }
 }
 
@@ -143,7 +143,7 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
 #[test]
 fn a_client_has_to_hold_the_key_whether_its_certificate_is_required_or_not() {
     let (place, site, other) = (Place::new(), Site::new(), KeyPair::generate().unwrap());
-    for acceptor in [place.requiring(&[&site.ca]), place.acceptor(Clients::Optional)] {
+    for acceptor in [place.requiring(&[&site.ca]), place.acceptor(ClientAuth::Optional)] {
         let verdict = verdict(&acceptor, &[site.v1_leaf()], &other);
         assert_eq!(verdict, refused(CertificateProblem::BadHandshakeSignature));
     }
@@ -152,8 +152,8 @@ fn a_client_has_to_hold_the_key_whether_its_certificate_is_required_or_not() {
 #[test]
 fn a_client_without_a_certificate_is_taken_unless_one_is_required() {
     let (place, site) = (Place::new(), Site::new());
-    assert_eq!(verdict(&place.acceptor(Clients::NotAsked), NOBODY, &site.key), Ok(()));
-    assert_eq!(verdict(&place.acceptor(Clients::Optional), NOBODY, &site.key), Ok(()));
+    assert_eq!(verdict(&place.acceptor(ClientAuth::NotAsked), NOBODY, &site.key), Ok(()));
+    assert_eq!(verdict(&place.acceptor(ClientAuth::Optional), NOBODY, &site.key), Ok(()));
     assert_eq!(verdict(&place.requiring(&[&site.ca]), NOBODY, &site.key), Err(ClientFailure::NoCertificate));
     let mut server = place.requiring(&[&site.ca]).accept().unwrap();
     let mut client = connector(Verify::None, &[]).connect("10.0.0.7", false).unwrap();
@@ -167,7 +167,7 @@ fn a_client_without_a_certificate_is_taken_unless_one_is_required() {
 #[test]
 fn an_optional_certificate_may_be_anybodys_and_shows_by_its_pin() {
     let (place, site) = (Place::new(), Site::new());
-    let acceptor = place.acceptor(Clients::Optional);
+    let acceptor = place.acceptor(ClientAuth::Optional);
     let alone = Draft::new("us", "us", &site.key).v3(&[CA_TRUE]).sign(&site.key);
     let expired = Draft { not_after: "210101000000Z", ..site.draft() }.sign(&site.ca_key);
     for leaf in [alone, expired] {
@@ -177,7 +177,7 @@ fn an_optional_certificate_may_be_anybodys_and_shows_by_its_pin() {
             assert_eq!(server.peer_certificates().unwrap(), std::slice::from_ref(&leaf));
         }
     }
-    let mut server = place.acceptor(Clients::NotAsked).accept().unwrap();
+    let mut server = place.acceptor(ClientAuth::NotAsked).accept().unwrap();
     meet(&mut client(&[site.v1_leaf()], &site.key, BOTH_VERSIONS[1]), &mut server).unwrap();
     assert_eq!(server.peer_certificates(), None, "who is not asked shows nothing");
 }
@@ -196,7 +196,7 @@ fn our_own_certificate_is_shown_in_any_shape_and_with_its_chain() {
         (&site.ca, vec![below, middle]),
         (&alone, vec![alone.clone()]),
     ] {
-        let mut settings = place.settings(Clients::NotAsked);
+        let mut settings = place.settings(ClientAuth::NotAsked);
         settings.identity.cert = place.files.add("shape.pem", certificates_pem(&chain));
         let acceptor = Acceptor::new(&settings, now()).unwrap();
         let mut client = connector(Verify::Chain, std::slice::from_ref(listed)).connect("10.0.0.7", false).unwrap();
@@ -209,7 +209,7 @@ fn our_own_certificate_is_shown_in_any_shape_and_with_its_chain() {
 fn a_client_that_trusts_another_authority_is_told_of_as_such() {
     let (place, other) = (Place::new(), Site::new());
     let leaf = place.site.draft().v3(&[&alternative_names(&[], &[[10, 0, 0, 7]])]).sign(&place.site.ca_key);
-    let mut settings = place.settings(Clients::NotAsked);
+    let mut settings = place.settings(ClientAuth::NotAsked);
     settings.identity.cert = place.files.add("v3.pem", certificates_pem(&[leaf]));
     let acceptor = Acceptor::new(&settings, now()).unwrap();
     let stranger = Draft::new("Other", "Other", &other.ca_key).v3(&[CA_TRUE]).sign(&other.ca_key);
@@ -231,7 +231,7 @@ fn a_client_that_trusts_another_authority_is_told_of_as_such() {
 fn sessions_resume_in_both_versions_and_keep_the_clients_certificate() {
     let place = Place::new();
     let kinds = [HandshakeKind::Full, HandshakeKind::Resumed];
-    assert_kinds_of_two_connections(&place.acceptor(Clients::Optional), &Site::new(), kinds);
+    assert_kinds_of_two_connections(&place.acceptor(ClientAuth::Optional), &Site::new(), kinds);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_session_from_before_a_reload_does_not_get_around_what_is_required_now() {
             let mut client = ClientConnection::new(config.clone(), "10.0.0.7".try_into().unwrap()).unwrap();
             meet(&mut client, &mut acceptor.accept().unwrap())
         };
-        assert_eq!(meet_by(place.acceptor(Clients::NotAsked)), Ok(()));
+        assert_eq!(meet_by(place.acceptor(ClientAuth::NotAsked)), Ok(()));
         assert_eq!(meet_by(place.requiring(&[&site.ca])), Err(ClientFailure::NoCertificate));
     }
 }
@@ -275,7 +275,7 @@ fn a_session_from_before_a_reload_does_not_get_around_what_is_required_now() {
 #[test]
 fn files_are_read_anew_by_each_new_acceptor() {
     let place = Place::new();
-    let settings = place.settings(Clients::NotAsked);
+    let settings = place.settings(ClientAuth::NotAsked);
     let shown = || {
         let mut client = connector(Verify::None, &[]).connect("10.0.0.7", false).unwrap();
         run(&mut client, &mut Acceptor::new(&settings, now()).unwrap().accept().unwrap()).unwrap();
@@ -295,7 +295,7 @@ fn files_are_read_anew_by_each_new_acceptor() {
 fn an_encrypted_key_without_a_passphrase_is_told_from_one_with_a_wrong_one() {
     use crate::proto::Secret;
     let place = Place::new();
-    let mut settings = place.settings(Clients::NotAsked);
+    let mut settings = place.settings(ClientAuth::NotAsked);
     settings.identity.cert = place.files.add("rsa.pem", include_str!("../testdata/ca.openssl.pem"));
     settings.identity.key = place.files.add("rsa.key", include_str!("../testdata/rsa.encrypted.pem"));
     let mut with = |passphrase: Option<&str>| {
@@ -316,7 +316,7 @@ fn versions_and_suites_are_held_to() {
     let place = Place::new();
     let limited = |versions, suites: &str| {
         let suites = Suites::from_option(suites).unwrap();
-        Acceptor::new(&AcceptorSettings { versions, suites, ..place.settings(Clients::NotAsked) }, now()).unwrap()
+        Acceptor::new(&AcceptorSettings { versions, suites, ..place.settings(ClientAuth::NotAsked) }, now()).unwrap()
     };
     let meet_by = |acceptor: &Acceptor, version| {
         let mut server = acceptor.accept().unwrap();
@@ -341,14 +341,14 @@ fn clients_that_offer_application_protocols_are_served() {
     let mut config = (*client_config(NOBODY, &place.site.key, BOTH_VERSIONS[1])).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let mut client = ClientConnection::new(config.into(), "10.0.0.7".try_into().unwrap()).unwrap();
-    assert_eq!(meet(&mut client, &mut place.acceptor(Clients::NotAsked).accept().unwrap()), Ok(()));
+    assert_eq!(meet(&mut client, &mut place.acceptor(ClientAuth::NotAsked).accept().unwrap()), Ok(()));
 }
 
 #[test]
 fn what_should_be_seen_to_is_reported() {
     let (place, site) = (Place::new(), Site::new());
-    let mut settings = place.settings(Clients::Required { ca: place.files.add("ca.pem", "") });
-    let Clients::Required { ca } = settings.clients.clone() else { unreachable!() };
+    let mut settings = place.settings(ClientAuth::Required { ca: place.files.add("ca.pem", "") });
+    let ClientAuth::Required { ca } = settings.clients.clone() else { unreachable!() };
     let error = SetupError::File { path: ca, problem: FileProblem::Empty };
     assert_eq!(Acceptor::new(&settings, now()).map(drop), Err(error));
     place.files.add("ca.pem", certificates_pem(std::slice::from_ref(&site.ca)));

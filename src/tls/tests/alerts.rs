@@ -7,8 +7,8 @@ use rustls::server::NoClientAuth;
 
 use crate::tls::testing::*;
 use crate::tls::{
-    Acceptor, AcceptorSettings, AlertDescription, ClientFailure, Clients, IdentitySettings, Phase, Suites, TlsFailure,
-    Verify, Versions,
+    Acceptor, AcceptorSettings, AlertDescription, ClientAuth, ClientFailure, IdentitySettings, Phase, Suites,
+    TlsFailure, Verify, Versions,
 };
 
 /// Certificates that are refused under the authority of `site`, and the alert for each.
@@ -53,7 +53,7 @@ fn a_client_hears_what_is_wrong_with_its_certificate() {
         key: files.add("server.key", site.key.serialize_pem()),
         passphrase: None,
     };
-    let clients = Clients::Required { ca: files.add("ca.pem", certificates_pem(std::slice::from_ref(&site.ca))) };
+    let clients = ClientAuth::Required { ca: files.add("ca.pem", certificates_pem(std::slice::from_ref(&site.ca))) };
     let settings = AcceptorSettings { identity, clients, versions: Versions::Both, suites: Suites::default() };
     let acceptor = Acceptor::new(&settings, now()).unwrap();
     for (shape, leaf, alert) in refused(&site, ONLY_SERVERS) {

@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use crate::proto::Secret;
 use crate::tls::testing::*;
-use crate::tls::{BlockFault, Connector, FileProblem, IdentitySettings, Offer, SetupError, TlsSettings, Verify};
+use crate::tls::{
+    BlockFault, ClientCertPolicy, Connector, FileProblem, IdentitySettings, SetupError, TlsSettings, Verify,
+};
 
 const RSA_CERT: &str = include_str!("../testdata/ca.openssl.pem");
 const RSA_PKCS8: &str = include_str!("../testdata/rsa.pkcs8.pem");
@@ -24,11 +26,11 @@ fn identity(cert: impl AsRef<[u8]>, key: impl AsRef<[u8]>, passphrase: Option<&s
         key: files.add("key.pem", key),
         passphrase: passphrase.map(|text| Secret::new(text.into())),
     };
-    set_up(&TlsSettings { ca: None, identity: Some(identity), verify: Verify::None, offer: Offer::Auto })
+    set_up(&TlsSettings { ca: None, identity: Some(identity), verify: Verify::None, offer: ClientCertPolicy::Auto })
 }
 
 fn authorities(path: PathBuf) -> Result<(), FileProblem> {
-    set_up(&TlsSettings { ca: Some(path), identity: None, verify: Verify::Chain, offer: Offer::Auto })
+    set_up(&TlsSettings { ca: Some(path), identity: None, verify: Verify::Chain, offer: ClientCertPolicy::Auto })
 }
 
 fn authorities_of(contents: impl AsRef<[u8]>) -> Result<(), FileProblem> {
@@ -218,7 +220,8 @@ fn what_has_no_effect_in_a_file_is_warned_of() {
         (&pem("EC PARAMETERS", b"whatever"), None),
     ] {
         let ca = files.add("ca.pem", [&listed, extra].concat());
-        let settings = TlsSettings { ca: Some(ca.clone()), identity: None, verify: Verify::Chain, offer: Offer::Auto };
+        let settings =
+            TlsSettings { ca: Some(ca.clone()), identity: None, verify: Verify::Chain, offer: ClientCertPolicy::Auto };
         let connector = Connector::new(&settings, now()).unwrap();
         let place = format!("{}: line {}: ", ca.to_string_lossy(), lines + 1);
         match words {
@@ -286,7 +289,8 @@ fn files_that_are_not_there_or_no_files_say_so() {
     assert_eq!(authorities(missing.clone()), Err(FileProblem::Unreadable(std::io::ErrorKind::NotFound)));
     let directory = missing.parent().unwrap().to_owned();
     assert_eq!(authorities(directory), Err(FileProblem::Unreadable(std::io::ErrorKind::IsADirectory)));
-    let settings = TlsSettings { ca: Some(missing), identity: None, verify: Verify::Chain, offer: Offer::Auto };
+    let settings =
+        TlsSettings { ca: Some(missing), identity: None, verify: Verify::Chain, offer: ClientCertPolicy::Auto };
     let error = Connector::new(&settings, now()).unwrap_err().to_string();
     assert!(error.ends_with("missing.pem: cannot be read: there is no such file"), "{error}");
 }

@@ -7,8 +7,8 @@ use rustls::pki_types::CertificateDer;
 use crate::tls::failure::TlsFailure;
 use crate::tls::testing::*;
 use crate::tls::{
-    AlertDescription, CertificateProblem, CertificateReport, Connector, FileProblem, IdentitySettings, Offer, Role,
-    SetupError, TlsSettings, UnixTime, Verify,
+    AlertDescription, CertificateProblem, CertificateReport, ClientCertPolicy, Connector, FileProblem,
+    IdentitySettings, Role, SetupError, TlsSettings, UnixTime, Verify,
 };
 
 #[test]
@@ -54,7 +54,7 @@ fn a_certificate_for_another_key_is_an_error_that_names_both_files() {
     let key = files.add("key.pem", site.key.serialize_pem());
     let load = |cert: std::path::PathBuf| {
         let identity = Some(IdentitySettings { cert: cert.clone(), key: key.clone(), passphrase: None });
-        let settings = TlsSettings { ca: None, identity, verify: Verify::None, offer: Offer::Auto };
+        let settings = TlsSettings { ca: None, identity, verify: Verify::None, offer: ClientCertPolicy::Auto };
         (Connector::new(&settings, now()).map(drop), cert)
     };
     let (result, cert) =
@@ -93,8 +93,12 @@ fn what_should_be_seen_to_is_reported_with_dates_and_shape() {
         key: files.add("key.pem", site.key.serialize_pem()),
         passphrase: None,
     };
-    let settings =
-        TlsSettings { ca: Some(ca.clone()), identity: Some(identity), verify: Verify::Chain, offer: Offer::Auto };
+    let settings = TlsSettings {
+        ca: Some(ca.clone()),
+        identity: Some(identity),
+        verify: Verify::Chain,
+        offer: ClientCertPolicy::Auto,
+    };
     let connector = Connector::new(&settings, now()).unwrap();
     let report = connector.report();
     assert_eq!(report.iter().map(|entry| entry.days_left).collect::<Vec<_>>(), [10, 8614, -2]);
@@ -119,7 +123,7 @@ fn checking_nothing_is_warned_about() {
 
 #[test]
 fn settings_that_could_accept_nobody_are_errors() {
-    let settings = |verify| TlsSettings { ca: None, identity: None, verify, offer: Offer::Auto };
+    let settings = |verify| TlsSettings { ca: None, identity: None, verify, offer: ClientCertPolicy::Auto };
     assert_eq!(Connector::new(&settings(Verify::Chain), now()).map(drop), Err(SetupError::NoAuthorities));
     assert_eq!(Connector::new(&settings(Verify::ChainAndName), now()).map(drop), Err(SetupError::NoAuthorities));
     assert_eq!(Connector::new(&settings(Verify::Pin(Vec::new())), now()).map(drop), Err(SetupError::NoPins));

@@ -2,11 +2,11 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
+use crate::tls::test_pki::{Authority, Identity, StockClients, stock_tls};
 use crate::tls::testing::*;
-use crate::tls::throwaway::{Authority, Identity, StockClients, stock_tls};
 use crate::tls::{
-    AlertDescription, Carrier, Connector, Handshake, IdentitySettings, Offer, Pipe, PipeError, Received, Sent,
-    TlsFailure, TlsPipe, TlsSettings, Verify,
+    AlertDescription, ClientCertPolicy, Connector, Handshake, IdentitySettings, Received, Sent, Stream, StreamError,
+    TlsFailure, TlsSettings, TlsStream, Transport, Verify,
 };
 
 /// Two connected sockets: the one to be made a pipe, and its peer.
@@ -31,20 +31,21 @@ fn connector(pki: &Authority, identity: Option<&Identity>) -> Connector {
         passphrase: None,
     });
     let ca = Some(files.add("ca.pem", pki.certificate_pem()));
-    Connector::new(&TlsSettings { ca, identity, verify: Verify::ChainAndName, offer: Offer::Auto }, now()).unwrap()
+    Connector::new(&TlsSettings { ca, identity, verify: Verify::ChainAndName, offer: ClientCertPolicy::Auto }, now())
+        .unwrap()
 }
 
 /// A client's and a server's pipe over TLS, before the handshake.
-fn tls_pair(pki: &Authority, clients: StockClients<'_>, identity: Option<&Identity>) -> (Pipe, Pipe) {
+fn tls_pair(pki: &Authority, clients: StockClients<'_>, identity: Option<&Identity>) -> (Stream, Stream) {
     let acceptor = stock_tls(&pki.server([127, 0, 0, 1].into()).unwrap(), clients).unwrap();
     let (near, far) = sockets();
     let client = connector(pki, identity).connect("127.0.0.1", true).unwrap();
-    (Pipe::tls(near, client, true), Pipe::tls(mio_stream(far), acceptor.accept().unwrap(), false))
+    (Stream::tls(near, client, true), Stream::tls(mio_stream(far), acceptor.accept().unwrap(), false))
 }
 
-fn plain_pair() -> (Pipe, Pipe) {
+fn plain_pair() -> (Stream, Stream) {
     let (near, far) = sockets();
-    (Pipe::plain(near, true), Pipe::plain(mio_stream(far), false))
+    (Stream::plain(near, true), Stream::plain(mio_stream(far), false))
 }
 
 /// Calls `step` until it has a result; both ends live in this thread, so what does not come at once comes soon.
@@ -58,25 +59,25 @@ fn eventually<T>(mut step: impl FnMut() -> Option<T>) -> T {
     panic!("nothing came of it");
 }
 
-fn shake_hands(client: &mut Pipe, server: &mut Pipe) {
+fn shake_hands(client: &mut Stream, server: &mut Stream) {
     eventually(|| {
         let done = client.handshake().unwrap() == Handshake::Done;
         (server.handshake().unwrap() == Handshake::Done && done).then_some(())
     });
 }
 
-fn established(pki: &Authority) -> (Pipe, Pipe) {
+fn established(pki: &Authority) -> (Stream, Stream) {
     let (mut client, mut server) = tls_pair(pki, StockClients::Anyone, None);
     shake_hands(&mut client, &mut server);
     (client, server)
 }
 
-fn both_kinds() -> [(Pipe, Pipe); 2] {
+fn both_kinds() -> [(Stream, Stream); 2] {
     [plain_pair(), established(&Authority::new("CA").unwrap())]
 }
 
 /// The next bytes or the end, `max` bytes at a time.
-fn next(pipe: &mut Pipe, max: usize) -> Result<Vec<u8>, PipeError> {
+fn next(pipe: &mut Stream, max: usize) -> Result<Vec<u8>, StreamError> {
     let mut scratch = [0; 4096];
     eventually(|| {
         let mut bytes = Vec::new();
@@ -93,7 +94,7 @@ fn next(pipe: &mut Pipe, max: usize) -> Result<Vec<u8>, PipeError> {
     })
 }
 
-fn send(pipe: &mut Pipe, bytes: &[u8]) {
+fn send(pipe: &mut Stream, bytes: &[u8]) {
     assert_eq!(pipe.write(bytes).unwrap(), Sent::Bytes(bytes.len()));
     assert!(pipe.flush().unwrap());
 }
@@ -134,7 +135,7 @@ fn what_was_shown_but_not_taken_is_kept_counts_as_ready_and_comes_again() {
 #[test]
 fn nothing_beyond_what_is_wanted_leaves_a_plain_socket() {
     let (near, mut far) = sockets();
-    let mut pipe = Pipe::plain(near, false);
+    let mut pipe = Stream::plain(near, false);
     far.write_all(b"body and more").unwrap();
     assert_eq!(next(&mut pipe, 4).unwrap(), b"body");
     assert!(!pipe.has_buffered());
@@ -212,7 +213,7 @@ fn the_peer_is_described_once_the_handshake_is_done() {
 }
 
 /// Hands shaken with a server, as far as the client can tell; what becomes of its first question.
-fn first_answer(clients: StockClients<'_>, pki: &Authority, identity: Option<&Identity>) -> Result<(), PipeError> {
+fn first_answer(clients: StockClients<'_>, pki: &Authority, identity: Option<&Identity>) -> Result<(), StreamError> {
     let (mut client, mut server) = tls_pair(pki, clients, identity);
     eventually(|| {
         let _ = server.handshake();
@@ -242,10 +243,10 @@ fn a_client_certificate_refused_after_the_handshake_is_told_as_such_on_the_first
 }
 
 /// What a client says of a peer that answers the first message of TLS like this and hangs up.
-fn answered(answer: &[u8]) -> PipeError {
+fn answered(answer: &[u8]) -> StreamError {
     let pki = Authority::new("CA").unwrap();
     let (near, mut far) = sockets();
-    let mut client = Pipe::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
+    let mut client = Stream::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
     assert_eq!(client.handshake(), Ok(Handshake::WantMore));
     assert!(far.read(&mut [0; 4096]).unwrap() > 100);
     far.write_all(answer).unwrap();
@@ -257,7 +258,7 @@ fn answered(answer: &[u8]) -> PipeError {
 fn a_peer_that_resets_the_handshake_has_hung_up() {
     let pki = Authority::new("CA").unwrap();
     let (near, far) = sockets();
-    let mut client = Pipe::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
+    let mut client = Stream::tls(near, connector(&pki, None).connect("127.0.0.1", false).unwrap(), false);
     assert_eq!(client.handshake(), Ok(Handshake::WantMore));
     eventually(|| (far.peek(&mut [0; 64]).unwrap() > 0).then_some(()));
     drop(far);
@@ -300,7 +301,7 @@ fn what_came_before_a_failure_is_handed_out_first() {
     assert_eq!(next(&mut client, 64).unwrap(), b"le");
     assert_eq!(next(&mut client, 64).unwrap(), b" and more");
     for _ in 0..2 {
-        assert!(matches!(next(&mut client, 64), Err(PipeError::Tls(TlsFailure::Broken(_)))));
+        assert!(matches!(next(&mut client, 64), Err(StreamError::Tls(TlsFailure::Broken(_)))));
     }
 }
 
@@ -335,7 +336,7 @@ impl Write for Narrow {
     }
 }
 
-impl Carrier for Narrow {
+impl Transport for Narrow {
     fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
         Ok(0)
     }
@@ -346,7 +347,7 @@ fn the_alert_that_says_why_leaves_whole_though_the_socket_takes_it_in_pieces() {
     let pki = Authority::new("CA").unwrap();
     let acceptor = stock_tls(&pki.server([127, 0, 0, 1].into()).unwrap(), StockClients::Anyone).unwrap();
     let wire = Narrow { incoming: io::Cursor::new(b"LS <>\n, and no TLS"), taken: Vec::new() };
-    let mut pipe = TlsPipe::new(wire, acceptor.accept().unwrap().into());
+    let mut pipe = TlsStream::new(wire, acceptor.accept().unwrap().into());
     pipe.handshake().unwrap_err();
     let fatal_alert = [21, 3, 3, 0, 2, 2];
     assert_eq!(pipe.wire().taken.len(), fatal_alert.len() + 1);

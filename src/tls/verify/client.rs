@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::proof::Proof;
+use super::proof::HandshakeSignature;
 use crate::tls::authorities::Authorities;
 use crate::tls::refusal::Refusal;
 
@@ -16,13 +16,13 @@ const MAX_HINTS: usize = 32 * 1024;
 /// Which certificates are asked of clients, and the proof that they hold the key, which nothing waives.
 #[derive(Debug)]
 pub(in crate::tls) struct ClientVerifier {
-    demand: Demand,
-    proof: Proof,
+    demand: ClientAuth,
+    proof: HandshakeSignature,
     hints: Vec<DistinguishedName>,
 }
 
 #[derive(Debug)]
-enum Demand {
+enum ClientAuth {
     /// Any or none.
     Optional,
     /// One that these vouch for.
@@ -31,15 +31,15 @@ enum Demand {
 
 impl ClientVerifier {
     pub(in crate::tls) fn optional(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { demand: Demand::Optional, proof: Proof(algorithms), hints: Vec::new() }
+        Self { demand: ClientAuth::Optional, proof: HandshakeSignature(algorithms), hints: Vec::new() }
     }
 
     pub(in crate::tls) fn required(authorities: Authorities, algorithms: WebPkiSupportedAlgorithms) -> Self {
         let subjects = authorities.subjects();
         let hints = if subjects.iter().map(Vec::len).sum::<usize>() <= MAX_HINTS { subjects } else { Vec::new() };
         Self {
-            demand: Demand::Required(authorities),
-            proof: Proof(algorithms),
+            demand: ClientAuth::Required(authorities),
+            proof: HandshakeSignature(algorithms),
             hints: hints.into_iter().map(DistinguishedName::from).collect(),
         }
     }
@@ -47,7 +47,7 @@ impl ClientVerifier {
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        matches!(self.demand, Demand::Required(_))
+        matches!(self.demand, ClientAuth::Required(_))
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -61,7 +61,7 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         Refusal::forget();
-        if let Demand::Required(authorities) = &self.demand {
+        if let ClientAuth::Required(authorities) = &self.demand {
             let verdict = authorities.verify(end_entity, intermediates, now);
             verdict.map_err(|problem| Refusal::from(problem).into_rustls())?;
         }

@@ -18,12 +18,12 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 pub(super) use chain::Chain;
 pub(super) use client::ClientVerifier;
 pub(super) use name::ChainAndName;
-pub(super) use none::Unchecked;
+pub(super) use none::NoVerification;
 pub(super) use pin::Pinned;
 
 use super::certificate_problem::CertificateProblem;
 use super::refusal::Refusal;
-use proof::Proof;
+use proof::HandshakeSignature;
 
 /// Which certificates are accepted from a site.
 pub(super) trait Policy: Debug + Send + Sync {
@@ -41,12 +41,12 @@ pub(super) trait Policy: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct PolicyVerifier<P> {
     policy: P,
-    proof: Proof,
+    proof: HandshakeSignature,
 }
 
 impl<P: Policy> PolicyVerifier<P> {
     pub(super) fn new(policy: P, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { policy, proof: Proof(algorithms) }
+        Self { policy, proof: HandshakeSignature(algorithms) }
     }
 }
 

@@ -7,9 +7,9 @@ use crate::tls::certificate_problem::CertificateProblem;
 
 /// Encrypted, but to whomever answers.
 #[derive(Debug)]
-pub(in crate::tls) struct Unchecked;
+pub(in crate::tls) struct NoVerification;
 
-impl Policy for Unchecked {
+impl Policy for NoVerification {
     fn accept(
         &self,
         _leaf: &CertificateDer<'_>,

@@ -13,9 +13,9 @@ use crate::tls::x509::Certificate;
 
 /// How handshake signatures are checked: by the bare key, since webpki reads no version 1 certificate.
 #[derive(Debug)]
-pub(super) struct Proof(pub(super) WebPkiSupportedAlgorithms);
+pub(super) struct HandshakeSignature(pub(super) WebPkiSupportedAlgorithms);
 
-impl Proof {
+impl HandshakeSignature {
     /// One scheme of TLS 1.2 stands for several algorithms, by the key's curve.
     pub(super) fn tls12(
         &self,

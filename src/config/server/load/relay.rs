@@ -7,7 +7,7 @@ use super::super::defaults;
 use super::super::key::Key;
 use super::super::reader::{self, Reader};
 use super::super::settings::RelaySettings;
-use crate::tls::{IdentitySettings, Offer, TlsSettings, Verify};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// `None`, and an error, if there is no usable address.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<RelaySettings> {
@@ -61,7 +61,7 @@ fn upstream_tls(reader: &mut Reader<'_>) -> Option<TlsSettings> {
         let ways = "name it with upstream_ssl_ca, or the certificate's SHA-256 with upstream_ssl_pin";
         reader.error(&said, &format!("there is no CA to check the other server's certificate against; {ways}"));
     }
-    Some(TlsSettings { ca, identity, verify, offer: Offer::Auto })
+    Some(TlsSettings { ca, identity, verify, offer: ClientCertPolicy::Auto })
 }
 
 fn identity(reader: &mut Reader<'_>) -> Option<IdentitySettings> {

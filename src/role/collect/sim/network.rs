@@ -11,7 +11,7 @@ use super::server::{Far, Mischief, Shore, Turn};
 use super::socket::Tls;
 use super::world::{FIRST_PORT, Site, World};
 use crate::net::{ConnId, Event, Failure, Phase, Target};
-use crate::tls::{Handshake, PipeError, TlsFailure};
+use crate::tls::{Handshake, StreamError, TlsFailure};
 
 /// Turns without the clock moving on that nothing sound takes.
 const MOST_TURNS_AT_ONCE: u32 = 20_000;
@@ -212,7 +212,7 @@ impl World {
 
     fn fail(&mut self, id: ConnId, failure: Failure) {
         self.fate.note(|| format!("{id:?} fails: {failure}"));
-        let is_untrusted = matches!(failure, Failure::Pipe(PipeError::Tls(TlsFailure::Certificate(_))));
+        let is_untrusted = matches!(failure, Failure::Pipe(StreamError::Tls(TlsFailure::Certificate(_))));
         let was_securing = matches!(self.links.get(&id), Some(Link { near: Near::Securing(_), .. }));
         self.ledger.tally.unsecured += u64::from(was_securing && !is_untrusted);
         self.abort(id);

@@ -9,9 +9,10 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::tls::throwaway::{Identity, StockClients, stock_tls};
+use crate::tls::test_pki::{Identity, StockClients, stock_tls};
 use crate::tls::{
-    Acceptor, AcceptorSettings, Clients, IdentitySettings, Offer, Suites, TlsSettings, UnixTime, Verify, Versions,
+    Acceptor, AcceptorSettings, ClientAuth, ClientCertPolicy, IdentitySettings, Suites, TlsSettings, UnixTime, Verify,
+    Versions,
 };
 
 /// Whether a site's server looks at its clients' certificates. Stock's then turns ours down, and ours demands it.
@@ -49,8 +50,12 @@ impl Papers {
             IdentitySettings { cert, key, passphrase: None }
         };
         let ca = file("ca.pem", &authority.pem());
-        let client =
-            |identity| TlsSettings { ca: Some(ca.clone()), identity, verify: Verify::Chain, offer: Offer::Auto };
+        let client = |identity| TlsSettings {
+            ca: Some(ca.clone()),
+            identity,
+            verify: Verify::Chain,
+            offer: ClientCertPolicy::Auto,
+        };
         let stock = |identity: Identity, clients| stock_tls(&identity, clients).expect("they are sound");
         let server = identity("server");
         Self {
@@ -58,8 +63,8 @@ impl Papers {
             identified: client(Some(identity("client"))),
             lax_stock: stock(issue(&authority, "stock"), StockClients::Anyone),
             strict_stock: stock(issue(&authority, "stock"), StockClients::AnyoneOrWellKnown),
-            lax_ours: ours(&server, Clients::NotAsked),
-            strict_ours: ours(&server, Clients::Required { ca: ca.clone() }),
+            lax_ours: ours(&server, ClientAuth::NotAsked),
+            strict_ours: ours(&server, ClientAuth::Required { ca: ca.clone() }),
             impostor: stock(issue(&self::authority(), "stock"), StockClients::Anyone),
             _files: files,
         }
@@ -93,7 +98,7 @@ impl Papers {
     }
 }
 
-fn ours(identity: &IdentitySettings, clients: Clients) -> Acceptor {
+fn ours(identity: &IdentitySettings, clients: ClientAuth) -> Acceptor {
     let (versions, suites) = (Versions::Both, Suites::default());
     let settings = AcceptorSettings { identity: identity.clone(), clients, versions, suites };
     Acceptor::new(&settings, UnixTime::now()).expect("they are sound")

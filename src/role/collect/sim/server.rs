@@ -15,7 +15,7 @@ use super::world::Site;
 use crate::net::{ConnId, Failure, FileSent};
 use crate::proto::{FileName, Secret, Verb};
 use crate::role::server::house::House;
-use crate::tls::{Handshake, PipeError, Received, Sent};
+use crate::tls::{Handshake, Received, Sent, StreamError};
 
 /// How long a server waits for TLS to be done.
 const HANDSHAKE: Duration = Duration::from_secs(8);
@@ -129,7 +129,7 @@ impl Shore<'_> {
     }
 
     /// Shows the next bytes to `take`, which says how many of them it took.
-    pub(super) fn receive(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+    pub(super) fn receive(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, StreamError> {
         let Some((tls, kernel)) = self.secured() else { return Ok(self.receive_bare(most, take)) };
         let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;
         self.up.note_received(received, self.fate);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fate::{Fate, Way, What};
 use super::link::{Pipe, Room};
 use crate::net::ConnId;
-use crate::tls::{Carrier, Handshake, PipeError, TlsPipe};
+use crate::tls::{Handshake, StreamError, TlsStream, Transport};
 
 /// One end's kernel.
 pub(super) struct Kernel<'a> {
@@ -23,15 +23,15 @@ pub(super) struct Kernel<'a> {
 
 /// TLS at one end of a connection.
 #[derive(Debug)]
-pub(super) struct Tls(Box<TlsPipe<Socket>>);
+pub(super) struct Tls(Box<TlsStream<Socket>>);
 
 impl Tls {
     pub(super) fn new(session: impl Into<rustls::Connection>) -> Self {
-        Self(Box::new(TlsPipe::new(Socket::default(), session.into())))
+        Self(Box::new(TlsStream::new(Socket::default(), session.into())))
     }
 
     /// Lets it work on what the kernel has.
-    pub(super) fn work<T>(&mut self, kernel: Kernel<'_>, act: impl FnOnce(&mut TlsPipe<Socket>) -> T) -> T {
+    pub(super) fn work<T>(&mut self, kernel: Kernel<'_>, act: impl FnOnce(&mut TlsStream<Socket>) -> T) -> T {
         let Kernel { id, way, outward, inward, is_broken, fate } = kernel;
         let unread = inward.arrived.len();
         *self.0.wire_mut() = Socket {
@@ -58,8 +58,8 @@ impl Tls {
     }
 
     /// Goes on with the handshake.
-    pub(super) fn handshake(&mut self, kernel: Kernel<'_>) -> Result<Handshake, PipeError> {
-        let handshake = self.work(kernel, TlsPipe::handshake)?;
+    pub(super) fn handshake(&mut self, kernel: Kernel<'_>) -> Result<Handshake, StreamError> {
+        let handshake = self.work(kernel, TlsStream::handshake)?;
         assert!(handshake == Handshake::WantMore || self.0.peer().is_some(), "TLS is said to stand, and does not");
         Ok(handshake)
     }
@@ -70,8 +70,8 @@ impl Tls {
     }
 
     /// Passes on what it holds; whether nothing is left.
-    pub(super) fn flush(&mut self, kernel: Kernel<'_>) -> Result<bool, PipeError> {
-        let is_flushed = self.work(kernel, TlsPipe::flush)?;
+    pub(super) fn flush(&mut self, kernel: Kernel<'_>) -> Result<bool, StreamError> {
+        let is_flushed = self.work(kernel, TlsStream::flush)?;
         assert!(!is_flushed || self.is_flushed(), "all is said to be out, and is not");
         Ok(is_flushed)
     }
@@ -150,7 +150,7 @@ impl io::Write for Socket {
     }
 }
 
-impl Carrier for Socket {
+impl Transport for Socket {
     fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
         let count = bytes.len().min(self.inbox.len());
         self.inbox.iter().zip(bytes).for_each(|(byte, slot)| *slot = *byte);

@@ -15,7 +15,7 @@ use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::outside::{Connection, Network, Publisher};
 use crate::store::model::ModelCommitter;
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
-use crate::tls::{CertificateSummary, PipeError, Received, Sent, UnixTime};
+use crate::tls::{CertificateSummary, Received, Sent, StreamError, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -163,7 +163,7 @@ impl End<'_> {
     /// Lets TLS act, where there is any.
     fn secured<T>(
         &mut self,
-        act: impl FnOnce(&mut Tls, Kernel<'_>) -> Result<T, PipeError>,
+        act: impl FnOnce(&mut Tls, Kernel<'_>) -> Result<T, StreamError>,
     ) -> Result<Option<T>, Failure> {
         let mut world = self.world.borrow_mut();
         let Some((link, fate)) = world.link(self.id) else { return Ok(None) };

@@ -7,7 +7,7 @@ use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, Serve
 use crate::net::{ListenerConfig, Target};
 use crate::proto::PasswordDigest;
 use crate::proto::server::Policy;
-use crate::tls::{Acceptor, AcceptorSettings, Clients, Connector, IdentitySettings, Suites, UnixTime, Versions};
+use crate::tls::{Acceptor, AcceptorSettings, ClientAuth, Connector, IdentitySettings, Suites, UnixTime, Versions};
 
 /// How clients come in, and what there is to warn of.
 pub(super) fn listener_config(config: &ServerConfig) -> Result<(ListenerConfig, Vec<String>), StartError> {
@@ -29,9 +29,9 @@ fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<(Acceptor, Vec<String>), Sta
     let identity = IdentitySettings { cert: tls.cert.clone(), key: tls.key.clone(), passphrase };
     let rules_ask = matches!(mode, Mode::Store(settings) if settings.rules.look_at_certificates());
     let clients = match &tls.client_ca {
-        Some(ca) => Clients::Required { ca: ca.clone() },
-        None if rules_ask => Clients::Optional,
-        None => Clients::NotAsked,
+        Some(ca) => ClientAuth::Required { ca: ca.clone() },
+        None if rules_ask => ClientAuth::Optional,
+        None => ClientAuth::NotAsked,
     };
     let versions = tls.versions.as_deref().map(Versions::from_option).transpose()?.unwrap_or_default();
     let (suites, mut warnings) = suites(tls, versions)?;

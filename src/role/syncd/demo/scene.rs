@@ -13,7 +13,7 @@ use crate::config::SiteSettings;
 use crate::config::server::{Mode, Passphrase, ServerConfig, ServerTls};
 use crate::double::{Agent, Authority, Double, Fleet, Setup, Trick, Verb, files_below};
 use crate::role::server::Hosted;
-use crate::tls::{Connector, Offer, TlsSettings, UnixTime, Verify};
+use crate::tls::{ClientCertPolicy, Connector, TlsSettings, UnixTime, Verify};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -146,7 +146,8 @@ impl Plant {
         if let Mode::Store(settings) = &mut config.mode {
             settings.insecure = true;
         }
-        let tls = TlsSettings { ca: Some(ca), identity: None, verify: Verify::ChainAndName, offer: Offer::Never };
+        let tls =
+            TlsSettings { ca: Some(ca), identity: None, verify: Verify::ChainAndName, offer: ClientCertPolicy::Never };
         let files = reports("plant", 0, files).collect();
         Ok(Self { server: Some(Hosted::start(config)?), storage, tls, files })
     }

@@ -7,11 +7,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::{Connection, HandshakeKind};
 
 use super::client_failure::ClientFailure;
-use super::failure::{Phase, PipeError, TlsFailure};
+use super::failure::{Phase, StreamError, TlsFailure};
 use super::hello;
-use super::pipe::{FileSent, Handshake, Received, Sent};
+use super::socket::{Socket, read_piece};
+use super::stream::{FileSent, Handshake, Received, Sent};
 use super::summary::CertificateSummary;
-use super::wire::{Wire, read_piece};
 
 /// The most plaintext one write takes, in bytes: what fits into one record.
 const MAX_RECORD: usize = 16 * 1024;
@@ -20,14 +20,14 @@ const MAX_RECORD: usize = 16 * 1024;
 const MAX_BARREN_READS: usize = 8;
 
 /// What TLS can be spoken over, without blocking.
-pub trait Carrier: io::Read + io::Write {
+pub trait Transport: io::Read + io::Write {
     /// The next bytes, which stay there to be read.
     fn peek(&self, bytes: &mut [u8]) -> io::Result<usize>;
 }
 
 /// A TLS connection and its socket.
 #[derive(Debug)]
-pub struct TlsPipe<W = Wire> {
+pub struct TlsStream<W = Socket> {
     wire: W,
     session: Connection,
     /// The length of the next piece of decrypted bytes; 0 when there is none.
@@ -44,7 +44,7 @@ enum End {
     /// With the socket, and not a word.
     Cut,
     /// In a failure, to be told once what came before it is taken.
-    Failed(PipeError),
+    Failed(StreamError),
 }
 
 /// What one read from the socket came to.
@@ -53,7 +53,7 @@ enum Progress {
     WouldBlock,
 }
 
-impl<W: Carrier> TlsPipe<W> {
+impl<W: Transport> TlsStream<W> {
     pub(crate) fn new(wire: W, mut session: Connection) -> Self {
         session.set_buffer_limit(Some(2 * MAX_RECORD));
         Self { wire, session, buffered: 0, end: None }
@@ -75,23 +75,23 @@ impl<W: Carrier> TlsPipe<W> {
         self.session.wants_write()
     }
 
-    pub(crate) fn handshake(&mut self) -> Result<Handshake, PipeError> {
+    pub(crate) fn handshake(&mut self) -> Result<Handshake, StreamError> {
         match self.advance_handshake() {
             // A peer that hangs up without having read all we sent resets the connection.
-            Err(PipeError::Io { kind: io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, .. }) => {
+            Err(StreamError::Io { kind: io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, .. }) => {
                 Err(self.closed_in_handshake())
             }
             other => other,
         }
     }
 
-    fn advance_handshake(&mut self) -> Result<Handshake, PipeError> {
+    fn advance_handshake(&mut self) -> Result<Handshake, StreamError> {
         while self.session.is_handshaking() {
             let flushed = self.flush()?;
             if !flushed && !self.session.wants_read() {
                 return Ok(Handshake::WantMore);
             }
-            if let Progress::WouldBlock = self.pull()? {
+            if let Progress::WouldBlock = self.read_record()? {
                 return Ok(Handshake::WantMore);
             }
             match &self.end {
@@ -106,7 +106,7 @@ impl<W: Carrier> TlsPipe<W> {
         Ok(Handshake::Done)
     }
 
-    pub(crate) fn receive(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+    pub(crate) fn receive(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, StreamError> {
         for _ in 0..MAX_BARREN_READS {
             if self.has_buffered() {
                 return self.show(max, take);
@@ -117,7 +117,7 @@ impl<W: Carrier> TlsPipe<W> {
                 Some(End::Failed(failure)) => return Err(failure.clone()),
                 None => {}
             }
-            match self.pull()? {
+            match self.read_record()? {
                 Progress::Some => {}
                 Progress::WouldBlock => return Ok(Received::WouldBlock),
             }
@@ -125,7 +125,7 @@ impl<W: Carrier> TlsPipe<W> {
         Ok(Received::Bytes(0))
     }
 
-    fn show(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, PipeError> {
+    fn show(&mut self, max: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, StreamError> {
         let mut reader = self.session.reader();
         let chunk = reader.fill_buf()?;
         let shown = &chunk[..max.min(chunk.len())];
@@ -137,7 +137,7 @@ impl<W: Carrier> TlsPipe<W> {
 
     /// Reads once from the socket and decrypts what is whole. Called only when nothing decrypted is left, so rustls's
     /// buffers never grow past one record.
-    fn pull(&mut self) -> Result<Progress, PipeError> {
+    fn read_record(&mut self) -> Result<Progress, StreamError> {
         let phase = self.phase();
         let first = self.first_bytes(phase);
         let count = match self.session.read_tls(&mut self.wire) {
@@ -166,14 +166,14 @@ impl<W: Carrier> TlsPipe<W> {
     }
 
     /// What rustls's `error` means, by the side we are on. `first` is what the peer began with.
-    fn failure(&self, error: &rustls::Error, phase: Phase, first: &[u8]) -> PipeError {
+    fn failure(&self, error: &rustls::Error, phase: Phase, first: &[u8]) -> StreamError {
         match self.session {
             Connection::Client(_) => TlsFailure::from_rustls(error, phase, first).into(),
             Connection::Server(_) => ClientFailure::from_rustls(error, phase, first).into(),
         }
     }
 
-    fn closed_in_handshake(&self) -> PipeError {
+    fn closed_in_handshake(&self) -> StreamError {
         match self.session {
             Connection::Client(_) => TlsFailure::ClosedInHandshake.into(),
             Connection::Server(_) => ClientFailure::ClosedInHandshake.into(),
@@ -205,7 +205,7 @@ impl<W: Carrier> TlsPipe<W> {
         }
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<Sent, StreamError> {
         if !self.flush()? {
             return Ok(Sent::WouldBlock);
         }
@@ -221,7 +221,7 @@ impl<W: Carrier> TlsPipe<W> {
         offset: u64,
         count: u64,
         scratch: &mut [u8],
-    ) -> Result<FileSent, PipeError> {
+    ) -> Result<FileSent, StreamError> {
         if !self.flush()? {
             return Ok(FileSent::Blocked);
         }
@@ -232,19 +232,19 @@ impl<W: Carrier> TlsPipe<W> {
         }
     }
 
-    pub(crate) fn flush(&mut self) -> Result<bool, PipeError> {
+    pub(crate) fn flush(&mut self) -> Result<bool, StreamError> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.wire) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(self.last_words().unwrap_or_else(|| error.into())),
+                Err(error) => return Err(self.pending_alert().unwrap_or_else(|| error.into())),
             }
         }
         Ok(true)
     }
 
     /// A peer that resets the connection may have said why just before: its alert is worth more than the reset.
-    fn last_words(&mut self) -> Option<PipeError> {
+    fn pending_alert(&mut self) -> Option<StreamError> {
         let phase = self.phase();
         self.session.read_tls(&mut self.wire).ok()?;
         let error = self.session.process_new_packets().err()?;

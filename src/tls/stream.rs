@@ -12,19 +12,19 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::pki_types::CertificateDer;
 
-use super::failure::PipeError;
-use super::tls_pipe::TlsPipe;
-use super::wire::Wire;
+use super::failure::StreamError;
+use super::socket::Socket;
+use super::tls_stream::TlsStream;
 
 /// A TCP connection with or without TLS on it.
 ///
 /// To be dropped after an error: it stays failed.
 #[derive(Debug)]
-pub enum Pipe {
+pub enum Stream {
     /// Plain TCP.
-    Plain(Wire),
+    Plain(Socket),
     /// TLS, from the first byte.
-    Tls(Box<TlsPipe>),
+    Tls(Box<TlsStream>),
 }
 
 /// How far a TLS handshake is.
@@ -81,19 +81,19 @@ impl From<Sent> for FileSent {
     }
 }
 
-impl Pipe {
+impl Stream {
     /// A plain connection. With `quick_ack`, what is received is acknowledged at once (`TCP_QUICKACK`).
     pub fn plain(stream: TcpStream, quick_ack: bool) -> Self {
-        Self::Plain(Wire::new(stream, quick_ack))
+        Self::Plain(Socket::new(stream, quick_ack))
     }
 
     /// A connection that starts with a TLS handshake as `session` begins it.
     pub fn tls(stream: TcpStream, session: impl Into<rustls::Connection>, quick_ack: bool) -> Self {
-        Self::Tls(Box::new(TlsPipe::new(Wire::new(stream, quick_ack), session.into())))
+        Self::Tls(Box::new(TlsStream::new(Socket::new(stream, quick_ack), session.into())))
     }
 
     /// Goes on with the TLS handshake until it is done or has to wait.
-    pub fn handshake(&mut self) -> Result<Handshake, PipeError> {
+    pub fn handshake(&mut self) -> Result<Handshake, StreamError> {
         match self {
             Self::Plain(_) => Ok(Handshake::Done),
             Self::Tls(tls) => tls.handshake(),
@@ -111,7 +111,7 @@ impl Pipe {
         max: usize,
         scratch: &mut [u8],
         take: impl FnOnce(&[u8]) -> usize,
-    ) -> Result<Received, PipeError> {
+    ) -> Result<Received, StreamError> {
         assert!(!scratch.is_empty(), "a read needs a buffer");
         if max == 0 {
             return Ok(Received::Bytes(0));
@@ -132,7 +132,7 @@ impl Pipe {
 
     /// Sends `bytes` or the first of them. Under TLS each call makes one record (16 KiB at the most) that is passed on
     /// at once, and nothing more is taken until it has left.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<Sent, StreamError> {
         match self {
             Self::Plain(wire) => wire.send(bytes),
             Self::Tls(tls) => tls.send(bytes),
@@ -150,7 +150,7 @@ impl Pipe {
         offset: u64,
         count: u64,
         scratch: &mut [u8],
-    ) -> Result<FileSent, PipeError> {
+    ) -> Result<FileSent, StreamError> {
         assert!(!scratch.is_empty(), "a read needs a buffer");
         if count == 0 {
             return Ok(FileSent::Some(0));
@@ -167,7 +167,7 @@ impl Pipe {
     }
 
     /// Passes on what was taken before; whether nothing is left.
-    pub fn flush(&mut self) -> Result<bool, PipeError> {
+    pub fn flush(&mut self) -> Result<bool, StreamError> {
         match self {
             Self::Plain(_) => Ok(true),
             Self::Tls(tls) => tls.flush(),
@@ -229,7 +229,7 @@ impl Pipe {
     }
 }
 
-impl Source for Pipe {
+impl Source for Stream {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
         self.stream_mut().register(registry, token, interests)
     }

@@ -8,13 +8,13 @@ use mio::net::TcpStream;
 use rustix::fs::sendfile;
 use rustix::io::Errno;
 
-use super::failure::PipeError;
-use super::pipe::{FileSent, Received, Sent};
-use super::tls_pipe::Carrier;
+use super::failure::StreamError;
+use super::stream::{FileSent, Received, Sent};
+use super::tls_stream::Transport;
 
 /// A non-blocking TCP socket that acknowledges at once where that is wanted.
 #[derive(Debug)]
-pub struct Wire {
+pub struct Socket {
     stream: TcpStream,
     acks: Acks,
     /// What was read but not taken; almost always empty.
@@ -31,7 +31,7 @@ enum Acks {
     BeforeWaiting { unanswered: bool },
 }
 
-impl Wire {
+impl Socket {
     pub(super) fn new(stream: TcpStream, quick_ack: bool) -> Self {
         let acks = if quick_ack { Acks::BeforeWaiting { unanswered: false } } else { Acks::Delayed };
         Self { stream, acks, leftovers: Vec::new() }
@@ -54,7 +54,7 @@ impl Wire {
         max: usize,
         scratch: &mut [u8],
         take: impl FnOnce(&[u8]) -> usize,
-    ) -> Result<Received, PipeError> {
+    ) -> Result<Received, StreamError> {
         if self.has_leftovers() {
             let shown = &self.leftovers[..max.min(self.leftovers.len())];
             let taken = take(shown).min(shown.len());
@@ -77,7 +77,7 @@ impl Wire {
         }
     }
 
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<Sent, PipeError> {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<Sent, StreamError> {
         match self.write(bytes) {
             Ok(count) => Ok(Sent::Bytes(count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Sent::WouldBlock),
@@ -91,7 +91,7 @@ impl Wire {
         mut offset: u64,
         count: u64,
         scratch: &mut [u8],
-    ) -> Result<FileSent, PipeError> {
+    ) -> Result<FileSent, StreamError> {
         let most = usize::try_from(count).unwrap_or(usize::MAX);
         match rustix::io::retry_on_intr(|| sendfile(&self.stream, file, Some(&mut offset), most)) {
             Ok(0) => Ok(FileSent::Short),
@@ -102,12 +102,18 @@ impl Wire {
             Err(Errno::AGAIN) => Ok(FileSent::Blocked),
             // Not every filesystem lends its cache.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.send_copy(file, offset, most, scratch),
-            Err(error @ Errno::IO) => Err(PipeError::file(&error.into())),
+            Err(error @ Errno::IO) => Err(StreamError::file(&error.into())),
             Err(error) => Err(io::Error::from(error).into()),
         }
     }
 
-    fn send_copy(&mut self, file: &File, offset: u64, most: usize, scratch: &mut [u8]) -> Result<FileSent, PipeError> {
+    fn send_copy(
+        &mut self,
+        file: &File,
+        offset: u64,
+        most: usize,
+        scratch: &mut [u8],
+    ) -> Result<FileSent, StreamError> {
         match read_piece(file, offset, most, scratch)? {
             [] => Ok(FileSent::Short),
             piece => self.send(piece).map(FileSent::from),
@@ -132,7 +138,7 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
+impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = retry(|| self.stream.read(buffer));
         match (&read, &mut self.acks) {
@@ -144,7 +150,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = retry(|| self.stream.write(bytes))?;
         self.answered();
@@ -162,7 +168,7 @@ impl Write for Wire {
     }
 }
 
-impl Carrier for Wire {
+impl Transport for Socket {
     fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
         self.stream.peek(bytes)
     }
@@ -174,9 +180,9 @@ pub(super) fn read_piece<'b>(
     offset: u64,
     most: usize,
     buffer: &'b mut [u8],
-) -> Result<&'b [u8], PipeError> {
+) -> Result<&'b [u8], StreamError> {
     let wanted = most.min(buffer.len());
-    let count = retry(|| file.read_at(&mut buffer[..wanted], offset)).map_err(|error| PipeError::file(&error))?;
+    let count = retry(|| file.read_at(&mut buffer[..wanted], offset)).map_err(|error| StreamError::file(&error))?;
     Ok(&buffer[..count])
 }
 
@@ -198,19 +204,19 @@ mod tests {
     use super::*;
 
     /// A wire, and its peer: what the peer writes is there to be read at once.
-    fn pair() -> (Wire, std::net::TcpStream) {
+    fn pair() -> (Socket, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        (Wire::new(TcpStream::from_std(stream), true), peer)
+        (Socket::new(TcpStream::from_std(stream), true), peer)
     }
 
-    fn receive(wire: &mut Wire) -> io::Result<usize> {
+    fn receive(wire: &mut Socket) -> io::Result<usize> {
         wire.read(&mut [0; 16])
     }
 
-    fn would_block(wire: &mut Wire) {
+    fn would_block(wire: &mut Socket) {
         assert_eq!(receive(wire).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
