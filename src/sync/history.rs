@@ -10,7 +10,7 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use super::plan::HOPELESS;
+use super::plan::HOPELESS_AFTER;
 use super::selection::Rank;
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
@@ -327,7 +327,7 @@ impl SiteHistory {
         self.stalled = if end.is_some() && is_stalled { self.stalled + 1 } else { 0 };
         if end.is_none() {
             self.start = None;
-        } else if self.stalled >= HOPELESS {
+        } else if self.stalled >= HOPELESS_AFTER {
             (self.start, self.stalled) = (end, 0);
         }
     }

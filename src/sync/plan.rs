@@ -10,10 +10,10 @@ use crate::budget::Share;
 use crate::proto::Names;
 
 /// Connections that must have died over a name for it to be under suspicion: one may die of anything.
-const SUSPECT: u32 = 2;
+const SUSPECT_AFTER: u32 = 2;
 
 /// Connections that must have died over a name for what its agent wrote later to go ahead.
-pub(super) const HOPELESS: u32 = 5;
+pub(super) const HOPELESS_AFTER: u32 = 5;
 
 /// What a round is to fetch of the names it has kept of a listing, and what not.
 pub(super) struct Plan {
@@ -38,10 +38,10 @@ impl Plan {
             let name = plan.queue.names().at(place);
             let failures = history.failures(name);
             match suspects.get(agent(name)) {
-                Some(&chain) if failures < HOPELESS => chains[chain].1.push(place),
-                _ if failures < SUSPECT => plan.push(place, history),
+                Some(&chain) if failures < HOPELESS_AFTER => chains[chain].1.push(place),
+                _ if failures < SUSPECT_AFTER => plan.push(place, history),
                 _ => {
-                    if failures < HOPELESS {
+                    if failures < HOPELESS_AFTER {
                         suspects.insert(agent(name).into(), chains.len());
                     }
                     chains.push((failures, vec![place]));

@@ -14,7 +14,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::plan::{HOPELESS, Plan};
+use super::plan::{HOPELESS_AFTER, Plan};
 use super::queue::Queue;
 use super::selection::Rank;
 use super::{Delivery, Selection, SiteHistory};
@@ -31,9 +31,9 @@ pub enum Step {
     /// Fetch a copy.
     Receive(FileName),
     /// Fetch and let the site delete it: [`Delivery::Move`].
-    Take(FileName),
+    FetchAndDelete(FileName),
     /// Let the site delete what is published here, and compare what it sends.
-    Move(FileName, Fingerprint),
+    Delete(FileName, Fingerprint),
     /// Nothing just now; there will be when something else is done.
     Wait,
     /// Nothing more in this round.
@@ -42,7 +42,7 @@ pub enum Step {
 
 /// How asking the site to let a published file go ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MoveEnd {
+pub enum DeleteResult {
     /// The site's copy is gone, and was the one published, or is published as well by now.
     Gone,
     /// The site has another file under that name: declined, nothing was deleted.
@@ -76,7 +76,7 @@ pub struct Tally {
 
 /// How much a round has to do and under way: a connection without work finds some only after this has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outlook {
+pub struct WorkCounts {
     receive: usize,
     moves: usize,
     in_flight: usize,
@@ -165,7 +165,7 @@ impl Round {
         }
         if let Some((name, fingerprint)) = self.moves.pop_front() {
             self.in_flight += 1;
-            return Step::Move(name, fingerprint);
+            return Step::Delete(name, fingerprint);
         }
         if self.committing < self.window
             && let Some(name) = self.queue.take()
@@ -173,7 +173,7 @@ impl Round {
             self.in_flight += 1;
             return match self.delivery {
                 Delivery::Safe => Step::Receive(name),
-                Delivery::Move => Step::Take(name),
+                Delivery::Move => Step::FetchAndDelete(name),
             };
         }
         if self.is_complete() { Step::Leave } else { Step::Wait }
@@ -236,18 +236,24 @@ impl Round {
 
     /// `name` is staged whole and waits for its commit.
     pub fn staged(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.settle(name);
+        self.finish(name);
         history.clear_failures(name);
         self.committing += 1;
     }
 
     /// What came as `name` is committed already, and the site has it still; `was_deleted`: after it was to delete it.
-    pub fn known(&mut self, name: FileName, fingerprint: Fingerprint, was_deleted: bool, history: &mut SiteHistory) {
+    pub fn already_published(
+        &mut self,
+        name: FileName,
+        fingerprint: Fingerprint,
+        was_deleted: bool,
+        history: &mut SiteHistory,
+    ) {
         if was_deleted {
             self.tally.refused += 1;
             history.deletion_refused();
         }
-        self.settle(&name);
+        self.finish(&name);
         history.clear_failures(&name);
         match self.delivery {
             Delivery::Safe => self.moves.push_back((name, fingerprint)),
@@ -283,7 +289,7 @@ impl Round {
 
     /// The bytes of `name` could not be read there, or not be stored here; it stays at the site.
     pub fn unstored(&mut self, name: &FileName) {
-        self.settle(name);
+        self.finish(name);
         self.block(name);
     }
 
@@ -294,7 +300,7 @@ impl Round {
 
     /// `name` was listed but is not there any more.
     pub fn missing(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.settle(name);
+        self.finish(name);
         history.clear_failures(name);
         self.tally.missing += 1;
     }
@@ -302,34 +308,34 @@ impl Round {
     /// The site does not give `name`, and may have it: what its agent wrote later waits for the next round, unless that was
     /// so for many rounds.
     pub fn withheld(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.settle(name);
+        self.finish(name);
         history.failed(name);
         self.tally.missing += 1;
-        if history.failures(name) < HOPELESS {
+        if history.failures(name) < HOPELESS_AFTER {
             self.tally.left += self.queue.hold_back(name);
         }
     }
 
     /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
     pub fn skipped(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.settle(name);
+        self.finish(name);
         history.skip(name);
         self.tally.skipped += 1;
     }
 
     /// The move of `name` has ended.
-    pub fn moved(&mut self, name: &FileName, end: MoveEnd, history: &mut SiteHistory) {
+    pub fn moved(&mut self, name: &FileName, end: DeleteResult, history: &mut SiteHistory) {
         self.in_flight -= 1;
-        if end == MoveEnd::Changed {
+        if end == DeleteResult::Changed {
             history.forget(name);
         }
         match end {
-            MoveEnd::Gone => self.gone(name, history),
-            MoveEnd::Changed if self.queue.is_blocked(name) => self.tally.unstored += 1,
-            MoveEnd::Changed if !self.is_collecting() => self.tally.left += 1,
+            DeleteResult::Gone => self.gone(name, history),
+            DeleteResult::Changed if self.queue.is_blocked(name) => self.tally.unstored += 1,
+            DeleteResult::Changed if !self.is_collecting() => self.tally.left += 1,
             // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
-            MoveEnd::Changed if self.refetched.insert(name.clone()) => self.queue.put_back(name),
-            MoveEnd::Changed => self.tally.skipped += 1,
+            DeleteResult::Changed if self.refetched.insert(name.clone()) => self.queue.put_back(name),
+            DeleteResult::Changed => self.tally.skipped += 1,
         }
     }
 
@@ -349,8 +355,8 @@ impl Round {
     }
 
     /// The site deleted other bytes under the published `name`, which are staged by now.
-    pub fn rescued(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.moved(name, MoveEnd::Gone, history);
+    pub fn kept_both(&mut self, name: &FileName, history: &mut SiteHistory) {
+        self.moved(name, DeleteResult::Gone, history);
         self.committing += 1;
     }
 
@@ -385,12 +391,12 @@ impl Round {
                     _ => {}
                 }
             }
-            Step::Receive(name) | Step::Take(name) => {
-                self.settle(&name);
+            Step::Receive(name) | Step::FetchAndDelete(name) => {
+                self.finish(&name);
                 history.failed(&name);
                 self.tally.left += 1;
             }
-            Step::Move(name, _) => {
+            Step::Delete(name, _) => {
                 self.in_flight -= 1;
                 history.failed(&name);
             }
@@ -398,13 +404,13 @@ impl Round {
         }
     }
 
-    fn settle(&mut self, name: &FileName) {
+    fn finish(&mut self, name: &FileName) {
         self.in_flight -= 1;
         self.queue.landed(name);
     }
 
     /// Takes no new files from now on; what is under way is brought to its end.
-    pub fn wind_up(&mut self) {
+    pub fn stop_fetching(&mut self) {
         self.phase = match self.phase {
             Phase::Confirming | Phase::Confirmed => Phase::Confirmed,
             _ => Phase::WindingUp,
@@ -430,7 +436,7 @@ impl Round {
     }
 
     /// How many connections are of use, of at most `most`.
-    pub fn lanes(&self, most: usize) -> usize {
+    pub fn connections_wanted(&self, most: usize) -> usize {
         let waiting = self.queue.len() + self.moves.len();
         (1 + waiting / FILES_PER_LANE).min(most)
     }
@@ -455,9 +461,9 @@ impl Round {
     }
 
     /// What a connection that waits for something to do goes by.
-    pub fn outlook(&self) -> Outlook {
+    pub fn outlook(&self) -> WorkCounts {
         let Self { in_flight, committing, .. } = *self;
-        Outlook { receive: self.queue.len(), moves: self.moves.len(), in_flight, committing }
+        WorkCounts { receive: self.queue.len(), moves: self.moves.len(), in_flight, committing }
     }
 
     /// Files handed to the committer whose commit is awaited.

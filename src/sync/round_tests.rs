@@ -65,8 +65,8 @@ fn a_file_is_received_committed_moved_and_then_done() {
     round.staged(&file, &mut history);
     assert_eq!(round.next_step(), Step::Wait, "nothing leaves the site before it is committed");
     round.committed(file.clone(), print_of(&file), &mut history);
-    assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-    round.moved(&file, MoveEnd::Gone, &mut history);
+    assert_eq!(round.next_step(), Step::Delete(file.clone(), print_of(&file)));
+    round.moved(&file, DeleteResult::Gone, &mut history);
     assert_eq!(history.fingerprint(&file), Some(print_of(&file)), "that it is gone is not certain");
     assert_eq!(confirm(&mut round, &["b.2.data"], &mut history), std::slice::from_ref(&file));
     assert_eq!(history.fingerprint(&file), None);
@@ -81,9 +81,9 @@ fn what_an_earlier_round_committed_is_received_again_and_moved_if_it_is_the_same
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     assert_eq!(round.next_step(), Step::Receive(file.clone()));
     assert_eq!(history.classify(&file, print_of(&file)), Match::Same { was_deleted: false });
-    round.known(file.clone(), print_of(&file), false, &mut history);
-    assert_eq!(round.next_step(), Step::Move(file.clone(), print_of(&file)));
-    round.moved(&file, MoveEnd::Gone, &mut history);
+    round.already_published(file.clone(), print_of(&file), false, &mut history);
+    assert_eq!(round.next_step(), Step::Delete(file.clone(), print_of(&file)));
+    round.moved(&file, DeleteResult::Gone, &mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
     assert_eq!(round.tally(), Tally { listed: 1, moved: 1, ..Tally::default() });
 }
@@ -97,9 +97,9 @@ fn what_the_site_does_not_delete_is_counted_and_asked_for_again_in_the_next_roun
         let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
         assert_eq!(round.next_step(), Step::Receive(file.clone()));
         let Match::Same { was_deleted } = history.classify(&file, print_of(&file)) else { panic!("it is the same") };
-        round.known(file.clone(), print_of(&file), was_deleted, &mut history);
-        assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(&file, MoveEnd::Gone, &mut history);
+        round.already_published(file.clone(), print_of(&file), was_deleted, &mut history);
+        assert!(matches!(round.next_step(), Step::Delete(..)));
+        round.moved(&file, DeleteResult::Gone, &mut history);
         assert!(confirm(&mut round, &["a.1.data"], &mut history).is_empty());
         assert_eq!(round.tally(), Tally { listed: 1, refused, moved: 1, ..Tally::default() });
     }
@@ -128,7 +128,7 @@ fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
     history.committed(file.clone(), print_of(&file));
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     round.next_step();
-    round.known(file.clone(), print_of(&file), false, &mut history);
+    round.already_published(file.clone(), print_of(&file), false, &mut history);
     round.next_step();
     round.move_refused(&mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
@@ -190,7 +190,7 @@ fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
     round.next_step();
-    round.moved(&file, MoveEnd::Gone, &mut history);
+    round.moved(&file, DeleteResult::Gone, &mut history);
     assert_eq!((round.next_step(), round.is_complete()), (Step::Leave, true));
     assert_eq!((history.fingerprint(&file), round.tally().left), (Some(print_of(&file)), 1));
 }
@@ -261,8 +261,8 @@ fn where_there_is_not_room_for_all_names_the_oldest_are_asked_for_first() {
         while let Step::Receive(file) = round.next_step() {
             round.staged(&file, &mut history);
             round.committed(file.clone(), print_of(&file), &mut history);
-            assert!(matches!(round.next_step(), Step::Move(..)));
-            round.moved(&file, MoveEnd::Gone, &mut history);
+            assert!(matches!(round.next_step(), Step::Delete(..)));
+            round.moved(&file, DeleteResult::Gone, &mut history);
             names.retain(|text| name(text) != file);
             came.push(file);
         }
@@ -291,7 +291,7 @@ fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
     while let Step::Receive(file) = round.next_step() {
         round.staged(&file, &mut history);
         round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Move(..)));
+        assert!(matches!(round.next_step(), Step::Delete(..)));
         round.move_refused(&mut history);
         kept.push(file);
     }
@@ -339,7 +339,7 @@ fn a_confirming_listing_that_is_cut_is_asked_for_again_unless_the_round_winds_up
         round.committed(file.clone(), print_of(&file), &mut history);
         assert_eq!(round.next_step(), Step::List);
         if winds_up {
-            round.wind_up();
+            round.stop_fetching();
         }
         round.dropped(Step::List, &mut history);
         assert_eq!(round.next_step(), if winds_up { Step::Leave } else { Step::List });
@@ -380,8 +380,8 @@ fn a_rescued_file_is_collected_once_it_is_committed() {
         round.next_step();
         round.staged(&file, &mut history);
         round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Move(..)));
-        round.rescued(&file, &mut history);
+        assert!(matches!(round.next_step(), Step::Delete(..)));
+        round.kept_both(&file, &mut history);
         assert_eq!((round.committing(), round.tally().collected), (1, 1));
         if is_committed {
             round.rescue_committed(&file, Fingerprint::of(b"other"), &mut history);
@@ -402,8 +402,8 @@ fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() 
         assert_eq!(round.next_step(), Step::Receive(file.clone()), "receive {receives}");
         round.staged(&file, &mut history);
         round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(&file, MoveEnd::Changed, &mut history);
+        assert!(matches!(round.next_step(), Step::Delete(..)));
+        round.moved(&file, DeleteResult::Changed, &mut history);
     }
     assert_eq!(round.next_step(), Step::Leave, "nothing was deleted");
     assert_eq!((round.tally().left, round.tally().skipped), (0, 1));
@@ -433,8 +433,8 @@ fn received(names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
     while let Step::Receive(file) = round.next_step() {
         round.staged(&file, history);
         round.committed(file.clone(), print_of(&file), history);
-        assert!(matches!(round.next_step(), Step::Move(..)));
-        round.moved(&file, MoveEnd::Gone, history);
+        assert!(matches!(round.next_step(), Step::Delete(..)));
+        round.moved(&file, DeleteResult::Gone, history);
         order.push(file);
     }
     order
@@ -468,7 +468,7 @@ fn what_an_agent_wrote_later_waits_a_few_rounds_for_a_file_that_the_site_does_no
     for round in 1..=5 {
         let mut round_now = listed(Delivery::Move, &names, &mut history);
         let mut left = 0;
-        while let Step::Take(file) = round_now.next_step() {
+        while let Step::FetchAndDelete(file) = round_now.next_step() {
             if file == name(names[0]) {
                 round_now.withheld(&file, &mut history);
                 left = round_now.tally().left;
@@ -510,12 +510,12 @@ fn winding_up_finishes_what_is_under_way_and_counts_the_rest() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data"], &mut history);
     let Step::Receive(file) = round.next_step() else { panic!("files are waiting") };
-    round.wind_up();
+    round.stop_fetching();
     assert_eq!(round.next_step(), Step::Wait);
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
-    assert!(matches!(round.next_step(), Step::Move(..)));
-    round.moved(&file, MoveEnd::Gone, &mut history);
+    assert!(matches!(round.next_step(), Step::Delete(..)));
+    round.moved(&file, DeleteResult::Gone, &mut history);
     assert_eq!(round.next_step(), Step::Leave);
     assert_eq!(round.tally().left, 2);
 }
@@ -523,7 +523,7 @@ fn winding_up_finishes_what_is_under_way_and_counts_the_rest() {
 #[test]
 fn a_round_wound_up_before_its_listing_is_over() {
     let mut round = Round::new(Delivery::Safe, 4);
-    round.wind_up();
+    round.stop_fetching();
     assert_eq!(round.next_step(), Step::Leave);
 }
 
@@ -532,13 +532,13 @@ fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
     let mut history = SiteHistory::default();
     let mut round = Round::new(Delivery::Safe, 4);
     round.next_step();
-    round.wind_up();
+    round.stop_fetching();
     assert!(!round.is_complete(), "the listing is under way");
     round.listed(listing(&["a.1.data"], &mut history), &mut history);
     assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
     let mut round = Round::new(Delivery::Safe, 4);
     let listing = round.next_step();
-    round.wind_up();
+    round.stop_fetching();
     round.dropped(listing, &mut history);
     assert_eq!(round.next_step(), Step::Leave, "nor is it asked for again");
 }
@@ -551,9 +551,9 @@ fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
     round.next_step();
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
-    assert!(matches!(round.next_step(), Step::Move(..)));
-    round.wind_up();
-    round.moved(&file, MoveEnd::Changed, &mut history);
+    assert!(matches!(round.next_step(), Step::Delete(..)));
+    round.stop_fetching();
+    round.moved(&file, DeleteResult::Changed, &mut history);
     assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
 }
 
@@ -584,7 +584,7 @@ fn moving_delivery_takes_a_file_in_one_step() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Move, &["a.1.data"], &mut history);
     let file = name("a.1.data");
-    assert_eq!(round.next_step(), Step::Take(file.clone()));
+    assert_eq!(round.next_step(), Step::FetchAndDelete(file.clone()));
     round.staged(&file, &mut history);
     round.committed(file.clone(), print_of(&file), &mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
@@ -608,14 +608,14 @@ proptest::proptest! {
                 (9, Some(step)) => round.dropped(step, &mut history),
                 (8, Some(Step::Receive(file))) => round.missing(&file, &mut history),
                 (7, Some(Step::Receive(file))) => round.unstored(&file),
-                (6, Some(Step::Move(..))) => round.move_postponed(),
+                (6, Some(Step::Delete(..))) => round.move_postponed(),
                 (_, Some(Step::Receive(file))) => {
                     round.staged(&file, &mut history);
                     commits.push(file);
                 }
-                (_, Some(Step::Move(file, _))) => {
+                (_, Some(Step::Delete(file, _))) => {
                     assert!(committed.contains(&file), "moved before it was committed");
-                    round.moved(&file, MoveEnd::Gone, &mut history);
+                    round.moved(&file, DeleteResult::Gone, &mut history);
                 }
                 (_, Some(other)) => panic!("{other:?} is nothing a lane works on"),
                 (choice, None) => {

@@ -10,7 +10,7 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// A site's rhythm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct PollPolicy {
     /// From the start of one round to the start of the next.
     pub interval: Duration,
     /// Quick retries after a failed round.
@@ -38,7 +38,7 @@ enum State {
 
 #[derive(Debug)]
 struct Slot {
-    pace: Pace,
+    pace: PollPolicy,
     state: State,
     /// Failed rounds since the last one that went well.
     failures: u32,
@@ -61,7 +61,7 @@ impl Schedule {
 
     /// Adds the site `key`, or gives it another pace. A new one's first round is due within `spread` of `now`; one that
     /// waits does so for its new interval at the longest.
-    pub fn set(&mut self, key: usize, pace: Pace, now: Instant, spread: Duration) {
+    pub fn set(&mut self, key: usize, pace: PollPolicy, now: Instant, spread: Duration) {
         if self.slots.len() <= key {
             self.slots.resize_with(key + 1, || None);
         }
@@ -179,18 +179,18 @@ mod tests {
     #[test]
     fn the_longest_intervals_overflow_nothing() {
         let now = Instant::now();
-        let pace = Pace { interval: Duration::MAX, retries: u32::MAX };
+        let pace = PollPolicy { interval: Duration::MAX, retries: u32::MAX };
         let mut schedule = Schedule::new(1);
         schedule.set(0, pace, now, Duration::MAX);
         for ending in [Ending::Done, Ending::Failed, Ending::Backlog, Ending::Stalled] {
             let due = schedule.next_due().unwrap();
             assert_eq!(schedule.start_due(due), Some(0));
             assert!(schedule.finished(0, due, ending).unwrap() >= due);
-            schedule.set(0, Pace { interval: pace.interval / 2, ..pace }, due, Duration::ZERO);
+            schedule.set(0, PollPolicy { interval: pace.interval / 2, ..pace }, due, Duration::ZERO);
         }
     }
 
-    const PACE: Pace = Pace { interval: Duration::from_secs(30), retries: 2 };
+    const PACE: PollPolicy = PollPolicy { interval: Duration::from_secs(30), retries: 2 };
 
     fn schedule(sites: usize) -> (Schedule, Instant) {
         let (mut schedule, now) = (Schedule::new(7), Instant::now());
@@ -229,7 +229,7 @@ mod tests {
         let (mut schedule, now) = schedule(1);
         schedule.start_due(now).unwrap();
         let due = schedule.finished(0, now, Ending::Failed).unwrap();
-        schedule.set(0, Pace { interval: PACE.interval * 100, ..PACE }, now, Duration::ZERO);
+        schedule.set(0, PollPolicy { interval: PACE.interval * 100, ..PACE }, now, Duration::ZERO);
         assert_eq!(schedule.next_due(), Some(due), "a longer one for the next");
         schedule.start_due(due).unwrap();
         schedule.finished(0, due, Ending::Done).unwrap();
@@ -292,7 +292,8 @@ mod tests {
     fn a_site_removed_and_set_again_while_its_round_runs_has_no_second_one_beside_it() {
         let (mut schedule, now) = schedule(1);
         schedule.start_due(now).unwrap();
-        let (later, slow) = (now + Duration::from_secs(999), Pace { interval: Duration::from_secs(3600), ..PACE });
+        let (later, slow) =
+            (now + Duration::from_secs(999), PollPolicy { interval: Duration::from_secs(3600), ..PACE });
         for pace in [PACE, slow] {
             schedule.remove(0);
             schedule.set(0, pace, now, Duration::ZERO);

@@ -13,7 +13,7 @@ use crate::net::{HttpVersion, Target};
 use crate::proto::{Count, quoted};
 use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
-use crate::sync::Pace;
+use crate::sync::PollPolicy;
 use crate::tls::{Connector, Connectors, UnixTime};
 
 /// The most sites that an error names.
@@ -28,8 +28,8 @@ pub(super) struct Equipment {
 }
 
 impl Equipment {
-    pub(super) fn pace(&self) -> Pace {
-        Pace { interval: self.settings.interval, retries: self.settings.retries }
+    pub(super) fn pace(&self) -> PollPolicy {
+        PollPolicy { interval: self.settings.interval, retries: self.settings.retries }
     }
 
     /// Whether these are its settings, and the certificates in force for `target` its certificates.

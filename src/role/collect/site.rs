@@ -18,7 +18,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Chain, Spool, StoreError, Waiting};
-use crate::sync::{Delivery, Match, MoveEnd, Outlook, Round, Selection, SiteHistory, Step};
+use crate::sync::{DeleteResult, Delivery, Match, Round, Selection, SiteHistory, Step, WorkCounts};
 use crate::tls::ClientCertPolicy;
 
 /// Files of one site that may wait for the disk at a time.
@@ -135,7 +135,7 @@ impl Site {
     pub(super) fn retire(&mut self) {
         if let Some(running) = &mut self.running {
             running.prospect = Prospect::Gone;
-            running.round.wind_up();
+            running.round.stop_fetching();
         }
     }
 
@@ -144,7 +144,7 @@ impl Site {
         if let Some(running) = &mut self.running
             && running.round.is_collecting()
         {
-            running.round.wind_up();
+            running.round.stop_fetching();
         }
     }
 
@@ -220,7 +220,7 @@ impl Site {
         self.running.as_mut().map(|running| (&mut running.round, &mut self.history))
     }
 
-    pub(super) fn outlook(&self) -> Option<Outlook> {
+    pub(super) fn outlook(&self) -> Option<WorkCounts> {
         self.running.as_ref().map(|running| running.round.outlook())
     }
 
@@ -273,7 +273,7 @@ impl Site {
                     quoted(&**other)
                 );
                 // The other's round may be under way.
-                running.round.wind_up();
+                running.round.stop_fetching();
             }
             desk.forget(&self.name, name, fingerprint);
         }
@@ -349,7 +349,7 @@ impl Site {
         };
         debug!("site={} file={name} is committed already, and still there", self.shown());
         if let Some((round, history)) = self.round() {
-            round.known(name.clone(), fingerprint, was_deleted, history);
+            round.already_published(name.clone(), fingerprint, was_deleted, history);
         }
         true
     }
@@ -379,7 +379,7 @@ impl Site {
     fn store_failed(&mut self, error: StoreError) {
         if let Some(running) = &mut self.running {
             if error.concerns_all() {
-                running.round.wind_up();
+                running.round.stop_fetching();
             }
             running.failure.get_or_insert(error.into());
         }
@@ -436,7 +436,7 @@ impl Site {
         }
     }
 
-    pub(super) fn moved(&mut self, name: &FileName, end: MoveEnd) {
+    pub(super) fn moved(&mut self, name: &FileName, end: DeleteResult) {
         if let Some((round, history)) = self.round() {
             round.moved(name, end, history);
         }
@@ -445,7 +445,7 @@ impl Site {
     /// The site has a newer file under the published name.
     pub(super) fn changed(&mut self, name: &FileName) {
         self.log_file(Level::Info, name, "was overwritten there since it was fetched: fetching it again");
-        self.moved(name, MoveEnd::Changed);
+        self.moved(name, DeleteResult::Changed);
     }
 
     /// An empty file's move: the site says nothing when it is done.
@@ -477,7 +477,7 @@ impl Site {
             desk.forget(&self.name, name.clone(), before);
         }
         if let Some((round, history)) = self.round() {
-            round.rescued(name, history);
+            round.kept_both(name, history);
         }
     }
 
@@ -517,7 +517,7 @@ impl Site {
     pub(super) fn break_off(&mut self, reason: Reason) {
         let reason = self.as_first_refused(reason);
         if let Some(running) = &mut self.running {
-            running.round.wind_up();
+            running.round.stop_fetching();
             running.failure.get_or_insert(reason);
         }
     }

@@ -75,7 +75,10 @@ impl Collector {
         loop {
             let spare = self.has_capacity() && !others_wait;
             let Some(Site { running: Some(running), settings, .. }) = &self.sites[key] else { return };
-            if !spare || running.failure.is_some() || running.lanes.len() >= running.round.lanes(settings.connections) {
+            if !spare
+                || running.failure.is_some()
+                || running.lanes.len() >= running.round.connections_wanted(settings.connections)
+            {
                 return;
             }
             self.open_lane(key);

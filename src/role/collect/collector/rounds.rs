@@ -185,7 +185,7 @@ impl Collector {
                 && running.round.is_collecting()
                 && now.saturating_duration_since(running.since) >= limit
             {
-                running.round.wind_up();
+                running.round.stop_fetching();
             }
         }
         self.wake_waiting();

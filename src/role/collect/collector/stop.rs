@@ -37,7 +37,7 @@ impl Collector {
         self.stop = Some(Stop { by, cut_off: BTreeSet::new() });
         for site in self.sites.iter_mut().flatten() {
             if let Some(running) = &mut site.running {
-                running.round.wind_up();
+                running.round.stop_fetching();
             }
         }
         let idle = self.sessions.iter().filter(|(_, session)| !session.has_file_under_way());

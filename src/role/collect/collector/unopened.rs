@@ -13,7 +13,7 @@ use crate::proto::quoted;
 use crate::role::collect::Reason;
 use crate::role::collect::equipment::{Equipment, Unusable, open, warn_of_certificates};
 use crate::role::collect::report::{NotTaken, RoundReport};
-use crate::sync::{Ending, Pace, Tally};
+use crate::sync::{Ending, PollPolicy, Tally};
 use crate::tls::Connectors;
 
 /// A site of which something cannot be opened.
@@ -41,7 +41,7 @@ impl Collector {
         self.report_unopened(key, reason);
         if self.mode == Mode::Forever {
             // A file is not mended within seconds: no quick retries.
-            self.schedule.set(key, Pace { interval, retries: 0 }, now, interval);
+            self.schedule.set(key, PollPolicy { interval, retries: 0 }, now, interval);
         }
     }
 

@@ -42,7 +42,7 @@ impl Fetch {
 
     /// Whether its end would cost something: bytes that have come, or the file itself, which the site may have deleted.
     pub(super) fn is_under_way(&self) -> bool {
-        self.came() == Came::Part || matches!(self.step, Step::Take(_))
+        self.came() == Came::Part || matches!(self.step, Step::FetchAndDelete(_))
     }
 
     pub(super) fn into_step(self) -> Step {
@@ -83,7 +83,8 @@ impl Fetch {
     /// asked next.
     pub(super) fn complete(self, cx: &mut Cx<'_>) -> Option<FileName> {
         let was_sent = !matches!(&self.sink, Sink::Stage(stage) if stage.size() == 0);
-        let may_come_again = was_sent && matches!(self.step, Step::Take(_)) && measured_at(&self.name).is_none();
+        let may_come_again =
+            was_sent && matches!(self.step, Step::FetchAndDelete(_)) && measured_at(&self.name).is_none();
         let deleted = may_come_again.then(|| self.name.clone());
         self.keep(cx);
         deleted

@@ -233,8 +233,8 @@ impl Session {
         let (command, task) = match &step {
             Step::List => (Command::List(ListWord::root()), Task::Listing(ListingTask::new(cx.site))),
             Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
-            Step::Take(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
-            Step::Move(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
+            Step::FetchAndDelete(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
+            Step::Delete(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
             Step::Wait => return Ok(Some(Pause::Waiting)),
             Step::Leave => return Ok(Some(Pause::Leaving)),
         };

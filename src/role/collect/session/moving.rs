@@ -8,7 +8,7 @@ use crate::role::collect::desk::{Desk, Purpose};
 use crate::role::collect::reason::Came;
 use crate::role::collect::site::Site;
 use crate::store::{Spool, Stage, Staged, StoreError};
-use crate::sync::{MoveEnd, Step, measured_at};
+use crate::sync::{DeleteResult, Step, measured_at};
 
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
 const COMPARED_IN_MEMORY: u64 = 64 << 10;
@@ -51,7 +51,7 @@ impl Moving {
     }
 
     pub(super) fn into_step(self) -> Step {
-        Step::Move(self.name, self.published)
+        Step::Delete(self.name, self.published)
     }
 
     pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_>) -> Reaction {
@@ -107,7 +107,7 @@ impl Moving {
         if self.is_as_committed() {
             let may_come_again = measured_at(&self.name).is_none();
             cx.desk.same_server.deleted(cx.site.id(), &self.name, self.published);
-            cx.site.moved(&self.name, MoveEnd::Gone);
+            cx.site.moved(&self.name, DeleteResult::Gone);
             return Ok(may_come_again.then_some(self.name));
         }
         self.rescue(cx.site, cx.desk).map(|()| None)
@@ -200,7 +200,7 @@ fn rescue(name: &FileName, staged: Result<Staged, StoreError>, site: &mut Site, 
         }
         Err(error) => {
             site.lost(name, &error);
-            site.moved(name, MoveEnd::Gone);
+            site.moved(name, DeleteResult::Gone);
             Err(error.into())
         }
     }
