@@ -1,13 +1,13 @@
 //! Collecting: the pure parts of [`proto`](crate::proto) and [`sync`](crate::sync) on the loop of
 //! [`net`](crate::net) and the disk of [`store`](crate::store).
 
-mod chains;
+mod agent_order;
 mod collector;
-mod desk;
-mod equipment;
-mod outside;
+mod commit_queue;
+mod ports;
 mod reason;
 mod report;
+mod resources;
 mod same_server;
 mod session;
 #[cfg(test)]
@@ -15,8 +15,8 @@ mod sim;
 mod site;
 
 pub use collector::{Collector, Ended, Mode, Reloaded};
-pub use equipment::StartError;
-pub(crate) use equipment::{target as site_target, warn_of_certificates};
-pub use reason::{Came, Reason};
+pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};
+pub use resources::StartError;
+pub(crate) use resources::{target as site_target, warn_of_certificates};
 pub(crate) use session::MAX_LISTING;

@@ -49,7 +49,7 @@ pub enum Reason {
         /// What was asked for.
         file: FileName,
         /// Whether any of it came.
-        came: Came,
+        came: BodyProgress,
         /// What happened.
         reason: Box<Reason>,
     },
@@ -86,7 +86,7 @@ fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
 
 /// What has come of a file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
+pub enum BodyProgress {
     /// Not one of them.
     Nothing,
     /// Some, if not all.
@@ -111,7 +111,7 @@ impl Reason {
     }
 
     /// The same, with the file that was asked for, unless it is named already.
-    pub(super) fn amid(self, file: &FileName, came: Came) -> Self {
+    pub(super) fn with_file(self, file: &FileName, came: BodyProgress) -> Self {
         match self {
             Self::Net(_) | Self::Protocol { .. } => Self::Amid { file: file.clone(), came, reason: Box::new(self) },
             other => other,
@@ -119,10 +119,10 @@ impl Reason {
     }
 
     /// One word for logs: `reason=…`.
-    pub fn word(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Net(failure) => failure.reason(),
-            Self::Amid { reason, .. } => reason.word(),
+            Self::Amid { reason, .. } => reason.code(),
             Self::Protocol { error: Error::ClosedAfter { .. }, .. } => "closed",
             Self::Protocol { error: Error::Truncated { .. }, .. } => "truncated",
             Self::Protocol { .. } => "protocol",
@@ -142,11 +142,11 @@ impl Reason {
     /// What is wrong, whichever file it showed with.
     pub(super) fn log_key(&self) -> String {
         match self {
-            _ if self.lacks_files() => self.word().into(),
+            _ if self.lacks_files() => self.code().into(),
             Self::Store(error) => error.log_key(),
             Self::Amid { reason, .. } => reason.log_key(),
             Self::Slow { .. } | Self::Unreadable(_) | Self::Protocol { error: Error::Truncated { .. }, .. } => {
-                self.word().into()
+                self.code().into()
             }
             other => other.to_string(),
         }
@@ -179,9 +179,9 @@ impl Reason {
 }
 
 /// A stock server announces a file that it cannot read, and closes where its bytes should come.
-fn cut_advice(reason: &Reason, came: Came) -> &'static str {
+fn cut_advice(reason: &Reason, came: BodyProgress) -> &'static str {
     match reason {
-        Reason::Protocol { error: Error::Truncated { .. }, .. } if came == Came::Nothing => {
+        Reason::Protocol { error: Error::Truncated { .. }, .. } if came == BodyProgress::Nothing => {
             "; a stock server closes like this at a file that it cannot read: look at the file's rights there"
         }
         _ => "",
@@ -229,22 +229,24 @@ fn advice(error: &Error, has_password: bool, has_tls: bool, port: u16) -> String
 mod tests {
     use super::*;
 
-    fn truncated(file: &str, remaining: u64, came: Came) -> Reason {
+    fn truncated(file: &str, remaining: u64, came: BodyProgress) -> Reason {
         let site = SiteSettings::new("site", "address");
-        Reason::protocol(Error::Truncated { verb: Verb::Recv, remaining }, &site).amid(&file.parse().unwrap(), came)
+        Reason::protocol(Error::Truncated { verb: Verb::Recv, remaining }, &site)
+            .with_file(&file.parse().unwrap(), came)
     }
 
     #[test]
     fn a_cut_names_the_file_and_is_one_matter_whichever_it_was() {
-        let (one, other) = (truncated("a.1.data", 7, Came::Nothing), truncated("b.2.data", 1, Came::Part));
+        let (one, other) =
+            (truncated("a.1.data", 7, BodyProgress::Nothing), truncated("b.2.data", 1, BodyProgress::Part));
         assert!(one.to_string().starts_with("a.1.data: the peer closed the connection with 7 bytes"), "{one}");
         assert!(one.to_string().contains("cannot read"), "{one}");
         assert!(!other.to_string().contains("cannot read"), "{other}");
-        assert_eq!(one.word(), "truncated");
+        assert_eq!(one.code(), "truncated");
         assert_eq!(one.log_key(), other.log_key());
         let broke = |file: &str| {
             let failure = Failure::Io(std::io::ErrorKind::ConnectionReset.into());
-            Reason::Net(failure).amid(&file.parse().unwrap(), Came::Part)
+            Reason::Net(failure).with_file(&file.parse().unwrap(), BodyProgress::Part)
         };
         assert!(broke("a.1.data").to_string().starts_with("a.1.data: the connection broke"));
         assert_eq!(broke("a.1.data").log_key(), broke("b.2.data").log_key());
@@ -272,7 +274,7 @@ mod tests {
     #[test]
     fn what_names_its_file_itself_names_it_once() {
         let file: FileName = "a.1.data".parse().unwrap();
-        let text = Reason::Unreadable(file.clone()).amid(&file, Came::Nothing).to_string();
+        let text = Reason::Unreadable(file.clone()).with_file(&file, BodyProgress::Nothing).to_string();
         assert_eq!(text.matches("a.1.data").count(), 1, "{text}");
     }
 }

@@ -93,7 +93,7 @@ impl RoundReport {
         if let Some(reason) = &self.failure {
             let throttle = if reason.lacks_files() { of_process } else { of_site };
             if let Some(suppressed) = throttle.failed(&reason.log_key(), now) {
-                let word = reason.word();
+                let word = reason.code();
                 warn!("site={site} reason={word} {reason}; failures={failures}{} {counts}", repeated(suppressed));
             }
             return;

@@ -8,10 +8,10 @@ use std::time::Instant;
 use log::{Level, debug, error, info, log, warn};
 
 use super::Reason;
-use super::chains::Chains;
-use super::desk::{Desk, SpoolShare};
-use super::equipment::Equipment;
+use super::agent_order::AgentOrder;
+use super::commit_queue::{CommitQueue, SpoolShare};
 use super::report::NotTaken;
+use super::resources::SiteResources;
 use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
@@ -25,35 +25,35 @@ use crate::tls::ClientCertPolicy;
 const COMMIT_WINDOW: usize = 512;
 
 /// What becomes of a site when its round has ended.
-pub(super) enum Prospect {
+pub(super) enum AfterRound {
     /// It goes on.
     Same,
     /// It goes on with what a reload has brought.
-    Changed(Box<Equipment>),
+    Changed(Box<SiteResources>),
     /// It has been taken out of the configuration.
     Gone,
 }
 
 /// The round under way.
-pub(super) struct Running {
+pub(super) struct ActiveRound {
     pub(super) round: Round,
     /// Its connections.
-    pub(super) lanes: Vec<ConnId>,
+    pub(super) connections: Vec<ConnId>,
     /// Those of them that wait for something to do.
     pub(super) waiting: Vec<ConnId>,
-    chains: Chains,
+    chains: AgentOrder,
     /// Files moved and not committed yet, whose deletion is confirmed.
     deleted: HashSet<FileName>,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
     pub(super) not_taken: NotTaken,
-    pub(super) prospect: Prospect,
+    pub(super) after_round: AfterRound,
 }
 
-impl Running {
+impl ActiveRound {
     pub(super) fn drop_lane(&mut self, id: ConnId) {
-        self.lanes.retain(|lane| *lane != id);
-        self.waiting.retain(|lane| *lane != id);
+        self.connections.retain(|connection| *connection != id);
+        self.waiting.retain(|connection| *connection != id);
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Site {
     names: Budget,
     /// The site has refused our certificate: [`Offer::Auto`] goes on without.
     certificate_refused: bool,
-    pub(super) running: Option<Running>,
+    pub(super) running: Option<ActiveRound>,
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
     pub(super) log: LogThrottle,
@@ -82,8 +82,8 @@ pub(super) struct Site {
 
 impl Site {
     /// What is known of it is in `history`; what its listings name goes into `names`.
-    pub(super) fn new(key: usize, equipment: Equipment, history: SiteHistory, names: Budget) -> Self {
-        let Equipment { settings, target, spool } = equipment;
+    pub(super) fn new(key: usize, resources: SiteResources, history: SiteHistory, names: Budget) -> Self {
+        let SiteResources { settings, target, spool } = resources;
         Self {
             key,
             name: settings.name.as_str().into(),
@@ -120,12 +120,12 @@ impl Site {
     }
 
     /// New settings: at once where no round runs, else when it has ended.
-    pub(super) fn equip(&mut self, equipment: Equipment) {
+    pub(super) fn replace_resources(&mut self, resources: SiteResources) {
         if let Some(running) = &mut self.running {
-            running.prospect = Prospect::Changed(Box::new(equipment));
+            running.after_round = AfterRound::Changed(Box::new(resources));
             return;
         }
-        Equipment { settings: self.settings, target: self.target, spool: self.spool } = equipment;
+        SiteResources { settings: self.settings, target: self.target, spool: self.spool } = resources;
         self.certificate_refused = false;
         self.history.reset_skips();
         self.files_log = LogThrottle::default();
@@ -134,7 +134,7 @@ impl Site {
     /// The round that runs takes no new files, and is the last, unless the site is equipped again before its end.
     pub(super) fn retire(&mut self) {
         if let Some(running) = &mut self.running {
-            running.prospect = Prospect::Gone;
+            running.after_round = AfterRound::Gone;
             running.round.stop_fetching();
         }
     }
@@ -150,9 +150,9 @@ impl Site {
 
     /// Whether so much of its files is here that the rest of the spool is left to the other sites, and no more of them are
     /// to be fetched.
-    pub(super) fn has_its_share(&mut self, desk: &Desk, now: Instant) -> bool {
+    pub(super) fn has_its_share(&mut self, commit_queue: &CommitQueue, now: Instant) -> bool {
         let before = self.has_its_share;
-        let reached = desk.share(self.id()).filter(|share| share.is_reached(before));
+        let reached = commit_queue.share(self.id()).filter(|share| share.is_reached(before));
         self.has_its_share = reached.is_some();
         if let Some(SpoolShare { own: Waiting { files, bytes }, .. }) = reached.filter(|_| !before)
             && let Some(suppressed) = self.share_log.failed("spool-share", now)
@@ -199,16 +199,16 @@ impl Site {
     }
 
     pub(super) fn start_round(&mut self, now: Instant) {
-        self.running = Some(Running {
+        self.running = Some(ActiveRound {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW),
-            lanes: Vec::new(),
+            connections: Vec::new(),
             waiting: Vec::new(),
-            chains: Chains::default(),
+            chains: AgentOrder::default(),
             deleted: HashSet::new(),
             since: now,
             failure: None,
             not_taken: NotTaken::default(),
-            prospect: Prospect::Same,
+            after_round: AfterRound::Same,
         });
     }
 
@@ -261,10 +261,10 @@ impl Site {
     }
 
     /// A listing has come.
-    pub(super) fn listed(&mut self, selection: Selection, desk: &mut Desk) {
+    pub(super) fn listed(&mut self, selection: Selection, commit_queue: &mut CommitQueue) {
         let Some(running) = &mut self.running else { return };
         for (name, fingerprint) in running.round.listed(selection, &mut self.history) {
-            if let Some(other) = desk.same_server.gone(self.key, &name, fingerprint) {
+            if let Some(other) = commit_queue.same_server.gone(self.key, &name, fingerprint) {
                 warn!(
                     "site={} reason=same-server it seems to lead to the server that site {} leads to: files that were \
                      deleted there are gone here, and some may have been published twice. From now on the rounds of both \
@@ -275,12 +275,12 @@ impl Site {
                 // The other's round may be under way.
                 running.round.stop_fetching();
             }
-            desk.forget(&self.name, name, fingerprint);
+            commit_queue.forget(&self.name, name, fingerprint);
         }
     }
 
     /// A step that came to nothing goes back to the round.
-    pub(super) fn give_back(&mut self, step: Step) {
+    pub(super) fn requeue(&mut self, step: Step) {
         if let Some((round, history)) = self.round() {
             round.dropped(step, history);
         }
@@ -308,20 +308,20 @@ impl Site {
     }
 
     /// A fetched file is committed.
-    pub(super) fn committed(&mut self, name: FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+    pub(super) fn committed(&mut self, name: FileName, fingerprint: Fingerprint, commit_queue: &mut CommitQueue) {
         debug!("site={} file={name} size={} collected", self.shown(), fingerprint.size);
         let Some(running) = &mut self.running else { return };
         running.chains.published(&name);
         running.round.committed(name.clone(), fingerprint, &mut self.history);
         if running.deleted.remove(&name) {
-            self.deletion_confirmed(name, desk);
+            self.deletion_confirmed(name, commit_queue);
         }
     }
 
     /// Asked for after its deletion, the site says that it does not have the file.
-    pub(super) fn deletion_confirmed(&mut self, name: FileName, desk: &mut Desk) {
+    pub(super) fn deletion_confirmed(&mut self, name: FileName, commit_queue: &mut CommitQueue) {
         match (self.history.deletion_confirmed(&name), &mut self.running) {
-            (Some(fingerprint), _) => desk.forget(&self.name, name, fingerprint),
+            (Some(fingerprint), _) => commit_queue.forget(&self.name, name, fingerprint),
             // It was moved, and is not committed yet.
             (None, Some(running)) => drop(running.deleted.insert(name)),
             (None, None) => {}
@@ -329,20 +329,25 @@ impl Site {
     }
 
     /// Asked for after its deletion, the site has a file of this name: a new one, or it does not delete.
-    pub(super) fn deletion_doubted(&mut self, name: &FileName, desk: &mut Desk) {
+    pub(super) fn deletion_doubted(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
         if let Some(fingerprint) = self.history.deletion_doubted(name) {
-            desk.forget(&self.name, name.clone(), fingerprint);
+            commit_queue.forget(&self.name, name.clone(), fingerprint);
         }
     }
 
     /// Whether what was fetched is committed already, and the site has it all the same. Then the site is asked once more to
     /// let it go.
-    pub(super) fn recognises(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) -> bool {
+    pub(super) fn recognises(
+        &mut self,
+        name: &FileName,
+        fingerprint: Fingerprint,
+        commit_queue: &mut CommitQueue,
+    ) -> bool {
         let was_deleted = match self.history.classify(name, fingerprint) {
             Match::New => return false,
             Match::Changed(before) => {
                 self.history.forget(name);
-                desk.forget(&self.name, name.clone(), before);
+                commit_queue.forget(&self.name, name.clone(), before);
                 return false;
             }
             Match::Same { was_deleted } => was_deleted,
@@ -394,9 +399,9 @@ impl Site {
     }
 
     /// The site does not have the file: what is known of the name ends.
-    pub(super) fn forget(&mut self, name: &FileName, desk: &mut Desk) {
+    pub(super) fn forget(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
         if let Some(fingerprint) = self.history.forget(name) {
-            desk.forget(&self.name, name.clone(), fingerprint);
+            commit_queue.forget(&self.name, name.clone(), fingerprint);
         }
     }
 
@@ -471,10 +476,10 @@ impl Site {
     }
 
     /// The site deleted other bytes than those committed: they are staged by now.
-    pub(super) fn rescued(&mut self, name: &FileName, desk: &mut Desk) {
+    pub(super) fn rescued(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
         self.log_file(Level::Warn, name, "was overwritten there while it was moved: keeping both");
         if let Some(before) = self.history.forget(name) {
-            desk.forget(&self.name, name.clone(), before);
+            commit_queue.forget(&self.name, name.clone(), before);
         }
         if let Some((round, history)) = self.round() {
             round.kept_both(name, history);
@@ -491,9 +496,14 @@ impl Site {
     }
 
     /// What was rescued is committed.
-    pub(super) fn rescue_committed(&mut self, name: &FileName, fingerprint: Fingerprint, desk: &mut Desk) {
+    pub(super) fn rescue_committed(
+        &mut self,
+        name: &FileName,
+        fingerprint: Fingerprint,
+        commit_queue: &mut CommitQueue,
+    ) {
         if let Some(beginning) = self.history.forget(name) {
-            desk.forget(&self.name, name.clone(), beginning);
+            commit_queue.forget(&self.name, name.clone(), beginning);
         }
         if let Some((round, history)) = self.round() {
             round.rescue_committed(name, fingerprint, history);

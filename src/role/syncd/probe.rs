@@ -45,7 +45,7 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
             SUCCESS
         }
         Err(reason) => {
-            probe.say(&format!("FAILED (reason={}): {reason}", reason.word()));
+            probe.say(&format!("FAILED (reason={}): {reason}", reason.code()));
             FAILURE
         }
     };

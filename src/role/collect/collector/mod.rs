@@ -1,7 +1,7 @@
 //! All sites on one loop.
 
+mod connections;
 mod expiry;
-mod lanes;
 mod reload;
 mod rounds;
 mod stop;
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
-use super::desk::Desk;
-use super::equipment::{Opening, StartError, equip, withdraw};
-use super::outside::Network;
+use super::commit_queue::CommitQueue;
+use super::ports::Network;
 use super::report::RoundReport;
+use super::resources::{Opening, StartError, open_all, withdraw};
 use super::session::Session;
 use super::site::Site;
 use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
@@ -56,7 +56,7 @@ pub struct Ended {
 /// Collects from all sites.
 pub struct Collector {
     net: Box<dyn Network>,
-    desk: Desk,
+    commit_queue: CommitQueue,
     schedule: Schedule,
     sites: Vec<Option<Site>>,
     /// Sites of which something cannot be opened, by their keys: they have no entry in `sites` until it can.
@@ -66,12 +66,12 @@ pub struct Collector {
     budgets: Budgets,
     state_dir: PathBuf,
     /// What the journal knows of sites that are not collected from, in case they are again.
-    absent: HashMap<String, SiteHistory>,
+    removed_sites: HashMap<String, SiteHistory>,
     mode: Mode,
     max_connections: usize,
     running: usize,
     /// Sites whose rounds have no connection, and work for one.
-    stranded: VecDeque<usize>,
+    awaiting_capacity: VecDeque<usize>,
     /// Sites whose rounds wait though they are due, and since when.
     held_up: BTreeMap<usize, Instant>,
     next_tick: Instant,
@@ -85,9 +85,9 @@ pub struct Collector {
 }
 
 /// What a collector works with.
-pub(super) struct Means {
+pub(super) struct Deps {
     pub(super) net: Box<dyn Network>,
-    pub(super) desk: Desk,
+    pub(super) commit_queue: CommitQueue,
     /// What the run before has published and not seen gone.
     pub(super) outstanding: Vec<Outstanding>,
     pub(super) spools: HashMap<PathBuf, Spool>,
@@ -132,7 +132,7 @@ impl Collector {
     ) -> Result<Self, StartError> {
         let mut spools = HashMap::new();
         let policy = CommitPolicy { durability: settings.durability, publish: settings.publish };
-        let mut sites = StartError::of_unusable(equip(settings, &mut spools))?;
+        let mut sites = StartError::of_unusable(open_all(settings, &mut spools))?;
         let (committer, outstanding) = loop {
             let waker = net.waker();
             let notify = Box::new(move || {
@@ -147,27 +147,27 @@ impl Collector {
                 Err(error) => return Err(error.into()),
             }
         };
-        let desk = Desk::new(Box::new(committer), settings.max_spool);
+        let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool);
         let (state_dir, budgets) = (settings.state_dir.clone(), Budgets::default());
-        let means = Means { net: Box::new(net), desk, outstanding, spools, budgets, state_dir };
+        let means = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir };
         let limits = Limits { mode, max_connections: settings.max_connections };
         Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
 
     /// Sites, and what they are collected with.
     pub(super) fn with(
-        means: Means,
+        means: Deps,
         opened: Vec<Opening>,
         Limits { mode, max_connections }: Limits,
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Means { net, desk, outstanding, spools, budgets, state_dir } = means;
+        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir } = means;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
             expiries,
-            desk,
+            commit_queue,
             schedule,
             sites: Vec::new(),
             unopened: BTreeMap::new(),
@@ -175,11 +175,11 @@ impl Collector {
             spools,
             budgets,
             state_dir,
-            absent: HashMap::new(),
+            removed_sites: HashMap::new(),
             mode,
             max_connections,
             running: 0,
-            stranded: VecDeque::new(),
+            awaiting_capacity: VecDeque::new(),
             held_up: BTreeMap::new(),
             next_tick: now,
             log: LogThrottle::default(),
@@ -189,10 +189,10 @@ impl Collector {
         };
         for Outstanding { site, name, fingerprint } in outstanding {
             let remembered = &collector.budgets.remembered;
-            let history = collector.absent.entry(site.clone()).or_insert_with(|| SiteHistory::new(remembered));
+            let history = collector.removed_sites.entry(site.clone()).or_insert_with(|| SiteHistory::new(remembered));
             // One of a name is enough: what else the journal has of it was overwritten at the site.
             if let Some(other) = history.forget(&name) {
-                collector.desk.forget(&site.into(), name.clone(), other);
+                collector.commit_queue.forget(&site.into(), name.clone(), other);
             }
             history.committed(name, fingerprint);
         }
@@ -220,7 +220,7 @@ impl Collector {
             let tick = Some(self.next_tick).filter(|_| self.running > 0);
             let stop_by = self.stop.as_ref().map(|stop| stop.by);
             let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now())];
-            for event in self.net.turn(wake.into_iter().flatten().min())? {
+            for event in self.net.poll_once(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
                         if !on_signal(&mut self, signal) {
@@ -234,14 +234,14 @@ impl Collector {
             self.watchdog.feed(self.net.now());
         }
         self.break_off();
-        Ok(Ended { waiting: self.desk.stop(), max_loop_latency: self.net.max_loop_latency() })
+        Ok(Ended { waiting: self.commit_queue.stop(), max_loop_latency: self.net.max_loop_latency() })
     }
 
     /// Time is up: what has come whole is still to be kept.
     fn break_off(&mut self) {
         for (_, mut session) in self.sessions.drain() {
             if let Some(site) = &mut self.sites[session.site()] {
-                session.abandon(site, &mut self.desk);
+                session.abandon(site, &mut self.commit_queue);
             }
         }
     }
@@ -252,8 +252,8 @@ impl Collector {
             None if self.running > 0 => false,
             None => match self.mode {
                 Mode::Forever => false,
-                Mode::Once => self.schedule.next_due().is_none() || self.desk.is_full(),
-                Mode::OnceAndWait => self.schedule.next_due().is_none() && self.desk.waiting().files == 0,
+                Mode::Once => self.schedule.next_due().is_none() || self.commit_queue.is_full(),
+                Mode::OnceAndWait => self.schedule.next_due().is_none() && self.commit_queue.waiting().files == 0,
             },
         }
     }
@@ -263,7 +263,7 @@ impl Collector {
     }
 
     fn schedule_wakes(&mut self) -> Option<Instant> {
-        let may_start = self.stop.is_none() && self.has_capacity() && !self.desk.is_full();
+        let may_start = self.stop.is_none() && self.has_capacity() && !self.commit_queue.is_full();
         self.schedule.next_due().filter(|_| may_start)
     }
 

@@ -10,9 +10,9 @@ use super::{Collector, Mode};
 use crate::config::Settings;
 use crate::net::Target;
 use crate::proto::{Count, quoted};
-use crate::role::collect::equipment::{Equipment, Opening, Unusable, equip};
+use crate::role::collect::resources::{Opening, SiteResources, Unusable, open_all};
 use crate::role::collect::same_server::SameServer;
-use crate::role::collect::site::{Prospect, Running, Site};
+use crate::role::collect::site::{AfterRoundActiveRoundng, Site};
 use crate::sync::SiteHistory;
 
 /// Sites' first rounds are spread over this long for each of them.
@@ -69,18 +69,18 @@ impl Collector {
     /// Takes new settings over. A site whose certificates or spool cannot be opened keeps the last ones that could, or is
     /// left out until they can.
     pub fn reload(&mut self, settings: &Settings) -> Reloaded {
-        let opened = equip(settings, &mut self.spools);
+        let opened = open_all(settings, &mut self.spools);
         self.max_connections = settings.max_connections;
-        self.desk.set_max_spool(settings.max_spool);
+        self.commit_queue.set_max_spool(settings.max_spool);
         // Sites may lead elsewhere now; where they do not, that shows again.
-        self.desk.same_server = SameServer::default();
+        self.commit_queue.same_server = SameServer::default();
         self.adopt(opened)
     }
 
     /// Adds, changes and retires sites until they are those of `opened`.
     pub(super) fn adopt(&mut self, opened: Vec<Opening>) -> Reloaded {
         let mut reloaded = Reloaded { sites: opened.len(), ..Reloaded::default() };
-        self.desk.set_shared(opened.len() > 1);
+        self.commit_queue.set_shared(opened.len() > 1);
         let spread = match self.mode {
             Mode::Forever => SPREAD_PER_SITE.saturating_mul(u32::try_from(opened.len()).unwrap_or(u32::MAX)),
             Mode::Once | Mode::OnceAndWait => Duration::ZERO,
@@ -90,9 +90,9 @@ impl Collector {
         let mut known: HashMap<String, usize> = of_open.chain(of_unopened).collect();
         for opening in opened {
             match opening {
-                Ok(equipment) => {
-                    let key = known.remove(&equipment.settings.name);
-                    self.adopt_one(key, equipment, spread, &mut reloaded);
+                Ok(resources) => {
+                    let key = known.remove(&resources.settings.name);
+                    self.adopt_one(key, resources, spread, &mut reloaded);
                 }
                 Err(unusable) => {
                     reloaded.unusable.push(unusable.settings.name.clone());
@@ -116,14 +116,14 @@ impl Collector {
     }
 
     /// `key` is the site's, if it is known.
-    fn adopt_one(&mut self, key: Option<usize>, equipment: Equipment, spread: Duration, reloaded: &mut Reloaded) {
+    fn adopt_one(&mut self, key: Option<usize>, resources: SiteResources, spread: Duration, reloaded: &mut Reloaded) {
         let now = self.net.now();
-        let (name, pace) = (equipment.settings.name.clone(), equipment.pace());
+        let (name, pace) = (resources.settings.name.clone(), resources.pace());
         let key = match key {
             Some(key) if self.unopened.contains_key(&key) => {
                 // Its first round need not wait for the time at which it would have been tried again.
                 self.schedule.remove(key);
-                self.open_at_last(key, equipment);
+                self.open_at_last(key, resources);
                 reloaded.changed.push(name);
                 key
             }
@@ -131,10 +131,10 @@ impl Collector {
                 if let Some(site) = &mut self.sites[key] {
                     if site.is_leaving() {
                         reloaded.added.push(name);
-                    } else if site.is_other(&equipment) {
+                    } else if site.is_other(&resources) {
                         reloaded.changed.push(name);
                     }
-                    site.equip(equipment);
+                    site.replace_resources(resources);
                     self.unpark(key);
                 }
                 key
@@ -143,7 +143,7 @@ impl Collector {
                 reloaded.added.push(name);
                 let key = self.sites.len();
                 self.sites.push(None);
-                self.add(key, equipment);
+                self.add(key, resources);
                 key
             }
         };
@@ -158,7 +158,7 @@ impl Collector {
                 error!(
                     "site={} reason={} not reloaded, going on with what was in force before: {reason}",
                     quoted(&settings.name),
-                    reason.word()
+                    reason.code()
                 );
                 site.stay();
             }
@@ -166,16 +166,16 @@ impl Collector {
         }
     }
 
-    pub(super) fn add(&mut self, key: usize, equipment: Equipment) {
-        let known = self.absent.remove(&equipment.settings.name);
+    pub(super) fn add(&mut self, key: usize, resources: SiteResources) {
+        let known = self.removed_sites.remove(&resources.settings.name);
         let history = known.unwrap_or_else(|| SiteHistory::new(&self.budgets.remembered));
-        self.sites[key] = Some(Site::new(key, equipment, history, self.budgets.listed.clone()));
+        self.sites[key] = Some(Site::new(key, resources, history, self.budgets.listed.clone()));
     }
 
     /// What the run before has committed in a spool that was not there at the start is taken up.
     pub(super) fn take_in_spools(&mut self) {
         for spool in self.spools.values() {
-            self.desk.take_in(spool);
+            self.commit_queue.take_in(spool);
         }
     }
 
@@ -193,37 +193,39 @@ impl Collector {
         self.unpark(key);
         if let Some(mut site) = self.sites[key].take() {
             site.history.reset_skips();
-            self.absent.insert(site.name().to_string(), site.history);
+            self.removed_sites.insert(site.name().to_string(), site.history);
         }
     }
 }
 
 impl Site {
-    /// Whether `equipment` has other settings or certificates than those that it is, or is about to be, collected from with.
-    fn is_other(&self, equipment: &Equipment) -> bool {
+    /// Whether `resources` has other settings or certificates than those that it is, or is about to be, collected from with.
+    fn is_other(&self, resources: &SiteResources) -> bool {
         match &self.running {
-            Some(Running { prospect: Prospect::Changed(next), .. }) => !equipment.is_like(&next.settings, &next.target),
-            _ => !equipment.is_like(&self.settings, &self.target),
+            Some(ActiveRound { after_round: AfterRound::Changed(next), .. }) => {
+                !resources.is_like(&next.settings, &next.target)
+            }
+            _ => !resources.is_like(&self.settings, &self.target),
         }
     }
 
     /// Whether it has been taken out of the configuration, and its last round is under way.
     fn is_leaving(&self) -> bool {
-        matches!(self.running, Some(Running { prospect: Prospect::Gone, .. }))
+        matches!(self.running, Some(ActiveRound { after_round: AfterRound::Gone, .. }))
     }
 
     /// What it is, or is about to be, connected to with.
     pub(super) fn next_target(&self) -> &Target {
         match &self.running {
-            Some(Running { prospect: Prospect::Changed(next), .. }) => &next.target,
+            Some(ActiveRound { after_round: AfterRound::Changed(next), .. }) => &next.target,
             _ => &self.target,
         }
     }
 
     /// It is in the configuration, and goes on with what is in force.
     fn stay(&mut self) {
-        if let Some(Running { prospect: prospect @ Prospect::Gone, .. }) = &mut self.running {
-            *prospect = Prospect::Same;
+        if let Some(ActiveRound { after_round: after_round @ AfterRound::Gone, .. }) = &mut self.running {
+            *after_round = AfterRound::Same;
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Collector, Mode, TICK};
-use crate::role::collect::desk::{Purpose, Ticket};
+use crate::role::collect::commit_queue::{Purpose, Ticket};
 use crate::role::collect::report::RoundReport;
-use crate::role::collect::site::Prospect;
+use crate::role::collect::site::AfterRound;
 use crate::store::Completion;
 use crate::sync::Ending;
 
@@ -38,17 +38,17 @@ impl Collector {
     fn hindrance(&mut self, key: usize) -> Option<Hindrance> {
         let now = self.net.now();
         let is_running = |other: usize| self.sites[other].as_ref().is_some_and(|site| site.running.is_some());
-        if self.desk.same_server.others(key).any(is_running) {
+        if self.commit_queue.same_server.others(key).any(is_running) {
             return Some(Hindrance::SameServer);
         }
         let site = self.sites[key].as_mut()?;
-        site.has_its_share(&self.desk, now).then_some(Hindrance::SpoolShare)
+        site.has_its_share(&self.commit_queue, now).then_some(Hindrance::SpoolShare)
     }
 
     /// Ends the connections at rest of sites that are one server with this one, and its own: a server may put off the last
     /// deletion on each until more is said there, and what is said on a new connection comes after that.
     fn part_from_others(&mut self, key: usize) {
-        let others: Vec<usize> = self.desk.same_server.others(key).collect();
+        let others: Vec<usize> = self.commit_queue.same_server.others(key).collect();
         for other in others {
             self.unpark(other);
             self.unpark(key);
@@ -69,13 +69,13 @@ impl Collector {
     pub(super) fn start_rounds(&mut self) {
         self.release();
         while self.has_capacity()
-            && let Some(key) = self.stranded.pop_front()
+            && let Some(key) = self.awaiting_capacity.pop_front()
         {
-            self.mend_lanes(key);
+            self.reopen(key);
         }
         while self.stop.is_none()
             && self.has_capacity()
-            && !self.desk.is_full()
+            && !self.commit_queue.is_full()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
             if !self.is_open(key) {
@@ -93,7 +93,7 @@ impl Collector {
                 Some(id) => {
                     if let (Some(session), Some(running)) = (self.sessions.get_mut(&id), &mut site.running) {
                         session.resume();
-                        running.lanes.push(id);
+                        running.connections.push(id);
                         self.net.wake(id);
                     }
                 }
@@ -103,16 +103,18 @@ impl Collector {
     }
 
     pub(super) fn take_completions(&mut self) {
-        for (Ticket { site: key, name, fingerprint, purpose }, Completion { result, .. }) in self.desk.completions() {
+        for (Ticket { site: key, name, fingerprint, purpose }, Completion { result, .. }) in
+            self.commit_queue.completions()
+        {
             let Some(site) = &mut self.sites[key] else { continue };
             match (result, purpose) {
-                (Ok(()), Purpose::Fetched) => site.committed(name, fingerprint, &mut self.desk),
-                (Ok(()), Purpose::Rescued) => site.rescue_committed(&name, fingerprint, &mut self.desk),
+                (Ok(()), Purpose::Fetched) => site.committed(name, fingerprint, &mut self.commit_queue),
+                (Ok(()), Purpose::Rescued) => site.rescue_committed(&name, fingerprint, &mut self.commit_queue),
                 (Err(error), Purpose::Fetched) => site.uncommitted(&name, error),
                 (Err(error), Purpose::Rescued) => site.rescue_uncommitted(&name, error),
             }
             self.wake_waiting_of(key);
-            self.mend_lanes(key);
+            self.reopen(key);
         }
     }
 
@@ -128,7 +130,9 @@ impl Collector {
             Some(_) => Ending::Failed,
             None if is_cut_off => Ending::Backlog,
             None if tally.left == 0 && !running.round.has_work() => Ending::Done,
-            None if running.round.has_progressed() || self.stop.is_some() || self.desk.is_full() => Ending::Backlog,
+            None if running.round.has_progressed() || self.stop.is_some() || self.commit_queue.is_full() => {
+                Ending::Backlog
+            }
             None => Ending::Stalled,
         };
         running.round.end(ending == Ending::Stalled, &mut site.history);
@@ -157,13 +161,13 @@ impl Collector {
             self.schedule.remove(key);
             return None;
         }
-        match running.prospect {
-            Prospect::Same => due.filter(|_| self.stop.is_none()),
-            Prospect::Changed(equipment) => {
-                site.equip(*equipment);
+        match running.after_round {
+            AfterRound::Same => due.filter(|_| self.stop.is_none()),
+            AfterRound::Changed(resources) => {
+                site.replace_resources(*resources);
                 None
             }
-            Prospect::Gone => {
+            AfterRound::Gone => {
                 self.retire(key);
                 None
             }

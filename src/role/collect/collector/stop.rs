@@ -49,7 +49,7 @@ impl Collector {
         }
         self.wake_waiting();
         for key in 0..self.sites.len() {
-            self.mend_lanes(key);
+            self.reopen(key);
         }
     }
 
@@ -72,6 +72,6 @@ impl Collector {
         if let Some(running) = &mut site.running {
             running.drop_lane(id);
         }
-        session.abandon(site, &mut self.desk);
+        session.abandon(site, &mut self.commit_queue);
     }
 }

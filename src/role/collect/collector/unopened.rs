@@ -11,8 +11,8 @@ use crate::config::SiteSettings;
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::quoted;
 use crate::role::collect::Reason;
-use crate::role::collect::equipment::{Equipment, Unusable, open, warn_of_certificates};
 use crate::role::collect::report::{NotTaken, RoundReport};
+use crate::role::collect::resources::{SiteResources, Unusable, open, warn_of_certificates};
 use crate::sync::{Ending, PollPolicy, Tally};
 use crate::tls::Connectors;
 
@@ -49,10 +49,10 @@ impl Collector {
     pub(super) fn is_open(&mut self, key: usize) -> bool {
         let Some(Unopened { settings, log }) = self.unopened.remove(&key) else { return true };
         match open(settings, &self.state_dir, &mut Connectors::default(), &mut self.spools) {
-            Ok(equipment) => {
-                let pace = equipment.pace();
-                warn_of_certificates(std::iter::once((equipment.settings.name.as_str(), &*equipment.target)));
-                self.open_at_last(key, equipment);
+            Ok(resources) => {
+                let pace = resources.pace();
+                warn_of_certificates(std::iter::once((resources.settings.name.as_str(), &*resources.target)));
+                self.open_at_last(key, resources);
                 self.watch_certificates();
                 self.take_in_spools();
                 self.schedule.set(key, pace, self.net.now(), Duration::ZERO);
@@ -69,15 +69,15 @@ impl Collector {
     }
 
     /// The site that could not be opened is one like the others from now on.
-    pub(super) fn open_at_last(&mut self, key: usize, equipment: Equipment) {
+    pub(super) fn open_at_last(&mut self, key: usize, resources: SiteResources) {
         self.unopened.remove(&key);
-        info!("site={} can be opened again: collecting from it", quoted(&equipment.settings.name));
-        self.add(key, equipment);
+        info!("site={} can be opened again: collecting from it", quoted(&resources.settings.name));
+        self.add(key, resources);
     }
 
     fn report_unopened(&mut self, key: usize, reason: Reason) {
         let Some(site) = self.unopened.get_mut(&key) else { return };
-        let (name, word, interval) = (&site.settings.name, reason.word(), site.settings.interval.as_secs());
+        let (name, word, interval) = (&site.settings.name, reason.code(), site.settings.interval.as_secs());
         if let Some(suppressed) = site.log.failed(&reason.log_key(), self.net.now()) {
             let (site, counter) = (quoted(name), repeated(suppressed));
             let end = if counter.is_empty() { "" } else { ";" };

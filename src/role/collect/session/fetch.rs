@@ -1,9 +1,9 @@
 //! Fetching a file: [`Step::Receive`] and [`Step::Take`].
 
-use super::{Cx, Reaction, Task};
+use super::{Context, Reaction, Task};
 use crate::proto::{FileName, Refusal, Verb};
-use crate::role::collect::desk::Purpose;
-use crate::role::collect::reason::Came;
+use crate::role::collect::commit_queue::Purpose;
+use crate::role::collect::reason::BodyProgress;
 use crate::store::{Stage, StoreError};
 use crate::sync::{Step, measured_at};
 
@@ -32,24 +32,24 @@ impl Fetch {
         &self.name
     }
 
-    pub(super) fn came(&self) -> Came {
+    pub(super) fn came(&self) -> BodyProgress {
         match &self.sink {
-            Sink::Awaiting => Came::Nothing,
-            Sink::Stage(stage) if stage.size() == 0 => Came::Nothing,
-            Sink::Stage(_) | Sink::Discard(_) => Came::Part,
+            Sink::Awaiting => BodyProgress::Nothing,
+            Sink::Stage(stage) if stage.size() == 0 => BodyProgress::Nothing,
+            Sink::Stage(_) | Sink::Discard(_) => BodyProgress::Part,
         }
     }
 
     /// Whether its end would cost something: bytes that have come, or the file itself, which the site may have deleted.
     pub(super) fn is_under_way(&self) -> bool {
-        self.came() == Came::Part || matches!(self.step, Step::FetchAndDelete(_))
+        self.came() == BodyProgress::Part || matches!(self.step, Step::FetchAndDelete(_))
     }
 
     pub(super) fn into_step(self) -> Step {
         self.step
     }
 
-    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Reaction {
+    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
         if size > cx.site.settings.max_file_size {
             cx.site.too_large(&self.name, size);
             return Reaction::Decline;
@@ -81,7 +81,7 @@ impl Fetch {
 
     /// The file is whole: on to the disk with it. Its name, if the site has deleted it, and whether it is gone is to be
     /// asked next.
-    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Option<FileName> {
+    pub(super) fn complete(self, cx: &mut Context<'_>) -> Option<FileName> {
         let was_sent = !matches!(&self.sink, Sink::Stage(stage) if stage.size() == 0);
         let may_come_again =
             was_sent && matches!(self.step, Step::FetchAndDelete(_)) && measured_at(&self.name).is_none();
@@ -90,7 +90,7 @@ impl Fetch {
         deleted
     }
 
-    fn keep(self, cx: &mut Cx<'_>) {
+    fn keep(self, cx: &mut Context<'_>) {
         let staged = match self.sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),
@@ -100,17 +100,17 @@ impl Fetch {
             Ok(staged) => staged,
             Err(error) => return cx.site.unstored(&self.name, error),
         };
-        if !cx.site.recognises(&self.name, staged.fingerprint(), cx.desk) {
+        if !cx.site.recognises(&self.name, staged.fingerprint(), cx.commit_queue) {
             cx.site.staged(&self.name);
             let chain = cx.site.chain(&self.name);
-            cx.desk.publish(cx.site.id(), self.name, staged, Purpose::Fetched, chain);
+            cx.commit_queue.publish(cx.site.id(), self.name, staged, Purpose::Fetched, chain);
         }
     }
 
-    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) {
+    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Context<'_>) {
         match refusal {
             Refusal::Missing => {
-                cx.site.forget(&self.name, cx.desk);
+                cx.site.forget(&self.name, cx.commit_queue);
                 cx.site.missing(&self.name);
             }
             // `MV ERR`: it may be there, in the hands of another client.

@@ -21,9 +21,9 @@ use moving::Moving;
 use task::{ListingTask, Reaction, Task};
 
 use super::Reason;
-use super::desk::Desk;
-use super::outside::Connection;
-use super::reason::Came;
+use super::commit_queue::CommitQueue;
+use super::ports::Connection;
+use super::reason::BodyProgress;
 use super::site::Site;
 use crate::deadline::body_due;
 use crate::net::Read;
@@ -44,7 +44,7 @@ const NAMES_PER_TURN: usize = 2_000;
 
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(super) enum PumpOutcome {
     /// Until the socket can go on.
     Blocked,
     /// Until the round has something for it.
@@ -52,25 +52,25 @@ pub(super) enum Pause {
     /// The round has nothing more for it.
     Leaving,
     /// The round may have, but this connection can take no more commands.
-    Spent,
+    Exhausted,
     /// The site has closed while nothing was under way.
     Dropped,
 }
 
 /// What a session works with.
-pub(super) struct Cx<'a> {
+pub(super) struct Context<'a> {
     pub(super) io: &'a mut dyn Connection,
     pub(super) site: &'a mut Site,
-    pub(super) desk: &'a mut Desk,
+    pub(super) commit_queue: &'a mut CommitQueue,
 }
 
 /// Whether a connection is known to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Reuse {
     /// What happens to it is the site's doing.
-    Sound,
+    Fresh,
     /// Used again after a rest: the site may have closed it meanwhile, as stock does after 4 s.
-    Rested,
+    Reused,
 }
 
 /// A connection's session.
@@ -78,14 +78,14 @@ pub(super) struct Session {
     site: usize,
     client: Client,
     task: Task,
-    standing: Standing,
+    standing: Reuse,
     /// When the body under way must be whole; `None` for no limit.
     body_due: Option<Instant>,
 }
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, standing: Standing::Sound, body_due: None }
+        Self { site, client: Client::new(), task: Task::Opening, standing: Reuse::Fresh, body_due: None }
     }
 
     /// The site's key.
@@ -105,17 +105,17 @@ impl Session {
     /// A parked connection is used again.
     pub(super) fn resume(&mut self) {
         self.task = Task::Ready;
-        self.standing = Standing::Rested;
+        self.standing = Reuse::Reused;
     }
 
     /// Whether the end of this connection says nothing about the site: it was used again, and has not answered since; or
     /// nothing more was to come.
     pub(super) fn may_end(&self) -> bool {
-        self.standing == Standing::Rested || matches!(&self.task, Task::Trailing(moving) if !moving.is_longer())
+        self.standing == Reuse::Reused || matches!(&self.task, Task::Trailing(moving) if !moving.is_longer())
     }
 
     /// The connection stands: the password first, where there is one.
-    pub(super) fn opened(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub(super) fn opened(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
         let Some(password) = &cx.site.settings.password else {
             self.task = Task::Ready;
             return Ok(());
@@ -130,14 +130,14 @@ impl Session {
         // The connection is closed next, whatever becomes of this.
         let sent = self.transmit(io);
         // What a spent connection said last must be read alone; its end says the rest.
-        if sent.is_ok() && !matches!(self.task, Task::Spent) && self.client.command(&Command::Quit).is_ok() {
+        if sent.is_ok() && !matches!(self.task, Task::Exhausted) && self.client.command(&Command::Quit).is_ok() {
             let _ = self.transmit(io);
         }
     }
 
     /// The connection is gone: the step that is under way goes back to the round, or ends with what has come.
-    pub(super) fn abandon(&mut self, site: &mut Site, desk: &mut Desk) {
-        std::mem::replace(&mut self.task, Task::Spent).cut_short(site, desk);
+    pub(super) fn abandon(&mut self, site: &mut Site, commit_queue: &mut CommitQueue) {
+        std::mem::replace(&mut self.task, Task::Exhausted).on_disconnect(site, commit_queue);
     }
 
     /// Whether the connection's end would cost something: bytes of a file that have come, or the answer to a deletion.
@@ -151,7 +151,7 @@ impl Session {
     }
 
     /// The file that is under way, and what has come of it.
-    pub(super) fn file(&self) -> Option<(&FileName, Came)> {
+    pub(super) fn file(&self) -> Option<(&FileName, BodyProgress)> {
         self.task.file()
     }
 
@@ -171,14 +171,14 @@ impl Session {
 
     /// Goes on for as long as the socket, the budget and the round let it. A site that answers at once, or before it is
     /// asked, is asked one thing a turn.
-    pub(super) fn pump(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         let (mut has_asked, cost) = (false, self.task.cost().unwrap_or(0));
         loop {
             if let Task::Overrun(..) | Task::Trailing(..) = self.task {
                 return self.read_overrun(cx);
             }
             if !self.transmit(cx.io)? {
-                return Ok(Pause::Blocked);
+                return Ok(PumpOutcome::Blocked);
             }
             let progress = match self.client.want() {
                 Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
@@ -188,19 +188,19 @@ impl Session {
                         has_asked = true;
                         true
                     }
-                    Some(Pause::Waiting) => return self.stand_by(cx),
+                    Some(PumpOutcome::Waiting) => return self.stand_by(cx),
                     Some(pause) => return Ok(pause),
                 },
                 Want::Line => self.read_line(cx)?,
                 Want::Body(left) => self.read_body(left, cx)?,
                 // Decisions are made as soon as they are due, and nothing is sent from here.
-                Want::Decision | Want::Supply(_) | Want::Closed => return Ok(Pause::Dropped),
+                Want::Decision | Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
             };
             while let Some(event) = self.client.poll_event() {
                 self.handle(&event, cx)?;
             }
             if !progress {
-                return Ok(Pause::Blocked);
+                return Ok(PumpOutcome::Blocked);
             }
             if self.task.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN) {
                 return Ok(give_way(cx));
@@ -220,13 +220,13 @@ impl Session {
     }
 
     /// Takes the round's next step; a pause where there is none.
-    fn start_next(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    fn start_next(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         match self.task {
-            Task::Spent => return Ok(Some(Pause::Spent)),
-            Task::Parked => return Ok(Some(Pause::Waiting)),
+            Task::Exhausted => return Ok(Some(PumpOutcome::Exhausted)),
+            Task::Parked => return Ok(Some(PumpOutcome::Waiting)),
             _ => {}
         }
-        if cx.desk.is_full() || cx.site.has_its_share(cx.desk, cx.io.now()) {
+        if cx.commit_queue.is_full() || cx.site.has_its_share(cx.commit_queue, cx.io.now()) {
             cx.site.stop_fetching();
         }
         let step = cx.site.next_step();
@@ -235,36 +235,36 @@ impl Session {
             Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::FetchAndDelete(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::Delete(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
-            Step::Wait => return Ok(Some(Pause::Waiting)),
-            Step::Leave => return Ok(Some(Pause::Leaving)),
+            Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
+            Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
         };
         self.task = task;
         self.command(&command, cx)?;
         Ok(None)
     }
 
-    fn command(&mut self, command: &Command, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn command(&mut self, command: &Command, cx: &mut Context<'_>) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.site.settings.timeout));
         self.client.command(command).map_err(|error| cx.site.protocol(error))
     }
 
     /// Nothing is under way: all that may come is the site's close.
-    fn stand_by(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    fn stand_by(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         if !self.is_parked() {
             cx.io.set_deadline(None);
         }
         loop {
             match self.read_line(cx) {
-                Ok(true) if self.client.want() == Want::Closed => return Ok(Pause::Dropped),
+                Ok(true) if self.client.want() == Want::Closed => return Ok(PumpOutcome::Dropped),
                 Ok(true) => {}
-                Ok(false) => return Ok(Pause::Waiting),
+                Ok(false) => return Ok(PumpOutcome::Waiting),
                 Err(reason) => return Err(reason),
             }
         }
     }
 
     /// Reads towards the end of a reply; `false` where nothing has come.
-    fn read_line(&mut self, cx: &mut Cx<'_>) -> Result<bool, Reason> {
+    fn read_line(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let (client, mut refused) = (&mut self.client, None);
         let read = cx.io.read(LINE, &mut |bytes| match client.handle_input(bytes) {
             Ok(used) => used,
@@ -282,7 +282,7 @@ impl Session {
     }
 
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
-    fn read_body(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<bool, Reason> {
+    fn read_body(&mut self, left: u64, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let (task, client, site, mut beyond) = (&mut self.task, &mut self.client, &mut *cx.site, None);
         // Whether more comes than was announced must show before the body counts as whole.
         let is_piece = left > LISTING_PIECE && task.cost().is_some();
@@ -304,7 +304,7 @@ impl Session {
             Read::Some(count) => {
                 let count = count as u64;
                 if count < left {
-                    self.extend_patience(cx);
+                    self.extend_deadline(cx);
                 }
                 self.client.body_moved(count).map_err(|error| cx.site.protocol(error))?;
                 Ok(true)
@@ -315,10 +315,10 @@ impl Session {
     }
 
     /// The site has sent more than it announced, and nothing that it says is to be believed any more.
-    fn overrun(&mut self, error: Error, cx: &mut Cx<'_>) -> Result<bool, Reason> {
+    fn overrun(&mut self, error: Error, cx: &mut Context<'_>) -> Result<bool, Reason> {
         // The body is not complete, whatever its size was said to be.
         while self.client.poll_event().is_some() {}
-        match std::mem::replace(&mut self.task, Task::Spent) {
+        match std::mem::replace(&mut self.task, Task::Exhausted) {
             Task::Moving(moving) => {
                 self.task = Task::Overrun(moving);
                 Ok(true)
@@ -332,7 +332,7 @@ impl Session {
 
     /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
     /// longer than was announced. The connection is of no use after that.
-    fn read_overrun(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    fn read_overrun(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         let client = &mut self.client;
         while let Task::Overrun(moving) | Task::Trailing(moving) = &mut self.task
             && !moving.is_over()
@@ -345,28 +345,28 @@ impl Session {
             })?;
             match read {
                 Read::Some(_) => {}
-                Read::Blocked => return Ok(Pause::Blocked),
+                Read::Blocked => return Ok(PumpOutcome::Blocked),
                 Read::Eof { .. } => break,
             }
         }
         let outcome = self.client.handle_eof().map_err(|error| cx.site.protocol(error));
-        self.abandon(cx.site, cx.desk);
-        outcome.map(|()| Pause::Dropped)
+        self.abandon(cx.site, cx.commit_queue);
+        outcome.map(|()| PumpOutcome::Dropped)
     }
 
-    fn handle_eof(&mut self, cx: &mut Cx<'_>) -> Result<bool, Reason> {
+    fn handle_eof(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         self.client.handle_eof().map(|()| true).map_err(|error| cx.site.protocol(error))
     }
 
     /// A body that moves may go on, until the time its size allows is over.
-    fn extend_patience(&self, cx: &mut Cx<'_>) {
+    fn extend_deadline(&self, cx: &mut Context<'_>) {
         let patience = cx.site.settings.timeout;
         let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
         cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
     }
 
-    fn handle(&mut self, event: &Event, cx: &mut Cx<'_>) -> Result<(), Reason> {
-        self.standing = Standing::Sound;
+    fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {
+        self.standing = Reuse::Fresh;
         let task = std::mem::replace(&mut self.task, Task::Ready);
         match event {
             Event::Announced { verb, size } => match task.announced(*verb, *size, cx)? {
@@ -378,7 +378,7 @@ impl Session {
             },
             Event::BodyComplete { .. } => match task {
                 Task::Moving(moving) if moving.is_doubtful() => {
-                    moving.rescue_beginning(cx.site, cx.desk)?;
+                    moving.rescue_beginning(cx.site, cx.commit_queue)?;
                     self.task = Task::Trailing(moving);
                     Ok(())
                 }
@@ -393,16 +393,16 @@ impl Session {
     }
 
     /// Asks for a file again that the site was to delete: on this connection the site does one thing after the other.
-    fn ask_for_deleted(&mut self, name: FileName, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn ask_for_deleted(&mut self, name: FileName, cx: &mut Context<'_>) -> Result<(), Reason> {
         let command = Command::Receive(name.clone());
         self.task = Task::Confirming(name);
         self.command(&command, cx)
     }
 
-    fn accept(&mut self, size: u64, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn accept(&mut self, size: u64, cx: &mut Context<'_>) -> Result<(), Reason> {
         let settings = &cx.site.settings;
         self.body_due = body_due(cx.io.now(), size, settings.timeout, settings.min_rate);
-        self.extend_patience(cx);
+        self.extend_deadline(cx);
         self.client.accept().map_err(|error| cx.site.protocol(error))?;
         while let Some(event) = self.client.poll_event() {
             self.handle(&event, cx)?;
@@ -413,22 +413,22 @@ impl Session {
         Ok(())
     }
 
-    fn decline(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn decline(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.task = after_last_word(cx);
         self.client.decline().map_err(|error| cx.site.protocol(error))
     }
 }
 
 /// The other connections have their turn.
-fn give_way(cx: &mut Cx<'_>) -> Pause {
+fn give_way(cx: &mut Context<'_>) -> PumpOutcome {
     cx.io.wake();
-    Pause::Blocked
+    PumpOutcome::Blocked
 }
 
 /// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
 /// command as one, and close. In TLS each is a record, and thereby a read, of its own.
-fn after_last_word(cx: &Cx<'_>) -> Task {
-    if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Spent }
+fn after_last_word(cx: &Context<'_>) -> Task {
+    if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Exhausted }
 }
 
 #[cfg(test)]

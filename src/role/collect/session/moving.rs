@@ -1,11 +1,11 @@
 //! Letting a committed file go: [`Step::Move`]. The site deletes it while it sends it, so what it sends is compared, and
 //! what is not the committed file is the only copy there is.
 
-use super::{Cx, Reaction, Task};
+use super::{Context, Reaction, Task};
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 use crate::role::collect::Reason;
-use crate::role::collect::desk::{Desk, Purpose};
-use crate::role::collect::reason::Came;
+use crate::role::collect::commit_queue::{CommitQueue, Purpose};
+use crate::role::collect::reason::BodyProgress;
 use crate::role::collect::site::Site;
 use crate::store::{Spool, Stage, Staged, StoreError};
 use crate::sync::{DeleteResult, Step, measured_at};
@@ -46,18 +46,18 @@ impl Moving {
         &self.name
     }
 
-    pub(super) fn came(&self) -> Came {
-        if self.running.size() == 0 { Came::Nothing } else { Came::Part }
+    pub(super) fn came(&self) -> BodyProgress {
+        if self.running.size() == 0 { BodyProgress::Nothing } else { BodyProgress::Part }
     }
 
     pub(super) fn into_step(self) -> Step {
         Step::Delete(self.name, self.published)
     }
 
-    pub(super) fn announced(mut self, size: u64, cx: &mut Cx<'_>) -> Reaction {
+    pub(super) fn announced(mut self, size: u64, cx: &mut Context<'_>) -> Reaction {
         if size != self.published.size {
             // Or a next start would not know which of the two is there.
-            cx.desk.forget(cx.site.name(), self.name.clone(), self.published);
+            cx.commit_queue.forget(cx.site.name(), self.name.clone(), self.published);
             cx.site.changed(&self.name);
             return Reaction::Decline;
         }
@@ -98,7 +98,7 @@ impl Moving {
 
     /// The site has sent, and thereby deleted, what it had under the name. The name, if whether it is gone is to be asked
     /// next.
-    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<Option<FileName>, Reason> {
+    pub(super) fn complete(self, cx: &mut Context<'_>) -> Result<Option<FileName>, Reason> {
         if self.published.size == 0 {
             // Nothing came back: only the next listing tells whether the site heard us.
             cx.site.move_unconfirmed();
@@ -106,11 +106,11 @@ impl Moving {
         }
         if self.is_as_committed() {
             let may_come_again = measured_at(&self.name).is_none();
-            cx.desk.same_server.deleted(cx.site.id(), &self.name, self.published);
+            cx.commit_queue.same_server.deleted(cx.site.id(), &self.name, self.published);
             cx.site.moved(&self.name, DeleteResult::Gone);
             return Ok(may_come_again.then_some(self.name));
         }
-        self.rescue(cx.site, cx.desk).map(|()| None)
+        self.rescue(cx.site, cx.commit_queue).map(|()| None)
     }
 
     fn is_as_committed(&self) -> bool {
@@ -153,34 +153,34 @@ impl Moving {
 
     /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
     /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
-    pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
+    pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
         let is_other = !self.is_as_committed() && !self.lacks_blanks_only();
         if is_other && (self.is_whole() || self.running.size() == self.published.size) {
             // The connection has failed already: that is what the round reports.
-            let _ = self.rescue(site, desk);
+            let _ = self.rescue(site, commit_queue);
         } else {
-            site.give_back(self.into_step());
+            site.requeue(self.into_step());
         }
     }
 
     /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
-    fn rescue(self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+    fn rescue(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
         let staged = self.kept.into_staged(&site.spool);
-        rescue(&self.name, staged, site, desk)
+        rescue(&self.name, staged, site, commit_queue)
     }
 
     /// Keeps what has come, all that was announced, before anything else is waited for.
-    pub(super) fn rescue_beginning(&self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+    pub(super) fn rescue_beginning(&self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
         let staged = self.kept.copy(&site.spool);
-        rescue(&self.name, staged, site, desk)
+        rescue(&self.name, staged, site, commit_queue)
     }
 
     /// Keeps what turned out longer than its beginning, which was kept before.
-    pub(super) fn rescue_longer(self, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+    pub(super) fn rescue_longer(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
         match self.kept.into_staged(&site.spool) {
             Ok(staged) => {
                 site.rescued_longer(&self.name);
-                desk.publish(site.id(), self.name, staged, Purpose::Rescued, None);
+                commit_queue.publish(site.id(), self.name, staged, Purpose::Rescued, None);
                 Ok(())
             }
             Err(error) => {
@@ -191,11 +191,16 @@ impl Moving {
     }
 }
 
-fn rescue(name: &FileName, staged: Result<Staged, StoreError>, site: &mut Site, desk: &mut Desk) -> Result<(), Reason> {
+fn rescue(
+    name: &FileName,
+    staged: Result<Staged, StoreError>,
+    site: &mut Site,
+    commit_queue: &mut CommitQueue,
+) -> Result<(), Reason> {
     match staged {
         Ok(staged) => {
-            site.rescued(name, desk);
-            desk.publish(site.id(), name.clone(), staged, Purpose::Rescued, None);
+            site.rescued(name, commit_queue);
+            commit_queue.publish(site.id(), name.clone(), staged, Purpose::Rescued, None);
             Ok(())
         }
         Err(error) => {

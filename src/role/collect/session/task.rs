@@ -2,11 +2,11 @@
 
 use super::fetch::Fetch;
 use super::moving::Moving;
-use super::{Cx, MAX_LISTING};
+use super::{Context, MAX_LISTING};
 use crate::proto::{FileName, ListingParser, Refusal, Verb};
 use crate::role::collect::Reason;
-use crate::role::collect::desk::Desk;
-use crate::role::collect::reason::Came;
+use crate::role::collect::commit_queue::CommitQueue;
+use crate::role::collect::reason::BodyProgress;
 use crate::role::collect::site::Site;
 use crate::sync::{Selection, Step};
 
@@ -24,7 +24,7 @@ pub(super) enum Task {
     Trailing(Moving),
     /// Asking once more for a file that was deleted: is it gone?
     Confirming(FileName),
-    Spent,
+    Exhausted,
     Parked,
 }
 
@@ -53,15 +53,15 @@ impl ListingTask {
         });
     }
 
-    fn finish(self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn finish(self, cx: &mut Context<'_>) -> Result<(), Reason> {
         let Self { parser, mut selection, .. } = self;
         let listing = parser.finish(|name| cx.site.judge(name, &mut selection));
-        if let Some(directory) = cx.desk.own_spool(listing.marks()) {
-            cx.site.give_back(Step::List);
+        if let Some(directory) = cx.commit_queue.own_spool(listing.marks()) {
+            cx.site.requeue(Step::List);
             return Err(Reason::OwnSpool(directory.to_owned()));
         }
         cx.site.tell_refused(&listing);
-        cx.site.listed(selection, cx.desk);
+        cx.site.listed(selection, cx.commit_queue);
         Ok(())
     }
 }
@@ -78,20 +78,20 @@ impl Task {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
             Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => moving.take_body(bytes),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Spent | Self::Parked => {}
+            Self::Opening | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Exhausted | Self::Parked => {}
         }
     }
 
-    pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Cx<'_>) -> Result<Reaction, Reason> {
+    pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Result<Reaction, Reason> {
         match self {
             Self::Listing(_) if size > MAX_LISTING => {
-                cx.site.give_back(Step::List);
+                cx.site.requeue(Step::List);
                 Err(Reason::ListingTooLarge(size))
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
             Self::Moving(moving) => Ok(moving.announced(size, cx)),
             Self::Confirming(name) => {
-                cx.site.deletion_doubted(&name, cx.desk);
+                cx.site.deletion_doubted(&name, cx.commit_queue);
                 Ok(Reaction::Decline)
             }
             other => Ok(Reaction::Accept(Box::new(other))),
@@ -99,7 +99,7 @@ impl Task {
     }
 
     /// A body has come whole. The file that was deleted with it, if whether it is gone is to be asked next.
-    pub(super) fn complete(self, cx: &mut Cx<'_>) -> Result<Option<FileName>, Reason> {
+    pub(super) fn complete(self, cx: &mut Context<'_>) -> Result<Option<FileName>, Reason> {
         match self {
             Self::Listing(listing) => listing.finish(cx)?,
             Self::Fetching(fetch) => return Ok(fetch.complete(cx)),
@@ -110,55 +110,55 @@ impl Task {
             | Self::Overrun(..)
             | Self::Trailing(..)
             | Self::Confirming(_)
-            | Self::Spent
+            | Self::Exhausted
             | Self::Parked => {}
         }
         Ok(None)
     }
 
-    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub(super) fn refused(self, refusal: &Refusal, cx: &mut Context<'_>) -> Result<(), Reason> {
         match self {
             Self::Listing(_) => {
-                cx.site.give_back(Step::List);
+                cx.site.requeue(Step::List);
                 return Err(Reason::ListingRefused);
             }
             Self::Greeting => return Err(Reason::PasswordRefused),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
             Self::Moving(moving) => cx.site.move_refused(moving.name()),
-            Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.desk),
+            Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
             Self::Opening
             | Self::Ready
             | Self::Overrun(..)
             | Self::Trailing(..)
             | Self::Confirming(_)
-            | Self::Spent
+            | Self::Exhausted
             | Self::Parked => {}
         }
         Ok(())
     }
 
     /// The connection is gone.
-    pub(super) fn cut_short(self, site: &mut Site, desk: &mut Desk) {
+    pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
         match self {
-            Self::Listing(_) => site.give_back(Step::List),
-            Self::Fetching(fetch) => site.give_back(fetch.into_step()),
-            Self::Moving(moving) | Self::Overrun(moving) => moving.cut_short(site, desk),
+            Self::Listing(_) => site.requeue(Step::List),
+            Self::Fetching(fetch) => site.requeue(fetch.into_step()),
+            Self::Moving(moving) | Self::Overrun(moving) => moving.on_disconnect(site, commit_queue),
             Self::Trailing(moving) if moving.is_longer() => {
                 // The connection has failed already: that is what the round reports.
-                let _ = moving.rescue_longer(site, desk);
+                let _ = moving.rescue_longer(site, commit_queue);
             }
             Self::Opening
             | Self::Greeting
             | Self::Ready
             | Self::Trailing(_)
             | Self::Confirming(_)
-            | Self::Spent
+            | Self::Exhausted
             | Self::Parked => {}
         }
     }
 
     /// The file it is about, and what has come of it.
-    pub(super) fn file(&self) -> Option<(&FileName, Came)> {
+    pub(super) fn file(&self) -> Option<(&FileName, BodyProgress)> {
         match self {
             Self::Fetching(fetch) => Some((fetch.name(), fetch.came())),
             Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => {
@@ -169,7 +169,7 @@ impl Task {
             | Self::Ready
             | Self::Listing(_)
             | Self::Confirming(_)
-            | Self::Spent
+            | Self::Exhausted
             | Self::Parked => None,
         }
     }

@@ -10,8 +10,8 @@ use crate::budget::Budget;
 use crate::config::{SiteSettings, defaults};
 use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
-use crate::role::collect::equipment::{Equipment, target};
-use crate::role::collect::outside::Publisher;
+use crate::role::collect::ports::Publisher;
+use crate::role::collect::resources::{SiteResources, target};
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
 use crate::tls::Connectors;
@@ -107,7 +107,7 @@ struct Scene {
     session: Session,
     end: End,
     site: Site,
-    desk: Desk,
+    commit_queue: CommitQueue,
     orders: Orders,
     _incoming: tempfile::TempDir,
 }
@@ -131,15 +131,15 @@ impl Scene {
         let spool = Spool::open(incoming.path()).unwrap();
         let target = Arc::new(target(&settings, &mut Connectors::default()).unwrap());
         let mut site =
-            Site::new(0, Equipment { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
+            Site::new(0, SiteResources { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
         let (now, orders) = (Instant::now(), Orders::default());
         site.start_round(now);
         let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 };
-        let desk = Desk::new(Box::new(orders.clone()), defaults::MAX_SPOOL);
+        let commit_queue = CommitQueue::new(Box::new(orders.clone()), defaults::MAX_SPOOL);
         let (name, session) = (name.parse().unwrap(), Session::new(0));
-        let mut scene = Self { name, session, end, site, desk, orders, _incoming: incoming };
-        let Self { session, end, site, desk, .. } = &mut scene;
-        session.opened(&mut Cx { io: end, site, desk }).unwrap();
+        let mut scene = Self { name, session, end, site, commit_queue, orders, _incoming: incoming };
+        let Self { session, end, site, commit_queue, .. } = &mut scene;
+        session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
         scene
     }
 
@@ -170,8 +170,8 @@ impl Scene {
         if committed.is_empty() {
             // Declined, and in the clear nothing may follow that.
             scene.session = Session::new(0);
-            let Self { session, end, site, desk, .. } = &mut scene;
-            session.opened(&mut Cx { io: end, site, desk }).unwrap();
+            let Self { session, end, site, commit_queue, .. } = &mut scene;
+            session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
         }
         scene.hears("");
         assert!(scene.is_asked(&format!("MV <{name}>\n")), "{:?}", String::from_utf8_lossy(&scene.end.output));
@@ -184,7 +184,7 @@ impl Scene {
     }
 
     fn commit(&mut self, bytes: &[u8]) {
-        self.site.committed(self.name.clone(), Fingerprint::of(bytes), &mut self.desk);
+        self.site.committed(self.name.clone(), Fingerprint::of(bytes), &mut self.commit_queue);
     }
 
     fn is_asked(&self, command: &str) -> bool {
@@ -197,8 +197,8 @@ impl Scene {
 
     fn hears_bytes(&mut self, bytes: &[u8]) {
         self.end.input.extend(bytes);
-        let Self { session, end, site, desk, .. } = self;
-        session.pump(&mut Cx { io: end, site, desk }).unwrap();
+        let Self { session, end, site, commit_queue, .. } = self;
+        session.pump(&mut Context { io: end, site, commit_queue }).unwrap();
     }
 }
 
@@ -245,7 +245,7 @@ fn the_journal_forgets_what_was_overwritten_at_the_site() {
 #[test]
 fn an_empty_file_whose_move_is_cut_is_not_published_again() {
     let mut scene = Scene::new(b"");
-    scene.session.abandon(&mut scene.site, &mut scene.desk);
+    scene.session.abandon(&mut scene.site, &mut scene.commit_queue);
     assert_eq!(*scene.orders.published.borrow(), []);
 }
 
@@ -299,7 +299,7 @@ fn other_bytes_of_the_announced_size_are_kept_before_anything_else_is_waited_for
     scene.hears("MV SIZE 11\n");
     scene.hears("no markup 2");
     assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"no markup 2")]);
-    scene.session.abandon(&mut scene.site, &mut scene.desk);
+    scene.session.abandon(&mut scene.site, &mut scene.commit_queue);
     assert_eq!(scene.orders.published.borrow().len(), 1, "and once");
 }
 
@@ -311,7 +311,7 @@ fn what_turns_out_longer_than_announced_is_kept_whole_beside_its_beginning() {
         scene.hears(&format!("MV SIZE {size}\n"));
         scene.hears_bytes(&new);
         scene.hears(" and more");
-        scene.session.abandon(&mut scene.site, &mut scene.desk);
+        scene.session.abandon(&mut scene.site, &mut scene.commit_queue);
         let whole = [&new[..], b" and more"].concat();
         assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(&new), Fingerprint::of(&whole)]);
     }
@@ -322,7 +322,7 @@ fn another_file_that_came_whole_before_the_cut_is_published() {
     let mut scene = Scene::new(b"<agent_data>12345</agent_data>");
     scene.hears("MV SIZE 30\n");
     scene.hears("<agent_data>6</agent_data>");
-    scene.session.abandon(&mut scene.site, &mut scene.desk);
+    scene.session.abandon(&mut scene.site, &mut scene.commit_queue);
     assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"<agent_data>6</agent_data>")]);
 }
 
@@ -331,7 +331,7 @@ fn a_file_that_lacks_only_its_line_end_is_no_other() {
     let mut scene = Scene::new(b"<agent_data>1</agent_data>\r\n");
     scene.hears("MV SIZE 28\n");
     scene.hears("<agent_data>1</agent_data>");
-    scene.session.abandon(&mut scene.site, &mut scene.desk);
+    scene.session.abandon(&mut scene.site, &mut scene.commit_queue);
     assert_eq!(*scene.orders.published.borrow(), []);
 }
 

@@ -17,9 +17,9 @@ use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::budget::Budget;
 use crate::config::{Settings, SiteSettings, defaults};
 use crate::role::collect::RoundReport;
-use crate::role::collect::collector::{Budgets, Collector, Limits, Means, Mode};
-use crate::role::collect::desk::Desk;
-use crate::role::collect::equipment::equip;
+use crate::role::collect::collector::{Budgets, Collector, Deps, Limits, Mode};
+use crate::role::collect::commit_queue::CommitQueue;
+use crate::role::collect::resources::open_all;
 use crate::role::server::house::{House, ground};
 use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Publish, Spool};
@@ -124,10 +124,10 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     world.borrow_mut().go_on_publishing();
     let wire = Wire(Rc::clone(world));
     let mut spools = place.spools.clone();
-    let opened = equip(settings, &mut spools);
-    let means = Means {
+    let opened = open_all(settings, &mut spools);
+    let means = Deps {
         net: Box::new(wire.clone()),
-        desk: Desk::new(Box::new(wire), settings.max_spool),
+        commit_queue: CommitQueue::new(Box::new(wire), settings.max_spool),
         outstanding,
         spools,
         budgets: world.borrow().budgets.clone(),

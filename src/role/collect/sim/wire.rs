@@ -12,7 +12,7 @@ use super::socket::{Kernel, Tls};
 use super::world::World;
 use crate::net::{ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::role::collect::outside::{Connection, Network, Publisher};
+use crate::role::collect::ports::{Connection, Network, Publisher};
 use crate::store::model::ModelCommitter;
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, Received, Sent, StreamError, UnixTime};
@@ -66,7 +66,7 @@ impl Network for Wire {
         self.0.borrow_mut().abort(id);
     }
 
-    fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
+    fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         self.0.borrow_mut().turn(until)
     }
 }

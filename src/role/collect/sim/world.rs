@@ -203,7 +203,7 @@ impl World {
             failure,
             Reason::PasswordRefused | Reason::Protocol { error: Error::ClosedAfter { verb: Verb::Pass }, .. }
         );
-        let word = if is_locked_out { "password" } else { failure.word() };
+        let word = if is_locked_out { "password" } else { failure.code() };
         self.fate.note(|| format!("{}: a round fails: {word}", report.site));
         self.ledger.tally.locked_out += u64::from(is_locked_out);
         self.sites[number].told.insert(word);

@@ -9,9 +9,9 @@ use crate::sync::agent;
 /// One round's chains: each agent's files are published in the order they were fetched in. Where one of them is not, the
 /// next round fetches it again, and those after it.
 #[derive(Debug, Default)]
-pub(super) struct Chains(HashMap<Box<[u8]>, Chain>);
+pub(super) struct AgentOrder(HashMap<Box<[u8]>, Chain>);
 
-impl Chains {
+impl AgentOrder {
     /// The chain that the file of this name belongs to.
     pub(super) fn of(&mut self, name: &FileName) -> Chain {
         self.0.entry(agent(name).into()).or_default().clone()
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_chain_lasts_as_long_as_one_of_its_files_is_on_its_way() {
-        let mut chains = Chains::default();
+        let mut chains = AgentOrder::default();
         let [first, second, other] = ["a.1.data", "a.2.data", "b.1.data"].map(|name| name.parse().unwrap());
         let queued = [chains.of(&first), chains.of(&second), chains.of(&other)];
         drop(queued);

@@ -21,7 +21,7 @@ pub(super) trait Network {
     fn wake(&mut self, id: ConnId);
     fn close(&mut self, id: ConnId);
     fn abort(&mut self, id: ConnId);
-    fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
+    fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
 }
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
@@ -86,7 +86,7 @@ impl Network for Net {
         self.abort(id);
     }
 
-    fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
+    fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         self.poll_once(until)
     }
 }

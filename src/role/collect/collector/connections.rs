@@ -8,7 +8,7 @@ use super::{Collector, TICK};
 use crate::net::{ConnId, Failure, Phase};
 use crate::proto::quoted;
 use crate::role::collect::Reason;
-use crate::role::collect::session::{Cx, Pause, Session};
+use crate::role::collect::session::{Context, PumpOutcome, Session};
 use crate::role::collect::site::Site;
 
 impl Collector {
@@ -17,7 +17,7 @@ impl Collector {
         let offer = site.offers_certificate();
         let Some(running) = &mut site.running else { return };
         let id = self.net.open(Arc::clone(&site.target), offer);
-        running.lanes.push(id);
+        running.connections.push(id);
         self.sessions.insert(id, Session::new(key));
     }
 
@@ -31,18 +31,18 @@ impl Collector {
     }
 
     /// Lets an open connection's session work; its site's key, and what came of it.
-    fn work<T>(&mut self, id: ConnId, act: impl FnOnce(&mut Session, &mut Cx<'_>) -> T) -> Option<(usize, T)> {
+    fn work<T>(&mut self, id: ConnId, act: impl FnOnce(&mut Session, &mut Context<'_>) -> T) -> Option<(usize, T)> {
         let session = self.sessions.get_mut(&id)?;
         let key = session.site();
         let site = self.sites[key].as_mut()?;
         let mut io = self.net.io(id)?;
-        Some((key, act(session, &mut Cx { io: &mut *io, site, desk: &mut self.desk })))
+        Some((key, act(session, &mut Context { io: &mut *io, site, commit_queue: &mut self.commit_queue })))
     }
 
     pub(super) fn pump(&mut self, id: ConnId) {
         let pumped = self.work(id, |session, cx| (cx.site.outlook(), session.pump(cx)));
         let Some((key, (before, outcome))) = pumped else { return };
-        let waits = outcome.as_ref().is_ok_and(|pause| *pause == Pause::Waiting);
+        let waits = outcome.as_ref().is_ok_and(|pause| *pause == PumpOutcome::Waiting);
         if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
             // Whatever this one did may be what the others waited for. Those that did nothing must not wake each other.
             if !waits || before != Some(running.round.outlook()) {
@@ -55,13 +55,13 @@ impl Collector {
             }
         }
         match outcome {
-            Ok(Pause::Blocked | Pause::Waiting) => self.add_lanes(key),
-            Ok(Pause::Leaving) => self.leave(id, key),
-            Ok(Pause::Spent) => {
-                self.farewell(id);
+            Ok(PumpOutcome::Blocked | PumpOutcome::Waiting) => self.add_lanes(key),
+            Ok(PumpOutcome::Leaving) => self.leave(id, key),
+            Ok(PumpOutcome::Exhausted) => {
+                self.quit(id);
                 self.detach(id, key);
             }
-            Ok(Pause::Dropped) => self.dropped(id, key),
+            Ok(PumpOutcome::Dropped) => self.dropped(id, key),
             Err(reason) => self.lane_broke(id, reason),
         }
     }
@@ -77,7 +77,7 @@ impl Collector {
             let Some(Site { running: Some(running), settings, .. }) = &self.sites[key] else { return };
             if !spare
                 || running.failure.is_some()
-                || running.lanes.len() >= running.round.connections_wanted(settings.connections)
+                || running.connections.len() >= running.round.connections_wanted(settings.connections)
             {
                 return;
             }
@@ -88,8 +88,8 @@ impl Collector {
     /// The round has nothing more for this connection.
     fn leave(&mut self, id: ConnId, key: usize) {
         let Some(Site { running: Some(running), settings, .. }) = &mut self.sites[key] else { return };
-        running.lanes.retain(|lane| *lane != id);
-        let last = running.lanes.is_empty();
+        running.connections.retain(|connection| *connection != id);
+        let last = running.connections.is_empty();
         let keep_open = settings.keep_open;
         let due = if last { self.end_round(key) } else { None };
         // Connections at rest must not keep other sites from having one.
@@ -103,18 +103,18 @@ impl Collector {
             }
             return;
         }
-        self.farewell(id);
+        self.quit(id);
     }
 
     /// Lets go of the connection that waits for a site's next round: what it was opened with may count no more.
     pub(super) fn unpark(&mut self, key: usize) {
         if let Some(id) = self.sites[key].as_mut().and_then(|site| site.parked.take()) {
-            self.farewell(id);
+            self.quit(id);
         }
     }
 
     /// QUIT, then the connection's orderly end.
-    fn farewell(&mut self, id: ConnId) {
+    fn quit(&mut self, id: ConnId) {
         if let (Some(mut session), Some(mut io)) = (self.sessions.remove(&id), self.net.io(id)) {
             session.quit(&mut *io);
         }
@@ -138,14 +138,14 @@ impl Collector {
         if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
             running.drop_lane(id);
         }
-        self.mend_lanes(key);
+        self.reopen(key);
     }
 
     /// A round that lost its last connection gets a new one as soon as there is work for it, and room, or ends: at a stop, as
     /// soon as nothing of it is being committed.
-    pub(super) fn mend_lanes(&mut self, key: usize) {
+    pub(super) fn reopen(&mut self, key: usize) {
         let Some(Site { running: Some(running), .. }) = &self.sites[key] else { return };
-        if !running.lanes.is_empty() {
+        if !running.connections.is_empty() {
             return;
         }
         let over = running.round.is_complete() || running.failure.is_some() || self.stop.is_some();
@@ -154,8 +154,8 @@ impl Collector {
         } else if !over && running.round.has_work() {
             if self.has_capacity() {
                 self.open_lane(key);
-            } else if !self.stranded.contains(&key) {
-                self.stranded.push_back(key);
+            } else if !self.awaiting_capacity.contains(&key) {
+                self.awaiting_capacity.push_back(key);
             }
         }
     }
@@ -185,16 +185,16 @@ impl Collector {
         }
         let harmless = session.may_end() || (reason.is_certificate_refusal() && site.withdraw_certificate());
         let reason = match session.file() {
-            Some((file, came)) => reason.amid(file, came),
+            Some((file, came)) => reason.with_file(file, came),
             None => reason,
         };
-        session.abandon(site, &mut self.desk);
+        session.abandon(site, &mut self.commit_queue);
         if !harmless {
-            debug!("site={} reason={} {reason}", quoted(&**site.name()), reason.word());
+            debug!("site={} reason={} {reason}", quoted(&**site.name()), reason.code());
             site.break_off(reason);
         }
         self.wake_waiting_of(key);
-        self.mend_lanes(key);
+        self.reopen(key);
     }
 
     pub(super) fn wake_waiting_of(&mut self, key: usize) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use log::{info, warn};
 
-use super::outside::Publisher;
+use super::ports::Publisher;
 use super::same_server::SameServer;
 use crate::budget;
 use crate::proto::{FileName, Fingerprint};
@@ -48,7 +48,7 @@ impl SpoolShare {
 }
 
 /// The committer, and what it has been given.
-pub(super) struct Desk {
+pub(super) struct CommitQueue {
     committer: Box<dyn Publisher>,
     /// What may wait for its publication.
     max_spool: Waiting,
@@ -65,7 +65,7 @@ pub(super) struct Desk {
     pub(super) same_server: SameServer,
 }
 
-impl Desk {
+impl CommitQueue {
     pub(super) fn new(committer: Box<dyn Publisher>, max_spool: Waiting) -> Self {
         Self {
             committer,

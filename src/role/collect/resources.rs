@@ -21,13 +21,13 @@ const SITES_NAMED: usize = 10;
 
 /// What a site's settings name, opened.
 #[derive(Clone)]
-pub(super) struct Equipment {
+pub(super) struct SiteResources {
     pub(super) settings: SiteSettings,
     pub(super) target: Arc<Target>,
     pub(super) spool: Spool,
 }
 
-impl Equipment {
+impl SiteResources {
     pub(super) fn pace(&self) -> PollPolicy {
         PollPolicy { interval: self.settings.interval, retries: self.settings.retries }
     }
@@ -52,7 +52,7 @@ pub(super) struct Unusable {
 }
 
 /// A site, opened or not.
-pub(super) type Opening = Result<Equipment, Box<Unusable>>;
+pub(super) type Opening = Result<SiteResources, Box<Unusable>>;
 
 /// What makes a start impossible.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ fn no_site(sites: &[(String, Reason)]) -> String {
 }
 
 /// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.
-pub(super) fn equip(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opening> {
+pub(super) fn open_all(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opening> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
     let state_dir = &settings.state_dir;
@@ -152,7 +152,7 @@ pub(super) fn open(
         .and_then(|()| target(&settings, connectors))
         .and_then(|target| Ok((Arc::new(target), open_spool(&settings.incoming_dir, state_dir, spools)?)));
     match opened {
-        Ok((target, spool)) => Ok(Equipment { settings, target, spool }),
+        Ok((target, spool)) => Ok(SiteResources { settings, target, spool }),
         Err(reason) => Err(Box::new(Unusable { settings, reason })),
     }
 }
@@ -175,10 +175,10 @@ pub(super) fn withdraw(error: &StoreError, spools: &mut HashMap<PathBuf, Spool>,
     let Some(directory) = spools.keys().find(|directory| is_about(directory)).cloned() else { return false };
     spools.remove(&directory);
     for site in sites {
-        if let Ok(equipment) = site
-            && equipment.spool.incoming() == directory
+        if let Ok(resources) = site
+            && resources.spool.incoming() == directory
         {
-            let settings = equipment.settings.clone();
+            let settings = resources.settings.clone();
             *site = Err(Box::new(Unusable { settings, reason: error.clone().into() }));
         }
     }
