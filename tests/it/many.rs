@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use tempfile::TempDir;
 use tentacle_sync::double::{Agent, Double, Files, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
-use tentacle_sync::role::server::Hosted;
+use tentacle_sync::role::server::InProcessServer;
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::stored_in;
@@ -70,7 +70,7 @@ fn refusing() -> (OwnedFd, SocketAddr) {
 
 /// A good site: every third is our server, and every tenth of the others speaks TLS.
 enum Good {
-    Ours(Hosted, TempDir),
+    Ours(InProcessServer, TempDir),
     Double(Double),
 }
 

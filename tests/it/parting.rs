@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use tentacle_sync::config::server::{Mode, ServerConfig};
-use tentacle_sync::role::server::Hosted;
+use tentacle_sync::role::server::InProcessServer;
 
 use crate::daemon::wait_until;
 use crate::server_process::stored_in;
@@ -18,14 +18,14 @@ const SHORT: Duration = Duration::from_millis(200);
 const BODY: &str = "moved\n";
 
 /// A server with one file, and a client it has been moved to and who says nothing more.
-fn moved(storage: &Path, idle: Duration) -> (Hosted, Client) {
+fn moved(storage: &Path, idle: Duration) -> (InProcessServer, Client) {
     fs::write(storage.join("a.1.data"), BODY).unwrap();
     let mut config = ServerConfig::storing(storage.to_owned(), LOOPBACK, 0);
     config.limits.idle_timeout = idle;
     if let Mode::Store(settings) = &mut config.mode {
         settings.insecure = true;
     }
-    let server = Hosted::start(config).unwrap();
+    let server = InProcessServer::start(config).unwrap();
     let mut client = Client::connect(server.address().unwrap());
     client.ask("MV <a.1.data>", "MV SIZE 6");
     client.ask("MV OK", BODY.trim_end());

@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 use tentacle_sync::config::server::{Mode, RelaySettings, ServerConfig};
-use tentacle_sync::role::server::Hosted;
+use tentacle_sync::role::server::InProcessServer;
 
 use crate::support::{Client, LOOPBACK, PATIENCE};
 
 /// How long a relay lets both sides be silent.
 const IDLE: Duration = Duration::from_secs(1);
 
-fn relay_to(upstream: SocketAddr) -> Hosted {
+fn relay_to(upstream: SocketAddr) -> InProcessServer {
     let mode = Mode::Relay(RelaySettings { host: upstream.ip().to_string(), port: upstream.port(), tls: None });
     let mut config = ServerConfig { mode, ..ServerConfig::storing("unused".into(), LOOPBACK, 0) };
     config.limits.idle_timeout = IDLE;
-    Hosted::start(config).unwrap()
+    InProcessServer::start(config).unwrap()
 }
 
 /// A relay with a client on one side and us on the other.
-fn relayed() -> (Hosted, TcpStream, TcpStream) {
+fn relayed() -> (InProcessServer, TcpStream, TcpStream) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let relay = relay_to(listener.local_addr().unwrap());
     let client = TcpStream::connect(relay.address().unwrap()).unwrap();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tentacle_sync::config::server::{Filters, Mode, ServerConfig};
 use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Storage, stock_tls};
 use tentacle_sync::proto::Secret;
-use tentacle_sync::role::server::Hosted;
+use tentacle_sync::role::server::InProcessServer;
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::{Options, ServerProcess, stored_in};
@@ -83,7 +83,7 @@ pub(crate) enum Kind {
 }
 
 enum Peer {
-    Hosted(Hosted),
+    Hosted(InProcessServer),
     Double(Double),
     Process(ServerProcess),
 }
@@ -100,12 +100,12 @@ pub(crate) struct Site {
 }
 
 /// Our server on a thread of this process, set up as [`Options::usual`] has it.
-pub(crate) fn hosted(storage: &Path) -> Hosted {
+pub(crate) fn hosted(storage: &Path) -> InProcessServer {
     let mut config = ServerConfig::storing(storage.to_owned(), LOOPBACK, 0);
     let Mode::Store(settings) = &mut config.mode else { unreachable!("it stores") };
     (settings.insecure, settings.overwrite) = (true, true);
     (settings.filters, _) = Filters::parse(br".*\.conf:conf;.*\.md5:md5;.*\.zip:collections").unwrap();
-    Hosted::start(config).unwrap()
+    InProcessServer::start(config).unwrap()
 }
 
 impl Site {

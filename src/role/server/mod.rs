@@ -8,16 +8,16 @@
 //!                                                          └───► Relay   (another server)
 //! ```
 
+mod admission;
 mod claims;
-mod gate;
 mod guesses;
-#[cfg(any(test, feature = "demo"))]
-mod hosted;
 #[cfg(test)]
 pub(in crate::role) mod house;
+#[cfg(any(test, feature = "demo"))]
+mod in_process;
 mod listings;
-mod outside;
 mod paces;
+mod ports;
 mod process;
 mod program;
 mod reason;
@@ -28,7 +28,7 @@ mod storage;
 mod throttled_log;
 
 #[cfg(any(test, feature = "demo"))]
-pub use hosted::Hosted;
+pub use in_process::InProcessServer;
 pub use program::main;
 pub use reason::Reason;
-pub use service::{Bound, Service, StartError, Stopper, check_storage, check_tls};
+pub use service::{Bound, Service, StartError, StopHandle, check_storage, check_tls};

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::claims::Claims;
 use super::guesses::{Guesses, network};
 use super::listings::{Listed, Listings};
-use super::outside::Custodian;
+use super::ports::FileStore;
 use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
@@ -46,7 +46,7 @@ pub(super) struct Storage {
     /// Those that filters lead to and that have been used, by the name they have there.
     folders: HashMap<PathBuf, Folder>,
     room: Room,
-    keeper: Box<dyn Custodian>,
+    keeper: Box<dyn FileStore>,
     background: Background,
     listings: Listings,
     claims: Claims,
@@ -86,7 +86,7 @@ impl Storage {
         umask: u32,
         storage: Folder,
         background: Background,
-        keeper: impl FnOnce(&Room) -> Result<Box<dyn Custodian>, StoreError>,
+        keeper: impl FnOnce(&Room) -> Result<Box<dyn FileStore>, StoreError>,
     ) -> Result<Self, StoreError> {
         let room = Room::open(storage.clone(), quota(&settings))?;
         Ok(Self {

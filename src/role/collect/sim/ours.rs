@@ -9,7 +9,7 @@ use super::fate::Way;
 use super::link::Piece;
 use super::server::{Shore, Turn};
 use crate::net::{ConnId, Failure, FileSent, Read};
-use crate::role::server::house::{Connection, House, Pause, Visit};
+use crate::role::server::house::{Connection, House, PumpOutcome, Visit};
 use crate::tls::Received;
 
 /// How long a client may take to close once the server has.
@@ -70,7 +70,7 @@ impl Ours {
         }
     }
 
-    fn go_on(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Option<Pause> {
+    fn go_on(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Option<PumpOutcome> {
         let Self { visit, stage, deadline } = self;
         let is_fresh = *stage == Stage::Fresh;
         if is_fresh {
@@ -81,10 +81,10 @@ impl Ours {
         if is_fresh { house.open(visit, &mut io) } else { house.pump(visit, &mut io) }
     }
 
-    fn rest(&mut self, pause: Pause, shore: &mut Shore<'_>) {
+    fn rest(&mut self, pause: PumpOutcome, shore: &mut Shore<'_>) {
         match pause {
-            Pause::Leaving if self.stage == Stage::Open => self.part(shore),
-            Pause::For(wait) => shore.visit_at(shore.fate.now + wait),
+            PumpOutcome::Leaving if self.stage == Stage::Open => self.part(shore),
+            PumpOutcome::For(wait) => shore.visit_at(shore.fate.now + wait),
             _ => {}
         }
         if let Some((at, _)) = self.deadline {

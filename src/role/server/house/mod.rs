@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 pub(in crate::role) use self::call::{Answer, Call, Errand};
 use super::Reason;
-pub(in crate::role) use super::outside::Connection;
-use super::outside::Custodian;
-pub(in crate::role) use super::session::Pause;
-use super::session::{Cx, Session};
+pub(in crate::role) use super::ports::Connection;
+use super::ports::FileStore;
+pub(in crate::role) use super::session::PumpOutcome;
+use super::session::{Context, Session};
 use super::storage::{Done, Storage, open_root};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Filters, Limits, StoreSettings};
@@ -59,7 +59,7 @@ pub(in crate::role) struct Visit {
 
 impl Visit {
     /// Has what the session asked for listed at once.
-    fn list(&mut self, mut pause: Result<Pause, Reason>, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    fn list(&mut self, mut pause: Result<PumpOutcome, Reason>, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         while pause.is_ok() && cx.storage.listings().due(cx.io.now()).is_some() {
             for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
                 assert_eq!(id, self.id, "nobody else waits for a listing");
@@ -108,7 +108,7 @@ impl House {
         let mut keeper = None;
         let make = |room: &_| {
             let model = keeper.insert(ModelKeeper::new(self.disk.clone(), Clone::clone(room)));
-            Ok(Box::new(model.clone()) as Box<dyn Custodian>)
+            Ok(Box::new(model.clone()) as Box<dyn FileStore>)
         };
         let storage = Storage::with(self.settings.clone(), UMASK, root, background, make);
         let storage = storage.expect("there is nothing to fail");
@@ -137,11 +137,11 @@ impl House {
     }
 
     /// Lets a session go on; `None` where it has ended.
-    pub(in crate::role) fn pump(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
+    pub(in crate::role) fn pump(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let process = self.process.as_mut()?;
         let Process { storage, log, done, .. } = process;
         let mine = done.iter().position(|&(id, _)| id == visit.id).map(|at| done.remove(at).1);
-        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, log };
+        let mut cx = Context { id: visit.id, io, storage, limits: &self.limits, log };
         let pause = at_site(&self.disk, || {
             let pause = match mine {
                 Some(done) => visit.session.done(done, &mut cx),
@@ -149,13 +149,13 @@ impl House {
             };
             visit.list(pause, &mut cx)
         });
-        pause.ok().filter(|&pause| pause != Pause::Over)
+        pause.ok().filter(|&pause| pause != PumpOutcome::Over)
     }
 
     /// A session begins.
-    pub(in crate::role) fn open(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<Pause> {
+    pub(in crate::role) fn open(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let Process { storage, log, .. } = self.process.as_mut()?;
-        let mut cx = Cx { id: visit.id, io, storage, limits: &self.limits, log };
+        let mut cx = Context { id: visit.id, io, storage, limits: &self.limits, log };
         at_site(&self.disk, || {
             let pause = visit.session.opened(&mut cx);
             visit.list(pause, &mut cx)
@@ -188,7 +188,7 @@ impl House {
 /// The staging area's name.
 const STAGING: &str = ".tentacle-server";
 
-impl Custodian for ModelKeeper {
+impl FileStore for ModelKeeper {
     fn keep(&self, keep: Keep) {
         self.keep(keep);
     }

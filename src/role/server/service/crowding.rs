@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Guest, Hall, Service};
+use super::{Backend, Client, Service};
 use crate::net::ConnId;
 use crate::role::server::Reason;
 use crate::role::server::guesses::network;
@@ -35,15 +35,15 @@ impl Service {
             Some(_) => {}
         }
         let net = &self.net;
-        let moved = self.guests.iter().filter(|(_, (_, guest))| guest.is_inside());
-        let moved = moved.map(|(&id, (_, guest))| (id, if guest.waits_for_us() { None } else { net.moved(id) }));
+        let moved = self.clients.iter().filter(|(_, (_, kind))| kind.is_inside());
+        let moved = moved.map(|(&id, (_, kind))| (id, if kind.waits_for_us() { None } else { net.moved(id) }));
         self.paces.measure(moved, now);
-        if self.room() == 0 && self.gate.room() > 0 && self.net.has_waiting() {
+        if self.room() == 0 && self.admission.room() > 0 && self.net.has_waiting() {
             self.net.abort_lingering();
         } else if self.room() == 0 && self.net.has_waiting() {
-            let greediest = self.gate.greediest();
+            let greediest = self.admission.greediest();
             let slowest = self.paces.slowest(|id| {
-                let (peer, _) = self.guests.get(&id)?;
+                let (peer, _) = self.clients.get(&id)?;
                 let is_greedy = greediest == Some(network(peer.ip().to_canonical()));
                 Some(if is_greedy { LEAST_OF_MANY } else { LEAST })
             });
@@ -53,8 +53,8 @@ impl Service {
             let is_long = now.saturating_duration_since(since) >= LONGEST_WAIT;
             let least = if is_long { u64::MAX } else { LEAST_OF_LISTING };
             let slowest = self.paces.slowest(|id| {
-                let (_, guest) = self.guests.get(&id)?;
-                guest.has_listing().then_some(least)
+                let (_, kind) = self.clients.get(&id)?;
+                kind.has_listing().then_some(least)
             });
             self.make_room(slowest, "for the memory of a listing");
         }
@@ -62,25 +62,25 @@ impl Service {
 
     fn make_room(&mut self, slowest: Option<(ConnId, u64)>, awaited: &'static str) {
         let Some((id, rate)) = slowest else { return };
-        match self.guests.get(&id) {
+        match self.clients.get(&id) {
             // It asks for nothing, and may connect again when it does.
-            Some((peer, guest)) if guest.is_resting() => {
+            Some((peer, kind)) if kind.is_resting() => {
                 log::debug!("client={peer} makes room: others wait {awaited}");
-                self.send_away(id);
+                self.drain_one(id);
             }
-            _ => self.give_up(id, &Reason::Crowded { rate, awaited }),
+            _ => self.fail(id, &Reason::Crowded { rate, awaited }),
         }
     }
 
     fn listing_short_since(&mut self) -> Option<Instant> {
-        match &mut self.hall {
-            Hall::Storage(storage, _) => storage.listings().short_since(),
-            Hall::Relay(_) => None,
+        match &mut self.backend {
+            Backend::Storage(storage, _) => storage.listings().short_since(),
+            Backend::Relay(_) => None,
         }
     }
 }
 
-impl Guest {
+impl Client {
     /// Whether it has one of the places that are limited.
     fn is_inside(&self) -> bool {
         !matches!(self, Self::Upstream(_))

@@ -1,6 +1,6 @@
 //! Certificates that near their end, ours and the peers': said at once, and then daily.
 
-use super::{Guest, Hall, Service};
+use super::{Backend, Client, Service};
 use crate::net::{ConnId, ListenerConfig, Target};
 use crate::role::announce::announce;
 use crate::tls::{Acceptor, CertificateReport, Connector, Expiries, UnixTime};
@@ -27,8 +27,8 @@ impl Service {
     pub(super) fn look_at_certificate(&mut self, id: ConnId) {
         let shown = self.net.io(id).and_then(|mut io| io.peer()).and_then(|peer| peer.certificate);
         let Some(certificate) = shown else { return };
-        let name = match (self.guests.get(&id), &self.hall) {
-            (Some((_, Guest::Upstream(_))), Hall::Relay(target)) => target.host.to_string(),
+        let name = match (self.clients.get(&id), &self.backend) {
+            (Some((_, Client::Upstream(_))), Backend::Relay(target)) => target.host.to_string(),
             (Some((peer, _)), _) => peer.ip().to_string(),
             (None, _) => return,
         };
@@ -43,7 +43,7 @@ impl Service {
         if !self.expiries.is_due(date) {
             return;
         }
-        let open: Vec<ConnId> = self.guests.keys().copied().collect();
+        let open: Vec<ConnId> = self.clients.keys().copied().collect();
         for id in open {
             self.look_at_certificate(id);
         }

@@ -1,8 +1,8 @@
 //! All clients on one loop.
 
+mod connections;
 mod crowding;
 mod expiry;
-mod guests;
 mod listen;
 mod reload;
 mod stopper;
@@ -18,8 +18,8 @@ use log::info;
 use self::listen::listen;
 pub(super) use self::reload::policy;
 use self::reload::{listener_config, target};
-pub use self::stopper::Stopper;
-use super::gate::Gate;
+pub use self::stopper::StopHandle;
+use super::admission::Admission;
 use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
@@ -37,7 +37,7 @@ use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 const RECOUNT: Duration = Duration::from_secs(300);
 
 /// Connections that linger once they were told to go, where no more may be inside: a client that closes does not linger.
-const GOING: usize = 64;
+const MAX_LINGERING: usize = 64;
 
 /// How long what is under way may take once the server has been told to stop.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -115,13 +115,13 @@ pub struct Bound {
 }
 
 /// What clients are served with.
-enum Hall {
+enum Backend {
     Storage(Box<Storage>, Arc<Policy>),
     Relay(Arc<Target>),
 }
 
 /// What a connection is to us.
-enum Guest {
+enum Client {
     /// A client whose TLS is under way.
     Arriving,
     /// A client on the storage directory.
@@ -139,16 +139,16 @@ pub struct Service {
     /// What the start came by: some of it changes with a restart alone.
     started: ServerConfig,
     limits: Limits,
-    hall: Hall,
-    gate: Gate,
-    guests: HashMap<ConnId, (SocketAddr, Guest)>,
+    backend: Backend,
+    admission: Admission,
+    clients: HashMap<ConnId, (SocketAddr, Client)>,
     log: ThrottledLog,
     paces: Paces,
     /// When to look at which connections again, whatever their sockets say.
-    later: BTreeSet<(Instant, ConnId)>,
+    wakeups: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
     expiries: Expiries,
-    stopper: Stopper,
+    stopper: StopHandle,
     /// When the server has been told to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
 }
@@ -217,8 +217,8 @@ impl Bound {
     pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
         let Self { net, listeners, config, listener_config, target } = self;
         let expiries = expiry::watched(&listener_config, target.as_deref());
-        let hall = match (&config.mode, root, target) {
-            (Mode::Relay(_), _, Some(target)) => Hall::Relay(target),
+        let backend = match (&config.mode, root, target) {
+            (Mode::Relay(_), _, Some(target)) => Backend::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
                 let notify = || {
                     let waker = net.waker();
@@ -226,22 +226,22 @@ impl Bound {
                     Box::new(move || drop(waker.wake())) as _
                 };
                 let storage = Storage::start(settings.clone(), config.process.umask, root, notify)?;
-                Hall::Storage(Box::new(storage), Arc::new(policy(settings)))
+                Backend::Storage(Box::new(storage), Arc::new(policy(settings)))
             }
             _ => return Err(io::Error::other("the storage directory has not been opened").into()),
         };
-        let (now, stopper) = (net.now(), Stopper::new(net.waker()));
+        let (now, stopper) = (net.now(), StopHandle::new(net.waker()));
         Ok(Service {
-            gate: Gate::new(config.hosts_access.clone(), &config.limits),
+            admission: Admission::new(config.hosts_access.clone(), &config.limits),
             net,
             listeners,
             limits: config.limits,
             started: config,
-            hall,
-            guests: HashMap::new(),
+            backend,
+            clients: HashMap::new(),
             log: ThrottledLog::default(),
             paces: Paces::default(),
-            later: BTreeSet::new(),
+            wakeups: BTreeSet::new(),
             next_recount: now + RECOUNT,
             expiries,
             stopper,
@@ -252,7 +252,7 @@ impl Bound {
 
 impl Service {
     /// What stops this server, from any thread.
-    pub fn stopper(&self) -> Stopper {
+    pub fn stopper(&self) -> StopHandle {
         self.stopper.clone()
     }
 
@@ -261,7 +261,7 @@ impl Service {
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             self.net.set_accept_limit(self.room());
-            let later = self.later.first().map(|&(at, _)| at);
+            let later = self.wakeups.first().map(|&(at, _)| at);
             let wake = [later, self.listing_due(), self.relief_due(), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.poll_once(until)? {
@@ -277,7 +277,7 @@ impl Service {
             if self.stopper.was_used() && self.stop_by.is_none() {
                 self.drain();
             }
-            self.look_again();
+            self.run_timers();
             if self.listing_due().is_some_and(|at| at <= self.net.now()) {
                 self.list();
             }
@@ -285,7 +285,7 @@ impl Service {
             self.check_threads()?;
             watchdog.feed(self.net.now());
         }
-        if let Hall::Storage(storage, _) = self.hall {
+        if let Backend::Storage(storage, _) = self.backend {
             storage.stop();
         }
         Ok(())
@@ -293,30 +293,30 @@ impl Service {
 
     /// When a listing that is being made goes on.
     fn listing_due(&mut self) -> Option<Instant> {
-        match &mut self.hall {
-            Hall::Storage(storage, _) => storage.listings().due(self.net.now()),
-            Hall::Relay(_) => None,
+        match &mut self.backend {
+            Backend::Storage(storage, _) => storage.listings().due(self.net.now()),
+            Backend::Relay(_) => None,
         }
     }
 
     /// How many more may come in: those who were told to go and linger have a limit as well.
     fn room(&self) -> usize {
-        let going = self.net.connections().saturating_sub(self.guests.len());
-        let most_going = self.limits.max_connections.max(GOING);
-        self.gate.room().min(most_going.saturating_sub(going))
+        let going = self.net.connections().saturating_sub(self.clients.len());
+        let most_going = self.limits.max_connections.max(MAX_LINGERING);
+        self.admission.room().min(most_going.saturating_sub(going))
     }
 
     /// Nobody comes in any more; who is resting leaves at once.
     fn drain(&mut self) {
-        info!("stopping: {} open", Count(self.guests.len(), "connection"));
+        info!("stopping: {} open", Count(self.clients.len(), "connection"));
         self.stop_by = Some(self.net.now() + STOPPING);
         for listener in self.listeners.drain(..) {
             self.net.stop_listening(listener);
         }
         let resting: Vec<ConnId> =
-            self.guests.iter().filter_map(|(&id, (_, guest))| guest.is_resting().then_some(id)).collect();
+            self.clients.iter().filter_map(|(&id, (_, kind))| kind.is_resting().then_some(id)).collect();
         for id in resting {
-            self.send_away(id);
+            self.drain_one(id);
         }
     }
 
@@ -342,8 +342,8 @@ impl Service {
 
     /// Without its threads a server could but let its clients wait: one that is started anew serves them.
     fn check_threads(&self) -> io::Result<()> {
-        match &self.hall {
-            Hall::Storage(storage, _) if !storage.is_alive() => {
+        match &self.backend {
+            Backend::Storage(storage, _) if !storage.is_alive() => {
                 Err(io::Error::other("a thread of the storage has panicked"))
             }
             _ => Ok(()),
@@ -351,25 +351,25 @@ impl Service {
     }
 
     /// What time alone brings.
-    fn look_again(&mut self) {
+    fn run_timers(&mut self) {
         let now = self.net.now();
-        while let Some(&(at, id)) = self.later.first()
+        while let Some(&(at, id)) = self.wakeups.first()
             && at <= now
         {
-            self.later.pop_first();
+            self.wakeups.pop_first();
             self.net.wake(id);
         }
         if now >= self.next_recount {
             self.next_recount = now + RECOUNT;
             self.announce_expiries();
-            if let Hall::Storage(storage, _) = &self.hall {
+            if let Backend::Storage(storage, _) = &self.backend {
                 storage.recount();
             }
         }
     }
 }
 
-impl Guest {
+impl Client {
     /// Whether it can be sent away without a loss.
     fn is_resting(&self) -> bool {
         match self {

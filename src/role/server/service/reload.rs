@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Hall, Service, StartError, expiry};
+use super::{Backend, Service, StartError, expiry};
 use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings};
 use crate::net::{ListenerConfig, Target};
 use crate::proto::PasswordDigest;
@@ -89,12 +89,12 @@ impl Service {
     pub fn reload(&mut self, config: &ServerConfig) -> Result<(), StartError> {
         let (listener_config, mut warnings) = listener_config(config)?;
         let listener_config = Arc::new(listener_config);
-        match (&mut self.hall, &config.mode) {
-            (Hall::Storage(storage, policy), Mode::Store(settings)) => {
+        match (&mut self.backend, &config.mode) {
+            (Backend::Storage(storage, policy), Mode::Store(settings)) => {
                 *policy = Arc::new(self::policy(settings));
                 storage.change(settings.clone());
             }
-            (Hall::Relay(upstream), Mode::Relay(relay)) => {
+            (Backend::Relay(upstream), Mode::Relay(relay)) => {
                 let (target, more) = target(relay, config)?;
                 *upstream = Arc::new(target);
                 warnings.extend(more);
@@ -104,12 +104,12 @@ impl Service {
         for warning in warnings {
             log::warn!("{warning}");
         }
-        let target = if let Hall::Relay(target) = &self.hall { Some(&**target) } else { None };
+        let target = if let Backend::Relay(target) = &self.backend { Some(&**target) } else { None };
         self.expiries.watch(expiry::reports(&listener_config, target));
         for &listener in &self.listeners {
             self.net.set_entrance(listener, Arc::clone(&listener_config));
         }
-        self.gate.change(config.hosts_access.clone(), &config.limits);
+        self.admission.change(config.hosts_access.clone(), &config.limits);
         self.limits = config.limits;
         warn_of_restart(&self.started, config);
         Ok(())

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Stops a [`Service`](super::Service), from any thread. Clones stop the same one.
 #[derive(Clone, Debug)]
-pub struct Stopper {
+pub struct StopHandle {
     used: Arc<AtomicBool>,
     waker: Arc<mio::Waker>,
 }
 
-impl Stopper {
+impl StopHandle {
     pub(super) fn new(waker: Arc<mio::Waker>) -> Self {
         Self { used: Arc::default(), waker }
     }

@@ -10,8 +10,8 @@
 //!                                                     being moved is waited for: then as above
 //! ```
 
-mod giving;
-mod taking;
+mod download;
+mod upload;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
-use self::giving::Giving;
-use self::taking::Taking;
+use self::download::Giving;
+use self::upload::Taking;
 use super::Reason;
 use super::claims::Claim;
-use super::outside::Connection;
+use super::ports::Connection;
 use super::storage::{Done, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
@@ -52,7 +52,7 @@ const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::role) enum Pause {
+pub(in crate::role) enum PumpOutcome {
     /// Until the socket can go on, or a thread is done.
     Blocked,
     /// For so long.
@@ -64,7 +64,7 @@ pub(in crate::role) enum Pause {
 }
 
 /// What a session works with.
-pub(super) struct Cx<'a> {
+pub(super) struct Context<'a> {
     pub(super) id: ConnId,
     pub(super) io: &'a mut dyn Connection,
     pub(super) storage: &'a mut Storage,
@@ -75,13 +75,13 @@ pub(super) struct Cx<'a> {
 /// What is under way.
 #[derive(Debug)]
 enum Task {
-    Resting,
+    Idle,
     Taking(Taking),
     Unpacking {
         name: FileName,
         _wanted: Wanted,
     },
-    Keeping {
+    Storing {
         name: FileName,
         size: u64,
     },
@@ -158,7 +158,7 @@ impl Session {
             peer,
             certificate: tls.and_then(|tls| Certificate::of(tls, is_verified)).map(Box::new),
             machine: Server::new(policy),
-            task: Task::Resting,
+            task: Task::Idle,
             moved: Vec::new(),
             pipelined: false,
             password_due: None,
@@ -168,11 +168,11 @@ impl Session {
 
     /// Whether nothing is under way: such a session can be ended without a loss to its client.
     pub(super) fn is_resting(&self) -> bool {
-        matches!(self.task, Task::Resting)
+        matches!(self.task, Task::Idle)
     }
 
     /// Whether the client has been moved files and not shown yet that it has them. Its orderly end would.
-    pub(super) fn is_unproven(&self) -> bool {
+    pub(super) fn has_unconfirmed(&self) -> bool {
         !self.moved.is_empty()
     }
 
@@ -180,11 +180,11 @@ impl Session {
     pub(super) fn waits_for_us(&self) -> bool {
         match self.task {
             Task::Unpacking { .. }
-            | Task::Keeping { .. }
+            | Task::Storing { .. }
             | Task::Packing { .. }
             | Task::Listing { .. }
             | Task::Settling { .. } => true,
-            Task::Resting | Task::Taking(_) | Task::Giving(_) => false,
+            Task::Idle | Task::Taking(_) | Task::Giving(_) => false,
         }
     }
 
@@ -214,22 +214,22 @@ impl Session {
     }
 
     /// Begins: the client has so long for its first command.
-    pub(super) fn opened(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    pub(super) fn opened(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         self.pump(cx)
     }
 
     /// Goes on for as long as the socket and the budget let it.
-    pub(super) fn pump(&mut self, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         loop {
             if self.machine.want() == Want::Flush && !cx.io.is_flushed() {
                 self.pipelined = cx.io.has_input();
             }
             if !self.transmit(cx.io)? {
-                return Ok(Pause::Blocked);
+                return Ok(PumpOutcome::Blocked);
             }
             let pause = match self.machine.want() {
-                Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::hold_back(cx)?),
+                Want::Line if !self.moved.is_empty() && cx.storage.is_behind() => Some(Self::backpressure(cx)?),
                 Want::Line => match self.wait_for_password(cx)? {
                     Some(pause) => Some(pause),
                     None => self.read_line(cx)?,
@@ -245,7 +245,7 @@ impl Session {
                     cx.io.part_after(cx.limits.idle_timeout);
                     None
                 }
-                Want::Closed if self.moved.is_empty() => Some(Pause::Over),
+                Want::Closed if self.moved.is_empty() => Some(PumpOutcome::Over),
                 Want::Closed => self.await_end(cx)?,
             };
             while let Some(event) = self.machine.poll_event() {
@@ -258,9 +258,9 @@ impl Session {
     }
 
     /// Goes on with what a thread has done.
-    pub(super) fn done(&mut self, done: Done, cx: &mut Cx<'_>) -> Result<Pause, Reason> {
-        match (done, std::mem::replace(&mut self.task, Task::Resting)) {
-            (Done::Kept(result), Task::Keeping { name, size }) => self.kept(&name, size, result, cx)?,
+    pub(super) fn done(&mut self, done: Done, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        match (done, std::mem::replace(&mut self.task, Task::Idle)) {
+            (Done::Kept(result), Task::Storing { name, size }) => self.kept(&name, size, result, cx)?,
             (Done::Unpacked(result), Task::Unpacking { name, .. }) => self.unpacked(name, result, cx)?,
             (Done::Packed(result), Task::Packing { name, .. }) => self.packed(name, result, cx)?,
             (Done::Listed(result), Task::Listing { .. }) => self.listed(result, cx)?,
@@ -281,7 +281,7 @@ impl Session {
 
     /// What is done for a client that is gone is given up, and its place is free. One that has ended its direction may wait
     /// for an answer still, but cannot accept a body any more.
-    fn see_whether_gone(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    fn see_whether_gone(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         check_reset(cx.io)?;
         match self.task {
             Task::Packing { .. } | Task::Listing { .. } | Task::Settling { .. } => {}
@@ -304,8 +304,8 @@ impl Session {
         Ok(io.flush()?)
     }
 
-    fn read_line(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
-        self.weigh_timing(cx.io);
+    fn read_line(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+        self.check_receipt(cx.io);
         let (machine, mut refused) = (&mut self.machine, None);
         let read = cx.io.read(LINE, &mut |bytes| {
             machine.handle_input(bytes).unwrap_or_else(|ending| {
@@ -321,13 +321,13 @@ impl Session {
                 Err(ending.into())
             }
             (Read::Some(_), None) => Ok(None),
-            (Read::Blocked, None) => Ok(Some(Pause::Blocked)),
+            (Read::Blocked, None) => Ok(Some(PumpOutcome::Blocked)),
             (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
         }
     }
 
     /// After wrong passwords from the same address, this one has its turn.
-    fn wait_for_password(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    fn wait_for_password(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         if !self.machine.awaits_password() || self.password_due.is_none() && !cx.io.has_input() {
             return Ok(None);
         }
@@ -340,20 +340,20 @@ impl Session {
         }
         // What it has to say waits for us.
         cx.io.set_deadline(Some(cx.limits.idle_timeout.saturating_add(wait)));
-        Ok(Some(Pause::For(wait)))
+        Ok(Some(PumpOutcome::For(wait)))
     }
 
     /// The client's next command would have a file removed, and enough of them wait for the disk: it would be given files
     /// for as long as there is memory.
-    fn hold_back(cx: &mut Cx<'_>) -> Result<Pause, Reason> {
+    fn backpressure(cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         check_reset(cx.io)?;
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
-        Ok(Pause::For(CAUGHT_UP_SOON))
+        Ok(PumpOutcome::For(CAUGHT_UP_SOON))
     }
 
     /// Whether the client's next command shows that it has what it was moved. Not if it came before the kernel's word
     /// that the last byte arrived, which it would have brought along.
-    fn weigh_timing(&mut self, io: &mut dyn Connection) {
+    fn check_receipt(&mut self, io: &mut dyn Connection) {
         if self.moved.is_empty() {
             return;
         }
@@ -366,27 +366,27 @@ impl Session {
 
     /// The client closes in good order once its kernel has all that we wrote, and did not refuse it: then it has read
     /// it, or it would have reset the connection instead.
-    fn handle_eof(&mut self, orderly: bool, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    fn handle_eof(&mut self, orderly: bool, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         if orderly && !self.moved.is_empty() && cx.io.unacknowledged().is_ok_and(|bytes| bytes > 0) {
-            return Ok(Some(Pause::For(ACKNOWLEDGED_SOON)));
+            return Ok(Some(PumpOutcome::For(ACKNOWLEDGED_SOON)));
         }
         self.machine.handle_eof(orderly)?;
         Ok(None)
     }
 
     /// The client has quit, and whether it has the files it was moved shows in how it closes.
-    fn await_end(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    fn await_end(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         match cx.io.read(LINE, &mut <[u8]>::len)? {
             Read::Some(_) => Ok(None),
-            Read::Blocked => Ok(Some(Pause::Leaving)),
+            Read::Blocked => Ok(Some(PumpOutcome::Leaving)),
             Read::Eof { orderly } => {
                 let pause = self.handle_eof(orderly, cx)?;
-                Ok(pause.or(Some(Pause::Over)))
+                Ok(pause.or(Some(PumpOutcome::Over)))
             }
         }
     }
 
-    fn handle(&mut self, event: Event, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn handle(&mut self, event: Event, cx: &mut Context<'_>) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match event {
             Event::PasswordAccepted => Ok(()),
@@ -400,7 +400,7 @@ impl Session {
             }
             Event::Declined { verb } => {
                 info!("client={} declined what it had asked for with {verb}", self.peer);
-                self.task = Task::Resting;
+                self.task = Task::Idle;
                 Ok(())
             }
             Event::Refused { verb, refusal, line } => {
@@ -417,24 +417,24 @@ impl Session {
     /// Refuses a command, which the client is told; an operator only with `-v`, as by stock.
     fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
         info!("client={} refused={}: {}", self.peer, Quoted::of_bytes(name), refusal.own_words());
-        self.task = Task::Resting;
+        self.task = Task::Idle;
         Ok(self.machine.refuse(refusal)?)
     }
 
     /// A body that moves may go on, until the time its size allows is over.
-    fn extend_patience(&self, cx: &mut Cx<'_>) {
+    fn extend_deadline(&self, cx: &mut Context<'_>) {
         let patience = cx.limits.idle_timeout;
         let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
         cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
     }
 
     /// A body of so many bytes begins.
-    fn body_begins(&mut self, size: u64, cx: &mut Cx<'_>) {
+    fn body_begins(&mut self, size: u64, cx: &mut Context<'_>) {
         self.body_due = body_due(cx.io.now(), size, cx.limits.idle_timeout, cx.limits.body_min_rate);
     }
 
     /// A waiting client is not to blame for what takes its time here.
-    fn our_turn(cx: &mut Cx<'_>) {
+    fn clear_deadline(cx: &mut Context<'_>) {
         cx.io.set_deadline(None);
     }
 

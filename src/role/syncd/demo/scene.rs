@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::config::SiteSettings;
 use crate::config::server::{Mode, Passphrase, ServerConfig, ServerTls};
 use crate::double::{Agent, Authority, Double, Fleet, Setup, Trick, Verb, files_below};
-use crate::role::server::Hosted;
+use crate::role::server::InProcessServer;
 use crate::tls::{ClientCertPolicy, Connector, TlsSettings, UnixTime, Verify};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -44,7 +44,7 @@ pub(super) struct Scene {
 /// Our own server, and agents that send to it.
 struct Plant {
     /// `None` once it has been stopped.
-    server: Option<Hosted>,
+    server: Option<InProcessServer>,
     storage: PathBuf,
     tls: TlsSettings,
     files: Files,
@@ -149,7 +149,7 @@ impl Plant {
         let tls =
             TlsSettings { ca: Some(ca), identity: None, verify: Verify::ChainAndName, offer: ClientCertPolicy::Never };
         let files = reports("plant", 0, files).collect();
-        Ok(Self { server: Some(Hosted::start(config)?), storage, tls, files })
+        Ok(Self { server: Some(InProcessServer::start(config)?), storage, tls, files })
     }
 
     fn port(&self) -> Result<u16, Box<dyn Error>> {

@@ -8,7 +8,7 @@ use crate::config::server::{HostsAccess, Limits};
 
 /// Why a client is turned away before its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(super) enum Rejected {
     /// hosts.allow and hosts.deny.
     Denied,
     /// It has as many connections as one client may.
@@ -17,14 +17,14 @@ pub(super) enum Turned {
 
 /// Counts connections by address.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Admission {
     access: Option<HostsAccess>,
     per_client: Option<usize>,
     total: usize,
     inside: HashMap<IpAddr, usize>,
 }
 
-impl Gate {
+impl Admission {
     pub(super) fn new(access: Option<HostsAccess>, limits: &Limits) -> Self {
         let mut gate = Self { access: None, per_client: None, total: 0, inside: HashMap::new() };
         gate.change(access, limits);
@@ -53,13 +53,13 @@ impl Gate {
     }
 
     /// Lets a client in, who is then to be let [out](Self::leave) again.
-    pub(super) fn enter(&mut self, client: IpAddr) -> Result<(), Turned> {
+    pub(super) fn enter(&mut self, client: IpAddr) -> Result<(), Rejected> {
         if !self.access.as_ref().is_none_or(|access| access.admits(client)) {
-            return Err(Turned::Denied);
+            return Err(Rejected::Denied);
         }
         let inside = self.inside.get(&client).copied().unwrap_or_default();
         match self.per_client {
-            Some(most) if inside >= most => Err(Turned::TooMany(most)),
+            Some(most) if inside >= most => Err(Rejected::TooMany(most)),
             _ => {
                 self.inside.insert(client, inside + 1);
                 Ok(())
@@ -90,10 +90,10 @@ mod tests {
             idle_timeout: Duration::from_secs(4),
             body_min_rate: 0,
         };
-        let mut gate = Gate::new(None, &limits);
+        let mut gate = Admission::new(None, &limits);
         let [one, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
         assert_eq!((gate.enter(one), gate.enter(one)), (Ok(()), Ok(())));
-        assert_eq!(gate.enter(one), Err(Turned::TooMany(2)));
+        assert_eq!(gate.enter(one), Err(Rejected::TooMany(2)));
         assert_eq!(gate.room(), 1);
         assert_eq!(gate.enter(other), Ok(()));
         assert_eq!(gate.room(), 0);

@@ -1,6 +1,6 @@
 //! `SEND` and `ZSEND`.
 
-use super::{Cx, Pause, Session, Task};
+use super::{Context, PumpOutcome, Session, Task};
 use crate::net::Read;
 use crate::proto::{FileName, Refusal, Verb};
 use crate::role::server::Reason;
@@ -23,7 +23,7 @@ enum Sink {
     /// Nowhere: the disk failed or is full, and the client, who has begun to send, hears of it after the last byte.
     Refused(Refusal),
     /// Nowhere: the session ends after the last byte, as stock's does.
-    Doomed(StoreError),
+    RejectAfterBody(StoreError),
 }
 
 impl Taking {
@@ -33,13 +33,19 @@ impl Taking {
 }
 
 impl Session {
-    pub(super) fn offered(&mut self, verb: Verb, name: FileName, size: u64, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub(super) fn offered(
+        &mut self,
+        verb: Verb,
+        name: FileName,
+        size: u64,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
         let folder = match cx.storage.folder(name.as_bytes()) {
             Ok(folder) => folder,
-            Err(error) => return self.take(verb, name, size, Sink::Doomed(error), cx),
+            Err(error) => return self.take(verb, name, size, Sink::RejectAfterBody(error), cx),
         };
         if !cx.storage.settings().overwrite && folder.exists(&name).unwrap_or(false) {
             return self.refuse(name.as_bytes(), Refusal::Exists);
@@ -55,14 +61,14 @@ impl Session {
     }
 
     /// Asks for a body.
-    fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.body_begins(size, cx);
         self.task = Task::Taking(Taking { verb, name, sink });
         Ok(self.machine.go()?)
     }
 
     /// Moves bytes of a body from the connection to the disk.
-    pub(super) fn take_body(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
+    pub(super) fn take_body(&mut self, left: u64, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         let (task, mut failed) = (&mut self.task, None);
         let read = cx.io.read(left, &mut |bytes| {
             if let Task::Taking(Taking { sink: Sink::Draft(draft), .. }) = task {
@@ -79,23 +85,23 @@ impl Session {
         }
         match read {
             Read::Some(count) => {
-                self.extend_patience(cx);
+                self.extend_deadline(cx);
                 self.machine.body_moved(count as u64)?;
                 Ok(None)
             }
-            Read::Blocked => Ok(Some(Pause::Blocked)),
+            Read::Blocked => Ok(Some(PumpOutcome::Blocked)),
             Read::Eof { orderly } => self.handle_eof(orderly, cx),
         }
     }
 
-    pub(super) fn body_complete(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
-        let Task::Taking(Taking { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Resting) else {
+    pub(super) fn body_complete(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        let Task::Taking(Taking { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Idle) else {
             return Ok(());
         };
         let mut draft = match sink {
             Sink::Draft(draft) => draft,
             Sink::Refused(refusal) => return self.refuse(name.as_bytes(), refusal),
-            Sink::Doomed(error) => return Err(Reason::NoDirectory(error)),
+            Sink::RejectAfterBody(error) => return Err(Reason::NoDirectory(error)),
         };
         let is_room = draft.complete().map_err(NoDraft::Full);
         match is_room.and_then(|()| draft.finish().map_err(NoDraft::Failed)) {
@@ -104,7 +110,7 @@ impl Session {
                 self.refuse(name.as_bytes(), refusal)
             }
             Ok(archive) if verb == Verb::Zsend => {
-                Self::our_turn(cx);
+                Self::clear_deadline(cx);
                 let wanted = cx.storage.unpack(cx.id, self.client(), archive);
                 self.task = Task::Unpacking { name, _wanted: wanted };
                 Ok(())
@@ -116,11 +122,11 @@ impl Session {
         }
     }
 
-    fn keep(&mut self, name: FileName, written: Written, cx: &mut Cx<'_>) {
-        Self::our_turn(cx);
+    fn keep(&mut self, name: FileName, written: Written, cx: &mut Context<'_>) {
+        Self::clear_deadline(cx);
         let size = written.size();
         cx.storage.keep(cx.id, name.clone(), written);
-        self.task = Task::Keeping { name, size };
+        self.task = Task::Storing { name, size };
     }
 
     /// The archive has been unpacked, or not.
@@ -128,7 +134,7 @@ impl Session {
         &mut self,
         name: FileName,
         result: Result<Written, ArchiveError>,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
@@ -159,7 +165,7 @@ impl Session {
         name: &FileName,
         size: u64,
         result: Result<(), StoreError>,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
@@ -179,7 +185,7 @@ impl Session {
 
 impl Session {
     /// Tells the operator of a file that the disk did not take, once for many clients; what the client is to be told.
-    fn not_stored(&self, name: &FileName, error: &StoreError, cx: &mut Cx<'_>) -> Refusal {
+    fn not_stored(&self, name: &FileName, error: &StoreError, cx: &mut Context<'_>) -> Refusal {
         let client = self.client();
         let text = format!("client={client} file={name} reason=store cannot be stored: {error}");
         cx.log.warn(Subject::Storage, &error.log_key(), &text, cx.io.now());
@@ -187,7 +193,7 @@ impl Session {
     }
 
     /// The same, where the quota may be in the way.
-    fn not_taken(&self, name: &FileName, error: &NoDraft, cx: &mut Cx<'_>) -> Refusal {
+    fn not_taken(&self, name: &FileName, error: &NoDraft, cx: &mut Context<'_>) -> Refusal {
         match error {
             NoDraft::Failed(error) => self.not_stored(name, error, cx),
             NoDraft::Full(full) => {

@@ -5,28 +5,28 @@ use std::sync::Arc;
 
 use log::debug;
 
-use super::{Guest, Hall, Service};
+use super::{Backend, Client, Service};
 use crate::net::{ConnId, Failure, Phase};
 use crate::role::server::Reason;
-use crate::role::server::gate::Turned;
+use crate::role::server::admission::Rejected;
 use crate::role::server::relay::{Relay, Relayed};
-use crate::role::server::session::{Cx, Pause, Session};
+use crate::role::server::session::{Context, PumpOutcome, Session};
 use crate::role::server::storage::Done;
 use crate::role::server::throttled_log::Subject;
 
 impl Service {
     pub(super) fn arrived(&mut self, id: ConnId, peer: SocketAddr) {
         let client = peer.ip().to_canonical();
-        match self.gate.enter(client) {
+        match self.admission.enter(client) {
             Ok(()) => {
                 debug!("client={peer} connected");
-                self.guests.insert(id, (peer, Guest::Arriving));
+                self.clients.insert(id, (peer, Client::Arriving));
             }
             Err(turned) => {
                 self.net.abort(id);
                 let (key, why) = match turned {
-                    Turned::Denied => ("denied", "hosts.allow and hosts.deny do not let it in".to_owned()),
-                    Turned::TooMany(most) => {
+                    Rejected::Denied => ("denied", "hosts.allow and hosts.deny do not let it in".to_owned()),
+                    Rejected::TooMany(most) => {
                         ("too many", format!("it has {most} connections already (max_connections_per_client)"))
                     }
                 };
@@ -37,26 +37,26 @@ impl Service {
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
-        let Some(&(peer, ref guest)) = self.guests.get(&id) else { return };
-        let upstream = if let Guest::Upstream(client) = *guest { Some(client) } else { None };
+        let Some(&(peer, ref kind)) = self.clients.get(&id) else { return };
+        let upstream = if let Client::Upstream(client) = *kind { Some(client) } else { None };
         self.look_at_certificate(id);
         if let Some(client) = upstream {
             return self.upstream_opened(id, client);
         }
-        match &self.hall {
-            Hall::Storage(_, policy) => {
+        match &self.backend {
+            Backend::Storage(_, policy) => {
                 let Some(mut io) = self.net.io(id) else { return };
                 // What it came in through: there may be another listener_config by now.
                 let acceptor = io.listener_config().and_then(|listener_config| listener_config.tls.clone());
                 let is_verified = acceptor.is_some_and(|acceptor| acceptor.verifies_clients());
                 let session = Session::new(peer, Arc::clone(policy), io.peer(), is_verified);
-                self.guests.insert(id, (peer, Guest::Session(Box::new(session))));
+                self.clients.insert(id, (peer, Client::Session(Box::new(session))));
                 self.with_session(id, Session::opened);
             }
-            Hall::Relay(target) => {
+            Backend::Relay(target) => {
                 let upstream = self.net.open(Arc::clone(target), true);
-                self.guests.insert(upstream, (peer, Guest::Upstream(id)));
-                self.guests.insert(id, (peer, Guest::Relay(Box::new(Relay::new(id, upstream)))));
+                self.clients.insert(upstream, (peer, Client::Upstream(id)));
+                self.clients.insert(id, (peer, Client::Relay(Box::new(Relay::new(id, upstream)))));
             }
         }
     }
@@ -67,7 +67,7 @@ impl Service {
         if let Some(mut io) = self.net.io(upstream)
             && let Err(error) = io.break_when_dropped()
         {
-            return self.give_up(upstream, &Reason::Upstream(Failure::Io(error)));
+            return self.fail(upstream, &Reason::Upstream(Failure::Io(error)));
         }
         if let Some(mut io) = self.net.io(client) {
             io.set_deadline(Some(self.limits.idle_timeout));
@@ -76,17 +76,17 @@ impl Service {
     }
 
     pub(super) fn pump(&mut self, id: ConnId) {
-        match self.guests.get_mut(&id) {
-            None | Some((_, Guest::Arriving)) => {}
-            Some((_, Guest::Session(_))) => self.with_session(id, Session::pump),
-            Some((_, Guest::Relay(relay))) => match relay.pump(&mut self.net, self.limits.idle_timeout) {
+        match self.clients.get_mut(&id) {
+            None | Some((_, Client::Arriving)) => {}
+            Some((_, Client::Session(_))) => self.with_session(id, Session::pump),
+            Some((_, Client::Relay(relay))) => match relay.pump(&mut self.net, self.limits.idle_timeout) {
                 Ok(Relayed::Blocked) => {}
                 Ok(Relayed::Yielding) => self.net.wake(id),
-                Ok(Relayed::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
-                Ok(Relayed::Over) => self.dismiss(id),
-                Err(reason) => self.give_up(id, &reason),
+                Ok(Relayed::For(wait)) => drop(self.wakeups.insert((self.net.now() + wait, id))),
+                Ok(Relayed::Over) => self.close(id),
+                Err(reason) => self.fail(id, &reason),
             },
-            Some((_, Guest::Upstream(client))) => {
+            Some((_, Client::Upstream(client))) => {
                 let client = *client;
                 self.pump(client);
             }
@@ -95,14 +95,14 @@ impl Service {
 
     /// What the storage's threads have done goes to the sessions that wait for it.
     pub(super) fn take_done(&mut self) {
-        let Hall::Storage(storage, _) = &mut self.hall else { return };
+        let Backend::Storage(storage, _) = &mut self.backend else { return };
         let done = storage.done();
         self.hand_out(done);
     }
 
     /// Goes on with the listings that clients wait for.
     pub(super) fn list(&mut self) {
-        let Hall::Storage(storage, _) = &mut self.hall else { return };
+        let Backend::Storage(storage, _) = &mut self.backend else { return };
         let listed = storage.listings().go_on(self.net.now());
         self.hand_out(listed.into_iter().map(|(id, listed)| (id, Done::Listed(listed))).collect());
     }
@@ -114,77 +114,81 @@ impl Service {
     }
 
     /// Lets a session go on, and does what it says then.
-    fn with_session(&mut self, id: ConnId, go_on: impl FnOnce(&mut Session, &mut Cx<'_>) -> Result<Pause, Reason>) {
-        let Hall::Storage(storage, _) = &mut self.hall else { return };
-        let Some((_, Guest::Session(session))) = self.guests.get_mut(&id) else { return };
+    fn with_session(
+        &mut self,
+        id: ConnId,
+        go_on: impl FnOnce(&mut Session, &mut Context<'_>) -> Result<PumpOutcome, Reason>,
+    ) {
+        let Backend::Storage(storage, _) = &mut self.backend else { return };
+        let Some((_, Client::Session(session))) = self.clients.get_mut(&id) else { return };
         let Some(mut io) = self.net.io(id) else { return };
         let log = &mut self.log;
-        let mut cx = Cx { id, io: &mut io, storage, limits: &self.limits, log };
+        let mut cx = Context { id, io: &mut io, storage, limits: &self.limits, log };
         let outcome = go_on(session, &mut cx);
         let is_resting = session.is_resting();
         match outcome {
-            Ok(Pause::Over) => self.dismiss(id),
-            Ok(Pause::Blocked) if is_resting && self.stop_by.is_some() => self.send_away(id),
-            Ok(Pause::Blocked) => {}
-            Ok(Pause::Leaving) => self.net.half_close(id),
-            Ok(Pause::For(wait)) => drop(self.later.insert((self.net.now() + wait, id))),
-            Err(reason) => self.give_up(id, &reason),
+            Ok(PumpOutcome::Over) => self.close(id),
+            Ok(PumpOutcome::Blocked) if is_resting && self.stop_by.is_some() => self.drain_one(id),
+            Ok(PumpOutcome::Blocked) => {}
+            Ok(PumpOutcome::Leaving) => self.net.half_close(id),
+            Ok(PumpOutcome::For(wait)) => drop(self.wakeups.insert((self.net.now() + wait, id))),
+            Err(reason) => self.fail(id, &reason),
         }
     }
 
     /// The server stops, and nothing is under way here.
-    pub(super) fn send_away(&mut self, id: ConnId) {
-        match self.guests.get(&id) {
-            Some((_, Guest::Session(session))) if session.is_unproven() => self.net.half_close(id),
-            _ => self.dismiss(id),
+    pub(super) fn drain_one(&mut self, id: ConnId) {
+        match self.clients.get(&id) {
+            Some((_, Client::Session(session))) if session.has_unconfirmed() => self.net.half_close(id),
+            _ => self.close(id),
         }
     }
 
     /// A connection has failed, and is gone already.
     pub(super) fn failed(&mut self, id: ConnId, failure: Failure) {
-        let Some((_, guest)) = self.guests.get(&id) else { return };
-        let reason = match (guest, failure) {
-            (Guest::Session(session), Failure::ClientTimeout(Phase::Session)) => {
+        let Some((_, kind)) = self.clients.get(&id) else { return };
+        let reason = match (kind, failure) {
+            (Client::Session(session), Failure::ClientTimeout(Phase::Session)) => {
                 Reason::TooSlow { awaited: session.awaited(), limits: session.limits_in_force() }
             }
-            (Guest::Upstream(_), failure) => Reason::Upstream(failure),
-            (Guest::Relay(_), Failure::ClientTimeout(Phase::Session)) => {
+            (Client::Upstream(_), failure) => Reason::Upstream(failure),
+            (Client::Relay(_), Failure::ClientTimeout(Phase::Session)) => {
                 let awaited = "a word from the client, or from the server behind it,".into();
                 Reason::TooSlow { awaited, limits: "idle_timeout" }
             }
             (_, failure) => Reason::Connection(failure),
         };
-        self.give_up(id, &reason);
+        self.fail(id, &reason);
     }
 
     /// Ends a connection that went wrong.
-    pub(super) fn give_up(&mut self, id: ConnId, reason: &Reason) {
-        let Some((peer, guest)) = self.guests.get(&id) else { return };
-        if let Guest::Relay(relay) = guest {
+    pub(super) fn fail(&mut self, id: ConnId, reason: &Reason) {
+        let Some((peer, kind)) = self.clients.get(&id) else { return };
+        if let Client::Relay(relay) = kind {
             self.net.abort(relay.upstream());
         }
         let client = peer.ip().to_canonical();
         let text = format!("client={client} reason={} {reason}", reason.word());
         self.log.warn(Subject::Client(client), &reason.log_key(), &text, self.net.now());
-        self.dismiss(id);
+        self.close(id);
     }
 
     /// Ends a connection, and with it the other half of a relay.
-    pub(super) fn dismiss(&mut self, id: ConnId) {
-        let Some((peer, guest)) = self.guests.remove(&id) else { return };
+    pub(super) fn close(&mut self, id: ConnId) {
+        let Some((peer, kind)) = self.clients.remove(&id) else { return };
         debug!("client={peer} disconnected");
-        match guest {
-            Guest::Upstream(_) => self.net.abort_unless_shut_down(id),
-            Guest::Arriving | Guest::Session(_) | Guest::Relay(_) => self.net.close(id),
+        match kind {
+            Client::Upstream(_) => self.net.abort_unless_shut_down(id),
+            Client::Arriving | Client::Session(_) | Client::Relay(_) => self.net.close(id),
         }
-        let other = match guest {
-            Guest::Upstream(client) => client,
-            Guest::Relay(relay) => {
-                self.gate.leave(peer.ip().to_canonical());
+        let other = match kind {
+            Client::Upstream(client) => client,
+            Client::Relay(relay) => {
+                self.admission.leave(peer.ip().to_canonical());
                 relay.upstream()
             }
-            Guest::Arriving | Guest::Session(_) => return self.gate.leave(peer.ip().to_canonical()),
+            Client::Arriving | Client::Session(_) => return self.admission.leave(peer.ip().to_canonical()),
         };
-        self.dismiss(other);
+        self.close(other);
     }
 }

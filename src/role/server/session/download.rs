@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Asked, Awaited, CAUGHT_UP_SOON, Cx, MOST_MOVED, Moved, Pause, SETTLED_AT_LAST, Session, Task};
+use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, MOST_MOVED, Moved, PumpOutcome, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::role::server::Reason;
@@ -50,7 +50,7 @@ enum Found {
 }
 
 impl Session {
-    pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Context<'_>) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
@@ -71,7 +71,7 @@ impl Session {
                 Ok(())
             }
             Ok(Found::File(source, folder)) if verb == Verb::Zrecv => {
-                Self::our_turn(cx);
+                Self::clear_deadline(cx);
                 let wanted = cx.storage.pack(cx.id, self.client(), folder, source);
                 self.task = Task::Packing { name, _wanted: wanted };
                 Ok(())
@@ -84,7 +84,7 @@ impl Session {
     }
 
     /// No such directory is no such file; anything else is the disk's.
-    fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Context<'_>) -> Result<(), Reason> {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
@@ -96,7 +96,7 @@ impl Session {
     }
 
     /// Two clients that are moved one file would both count it as theirs alone.
-    fn move_file(&mut self, folder: &Folder, source: Source, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn move_file(&mut self, folder: &Folder, source: Source, cx: &mut Context<'_>) -> Result<(), Reason> {
         let (name, identity) = (source.name().clone(), source.identity());
         match cx.storage.claims().take(identity) {
             Some(claim) => {
@@ -131,7 +131,7 @@ impl Session {
         &mut self,
         name: FileName,
         result: Result<Packed, ArchiveError>,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    pub(super) fn list_asked(&mut self, word: ListWord, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub(super) fn list_asked(&mut self, word: ListWord, cx: &mut Context<'_>) -> Result<(), Reason> {
         let bytes = word.as_bytes();
         if !cx.storage.permits(&self.who(), Verb::Ls, bytes) {
             return self.refuse(bytes, Refusal::NotAllowed);
@@ -168,16 +168,16 @@ impl Session {
     }
 
     /// Waits for that; then goes on with what was asked.
-    fn settle(&mut self, awaited: Awaited, asked: Asked, cx: &mut Cx<'_>) {
-        Self::our_turn(cx);
+    fn settle(&mut self, awaited: Awaited, asked: Asked, cx: &mut Context<'_>) {
+        Self::clear_deadline(cx);
         self.task = Task::Settling { awaited, asked, until: cx.io.now() + SETTLED_AT_LAST };
     }
 
     /// Has what is there listed: what was taken before is removed by now, or is listed.
-    fn list(&mut self, word: &ListWord, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    fn list(&mut self, word: &ListWord, cx: &mut Context<'_>) -> Result<(), Reason> {
         match cx.storage.folder(word.as_bytes()) {
             Ok(folder) => {
-                Self::our_turn(cx);
+                Self::clear_deadline(cx);
                 self.task = Task::Listing { _wanted: cx.storage.listings().ask(cx.id, folder) };
                 Ok(())
             }
@@ -186,7 +186,7 @@ impl Session {
     }
 
     /// The listing has been made, or not.
-    pub(super) fn listed(&mut self, listed: Listed, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub(super) fn listed(&mut self, listed: Listed, cx: &mut Context<'_>) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match listed {
             Ok(listing) => {
@@ -198,8 +198,8 @@ impl Session {
     }
 
     /// Something is to be decided: what waits for removals looks whether they are done; everything else is told.
-    pub(super) fn decide(&mut self, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
-        match std::mem::replace(&mut self.task, Task::Resting) {
+    pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+        match std::mem::replace(&mut self.task, Task::Idle) {
             Task::Settling { mut awaited, asked, until } => {
                 let is_over = match &mut awaited {
                     Awaited::Removals(removals) => removals.are_settled(),
@@ -207,7 +207,7 @@ impl Session {
                 };
                 if !is_over && cx.io.now() < until {
                     self.task = Task::Settling { awaited, asked, until };
-                    return Ok(Some(Pause::For(CAUGHT_UP_SOON)));
+                    return Ok(Some(PumpOutcome::For(CAUGHT_UP_SOON)));
                 }
                 cx.io.set_deadline(Some(cx.limits.idle_timeout));
                 match asked {
@@ -219,13 +219,13 @@ impl Session {
             }
             task => {
                 self.task = task;
-                Ok(Some(Pause::Blocked))
+                Ok(Some(PumpOutcome::Blocked))
             }
         }
     }
 
     /// The client wants the body that was announced.
-    pub(super) fn accepted(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn accepted(&mut self, cx: &mut Context<'_>) {
         let Task::Giving(giving) = &mut self.task else { return };
         if let Some(moved) = giving.moving.take()
             && self.moved.len() < MOST_MOVED
@@ -240,8 +240,8 @@ impl Session {
     }
 
     /// Moves bytes of a body from the disk to the connection.
-    pub(super) fn supply(&mut self, left: u64, cx: &mut Cx<'_>) -> Result<Option<Pause>, Reason> {
-        let Task::Giving(giving) = &mut self.task else { return Ok(Some(Pause::Blocked)) };
+    pub(super) fn supply(&mut self, left: u64, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+        let Task::Giving(giving) = &mut self.task else { return Ok(Some(PumpOutcome::Blocked)) };
         // Before the last byte is written: after it, the client may be quicker than we are.
         self.pipelined = !self.moved.is_empty() && cx.io.has_input();
         let sent = match &giving.supply {
@@ -259,12 +259,12 @@ impl Session {
             }
         };
         if sent == 0 {
-            return Ok(Some(Pause::Blocked));
+            return Ok(Some(PumpOutcome::Blocked));
         }
         giving.sent += sent;
         self.machine.body_moved(sent)?;
         if sent < left {
-            self.extend_patience(cx);
+            self.extend_deadline(cx);
         } else {
             cx.io.drain_by(cx.limits.idle_timeout, self.body_due);
             self.given();
@@ -274,7 +274,7 @@ impl Session {
 
     /// The last byte of a body is on its way.
     fn given(&mut self) {
-        match std::mem::replace(&mut self.task, Task::Resting) {
+        match std::mem::replace(&mut self.task, Task::Idle) {
             Task::Giving(Giving { name: Some(name), size, .. }) => self.log("gave", &name, size),
             Task::Giving(Giving { name: None, size, .. }) => log::info!("client={} listed bytes={size}", self.peer),
             _ => {}

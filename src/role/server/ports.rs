@@ -28,7 +28,7 @@ pub(in crate::role) trait Connection {
 }
 
 /// Who makes files safe under their names, and removes them: [`Keeper`], whose methods these are.
-pub(in crate::role) trait Custodian: Debug + Send {
+pub(in crate::role) trait FileStore: Debug + Send {
     fn keep(&self, keep: Keep);
     fn remove(&self, folder: Folder, name: FileName, identity: Identity);
     fn is_alive(&self) -> bool;
@@ -86,7 +86,7 @@ impl Connection for Io<'_> {
     }
 }
 
-impl Custodian for Keeper {
+impl FileStore for Keeper {
     fn keep(&self, keep: Keep) {
         self.keep(keep);
     }

@@ -4,20 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use super::{Bound, StartError, Stopper};
+use super::{Bound, StartError, StopHandle};
 use crate::config::server::ServerConfig;
 use crate::net::Net;
 use crate::role::Watchdog;
 
 /// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
 #[derive(Debug)]
-pub struct Hosted {
+pub struct InProcessServer {
     addresses: Vec<SocketAddr>,
-    stopper: Stopper,
+    stopper: StopHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Hosted {
+impl InProcessServer {
     /// Listens, and serves from now on. What concerns the process as a whole, such as its user and its log, is left as
     /// it is.
     ///
@@ -46,7 +46,7 @@ impl Hosted {
     }
 }
 
-impl Drop for Hosted {
+impl Drop for InProcessServer {
     fn drop(&mut self) {
         self.stopper.stop();
         if let Some(thread) = self.thread.take() {
