@@ -11,8 +11,6 @@
 mod admission;
 mod claims;
 mod guesses;
-#[cfg(test)]
-pub(in crate::role) mod house;
 #[cfg(any(test, feature = "demo"))]
 mod in_process;
 mod listings;
@@ -25,6 +23,8 @@ mod relay;
 mod service;
 mod session;
 mod storage;
+#[cfg(test)]
+pub(in crate::role) mod test_server;
 mod throttled_log;
 
 #[cfg(any(test, feature = "demo"))]

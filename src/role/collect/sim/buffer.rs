@@ -10,7 +10,7 @@ use super::link::Near;
 use super::server::Far;
 use super::world::{Site, World};
 use crate::net::ConnId;
-use crate::role::server::house::{Answer, Call, Errand, House};
+use crate::role::server::test_server::{Answer, Op, TestClient, TestServer};
 use crate::store::model::{Mishap, When};
 
 /// Agents that send, each one file after the other. The last has the names of the others, too.
@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// A site's server and those who send to it.
 pub(super) struct Buffer {
-    pub(super) house: House,
+    pub(super) server: TestServer,
     pub(super) custody: Custody,
     callers: [Caller; CALLERS],
     /// The keeper is at work on a group.
@@ -35,13 +35,13 @@ pub(super) struct Buffer {
 #[derive(Default)]
 struct Caller {
     files: VecDeque<usize>,
-    call: Option<Call>,
+    call: Option<TestClient>,
 }
 
 impl Buffer {
-    pub(super) fn new(site: usize, mut house: House) -> Self {
-        house.start();
-        Self { house, custody: Custody::new(site), callers: Default::default(), is_keeping: false }
+    pub(super) fn new(site: usize, mut server: TestServer) -> Self {
+        server.start();
+        Self { server, custody: Custody::new(site), callers: Default::default(), is_keeping: false }
     }
 
     /// A file for one of the agents to send; whether it is the only one in its hands.
@@ -70,23 +70,23 @@ impl World {
     /// An agent goes on with what it has to send.
     pub(super) fn call(&mut self, site: usize, caller: usize) {
         let Self { sites, ledger, fate, opened, .. } = self;
-        let Some(Buffer { house, callers, custody, .. }) = &mut sites[site].buffer else { return };
+        let Some(Buffer { server, callers, custody, .. }) = &mut sites[site].buffer else { return };
         let Caller { files, call } = &mut callers[caller];
         let Some(&version) = files.front() else { return };
         let (refuse, cut) = (fate.weather.refuse, fate.weather.cut);
         let what = What::Call { site, caller };
-        if call.is_none() && (!house.is_up() || fate.strikes(refuse)) {
+        if call.is_none() && (!server.is_up() || fate.strikes(refuse)) {
             return fate.plan_within(RETRY, what);
         }
         let sent = &ledger.versions[version];
         let under_way = call.get_or_insert_with(|| {
             *opened += 1;
             let id = ConnId::new(*opened as usize, *opened);
-            let errand = Errand::Send { name: sent.name.clone(), bytes: sent.bytes.clone() };
-            Call::new(id, errand, house, fate.now)
+            let op = Op::Send { name: sent.name.clone(), bytes: sent.bytes.clone() };
+            TestClient::new(id, op, server, fate.now)
         });
         let most = if fate.strikes(100_000) { fate.chance.usize(1..100) } else { usize::MAX };
-        let has_moved = under_way.go_on(house, most, fate.now);
+        let has_moved = under_way.go_on(server, most, fate.now);
         let answer = under_way.answer().cloned();
         // Clients lose their connections and their patience.
         let is_over = answer.is_some() || under_way.is_over() || fate.strikes(4 * cut);
@@ -109,12 +109,12 @@ impl World {
     pub(super) fn look_after(&mut self, site: usize) {
         let Self { sites, ledger, fate, .. } = self;
         let Site { buffer: Some(buffer), files, .. } = &mut sites[site] else { return };
-        buffer.custody.take_note(&buffer.house.disk, files, ledger, fate);
-        if buffer.house.is_up() && buffer.house.disk.is_down() {
-            let death = if buffer.house.disk.is_dark() { Death::PowerLoss } else { Death::Kill };
+        buffer.custody.take_note(&buffer.server.disk, files, ledger, fate);
+        if buffer.server.is_up() && buffer.server.disk.is_down() {
+            let death = if buffer.server.disk.is_dark() { Death::PowerLoss } else { Death::Kill };
             return self.bury_site(site, death);
         }
-        if !buffer.is_keeping && buffer.house.orders() > 0 {
+        if !buffer.is_keeping && buffer.server.orders() > 0 {
             buffer.is_keeping = true;
             fate.plan_within(fate.weather.disk, What::Keep { site });
         }
@@ -123,8 +123,8 @@ impl World {
     /// The keeper carries out a group.
     pub(super) fn keep(&mut self, site: usize) {
         let (buffer, fate) = self.buffer(site);
-        fate.note(|| format!("site {site}: a group of {}", buffer.house.orders()));
-        buffer.house.keep(usize::MAX);
+        fate.note(|| format!("site {site}: a group of {}", buffer.server.orders()));
+        buffer.server.keep(usize::MAX);
         fate.plan_within(fate.weather.disk, What::Kept { site });
         self.look_after(site);
     }
@@ -133,7 +133,7 @@ impl World {
     pub(super) fn kept(&mut self, site: usize) {
         let (buffer, fate) = self.buffer(site);
         buffer.is_keeping = false;
-        let woken = buffer.house.woken();
+        let woken = buffer.server.woken();
         for (caller, Caller { call, .. }) in buffer.callers.iter().enumerate() {
             if call.as_ref().is_some_and(|call| woken.contains(&call.id())) {
                 fate.plan_in(Duration::ZERO, What::Call { site, caller });
@@ -145,12 +145,12 @@ impl World {
     /// The process at a site, or its machine, dies.
     pub(super) fn site_dies(&mut self, site: usize, death: Death) {
         let (buffer, _) = self.buffer(site);
-        if !buffer.house.is_up() {
+        if !buffer.server.is_up() {
             return;
         }
         match death {
-            Death::Kill => buffer.house.disk.kill(),
-            Death::PowerLoss => buffer.house.disk.cut_power(),
+            Death::Kill => buffer.server.disk.kill(),
+            Death::PowerLoss => buffer.server.disk.cut_power(),
         }
         self.look_after(site);
     }
@@ -177,15 +177,15 @@ impl World {
                 fate.plan_within(RETRY, What::Call { site, caller });
             }
         }
-        buffer.house.bury();
+        buffer.server.crash();
         fate.plan_within(RESTART, What::SiteStarts { site });
     }
 
     pub(super) fn site_starts(&mut self, site: usize) {
         let (buffer, fate) = self.buffer(site);
         fate.note(|| format!("site {site} starts"));
-        buffer.house.start();
-        if buffer.house.staged() > 0 {
+        buffer.server.start();
+        if buffer.server.staged() > 0 {
             fate.violated(format_args!("staged files are left at site {site}"));
         }
         self.look_after(site);
@@ -199,6 +199,6 @@ impl World {
         let mishap = *fate.chance.choice(&MISHAPS).expect("there are some");
         let steps = fate.chance.u64(..40);
         fate.note(|| format!("site {site}: the disk will meet {mishap:?} after {steps} steps"));
-        buffer.house.disk.will_meet(steps, mishap);
+        buffer.server.disk.will_meet(steps, mishap);
     }
 }

@@ -21,7 +21,7 @@ use super::server::{Files, Lock};
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings, defaults};
 use crate::proto::{FileName, Fingerprint};
-use crate::role::server::house::House;
+use crate::role::server::test_server::TestServer;
 use crate::store::model::{Fault, Moment, Share, Spared, World as Disk, stage_on};
 use crate::store::{Durability, Publish};
 use crate::sync::Delivery;
@@ -132,7 +132,7 @@ impl Life {
         world.ledger.verdict = Verdict::counted();
         world.ledger.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
-        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, House::new(&place.site(0), true, 0)));
+        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, TestServer::new(&place.site(0), true, 0)));
         let (mischief, acceptor, lock, told) = (None, None, Lock::None, BTreeSet::new());
         world.sites.push(Site { mischief, acceptor, lock, told, files, buffer, agents, connections });
         world

@@ -20,7 +20,7 @@ use crate::role::collect::RoundReport;
 use crate::role::collect::collector::{Budgets, Collector, Deps, Limits, Mode};
 use crate::role::collect::commit_queue::CommitQueue;
 use crate::role::collect::resources::open_all;
-use crate::role::server::house::{House, ground};
+use crate::role::server::test_server::{TestServer, memory_dir};
 use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Publish, Spool};
 use crate::sync::{Delivery, Schedule};
@@ -53,7 +53,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let spool = Spool::open(&path).unwrap();
-        Self { spools: HashMap::from([(path, spool)]), dir, sites: ground(), papers: Papers::new() }
+        Self { spools: HashMap::from([(path, spool)]), dir, sites: memory_dir(), papers: Papers::new() }
     }
 
     /// Where a site's server is to store.
@@ -251,7 +251,7 @@ fn populate(
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
         let mut buffer = kind.is_ours.then(|| buffer(&mut fate, number, scale.rough, place));
         if let Some(buffer) = &mut buffer {
-            buffer.house.ask_for(kind.lock.secret());
+            buffer.server.ask_for(kind.lock.secret());
         }
         if scale.rough && buffer.is_some() {
             plan_site_trouble(&mut fate, number, life);
@@ -303,9 +303,9 @@ fn populate(
 fn buffer(fate: &mut Fate, number: usize, rough: bool, place: &Place) -> Buffer {
     // Whose name is taken waits until it is not.
     let overwrite = !rough || fate.chance.bool();
-    let mut house = House::new(&place.site(number), overwrite, fate.chance.u64(..));
-    house.limits.idle_timeout = Duration::from_secs(*fate.chance.choice(&[4, 15]).expect("some"));
-    Buffer::new(number, house)
+    let mut server = TestServer::new(&place.site(number), overwrite, fate.chance.u64(..));
+    server.limits.idle_timeout = Duration::from_secs(*fate.chance.choice(&[4, 15]).expect("some"));
+    Buffer::new(number, server)
 }
 
 fn plan_site_trouble(fate: &mut Fate, site: usize, life: Duration) {

@@ -205,7 +205,7 @@ pub(super) struct Link {
     /// The server's side; `None` where there is none, or no longer.
     pub(super) far: Option<Far>,
     /// When that is looked after next.
-    pub(super) visit: Option<Instant>,
+    pub(super) session: Option<Instant>,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
 }
@@ -213,7 +213,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(site: usize, near: Near, deadline: Instant, fate: &mut Fate) -> Self {
         let (up, down) = (Pipe::new(fate), Pipe::new(fate));
-        Self { site, near, is_broken: false, deadline: Some(deadline), far: None, visit: None, up, down }
+        Self { site, near, is_broken: false, deadline: Some(deadline), far: None, session: None, up, down }
     }
 
     /// Whether nothing has gone wrong with it.

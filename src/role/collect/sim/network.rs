@@ -166,7 +166,7 @@ impl World {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Near::Connecting { target, offer } = &link.near else { return };
         let (target, offer, site) = (Arc::clone(target), *offer, &self.sites[link.site]);
-        if site.buffer.as_ref().is_some_and(|buffer| !buffer.house.is_up()) {
+        if site.buffer.as_ref().is_some_and(|buffer| !buffer.server.is_up()) {
             return self.refused(id);
         }
         link.far = Some(Far::new(id, site, self.fate.now));
@@ -302,10 +302,10 @@ impl World {
         let Self { links, sites, ledger, fate, .. } = self;
         let Some(link) = links.get_mut(&id) else { return };
         ledger.on_sound_link = link.is_sound();
-        let Link { far: Some(Far { server, cover }), up, down, site, visit, .. } = link else { return };
+        let Link { far: Some(Far { server, cover }), up, down, site, session, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
-        let mut shore = Shore { id, site: at, up, down, cover, files, ledger, fate, visit };
-        if server.serve(&mut shore, buffer.as_mut().map(|buffer| &mut buffer.house)) == Turn::Over {
+        let mut shore = Shore { id, site: at, up, down, cover, files, ledger, fate, session };
+        if server.serve(&mut shore, buffer.as_mut().map(|buffer| &mut buffer.server)) == Turn::Over {
             link.drop_far(id, fate);
             if matches!(link.near, Near::Gone) {
                 links.remove(&id);

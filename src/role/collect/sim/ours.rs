@@ -9,7 +9,7 @@ use super::fate::Way;
 use super::link::Piece;
 use super::server::{Shore, Turn};
 use crate::net::{ConnId, Failure, FileSent, Read};
-use crate::role::server::house::{Connection, House, PumpOutcome, Visit};
+use crate::role::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
 use crate::tls::Received;
 
 /// How long a client may take to close once the server has.
@@ -35,17 +35,17 @@ enum Stage {
 
 /// A session.
 pub(super) struct Ours {
-    visit: Visit,
+    session: TestSession,
     stage: Stage,
     deadline: Option<(Instant, Late)>,
 }
 
 impl Ours {
-    pub(super) fn new(id: ConnId, house: &House) -> Self {
-        Self { visit: house.welcome(id, Ipv4Addr::LOCALHOST), stage: Stage::Fresh, deadline: None }
+    pub(super) fn new(id: ConnId, server: &TestServer) -> Self {
+        Self { session: server.accept(id, Ipv4Addr::LOCALHOST), stage: Stage::Fresh, deadline: None }
     }
 
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Turn {
+    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, server: &mut TestServer) -> Turn {
         match self.deadline {
             Some((at, Late::Part)) if at <= shore.fate.now && self.stage == Stage::Open => self.part(shore),
             Some((at, _)) if at <= shore.fate.now => return Turn::Over,
@@ -54,8 +54,8 @@ impl Ours {
         if self.stage == Stage::Parting {
             self.end_direction(shore);
         }
-        match self.go_on(shore, house) {
-            None if house.disk.is_down() => Turn::Over,
+        match self.go_on(shore, server) {
+            None if server.disk.is_down() => Turn::Over,
             None => {
                 if self.stage == Stage::Open {
                     shore.say_goodbye();
@@ -70,15 +70,15 @@ impl Ours {
         }
     }
 
-    fn go_on(&mut self, shore: &mut Shore<'_>, house: &mut House) -> Option<PumpOutcome> {
-        let Self { visit, stage, deadline } = self;
+    fn go_on(&mut self, shore: &mut Shore<'_>, server: &mut TestServer) -> Option<PumpOutcome> {
+        let Self { session, stage, deadline } = self;
         let is_fresh = *stage == Stage::Fresh;
         if is_fresh {
             *stage = Stage::Open;
         }
-        let is_mute = house.disk.is_down() || matches!(stage, Stage::Parting | Stage::Parted);
+        let is_mute = server.disk.is_down() || matches!(stage, Stage::Parting | Stage::Parted);
         let mut io = End { shore, deadline, is_mute };
-        if is_fresh { house.open(visit, &mut io) } else { house.pump(visit, &mut io) }
+        if is_fresh { server.open(session, &mut io) } else { server.pump(session, &mut io) }
     }
 
     fn rest(&mut self, pause: PumpOutcome, shore: &mut Shore<'_>) {

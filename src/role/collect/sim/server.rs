@@ -14,7 +14,7 @@ use super::stock::Stock;
 use super::world::Site;
 use crate::net::{ConnId, Failure, FileSent};
 use crate::proto::{FileName, Secret, Verb};
-use crate::role::server::house::House;
+use crate::role::server::test_server::TestServer;
 use crate::tls::{Handshake, Received, Sent, StreamError};
 
 /// How long a server waits for TLS to be done.
@@ -89,7 +89,7 @@ pub(super) struct Shore<'a> {
     pub(super) ledger: &'a mut Ledger,
     pub(super) fate: &'a mut Fate,
     /// When the session is looked after next.
-    pub(super) visit: &'a mut Option<Instant>,
+    pub(super) session: &'a mut Option<Instant>,
 }
 
 impl Shore<'_> {
@@ -199,8 +199,8 @@ impl Shore<'_> {
 
     /// Has the session looked after at that time, if not before.
     pub(super) fn visit_at(&mut self, at: Instant) {
-        if self.visit.is_none_or(|planned| planned <= self.fate.now || at < planned) {
-            *self.visit = Some(at);
+        if self.session.is_none_or(|planned| planned <= self.fate.now || at < planned) {
+            *self.session = Some(at);
             self.fate.plan(at, What::Serve(self.id));
         }
     }
@@ -278,7 +278,7 @@ pub(super) struct Far {
 impl Far {
     pub(super) fn new(id: ConnId, site: &Site, now: Instant) -> Self {
         let server = match (&site.buffer, site.mischief) {
-            (Some(buffer), _) => Server::Ours(Box::new(Ours::new(id, &buffer.house))),
+            (Some(buffer), _) => Server::Ours(Box::new(Ours::new(id, &buffer.server))),
             (None, Some(Mischief::HangAfterAccept)) => Server::Deaf,
             (None, mischief) => Server::Stock(Stock::new(mischief, site.lock.secret().as_ref(), now)),
         };
@@ -308,16 +308,16 @@ pub(super) enum Server {
 
 impl Server {
     /// Goes as far as the connection lets it.
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, house: Option<&mut House>) -> Turn {
+    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, server: Option<&mut TestServer>) -> Turn {
         if let Self::Deaf = self {
             return Turn::Waiting;
         }
         if let Some(turn) = shore.secure() {
             return turn;
         }
-        match (self, house) {
+        match (self, server) {
             (Self::Stock(stock), _) => stock.serve(shore),
-            (Self::Ours(ours), Some(house)) => ours.serve(shore, house),
+            (Self::Ours(ours), Some(server)) => ours.serve(shore, server),
             (Self::Deaf, _) | (Self::Ours(_), None) => Turn::Over,
         }
     }

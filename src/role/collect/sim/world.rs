@@ -185,7 +185,7 @@ impl World {
         let site = &mut self.sites[site];
         site.lock = lock;
         if let Some(buffer) = &mut site.buffer {
-            buffer.house.ask_for(lock.secret());
+            buffer.server.ask_for(lock.secret());
         }
     }
 
@@ -367,7 +367,7 @@ impl World {
         let weather = &mut self.fate.weather;
         (weather.cut, weather.stall, weather.refuse, weather.ignore) = (0, 0, 0, 0);
         self.disk.borrow_mut().heal();
-        self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.house.disk.heal());
+        self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.server.disk.heal());
         fail_staging(None);
         for site in 0..self.sites.len() {
             if self.sites[site].lock == Lock::Other && self.sites[site].mischief.is_none() {

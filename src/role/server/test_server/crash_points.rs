@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Answer, Call, Errand, House, ground};
+use super::{Answer, Op, TestClient, TestServer, memory_dir};
 use crate::net::ConnId;
 use crate::proto::{FileName, Refusal};
 use crate::store::model::{Happening, Mishap, When};
@@ -23,7 +23,7 @@ const SEEDS: u64 = 2;
 /// Bytes a client writes at once: fewer than a body has, or all of it. Who takes a file is ahead of who sends one, or behind.
 const PIECES: [usize; 2] = [20, 100];
 
-/// Most rounds that a wave of errands takes.
+/// Most rounds that a wave of ops takes.
 const ROUNDS: u32 = 1_000;
 
 /// What clients want at the same time.
@@ -67,7 +67,7 @@ impl Verdict {
 type File = (FileName, Vec<u8>);
 
 struct Life {
-    house: House,
+    server: TestServer,
     now: Instant,
     piece: usize,
     calls: u32,
@@ -87,10 +87,10 @@ struct Life {
 impl Life {
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn new(dir: &Path, overwrite: bool, piece: usize, seed: u64) -> Self {
-        let mut house = House::new(dir, overwrite, seed);
-        house.start();
+        let mut server = TestServer::new(dir, overwrite, seed);
+        server.start();
         Self {
-            house,
+            server,
             now: Instant::now(),
             piece,
             calls: 0,
@@ -104,28 +104,28 @@ impl Life {
     }
 
     /// Has all of these done, at the same time, each again until it is answered.
-    fn carry_out(&mut self, errands: Vec<Errand>) -> Vec<Answer> {
-        let mut calls: Vec<Call> = errands.into_iter().map(|errand| self.call(errand)).collect();
+    fn carry_out(&mut self, ops: Vec<Op>) -> Vec<Answer> {
+        let mut calls: Vec<TestClient> = ops.into_iter().map(|op| self.call(op)).collect();
         let mut told = vec![false; calls.len()];
         for _ in 0..ROUNDS {
             let mut is_moving = false;
             for (call, told) in calls.iter_mut().zip(&mut told) {
-                is_moving |= call.go_on(&mut self.house, self.piece, self.now);
+                is_moving |= call.go_on(&mut self.server, self.piece, self.now);
                 if let Some(answer) = call.answer().filter(|_| !*told) {
                     *told = true;
-                    self.hear(call.errand().clone(), answer);
+                    self.on_event(call.op().clone(), answer);
                 }
                 self.look();
             }
-            if self.house.disk.is_down() {
-                calls.iter_mut().for_each(Call::hang_up);
+            if self.server.disk.is_down() {
+                calls.iter_mut().for_each(TestClient::hang_up);
                 self.start_again();
                 for call in calls.iter_mut().filter(|call| call.answer().is_none()) {
-                    *call = self.call(call.errand().clone());
+                    *call = self.call(call.op().clone());
                 }
-            } else if !is_moving && self.house.orders() > 0 {
-                self.house.keep(usize::MAX);
-                self.house.woken();
+            } else if !is_moving && self.server.orders() > 0 {
+                self.server.keep(usize::MAX);
+                self.server.woken();
                 self.look();
             } else if !is_moving {
                 return calls.iter().map(|call| call.answer().expect("nothing is under way").clone()).collect();
@@ -134,20 +134,20 @@ impl Life {
         panic!("it comes to no end: {calls:?}");
     }
 
-    fn call(&mut self, errand: Errand) -> Call {
+    fn call(&mut self, op: Op) -> TestClient {
         self.calls += 1;
-        Call::new(ConnId::new(self.calls as usize, self.calls), errand, &mut self.house, self.now)
+        TestClient::new(ConnId::new(self.calls as usize, self.calls), op, &mut self.server, self.now)
     }
 
     fn start_again(&mut self) {
-        self.house.bury();
+        self.server.crash();
         self.look();
-        self.house.start();
-        assert_eq!(self.house.staged(), 0, "what was staged is swept");
+        self.server.start();
+        assert_eq!(self.server.staged(), 0, "what was staged is swept");
     }
 
-    fn hear(&mut self, errand: Errand, answer: &Answer) {
-        if let (Errand::Send { name, bytes }, Answer::Stored) = (errand, answer) {
+    fn on_event(&mut self, op: Op, answer: &Answer) {
+        if let (Op::Send { name, bytes }, Answer::Stored) = (op, answer) {
             let file = (name, bytes);
             // Another may have taken its place in the very group.
             if !self.gone.contains(&file) {
@@ -159,22 +159,22 @@ impl Life {
 
     /// Takes note of what has happened to the disk. What was promised is there, and whatever is there is whole.
     fn look(&mut self) {
-        let file = |house: &House, file| house.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
-        for happening in self.house.disk.happened() {
+        let file = |server: &TestServer, file| server.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
+        for happening in self.server.disk.happened() {
             match happening {
                 Happening::Leaves(_) | Happening::Stays(_) | Happening::PowerLost => {}
                 Happening::Named { file: id, .. } => {
-                    let new = file(&self.house, id);
+                    let new = file(&self.server, id);
                     self.gone.retain(|gone| *gone != new);
                 }
                 Happening::Removed(id) => {
-                    let gone = file(&self.house, id);
+                    let gone = file(&self.server, id);
                     // Whoever takes it has it.
                     self.promised.retain(|promised| *promised != gone);
                 }
                 Happening::Superseded(id) => {
-                    let gone = file(&self.house, id);
-                    if is_kept(&self.house, &gone) {
+                    let gone = file(&self.server, id);
+                    if is_kept(&self.server, &gone) {
                         continue;
                     }
                     self.promised.retain(|promised| *promised != gone);
@@ -182,20 +182,20 @@ impl Life {
                 }
             }
         }
-        for id in self.house.disk.files() {
-            let whole = file(&self.house, id);
+        for id in self.server.disk.files() {
+            let whole = file(&self.server, id);
             assert!(self.sent.contains_key(&whole), "half of {} is there", whole.0);
         }
         let before = self.promised.len();
-        self.promised.retain(|file| is_kept(&self.house, file));
+        self.promised.retain(|file| is_kept(&self.server, file));
         self.verdict.lost += (before - self.promised.len()) as u64;
     }
 
-    fn send(&mut self, name: &str) -> Errand {
+    fn send(&mut self, name: &str) -> Op {
         let name: FileName = name.parse().unwrap();
         let bytes = format!("{name}, the {}th file of all", self.sent.len()).into_bytes();
         self.sent.insert((name.clone(), bytes.clone()), 0);
-        Errand::Send { name, bytes }
+        Op::Send { name, bytes }
     }
 
     /// The collector is given a file.
@@ -212,29 +212,29 @@ impl Life {
 
     /// A client says that it wants the file, and is gone.
     fn lose(&mut self, name: &str) {
-        let mut call = self.call(Errand::Move(name.parse().unwrap()));
+        let mut call = self.call(Op::Move(name.parse().unwrap()));
         for _ in ["its command", "its answer"] {
-            call.go_on(&mut self.house, usize::MAX, self.now);
+            call.go_on(&mut self.server, usize::MAX, self.now);
         }
         self.look();
     }
 
     fn wave(&mut self, wants: &[Want]) {
-        let errands = wants.iter().filter_map(|want| match want {
+        let ops = wants.iter().filter_map(|want| match want {
             Send(name) => Some(self.send(name)),
-            Move(name) => Some(Errand::Move(name.parse().unwrap())),
+            Move(name) => Some(Op::Move(name.parse().unwrap())),
             Lose(name) => {
                 self.lose(name);
                 None
             }
         });
-        let errands: Vec<Errand> = errands.collect();
-        let answers = self.carry_out(errands.clone());
-        for (errand, answer) in errands.into_iter().zip(answers) {
-            match (errand, answer) {
-                (Errand::Move(name), Answer::Given(bytes)) => self.collect(name, bytes),
-                (Errand::Send { .. }, Answer::Stored | Answer::Refused(Refusal::Exists)) => {}
-                (errand, answer) => assert_eq!(answer, Answer::Refused(Refusal::Unspecified), "{errand:?}"),
+        let ops: Vec<Op> = ops.collect();
+        let answers = self.carry_out(ops.clone());
+        for (op, answer) in ops.into_iter().zip(answers) {
+            match (op, answer) {
+                (Op::Move(name), Answer::Given(bytes)) => self.collect(name, bytes),
+                (Op::Send { .. }, Answer::Stored | Answer::Refused(Refusal::Exists)) => {}
+                (op, answer) => assert_eq!(answer, Answer::Refused(Refusal::Unspecified), "{op:?}"),
             }
         }
     }
@@ -244,7 +244,7 @@ impl Life {
         loop {
             let mut names: Vec<FileName> = Vec::new();
             for word in ["", ".conf"] {
-                let answers = self.carry_out(vec![Errand::List(word.parse().unwrap())]);
+                let answers = self.carry_out(vec![Op::List(word.parse().unwrap())]);
                 let [Answer::Given(listing)] = &answers[..] else { panic!("{answers:?}") };
                 let lines = listing.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
                 names.extend(
@@ -258,7 +258,7 @@ impl Life {
                 return;
             }
             for name in names {
-                let answers = self.carry_out(vec![Errand::Move(name.clone())]);
+                let answers = self.carry_out(vec![Op::Move(name.clone())]);
                 let [Answer::Given(bytes)] = &answers[..] else { panic!("{name} is listed: {answers:?}") };
                 self.collect(name, bytes.clone());
             }
@@ -273,19 +273,19 @@ impl Life {
         self.collect_all();
         let is_lost = |file: &&File| self.sent[*file] == 0 && !self.gone.contains(file);
         self.verdict.lost += self.told.iter().filter(is_lost).count() as u64;
-        (self.verdict, self.house.disk.steps())
+        (self.verdict, self.server.disk.steps())
     }
 }
 
 /// Whether a file would survive anything.
-fn is_kept(house: &House, (name, bytes): &File) -> bool {
+fn is_kept(server: &TestServer, (name, bytes): &File) -> bool {
     let directory = usize::from(name.as_bytes().ends_with(b".conf"));
-    house.disk.keeps(directory, name, bytes)
+    server.disk.keeps(directory, name, bytes)
 }
 
 #[test]
 fn crash_points_of_the_server_lose_and_double_nothing() {
-    let dir = ground();
+    let dir = memory_dir();
     let (mut points, mut sum) = (0, Verdict::default());
     for (overwrite, piece) in [false, true].into_iter().flat_map(|overwrite| PIECES.map(|piece| (overwrite, piece))) {
         let (verdict, steps) = Life::new(dir.path(), overwrite, piece, 0).live();
@@ -296,7 +296,7 @@ fn crash_points_of_the_server_lose_and_double_nothing() {
                 let seeds = if let Mishap::Kill(_) = crash { 1 } else { SEEDS };
                 for seed in 0..seeds {
                     let life = Life::new(dir.path(), overwrite, piece, seed);
-                    life.house.disk.will_meet(step, crash);
+                    life.server.disk.will_meet(step, crash);
                     sum.add(&life.live().0);
                 }
             }

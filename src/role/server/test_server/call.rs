@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use super::{Connection, House, Visit};
+use super::{Connection, TestServer, TestSession};
 use crate::net::{ConnId, Failure, FileSent, Read};
 use crate::proto::{Client, Command, Event, FileName, ListWord, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
@@ -17,13 +17,13 @@ const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a client calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::role) enum Errand {
+pub(in crate::role) enum Op {
     Send { name: FileName, bytes: Vec<u8> },
     Move(FileName),
     List(ListWord),
 }
 
-impl Errand {
+impl Op {
     fn command(&self) -> Command {
         match self {
             Self::Send { name, bytes } => Command::Send { name: name.clone(), size: bytes.len() as u64 },
@@ -42,16 +42,16 @@ pub(in crate::role) enum Answer {
     Given(Vec<u8>),
 }
 
-/// One errand on a connection of its own, the real client's machine at one end and the real session at the other.
+/// One op on a connection of its own, the real client's machine at one end and the real session at the other.
 #[derive(Debug)]
-pub(in crate::role) struct Call {
+pub(in crate::role) struct TestClient {
     id: ConnId,
     client: Client,
-    errand: Errand,
+    op: Op,
     /// What is still to be sent of a body, or what has come of one.
     body: Vec<u8>,
     answer: Option<Answer>,
-    visit: Option<Visit>,
+    session: Option<TestSession>,
     wire: Wire,
 }
 
@@ -65,16 +65,16 @@ struct Wire {
     is_ended: bool,
 }
 
-impl Call {
+impl TestClient {
     /// Connects; the server is up.
-    pub(in crate::role) fn new(id: ConnId, errand: Errand, house: &mut House, now: Instant) -> Self {
+    pub(in crate::role) fn new(id: ConnId, op: Op, server: &mut TestServer, now: Instant) -> Self {
         let mut client = Client::new();
-        let body = if let Errand::Send { bytes, .. } = &errand { bytes.clone() } else { Vec::new() };
-        let login = house.password().map(|password| Command::Pass(PasswordDigest::of(password)));
-        client.command(&login.unwrap_or_else(|| errand.command())).expect("a new session takes a command");
-        let (mut visit, mut wire) = (house.welcome(id, AGENTS), Wire::default());
-        let opened = house.open(&mut visit, &mut End { wire: &mut wire, disk: &house.disk.clone(), now });
-        Self { id, client, errand, body, answer: None, visit: opened.map(|_| visit), wire }
+        let body = if let Op::Send { bytes, .. } = &op { bytes.clone() } else { Vec::new() };
+        let login = server.password().map(|password| Command::Pass(PasswordDigest::of(password)));
+        client.command(&login.unwrap_or_else(|| op.command())).expect("a new session takes a command");
+        let (mut session, mut wire) = (server.accept(id, AGENTS), Wire::default());
+        let opened = server.open(&mut session, &mut End { wire: &mut wire, disk: &server.disk.clone(), now });
+        Self { id, client, op, body, answer: None, session: opened.map(|_| session), wire }
     }
 
     /// What the client was told, once it was.
@@ -86,29 +86,29 @@ impl Call {
         self.id
     }
 
-    pub(in crate::role) fn errand(&self) -> &Errand {
-        &self.errand
+    pub(in crate::role) fn op(&self) -> &Op {
+        &self.op
     }
 
     /// Whether the server has ended the connection.
     pub(in crate::role) fn is_over(&self) -> bool {
-        self.visit.is_none()
+        self.session.is_none()
     }
 
     /// The server's end is gone.
     pub(in crate::role) fn hang_up(&mut self) {
-        self.visit = None;
+        self.session = None;
     }
 
     /// Each side goes on, the client with at most so many bytes; whether anything came of it.
-    pub(in crate::role) fn go_on(&mut self, house: &mut House, most: usize, now: Instant) -> bool {
+    pub(in crate::role) fn go_on(&mut self, server: &mut TestServer, most: usize, now: Instant) -> bool {
         let before = self.position();
-        self.listen();
-        self.speak(most);
-        if let Some(mut visit) = self.visit.take() {
-            let disk = house.disk.clone();
-            let pause = house.pump(&mut visit, &mut End { wire: &mut self.wire, disk: &disk, now });
-            self.visit = pause.filter(|_| !disk.is_down()).map(|_| visit);
+        self.receive();
+        self.send(most);
+        if let Some(mut session) = self.session.take() {
+            let disk = server.disk.clone();
+            let pause = server.pump(&mut session, &mut End { wire: &mut self.wire, disk: &disk, now });
+            self.session = pause.filter(|_| !disk.is_down()).map(|_| session);
         }
         self.position() != before || !self.wire.down.is_empty()
     }
@@ -117,7 +117,7 @@ impl Call {
         (self.wire.passed, self.wire.is_ended, self.client.want())
     }
 
-    fn speak(&mut self, most: usize) {
+    fn send(&mut self, most: usize) {
         let count = most.min(self.client.transmit().len());
         self.wire.up.extend(&self.client.transmit()[..count]);
         self.wire.passed += count;
@@ -135,7 +135,7 @@ impl Call {
         }
     }
 
-    fn listen(&mut self) {
+    fn receive(&mut self) {
         loop {
             let bytes: Vec<u8> = self.wire.down.iter().copied().collect();
             let taken = match self.client.want() {
@@ -149,7 +149,7 @@ impl Call {
             };
             self.wire.down.drain(..taken);
             while let Some(event) = self.client.poll_event() {
-                self.hear(event);
+                self.on_event(event);
             }
             if taken == 0 {
                 return;
@@ -157,7 +157,7 @@ impl Call {
         }
     }
 
-    fn hear(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event) {
         match event {
             Event::Announced { .. } => self.client.accept().expect("it was offered"),
             Event::Stored { .. } => self.answer = Some(Answer::Stored),
@@ -166,7 +166,7 @@ impl Call {
                 self.answer = Some(Answer::Given(std::mem::take(&mut self.body)));
                 self.client.command(&Command::Quit).expect("nothing is under way");
             }
-            Event::PasswordAccepted => self.client.command(&self.errand.command()).expect("nothing is under way"),
+            Event::PasswordAccepted => self.client.command(&self.op.command()).expect("nothing is under way"),
             Event::Go { .. } => {}
         }
     }

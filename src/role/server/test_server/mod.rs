@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
 
-pub(in crate::role) use self::call::{Answer, Call, Errand};
+pub(in crate::role) use self::call::{Answer, Op, TestClient};
 use super::Reason;
 pub(in crate::role) use super::ports::Connection;
 use super::ports::FileStore;
@@ -33,7 +33,7 @@ const UMASK: u32 = 0o007;
 
 /// The machine of a site, and the server's process on it while there is one.
 #[derive(Debug)]
-pub(in crate::role) struct House {
+pub(in crate::role) struct TestServer {
     pub(in crate::role) disk: SiteDisk,
     pub(in crate::role) limits: Limits,
     settings: StoreSettings,
@@ -52,12 +52,12 @@ struct Process {
 
 /// A client's session. It ends by being dropped.
 #[derive(Debug)]
-pub(in crate::role) struct Visit {
+pub(in crate::role) struct TestSession {
     id: ConnId,
     session: Session,
 }
 
-impl Visit {
+impl TestSession {
     /// Has what the session asked for listed at once.
     fn list(&mut self, mut pause: Result<PumpOutcome, Reason>, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         while pause.is_ok() && cx.storage.listings().due(cx.io.now()).is_some() {
@@ -71,11 +71,11 @@ impl Visit {
 }
 
 /// Where houses are built: in memory, where there is such a place, since nothing in there is to last.
-pub(in crate::role) fn ground() -> TempDir {
+pub(in crate::role) fn memory_dir() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory can be made")
 }
 
-impl House {
+impl TestServer {
     /// An empty storage directory, with `conf` inside, and no process yet.
     pub(in crate::role) fn new(directory: &Path, overwrite: bool, seed: u64) -> Self {
         let disk = SiteDisk::new(vec![directory.to_owned(), directory.join("conf")], seed);
@@ -117,7 +117,7 @@ impl House {
     }
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
-    pub(in crate::role) fn bury(&mut self) {
+    pub(in crate::role) fn crash(&mut self) {
         if self.process.take().is_some() {
             let left = self.settings.directory.join(STAGING).join("0123456789abcdef-0");
             std::fs::write(left, "half a fi").expect("a file can be written");
@@ -131,34 +131,34 @@ impl House {
     }
 
     /// The connection of a client at `address` is open.
-    pub(in crate::role) fn welcome(&self, id: ConnId, address: Ipv4Addr) -> Visit {
+    pub(in crate::role) fn accept(&self, id: ConnId, address: Ipv4Addr) -> TestSession {
         let peer = SocketAddr::from((address, 1));
-        Visit { id, session: Session::new(peer, Arc::clone(&self.policy), None, false) }
+        TestSession { id, session: Session::new(peer, Arc::clone(&self.policy), None, false) }
     }
 
     /// Lets a session go on; `None` where it has ended.
-    pub(in crate::role) fn pump(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<PumpOutcome> {
+    pub(in crate::role) fn pump(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let process = self.process.as_mut()?;
         let Process { storage, log, done, .. } = process;
-        let mine = done.iter().position(|&(id, _)| id == visit.id).map(|at| done.remove(at).1);
-        let mut cx = Context { id: visit.id, io, storage, limits: &self.limits, log };
+        let mine = done.iter().position(|&(id, _)| id == session.id).map(|at| done.remove(at).1);
+        let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
         let pause = at_site(&self.disk, || {
             let pause = match mine {
-                Some(done) => visit.session.done(done, &mut cx),
-                None => visit.session.pump(&mut cx),
+                Some(done) => session.session.done(done, &mut cx),
+                None => session.session.pump(&mut cx),
             };
-            visit.list(pause, &mut cx)
+            session.list(pause, &mut cx)
         });
         pause.ok().filter(|&pause| pause != PumpOutcome::Over)
     }
 
     /// A session begins.
-    pub(in crate::role) fn open(&mut self, visit: &mut Visit, io: &mut dyn Connection) -> Option<PumpOutcome> {
+    pub(in crate::role) fn open(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let Process { storage, log, .. } = self.process.as_mut()?;
-        let mut cx = Context { id: visit.id, io, storage, limits: &self.limits, log };
+        let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
         at_site(&self.disk, || {
-            let pause = visit.session.opened(&mut cx);
-            visit.list(pause, &mut cx)
+            let pause = session.session.opened(&mut cx);
+            session.list(pause, &mut cx)
         })
         .ok()
     }
