@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tentacle_sync::store::{SinkKind, Spool, Staged};
+use tentacle_sync::store::{ClosedHashedTemp, SinkKind, Spool};
 
 use super::ground::Ground;
 use super::publisher::SIZE;
@@ -44,7 +44,7 @@ fn staging(kind: SinkKind, count: usize, size: usize, piece: usize, ground: &Gro
     Ok(start.elapsed())
 }
 
-fn stage(spool: &Spool, size: usize, bytes: &[u8]) -> Result<Staged> {
+fn stage(spool: &Spool, size: usize, bytes: &[u8]) -> Result<ClosedHashedTemp> {
     let mut stage = spool.stage(size as u64)?;
     (0..size / bytes.len()).try_for_each(|_| stage.write(bytes))?;
     Ok(stage.finish()?)

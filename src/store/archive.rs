@@ -11,12 +11,12 @@ use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
-use super::draft::{Draft, Written};
 use super::error::StoreError;
-use super::folder::Folder;
-use super::room::Full;
 use super::sink::SinkKind;
 use super::source::Source;
+use super::space::Full;
+use super::storage_dir::StorageDir;
+use super::temp_file::{ClosedTemp, TempFile};
 use super::turns::StillWanted;
 use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
 
@@ -94,10 +94,14 @@ pub struct Packed {
 ///
 /// # Errors
 /// [`ArchiveError::Unwanted`] once it is not `wanted` any more, beside whatever is wrong with it or with the disk.
-pub(super) fn unpack(mut archive: Written, limits: Limits, wanted: &StillWanted) -> Result<Written, ArchiveError> {
+pub(super) fn unpack(
+    mut archive: ClosedTemp,
+    limits: Limits,
+    wanted: &StillWanted,
+) -> Result<ClosedTemp, ArchiveError> {
     let mut content = Content::open(archive.open()?, archive.size(), &archive.path(), limits)?;
     let reservation = archive.take_reservation();
-    let mut draft = Draft::create(archive.area().clone(), SinkKind::Append, content.size())?;
+    let mut draft = TempFile::create(archive.area().clone(), SinkKind::Append, content.size())?;
     if let Some(mut reservation) = reservation {
         reservation.resize(content.size())?;
         draft = draft.with_reservation(reservation);
@@ -224,7 +228,7 @@ fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
 ///
 /// # Errors
 /// As those of [`pack_into`], and [`ArchiveError::Unwanted`] once it is not `wanted` any more.
-pub(super) fn pack(folder: &Folder, source: &Source, wanted: &StillWanted) -> Result<Packed, ArchiveError> {
+pub(super) fn pack(folder: &StorageDir, source: &Source, wanted: &StillWanted) -> Result<Packed, ArchiveError> {
     let file = folder.area().create_nameless()?;
     let go_on = || check_wanted(wanted);
     pack_while(file, folder.path(), source.name().as_bytes(), source.file(), source.size(), &go_on)

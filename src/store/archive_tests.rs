@@ -6,7 +6,7 @@ use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
 use tempfile::TempDir;
 
-use super::super::room::{Quota, Room};
+use super::super::space::{Quota, SpaceAccount};
 use super::super::turns::Wanted;
 use super::*;
 
@@ -20,19 +20,19 @@ const STREAMED: &[u8] = b"PK\x03\x04\x14\0\x08\0\x08\0Fdw]\0\0\0\0\0\0\0\0\0\0\0
     \0\x01\0\x01\0R\0\0\0a\0\0\0\0\0";
 const GREETING: &[u8] = b"hello hello hello hello\n";
 
-fn storage() -> (TempDir, Folder) {
+fn storage() -> (TempDir, StorageDir) {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path(), 0o660).unwrap();
+    let folder = StorageDir::open(dir.path(), 0o660).unwrap();
     (dir, folder)
 }
 
-fn written(folder: &Folder, bytes: &[u8]) -> Written {
+fn written(folder: &StorageDir, bytes: &[u8]) -> ClosedTemp {
     let mut draft = folder.draft(0).unwrap();
     draft.write(bytes).unwrap();
     draft.finish().unwrap()
 }
 
-fn unpacked(folder: &Folder, archive: &[u8], limits: Limits) -> Result<Vec<u8>, ArchiveError> {
+fn unpacked(folder: &StorageDir, archive: &[u8], limits: Limits) -> Result<Vec<u8>, ArchiveError> {
     let written = unpack(written(folder, archive), limits, &Wanted::new().1)?;
     let bytes = fs::read(written.path()).unwrap();
     assert_eq!(bytes.len() as u64, written.size());
@@ -178,7 +178,7 @@ fn a_damaged_archive_gives_the_same_bytes_or_none() {
 #[test]
 fn the_room_set_aside_grows_with_what_comes_out() {
     let (_dir, folder) = storage();
-    let room = Room::open(folder.clone(), Quota { max_bytes: Some(1000), ..Quota::default() }).unwrap();
+    let room = SpaceAccount::open(folder.clone(), Quota { max_bytes: Some(1000), ..Quota::default() }).unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
     let now = std::time::Instant::now();
     let unpack = |bytes: usize| {

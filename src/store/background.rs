@@ -8,11 +8,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
-use super::draft::Written;
 use super::error::{START_THREAD, StoreError};
-use super::folder::Folder;
-use super::room::Room;
 use super::source::Source;
+use super::space::SpaceAccount;
+use super::storage_dir::StorageDir;
+use super::temp_file::ClosedTemp;
 use super::turns::{StillWanted, Turns, Wanted};
 use super::worker::{Notify, Work, Worker};
 
@@ -24,7 +24,7 @@ pub enum Finished {
         /// The order's.
         ticket: u64,
         /// What was in the archive.
-        result: Result<Written, ArchiveError>,
+        result: Result<ClosedTemp, ArchiveError>,
     },
     /// A `ZRECV`'s body was made, to be sent now.
     Packed {
@@ -38,14 +38,14 @@ pub enum Finished {
 /// The handle of the thread. Its methods never wait, but for [`Background::stop`].
 #[derive(Debug)]
 pub struct Background {
-    worker: Worker<Labour>,
+    worker: Worker<ArchiveWork>,
     waiting: Turns<Archive>,
 }
 
 #[derive(Debug)]
 enum Order {
     Archive(Archive),
-    Recount(Room),
+    Recount(SpaceAccount),
 }
 
 /// An archive to be read or made.
@@ -58,26 +58,27 @@ struct Archive {
 
 #[derive(Debug)]
 enum Job {
-    Unpack { archive: Written, limits: Limits },
-    Pack { folder: Folder, source: Source },
+    Unpack { archive: ClosedTemp, limits: Limits },
+    Pack { folder: StorageDir, source: Source },
 }
 
 impl Background {
     /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
     pub fn start(notify: Notify) -> Result<Self, StoreError> {
-        let worker = Worker::start(Labour, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
+        let worker =
+            Worker::start(ArchiveWork, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
         Ok(Self { worker, waiting: Turns::new() })
     }
 
     /// Queues an archive of `client` to be unpacked beside itself, whatever its entry's name. The room set aside for the
     /// archive goes to what was in it. Nothing may come of it once what this returns is dropped.
-    pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: Written, limits: Limits) -> Wanted {
+    pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: ClosedTemp, limits: Limits) -> Wanted {
         self.queue(ticket, client, Job::Unpack { archive, limits })
     }
 
     /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `folder`. For as long as the
     /// archive is open it takes room there that no quota counts. Nothing may come of it once what this returns is dropped.
-    pub fn pack(&mut self, ticket: u64, client: IpAddr, folder: Folder, source: Source) -> Wanted {
+    pub fn pack(&mut self, ticket: u64, client: IpAddr, folder: StorageDir, source: Source) -> Wanted {
         self.queue(ticket, client, Job::Pack { folder, source })
     }
 
@@ -114,7 +115,7 @@ impl Background {
     }
 
     /// Queues a [`Room::recount`]; a failure is logged.
-    pub fn recount(&self, room: Room) {
+    pub fn recount(&self, room: SpaceAccount) {
         self.worker.tell(Order::Recount(room));
     }
 
@@ -146,9 +147,9 @@ impl Background {
 
 /// What the thread does.
 #[derive(Debug)]
-struct Labour;
+struct ArchiveWork;
 
-impl Work for Labour {
+impl Work for ArchiveWork {
     type Order = Order;
     type Completion = Finished;
 
@@ -180,18 +181,18 @@ fn finish(order: Order) -> Option<Finished> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::room::Quota;
+    use super::super::space::Quota;
     use super::*;
 
     const LIMITS: Limits = Limits { max_size: 100, max_ratio: 100 };
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A folder with one file in it, which takes long to pack.
-    fn folder_with_much() -> (tempfile::TempDir, Folder) {
+    fn folder_with_much() -> (tempfile::TempDir, StorageDir) {
         let dir = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(dir.path().join("much")).unwrap();
         file.set_len(3 << 30).unwrap();
-        let folder = Folder::open(dir.path(), 0o660).unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
         (dir, folder)
     }
 
@@ -227,7 +228,7 @@ mod tests {
     fn a_file_packed_and_unpacked_again_is_the_same() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), "bytes").unwrap();
-        let folder = Folder::open(dir.path(), 0o660).unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
         let mut background = Background::start(Box::new(|| {})).unwrap();
         let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
         let _packed = background.pack(1, CLIENT, folder.clone(), source);
@@ -256,8 +257,8 @@ mod tests {
     #[test]
     fn a_recount_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::open(dir.path(), 0o660).unwrap();
-        let room = Room::open(folder, Quota::default()).unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
+        let room = SpaceAccount::open(folder, Quota::default()).unwrap();
         std::fs::write(dir.path().join("a"), "bytes").unwrap();
         let background = Background::start(Box::new(|| {})).unwrap();
         background.recount(room.clone());

@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use super::Durability;
 use super::answering::in_time;
-use super::area::Area;
-use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
-use super::engine::{Engine, Link};
+use super::engine::{Engine, Item};
 use super::error::{START_THREAD, StoreError};
-use super::journal::{self, Copy, Intent, Replay, SpoolId};
+use super::hashed_temp::ClosedHashedTemp;
+use super::journal::{self, Intent, Replay, SiteFile, SpoolId};
 use super::journal_file::JournalFile;
+use super::publish_order::PublishOrder;
 use super::publish_queue::Publish;
 use super::spool::Spool;
+use super::spool_dir::SpoolDir;
 use super::spooled::{InSpool, Spooled};
-use super::stage::Staged;
 use super::worker::{Notify, Pause, Work, Worker};
 use crate::proto::{Count, FileName, Fingerprint, quoted};
 
@@ -34,9 +34,9 @@ pub struct Publication {
     /// Its name there, and here unless that is taken.
     pub name: FileName,
     /// Its bytes.
-    pub staged: Staged,
+    pub staged: ClosedHashedTemp,
     /// The files that must be committed before it; `None` if its site has no copy any more, so that nothing holds it back.
-    pub chain: Option<Chain>,
+    pub chain: Option<PublishOrder>,
 }
 
 /// How committing a [`Publication`] ended.
@@ -108,7 +108,7 @@ pub(super) enum Order {
     /// A spool is open by now that may not have been at the start.
     TakeIn(Spool),
     /// A site no longer has its copy.
-    Forget(Copy),
+    Forget(SiteFile),
 }
 
 impl Committer {
@@ -145,7 +145,7 @@ impl Committer {
     /// The site's copy of a published file is gone: deleted there, or no longer listed.
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
-        self.worker.tell(Order::Forget(Copy { site, name, fingerprint }));
+        self.worker.tell(Order::Forget(SiteFile { site, name, fingerprint }));
     }
 
     /// A spool was opened, perhaps after the start: what the run before has committed in it is taken up.
@@ -181,8 +181,8 @@ impl Committer {
     }
 }
 
-impl From<&Copy> for Outstanding {
-    fn from(copy: &Copy) -> Self {
+impl From<&SiteFile> for Outstanding {
+    fn from(copy: &SiteFile) -> Self {
         Self { site: copy.site.to_string(), name: copy.name.clone(), fingerprint: copy.fingerprint }
     }
 }
@@ -220,7 +220,8 @@ fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engi
 fn take_up_unused(engine: &mut Engine<RealDisk>, id: SpoolId, path: &Path, files: usize) {
     let (directory, files) = (quoted(path), Count(files, "file"));
     let (at, device) = (path.to_owned(), engine.disk_mut().device_of_journal());
-    let reopened = in_time(path, move || Area::reopen(&at, id)?.map(|area| area.answering_beside(device)).transpose());
+    let reopened =
+        in_time(path, move || SpoolDir::reopen(&at, id)?.map(|area| area.answering_beside(device)).transpose());
     let taken_up = reopened.and_then(|area| {
         let Some(area) = area.map(Arc::new) else { return Ok(false) };
         engine.disk_mut().adopt(&area)?;
@@ -337,7 +338,7 @@ impl<D: Disk> Committing<D> {
         }
     }
 
-    fn take(&mut self, publication: Publication, now: Instant) -> Result<Link, StoreError> {
+    fn take(&mut self, publication: Publication, now: Instant) -> Result<Item, StoreError> {
         let Publication { site, name, staged, chain, .. } = publication;
         let chain = chain.unwrap_or_default();
         let fingerprint = staged.fingerprint();
@@ -346,7 +347,7 @@ impl<D: Disk> Committing<D> {
         if let Some(path) = new {
             self.engine.add_spool(spool, path, now).inspect_err(|_| chain.break_off())?;
         }
-        Ok(Link { intent: Intent { spool, stage, copy: Copy { site, name, fingerprint } }, chain })
+        Ok(Item { intent: Intent { spool, stage, copy: SiteFile { site, name, fingerprint } }, chain })
     }
 }
 

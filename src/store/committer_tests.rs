@@ -58,7 +58,7 @@ impl Disk {
     }
 }
 
-pub(super) fn staged(spool: &Spool, bytes: &str) -> Staged {
+pub(super) fn staged(spool: &Spool, bytes: &str) -> ClosedHashedTemp {
     let mut stage = spool.stage(bytes.len() as u64).unwrap();
     stage.write(bytes.as_bytes()).unwrap();
     stage.finish().unwrap()
@@ -69,7 +69,7 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-pub(super) fn file(ticket: u64, name: &str, staged: Staged) -> Publication {
+pub(super) fn file(ticket: u64, name: &str, staged: ClosedHashedTemp) -> Publication {
     Publication { ticket, site: "north".into(), name: name.parse().unwrap(), staged, chain: None }
 }
 
@@ -178,8 +178,8 @@ fn a_file_that_cannot_be_committed_is_not_overtaken_by_those_of_its_chain() {
     let (disk, broken) = (Disk::new(), Disk::new());
     let (spool, gone) = (disk.spool(), broken.spool());
     let (committer, _) = disk.start(&spool);
-    let chain = Chain::default();
-    let queue = |ticket: u64, name: &str, spool: &Spool, chain: &Chain| {
+    let chain = PublishOrder::default();
+    let queue = |ticket: u64, name: &str, spool: &Spool, chain: &PublishOrder| {
         let file = file(ticket, name, staged(spool, name));
         committer.publish(Publication { chain: Some(chain.clone()), ..file });
     };
@@ -199,10 +199,10 @@ fn a_file_that_cannot_be_committed_is_not_overtaken_by_those_of_its_chain() {
     assert!(completed(1)[0].is_err());
     // What was on its way when that was told.
     queue(3, "a.2.data", &spool, &chain);
-    queue(4, "b.1.data", &spool, &Chain::default());
+    queue(4, "b.1.data", &spool, &PublishOrder::default());
     let after = completed(2);
-    assert_eq!(after, [Err(StoreError::HeldBack), Ok(())]);
-    queue(5, "a.2.data", &spool, &Chain::default());
+    assert_eq!(after, [Err(StoreError::Blocked), Ok(())]);
+    queue(5, "a.2.data", &spool, &PublishOrder::default());
     assert!(completed(1)[0].is_ok());
     committer.stop();
     assert_eq!((disk.published().len(), disk.staged()), (3, 0));

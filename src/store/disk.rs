@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Durability;
-use super::acquaintance;
 use super::answering::Wait;
-use super::area::{Area, Likeness};
 use super::error::StoreError;
 use super::flush::{Synced, sync_drafts};
+use super::hashed_temp::ClosedHashedTemp;
 use super::journal::{SpoolId, StageId};
 use super::journal_file::JournalFile;
+use super::journal_link;
 use super::spool::Spool;
-use super::stage::Staged;
+use super::spool_dir::{Comparison, SpoolDir};
 use crate::proto::{FileName, Fingerprint};
 use crate::sync::measured_at;
 
@@ -29,7 +29,7 @@ pub(super) trait Disk {
     /// The spools, of those given, that share a filesystem with others of them, together.
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
     /// The journal has come to know a spool: says so if another one did before, or if this one should have known it.
-    fn introduce(&mut self, spool: SpoolId, is_known: bool);
+    fn record_journal(&mut self, spool: SpoolId, is_known: bool);
     /// Whether no other journal was kept of a spool since this one was.
     fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError>;
     /// Takes a spool in; its number and path, if it was not known.
@@ -37,7 +37,7 @@ pub(super) trait Disk {
     /// Lets a spool go that could not be taken up: the next file for it takes it in again.
     fn let_go(&mut self, spool: SpoolId);
     /// Takes over a staged file that is to be published as `name`; the path of its spool, if that was not known.
-    fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError>;
+    fn take_over(&mut self, staged: ClosedHashedTemp, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError>;
     /// Makes staged files durable, bytes and existence. All are on one filesystem.
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError>;
     /// Whether the spool's directories are in their places: what is in others is not found again.
@@ -57,9 +57,9 @@ pub(super) trait Disk {
     /// Replaces the journal, durably: after a crash it is the old or the new one.
     fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError>;
     /// Moves a staged file to a published name; `false` if something has that name. After a crash it has happened or not.
-    fn place(&mut self, at: At, name: &FileName) -> Result<bool, StoreError>;
+    fn rename_into(&mut self, at: At, name: &FileName) -> Result<bool, StoreError>;
     /// Compares a staged file with what it should be.
-    fn compare_staged(&mut self, at: At, wanted: &Fingerprint) -> Result<Likeness, StoreError>;
+    fn compare_staged(&mut self, at: At, wanted: &Fingerprint) -> Result<Comparison, StoreError>;
     /// Whether something has this name in the incoming directory; also if that cannot be told.
     fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool;
     /// The files in the incoming directory.
@@ -69,7 +69,7 @@ pub(super) trait Disk {
     /// Removes a staged file.
     fn discard(&mut self, at: At) -> Result<(), StoreError>;
     /// Spoils a staged file, so that it no longer is what it was.
-    fn void(&mut self, at: At, was: &Fingerprint) -> Result<(), StoreError>;
+    fn invalidate(&mut self, at: At, was: &Fingerprint) -> Result<(), StoreError>;
     /// The staged files that were there before we came.
     fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<StageId>, StoreError>;
     /// Where this is, for messages.
@@ -81,7 +81,7 @@ pub(super) trait Disk {
 pub(super) struct RealDisk {
     durability: Durability,
     journal: JournalFile,
-    areas: HashMap<SpoolId, Arc<Area>>,
+    areas: HashMap<SpoolId, Arc<SpoolDir>>,
 }
 
 impl RealDisk {
@@ -95,7 +95,7 @@ impl RealDisk {
     }
 
     /// Takes a spool in; whether it is a new one.
-    pub(super) fn adopt(&mut self, area: &Arc<Area>) -> Result<bool, StoreError> {
+    pub(super) fn adopt(&mut self, area: &Arc<SpoolDir>) -> Result<bool, StoreError> {
         match self.areas.get(&area.id) {
             Some(known) if Arc::ptr_eq(known, area) => Ok(false),
             Some(known) if known.path() != area.path() => {
@@ -104,7 +104,7 @@ impl RealDisk {
             // Opened once more: the lock is held by the one that is known.
             Some(known) if known.directory() == area.directory() => Ok(false),
             _ => {
-                area.ask(Wait::Commit, Area::lock)?;
+                area.ask(Wait::Commit, SpoolDir::lock)?;
                 Ok(self.areas.insert(area.id, area.clone()).is_none())
             }
         }
@@ -115,12 +115,12 @@ impl RealDisk {
         &self,
         spool: SpoolId,
         wait: Wait,
-        work: impl FnOnce(&Area) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&SpoolDir) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.area(spool).ask(wait, work)
     }
 
-    fn area(&self, spool: SpoolId) -> &Arc<Area> {
+    fn area(&self, spool: SpoolId) -> &Arc<SpoolDir> {
         self.areas.get(&spool).expect("only spools that were taken in are worked on")
     }
 }
@@ -147,9 +147,10 @@ impl Disk for RealDisk {
         by_device.into_values().collect()
     }
 
-    fn introduce(&mut self, spool: SpoolId, is_known: bool) {
+    fn record_journal(&mut self, spool: SpoolId, is_known: bool) {
         let journal = self.journal.path().to_owned();
-        let introduced = self.ask(spool, Wait::Flush, move |area| acquaintance::introduce(area, &journal, is_known));
+        let introduced =
+            self.ask(spool, Wait::Flush, move |area| journal_link::record_journal(area, &journal, is_known));
         if let Err(error) = introduced {
             log::warn!("{error}");
         }
@@ -157,7 +158,7 @@ impl Disk for RealDisk {
 
     fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError> {
         let journal = self.journal.path().to_owned();
-        self.ask(spool, Wait::Commit, move |area| acquaintance::is_last(area, &journal))
+        self.ask(spool, Wait::Commit, move |area| journal_link::is_last(area, &journal))
     }
 
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {
@@ -169,7 +170,7 @@ impl Disk for RealDisk {
         self.areas.remove(&spool);
     }
 
-    fn take_over(&mut self, staged: Staged, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
+    fn take_over(&mut self, staged: ClosedHashedTemp, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         let is_new = self.adopt(staged.area())?;
         let (area, stage) = staged.hand_over();
         if let Some(time) = measured_at(name).filter(|time| is_plausible(*time)) {
@@ -188,8 +189,8 @@ impl Disk for RealDisk {
         let Some(&(first, _)) = files.first() else { return Ok(()) };
         self.durability.flush(|| {
             let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
-            let areas: Vec<Arc<Area>> = spools.iter().map(|&spool| Arc::clone(self.area(spool))).collect();
-            let files: Vec<(Arc<Area>, StageId)> =
+            let areas: Vec<Arc<SpoolDir>> = spools.iter().map(|&spool| Arc::clone(self.area(spool))).collect();
+            let files: Vec<(Arc<SpoolDir>, StageId)> =
                 files.iter().map(|&(spool, stage)| (Arc::clone(self.area(spool)), stage)).collect();
             self.ask(first, Wait::Flush, move |_| {
                 let drafts: Vec<_> = files.iter().map(|(area, stage)| (&**area, *stage)).collect();
@@ -202,7 +203,7 @@ impl Disk for RealDisk {
     }
 
     fn check_place(&self, spool: SpoolId) -> Result<(), StoreError> {
-        self.ask(spool, Wait::Commit, Area::check_place)
+        self.ask(spool, Wait::Commit, SpoolDir::check_place)
     }
 
     fn check_staged(&self, (spool, stage): At) -> Result<(), StoreError> {
@@ -210,13 +211,13 @@ impl Disk for RealDisk {
     }
 
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError> {
-        self.durability.flush(|| self.ask(spool, Wait::Flush, Area::sync_filesystem))
+        self.durability.flush(|| self.ask(spool, Wait::Flush, SpoolDir::sync_filesystem))
     }
 
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
         // Whoever clears the directory of what is old may take the mark with it. That it cannot be made was told at first.
-        self.ask(spool, Wait::Commit, Area::leave_mark).ok();
-        self.durability.flush(|| self.ask(spool, Wait::Flush, Area::sync_names))
+        self.ask(spool, Wait::Commit, SpoolDir::leave_mark).ok();
+        self.durability.flush(|| self.ask(spool, Wait::Flush, SpoolDir::sync_names))
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
@@ -235,12 +236,12 @@ impl Disk for RealDisk {
         self.journal.rewrite(journal, self.durability)
     }
 
-    fn place(&mut self, (spool, stage): At, name: &FileName) -> Result<bool, StoreError> {
+    fn rename_into(&mut self, (spool, stage): At, name: &FileName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.ask(spool, Wait::Commit, move |area| area.place(stage, &name))
+        self.ask(spool, Wait::Commit, move |area| area.rename_into(stage, &name))
     }
 
-    fn compare_staged(&mut self, (spool, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+    fn compare_staged(&mut self, (spool, stage): At, wanted: &Fingerprint) -> Result<Comparison, StoreError> {
         let wanted = *wanted;
         self.ask(spool, Wait::Flush, move |area| area.compare_staged(stage, &wanted))
     }
@@ -256,20 +257,20 @@ impl Disk for RealDisk {
     }
 
     fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError> {
-        self.ask(spool, Wait::Flush, Area::published_names)
+        self.ask(spool, Wait::Flush, SpoolDir::published_names)
     }
 
     fn discard(&mut self, (spool, stage): At) -> Result<(), StoreError> {
         self.ask(spool, Wait::Commit, move |area| area.discard(stage))
     }
 
-    fn void(&mut self, (spool, stage): At, was: &Fingerprint) -> Result<(), StoreError> {
+    fn invalidate(&mut self, (spool, stage): At, was: &Fingerprint) -> Result<(), StoreError> {
         let was = *was;
-        self.ask(spool, Wait::Commit, move |area| area.void(stage, &was))
+        self.ask(spool, Wait::Commit, move |area| area.invalidate(stage, &was))
     }
 
     fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<StageId>, StoreError> {
-        self.ask(spool, Wait::Flush, Area::leftovers)
+        self.ask(spool, Wait::Flush, SpoolDir::leftovers)
     }
 
     fn published_path(&self, spool: SpoolId, name: &FileName) -> PathBuf {

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::Discriminant;
 use std::time::Instant;
 
-use super::chain::Chain;
 use super::disk::{At, Disk};
 use super::error::StoreError;
-use super::journal::{Copy, Intent, Record, SpoolId, StageId, State};
+use super::journal::{Intent, Record, SiteFile, SpoolId, StageId, State};
+use super::publish_order::PublishOrder;
 use super::publish_queue::PublishQueue;
 use super::spooled::Spooled;
 use crate::proto::quoted;
@@ -81,9 +81,9 @@ enum Journal {
 
 /// A file to be committed, if none before it in its chain has failed.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Item {
     pub(super) intent: Intent,
-    pub(super) chain: Chain,
+    pub(super) chain: PublishOrder,
 }
 
 /// How committing one file ended.
@@ -91,7 +91,7 @@ pub(super) type Outcome = Result<(), StoreError>;
 
 impl<D: Disk> Engine<D> {
     /// What is committed here, and may still be at the sites.
-    pub(super) fn held(&self) -> impl Iterator<Item = &Copy> {
+    pub(super) fn held(&self) -> impl Iterator<Item = &SiteFile> {
         self.state.held.keys()
     }
 
@@ -120,12 +120,12 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Commits a group: makes it durable, and writes down that it is. One outcome for each file.
-    pub(super) fn commit(&mut self, group: &[Link]) -> Vec<Outcome> {
+    pub(super) fn commit(&mut self, group: &[Item]) -> Vec<Outcome> {
         let unflushed = self.flush(group);
-        let hindrance = |Link { intent, chain }: &Link| {
+        let hindrance = |Item { intent, chain }: &Item| {
             let failure = match unflushed.get(&intent.spool) {
                 // Not even promised: a next start would keep that.
-                _ if chain.is_broken() => Some(StoreError::HeldBack),
+                _ if chain.is_broken() => Some(StoreError::Blocked),
                 None => self.disk.check_staged((intent.spool, intent.stage)).err(),
                 failure => failure.cloned(),
             };
@@ -134,11 +134,11 @@ impl<D: Disk> Engine<D> {
         };
         let mut failed: HashMap<StageId, StoreError> =
             group.iter().filter_map(|link| Some((link.intent.stage, hindrance(link)?))).collect();
-        let (lost, flushed): (Vec<&Link>, Vec<&Link>) =
+        let (lost, flushed): (Vec<&Item>, Vec<&Item>) =
             group.iter().partition(|link| failed.contains_key(&link.intent.stage));
         self.discard(lost.iter().map(|link| (link.intent.spool, link.intent.stage)));
         let intents: Vec<&Intent> = flushed.iter().map(|link| &link.intent).collect();
-        match self.promise(&intents) {
+        match self.write_intents(&intents) {
             Ok(()) => intents.iter().for_each(|intent| self.queue.push(intent)),
             Err(error) => {
                 self.abandon(&intents);
@@ -146,7 +146,7 @@ impl<D: Disk> Engine<D> {
             }
         }
         self.compact();
-        let outcome = |Link { intent, chain }: &Link| match failed.remove(&intent.stage) {
+        let outcome = |Item { intent, chain }: &Item| match failed.remove(&intent.stage) {
             None => Ok(()),
             Some(error) => {
                 chain.break_off();
@@ -158,7 +158,7 @@ impl<D: Disk> Engine<D> {
 
     /// Takes note of what the sites no longer have. Durably: what is forgotten of a name must stay so, or the next file
     /// that comes under it would pass for the last one.
-    pub(super) fn forget(&mut self, gone: Vec<Copy>) {
+    pub(super) fn forget(&mut self, gone: Vec<SiteFile>) {
         let known = gone.into_iter().filter(|copy| self.state.held.remove(copy).is_some());
         let records: Vec<Record> = known.map(Record::Gone).collect();
         if records.is_empty() {
@@ -175,7 +175,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
-    fn flush(&mut self, group: &[Link]) -> BTreeMap<SpoolId, StoreError> {
+    fn flush(&mut self, group: &[Item]) -> BTreeMap<SpoolId, StoreError> {
         let (mut failures, mut spools) = (BTreeMap::new(), BTreeSet::new());
         for spool in group.iter().map(|link| link.intent.spool).collect::<BTreeSet<_>>() {
             match self.disk.check_place(spool) {
@@ -199,7 +199,7 @@ impl<D: Disk> Engine<D> {
 
     /// Writes the intents down, durably. Not before the staged bytes are durable: an intent whose staged file is absent
     /// must mean that it was published, and not that the disk never came to see it.
-    fn promise(&mut self, intents: &[&Intent]) -> Result<(), StoreError> {
+    fn write_intents(&mut self, intents: &[&Intent]) -> Result<(), StoreError> {
         for &intent in intents {
             self.state.commit(intent.clone());
         }
@@ -235,7 +235,7 @@ impl<D: Disk> Engine<D> {
         // The last first: if that is cut short, what is left and published at the next start is no agent's later file.
         for intent in intents.iter().rev() {
             let at = (intent.spool, intent.stage);
-            if let Err(error) = self.disk.void(at, &intent.copy.fingerprint) {
+            if let Err(error) = self.disk.invalidate(at, &intent.copy.fingerprint) {
                 log::warn!(
                     "site={} file={} a failed copy stays and may arrive twice: {error}",
                     quoted(&*intent.copy.site),

@@ -20,8 +20,8 @@ const SEEDS: u64 = 12;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Two sites with files of the same names and other bytes. An agent's files are in one group, and in the next.
-fn waiting() -> Vec<Copy> {
-    let file = |site: &str, name: &str| Copy {
+fn waiting() -> Vec<SiteFile> {
+    let file = |site: &str, name: &str| SiteFile {
         site: Arc::from(site),
         name: name.parse().unwrap(),
         fingerprint: Fingerprint::of(format!("{site} {name}").as_bytes()),
@@ -33,16 +33,16 @@ fn waiting() -> Vec<Copy> {
 /// Whether no agent's file was published ahead of an earlier one.
 fn is_in_order(published: &[Fingerprint]) -> bool {
     let files = waiting();
-    let first = |copy: &Copy| published.iter().position(|bytes| *bytes == copy.fingerprint);
+    let first = |copy: &SiteFile| published.iter().position(|bytes| *bytes == copy.fingerprint);
     files.iter().enumerate().all(|(number, late)| {
-        let is_before = |early: &&Copy| origin(early) == origin(late);
+        let is_before = |early: &&SiteFile| origin(early) == origin(late);
         let early = files[..number].iter().filter(is_before);
         first(late).is_none_or(|late| early.clone().all(|early| first(early).is_some_and(|early| early < late)))
     })
 }
 
 /// Whose file it is.
-fn origin(copy: &Copy) -> (Arc<str>, Box<[u8]>) {
+fn origin(copy: &SiteFile) -> (Arc<str>, Box<[u8]>) {
     (Arc::clone(&copy.site), agent(&copy.name).into())
 }
 
@@ -79,29 +79,29 @@ impl Scene {
 
     /// One process, from its start until nothing is left to do or it dies: fetches what waits and was not committed, lets
     /// go what is safe.
-    fn run(&mut self, waiting: &mut Vec<Copy>) {
+    fn run(&mut self, waiting: &mut Vec<SiteFile>) {
         let journal = self.world.borrow_mut().start();
         let before = replay(&journal).unwrap().state;
         let recovered = Engine::recover(ModelDisk(self.world.clone()), before, false, self.publish, self.now);
         let Ok(mut engine) = recovered else { return };
-        let held: Vec<Copy> = engine.held().cloned().collect();
+        let held: Vec<SiteFile> = engine.held().cloned().collect();
         waiting.retain(|copy| !held.contains(copy));
         engine.forget(held);
         for _retry in 0..2 {
-            let mut chains: HashMap<_, Chain> = HashMap::new();
+            let mut chains: HashMap<_, PublishOrder> = HashMap::new();
             for group in waiting.clone().chunks(4) {
-                let link = |copy: &Copy| {
+                let link = |copy: &SiteFile| {
                     let stage = self.world.borrow_mut().stage(copy.fingerprint);
                     let intent = Intent { spool: SPOOL, stage, copy: copy.clone() };
-                    Link { intent, chain: chains.entry(origin(copy)).or_default().clone() }
+                    Item { intent, chain: chains.entry(origin(copy)).or_default().clone() }
                 };
-                let group: Vec<Link> = group.iter().map(link).collect();
+                let group: Vec<Item> = group.iter().map(link).collect();
                 let outcomes = engine.commit(&group);
                 if self.world.borrow().is_down() {
                     return;
                 }
                 let safe = group.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
-                let safe: Vec<Copy> = safe.map(|(link, _)| link.intent.copy).collect();
+                let safe: Vec<SiteFile> = safe.map(|(link, _)| link.intent.copy).collect();
                 waiting.retain(|copy| !safe.contains(copy));
                 engine.publish(self.now);
                 if !self.consume() {
@@ -140,7 +140,7 @@ fn live(seed: u64, faults: &[(u32, Fault)]) -> (Vec<usize>, bool) {
     let names: Vec<_> = published.iter().map(name).collect();
     assert!(is_in_order(&published), "seed {seed}, {faults:?}: {names:?}");
     assert_eq!(world.borrow().staged(), 0, "seed {seed}, {faults:?}: leftovers");
-    let times = |copy: &Copy| consumed.iter().filter(|&&bytes| bytes == copy.fingerprint).count();
+    let times = |copy: &SiteFile| consumed.iter().filter(|&&bytes| bytes == copy.fingerprint).count();
     let spent = world.borrow().is_spent();
     (waiting().iter().map(times).collect(), spent)
 }
@@ -204,7 +204,7 @@ fn a_disk_that_breaks_at_any_step_loses_nothing() {
 /// Commits two files and forgets them, the first where `fault` comes at the first step of that, and loses power with all
 /// that was not flushed; what the next start knows of them.
 #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
-fn held_after_forgetting(fault: Option<Fault>) -> Vec<Copy> {
+fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
     let none = Spared { names: Share::None, bytes: Share::None, journal: Share::None };
     let power_loss = Fault::Crash(Moment::Before, Some(none));
     let known = &waiting()[..2];
@@ -214,11 +214,11 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<Copy> {
         let before = replay(&journal).unwrap().state;
         let now = Instant::now();
         let mut engine = Engine::recover(ModelDisk(world.clone()), before, false, Publish::AtOnce, now).unwrap();
-        let link = |copy: &Copy| {
+        let link = |copy: &SiteFile| {
             let stage = world.borrow_mut().stage(copy.fingerprint);
-            Link { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: Chain::default() }
+            Item { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: PublishOrder::default() }
         };
-        let group: Vec<Link> = known.iter().map(link).collect();
+        let group: Vec<Item> = known.iter().map(link).collect();
         assert!(engine.commit(&group).iter().all(Result::is_ok));
         let steps = world.borrow().steps();
         for copy in known {
@@ -265,17 +265,17 @@ fn engine_that_holds(files: usize, publish: Publish) -> (Rc<RefCell<World>>, Eng
     (world, engine, now)
 }
 
-fn copy(site: &str, name: &str) -> Copy {
-    Copy { site: Arc::from(site), name: name.parse().unwrap(), fingerprint: Fingerprint::of(name.as_bytes()) }
+fn copy(site: &str, name: &str) -> SiteFile {
+    SiteFile { site: Arc::from(site), name: name.parse().unwrap(), fingerprint: Fingerprint::of(name.as_bytes()) }
 }
 
 /// Commits files as one group.
-fn commit(world: &Rc<RefCell<World>>, engine: &mut Engine<ModelDisk>, files: &[Copy]) {
-    let link = |copy: &Copy| {
+fn commit(world: &Rc<RefCell<World>>, engine: &mut Engine<ModelDisk>, files: &[SiteFile]) {
+    let link = |copy: &SiteFile| {
         let stage = world.borrow_mut().stage(copy.fingerprint);
-        Link { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: Chain::default() }
+        Item { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: PublishOrder::default() }
     };
-    let group: Vec<Link> = files.iter().map(link).collect();
+    let group: Vec<Item> = files.iter().map(link).collect();
     assert!(engine.commit(&group).iter().all(Result::is_ok));
 }
 
@@ -285,7 +285,7 @@ fn what_sites_have_kept_does_not_make_commits_dearer() {
         let (world, mut engine, now) = engine_that_holds(kept, Publish::AtOnce);
         let snapshot = engine.state.snapshot().len() as u64;
         for group in 0..200 {
-            let files: Vec<Copy> = (0..50).map(|file| copy("good", &format!("web{file}.{group}.data"))).collect();
+            let files: Vec<SiteFile> = (0..50).map(|file| copy("good", &format!("web{file}.{group}.data"))).collect();
             commit(&world, &mut engine, &files);
             engine.publish(now);
             world.borrow_mut().consume();

@@ -128,7 +128,7 @@ pub enum StoreError {
     },
     /// It would have overtaken a file of its [`Chain`](super::Chain) that could not be published.
     #[error("an earlier file of its agent could not be published, which this one must not overtake")]
-    HeldBack,
+    Blocked,
     /// The thread that makes files durable is gone.
     #[error("the thread that works on the disk has stopped: nothing can be stored until a restart")]
     Stopped,
@@ -163,7 +163,7 @@ impl StoreError {
             | Self::Exists(path)
             | Self::Outside { path, .. }
             | Self::JournalFormat { path, .. } => Some(path),
-            Self::HeldBack | Self::Stopped => None,
+            Self::Blocked | Self::Stopped => None,
         }
     }
 
@@ -197,7 +197,7 @@ impl StoreError {
             | Self::NoLongerName(_)
             | Self::Exists(_)
             | Self::Outside { .. }
-            | Self::HeldBack
+            | Self::Blocked
             | Self::Stopped => false,
         }
     }

@@ -4,9 +4,9 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use super::area::Area;
 use super::error::StoreError;
 use super::journal::StageId;
+use super::spool_dir::SpoolDir;
 
 /// What [`sync_drafts`] has made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) fn is_few(files: usize) -> bool {
 }
 
 /// Makes the bytes of staged files durable, all of which are on one filesystem.
-pub(super) fn sync_drafts(files: &[(&Area, StageId)]) -> Result<Synced, StoreError> {
+pub(super) fn sync_drafts(files: &[(&SpoolDir, StageId)]) -> Result<Synced, StoreError> {
     match files {
         [(area, _), ..] if !is_few(files.len()) => area.sync_filesystem().map(|()| Synced::Filesystem),
         _ => each(files).map(|()| Synced::Bytes),
@@ -32,10 +32,10 @@ pub(super) fn sync_drafts(files: &[(&Area, StageId)]) -> Result<Synced, StoreErr
 }
 
 /// Flushes files all at once, so that they share the disk's flushes and the filesystem's commits.
-fn each(files: &[(&Area, StageId)]) -> Result<(), StoreError> {
+fn each(files: &[(&SpoolDir, StageId)]) -> Result<(), StoreError> {
     let Some((&(area, stage), others)) = files.split_first() else { return Ok(()) };
     thread::scope(|scope| {
-        let flush = |&(area, stage): &(&Area, StageId)| area.sync_draft(stage);
+        let flush = |&(area, stage): &(&SpoolDir, StageId)| area.sync_draft(stage);
         let spawn = |file| (file, thread::Builder::new().spawn_scoped(scope, move || flush(file)));
         let spawned: Vec<_> = others.iter().map(spawn).collect();
         let first = area.sync_draft(stage);
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn of_drafts_flushed_at_once_a_failed_one_is_told_of_and_a_lost_one_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let area = Area::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
+        let area = SpoolDir::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
         let stages: Vec<StageId> = (0..5).map(|_| area.create().unwrap().0).collect();
         let drafts: Vec<_> = stages.iter().map(|&stage| (&area, stage)).collect();
         for count in 0..=drafts.len() {

@@ -50,7 +50,7 @@ pub(crate) struct StageId {
 
 /// A file at a site.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Copy {
+pub(super) struct SiteFile {
     pub(super) site: Arc<str>,
     pub(super) name: FileName,
     pub(super) fingerprint: Fingerprint,
@@ -61,7 +61,7 @@ pub(super) struct Copy {
 pub(super) struct Intent {
     pub(super) spool: SpoolId,
     pub(super) stage: StageId,
-    pub(super) copy: Copy,
+    pub(super) copy: SiteFile,
 }
 
 /// One line of the journal.
@@ -74,8 +74,8 @@ pub(super) enum Record {
     /// A file is committed, and its site no longer has it.
     Only(Intent),
     Published(StageId),
-    Held(SpoolId, Copy),
-    Gone(Copy),
+    Held(SpoolId, SiteFile),
+    Gone(SiteFile),
 }
 
 impl Record {
@@ -133,7 +133,7 @@ impl fmt::Display for Intent {
     }
 }
 
-impl fmt::Display for Copy {
+impl fmt::Display for SiteFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { site, name, fingerprint } = self;
         let md5 = u128::from_be_bytes(fingerprint.md5);
@@ -187,7 +187,7 @@ pub(super) struct State {
     /// Committed files that are not known to be published.
     pub(super) committed: Committed,
     /// Files committed here that the sites may still have, and through which spool.
-    pub(super) held: HashMap<Copy, SpoolId>,
+    pub(super) held: HashMap<SiteFile, SpoolId>,
 }
 
 /// Committed files, in the order they were committed in.
@@ -349,11 +349,11 @@ fn spool_id<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SpoolId> {
     fields.next()?.parse().ok()
 }
 
-fn copy<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<Copy> {
+fn copy<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SiteFile> {
     let site = String::from_utf8(decoded(fields.next()?)?).ok()?.into();
     let name = FileName::new(&decoded(fields.next()?)?).ok()?;
     let fingerprint = Fingerprint { size: fields.next()?.parse().ok()?, md5: hex(fields.next()?, 32)?.to_be_bytes() };
-    Some(Copy { site, name, fingerprint })
+    Some(SiteFile { site, name, fingerprint })
 }
 
 fn path(field: &str) -> Option<PathBuf> {

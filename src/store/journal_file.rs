@@ -26,20 +26,20 @@ const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub(super) struct JournalFile {
     path: PathBuf,
     draft: PathBuf,
-    home: Home,
+    home: StateDir,
     file: File,
 }
 
 /// The state directory.
 #[derive(Debug)]
-struct Home {
+struct StateDir {
     path: PathBuf,
     dir: OwnedFd,
     /// Ours while it is open.
     lock: File,
 }
 
-impl Home {
+impl StateDir {
     /// Makes the directory if need be, and locks it.
     fn enter(path: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
@@ -63,7 +63,7 @@ impl Home {
 impl JournalFile {
     /// Makes the state directory if need be, locks it, and reads the journal in it: empty if there is none.
     pub(super) fn open(state_dir: &Path) -> Result<(Self, Vec<u8>), StoreError> {
-        let home = Home::enter(state_dir)?;
+        let home = StateDir::enter(state_dir)?;
         // An error of the disk is told of when the journal is written.
         if let Ok(Some(lack)) = flush_directory(&home.dir) {
             log::warn!("{}: {lack}", quoted(state_dir));
@@ -101,7 +101,7 @@ impl JournalFile {
     /// state directory again if somebody has removed it.
     pub(super) fn rewrite(&mut self, journal: &[u8], durability: Durability) -> Result<(), StoreError> {
         if !self.home.is_in_place() {
-            self.home = Home::enter(&self.home.path)?;
+            self.home = StateDir::enter(&self.home.path)?;
         }
         match std::fs::remove_file(&self.draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

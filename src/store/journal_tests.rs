@@ -3,10 +3,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn arb_copy() -> impl Strategy<Value = Copy> {
+fn arb_copy() -> impl Strategy<Value = SiteFile> {
     let name = vec(any::<u8>(), 1..20).prop_filter_map("a file name", |bytes| FileName::new(&bytes).ok());
     let fingerprint = (0..3u64, 0..3u8).prop_map(|(size, byte)| Fingerprint { size, md5: [byte; 16] });
-    ("[a-c é%\n]{0,2}", name, fingerprint).prop_map(|(site, name, fingerprint)| Copy {
+    ("[a-c é%\n]{0,2}", name, fingerprint).prop_map(|(site, name, fingerprint)| SiteFile {
         site: site.into(),
         name,
         fingerprint,
@@ -93,8 +93,11 @@ proptest! {
 
 #[test]
 fn the_format_is_as_documented() {
-    let copy =
-        Copy { site: "north pole".into(), name: "web 01.17.data".parse().unwrap(), fingerprint: Fingerprint::of(b"") };
+    let copy = SiteFile {
+        site: "north pole".into(),
+        name: "web 01.17.data".parse().unwrap(),
+        fingerprint: Fingerprint::of(b""),
+    };
     let stage = StageId { session: 0xfe, number: 7 };
     let intent = Record::Intent(Intent { spool: SpoolId(1), stage, copy });
     let line = "intent 00000000000000000000000000000001 00000000000000fe-7 north%20pole web%2001.17.data 0 \

@@ -4,7 +4,7 @@ use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::folder::Folder;
+use super::storage_dir::StorageDir;
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, is_collector_mark};
 
@@ -22,7 +22,7 @@ const MOST: usize = 1024 * 1024;
 /// by which a collector knows its own incoming directory.
 #[derive(Debug)]
 pub struct Lister {
-    folder: Folder,
+    folder: StorageDir,
     entries: Dir,
     body: Vec<u8>,
     memory: Share,
@@ -54,7 +54,7 @@ impl Listing {
 }
 
 impl Lister {
-    pub(super) fn new(folder: Folder, budget: &Budget) -> Result<Self, StoreError> {
+    pub(super) fn new(folder: StorageDir, budget: &Budget) -> Result<Self, StoreError> {
         let entries = Dir::read_from(folder.area().incoming()).map_err(failed(&folder))?;
         Ok(Self { folder, entries, body: Vec::new(), memory: budget.share() })
     }
@@ -111,6 +111,6 @@ fn is_listed(name: &[u8], kind: FileType) -> bool {
     }
 }
 
-fn failed(folder: &Folder) -> impl FnOnce(Errno) -> StoreError + '_ {
+fn failed(folder: &StorageDir) -> impl FnOnce(Errno) -> StoreError + '_ {
     StoreError::io("list", folder.path())
 }

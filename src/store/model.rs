@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rustix::io::Errno;
 
 use super::Durability;
-use super::area::Likeness;
 use super::error::StoreError;
 pub(crate) use super::journal::StageId;
+use super::spool_dir::Comparison;
 use crate::proto::{FileName, Fingerprint};
 
 pub(super) use committer::staging_step;
@@ -256,11 +256,11 @@ impl World {
         Err(failed())
     }
 
-    fn likeness(&self, stage: Option<StageId>, wanted: &Fingerprint) -> Likeness {
+    fn likeness(&self, stage: Option<StageId>, wanted: &Fingerprint) -> Comparison {
         match stage {
-            None => Likeness::Absent,
-            Some(stage) if self.inodes[&stage].cached == *wanted => Likeness::Same,
-            Some(_) => Likeness::Different,
+            None => Comparison::Absent,
+            Some(stage) if self.inodes[&stage].cached == *wanted => Comparison::Same,
+            Some(_) => Comparison::Different,
         }
     }
 }

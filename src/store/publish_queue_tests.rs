@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::journal::Copy;
+use super::super::journal::SiteFile;
 use super::*;
 use crate::proto::Fingerprint;
 
@@ -34,7 +34,8 @@ impl Scene {
     fn push(&mut self, name: &str) {
         self.number += 1;
         let stage = StageId { session: 1, number: self.number };
-        let copy = Copy { site: Arc::from("site"), name: name.parse().unwrap(), fingerprint: Fingerprint::of(b"x") };
+        let copy =
+            SiteFile { site: Arc::from("site"), name: name.parse().unwrap(), fingerprint: Fingerprint::of(b"x") };
         let intent = Intent { spool: SPOOL, stage, copy };
         self.queue.push(&intent);
         self.waiting.insert(stage, intent);

@@ -95,7 +95,7 @@ pub(super) fn killed(disk: &Disk, records: &[Record], tail: &[u8]) {
 fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
     let (area, stage) = staged(spool, bytes).hand_over();
     let copy =
-        Copy { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
+        SiteFile { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
     Intent { spool: area.id, stage, copy }
 }
 
@@ -216,7 +216,7 @@ fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_g
     let disk = Disk::new();
     let spool = disk.spool();
     let mut committing = Committing::new(open(&disk.state(), AT_ONCE, std::slice::from_ref(&spool)).unwrap());
-    let chain = Chain::default();
+    let chain = PublishOrder::default();
     let [first, second] = [(1, "a.1.data"), (2, "a.2.data")]
         .map(|(ticket, name)| Publication { chain: Some(chain.clone()), ..file(ticket, name, staged(&spool, name)) });
     let staging = disk.incoming().join(".tentacle-sync");
@@ -226,7 +226,7 @@ fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_g
     let completions = committing.carry_out(vec![Order::Publish(first), Order::Publish(second)], now());
     let results = results(completions);
     assert!(matches!(results[0], Err(StoreError::Io { errno: Errno::NOENT, .. })), "{results:?}");
-    assert_eq!(results[1], Err(StoreError::HeldBack));
+    assert_eq!(results[1], Err(StoreError::Blocked));
     committing.go_on(now());
     assert_eq!((disk.published(), disk.staged()), (vec![], 0));
 }
@@ -290,7 +290,7 @@ fn a_journal_beside_another_spool_is_not_believed() {
     let disk = Disk::new();
     let copy = intent(&disk.spool(), "a.1.data", "one").copy;
     let path = disk.incoming().canonicalize().unwrap();
-    let elsewhere = Copy { name: "b.1.data".parse().unwrap(), ..copy.clone() };
+    let elsewhere = SiteFile { name: "b.1.data".parse().unwrap(), ..copy.clone() };
     killed(
         &disk,
         &[

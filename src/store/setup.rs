@@ -13,9 +13,9 @@ use rustix::io::Errno;
 
 use super::error::{SET_GROUP, StoreError};
 use super::journal::SpoolId;
-use super::keep::IfTaken;
 use super::lacks;
 use super::open;
+use super::store_group::OnConflict;
 use crate::proto::{COLLECTOR_STAGING, SERVER_STAGING};
 
 /// Whose staging area: a collector and a server may well work in one directory.
@@ -92,12 +92,12 @@ pub(super) fn open_staging(incoming: &OwnedFd, path: &Path, staging: Staging) ->
 pub(super) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreError> {
     let read = || read_whole(staging, path, ID, LONGEST_ID);
     let id = |text: Vec<u8>| parse_id(&text);
-    let if_taken = match read()?.map(id) {
+    let on_conflict = match read()?.map(id) {
         Some(Some(id)) => return Ok(id),
-        Some(None) => IfTaken::Replace,
-        None => IfTaken::Refuse,
+        Some(None) => OnConflict::Replace,
+        None => OnConflict::Refuse,
     };
-    write_id(staging, path, if_taken)?;
+    write_id(staging, path, on_conflict)?;
     match read()? {
         Some(text) => id(text).ok_or_else(|| StoreError::io("read the identity in", path)(Errno::IO)),
         None => Err(StoreError::io("read the identity in", path)(Errno::NOENT)),
@@ -118,9 +118,9 @@ fn parse_id(text: &[u8]) -> Option<SpoolId> {
     std::str::from_utf8(text).ok()?.trim_end().parse().ok()
 }
 
-/// Writes a fresh identity; whoever else came first wins if `if_taken` says so.
-fn write_id(staging: &OwnedFd, path: &Path, if_taken: IfTaken) -> Result<(), StoreError> {
-    match write_whole(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), if_taken) {
+/// Writes a fresh identity; whoever else came first wins if `on_conflict` says so.
+fn write_id(staging: &OwnedFd, path: &Path, on_conflict: OnConflict) -> Result<(), StoreError> {
+    match write_whole(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), on_conflict) {
         Err(StoreError::Io { errno: Errno::EXIST, .. }) => Ok(()),
         written => written,
     }
@@ -135,7 +135,7 @@ pub(super) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option
 /// Leaves word of the journal that knows this staging area from now on.
 pub(super) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path) -> Result<(), StoreError> {
     let text = [journal.as_os_str().as_bytes(), b"\n"].concat();
-    write_whole(staging, path, LAST_JOURNAL, &text, IfTaken::Replace)
+    write_whole(staging, path, LAST_JOURNAL, &text, OnConflict::Replace)
 }
 
 /// A file of the staging area, if it is there; at most `most` bytes of it.
@@ -149,7 +149,13 @@ fn read_whole(staging: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<O
 }
 
 /// Writes a file of the staging area, whole or not at all.
-fn write_whole(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], if_taken: IfTaken) -> Result<(), StoreError> {
+fn write_whole(
+    staging: &OwnedFd,
+    path: &Path,
+    name: &str,
+    text: &[u8],
+    on_conflict: OnConflict,
+) -> Result<(), StoreError> {
     let path = path.join(name);
     let failed = |errno: Errno| StoreError::io("write", &path)(errno);
     let draft = format!("{name}.{:016x}", random());
@@ -157,9 +163,9 @@ fn write_whole(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], if_taken
     let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);
     let written = file.write_all(text).and_then(|()| file.sync_data()).map_err(StoreError::std("write", &path));
     let renamed = written.and_then(|()| {
-        match if_taken {
-            IfTaken::Refuse => lacks::rename_to_free(staging, draft.as_bytes(), staging, name.as_bytes()).map(drop),
-            IfTaken::Replace => fs::renameat(staging, &draft, staging, name),
+        match on_conflict {
+            OnConflict::Refuse => lacks::rename_to_free(staging, draft.as_bytes(), staging, name.as_bytes()).map(drop),
+            OnConflict::Replace => fs::renameat(staging, &draft, staging, name),
         }
         .map_err(failed)
     });

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::answering::{Wait, in_time};
-use super::area::Area;
 use super::error::StoreError;
+use super::hashed_temp::HashedTemp;
 use super::mark::mark_name;
 use super::setup::{FILE_MODE, Staging};
 use super::sink::SinkKind;
-use super::stage::Stage;
+use super::spool_dir::SpoolDir;
 
 /// One incoming directory, shared by all sites whose files land there. Clones are the same spool.
 ///
@@ -17,7 +17,7 @@ use super::stage::Stage;
 /// [`Committer`](super::Committer) is stopped and another one started.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    area: Arc<Area>,
+    area: Arc<SpoolDir>,
     sink: SinkKind,
 }
 
@@ -27,7 +27,7 @@ impl Spool {
     /// # Errors
     /// Whatever would keep files from being stored there: no directory, no right to write, a read-only or full disk.
     pub fn open(incoming: &Path) -> Result<Self, StoreError> {
-        let area = Area::open(incoming, FILE_MODE, Staging::Collector)?;
+        let area = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?;
         area.warn_of_lacks(&[]);
         Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
     }
@@ -39,7 +39,7 @@ impl Spool {
         let path = incoming.to_owned();
         let device = device_of(state_dir);
         let area =
-            in_time(incoming, move || Area::open(&path, FILE_MODE, Staging::Collector)?.answering_beside(device))?;
+            in_time(incoming, move || SpoolDir::open(&path, FILE_MODE, Staging::Collector)?.answering_beside(device))?;
         area.warn_of_lacks(&[]);
         Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
     }
@@ -67,18 +67,18 @@ impl Spool {
     /// # Errors
     /// [`StoreError::Displaced`] if another directory has its path by now: nobody would find what is published in this
     /// one. Whatever else the disk comes up with.
-    pub fn stage(&self, size_hint: u64) -> Result<Stage, StoreError> {
+    pub fn stage(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
         self.stage_within(Wait::Loop, size_hint)
     }
 
     /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: the disk is waited for longer.
-    pub fn stage_only_copy(&self, size_hint: u64) -> Result<Stage, StoreError> {
+    pub fn stage_only_copy(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
         self.stage_within(Wait::OnlyCopy, size_hint)
     }
 
-    fn stage_within(&self, wait: Wait, size_hint: u64) -> Result<Stage, StoreError> {
-        self.area.ask(wait, Area::check_place)?;
-        Stage::create(self.area.clone(), self.sink, wait, size_hint)
+    fn stage_within(&self, wait: Wait, size_hint: u64) -> Result<HashedTemp, StoreError> {
+        self.area.ask(wait, SpoolDir::check_place)?;
+        HashedTemp::create(self.area.clone(), self.sink, wait, size_hint)
     }
 
     /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].
@@ -91,7 +91,7 @@ impl Spool {
         mark_name(self.area.id)
     }
 
-    pub(super) fn area(&self) -> &Arc<Area> {
+    pub(super) fn area(&self) -> &Arc<SpoolDir> {
         &self.area
     }
 }

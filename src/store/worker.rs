@@ -51,12 +51,12 @@ pub(super) struct Worker<W: Work> {
 }
 
 /// Tells of the end of a worker's thread: nothing else would, after a panic.
-struct LastWord {
+struct ExitGuard {
     alive: Arc<AtomicBool>,
     notify: Notify,
 }
 
-impl Drop for LastWord {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
         self.alive.store(false, Ordering::Release);
         (self.notify)();
@@ -78,7 +78,7 @@ impl<W: Work> Worker<W> {
         let (orders, queue) = mpsc::channel();
         let done = Arc::new(Mutex::new(Vec::new()));
         let alive = Arc::new(AtomicBool::new(true));
-        let (theirs, last_word) = (Done(done.clone()), LastWord { alive: alive.clone(), notify });
+        let (theirs, last_word) = (Done(done.clone()), ExitGuard { alive: alive.clone(), notify });
         let work = move || run(work, &queue, &theirs, &*last_word.notify);
         let thread = thread::Builder::new().name(W::NAME.to_owned()).spawn(work)?;
         Ok(Self { orders, done: Done(done), pending: AtomicUsize::new(0), alive, thread })

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use crate::proto::FileName;
-use crate::store::Chain;
+use crate::store::PublishOrder;
 use crate::sync::agent;
 
 /// One round's chains: each agent's files are published in the order they were fetched in. Where one of them is not, the
 /// next round fetches it again, and those after it.
 #[derive(Debug, Default)]
-pub(super) struct AgentOrder(HashMap<Box<[u8]>, Chain>);
+pub(super) struct AgentOrder(HashMap<Box<[u8]>, PublishOrder>);
 
 impl AgentOrder {
     /// The chain that the file of this name belongs to.
-    pub(super) fn of(&mut self, name: &FileName) -> Chain {
+    pub(super) fn of(&mut self, name: &FileName) -> PublishOrder {
         self.0.entry(agent(name).into()).or_default().clone()
     }
 

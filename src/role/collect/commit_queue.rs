@@ -10,7 +10,7 @@ use super::ports::Publisher;
 use super::same_server::SameServer;
 use crate::budget;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Chain, Completion, InSpool, Publication, Spool, Staged, Waiting};
+use crate::store::{ClosedHashedTemp, Completion, InSpool, Publication, PublishOrder, Spool, Waiting};
 
 /// Why a file was handed to the committer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +128,9 @@ impl CommitQueue {
         &mut self,
         site: (usize, &Arc<str>),
         name: FileName,
-        staged: Staged,
+        staged: ClosedHashedTemp,
         purpose: Purpose,
-        chain: Option<Chain>,
+        chain: Option<PublishOrder>,
     ) {
         let ticket = self.next;
         self.next += 1;

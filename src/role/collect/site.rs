@@ -17,7 +17,7 @@ use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::{Count, Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
-use crate::store::{Chain, Spool, StoreError, Waiting};
+use crate::store::{PublishOrder, Spool, StoreError, Waiting};
 use crate::sync::{DeleteResult, Delivery, Match, Round, Selection, SiteHistory, Step, WorkCounts};
 use crate::tls::ClientCertPolicy;
 
@@ -302,7 +302,7 @@ impl Site {
     }
 
     /// What the fetched file `name` must not overtake.
-    pub(super) fn chain(&mut self, name: &FileName) -> Option<Chain> {
+    pub(super) fn chain(&mut self, name: &FileName) -> Option<PublishOrder> {
         let running = self.running.as_mut().filter(|_| self.settings.delivery == Delivery::Safe);
         Some(running?.chains.of(name))
     }

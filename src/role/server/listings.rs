@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Budget, LISTINGS};
 use crate::net::ConnId;
-use crate::store::{Folder, Lister, Listing, Progress, StillWanted, StoreError, Wanted};
+use crate::store::{Lister, Listing, Progress, StillWanted, StorageDir, StoreError, Wanted};
 
 /// Directory entries looked at before the connections have their turn.
 const ENTRIES: usize = 2_000;
@@ -35,7 +35,7 @@ pub(super) struct Listings {
 /// One listing, and whom it is for.
 #[derive(Debug)]
 struct Run {
-    folder: Folder,
+    folder: StorageDir,
     state: State,
     clients: Vec<(ConnId, StillWanted)>,
 }
@@ -60,7 +60,7 @@ impl Listings {
     }
 
     /// Has a folder listed for a client. Nothing may come of it once what this returns is dropped.
-    pub(super) fn ask(&mut self, id: ConnId, folder: Folder) -> Wanted {
+    pub(super) fn ask(&mut self, id: ConnId, folder: StorageDir) -> Wanted {
         let (wanting, wanted) = Wanted::new();
         let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.folder.is_same(&folder);
         match self.runs.iter_mut().find(is_joined) {
@@ -119,7 +119,7 @@ impl Listings {
 }
 
 /// Whether one of these lists the folder: the next listing of it begins when that is done.
-fn is_listed(runs: &[Run], folder: &Folder) -> bool {
+fn is_listed(runs: &[Run], folder: &StorageDir) -> bool {
     runs.iter().any(|run| run.folder.is_same(folder))
 }
 
@@ -156,12 +156,12 @@ mod tests {
     const MEMORY: u64 = 32 * 1024;
 
     /// A folder whose listing takes some 25 KiB: more than one alone may take, and less than all.
-    fn folder() -> (TempDir, Folder) {
+    fn folder() -> (TempDir, StorageDir) {
         let dir = tempfile::tempdir().unwrap();
         for number in 0..100 {
             std::fs::write(dir.path().join(format!("{number:0250}")), "").unwrap();
         }
-        let folder = Folder::open(dir.path(), 0o660).unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
         (dir, folder)
     }
 

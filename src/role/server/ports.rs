@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{Failure, FileSent, Io, Read};
 use crate::proto::FileName;
-use crate::store::{Folder, Identity, Keep, Keeper, Kept};
+use crate::store::{Identity, StorageDir, StoreRequest, StoreResult, StoreWorker};
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
 pub(in crate::role) trait Connection {
@@ -29,10 +29,10 @@ pub(in crate::role) trait Connection {
 
 /// Who makes files safe under their names, and removes them: [`Keeper`], whose methods these are.
 pub(in crate::role) trait FileStore: Debug + Send {
-    fn keep(&self, keep: Keep);
-    fn remove(&self, folder: Folder, name: FileName, identity: Identity);
+    fn keep(&self, keep: StoreRequest);
+    fn remove(&self, folder: StorageDir, name: FileName, identity: Identity);
     fn is_alive(&self) -> bool;
-    fn completions(&self) -> Vec<Kept>;
+    fn completions(&self) -> Vec<StoreResult>;
     fn stop(self: Box<Self>);
 }
 
@@ -86,12 +86,12 @@ impl Connection for Io<'_> {
     }
 }
 
-impl FileStore for Keeper {
-    fn keep(&self, keep: Keep) {
+impl FileStore for StoreWorker {
+    fn keep(&self, keep: StoreRequest) {
         self.keep(keep);
     }
 
-    fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+    fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
         self.remove(folder, name, identity);
     }
 
@@ -99,7 +99,7 @@ impl FileStore for Keeper {
         self.is_alive()
     }
 
-    fn completions(&self) -> Vec<Kept> {
+    fn completions(&self) -> Vec<StoreResult> {
         self.completions()
     }
 

@@ -14,8 +14,8 @@ use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
-    ArchiveError, Background, Draft, Finished, Folder, Full, IfTaken, Keep, Keeper, Limits, Packed, Quota, Room,
-    Source, StoreError, Wanted, Written,
+    ArchiveError, Background, ClosedTemp, Finished, Full, Limits, OnConflict, Packed, Quota, Source, SpaceAccount,
+    StorageDir, StoreError, StoreRequest, StoreWorker, TempFile, Wanted,
 };
 
 /// The rights of new files, before the umask.
@@ -30,7 +30,7 @@ pub(super) enum Done {
     /// The file is safe, or is not.
     Kept(Result<(), StoreError>),
     /// An archive has been unpacked, or cannot be.
-    Unpacked(Result<Written, ArchiveError>),
+    Unpacked(Result<ClosedTemp, ArchiveError>),
     /// An archive has been made, or cannot be.
     Packed(Result<Packed, ArchiveError>),
     /// A folder has been listed, or cannot be.
@@ -42,10 +42,10 @@ pub(super) enum Done {
 pub(super) struct Storage {
     settings: StoreSettings,
     file_mode: u32,
-    root: Folder,
+    root: StorageDir,
     /// Those that filters lead to and that have been used, by the name they have there.
-    folders: HashMap<PathBuf, Folder>,
-    room: Room,
+    folders: HashMap<PathBuf, StorageDir>,
+    room: SpaceAccount,
     keeper: Box<dyn FileStore>,
     background: Background,
     listings: Listings,
@@ -62,8 +62,8 @@ pub(super) enum NoDraft {
 }
 
 /// What is needed to open the storage directory, with nothing started yet: a daemon forks in between.
-pub(super) fn open_root(settings: &StoreSettings, umask: u32) -> Result<Folder, StoreError> {
-    Folder::open(&settings.directory, FILE_MODE & !umask)
+pub(super) fn open_root(settings: &StoreSettings, umask: u32) -> Result<StorageDir, StoreError> {
+    StorageDir::open(&settings.directory, FILE_MODE & !umask)
 }
 
 impl Storage {
@@ -72,11 +72,12 @@ impl Storage {
     pub(super) fn start(
         settings: StoreSettings,
         umask: u32,
-        storage: Folder,
+        storage: StorageDir,
         notify: impl Fn() -> Box<dyn Fn() + Send>,
     ) -> Result<Self, StoreError> {
         let (durability, background) = (settings.durability, Background::start(notify())?);
-        let keeper = |room: &Room| Ok(Box::new(Keeper::start(durability, room.clone(), notify())?) as Box<_>);
+        let keeper =
+            |room: &SpaceAccount| Ok(Box::new(StoreWorker::start(durability, room.clone(), notify())?) as Box<_>);
         Self::with(settings, umask, storage, background, keeper)
     }
 
@@ -84,11 +85,11 @@ impl Storage {
     pub(super) fn with(
         settings: StoreSettings,
         umask: u32,
-        storage: Folder,
+        storage: StorageDir,
         background: Background,
-        keeper: impl FnOnce(&Room) -> Result<Box<dyn FileStore>, StoreError>,
+        keeper: impl FnOnce(&SpaceAccount) -> Result<Box<dyn FileStore>, StoreError>,
     ) -> Result<Self, StoreError> {
-        let room = Room::open(storage.clone(), quota(&settings))?;
+        let room = SpaceAccount::open(storage.clone(), quota(&settings))?;
         Ok(Self {
             keeper: keeper(&room)?,
             background,
@@ -129,7 +130,7 @@ impl Storage {
     }
 
     /// The folder that a name belongs to.
-    pub(super) fn folder(&mut self, name: &[u8]) -> Result<Folder, StoreError> {
+    pub(super) fn folder(&mut self, name: &[u8]) -> Result<StorageDir, StoreError> {
         if !self.root.is_in_place() {
             self.reopen_root()?;
         }
@@ -147,7 +148,7 @@ impl Storage {
     /// Somebody has moved or removed the storage directory or its staging area, and perhaps made another.
     fn reopen_root(&mut self) -> Result<(), StoreError> {
         self.folders.clear();
-        let root = Folder::open(self.root.path(), self.file_mode)?;
+        let root = StorageDir::open(self.root.path(), self.file_mode)?;
         log::warn!("{}: is another directory now, or was tampered with; opened anew", quoted(root.path()));
         self.room.set_storage(root.clone());
         self.root = root;
@@ -156,7 +157,7 @@ impl Storage {
     }
 
     /// Room for a file, and the file itself.
-    pub(super) fn draft(&self, folder: &Folder, size: u64, now: Instant) -> Result<Draft, NoDraft> {
+    pub(super) fn draft(&self, folder: &StorageDir, size: u64, now: Instant) -> Result<TempFile, NoDraft> {
         let reservation = self.room.admit(folder, size, now).map_err(NoDraft::Full)?;
         match folder.draft(size) {
             Ok(draft) => Ok(draft.with_reservation(reservation)),
@@ -165,20 +166,20 @@ impl Storage {
     }
 
     /// Has a file made safe under its name, for a session that waits for it.
-    pub(super) fn keep(&mut self, id: ConnId, name: FileName, written: Written) {
-        let if_taken = if self.settings.overwrite { IfTaken::Replace } else { IfTaken::Refuse };
-        self.keeper.keep(Keep { ticket: id.to_bits(), name, written, if_taken });
+    pub(super) fn keep(&mut self, id: ConnId, name: FileName, written: ClosedTemp) {
+        let on_conflict = if self.settings.overwrite { OnConflict::Replace } else { OnConflict::Refuse };
+        self.keeper.keep(StoreRequest { ticket: id.to_bits(), name, written, on_conflict });
     }
 
     /// Has an archive unpacked, for a session that waits for it as long as it keeps what this returns.
-    pub(super) fn unpack(&mut self, id: ConnId, client: IpAddr, archive: Written) -> Wanted {
+    pub(super) fn unpack(&mut self, id: ConnId, client: IpAddr, archive: ClosedTemp) -> Wanted {
         let unzip = self.settings.unzip;
         let limits = Limits { max_size: unzip.max_bytes, max_ratio: unzip.ratio };
         self.background.unpack(id.to_bits(), network(client), archive, limits)
     }
 
     /// Has an archive made, for a session that waits for it as long as it keeps what this returns.
-    pub(super) fn pack(&mut self, id: ConnId, client: IpAddr, folder: Folder, source: Source) -> Wanted {
+    pub(super) fn pack(&mut self, id: ConnId, client: IpAddr, folder: StorageDir, source: Source) -> Wanted {
         self.background.pack(id.to_bits(), network(client), folder, source)
     }
 
@@ -205,7 +206,7 @@ impl Storage {
     /// Whether the disk removes files more slowly than clients take them.
     pub(super) fn is_behind(&self) -> bool {
         let folders = self.folders.values().chain([&self.root]);
-        folders.map(Folder::removals).sum::<usize>() > MOST_REMOVALS
+        folders.map(StorageDir::removals).sum::<usize>() > MOST_REMOVALS
     }
 
     /// What the threads have done since the last call, and for whom.

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use super::{AgentKey, Engine};
 use crate::proto::{FileName, quoted};
-use crate::store::area::Likeness;
-use crate::store::clash::fresh_names;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
-use crate::store::journal::{Copy, Intent, Record, SpoolId, StageId};
+use crate::store::fresh_name::fresh_names;
+use crate::store::journal::{Intent, Record, SiteFile, SpoolId, StageId};
 use crate::store::publish_queue::Notice;
+use crate::store::spool_dir::Comparison;
 use crate::sync::{AgentFile, agent};
 
 /// What became of a committed file that was to be published.
@@ -117,11 +117,11 @@ impl<D: Disk> Engine<D> {
     /// Moves one staged file to its name, or to a fresh one where it need not wait for its own; never over anything.
     fn place(&mut self, intent: &Intent) -> Result<Placed, StoreError> {
         let at = (intent.spool, intent.stage);
-        let Copy { site, name: own, fingerprint } = &intent.copy;
+        let SiteFile { site, name: own, fingerprint } = &intent.copy;
         let site = quoted(&**site);
         let fresh = fresh_names(own).take_while(|_| self.queue.renames(intent));
         for name in iter::once(own.clone()).chain(fresh) {
-            match self.disk.place(at, &name) {
+            match self.disk.rename_into(at, &name) {
                 Ok(true) if name == *own => return Ok(Placed::As(name)),
                 Ok(true) => {
                     log::warn!("site={site} file={own} published as {name}: the spool has another file of that name");
@@ -131,7 +131,7 @@ impl<D: Disk> Engine<D> {
                 // Not read for another error: it would be at each look.
                 Err(error) if !error.is_missing() => return Err(error),
                 Err(error) => match self.disk.compare_staged(at, fingerprint) {
-                    Ok(Likeness::Absent) => {
+                    Ok(Comparison::Absent) => {
                         log::error!(
                             "site={site} file={own} reason=lost it is no longer in the staging area: somebody has removed \
                              it, unless it was published just now"

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::{Engine, Failing, Journal};
 use crate::proto::{Count, quoted};
-use crate::store::area::Likeness;
 use crate::store::disk::{At, Disk};
 use crate::store::error::StoreError;
-use crate::store::journal::{Copy, Intent, SpoolId, State};
+use crate::store::journal::{Intent, SiteFile, SpoolId, State};
 use crate::store::publish_queue::{Publish, PublishQueue};
+use crate::store::spool_dir::Comparison;
 
 impl<D: Disk> Engine<D> {
     /// Takes up what the run before has committed, as its journal says.
@@ -39,7 +39,7 @@ impl<D: Disk> Engine<D> {
         }
         engine.rewrite()?;
         for spool in spools {
-            engine.disk.introduce(spool, known.contains(&spool));
+            engine.disk.record_journal(spool, known.contains(&spool));
         }
         engine.discard(useless);
         Ok(engine)
@@ -75,7 +75,7 @@ impl<D: Disk> Engine<D> {
             let fingerprint = self.disk.measure_staged((spool, stage))?;
             let name = format!("recovered-{stage}.{}.data", stage.number);
             let name = name.parse().expect("digits, letters and dashes make a name");
-            Ok(Intent { spool, stage, copy: Copy { site: Arc::from(""), name, fingerprint } })
+            Ok(Intent { spool, stage, copy: SiteFile { site: Arc::from(""), name, fingerprint } })
         });
         measured.collect()
     }
@@ -134,11 +134,11 @@ impl<D: Disk> Engine<D> {
         for intent in committed {
             let at = (intent.spool, intent.stage);
             match self.disk.compare_staged(at, &intent.copy.fingerprint)? {
-                Likeness::Same => waiting.push(intent),
+                Comparison::Same => waiting.push(intent),
                 // It was whole and durable before the journal knew it, and only publishing takes it away.
-                Likeness::Absent => drop(self.state.committed.remove(intent.stage)),
-                Likeness::Different => {
-                    let Copy { site, name, .. } = &intent.copy;
+                Comparison::Absent => drop(self.state.committed.remove(intent.stage)),
+                Comparison::Different => {
+                    let SiteFile { site, name, .. } = &intent.copy;
                     let site = quoted(&**site);
                     log::warn!(
                         "site={site} file={name} reason=damaged its staged copy is not what was committed; it is fetched \
@@ -186,7 +186,7 @@ impl<D: Disk> Engine<D> {
                 self.voided.extend(useless);
             }
         }
-        self.disk.introduce(id, is_known);
+        self.disk.record_journal(id, is_known);
         Ok(())
     }
 }

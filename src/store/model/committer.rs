@@ -15,7 +15,7 @@ use crate::store::committer::{Committing, Completion, Order, Outstanding, Public
 use crate::store::disk::RealDisk;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::journal::{Copy, replay};
+use crate::store::journal::{SiteFile, replay};
 use crate::store::publish_queue::Publish;
 use crate::store::spooled::InSpool;
 use crate::store::worker::Work;
@@ -79,7 +79,7 @@ impl ModelCommitter {
     }
 
     pub(crate) fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.orders.push_back(Order::Forget(Copy { site, name, fingerprint }));
+        self.orders.push_back(Order::Forget(SiteFile { site, name, fingerprint }));
     }
 
     /// Whether there is anything to carry out.

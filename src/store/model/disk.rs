@@ -10,15 +10,15 @@ use rustix::io::Errno;
 
 use crate::proto::{FileName, Fingerprint};
 use crate::store::Durability;
-use crate::store::area::Likeness;
 use crate::store::disk::{At, Disk};
 use crate::store::error::StoreError;
 use crate::store::flush::is_few;
+use crate::store::hashed_temp::ClosedHashedTemp;
 use crate::store::journal::{SpoolId, StageId};
-use crate::store::keep::{Change, IfTaken};
-use crate::store::shelf::Shelf;
 use crate::store::spool::Spool;
-use crate::store::stage::Staged;
+use crate::store::spool_dir::Comparison;
+use crate::store::storage_disk::StorageDisk;
+use crate::store::store_group::{Change, OnConflict};
 
 /// The only one there is.
 pub(in crate::store) const SPOOL: SpoolId = SpoolId(7);
@@ -28,7 +28,7 @@ pub(in crate::store) const SPOOL: SpoolId = SpoolId(7);
 pub(in crate::store) struct ModelDisk(pub(in crate::store) Rc<RefCell<World>>);
 
 /// One folder; a file is known by its inode.
-impl Shelf for ModelDisk {
+impl StorageDisk for ModelDisk {
     type Folder = ();
     type Identity = StageId;
 
@@ -49,12 +49,18 @@ impl Shelf for ModelDisk {
         Disk::sync_names(self, SPOOL)
     }
 
-    fn place(&mut self, (): &(), stage: StageId, name: &FileName, if_taken: IfTaken) -> Result<Change, StoreError> {
+    fn rename_into(
+        &mut self,
+        (): &(),
+        stage: StageId,
+        name: &FileName,
+        on_conflict: OnConflict,
+    ) -> Result<Change, StoreError> {
         let taken = self.0.borrow().find(name).map(|file| self.0.borrow().read(file).size);
-        match if_taken {
-            IfTaken::Refuse if Disk::place(self, (SPOOL, stage), name)? => Ok(Change::Added),
-            IfTaken::Refuse => Err(StoreError::Exists(name.to_string().into())),
-            IfTaken::Replace => {
+        match on_conflict {
+            OnConflict::Refuse if Disk::rename_into(self, (SPOOL, stage), name)? => Ok(Change::Added),
+            OnConflict::Refuse => Err(StoreError::Exists(name.to_string().into())),
+            OnConflict::Replace => {
                 self.0.borrow_mut().step(|world| world.change(NameChange::Placed(stage, name.clone())))?;
                 Ok(taken.map_or(Change::Added, Change::Replaced))
             }
@@ -85,7 +91,7 @@ impl Disk for ModelDisk {
         spools.iter().map(|&spool| vec![spool]).collect()
     }
 
-    fn introduce(&mut self, _: SpoolId, _: bool) {}
+    fn record_journal(&mut self, _: SpoolId, _: bool) {}
 
     fn is_last(&self, _: SpoolId) -> Result<bool, StoreError> {
         Ok(true)
@@ -97,7 +103,7 @@ impl Disk for ModelDisk {
 
     fn let_go(&mut self, _: SpoolId) {}
 
-    fn take_over(&mut self, staged: Staged, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
+    fn take_over(&mut self, staged: ClosedHashedTemp, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
     }
 
@@ -163,7 +169,7 @@ impl Disk for ModelDisk {
         })
     }
 
-    fn place(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {
+    fn rename_into(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {
         let missing = || StoreError::Io { action: "publish", path: "model".into(), errno: Errno::NOENT };
         let placed = self.0.borrow_mut().step(|world| {
             world.costs.tried += 1;
@@ -180,7 +186,7 @@ impl Disk for ModelDisk {
         placed?
     }
 
-    fn compare_staged(&mut self, (_, stage): At, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+    fn compare_staged(&mut self, (_, stage): At, wanted: &Fingerprint) -> Result<Comparison, StoreError> {
         self.0.borrow_mut().step(|world| {
             world.costs.read += 1;
             let stage = world.cached.staged.get(&stage).copied();
@@ -206,7 +212,7 @@ impl Disk for ModelDisk {
         self.0.borrow_mut().step(|world| world.change(NameChange::Discarded(stage)))
     }
 
-    fn void(&mut self, (_, stage): At, _: &Fingerprint) -> Result<(), StoreError> {
+    fn invalidate(&mut self, (_, stage): At, _: &Fingerprint) -> Result<(), StoreError> {
         self.0.borrow_mut().step(|world| {
             if world.cached.staged.contains(&stage) {
                 world.losses += 1;

@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::site::SiteDisk;
 use crate::proto::FileName;
-use crate::store::area::Area;
 use crate::store::error::StoreError;
 use crate::store::flush::is_few;
 use crate::store::journal::StageId;
-use crate::store::keep::{Change, IfTaken};
-use crate::store::keeper::{Keep, Keeping, Kept, Order};
-use crate::store::shelf::{RealShelf, Shelf};
 use crate::store::source::Identity;
+use crate::store::spool_dir::SpoolDir;
+use crate::store::storage_disk::{RealShelf, StorageDisk};
+use crate::store::store_group::{Change, OnConflict};
+use crate::store::store_worker::{Keeping, Order, StoreRequest, StoreResult};
 use crate::store::worker::Work;
-use crate::store::{Durability, Folder, Room};
+use crate::store::{Durability, SpaceAccount, StorageDir};
 
 thread_local! {
     /// Whose server is at work on this thread.
@@ -55,20 +55,20 @@ pub(crate) struct ModelKeeper(Arc<Mutex<Desk>>);
 struct Desk {
     keeping: Keeping<SiteShelf>,
     orders: VecDeque<Order>,
-    done: Vec<Kept>,
+    done: Vec<StoreResult>,
 }
 
 impl ModelKeeper {
-    pub(crate) fn new(disk: SiteDisk, room: Room) -> Self {
+    pub(crate) fn new(disk: SiteDisk, room: SpaceAccount) -> Self {
         let keeping = Keeping { shelf: SiteShelf { disk, real: RealShelf(Durability::None) }, room };
         Self(Arc::new(Mutex::new(Desk { keeping, orders: VecDeque::new(), done: Vec::new() })))
     }
 
-    pub(crate) fn keep(&self, keep: Keep) {
+    pub(crate) fn keep(&self, keep: StoreRequest) {
         self.locked().orders.push_back(Order::Keep(keep));
     }
 
-    pub(crate) fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+    pub(crate) fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
         let mut desk = self.locked();
         let found = folder.find(&name).expect("the directory is there");
         if found.is_some_and(|found| found.identity() == identity) {
@@ -78,7 +78,7 @@ impl ModelKeeper {
         desk.orders.push_back(Order::leaving(folder, name, identity));
     }
 
-    pub(crate) fn completions(&self) -> Vec<Kept> {
+    pub(crate) fn completions(&self) -> Vec<StoreResult> {
         std::mem::take(&mut self.locked().done)
     }
 
@@ -108,20 +108,20 @@ struct SiteShelf {
     real: RealShelf,
 }
 
-impl Shelf for SiteShelf {
-    type Folder = Arc<Area>;
+impl StorageDisk for SiteShelf {
+    type Folder = Arc<SpoolDir>;
     type Identity = Identity;
 
-    fn filesystem(&self, _: &Arc<Area>) -> u64 {
+    fn filesystem(&self, _: &Arc<SpoolDir>) -> u64 {
         0
     }
 
-    fn directory(&self, area: &Arc<Area>) -> (u64, u64) {
+    fn directory(&self, area: &Arc<SpoolDir>) -> (u64, u64) {
         (0, self.disk.directory(area.path()) as u64)
     }
 
     /// No more than is promised: the names are not durable.
-    fn sync_staged(&mut self, files: &[(&Arc<Area>, StageId)]) -> Result<(), StoreError> {
+    fn sync_staged(&mut self, files: &[(&Arc<SpoolDir>, StageId)]) -> Result<(), StoreError> {
         let at_once = if is_few(files.len()) { 1 } else { files.len() };
         files.chunks(at_once).try_for_each(|files| {
             self.disk.step(|storage| {
@@ -133,7 +133,7 @@ impl Shelf for SiteShelf {
         })
     }
 
-    fn sync_names(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {
+    fn sync_names(&mut self, area: &Arc<SpoolDir>) -> Result<(), StoreError> {
         let directory = self.disk.directory(area.path());
         self.disk.step(|storage| {
             storage.names_flushed(directory);
@@ -141,24 +141,24 @@ impl Shelf for SiteShelf {
         })
     }
 
-    fn place(
+    fn rename_into(
         &mut self,
-        area: &Arc<Area>,
+        area: &Arc<SpoolDir>,
         stage: StageId,
         name: &FileName,
-        if_taken: IfTaken,
+        on_conflict: OnConflict,
     ) -> Result<Change, StoreError> {
         let (disk, real) = (&self.disk, &mut self.real);
         let directory = disk.directory(area.path());
         disk.step(|storage| {
             let bytes = storage.is_to_be_named(&area.staged_path(stage));
-            let change = real.place(area, stage, name, if_taken)?;
+            let change = real.rename_into(area, stage, name, on_conflict)?;
             storage.named(directory, stage, name.clone(), bytes);
             Ok(change)
         })
     }
 
-    fn remove(&mut self, area: &Arc<Area>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
+    fn remove(&mut self, area: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
         let (disk, real) = (&self.disk, &mut self.real);
         let directory = disk.directory(area.path());
         let removed = disk.step(|storage| {
@@ -175,7 +175,7 @@ impl Shelf for SiteShelf {
         removed
     }
 
-    fn discard(&mut self, area: &Arc<Area>, stage: StageId) -> Result<(), StoreError> {
+    fn discard(&mut self, area: &Arc<SpoolDir>, stage: StageId) -> Result<(), StoreError> {
         let real = &mut self.real;
         self.disk.step(|_| real.discard(area, stage))
     }

@@ -4,7 +4,7 @@ use super::{Context, Reaction, Task};
 use crate::proto::{FileName, Refusal, Verb};
 use crate::role::collect::commit_queue::Purpose;
 use crate::role::collect::reason::BodyProgress;
-use crate::store::{Stage, StoreError};
+use crate::store::{HashedTemp, StoreError};
 use crate::sync::{Step, measured_at};
 
 /// A file that is asked for or on its way.
@@ -18,7 +18,7 @@ pub(super) struct Fetch {
 enum Sink {
     /// Not announced yet.
     Awaiting,
-    Stage(Stage),
+    Stage(HashedTemp),
     /// The disk did not take it: the rest of the body is let pass by.
     Discard(StoreError),
 }

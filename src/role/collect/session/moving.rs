@@ -7,7 +7,7 @@ use crate::role::collect::Reason;
 use crate::role::collect::commit_queue::{CommitQueue, Purpose};
 use crate::role::collect::reason::BodyProgress;
 use crate::role::collect::site::Site;
-use crate::store::{Spool, Stage, Staged, StoreError};
+use crate::store::{ClosedHashedTemp, HashedTemp, Spool, StoreError};
 use crate::sync::{DeleteResult, Step, measured_at};
 
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
@@ -33,7 +33,7 @@ pub(super) struct Moving {
 /// What is kept of the body, in case it is another file's.
 enum Kept {
     Memory(Vec<u8>),
-    Stage(Stage),
+    Stage(HashedTemp),
     Unkept(StoreError),
 }
 
@@ -193,7 +193,7 @@ impl Moving {
 
 fn rescue(
     name: &FileName,
-    staged: Result<Staged, StoreError>,
+    staged: Result<ClosedHashedTemp, StoreError>,
     site: &mut Site,
     commit_queue: &mut CommitQueue,
 ) -> Result<(), Reason> {
@@ -222,14 +222,14 @@ fn is_whole_xml(bytes: &[u8]) -> bool {
 }
 
 impl Kept {
-    fn into_staged(self, spool: &Spool) -> Result<Staged, StoreError> {
+    fn into_staged(self, spool: &Spool) -> Result<ClosedHashedTemp, StoreError> {
         match self {
             Self::Stage(stage) => stage.finish(),
             Self::Memory(_) | Self::Unkept(_) => self.copy(spool),
         }
     }
 
-    fn copy(&self, spool: &Spool) -> Result<Staged, StoreError> {
+    fn copy(&self, spool: &Spool) -> Result<ClosedHashedTemp, StoreError> {
         match self {
             Self::Stage(stage) => stage.duplicate()?.finish(),
             Self::Unkept(error) => Err(error.clone()),

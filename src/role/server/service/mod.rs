@@ -30,7 +30,7 @@ use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES
 use crate::proto::server::Policy;
 use crate::proto::{Count, quoted};
 use crate::role::Watchdog;
-use crate::store::{Folder, StoreError, check_threads};
+use crate::store::{StorageDir, StoreError, check_threads};
 use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
@@ -178,7 +178,7 @@ pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
 pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
     let Mode::Store(settings) = &config.mode else { return Ok(Vec::new()) };
     check_threads()?;
-    let (directory, lacks) = (quoted(&settings.directory), Folder::check(&settings.directory)?);
+    let (directory, lacks) = (quoted(&settings.directory), StorageDir::check(&settings.directory)?);
     Ok(lacks.iter().map(|lack| format!("{directory}: {lack}")).collect())
 }
 
@@ -206,7 +206,7 @@ impl Bound {
     }
 
     /// Opens the storage directory, where there is one.
-    pub fn open_storage(&self) -> Result<Option<Folder>, StoreError> {
+    pub fn open_storage(&self) -> Result<Option<StorageDir>, StoreError> {
         match &self.config.mode {
             Mode::Store(settings) => open_root(settings, self.config.process.umask).map(Some),
             Mode::Relay(_) => Ok(None),
@@ -214,7 +214,7 @@ impl Bound {
     }
 
     /// Starts the threads that the storage directory needs.
-    pub fn start(self, root: Option<Folder>) -> Result<Service, StartError> {
+    pub fn start(self, root: Option<StorageDir>) -> Result<Service, StartError> {
         let Self { net, listeners, config, listener_config, target } = self;
         let expiries = expiry::watched(&listener_config, target.as_deref());
         let backend = match (&config.mode, root, target) {

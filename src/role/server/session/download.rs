@@ -12,7 +12,7 @@ use crate::proto::{FileName, ListWord, Refusal, Verb};
 use crate::role::server::Reason;
 use crate::role::server::listings::Listed;
 use crate::role::server::throttled_log::Subject;
-use crate::store::{ArchiveError, Folder, Listing, Packed, PendingRemovals, Source, StoreError};
+use crate::store::{ArchiveError, Listing, Packed, PendingRemovals, Source, StorageDir, StoreError};
 
 /// A body on its way out.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Giving {
 /// What there is of a name.
 enum Found {
     Nothing,
-    File(Source, Folder),
+    File(Source, StorageDir),
     /// It was taken before, and is being removed.
     Pending(PendingRemovals),
 }
@@ -96,7 +96,7 @@ impl Session {
     }
 
     /// Two clients that are moved one file would both count it as theirs alone.
-    fn move_file(&mut self, folder: &Folder, source: Source, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn move_file(&mut self, folder: &StorageDir, source: Source, cx: &mut Context<'_>) -> Result<(), Reason> {
         let (name, identity) = (source.name().clone(), source.identity());
         match cx.storage.claims().take(identity) {
             Some(claim) => {
@@ -113,7 +113,7 @@ impl Session {
         }
     }
 
-    fn give_file(&mut self, folder: &Folder, source: Source, moving: Option<Moved>) -> Result<(), Reason> {
+    fn give_file(&mut self, folder: &StorageDir, source: Source, moving: Option<Moved>) -> Result<(), Reason> {
         let (name, size) = (source.name().clone(), source.size());
         let path = folder.path().join(OsStr::from_bytes(name.as_bytes()));
         let supply = Supply::File { file: source.into_file(), path };

@@ -32,7 +32,7 @@ use crate::deadline::body_due;
 use crate::net::{ConnId, Failure, Read};
 use crate::proto::server::{Ending, Event, Policy, Server, Want};
 use crate::proto::{Count, FileName, ListWord, Quoted, Refusal, Verb};
-use crate::store::{Folder, Identity, PendingRemovals, Wanted};
+use crate::store::{Identity, PendingRemovals, StorageDir, Wanted};
 use crate::tls::{PeerDescription, Sha256};
 
 /// More than any line has, so that the line's end is looked for in one piece.
@@ -112,7 +112,7 @@ enum Asked {
 /// A file that was moved to a client who has not shown that it has it.
 #[derive(Debug)]
 pub(super) struct Moved {
-    pub(super) folder: Folder,
+    pub(super) folder: StorageDir,
     pub(super) name: FileName,
     pub(super) identity: Identity,
     /// Until it has shown that, or is gone, nobody else is moved it.

@@ -6,7 +6,7 @@ use crate::proto::{FileName, Refusal, Verb};
 use crate::role::server::Reason;
 use crate::role::server::storage::NoDraft;
 use crate::role::server::throttled_log::Subject;
-use crate::store::{ArchiveError, Draft, StoreError, Written};
+use crate::store::{ArchiveError, ClosedTemp, StoreError, TempFile};
 
 /// A body on its way in.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Taking {
 /// Where a body goes.
 #[derive(Debug)]
 enum Sink {
-    Draft(Draft),
+    Draft(TempFile),
     /// Nowhere: the disk failed or is full, and the client, who has begun to send, hears of it after the last byte.
     Refused(Refusal),
     /// Nowhere: the session ends after the last byte, as stock's does.
@@ -122,7 +122,7 @@ impl Session {
         }
     }
 
-    fn keep(&mut self, name: FileName, written: Written, cx: &mut Context<'_>) {
+    fn keep(&mut self, name: FileName, written: ClosedTemp, cx: &mut Context<'_>) {
         Self::clear_deadline(cx);
         let size = written.size();
         cx.storage.keep(cx.id, name.clone(), written);
@@ -133,7 +133,7 @@ impl Session {
     pub(super) fn unpacked(
         &mut self,
         name: FileName,
-        result: Result<Written, ArchiveError>,
+        result: Result<ClosedTemp, ArchiveError>,
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));

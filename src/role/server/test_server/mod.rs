@@ -23,7 +23,7 @@ use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
 use crate::store::model::{ModelKeeper, SiteDisk, at_site};
-use crate::store::{Background, Folder, Identity, Keep, Kept};
+use crate::store::{Background, Identity, StorageDir, StoreRequest, StoreResult};
 
 /// Names that end in `.conf` go to the directory `conf`.
 static FILTERS: LazyLock<Filters> = LazyLock::new(|| Filters::parse(br".*\.conf:conf").expect("they are sound").0);
@@ -189,11 +189,11 @@ impl TestServer {
 const STAGING: &str = ".tentacle-server";
 
 impl FileStore for ModelKeeper {
-    fn keep(&self, keep: Keep) {
+    fn keep(&self, keep: StoreRequest) {
         self.keep(keep);
     }
 
-    fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+    fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
         self.remove(folder, name, identity);
     }
 
@@ -201,7 +201,7 @@ impl FileStore for ModelKeeper {
         true
     }
 
-    fn completions(&self) -> Vec<Kept> {
+    fn completions(&self) -> Vec<StoreResult> {
         self.completions()
     }
 

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{self, Access, AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::area::Area;
-use super::draft::Draft;
 use super::error::StoreError;
 use super::lacks::{Lack, lacks_of};
 use super::lister::Lister;
 use super::setup::{self, Staging};
 use super::sink::SinkKind;
 use super::source::{Identity, Source};
+use super::spool_dir::SpoolDir;
+use super::temp_file::TempFile;
 use crate::budget::Budget;
 use crate::proto::FileName;
 
@@ -24,20 +24,20 @@ use crate::proto::FileName;
 /// directory that is moved or removed while it is open, and one of its name made, must be opened anew: see
 /// [`is_in_place`](Self::is_in_place).
 #[derive(Clone, Debug)]
-pub struct Folder {
-    area: Arc<Area>,
-    leaving: Leaving,
+pub struct StorageDir {
+    area: Arc<SpoolDir>,
+    leaving: RemovalsUnderWay,
 }
 
 /// Files whose removal has been ordered: to everybody but the keeper they are gone already, though the keeper may have
 /// other things to flush first.
 #[derive(Clone, Debug, Default)]
-struct Leaving(Arc<Mutex<HashMap<FileName, Identity>>>);
+struct RemovalsUnderWay(Arc<Mutex<HashMap<FileName, Identity>>>);
 
 /// Removals that were pending at some time.
 #[derive(Debug)]
 pub struct PendingRemovals {
-    leaving: Leaving,
+    leaving: RemovalsUnderWay,
     removals: Vec<(FileName, Identity)>,
 }
 
@@ -50,7 +50,7 @@ impl PendingRemovals {
     }
 }
 
-impl Leaving {
+impl RemovalsUnderWay {
     /// The file goes. Of several of one name, the last is the one that may still be there when this is asked.
     fn add(&self, name: FileName, identity: Identity) {
         self.locked().insert(name, identity);
@@ -73,18 +73,18 @@ impl Leaving {
     }
 }
 
-impl Folder {
+impl StorageDir {
     /// Opens `path`, which must exist, locks its staging area, which is made if need be, and removes what an earlier run
     /// has left there. New files get the permissions `file_mode`, whatever the umask.
     ///
     /// # Errors
     /// [`StoreError::Busy`] if another process works there; whatever would keep files from being stored there.
     pub fn open(path: &Path, file_mode: u32) -> Result<Self, StoreError> {
-        Self::of(Area::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?, &[])
+        Self::of(SpoolDir::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?, &[])
     }
 
     /// Takes an area over, without a word of what the filesystem is known to lack.
-    fn of(area: Area, known: &[Lack]) -> Result<Self, StoreError> {
+    fn of(area: SpoolDir, known: &[Lack]) -> Result<Self, StoreError> {
         area.lock()?;
         area.warn_of_lacks(known);
         for stage in area.leftovers()? {
@@ -92,7 +92,7 @@ impl Folder {
                 log::warn!("{error}");
             }
         }
-        Ok(Self { area: Arc::new(area), leaving: Leaving::default() })
+        Ok(Self { area: Arc::new(area), leaving: RemovalsUnderWay::default() })
     }
 
     /// Whether `path` can be [opened](Self::open), as far as can be seen without locking anything there; what its filesystem
@@ -141,8 +141,8 @@ impl Folder {
 
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
     /// costs time at most.
-    pub fn draft(&self, size_hint: u64) -> Result<Draft, StoreError> {
-        Draft::create(self.area.clone(), SinkKind::Append, size_hint)
+    pub fn draft(&self, size_hint: u64) -> Result<TempFile, StoreError> {
+        TempFile::create(self.area.clone(), SinkKind::Append, size_hint)
     }
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.
@@ -203,11 +203,11 @@ impl Folder {
         Arc::ptr_eq(&self.area, &other.area)
     }
 
-    pub(super) fn area(&self) -> &Arc<Area> {
+    pub(super) fn area(&self) -> &Arc<SpoolDir> {
         &self.area
     }
 }
 
 #[cfg(test)]
-#[path = "folder_tests.rs"]
+#[path = "storage_dir_tests.rs"]
 mod tests;

@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 
 use super::error::StoreError;
 use super::journal::StageId;
-use super::shelf::Shelf;
+use super::storage_disk::StorageDisk;
 use crate::proto::FileName;
 
 /// What becomes of a file whose name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IfTaken {
+pub enum OnConflict {
     /// It is not stored: [`StoreError::Exists`].
     Refuse,
     /// It replaces the file of that name; never a directory. Of a link, it replaces the link.
@@ -30,7 +30,7 @@ pub enum IfTaken {
 /// One thing to do in a folder.
 #[derive(Debug)]
 pub(super) enum Task<F, I> {
-    Store { folder: F, stage: StageId, name: FileName, if_taken: IfTaken },
+    Store { folder: F, stage: StageId, name: FileName, on_conflict: OnConflict },
     Remove { folder: F, name: FileName, identity: I },
 }
 
@@ -60,10 +60,10 @@ impl Change {
 /// How a [`Task`] ended.
 pub(super) type Outcome = Result<Change, StoreError>;
 
-type TaskOf<S> = Task<<S as Shelf>::Folder, <S as Shelf>::Identity>;
+type TaskOf<S> = Task<<S as StorageDisk>::Folder, <S as StorageDisk>::Identity>;
 
 /// Carries out a group, in its order. One outcome for each task.
-pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome> {
+pub(super) fn keep<S: StorageDisk>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome> {
     let flushed = flush(shelf, group);
     let mut outcomes: Vec<Outcome> = group.iter().map(|task| carry_out(shelf, task, &flushed)).collect();
     let changed = group.iter().zip(&outcomes).filter_map(|(task, outcome)| match (task, outcome) {
@@ -80,7 +80,7 @@ pub(super) fn keep<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome>
 }
 
 /// What came of flushing the filesystems, by their numbers. After a failure nobody knows what is on that disk.
-fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(), StoreError>> {
+fn flush<S: StorageDisk>(shelf: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(), StoreError>> {
     let mut filesystems: BTreeMap<u64, Vec<_>> = BTreeMap::new();
     for task in group {
         if let Task::Store { folder, stage, .. } = task {
@@ -90,11 +90,16 @@ fn flush<S: Shelf>(shelf: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(
     filesystems.into_iter().map(|(number, files)| (number, shelf.sync_staged(&files))).collect()
 }
 
-fn carry_out<S: Shelf>(shelf: &mut S, task: &TaskOf<S>, flushed: &BTreeMap<u64, Result<(), StoreError>>) -> Outcome {
+fn carry_out<S: StorageDisk>(
+    shelf: &mut S,
+    task: &TaskOf<S>,
+    flushed: &BTreeMap<u64, Result<(), StoreError>>,
+) -> Outcome {
     match task {
-        Task::Store { folder, stage, name, if_taken } => {
-            let outcome =
-                flushed[&shelf.filesystem(folder)].clone().and_then(|()| shelf.place(folder, *stage, name, *if_taken));
+        Task::Store { folder, stage, name, on_conflict } => {
+            let outcome = flushed[&shelf.filesystem(folder)]
+                .clone()
+                .and_then(|()| shelf.rename_into(folder, *stage, name, *on_conflict));
             // What stays is swept at the next start.
             if outcome.is_err()
                 && let Err(error) = shelf.discard(folder, *stage)
@@ -108,7 +113,13 @@ fn carry_out<S: Shelf>(shelf: &mut S, task: &TaskOf<S>, flushed: &BTreeMap<u64, 
 }
 
 /// The names that went to `directory` may be durable or not.
-fn fail<S: Shelf>(shelf: &S, group: &[TaskOf<S>], outcomes: &mut [Outcome], directory: (u64, u64), error: &StoreError) {
+fn fail<S: StorageDisk>(
+    shelf: &S,
+    group: &[TaskOf<S>],
+    outcomes: &mut [Outcome],
+    directory: (u64, u64),
+    error: &StoreError,
+) {
     for (task, outcome) in group.iter().zip(outcomes) {
         if let Task::Store { folder, .. } = task
             && outcome.is_ok()
@@ -120,5 +131,5 @@ fn fail<S: Shelf>(shelf: &S, group: &[TaskOf<S>], outcomes: &mut [Outcome], dire
 }
 
 #[cfg(test)]
-#[path = "keep_tests.rs"]
+#[path = "store_group_tests.rs"]
 mod tests;

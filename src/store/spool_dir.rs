@@ -26,7 +26,7 @@ use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
 
 /// How a file's bytes compare with what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Likeness {
+pub(super) enum Comparison {
     /// A plain file with these bytes.
     Same,
     /// Something else: other bytes, a directory, a link.
@@ -37,7 +37,7 @@ pub(super) enum Likeness {
 
 /// Directories held open, so that every step works on the directories that were checked.
 #[derive(Debug)]
-pub(super) struct Area {
+pub(super) struct SpoolDir {
     pub(super) id: SpoolId,
     path: PathBuf,
     kind: Staging,
@@ -61,7 +61,7 @@ pub(super) struct Area {
     next: AtomicU64,
 }
 
-impl Area {
+impl SpoolDir {
     /// Opens a directory whose files get the permissions `mode`.
     pub(super) fn open(incoming: &Path, mode: Mode, kind: Staging) -> Result<Self, StoreError> {
         let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
@@ -295,13 +295,13 @@ impl Area {
     }
 
     /// Changes the length of a staged file, so that no recovery takes it for what it was.
-    pub(super) fn void(&self, stage: StageId, was: &Fingerprint) -> Result<(), StoreError> {
+    pub(super) fn invalidate(&self, stage: StageId, was: &Fingerprint) -> Result<(), StoreError> {
         let Some(file) = self.find_staged(stage, OFlags::WRONLY, "empty")? else { return Ok(()) };
         fs::ftruncate(file, u64::from(was.size == 0)).map_err(StoreError::io("empty", &self.staged_path(stage)))
     }
 
     /// Gives a staged file its name in the incoming directory, unless that is taken: then `false`.
-    pub(super) fn place(&self, stage: StageId, name: &FileName) -> Result<bool, StoreError> {
+    pub(super) fn rename_into(&self, stage: StageId, name: &FileName) -> Result<bool, StoreError> {
         let staged = stage.to_string();
         match lacks::rename_to_free(&self.staging, staged.as_bytes(), &self.incoming, name.as_bytes()) {
             Ok(_) => Ok(true),
@@ -336,7 +336,7 @@ impl Area {
     }
 
     /// Compares a staged file with what it should be.
-    pub(super) fn compare_staged(&self, stage: StageId, wanted: &Fingerprint) -> Result<Likeness, StoreError> {
+    pub(super) fn compare_staged(&self, stage: StageId, wanted: &Fingerprint) -> Result<Comparison, StoreError> {
         let path = self.staged_path(stage);
         compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))
     }
@@ -405,17 +405,17 @@ impl Area {
     }
 }
 
-fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Likeness, Errno> {
+fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Comparison, Errno> {
     let (mut file, stat) = match open::file(dir, name, OFlags::RDONLY, Mode::empty())? {
         Found::File(file, stat) => (file, stat),
-        Found::Nothing => return Ok(Likeness::Absent),
-        Found::Other(_) => return Ok(Likeness::Different),
+        Found::Nothing => return Ok(Comparison::Absent),
+        Found::Other(_) => return Ok(Comparison::Different),
     };
     if u64::try_from(stat.st_size) != Ok(wanted.size) {
-        return Ok(Likeness::Different);
+        return Ok(Comparison::Different);
     }
     let found = fingerprint(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(if found == *wanted { Likeness::Same } else { Likeness::Different })
+    Ok(if found == *wanted { Comparison::Same } else { Comparison::Different })
 }
 
 fn fingerprint(file: &mut File) -> std::io::Result<Fingerprint> {
@@ -430,5 +430,5 @@ fn fingerprint(file: &mut File) -> std::io::Result<Fingerprint> {
 }
 
 #[cfg(test)]
-#[path = "area_tests.rs"]
+#[path = "spool_dir_tests.rs"]
 mod tests;

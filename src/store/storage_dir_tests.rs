@@ -15,9 +15,9 @@ use crate::budget::Budget;
 
 const MODE: u32 = 0o660;
 
-fn storage() -> (TempDir, Folder) {
+fn storage() -> (TempDir, StorageDir) {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path(), MODE).unwrap();
+    let folder = StorageDir::open(dir.path(), MODE).unwrap();
     (dir, folder)
 }
 
@@ -35,7 +35,7 @@ fn make_impostors(dir: &Path) {
     drop(UnixListener::bind(dir.join("socket")).unwrap());
 }
 
-fn list(folder: &Folder, max_entries: usize) -> Vec<u8> {
+fn list(folder: &StorageDir, max_entries: usize) -> Vec<u8> {
     let mut lister = folder.list(&Budget::new(1 << 20)).unwrap();
     loop {
         match lister.step(max_entries, false).unwrap() {
@@ -46,7 +46,7 @@ fn list(folder: &Folder, max_entries: usize) -> Vec<u8> {
     }
 }
 
-fn listed(folder: &Folder, max_entries: usize) -> BTreeSet<String> {
+fn listed(folder: &StorageDir, max_entries: usize) -> BTreeSet<String> {
     String::from_utf8(list(folder, max_entries)).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -162,20 +162,20 @@ fn a_folder_is_opened_once_at_a_time_and_swept() {
     let mut draft = folder.draft(0).unwrap();
     draft.write(b"half").unwrap();
     let staging = folder.path().join(".tentacle-server");
-    let error = Folder::open(dir.path(), MODE).unwrap_err();
+    let error = StorageDir::open(dir.path(), MODE).unwrap_err();
     assert!(matches!(&error, StoreError::Busy { path, .. } if *path == staging), "{error}");
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 1);
     // What a kill would leave.
     draft.finish().unwrap().hand_over();
     drop(folder);
-    let _folder = Folder::open(dir.path(), MODE).unwrap();
+    let _folder = StorageDir::open(dir.path(), MODE).unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
 }
 
 #[test]
 fn files_get_the_permissions_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path(), 0o640).unwrap();
+    let folder = StorageDir::open(dir.path(), 0o640).unwrap();
     let (area, stage) = folder.draft(0).unwrap().finish().unwrap().hand_over();
     assert_eq!(area.staged_path(stage).metadata().unwrap().permissions().mode() & 0o7777, 0o640);
 }

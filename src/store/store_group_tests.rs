@@ -17,13 +17,13 @@ const SEEDS: u64 = 12;
 #[derive(Clone, Copy)]
 enum Ask {
     /// Its next version.
-    Send(&'static str, IfTaken),
+    Send(&'static str, OnConflict),
     /// What is there when the group is put together.
     Take(&'static str),
 }
 
 use Ask::{Send, Take};
-use IfTaken::{Refuse, Replace};
+use OnConflict::{Refuse, Replace};
 
 const LIFE: [&[Ask]; 5] = [
     &[Send("a", Replace), Send("b", Refuse), Send("a", Replace)],
@@ -46,11 +46,11 @@ impl Clients {
     fn task(&mut self, ask: Ask) -> Option<Task<(), StageId>> {
         let mut world = self.world.borrow_mut();
         match ask {
-            Send(name, if_taken) => {
+            Send(name, on_conflict) => {
                 let versions = self.sent.entry(name).or_default();
                 let bytes = Fingerprint::of(format!("{name} {}", versions.len()).as_bytes());
                 versions.push(bytes);
-                Some(Task::Store { folder: (), stage: world.stage(bytes), name: name.parse().unwrap(), if_taken })
+                Some(Task::Store { folder: (), stage: world.stage(bytes), name: name.parse().unwrap(), on_conflict })
             }
             Take(text) => {
                 let name: FileName = text.parse().unwrap();

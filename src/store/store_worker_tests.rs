@@ -8,37 +8,37 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::super::room::Quota;
+use super::super::space::Quota;
 use super::*;
 
-use IfTaken::{Refuse, Replace};
+use OnConflict::{Refuse, Replace};
 
-fn storage() -> (TempDir, Folder) {
+fn storage() -> (TempDir, StorageDir) {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path(), 0o660).unwrap();
+    let folder = StorageDir::open(dir.path(), 0o660).unwrap();
     (dir, folder)
 }
 
-fn keeper(folder: &Folder) -> Keeper {
-    let room = Room::open(folder.clone(), Quota::default()).unwrap();
-    Keeper::start(Durability::Fsync, room, Box::new(|| {})).unwrap()
+fn keeper(folder: &StorageDir) -> StoreWorker {
+    let room = SpaceAccount::open(folder.clone(), Quota::default()).unwrap();
+    StoreWorker::start(Durability::Fsync, room, Box::new(|| {})).unwrap()
 }
 
 fn name(name: &str) -> FileName {
     name.parse().unwrap()
 }
 
-fn written(folder: &Folder, bytes: &str) -> Written {
+fn written(folder: &StorageDir, bytes: &str) -> ClosedTemp {
     let mut draft = folder.draft(bytes.len() as u64).unwrap();
     draft.write(bytes.as_bytes()).unwrap();
     draft.finish().unwrap()
 }
 
-fn file(folder: &Folder, text: &str, bytes: &str, if_taken: IfTaken) -> Keep {
-    Keep { ticket: 1, name: name(text), written: written(folder, bytes), if_taken }
+fn file(folder: &StorageDir, text: &str, bytes: &str, on_conflict: OnConflict) -> StoreRequest {
+    StoreRequest { ticket: 1, name: name(text), written: written(folder, bytes), on_conflict }
 }
 
-fn results(completions: Vec<Kept>) -> Vec<Result<(), StoreError>> {
+fn results(completions: Vec<StoreResult>) -> Vec<Result<(), StoreError>> {
     completions.into_iter().map(|kept| kept.result).collect()
 }
 
@@ -55,18 +55,18 @@ fn files_are_stored_whole_in_order_and_told() {
     for durability in [Durability::Fsync, Durability::None] {
         let (dir, folder) = storage();
         let (told, calls) = mpsc::channel();
-        let room = Room::open(folder.clone(), Quota::default()).unwrap();
-        let keeper = Keeper::start(durability, room, Box::new(move || told.send(()).unwrap())).unwrap();
+        let room = SpaceAccount::open(folder.clone(), Quota::default()).unwrap();
+        let keeper = StoreWorker::start(durability, room, Box::new(move || told.send(()).unwrap())).unwrap();
         for ticket in 0..50 {
             let keep = file(&folder, &format!("a.{ticket}.data"), &format!("bytes {ticket}"), Refuse);
-            keeper.keep(Keep { ticket, ..keep });
+            keeper.keep(StoreRequest { ticket, ..keep });
         }
         let mut kept = Vec::new();
         while keeper.pending() > 0 {
             calls.recv().unwrap();
             kept.extend(keeper.completions());
         }
-        assert_eq!(kept, (0..50).map(|ticket| Kept { ticket, result: Ok(()) }).collect::<Vec<_>>());
+        assert_eq!(kept, (0..50).map(|ticket| StoreResult { ticket, result: Ok(()) }).collect::<Vec<_>>());
         assert_eq!(read(dir.path(), "a.17.data"), "bytes 17");
         assert_nothing_is_staged(dir.path());
         assert_eq!(keeper.stop(), []);
@@ -184,16 +184,16 @@ fn the_room_knows_what_is_stored_replaced_and_removed() {
     };
     fs::write(dir.path().join("before"), "1234567890").unwrap();
     let quota = Quota { max_files: Some(100), ..Quota::default() };
-    let room = Room::open(folder.clone(), quota).unwrap();
+    let room = SpaceAccount::open(folder.clone(), quota).unwrap();
     let (told, calls) = mpsc::channel();
-    let keeper = Keeper::start(Durability::Fsync, room.clone(), Box::new(move || told.send(()).unwrap())).unwrap();
-    let keep = |text: &str, bytes: &str, if_taken| {
+    let keeper = StoreWorker::start(Durability::Fsync, room.clone(), Box::new(move || told.send(()).unwrap())).unwrap();
+    let keep = |text: &str, bytes: &str, on_conflict| {
         let reservation = room.admit(&sub, bytes.len() as u64, now()).unwrap();
         let mut draft = sub.draft(bytes.len() as u64).unwrap().with_reservation(reservation);
         draft.make_room(bytes.len() as u64).unwrap();
         draft.write(bytes.as_bytes()).unwrap();
         draft.complete().unwrap();
-        keeper.keep(Keep { ticket: 1, name: name(text), written: draft.finish().unwrap(), if_taken });
+        keeper.keep(StoreRequest { ticket: 1, name: name(text), written: draft.finish().unwrap(), on_conflict });
         calls.recv().unwrap();
         room.stored()
     };

@@ -37,11 +37,11 @@ fn a_staging_area_that_is_a_file_or_a_link_is_refused() {
 #[test]
 fn the_identity_stays_until_it_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id;
-    assert_eq!(Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id, first);
+    let first = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id;
+    assert_eq!(SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id, first);
     let id_file = dir.path().join(".tentacle-sync").join("id");
     std::fs::write(&id_file, "damaged").unwrap();
-    let second = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id;
+    let second = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap().id;
     assert_ne!(second, first);
     assert_eq!(std::fs::read_to_string(&id_file).unwrap(), format!("{second}\n"));
     assert_eq!(std::fs::read_dir(dir.path().join(".tentacle-sync")).unwrap().count(), 1, "no drafts are left");
@@ -55,7 +55,7 @@ fn rights_are_the_groups_and_the_incoming_directory_stays_as_it_is() {
     Spool::open(dir.path()).unwrap();
     assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o755, 0o700));
     set(0o2770);
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o2770, 0o2700));
     let (stage, _) = area.create().unwrap();
     assert_eq!(mode(&area.staged_path(stage)), 0o660);
@@ -92,25 +92,25 @@ fn without_exclusive_renames_and_links_nothing_is_overwritten_either() {
     for (index, calls) in without_exclusive_renames().iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         without(calls, || {
-            let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
             assert_eq!(area.lacks(), if index == 0 { &[][..] } else { &[Lack::ExclusiveNames] });
             let name: FileName = "web01.17.data".parse().unwrap();
             let (first, _) = area.create().unwrap();
-            assert_eq!(area.place(first, &name), Ok(true));
+            assert_eq!(area.rename_into(first, &name), Ok(true));
             assert!(!area.staged_path(first).exists());
             std::fs::write(area.published_path(&name), "taken").unwrap();
             std::fs::create_dir(dir.path().join("dir")).unwrap();
             symlink("absent", dir.path().join("link")).unwrap();
             let (second, _) = area.create().unwrap();
             for taken in ["web01.17.data", "dir", "link"] {
-                assert_eq!(area.place(second, &taken.parse().unwrap()), Ok(false), "{taken}");
+                assert_eq!(area.rename_into(second, &taken.parse().unwrap()), Ok(false), "{taken}");
                 assert!(area.staged_path(second).exists());
             }
             assert_eq!(std::fs::read(area.published_path(&name)).unwrap(), b"taken");
             if index == 0 {
                 // A kill came between the link and the removal of the staged name.
                 std::fs::hard_link(area.published_path(&name), area.staged_path(first)).unwrap();
-                assert_eq!(area.place(first, &name), Ok(true));
+                assert_eq!(area.rename_into(first, &name), Ok(true));
                 assert!(!area.staged_path(first).exists());
                 assert_eq!(std::fs::read(area.published_path(&name)).unwrap(), b"taken");
             }
@@ -123,7 +123,7 @@ fn where_no_rights_can_be_set_files_are_stored_with_those_they_get() {
     for errno in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
         let dir = tempfile::tempdir().unwrap();
         without(&[refused(libc::SYS_fchmod, errno)], || {
-            let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
             assert_eq!(area.lacks(), [Lack::Rights(errno)]);
             assert!(area.create().is_ok());
         });
@@ -135,14 +135,14 @@ fn a_directory_that_cannot_be_flushed_is_done_without_and_a_failing_disk_is_not(
     for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::BADF] {
         let dir = tempfile::tempdir().unwrap();
         without(&[refused(libc::SYS_fsync, errno)], || {
-            let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
             assert_eq!(area.lacks(), [Lack::DirectoryFlush(errno)]);
             assert_eq!((area.sync_names(), area.sync_staging()), (Ok(()), Ok(())));
             assert_eq!(area.set_last_journal(Path::new("/journal")), Ok(()));
         });
     }
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     for errno in [Errno::IO, Errno::NOSPC] {
         let failed = without(&[refused(libc::SYS_fsync, errno)], || area.sync_names());
         assert!(matches!(failed, Err(StoreError::Io { errno: found, .. }) if found == errno), "{failed:?}");
@@ -152,7 +152,7 @@ fn a_directory_that_cannot_be_flushed_is_done_without_and_a_failing_disk_is_not(
 #[test]
 fn without_locks_work_goes_on_but_not_without_the_lock_daemon() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     let lock_without = |errno| without(&[refused(libc::SYS_flock, errno)], || area.lock());
     assert_eq!((lock_without(Errno::NOSYS), lock_without(Errno::OPNOTSUPP)), (Ok(()), Ok(())));
     let text = lock_without(Errno::NOLCK).unwrap_err().to_string();
@@ -162,7 +162,7 @@ fn without_locks_work_goes_on_but_not_without_the_lock_daemon() {
 #[test]
 fn only_a_plain_file_with_the_same_bytes_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     let staging = dir.path().join(".tentacle-sync");
     let stage = |number| StageId { session: 7, number };
     let at = |number| staging.join(stage(number).to_string());
@@ -170,25 +170,25 @@ fn only_a_plain_file_with_the_same_bytes_is_the_same() {
     std::fs::create_dir(at(2)).unwrap();
     symlink(at(1), at(3)).unwrap();
     let compare = |number, bytes: &[u8]| area.compare_staged(stage(number), &Fingerprint::of(bytes));
-    assert_eq!(compare(1, b"bytes"), Ok(Likeness::Same));
-    assert_eq!(compare(1, b"other"), Ok(Likeness::Different));
-    assert_eq!(compare(1, b"longer"), Ok(Likeness::Different));
-    assert_eq!(compare(2, b"bytes"), Ok(Likeness::Different));
-    assert_eq!(compare(3, b"bytes"), Ok(Likeness::Different));
-    assert_eq!(compare(4, b"bytes"), Ok(Likeness::Absent));
+    assert_eq!(compare(1, b"bytes"), Ok(Comparison::Same));
+    assert_eq!(compare(1, b"other"), Ok(Comparison::Different));
+    assert_eq!(compare(1, b"longer"), Ok(Comparison::Different));
+    assert_eq!(compare(2, b"bytes"), Ok(Comparison::Different));
+    assert_eq!(compare(3, b"bytes"), Ok(Comparison::Different));
+    assert_eq!(compare(4, b"bytes"), Ok(Comparison::Absent));
 }
 
 #[test]
 fn a_voided_file_is_never_what_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     for bytes in [&b""[..], b"x", b"bytes"] {
         let (stage, _) = area.create().unwrap();
         std::fs::write(area.staged_path(stage), bytes).unwrap();
         let was = Fingerprint::of(bytes);
-        assert_eq!(area.compare_staged(stage, &was), Ok(Likeness::Same));
-        area.void(stage, &was).unwrap();
-        assert_eq!(area.compare_staged(stage, &was), Ok(Likeness::Different));
+        assert_eq!(area.compare_staged(stage, &was), Ok(Comparison::Same));
+        area.invalidate(stage, &was).unwrap();
+        assert_eq!(area.compare_staged(stage, &was), Ok(Comparison::Different));
     }
 }
 
@@ -205,16 +205,16 @@ fn make_fifo(path: &Path) {
 
 #[test]
 fn a_fifo_in_the_place_of_a_state_file_is_an_error_and_keeps_nobody_waiting() {
-    type Look = fn(&Path, &Area) -> Option<StoreError>;
+    type Look = fn(&Path, &SpoolDir) -> Option<StoreError>;
     let looks: [(&str, Look); 3] = [
-        ("id", |path, _| Area::open(path, setup::FILE_MODE, Staging::Collector).err()),
-        ("id", |path, area| Area::reopen(path, area.id).err()),
+        ("id", |path, _| SpoolDir::open(path, setup::FILE_MODE, Staging::Collector).err()),
+        ("id", |path, area| SpoolDir::reopen(path, area.id).err()),
         ("journal", |_, area| area.last_journal().err()),
     ];
     for (name, look) in looks {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_owned();
-        let area = Area::open(&path, setup::FILE_MODE, Staging::Collector).unwrap();
+        let area = SpoolDir::open(&path, setup::FILE_MODE, Staging::Collector).unwrap();
         let file = path.join(".tentacle-sync").join(name);
         std::fs::remove_file(&file).ok();
         make_fifo(&file);
@@ -226,21 +226,21 @@ fn a_fifo_in_the_place_of_a_state_file_is_an_error_and_keeps_nobody_waiting() {
 #[test]
 fn a_fifo_in_the_place_of_a_staged_file_keeps_nobody_waiting() {
     let dir = tempfile::tempdir().unwrap();
-    let area = Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     let (stage, file) = area.create().unwrap();
     drop(file);
     area.discard(stage).unwrap();
     make_fifo(&area.staged_path(stage));
     in_time(move || {
-        let looks: [fn(&Area, StageId) -> Option<StoreError>; 3] = [
+        let looks: [fn(&SpoolDir, StageId) -> Option<StoreError>; 3] = [
             |area, stage| area.open_staged(stage).err(),
-            |area, stage| area.void(stage, &Fingerprint::of(b"x")).err(),
+            |area, stage| area.invalidate(stage, &Fingerprint::of(b"x")).err(),
             |area, stage| area.sync_draft(stage).err(),
         ];
         for look in looks {
             assert!(look(&area, stage).is_some_and(|error| error.to_string().contains("is a FIFO")));
         }
-        assert_eq!(area.compare_staged(stage, &Fingerprint::of(b"")), Ok(Likeness::Different));
+        assert_eq!(area.compare_staged(stage, &Fingerprint::of(b"")), Ok(Comparison::Different));
     });
 }
 
@@ -262,14 +262,14 @@ fn a_staging_area_that_another_user_has_made_is_refused() {
         if !give_away(&staging) {
             return;
         }
-        let error = Area::open(dir.path(), setup::FILE_MODE, kind).unwrap_err();
+        let error = SpoolDir::open(dir.path(), setup::FILE_MODE, kind).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&format!("{}: belongs to user 4321", kind.name())), "{text}");
         assert!(text.contains("remove it") && error.is_lasting(), "{text}");
         assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0, "nothing was put there");
         // Whoever owns the directory around it may do as he likes in any case.
         assert!(give_away(dir.path()));
-        Area::open(dir.path(), setup::FILE_MODE, kind).unwrap();
+        SpoolDir::open(dir.path(), setup::FILE_MODE, kind).unwrap();
     }
 }
 
@@ -280,7 +280,7 @@ fn a_staging_area_that_others_may_write_to_is_made_private() {
         let staging = dir.path().join(".tentacle-sync");
         std::fs::create_dir(&staging).unwrap();
         std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(bits)).unwrap();
-        Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+        SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
         assert_eq!(mode(&staging) & 0o777, 0o700);
     }
 }
@@ -292,6 +292,6 @@ fn where_rights_cannot_be_changed_a_staging_area_that_others_may_write_to_is_use
     std::fs::create_dir(&staging).unwrap();
     std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o777)).unwrap();
     without(&[refused(libc::SYS_fchmod, Errno::PERM)], || {
-        Area::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+        SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     });
 }

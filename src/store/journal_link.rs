@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use super::area::Area;
 use super::error::StoreError;
+use super::spool_dir::SpoolDir;
 use crate::proto::quoted;
 
 /// Whether no other journal was kept of this staging area since `journal` was: what another has committed there is not to be
 /// taken for what came to nothing.
-pub(super) fn is_last(area: &Area, journal: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_last(area: &SpoolDir, journal: &Path) -> Result<bool, StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
     // One that is not there may have been moved to where this one is, or removed: then nobody else knows what it knew.
     Ok(area.last_journal()?.is_none_or(|last| last == *journal))
@@ -17,17 +17,17 @@ pub(super) fn is_last(area: &Area, journal: &Path) -> Result<bool, StoreError> {
 
 /// Says whether `journal` should have known this staging area (`is_known`: it did), or another one has meanwhile known
 /// it better; and leaves word of this one.
-pub(super) fn introduce(area: &Area, journal: &Path, is_known: bool) -> Result<(), StoreError> {
+pub(super) fn record_journal(area: &SpoolDir, journal: &Path, is_known: bool) -> Result<(), StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
     let last = area.last_journal()?;
-    if let Some(doubt) = last.as_deref().and_then(|last| doubt(last, journal, is_known)) {
+    if let Some(doubt) = last.as_deref().and_then(|last| mismatch(last, journal, is_known)) {
         log::warn!("{}: {doubt}", quoted(area.path()));
     }
     if last.as_deref() == Some(journal) { Ok(()) } else { area.set_last_journal(journal) }
 }
 
 /// Why `journal` may not know all that it should, if `last` was the last to know the staging area.
-fn doubt(last: &Path, journal: &Path, is_known: bool) -> Option<String> {
+fn mismatch(last: &Path, journal: &Path, is_known: bool) -> Option<String> {
     let consequence = "what was collected from here and is still at its site may arrive twice";
     let (shown, here) = (quoted(last), quoted(journal));
     if last == journal {
@@ -51,11 +51,11 @@ mod tests {
     fn a_journal_that_knows_the_area_or_was_moved_is_not_doubted() {
         let dir = tempfile::tempdir().unwrap();
         let (here, there) = (dir.path().join("here"), dir.path().join("there"));
-        assert_eq!(doubt(&here, &here, true), None);
-        assert_eq!(doubt(&there, &here, true), None, "it was moved from there");
-        assert!(doubt(&there, &here, false).is_some_and(|doubt| doubt.contains("there")));
-        assert!(doubt(&here, &here, false).is_some_and(|doubt| doubt.contains("lost")));
+        assert_eq!(mismatch(&here, &here, true), None);
+        assert_eq!(mismatch(&there, &here, true), None, "it was moved from there");
+        assert!(mismatch(&there, &here, false).is_some_and(|doubt| doubt.contains("there")));
+        assert!(mismatch(&here, &here, false).is_some_and(|doubt| doubt.contains("lost")));
         std::fs::write(&there, "").unwrap();
-        assert!(doubt(&there, &here, true).is_some_and(|doubt| doubt.contains("another state_dir")));
+        assert!(mismatch(&there, &here, true).is_some_and(|doubt| doubt.contains("another state_dir")));
     }
 }

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use super::answering::Wait;
-use super::area::Area;
-use super::draft::{Draft, Written};
 use super::error::StoreError;
 use super::journal::StageId;
 use super::sink::SinkKind;
+use super::spool_dir::SpoolDir;
+use super::temp_file::{ClosedTemp, TempFile};
 use crate::proto::{Fingerprint, Fingerprinter};
 
 /// A file in the staging area that is being written. Dropping it removes the file.
 #[derive(Debug)]
-pub struct Stage {
-    draft: Draft,
+pub struct HashedTemp {
+    draft: TempFile,
     running: Fingerprinter,
 }
 
-impl Stage {
-    pub(super) fn create(area: Arc<Area>, kind: SinkKind, wait: Wait, size_hint: u64) -> Result<Self, StoreError> {
+impl HashedTemp {
+    pub(super) fn create(area: Arc<SpoolDir>, kind: SinkKind, wait: Wait, size_hint: u64) -> Result<Self, StoreError> {
         #[cfg(test)]
         super::model::staging_step()?;
-        Ok(Self { draft: Draft::create_within(area, kind, wait, size_hint)?, running: Fingerprinter::default() })
+        Ok(Self { draft: TempFile::create_within(area, kind, wait, size_hint)?, running: Fingerprinter::default() })
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.
@@ -51,32 +51,32 @@ impl Stage {
     }
 
     /// The file is whole.
-    pub fn finish(self) -> Result<Staged, StoreError> {
+    pub fn finish(self) -> Result<ClosedHashedTemp, StoreError> {
         #[cfg(test)]
         super::model::staging_step()?;
-        Ok(Staged { written: self.draft.finish()?, fingerprint: self.running.finish() })
+        Ok(ClosedHashedTemp { written: self.draft.finish()?, fingerprint: self.running.finish() })
     }
 }
 
 /// A whole file in the staging area, closed, not durable yet. Dropping it removes the file.
 #[derive(Debug)]
-pub struct Staged {
-    written: Written,
+pub struct ClosedHashedTemp {
+    written: ClosedTemp,
     fingerprint: Fingerprint,
 }
 
-impl Staged {
+impl ClosedHashedTemp {
     /// What was written.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    pub(super) fn area(&self) -> &Arc<Area> {
+    pub(super) fn area(&self) -> &Arc<SpoolDir> {
         self.written.area()
     }
 
     /// Hands the file over: it is no longer removed with this value.
-    pub(super) fn hand_over(self) -> (Arc<Area>, StageId) {
+    pub(super) fn hand_over(self) -> (Arc<SpoolDir>, StageId) {
         self.written.hand_over()
     }
 }

@@ -4,33 +4,33 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Durability;
-use super::area::Area;
-use super::draft::Written;
 use super::error::{START_THREAD, StoreError};
-use super::folder::Folder;
-use super::keep::{Change, IfTaken, Outcome, Task, keep};
-use super::room::{Reservation, Room};
-use super::shelf::{RealShelf, Shelf};
 use super::source::Identity;
+use super::space::{Reservation, SpaceAccount};
+use super::spool_dir::SpoolDir;
+use super::storage_dir::StorageDir;
+use super::storage_disk::{RealShelf, StorageDisk};
+use super::store_group::{Change, OnConflict, Outcome, Task, keep};
+use super::temp_file::ClosedTemp;
 use super::worker::{Notify, Work, Worker};
 use crate::proto::FileName;
 
 /// A file to be made durable under a name of its folder.
 #[derive(Debug)]
-pub struct Keep {
+pub struct StoreRequest {
     /// Comes back with [`Kept`].
     pub ticket: u64,
     /// The file's name.
     pub name: FileName,
     /// Its bytes, written in its folder.
-    pub written: Written,
+    pub written: ClosedTemp,
     /// Whether it may replace another.
-    pub if_taken: IfTaken,
+    pub on_conflict: OnConflict,
 }
 
 /// How a [`Keep`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoreResult {
     /// The request's.
     pub ticket: u64,
     /// `Ok`: the file is safe, as the [`Durability`] chosen understands it. `Err`: it must be sent again.
@@ -41,28 +41,28 @@ pub struct Kept {
 ///
 /// There is one keeper for all folders; orders are carried out in the order they were given in.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct StoreWorker {
     worker: Worker<Keeping<RealShelf>>,
 }
 
 #[derive(Debug)]
 pub(super) enum Order {
-    Keep(Keep),
-    Remove { folder: Folder, name: FileName, identity: Identity },
+    Keep(StoreRequest),
+    Remove { folder: StorageDir, name: FileName, identity: Identity },
 }
 
 impl Order {
     /// A file is to be removed; from now on its folder no longer finds or lists it.
-    pub(super) fn leaving(folder: Folder, name: FileName, identity: Identity) -> Self {
+    pub(super) fn leaving(folder: StorageDir, name: FileName, identity: Identity) -> Self {
         folder.leaves(&name, identity);
         Self::Remove { folder, name, identity }
     }
 }
 
-impl Keeper {
+impl StoreWorker {
     /// Starts the thread. `room` is kept up to date with what is stored and removed. `notify` is called, on that thread,
     /// whenever there are new completions.
-    pub fn start(durability: Durability, room: Room, notify: Notify) -> Result<Self, StoreError> {
+    pub fn start(durability: Durability, room: SpaceAccount, notify: Notify) -> Result<Self, StoreError> {
         let path = room.path().to_owned();
         let work = Keeping { shelf: RealShelf(durability), room };
         let worker = Worker::start(work, notify).map_err(StoreError::std(START_THREAD, &path))?;
@@ -70,14 +70,14 @@ impl Keeper {
     }
 
     /// Queues a file to be stored.
-    pub fn keep(&self, keep: Keep) {
+    pub fn keep(&self, keep: StoreRequest) {
         let ticket = keep.ticket;
-        self.worker.ask(Order::Keep(keep), || Kept { ticket, result: Err(StoreError::Stopped) });
+        self.worker.ask(Order::Keep(keep), || StoreResult { ticket, result: Err(StoreError::Stopped) });
     }
 
     /// Queues a file to be removed; its folder no longer finds or lists it. A newer file of that name stays, and so does this one if it was written to since.
     /// (Should another program put a new file there just between our look and the removal, that one goes.)
-    pub fn remove(&self, folder: Folder, name: FileName, identity: Identity) {
+    pub fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
         self.worker.tell(Order::leaving(folder, name, identity));
     }
 
@@ -87,7 +87,7 @@ impl Keeper {
     }
 
     /// What was completed since the last call, in order.
-    pub fn completions(&self) -> Vec<Kept> {
+    pub fn completions(&self) -> Vec<StoreResult> {
         self.worker.completions()
     }
 
@@ -97,7 +97,7 @@ impl Keeper {
     }
 
     /// Carries out what is queued and ends the thread. The completions not fetched so far.
-    pub fn stop(self) -> Vec<Kept> {
+    pub fn stop(self) -> Vec<StoreResult> {
         self.worker.stop()
     }
 }
@@ -106,41 +106,41 @@ impl Keeper {
 #[derive(Debug)]
 pub(super) struct Keeping<S> {
     pub(super) shelf: S,
-    pub(super) room: Room,
+    pub(super) room: SpaceAccount,
 }
 
 /// What is to be told and counted when a task is done.
 enum Account {
     Keep { ticket: u64, size: u64, reservation: Option<Reservation> },
-    Remove { folder: Folder, name: FileName, identity: Identity },
+    Remove { folder: StorageDir, name: FileName, identity: Identity },
 }
 
-impl<S: Shelf<Folder = Arc<Area>, Identity = Identity> + Send + 'static> Work for Keeping<S> {
+impl<S: StorageDisk<Folder = Arc<SpoolDir>, Identity = Identity> + Send + 'static> Work for Keeping<S> {
     type Order = Order;
-    type Completion = Kept;
+    type Completion = StoreResult;
 
     const NAME: &'static str = "keeper";
     const GROUP: usize = 1024;
 
-    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<Kept> {
+    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<StoreResult> {
         self.keep(group)
     }
 }
 
-impl<S: Shelf<Folder = Arc<Area>, Identity = Identity>> Keeping<S> {
-    pub(super) fn keep(&mut self, group: Vec<Order>) -> Vec<Kept> {
+impl<S: StorageDisk<Folder = Arc<SpoolDir>, Identity = Identity>> Keeping<S> {
+    pub(super) fn keep(&mut self, group: Vec<Order>) -> Vec<StoreResult> {
         let (tasks, accounts): (Vec<_>, Vec<_>) = group.into_iter().map(take).unzip();
         let outcomes = keep(&mut self.shelf, &tasks);
         accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.settle(account, outcome)).collect()
     }
 }
 
-fn take(order: Order) -> (Task<Arc<Area>, Identity>, Account) {
+fn take(order: Order) -> (Task<Arc<SpoolDir>, Identity>, Account) {
     match order {
-        Order::Keep(Keep { ticket, name, mut written, if_taken }) => {
+        Order::Keep(StoreRequest { ticket, name, mut written, on_conflict }) => {
             let (size, reservation) = (written.size(), written.take_reservation());
             let (folder, stage) = written.hand_over();
-            (Task::Store { folder, stage, name, if_taken }, Account::Keep { ticket, size, reservation })
+            (Task::Store { folder, stage, name, on_conflict }, Account::Keep { ticket, size, reservation })
         }
         Order::Remove { folder, name, identity } => {
             let task = Task::Remove { folder: folder.area().clone(), name: name.clone(), identity };
@@ -150,13 +150,13 @@ fn take(order: Order) -> (Task<Arc<Area>, Identity>, Account) {
 }
 
 impl<S> Keeping<S> {
-    fn settle(&self, account: Account, outcome: Outcome) -> Option<Kept> {
+    fn settle(&self, account: Account, outcome: Outcome) -> Option<StoreResult> {
         match (account, outcome) {
             (Account::Keep { ticket, size, reservation }, outcome) => {
                 if let (Some(reservation), Ok(change)) = (reservation, &outcome) {
                     reservation.settle(size, change.replaced());
                 }
-                Some(Kept { ticket, result: outcome.map(drop) })
+                Some(StoreResult { ticket, result: outcome.map(drop) })
             }
             (Account::Remove { folder, name, identity }, outcome) => {
                 folder.settle(&name, &identity);
@@ -172,5 +172,5 @@ impl<S> Keeping<S> {
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
+#[path = "store_worker_tests.rs"]
 mod tests;

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use super::Durability;
-use super::area::Area;
 use super::error::StoreError;
 use super::flush::sync_drafts;
 use super::journal::StageId;
-use super::keep::{Change, IfTaken};
 use super::source::Identity;
+use super::spool_dir::SpoolDir;
+use super::store_group::{Change, OnConflict};
 use crate::proto::FileName;
 
 /// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
-pub(super) trait Shelf {
+pub(super) trait StorageDisk {
     /// A handle of a folder.
     type Folder;
     /// Which file it is.
@@ -28,12 +28,12 @@ pub(super) trait Shelf {
     /// Makes the names in the folder durable.
     fn sync_names(&mut self, folder: &Self::Folder) -> Result<(), StoreError>;
     /// Moves a staged file to its name. After a crash it has happened or not.
-    fn place(
+    fn rename_into(
         &mut self,
         folder: &Self::Folder,
         stage: StageId,
         name: &FileName,
-        if_taken: IfTaken,
+        on_conflict: OnConflict,
     ) -> Result<Change, StoreError>;
     /// Removes the file of this name if it is still the one meant.
     fn remove(
@@ -50,48 +50,48 @@ pub(super) trait Shelf {
 #[derive(Debug)]
 pub(super) struct RealShelf(pub(super) Durability);
 
-impl Shelf for RealShelf {
-    type Folder = Arc<Area>;
+impl StorageDisk for RealShelf {
+    type Folder = Arc<SpoolDir>;
     type Identity = Identity;
 
-    fn filesystem(&self, area: &Arc<Area>) -> u64 {
+    fn filesystem(&self, area: &Arc<SpoolDir>) -> u64 {
         area.device()
     }
 
-    fn directory(&self, area: &Arc<Area>) -> (u64, u64) {
+    fn directory(&self, area: &Arc<SpoolDir>) -> (u64, u64) {
         area.directory()
     }
 
-    fn sync_staged(&mut self, files: &[(&Arc<Area>, StageId)]) -> Result<(), StoreError> {
+    fn sync_staged(&mut self, files: &[(&Arc<SpoolDir>, StageId)]) -> Result<(), StoreError> {
         self.0.flush(|| {
             let drafts: Vec<_> = files.iter().map(|&(area, stage)| (&**area, stage)).collect();
             sync_drafts(&drafts).map(drop)
         })
     }
 
-    fn sync_names(&mut self, area: &Arc<Area>) -> Result<(), StoreError> {
+    fn sync_names(&mut self, area: &Arc<SpoolDir>) -> Result<(), StoreError> {
         self.0.flush(|| area.sync_names())
     }
 
-    fn place(
+    fn rename_into(
         &mut self,
-        area: &Arc<Area>,
+        area: &Arc<SpoolDir>,
         stage: StageId,
         name: &FileName,
-        if_taken: IfTaken,
+        on_conflict: OnConflict,
     ) -> Result<Change, StoreError> {
-        match if_taken {
-            IfTaken::Refuse if area.place(stage, name)? => Ok(Change::Added),
-            IfTaken::Refuse => Err(StoreError::Exists(area.published_path(name))),
-            IfTaken::Replace => Ok(area.replace(stage, name)?.map_or(Change::Added, Change::Replaced)),
+        match on_conflict {
+            OnConflict::Refuse if area.rename_into(stage, name)? => Ok(Change::Added),
+            OnConflict::Refuse => Err(StoreError::Exists(area.published_path(name))),
+            OnConflict::Replace => Ok(area.replace(stage, name)?.map_or(Change::Added, Change::Replaced)),
         }
     }
 
-    fn remove(&mut self, area: &Arc<Area>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
+    fn remove(&mut self, area: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
         Ok(if area.remove(name, identity)? { Change::Removed(identity.size) } else { Change::Nothing })
     }
 
-    fn discard(&mut self, area: &Arc<Area>, stage: StageId) -> Result<(), StoreError> {
+    fn discard(&mut self, area: &Arc<SpoolDir>, stage: StageId) -> Result<(), StoreError> {
         area.discard(stage)
     }
 }

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::answering::Wait;
-use super::area::Area;
 use super::error::StoreError;
 use super::journal::StageId;
-use super::room::{Full, Reservation};
 use super::sink::{Sink, SinkKind};
+use super::space::{Full, Reservation};
+use super::spool_dir::SpoolDir;
 
 /// A file in the staging area that is being written. Dropping it removes the file.
 #[derive(Debug)]
-pub struct Draft {
+pub struct TempFile {
     writing: Writing,
     file: Guard,
     wait: Wait,
@@ -24,7 +24,7 @@ pub struct Draft {
 /// What the bytes go through; closed where that may take its time.
 #[derive(Debug)]
 struct Writing {
-    area: Arc<Area>,
+    area: Arc<SpoolDir>,
     /// `None` once it has failed.
     sink: Option<Sink>,
 }
@@ -36,13 +36,13 @@ impl Drop for Writing {
     }
 }
 
-impl Draft {
-    pub(super) fn create(area: Arc<Area>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+impl TempFile {
+    pub(super) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
         Self::create_within(area, kind, Wait::Loop, size_hint)
     }
 
     pub(super) fn create_within(
-        area: Arc<Area>,
+        area: Arc<SpoolDir>,
         kind: SinkKind,
         wait: Wait,
         size_hint: u64,
@@ -144,12 +144,12 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn area(&self) -> &Arc<Area> {
+    pub(super) fn area(&self) -> &Arc<SpoolDir> {
         &self.file.area
     }
 
     /// The file is whole.
-    pub fn finish(self) -> Result<Written, StoreError> {
+    pub fn finish(self) -> Result<ClosedTemp, StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
         let Self { mut writing, file, wait, size } = self;
@@ -158,18 +158,18 @@ impl Draft {
             return Err(file.failed("close", io::ErrorKind::BrokenPipe.into()));
         };
         file.area.ask(wait, move |_| sink.close().map_err(StoreError::std("close", &path)))?;
-        Ok(Written { file, size })
+        Ok(ClosedTemp { file, size })
     }
 }
 
 /// A whole file in the staging area, closed, not durable yet. Dropping it removes the file.
 #[derive(Debug)]
-pub struct Written {
+pub struct ClosedTemp {
     file: Guard,
     size: u64,
 }
 
-impl Written {
+impl ClosedTemp {
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.size
@@ -185,7 +185,7 @@ impl Written {
         self.file.area.staged_path(self.file.stage)
     }
 
-    pub(super) fn area(&self) -> &Arc<Area> {
+    pub(super) fn area(&self) -> &Arc<SpoolDir> {
         &self.file.area
     }
 
@@ -195,7 +195,7 @@ impl Written {
     }
 
     /// Hands the file over: it is no longer removed with this value.
-    pub(super) fn hand_over(self) -> (Arc<Area>, StageId) {
+    pub(super) fn hand_over(self) -> (Arc<SpoolDir>, StageId) {
         self.file.release()
     }
 }
@@ -203,7 +203,7 @@ impl Written {
 /// Removes its staged file when dropped.
 #[derive(Debug)]
 struct Guard {
-    area: Arc<Area>,
+    area: Arc<SpoolDir>,
     stage: StageId,
     /// Until it is handed over.
     ours: bool,
@@ -215,7 +215,7 @@ impl Guard {
         StoreError::std(action, &self.area.staged_path(self.stage))(error)
     }
 
-    fn release(mut self) -> (Arc<Area>, StageId) {
+    fn release(mut self) -> (Arc<SpoolDir>, StageId) {
         self.ours = false;
         (self.area.clone(), self.stage)
     }

@@ -9,9 +9,9 @@ use rustix::fs;
 
 use crate::proto::{Count, quoted};
 
-use super::census::{self, Tally};
 use super::error::StoreError;
-use super::folder::Folder;
+use super::storage_dir::StorageDir;
+use super::usage::{self, Tally};
 
 /// How long the free space seen counts as what is free, less what was let in since.
 const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
@@ -92,17 +92,17 @@ impl Full {
 ///
 /// The count is ours: files that other programs add or remove show only in a [`recount`](Room::recount).
 #[derive(Clone, Debug)]
-pub struct Room(Arc<Shared>);
+pub struct SpaceAccount(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    storage: Mutex<Folder>,
-    book: Mutex<Book>,
+    storage: Mutex<StorageDir>,
+    book: Mutex<Counters>,
 }
 
 #[derive(Debug)]
-struct Book {
+struct Counters {
     quota: Quota,
     stored: Tally,
     /// What has come of files on their way in: their bytes so far, and those of them that are whole.
@@ -118,11 +118,11 @@ struct Seen {
     left: u64,
 }
 
-impl Room {
+impl SpaceAccount {
     /// Counts what is in `storage` and below, if the quota has limits that need it.
-    pub fn open(storage: Folder, quota: Quota) -> Result<Self, StoreError> {
+    pub fn open(storage: StorageDir, quota: Quota) -> Result<Self, StoreError> {
         let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
-        let book = Mutex::new(Book { quota, stored, arrived, seen });
+        let book = Mutex::new(Counters { quota, stored, arrived, seen });
         let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
         if quota.max_bytes.is_some() || quota.max_files.is_some() {
             room.recount()?;
@@ -136,13 +136,13 @@ impl Room {
     }
 
     /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](Room::recount) on.
-    pub fn set_storage(&self, storage: Folder) {
+    pub fn set_storage(&self, storage: StorageDir) {
         *self.storage() = storage;
     }
 
     /// Lets in a file that is to have `size` bytes and goes to `folder`, or says which limit is in its way. A promise takes no
     /// room from others: the file counts as it [comes](Reservation::resize), and may find no room after all.
-    pub fn admit(&self, folder: &Folder, size: u64, now: Instant) -> Result<Reservation, Full> {
+    pub fn admit(&self, folder: &StorageDir, size: u64, now: Instant) -> Result<Reservation, Full> {
         let mut book = self.book();
         self.check_tally(&book, Tally::of(size))?;
         let seen = book.look(folder, now);
@@ -156,7 +156,7 @@ impl Room {
     pub fn recount(&self) -> Result<(), StoreError> {
         let storage = self.storage().clone();
         let stored =
-            census::count(storage.area().incoming()).map_err(StoreError::io("count the files in", storage.path()))?;
+            usage::count(storage.area().incoming()).map_err(StoreError::io("count the files in", storage.path()))?;
         self.book().stored = stored;
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Room {
     }
 
     /// A folder is whole whenever the lock is free.
-    fn storage(&self) -> MutexGuard<'_, Folder> {
+    fn storage(&self) -> MutexGuard<'_, StorageDir> {
         self.0.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,7 +182,7 @@ impl Room {
         self.book().stored.subtract(Tally::of(size));
     }
 
-    fn check_tally(&self, book: &Book, more: Tally) -> Result<(), Full> {
+    fn check_tally(&self, book: &Counters, more: Tally) -> Result<(), Full> {
         let storage = || self.path().to_owned();
         let mut used = book.stored;
         used.add(book.arrived);
@@ -199,14 +199,14 @@ impl Room {
     }
 
     /// Every change of the book is whole before its lock is free.
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, Counters> {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Book {
+impl Counters {
     /// What is free where `folder` is; looked up if a limit needs it and it was not of late.
-    fn look(&mut self, folder: &Folder, now: Instant) -> Option<Seen> {
+    fn look(&mut self, folder: &StorageDir, now: Instant) -> Option<Seen> {
         self.quota.min_free?;
         let device = folder.area().device();
         let fresh = self.seen.get(&device).filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
@@ -216,7 +216,7 @@ impl Book {
     }
 }
 
-fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &Folder, asked: u64) -> Result<(), Full> {
+fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &StorageDir, asked: u64) -> Result<(), Full> {
     match (seen, min) {
         (Some(Seen { left: free, .. }), Some(min)) if asked > free.saturating_sub(min) => {
             Err(Full::Free { folder: folder.path().to_owned(), asked, free, min })
@@ -226,7 +226,7 @@ fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &Folder, asked: u64)
 }
 
 /// Bytes that we may fill. A filesystem that does not tell is taken to be endless; writing to it will show.
-fn free(folder: &Folder) -> u64 {
+fn free(folder: &StorageDir) -> u64 {
     fs::fstatvfs(folder.area().incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
@@ -234,8 +234,8 @@ fn free(folder: &Folder) -> u64 {
 /// this is dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    room: Room,
-    folder: Folder,
+    room: SpaceAccount,
+    folder: StorageDir,
     counted: Tally,
 }
 
@@ -292,5 +292,5 @@ impl Drop for Reservation {
 }
 
 #[cfg(test)]
-#[path = "room_tests.rs"]
+#[path = "space_tests.rs"]
 mod tests;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// later ones are not either ([`StoreError::HeldBack`](super::StoreError::HeldBack)): whoever queued them hears of both, and begins a new chain with
 /// the first. Clones are the same chain.
 #[derive(Clone, Debug, Default)]
-pub struct Chain {
+pub struct PublishOrder {
     broken: Arc<AtomicBool>,
 }
 
-impl Chain {
+impl PublishOrder {
     /// Whether one of its files could not be committed.
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)

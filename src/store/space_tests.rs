@@ -6,11 +6,11 @@ use super::*;
 
 const GIB: u64 = 1 << 30;
 
-fn storage(quota: Quota) -> (TempDir, Folder, Room) {
+fn storage(quota: Quota) -> (TempDir, StorageDir, SpaceAccount) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("there"), [0; 10]).unwrap();
-    let folder = Folder::open(dir.path(), 0o660).unwrap();
-    let room = Room::open(folder.clone(), quota).unwrap();
+    let folder = StorageDir::open(dir.path(), 0o660).unwrap();
+    let room = SpaceAccount::open(folder.clone(), quota).unwrap();
     (dir, folder, room)
 }
 
