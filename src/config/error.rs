@@ -73,12 +73,12 @@ const MOST_PROBLEMS: usize = 100;
 
 /// What is found while a file is read: reading goes on, so that everything is found.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct Diagnostics {
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
 
-impl Report {
+impl Diagnostics {
     /// The file cannot be run by.
     pub(super) fn error(&mut self, line: impl Into<Option<usize>>, message: impl Into<String>) {
         self.problems.push(Problem { line: line.into(), message: message.into() });
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn problems_come_sorted_by_line_and_once() {
-        let mut report = Report::default();
+        let mut report = Diagnostics::default();
         report.error(7, "later");
         report.error(2, "sooner");
         report.error(None, "overall");
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn endless_problems_come_to_an_end() {
-        let mut report = Report::default();
+        let mut report = Diagnostics::default();
         (1..=150).for_each(|line| report.error(line, "bad"));
         let error = report.finish(Path::new("a.toml")).unwrap_err().to_string();
         assert_eq!(error.lines().count(), 101);
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn warnings_alone_are_no_error() {
-        let mut report = Report::default();
+        let mut report = Diagnostics::default();
         report.warn(3, "odd");
         assert_eq!(report.finish(Path::new("a.toml")).unwrap(), ["a.toml:3: odd"]);
     }

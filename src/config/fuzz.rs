@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 
 use super::load::parse;
-use super::source::{Environment, Source};
+use super::source::{Env, Source};
 
 /// Nothing outside of the bytes is touched.
-const NOWHERE: Environment =
-    Environment { var: |_| None, read_secret: |_| Err(io::ErrorKind::NotFound.into()), can_keep_state_in: |_| false };
+const NOWHERE: Env =
+    Env { var: |_| None, read_secret: |_| Err(io::ErrorKind::NotFound.into()), can_keep_state_in: |_| false };
 
 /// Reads `data` as the file `name`, twice.
 pub(super) fn read_twice(data: &[u8], name: &str) {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::cut_off::warning_of_end;
-use super::error::{ConfigError, Report};
+use super::error::{ConfigError, Diagnostics};
 use super::pandora_conf::DataServerConf;
 use super::settings::{Settings, SiteSettings};
-use super::source::{Environment, Source, is_world_readable, plainly};
+use super::source::{Env, Source, io_message, is_world_readable};
 use super::{defaults, pandora_conf, toml_conf};
 use crate::store::{Durability, Publish, Waiting};
 use crate::text::why_unreadable;
@@ -30,7 +30,7 @@ pub struct LoadOptions {
     /// `--incoming-dir`: where every site's files land, whatever the file says.
     pub incoming_dir: Option<PathBuf>,
     /// What the file may refer to.
-    pub environment: Environment,
+    pub environment: Env,
 }
 
 /// What a file alone says.
@@ -88,7 +88,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
         Some(directory) => directory,
         None => default_state_dir(options.environment)?,
     };
-    keep_apart(&state_dir, &sites)?;
+    check_disjoint(&state_dir, &sites)?;
     Ok(Settings {
         state_dir,
         durability: draft.durability,
@@ -113,7 +113,7 @@ pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigErr
 
 /// Reads `bytes` in whichever format they are.
 pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<(Draft, Vec<String>), ConfigError> {
-    let mut report = Report::default();
+    let mut report = Diagnostics::default();
     if let Some((line, message)) = why_unreadable(bytes, source.path) {
         report.error(line, message);
     } else if is_named_toml(source.path) && pandora_conf::is_one(bytes) {
@@ -170,11 +170,11 @@ fn unreadable(error: &std::io::Error, option: &str) -> String {
         ErrorKind::PermissionDenied => "; make it readable for the user this runs as".to_owned(),
         _ => format!("; name another with {option}"),
     };
-    format!("cannot read the configuration: {}{advice}", plainly(error))
+    format!("cannot read the configuration: {}{advice}", io_message(error))
 }
 
 /// Whoever clears an incoming directory, or its staging area, must not take the journal with it.
-fn keep_apart(state_dir: &Path, sites: &[SiteSettings]) -> Result<(), ConfigError> {
+fn check_disjoint(state_dir: &Path, sites: &[SiteSettings]) -> Result<(), ConfigError> {
     let state = real(state_dir);
     match sites.iter().find(|site| state.starts_with(real(&site.incoming_dir))) {
         None => Ok(()),
@@ -192,7 +192,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// Where nobody named a directory: systemd's, the system's, the user's own.
-fn default_state_dir(environment: Environment) -> Result<PathBuf, ConfigError> {
+fn default_state_dir(environment: Env) -> Result<PathBuf, ConfigError> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     if let Some(directories) = (environment.var)("STATE_DIRECTORY")
         && let Some(first) = std::env::split_paths(&directories).next().and_then(absolute)

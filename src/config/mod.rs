@@ -29,7 +29,7 @@ pub use pandora_conf::DataServerConf;
 #[doc(hidden)]
 pub use pandora_conf::fuzz_pandora_conf;
 pub use settings::{ProxySettings, Settings, SiteSettings};
-pub use source::{Environment, SecretFile, SecretPurpose, UnreadSecret};
+pub use source::{Env, SecretFile, SecretPurpose, UnreadSecret};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use toml_conf::fuzz_toml_conf;

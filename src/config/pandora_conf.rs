@@ -14,7 +14,7 @@ pub use self::data_server::DataServerConf;
 pub(super) use self::data_server::read as read_data_server;
 use self::line::{Line, Setting, TOKENS, Token};
 use super::address::{Endpoint, bracketed, parse_endpoint};
-use super::error::Report;
+use super::error::Diagnostics;
 use super::load::Draft;
 use super::nearest::nearest;
 use super::settings::SiteSettings;
@@ -27,7 +27,7 @@ use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 const LONGEST_SECONDS: u64 = 86_400;
 
 /// Reads a whole file.
-pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Report) -> Draft {
+pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Draft {
     let entries = Entries::collect(bytes);
     entries.warn_of_slips(report, |token| !token.is_of_data_server());
     entries.warn_of_unknown(report);
@@ -94,7 +94,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Warns of lines that Pandora FMS reads otherwise than they look, of the tokens that are `wanted`.
-    fn warn_of_slips(&self, report: &mut Report, wanted: impl Fn(Token) -> bool) {
+    fn warn_of_slips(&self, report: &mut Diagnostics, wanted: impl Fn(Token) -> bool) {
         let is_wanted = |entry: &&Entry<'_>| wanted(entry.setting.token);
         let slipped = self.counting.values().filter(|entry| !entry.setting.slips.is_empty());
         for Entry { line, setting } in slipped.filter(is_wanted) {
@@ -112,7 +112,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    fn warn_of_unknown(&self, report: &mut Report) {
+    fn warn_of_unknown(&self, report: &mut Diagnostics) {
         for (line, word, meant) in &self.unknown {
             let advice = meant.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
             report.warn(*line, format!("unknown token {word:?}, ignored{advice}"));
@@ -144,7 +144,7 @@ impl<'a> Entries<'a> {
 struct Reader<'a, 'r> {
     entries: Entries<'a>,
     source: &'r Source<'r>,
-    report: &'r mut Report,
+    report: &'r mut Diagnostics,
 }
 
 impl<'a> Reader<'a, '_> {

@@ -13,7 +13,7 @@ const LONGEST_SECRET: usize = 4096;
 
 /// What files and rules may refer to outside of the configuration, so that tests need not touch the process.
 #[derive(Clone, Copy, Debug)]
-pub struct Environment {
+pub struct Env {
     /// An environment variable.
     pub var: fn(&str) -> Option<OsString>,
     /// A password or passphrase file.
@@ -22,14 +22,14 @@ pub struct Environment {
     pub can_keep_state_in: fn(&Path) -> bool,
 }
 
-impl Environment {
+impl Env {
     /// This process's own.
     pub fn of_process() -> Self {
         Self { var: |name| std::env::var_os(name), read_secret: SecretFile::read, can_keep_state_in }
     }
 }
 
-impl Default for Environment {
+impl Default for Env {
     fn default() -> Self {
         Self::of_process()
     }
@@ -95,7 +95,7 @@ impl UnreadSecret {
     pub(super) fn read(&self, read: impl FnOnce(&Path) -> io::Result<SecretFile>) -> Result<Secret, Self> {
         let failed = |problem| Self { problem, ..self.clone() };
         let path = quoted(&self.path);
-        let file = read(&self.path).map_err(|error| failed(format!("cannot read {path}: {}", plainly(&error))))?;
+        let file = read(&self.path).map_err(|error| failed(format!("cannot read {path}: {}", io_message(&error))))?;
         secret_line(file.bytes).ok_or_else(|| failed(format!("{path} is empty")))
     }
 }
@@ -120,12 +120,12 @@ pub(super) struct Source<'a> {
     /// Whether every user of the machine can read it.
     pub(super) world_readable: bool,
     /// What it may refer to.
-    pub(super) environment: Environment,
+    pub(super) environment: Env,
 }
 
 impl<'a> Source<'a> {
     /// The file at `path`.
-    pub(super) fn new(path: &'a Path, world_readable: bool, environment: Environment) -> Self {
+    pub(super) fn new(path: &'a Path, world_readable: bool, environment: Env) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         Self { path, directory, world_readable, environment }
@@ -149,7 +149,7 @@ pub(super) fn secret_line(mut bytes: Vec<u8>) -> Option<Secret> {
 }
 
 /// An I/O error as a user says it, without the number.
-pub(super) fn plainly(error: &io::Error) -> String {
+pub(super) fn io_message(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn relative_paths_start_at_the_file() {
-        let source = Source::new(Path::new("/etc/x/a.toml"), false, Environment::of_process());
+        let source = Source::new(Path::new("/etc/x/a.toml"), false, Env::of_process());
         assert_eq!(source.resolve("certs/ca.pem"), Path::new("/etc/x/certs/ca.pem"));
         assert_eq!(source.resolve("/ca.pem"), Path::new("/ca.pem"));
     }

@@ -3,22 +3,22 @@
 //! The document is walked by hand rather than deserialized, so that one reading finds everything that is wrong, each
 //! with its line, and a slip with the key that was meant.
 
-mod kind;
 mod proxy;
 mod reader;
 pub(super) mod schema;
 mod secret;
 mod site;
 mod tls;
+mod values;
 
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use self::reader::{Layers, Reader};
-use self::site::Above;
+use self::site::Inherited;
 use super::defaults;
-use super::error::Report;
+use super::error::Diagnostics;
 use super::load::Draft;
 use super::source::Source;
 use crate::store::{Durability, Publish, Waiting};
@@ -43,7 +43,7 @@ const PUBLISHES: [(&str, Publish); 2] = [("paced", Publish::Paced), ("at-once", 
 const DURABILITIES: [(&str, Durability); 2] = [("fsync", Durability::Fsync), ("none", Durability::None)];
 
 /// Reads a whole file.
-pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Report) -> Draft {
+pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Draft {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
@@ -73,7 +73,7 @@ fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Draf
         reader.check_keys(table, section);
         Some(table)
     };
-    let above = Above {
+    let above = Inherited {
         sync: section(schema::SYNC, "sync"),
         tls: section(schema::TLS, "tls").and_then(|_| document.get("tls")),
         defaults: section(schema::DEFAULTS, "defaults"),
@@ -85,17 +85,17 @@ fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Draf
     let keys = &mut Layers { reader, tables: above.sync.into_iter().collect() };
     Draft {
         state_dir: keys.path("state_dir"),
-        durability: keys.read("durability", kind::choice(&DURABILITIES)).unwrap_or(defaults::DURABILITY),
-        publish: keys.read("publish", kind::choice(&PUBLISHES)).unwrap_or(defaults::PUBLISH),
+        durability: keys.read("durability", values::choice(&DURABILITIES)).unwrap_or(defaults::DURABILITY),
+        publish: keys.read("publish", values::choice(&PUBLISHES)).unwrap_or(defaults::PUBLISH),
         max_spool: Waiting {
-            files: keys.read("max_spool_files", kind::whole(1..=MOST_SPOOLED)).unwrap_or(defaults::MAX_SPOOL.files),
-            bytes: keys.read("max_spool_bytes", kind::size(1)).unwrap_or(defaults::MAX_SPOOL.bytes),
+            files: keys.read("max_spool_files", values::whole(1..=MOST_SPOOLED)).unwrap_or(defaults::MAX_SPOOL.files),
+            bytes: keys.read("max_spool_bytes", values::size(1)).unwrap_or(defaults::MAX_SPOOL.bytes),
         },
         max_connections: keys
-            .read("max_connections", kind::whole(1..=MOST_CONNECTIONS_OVERALL))
+            .read("max_connections", values::whole(1..=MOST_CONNECTIONS_OVERALL))
             .unwrap_or(defaults::MAX_CONNECTIONS),
         shutdown_timeout: keys
-            .read("shutdown_timeout", kind::duration(Duration::ZERO..=site::LONGEST))
+            .read("shutdown_timeout", values::duration(Duration::ZERO..=site::LONGEST))
             .unwrap_or(defaults::SHUTDOWN_TIMEOUT),
         sites,
     }

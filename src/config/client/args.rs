@@ -30,9 +30,9 @@ pub enum Request {
 
 /// What the letters say, the last one of each. Any of them may be a password, so none shows in a debug print.
 #[derive(Debug, Default)]
-pub(super) struct Letters(BTreeMap<u8, Secret>);
+pub(super) struct ShortOptions(BTreeMap<u8, Secret>);
 
-impl Letters {
+impl ShortOptions {
     pub(super) fn has(&self, letter: u8) -> bool {
         self.0.contains_key(&letter)
     }
@@ -51,7 +51,7 @@ pub fn parse_args(
     is_file: impl Fn(&Path) -> bool,
 ) -> Result<Request, ClientUsageError> {
     let mut items = Getopts::new(args);
-    let (mut letters, mut files) = (Letters::default(), Vec::<PathBuf>::new());
+    let (mut letters, mut files) = (ShortOptions::default(), Vec::<PathBuf>::new());
     while let Some(item) = items.next() {
         match item {
             Item::Operand(file) => files.push(file.into()),

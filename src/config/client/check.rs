@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::address::{Endpoint, parse_endpoint};
 use super::super::defaults;
 use super::super::settings::ProxySettings;
-use super::args::Letters;
+use super::args::ShortOptions;
 use super::{ClientIdentity, ClientSettings, ClientTls, ClientUsageError, Direction, Server, Verbosity};
 use crate::proto::Secret;
 
@@ -19,7 +19,7 @@ const TIMEOUT: u32 = 1;
 const RETRIES: u32 = 3;
 
 pub(super) fn settings(
-    letters: &Letters,
+    letters: &ShortOptions,
     files: Vec<PathBuf>,
     is_file: impl Fn(&Path) -> bool,
 ) -> Result<ClientSettings, ClientUsageError> {
@@ -57,7 +57,7 @@ pub(super) fn settings(
     })
 }
 
-impl Letters {
+impl ShortOptions {
     fn text(&self, letter: u8) -> Option<String> {
         self.value(letter).map(|value| String::from_utf8_lossy(value.expose()).into_owned())
     }
@@ -73,7 +73,7 @@ impl Letters {
 }
 
 /// With `-c`, `-f` is ours alone: stock checks the server only where we have a certificate.
-fn tls(letters: &Letters, is_file: impl Fn(&Path) -> bool) -> Result<Option<ClientTls>, ClientUsageError> {
+fn tls(letters: &ShortOptions, is_file: impl Fn(&Path) -> bool) -> Result<Option<ClientTls>, ClientUsageError> {
     let existing = |path: PathBuf| if is_file(&path) { Ok(path) } else { Err(ClientUsageError::NoFile(path)) };
     if letters.has(b'c') && letters.has(b'e') {
         return Err(ClientUsageError::CertificateOrNot);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::load::parse;
-use super::super::source::{Environment, Source};
+use super::super::source::{Env, Source};
 use super::*;
 use crate::proto::Secret;
 use crate::store::Waiting;
@@ -38,7 +38,7 @@ fn tls() -> TlsSettings {
 }
 
 fn read_back(text: &str) -> Vec<SiteSettings> {
-    let source = Source::new(Path::new("/etc/a.toml"), false, Environment::of_process());
+    let source = Source::new(Path::new("/etc/a.toml"), false, Env::of_process());
     parse(text.as_bytes(), &source).unwrap_or_else(|error| panic!("{error}\n{text}")).0.sites
 }
 
@@ -113,7 +113,7 @@ fn what_concerns_all_sites_reads_back_too() {
     settings.max_spool = Waiting { files: 7, bytes: 1 << 20 };
     settings.max_connections = 64;
     settings.shutdown_timeout = Duration::from_secs(90);
-    let source = Source::new(Path::new("/etc/a.toml"), false, Environment::of_process());
+    let source = Source::new(Path::new("/etc/a.toml"), false, Env::of_process());
     let (draft, _) = parse(to_toml(&settings).as_bytes(), &source).unwrap();
     assert_eq!(draft.durability, Durability::None);
     assert_eq!((draft.publish, draft.max_spool), (settings.publish, settings.max_spool));

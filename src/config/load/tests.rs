@@ -7,11 +7,8 @@ use crate::proto::Secret;
 use crate::sync::Delivery;
 
 /// Nothing is set, no file is a secret, and the system's state directory is not ours.
-const BARE: Environment = Environment {
-    var: |_| None,
-    read_secret: |_| Err(std::io::ErrorKind::NotFound.into()),
-    can_keep_state_in: |_| false,
-};
+const BARE: Env =
+    Env { var: |_| None, read_secret: |_| Err(std::io::ErrorKind::NotFound.into()), can_keep_state_in: |_| false };
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -24,11 +21,11 @@ fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-fn options(environment: Environment) -> LoadOptions {
+fn options(environment: Env) -> LoadOptions {
     LoadOptions { state_dir: None, incoming_dir: None, environment }
 }
 
-const HOME: Environment = Environment { var: |name| (name == "HOME").then(|| "/home/me".into()), ..BARE };
+const HOME: Env = Env { var: |name| (name == "HOME").then(|| "/home/me".into()), ..BARE };
 
 #[test]
 fn the_shipped_configurations_load_without_a_warning() {
@@ -95,7 +92,7 @@ fn the_example_shows_every_key() {
 
 #[test]
 fn what_the_example_has_commented_out_would_be_understood() {
-    const ANSWERING: Environment = Environment {
+    const ANSWERING: Env = Env {
         var: |_| Some("secret".into()),
         read_secret: |_| Ok(super::super::SecretFile { bytes: b"secret\n".to_vec(), world_readable: false }),
         ..BARE
@@ -209,11 +206,11 @@ fn the_state_directory_is_found() {
         (name != "STATE_DIRECTORY").then(|| if name == "HOME" { "/home/me" } else { "relative" }.into())
     }
     for (environment, expected) in [
-        (Environment { var: systemd, ..BARE }, Ok("/var/lib/first".into())),
-        (Environment { can_keep_state_in: |_| true, ..HOME }, Ok("/var/lib/tentacle-sync".into())),
-        (Environment { var: xdg, ..BARE }, Ok("/XDG_STATE_HOME/tentacle-sync".into())),
+        (Env { var: systemd, ..BARE }, Ok("/var/lib/first".into())),
+        (Env { can_keep_state_in: |_| true, ..HOME }, Ok("/var/lib/tentacle-sync".into())),
+        (Env { var: xdg, ..BARE }, Ok("/XDG_STATE_HOME/tentacle-sync".into())),
         (HOME, Ok("/home/me/.local/state/tentacle-sync".into())),
-        (Environment { var: relative, ..BARE }, Ok("/home/me/.local/state/tentacle-sync".into())),
+        (Env { var: relative, ..BARE }, Ok("/home/me/.local/state/tentacle-sync".into())),
         (BARE, Err(ConfigError::NoStateDir)),
     ] {
         assert_eq!(default_state_dir(environment), expected);
@@ -238,7 +235,7 @@ fn secrets_are_read_from_files_and_lax_rights_are_warned_of() {
     let (directory, path) = written("a.toml", text);
     let file = directory.path().join("pw");
     std::fs::write(&file, "hunter2\r\n").unwrap();
-    let environment = Environment { read_secret: super::super::SecretFile::read, ..HOME };
+    let environment = Env { read_secret: super::super::SecretFile::read, ..HOME };
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
     let settings = load(&path, &options(environment)).unwrap();
     assert_eq!(settings.sites[0].password, Some(Secret::new(b"hunter2".to_vec())));

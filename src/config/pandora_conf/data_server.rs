@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::super::error::{ConfigError, Report};
+use super::super::error::{ConfigError, Diagnostics};
 use super::line::Token;
 use super::{Entries, leading_number};
 use crate::config::defaults;
@@ -36,7 +36,7 @@ pub struct DataServerConf {
 /// Reads a whole `pandora_server.conf`.
 pub(in crate::config) fn read(bytes: &[u8], path: &Path) -> Result<DataServerConf, ConfigError> {
     let entries = Entries::collect(bytes);
-    let mut report = Report::default();
+    let mut report = Diagnostics::default();
     entries.warn_of_slips(&mut report, |token| token.is_of_data_server() || token == Token::IncomingDir);
     let incoming_dir = entries.value(Token::IncomingDir);
     let number = |token, default| match entries.value(token) {

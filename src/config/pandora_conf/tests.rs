@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use super::super::load::parse;
 use super::super::settings::SiteSettings;
-use super::super::source::{Environment, Source};
+use super::super::source::{Env, Source};
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// The sites and the warnings of a file, or its errors.
 fn read(text: impl AsRef<[u8]>) -> Result<(Vec<SiteSettings>, Vec<String>), String> {
-    let source = Source::new(Path::new("/etc/pandora/p.conf"), false, Environment::of_process());
+    let source = Source::new(Path::new("/etc/pandora/p.conf"), false, Env::of_process());
     let (draft, warnings) = parse(text.as_ref(), &source).map_err(|error| error.to_string())?;
     Ok((draft.sites, warnings))
 }

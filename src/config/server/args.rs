@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::super::getopts::{Getopts, Item, nearest_long, other_case};
 use super::error::{Place, UsageError};
 use super::key::Key;
-use super::said::Said;
+use super::raw_option::RawOption;
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub enum Request {
 /// What a command line says; kept for reloads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandLine {
-    pub(super) said: Vec<Said>,
+    pub(super) said: Vec<RawOption>,
     /// `-F`.
     pub(super) config_file: Option<PathBuf>,
     /// `-w`.
@@ -157,7 +157,7 @@ impl Parser {
     }
 
     fn say(&mut self, key: Key, value: &[u8], option: String) {
-        self.line.said.push(Said::new(key, value, Place::Option(option)));
+        self.line.said.push(RawOption::new(key, value, Place::Option(option)));
     }
 
     fn has_said(&self, key: Key) -> bool {

@@ -112,12 +112,12 @@ const MOST_PROBLEMS: usize = 100;
 
 /// What is found while reading, which goes on so that everything is found.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct Diagnostics {
     problems: Vec<ServerProblem>,
     warnings: Vec<ServerProblem>,
 }
 
-impl Findings {
+impl Diagnostics {
     /// It cannot be run by.
     pub(super) fn error(&mut self, place: &Place, message: impl Into<String>) {
         self.problems.push(ServerProblem { place: place.clone(), message: message.into() });

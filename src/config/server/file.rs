@@ -4,19 +4,19 @@
 use std::path::Path;
 
 use super::super::nearest::nearest;
-use super::error::{Findings, Place};
+use super::error::{Diagnostics, Place};
 use super::key::Key;
-use super::said::Said;
+use super::raw_option::RawOption;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a whole file.
-pub(super) fn read(bytes: &[u8], path: &Path, findings: &mut Findings) -> Vec<Said> {
-    let mut said: Vec<Said> = Vec::new();
+pub(super) fn read(bytes: &[u8], path: &Path, findings: &mut Diagnostics) -> Vec<RawOption> {
+    let mut said: Vec<RawOption> = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let place = Place::Line(path.to_owned(), index + 1);
         match Line::read(line) {
-            Line::Setting(key, value) => said.push(Said::new(key, value, place)),
+            Line::Setting(key, value) => said.push(RawOption::new(key, value, place)),
             Line::Dropped(key, slip) => dropped(key, slip, &place, findings),
             Line::Unknown(word) => unknown(&String::from_utf8_lossy(word), &place, findings),
             Line::Nothing => {}
@@ -66,7 +66,7 @@ fn value_of(key: Key, rest: &[u8]) -> &[u8] {
     if counts_on_blanks { value } else { value.trim_ascii_end() }
 }
 
-fn dropped(key: Key, slip: &str, place: &Place, findings: &mut Findings) {
+fn dropped(key: Key, slip: &str, place: &Place, findings: &mut Diagnostics) {
     let name = key.name();
     let expected = format!("write \"{name} value\" at the start of the line");
     if key.is_ours() {
@@ -76,7 +76,7 @@ fn dropped(key: Key, slip: &str, place: &Place, findings: &mut Findings) {
     }
 }
 
-fn unknown(word: &str, place: &Place, findings: &mut Findings) {
+fn unknown(word: &str, place: &Place, findings: &mut Diagnostics) {
     match nearest(word, Key::all().map(|(name, _)| name)) {
         // Without its rule the server would be open to everybody.
         Some("allow") => findings.error(place, format!("unknown key {word:?}; did you mean allow?")),
@@ -85,7 +85,7 @@ fn unknown(word: &str, place: &Place, findings: &mut Findings) {
     }
 }
 
-fn warn_of_repeats(said: &[Said], findings: &mut Findings) {
+fn warn_of_repeats(said: &[RawOption], findings: &mut Diagnostics) {
     for (index, one) in said.iter().enumerate().filter(|(_, one)| one.key != Key::Allow) {
         if let Some(later) = said[index + 1..].iter().rfind(|later| later.key == one.key) {
             let Place::Line(_, line) = &later.place else { continue };
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn findings(text: &str) -> Result<Vec<String>, String> {
-        let mut findings = Findings::default();
+        let mut findings = Diagnostics::default();
         read(text.as_bytes(), Path::new("c"), &mut findings);
         findings.finish().map_err(|error| error.to_string())
     }

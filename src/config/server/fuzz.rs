@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use super::args::CommandLine;
-use super::error::Findings;
+use super::error::Diagnostics;
 use super::load::load_text;
 use super::settings::{Mode, ServerConfig};
-use super::{Filters, HostsAccess, Surroundings, Who};
+use super::{Env, Filters, HostsAccess, Who};
 use crate::proto::Verb;
 
 /// Nothing outside of the bytes is touched.
-fn nowhere() -> Surroundings {
-    Surroundings {
+fn nowhere() -> Env {
+    Env {
         working_directory: "/nowhere".into(),
         hosts_allow: "allow".into(),
         hosts_deny: "deny".into(),
@@ -39,14 +39,15 @@ pub fn fuzz_server_conf(data: &[u8]) {
         filters.directory_of(data);
     }
     let files = (Path::new("allow"), Path::new("deny"));
-    HostsAccess::parse((files.0, data), (files.1, data), &mut Findings::default()).admits(Ipv4Addr::LOCALHOST.into());
+    HostsAccess::parse((files.0, data), (files.1, data), &mut Diagnostics::default())
+        .admits(Ipv4Addr::LOCALHOST.into());
 }
 
 fn is_inside(directory: &Path) -> bool {
     directory.is_relative() && directory.components().all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
-fn check(config: &ServerConfig, surroundings: &Surroundings) {
+fn check(config: &ServerConfig, surroundings: &Env) {
     assert!(config.port != 0 && !config.listen.is_empty(), "it can listen");
     assert!(config.limits.max_connections > 0 && !config.limits.idle_timeout.is_zero(), "and serve");
     if let Mode::Store(store) = &config.mode {
@@ -58,7 +59,7 @@ fn check(config: &ServerConfig, surroundings: &Surroundings) {
 }
 
 /// What `--check` shows reads back as what it was, but for secrets and what they stand in.
-fn read_back(config: &ServerConfig, surroundings: &Surroundings) {
+fn read_back(config: &ServerConfig, surroundings: &Env) {
     let shown = config.to_string();
     let again = load_text(&CommandLine::default(), surroundings, Some((Path::new("shown.conf"), shown.as_bytes())));
     let is_same = again.is_ok_and(|again| again.to_string() == shown);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use super::error::{Findings, Place};
+use super::error::{Diagnostics, Place};
 use super::network::{Network, NetworkError};
 
 /// The name that the files know this server by.
@@ -38,7 +38,7 @@ impl HostsAccess {
     }
 
     /// Reads the contents of the two files.
-    pub(super) fn parse(allow: (&Path, &[u8]), deny: (&Path, &[u8]), findings: &mut Findings) -> Self {
+    pub(super) fn parse(allow: (&Path, &[u8]), deny: (&Path, &[u8]), findings: &mut Diagnostics) -> Self {
         Self { allow: parse_file(allow.0, allow.1, findings), deny: parse_file(deny.0, deny.1, findings) }
     }
 }
@@ -72,7 +72,7 @@ impl List {
     }
 }
 
-fn parse_file(path: &Path, bytes: &[u8], findings: &mut Findings) -> Vec<List> {
+fn parse_file(path: &Path, bytes: &[u8], findings: &mut Diagnostics) -> Vec<List> {
     let mut lists = Vec::new();
     for (number, line) in logical_lines(&String::from_utf8_lossy(bytes)) {
         match parse_line(&line) {
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn parse(allow: &str, deny: &str) -> Result<HostsAccess, String> {
-        let mut findings = Findings::default();
+        let mut findings = Diagnostics::default();
         let files = ((Path::new("allow"), allow.as_bytes()), (Path::new("deny"), deny.as_bytes()));
         let access = HostsAccess::parse(files.0, files.1, &mut findings);
         findings.finish().map(|_| access).map_err(|error| error.to_string())

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use super::super::address::{Endpoint, parse_endpoint};
 use super::super::cut_off::warning_of_end;
-use super::super::source::plainly;
+use super::super::source::io_message;
 use super::args::CommandLine;
-use super::error::{Findings, Place, ServerConfigError, ServerProblem, UsageError};
+use super::env::{Env, FileText};
+use super::error::{Diagnostics, Place, ServerConfigError, ServerProblem, UsageError};
 use super::key::Key;
 use super::reader::{self, Reader};
 use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings, ServerConfig, Verbosity};
-use super::surroundings::{FileText, Surroundings};
 use super::{HostsAccess, defaults, file};
 use crate::proto::{Secret, quoted};
 use crate::text::why_unreadable;
@@ -36,7 +36,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(30 * 86_400);
 ///
 /// # Errors
 /// All that is wrong with the command line's values and the files, with places.
-pub fn load(line: &CommandLine, surroundings: &Surroundings) -> Result<ServerConfig, ServerConfigError> {
+pub fn load(line: &CommandLine, surroundings: &Env) -> Result<ServerConfig, ServerConfigError> {
     let Some(path) = &line.config_file else { return load_text(line, surroundings, None) };
     let path = surroundings.resolve(path);
     match (surroundings.read)(&path) {
@@ -53,7 +53,7 @@ pub fn load(line: &CommandLine, surroundings: &Surroundings) -> Result<ServerCon
 }
 
 /// The files that [`load`] reads.
-pub fn read_by_load(line: &CommandLine, surroundings: &Surroundings) -> Vec<PathBuf> {
+pub fn read_by_load(line: &CommandLine, surroundings: &Env) -> Vec<PathBuf> {
     let file = line.config_file.as_ref().map(|path| surroundings.resolve(path));
     file.into_iter().chain([surroundings.hosts_allow.clone(), surroundings.hosts_deny.clone()]).collect()
 }
@@ -61,10 +61,10 @@ pub fn read_by_load(line: &CommandLine, surroundings: &Surroundings) -> Vec<Path
 /// Like [`load`], with a file that has been read.
 pub(super) fn load_text(
     line: &CommandLine,
-    surroundings: &Surroundings,
+    surroundings: &Env,
     file: Option<(&Path, &[u8])>,
 ) -> Result<ServerConfig, ServerConfigError> {
-    let mut findings = Findings::default();
+    let mut findings = Diagnostics::default();
     if let Some((path, bytes)) = file
         && let Some((line, message)) = why_unreadable(bytes, path)
     {
@@ -83,13 +83,13 @@ pub(super) fn load_text(
 
 /// Stock goes on without the file, and so without its password.
 fn unreadable(path: &Path, error: &io::Error) -> ServerConfigError {
-    let (path, reason) = (quoted(path), plainly(error));
+    let (path, reason) = (quoted(path), io_message(error));
     let message = format!("cannot read {path}: {reason}; write it, make it readable for this user, or leave -F out");
     ServerConfigError::Invalid(vec![ServerProblem { place: Place::Option("-F".to_owned()), message }])
 }
 
 fn exposed_secrets(bytes: &[u8], path: &Path) -> Vec<String> {
-    let said = file::read(bytes, path, &mut Findings::default());
+    let said = file::read(bytes, path, &mut Diagnostics::default());
     let secrets = said.iter().filter(|said| said.key.is_secret());
     let advice = format!("every user of this machine can read this file; chmod o-r {}", quoted(path));
     secrets.map(|said| format!("{}: {}{advice}", said.place, said.about())).collect()
@@ -217,7 +217,7 @@ fn hosts_access(reader: &mut Reader<'_>) -> Option<HostsAccess> {
     if !reader.switch(Key::UseLibwrap) {
         return None;
     }
-    let Surroundings { hosts_allow, hosts_deny, .. } = reader.surroundings;
+    let Env { hosts_allow, hosts_deny, .. } = reader.surroundings;
     let (allow, deny) = (hosts_file(reader, hosts_allow), hosts_file(reader, hosts_deny));
     Some(HostsAccess::parse((hosts_allow, &allow), (hosts_deny, &deny), reader.findings))
 }
@@ -228,7 +228,7 @@ fn hosts_file(reader: &mut Reader<'_>, path: &Path) -> Vec<u8> {
         Ok(file) => file.bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            reader.findings.error(&Place::File(path.to_owned()), format!("cannot read it: {}", plainly(&error)));
+            reader.findings.error(&Place::File(path.to_owned()), format!("cannot read it: {}", io_message(&error)));
             Vec::new()
         }
     }

@@ -7,6 +7,7 @@
 mod args;
 pub mod defaults;
 mod describe;
+mod env;
 mod error;
 mod file;
 mod filters;
@@ -17,15 +18,15 @@ mod hosts_access;
 mod key;
 mod load;
 mod network;
+mod raw_option;
 mod reader;
 mod rules;
-mod said;
 mod settings;
-mod surroundings;
 #[cfg(test)]
 mod tests;
 
 pub use args::{CommandLine, Request, parse_args};
+pub use env::{Env, FileText};
 pub use error::{Place, ServerConfigError, ServerProblem, UsageError};
 pub use filters::{FilterError, Filters};
 #[cfg(any(test, feature = "fuzzing"))]
@@ -40,4 +41,3 @@ pub use settings::{
     Limits, ListenAddress, LogSettings, Mode, Passphrase, ProcessSettings, Quota, RelaySettings, ServerConfig,
     ServerTls, StoreSettings, UnzipLimits, Verbosity,
 };
-pub use surroundings::{FileText, Surroundings};

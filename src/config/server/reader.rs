@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::source::{plainly, secret_line};
+use super::super::source::{io_message, secret_line};
 use super::super::units::{format_duration, parse_duration, parse_size};
-use super::error::Findings;
+use super::env::Env;
+use super::error::Diagnostics;
 use super::key::Key;
-use super::said::Said;
-use super::surroundings::Surroundings;
+use super::raw_option::RawOption;
 use crate::proto::{Secret, quoted};
 
 /// What was expected instead.
@@ -19,14 +19,14 @@ pub(super) type Expected = String;
 
 /// Everything that was said, the file's before the command line's: the last counts.
 pub(super) struct Reader<'a> {
-    pub(super) said: Vec<Said>,
-    pub(super) surroundings: &'a Surroundings,
-    pub(super) findings: &'a mut Findings,
+    pub(super) said: Vec<RawOption>,
+    pub(super) surroundings: &'a Env,
+    pub(super) findings: &'a mut Diagnostics,
 }
 
 impl Reader<'_> {
     /// What counts of `key`.
-    pub(super) fn find(&self, key: Key) -> Option<Said> {
+    pub(super) fn find(&self, key: Key) -> Option<RawOption> {
         self.said.iter().rfind(|said| said.key == key).cloned()
     }
 
@@ -34,11 +34,11 @@ impl Reader<'_> {
         self.said.iter().any(|said| said.key == key)
     }
 
-    pub(super) fn error(&mut self, said: &Said, message: &str) {
+    pub(super) fn error(&mut self, said: &RawOption, message: &str) {
         self.findings.error(&said.place, format!("{}{message}", said.about()));
     }
 
-    pub(super) fn warn(&mut self, said: &Said, message: &str) {
+    pub(super) fn warn(&mut self, said: &RawOption, message: &str) {
         self.findings.warn(&said.place, format!("{}{message}", said.about()));
     }
 
@@ -79,7 +79,7 @@ impl Reader<'_> {
         let shown = quoted(&path);
         match (self.surroundings.read_secret)(&path) {
             Err(error) => {
-                self.error(&said, &format!("cannot read {shown}: {}", plainly(&error)));
+                self.error(&said, &format!("cannot read {shown}: {}", io_message(&error)));
                 None
             }
             Ok(file) => {
@@ -97,7 +97,7 @@ impl Reader<'_> {
 }
 
 /// What a message ends with, unless it would be a secret.
-fn found(said: &Said) -> String {
+fn found(said: &RawOption) -> String {
     const ENOUGH: usize = 80;
     let text = String::from_utf8_lossy(said.value());
     match text.chars().count() {

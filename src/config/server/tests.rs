@@ -15,8 +15,8 @@ use crate::store::Durability;
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// `/run/secret` is a passphrase file.
-fn surroundings() -> Surroundings {
-    Surroundings {
+fn surroundings() -> Env {
+    Env {
         working_directory: "/run".into(),
         hosts_allow: "/etc/hosts.allow".into(),
         hosts_deny: "/etc/hosts.deny".into(),

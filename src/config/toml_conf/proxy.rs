@@ -7,7 +7,7 @@ use super::super::address::{Endpoint, parse_endpoint};
 use super::super::settings::ProxySettings;
 use super::super::source::SecretPurpose;
 use super::reader::{Layers, Reader};
-use super::{kind, schema, secret};
+use super::{schema, secret, values};
 use crate::proto::{Secret, quoted};
 
 /// The proxy of the nearest of `tables` that says anything of one; `false` says that there is none.
@@ -37,7 +37,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'_>, tables: &[&'t DeTable<'t>]) -> O
             proxy
         }
         other => {
-            let found = kind::type_of(other);
+            let found = values::type_of(other);
             reader.error(
                 line,
                 format!("proxy: expected \"http://host:port\", a table, or false for none; found {found}"),
@@ -49,7 +49,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'_>, tables: &[&'t DeTable<'t>]) -> O
 
 fn from_table(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<ProxySettings> {
     let host = layers.read("host", host);
-    let port = layers.read("port", kind::whole(1..=u16::MAX.into()));
+    let port = layers.read("port", values::whole(1..=u16::MAX.into()));
     let user = layers.read("user", user);
     let purpose = SecretPurpose::Proxy { user: user.clone().unwrap_or_default() };
     let password = secret::read(layers, &secret::PASSWORD, purpose);
@@ -66,7 +66,7 @@ fn from_table(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<ProxySetti
 }
 
 /// A host name or an address, with or without brackets.
-pub(super) fn host(value: &DeValue<'_>) -> Result<String, kind::Expected> {
+pub(super) fn host(value: &DeValue<'_>) -> Result<String, values::Expected> {
     let endpoint = value.as_str().and_then(parse_endpoint);
     match endpoint {
         Some(Endpoint { host, port: None }) => Ok(host),
@@ -76,8 +76,8 @@ pub(super) fn host(value: &DeValue<'_>) -> Result<String, kind::Expected> {
 }
 
 /// Basic auth ends the user's name at the first colon.
-fn user(value: &DeValue<'_>) -> Result<String, kind::Expected> {
-    let name = kind::text(value)?;
+fn user(value: &DeValue<'_>) -> Result<String, values::Expected> {
+    let name = values::text(value)?;
     if is_user(&name) { Ok(name) } else { Err("a user's name without colons and control characters".to_owned()) }
 }
 

@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::error::Report;
+use super::super::error::Diagnostics;
 use super::super::nearest::nearest;
 use super::super::source::{Source, UnreadSecret};
-use super::kind::{self, Expected};
 use super::schema::{self, Section};
+use super::values::{self, Expected};
 
 /// One file being read.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
-    report: &'a mut Report,
+    report: &'a mut Diagnostics,
     /// Files with secrets of the site being read that cannot be.
     pub(super) unread: Vec<UnreadSecret>,
     /// Where each line begins.
@@ -23,7 +23,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &str, source: &'a Source<'a>, report: &'a mut Report) -> Self {
+    pub(super) fn new(text: &str, source: &'a Source<'a>, report: &'a mut Diagnostics) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { source, report, unread: Vec::new(), lines }
     }
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
     pub(super) fn table<'t>(&mut self, title: &str, value: &'t Spanned<DeValue<'t>>) -> Option<&'t DeTable<'t>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
-            let (line, found) = (self.line(&value.span()), kind::type_of(value.get_ref()));
+            let (line, found) = (self.line(&value.span()), values::type_of(value.get_ref()));
             self.error(line, format!("{title}: expected a table, found {found}"));
         }
         table
@@ -106,7 +106,7 @@ impl<'t> Layers<'_, '_, 't> {
             Ok(value) => Some((value, found)),
             Err(expected) => {
                 self.reader
-                    .error(found.line, format!("{key}: expected {expected}, found {}", kind::shown(found.value)));
+                    .error(found.line, format!("{key}: expected {expected}, found {}", values::shown(found.value)));
                 None
             }
         }
@@ -119,6 +119,6 @@ impl<'t> Layers<'_, '_, 't> {
 
     /// A path, seen from the file.
     pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
-        self.read(key, kind::path).map(|path| self.reader.source.resolve(path))
+        self.read(key, values::path).map(|path| self.reader.source.resolve(path))
     }
 }

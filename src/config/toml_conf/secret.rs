@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::super::source::{SecretPurpose, UnreadSecret, secret_line};
-use super::kind;
 use super::reader::{Found, Layers, Reader};
+use super::values;
 use crate::proto::{Secret, quoted};
 
 /// The keys by which a secret may be given; one of them at a time.
@@ -75,7 +75,7 @@ fn from_file(
 }
 
 fn from_environment(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<Secret> {
-    let name = layers.read(key, kind::text)?;
+    let name = layers.read(key, values::text)?;
     if !is_variable_name(&name) {
         // Not repeated: it may be the secret itself.
         layers
@@ -104,7 +104,7 @@ fn from_text(reader: &mut Reader<'_>, key: &str, found: Found<'_>) -> Option<Sec
         DeValue::String(text) if !text.is_empty() => Some(Secret::new(text.as_bytes().to_vec())),
         other => {
             // What stands there may be the password all the same: its type is all that is told.
-            let found_type = kind::type_of(other);
+            let found_type = values::type_of(other);
             reader.error(found.line, format!("{key}: expected text in quotes, not empty; found {found_type}"));
             None
         }

@@ -10,7 +10,7 @@ use super::super::defaults;
 use super::super::settings::SiteSettings;
 use super::super::source::SecretPurpose;
 use super::reader::{Layers, Reader};
-use super::{MOST_CONNECTIONS, MOST_RETRIES, kind, proxy, schema, secret, tls};
+use super::{MOST_CONNECTIONS, MOST_RETRIES, proxy, schema, secret, tls, values};
 use crate::proto::shows;
 use crate::sync::Delivery;
 use crate::sync::NameFilter;
@@ -28,7 +28,7 @@ const LONGEST_NAME: usize = 128;
 
 /// What stands above all sites.
 #[derive(Clone, Copy)]
-pub(super) struct Above<'t> {
+pub(super) struct Inherited<'t> {
     pub(super) sync: Option<&'t DeTable<'t>>,
     pub(super) tls: Option<&'t Spanned<DeValue<'t>>>,
     pub(super) defaults: Option<&'t DeTable<'t>>,
@@ -37,7 +37,7 @@ pub(super) struct Above<'t> {
 /// Reads every `[[site]]`.
 pub(super) fn read_all<'t>(
     reader: &mut Reader<'_>,
-    above: Above<'t>,
+    above: Inherited<'t>,
     said: Option<&'t Spanned<DeValue<'t>>>,
 ) -> Vec<SiteSettings> {
     let mut seen = Seen::default();
@@ -63,7 +63,7 @@ fn tables<'t>(reader: &mut Reader<'_>, said: Option<&'t Spanned<DeValue<'t>>>) -
             reader.error(line, "there is no site; add one: [[site]] with name and address");
         }
         Some(other) => {
-            let found = kind::type_of(other);
+            let found = values::type_of(other);
             reader.error(line, format!("[[site]]: expected a list of tables, found {found}; write [[site]]"));
         }
     }
@@ -72,7 +72,7 @@ fn tables<'t>(reader: &mut Reader<'_>, said: Option<&'t Spanned<DeValue<'t>>>) -
 
 fn read_one<'t>(
     reader: &mut Reader<'_>,
-    above: Above<'t>,
+    above: Inherited<'t>,
     table: &'t DeTable<'t>,
     line: usize,
 ) -> Option<SiteSettings> {
@@ -96,27 +96,27 @@ fn read_one<'t>(
 }
 
 /// All but name, address and TLS, of a site whose own table and `[defaults]` are `tables`.
-pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Above<'t>, tables: &[&'t DeTable<'t>]) -> SiteSettings {
+pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Inherited<'t>, tables: &[&'t DeTable<'t>]) -> SiteSettings {
     let proxy = proxy::read(reader, tables);
     let layers = &mut Layers { reader, tables: tables.iter().copied().chain(above.sync).collect() };
     let base = SiteSettings::new("", "");
     SiteSettings {
-        enabled: layers.read("enabled", kind::boolean).unwrap_or(base.enabled),
-        port: layers.read("port", kind::whole(1..=u16::MAX.into())).unwrap_or(base.port),
-        interval: layers.read("interval", kind::duration(SECOND..=LONGEST)).unwrap_or(base.interval),
-        timeout: layers.read("timeout", kind::duration(SECOND..=LONGEST)).unwrap_or(base.timeout),
-        retries: layers.read("retries", kind::whole(0..=MOST_RETRIES)).unwrap_or(base.retries),
-        connections: layers.read("connections", kind::whole(1..=MOST_CONNECTIONS)).unwrap_or(base.connections),
+        enabled: layers.read("enabled", values::boolean).unwrap_or(base.enabled),
+        port: layers.read("port", values::whole(1..=u16::MAX.into())).unwrap_or(base.port),
+        interval: layers.read("interval", values::duration(SECOND..=LONGEST)).unwrap_or(base.interval),
+        timeout: layers.read("timeout", values::duration(SECOND..=LONGEST)).unwrap_or(base.timeout),
+        retries: layers.read("retries", values::whole(0..=MOST_RETRIES)).unwrap_or(base.retries),
+        connections: layers.read("connections", values::whole(1..=MOST_CONNECTIONS)).unwrap_or(base.connections),
         password: secret::read(layers, &secret::PASSWORD, SecretPurpose::Password),
         proxy,
         incoming_dir: layers.path("incoming_dir").unwrap_or(base.incoming_dir),
         filter: filter(layers).unwrap_or(base.filter),
-        delivery: layers.read("delivery", kind::choice(&DELIVERIES)).unwrap_or(base.delivery),
-        max_file_size: layers.read("max_file_size", kind::size(1)).unwrap_or(base.max_file_size),
-        min_rate: layers.read("min_rate", kind::size(0)).unwrap_or(base.min_rate),
-        round_limit: layers.read("round_limit", kind::duration(SECOND..=LONGEST)).unwrap_or(base.round_limit),
-        keep_open: layers.read("keep_open", kind::duration(Duration::ZERO..=LONGEST)).unwrap_or(base.keep_open),
-        quick_ack: layers.read("quickack", kind::boolean).unwrap_or(base.quick_ack),
+        delivery: layers.read("delivery", values::choice(&DELIVERIES)).unwrap_or(base.delivery),
+        max_file_size: layers.read("max_file_size", values::size(1)).unwrap_or(base.max_file_size),
+        min_rate: layers.read("min_rate", values::size(0)).unwrap_or(base.min_rate),
+        round_limit: layers.read("round_limit", values::duration(SECOND..=LONGEST)).unwrap_or(base.round_limit),
+        keep_open: layers.read("keep_open", values::duration(Duration::ZERO..=LONGEST)).unwrap_or(base.keep_open),
+        quick_ack: layers.read("quickack", values::boolean).unwrap_or(base.quick_ack),
         ..base
     }
 }
@@ -133,7 +133,7 @@ fn patterns(layers: &mut Layers<'_, '_, '_>, key: &str, default: &[&str]) -> Opt
     if layers.find(key).is_none() {
         return Some(default.iter().map(|&pattern| pattern.to_owned()).collect());
     }
-    let (patterns, found) = layers.located(key, kind::list)?;
+    let (patterns, found) = layers.located(key, values::list)?;
     if patterns.is_empty() && key == "include" {
         let advice = "leave it out, or say enabled = false";
         layers.reader.warn(found.line, format!("include: the list is empty, and no file is collected; {advice}"));
@@ -149,7 +149,7 @@ fn patterns(layers: &mut Layers<'_, '_, '_>, key: &str, default: &[&str]) -> Opt
 }
 
 /// Text that can be printed.
-fn name(value: &DeValue<'_>) -> Result<String, kind::Expected> {
+fn name(value: &DeValue<'_>) -> Result<String, values::Expected> {
     value
         .as_str()
         .filter(|name| (1..=LONGEST_NAME).contains(&name.len()) && name.trim() == *name && name.chars().all(shows))

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::super::load::parse;
 use super::super::settings::{ProxySettings, SiteSettings};
-use super::super::source::{Environment, SecretFile, Source};
+use super::super::source::{Env, SecretFile, Source};
 use crate::proto::Secret;
 use crate::sync::Delivery;
 use crate::sync::NameFilter;
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// `SITE_PASSWORD` is set; `/etc/t/pw` can be read, `/etc/t/empty` is.
-const ENVIRONMENT: Environment = Environment {
+const ENVIRONMENT: Env = Env {
     var: |name| (name == "SITE_PASSWORD").then(|| "from-env".into()),
     read_secret: |path| match path.to_str() {
         Some("/etc/t/pw") => Ok(SecretFile { bytes: b"from-file\n".to_vec(), world_readable: false }),

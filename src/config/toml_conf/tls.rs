@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 use super::super::pin::parse_pin;
 use super::super::policy::{POLICIES, Policy};
 use super::super::source::SecretPurpose;
-use super::kind;
 use super::reader::{Layers, Reader};
+use super::values;
 use super::{schema, secret};
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
@@ -25,7 +25,7 @@ pub(super) fn read<'t>(
             DeValue::Boolean(false) => {}
             DeValue::Table(table) => layers.push((reader.line(&said.span()), table)),
             other => {
-                let (line, found) = (reader.line(&said.span()), kind::shown(other));
+                let (line, found) = (reader.line(&said.span()), values::shown(other));
                 reader.error(line, format!("tls: expected a table like [tls], or false for none; found {found}"));
                 return None;
             }
@@ -80,7 +80,7 @@ fn identity(layers: &mut Layers<'_, '_, '_>) -> Option<IdentitySettings> {
 fn verify(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<Verify> {
     let said = layers.find("verify");
     let policy = match said {
-        Some(_) => layers.read("verify", kind::choice(&POLICIES))?,
+        Some(_) => layers.read("verify", values::choice(&POLICIES))?,
         None => Policy::Chain,
     };
     let pins = layers.find("pins");
@@ -111,7 +111,7 @@ fn read_pins(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<Vec<[u8; 32
         return None;
     }
     let expected = "a list of SHA-256 fingerprints: 64 hexadecimal digits each, with or without colons";
-    let pins = |value: &DeValue<'_>| match kind::list(value) {
+    let pins = |value: &DeValue<'_>| match values::list(value) {
         Ok(texts) if !texts.is_empty() => texts.iter().map(|text| parse_pin(text)).collect::<Option<_>>(),
         _ => None,
     };

@@ -11,8 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::process::{self, ProcessError};
 use super::service::{Bound, Service, StartError, check_storage, check_tls};
 use crate::config::server::{
-    CommandLine, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Surroundings, Verbosity,
-    load, parse_args, read_by_load,
+    CommandLine, Env, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load,
+    parse_args, read_by_load,
 };
 use crate::config::{CutOff, refuse_cut_off, wait_until_written};
 use crate::net::Net;
@@ -102,14 +102,14 @@ fn check(config: &ServerConfig) -> Result<(), Problem> {
 /// Where the configuration comes from, again and again.
 struct Configuration {
     line: CommandLine,
-    surroundings: Surroundings,
+    surroundings: Env,
     /// What was typed at the terminal, once.
     typed: Option<Secret>,
 }
 
 impl Configuration {
     fn of_system(line: CommandLine) -> io::Result<Self> {
-        Ok(Self { line, surroundings: Surroundings::of_system(std::env::current_dir()?), typed: None })
+        Ok(Self { line, surroundings: Env::of_system(std::env::current_dir()?), typed: None })
     }
 
     fn read(&self) -> Result<ServerConfig, ServerConfigError> {
@@ -142,7 +142,7 @@ impl Configuration {
 
     /// What says the same as before may be as it always was.
     fn refuse_cut_off(&self, config: &ServerConfig, current: &ServerConfig) -> Result<(), CutOff> {
-        let Surroundings { hosts_allow, hosts_deny, .. } = &self.surroundings;
+        let Env { hosts_allow, hosts_deny, .. } = &self.surroundings;
         let but_hosts = |config: &ServerConfig| ServerConfig { hosts_access: None, ..config.clone() };
         let files = read_by_load(&self.line, &self.surroundings);
         for file in files {

@@ -1,10 +1,10 @@
 //! The storage directory, and what clients may do to it.
 
-use super::super::error::Findings;
+use super::super::error::Diagnostics;
 use super::super::key::Key;
+use super::super::raw_option::RawOption;
 use super::super::reader::{self, Reader};
 use super::super::rules::Rule;
-use super::super::said::Said;
 use super::super::settings::{Quota, ServerTls, StoreSettings, UnzipLimits};
 use super::super::{Filters, Rules, defaults};
 use super::password;
@@ -72,7 +72,7 @@ fn rules(reader: &mut Reader<'_>, context: &Context<'_>) -> Rules {
     Rules::new(lines.filter_map(|said| rule(said, context, reader.findings)).collect())
 }
 
-fn rule(said: &Said, context: &Context<'_>, findings: &mut Findings) -> Option<Rule> {
+fn rule(said: &RawOption, context: &Context<'_>, findings: &mut Diagnostics) -> Option<Rule> {
     let about = said.about();
     let parsed = match std::str::from_utf8(said.value()) {
         Ok(text) => text.parse::<Rule>().map_err(|error| error.to_string()),

@@ -1,8 +1,8 @@
 //! How clients speak TLS to us.
 
 use super::super::key::Key;
+use super::super::raw_option::RawOption;
 use super::super::reader::{self, Reader};
-use super::super::said::Said;
 use super::super::settings::{Passphrase, ServerTls};
 use super::password;
 
@@ -35,7 +35,7 @@ fn passphrase(reader: &mut Reader<'_>, ask: bool) -> Passphrase {
     }
     let in_file = reader.find(Key::SslPasswordFile);
     let said = reader.find(Key::SslPassword);
-    match (said.as_ref().map(Said::value), in_file) {
+    match (said.as_ref().map(RawOption::value), in_file) {
         (Some(b"1"), None) => return Passphrase::Ask,
         (Some(b"0"), None) => return Passphrase::None,
         (Some(b"0" | b"1") | None, _) | (Some(_), None) => {}

@@ -11,7 +11,7 @@ const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// The machine as far as a configuration may refer to it, so that tests need not touch it.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct Env {
     /// Where relative paths start: the directory the program was started in, also for a later reload.
     pub working_directory: PathBuf,
     /// Usually `/etc/hosts.allow`; may be absent.
@@ -26,7 +26,7 @@ pub struct Surroundings {
     pub read_secret: fn(&Path) -> io::Result<SecretFile>,
 }
 
-impl Surroundings {
+impl Env {
     /// This machine, seen from `working_directory`.
     pub fn of_system(working_directory: PathBuf) -> Self {
         Self {

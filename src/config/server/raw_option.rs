@@ -6,14 +6,14 @@ use crate::proto::Secret;
 
 /// One thing said.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Said {
+pub(super) struct RawOption {
     pub(super) key: Key,
     /// Any of them may be a password, so none shows in a debug print.
     value: Secret,
     pub(super) place: Place,
 }
 
-impl Said {
+impl RawOption {
     pub(super) fn new(key: Key, value: &[u8], place: Place) -> Self {
         Self { key, value: Secret::new(value.to_vec()), place }
     }
