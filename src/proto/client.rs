@@ -26,9 +26,9 @@
 
 use std::collections::VecDeque;
 
-use super::line::{LineTooLong, Taken};
-use super::outbox::Outbox;
+use super::line::{LineTooLong, Received};
 use super::reply::ReplyError;
+use super::transmit_buffer::TransmitBuffer;
 use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Request, Verb};
 
 /// The client's side of one session, without the connection.
@@ -47,7 +47,7 @@ use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Request
 #[derive(Debug)]
 pub struct Client {
     state: State,
-    outbox: Outbox,
+    outbox: TransmitBuffer,
     events: VecDeque<Event>,
 }
 
@@ -107,7 +107,7 @@ pub enum Event {
 #[derive(Debug)]
 enum State {
     Idle { after: Option<Verb> },
-    Awaiting { verb: Verb, due: Due, line: LineBuffer },
+    Awaiting { verb: Verb, due: Expected, line: LineBuffer },
     Deciding { verb: Verb, size: u64 },
     Receiving { verb: Verb, remaining: u64 },
     Supplying { verb: Verb, remaining: u64 },
@@ -117,7 +117,7 @@ enum State {
 
 /// The reply that would be right.
 #[derive(Clone, Copy, Debug)]
-enum Due {
+enum Expected {
     Acceptance,
     Size,
     Go { size: u64 },
@@ -127,7 +127,7 @@ enum Due {
 impl Client {
     /// A session on a fresh connection.
     pub fn new() -> Self {
-        Self { state: State::Idle { after: None }, outbox: Outbox::default(), events: VecDeque::new() }
+        Self { state: State::Idle { after: None }, outbox: TransmitBuffer::default(), events: VecDeque::new() }
     }
 
     /// What the session waits for.
@@ -167,11 +167,11 @@ impl Client {
         self.outbox.fill(|out| command.encode(out));
         self.state = match (command.verb(), command) {
             (None, _) => State::Closed { after },
-            (Some(verb), Command::Pass(_)) => State::awaiting(verb, Due::Acceptance),
+            (Some(verb), Command::Pass(_)) => State::awaiting(verb, Expected::Acceptance),
             (Some(verb), Command::Send { size, .. } | Command::SendZip { size, .. }) => {
-                State::awaiting(verb, Due::Go { size: *size })
+                State::awaiting(verb, Expected::Go { size: *size })
             }
-            (Some(verb), _) => State::awaiting(verb, Due::Size),
+            (Some(verb), _) => State::awaiting(verb, Expected::Size),
         };
         Ok(())
     }
@@ -184,8 +184,8 @@ impl Client {
         self.check_idle()?;
         self.outbox.fill(|out| request.encode(out));
         let due = match request {
-            Request::Receive { .. } => Due::Size,
-            Request::Send { size, .. } => Due::Go { size: *size },
+            Request::Receive { .. } => Expected::Size,
+            Request::Send { size, .. } => Expected::Go { size: *size },
         };
         self.state = State::awaiting(request.verb(), due);
         Ok(())
@@ -236,7 +236,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Misuse`], and nothing is done, if that many were not wanted; a failed session's error.
-    pub fn body_moved(&mut self, n: u64) -> Result<(), Error> {
+    pub fn body_transferred(&mut self, n: u64) -> Result<(), Error> {
         match self.state {
             State::Receiving { verb, remaining } if n <= remaining => self.receive(verb, remaining - n),
             State::Supplying { verb, remaining } if n <= remaining => {
@@ -262,8 +262,8 @@ impl Client {
             State::Awaiting { verb, due, line } if self.outbox.pending().is_empty() => {
                 let (verb, due) = (*verb, *due);
                 match line.take(bytes) {
-                    Ok(Taken { consumed, line: None }) => Ok(consumed),
-                    Ok(Taken { consumed, line: Some(line) }) => self.answered(verb, due, &line).map(|()| consumed),
+                    Ok(Received { consumed, line: None }) => Ok(consumed),
+                    Ok(Received { consumed, line: Some(line) }) => self.answered(verb, due, &line).map(|()| consumed),
                     Err(LineTooLong) => {
                         let excerpt = excerpt(verb, line.held());
                         self.fail(Error::LineTooLong { verb, excerpt })
@@ -297,8 +297,8 @@ impl Client {
                 let verb = *verb;
                 let error = match due {
                     _ if !line.held().is_empty() => Error::ReplyCut { verb, excerpt: excerpt(verb, line.held()) },
-                    Due::Confirmation => Error::Unconfirmed { verb },
-                    Due::Acceptance | Due::Size | Due::Go { .. } => Error::ClosedAfter { verb },
+                    Expected::Confirmation => Error::Unconfirmed { verb },
+                    Expected::Acceptance | Expected::Size | Expected::Go { .. } => Error::ClosedAfter { verb },
                 };
                 self.fail(error)
             }
@@ -310,7 +310,7 @@ impl Client {
     }
 
     /// A whole line came where `due` was.
-    fn answered(&mut self, verb: Verb, due: Due, line: &[u8]) -> Result<(), Error> {
+    fn answered(&mut self, verb: Verb, due: Expected, line: &[u8]) -> Result<(), Error> {
         let reply = match Reply::parse(verb, line) {
             Ok(reply) => reply,
             Err(ReplyError::Size(digits)) => return self.fail(Error::Size { verb, digits: Excerpt::of(digits) }),
@@ -319,10 +319,10 @@ impl Client {
         let idle = State::Idle { after: Some(verb) };
         let (state, event) = match (due, reply) {
             (_, Reply::Refused(refusal)) => (idle, Event::Refused { verb, refusal }),
-            (Due::Acceptance, Reply::Ok) => (idle, Event::PasswordAccepted),
-            (Due::Size, Reply::Size(size)) => (State::Deciding { verb, size }, Event::Announced { verb, size }),
-            (Due::Go { size }, Reply::Ok) => (State::supplying(verb, size), Event::Go { verb }),
-            (Due::Confirmation, Reply::Ok) => (idle, Event::Stored { verb }),
+            (Expected::Acceptance, Reply::Ok) => (idle, Event::PasswordAccepted),
+            (Expected::Size, Reply::Size(size)) => (State::Deciding { verb, size }, Event::Announced { verb, size }),
+            (Expected::Go { size }, Reply::Ok) => (State::supplying(verb, size), Event::Go { verb }),
+            (Expected::Confirmation, Reply::Ok) => (idle, Event::Stored { verb }),
             _ => return self.fail(Error::Garbage { verb, excerpt: excerpt(verb, line) }),
         };
         self.state = state;
@@ -365,12 +365,12 @@ impl Default for Client {
 }
 
 impl State {
-    fn awaiting(verb: Verb, due: Due) -> Self {
+    fn awaiting(verb: Verb, due: Expected) -> Self {
         Self::Awaiting { verb, due, line: LineBuffer::default() }
     }
 
     fn supplying(verb: Verb, remaining: u64) -> Self {
-        if remaining > 0 { Self::Supplying { verb, remaining } } else { Self::awaiting(verb, Due::Confirmation) }
+        if remaining > 0 { Self::Supplying { verb, remaining } } else { Self::awaiting(verb, Expected::Confirmation) }
     }
 }
 

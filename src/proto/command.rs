@@ -13,7 +13,7 @@ pub enum Command {
     /// `PASS`: log in. Only where the server has a password, and before anything else.
     Pass(PasswordDigest),
     /// `LS`: list a directory.
-    List(ListWord),
+    List(ListArg),
     /// `RECV`: fetch a copy of a file.
     Receive(FileName),
     /// `ZRECV`: fetch a copy of a file inside a ZIP archive.
@@ -119,7 +119,7 @@ impl Command {
         };
         match verb {
             Verb::Pass => PasswordDigest::from_hex(rest).map(Self::Pass).ok_or_else(unknown),
-            Verb::Ls => ListWord::new(bracketed(rest).ok_or_else(unknown)?).map(Self::List).map_err(bad_name),
+            Verb::Ls => ListArg::new(bracketed(rest).ok_or_else(unknown)?).map(Self::List).map_err(bad_name),
             Verb::Recv => file().map(Self::Receive),
             Verb::Zrecv => file().map(Self::ReceiveZip),
             Verb::Mv => file().map(Self::Move),
@@ -208,9 +208,9 @@ impl Request {
 ///
 /// Empty, it lists the root; with the usual filters `.conf`, `.md5` and `.zip` list those directories.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ListWord(Box<[u8]>);
+pub struct ListArg(Box<[u8]>);
 
-impl ListWord {
+impl ListArg {
     /// Checks `word`: as a file name, but it may be empty, and dots lead nowhere.
     pub fn new(word: &[u8]) -> Result<Self, NameError> {
         check_characters(word)?;
@@ -229,7 +229,7 @@ impl ListWord {
     }
 }
 
-impl FromStr for ListWord {
+impl FromStr for ListArg {
     type Err = NameError;
 
     fn from_str(word: &str) -> Result<Self, NameError> {
@@ -237,13 +237,13 @@ impl FromStr for ListWord {
     }
 }
 
-impl fmt::Display for ListWord {
+impl fmt::Display for ListArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         super::Quoted::of_bytes(&self.0).fmt(f)
     }
 }
 
-impl fmt::Debug for ListWord {
+impl fmt::Debug for ListArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{self}>")
     }

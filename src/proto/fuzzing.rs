@@ -5,8 +5,8 @@ mod server_session;
 
 use std::fmt;
 
-use super::{Client, Command, Error, Event, FileName, LineBuffer, ListWord, Listing, ListingParser, MAX_LINE};
-use super::{PasswordDigest, Reply, Secret, Taken, Verb, Want};
+use super::{Client, Command, Error, Event, FileName, LineBuffer, ListArg, Listing, ListingParser, MAX_LINE};
+use super::{PasswordDigest, Received, Reply, Secret, Verb, Want};
 
 pub use pair::client_against_server;
 #[cfg(test)]
@@ -97,7 +97,7 @@ fn first_line(data: &[u8], piece: usize) -> Option<Vec<u8>> {
     let mut buffer = LineBuffer::default();
     let mut used = 0;
     for bytes in data.chunks(piece) {
-        let Taken { consumed, line } = buffer.take(bytes).ok()?;
+        let Received { consumed, line } = buffer.take(bytes).ok()?;
         used += consumed;
         assert!(buffer.held().len() < MAX_LINE);
         if let Some(line) = line {
@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
                 Some(_) => self.client.accept().is_ok(),
                 None => false,
             },
-            Want::Supply(remaining) => self.client.body_moved(remaining.min(3)).is_ok(),
+            Want::Supply(remaining) => self.client.body_transferred(remaining.min(3)).is_ok(),
             Want::Line | Want::Body(_) if self.stream.rest().is_empty() => false,
             Want::Line => self.read_line(),
             Want::Body(remaining) => self.read_body(remaining),
@@ -220,7 +220,7 @@ impl<'a> Session<'a> {
         self.trace.body.extend_from_slice(&read[..moved]);
         self.stream.position += moved;
         self.trace.understood = self.stream.position;
-        self.client.body_moved(moved as u64).is_ok()
+        self.client.body_transferred(moved as u64).is_ok()
     }
 }
 
@@ -228,7 +228,7 @@ fn command_for(letter: u8) -> Command {
     let name = FileName::from_checked(b"a.data");
     match letter {
         b'P' => Command::Pass(PasswordDigest::of(&Secret::new(b"s3cret".to_vec()))),
-        b'L' => Command::List(ListWord::root()),
+        b'L' => Command::List(ListArg::root()),
         b'R' => Command::Receive(name),
         b'Z' => Command::ReceiveZip(name),
         b'M' => Command::Move(name),

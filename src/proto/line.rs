@@ -15,7 +15,7 @@ pub struct LineBuffer {
 
 /// What [`LineBuffer::take`] took.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Taken<'a> {
+pub struct Received<'a> {
     /// How many of the bytes offered were used, the line's `\n` included.
     pub consumed: usize,
     /// The line without its `\n`; `None` when all bytes were used and it is not complete yet.
@@ -31,14 +31,14 @@ impl LineBuffer {
     ///
     /// # Errors
     /// A line over [`MAX_LINE`]: [`held`](Self::held) is its beginning. There is no way on.
-    pub fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Taken<'a>, LineTooLong> {
+    pub fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Received<'a>, LineTooLong> {
         let room = MAX_LINE - self.held.len();
         let offered = &bytes[..bytes.len().min(room)];
         if let Some(end) = offered.iter().position(|&byte| byte == b'\n') {
-            return Ok(Taken { consumed: end + 1, line: Some(self.complete(&bytes[..end])) });
+            return Ok(Received { consumed: end + 1, line: Some(self.complete(&bytes[..end])) });
         }
         self.held.extend_from_slice(offered);
-        if self.held.len() < MAX_LINE { Ok(Taken { consumed: bytes.len(), line: None }) } else { Err(LineTooLong) }
+        if self.held.len() < MAX_LINE { Ok(Received { consumed: bytes.len(), line: None }) } else { Err(LineTooLong) }
     }
 
     /// The incomplete line so far.
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_line_ends_at_its_newline_and_takes_nothing_behind_it() {
         let taken = LineBuffer::default().take(b"LS OK\nbody\n").unwrap();
-        assert_eq!(taken, Taken { consumed: 6, line: Some(Cow::Borrowed(b"LS OK")) });
+        assert_eq!(taken, Received { consumed: 6, line: Some(Cow::Borrowed(b"LS OK")) });
         assert_eq!(lines(&[b"\n"]), (vec![vec![]], Ok(vec![])));
         assert_eq!(lines(&[b"a\r\n"]), (vec![b"a\r".to_vec()], Ok(vec![])));
     }

@@ -35,7 +35,7 @@
 //! [`Server::body_moved`] says how much of one has passed. Only the doomed ones, whose names no file can have, it
 //! swallows itself: a stock server asks for them too, and closes when it cannot open the file.
 
-mod ending;
+mod close_reason;
 mod event;
 mod input;
 mod policy;
@@ -43,10 +43,10 @@ mod policy;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::outbox::Outbox;
+use super::transmit_buffer::TransmitBuffer;
 use super::{LineBuffer, NameError, Refusal, Reply, Verb};
 
-pub use ending::{Ending, Misuse};
+pub use close_reason::{CloseReason, Misuse};
 pub use event::{Event, Want};
 pub use policy::{DEFAULT_MAX_SIZE, Policy};
 
@@ -70,13 +70,13 @@ pub struct Server {
     policy: Arc<Policy>,
     state: State,
     moved: Moved,
-    outbox: Outbox,
+    outbox: TransmitBuffer,
     events: VecDeque<Event>,
 }
 
 #[derive(Debug)]
 enum State {
-    Awaiting { due: Due, line: LineBuffer },
+    Awaiting { due: Expected, line: LineBuffer },
     Offered { verb: Verb, size: u64 },
     Receiving { verb: Verb, remaining: u64 },
     Storing { verb: Verb },
@@ -84,12 +84,12 @@ enum State {
     Supplying { verb: Verb, remaining: u64 },
     Flushing,
     Doomed { verb: Verb, error: NameError, remaining: u64 },
-    Over(Ending),
+    Over(CloseReason),
 }
 
 /// The line that would be right.
 #[derive(Clone, Copy, Debug)]
-enum Due {
+enum Expected {
     Password,
     Command,
     Answer { verb: Verb, size: u64 },
@@ -103,15 +103,15 @@ enum Moved {
     /// All are written and nothing of the client's was waiting: whoever sends the next command has them.
     AwaitingCommand,
     /// A command has been sent ahead of the last body's arrival, and shows nothing.
-    Unshown,
+    Unconfirmed,
 }
 
 impl Server {
     /// A session on a fresh connection.
     pub fn new(policy: Arc<Policy>) -> Self {
-        let due = if policy.password.is_some() { Due::Password } else { Due::Command };
+        let due = if policy.password.is_some() { Expected::Password } else { Expected::Command };
         let state = State::awaiting(due);
-        Self { policy, state, moved: Moved::Taken, outbox: Outbox::default(), events: VecDeque::new() }
+        Self { policy, state, moved: Moved::Taken, outbox: TransmitBuffer::default(), events: VecDeque::new() }
     }
 
     /// What the session waits for.
@@ -128,11 +128,11 @@ impl Server {
 
     /// Whether the client has yet to log in.
     pub fn awaits_password(&self) -> bool {
-        matches!(self.state, State::Awaiting { due: Due::Password, .. })
+        matches!(self.state, State::Awaiting { due: Expected::Password, .. })
     }
 
     /// How the session ended, once it has.
-    pub fn ending(&self) -> Option<&Ending> {
+    pub fn ending(&self) -> Option<&CloseReason> {
         if let State::Over(ending) = &self.state { Some(ending) } else { None }
     }
 
@@ -174,7 +174,7 @@ impl Server {
     pub fn stored(&mut self) -> Result<(), Misuse> {
         let State::Storing { verb } = self.state else { return Err(self.misuse("stored()")) };
         self.reply(verb, &Reply::Ok);
-        self.state = State::awaiting(Due::Command);
+        self.state = State::awaiting(Expected::Command);
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl Server {
     pub fn announce(&mut self, size: u64) -> Result<(), Misuse> {
         let State::Asked { verb } = self.state else { return Err(self.misuse("announce()")) };
         self.reply(verb, &Reply::Size(size));
-        self.state = State::awaiting(Due::Answer { verb, size });
+        self.state = State::awaiting(Expected::Answer { verb, size });
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Server {
             return Err(self.misuse("refuse()"));
         };
         self.reply(verb, &Reply::Refused(refusal));
-        self.state = State::awaiting(Due::Command);
+        self.state = State::awaiting(Expected::Command);
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl Server {
     ///
     /// # Errors
     /// Nothing is done if that many were not wanted.
-    pub fn body_moved(&mut self, n: u64) -> Result<(), Misuse> {
+    pub fn body_transferred(&mut self, n: u64) -> Result<(), Misuse> {
         match self.state {
             State::Receiving { verb, remaining } if n <= remaining => self.receive(verb, remaining - n),
             State::Supplying { verb, remaining } if n <= remaining => self.supply(verb, remaining - n),
@@ -221,10 +221,10 @@ impl Server {
     ///
     /// # Errors
     /// Nothing is done unless [`Want::Flush`].
-    pub fn body_left(&mut self, pipelined: bool) -> Result<(), Misuse> {
+    pub fn body_flushed(&mut self, pipelined: bool) -> Result<(), Misuse> {
         let State::Flushing = self.state else { return Err(self.misuse("body_left()")) };
-        self.moved = if pipelined { Moved::Unshown } else { Moved::AwaitingCommand };
-        self.state = State::awaiting(Due::Command);
+        self.moved = if pipelined { Moved::Unconfirmed } else { Moved::AwaitingCommand };
+        self.state = State::awaiting(Expected::Command);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Server {
     /// What the client sends now is no answer to the last moved body: that has not arrived yet.
     pub fn sent_ahead(&mut self) {
         if self.moved == Moved::AwaitingCommand {
-            self.moved = Moved::Unshown;
+            self.moved = Moved::Unconfirmed;
         }
     }
 
@@ -245,8 +245,8 @@ impl Server {
     /// the bodies it was moved, even where the last one was sent ahead.
     pub fn caught_up(&mut self) {
         let between_lines =
-            matches!(&self.state, State::Awaiting { due: Due::Command, line } if line.held().is_empty());
-        if between_lines && self.moved == Moved::Unshown && self.outbox.pending().is_empty() {
+            matches!(&self.state, State::Awaiting { due: Expected::Command, line } if line.held().is_empty());
+        if between_lines && self.moved == Moved::Unconfirmed && self.outbox.pending().is_empty() {
             self.moved = Moved::AwaitingCommand;
         }
     }
@@ -268,7 +268,7 @@ impl Server {
         self.state = match verb {
             _ if remaining > 0 => State::Supplying { verb, remaining },
             Verb::Mv => State::Flushing,
-            _ => State::awaiting(Due::Command),
+            _ => State::awaiting(Expected::Command),
         };
     }
 
@@ -278,7 +278,7 @@ impl Server {
 }
 
 impl State {
-    fn awaiting(due: Due) -> Self {
+    fn awaiting(due: Expected) -> Self {
         Self::Awaiting { due, line: LineBuffer::default() }
     }
 }

@@ -1,4 +1,4 @@
-use super::super::{FileName, ListWord, MAX_LINE, MAX_SIZE, PasswordDigest, RawName, Secret};
+use super::super::{FileName, ListArg, MAX_LINE, MAX_SIZE, PasswordDigest, RawName, Secret};
 use super::*;
 
 fn name() -> FileName {
@@ -10,7 +10,7 @@ fn pass() -> Command {
 }
 
 fn list() -> Command {
-    Command::List(ListWord::root())
+    Command::List(ListArg::root())
 }
 
 fn receive() -> Command {
@@ -106,9 +106,9 @@ fn a_file_is_moved_and_the_next_one_too() {
         assert_eq!(client.poll_event(), Some(Event::Announced { verb: Verb::Mv, size }));
         client.accept().unwrap();
         assert_eq!(flush(&mut client), "MV OK\n");
-        client.body_moved(10).unwrap();
+        client.body_transferred(10).unwrap();
         assert_eq!((client.want(), client.poll_event()), (Want::Body(size - 10), None));
-        client.body_moved(size - 10).unwrap();
+        client.body_transferred(size - 10).unwrap();
         assert_eq!(client.poll_event(), Some(Event::BodyComplete { verb: Verb::Mv }));
     }
     client.command(&Command::Quit).unwrap();
@@ -120,9 +120,9 @@ fn a_file_is_moved_and_the_next_one_too() {
 #[test]
 fn a_file_is_stored_once_the_peer_says_so_again() {
     let mut client = answered(&send(5), "SEND OK\n");
-    client.body_moved(2).unwrap();
+    client.body_transferred(2).unwrap();
     assert_eq!(client.want(), Want::Supply(3));
-    client.body_moved(3).unwrap();
+    client.body_transferred(3).unwrap();
     assert_eq!((client.want(), client.poll_event()), (Want::Line, None));
     client.handle_input(b"SEND OK\n").unwrap();
     assert_eq!((client.want(), client.poll_event()), (Want::Command, Some(Event::Stored { verb: Verb::Send })));
@@ -131,7 +131,7 @@ fn a_file_is_stored_once_the_peer_says_so_again() {
 #[test]
 fn a_body_can_be_refused_after_it_was_sent() {
     let mut client = answered(&Command::SendZip { name: name(), size: 5 }, "ZSEND OK\n");
-    client.body_moved(5).unwrap();
+    client.body_transferred(5).unwrap();
     client.handle_input(b"ZSEND ERR\n").unwrap();
     assert_eq!(client.poll_event(), Some(Event::Refused { verb: Verb::Zsend, refusal: Refusal::BadArchive }));
     assert_eq!(client.want(), Want::Command);
@@ -177,11 +177,11 @@ fn a_call_out_of_turn_is_refused_and_harms_nothing() {
     assert_eq!(client.command(&list()), misuse("command()", Want::Line));
     assert_eq!(client.accept(), misuse("accept()", Want::Line));
     assert_eq!(client.decline(), misuse("decline()", Want::Line));
-    assert_eq!(client.body_moved(1), misuse("body_moved()", Want::Line));
+    assert_eq!(client.body_transferred(1), misuse("body_moved()", Want::Line));
     client.handle_input(b"LS SIZE 5\n").unwrap();
     client.accept().unwrap();
-    assert_eq!(client.body_moved(6), misuse("body_moved()", Want::Body(5)));
-    client.body_moved(5).unwrap();
+    assert_eq!(client.body_transferred(6), misuse("body_moved()", Want::Body(5)));
+    client.body_transferred(5).unwrap();
     client.transmitted(usize::MAX);
     assert_eq!((client.want(), client.transmit()), (Want::Command, b"".as_slice()));
 }
@@ -194,7 +194,7 @@ fn no_byte_of_a_body_is_taken() {
     assert_eq!(client.handle_input(&bytes[10..]), Ok(0));
     client.accept().unwrap();
     assert_eq!(client.handle_input(&bytes[10..]), Ok(0));
-    client.body_moved(4).unwrap();
+    client.body_transferred(4).unwrap();
     assert!(matches!(client.handle_input(b"RR\n"), Err(Error::Unsolicited { after: Some(Verb::Mv), .. })));
 }
 
@@ -213,7 +213,7 @@ fn a_reply_may_come_byte_by_byte_and_no_empty_read_is_an_end() {
 #[test]
 fn more_than_was_announced_is_a_fault() {
     let mut client = accepted(&mv(), "MV SIZE 4\n");
-    client.body_moved(4).unwrap();
+    client.body_transferred(4).unwrap();
     let unsolicited = Error::Unsolicited { after: Some(Verb::Mv), excerpt: excerpt_of("more") };
     assert_eq!(client.handle_input(b"more"), Err(unsolicited.clone()));
     assert_eq!(unsolicited.to_string(), "the peer sent \"more\" unasked, after MV");
@@ -337,13 +337,13 @@ fn an_end_anywhere_else_says_what_was_missing() {
     let truncated = |verb, remaining| Err(Error::Truncated { verb, remaining });
     assert_eq!(answered(&mv(), "MV SIZE 4\n").handle_eof(), truncated(Verb::Mv, 4));
     let mut inside_a_body = accepted(&mv(), "MV SIZE 4\n");
-    inside_a_body.body_moved(3).unwrap();
+    inside_a_body.body_transferred(3).unwrap();
     assert_eq!(inside_a_body.handle_eof(), truncated(Verb::Mv, 1));
     let mut inside_our_body = answered(&send(5), "SEND OK\n");
-    inside_our_body.body_moved(3).unwrap();
+    inside_our_body.body_transferred(3).unwrap();
     assert_eq!(inside_our_body.handle_eof(), truncated(Verb::Send, 2));
     let mut after_our_body = answered(&send(5), "SEND OK\n");
-    after_our_body.body_moved(5).unwrap();
+    after_our_body.body_transferred(5).unwrap();
     assert_eq!(after_our_body.handle_eof(), Err(Error::Unconfirmed { verb: Verb::Send }));
 }
 
@@ -358,7 +358,7 @@ fn a_failed_session_stays_failed_with_the_same_error() {
     assert_eq!(client.command(&list()), Err(error.clone()));
     assert_eq!(client.accept(), Err(error.clone()));
     assert_eq!(client.decline(), Err(error.clone()));
-    assert_eq!(client.body_moved(1), Err(error));
+    assert_eq!(client.body_transferred(1), Err(error));
     assert_eq!(client.poll_event(), None);
     assert!(client.transmit().is_empty());
 }

@@ -22,7 +22,7 @@ fn encoded(command: &Command) -> Vec<u8> {
 fn commands_are_the_bytes_stock_takes() {
     for (command, line) in [
         (Command::Pass(digest()), "PASS 703b089710823916d4bb7ff2deff4d8f\n"),
-        (Command::List(ListWord::root()), "LS <>\n"),
+        (Command::List(ListArg::root()), "LS <>\n"),
         (Command::List("x.conf".parse().unwrap()), "LS <x.conf>\n"),
         (Command::Receive(name("a.data")), "RECV <a.data>\n"),
         (Command::ReceiveZip(name("a.data")), "ZRECV <a.data>\n"),
@@ -118,11 +118,11 @@ fn a_mistyped_password_line_does_not_show_its_digest() {
 #[test]
 fn a_word_is_checked_like_a_name_but_may_be_empty_or_dots() {
     for word in ["", ".", "..", ".conf", "whatever"] {
-        assert_eq!(word.parse::<ListWord>().unwrap().as_bytes(), word.as_bytes());
+        assert_eq!(word.parse::<ListArg>().unwrap().as_bytes(), word.as_bytes());
     }
-    assert_eq!("*".parse::<ListWord>(), Err(NameError::Forbidden(b'*')));
-    assert_eq!(ListWord::new(b"a\nQUIT"), Err(NameError::Control(b'\n')));
-    assert_eq!(ListWord::new(&[b'a'; 256]), Err(NameError::TooLong(256)));
+    assert_eq!("*".parse::<ListArg>(), Err(NameError::Forbidden(b'*')));
+    assert_eq!(ListArg::new(b"a\nQUIT"), Err(NameError::Control(b'\n')));
+    assert_eq!(ListArg::new(&[b'a'; 256]), Err(NameError::TooLong(256)));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn any_name() -> impl Strategy<Value = FileName> {
 pub(in super::super) fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         any::<Vec<u8>>().prop_map(|password| Command::Pass(PasswordDigest::of(&Secret::new(password)))),
-        prop_oneof![Just(ListWord::root()), any_name().prop_map(|name| ListWord::new(name.as_bytes()).unwrap())]
+        prop_oneof![Just(ListArg::root()), any_name().prop_map(|name| ListArg::new(name.as_bytes()).unwrap())]
             .prop_map(Command::List),
         any_name().prop_map(Command::Receive),
         any_name().prop_map(Command::ReceiveZip),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::proto::server::{self, Ending, Policy, Server};
-use crate::proto::{Client, Command, Event, FileName, ListWord, PasswordDigest, Refusal, Secret, Verb, Want};
+use crate::proto::server::{self, CloseReason, Policy, Server};
+use crate::proto::{Client, Command, Event, FileName, ListArg, PasswordDigest, Refusal, Secret, Verb, Want};
 
 /// Commands in a session, beside `PASS` and `QUIT`.
 const COMMANDS: usize = 32;
@@ -27,7 +27,7 @@ pub fn client_against_server(data: &[u8]) {
         near.turn(&mut down, &mut up, &mut dice);
         far.turn(&mut up, &mut down, &mut dice);
         if near.is_done() && up.is_empty() {
-            assert_eq!(far.server.ending(), Some(&Ending::Quit));
+            assert_eq!(far.server.ending(), Some(&CloseReason::Quit));
             assert_eq!(near.client.handle_eof(), Ok(()));
             assert_eq!(far.files, near.believed);
             return;
@@ -122,13 +122,13 @@ impl Near {
             Want::Body(remaining) => {
                 let n = dice.piece(input.len()).min(usize::try_from(remaining).unwrap_or(usize::MAX));
                 self.body.extend(input.drain(..n));
-                self.client.body_moved(n as u64).expect("it is the body's");
+                self.client.body_transferred(n as u64).expect("it is the body's");
             }
             Want::Supply(_) => {
                 let n = dice.piece(self.body.len() - self.moved);
                 output.extend_from_slice(&self.body[self.moved..][..n]);
                 self.moved += n;
-                self.client.body_moved(n as u64).expect("it is the body's");
+                self.client.body_transferred(n as u64).expect("it is the body's");
             }
             Want::Closed => {}
         }
@@ -148,7 +148,7 @@ impl Near {
     fn any_command(&mut self, dice: &mut Dice<'_>) -> Command {
         let (kind, name) = (dice.roll() % 8, dice.name());
         match kind {
-            0 => Command::List(ListWord::root()),
+            0 => Command::List(ListArg::root()),
             1 => Command::Receive(name),
             2 => Command::ReceiveZip(name),
             3 | 4 => Command::Move(name),
@@ -234,17 +234,17 @@ impl Far {
             server::Want::Body(remaining) => {
                 let n = dice.piece(input.len()).min(usize::try_from(remaining).unwrap_or(usize::MAX));
                 self.body.extend(input.drain(..n));
-                self.server.body_moved(n as u64).expect("it is the body's");
+                self.server.body_transferred(n as u64).expect("it is the body's");
             }
             server::Want::Supply(remaining) => {
                 assert_eq!(remaining, self.body.len() as u64);
                 let n = dice.piece(self.body.len());
                 output.extend(self.body.drain(..n));
-                self.server.body_moved(n as u64).expect("it is the body's");
+                self.server.body_transferred(n as u64).expect("it is the body's");
             }
             server::Want::Flush => {
                 assert!(input.is_empty(), "our client does not send ahead of a body's end");
-                self.server.body_left(false).expect("it is wanted");
+                self.server.body_flushed(false).expect("it is wanted");
             }
             server::Want::Closed => assert!(input.is_empty()),
             server::Want::Decision => unreachable!("every event is answered at once"),

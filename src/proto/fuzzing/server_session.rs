@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Stream, in_any_pieces};
-use crate::proto::server::{Ending, Event, Policy, Server, Want};
+use crate::proto::server::{CloseReason, Event, Policy, Server, Want};
 use crate::proto::{PasswordDigest, Refusal, Secret};
 
 /// Bytes of every body that is given, unless it is empty.
@@ -30,7 +30,7 @@ pub(in crate::proto) struct Trace {
     pub(in crate::proto) body: Vec<u8>,
     /// Bytes that something came of.
     pub(in crate::proto) understood: usize,
-    pub(in crate::proto) ending: Option<Ending>,
+    pub(in crate::proto) ending: Option<CloseReason>,
 }
 
 /// A server driven by a script against a client whose bytes are all known before.
@@ -63,14 +63,14 @@ impl<'a> Session<'a> {
 
     /// Does what the server wants; `false` once script or stream is at its end, or the session.
     fn step(&mut self) -> bool {
-        if self.drain() || self.server.ending() == Some(&Ending::Quit) {
+        if self.drain() || self.server.ending() == Some(&CloseReason::Quit) {
             self.trace.understood = self.stream.position;
         }
         match self.server.want() {
             Want::Closed => false,
             Want::Decision => self.decide(),
-            Want::Flush => self.server.body_left(self.script.next() == Some(&b'p')).is_ok(),
-            Want::Supply(remaining) => self.server.body_moved(remaining.min(3)).is_ok(),
+            Want::Flush => self.server.body_flushed(self.script.next() == Some(&b'p')).is_ok(),
+            Want::Supply(remaining) => self.server.body_transferred(remaining.min(3)).is_ok(),
             Want::Line | Want::Body(_) if self.stream.rest().is_empty() => false,
             Want::Line => self.read_line(),
             Want::Body(remaining) => self.read_body(remaining),
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
             Some(_) => GIVEN,
         };
         let server = &mut self.server;
-        assert_eq!(server.body_moved(0).map_err(|misuse| misuse.want), Err(Want::Decision));
+        assert_eq!(server.body_transferred(0).map_err(|misuse| misuse.want), Err(Want::Decision));
         server.go().or_else(|_| server.stored()).or_else(|_| server.announce(size)).is_ok()
     }
 
@@ -136,6 +136,6 @@ impl<'a> Session<'a> {
         assert_eq!(self.server.handle_input(read), Ok(0), "bytes of the body were taken");
         self.trace.body.extend_from_slice(&read[..moved]);
         self.stream.position += moved;
-        self.server.body_moved(moved as u64).is_ok()
+        self.server.body_transferred(moved as u64).is_ok()
     }
 }

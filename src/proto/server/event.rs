@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::{Policy, Server};
-use crate::proto::{Excerpt, FileName, ListWord, Refusal, Verb};
+use crate::proto::{Excerpt, FileName, ListArg, Refusal, Verb};
 
 /// What a [`Server`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Event {
     /// `LS`: the client asks for a listing. [`Server::announce`] or [`Server::refuse`].
     ListAsked {
         /// What the filters turn into a directory.
-        word: ListWord,
+        word: ListArg,
     },
     /// The client wants the announced body.
     Accepted {

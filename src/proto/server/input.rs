@@ -1,8 +1,8 @@
 //! What comes from the client.
 
 use super::policy::Request;
-use super::{Due, Ending, Event, Moved, Server, State};
-use crate::proto::line::{LineTooLong, Taken};
+use super::{CloseReason, Event, Expected, Moved, Server, State};
+use crate::proto::line::{LineTooLong, Received};
 use crate::proto::{Answer, Command, Excerpt, Refusal, Reply, Verb};
 
 impl Server {
@@ -13,18 +13,18 @@ impl Server {
     ///
     /// # Errors
     /// The session is over. `QUIT` is no error, and nothing is taken after it.
-    pub fn handle_input(&mut self, bytes: &[u8]) -> Result<usize, Ending> {
+    pub fn handle_input(&mut self, bytes: &[u8]) -> Result<usize, CloseReason> {
         match &mut self.state {
             State::Over(ending) if !ending.is_orderly() => Err(ending.clone()),
             _ if bytes.is_empty() || !self.outbox.pending().is_empty() => Ok(0),
             State::Awaiting { due, line } => {
                 let due = *due;
                 match line.take(bytes) {
-                    Ok(Taken { consumed, line: None }) => Ok(consumed),
-                    Ok(Taken { consumed, line: Some(line) }) => self.handle_line(due, &line).map(|()| consumed),
+                    Ok(Received { consumed, line: None }) => Ok(consumed),
+                    Ok(Received { consumed, line: Some(line) }) => self.handle_line(due, &line).map(|()| consumed),
                     Err(LineTooLong) => {
                         let excerpt = Excerpt::of_command(line.held());
-                        self.fail(Ending::LineTooLong { excerpt })
+                        self.fail(CloseReason::LineTooLong { excerpt })
                     }
                 }
             }
@@ -32,7 +32,7 @@ impl Server {
                 let taken = usize::try_from(*remaining).map_or(bytes.len(), |remaining| remaining.min(bytes.len()));
                 *remaining -= taken as u64;
                 let (verb, error, remaining) = (*verb, *error, *remaining);
-                if remaining == 0 { self.fail(Ending::Unstorable { verb, error }) } else { Ok(taken) }
+                if remaining == 0 { self.fail(CloseReason::Unstorable { verb, error }) } else { Ok(taken) }
             }
             _ => Ok(0),
         }
@@ -45,9 +45,10 @@ impl Server {
     ///
     /// # Errors
     /// Something was still due.
-    pub fn handle_eof(&mut self, orderly: bool) -> Result<(), Ending> {
+    pub fn handle_eof(&mut self, orderly: bool) -> Result<(), CloseReason> {
         let ending = self.ending_at_eof();
-        let all_was_whole = matches!(ending, Ending::Quit | Ending::Closed | Ending::ClosedDuring { .. });
+        let all_was_whole =
+            matches!(ending, CloseReason::Quit | CloseReason::Closed | CloseReason::ClosedDuring { .. });
         if orderly && all_was_whole && self.moved != Moved::Taken {
             self.taken();
         }
@@ -59,51 +60,51 @@ impl Server {
         self.fail(ending)
     }
 
-    fn ending_at_eof(&self) -> Ending {
+    fn ending_at_eof(&self) -> CloseReason {
         match &self.state {
             State::Awaiting { line, .. } if !line.held().is_empty() => {
-                Ending::LineCut { excerpt: Excerpt::of_command(line.held()) }
+                CloseReason::LineCut { excerpt: Excerpt::of_command(line.held()) }
             }
-            State::Awaiting { due: Due::Password | Due::Command, .. } => Ending::Closed,
-            &(State::Awaiting { due: Due::Answer { verb, .. }, .. }
+            State::Awaiting { due: Expected::Password | Expected::Command, .. } => CloseReason::Closed,
+            &(State::Awaiting { due: Expected::Answer { verb, .. }, .. }
             | State::Offered { verb, .. }
             | State::Storing { verb }
-            | State::Asked { verb }) => Ending::ClosedDuring { verb },
+            | State::Asked { verb }) => CloseReason::ClosedDuring { verb },
             &(State::Receiving { verb, remaining } | State::Doomed { verb, remaining, .. }) => {
-                Ending::Truncated { verb, remaining }
+                CloseReason::Truncated { verb, remaining }
             }
-            &State::Supplying { verb, remaining } => Ending::Unsent { verb, remaining },
-            State::Flushing => Ending::Unsent { verb: Verb::Mv, remaining: 0 },
+            &State::Supplying { verb, remaining } => CloseReason::Unsent { verb, remaining },
+            State::Flushing => CloseReason::Unsent { verb: Verb::Mv, remaining: 0 },
             State::Over(ending) => ending.clone(),
         }
     }
 
     /// A whole line came where `due` was.
-    fn handle_line(&mut self, due: Due, line: &[u8]) -> Result<(), Ending> {
+    fn handle_line(&mut self, due: Expected, line: &[u8]) -> Result<(), CloseReason> {
         match due {
-            Due::Password => self.log_in(line),
-            Due::Command => self.obey(line),
-            Due::Answer { verb, size } => {
+            Expected::Password => self.log_in(line),
+            Expected::Command => self.obey(line),
+            Expected::Answer { verb, size } => {
                 self.answered(verb, size, Answer::parse(verb, line));
                 Ok(())
             }
         }
     }
 
-    fn log_in(&mut self, line: &[u8]) -> Result<(), Ending> {
+    fn log_in(&mut self, line: &[u8]) -> Result<(), CloseReason> {
         match (Command::parse(line), &self.policy.password) {
             (Ok(Command::Pass(given)), Some(expected)) if given == *expected => {
                 self.reply(Verb::Pass, &Reply::Ok);
                 self.events.push_back(Event::PasswordAccepted);
-                self.state = State::awaiting(Due::Command);
+                self.state = State::awaiting(Expected::Command);
                 Ok(())
             }
-            _ if Verb::Pass.strip_from(line).is_some() => self.fail(Ending::PasswordWrong),
-            _ => self.fail(Ending::PasswordMissing { excerpt: Excerpt::of_command(line) }),
+            _ if Verb::Pass.strip_from(line).is_some() => self.fail(CloseReason::PasswordWrong),
+            _ => self.fail(CloseReason::PasswordMissing { excerpt: Excerpt::of_command(line) }),
         }
     }
 
-    fn obey(&mut self, line: &[u8]) -> Result<(), Ending> {
+    fn obey(&mut self, line: &[u8]) -> Result<(), CloseReason> {
         let request = match self.policy.judge(line) {
             Ok(request) => request,
             Err(ending) => return self.fail(ending),
@@ -129,7 +130,7 @@ impl Server {
                 self.reply(verb, &Reply::Ok);
                 self.state = State::Doomed { verb, error, remaining };
             }
-            Request::Quit => self.state = State::Over(Ending::Quit),
+            Request::Quit => self.state = State::Over(CloseReason::Quit),
         }
         Ok(())
     }
@@ -137,7 +138,7 @@ impl Server {
     fn refuse_line(&mut self, verb: Verb, refusal: Refusal, line: &[u8]) {
         self.reply(verb, &Reply::Refused(refusal.clone()));
         self.events.push_back(Event::Refused { verb, refusal, line: Excerpt::of_command(line) });
-        self.state = State::awaiting(Due::Command);
+        self.state = State::awaiting(Expected::Command);
     }
 
     fn answered(&mut self, verb: Verb, size: u64, answer: Answer) {
@@ -152,7 +153,7 @@ impl Server {
             }
             Answer::Decline => {
                 self.events.push_back(Event::Declined { verb });
-                self.state = State::awaiting(Due::Command);
+                self.state = State::awaiting(Expected::Command);
             }
         }
     }
@@ -162,7 +163,7 @@ impl Server {
         if verb == Verb::Mv && self.moved == Moved::Taken {
             self.taken();
         }
-        self.state = State::awaiting(Due::Command);
+        self.state = State::awaiting(Expected::Command);
     }
 
     fn taken(&mut self) {
@@ -170,7 +171,7 @@ impl Server {
         self.events.push_back(Event::Taken);
     }
 
-    fn fail<T>(&mut self, ending: Ending) -> Result<T, Ending> {
+    fn fail<T>(&mut self, ending: CloseReason) -> Result<T, CloseReason> {
         self.state = State::Over(ending.clone());
         Err(ending)
     }

@@ -1,9 +1,9 @@
 //! What a server admits.
 
 use crate::proto::name::check_characters;
-use crate::proto::{Command, CommandError, FileName, ListWord, NameError, PasswordDigest, Refusal, Verb};
+use crate::proto::{Command, CommandError, FileName, ListArg, NameError, PasswordDigest, Refusal, Verb};
 
-use super::Ending;
+use super::CloseReason;
 
 /// The largest body stock takes, unless told otherwise, in bytes.
 pub const DEFAULT_MAX_SIZE: u64 = 2_000_000;
@@ -36,15 +36,15 @@ impl Policy {
     ///
     /// # Errors
     /// The line ends the session.
-    pub(super) fn judge(&self, line: &[u8]) -> Result<Request, Ending> {
+    pub(super) fn judge(&self, line: &[u8]) -> Result<Request, CloseReason> {
         Ok(match self.parse(line) {
-            Ok(Command::Pass(_)) => return Err(Ending::PasswordUnasked),
-            Err(CommandError::Unknown(_)) => return Err(Ending::of_no_command(line)),
+            Ok(Command::Pass(_)) => return Err(CloseReason::PasswordUnasked),
+            Err(CommandError::Unknown(_)) => return Err(CloseReason::of_no_command(line)),
             Ok(Command::List(_)) | Err(CommandError::Name { verb: Verb::Ls, .. }) if !self.insecure => {
-                return Err(Ending::NotAllowed { verb: Verb::Ls });
+                return Err(CloseReason::NotAllowed { verb: Verb::Ls });
             }
             Ok(Command::Move(_)) | Err(CommandError::Name { verb: Verb::Mv, .. }) if !self.insecure => {
-                return Err(Ending::NotAllowed { verb: Verb::Mv });
+                return Err(CloseReason::NotAllowed { verb: Verb::Mv });
             }
             Ok(Command::Send { name, size }) => self.store(Verb::Send, name, size),
             Ok(Command::SendZip { name, size }) => self.store(Verb::Zsend, name, size),
@@ -117,7 +117,7 @@ pub(super) enum Request {
         verb: Verb,
         name: FileName,
     },
-    Listing(ListWord),
+    Listing(ListArg),
     /// Not done, and the session goes on.
     Bad {
         verb: Verb,

@@ -51,7 +51,7 @@ proptest! {
         let mut stream: Vec<u8> = exchanges.into_iter().flat_map(|(bytes, _)| bytes).collect();
         stream.extend_from_slice(b"QUIT\n");
         let whole = Session::run(script.as_bytes(), &stream, usize::MAX);
-        prop_assert_eq!((whole.understood, &whole.ending), (stream.len(), &Some(Ending::Quit)));
+        prop_assert_eq!((whole.understood, &whole.ending), (stream.len(), &Some(CloseReason::Quit)));
         prop_assert_eq!(Session::run(script.as_bytes(), &stream, piece), whole);
     }
 

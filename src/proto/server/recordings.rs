@@ -214,15 +214,15 @@ impl Caller {
                 Want::Body(n) if !self.input.is_empty() && !self.gave_up => {
                     let n = self.input.len().min(usize::try_from(n).unwrap());
                     self.incoming.1.extend(self.input.drain(..n));
-                    self.server.body_moved(n as u64).unwrap();
+                    self.server.body_transferred(n as u64).unwrap();
                 }
                 Want::Supply(n) => {
                     assert_eq!(n, self.outgoing.1.len() as u64);
                     said.append(&mut self.outgoing.1);
-                    self.server.body_moved(n).unwrap();
+                    self.server.body_transferred(n).unwrap();
                 }
                 Want::Flush => {
-                    self.server.body_left(!self.input.is_empty()).unwrap();
+                    self.server.body_flushed(!self.input.is_empty()).unwrap();
                 }
                 Want::Line => match self.server.handle_input(&self.input) {
                     Ok(0) | Err(_) => return said,

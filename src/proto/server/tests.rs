@@ -74,9 +74,9 @@ fn a_file_is_taken_and_confirmed_once_it_is_stored() {
         server.go().unwrap();
         assert_eq!(flush(&mut server), format!("{verb} OK\n"));
         assert_eq!(server.want(), Want::Body(5));
-        server.body_moved(2).unwrap();
+        server.body_transferred(2).unwrap();
         assert_eq!((server.want(), events(&mut server)), (Want::Body(3), vec![]));
-        server.body_moved(3).unwrap();
+        server.body_transferred(3).unwrap();
         assert_eq!((server.want(), events(&mut server)), (Want::Decision, vec![Event::BodyComplete { verb }]));
         assert_eq!(flush(&mut server), "", "nothing is promised before it is true");
         server.stored().unwrap();
@@ -92,7 +92,7 @@ fn a_body_is_refused_before_or_after_it_came() {
     let mut after = told("ZSEND <a.data> SIZE 5\n");
     after.go().unwrap();
     assert_eq!(flush(&mut after), "ZSEND OK\n");
-    after.body_moved(5).unwrap();
+    after.body_transferred(5).unwrap();
     after.refuse(Refusal::BadArchive).unwrap();
     assert_eq!((flush(&mut after), after.want()), ("ZSEND ERR\n".into(), Want::Line));
 }
@@ -101,12 +101,12 @@ fn a_body_is_refused_before_or_after_it_came() {
 fn a_file_is_given_to_a_client_that_wants_it() {
     for verb in [Verb::Recv, Verb::Zrecv] {
         let mut server = supplying(verb);
-        server.body_moved(1).unwrap();
+        server.body_transferred(1).unwrap();
         assert_eq!(server.want(), Want::Supply(3));
-        server.body_moved(3).unwrap();
+        server.body_transferred(3).unwrap();
         assert_eq!((server.want(), events(&mut server)), (Want::Line, vec![]));
         assert_eq!(server.handle_eof(true), Ok(()));
-        assert_eq!((events(&mut server), server.ending()), (vec![], Some(&Ending::Closed)));
+        assert_eq!((events(&mut server), server.ending()), (vec![], Some(&CloseReason::Closed)));
     }
 }
 
@@ -116,7 +116,7 @@ fn a_listing_is_given_for_any_word() {
     tell(&mut server, "LS <.conf>\n");
     assert_eq!(events(&mut server), [Event::ListAsked { word: ".conf".parse().unwrap() }]);
     give(&mut server, Verb::Ls);
-    server.body_moved(4).unwrap();
+    server.body_transferred(4).unwrap();
     assert_eq!(server.want(), Want::Line);
 }
 
@@ -199,7 +199,7 @@ fn a_body_under_a_name_no_file_can_have_is_asked_for_and_ends_the_session() {
         assert_eq!(tell(&mut server, &format!("SEND <{name}> SIZE 3\n")), "SEND OK\n");
         assert_eq!((server.want(), events(&mut server)), (Want::Line, vec![]));
         assert_eq!(server.handle_input(b"ab"), Ok(2));
-        assert_eq!(server.handle_input(b"cQUIT\n"), Err(Ending::Unstorable { verb: Verb::Send, error }));
+        assert_eq!(server.handle_input(b"cQUIT\n"), Err(CloseReason::Unstorable { verb: Verb::Send, error }));
         assert_eq!(server.want(), Want::Closed);
     }
 }
@@ -213,15 +213,15 @@ fn the_password_comes_first_and_once() {
     tell(&mut server, "LS <>\n");
     server.refuse(Refusal::Unspecified).unwrap();
     flush(&mut server);
-    assert_eq!(server.handle_input(right.as_bytes()), Err(Ending::PasswordUnasked));
+    assert_eq!(server.handle_input(right.as_bytes()), Err(CloseReason::PasswordUnasked));
 }
 
 #[test]
 fn any_other_password_ends_the_session() {
-    let missing = |text| Ending::PasswordMissing { excerpt: excerpt(text) };
+    let missing = |text| CloseReason::PasswordMissing { excerpt: excerpt(text) };
     for (line, ending) in [
-        ("PASS 2bf264580840ca3048772c9da58349f4", Ending::PasswordWrong),
-        ("PASS s3cret", Ending::PasswordWrong),
+        ("PASS 2bf264580840ca3048772c9da58349f4", CloseReason::PasswordWrong),
+        ("PASS s3cret", CloseReason::PasswordWrong),
         ("LS <>", missing("LS <>")),
         ("", missing("")),
         ("QUIT", missing("QUIT")),
@@ -231,7 +231,7 @@ fn any_other_password_ends_the_session() {
         assert_eq!((server.transmit(), server.want()), (b"".as_slice(), Want::Closed));
     }
     for line in ["PASS 703b089710823916d4bb7ff2deff4d8f\n", "PASS x\n"] {
-        assert_eq!(server(policy()).handle_input(line.as_bytes()), Err(Ending::PasswordUnasked));
+        assert_eq!(server(policy()).handle_input(line.as_bytes()), Err(CloseReason::PasswordUnasked));
     }
 }
 
@@ -259,7 +259,7 @@ fn ls_and_mv_end_the_session_where_they_are_allowed_to_nobody() {
     for (line, verb) in [("LS <>\n", Verb::Ls), ("LS <*>\n", Verb::Ls), ("MV <a>\n", Verb::Mv), ("MV <?>\n", Verb::Mv)]
     {
         let mut server = server(policy.clone());
-        assert_eq!(server.handle_input(line.as_bytes()), Err(Ending::NotAllowed { verb }), "{line}");
+        assert_eq!(server.handle_input(line.as_bytes()), Err(CloseReason::NotAllowed { verb }), "{line}");
     }
     assert_eq!(server(policy).handle_input(b"RECV <a>\n"), Ok(9));
 }
@@ -268,19 +268,19 @@ fn ls_and_mv_end_the_session_where_they_are_allowed_to_nobody() {
 fn a_line_that_is_no_command_ends_the_session_without_a_word() {
     for line in ["FOO", "ls <>", "LS <>\r", "QUIT ", "SEND <a>", "SEND <a> SIZE -1", "RECV a", "LS *"] {
         let mut server = server(policy());
-        let unknown = Ending::Unknown { excerpt: excerpt(line) };
+        let unknown = CloseReason::Unknown { excerpt: excerpt(line) };
         assert_eq!(server.handle_input(format!("{line}\nQUIT\n").as_bytes()), Err(unknown.clone()), "{line}");
         assert_eq!((server.transmit(), server.want()), (b"".as_slice(), Want::Closed));
         assert_eq!(server.handle_input(b"QUIT\n"), Err(unknown.clone()), "a failed session stays failed");
         assert_eq!(server.handle_eof(true), Err(unknown.clone()));
         assert_eq!(server.ending(), Some(&unknown));
     }
-    assert_eq!(server(policy()).handle_input(b"\n"), Err(Ending::EmptyLine));
+    assert_eq!(server(policy()).handle_input(b"\n"), Err(CloseReason::EmptyLine));
 }
 
 #[test]
 fn a_line_without_end_ends_the_session_and_costs_no_memory() {
-    let too_long = Err(Ending::LineTooLong { excerpt: Excerpt::of_command(&[b'x'; MAX_LINE]) });
+    let too_long = Err(CloseReason::LineTooLong { excerpt: Excerpt::of_command(&[b'x'; MAX_LINE]) });
     assert_eq!(server(policy()).handle_input(&vec![b'x'; 100_000]), too_long);
     let mut in_pieces = server(policy());
     assert_eq!(in_pieces.handle_input(&[b'x'; MAX_LINE - 1]), Ok(MAX_LINE - 1));
@@ -295,7 +295,7 @@ fn commands_sent_ahead_wait_for_their_turn() {
     assert_eq!(server.handle_input(&stream[21..]), Ok(0), "the caller has not decided");
     server.go().unwrap();
     assert_eq!(server.handle_input(&stream[21..]), Ok(0), "the body goes around the machine");
-    server.body_moved(3).unwrap();
+    server.body_transferred(3).unwrap();
     assert_eq!(server.handle_input(&stream[24..]), Ok(0), "the caller has not stored it");
     server.stored().unwrap();
     assert_eq!(server.handle_input(&stream[24..]), Ok(0), "the replies are not written");
@@ -304,13 +304,13 @@ fn commands_sent_ahead_wait_for_their_turn() {
     assert_eq!(server.handle_input(&stream[33..]), Ok(0));
     assert_eq!(flush(&mut server), "RECV ERR (file has an invalid file name)\n");
     assert_eq!(server.handle_input(&stream[33..]), Ok(5));
-    assert_eq!((server.want(), server.ending()), (Want::Closed, Some(&Ending::Quit)));
+    assert_eq!((server.want(), server.ending()), (Want::Closed, Some(&CloseReason::Quit)));
     assert_eq!(server.handle_input(b"LS <>\n"), Ok(0), "nothing is heard after QUIT");
 }
 
 #[test]
 fn an_end_says_what_was_missing() {
-    let during = |verb| Err(Ending::ClosedDuring { verb });
+    let during = |verb| Err(CloseReason::ClosedDuring { verb });
     assert_eq!(server(policy()).handle_eof(true), Ok(()));
     assert_eq!(server(with_password()).handle_eof(false), Ok(()));
     assert_eq!(told("LS <>\n").handle_eof(true), during(Verb::Ls));
@@ -319,8 +319,8 @@ fn an_end_says_what_was_missing() {
     assert_eq!(offered.go(), Err(Misuse { call: "go()", want: Want::Closed }));
     let mut in_a_body = told("SEND <a> SIZE 5\n");
     in_a_body.go().unwrap();
-    in_a_body.body_moved(2).unwrap();
-    assert_eq!(in_a_body.handle_eof(true), Err(Ending::Truncated { verb: Verb::Send, remaining: 3 }));
+    in_a_body.body_transferred(2).unwrap();
+    assert_eq!(in_a_body.handle_eof(true), Err(CloseReason::Truncated { verb: Verb::Send, remaining: 3 }));
     assert!(in_a_body.transmit().is_empty(), "there is nobody left to tell");
 }
 
@@ -332,13 +332,13 @@ fn a_call_out_of_turn_is_ignored_and_says_so() {
     assert_eq!(server.stored(), misuse("stored()", Want::Line));
     assert_eq!(server.announce(1), misuse("announce()", Want::Line));
     assert_eq!(server.refuse(Refusal::Missing), misuse("refuse()", Want::Line));
-    assert_eq!(server.body_moved(0), misuse("body_moved()", Want::Line));
-    assert_eq!(server.body_left(false), misuse("body_left()", Want::Line));
+    assert_eq!(server.body_transferred(0), misuse("body_moved()", Want::Line));
+    assert_eq!(server.body_flushed(false), misuse("body_left()", Want::Line));
     tell(&mut server, "SEND <a> SIZE 5\n");
     assert_eq!(server.announce(1), misuse("announce()", Want::Decision));
     assert_eq!(server.stored(), misuse("stored()", Want::Decision));
     server.go().unwrap();
-    assert_eq!(server.body_moved(6), misuse("body_moved()", Want::Body(5)));
+    assert_eq!(server.body_transferred(6), misuse("body_moved()", Want::Body(5)));
     assert_eq!(server.refuse(Refusal::Failed), misuse("refuse()", Want::Body(5)));
     assert_eq!(flush(&mut server), "SEND OK\n");
 }
@@ -347,8 +347,8 @@ fn a_call_out_of_turn_is_ignored_and_says_so() {
 fn an_idle_session_is_small_and_holds_no_buffers() {
     assert!(size_of::<Server>() <= 160, "{} bytes", size_of::<Server>());
     let mut server = supplying(Verb::Mv);
-    server.body_moved(4).unwrap();
-    server.body_left(false).unwrap();
+    server.body_transferred(4).unwrap();
+    server.body_flushed(false).unwrap();
     assert_eq!(server.handle_input(b"MV <"), Ok(4));
     assert_eq!(tell(&mut server, "?>\n"), "MV ERR\n");
     assert_eq!(events(&mut server).len(), 2);
@@ -360,15 +360,15 @@ fn an_idle_session_is_small_and_holds_no_buffers() {
 #[test]
 fn every_ending_has_one_word() {
     let endings = [
-        Ending::Quit,
-        Ending::Closed,
-        Ending::ClosedDuring { verb: Verb::Mv },
-        Ending::EmptyLine,
-        Ending::PasswordWrong,
-        Ending::NotAllowed { verb: Verb::Ls },
-        Ending::Unstorable { verb: Verb::Send, error: NameError::Dots },
+        CloseReason::Quit,
+        CloseReason::Closed,
+        CloseReason::ClosedDuring { verb: Verb::Mv },
+        CloseReason::EmptyLine,
+        CloseReason::PasswordWrong,
+        CloseReason::NotAllowed { verb: Verb::Ls },
+        CloseReason::Unstorable { verb: Verb::Send, error: NameError::Dots },
     ];
-    let words = endings.each_ref().map(Ending::reason);
+    let words = endings.each_ref().map(CloseReason::reason);
     assert_eq!(words, ["quit", "closed", "cut", "protocol", "password", "forbidden", "name"]);
     assert_eq!(endings.iter().filter(|ending| ending.is_orderly()).count(), 2);
 }

@@ -132,7 +132,7 @@ impl<'n> Link<'n> {
                 let (body, rest) = bytes.split_at(announced);
                 outcome = sink(body, now);
                 if !rest.is_empty() {
-                    beyond = client.body_moved(left).and_then(|()| client.handle_input(rest)).err();
+                    beyond = client.body_transferred(left).and_then(|()| client.handle_input(rest)).err();
                 }
                 bytes.len()
             });
@@ -243,7 +243,7 @@ impl<'n> Link<'n> {
                 io.drain_by(left, due);
             }
         }
-        self.client.body_moved(count).map_err(|error| Reason::protocol(error, self.peer))
+        self.client.body_transferred(count).map_err(|error| Reason::protocol(error, self.peer))
     }
 
     /// Turns the loop until the connection can go on.

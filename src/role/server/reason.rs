@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::net::Failure;
 use crate::proto::quoted;
-use crate::proto::server::{Ending, Misuse};
+use crate::proto::server::{CloseReason, Misuse};
 use crate::store::StoreError;
 use crate::tls::{AlertDescription, CertificateProblem, Refusal, StreamError, TlsFailure};
 
@@ -13,7 +13,7 @@ use crate::tls::{AlertDescription, CertificateProblem, Refusal, StreamError, Tls
 pub enum Reason {
     /// What the client said, or did not.
     #[error("{0}")]
-    Session(#[from] Ending),
+    Session(#[from] CloseReason),
     /// The connection itself.
     #[error("{0}")]
     Connection(#[from] Failure),

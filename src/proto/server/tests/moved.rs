@@ -5,8 +5,8 @@ use super::*;
 /// A session in which a moved body has left.
 fn moved(pipelined: bool) -> Server {
     let mut server = supplying(Verb::Mv);
-    server.body_moved(4).unwrap();
-    server.body_left(pipelined).unwrap();
+    server.body_transferred(4).unwrap();
+    server.body_flushed(pipelined).unwrap();
     server
 }
 
@@ -42,8 +42,8 @@ fn a_command_that_was_already_waiting_shows_nothing() {
     tell(&mut server, "MV <a.data>\n");
     assert_eq!(events(&mut server), [Event::Asked { verb: Verb::Mv, name: name() }]);
     give(&mut server, Verb::Mv);
-    server.body_moved(4).unwrap();
-    server.body_left(false).unwrap();
+    server.body_transferred(4).unwrap();
+    server.body_flushed(false).unwrap();
     tell(&mut server, "LS <>\n");
     assert_eq!(server.poll_event(), Some(Event::Taken), "of both files");
 }
@@ -80,7 +80,7 @@ fn a_moved_file_goes_with_an_orderly_close_and_stays_with_any_other() {
     tell(&mut after_quit, "QUIT\n");
     assert_eq!(events(&mut after_quit), []);
     assert_eq!(after_quit.handle_eof(true), Ok(()));
-    assert_eq!((events(&mut after_quit), after_quit.ending()), (vec![Event::Taken], Some(&Ending::Quit)));
+    assert_eq!((events(&mut after_quit), after_quit.ending()), (vec![Event::Taken], Some(&CloseReason::Quit)));
 }
 
 #[test]
@@ -91,16 +91,16 @@ fn an_end_inside_anything_shows_nothing() {
     tell(&mut in_a_body, "MV <a.data>\n");
     events(&mut in_a_body);
     give(&mut in_a_body, Verb::Mv);
-    in_a_body.body_moved(3).unwrap();
+    in_a_body.body_transferred(3).unwrap();
     let mut unflushed = moved(true);
     tell(&mut unflushed, "MV <a.data>\n");
     events(&mut unflushed);
     give(&mut unflushed, Verb::Mv);
-    unflushed.body_moved(4).unwrap();
+    unflushed.body_transferred(4).unwrap();
     for (server, ending) in [
-        (&mut in_a_line, Ending::LineCut { excerpt: excerpt("MV <") }),
-        (&mut in_a_body, Ending::Unsent { verb: Verb::Mv, remaining: 1 }),
-        (&mut unflushed, Ending::Unsent { verb: Verb::Mv, remaining: 0 }),
+        (&mut in_a_line, CloseReason::LineCut { excerpt: excerpt("MV <") }),
+        (&mut in_a_body, CloseReason::Unsent { verb: Verb::Mv, remaining: 1 }),
+        (&mut unflushed, CloseReason::Unsent { verb: Verb::Mv, remaining: 0 }),
     ] {
         assert_eq!(server.handle_eof(true), Err(ending));
         assert_eq!(events(server), []);

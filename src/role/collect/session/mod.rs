@@ -27,7 +27,7 @@ use super::reason::BodyProgress;
 use super::site::Site;
 use crate::deadline::body_due;
 use crate::net::Read;
-use crate::proto::{Client, Command, Count, Error, Event, FileName, ListWord, PasswordDigest, Want};
+use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes.
@@ -231,7 +231,7 @@ impl Session {
         }
         let step = cx.site.next_step();
         let (command, task) = match &step {
-            Step::List => (Command::List(ListWord::root()), Task::Listing(ListingTask::new(cx.site))),
+            Step::List => (Command::List(ListArg::root()), Task::Listing(ListingTask::new(cx.site))),
             Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::FetchAndDelete(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
             Step::Delete(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
@@ -290,7 +290,7 @@ impl Session {
         let read = cx.io.read(most, &mut |bytes| {
             match usize::try_from(left).ok().and_then(|left| bytes.split_at_checked(left)) {
                 Some((_, rest)) if !rest.is_empty() => {
-                    beyond = client.body_moved(left).and_then(|()| client.handle_input(rest)).err();
+                    beyond = client.body_transferred(left).and_then(|()| client.handle_input(rest)).err();
                 }
                 _ => {}
             }
@@ -306,7 +306,7 @@ impl Session {
                 if count < left {
                     self.extend_deadline(cx);
                 }
-                self.client.body_moved(count).map_err(|error| cx.site.protocol(error))?;
+                self.client.body_transferred(count).map_err(|error| cx.site.protocol(error))?;
                 Ok(true)
             }
             Read::Blocked => Ok(false),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, MOST_MOVED, Moved, PumpOutcome, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
-use crate::proto::{FileName, ListWord, Refusal, Verb};
+use crate::proto::{FileName, ListArg, Refusal, Verb};
 use crate::role::server::Reason;
 use crate::role::server::listings::Listed;
 use crate::role::server::throttled_log::Subject;
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    pub(super) fn list_asked(&mut self, word: ListWord, cx: &mut Context<'_>) -> Result<(), Reason> {
+    pub(super) fn list_asked(&mut self, word: ListArg, cx: &mut Context<'_>) -> Result<(), Reason> {
         let bytes = word.as_bytes();
         if !cx.storage.permits(&self.who(), Verb::Ls, bytes) {
             return self.refuse(bytes, Refusal::NotAllowed);
@@ -174,7 +174,7 @@ impl Session {
     }
 
     /// Has what is there listed: what was taken before is removed by now, or is listed.
-    fn list(&mut self, word: &ListWord, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn list(&mut self, word: &ListArg, cx: &mut Context<'_>) -> Result<(), Reason> {
         match cx.storage.folder(word.as_bytes()) {
             Ok(folder) => {
                 Self::clear_deadline(cx);
@@ -262,7 +262,7 @@ impl Session {
             return Ok(Some(PumpOutcome::Blocked));
         }
         giving.sent += sent;
-        self.machine.body_moved(sent)?;
+        self.machine.body_transferred(sent)?;
         if sent < left {
             self.extend_deadline(cx);
         } else {

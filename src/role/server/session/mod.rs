@@ -30,8 +30,8 @@ use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::deadline::body_due;
 use crate::net::{ConnId, Failure, Read};
-use crate::proto::server::{Ending, Event, Policy, Server, Want};
-use crate::proto::{Count, FileName, ListWord, Quoted, Refusal, Verb};
+use crate::proto::server::{CloseReason, Event, Policy, Server, Want};
+use crate::proto::{Count, FileName, ListArg, Quoted, Refusal, Verb};
 use crate::store::{Identity, PendingRemovals, StorageDir, Wanted};
 use crate::tls::{PeerDescription, Sha256};
 
@@ -106,7 +106,7 @@ enum Task {
 #[derive(Debug)]
 enum Asked {
     File { verb: Verb, name: FileName },
-    Listing { word: ListWord },
+    Listing { word: ListArg },
 }
 
 /// A file that was moved to a client who has not shown that it has it.
@@ -241,7 +241,7 @@ impl Session {
                 Want::Body(left) => self.take_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
-                    self.machine.body_left(self.pipelined)?;
+                    self.machine.body_flushed(self.pipelined)?;
                     cx.io.part_after(cx.limits.idle_timeout);
                     None
                 }
@@ -315,7 +315,7 @@ impl Session {
         })?;
         match (read, refused) {
             (_, Some(ending)) => {
-                if ending == Ending::PasswordWrong {
+                if ending == CloseReason::PasswordWrong {
                     cx.storage.guesses().was_wrong(self.client(), cx.io.now());
                 }
                 Err(ending.into())

@@ -86,7 +86,7 @@ impl Session {
         match read {
             Read::Some(count) => {
                 self.extend_deadline(cx);
-                self.machine.body_moved(count as u64)?;
+                self.machine.body_transferred(count as u64)?;
                 Ok(None)
             }
             Read::Blocked => Ok(Some(PumpOutcome::Blocked)),

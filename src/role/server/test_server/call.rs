@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, TestServer, TestSession};
 use crate::net::{ConnId, Failure, FileSent, Read};
-use crate::proto::{Client, Command, Event, FileName, ListWord, PasswordDigest, Refusal, Want};
+use crate::proto::{Client, Command, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
 
 /// Where such clients are.
@@ -20,7 +20,7 @@ const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub(in crate::role) enum Op {
     Send { name: FileName, bytes: Vec<u8> },
     Move(FileName),
-    List(ListWord),
+    List(ListArg),
 }
 
 impl Op {
@@ -128,7 +128,7 @@ impl TestClient {
             let count = most.min(self.body.len());
             self.wire.up.extend(self.body.drain(..count));
             self.wire.passed += count;
-            self.client.body_moved(count as u64).expect("it was wanted");
+            self.client.body_transferred(count as u64).expect("it was wanted");
         }
         if self.client.want() == Want::Closed && self.client.transmit().is_empty() {
             self.wire.is_ended = true;
@@ -142,7 +142,7 @@ impl TestClient {
                 Want::Body(left) => {
                     let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     self.body.extend(&bytes[..count]);
-                    self.client.body_moved(count as u64).expect("it was wanted");
+                    self.client.body_transferred(count as u64).expect("it was wanted");
                     count
                 }
                 _ => self.client.handle_input(&bytes).expect("the server speaks the protocol"),

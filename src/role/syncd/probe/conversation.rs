@@ -4,7 +4,7 @@ use std::mem;
 
 use crate::config::SiteSettings;
 use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Error, Event, ListWord, ListingParser, PasswordDigest, Verb, Want};
+use crate::proto::{Client, Command, Error, Event, ListArg, ListingParser, PasswordDigest, Verb, Want};
 use crate::role::collect::{MAX_LISTING, Reason};
 
 /// More than any reply has, in bytes.
@@ -95,7 +95,7 @@ impl<'a> Conversation<'a> {
     fn command(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
         let command = match (&self.talk, &self.site.password) {
             (Talk::Password, Some(password)) => Command::Pass(PasswordDigest::of(password)),
-            _ => Command::List(ListWord::root()),
+            _ => Command::List(ListArg::root()),
         };
         io.set_deadline(Some(self.site.timeout));
         self.client.command(&command).map_err(|error| self.wrong(error))?;
@@ -108,7 +108,7 @@ impl<'a> Conversation<'a> {
             parser.feed(bytes, |name| found.count(name, site));
             bytes.len()
         })?;
-        self.progress(read, |client, count| client.body_moved(count as u64))
+        self.progress(read, |client, count| client.body_transferred(count as u64))
     }
 
     fn read_line(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {

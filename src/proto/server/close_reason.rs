@@ -5,7 +5,7 @@ use crate::proto::{Count, Excerpt, MAX_LINE, NameError, Verb};
 
 /// Why a session is over: for the operator's log. The client is told nothing, as stock tells it nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ending {
+pub enum CloseReason {
     /// `QUIT`.
     #[error("the client quit")]
     Quit,
@@ -89,7 +89,7 @@ pub enum Ending {
     },
 }
 
-impl Ending {
+impl CloseReason {
     /// Whether both sides were done.
     pub fn is_orderly(&self) -> bool {
         matches!(self, Self::Quit | Self::Closed)
@@ -161,19 +161,22 @@ mod tests {
 
     #[test]
     fn endings_that_differ_by_counters_or_random_bytes_alone_have_one_key() {
-        let truncated = |remaining| Ending::Truncated { verb: Verb::Send, remaining }.log_key();
+        let truncated = |remaining| CloseReason::Truncated { verb: Verb::Send, remaining }.log_key();
         assert_eq!(truncated(1), truncated(2));
-        let unknown = |line: &[u8]| Ending::of_no_command(line).log_key();
+        let unknown = |line: &[u8]| CloseReason::of_no_command(line).log_key();
         assert_eq!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"\x16\x03\x01\x02\x00other"));
         assert_ne!(unknown(b"\x16\x03\x01\x02\x00random"), unknown(b"GET / HTTP/1.0\r"));
         assert_ne!(unknown(b"GET / HTTP/1.0"), unknown(b"HELLO"));
         assert_eq!(unknown(b"NONSENSE 1"), unknown(b"NONSENSE 23"));
-        assert_ne!(unknown(b"HELO\r"), Ending::PasswordMissing { excerpt: Excerpt::of_command(b"HELO\r") }.log_key());
+        assert_ne!(
+            unknown(b"HELO\r"),
+            CloseReason::PasswordMissing { excerpt: Excerpt::of_command(b"HELO\r") }.log_key()
+        );
     }
 
     #[test]
     fn what_was_probably_meant_is_said() {
-        let unknown = |line: &[u8]| Ending::of_no_command(line).to_string();
+        let unknown = |line: &[u8]| CloseReason::of_no_command(line).to_string();
         assert!(
             unknown(b"\x16\x03\x01\x02\x00\x01").ends_with("6 bytes (not shown): a TLS client, and this port is plain")
         );

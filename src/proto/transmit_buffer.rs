@@ -9,12 +9,12 @@ const ROOM: usize = 64;
 
 /// What a side has to say, until it is written. Wiped and freed then, and never shown: it may be a password's digest.
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(super) struct TransmitBuffer {
     bytes: Zeroizing<Vec<u8>>,
     written: usize,
 }
 
-impl Outbox {
+impl TransmitBuffer {
     /// Takes what `encode` appends.
     pub(super) fn fill(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         self.bytes.reserve(ROOM);
@@ -46,7 +46,7 @@ impl Outbox {
     }
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for TransmitBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Outbox({} bytes)", self.pending().len())
     }
