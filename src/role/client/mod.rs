@@ -11,9 +11,9 @@
 //!                 └──► incoming      a file that is got: beside its place first, then renamed
 //! ```
 
+mod connection;
 mod console;
 mod incoming;
-mod link;
 mod outgoing;
 mod program;
 mod progress;

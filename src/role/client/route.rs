@@ -66,7 +66,7 @@ impl Route {
     /// Another way after this one has failed, if there is one:
     /// - a stock server with `-e -k` but without `-f` needs no certificate of ours, and refuses one of a private CA;
     /// - stock's certificates carry an address, which is what its client checks them against, whatever `-a` says.
-    pub(super) fn detour(mut self, reason: Reason, console: Console) -> Result<Self, Reason> {
+    pub(super) fn fallback(mut self, reason: Reason, console: Console) -> Result<Self, Reason> {
         match &reason {
             Reason::Tls { failure, .. } if self.offers_certificate() && failure.client_certificate_refused() => {
                 console.log("The server does not know our certificate's authority: going on without a certificate");

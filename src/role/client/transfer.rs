@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::connection::Connection;
 use super::console::Console;
 use super::incoming::Incoming;
-use super::link::Link;
 use super::outgoing::{self, Outgoing};
 use super::reason::Reason;
 use super::route::Route;
@@ -27,10 +27,10 @@ pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Rea
     net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut transfer = Transfer { settings, console, files: Files::Named };
     loop {
-        let link = Link::open(&mut net, &route, settings, console);
-        match link.and_then(|link| transfer.converse(link)) {
+        let link = Connection::open(&mut net, &route, settings, console);
+        match link.and_then(|link| transfer.run(link)) {
             Ok(()) => return Ok(()),
-            Err(reason) => route = route.detour(reason, console)?,
+            Err(reason) => route = route.fallback(reason, console)?,
         }
     }
 }
@@ -49,7 +49,7 @@ enum Files {
 }
 
 impl Transfer<'_> {
-    fn converse(&mut self, mut link: Link<'_>) -> Result<(), Reason> {
+    fn run(&mut self, mut link: Connection<'_>) -> Result<(), Reason> {
         self.log_in(&mut link)?;
         self.list()?;
         while let Some(path) = self.next() {
@@ -69,7 +69,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    fn log_in(&self, link: &mut Link<'_>) -> Result<(), Reason> {
+    fn log_in(&self, link: &mut Connection<'_>) -> Result<(), Reason> {
         let Some(password) = &self.settings.password else { return Ok(()) };
         link.command(&Command::Pass(PasswordDigest::of(password)))?;
         match link.reply()? {
@@ -104,7 +104,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn send(&self, link: &mut Link<'_>, path: &Path) -> Result<(), Reason> {
+    fn send(&self, link: &mut Connection<'_>, path: &Path) -> Result<(), Reason> {
         let zip = self.settings.zip;
         let outgoing = Outgoing::open(path)?;
         let Outgoing { name, file, size } = if zip { outgoing.pack()? } else { outgoing };
@@ -125,7 +125,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    fn get(&self, link: &mut Link<'_>, path: &Path) -> Result<(), Reason> {
+    fn get(&self, link: &mut Connection<'_>, path: &Path) -> Result<(), Reason> {
         let zip = self.settings.zip;
         let name = RawName::new(path.as_os_str().as_encoded_bytes())
             .map_err(|error| Reason::Name { path: path.to_owned(), error })?;

@@ -38,7 +38,7 @@ const FAILURE: u8 = 1;
 const UNUSABLE: u8 = 2;
 
 /// Nothing could be tried, now at least: another try may succeed.
-const HINDERED: u8 = 3;
+const TRANSIENT: u8 = 3;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -92,7 +92,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     match problem {
         _ if is_of_configuration => UNUSABLE,
         _ if problem.is::<OutputError>() => FAILURE,
-        _ => HINDERED,
+        _ => TRANSIENT,
     }
 }
 
@@ -111,10 +111,10 @@ mod tests {
     fn what_another_try_may_cure_has_a_status_of_its_own() {
         let failed = |errno| StoreError::Io { action: "write", path: "/spool".into(), errno };
         for errno in [Errno::NOSPC, Errno::ACCESS, Errno::ROFS, Errno::IO, Errno::NOENT, Errno::MFILE] {
-            assert_eq!(of_store(failed(errno)), HINDERED, "{errno}");
+            assert_eq!(of_store(failed(errno)), TRANSIENT, "{errno}");
         }
-        assert_eq!(of_store(StoreError::Busy { path: "/state".into(), holder: None }), HINDERED);
-        assert_eq!(code_of(&std::io::Error::from(Errno::MFILE)), HINDERED);
+        assert_eq!(of_store(StoreError::Busy { path: "/state".into(), holder: None }), TRANSIENT);
+        assert_eq!(code_of(&std::io::Error::from(Errno::MFILE)), TRANSIENT);
         assert_eq!(of_store(StoreError::CopiedSpool("/a".into(), "/b".into())), UNUSABLE);
         assert_eq!(of_store(StoreError::JournalFormat { path: "/journal".into(), found: 9, known: 1 }), UNUSABLE);
         assert_eq!(code_of(&ConfigError::NoStateDir), UNUSABLE);

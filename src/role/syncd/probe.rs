@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use conversation::{Conversation, Found, Talk};
+use conversation::{Conversation, Found, ProbeStep};
 
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
@@ -118,7 +118,7 @@ impl Probe<'_> {
                     Event::Woken | Event::Signal(_) | Event::Accepted(..) | Event::AcceptFailed(_) => {}
                 }
             }
-            if let Talk::Listed(found) = conversation.talk {
+            if let ProbeStep::Listed(found) = conversation.talk {
                 self.net.abort(id);
                 return Ok(found);
             }

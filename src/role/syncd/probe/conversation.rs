@@ -14,11 +14,11 @@ const LINE: u64 = 4096;
 pub(super) struct Conversation<'a> {
     site: &'a SiteSettings,
     client: Client,
-    pub(super) talk: Talk,
+    pub(super) talk: ProbeStep,
 }
 
 /// What is talked about, in this order.
-pub(super) enum Talk {
+pub(super) enum ProbeStep {
     Password,
     List,
     Listing(ListingParser, Found),
@@ -44,22 +44,22 @@ impl Found {
 
 impl<'a> Conversation<'a> {
     pub(super) fn new(site: &'a SiteSettings) -> Self {
-        let talk = if site.password.is_some() { Talk::Password } else { Talk::List };
+        let talk = if site.password.is_some() { ProbeStep::Password } else { ProbeStep::List };
         Self { site, client: Client::new(), talk }
     }
 
     /// Goes on for as long as the socket lets it; what there is to tell of it.
     pub(super) fn go_on(&mut self, io: &mut Io<'_>) -> Result<Vec<&'static str>, Reason> {
         let mut news = Vec::new();
-        while !matches!(self.talk, Talk::Listed(_)) && self.advance(io, &mut news)? {}
+        while !matches!(self.talk, ProbeStep::Listed(_)) && self.advance(io, &mut news)? {}
         Ok(news)
     }
 
     /// The site has taken too long.
     pub(super) fn slow(&self) -> Reason {
         let what = match self.talk {
-            Talk::Password => "the answer to the password",
-            Talk::List | Talk::Listing(..) | Talk::Listed(_) => "the listing",
+            ProbeStep::Password => "the answer to the password",
+            ProbeStep::List | ProbeStep::Listing(..) | ProbeStep::Listed(_) => "the listing",
         };
         // A listing has to come within the timeout, whatever its size.
         Reason::slow(what.into(), false, self.site)
@@ -94,7 +94,7 @@ impl<'a> Conversation<'a> {
 
     fn command(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
         let command = match (&self.talk, &self.site.password) {
-            (Talk::Password, Some(password)) => Command::Pass(PasswordDigest::of(password)),
+            (ProbeStep::Password, Some(password)) => Command::Pass(PasswordDigest::of(password)),
             _ => Command::List(ListArg::root()),
         };
         io.set_deadline(Some(self.site.timeout));
@@ -103,7 +103,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn read_body(&mut self, left: u64, io: &mut Io<'_>) -> Result<bool, Reason> {
-        let (Talk::Listing(parser, found), site) = (&mut self.talk, self.site) else { return Ok(false) };
+        let (ProbeStep::Listing(parser, found), site) = (&mut self.talk, self.site) else { return Ok(false) };
         let read = io.read(left, |bytes| {
             parser.feed(bytes, |name| found.count(name, site));
             bytes.len()
@@ -137,22 +137,22 @@ impl<'a> Conversation<'a> {
     }
 
     fn handle(&mut self, event: &Event, news: &mut Vec<&'static str>) -> Result<(), Reason> {
-        self.talk = match (event, mem::replace(&mut self.talk, Talk::List)) {
+        self.talk = match (event, mem::replace(&mut self.talk, ProbeStep::List)) {
             (Event::PasswordAccepted, _) => {
                 news.push("password accepted");
-                Talk::List
+                ProbeStep::List
             }
             (Event::Announced { size, .. }, _) if *size > MAX_LISTING => return Err(Reason::ListingTooLarge(*size)),
             (Event::Announced { .. }, _) => {
                 self.client.accept().map_err(|error| self.wrong(error))?;
-                Talk::Listing(ListingParser::default(), Found::default())
+                ProbeStep::Listing(ListingParser::default(), Found::default())
             }
             (Event::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
             (Event::Refused { .. }, _) => return Err(Reason::ListingRefused),
-            (Event::BodyComplete { .. }, Talk::Listing(parser, mut found)) => {
+            (Event::BodyComplete { .. }, ProbeStep::Listing(parser, mut found)) => {
                 let listing = parser.finish(|name| found.count(name, self.site));
                 (found.unusable, found.marks) = (listing.refused_count(), listing.marks().to_vec());
-                Talk::Listed(found)
+                ProbeStep::Listed(found)
             }
             (_, talk) => talk,
         };

@@ -20,24 +20,24 @@ const LINE: u64 = 4096;
 const MIN_RATE: u64 = crate::config::server::defaults::BODY_MIN_RATE;
 
 /// A connection to the server.
-pub(super) struct Link<'n> {
+pub(super) struct Connection<'n> {
     net: &'n mut Net,
     id: ConnId,
     client: Client,
     /// Who is at the other end of TCP: the server, or the proxy.
     peer: IpAddr,
     /// How long it may stay silent.
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// Which way bytes go: stock has different words.
 #[derive(Clone, Copy)]
-enum Moving {
+enum Direction {
     In,
     Out,
 }
 
-impl<'n> Link<'n> {
+impl<'n> Connection<'n> {
     /// Connects, TLS and all.
     pub(super) fn open(
         net: &'n mut Net,
@@ -59,7 +59,7 @@ impl<'n> Link<'n> {
                     Event::Opened(_) => {
                         let server = &settings.server;
                         console.log(format_args!("Connected to {} port {}", server.host, server.port));
-                        return Ok(Self { net, id, client: Client::new(), peer, patience });
+                        return Ok(Self { net, id, client: Client::new(), peer, timeout: patience });
                     }
                     Event::Failed(_, failure) => return Err(not_connected(failure, peer, settings)),
                     Event::Signal(_) => return Err(Reason::Interrupted),
@@ -149,7 +149,7 @@ impl<'n> Link<'n> {
     /// Sends the body that the server waits for, from the beginning of `file`; `Ok(false)` if the file is too short.
     pub(super) fn supply(&mut self, file: &File, mut passed: impl FnMut(u64, Instant)) -> Result<bool, Reason> {
         let mut offset = 0;
-        self.expect_by(Some(self.patience));
+        self.expect_by(Some(self.timeout));
         let due = self.body_due();
         while let Want::Supply(left) = self.client.want() {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
@@ -160,9 +160,9 @@ impl<'n> Link<'n> {
                     passed(count, now);
                     self.moved(count, due)?;
                 }
-                Ok(FileSent::Blocked) => self.wait(Moving::Out)?,
+                Ok(FileSent::Blocked) => self.wait(Direction::Out)?,
                 Ok(FileSent::Short) => return Ok(false),
-                Err(failure) => return Err(self.failed(failure, Moving::Out)),
+                Err(failure) => return Err(self.failed(failure, Direction::Out)),
             }
         }
         Ok(true)
@@ -189,7 +189,7 @@ impl<'n> Link<'n> {
     fn flush(&mut self) -> Result<(), Reason> {
         let bytes = self.client.transmit().to_vec();
         if !bytes.is_empty() {
-            self.expect_by(Some(self.patience));
+            self.expect_by(Some(self.timeout));
         }
         self.write_all(&bytes)?;
         self.client.transmitted(bytes.len());
@@ -206,10 +206,10 @@ impl<'n> Link<'n> {
                     match (bytes.is_empty(), is_flushed, written) {
                         (true, true, _) => return Ok(()),
                         (false, true, 1..) => {}
-                        _ => self.wait(Moving::Out)?,
+                        _ => self.wait(Direction::Out)?,
                     }
                 }
-                Err(failure) => return Err(self.failed(failure, Moving::Out)),
+                Err(failure) => return Err(self.failed(failure, Direction::Out)),
             }
         }
     }
@@ -218,19 +218,19 @@ impl<'n> Link<'n> {
     fn after_read(&mut self, read: Result<Read, Failure>) -> Result<u64, Reason> {
         match read {
             Ok(Read::Some(count)) => Ok(count as u64),
-            Ok(Read::Blocked) => self.wait(Moving::In).map(|()| 0),
+            Ok(Read::Blocked) => self.wait(Direction::In).map(|()| 0),
             Ok(Read::Eof { .. }) => match self.client.handle_eof() {
                 Err(error) => Err(Reason::protocol(error, self.peer)),
                 Ok(()) => Err(self.gone()),
             },
-            Err(failure) => Err(self.failed(failure, Moving::In)),
+            Err(failure) => Err(self.failed(failure, Direction::In)),
         }
     }
 
     /// When the body that the machine wants, in or out, has to have passed.
     fn body_due(&self) -> Option<Instant> {
         match self.client.want() {
-            Want::Body(size) | Want::Supply(size) => body_due(self.net.now(), size, self.patience, MIN_RATE),
+            Want::Body(size) | Want::Supply(size) => body_due(self.net.now(), size, self.timeout, MIN_RATE),
             _ => None,
         }
     }
@@ -238,7 +238,7 @@ impl<'n> Link<'n> {
     fn moved(&mut self, count: u64, due: Option<Instant>) -> Result<(), Reason> {
         if count > 0 {
             let now = self.net.now();
-            let left = due.map_or(self.patience, |due| due.saturating_duration_since(now).min(self.patience));
+            let left = due.map_or(self.timeout, |due| due.saturating_duration_since(now).min(self.timeout));
             if let Some(mut io) = self.net.io(self.id) {
                 io.drain_by(left, due);
             }
@@ -247,7 +247,7 @@ impl<'n> Link<'n> {
     }
 
     /// Turns the loop until the connection can go on.
-    fn wait(&mut self, moving: Moving) -> Result<(), Reason> {
+    fn wait(&mut self, moving: Direction) -> Result<(), Reason> {
         loop {
             let mut is_ready = false;
             for event in self.net.poll_once(None)? {
@@ -270,7 +270,7 @@ impl<'n> Link<'n> {
         }
     }
 
-    fn failed(&self, failure: Failure, moving: Moving) -> Reason {
+    fn failed(&self, failure: Failure, moving: Direction) -> Reason {
         let why = match failure {
             Failure::Timeout(_) | Failure::ClientTimeout(_) => return Reason::TimedOut { peer: self.peer },
             Failure::Pipe(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: self.peer },
@@ -279,8 +279,8 @@ impl<'n> Link<'n> {
             other => other.to_string(),
         };
         match moving {
-            Moving::In => Reason::Read { peer: self.peer, why },
-            Moving::Out => Reason::Write { peer: self.peer, why },
+            Direction::In => Reason::Read { peer: self.peer, why },
+            Direction::Out => Reason::Write { peer: self.peer, why },
         }
     }
 
@@ -290,7 +290,7 @@ impl<'n> Link<'n> {
     }
 }
 
-impl Drop for Link<'_> {
+impl Drop for Connection<'_> {
     fn drop(&mut self) {
         self.net.abort(self.id);
     }
