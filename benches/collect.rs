@@ -29,7 +29,7 @@ use peers::{Crew, Order, Peers};
 use processor::cpu_time;
 use settings::{settings, site};
 use support::{Result, median, verdict};
-use tentacle_sync::double::WritePattern;
+use tentacle_sync::fake_server::WritePattern;
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;

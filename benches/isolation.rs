@@ -44,14 +44,14 @@ mod case;
 mod collecting;
 #[path = "isolation/configuration.rs"]
 mod configuration;
+#[path = "isolation/faults.rs"]
+mod faults;
 #[path = "isolation/figures.rs"]
 mod figures;
 #[path = "isolation/kind.rs"]
 mod kind;
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "isolation/mischief.rs"]
-mod mischief;
 #[path = "support/other.rs"]
 mod other;
 #[path = "isolation/peers.rs"]

@@ -40,7 +40,7 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 use settings::{settings, site};
 use support::{Result, clock, median, verdict};
 use tentacle_sync::config::{Settings, SiteSettings};
-use tentacle_sync::double::WritePattern;
+use tentacle_sync::fake_server::WritePattern;
 use tentacle_sync::net::Net;
 use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;

@@ -17,7 +17,7 @@
 //! - [`obs`]: what an operator gets to see.
 //! - [`role`]: the programs, made of the parts above: [`role::collect`] with its command line [`role::syncd`], and
 //!   [`role::server`].
-//! - [`double`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
+//! - [`fake_server`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
 //!
 //! The arrows go `bin → role → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].
@@ -26,7 +26,7 @@ mod budget;
 pub mod config;
 mod deadline;
 #[cfg(any(test, feature = "demo"))]
-pub mod double;
+pub mod fake_server;
 pub mod net;
 pub mod obs;
 pub mod proto;

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tentacle_sync::double::{Double, Setup};
+use tentacle_sync::fake_server::{FakeServer, Setup};
 
+use super::faults::{Bad, BlackHole, DeadPort};
 use super::kind::Kind;
-use super::mischief::{Bad, BlackHole, DeadPort};
 use super::peers::{self, announced, announcement, healthy};
 use super::scripted::{self, Script, listing};
 use crate::other::Other;
@@ -91,8 +91,8 @@ fn mixed(count: usize, ca: &Path) -> Result<(Vec<SocketAddr>, Sites)> {
         addresses.push(match kind {
             Bad::Refuse => dead.address,
             Bad::Swallow => hole.address,
-            Bad::Trick { mischief, names } => {
-                let double = Double::start(Setup { mischief: mischief.clone(), ..healthy(&tls) })?;
+            Bad::Fault { faults, names } => {
+                let double = FakeServer::start(Setup { faults: faults.clone(), ..healthy(&tls) })?;
                 names.iter().try_for_each(|name| double.put(name, &[b'b'; 2_000]))?;
                 let address = double.address();
                 sites.push(Box::new(double));

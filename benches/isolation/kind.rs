@@ -5,7 +5,7 @@
 pub(crate) enum Kind {
     /// There are none.
     None,
-    /// A little of everything, see [`Bad`](super::mischief::Bad).
+    /// A little of everything, see [`Bad`](super::faults::Bad).
     Mixed,
     /// They are reached by name, and the name server does not answer. So are the good ones, whose names are in
     /// `/etc/hosts`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::double::{Authority, Double, Fleet, Setup, StockClients, WritePattern, stock_tls};
+use tentacle_sync::fake_server::{AgentFiles, Authority, FakeServer, Setup, StockClients, WritePattern, stock_tls};
 use tentacle_sync::tls::Acceptor;
 
 use super::stamp;
@@ -63,8 +63,8 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let [busy, quiet, ca] = args else { return Err("peers need to know how many they are, and a CA".into()) };
     let [busy, quiet]: [usize; 2] = [busy.to_string_lossy().parse()?, quiet.to_string_lossy().parse()?];
     let tls = tls(Path::new(ca))?;
-    let sites = (0..busy + quiet).map(|_| Double::start(healthy(&tls))).collect::<io::Result<Vec<_>>>()?;
-    println!("{}", announcement(sites.iter().map(Double::address)));
+    let sites = (0..busy + quiet).map(|_| FakeServer::start(healthy(&tls))).collect::<io::Result<Vec<_>>>()?;
+    println!("{}", announcement(sites.iter().map(FakeServer::address)));
     for order in io::stdin().lines() {
         println!("{}", report(&sites[..busy], Duration::from_secs_f64(order?.parse()?))?);
     }
@@ -82,10 +82,10 @@ pub(crate) fn announced(text: &str) -> Result<(u32, Vec<u16>)> {
 }
 
 /// One file a second at each site in the middle, each at a moment of its own; their number.
-fn report(busy: &[Double], time: Duration) -> Result<usize> {
+fn report(busy: &[FakeServer], time: Duration) -> Result<usize> {
     let mean = Duration::from_secs(1) / u32::try_from(busy.len())?;
     let (start, mut count) = (clock(), 0);
-    let mut bodies = Fleet { prefix: String::new(), agents: 1, seed: 1 }.files(usize::MAX);
+    let mut bodies = AgentFiles { prefix: String::new(), agents: 1, seed: 1 }.files(usize::MAX);
     while start.elapsed() < time {
         thread::sleep(mean.mul_f64(2.0 * fastrand::f64()));
         let site = fastrand::usize(..busy.len());

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tentacle_sync::double::Fleet;
+use tentacle_sync::fake_server::AgentFiles;
 
 use super::connection::{Door, Place};
 use super::crowd;
@@ -68,7 +68,7 @@ impl Done {
 
 /// The agents' files, the same each time.
 pub(crate) fn files(count: usize) -> impl Iterator<Item = crowd::File> {
-    Fleet { prefix: "agent-".into(), agents: AGENTS, seed: 1 }.files(count)
+    AgentFiles { prefix: "agent-".into(), agents: AGENTS, seed: 1 }.files(count)
 }
 
 /// Has clients do it, and leave.

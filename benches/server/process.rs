@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use tempfile::TempDir;
-use tentacle_sync::double::Authority;
+use tentacle_sync::fake_server::Authority;
 use tentacle_sync::store::Durability;
 
 use super::connection::Place;

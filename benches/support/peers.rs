@@ -10,7 +10,9 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::double::{Authority, Double, Fleet, Setup, StockClients, Trick, WritePattern, stock_tls};
+use tentacle_sync::fake_server::{
+    AgentFiles, Authority, FakeServer, Fault, Setup, StockClients, WritePattern, stock_tls,
+};
 
 use crate::other::Other;
 use crate::support::{Result, again};
@@ -111,7 +113,7 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let write = if args[1] == "stock" { WritePattern::Stock } else { WritePattern::Whole };
     let tls = args.get(2).map(|ca| tls(Path::new(ca))).transpose()?;
     let setup = Setup { write, tls, ..Setup::default() };
-    let peers: Vec<Double> = (0..count).map(|_| Double::start(setup.clone())).collect::<io::Result<_>>()?;
+    let peers: Vec<FakeServer> = (0..count).map(|_| FakeServer::start(setup.clone())).collect::<io::Result<_>>()?;
     let ports: Vec<String> = peers.iter().map(|peer| peer.address().port().to_string()).collect();
     println!("{}", ports.join(" "));
     for order in io::stdin().lines() {
@@ -120,20 +122,20 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-fn obey(order: Order, peers: &[Double]) -> Result<usize> {
+fn obey(order: Order, peers: &[FakeServer]) -> Result<usize> {
     match order {
         Order::Fill(files) => {
             for (number, peer) in peers.iter().enumerate() {
                 // A session that still has a moved file to delete would delete the new one of its name.
                 assert!(peer.wait_for(PATIENCE, |tally| tally.open == 0), "peer {number} has clients");
-                let fleet = Fleet { prefix: format!("s{number}-"), agents: AGENTS, seed: number as u64 };
+                let fleet = AgentFiles { prefix: format!("s{number}-"), agents: AGENTS, seed: number as u64 };
                 fleet.files(files).try_for_each(|(name, bytes)| peer.put(name, &bytes))?;
             }
             Ok(files * peers.len())
         }
         Order::Hang(hanging) => {
             for (number, peer) in peers.iter().enumerate() {
-                let tricks = if number < hanging { vec![Trick::HangAfterAccept.always()] } else { Vec::new() };
+                let tricks = if number < hanging { vec![Fault::HangAfterAccept.always()] } else { Vec::new() };
                 peer.set_mischief(tricks);
             }
             Ok(hanging)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tentacle_sync::double::{Double, Setup};
+use tentacle_sync::fake_server::{FakeServer, Setup};
 
 use crate::daemon::{Place, wait_until};
 use crate::scripted::{Script, listing, serve};
@@ -33,7 +33,7 @@ fn a_good_sites_files_come_beside_one_of_each_bad_kind() {
         ("alternating", Script::Alternating { prefix: "turn".into(), count: 100, gives: true }),
     ];
     let bad = scripts.map(|(name, script)| site_config(name, serve(script).unwrap(), "interval = 1"));
-    let good = Double::start(Setup::default()).unwrap();
+    let good = FakeServer::start(Setup::default()).unwrap();
     let place = Place::with_sites(bad.into_iter().chain([site_config("good", good.address(), "interval = 1")]));
     let daemon = place.start();
     let has = |beginning: &str| place.names().iter().any(|name| name.starts_with(beginning));

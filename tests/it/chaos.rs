@@ -1,9 +1,9 @@
-//! Mischief of every kind at any moment, round after round: nothing is lost, nothing arrives twice.
+//! FaultRule of every kind at any moment, round after round: nothing is lost, nothing arrives twice.
 
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use tentacle_sync::double::{Mischief, Setup, SizeLie, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, FaultRule, Setup, Verb, WrongSize};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, staged_in};
@@ -15,17 +15,17 @@ const FILES: usize = 300;
 const REACH: usize = 40;
 
 /// Tricks that cost no waiting and change no file.
-fn any_trick(rng: &mut Rng) -> Mischief {
+fn any_trick(rng: &mut Rng) -> FaultRule {
     let after = rng.usize(0..600);
     let tricks = [
-        Trick::Close,
-        Trick::Reset,
-        Trick::Refuse,
-        Trick::CloseAfter,
-        Trick::Garbage(4096),
-        Trick::CutBody { after },
-        Trick::ResetBody { after },
-        Trick::SizeLie(SizeLie::Literally("18446744073709551616")),
+        Fault::Close,
+        Fault::Reset,
+        Fault::Refuse,
+        Fault::CloseAfter,
+        Fault::Garbage(4096),
+        Fault::CutBody { after },
+        Fault::ResetBody { after },
+        Fault::WrongSize(WrongSize::Literally("18446744073709551616")),
     ];
     let trick = rng.choice(tricks).expect("there are tricks");
     let verb = rng.choice([Verb::Ls, Verb::Recv, Verb::Recv, Verb::Mv, Verb::Mv]).expect("there are verbs");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::double::{Identity, Setup, StockClients, Trick, Verb, stock_tls};
+use tentacle_sync::fake_server::{Fault, Identity, Setup, StockClients, Verb, stock_tls};
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::{Outcome, Place};
@@ -233,7 +233,7 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
         (Door::Tls, &["TLS1", "the site's certificate: CN=127.0.0.1", "sha256"]),
         (Door::TlsWithClientCertificate, &["our certificate offered"]),
     ] {
-        for kind in [Kind::Double, Kind::Stock] {
+        for kind in [Kind::FakeServer, Kind::Stock] {
             let Some(site) = Site::behind(door, kind, 7, &certificates) else { continue };
             let place = Place::with_sites([site.config(&door.lines(&certificates))]);
             let outcome = place.run("probe", &["site"]);
@@ -253,7 +253,7 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
 fn probe_names_the_step_that_fails() {
     let (certificates, stranger) = (Certificates::new(), Certificates::new());
     let double = |setup| Site::double("site", 3, setup);
-    let misbehaving = |trick: Trick| double(Setup { mischief: vec![trick.at(Verb::Ls)], ..Setup::default() });
+    let misbehaving = |trick: Fault| double(Setup { faults: vec![trick.at(Verb::Ls)], ..Setup::default() });
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let password = Some(Secret::new("right".into()));
     let idle = Duration::from_secs(1);
@@ -263,11 +263,11 @@ fn probe_names_the_step_that_fails() {
         (double(Setup { tls, idle, ..Setup::default() }), "", "closed", "or TLS (-e)"),
         (double(Setup { password, ..Setup::default() }), "password = \"wrong\"", "closed", "the password is wrong"),
         (double(Setup { insecure: false, ..Setup::default() }), "", "closed", "lacks -I"),
-        (misbehaving(Trick::Refuse), "", "listing", "LS ERR"),
-        (misbehaving(Trick::Garbage(4096)), "", "protocol", "expected a reply to LS"),
-        (misbehaving(Trick::CutBody { after: 5 }), "", "truncated", "LS body still to come"),
-        (misbehaving(Trick::Reset), "", "broken", "the connection broke"),
-        (misbehaving(Trick::Hang), "timeout = 1", "timeout", "the listing did not come in time"),
+        (misbehaving(Fault::Refuse), "", "listing", "LS ERR"),
+        (misbehaving(Fault::Garbage(4096)), "", "protocol", "expected a reply to LS"),
+        (misbehaving(Fault::CutBody { after: 5 }), "", "truncated", "LS body still to come"),
+        (misbehaving(Fault::Reset), "", "broken", "the connection broke"),
+        (misbehaving(Fault::Hang), "timeout = 1", "timeout", "the listing did not come in time"),
     ] {
         let outcome = Place::with_sites([site.config(lines)]).run("probe", &["site"]);
         outcome.assert_code(1).assert_says(&["connected to"]);

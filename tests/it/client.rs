@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tentacle_sync::double::{Double, Setup, Verb, WritePattern};
+use tentacle_sync::fake_server::{FakeServer, Setup, Verb, WritePattern};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -109,7 +109,7 @@ fn a_proxy_leads_to_the_server() {
 
 #[test]
 fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
-    let double = Double::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
+    let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
     let desk = Desk::with(&[
         ("out/b.data", b"b"),
         ("out/a.data", b"a"),
@@ -187,7 +187,7 @@ fn a_get_that_is_interrupted_leaves_the_old_file_and_nothing_else() {
 
 #[test]
 fn a_get_keeps_rights_and_links_of_what_it_replaces() {
-    let double = Double::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
+    let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
     double.put("a.data", b"new").unwrap();
     double.put("link.data", b"newer").unwrap();
     let desk = Desk::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use tentacle_sync::double::{Authority, Double, Identity, Setup, StockClients, WritePattern, stock_tls};
+use tentacle_sync::fake_server::{Authority, FakeServer, Identity, Setup, StockClients, WritePattern, stock_tls};
 
 use crate::client_process::Desk;
 use crate::support::Certificates;
@@ -12,9 +12,9 @@ use crate::support::Certificates;
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 
 /// A server that shows this certificate.
-fn showing(identity: &Identity, clients: StockClients<'_>) -> Double {
+fn showing(identity: &Identity, clients: StockClients<'_>) -> FakeServer {
     let tls = Some(stock_tls(identity, clients).unwrap());
-    Double::start(Setup { tls, overwrite: true, write: WritePattern::Whole, ..Setup::default() }).unwrap()
+    FakeServer::start(Setup { tls, overwrite: true, write: WritePattern::Whole, ..Setup::default() }).unwrap()
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
     let desk = Desk::with(&[("a.data", b"abc")]);
     let file = |name: &str| ours.path(name).to_str().unwrap().to_owned();
-    let run = |double: &Double, host: &str| {
+    let run = |double: &FakeServer, host: &str| {
         let (port, ca) = (double.address().port().to_string(), file("ca.pem"));
         desk.run(["-v", "-c", "-f", &ca, "-a", host, "-p", &port, "a.data"])
     };
@@ -78,7 +78,7 @@ fn plain_and_tls_that_meet_say_so() {
     let desk = Desk::with(&[("a.data", b"abc")]);
     let secure = showing(&certificates.server, StockClients::Anyone);
     desk.run_at(secure.address(), ["-v", "a.data"]).assert_fails_saying(&["[err] ", "-c, or -e and -k"]);
-    let plain = Double::start(Setup::default()).unwrap();
+    let plain = FakeServer::start(Setup::default()).unwrap();
     let outcome = desk.run_at(plain.address(), ["-v", "-c", "a.data"]);
     outcome.assert_fails_saying(&["[err] The server", "leave out -c"]);
 }

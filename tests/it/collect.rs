@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use tentacle_sync::double::{Double, Files, Setup, Trick, Verb};
+use tentacle_sync::fake_server::{FakeServer, Fault, Files, Setup, Verb};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_same, spool_of};
@@ -40,10 +40,10 @@ macro_rules! doors {
 }
 
 doors! {
-    a_plain_double_is_collected_from: Door::Plain, Kind::Double, 300;
-    a_double_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Double, 100;
-    a_double_with_tls_is_collected_from: Door::Tls, Kind::Double, 300;
-    a_double_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::Double, 100;
+    a_plain_double_is_collected_from: Door::Plain, Kind::FakeServer, 300;
+    a_double_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::FakeServer, 100;
+    a_double_with_tls_is_collected_from: Door::Tls, Kind::FakeServer, 300;
+    a_double_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::FakeServer, 100;
     our_plain_server_is_collected_from: Door::Plain, Kind::Ours, 300;
     our_server_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Ours, 300;
     our_server_with_tls_is_collected_from: Door::Tls, Kind::Ours, 300;
@@ -70,7 +70,8 @@ fn an_address_of_ip_version_6_is_collected_from() {
 fn a_round_with_much_to_do_uses_both_connections() {
     let site = Site::double("site", 300, Setup::default());
     collect(&site, "connections = 2");
-    let fetching = |seen: tentacle_sync::double::Seen| (seen.verb == Verb::Recv).then_some(seen.connection);
+    let fetching =
+        |seen: tentacle_sync::fake_server::LoggedCommand| (seen.verb == Verb::Recv).then_some(seen.connection);
     let connections: BTreeSet<u64> = site.peer().log().into_iter().filter_map(fetching).collect();
     assert_eq!(connections.len(), 2, "connections that fetched: {connections:?}");
 }
@@ -210,8 +211,8 @@ const BEFORE: &str = "<agent_data>\n<module>before</module>\n</agent_data>\n";
 
 /// One file is overwritten after its move was announced; what is in the spool in the end.
 fn overwritten_in_the_move(after: &str, lines: &str) -> Vec<String> {
-    let mischief = vec![Trick::OverwriteBetween(after.into()).at(Verb::Mv).once()];
-    let mut site = Site::double("site", 0, Setup { mischief, idle: Duration::from_secs(1), ..Setup::default() });
+    let faults = vec![Fault::OverwriteBetween(after.into()).at(Verb::Mv).once()];
+    let mut site = Site::double("site", 0, Setup { faults: faults, idle: Duration::from_secs(1), ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config(lines)]);
     let mut outcome = place.once();
@@ -250,8 +251,8 @@ fn a_file_overwritten_during_its_move_with_more_bytes_arrives_in_both_versions()
 
 #[test]
 fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
-    let mischief = vec![Trick::Slow(Duration::from_millis(700)).at(Verb::Mv).once()];
-    let mut site = Site::double("site", 0, Setup { mischief, ..Setup::default() });
+    let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Mv).once()];
+    let mut site = Site::double("site", 0, Setup { faults: faults, ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config("")]);
     let daemon = place.start();
@@ -266,8 +267,8 @@ fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
 
 #[test]
 fn a_listed_file_that_is_gone_when_it_is_asked_for_is_no_error() {
-    let mischief = vec![Trick::Slow(Duration::from_millis(700)).at(Verb::Recv).once()];
-    let mut site = Site::double("site", 10, Setup { mischief, ..Setup::default() });
+    let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Recv).once()];
+    let mut site = Site::double("site", 10, Setup { faults: faults, ..Setup::default() });
     let place = Place::with_sites([site.config("connections = 1")]);
     let daemon = place.start();
     assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) == 1));
@@ -318,7 +319,7 @@ fn a_site_that_is_off_is_left_alone() {
 
 #[test]
 fn what_comes_later_is_collected_in_later_rounds() {
-    let double = Double::start(Setup::default()).unwrap();
+    let double = FakeServer::start(Setup::default()).unwrap();
     let place = Place::with_sites([later(double.address())]);
     let daemon = place.start();
     let mut all = Files::new();
@@ -339,8 +340,8 @@ fn later(address: SocketAddr) -> String {
 
 #[test]
 fn a_file_that_the_site_has_sent_and_not_let_go_comes_once() {
-    let mischief = vec![Trick::KeepMoved.at(Verb::Mv).once()];
-    let site = Site::double("site", 1, Setup { mischief, ..Setup::default() });
+    let faults = vec![Fault::KeepMoved.at(Verb::Mv).once()];
+    let site = Site::double("site", 1, Setup { faults: faults, ..Setup::default() });
     let place = Place::with_sites([site.config("")]);
     place.once().assert_code(0);
     assert_same(&place.spool(), &site.files);

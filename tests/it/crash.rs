@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tentacle_sync::double::{Double, Files, Fleet, Setup, Tally, Verb};
+use tentacle_sync::fake_server::{AgentFiles, FakeServer, Files, Setup, Tally, Verb};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, staged_in};
@@ -23,8 +23,8 @@ fn commands(tally: &Tally) -> u64 {
 #[test]
 fn fifty_kills_lose_nothing_and_double_nothing() {
     let mut rng = Rng::with_seed(seed());
-    let double = Double::start(Setup::default()).unwrap();
-    let files: Files = Fleet { prefix: "web".into(), agents: 40, seed: 9 }
+    let double = FakeServer::start(Setup::default()).unwrap();
+    let files: Files = AgentFiles { prefix: "web".into(), agents: 40, seed: 9 }
         .files(FILES)
         .map(|(name, body)| (name.into(), body))
         .collect();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tentacle_sync::double::{Double, Filter, Setup, Storage};
+use tentacle_sync::fake_server::{FakeServer, Filter, Setup, Storage};
 
 use crate::server_process::{Options, ServerProcess};
 use crate::stock::start_stock;
@@ -174,9 +174,9 @@ fn storage() -> tempfile::TempDir {
     storage
 }
 
-fn start_double(storage: &Path) -> Double {
+fn start_double(storage: &Path) -> FakeServer {
     let filters = vec![Filter::new(".conf", "conf")];
-    Double::start(Setup { storage: Storage::Directory(storage.to_owned()), filters, ..Setup::default() }).unwrap()
+    FakeServer::start(Setup { storage: Storage::Directory(storage.to_owned()), filters, ..Setup::default() }).unwrap()
 }
 
 fn start_usual_stock(storage: &Path) -> Option<ServerProcess> {

@@ -1,4 +1,4 @@
-//! The double itself: its limits, its TLS, its mischief.
+//! The double itself: its limits, its TLS, its faults.
 
 use std::fs;
 use std::path::Path;
@@ -7,32 +7,32 @@ use std::time::Duration;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use tentacle_sync::double::{
-    Double, Fleet, Mischief, Setup, SizeLie, StockClients, Storage, Trick, Verb, WritePattern, stock_tls,
+use tentacle_sync::fake_server::{
+    AgentFiles, FakeServer, Fault, FaultRule, Setup, StockClients, Storage, Verb, WritePattern, WrongSize, stock_tls,
 };
 
 use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, scratch};
 
 /// With one file, `a`, of ten bytes in two lines.
-fn start(setup: Setup) -> Double {
-    let double = Double::start(setup).unwrap();
+fn start(setup: Setup) -> FakeServer {
+    let double = FakeServer::start(setup).unwrap();
     double.put("a", b"1234\n6789\n").unwrap();
     double
 }
 
-fn misbehaving(mischief: Mischief) -> (Double, Client) {
-    let double = start(Setup { mischief: vec![mischief], ..Setup::default() });
+fn misbehaving(faults: FaultRule) -> (FakeServer, Client) {
+    let double = start(Setup { faults: vec![faults], ..Setup::default() });
     let client = Client::connect(double.address());
     (double, client)
 }
 
-fn holds_a(double: &Double) -> bool {
+fn holds_a(double: &FakeServer) -> bool {
     double.files().unwrap().contains_key(Path::new("a"))
 }
 
-fn encrypted(certificates: &Certificates, clients: StockClients<'_>, mischief: Vec<Mischief>) -> Double {
+fn encrypted(certificates: &Certificates, clients: StockClients<'_>, faults: Vec<FaultRule>) -> FakeServer {
     let tls = Some(stock_tls(&certificates.server, clients).unwrap());
-    start(Setup { tls, mischief, ..Setup::default() })
+    start(Setup { tls, faults: faults, ..Setup::default() })
 }
 
 #[test]
@@ -83,9 +83,10 @@ fn a_moved_file_is_gone_before_the_client_reads_it() {
 #[test]
 fn a_directory_is_served_as_memory_is() {
     let storage = scratch();
-    let fleet = Fleet { prefix: "site".into(), agents: 2, seed: 9 };
+    let fleet = AgentFiles { prefix: "site".into(), agents: 2, seed: 9 };
     let double =
-        Double::start(Setup { storage: Storage::Directory(storage.path().to_owned()), ..Setup::default() }).unwrap();
+        FakeServer::start(Setup { storage: Storage::Directory(storage.path().to_owned()), ..Setup::default() })
+            .unwrap();
     for (name, body) in fleet.files(3) {
         double.put(&name, &body).unwrap();
         assert_eq!(fs::read(storage.path().join(name)).unwrap(), body);
@@ -95,7 +96,7 @@ fn a_directory_is_served_as_memory_is() {
 
 #[test]
 fn a_hundred_thousand_names_are_listed() {
-    let double = Double::start(Setup::default()).unwrap();
+    let double = FakeServer::start(Setup::default()).unwrap();
     for number in 0..100_000 {
         double.put(format!("agent.{number:08}.data"), b"x").unwrap();
     }
@@ -111,18 +112,18 @@ fn a_hundred_thousand_names_are_listed() {
 fn it_stops_at_once_whatever_it_is_doing() {
     let certificates = Certificates::new();
     let long = Duration::from_secs(3_600);
-    let at_recv = |trick: Trick| Setup { mischief: vec![trick.at(Verb::Recv)], idle: long, ..Setup::default() };
+    let at_recv = |trick: Fault| Setup { faults: vec![trick.at(Verb::Recv)], idle: long, ..Setup::default() };
     let mut setups = vec![
         Setup { idle: long, ..Setup::default() },
         Setup { max_connections: 1, idle: long, ..Setup::default() },
-        Setup { mischief: vec![Trick::HangAfterAccept.always()], ..Setup::default() },
-        at_recv(Trick::Hang),
-        at_recv(Trick::Slow(long)),
-        at_recv(Trick::StallBody { after: 1 }),
-        at_recv(Trick::DripBody { bytes: 1, every: long }),
+        Setup { faults: vec![Fault::HangAfterAccept.always()], ..Setup::default() },
+        at_recv(Fault::Hang),
+        at_recv(Fault::Slow(long)),
+        at_recv(Fault::StallBody { after: 1 }),
+        at_recv(Fault::DripBody { bytes: 1, every: long }),
     ];
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-    setups.push(Setup { tls, mischief: vec![Trick::HangInTls.always()], idle: long, ..Setup::default() });
+    setups.push(Setup { tls, faults: vec![Fault::HangInTls.always()], idle: long, ..Setup::default() });
     for setup in setups {
         let double = start(setup);
         let address = double.address();
@@ -140,35 +141,35 @@ fn it_stops_at_once_whatever_it_is_doing() {
 
 #[test]
 fn mischief_passes_when_its_occasions_are_over() {
-    let (double, mut client) = misbehaving(Trick::Close.at(Verb::Recv).after(1).once());
+    let (double, mut client) = misbehaving(Fault::Close.at(Verb::Recv).after(1).once());
     client.ask("RECV <nope>", "RECV ERR (file does not exist)");
     client.send("RECV <nope>\n");
     client.expect_closed();
     let mut client = Client::connect(double.address());
     client.ask("RECV <nope>", "RECV ERR (file does not exist)");
-    double.set_mischief(vec![Trick::Refuse.at(Verb::Ls)]);
+    double.set_mischief(vec![Fault::Refuse.at(Verb::Ls)]);
     client.ask("LS <>", "LS ERR");
     client.ask("LS <>", "LS ERR");
 }
 
 #[test]
 fn answers_can_be_withheld_replaced_or_late() {
-    let (_double, mut client) = misbehaving(Trick::HangAfterAccept.always());
+    let (_double, mut client) = misbehaving(Fault::HangAfterAccept.always());
     client.send("LS <>\n");
     client.expect_silence();
-    let (_double, mut client) = misbehaving(Trick::Hang.at(Verb::Ls));
+    let (_double, mut client) = misbehaving(Fault::Hang.at(Verb::Ls));
     client.send("LS <>\n");
     client.expect_silence();
-    let (_double, mut client) = misbehaving(Trick::Reset.at(Verb::Ls));
+    let (_double, mut client) = misbehaving(Fault::Reset.at(Verb::Ls));
     client.send("LS <>\n");
     client.expect_closed();
-    let (_double, mut client) = misbehaving(Trick::Garbage(3_000).at(Verb::Ls));
+    let (_double, mut client) = misbehaving(Fault::Garbage(3_000).at(Verb::Ls));
     client.send("LS <>\n");
     assert_eq!(client.receive(3_000, PATIENCE).0.len(), 3_000);
-    let (_double, mut client) = misbehaving(Trick::Slow(Duration::from_millis(5)).at(Verb::Ls));
+    let (_double, mut client) = misbehaving(Fault::Slow(Duration::from_millis(5)).at(Verb::Ls));
     client.send("LS <>\n");
     client.expect("LS SIZE");
-    let (_double, mut client) = misbehaving(Trick::CloseAfter.at(Verb::Recv));
+    let (_double, mut client) = misbehaving(Fault::CloseAfter.at(Verb::Recv));
     client.ask("RECV <nope>", "RECV ERR (file does not exist)");
     client.expect_closed();
 }
@@ -176,12 +177,12 @@ fn answers_can_be_withheld_replaced_or_late() {
 #[test]
 fn sizes_can_be_lies() {
     for (lie, announced) in [
-        (SizeLie::Over(2), "MV SIZE 12"),
-        (SizeLie::Under(4), "MV SIZE 6"),
-        (SizeLie::Literally("9223372036854775808"), "MV SIZE 9223372036854775808"),
-        (SizeLie::Literally("many"), "MV SIZE many"),
+        (WrongSize::Over(2), "MV SIZE 12"),
+        (WrongSize::Under(4), "MV SIZE 6"),
+        (WrongSize::Literally("9223372036854775808"), "MV SIZE 9223372036854775808"),
+        (WrongSize::Literally("many"), "MV SIZE many"),
     ] {
-        let (_double, mut client) = misbehaving(Trick::SizeLie(lie).at(Verb::Mv));
+        let (_double, mut client) = misbehaving(Fault::WrongSize(lie).at(Verb::Mv));
         client.ask("MV <a>", announced);
         client.send("MV OK\n");
         client.expect("1234\n6789\n");
@@ -191,11 +192,11 @@ fn sizes_can_be_lies() {
 
 #[test]
 fn a_file_can_change_or_vanish_after_its_size_was_told() {
-    let (_double, mut client) = misbehaving(Trick::OverwriteBetween(b"other".to_vec()).at(Verb::Mv));
+    let (_double, mut client) = misbehaving(Fault::OverwriteBetween(b"other".to_vec()).at(Verb::Mv));
     client.ask("MV <a>", "MV SIZE 10");
     client.send("MV OK\n");
     client.expect("other");
-    let (_double, mut client) = misbehaving(Trick::VanishBetween.at(Verb::Recv));
+    let (_double, mut client) = misbehaving(Fault::VanishBetween.at(Verb::Recv));
     client.ask("RECV <a>", "RECV SIZE 10");
     client.send("RECV OK\n");
     client.expect_closed();
@@ -203,24 +204,24 @@ fn a_file_can_change_or_vanish_after_its_size_was_told() {
 
 #[test]
 fn a_body_that_breaks_off_leaves_the_file() {
-    let begin = |trick: Trick| {
+    let begin = |trick: Fault| {
         let (double, mut client) = misbehaving(trick.at(Verb::Mv));
         client.ask("MV <a>", "MV SIZE 10");
         client.send("MV OK\n");
         (double, client)
     };
-    for trick in [Trick::StallBody { after: 3 }, Trick::DripBody { bytes: 3, every: Duration::from_secs(3_600) }] {
+    for trick in [Fault::StallBody { after: 3 }, Fault::DripBody { bytes: 3, every: Duration::from_secs(3_600) }] {
         let (double, mut client) = begin(trick);
         client.expect("123");
         client.expect_silence();
         assert!(holds_a(&double));
     }
-    let (double, mut client) = begin(Trick::CutBody { after: 3 });
+    let (double, mut client) = begin(Fault::CutBody { after: 3 });
     client.expect("123");
     client.expect_closed();
     assert!(holds_a(&double));
     // A reset may overtake what was sent before it.
-    let (double, mut client) = begin(Trick::ResetBody { after: 3 });
+    let (double, mut client) = begin(Fault::ResetBody { after: 3 });
     assert!(client.receive(4, PATIENCE).1);
     assert!(holds_a(&double));
 }
@@ -228,7 +229,7 @@ fn a_body_that_breaks_off_leaves_the_file() {
 #[test]
 fn a_dripped_body_arrives_whole() {
     let (_double, mut client) =
-        misbehaving(Trick::DripBody { bytes: 3, every: Duration::from_millis(2) }.at(Verb::Recv));
+        misbehaving(Fault::DripBody { bytes: 3, every: Duration::from_millis(2) }.at(Verb::Recv));
     client.ask("RECV <a>", "RECV SIZE 10");
     client.send("RECV OK\n");
     client.expect("1234\n6789\n");
@@ -259,7 +260,7 @@ fn under_tls_a_record_is_a_read() {
 #[test]
 fn certificates_are_demanded_as_stock_demands_them() {
     let certificates = Certificates::new();
-    let handshake = |double: &Double, with_certificate: bool| {
+    let handshake = |double: &FakeServer, with_certificate: bool| {
         let config = certificates.client_config(with_certificate);
         let Ok(mut client) = Client::connect_tls(double.address(), config) else { return false };
         client.send("MV <nope>\n");
@@ -277,7 +278,7 @@ fn certificates_are_demanded_as_stock_demands_them() {
 #[test]
 fn plain_can_be_spoken_where_tls_is_expected() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, StockClients::Anyone, vec![Trick::PlainWhereTls.always().once()]);
+    let double = encrypted(&certificates, StockClients::Anyone, vec![Fault::PlainWhereTls.always().once()]);
     Client::connect(double.address()).ask("MV <nope>", "MV ERR");
     let mut client = Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
     client.ask("MV <nope>", "MV ERR");
@@ -286,7 +287,7 @@ fn plain_can_be_spoken_where_tls_is_expected() {
 #[test]
 fn a_handshake_can_stop_half_way() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, StockClients::Anyone, vec![Trick::HangInTls.always()]);
+    let double = encrypted(&certificates, StockClients::Anyone, vec![Fault::HangInTls.always()]);
     let mut tls =
         ClientConnection::new(certificates.client_config(false), ServerName::IpAddress(LOOPBACK.into())).unwrap();
     let mut hello = Vec::new();

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::io::Errno;
-use tentacle_sync::double::{Double, Setup};
+use tentacle_sync::fake_server::{FakeServer, Setup};
 
 use crate::client_process::Desk;
 use crate::daemon::{self, wait_until};
@@ -121,7 +121,7 @@ fn a_container_that_forbids_threads_is_not_taken_for_a_directory_without_rights(
 }
 
 /// A directory of a collector, whose state and spool are in these.
-fn collector(site: &Double, state: &Path, incoming: &Path) -> daemon::Place {
+fn collector(site: &FakeServer, state: &Path, incoming: &Path) -> daemon::Place {
     let place = daemon::Place::new();
     let sync = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\npublish = \"at-once\"\n");
     let keys = sync + "[defaults]\nretries = 0\n";
@@ -130,7 +130,7 @@ fn collector(site: &Double, state: &Path, incoming: &Path) -> daemon::Place {
 }
 
 #[track_caller]
-fn assert_collects(site: &Double, place: &daemon::Place, incoming: &Path, calls: &[Refused]) -> String {
+fn assert_collects(site: &FakeServer, place: &daemon::Place, incoming: &Path, calls: &[Refused]) -> String {
     let mut log = String::new();
     for (name, body) in [("a.1.data", "body"), ("b.1.data", "other")] {
         site.put(name, body.as_bytes()).unwrap();
@@ -153,7 +153,7 @@ fn assert_collects(site: &Double, place: &daemon::Place, incoming: &Path, calls:
 
 #[test]
 fn a_collector_collects_without_all_that_and_warns() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let home = crate::support::scratch();
     let [state, incoming] = ["state", "incoming"].map(|name| home.path().join(name));
     fs::create_dir(&incoming).unwrap();
@@ -171,7 +171,7 @@ fn a_collector_collects_without_all_that_and_warns() {
 
 #[test]
 fn a_client_replaces_a_file_where_rights_cannot_be_changed() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     site.put("a.data", b"new").unwrap();
     let desk = Desk::with(&[("a.data", b"old")]);
     fs::set_permissions(desk.path("a.data"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -192,7 +192,7 @@ fn both_programs_work_on_a_fat() {
     assert_stores(address, &storage);
     let log = fs::read_to_string(place.path("stderr")).unwrap();
     assert_each_once(&log, &["does not set the rights of files", NAMES]);
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     assert_collects(&site, &collector(&site, &state, &incoming), &incoming, &[]);
 }
 
@@ -207,7 +207,7 @@ fn both_programs_work_where_rights_cannot_be_changed() {
     let (_server, address) = start(&place, &storage, &[]);
     assert_stores(address, &storage);
     assert_each_once(&fs::read_to_string(place.path("stderr")).unwrap(), &[RIGHTS]);
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     assert_collects(&site, &collector(&site, &state, &incoming), &incoming, &[]);
 }
 
@@ -227,7 +227,7 @@ fn both_programs_work_where_all_files_belong_to_one_other_user() {
     assert_eq!((staging.uid(), staging.mode() & 0o777), (4321, 0o777));
     let [state, incoming] = ["state", "incoming"].map(|name| mount.root().join(name));
     fs::create_dir(&incoming).unwrap();
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = collector(&site, &state, &incoming);
     hand_over_to_server(&place.path(""));
     for name in ["a.1.data", "a.2.data"] {

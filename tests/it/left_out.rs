@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::Signal;
-use tentacle_sync::double::{Setup, Verb};
+use tentacle_sync::fake_server::{Setup, Verb};
 
 use crate::daemon::{Place, has_line, wait_until};
 use crate::site::{Door, Kind, Site, all_files};
@@ -71,7 +71,7 @@ fn where_no_site_can_be_opened_nothing_is_begun_and_another_try_may_succeed() {
 fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
     let certificates = Certificates::new();
     let good = Site::double("good", 5, Setup::default());
-    let bad = Site::behind(Door::TlsWithClientCertificate, Kind::Double, 5, &certificates).unwrap();
+    let bad = Site::behind(Door::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
     let place = Place::new();
     let (key, incoming) = (place.path("late.key"), place.path("late"));
     let [ca, cert] = ["ca.pem", "client.pem"].map(|name| certificates.path(name));
@@ -96,7 +96,7 @@ fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
 #[test]
 fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_others() {
     let certificates = Certificates::new();
-    let site = Site::behind(Door::TlsWithClientCertificate, Kind::Double, 5, &certificates).unwrap();
+    let site = Site::behind(Door::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
     let (other, fresh) = (Site::double("other", 5, Setup::default()), Site::double("fresh", 5, Setup::default()));
     let lines = format!("interval = 1\n{}", Door::TlsWithClientCertificate.lines(&certificates));
     let place = Place::with_sites([site.config(&lines), other.config("interval = 3600")]);

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::double::{Double, Mischief, Setup, StockClients, Tally, Trick, Verb, stock_tls};
+use tentacle_sync::fake_server::{FakeServer, Fault, FaultRule, Setup, StockClients, Tally, Verb, stock_tls};
 
 use crate::daemon::{Place, staged_in, wait_until};
 use crate::site::{Door, Site, site_config};
@@ -13,8 +13,8 @@ use crate::support::{Certificates, LOOPBACK, PATIENCE};
 
 /// Answers each fetch after a while.
 fn slow(name: &str, count: usize) -> Site {
-    let mischief = vec![Trick::Slow(Duration::from_millis(10)).at(Verb::Recv)];
-    Site::double(name, count, Setup { mischief, ..Setup::default() })
+    let faults = vec![Fault::Slow(Duration::from_millis(10)).at(Verb::Recv)];
+    Site::double(name, count, Setup { faults: faults, ..Setup::default() })
 }
 
 #[test]
@@ -43,14 +43,14 @@ const FOR_EVER: &str = "shutdown_timeout = 3600";
 fn a_connection_that_holds_nothing_does_not_hold_up_a_stop() {
     let certificates = Certificates::new();
     let tls = || Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-    let hanging = |trick: Mischief| Setup { mischief: vec![trick], ..Setup::default() };
+    let hanging = |trick: FaultRule| Setup { faults: vec![trick], ..Setup::default() };
     for (setup, lines, reached) in [
-        (hanging(Trick::HangAfterAccept.always()), "", None),
-        (Setup { tls: tls(), ..hanging(Trick::HangInTls.always()) }, Door::Tls.lines(&certificates).as_str(), None),
-        (hanging(Trick::Hang.at(Verb::Ls)), "", Some(Verb::Ls)),
-        (hanging(Trick::StallBody { after: 5 }.at(Verb::Ls)), "", Some(Verb::Ls)),
-        (hanging(Trick::Hang.at(Verb::Recv)), "", Some(Verb::Recv)),
-        (hanging(Trick::StallBody { after: 0 }.at(Verb::Recv)), "", Some(Verb::Recv)),
+        (hanging(Fault::HangAfterAccept.always()), "", None),
+        (Setup { tls: tls(), ..hanging(Fault::HangInTls.always()) }, Door::Tls.lines(&certificates).as_str(), None),
+        (hanging(Fault::Hang.at(Verb::Ls)), "", Some(Verb::Ls)),
+        (hanging(Fault::StallBody { after: 5 }.at(Verb::Ls)), "", Some(Verb::Ls)),
+        (hanging(Fault::Hang.at(Verb::Recv)), "", Some(Verb::Recv)),
+        (hanging(Fault::StallBody { after: 0 }.at(Verb::Recv)), "", Some(Verb::Recv)),
     ] {
         for command in ["run", "once"] {
             for signal in [Signal::TERM, Signal::INT] {
@@ -76,9 +76,9 @@ fn a_connection_that_holds_nothing_does_not_hold_up_a_stop() {
 #[test]
 fn a_body_and_a_deletion_under_way_are_brought_to_their_end_by_a_stop() {
     const PAUSE: Duration = Duration::from_millis(100);
-    let drops = Trick::DripBody { bytes: 20, every: PAUSE };
+    let drops = Fault::DripBody { bytes: 20, every: PAUSE };
     for verb in [Verb::Recv, Verb::Mv] {
-        let setup = Setup { mischief: vec![drops.clone().at(verb)], ..Setup::default() };
+        let setup = Setup { faults: vec![drops.clone().at(verb)], ..Setup::default() };
         let site = Site::double("site", 1, setup);
         let place = Place::new();
         place.configure(FOR_EVER, [site.config("")]);
@@ -102,7 +102,7 @@ fn a_body_and_a_deletion_under_way_are_brought_to_their_end_by_a_stop() {
 
 #[test]
 fn a_second_signal_ends_at_once_and_what_is_whole_is_kept() {
-    let setup = Setup { mischief: vec![Trick::Hang.at(Verb::Mv)], ..Setup::default() };
+    let setup = Setup { faults: vec![Fault::Hang.at(Verb::Mv)], ..Setup::default() };
     for command in ["run", "once"] {
         let site = Site::double("site", 1, setup.clone());
         let place = Place::new();
@@ -191,7 +191,7 @@ fn a_site_taken_out_in_the_middle_of_its_round_keeps_what_was_not_fetched() {
 
 #[test]
 fn a_bad_configuration_changes_nothing() {
-    let double = Double::start(Setup::default()).unwrap();
+    let double = FakeServer::start(Setup::default()).unwrap();
     let place = Place::with_sites([site_config("site", double.address(), "interval = 1")]);
     let daemon = place.start();
     assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 1));
@@ -215,7 +215,7 @@ fn a_renewed_authority_counts_after_a_reload() {
     let (first, second) = (Certificates::new(), Certificates::new());
     let start = |certificates: &Certificates, port| {
         let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-        Double::start(Setup { tls, port, address: LOOPBACK, ..Setup::default() }).unwrap()
+        FakeServer::start(Setup { tls, port, address: LOOPBACK, ..Setup::default() }).unwrap()
     };
     let double = start(&first, 0);
     let address = double.address();

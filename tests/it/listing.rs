@@ -1,6 +1,6 @@
 //! Listings of a hundred thousand names.
 
-use tentacle_sync::double::{Double, Setup, Verb};
+use tentacle_sync::fake_server::{FakeServer, Setup, Verb};
 
 use crate::daemon::{Place, wait_until};
 use crate::site::{Site, site_config};
@@ -8,8 +8,8 @@ use crate::support::PATIENCE;
 
 const MANY: usize = 100_000;
 
-fn crowded(name: impl Fn(usize) -> String) -> Double {
-    let double = Double::start(Setup::default()).unwrap();
+fn crowded(name: impl Fn(usize) -> String) -> FakeServer {
+    let double = FakeServer::start(Setup::default()).unwrap();
     for number in 0..MANY {
         double.put(name(number), b"<agent_data>\n</agent_data>\n").unwrap();
     }

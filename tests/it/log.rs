@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::Signal;
-use tentacle_sync::double::{Setup, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::{Place, wait_until};
 use crate::ours::Buffer;
@@ -83,12 +83,12 @@ fn a_client_that_speaks_tls_to_a_plain_port_is_named_beside_one_that_speaks_http
 
 #[test]
 fn failures_of_a_site_that_take_turns_are_each_logged_once() {
-    let site = Site::double("site", 3, Setup { mischief: vec![Trick::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let site = Site::double("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     for turn in 0..3 {
         let lists = site.peer().tally().count(Verb::Ls);
-        let trick = if turn % 2 == 0 { Trick::Refuse } else { Trick::Close };
+        let trick = if turn % 2 == 0 { Fault::Refuse } else { Fault::Close };
         site.peer().set_mischief(vec![trick.at(Verb::Ls)]);
         assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= lists + 2));
     }
@@ -100,7 +100,7 @@ fn failures_of_a_site_that_take_turns_are_each_logged_once() {
 
 #[test]
 fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_counters() {
-    let site = Site::double("site", 3, Setup { mischief: vec![Trick::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let site = Site::double("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     let line = daemon.wait_for_line(&["[WARN] site=site reason=listing the site answered LS ERR", "; failures=1 "]);

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use tempfile::TempDir;
-use tentacle_sync::double::{Agent, Double, Files, Fleet, Setup, StockClients, Trick, Verb, stock_tls};
+use tentacle_sync::fake_server::{Agent, AgentFiles, FakeServer, Fault, Files, Setup, StockClients, Verb, stock_tls};
 use tentacle_sync::role::server::InProcessServer;
 
 use crate::daemon::{Place, assert_same, wait_until};
@@ -24,23 +24,23 @@ const TIMEOUT: u32 = 2;
 
 /// The bad sites, alive as long as this is.
 struct Bad {
-    hanging: Vec<Double>,
+    hanging: Vec<FakeServer>,
     configs: Vec<String>,
     names: Vec<String>,
-    others: (Vec<Double>, Vec<BlackHole>, Vec<OwnedFd>),
+    others: (Vec<FakeServer>, Vec<BlackHole>, Vec<OwnedFd>),
 }
 
 impl Bad {
     fn set_up(certificates: &Certificates) -> Self {
-        let start = |setup: &Setup| (0..BAD).map(|_| Double::start(setup.clone()).unwrap()).collect::<Vec<_>>();
+        let start = |setup: &Setup| (0..BAD).map(|_| FakeServer::start(setup.clone()).unwrap()).collect::<Vec<_>>();
         let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-        let hanging = start(&Setup { mischief: vec![Trick::HangAfterAccept.always()], ..Setup::default() });
-        let half = start(&Setup { mischief: vec![Trick::HangInTls.always()], tls, ..Setup::default() });
-        let garbage = start(&Setup { mischief: vec![Trick::Garbage(4096).at(Verb::Ls)], ..Setup::default() });
+        let hanging = start(&Setup { faults: vec![Fault::HangAfterAccept.always()], ..Setup::default() });
+        let half = start(&Setup { faults: vec![Fault::HangInTls.always()], tls, ..Setup::default() });
+        let garbage = start(&Setup { faults: vec![Fault::Garbage(4096).at(Verb::Ls)], ..Setup::default() });
         let holes: Vec<_> = (0..BAD).map(|_| BlackHole::open()).collect();
         let (refusing, refused): (Vec<_>, Vec<_>) = (0..BAD).map(|_| refusing()).unzip();
         let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: Default::default() };
-        let addresses = |doubles: &[Double]| doubles.iter().map(Double::address).collect::<Vec<_>>();
+        let addresses = |doubles: &[FakeServer]| doubles.iter().map(FakeServer::address).collect::<Vec<_>>();
         let by_tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
         bad.add("hanging", &addresses(&bad.hanging), "");
         bad.add("half", &addresses(&half), &by_tls);
@@ -71,7 +71,7 @@ fn refusing() -> (OwnedFd, SocketAddr) {
 /// A good site: every third is our server, and every tenth of the others speaks TLS.
 enum Good {
     Ours(InProcessServer, TempDir),
-    Double(Double),
+    FakeServer(FakeServer),
 }
 
 impl Good {
@@ -81,13 +81,13 @@ impl Good {
             return Self::Ours(hosted(storage.path()), storage);
         }
         let by_tls = speaks_tls(number).then(|| stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-        Self::Double(Double::start(Setup { tls: by_tls, ..Setup::default() }).unwrap())
+        Self::FakeServer(FakeServer::start(Setup { tls: by_tls, ..Setup::default() }).unwrap())
     }
 
     fn address(&self) -> SocketAddr {
         match self {
             Self::Ours(server, _) => server.address().unwrap(),
-            Self::Double(double) => double.address(),
+            Self::FakeServer(double) => double.address(),
         }
     }
 
@@ -96,14 +96,14 @@ impl Good {
             Self::Ours(server, _) => {
                 Agent::connect(server.address().unwrap(), None).unwrap().send(name, bytes).unwrap();
             }
-            Self::Double(double) => double.put(name, bytes).unwrap(),
+            Self::FakeServer(double) => double.put(name, bytes).unwrap(),
         }
     }
 
     fn is_empty(&self) -> bool {
         match self {
             Self::Ours(_, storage) => stored_in(storage.path()).is_empty(),
-            Self::Double(double) => double.files().unwrap().is_empty(),
+            Self::FakeServer(double) => double.files().unwrap().is_empty(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Good {
     fn rounds(&self) -> Option<u64> {
         match self {
             Self::Ours(..) => None,
-            Self::Double(double) => Some(double.tally().count(Verb::Ls)),
+            Self::FakeServer(double) => Some(double.tally().count(Verb::Ls)),
         }
     }
 }
@@ -124,7 +124,7 @@ fn speaks_tls(number: usize) -> bool {
 fn good(number: usize, certificates: &Certificates) -> (Good, Files, String) {
     let name = format!("good{number:03}");
     let site = Good::start(number, certificates);
-    let fleet = Fleet { prefix: format!("{name}-"), agents: 3, seed: number as u64 };
+    let fleet = AgentFiles { prefix: format!("{name}-"), agents: 3, seed: number as u64 };
     let mut files = Files::new();
     for (name, body) in fleet.files(3) {
         site.put(&name, &body);

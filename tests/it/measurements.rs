@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use rustix::process::Signal;
-use tentacle_sync::double::{Double, Setup, Trick, Verb};
+use tentacle_sync::fake_server::{FakeServer, Fault, Setup, Verb};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, spool_of, staged_in, wait_until};
@@ -96,7 +96,7 @@ fn through_kills_every_counter_arrives_in_order_and_once() {
 #[test]
 fn a_sender_with_one_name_and_equal_bytes_has_each_of_its_files_published() {
     for delivery in ["safe", "move"] {
-        let (ours, stock) = (Buffer::start(""), Double::start(Setup::default()).unwrap());
+        let (ours, stock) = (Buffer::start(""), FakeServer::start(Setup::default()).unwrap());
         let place = Place::new();
         let lines = format!("delivery = {delivery:?}");
         let sites = [("ours", ours.address()), ("stock", stock.address())];
@@ -118,7 +118,7 @@ fn a_sender_with_one_name_and_equal_bytes_has_each_of_its_files_published() {
 
 #[test]
 fn a_file_with_a_name_and_size_that_the_journal_knows_is_fetched_before_it_is_deleted() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::with_sites([site_config("site", site.address(), "")]);
     let names: Vec<String> = (0..20).map(|number| format!("agent{number}.1700000000.data")).collect();
     for name in &names {
@@ -140,7 +140,7 @@ fn a_file_with_a_name_and_size_that_the_journal_knows_is_fetched_before_it_is_de
 
 #[test]
 fn once_says_what_waits_and_the_next_one_goes_on_with_it() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::new();
     place.configure("publish = \"paced\"", [site_config("site", site.address(), "")]);
     for serial in 1..=3 {
@@ -159,7 +159,7 @@ fn once_says_what_waits_and_the_next_one_goes_on_with_it() {
 
 #[test]
 fn beyond_a_bound_files_stay_at_their_sites_until_the_data_server_goes_on() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::new();
     let sync = "publish = \"paced\"\nmax_spool_files = 100";
     place.configure(sync, [site_config("site", site.address(), "interval = 1")]);
@@ -185,7 +185,7 @@ fn beyond_a_bound_files_stay_at_their_sites_until_the_data_server_goes_on() {
 
 #[test]
 fn once_says_what_it_took_and_that_no_more_may_wait() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::new();
     let configure = |publish: &str| {
         let sync = format!("publish = \"{publish}\"\nmax_spool_files = 10");
@@ -212,8 +212,8 @@ fn once_says_what_it_took_and_that_no_more_may_wait() {
 
 #[test]
 fn once_adds_up_the_rounds_of_a_site() {
-    let mischief = vec![Trick::Close.at(Verb::Recv).after(3).times(1)];
-    let site = Double::start(Setup { mischief, ..Setup::default() }).unwrap();
+    let faults = vec![Fault::Close.at(Verb::Recv).after(3).times(1)];
+    let site = FakeServer::start(Setup { faults: faults, ..Setup::default() }).unwrap();
     let place = Place::with_sites([site_config("site", site.address(), "connections = 1\nretries = 1")]);
     for number in 0..5 {
         site.put(format!("web0{number}.1700000000.data"), b"<agent_data></agent_data>").unwrap();
@@ -224,7 +224,7 @@ fn once_adds_up_the_rounds_of_a_site() {
 
 #[test]
 fn once_that_is_stopped_while_it_waits_for_the_data_server_ends_in_failure() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::new();
     place.configure("publish = \"paced\"", [site_config("site", site.address(), "")]);
     for serial in 1..=2 {
@@ -240,7 +240,7 @@ fn once_that_is_stopped_while_it_waits_for_the_data_server_ends_in_failure() {
 
 #[test]
 fn one_file_that_cannot_be_published_is_told_of_once_while_others_are() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::new();
     place.configure("publish = \"at-once\"", [site_config("site", site.address(), "interval = 1")]);
     // Too long for a fresh name to be made from it.

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::pipe::pipe;
 use tempfile::TempDir;
-use tentacle_sync::double::{Setup, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::Place;
 use crate::site::Site;
@@ -143,7 +143,7 @@ fn an_error_that_cannot_be_told_is_an_exit_status_all_the_same() {
 
 #[test]
 fn a_log_line_stands_alone_beside_progress_on_a_terminal() {
-    let refusing = Setup { mischief: vec![Trick::Refuse.at(Verb::Ls)], ..Setup::default() };
+    let refusing = Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() };
     let sites: Vec<Site> = (0..8).map(|number| Site::double(&format!("s{number}"), 20, Setup::default())).collect();
     let bad: Vec<Site> = (0..8).map(|number| Site::double(&format!("b{number}"), 1, refusing.clone())).collect();
     let place = Place::with_sites(sites.iter().chain(&bad).map(|site| site.config("")));

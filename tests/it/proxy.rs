@@ -1,6 +1,6 @@
 //! Sites that are reachable through an HTTP proxy only.
 
-use tentacle_sync::double::{Setup, WritePattern};
+use tentacle_sync::fake_server::{Setup, WritePattern};
 
 use crate::daemon::Place;
 use crate::site::{Door, Kind, Site};
@@ -22,7 +22,7 @@ fn a_proxy_leads_to_the_site() {
 #[test]
 fn tls_goes_through_the_proxy_as_it_is() {
     let (proxy, certificates) = (Proxy::start("sync", "secret"), Certificates::new());
-    let site = Site::behind(Door::TlsWithClientCertificate, Kind::Double, 10, &certificates).unwrap();
+    let site = Site::behind(Door::TlsWithClientCertificate, Kind::FakeServer, 10, &certificates).unwrap();
     let place = Place::new();
     let password = place.write("proxy.password", "secret\n");
     let (host, port) = (proxy.address().ip(), proxy.address().port());

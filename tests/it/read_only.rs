@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tentacle_sync::double::{Setup, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, Setup, Verb};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_complains_once, wait_until};
@@ -29,8 +29,8 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     let Some(mount) = Mount::of(Filesystem::Ext4) else { return };
     let place = Place::new();
     let spool = mount.host(&place.incoming());
-    let mischief = vec![Trick::Slow(Duration::from_millis(5)).at(Verb::Recv)];
-    let site = Site::double("site", 300, Setup { mischief, ..Setup::default() });
+    let faults = vec![Fault::Slow(Duration::from_millis(5)).at(Verb::Recv)];
+    let site = Site::double("site", 300, Setup { faults: faults, ..Setup::default() });
     place.configure("", [site.config("interval = 1")]);
     let daemon = place.start();
     assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 40));

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::double::{Files, Setup, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, Files, Setup, Verb};
 
 use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_until};
 use crate::site::{Site, site_config};
@@ -14,8 +14,8 @@ const RELOADED: &str = "[INFO] reloaded ";
 
 /// Takes its time over the first `verb`, so that its first round runs for as long.
 fn pensive_at(verb: Verb, name: &str, count: usize) -> Site {
-    let mischief = vec![Trick::Slow(Duration::from_secs(2)).at(verb).once()];
-    Site::double(name, count, Setup { mischief, ..Setup::default() })
+    let faults = vec![Fault::Slow(Duration::from_secs(2)).at(verb).once()];
+    Site::double(name, count, Setup { faults: faults, ..Setup::default() })
 }
 
 fn pensive(name: &str, count: usize) -> Site {
@@ -206,7 +206,7 @@ fn what_was_left_at_a_site_is_tried_and_told_again_after_any_reload() {
 
 #[test]
 fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
-    let mut site = Site::double("site", 0, Setup { mischief: vec![Trick::Refuse.at(Verb::Mv)], ..Setup::default() });
+    let mut site = Site::double("site", 0, Setup { faults: vec![Fault::Refuse.at(Verb::Mv)], ..Setup::default() });
     site.add("web01.1700000000.data", "kept there");
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::double::{Double, Setup};
+use tentacle_sync::fake_server::{FakeServer, Setup};
 
 use crate::daemon::wait_until;
 use crate::ours::Buffer;
@@ -40,7 +40,7 @@ fn it_relays_to_our_server() {
 
 #[test]
 fn it_relays_to_a_server_that_behaves_like_stock() {
-    let upstream = Double::start(Setup::default()).unwrap();
+    let upstream = FakeServer::start(Setup::default()).unwrap();
     use_it(&mut relay(upstream.address()).connect());
 }
 

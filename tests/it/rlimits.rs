@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use tentacle_sync::double::{Double, Setup, Trick, Verb};
+use tentacle_sync::fake_server::{FakeServer, Fault, Setup, Verb};
 
 use crate::client_process::{Desk, Outcome, at};
 use crate::daemon::{Place, assert_complains_once, has_line, staged_in, wait_until};
@@ -119,8 +119,8 @@ fn a_client_says_what_it_may_not_write_and_leaves_no_half_of_it() {
 
 #[test]
 fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
-    let mischief = vec![Trick::Slow(Duration::from_millis(200)).at(Verb::Ls)];
-    let site = Double::start(Setup { mischief, max_connections: 100, ..Setup::default() }).unwrap();
+    let faults = vec![Fault::Slow(Duration::from_millis(200)).at(Verb::Ls)];
+    let site = FakeServer::start(Setup { faults: faults, max_connections: 100, ..Setup::default() }).unwrap();
     let config = |number: u32| site_config(&format!("site{number}"), site.address(), "interval = 1\nkeep_open = 0");
     let place = Place::with_sites((0..30).map(config));
     let daemon = place.start();
@@ -140,7 +140,7 @@ fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
 
 #[test]
 fn connections_that_need_more_files_than_may_be_open_are_warned_of() {
-    let site = Double::start(Setup::default()).unwrap();
+    let site = FakeServer::start(Setup::default()).unwrap();
     let place = Place::new();
     place.configure("max_connections = 500", [site_config("site", site.address(), "connections = 64")]);
     let (config, shell) = (place.config(), program::Place::new());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use tentacle_sync::double::{Double, Files, Setup};
+use tentacle_sync::fake_server::{FakeServer, Files, Setup};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, wait_until};
@@ -14,7 +14,7 @@ const BAD: usize = 1_000;
 const GOOD: usize = 20;
 
 /// Files of the agents that `agent` names, one a second.
-fn put(site: &Double, count: usize, agent: impl Fn(usize) -> String) -> Files {
+fn put(site: &FakeServer, count: usize, agent: impl Fn(usize) -> String) -> Files {
     let mut files = Files::new();
     for number in 0..count {
         let (name, body) = (format!("{}.{}.data", agent(number), 1_700_000_000 + number), format!("{number}\n"));
@@ -25,7 +25,7 @@ fn put(site: &Double, count: usize, agent: impl Fn(usize) -> String) -> Files {
 }
 
 fn greedy_and_good(agent: impl Fn(usize) -> String) {
-    let [bad, good] = [(); 2].map(|()| Double::start(Setup::default()).unwrap());
+    let [bad, good] = [(); 2].map(|()| FakeServer::start(Setup::default()).unwrap());
     let place = Place::new();
     let sites =
         [site_config("bad", bad.address(), "interval = 1"), site_config("good", good.address(), "interval = 1")];
@@ -57,7 +57,7 @@ fn so_does_one_whose_files_are_all_of_different_agents() {
 
 #[test]
 fn once_leaves_the_rest_of_such_a_site_there_and_says_so() {
-    let [bad, good] = [(); 2].map(|()| Double::start(Setup::default()).unwrap());
+    let [bad, good] = [(); 2].map(|()| FakeServer::start(Setup::default()).unwrap());
     let place = Place::new();
     let sites = [site_config("bad", bad.address(), ""), site_config("good", good.address(), "")];
     place.configure("publish = \"paced\"\nmax_spool_files = 200", sites);

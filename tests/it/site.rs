@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tentacle_sync::config::server::{Filters, Mode, ServerConfig};
-use tentacle_sync::double::{Double, Files, Fleet, Setup, StockClients, Storage, stock_tls};
+use tentacle_sync::fake_server::{AgentFiles, FakeServer, Files, Setup, StockClients, Storage, stock_tls};
 use tentacle_sync::proto::Secret;
 use tentacle_sync::role::server::InProcessServer;
 
@@ -77,14 +77,14 @@ impl Door {
 /// Who serves a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Double,
+    FakeServer,
     Ours,
     Stock,
 }
 
 enum Peer {
     Hosted(InProcessServer),
-    Double(Double),
+    FakeServer(FakeServer),
     Process(ServerProcess),
 }
 
@@ -120,14 +120,14 @@ impl Site {
     pub(crate) fn double(name: &str, count: usize, setup: Setup) -> Self {
         let (storage, files) = stocked(name, count);
         let storage_there = Storage::Directory(storage.path().to_owned());
-        let peer = Peer::Double(Double::start(Setup { storage: storage_there, ..setup }).unwrap());
+        let peer = Peer::FakeServer(FakeServer::start(Setup { storage: storage_there, ..setup }).unwrap());
         Self { name: name.into(), storage, peer, files, others: others() }
     }
 
-    /// A double, our server or a stock one, without mischief; `None`, after saying so, where there is no stock server.
+    /// A double, our server or a stock one, without faults; `None`, after saying so, where there is no stock server.
     pub(crate) fn behind(door: Door, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
         match kind {
-            Kind::Double => Some(Self::double("site", count, door.setup(certificates))),
+            Kind::FakeServer => Some(Self::double("site", count, door.setup(certificates))),
             Kind::Ours | Kind::Stock => {
                 let (storage, files) = stocked("site", count);
                 let options = door.options(certificates);
@@ -147,16 +147,16 @@ impl Site {
     pub(crate) fn address(&self) -> SocketAddr {
         match &self.peer {
             Peer::Hosted(server) => server.address().unwrap(),
-            Peer::Double(double) => double.address(),
+            Peer::FakeServer(double) => double.address(),
             Peer::Process(server) => server.address(),
         }
     }
 
     /// The double behind it.
     #[track_caller]
-    pub(crate) fn peer(&self) -> &Double {
+    pub(crate) fn peer(&self) -> &FakeServer {
         match &self.peer {
-            Peer::Double(double) => double,
+            Peer::FakeServer(double) => double,
             Peer::Hosted(_) | Peer::Process(_) => panic!("only a double tells"),
         }
     }
@@ -251,7 +251,7 @@ fn stocked(prefix: &str, count: usize) -> (TempDir, Files) {
     for (path, text) in OTHERS {
         fs::write(storage.path().join(path), text).unwrap();
     }
-    let fleet = Fleet { prefix: prefix.into(), agents: 20, seed: prefix.len() as u64 };
+    let fleet = AgentFiles { prefix: prefix.into(), agents: 20, seed: prefix.len() as u64 };
     let files = crate::support::fill(storage.path(), &fleet, count);
     (storage, files)
 }

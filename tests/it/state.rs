@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use tentacle_sync::double::{Setup, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::{Place, assert_complains_once};
 use crate::site::Site;
@@ -14,8 +14,8 @@ const FILES: usize = 5;
 
 /// A place that has collected what its site cannot delete.
 fn collected() -> (Site, Place) {
-    let mischief = vec![Trick::Refuse.at(Verb::Mv)];
-    let site = Site::double("site", FILES, Setup { mischief, ..Setup::default() });
+    let faults = vec![Fault::Refuse.at(Verb::Mv)];
+    let site = Site::double("site", FILES, Setup { faults: faults, ..Setup::default() });
     let place = Place::with_sites([site.config("")]);
     place.once();
     assert_eq!(place.spool().len(), FILES);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::{env, thread};
 
-use tentacle_sync::double::Fleet;
+use tentacle_sync::fake_server::AgentFiles;
 
 use crate::server_process::{Options, ServerProcess};
 use crate::support::{Certificates, Client, PATIENCE, fill, scratch};
@@ -47,7 +47,7 @@ fn assert_lists(client: &mut Client, files: usize) {
 #[test]
 fn a_plain_stock_server_serves_what_its_storage_holds() {
     let storage = scratch();
-    let fleet = Fleet { prefix: "plain".into(), agents: 3, seed: 1 };
+    let fleet = AgentFiles { prefix: "plain".into(), agents: 3, seed: 1 };
     let files = fill(storage.path(), &fleet, 10);
     let Some(server) = start_stock(&Options::usual().password("s3cret"), storage.path()) else { return };
     let mut client = Client::connect(server.address());

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::{env, fs, thread};
 
 use tempfile::TempDir;
-use tentacle_sync::double::{Files, Fleet};
+use tentacle_sync::fake_server::{AgentFiles, Files};
 
 use crate::ours::Buffer;
 use crate::server_process::Options;
@@ -105,7 +105,7 @@ impl Pair {
     }
 
     fn fill(&self, count: usize) -> Files {
-        fill(self.directory.path(), &Fleet { prefix: "agent".into(), agents: count, seed: 3 }, count)
+        fill(self.directory.path(), &AgentFiles { prefix: "agent".into(), agents: count, seed: 3 }, count)
     }
 }
 

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
-use tentacle_sync::double::{Authority, Files, Fleet, Identity};
+use tentacle_sync::fake_server::{AgentFiles, Authority, Files, Identity};
 
 /// How long an answer may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
@@ -33,7 +33,7 @@ pub(crate) fn scratch() -> TempDir {
 }
 
 /// Fills a directory with the fleet's first `count` files; returns them.
-pub(crate) fn fill(directory: &Path, fleet: &Fleet, count: usize) -> Files {
+pub(crate) fn fill(directory: &Path, fleet: &AgentFiles, count: usize) -> Files {
     let files: Files = fleet.files(count).map(|(name, body)| (name.into(), body)).collect();
     for (name, body) in &files {
         fs::write(directory.join(name), body).unwrap();

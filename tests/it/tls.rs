@@ -8,7 +8,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tentacle_sync::double::{Authority, Identity, Setup, StockClients, Trick, Verb, stock_tls};
+use tentacle_sync::fake_server::{Authority, Fault, Identity, Setup, StockClients, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};
@@ -197,8 +197,8 @@ fn plain_and_tls_do_not_mix_and_say_so() {
     let encrypted = showing(&certificates.server, StockClients::Anyone);
     assert_refuses(&encrypted, "", &["TLS"]);
     let config = stock_tls(&certificates.server, StockClients::Anyone).unwrap();
-    let mischief = vec![Trick::PlainWhereTls.always()];
-    let setup = Setup { tls: Some(config), mischief, idle: Duration::from_secs(1), ..Setup::default() };
+    let faults = vec![Fault::PlainWhereTls.always()];
+    let setup = Setup { tls: Some(config), faults: faults, idle: Duration::from_secs(1), ..Setup::default() };
     let confused = Site::double("site", 12, setup);
     assert_refuses(&confused, &tls(&ca(&certificates)), &["TLS"]);
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use tentacle_sync::double::{Mischief, Setup, SizeLie, StockClients, Trick, Verb, WritePattern, stock_tls};
+use tentacle_sync::fake_server::{Fault, FaultRule, Setup, StockClients, Verb, WritePattern, WrongSize, stock_tls};
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::{Place, wait_until};
@@ -22,8 +22,8 @@ struct Trouble {
 }
 
 /// Plays one trick over and over.
-fn trouble(name: &str, mischief: Mischief, lines: &'static str, says: &'static [&'static str]) -> Trouble {
-    let setup = Setup { mischief: vec![mischief], write: WritePattern::Whole, ..Setup::default() };
+fn trouble(name: &str, faults: FaultRule, lines: &'static str, says: &'static [&'static str]) -> Trouble {
+    let setup = Setup { faults: vec![faults], write: WritePattern::Whole, ..Setup::default() };
     Trouble { site: Site::double(name, 12, setup), lines, says }
 }
 
@@ -52,12 +52,12 @@ fn suffer(troubles: &[Trouble]) {
 
 #[test]
 fn answers_that_make_no_sense_are_told_from_each_other() {
-    let lie = |text| Trick::SizeLie(SizeLie::Literally(text));
+    let lie = |text| Fault::WrongSize(WrongSize::Literally(text));
     suffer(&[
-        trouble("refused-ls", Trick::Refuse.at(Verb::Ls), "", &["LS ERR", "check the directory"]),
-        trouble("garbage-ls", Trick::Garbage(4096).at(Verb::Ls), "", &["expected a reply to LS"]),
-        trouble("garbage-recv", Trick::Garbage(4096).at(Verb::Recv), "", &["expected a reply to RECV"]),
-        trouble("garbage-mv", Trick::Garbage(4096).at(Verb::Mv), "", &["expected a reply to MV"]),
+        trouble("refused-ls", Fault::Refuse.at(Verb::Ls), "", &["LS ERR", "check the directory"]),
+        trouble("garbage-ls", Fault::Garbage(4096).at(Verb::Ls), "", &["expected a reply to LS"]),
+        trouble("garbage-recv", Fault::Garbage(4096).at(Verb::Recv), "", &["expected a reply to RECV"]),
+        trouble("garbage-mv", Fault::Garbage(4096).at(Verb::Mv), "", &["expected a reply to MV"]),
         trouble("huge-ls", lie("9223372036854775808").at(Verb::Ls), "", &["9223372036854775808"]),
         trouble("huge-recv", lie("9223372036854775808").at(Verb::Recv), "", &["9223372036854775808"]),
         trouble("huge-mv", lie("9223372036854775808").at(Verb::Mv), "", &["9223372036854775808"]),
@@ -69,20 +69,20 @@ fn answers_that_make_no_sense_are_told_from_each_other() {
 
 #[test]
 fn connections_that_end_too_early_are_told_from_each_other() {
-    let (cut, reset) = (Trick::CutBody { after: 100 }, Trick::ResetBody { after: 100 });
+    let (cut, reset) = (Fault::CutBody { after: 100 }, Fault::ResetBody { after: 100 });
     suffer(&[
-        trouble("close-ls", Trick::Close.at(Verb::Ls), "", &["closed the connection", "LS", "lacks -I"]),
-        trouble("close-recv", Trick::Close.at(Verb::Recv), "", &["close-recv0", "instead of answering RECV"]),
-        trouble("close-mv", Trick::Close.at(Verb::Mv), "", &["close-mv0", "instead of answering MV"]),
-        trouble("reset-ls", Trick::Reset.at(Verb::Ls), "", &["the connection broke: connection reset"]),
+        trouble("close-ls", Fault::Close.at(Verb::Ls), "", &["closed the connection", "LS", "lacks -I"]),
+        trouble("close-recv", Fault::Close.at(Verb::Recv), "", &["close-recv0", "instead of answering RECV"]),
+        trouble("close-mv", Fault::Close.at(Verb::Mv), "", &["close-mv0", "instead of answering MV"]),
+        trouble("reset-ls", Fault::Reset.at(Verb::Ls), "", &["the connection broke: connection reset"]),
         trouble(
             "reset-recv",
-            Trick::Reset.at(Verb::Recv),
+            Fault::Reset.at(Verb::Recv),
             "",
             &["reset-recv0", "the connection broke: connection reset"],
         ),
-        trouble("reset-mv", Trick::Reset.at(Verb::Mv), "", &["reset-mv0", "the connection broke: connection reset"]),
-        trouble("cut-ls", Trick::CutBody { after: 10 }.at(Verb::Ls), "", &["bytes of the LS body still to come"]),
+        trouble("reset-mv", Fault::Reset.at(Verb::Mv), "", &["reset-mv0", "the connection broke: connection reset"]),
+        trouble("cut-ls", Fault::CutBody { after: 10 }.at(Verb::Ls), "", &["bytes of the LS body still to come"]),
         trouble("cut-recv", cut.clone().at(Verb::Recv), "", &["cut-recv0", "bytes of the RECV body still to come"]),
         trouble("cut-mv", cut.at(Verb::Mv), "", &["cut-mv0", "bytes of the MV body still to come"]),
         trouble("reset-body", reset.clone().at(Verb::Recv), "", &["reset-body0", "the connection broke"]),
@@ -92,7 +92,7 @@ fn connections_that_end_too_early_are_told_from_each_other() {
 
 #[test]
 fn a_file_that_a_stock_site_cannot_read_is_named() {
-    let cut = Trick::CutBody { after: 0 };
+    let cut = Fault::CutBody { after: 0 };
     suffer(&[
         trouble("unread-recv", cut.clone().at(Verb::Recv), "", &["unread-recv0", "still to come", "cannot read"]),
         trouble("unread-mv", cut.at(Verb::Mv), "", &["unread-mv0", "still to come", "cannot read"]),
@@ -101,30 +101,30 @@ fn a_file_that_a_stock_site_cannot_read_is_named() {
 
 #[test]
 fn a_site_that_falls_silent_is_given_up_in_time() {
-    let drip = Trick::DripBody { bytes: 1, every: Duration::from_millis(100) };
-    let stall = Trick::StallBody { after: 100 };
+    let drip = Fault::DripBody { bytes: 1, every: Duration::from_millis(100) };
+    let stall = Fault::StallBody { after: 100 };
     suffer(&[
         trouble(
             "hang",
-            Trick::HangAfterAccept.always(),
+            Fault::HangAfterAccept.always(),
             "timeout = 1",
             &["the listing did not come in time (timeout 1 s)"],
         ),
         trouble(
             "hang-ls",
-            Trick::Hang.at(Verb::Ls),
+            Fault::Hang.at(Verb::Ls),
             "timeout = 1",
             &["the listing did not come in time (timeout 1 s)"],
         ),
-        trouble("hang-recv", Trick::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
-        trouble("hang-mv", Trick::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
-        trouble("stall-ls", Trick::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),
+        trouble("hang-recv", Fault::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
+        trouble("hang-mv", Fault::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
+        trouble("stall-ls", Fault::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),
         trouble("stall-recv", stall.clone().at(Verb::Recv), "timeout = 1", &["bytes of stall-recv0"]),
         trouble("stall-mv", stall.at(Verb::Mv), "timeout = 1", &["bytes of stall-mv0"]),
         trouble("drip", drip.at(Verb::Recv), "timeout = 1\nmin_rate = \"10KB\"", &["bytes of drip0", "min_rate"]),
         trouble(
             "more-announced",
-            Trick::SizeLie(SizeLie::Over(10)).at(Verb::Recv),
+            Fault::WrongSize(WrongSize::Over(10)).at(Verb::Recv),
             "timeout = 1",
             &["the last 10 bytes of more-announced0"],
         ),
@@ -133,7 +133,7 @@ fn a_site_that_falls_silent_is_given_up_in_time() {
 
 #[test]
 fn more_bytes_than_announced_are_no_file() {
-    let under = |fewer| Trick::SizeLie(SizeLie::Under(fewer));
+    let under = |fewer| Fault::WrongSize(WrongSize::Under(fewer));
     suffer(&[
         trouble("fewer-announced", under(10).at(Verb::Recv), "", &["unasked"]),
         trouble("none-announced", under(1).at(Verb::Ls), "", &["unasked"]),
@@ -171,8 +171,8 @@ fn a_site_that_cannot_be_reached_says_at_which_step() {
     let refused = TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
     let hole = BlackHole::open();
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
-    let mischief = vec![Trick::HangInTls.always()];
-    let half = Site::double("half", 5, Setup { tls, mischief, ..Setup::default() });
+    let faults = vec![Fault::HangInTls.always()];
+    let half = Site::double("half", 5, Setup { tls, faults: faults, ..Setup::default() });
     let place = Place::with_sites([
         site_config("refused", refused, ""),
         site_config("hole", hole.address, "timeout = 1"),
@@ -225,7 +225,7 @@ fn files_larger_than_wanted_stay_and_are_reported_once() {
         }
         let place = Place::with_sites([site.config(&format!("max_file_size = 10000\ninterval = 1\n{connections}"))]);
         let daemon = place.start();
-        let done = |tally: &tentacle_sync::double::Tally| tally.count(Verb::Ls) >= 2;
+        let done = |tally: &tentacle_sync::fake_server::Tally| tally.count(Verb::Ls) >= 2;
         assert!(site.peer().wait_for(crate::support::PATIENCE, done));
         let outcome = daemon.stop();
         outcome.assert_code(0).assert_logs(&["WARN", "site=site", "large.1700000000.data", "20000", "max_file_size"]);

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::double::Files;
+use tentacle_sync::fake_server::Files;
 
 use crate::ours::Buffer;
 use crate::support::{Client, PATIENCE};

@@ -10,7 +10,7 @@ use std::{fs, thread};
 
 use serde::Deserialize;
 use tempfile::TempDir;
-use tentacle_sync::double::{Double, Files, Filter, Setup, Storage, files_below};
+use tentacle_sync::fake_server::{FakeServer, Files, Filter, Setup, Storage, files_below};
 use tentacle_sync::proto::Secret;
 
 use crate::recordings::{latin1, recordings_of};
@@ -198,7 +198,7 @@ fn within_the_double() -> Vec<Recording> {
 fn the_double_on_a_directory_answers_as_recorded() {
     replay_each(within_the_double(), |recording| {
         let storage = recording.storage();
-        let double = Double::start(recording.setup(Storage::Directory(storage.path().to_owned()))).unwrap();
+        let double = FakeServer::start(recording.setup(Storage::Directory(storage.path().to_owned()))).unwrap();
         let mut differences = recording.replay(double.address());
         differences.extend(recording.compare(|| double.files().unwrap()));
         differences
@@ -211,7 +211,7 @@ fn the_double_in_memory_answers_as_recorded() {
     // In memory the filters' directories are always there; and silence costs time once is enough for.
     recordings.retain(|recording| !recording.directories.is_empty() && recording.name != "idle-times-out");
     replay_each(recordings, |recording| {
-        let double = Double::start(recording.setup(Storage::Memory)).unwrap();
+        let double = FakeServer::start(recording.setup(Storage::Memory)).unwrap();
         for (path, bytes) in files(&recording.files_before) {
             double.put(path, &bytes).unwrap();
         }

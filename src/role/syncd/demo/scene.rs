@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::SiteSettings;
 use crate::config::server::{Mode, Passphrase, ServerConfig, ServerTls};
-use crate::double::{Agent, Authority, Double, Fleet, Setup, Trick, Verb, files_below};
+use crate::fake_server::{Agent, AgentFiles, Authority, FakeServer, Fault, Setup, Verb, files_below};
 use crate::role::server::InProcessServer;
 use crate::tls::{ClientCertPolicy, Connector, TlsSettings, UnixTime, Verify};
 
@@ -35,8 +35,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 pub(super) struct Scene {
     sites: Vec<SiteSettings>,
     plant: Plant,
-    ship: Double,
-    _bank: Double,
+    ship: FakeServer,
+    _bank: FakeServer,
     /// What has to be in the spool in the end.
     expected: Files,
 }
@@ -53,9 +53,9 @@ struct Plant {
 impl Scene {
     pub(super) fn set(place: &Path, spool: &Path, files: usize) -> Result<Self, Box<dyn Error>> {
         let plant = Plant::open(place, files)?;
-        let slow = [Verb::Recv, Verb::Mv].map(|verb| Trick::Slow(SLOWNESS).at(verb));
-        let ship = Double::start(Setup { mischief: slow.into(), ..Setup::default() })?;
-        let bank = Double::start(Setup { mischief: vec![Trick::HangAfterAccept.always()], ..Setup::default() })?;
+        let slow = [Verb::Recv, Verb::Mv].map(|verb| Fault::Slow(SLOWNESS).at(verb));
+        let ship = FakeServer::start(Setup { faults: slow.into(), ..Setup::default() })?;
+        let bank = FakeServer::start(Setup { faults: vec![Fault::HangAfterAccept.always()], ..Setup::default() })?;
         let mut expected = plant.files.clone();
         for (name, bytes) in reports("ship", 1, files) {
             ship.put(&name, &bytes)?;
@@ -188,5 +188,5 @@ impl Plant {
 }
 
 fn reports(site: &str, seed: u64, files: usize) -> impl Iterator<Item = (String, Vec<u8>)> {
-    Fleet { prefix: site.into(), agents: AGENTS, seed }.files(files)
+    AgentFiles { prefix: site.into(), agents: AGENTS, seed }.files(files)
 }

@@ -26,7 +26,7 @@ const MODULES: [(&str, &str, &str, u32); 6] = [
 
 /// Agents that report in turn. The same fleet writes the same files each time.
 #[derive(Clone, Debug)]
-pub struct Fleet {
+pub struct AgentFiles {
     /// What the agents' names begin with; sites with different prefixes share no file name.
     pub prefix: String,
     /// How many agents there are.
@@ -35,7 +35,7 @@ pub struct Fleet {
     pub seed: u64,
 }
 
-impl Fleet {
+impl AgentFiles {
     /// The first `count` files, oldest first: `<agent>.<epoch second>.data` and 0.5 to 5 KiB of lines of XML.
     pub fn files(&self, count: usize) -> impl Iterator<Item = (String, Vec<u8>)> + use<> {
         let Self { prefix, agents, seed } = self.clone();
@@ -94,8 +94,8 @@ mod tests {
 
     use super::*;
 
-    fn fleet(seed: u64) -> Fleet {
-        Fleet { prefix: "web".into(), agents: 7, seed }
+    fn fleet(seed: u64) -> AgentFiles {
+        AgentFiles { prefix: "web".into(), agents: 7, seed }
     }
 
     #[test]

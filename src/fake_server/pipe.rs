@@ -65,7 +65,7 @@ impl<'a> Pipe<'a> {
 }
 
 /// Reads without an answer until the client goes away, or the double is stopped.
-pub(super) fn swallow(mut socket: &TcpStream) -> Closed {
+pub(super) fn drain(mut socket: &TcpStream) -> Closed {
     let mut block = [0; 512];
     if socket.set_read_timeout(None).is_ok() {
         while socket.read(&mut block).is_ok_and(|count| count > 0) {}
@@ -75,7 +75,7 @@ pub(super) fn swallow(mut socket: &TcpStream) -> Closed {
 
 /// Takes the client's hello, sends half of the answer, and falls silent.
 pub(super) fn hang_in_tls(socket: &TcpStream, acceptor: &Acceptor) -> Closed {
-    if send_half_an_answer(socket, acceptor).is_err() { Closed } else { swallow(socket) }
+    if send_half_an_answer(socket, acceptor).is_err() { Closed } else { drain(socket) }
 }
 
 fn send_half_an_answer(mut socket: &TcpStream, acceptor: &Acceptor) -> io::Result<()> {

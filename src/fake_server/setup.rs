@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::mischief::Mischief;
+use super::faults::FaultRule;
 use crate::proto::Secret;
 use crate::tls::Acceptor;
 
@@ -36,7 +36,7 @@ pub struct Setup {
     /// How bodies are written.
     pub write: WritePattern,
     /// How it misbehaves.
-    pub mischief: Vec<Mischief>,
+    pub faults: Vec<FaultRule>,
 }
 
 impl Default for Setup {
@@ -54,7 +54,7 @@ impl Default for Setup {
             idle: Duration::from_secs(4),
             tls: None,
             write: WritePattern::Stock,
-            mischief: Vec::new(),
+            faults: Vec::new(),
         }
     }
 }

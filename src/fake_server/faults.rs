@@ -6,7 +6,7 @@ use super::command::Verb;
 
 /// A way to misbehave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trick {
+pub enum Fault {
     /// At a connection: accepts it and never says or does anything again.
     HangAfterAccept,
     /// At a TLS connection: takes the client's hello, sends half of what belongs next, and falls silent.
@@ -30,7 +30,7 @@ pub enum Trick {
     /// At a command: thinks for so long before it answers.
     Slow(Duration),
     /// At a body: announces another size than it sends.
-    SizeLie(SizeLie),
+    WrongSize(WrongSize),
     /// At a file: after the client's `OK`, and before it is opened, the file is overwritten with this.
     OverwriteBetween(Vec<u8>),
     /// At a file: after the client's `OK`, and before it is opened, the file disappears.
@@ -61,7 +61,7 @@ pub enum Trick {
 
 /// What is announced in place of a body's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SizeLie {
+pub enum WrongSize {
     /// This many bytes more than are sent.
     Over(u64),
     /// This many bytes fewer than are sent (at least 0).
@@ -70,7 +70,7 @@ pub enum SizeLie {
     Literally(&'static str),
 }
 
-impl SizeLie {
+impl WrongSize {
     pub(super) fn about(&self, size: u64) -> String {
         match self {
             Self::Over(more) => size.saturating_add(*more).to_string(),
@@ -80,15 +80,15 @@ impl SizeLie {
     }
 }
 
-impl Trick {
-    /// Plays the trick at each connection, or at each command, whatever it asks for.
-    pub fn always(self) -> Mischief {
-        Mischief { trick: self, verb: None, skip: 0, times: usize::MAX }
+impl Fault {
+    /// Plays the fault at each connection, or at each command, whatever it asks for.
+    pub fn always(self) -> FaultRule {
+        FaultRule { fault: self, verb: None, skip: 0, times: usize::MAX }
     }
 
-    /// Plays the trick at each command `verb`.
-    pub fn at(self, verb: Verb) -> Mischief {
-        Mischief { verb: Some(verb), ..self.always() }
+    /// Plays the fault at each command `verb`.
+    pub fn at(self, verb: Verb) -> FaultRule {
+        FaultRule { verb: Some(verb), ..self.always() }
     }
 
     fn is_played_at_connections(&self) -> bool {
@@ -96,62 +96,62 @@ impl Trick {
     }
 }
 
-/// A trick and its occasions: connections, or commands of one kind, counted over the double's life.
+/// A fault and its occasions: connections, or commands of one kind, counted over the double's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mischief {
-    trick: Trick,
+pub struct FaultRule {
+    fault: Fault,
     verb: Option<Verb>,
     skip: usize,
     times: usize,
 }
 
-impl Mischief {
+impl FaultRule {
     /// Behaves on the first `occasions`.
     #[must_use]
     pub fn after(self, occasions: usize) -> Self {
         Self { skip: occasions, ..self }
     }
 
-    /// Plays the trick so many times, then behaves.
+    /// Plays the fault so many times, then behaves.
     #[must_use]
     pub fn times(self, times: usize) -> Self {
         Self { times, ..self }
     }
 
-    /// Plays the trick one time, then behaves.
+    /// Plays the fault one time, then behaves.
     #[must_use]
     pub fn once(self) -> Self {
         self.times(1)
     }
 }
 
-/// Mischief, and how many of its occasions have passed.
+/// FaultRule, and how many of its occasions have passed.
 #[derive(Debug)]
 pub(super) struct Plan {
-    mischief: Mischief,
+    rule: FaultRule,
     passed: usize,
 }
 
 impl Plan {
-    pub(super) fn new(mischief: Mischief) -> Self {
-        Self { mischief, passed: 0 }
+    pub(super) fn new(faults: FaultRule) -> Self {
+        Self { rule: faults, passed: 0 }
     }
 
-    /// Counts a connection; the trick if it is to be played there.
-    pub(super) fn at_connection(&mut self) -> Option<Trick> {
-        self.mischief.trick.is_played_at_connections().then(|| self.occasion())?
+    /// Counts a connection; the fault if it is to be played there.
+    pub(super) fn at_connection(&mut self) -> Option<Fault> {
+        self.rule.fault.is_played_at_connections().then(|| self.occasion())?
     }
 
-    /// Counts a command; the trick if it is to be played there.
-    pub(super) fn at_command(&mut self, verb: Verb) -> Option<Trick> {
-        let meant = self.mischief.verb.is_none_or(|meant| meant == verb);
-        (meant && !self.mischief.trick.is_played_at_connections()).then(|| self.occasion())?
+    /// Counts a command; the fault if it is to be played there.
+    pub(super) fn at_command(&mut self, verb: Verb) -> Option<Fault> {
+        let meant = self.rule.verb.is_none_or(|meant| meant == verb);
+        (meant && !self.rule.fault.is_played_at_connections()).then(|| self.occasion())?
     }
 
-    fn occasion(&mut self) -> Option<Trick> {
-        let played = self.passed.checked_sub(self.mischief.skip);
+    fn occasion(&mut self) -> Option<Fault> {
+        let played = self.passed.checked_sub(self.rule.skip);
         self.passed += 1;
-        played.filter(|&played| played < self.mischief.times).map(|_| self.mischief.trick.clone())
+        played.filter(|&played| played < self.rule.times).map(|_| self.rule.fault.clone())
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_the_occasions_meant_are_counted() {
-        let mut plan = Plan::new(Trick::Close.at(Verb::Recv).after(1).times(2));
+        let mut plan = Plan::new(Fault::Close.at(Verb::Recv).after(1).times(2));
         assert_eq!(plan.at_connection(), None);
         assert_eq!(plan.at_command(Verb::Ls), None);
         let played: Vec<bool> = (0..5).map(|_| plan.at_command(Verb::Recv).is_some()).collect();
@@ -170,9 +170,9 @@ mod tests {
 
     #[test]
     fn a_trick_for_connections_is_not_played_at_commands() {
-        let mut plan = Plan::new(Trick::HangInTls.always().once());
+        let mut plan = Plan::new(Fault::HangInTls.always().once());
         assert_eq!(plan.at_command(Verb::Ls), None);
-        assert_eq!(plan.at_connection(), Some(Trick::HangInTls));
+        assert_eq!(plan.at_connection(), Some(Fault::HangInTls));
         assert_eq!(plan.at_connection(), None);
     }
 }

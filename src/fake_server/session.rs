@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use md5::{Digest, Md5};
 
 use super::command::{Command, Verb, is_forbidden};
-use super::mischief::Trick;
+use super::faults::Fault;
 use super::pipe::{self, Pipe};
 use super::setup::WritePattern;
 use super::shared::Shared;
@@ -39,7 +39,7 @@ enum Cut {
     Nowhere,
 }
 
-/// What is left to do after the tricks in place of an answer.
+/// What is left to do after the faults in place of an answer.
 enum Rest {
     Everything,
     Nothing,
@@ -60,28 +60,28 @@ impl<'a> Session<'a> {
     /// Serves commands until one side has had enough.
     pub(super) fn run(mut self) -> Result<(), Closed> {
         if let Some(password) = &self.shared.setup.password {
-            self.admit(&password_digest(password.expose()))?;
+            self.authenticate(&password_digest(password.expose()))?;
         }
         loop {
             let line = self.read_line()?;
             let command = Command::parse(&line).ok_or(Closed)?;
-            let tricks = self.shared.note(self.connection, &command);
-            if let Rest::Everything = self.answer_otherwise(command.verb(), &tricks)? {
-                self.obey(command, &tricks)?;
+            let faults = self.shared.note(self.connection, &command);
+            if let Rest::Everything = self.inject_reply(command.verb(), &faults)? {
+                self.execute(command, &faults)?;
             }
-            if tricks.contains(&Trick::CloseAfter) {
+            if faults.contains(&Fault::CloseAfter) {
                 return Err(Closed);
             }
         }
     }
 
-    fn admit(&mut self, expected: &str) -> Result<(), Closed> {
+    fn authenticate(&mut self, expected: &str) -> Result<(), Closed> {
         let line = self.read_line()?;
         let command = Command::parse(&line).ok_or(Closed)?;
-        let tricks = self.shared.note(self.connection, &command);
+        let faults = self.shared.note(self.connection, &command);
         match command {
             Command::Pass { digest } if digest == expected.as_bytes() => {
-                match self.answer_otherwise(Verb::Pass, &tricks)? {
+                match self.inject_reply(Verb::Pass, &faults)? {
                     Rest::Everything => self.say("PASS OK"),
                     Rest::Nothing => Ok(()),
                 }
@@ -90,12 +90,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn obey(&mut self, command: Command<'_>, tricks: &[Trick]) -> Result<(), Closed> {
+    fn execute(&mut self, command: Command<'_>, faults: &[Fault]) -> Result<(), Closed> {
         match command {
             Command::Send { name, size, .. } => self.take_file(command.verb(), name, size),
-            Command::Recv { zip, name } => self.give_file(zip, name, tricks),
-            Command::Ls { word } if self.shared.setup.insecure => self.give_listing(word, tricks),
-            Command::Mv { name } if self.shared.setup.insecure => self.move_file(name, tricks),
+            Command::Recv { zip, name } => self.give_file(zip, name, faults),
+            Command::Ls { word } if self.shared.setup.insecure => self.give_listing(word, faults),
+            Command::Mv { name } if self.shared.setup.insecure => self.move_file(name, faults),
             Command::Pass { .. } | Command::Ls { .. } | Command::Mv { .. } | Command::Quit => Err(Closed),
         }
     }
@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
         self.say(&format!("{verb} OK"))
     }
 
-    fn give_file(&mut self, zip: bool, name: &[u8], tricks: &[Trick]) -> Result<(), Closed> {
+    fn give_file(&mut self, zip: bool, name: &[u8], faults: &[Fault]) -> Result<(), Closed> {
         let verb = if zip { Verb::Zrecv } else { Verb::Recv };
         if is_forbidden(name) {
             return self.say(&format!("{verb} ERR (file has an invalid file name)"));
@@ -134,35 +134,35 @@ impl<'a> Session<'a> {
         if zip {
             return Err(Closed);
         }
-        if !self.offer(verb, size, tricks)? {
+        if !self.offer(verb, size, faults)? {
             return Ok(());
         }
-        self.meddle(&path, tricks)?;
+        self.meddle(&path, faults)?;
         let body = self.shared.store.read(&path)?;
         if body.is_empty() {
             return Err(Closed);
         }
-        self.write_body(&body, Cut::Blocks, tricks)
+        self.write_body(&body, Cut::Blocks, faults)
     }
 
     /// The file goes once its last write has returned, whether or not the client got it.
-    fn move_file(&mut self, name: &[u8], tricks: &[Trick]) -> Result<(), Closed> {
+    fn move_file(&mut self, name: &[u8], faults: &[Fault]) -> Result<(), Closed> {
         let path = self.path_of(name);
         let size = if is_forbidden(name) { None } else { self.shared.store.size(&path) };
         let Some(size) = size else { return self.say("MV ERR") };
-        if !self.offer(Verb::Mv, size, tricks)? {
+        if !self.offer(Verb::Mv, size, faults)? {
             return Ok(());
         }
-        self.meddle(&path, tricks)?;
+        self.meddle(&path, faults)?;
         let body = self.shared.store.read(&path)?;
-        self.write_body(&body, Cut::Lines, tricks)?;
-        if !tricks.contains(&Trick::KeepMoved) {
+        self.write_body(&body, Cut::Lines, faults)?;
+        if !faults.contains(&Fault::KeepMoved) {
             self.shared.store.remove(&path)?;
         }
         Ok(())
     }
 
-    fn give_listing(&mut self, word: &[u8], tricks: &[Trick]) -> Result<(), Closed> {
+    fn give_listing(&mut self, word: &[u8], faults: &[Fault]) -> Result<(), Closed> {
         let directory = self.directory_of(word);
         let names = if is_forbidden(word) { None } else { self.shared.store.list(directory).ok() };
         let Some(names) = names else { return self.say("LS ERR") };
@@ -171,16 +171,16 @@ impl<'a> Session<'a> {
             body.extend_from_slice(name);
             body.push(b'\n');
         }
-        if !self.offer(Verb::Ls, body.len() as u64, tricks)? {
+        if !self.offer(Verb::Ls, body.len() as u64, faults)? {
             return Ok(());
         }
-        self.write_body(&body, Cut::Nowhere, tricks)
+        self.write_body(&body, Cut::Nowhere, faults)
     }
 
     /// Announces a body; whether the client wants it.
-    fn offer(&mut self, verb: Verb, size: u64, tricks: &[Trick]) -> Result<bool, Closed> {
-        let lie = tricks.iter().find_map(|trick| match trick {
-            Trick::SizeLie(lie) => Some(lie.about(size)),
+    fn offer(&mut self, verb: Verb, size: u64, faults: &[Fault]) -> Result<bool, Closed> {
+        let lie = faults.iter().find_map(|fault| match fault {
+            Fault::WrongSize(lie) => Some(lie.about(size)),
             _ => None,
         });
         let size = lie.unwrap_or_else(|| size.to_string());
@@ -189,34 +189,34 @@ impl<'a> Session<'a> {
     }
 
     /// What may happen to a file between its size being told and its being opened.
-    fn meddle(&self, path: &Path, tricks: &[Trick]) -> io::Result<()> {
-        for trick in tricks {
-            match trick {
-                Trick::OverwriteBetween(bytes) => self.shared.store.write(path, bytes)?,
-                Trick::VanishBetween => self.shared.store.remove(path)?,
+    fn meddle(&self, path: &Path, faults: &[Fault]) -> io::Result<()> {
+        for fault in faults {
+            match fault {
+                Fault::OverwriteBetween(bytes) => self.shared.store.write(path, bytes)?,
+                Fault::VanishBetween => self.shared.store.remove(path)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn write_body(&mut self, body: &[u8], cut: Cut, tricks: &[Trick]) -> Result<(), Closed> {
-        for trick in tricks {
+    fn write_body(&mut self, body: &[u8], cut: Cut, faults: &[Fault]) -> Result<(), Closed> {
+        for fault in faults {
             let head = |after: &usize| &body[..body.len().min(*after)];
-            match trick {
-                Trick::StallBody { after } => {
+            match fault {
+                Fault::StallBody { after } => {
                     self.pipe.write_all(head(after))?;
-                    return Err(pipe::swallow(self.pipe.socket()));
+                    return Err(pipe::drain(self.pipe.socket()));
                 }
-                Trick::CutBody { after } => {
+                Fault::CutBody { after } => {
                     self.pipe.write_all(head(after))?;
                     return Err(Closed);
                 }
-                Trick::ResetBody { after } => {
+                Fault::ResetBody { after } => {
                     self.pipe.write_all(head(after))?;
                     return Err(pipe::reset(self.pipe.socket()));
                 }
-                Trick::DripBody { bytes, every } => {
+                Fault::DripBody { bytes, every } => {
                     for drop in body.chunks((*bytes).max(1)) {
                         self.pipe.write_all(drop)?;
                         self.shared.pause(*every)?;
@@ -240,20 +240,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Plays the tricks that come before an answer or in place of it.
-    fn answer_otherwise(&mut self, verb: Verb, tricks: &[Trick]) -> Result<Rest, Closed> {
-        for trick in tricks {
-            match trick {
-                Trick::Slow(pause) => self.shared.pause(*pause)?,
-                Trick::Hang => return Err(pipe::swallow(self.pipe.socket())),
-                Trick::Close => return Err(Closed),
-                Trick::Reset => return Err(pipe::reset(self.pipe.socket())),
-                Trick::Garbage(count) => {
+    /// Plays the faults that come before an answer or in place of it.
+    fn inject_reply(&mut self, verb: Verb, faults: &[Fault]) -> Result<Rest, Closed> {
+        for fault in faults {
+            match fault {
+                Fault::Slow(pause) => self.shared.pause(*pause)?,
+                Fault::Hang => return Err(pipe::drain(self.pipe.socket())),
+                Fault::Close => return Err(Closed),
+                Fault::Reset => return Err(pipe::reset(self.pipe.socket())),
+                Fault::Garbage(count) => {
                     let garbage: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(*count).collect();
                     self.pipe.write_all(&garbage)?;
                     return Ok(Rest::Nothing);
                 }
-                Trick::Refuse => {
+                Fault::Refuse => {
                     self.say(&format!("{verb} ERR"))?;
                     return Ok(Rest::Nothing);
                 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::command::{Command, Verb};
-use super::mischief::{Mischief, Plan, Trick};
+use super::faults::{Fault, FaultRule, Plan};
 use super::session::Closed;
 use super::setup::Setup;
 use super::store::Store;
@@ -35,7 +35,7 @@ impl Tally {
 
 /// A command that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct LoggedCommand {
     /// The connection's number, from 1.
     pub connection: u64,
     /// What it asked for.
@@ -58,7 +58,7 @@ struct State {
     open: BTreeMap<u64, Arc<TcpStream>>,
     plans: Vec<Plan>,
     tally: Tally,
-    log: Vec<Seen>,
+    log: Vec<LoggedCommand>,
 }
 
 impl State {
@@ -72,7 +72,7 @@ impl Shared {
         let state = State {
             stopped: false,
             open: BTreeMap::new(),
-            plans: setup.mischief.iter().cloned().map(Plan::new).collect(),
+            plans: setup.faults.iter().cloned().map(Plan::new).collect(),
             tally: Tally::default(),
             log: Vec::new(),
         };
@@ -84,12 +84,12 @@ impl Shared {
         self.lock().tally()
     }
 
-    pub(super) fn log(&self) -> Vec<Seen> {
+    pub(super) fn log(&self) -> Vec<LoggedCommand> {
         self.lock().log.clone()
     }
 
-    pub(super) fn set_mischief(&self, mischief: Vec<Mischief>) {
-        self.lock().plans = mischief.into_iter().map(Plan::new).collect();
+    pub(super) fn set_mischief(&self, faults: Vec<FaultRule>) {
+        self.lock().plans = faults.into_iter().map(Plan::new).collect();
     }
 
     pub(super) fn wait_for(&self, patience: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
@@ -122,7 +122,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(super) fn tricks_at_connection(&self) -> Vec<Trick> {
+    pub(super) fn tricks_at_connection(&self) -> Vec<Fault> {
         self.lock().plans.iter_mut().filter_map(Plan::at_connection).collect()
     }
 
@@ -133,13 +133,13 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Writes a command down; the tricks to be played at it.
-    pub(super) fn note(&self, connection: u64, command: &Command<'_>) -> Vec<Trick> {
+    /// Writes a command down; the faults to be played at it.
+    pub(super) fn note(&self, connection: u64, command: &Command<'_>) -> Vec<Fault> {
         let verb = command.verb();
         let name = String::from_utf8_lossy(command.name()).into_owned();
         let mut state = self.lock();
         *state.tally.commands.entry(verb).or_default() += 1;
-        state.log.push(Seen { connection, verb, name });
+        state.log.push(LoggedCommand { connection, verb, name });
         self.changed.notify_all();
         state.plans.iter_mut().filter_map(|plan| plan.at_command(verb)).collect()
     }

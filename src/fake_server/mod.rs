@@ -3,14 +3,14 @@
 //!
 //! It behaves as recordings of stock show (`tests/vectors/server`), traps included: what one read brought is one
 //! command, anything unknown closes the session, bodies trickle out in small writes without `TCP_NODELAY`, a moved
-//! file is gone once its last write returned. And it can misbehave on demand: see [`Trick`].
+//! file is gone once its last write returned. And it can misbehave on demand: see [`Fault`].
 //!
 //! What it leaves out: ZIP archives. `ZRECV` of a file and `ZSEND` of an archive close the session.
 //!
 //! ```
-//! use tentacle_sync::double::{Double, Setup, Trick, Verb};
+//! use tentacle_sync::fake_server::{FakeServer, Setup, Fault, Verb};
 //!
-//! let peer = Double::start(Setup { mischief: vec![Trick::Close.at(Verb::Ls).once()], ..Setup::default() })?;
+//! let peer = FakeServer::start(Setup { faults: vec![Fault::Close.at(Verb::Ls).once()], ..Setup::default() })?;
 //! peer.put("web01.1700000000.data", b"<agent_data/>")?;
 //! assert_eq!(peer.files()?.len(), 1);
 //! println!("collect from {}", peer.address());
@@ -20,7 +20,7 @@
 mod agent;
 mod agents;
 mod command;
-mod mischief;
+mod faults;
 mod pipe;
 mod session;
 mod setup;
@@ -35,11 +35,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use agent::Agent;
-pub use agents::Fleet;
+pub use agents::AgentFiles;
 pub use command::Verb;
-pub use mischief::{Mischief, SizeLie, Trick};
+pub use faults::{Fault, FaultRule, WrongSize};
 pub use setup::{Filter, Setup, Storage, WritePattern};
-pub use shared::{Seen, Tally};
+pub use shared::{LoggedCommand, Tally};
 pub use store::{Files, files_below};
 
 pub use crate::tls::test_pki::{Authority, Identity, StockClients, stock_tls};
@@ -56,13 +56,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running imitation; dropping it ends its threads and connections.
 #[derive(Debug)]
-pub struct Double {
+pub struct FakeServer {
     address: SocketAddr,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
 
-impl Double {
+impl FakeServer {
     /// Binds, listens, and serves from now on.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Double {
     }
 
     /// Every command it understood, in the order they came.
-    pub fn log(&self) -> Vec<Seen> {
+    pub fn log(&self) -> Vec<LoggedCommand> {
         self.shared.log()
     }
 
@@ -109,12 +109,12 @@ impl Double {
     }
 
     /// Misbehaves like this from now on, and in no other way; occasions are counted anew.
-    pub fn set_mischief(&self, mischief: Vec<Mischief>) {
-        self.shared.set_mischief(mischief);
+    pub fn set_mischief(&self, faults: Vec<FaultRule>) {
+        self.shared.set_mischief(faults);
     }
 }
 
-impl Drop for Double {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         self.shared.stop();
         // `accept` has no portable way of being interrupted but by a connection.
@@ -148,16 +148,16 @@ fn serve(guest: &Guest) -> Result<(), Closed> {
     let shared = guest.shared();
     let socket = guest.socket();
     let setup = &shared.setup;
-    let tricks = shared.tricks_at_connection();
+    let faults = shared.tricks_at_connection();
     socket.set_nodelay(setup.write == WritePattern::Whole)?;
-    if tricks.contains(&Trick::HangAfterAccept) {
-        return Err(pipe::swallow(socket));
+    if faults.contains(&Fault::HangAfterAccept) {
+        return Err(pipe::drain(socket));
     }
     socket.set_read_timeout(Some(setup.idle))?;
     socket.set_write_timeout(Some(setup.idle))?;
     let pipe = match &setup.tls {
-        Some(acceptor) if tricks.contains(&Trick::HangInTls) => return Err(pipe::hang_in_tls(socket, acceptor)),
-        Some(acceptor) if !tricks.contains(&Trick::PlainWhereTls) => {
+        Some(acceptor) if faults.contains(&Fault::HangInTls) => return Err(pipe::hang_in_tls(socket, acceptor)),
+        Some(acceptor) if !faults.contains(&Fault::PlainWhereTls) => {
             let (pipe, client_certificate) = Pipe::accept_tls(socket, acceptor)?;
             shared.count_handshake(client_certificate);
             pipe

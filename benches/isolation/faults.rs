@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with};
-use tentacle_sync::double::{Mischief, SizeLie, Trick, Verb};
+use tentacle_sync::fake_server::{Fault, FaultRule, Verb, WrongSize};
 
 /// Files listed by a bad site that are asked for.
 const WANTED: usize = 3;
@@ -15,7 +15,7 @@ const WANTED: usize = 3;
 const ENDLESS: usize = 10_000;
 
 /// What is announced beyond what is sent: within what a client takes, and more than it will ever get.
-const MORE: SizeLie = SizeLie::Over(30 << 20);
+const MORE: WrongSize = WrongSize::Over(30 << 20);
 
 /// From one drop to the next.
 const DRIP: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ pub(crate) enum Bad {
     /// Answers to no attempt to connect.
     Swallow,
     /// Plays tricks on those who connect, with so many names to list.
-    Trick { mischief: Vec<Mischief>, names: Names },
+    Fault { faults: Vec<FaultRule>, names: Names },
 }
 
 /// What a bad site lists.
@@ -43,38 +43,38 @@ pub(crate) enum Names {
 impl Bad {
     /// One of each kind.
     pub(crate) fn kinds() -> Vec<Self> {
-        let trick = |mischief| Self::Trick { mischief, names: Names::Wanted };
-        let one = |mischief| trick(vec![mischief]);
-        let drip = Trick::DripBody { bytes: 1, every: DRIP };
+        let trick = |faults| Self::Fault { faults, names: Names::Wanted };
+        let one = |faults| trick(vec![faults]);
+        let drip = Fault::DripBody { bytes: 1, every: DRIP };
         vec![
             Self::Refuse,
             Self::Swallow,
-            one(Trick::HangAfterAccept.always()),
-            one(Trick::HangInTls.always()),
-            one(Trick::PlainWhereTls.always()),
-            one(Trick::Hang.at(Verb::Ls)),
-            one(Trick::StallBody { after: 10 }.at(Verb::Ls)),
-            one(Trick::Hang.at(Verb::Recv)),
-            one(Trick::StallBody { after: 100 }.at(Verb::Recv)),
-            one(Trick::Hang.at(Verb::Mv)),
-            one(Trick::StallBody { after: 100 }.at(Verb::Mv)),
+            one(Fault::HangAfterAccept.always()),
+            one(Fault::HangInTls.always()),
+            one(Fault::PlainWhereTls.always()),
+            one(Fault::Hang.at(Verb::Ls)),
+            one(Fault::StallBody { after: 10 }.at(Verb::Ls)),
+            one(Fault::Hang.at(Verb::Recv)),
+            one(Fault::StallBody { after: 100 }.at(Verb::Recv)),
+            one(Fault::Hang.at(Verb::Mv)),
+            one(Fault::StallBody { after: 100 }.at(Verb::Mv)),
             one(drip.clone().at(Verb::Ls)),
             one(drip.at(Verb::Recv)),
-            one(Trick::Garbage(4096).at(Verb::Ls)),
-            one(Trick::Garbage(4096).at(Verb::Recv)),
-            one(Trick::SizeLie(MORE).at(Verb::Recv)),
-            one(Trick::SizeLie(SizeLie::Under(100)).at(Verb::Recv)),
-            one(Trick::SizeLie(SizeLie::Literally("18446744073709551616")).at(Verb::Recv)),
-            one(Trick::ResetBody { after: 100 }.at(Verb::Recv)),
-            Self::Trick { mischief: endless_listing(), names: Names::Many },
+            one(Fault::Garbage(4096).at(Verb::Ls)),
+            one(Fault::Garbage(4096).at(Verb::Recv)),
+            one(Fault::WrongSize(MORE).at(Verb::Recv)),
+            one(Fault::WrongSize(WrongSize::Under(100)).at(Verb::Recv)),
+            one(Fault::WrongSize(WrongSize::Literally("18446744073709551616")).at(Verb::Recv)),
+            one(Fault::ResetBody { after: 100 }.at(Verb::Recv)),
+            Self::Fault { faults: endless_listing(), names: Names::Many },
         ]
     }
 }
 
 /// It comes for as long as the client's patience lasts.
-fn endless_listing() -> Vec<Mischief> {
-    let drip = Trick::DripBody { bytes: 4096, every: DRIP };
-    vec![Trick::SizeLie(MORE).at(Verb::Ls), drip.at(Verb::Ls)]
+fn endless_listing() -> Vec<FaultRule> {
+    let drip = Fault::DripBody { bytes: 4096, every: DRIP };
+    vec![Fault::WrongSize(MORE).at(Verb::Ls), drip.at(Verb::Ls)]
 }
 
 impl Names {
