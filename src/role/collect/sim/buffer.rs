@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::custody::Custody;
-use super::fate::{Death, Fate, What};
-use super::link::Near;
-use super::server::Far;
+use super::link::ClientEnd;
+use super::scheduler::{Crash, Scheduler, SimEvent};
+use super::server::ServerEnd;
+use super::server_oracle::ServerOracle;
 use super::world::{Site, World};
 use crate::net::ConnId;
 use crate::role::server::test_server::{Answer, Op, TestClient, TestServer};
@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// A site's server and those who send to it.
 pub(super) struct Buffer {
     pub(super) server: TestServer,
-    pub(super) custody: Custody,
+    pub(super) server_oracle: ServerOracle,
     callers: [Caller; CALLERS],
     /// The keeper is at work on a group.
     is_keeping: bool,
@@ -41,7 +41,7 @@ struct Caller {
 impl Buffer {
     pub(super) fn new(site: usize, mut server: TestServer) -> Self {
         server.start();
-        Self { server, custody: Custody::new(site), callers: Default::default(), is_keeping: false }
+        Self { server, server_oracle: ServerOracle::new(site), callers: Default::default(), is_keeping: false }
     }
 
     /// A file for one of the agents to send; whether it is the only one in its hands.
@@ -63,130 +63,131 @@ impl Buffer {
 }
 
 impl World {
-    fn buffer(&mut self, site: usize) -> (&mut Buffer, &mut Fate) {
-        (self.sites[site].buffer.as_mut().expect("a site with our server"), &mut self.fate)
+    fn buffer(&mut self, site: usize) -> (&mut Buffer, &mut Scheduler) {
+        (self.sites[site].buffer.as_mut().expect("a site with our server"), &mut self.scheduler)
     }
 
     /// An agent goes on with what it has to send.
     pub(super) fn call(&mut self, site: usize, caller: usize) {
-        let Self { sites, ledger, fate, opened, .. } = self;
-        let Some(Buffer { server, callers, custody, .. }) = &mut sites[site].buffer else { return };
+        let Self { sites, oracle, scheduler, opened, .. } = self;
+        let Some(Buffer { server, callers, server_oracle, .. }) = &mut sites[site].buffer else { return };
         let Caller { files, call } = &mut callers[caller];
         let Some(&version) = files.front() else { return };
-        let (refuse, cut) = (fate.weather.refuse, fate.weather.cut);
-        let what = What::Call { site, caller };
-        if call.is_none() && (!server.is_up() || fate.strikes(refuse)) {
-            return fate.plan_within(RETRY, what);
+        let (refuse, cut) = (scheduler.fault_rates.refuse, scheduler.fault_rates.cut);
+        let what = SimEvent::Call { site, caller };
+        if call.is_none() && (!server.is_up() || scheduler.strikes(refuse)) {
+            return scheduler.plan_within(RETRY, what);
         }
-        let sent = &ledger.versions[version];
+        let sent = &oracle.versions[version];
         let under_way = call.get_or_insert_with(|| {
             *opened += 1;
             let id = ConnId::new(*opened as usize, *opened);
             let op = Op::Send { name: sent.name.clone(), bytes: sent.bytes.clone() };
-            TestClient::new(id, op, server, fate.now)
+            TestClient::new(id, op, server, scheduler.now)
         });
-        let most = if fate.strikes(100_000) { fate.chance.usize(1..100) } else { usize::MAX };
-        let has_moved = under_way.go_on(server, most, fate.now);
+        let most = if scheduler.strikes(100_000) { scheduler.chance.usize(1..100) } else { usize::MAX };
+        let has_moved = under_way.go_on(server, most, scheduler.now);
         let answer = under_way.answer().cloned();
         // Clients lose their connections and their patience.
-        let is_over = answer.is_some() || under_way.is_over() || fate.strikes(4 * cut);
+        let is_over = answer.is_some() || under_way.is_over() || scheduler.strikes(4 * cut);
         if let Some(Answer::Stored) = answer {
-            fate.note(|| format!("site {site}: an agent is told that {} is stored", sent.name));
-            custody.promise(version);
+            scheduler.note(|| format!("site {site}: an agent is told that {} is stored", sent.name));
+            server_oracle.promise(version);
             files.pop_front();
         }
         if is_over {
             *call = None;
-            fate.plan_within(if answer == Some(Answer::Stored) { Duration::ZERO } else { RETRY }, what);
+            scheduler.plan_within(if answer == Some(Answer::Stored) { Duration::ZERO } else { RETRY }, what);
         } else if has_moved {
-            let wait = fate.latency();
-            fate.plan_in(wait, what);
+            let wait = scheduler.latency();
+            scheduler.plan_in(wait, what);
         }
         self.look_after(site);
     }
 
     /// What was done at a site has its consequences.
     pub(super) fn look_after(&mut self, site: usize) {
-        let Self { sites, ledger, fate, .. } = self;
+        let Self { sites, oracle, scheduler, .. } = self;
         let Site { buffer: Some(buffer), files, .. } = &mut sites[site] else { return };
-        buffer.custody.take_note(&buffer.server.disk, files, ledger, fate);
+        buffer.server_oracle.take_note(&buffer.server.disk, files, oracle, scheduler);
         if buffer.server.is_up() && buffer.server.disk.is_down() {
-            let death = if buffer.server.disk.is_dark() { Death::PowerLoss } else { Death::Kill };
+            let death = if buffer.server.disk.is_dark() { Crash::PowerLoss } else { Crash::Kill };
             return self.bury_site(site, death);
         }
         if !buffer.is_keeping && buffer.server.orders() > 0 {
             buffer.is_keeping = true;
-            fate.plan_within(fate.weather.disk, What::Keep { site });
+            scheduler.plan_within(scheduler.fault_rates.disk, SimEvent::Keep { site });
         }
     }
 
     /// The keeper carries out a group.
     pub(super) fn keep(&mut self, site: usize) {
-        let (buffer, fate) = self.buffer(site);
-        fate.note(|| format!("site {site}: a group of {}", buffer.server.orders()));
+        let (buffer, scheduler) = self.buffer(site);
+        scheduler.note(|| format!("site {site}: a group of {}", buffer.server.orders()));
         buffer.server.keep(usize::MAX);
-        fate.plan_within(fate.weather.disk, What::Kept { site });
+        scheduler.plan_within(scheduler.fault_rates.disk, SimEvent::Kept { site });
         self.look_after(site);
     }
 
     /// The loop hears of it.
     pub(super) fn kept(&mut self, site: usize) {
-        let (buffer, fate) = self.buffer(site);
+        let (buffer, scheduler) = self.buffer(site);
         buffer.is_keeping = false;
         let woken = buffer.server.woken();
         for (caller, Caller { call, .. }) in buffer.callers.iter().enumerate() {
             if call.as_ref().is_some_and(|call| woken.contains(&call.id())) {
-                fate.plan_in(Duration::ZERO, What::Call { site, caller });
+                scheduler.plan_in(Duration::ZERO, SimEvent::Call { site, caller });
             }
         }
         self.look_after(site);
     }
 
     /// The process at a site, or its machine, dies.
-    pub(super) fn site_dies(&mut self, site: usize, death: Death) {
+    pub(super) fn site_dies(&mut self, site: usize, death: Crash) {
         let (buffer, _) = self.buffer(site);
         if !buffer.server.is_up() {
             return;
         }
         match death {
-            Death::Kill => buffer.server.disk.kill(),
-            Death::PowerLoss => buffer.server.disk.cut_power(),
+            Crash::Kill => buffer.server.disk.kill(),
+            Crash::PowerLoss => buffer.server.disk.cut_power(),
         }
         self.look_after(site);
     }
 
-    fn bury_site(&mut self, site: usize, death: Death) {
-        self.ledger.tally.site_crashes += 1;
-        let Self { links, sites, fate, .. } = self;
-        fate.note(|| format!("site {site}: {death:?}"));
-        fate.cancel(|what| matches!(what, What::Keep { site: at } | What::Kept { site: at } if *at == site));
+    fn bury_site(&mut self, site: usize, death: Crash) {
+        self.oracle.tally.site_crashes += 1;
+        let Self { links, sites, scheduler, .. } = self;
+        scheduler.note(|| format!("site {site}: {death:?}"));
+        scheduler
+            .cancel(|what| matches!(what, SimEvent::Keep { site: at } | SimEvent::Kept { site: at } if *at == site));
         let theirs =
-            links.iter_mut().filter(|(_, link)| link.site == site && link.far.as_ref().is_some_and(Far::is_ours));
+            links.iter_mut().filter(|(_, link)| link.site == site && link.far.as_ref().is_some_and(ServerEnd::is_ours));
         for (&id, link) in theirs {
-            if death == Death::PowerLoss {
+            if death == Crash::PowerLoss {
                 link.up.stall();
                 link.down.stall();
             }
-            link.drop_far(id, fate);
+            link.drop_far(id, scheduler);
         }
-        links.retain(|_, link| link.far.is_some() || !matches!(link.near, Near::Gone));
+        links.retain(|_, link| link.far.is_some() || !matches!(link.near, ClientEnd::Gone));
         let Some(buffer) = &mut sites[site].buffer else { return };
         buffer.is_keeping = false;
         for (caller, Caller { call, .. }) in buffer.callers.iter_mut().enumerate() {
             if call.take().is_some() {
-                fate.plan_within(RETRY, What::Call { site, caller });
+                scheduler.plan_within(RETRY, SimEvent::Call { site, caller });
             }
         }
         buffer.server.crash();
-        fate.plan_within(RESTART, What::SiteStarts { site });
+        scheduler.plan_within(RESTART, SimEvent::SiteStarts { site });
     }
 
     pub(super) fn site_starts(&mut self, site: usize) {
-        let (buffer, fate) = self.buffer(site);
-        fate.note(|| format!("site {site} starts"));
+        let (buffer, scheduler) = self.buffer(site);
+        scheduler.note(|| format!("site {site} starts"));
         buffer.server.start();
         if buffer.server.staged() > 0 {
-            fate.violated(format_args!("staged files are left at site {site}"));
+            scheduler.fail(format_args!("staged files are left at site {site}"));
         }
         self.look_after(site);
     }
@@ -195,10 +196,10 @@ impl World {
     pub(super) fn plant_site_fault(&mut self, site: usize) {
         const MISHAPS: [Mishap; 5] =
             [Mishap::Kill(When::Either), Mishap::PowerLoss(When::Either), Mishap::Error, Mishap::Error, Mishap::Broken];
-        let (buffer, fate) = self.buffer(site);
-        let mishap = *fate.chance.choice(&MISHAPS).expect("there are some");
-        let steps = fate.chance.u64(..40);
-        fate.note(|| format!("site {site}: the disk will meet {mishap:?} after {steps} steps"));
+        let (buffer, scheduler) = self.buffer(site);
+        let mishap = *scheduler.chance.choice(&MISHAPS).expect("there are some");
+        let steps = scheduler.chance.u64(..40);
+        scheduler.note(|| format!("site {site}: the disk will meet {mishap:?} after {steps} steps"));
         buffer.server.disk.will_meet(steps, mishap);
     }
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use super::agents::Agents;
 use super::buffer::Buffer;
-use super::fate::{Fate, Trace, What};
-use super::ledger::Verdict;
-use super::life::{Place, run};
+use super::oracle::Verdict;
+use super::scenario::{Place, run};
+use super::scheduler::{Scheduler, SimEvent, Trace};
 use super::server::{Files, Lock};
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings, defaults};
@@ -116,21 +116,21 @@ impl Life {
     }
 
     fn populate(&self, disk: &Rc<RefCell<Disk>>, place: &Place, trace: Trace) -> World {
-        let mut fate = Fate::new(0, trace);
-        fate.weather.latency = Duration::from_millis(2);
-        fate.weather.disk = self.disk;
-        let mut agents = Agents::new(Duration::ZERO, fate.now);
+        let mut scheduler = Scheduler::new(0, trace);
+        scheduler.fault_rates.latency = Duration::from_millis(2);
+        scheduler.fault_rates.disk = self.disk;
+        let mut agents = Agents::new(Duration::ZERO, scheduler.now);
         let mut last = Duration::ZERO;
         for &(after, name, bytes) in self.script {
             agents.script.push_back((name.parse().expect("a sound name"), bytes.to_vec()));
             last = Duration::from_millis(after);
-            fate.plan_in(last, What::Write { site: 0 });
+            scheduler.plan_in(last, SimEvent::Write { site: 0 });
         }
-        fate.plan_in(last + LATEST, What::End);
+        scheduler.plan_in(last + LATEST, SimEvent::End);
         disk.borrow_mut().put(foreign(), Fingerprint::of(FOREIGN));
-        let mut world = World::new(fate, Rc::clone(disk));
-        world.ledger.verdict = Verdict::counted();
-        world.ledger.movers.extend((self.delivery == Delivery::Move).then_some(0));
+        let mut world = World::new(scheduler, Rc::clone(disk));
+        world.oracle.verdict = Verdict::counted();
+        world.oracle.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
         let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, TestServer::new(&place.site(0), true, 0)));
         let (mischief, acceptor, lock, told) = (None, None, Lock::None, BTreeSet::new());
@@ -156,9 +156,9 @@ impl Life {
         let (steps, recovery) = (disk.borrow().steps(), disk.borrow().recovery());
         let left = world.borrow_mut().publish_what_is_left(self.publish);
         assert_eq!(left, 0, "{self:?}, {crashes:?}: staged files are left");
-        let World { ledger, fate, .. } = &mut *world.borrow_mut();
-        ledger.close(fate);
-        let Verdict::Counted { lost, doubled } = &ledger.verdict else { unreachable!("it was to count") };
+        let World { oracle, scheduler, .. } = &mut *world.borrow_mut();
+        oracle.close(scheduler);
+        let Verdict::Counted { lost, doubled } = &oracle.verdict else { unreachable!("it was to count") };
         End { steps, recovery, lost: lost.len(), doubled: doubled.len() }
     }
 }
@@ -173,7 +173,7 @@ fn take_all(world: &mut World) {
     for name in names.into_iter().filter(|name| *name != foreign()) {
         let taken = world.disk.borrow_mut().take(&name);
         if let Some(file) = taken {
-            world.ledger.consumed(file);
+            world.oracle.consumed(file);
         }
     }
 }

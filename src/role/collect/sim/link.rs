@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fate::{Fate, Way, What};
-use super::server::Far;
+use super::scheduler::{Direction, Scheduler, SimEvent};
+use super::server::ServerEnd;
 use super::socket::{Kernel, Tls};
 use crate::net::{ConnId, Target};
 use crate::tls::Received;
@@ -39,8 +39,8 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    fn new(fate: &mut Fate) -> Self {
-        let room = 1 << fate.chance.u32(9..17);
+    fn new(scheduler: &mut Scheduler) -> Self {
+        let room = 1 << scheduler.chance.u32(9..17);
         Self {
             flying: VecDeque::new(),
             arrived: VecDeque::new(),
@@ -48,8 +48,8 @@ impl Pipe {
             written: 0,
             taken: 0,
             is_meant_to_end: false,
-            left_at: fate.now,
-            busy_until: fate.now,
+            left_at: scheduler.now,
+            busy_until: scheduler.now,
             room,
             stalled: false,
         }
@@ -70,30 +70,32 @@ impl Pipe {
     }
 
     /// Takes as much as there is room for.
-    pub(super) fn write(&mut self, bytes: &[u8], at: (ConnId, Way), fate: &mut Fate) -> usize {
+    pub(super) fn write(&mut self, bytes: &[u8], at: (ConnId, Direction), scheduler: &mut Scheduler) -> usize {
         let mut most = self.room().take(bytes.len());
-        if most > 1 && fate.strikes(100_000) {
-            most = fate.chance.usize(1..=most);
+        if most > 1 && scheduler.strikes(100_000) {
+            most = scheduler.chance.usize(1..=most);
         }
-        self.send_bytes(&bytes[..most], at, fate);
+        self.send_bytes(&bytes[..most], at, scheduler);
         most
     }
 
     /// Sends what there is room for.
-    fn send_bytes(&mut self, bytes: &[u8], at: (ConnId, Way), fate: &mut Fate) {
+    fn send_bytes(&mut self, bytes: &[u8], at: (ConnId, Direction), scheduler: &mut Scheduler) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let cut = if fate.strikes(100_000) { fate.chance.usize(1..=rest.len()) } else { rest.len() };
-            self.send(Piece::Bytes(rest[..cut].to_vec()), at, fate);
+            let cut = if scheduler.strikes(100_000) { scheduler.chance.usize(1..=rest.len()) } else { rest.len() };
+            self.send(Piece::Bytes(rest[..cut].to_vec()), at, scheduler);
             rest = &rest[cut..];
         }
     }
 
     /// Sends what there is room for, and what is sent at once may travel together.
-    pub(super) fn send_records(&mut self, records: &[u8], at: (ConnId, Way), fate: &mut Fate) {
+    pub(super) fn send_records(&mut self, records: &[u8], at: (ConnId, Direction), scheduler: &mut Scheduler) {
         match self.flying.back_mut() {
-            Some(Piece::Bytes(last)) if self.left_at == fate.now && fate.chance.bool() => last.extend(records),
-            _ => self.send_bytes(records, at, fate),
+            Some(Piece::Bytes(last)) if self.left_at == scheduler.now && scheduler.chance.bool() => {
+                last.extend(records)
+            }
+            _ => self.send_bytes(records, at, scheduler),
         }
     }
 
@@ -109,33 +111,33 @@ impl Pipe {
 
     /// TLS has received something: it comes to an orderly end where that was meant, and there only, and after all that was
     /// written.
-    pub(super) fn note_received(&mut self, received: Received, fate: &Fate) {
+    pub(super) fn note_received(&mut self, received: Received, scheduler: &Scheduler) {
         match received {
             Received::Bytes(count) => self.taken += count as u64,
             Received::Eof { orderly: true } if !self.is_meant_to_end => {
-                fate.violated(format_args!("a connection that was cut seems to have ended in good order"));
+                scheduler.fail(format_args!("a connection that was cut seems to have ended in good order"));
             }
             Received::Eof { orderly: true } if self.taken < self.written => {
-                fate.violated(format_args!("of {} bytes {} came before the end", self.written, self.taken));
+                scheduler.fail(format_args!("of {} bytes {} came before the end", self.written, self.taken));
             }
             Received::Eof { orderly: false } if self.is_meant_to_end && !self.stalled => {
-                fate.violated(format_args!("a connection that was ended in good order seems to have been cut"));
+                scheduler.fail(format_args!("a connection that was ended in good order seems to have been cut"));
             }
             Received::Eof { .. } | Received::WouldBlock => {}
         }
     }
 
-    pub(super) fn send(&mut self, piece: Piece, (id, way): (ConnId, Way), fate: &mut Fate) {
+    pub(super) fn send(&mut self, piece: Piece, (id, way): (ConnId, Direction), scheduler: &mut Scheduler) {
         if self.stalled {
             if let Piece::Bytes(bytes) = piece {
                 self.flying.push_back(Piece::Bytes(bytes));
             }
             return;
         }
-        self.left_at = fate.now;
-        self.busy_until = self.busy_until.max(fate.now) + fate.latency();
+        self.left_at = scheduler.now;
+        self.busy_until = self.busy_until.max(scheduler.now) + scheduler.latency();
         self.flying.push_back(piece);
-        fate.plan(self.busy_until, What::Arrival(id, way));
+        scheduler.plan(self.busy_until, SimEvent::Arrival(id, way));
     }
 
     pub(super) fn next_arrival(&mut self) -> Option<Piece> {
@@ -166,7 +168,7 @@ impl Room {
 
 /// The collector's end.
 #[derive(Debug)]
-pub(super) enum Near {
+pub(super) enum ClientEnd {
     Connecting {
         target: Arc<Target>,
         /// Whether our own certificate may be shown.
@@ -198,12 +200,12 @@ pub(super) enum Layer {
 
 pub(super) struct Link {
     pub(super) site: usize,
-    pub(super) near: Near,
+    pub(super) near: ClientEnd,
     /// The collector's socket is reset.
     pub(super) is_broken: bool,
     pub(super) deadline: Option<Instant>,
     /// The server's side; `None` where there is none, or no longer.
-    pub(super) far: Option<Far>,
+    pub(super) far: Option<ServerEnd>,
     /// When that is looked after next.
     pub(super) session: Option<Instant>,
     pub(super) up: Pipe,
@@ -211,77 +213,89 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(site: usize, near: Near, deadline: Instant, fate: &mut Fate) -> Self {
-        let (up, down) = (Pipe::new(fate), Pipe::new(fate));
+    pub(super) fn new(site: usize, near: ClientEnd, deadline: Instant, scheduler: &mut Scheduler) -> Self {
+        let (up, down) = (Pipe::new(scheduler), Pipe::new(scheduler));
         Self { site, near, is_broken: false, deadline: Some(deadline), far: None, session: None, up, down }
     }
 
     /// Whether nothing has gone wrong with it.
     pub(super) fn is_sound(&self) -> bool {
-        let is_near = matches!(self.near, Near::Securing(_) | Near::Open { .. } | Near::Closing(_) | Near::Leaving);
+        let is_near = matches!(
+            self.near,
+            ClientEnd::Securing(_) | ClientEnd::Open { .. } | ClientEnd::Closing(_) | ClientEnd::Leaving
+        );
         is_near && !self.is_broken && !self.up.stalled && !self.down.stalled
     }
 
     /// Whether its session has left it.
     pub(super) fn is_left(&self) -> bool {
-        matches!(self.near, Near::Closing(_) | Near::Leaving)
+        matches!(self.near, ClientEnd::Closing(_) | ClientEnd::Leaving)
     }
 
     /// The collector's kernel, and what is at work on it.
-    pub(super) fn near_kernel<'a>(&'a mut self, id: ConnId, fate: &'a mut Fate) -> (&'a mut Near, Kernel<'a>) {
+    pub(super) fn near_kernel<'a>(
+        &'a mut self,
+        id: ConnId,
+        scheduler: &'a mut Scheduler,
+    ) -> (&'a mut ClientEnd, Kernel<'a>) {
         let Self { near, up, down, is_broken, .. } = self;
-        (near, Kernel { id, way: Way::Up, outward: up, inward: down, is_broken: *is_broken, fate })
+        (near, Kernel { id, way: Direction::Up, outward: up, inward: down, is_broken: *is_broken, scheduler })
     }
 
     /// The collector closes its socket as it is.
-    pub(super) fn drop_near(&mut self, id: ConnId, fate: &mut Fate) {
+    pub(super) fn drop_near(&mut self, id: ConnId, scheduler: &mut Scheduler) {
         let unread = !self.down.arrived.is_empty();
-        match std::mem::replace(&mut self.near, Near::Gone) {
-            Near::Securing(_) | Near::Open { .. } | Near::Closing(_) if !self.is_broken => {
-                self.up.send(if unread { Piece::Reset } else { Piece::End }, (id, Way::Up), fate);
+        match std::mem::replace(&mut self.near, ClientEnd::Gone) {
+            ClientEnd::Securing(_) | ClientEnd::Open { .. } | ClientEnd::Closing(_) if !self.is_broken => {
+                self.up.send(if unread { Piece::Reset } else { Piece::End }, (id, Direction::Up), scheduler);
             }
             // Its end was sent already.
-            Near::Leaving if unread => self.up.send(Piece::Reset, (id, Way::Up), fate),
+            ClientEnd::Leaving if unread => self.up.send(Piece::Reset, (id, Direction::Up), scheduler),
             _ => {}
         }
         self.deadline = None;
     }
 
     /// The server closes its socket.
-    pub(super) fn drop_far(&mut self, id: ConnId, fate: &mut Fate) {
+    pub(super) fn drop_far(&mut self, id: ConnId, scheduler: &mut Scheduler) {
         if self.far.take().is_some() {
             let last = if self.up.arrived.is_empty() { Piece::End } else { Piece::Reset };
-            self.down.send(last, (id, Way::Down), fate);
+            self.down.send(last, (id, Direction::Down), scheduler);
         }
     }
 
     /// The connection breaks: either side hears of it, or both, or the machine at this end is gone. Or somebody on the way
     /// ends it in both directions, which only TLS tells from an end that was meant.
-    pub(super) fn cut(&mut self, id: ConnId, fate: &mut Fate) {
+    pub(super) fn cut(&mut self, id: ConnId, scheduler: &mut Scheduler) {
         self.up.stall();
         self.down.stall();
-        if self.is_secured() && fate.chance.bool() {
-            fate.note(|| format!("{id:?} is ended by somebody else"));
+        if self.is_secured() && scheduler.chance.bool() {
+            scheduler.note(|| format!("{id:?} is ended by somebody else"));
             self.up.ended = true;
             self.down.ended = true;
-            if let Near::Open { readable, .. } = &mut self.near {
+            if let ClientEnd::Open { readable, .. } = &mut self.near {
                 *readable = true;
             }
-            fate.plan_in(Duration::ZERO, What::Serve(id));
-            return fate.plan_in(Duration::ZERO, What::Stir(id));
+            scheduler.plan_in(Duration::ZERO, SimEvent::Serve(id));
+            return scheduler.plan_in(Duration::ZERO, SimEvent::SpuriousWake(id));
         }
-        let heard = fate.chance.u32(..4);
-        fate.note(|| format!("{id:?} is cut, heard of by {heard:02b}"));
+        let heard = scheduler.chance.u32(..4);
+        scheduler.note(|| format!("{id:?} is cut, heard of by {heard:02b}"));
         if heard & 1 == 1 {
             self.far = None;
         }
-        if heard & 2 == 2 && matches!(self.near, Near::Securing(_) | Near::Open { .. } | Near::Closing(_)) {
+        if heard & 2 == 2
+            && matches!(self.near, ClientEnd::Securing(_) | ClientEnd::Open { .. } | ClientEnd::Closing(_))
+        {
             self.is_broken = true;
-            fate.plan_in(Duration::ZERO, What::Stir(id));
+            scheduler.plan_in(Duration::ZERO, SimEvent::SpuriousWake(id));
         }
     }
 
     fn is_secured(&self) -> bool {
-        matches!(self.near, Near::Securing(_) | Near::Closing(_) | Near::Open { layer: Layer::Secured(_), .. })
+        matches!(
+            self.near,
+            ClientEnd::Securing(_) | ClientEnd::Closing(_) | ClientEnd::Open { layer: Layer::Secured(_), .. }
+        )
     }
 }

@@ -15,7 +15,7 @@
 //! where its name, size or bytes were there before; but one that comes while it is not certain that an equal file of its
 //! name was deleted may pass for that one. In the end: all is collected. Some lives
 //! are lived with `delivery = "move"`, some with `durability = "none"`: there, what these may cost is allowed, and no more.
-//! The [ledger] has the precise words, and [custody] those of our server. Under TLS, an end is orderly to its reader if it
+//! The [oracle] has the precise words, and [server_oracle] those of our server. Under TLS, an end is orderly to its reader if it
 //! was to its writer, and follows all that was written. Whose certificate or password is wrong is named with that reason.
 //!
 //! What is published more than once had come to its site more than once: sent again by an agent that was not told, or back
@@ -25,30 +25,30 @@
 //! lives, `SIM_SEEDS=100000 cargo test --release sim::` so many of one site and a thirtieth of fifty sites, and
 //! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and tells it.
 
+mod adapters;
 mod agents;
 mod buffer;
 mod crash_points;
-mod custody;
 mod doubts;
-mod fate;
-mod ledger;
-mod life;
 mod link;
 mod network;
+mod oracle;
 mod ours;
-mod papers;
+mod pki;
+mod scenario;
+mod scheduler;
 mod server;
+mod server_oracle;
 mod socket;
 mod stock;
 mod tally;
-mod wire;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use fate::Trace;
-use life::{Place, Scale, live};
+use scenario::{Place, Scale, run_seed};
+use scheduler::Trace;
 use tally::Tally;
 
 /// So many of the last happenings are told when something does not hold.
@@ -71,7 +71,7 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
         None => 0..variable("SIM_SEEDS").map_or(few, |seeds| (seeds * few).div_ceil(LIVES)),
     };
     for seed in seeds.clone() {
-        let lived = catch_unwind(AssertUnwindSafe(|| live(seed, scale, &place, Trace::default())));
+        let lived = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, &place, Trace::default())));
         match lived {
             Ok(tally) => sum.add(&tally),
             Err(panic) => {
@@ -100,7 +100,7 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
 /// Lives it once more, and prints its end; all of it where it was asked for.
 fn tell(seed: u64, scale: Scale, place: &Place) {
     let trace = Trace::kept();
-    let _ = catch_unwind(AssertUnwindSafe(|| live(seed, scale, place, trace.clone())));
+    let _ = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, place, trace.clone())));
     let lines = trace.lines();
     let told = if variable("SIM_SEED").is_some() { lines.len() } else { TOLD.min(lines.len()) };
     lines[lines.len() - told..].iter().for_each(|line| println!("{line}"));
@@ -128,7 +128,7 @@ fn the_same_seed_lives_the_same_life() {
         for trace in &traces {
             // With other keys, each time.
             let place = Place::new();
-            sum.add(&live(seed, Scale { sites: 2, bad: 0, rough: true }, &place, trace.clone()));
+            sum.add(&run_seed(seed, Scale { sites: 2, bad: 0, rough: true }, &place, trace.clone()));
         }
         assert_eq!(traces[0].lines(), traces[1].lines());
     }

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fate::{Fate, Way, What};
-use super::link::{Layer, Link, Near, Piece};
-use super::server::{Far, Mischief, Shore, Turn};
+use super::link::{ClientEnd, Layer, Link, Piece};
+use super::scheduler::{Direction, Scheduler, SimEvent};
+use super::server::{Mischief, ServerEnd, ServerIo, Turn};
 use super::socket::Tls;
 use super::world::{FIRST_PORT, Site, World};
 use crate::net::{ConnId, Event, Failure, Phase, Target};
@@ -24,16 +24,16 @@ impl World {
         self.counted.len()
     }
 
-    pub(super) fn link(&mut self, id: ConnId) -> Option<(&mut Link, &mut Fate)> {
-        Some((self.links.get_mut(&id)?, &mut self.fate))
+    pub(super) fn link(&mut self, id: ConnId) -> Option<(&mut Link, &mut Scheduler)> {
+        Some((self.links.get_mut(&id)?, &mut self.scheduler))
     }
 
     pub(super) fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
         self.opened += 1;
         let id = ConnId::new(self.opened as usize, self.opened);
         let site = usize::from(target.port - FIRST_PORT);
-        let deadline = self.fate.now + target.timeout;
-        let link = Link::new(site, Near::Connecting { target, offer }, deadline, &mut self.fate);
+        let deadline = self.scheduler.now + target.timeout;
+        let link = Link::new(site, ClientEnd::Connecting { target, offer }, deadline, &mut self.scheduler);
         self.links.insert(id, link);
         self.counted.insert(id);
         let open = self.counted.iter().map(|id| &self.links[id]).filter(|link| !link.is_left());
@@ -41,15 +41,15 @@ impl World {
         assert!(open.clone().count() <= self.max_connections, "more connections than there may be");
         let most = self.sites[site].connections;
         assert!(open.filter(|link| link.site == site).count() <= most, "more connections than the site is to have");
-        let wait = self.fate.latency() + self.fate.latency();
-        let (refuse, ignore) = (self.fate.weather.refuse, self.fate.weather.ignore);
+        let wait = self.scheduler.latency() + self.scheduler.latency();
+        let (refuse, ignore) = (self.scheduler.fault_rates.refuse, self.scheduler.fault_rates.ignore);
         let mischief = self.sites[site].mischief;
-        if mischief == Some(Mischief::Refuse) || self.fate.strikes(refuse) {
-            self.fate.plan_in(wait, What::Refused(id));
-        } else if mischief != Some(Mischief::BlackHole) && !self.fate.strikes(ignore) {
-            self.fate.plan_in(wait, What::Connected(id));
+        if mischief == Some(Mischief::Refuse) || self.scheduler.strikes(refuse) {
+            self.scheduler.plan_in(wait, SimEvent::Refused(id));
+        } else if mischief != Some(Mischief::BlackHole) && !self.scheduler.strikes(ignore) {
+            self.scheduler.plan_in(wait, SimEvent::Connected(id));
         }
-        self.fate.note(|| format!("{id:?} is opened to site {site}"));
+        self.scheduler.note(|| format!("{id:?} is opened to site {site}"));
         id
     }
 
@@ -58,15 +58,15 @@ impl World {
     }
 
     pub(super) fn close(&mut self, id: ConnId) {
-        let Some((link, fate)) = self.link(id) else { return };
-        match std::mem::replace(&mut link.near, Near::Gone) {
-            Near::Open { layer, .. } if !link.is_broken => {
-                link.deadline = Some(fate.now + LINGER);
+        let Some((link, scheduler)) = self.link(id) else { return };
+        match std::mem::replace(&mut link.near, ClientEnd::Gone) {
+            ClientEnd::Open { layer, .. } if !link.is_broken => {
+                link.deadline = Some(scheduler.now + LINGER);
                 match layer {
                     Layer::Plain { .. } => self.leave(id),
                     Layer::Secured(mut tls) => {
                         tls.say_goodbye();
-                        link.near = Near::Closing(tls);
+                        link.near = ClientEnd::Closing(tls);
                         self.ready.insert(id);
                     }
                 }
@@ -80,8 +80,8 @@ impl World {
 
     /// The last bytes of TLS go out, then the collector's direction ends.
     fn closing(&mut self, id: ConnId) {
-        let Some((link, fate)) = self.link(id) else { return };
-        let (Near::Closing(tls), kernel) = link.near_kernel(id, fate) else { return };
+        let Some((link, scheduler)) = self.link(id) else { return };
+        let (ClientEnd::Closing(tls), kernel) = link.near_kernel(id, scheduler) else { return };
         match tls.flush(kernel) {
             Ok(true) => {
                 link.up.note_goodbye();
@@ -94,18 +94,18 @@ impl World {
 
     /// The collector's direction ends.
     fn leave(&mut self, id: ConnId) {
-        let Some((link, fate)) = self.link(id) else { return };
-        link.near = Near::Leaving;
+        let Some((link, scheduler)) = self.link(id) else { return };
+        link.near = ClientEnd::Leaving;
         link.down.arrived.clear();
-        link.up.send(Piece::End, (id, Way::Up), fate);
+        link.up.send(Piece::End, (id, Direction::Up), scheduler);
         if link.down.ended {
             self.abort(id);
         }
     }
 
     pub(super) fn abort(&mut self, id: ConnId) {
-        let Some((link, fate)) = self.link(id) else { return };
-        link.drop_near(id, fate);
+        let Some((link, scheduler)) = self.link(id) else { return };
+        link.drop_near(id, scheduler);
         let is_over = link.far.is_none();
         self.counted.remove(&id);
         if is_over {
@@ -115,11 +115,11 @@ impl World {
 
     /// One turn of the loop.
     pub(super) fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
-        self.ledger.tally.steps += 1;
+        self.oracle.tally.steps += 1;
         if self.out.is_empty() && self.ready.is_empty() {
             let deadline = self.counted.iter().filter_map(|id| self.links[id].deadline).min();
-            let next = [self.fate.next_planned(), deadline, until].into_iter().flatten().min();
-            self.fate.now = self.fate.now.max(next.expect("a world always has something to come"));
+            let next = [self.scheduler.next_planned(), deadline, until].into_iter().flatten().min();
+            self.scheduler.now = self.scheduler.now.max(next.expect("a world always has something to come"));
         }
         self.check_progress();
         self.death = self.death.or(self.disk_death());
@@ -130,67 +130,67 @@ impl World {
             return Err(io::Error::other("the process is no more"));
         }
         self.expire();
-        let spurious = self.fate.weather.spurious;
-        if self.fate.strikes(spurious) {
-            self.ready.extend(self.fate.chance.choice(&self.counted));
+        let spurious = self.scheduler.fault_rates.spurious;
+        if self.scheduler.strikes(spurious) {
+            self.ready.extend(self.scheduler.chance.choice(&self.counted));
         }
         let mut ready: Vec<ConnId> = std::mem::take(&mut self.ready).into_iter().collect();
-        self.fate.chance.shuffle(&mut ready);
+        self.scheduler.chance.shuffle(&mut ready);
         for id in ready {
             self.advance(id);
         }
-        self.ledger.check(&self.fate);
+        self.oracle.check(&self.scheduler);
         Ok(std::mem::take(&mut self.out))
     }
 
     /// Brings a connection as far as its socket lets it.
     fn advance(&mut self, id: ConnId) {
         match self.links.get(&id).map(|link| &link.near) {
-            Some(Near::Securing(_)) => self.securing(id),
-            Some(Near::Open { .. }) => self.out.push(Event::Ready(id)),
-            Some(Near::Closing(_)) => self.closing(id),
-            Some(Near::Connecting { .. } | Near::Leaving | Near::Gone) | None => {}
+            Some(ClientEnd::Securing(_)) => self.securing(id),
+            Some(ClientEnd::Open { .. }) => self.out.push(Event::Ready(id)),
+            Some(ClientEnd::Closing(_)) => self.closing(id),
+            Some(ClientEnd::Connecting { .. } | ClientEnd::Leaving | ClientEnd::Gone) | None => {}
         }
     }
 
     /// Nothing spins.
     fn check_progress(&mut self) {
         let (at, turns) = self.still;
-        self.still = if at == self.fate.now { (at, turns + 1) } else { (self.fate.now, 0) };
+        self.still = if at == self.scheduler.now { (at, turns + 1) } else { (self.scheduler.now, 0) };
         if turns > MOST_TURNS_AT_ONCE {
-            self.fate.violated(format_args!("the loop spins"));
+            self.scheduler.fail(format_args!("the loop spins"));
         }
     }
 
     pub(super) fn connected(&mut self, id: ConnId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let Near::Connecting { target, offer } = &link.near else { return };
+        let ClientEnd::Connecting { target, offer } = &link.near else { return };
         let (target, offer, site) = (Arc::clone(target), *offer, &self.sites[link.site]);
         if site.buffer.as_ref().is_some_and(|buffer| !buffer.server.is_up()) {
             return self.refused(id);
         }
-        link.far = Some(Far::new(id, site, self.fate.now));
-        self.fate.plan_in(Duration::ZERO, What::Serve(id));
+        link.far = Some(ServerEnd::new(id, site, self.scheduler.now));
+        self.scheduler.plan_in(Duration::ZERO, SimEvent::Serve(id));
         match &target.tls {
             None => self.opened(id, Layer::Plain { buffered: Vec::new() }),
             Some(connector) => {
                 let session = connector.connect(&target.host, offer).expect("the site has a sound name");
-                link.near = Near::Securing(Tls::new(session));
-                link.deadline = Some(self.fate.now + target.timeout);
+                link.near = ClientEnd::Securing(Tls::new(session));
+                link.deadline = Some(self.scheduler.now + target.timeout);
                 self.ready.insert(id);
             }
         }
     }
 
     fn securing(&mut self, id: ConnId) {
-        let Some((link, fate)) = self.link(id) else { return };
-        let (Near::Securing(tls), kernel) = link.near_kernel(id, fate) else { return };
+        let Some((link, scheduler)) = self.link(id) else { return };
+        let (ClientEnd::Securing(tls), kernel) = link.near_kernel(id, scheduler) else { return };
         match tls.handshake(kernel) {
             Ok(Handshake::WantMore) => {}
             Ok(Handshake::Done) => {
-                if let Near::Securing(tls) = std::mem::replace(&mut link.near, Near::Gone) {
-                    self.ledger.tally.secured += 1;
-                    self.ledger.tally.resumed += u64::from(tls.is_resumed());
+                if let ClientEnd::Securing(tls) = std::mem::replace(&mut link.near, ClientEnd::Gone) {
+                    self.oracle.tally.secured += 1;
+                    self.oracle.tally.resumed += u64::from(tls.is_resumed());
                     self.opened(id, Layer::Secured(tls));
                 }
             }
@@ -200,7 +200,7 @@ impl World {
 
     fn opened(&mut self, id: ConnId, layer: Layer) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.near = Near::Open { layer, readable: true };
+        link.near = ClientEnd::Open { layer, readable: true };
         link.deadline = None;
         self.out.push(Event::Opened(id));
     }
@@ -211,50 +211,50 @@ impl World {
     }
 
     fn fail(&mut self, id: ConnId, failure: Failure) {
-        self.fate.note(|| format!("{id:?} fails: {failure}"));
+        self.scheduler.note(|| format!("{id:?} fails: {failure}"));
         let is_untrusted = matches!(failure, Failure::Pipe(StreamError::Tls(TlsFailure::Certificate(_))));
-        let was_securing = matches!(self.links.get(&id), Some(Link { near: Near::Securing(_), .. }));
-        self.ledger.tally.unsecured += u64::from(was_securing && !is_untrusted);
+        let was_securing = matches!(self.links.get(&id), Some(Link { near: ClientEnd::Securing(_), .. }));
+        self.oracle.tally.unsecured += u64::from(was_securing && !is_untrusted);
         self.abort(id);
         self.out.push(Event::Failed(id, failure));
     }
 
     fn expire(&mut self) {
-        let now = self.fate.now;
+        let now = self.scheduler.now;
         let is_late = |id: &&ConnId| self.links[*id].deadline.is_some_and(|at| at <= now);
         for id in self.counted.iter().filter(is_late).copied().collect::<Vec<_>>() {
             match self.links[&id].near {
-                Near::Connecting { .. } => self.fail(id, Failure::Timeout(Phase::Connect)),
-                Near::Securing(_) => self.fail(id, Failure::Timeout(Phase::Handshake)),
-                Near::Open { .. } => self.fail(id, Failure::Timeout(Phase::Session)),
-                Near::Closing(_) | Near::Leaving | Near::Gone => self.abort(id),
+                ClientEnd::Connecting { .. } => self.fail(id, Failure::Timeout(Phase::Connect)),
+                ClientEnd::Securing(_) => self.fail(id, Failure::Timeout(Phase::Handshake)),
+                ClientEnd::Open { .. } => self.fail(id, Failure::Timeout(Phase::Session)),
+                ClientEnd::Closing(_) | ClientEnd::Leaving | ClientEnd::Gone => self.abort(id),
             }
         }
     }
 
-    pub(super) fn arrive(&mut self, id: ConnId, way: Way) {
-        let (mut cut, stall) = (self.fate.weather.cut, self.fate.weather.stall);
-        let Some((link, fate)) = self.links.get_mut(&id).map(|link| (link, &mut self.fate)) else { return };
-        if let Near::Securing(_) = link.near {
+    pub(super) fn arrive(&mut self, id: ConnId, way: Direction) {
+        let (mut cut, stall) = (self.scheduler.fault_rates.cut, self.scheduler.fault_rates.stall);
+        let Some((link, scheduler)) = self.links.get_mut(&id).map(|link| (link, &mut self.scheduler)) else { return };
+        if let ClientEnd::Securing(_) = link.near {
             // It is short, and is to be seen to be cut.
             cut *= 8;
         }
-        if fate.strikes(cut) || fate.strikes(stall) {
+        if scheduler.strikes(cut) || scheduler.strikes(stall) {
             // Ours lets nothing go before its client shows that it has it.
             if self.sites[link.site].buffer.is_none() {
-                self.ledger.link_fails(Some(link.site));
+                self.oracle.link_fails(Some(link.site));
             }
-            self.ledger.tally.cuts += 1;
-            if fate.chance.bool() {
-                link.cut(id, fate);
+            self.oracle.tally.cuts += 1;
+            if scheduler.chance.bool() {
+                link.cut(id, scheduler);
             } else {
-                fate.note(|| format!("{id:?} stalls"));
+                scheduler.note(|| format!("{id:?} stalls"));
                 link.up.stall();
                 link.down.stall();
             }
             return;
         }
-        let pipe = if way == Way::Up { &mut link.up } else { &mut link.down };
+        let pipe = if way == Direction::Up { &mut link.up } else { &mut link.down };
         let Some(piece) = pipe.next_arrival() else { return };
         let is_reset = matches!(piece, Piece::Reset);
         match piece {
@@ -263,51 +263,51 @@ impl World {
             Piece::Reset => {}
         }
         match way {
-            Way::Up if is_reset => link.far = None,
-            Way::Up if link.far.is_none() && !link.up.arrived.is_empty() => {
+            Direction::Up if is_reset => link.far = None,
+            Direction::Up if link.far.is_none() && !link.up.arrived.is_empty() => {
                 link.up.arrived.clear();
-                link.down.send(Piece::Reset, (id, Way::Down), fate);
+                link.down.send(Piece::Reset, (id, Direction::Down), scheduler);
             }
-            Way::Up => self.serve(id),
-            Way::Down => self.arrive_near(id, is_reset),
+            Direction::Up => self.serve(id),
+            Direction::Down => self.arrive_near(id, is_reset),
         }
     }
 
     fn arrive_near(&mut self, id: ConnId, is_reset: bool) {
-        let Some((link, fate)) = self.links.get_mut(&id).map(|link| (link, &mut self.fate)) else { return };
+        let Some((link, scheduler)) = self.links.get_mut(&id).map(|link| (link, &mut self.scheduler)) else { return };
         match &mut link.near {
-            Near::Securing(_) | Near::Open { .. } | Near::Closing(_) => {
-                if let Near::Open { readable, .. } = &mut link.near {
+            ClientEnd::Securing(_) | ClientEnd::Open { .. } | ClientEnd::Closing(_) => {
+                if let ClientEnd::Open { readable, .. } = &mut link.near {
                     *readable = true;
                 }
                 link.is_broken |= is_reset;
                 self.ready.insert(id);
             }
-            Near::Leaving => {
+            ClientEnd::Leaving => {
                 link.down.arrived.clear();
                 if link.down.ended || is_reset {
                     self.abort(id);
                 }
             }
-            Near::Gone if !link.down.arrived.is_empty() => {
+            ClientEnd::Gone if !link.down.arrived.is_empty() => {
                 link.down.arrived.clear();
-                link.up.send(Piece::Reset, (id, Way::Up), fate);
+                link.up.send(Piece::Reset, (id, Direction::Up), scheduler);
             }
-            Near::Connecting { .. } | Near::Gone => {}
+            ClientEnd::Connecting { .. } | ClientEnd::Gone => {}
         }
     }
 
     /// Lets the server's side of a connection go on.
     pub(super) fn serve(&mut self, id: ConnId) {
-        let Self { links, sites, ledger, fate, .. } = self;
+        let Self { links, sites, oracle, scheduler, .. } = self;
         let Some(link) = links.get_mut(&id) else { return };
-        ledger.on_sound_link = link.is_sound();
-        let Link { far: Some(Far { server, cover }), up, down, site, session, .. } = link else { return };
+        oracle.on_sound_link = link.is_sound();
+        let Link { far: Some(ServerEnd { server, cover }), up, down, site, session, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
-        let mut shore = Shore { id, site: at, up, down, cover, files, ledger, fate, session };
+        let mut shore = ServerIo { id, site: at, up, down, cover, files, oracle, scheduler, session };
         if server.serve(&mut shore, buffer.as_mut().map(|buffer| &mut buffer.server)) == Turn::Over {
-            link.drop_far(id, fate);
-            if matches!(link.near, Near::Gone) {
+            link.drop_far(id, scheduler);
+            if matches!(link.near, ClientEnd::Gone) {
                 links.remove(&id);
             }
         } else {

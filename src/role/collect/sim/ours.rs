@@ -5,9 +5,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::fate::Way;
 use super::link::Piece;
-use super::server::{Shore, Turn};
+use super::scheduler::Direction;
+use super::server::{ServerIo, Turn};
 use crate::net::{ConnId, Failure, FileSent, Read};
 use crate::role::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
 use crate::tls::Received;
@@ -45,10 +45,10 @@ impl Ours {
         Self { session: server.accept(id, Ipv4Addr::LOCALHOST), stage: Stage::Fresh, deadline: None }
     }
 
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, server: &mut TestServer) -> Turn {
+    pub(super) fn serve(&mut self, shore: &mut ServerIo<'_>, server: &mut TestServer) -> Turn {
         match self.deadline {
-            Some((at, Late::Part)) if at <= shore.fate.now && self.stage == Stage::Open => self.part(shore),
-            Some((at, _)) if at <= shore.fate.now => return Turn::Over,
+            Some((at, Late::Part)) if at <= shore.scheduler.now && self.stage == Stage::Open => self.part(shore),
+            Some((at, _)) if at <= shore.scheduler.now => return Turn::Over,
             _ => {}
         }
         if self.stage == Stage::Parting {
@@ -70,7 +70,7 @@ impl Ours {
         }
     }
 
-    fn go_on(&mut self, shore: &mut Shore<'_>, server: &mut TestServer) -> Option<PumpOutcome> {
+    fn go_on(&mut self, shore: &mut ServerIo<'_>, server: &mut TestServer) -> Option<PumpOutcome> {
         let Self { session, stage, deadline } = self;
         let is_fresh = *stage == Stage::Fresh;
         if is_fresh {
@@ -81,10 +81,10 @@ impl Ours {
         if is_fresh { server.open(session, &mut io) } else { server.pump(session, &mut io) }
     }
 
-    fn rest(&mut self, pause: PumpOutcome, shore: &mut Shore<'_>) {
+    fn rest(&mut self, pause: PumpOutcome, shore: &mut ServerIo<'_>) {
         match pause {
             PumpOutcome::Leaving if self.stage == Stage::Open => self.part(shore),
-            PumpOutcome::For(wait) => shore.visit_at(shore.fate.now + wait),
+            PumpOutcome::For(wait) => shore.visit_at(shore.scheduler.now + wait),
             _ => {}
         }
         if let Some((at, _)) = self.deadline {
@@ -92,31 +92,31 @@ impl Ours {
         }
     }
 
-    fn part(&mut self, shore: &mut Shore<'_>) {
+    fn part(&mut self, shore: &mut ServerIo<'_>) {
         self.stage = Stage::Parting;
-        self.deadline = Some((shore.fate.now + LINGER, Late::Over));
+        self.deadline = Some((shore.scheduler.now + LINGER, Late::Over));
         shore.say_goodbye();
         self.end_direction(shore);
     }
 
-    fn end_direction(&mut self, shore: &mut Shore<'_>) {
+    fn end_direction(&mut self, shore: &mut ServerIo<'_>) {
         if shore.end() {
             self.stage = Stage::Parted;
-            shore.down.send(Piece::End, (shore.id, Way::Down), shore.fate);
+            shore.down.send(Piece::End, (shore.id, Direction::Down), shore.scheduler);
         }
     }
 }
 
 /// The server's end of a connection.
 struct End<'a, 'b> {
-    shore: &'a mut Shore<'b>,
+    shore: &'a mut ServerIo<'b>,
     deadline: &'a mut Option<(Instant, Late)>,
     is_mute: bool,
 }
 
 impl Connection for End<'_, '_> {
     fn now(&self) -> Instant {
-        self.shore.fate.now
+        self.shore.scheduler.now
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
@@ -157,7 +157,7 @@ impl Connection for End<'_, '_> {
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
-        *self.deadline = wait.map(|wait| (self.shore.fate.now + wait, Late::Over));
+        *self.deadline = wait.map(|wait| (self.shore.scheduler.now + wait, Late::Over));
     }
 
     fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
@@ -165,6 +165,6 @@ impl Connection for End<'_, '_> {
     }
 
     fn part_after(&mut self, wait: Duration) {
-        *self.deadline = Some((self.shore.fate.now + wait, Late::Part));
+        *self.deadline = Some((self.shore.scheduler.now + wait, Late::Part));
     }
 }

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use super::fate::{Fate, Way, What};
-use super::ledger::Ledger;
 use super::link::Pipe;
+use super::oracle::Oracle;
 use super::ours::Ours;
+use super::scheduler::{Direction, Scheduler, SimEvent};
 use super::socket::{Kernel, Tls};
 use super::stock::Stock;
 use super::world::Site;
@@ -78,42 +78,42 @@ impl Mischief {
 }
 
 /// What a server works with.
-pub(super) struct Shore<'a> {
+pub(super) struct ServerIo<'a> {
     pub(super) id: ConnId,
     /// Whose server it is.
     pub(super) site: usize,
     pub(super) up: &'a mut Pipe,
     pub(super) down: &'a mut Pipe,
-    pub(super) cover: &'a mut Cover,
+    pub(super) cover: &'a mut TlsState,
     pub(super) files: &'a mut Files,
-    pub(super) ledger: &'a mut Ledger,
-    pub(super) fate: &'a mut Fate,
+    pub(super) oracle: &'a mut Oracle,
+    pub(super) scheduler: &'a mut Scheduler,
     /// When the session is looked after next.
     pub(super) session: &'a mut Option<Instant>,
 }
 
-impl Shore<'_> {
+impl ServerIo<'_> {
     /// TLS, where there is any, and what it works on.
     fn secured(&mut self) -> Option<(&mut Tls, Kernel<'_>)> {
-        let Self { id, up, down, cover, fate, .. } = self;
-        let kernel = Kernel { id: *id, way: Way::Down, outward: down, inward: up, is_broken: false, fate };
+        let Self { id, up, down, cover, scheduler, .. } = self;
+        let kernel = Kernel { id: *id, way: Direction::Down, outward: down, inward: up, is_broken: false, scheduler };
         match cover {
-            Cover::Secured(tls) | Cover::Securing(tls, _) => Some((tls, kernel)),
-            Cover::Bare => None,
+            TlsState::Secured(tls) | TlsState::Securing(tls, _) => Some((tls, kernel)),
+            TlsState::Bare => None,
         }
     }
 
     /// Goes on with the handshake; `None` where none is under way any more.
     fn secure(&mut self) -> Option<Turn> {
-        let Cover::Securing(_, due) = *self.cover else { return None };
-        if due <= self.fate.now {
+        let TlsState::Securing(_, due) = *self.cover else { return None };
+        if due <= self.scheduler.now {
             return Some(Turn::Over);
         }
         let (tls, kernel) = self.secured()?;
         match tls.handshake(kernel) {
             Ok(Handshake::Done) => {
-                if let Cover::Securing(tls, _) = std::mem::replace(self.cover, Cover::Bare) {
-                    *self.cover = Cover::Secured(tls);
+                if let TlsState::Securing(tls, _) = std::mem::replace(self.cover, TlsState::Bare) {
+                    *self.cover = TlsState::Secured(tls);
                 }
                 None
             }
@@ -122,7 +122,7 @@ impl Shore<'_> {
                 Some(Turn::Waiting)
             }
             Err(failure) => {
-                self.fate.note(|| format!("{:?}: the server gives up: {failure}", self.id));
+                self.scheduler.note(|| format!("{:?}: the server gives up: {failure}", self.id));
                 Some(Turn::Over)
             }
         }
@@ -132,7 +132,7 @@ impl Shore<'_> {
     pub(super) fn receive(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, StreamError> {
         let Some((tls, kernel)) = self.secured() else { return Ok(self.receive_bare(most, take)) };
         let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;
-        self.up.note_received(received, self.fate);
+        self.up.note_received(received, self.scheduler);
         Ok(received)
     }
 
@@ -143,7 +143,7 @@ impl Shore<'_> {
         }
         let taken = take(&self.up.arrived.make_contiguous()[..most]);
         if taken > 0 {
-            self.fate.plan_in(Duration::ZERO, What::Stir(self.id));
+            self.scheduler.plan_in(Duration::ZERO, SimEvent::SpuriousWake(self.id));
         }
         self.up.arrived.drain(..taken);
         Received::Bytes(taken)
@@ -168,12 +168,12 @@ impl Shore<'_> {
 
     /// Whether there are bytes to read, for TLS at least.
     pub(super) fn has_input(&mut self) -> bool {
-        !self.up.arrived.is_empty() || matches!(self.cover, Cover::Secured(tls) if tls.has_buffered())
+        !self.up.arrived.is_empty() || matches!(self.cover, TlsState::Secured(tls) if tls.has_buffered())
     }
 
     /// Whether TLS holds nothing back.
     pub(super) fn is_flushed(&mut self) -> bool {
-        !matches!(self.cover, Cover::Secured(tls) if !tls.is_flushed())
+        !matches!(self.cover, TlsState::Secured(tls) if !tls.is_flushed())
     }
 
     /// Passes on what TLS holds; whether nothing is left.
@@ -183,7 +183,7 @@ impl Shore<'_> {
 
     /// The last to be said is that this is the end, under TLS.
     pub(super) fn say_goodbye(&mut self) {
-        if let Cover::Secured(tls) = self.cover {
+        if let TlsState::Secured(tls) = self.cover {
             tls.say_goodbye();
         }
     }
@@ -199,16 +199,16 @@ impl Shore<'_> {
 
     /// Has the session looked after at that time, if not before.
     pub(super) fn visit_at(&mut self, at: Instant) {
-        if self.session.is_none_or(|planned| planned <= self.fate.now || at < planned) {
+        if self.session.is_none_or(|planned| planned <= self.scheduler.now || at < planned) {
             *self.session = Some(at);
-            self.fate.plan(at, What::Serve(self.id));
+            self.scheduler.plan(at, SimEvent::Serve(self.id));
         }
     }
 
     /// Writes as much of `bytes` as goes. Under TLS that may not have left yet.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
         let Some((tls, kernel)) = self.secured() else {
-            return self.down.write(bytes, (self.id, Way::Down), self.fate);
+            return self.down.write(bytes, (self.id, Direction::Down), self.scheduler);
         };
         match tls.work(kernel, |pipe| pipe.send(bytes)) {
             Ok(Sent::Bytes(count)) => {
@@ -240,7 +240,7 @@ impl Shore<'_> {
     pub(super) fn listing(&mut self) -> Vec<u8> {
         let mut names: Vec<&[u8]> = self.files.keys().map(FileName::as_bytes).collect();
         names.extend([&b"."[..], b"..", b"conf"]);
-        self.fate.chance.shuffle(&mut names);
+        self.scheduler.chance.shuffle(&mut names);
         names.iter().flat_map(|name| [name, &b"\n"[..]].concat()).collect()
     }
 
@@ -248,16 +248,16 @@ impl Shore<'_> {
     pub(super) fn lag(&mut self, listing: &[u8]) {
         let names = listing.split(|&byte| byte == b'\n').filter_map(|name| FileName::new(name).ok());
         let gone = names.filter(|name| !self.files.contains_key(name));
-        self.ledger.doubts.listed_all_the_same(self.site, gone);
+        self.oracle.doubts.listed_all_the_same(self.site, gone);
     }
 
     pub(super) fn body(&self, name: &FileName) -> Option<(usize, Vec<u8>)> {
-        self.files.get(name).map(|&version| (version, self.ledger.versions[version].bytes.clone()))
+        self.files.get(name).map(|&version| (version, self.oracle.versions[version].bytes.clone()))
     }
 
     pub(super) fn remove(&mut self, name: &FileName, sent: usize) {
         if let Some(version) = self.files.remove(name) {
-            self.ledger.moved(version, sent, self.fate);
+            self.oracle.moved(version, sent, self.scheduler);
         }
     }
 }
@@ -270,12 +270,12 @@ pub(super) enum Turn {
 }
 
 /// The server's end of a connection.
-pub(super) struct Far {
+pub(super) struct ServerEnd {
     pub(super) server: Server,
-    pub(super) cover: Cover,
+    pub(super) cover: TlsState,
 }
 
-impl Far {
+impl ServerEnd {
     pub(super) fn new(id: ConnId, site: &Site, now: Instant) -> Self {
         let server = match (&site.buffer, site.mischief) {
             (Some(buffer), _) => Server::Ours(Box::new(Ours::new(id, &buffer.server))),
@@ -283,7 +283,7 @@ impl Far {
             (None, mischief) => Server::Stock(Stock::new(mischief, site.lock.secret().as_ref(), now)),
         };
         let session = site.acceptor.as_ref().map(|acceptor| acceptor.accept().expect("rustls makes servers"));
-        let cover = session.map_or(Cover::Bare, |session| Cover::Securing(Tls::new(session), now + HANDSHAKE));
+        let cover = session.map_or(TlsState::Bare, |session| TlsState::Securing(Tls::new(session), now + HANDSHAKE));
         Self { server, cover }
     }
 
@@ -293,7 +293,7 @@ impl Far {
 }
 
 /// What a server speaks through.
-pub(super) enum Cover {
+pub(super) enum TlsState {
     Bare,
     /// TLS is under way, until then at the latest.
     Securing(Tls, Instant),
@@ -308,7 +308,7 @@ pub(super) enum Server {
 
 impl Server {
     /// Goes as far as the connection lets it.
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>, server: Option<&mut TestServer>) -> Turn {
+    pub(super) fn serve(&mut self, shore: &mut ServerIo<'_>, server: Option<&mut TestServer>) -> Turn {
         if let Self::Deaf = self {
             return Turn::Waiting;
         }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use super::fate::{Fate, Way, What};
 use super::link::{Pipe, Room};
+use super::scheduler::{Direction, Scheduler, SimEvent};
 use crate::net::ConnId;
 use crate::tls::{Handshake, StreamError, TlsStream, Transport};
 
@@ -13,12 +13,12 @@ use crate::tls::{Handshake, StreamError, TlsStream, Transport};
 pub(super) struct Kernel<'a> {
     pub(super) id: ConnId,
     /// Where this end writes to.
-    pub(super) way: Way,
+    pub(super) way: Direction,
     pub(super) outward: &'a mut Pipe,
     pub(super) inward: &'a mut Pipe,
     /// The connection is reset.
     pub(super) is_broken: bool,
-    pub(super) fate: &'a mut Fate,
+    pub(super) scheduler: &'a mut Scheduler,
 }
 
 /// TLS at one end of a connection.
@@ -32,7 +32,7 @@ impl Tls {
 
     /// Lets it work on what the kernel has.
     pub(super) fn work<T>(&mut self, kernel: Kernel<'_>, act: impl FnOnce(&mut TlsStream<Socket>) -> T) -> T {
-        let Kernel { id, way, outward, inward, is_broken, fate } = kernel;
+        let Kernel { id, way, outward, inward, is_broken, scheduler } = kernel;
         let unread = inward.arrived.len();
         *self.0.wire_mut() = Socket {
             inbox: std::mem::take(&mut inward.arrived),
@@ -41,19 +41,22 @@ impl Tls {
                 (false, true) => Ending::Ended,
                 (false, false) => Ending::Open,
             },
-            first_read: short(fate),
+            first_read: short(scheduler),
             outbox: Vec::new(),
             room: outward.room(),
-            first_write: short(fate),
+            first_write: short(scheduler),
         };
         let outcome = act(&mut self.0);
         let Socket { inbox, outbox, .. } = std::mem::take(self.0.wire_mut());
         if inbox.len() < unread {
             // The other end has room to write.
-            fate.plan_in(Duration::ZERO, if way == Way::Up { What::Serve(id) } else { What::Stir(id) });
+            scheduler.plan_in(
+                Duration::ZERO,
+                if way == Direction::Up { SimEvent::Serve(id) } else { SimEvent::SpuriousWake(id) },
+            );
         }
         inward.arrived = inbox;
-        outward.send_records(&outbox, (id, way), fate);
+        outward.send_records(&outbox, (id, way), scheduler);
         outcome
     }
 
@@ -91,8 +94,8 @@ impl Tls {
 }
 
 /// Now and then, a system call does less than it could.
-fn short(fate: &mut Fate) -> Option<usize> {
-    fate.strikes(100_000).then(|| 1 << fate.chance.u32(..12))
+fn short(scheduler: &mut Scheduler) -> Option<usize> {
+    scheduler.strikes(100_000).then(|| 1 << scheduler.chance.u32(..12))
 }
 
 /// What follows the bytes that have arrived.

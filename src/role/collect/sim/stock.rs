@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::{Mischief, Shore, Turn};
+use super::server::{Mischief, ServerIo, Turn};
 use crate::proto::{Answer, Command, FileName, PasswordDigest, Refusal, Reply, Secret, Verb};
 
 /// What one read takes at most, in bytes.
@@ -60,7 +60,7 @@ impl Stock {
         Self { state, mischief, held: Vec::new(), out: Vec::new(), drips_at, idle_at: now + IDLE, listed: Vec::new() }
     }
 
-    pub(super) fn serve(&mut self, shore: &mut Shore<'_>) -> Turn {
+    pub(super) fn serve(&mut self, shore: &mut ServerIo<'_>) -> Turn {
         loop {
             if let State::Stuck = self.state {
                 return Turn::Waiting;
@@ -80,7 +80,7 @@ impl Stock {
             if bytes.is_empty() {
                 return self.rest(shore);
             }
-            self.idle_at = shore.fate.now + IDLE;
+            self.idle_at = shore.scheduler.now + IDLE;
             self.held.extend(bytes);
             if !self.held.contains(&b'\n') {
                 continue;
@@ -94,8 +94,8 @@ impl Stock {
         }
     }
 
-    fn rest(&self, shore: &mut Shore<'_>) -> Turn {
-        if shore.fate.now >= self.idle_at {
+    fn rest(&self, shore: &mut ServerIo<'_>) -> Turn {
+        if shore.scheduler.now >= self.idle_at {
             return Turn::Over;
         }
         shore.visit_at(self.idle_at);
@@ -103,8 +103,8 @@ impl Stock {
     }
 
     /// Whether all is out.
-    fn write(&mut self, shore: &mut Shore<'_>) -> bool {
-        let now = shore.fate.now;
+    fn write(&mut self, shore: &mut ServerIo<'_>) -> bool {
+        let now = shore.scheduler.now;
         let most = match self.drips_at {
             Some(at) if at > now => 0,
             Some(_) => 1,
@@ -133,7 +133,7 @@ impl Stock {
     }
 
     /// `None`: it closes, without a word.
-    fn obey(&mut self, line: &[u8], shore: &mut Shore<'_>) -> Option<()> {
+    fn obey(&mut self, line: &[u8], shore: &mut ServerIo<'_>) -> Option<()> {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Password(password) => {
                 let is_right = matches!(Command::parse(line), Ok(Command::Pass(given)) if given == password);
@@ -150,7 +150,7 @@ impl Stock {
         match Command::parse(line).ok()? {
             Command::List(_) => {
                 let may_lag = !self.listed.is_empty() && self.mischief != Some(Mischief::KeepMoved);
-                let lags = may_lag && shore.fate.strikes(shore.fate.weather.lag);
+                let lags = may_lag && shore.scheduler.strikes(shore.scheduler.fault_rates.lag);
                 if lags {
                     shore.lag(&self.listed);
                 } else {
@@ -169,12 +169,12 @@ impl Stock {
     }
 
     /// Begins to send what was announced.
-    fn send(&mut self, verb: Verb, announced: u64, body: Body, shore: &mut Shore<'_>) -> Option<()> {
+    fn send(&mut self, verb: Verb, announced: u64, body: Body, shore: &mut ServerIo<'_>) -> Option<()> {
         let (moved, bytes) = match body {
             Body::Listing(bytes) => (None, bytes),
             Body::File(name) => {
                 let (version, bytes) = shore.body(&name)?;
-                shore.ledger.sent_more_than(announced, &bytes);
+                shore.oracle.sent_more_than(announced, &bytes);
                 ((verb == Verb::Mv).then_some((name, version)), bytes)
             }
         };
@@ -186,7 +186,7 @@ impl Stock {
         Some(())
     }
 
-    fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &mut Shore<'_>) -> Option<()> {
+    fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &mut ServerIo<'_>) -> Option<()> {
         if self.mischief == Some(Mischief::Withhold) {
             Reply::Refused(Refusal::Unspecified).encode(verb, &mut self.out);
             return Some(());
@@ -194,7 +194,7 @@ impl Stock {
         if let Some((_, bytes)) = shore.body(&name) {
             if verb == Verb::Recv {
                 // An empty file has been received with its size.
-                shore.ledger.received(shore.site, &name);
+                shore.oracle.received(shore.site, &name);
             }
             return self.announce(verb, bytes.len(), Body::File(name));
         }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::agents::{self, Agents};
 use super::buffer::Buffer;
-use super::fate::{Death, Fate, What};
-use super::ledger::Ledger;
-use super::link::{Link, Near};
+use super::link::{ClientEnd, Link};
+use super::oracle::Oracle;
+use super::scheduler::{Crash, Scheduler, SimEvent};
 use super::server::{Files, Lock, Mischief};
 use crate::net::{ConnId, Event};
 use crate::proto::{Error, Verb};
@@ -56,8 +56,8 @@ pub(super) struct Process {
 }
 
 pub(super) struct World {
-    pub(super) fate: Fate,
-    pub(super) ledger: Ledger,
+    pub(super) scheduler: Scheduler,
+    pub(super) oracle: Oracle,
     pub(super) sites: Vec<Site>,
     pub(super) disk: Rc<RefCell<Disk>>,
     pub(super) process: Process,
@@ -71,7 +71,7 @@ pub(super) struct World {
     /// The time, and the turns there were since it moved on.
     pub(super) still: (Instant, u32),
     /// The process comes to its end now.
-    pub(super) death: Option<Death>,
+    pub(super) death: Option<Crash>,
     /// Whether the end has come.
     pub(super) is_over: bool,
     pub(super) max_connections: usize,
@@ -81,11 +81,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(fate: Fate, disk: Rc<RefCell<Disk>>) -> Self {
+    pub(super) fn new(scheduler: Scheduler, disk: Rc<RefCell<Disk>>) -> Self {
         Self {
-            still: (fate.now, 0),
-            ledger: Ledger::new(Rc::clone(&disk)),
-            fate,
+            still: (scheduler.now, 0),
+            oracle: Oracle::new(Rc::clone(&disk)),
+            scheduler,
             sites: Vec::new(),
             disk,
             process: Process::default(),
@@ -104,56 +104,56 @@ impl World {
 
     /// Time goes by without a collector.
     pub(super) fn idle(&mut self, wait: Duration) {
-        let until = self.fate.now + wait;
-        while let Some(next) = self.fate.next_planned().filter(|&at| at <= until) {
-            self.fate.now = self.fate.now.max(next);
+        let until = self.scheduler.now + wait;
+        while let Some(next) = self.scheduler.next_planned().filter(|&at| at <= until) {
+            self.scheduler.now = self.scheduler.now.max(next);
             self.pass();
-            self.ledger.check(&self.fate);
+            self.oracle.check(&self.scheduler);
         }
-        self.fate.now = until;
+        self.scheduler.now = until;
         self.death = None;
     }
 
     pub(super) fn pass(&mut self) {
-        while let Some(what) = self.fate.due() {
+        while let Some(what) = self.scheduler.due() {
             self.happen(what);
         }
     }
 
-    fn happen(&mut self, what: What) {
+    fn happen(&mut self, what: SimEvent) {
         match what {
-            What::Connected(id) => self.connected(id),
-            What::Refused(id) => self.refused(id),
-            What::Arrival(id, way) => self.arrive(id, way),
-            What::Serve(id) => self.serve(id),
-            What::Stir(id) => drop(self.ready.insert(id)),
-            What::Write { site } => self.write(site),
-            What::Call { site, caller } => self.call(site, caller),
-            What::Keep { site } => self.keep(site),
-            What::Kept { site } => self.kept(site),
-            What::SiteDies { site, death } => self.site_dies(site, death),
-            What::SiteStarts { site } => self.site_starts(site),
-            What::SiteFault { site } => self.plant_site_fault(site),
-            What::Relock { site, lock } => self.relock(site, lock),
-            What::Consume => self.consume(),
-            What::Group => self.commit(),
-            What::GroupDone => self.committed(),
-            What::Look => self.look(),
-            What::Die(death) => self.death = Some(death),
-            What::Stop => self.out.push(Event::Signal(15)),
-            What::Reload => self.out.push(Event::Signal(RELOAD)),
-            What::Thin => {
+            SimEvent::Connected(id) => self.connected(id),
+            SimEvent::Refused(id) => self.refused(id),
+            SimEvent::Arrival(id, way) => self.arrive(id, way),
+            SimEvent::Serve(id) => self.serve(id),
+            SimEvent::SpuriousWake(id) => drop(self.ready.insert(id)),
+            SimEvent::Write { site } => self.write(site),
+            SimEvent::Call { site, caller } => self.call(site, caller),
+            SimEvent::Keep { site } => self.keep(site),
+            SimEvent::Kept { site } => self.kept(site),
+            SimEvent::SiteDies { site, death } => self.site_dies(site, death),
+            SimEvent::SiteStarts { site } => self.site_starts(site),
+            SimEvent::SiteFault { site } => self.plant_site_fault(site),
+            SimEvent::ChangePassword { site, lock } => self.relock(site, lock),
+            SimEvent::Consume => self.consume(),
+            SimEvent::Group => self.commit(),
+            SimEvent::GroupDone => self.committed(),
+            SimEvent::Look => self.look(),
+            SimEvent::Die(death) => self.death = Some(death),
+            SimEvent::Stop => self.out.push(Event::Signal(15)),
+            SimEvent::Reload => self.out.push(Event::Signal(RELOAD)),
+            SimEvent::RemoveSites => {
                 self.out.push(Event::Signal(THIN));
-                let wait = self.fate.up_to(Duration::from_secs(20));
-                self.fate.plan_in(wait, What::Reload);
+                let wait = self.scheduler.up_to(Duration::from_secs(20));
+                self.scheduler.plan_in(wait, SimEvent::Reload);
             }
-            What::DiskFault => self.plant_fault(),
-            What::StagingFault => {
-                self.ledger.disk_fails();
-                fail_staging(Some(self.fate.chance.u32(..20)));
+            SimEvent::DiskFault => self.plant_fault(),
+            SimEvent::StagingFault => {
+                self.oracle.disk_fails();
+                fail_staging(Some(self.scheduler.chance.u32(..20)));
             }
-            What::Calm => self.calm(),
-            What::End => {
+            SimEvent::Calm => self.calm(),
+            SimEvent::End => {
                 self.is_over = true;
                 self.out.push(Event::Signal(15));
             }
@@ -163,11 +163,11 @@ impl World {
     /// The disk will do worse than work.
     fn plant_fault(&mut self) {
         const FAULTS: [Fault; 5] = [Fault::Kill, Fault::PowerLoss, Fault::Error, Fault::Error, Fault::Broken];
-        let fault = *self.fate.chance.choice(&FAULTS).expect("there are some");
-        let steps = self.fate.chance.u32(..20);
-        self.fate.note(|| format!("the disk will meet {fault:?} after {steps} steps"));
+        let fault = *self.scheduler.chance.choice(&FAULTS).expect("there are some");
+        let steps = self.scheduler.chance.u32(..20);
+        self.scheduler.note(|| format!("the disk will meet {fault:?} after {steps} steps"));
         match fault {
-            Fault::Error | Fault::Broken => self.ledger.disk_fails(),
+            Fault::Error | Fault::Broken => self.oracle.disk_fails(),
             Fault::Kill | Fault::PowerLoss | Fault::Crash(..) => {}
         }
         self.disk.borrow_mut().will_meet(steps, fault);
@@ -175,13 +175,13 @@ impl World {
 
     /// An agent writes.
     fn write(&mut self, site: usize) {
-        let Self { sites, ledger, fate, .. } = self;
-        agents::write(sites, site, ledger, fate);
+        let Self { sites, oracle, scheduler, .. } = self;
+        agents::write(sites, site, oracle, scheduler);
     }
 
     /// A site has another password from now on, or its own again.
     fn relock(&mut self, site: usize, lock: Lock) {
-        self.fate.note(|| format!("site {site}: the password is {lock:?}"));
+        self.scheduler.note(|| format!("site {site}: the password is {lock:?}"));
         let site = &mut self.sites[site];
         site.lock = lock;
         if let Some(buffer) = &mut site.buffer {
@@ -195,7 +195,7 @@ impl World {
         let number = number.expect("sites have numbers");
         let Some(failure) = &report.failure else {
             if report.tally.left == 0 {
-                self.ledger.doubts.round_went_well(number, self.fate.now);
+                self.oracle.doubts.round_went_well(number, self.scheduler.now);
             }
             return;
         };
@@ -204,51 +204,51 @@ impl World {
             Reason::PasswordRefused | Reason::Protocol { error: Error::ClosedAfter { verb: Verb::Pass }, .. }
         );
         let word = if is_locked_out { "password" } else { failure.code() };
-        self.fate.note(|| format!("{}: a round fails: {word}", report.site));
-        self.ledger.tally.locked_out += u64::from(is_locked_out);
+        self.scheduler.note(|| format!("{}: a round fails: {word}", report.site));
+        self.oracle.tally.locked_out += u64::from(is_locked_out);
         self.sites[number].told.insert(word);
     }
 
     fn consume(&mut self) {
         let names = self.disk.borrow().published();
         for name in names {
-            if self.fate.chance.bool() {
+            if self.scheduler.chance.bool() {
                 let taken = self.disk.borrow_mut().take(&name);
-                self.fate.note(|| format!("the data server takes {name}"));
+                self.scheduler.note(|| format!("the data server takes {name}"));
                 if let Some(file) = taken {
-                    self.ledger.consumed(file);
+                    self.oracle.consumed(file);
                 }
             }
         }
-        let wait = self.fate.up_to(Duration::from_secs(20));
-        self.fate.plan_in(wait, What::Consume);
+        let wait = self.scheduler.up_to(Duration::from_secs(20));
+        self.scheduler.plan_in(wait, SimEvent::Consume);
     }
 
     /// The committer's thread carries out a group.
     fn commit(&mut self) {
         let Some(committer) = &mut self.process.committer else { return };
-        self.process.outcomes = committer.carry_out(self.fate.now);
+        self.process.outcomes = committer.carry_out(self.scheduler.now);
         self.go_on_publishing();
         if self.death.is_some() {
             return;
         }
-        let longest = self.fate.weather.disk;
-        let wait = self.fate.up_to(longest);
-        self.fate.plan_in(wait, What::GroupDone);
+        let longest = self.scheduler.fault_rates.disk;
+        let wait = self.scheduler.up_to(longest);
+        self.scheduler.plan_in(wait, SimEvent::GroupDone);
     }
 
     /// The committer's thread publishes what it may, and looks again when it wants to.
     pub(super) fn go_on_publishing(&mut self) {
         let Some(committer) = &mut self.process.committer else { return };
-        let until = committer.go_on(self.fate.now);
+        let until = committer.go_on(self.scheduler.now);
         let placed = self.disk.borrow_mut().placed();
-        self.ledger.published(placed, &self.fate);
+        self.oracle.published(placed, &self.scheduler);
         self.death = self.death.or(self.disk_death());
-        self.fate.cancel(|what| matches!(what, What::Look));
+        self.scheduler.cancel(|what| matches!(what, SimEvent::Look));
         if let Some(until) = until
             && self.death.is_none()
         {
-            self.fate.plan(until, What::Look);
+            self.scheduler.plan(until, SimEvent::Look);
         }
     }
 
@@ -263,16 +263,17 @@ impl World {
     /// When all is over, the data server takes what there is until nothing waits any more. How many staged files are left.
     pub(super) fn publish_what_is_left(&mut self, publish: Publish) -> usize {
         let disk = Rc::clone(&self.disk);
-        let (mut committer, _) = ModelCommitter::start(&disk, publish, self.fate.now).expect("nothing fails any more");
+        let (mut committer, _) =
+            ModelCommitter::start(&disk, publish, self.scheduler.now).expect("nothing fails any more");
         loop {
-            let until = committer.go_on(self.fate.now);
+            let until = committer.go_on(self.scheduler.now);
             let placed = disk.borrow_mut().placed();
-            self.ledger.published(placed, &self.fate);
+            self.oracle.published(placed, &self.scheduler);
             if committer.waiting().files == 0 {
                 return disk.borrow().staged();
             }
             self.take_all();
-            self.fate.now = until.expect("files wait").max(self.fate.now);
+            self.scheduler.now = until.expect("files wait").max(self.scheduler.now);
         }
     }
 
@@ -281,14 +282,14 @@ impl World {
         let names = self.disk.borrow().published();
         for name in names {
             let taken = self.disk.borrow_mut().take(&name);
-            self.ledger.consumed(taken.expect("it is there"));
+            self.oracle.consumed(taken.expect("it is there"));
         }
     }
 
     /// How the process has died over the disk, if it has.
-    pub(super) fn disk_death(&self) -> Option<Death> {
+    pub(super) fn disk_death(&self) -> Option<Crash> {
         let disk = self.disk.borrow();
-        disk.is_down().then_some(if disk.has_lost_power() { Death::PowerLoss } else { Death::Kill })
+        disk.is_down().then_some(if disk.has_lost_power() { Crash::PowerLoss } else { Crash::Kill })
     }
 
     fn committed(&mut self) {
@@ -305,7 +306,7 @@ impl World {
         let process = &mut self.process;
         if !process.is_committing && process.committer.as_ref().is_some_and(ModelCommitter::has_orders) {
             process.is_committing = true;
-            self.fate.plan_in(Duration::ZERO, What::Group);
+            self.scheduler.plan_in(Duration::ZERO, SimEvent::Group);
         }
     }
 
@@ -314,38 +315,38 @@ impl World {
         while let Some(committer) = &mut self.process.committer
             && committer.has_orders()
         {
-            committer.carry_out(self.fate.now);
+            committer.carry_out(self.scheduler.now);
             self.go_on_publishing();
         }
     }
 
     /// The process is gone; what it had is as the kernel, or the machine, leaves it.
-    pub(super) fn bury(&mut self, death: Option<Death>) {
-        self.fate.note(|| format!("the process ends: {death:?}"));
+    pub(super) fn bury(&mut self, death: Option<Crash>) {
+        self.scheduler.note(|| format!("the process ends: {death:?}"));
         self.process = Process::default();
-        self.ledger.collector_ends();
+        self.oracle.collector_ends();
         self.out.clear();
         self.ready.clear();
         self.counted.clear();
-        self.fate.cancel(|what| matches!(what, What::Group | What::GroupDone | What::Look));
+        self.scheduler.cancel(|what| matches!(what, SimEvent::Group | SimEvent::GroupDone | SimEvent::Look));
         fail_staging(None);
         if death.is_some() {
-            self.ledger.tally.crashes += 1;
-            self.ledger.link_fails(None);
-            self.ledger.doubts.collector_dies(self.fate.now);
-            self.ledger.died = Some(self.fate.now);
+            self.oracle.tally.crashes += 1;
+            self.oracle.link_fails(None);
+            self.oracle.doubts.collector_dies(self.scheduler.now);
+            self.oracle.died = Some(self.scheduler.now);
         }
-        if death == Some(Death::PowerLoss) {
+        if death == Some(Crash::PowerLoss) {
             self.lose_power();
-            self.ledger.machine_fails();
+            self.oracle.machine_fails();
         } else {
             if death.is_some() {
                 self.disk.borrow_mut().kill();
             }
-            self.links.iter_mut().for_each(|(&id, link)| link.drop_near(id, &mut self.fate));
+            self.links.iter_mut().for_each(|(&id, link)| link.drop_near(id, &mut self.scheduler));
         }
         self.links.retain(|_, link| link.far.is_some());
-        self.ledger.check(&self.fate);
+        self.oracle.check(&self.scheduler);
     }
 
     /// The peers hear nothing of it.
@@ -355,7 +356,7 @@ impl World {
             disk.cut_power();
         }
         for link in self.links.values_mut() {
-            link.near = Near::Gone;
+            link.near = ClientEnd::Gone;
             link.deadline = None;
             link.up.stall();
             link.down.stall();
@@ -363,9 +364,9 @@ impl World {
     }
 
     fn calm(&mut self) {
-        self.fate.note(|| "all is calm from here on".to_owned());
-        let weather = &mut self.fate.weather;
-        (weather.cut, weather.stall, weather.refuse, weather.ignore) = (0, 0, 0, 0);
+        self.scheduler.note(|| "all is calm from here on".to_owned());
+        let fault_rates = &mut self.scheduler.fault_rates;
+        (fault_rates.cut, fault_rates.stall, fault_rates.refuse, fault_rates.ignore) = (0, 0, 0, 0);
         self.disk.borrow_mut().heal();
         self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.server.disk.heal());
         fail_staging(None);
@@ -382,6 +383,7 @@ impl World {
             .map(|site| site.files.len() + site.buffer.as_ref().map_or(0, Buffer::unsent))
             .max()
             .unwrap_or_default();
-        self.fate.plan_in(Duration::from_secs(120) + LATEST_ROUND * u32::try_from(left).unwrap_or(u32::MAX), What::End);
+        self.scheduler
+            .plan_in(Duration::from_secs(120) + LATEST_ROUND * u32::try_from(left).unwrap_or(u32::MAX), SimEvent::End);
     }
 }

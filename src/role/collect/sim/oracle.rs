@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::doubts::Doubts;
-use super::fate::Fate;
+use super::scheduler::Scheduler;
 use super::tally::Tally;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::{StageId, World as Disk};
@@ -46,7 +46,7 @@ pub(super) enum Place {
     /// can prevent, or moved without more ado, as is configured.
     InFlight,
     /// Let go unsent, as stock does with what is written between its opening a file and removing it.
-    Trampled,
+    LostUnsent,
 }
 
 /// How bytes got to the centre.
@@ -75,28 +75,28 @@ impl Verdict {
         Self::Counted { lost: BTreeSet::new(), doubled: BTreeSet::new() }
     }
 
-    fn is_lost(&mut self, number: usize, fate: &Fate, what: fmt::Arguments<'_>) {
+    fn is_lost(&mut self, number: usize, scheduler: &Scheduler, what: fmt::Arguments<'_>) {
         match self {
-            Self::Fatal => fate.violated(what),
+            Self::Fatal => scheduler.fail(what),
             Self::Counted { lost, .. } => {
-                fate.note(|| format!("LOST: {what}"));
+                scheduler.note(|| format!("LOST: {what}"));
                 lost.insert(number);
             }
         }
     }
 
-    fn is_doubled(&mut self, bytes: &Fingerprint, fate: &Fate, what: fmt::Arguments<'_>) {
+    fn is_doubled(&mut self, bytes: &Fingerprint, scheduler: &Scheduler, what: fmt::Arguments<'_>) {
         match self {
-            Self::Fatal => fate.violated(what),
+            Self::Fatal => scheduler.fail(what),
             Self::Counted { doubled, .. } => {
-                fate.note(|| format!("DOUBLED: {what}"));
+                scheduler.note(|| format!("DOUBLED: {what}"));
                 doubled.insert(key(bytes));
             }
         }
     }
 }
 
-pub(super) struct Ledger {
+pub(super) struct Oracle {
     pub(super) versions: Vec<Version>,
     pub(super) verdict: Verdict,
     contents: BTreeMap<(u64, [u8; 16]), Content>,
@@ -140,7 +140,7 @@ fn key(fingerprint: &Fingerprint) -> (u64, [u8; 16]) {
     (fingerprint.size, fingerprint.md5)
 }
 
-impl Ledger {
+impl Oracle {
     pub(super) fn new(disk: Rc<RefCell<Disk>>) -> Self {
         Self {
             versions: Vec::new(),
@@ -241,10 +241,10 @@ impl Ledger {
     }
 
     /// Files have got their names at the centre.
-    pub(super) fn published(&mut self, placed: Vec<(StageId, FileName)>, fate: &Fate) {
+    pub(super) fn published(&mut self, placed: Vec<(StageId, FileName)>, scheduler: &Scheduler) {
         for (file, name) in placed {
             let bytes = self.disk.borrow().read(file);
-            fate.note(|| format!("published {name}: {bytes:?}"));
+            scheduler.note(|| format!("published {name}: {bytes:?}"));
             let Some(content) = self.contents.get_mut(&key(&bytes)) else {
                 let is_recovered = name.as_bytes().starts_with(b"recovered-");
                 if self.is_unflushed && (is_recovered || self.disk.borrow().has_lost_power()) {
@@ -259,7 +259,7 @@ impl Ledger {
                     // Those that it was to have are missing, then.
                     continue;
                 }
-                fate.violated(format_args!("{name} was published with bytes that no agent ever wrote"));
+                scheduler.fail(format_args!("{name} was published with bytes that no agent ever wrote"));
             };
             if !content.files.insert(file) {
                 // A loss of power had undone it.
@@ -271,11 +271,11 @@ impl Ledger {
             if content.files.len() > times {
                 let may_be_repeated = self.disk_has_failed || content.versions[0] < self.forgotten;
                 if !may_be_repeated {
-                    self.verdict.is_doubled(&bytes, fate, format_args!("{name} was published twice"));
+                    self.verdict.is_doubled(&bytes, scheduler, format_args!("{name} was published twice"));
                 }
                 self.tally.repeated += 1;
             } else if content.files.len() > content.versions.len() {
-                fate.note(|| format!("{name} was published again, as it came to its site again"));
+                scheduler.note(|| format!("{name} was published again, as it came to its site again"));
                 self.tally.reappeared += 1;
             }
             if let [number] = content.versions[..]
@@ -283,16 +283,16 @@ impl Ledger {
             {
                 let version = &self.versions[number];
                 if !self.bad.contains(&version.site) {
-                    self.tally.slowest = self.tally.slowest.max(fate.now - version.written);
+                    self.tally.slowest = self.tally.slowest.max(scheduler.now - version.written);
                 }
-                self.check_order(number, fate);
+                self.check_order(number, scheduler);
             }
         }
     }
 
     /// One agent's files come oldest first. What it wrote over a file that was published already is taken when that one
     /// is moved, ahead of others.
-    fn check_order(&mut self, number: usize, fate: &Fate) {
+    fn check_order(&mut self, number: usize, scheduler: &Scheduler) {
         let version = &self.versions[number];
         let Some(AgentFile { agent, time: Some(time) }) = AgentFile::parse(&version.name) else { return };
         if version.is_rewrite || self.bad.contains(&version.site) {
@@ -310,7 +310,7 @@ impl Ledger {
             // What is moved is the only copy, and is not held back.
             && !(self.movers.contains(&version.site) && self.disk_has_failed)
         {
-            fate.violated(format_args!("{} was published after {} of the same agent", version.name, other.name));
+            scheduler.fail(format_args!("{} was published after {} of the same agent", version.name, other.name));
         }
         published.push(number);
     }
@@ -322,28 +322,28 @@ impl Ledger {
 
     /// A stock site removes a file that was moved; `sent` says which version its client was sent. What was not received
     /// since the collector's process started is none of its to remove.
-    pub(super) fn moved(&mut self, number: usize, sent: usize, fate: &Fate) {
+    pub(super) fn moved(&mut self, number: usize, sent: usize, scheduler: &Scheduler) {
         let Version { site, name, .. } = &self.versions[number];
         let is_known = self.received.contains(&(*site, name.clone()));
         if !is_known && !self.movers.contains(site) && !self.bad.contains(site) && !self.is_safe(number) {
             let what = format_args!("{name} left site {site} before it was received");
-            self.verdict.is_lost(number, fate, what);
+            self.verdict.is_lost(number, scheduler, what);
         }
-        self.removed(number, sent, fate);
+        self.removed(number, sent, scheduler);
     }
 
     /// The site removes a file; `sent` says which version its client was sent.
-    pub(super) fn removed(&mut self, number: usize, sent: usize, fate: &Fate) {
+    pub(super) fn removed(&mut self, number: usize, sent: usize, scheduler: &Scheduler) {
         let (is_safe, version) = (self.is_safe(number), &mut self.versions[number]);
         let is_moved = self.movers.contains(&version.site);
         let may_be_unsafe = version.is_rewrite || is_moved || number < self.forgotten;
         version.place = match may_be_unsafe {
             _ if is_safe => Place::Released,
-            _ if sent != number || self.liars.contains(&version.site) => Place::Trampled,
+            _ if sent != number || self.liars.contains(&version.site) => Place::LostUnsent,
             true => Place::InFlight,
             false => {
                 let what = format_args!("{} left its site before it was safe", version.name);
-                self.verdict.is_lost(number, fate, what);
+                self.verdict.is_lost(number, scheduler, what);
                 Place::InFlight
             }
         };
@@ -351,10 +351,10 @@ impl Ledger {
         if !self.on_sound_link || (is_moved && version.is_rewrite) {
             self.excused.insert(number);
         }
-        fate.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
+        scheduler.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
         self.doubts.deleted(version.site, &version.name);
         match version.place {
-            Place::Trampled => self.tally.raced += 1,
+            Place::LostUnsent => self.tally.raced += 1,
             Place::InFlight => self.in_flight.push(number),
             _ => drop(self.released.insert(number)),
         }
@@ -390,7 +390,7 @@ impl Ledger {
     }
 
     /// What has left its site is safe here.
-    pub(super) fn check(&mut self, fate: &Fate) {
+    pub(super) fn check(&mut self, scheduler: &Scheduler) {
         self.in_flight =
             std::mem::take(&mut self.in_flight).into_iter().filter(|&number| !self.has_landed(number)).collect();
         let losses = self.disk.borrow().losses();
@@ -402,7 +402,7 @@ impl Ledger {
             let version = &self.versions[number];
             if !self.is_safe(number) {
                 let what = format_args!("{} is neither at its site nor safe at the centre", version.name);
-                self.verdict.is_lost(number, fate, what);
+                self.verdict.is_lost(number, scheduler, what);
             }
         }
     }
@@ -442,20 +442,20 @@ impl Ledger {
     }
 
     /// All is collected that can be.
-    pub(super) fn close(&mut self, fate: &Fate) {
+    pub(super) fn close(&mut self, scheduler: &Scheduler) {
         self.tally.mistaken += self.mistaken();
         for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {
                 _ if self.bad.contains(&version.site) => {}
-                Place::AtAgent => self.verdict.is_lost(number, fate, format_args!("{what:?} is never stored")),
-                Place::AtSite => self.verdict.is_lost(number, fate, format_args!("{what:?} is never fetched")),
+                Place::AtAgent => self.verdict.is_lost(number, scheduler, format_args!("{what:?} is never stored")),
+                Place::AtSite => self.verdict.is_lost(number, scheduler, format_args!("{what:?} is never fetched")),
                 Place::Released if number >= self.forgotten && !self.is_safe(number) => {
-                    self.verdict.is_lost(number, fate, format_args!("{what:?} is gone"));
+                    self.verdict.is_lost(number, scheduler, format_args!("{what:?} is gone"));
                 }
                 Place::InFlight if !self.may_be_lost(number, version) => {
                     let what = format_args!("{what:?} was sent in place of an older file, and not kept");
-                    self.verdict.is_lost(number, fate, what);
+                    self.verdict.is_lost(number, scheduler, what);
                 }
                 Place::InFlight => self.tally.raced += 1,
                 _ => {}

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fate::{Way, What};
-use super::link::{Layer, Link, Near};
+use super::link::{ClientEnd, Layer, Link};
+use super::scheduler::{Direction, SimEvent};
 use super::socket::{Kernel, Tls};
 use super::world::World;
 use crate::net::{ConnId, Event, Failure, Read, Target};
@@ -29,7 +29,7 @@ pub(super) struct Wire(pub(super) Rc<RefCell<World>>);
 
 impl Network for Wire {
     fn now(&self) -> Instant {
-        self.0.borrow().fate.now
+        self.0.borrow().scheduler.now
     }
 
     /// Always the same day: no certificate ends in this world.
@@ -50,7 +50,7 @@ impl Network for Wire {
     }
 
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
-        let is_open = matches!(self.0.borrow_mut().link(id)?.0.near, Near::Open { .. });
+        let is_open = matches!(self.0.borrow_mut().link(id)?.0.near, ClientEnd::Open { .. });
         is_open.then(|| Box::new(End { world: &self.0, id, budget: BUDGET }) as Box<dyn Connection>)
     }
 
@@ -86,8 +86,8 @@ impl End<'_> {
     /// What the socket, or what is left of the last read, has to show.
     fn fetch(&mut self, most: usize) -> Result<Result<Vec<u8>, Read>, Failure> {
         let mut world = self.world.borrow_mut();
-        let Some((link, fate)) = world.link(self.id) else { return Ok(Err(Read::Blocked)) };
-        let Near::Open { layer: Layer::Plain { buffered }, readable } = &mut link.near else {
+        let Some((link, scheduler)) = world.link(self.id) else { return Ok(Err(Read::Blocked)) };
+        let ClientEnd::Open { layer: Layer::Plain { buffered }, readable } = &mut link.near else {
             return Ok(Err(Read::Blocked));
         };
         if !buffered.is_empty() {
@@ -107,10 +107,10 @@ impl End<'_> {
             *readable = false;
             return Ok(Err(Read::Blocked));
         }
-        if fate.strikes(100_000) {
-            count = fate.chance.usize(1..=count);
+        if scheduler.strikes(100_000) {
+            count = scheduler.chance.usize(1..=count);
         }
-        fate.plan_in(Duration::ZERO, What::Serve(self.id));
+        scheduler.plan_in(Duration::ZERO, SimEvent::Serve(self.id));
         Ok(Ok(link.down.arrived.drain(..count).collect()))
     }
 
@@ -122,7 +122,7 @@ impl End<'_> {
         let taken = take(&bytes);
         bytes.drain(..taken);
         if let Some((link, _)) = self.world.borrow_mut().link(self.id)
-            && let Near::Open { layer: Layer::Plain { buffered }, .. } = &mut link.near
+            && let ClientEnd::Open { layer: Layer::Plain { buffered }, .. } = &mut link.near
         {
             bytes.append(buffered);
             *buffered = bytes;
@@ -132,9 +132,9 @@ impl End<'_> {
 
     fn read_secured(&mut self, most: usize, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let mut world = self.world.borrow_mut();
-        let Some((link, fate)) = world.link(self.id) else { return Ok(Read::Blocked) };
-        let (near, kernel) = link.near_kernel(self.id, fate);
-        let Near::Open { layer: Layer::Secured(tls), readable } = near else { return Ok(Read::Blocked) };
+        let Some((link, scheduler)) = world.link(self.id) else { return Ok(Read::Blocked) };
+        let (near, kernel) = link.near_kernel(self.id, scheduler);
+        let ClientEnd::Open { layer: Layer::Secured(tls), readable } = near else { return Ok(Read::Blocked) };
         if !*readable && !tls.has_buffered() {
             return Ok(Read::Blocked);
         }
@@ -142,7 +142,7 @@ impl End<'_> {
         if received == Received::WouldBlock {
             *readable = false;
         }
-        link.down.note_received(received, fate);
+        link.down.note_received(received, scheduler);
         Ok(match received {
             Received::Bytes(count) => Read::Some(count),
             Received::WouldBlock => Read::Blocked,
@@ -157,7 +157,7 @@ impl End<'_> {
 
     fn is_secured(&self) -> bool {
         let mut world = self.world.borrow_mut();
-        matches!(world.link(self.id), Some((Link { near: Near::Open { layer: Layer::Secured(_), .. }, .. }, _)))
+        matches!(world.link(self.id), Some((Link { near: ClientEnd::Open { layer: Layer::Secured(_), .. }, .. }, _)))
     }
 
     /// Lets TLS act, where there is any.
@@ -166,9 +166,9 @@ impl End<'_> {
         act: impl FnOnce(&mut Tls, Kernel<'_>) -> Result<T, StreamError>,
     ) -> Result<Option<T>, Failure> {
         let mut world = self.world.borrow_mut();
-        let Some((link, fate)) = world.link(self.id) else { return Ok(None) };
-        match link.near_kernel(self.id, fate) {
-            (Near::Open { layer: Layer::Secured(tls), .. }, kernel) => Ok(Some(act(tls, kernel)?)),
+        let Some((link, scheduler)) = world.link(self.id) else { return Ok(None) };
+        match link.near_kernel(self.id, scheduler) {
+            (ClientEnd::Open { layer: Layer::Secured(tls), .. }, kernel) => Ok(Some(act(tls, kernel)?)),
             _ => Ok(None),
         }
     }
@@ -176,7 +176,7 @@ impl End<'_> {
 
 impl Connection for End<'_> {
     fn now(&self) -> Instant {
-        self.world.borrow().fate.now
+        self.world.borrow().scheduler.now
     }
 
     fn certificate(&mut self) -> Option<CertificateSummary> {
@@ -203,8 +203,8 @@ impl Connection for End<'_> {
     fn has_buffered(&mut self) -> bool {
         let mut world = self.world.borrow_mut();
         match world.link(self.id).map(|(link, _)| &link.near) {
-            Some(Near::Open { layer: Layer::Plain { buffered }, .. }) => !buffered.is_empty(),
-            Some(Near::Open { layer: Layer::Secured(tls), .. }) => tls.has_buffered(),
+            Some(ClientEnd::Open { layer: Layer::Plain { buffered }, .. }) => !buffered.is_empty(),
+            Some(ClientEnd::Open { layer: Layer::Secured(tls), .. }) => tls.has_buffered(),
             _ => false,
         }
     }
@@ -216,7 +216,7 @@ impl Connection for End<'_> {
         }
         let sent = self.secured(|tls, kernel| tls.work(kernel, |pipe| pipe.send(bytes)))?;
         let mut world = self.world.borrow_mut();
-        let Some((link, fate)) = world.link(self.id) else { return Err(reset()) };
+        let Some((link, scheduler)) = world.link(self.id) else { return Err(reset()) };
         if let Some(sent) = sent {
             let count = if let Sent::Bytes(count) = sent { count } else { 0 };
             link.up.note_written(count);
@@ -225,7 +225,7 @@ impl Connection for End<'_> {
         if link.is_broken {
             return Err(reset());
         }
-        Ok(link.up.write(bytes, (self.id, Way::Up), fate))
+        Ok(link.up.write(bytes, (self.id, Direction::Up), scheduler))
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
@@ -237,8 +237,8 @@ impl Connection for End<'_> {
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
         let mut world = self.world.borrow_mut();
-        if let Some((link, fate)) = world.link(self.id) {
-            link.deadline = wait.map(|wait| fate.now + wait);
+        if let Some((link, scheduler)) = world.link(self.id) {
+            link.deadline = wait.map(|wait| scheduler.now + wait);
         }
     }
 }
@@ -247,7 +247,7 @@ impl Publisher for Wire {
     fn publish(&mut self, publication: Publication) {
         let mut world = self.0.borrow_mut();
         let Publication { site, name, .. } = &publication;
-        world.fate.note(|| format!("{site}: {name} is staged: {:?}", publication.staged.fingerprint()));
+        world.scheduler.note(|| format!("{site}: {name} is staged: {:?}", publication.staged.fingerprint()));
         world.process.pending += 1;
         let most = MOST_PENDING * world.sites.len();
         assert!(world.process.pending <= most, "more files wait for the disk than there may");

@@ -17,13 +17,13 @@ use crate::tls::{
 
 /// Whether a site's server looks at its clients' certificates. Stock's then turns ours down, and ours demands it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scrutiny {
+pub(super) enum ClientCerts {
     None,
     Clients,
 }
 
 /// What makes TLS, at either end.
-pub(super) struct Papers {
+pub(super) struct Pki {
     anonymous: TlsSettings,
     identified: TlsSettings,
     lax_stock: Acceptor,
@@ -35,7 +35,7 @@ pub(super) struct Papers {
     _files: TempDir,
 }
 
-impl Papers {
+impl Pki {
     pub(super) fn new() -> Self {
         let files = tempfile::tempdir().expect("a directory can be made");
         let authority = authority();
@@ -71,24 +71,24 @@ impl Papers {
     }
 
     /// The collector's settings for a site.
-    pub(super) fn settings(&self, scrutiny: Scrutiny) -> TlsSettings {
+    pub(super) fn settings(&self, scrutiny: ClientCerts) -> TlsSettings {
         match scrutiny {
-            Scrutiny::None => self.anonymous.clone(),
-            Scrutiny::Clients => self.identified.clone(),
+            ClientCerts::None => self.anonymous.clone(),
+            ClientCerts::Clients => self.identified.clone(),
         }
     }
 
-    pub(super) fn stock(&self, scrutiny: Scrutiny) -> Acceptor {
+    pub(super) fn stock(&self, scrutiny: ClientCerts) -> Acceptor {
         match scrutiny {
-            Scrutiny::None => self.lax_stock.clone(),
-            Scrutiny::Clients => self.strict_stock.clone(),
+            ClientCerts::None => self.lax_stock.clone(),
+            ClientCerts::Clients => self.strict_stock.clone(),
         }
     }
 
-    pub(super) fn ours(&self, scrutiny: Scrutiny) -> Acceptor {
+    pub(super) fn ours(&self, scrutiny: ClientCerts) -> Acceptor {
         match scrutiny {
-            Scrutiny::None => self.lax_ours.clone(),
-            Scrutiny::Clients => self.strict_ours.clone(),
+            ClientCerts::None => self.lax_ours.clone(),
+            ClientCerts::Clients => self.strict_ours.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::net::ConnId;
 
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// To the site.
     Up,
     /// To the collector.
@@ -20,23 +20,23 @@ pub(super) enum Way {
 
 /// How a process comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Death {
+pub(super) enum Crash {
     Kill,
     PowerLoss,
 }
 
 /// What happens at some time.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum What {
+pub(super) enum SimEvent {
     /// The connection attempt's end.
     Connected(ConnId),
     Refused(ConnId),
     /// The next piece of what is on its way.
-    Arrival(ConnId, Way),
+    Arrival(ConnId, Direction),
     /// The server looks after this client.
     Serve(ConnId),
     /// The collector's side may go on, whatever its socket says.
-    Stir(ConnId),
+    SpuriousWake(ConnId),
     Write {
         site: usize,
     },
@@ -54,7 +54,7 @@ pub(super) enum What {
     },
     SiteDies {
         site: usize,
-        death: Death,
+        death: Crash,
     },
     SiteStarts {
         site: usize,
@@ -63,7 +63,7 @@ pub(super) enum What {
         site: usize,
     },
     /// A site's password changes.
-    Relock {
+    ChangePassword {
         site: usize,
         lock: Lock,
     },
@@ -72,12 +72,12 @@ pub(super) enum What {
     GroupDone,
     /// The committer's thread looks what it may publish.
     Look,
-    Die(Death),
+    Die(Crash),
     Stop,
     /// The configuration is read again; it names all sites.
     Reload,
     /// Some sites are taken out of the configuration for a while.
-    Thin,
+    RemoveSites,
     DiskFault,
     StagingFault,
     /// No more faults from here on.
@@ -108,7 +108,7 @@ impl Trace {
 
 /// How rough it is, in chances of one in a million where nothing else is said.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Weather {
+pub(super) struct FaultRates {
     /// From one end to the other.
     pub(super) latency: Duration,
     /// Of an arrival to be a connection's last.
@@ -127,18 +127,18 @@ pub(super) struct Weather {
     pub(super) disk: Duration,
 }
 
-pub(super) struct Fate {
+pub(super) struct Scheduler {
     pub(super) seed: u64,
     pub(super) chance: fastrand::Rng,
     pub(super) now: Instant,
-    pub(super) weather: Weather,
+    pub(super) fault_rates: FaultRates,
     pub(super) trace: Trace,
     begin: Instant,
-    agenda: BTreeMap<(Instant, u64), What>,
+    agenda: BTreeMap<(Instant, u64), SimEvent>,
     planned: u64,
 }
 
-impl Fate {
+impl Scheduler {
     #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
         let begin = Instant::now();
@@ -146,7 +146,7 @@ impl Fate {
             seed,
             chance: fastrand::Rng::with_seed(seed),
             now: begin,
-            weather: Weather::default(),
+            fault_rates: FaultRates::default(),
             trace,
             begin,
             agenda: BTreeMap::new(),
@@ -160,17 +160,17 @@ impl Fate {
     }
 
     /// What is planned at one time happens in the order it was planned in.
-    pub(super) fn plan(&mut self, at: Instant, what: What) {
+    pub(super) fn plan(&mut self, at: Instant, what: SimEvent) {
         self.planned += 1;
         self.agenda.insert((at, self.planned), what);
     }
 
-    pub(super) fn plan_in(&mut self, wait: Duration, what: What) {
+    pub(super) fn plan_in(&mut self, wait: Duration, what: SimEvent) {
         self.plan(self.now + wait, what);
     }
 
     /// Within so long.
-    pub(super) fn plan_within(&mut self, longest: Duration, what: What) {
+    pub(super) fn plan_within(&mut self, longest: Duration, what: SimEvent) {
         let wait = self.up_to(longest);
         self.plan_in(wait, what);
     }
@@ -180,7 +180,7 @@ impl Fate {
     }
 
     /// The next happening that is due.
-    pub(super) fn due(&mut self) -> Option<What> {
+    pub(super) fn due(&mut self) -> Option<SimEvent> {
         if self.next_planned()? > self.now {
             return None;
         }
@@ -188,7 +188,7 @@ impl Fate {
     }
 
     /// Takes back all that was planned and `gone` says is of no more concern.
-    pub(super) fn cancel(&mut self, gone: impl Fn(&What) -> bool) {
+    pub(super) fn cancel(&mut self, gone: impl Fn(&SimEvent) -> bool) {
         self.agenda.retain(|_, what| !gone(what));
     }
 
@@ -203,7 +203,7 @@ impl Fate {
 
     /// How long something is on its way: now and then much longer than usual.
     pub(super) fn latency(&mut self) -> Duration {
-        let usual = self.weather.latency;
+        let usual = self.fault_rates.latency;
         let slow = self.strikes(10_000);
         usual / 2 + self.up_to(if slow { 20 * usual } else { usual })
     }
@@ -213,7 +213,7 @@ impl Fate {
     }
 
     /// Something must always hold, and does not.
-    pub(super) fn violated(&self, what: fmt::Arguments<'_>) -> ! {
+    pub(super) fn fail(&self, what: fmt::Arguments<'_>) -> ! {
         self.trace.push(|| format!("VIOLATED: {what}"));
         panic!("seed {}, after {:?}: {what}", self.seed, self.age());
     }

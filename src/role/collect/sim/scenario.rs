@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::adapters::Wire;
 use super::agents::Agents;
 use super::buffer::Buffer;
-use super::fate::{Death, Fate, Trace, Weather, What};
-use super::papers::{Papers, Scrutiny};
+use super::pki::{ClientCerts, Pki};
+use super::scheduler::{Crash, FaultRates, Scheduler, SimEvent, Trace};
 use super::server::{Files, Lock, MISCHIEF, Mischief};
 use super::tally::Tally;
-use super::wire::Wire;
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::budget::Budget;
 use crate::config::{Settings, SiteSettings, defaults};
@@ -45,7 +45,7 @@ pub(super) struct Place {
     /// Where sites with our server have their storage.
     sites: tempfile::TempDir,
     spools: HashMap<PathBuf, Spool>,
-    pub(super) papers: Papers,
+    pub(super) pki: Pki,
 }
 
 impl Place {
@@ -53,7 +53,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let spool = Spool::open(&path).unwrap();
-        Self { spools: HashMap::from([(path, spool)]), dir, sites: memory_dir(), papers: Papers::new() }
+        Self { spools: HashMap::from([(path, spool)]), dir, sites: memory_dir(), pki: Pki::new() }
     }
 
     /// Where a site's server is to store.
@@ -67,53 +67,54 @@ impl Place {
 }
 
 /// Lives the life of `seed`; panics where something does not hold that must.
-pub(super) fn live(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tally {
+pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tally {
     // Another life on this thread may have come to a bad end.
     fail_staging(None);
-    let mut fate = Fate::new(seed, trace);
-    let kinds = kinds(&mut fate, scale);
-    let settings = settings(&mut fate, scale, &kinds, place);
+    let mut scheduler = Scheduler::new(seed, trace);
+    let kinds = kinds(&mut scheduler, scale);
+    let settings = settings(&mut scheduler, scale, &kinds, place);
     let disk = Rc::new(RefCell::new(Disk::new(seed, &[])));
-    let world = Rc::new(RefCell::new(populate(fate, &disk, scale, &kinds, &settings, place)));
+    let world = Rc::new(RefCell::new(populate(scheduler, &disk, scale, &kinds, &settings, place)));
     while !run(&world, &disk, &settings, place) {
-        let wait = world.borrow_mut().fate.up_to(Duration::from_secs(20));
+        let wait = world.borrow_mut().scheduler.up_to(Duration::from_secs(20));
         world.borrow_mut().idle(wait);
     }
     // Whatever is left of failures is swept at the next start.
     let left = world.borrow_mut().publish_what_is_left(settings.publish);
     assert_eq!(left, 0, "seed {seed}: staged files are left");
-    let World { ledger, fate, sites, .. } = &mut *world.borrow_mut();
-    ledger.close(fate);
+    let World { oracle, scheduler, sites, .. } = &mut *world.borrow_mut();
+    oracle.close(scheduler);
     for site in sites.iter() {
-        check_told(site, scale.rough, fate);
+        check_told(site, scale.rough, scheduler);
     }
-    ledger.tally
+    oracle.tally
 }
 
 /// What the collector says of a site is what there is to say: of one that is not what it is said to be, that; of a sound
 /// one where all goes well, nothing, but for agents that write over what stock is about to send.
-fn check_told(site: &Site, rough: bool, fate: &Fate) {
+fn check_told(site: &Site, rough: bool, scheduler: &Scheduler) {
     let Site { mischief, told, .. } = site;
     if let Some(reason) = mischief.and_then(Mischief::must_be_told)
         && !told.contains(reason)
     {
-        fate.violated(format_args!("of a site with {mischief:?} {told:?} is told, and not {reason}"));
+        scheduler.fail(format_args!("of a site with {mischief:?} {told:?} is told, and not {reason}"));
     }
     let is_sound = !rough && mischief.is_none();
     if is_sound && told.iter().any(|reason| !["truncated", "protocol"].contains(reason)) {
-        fate.violated(format_args!("of a sound site {told:?} is told"));
+        scheduler.fail(format_args!("of a sound site {told:?} is told"));
     }
 }
 
 /// One process, from its start to its end; whether that was the last.
 pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, place: &Place) -> bool {
-    let now = world.borrow().fate.now;
+    let now = world.borrow().scheduler.now;
     let started = ModelCommitter::start(disk, settings.publish, now);
     {
-        let World { ledger, fate, .. } = &mut *world.borrow_mut();
-        fate.note(|| format!("a process starts: {:?}", started.as_ref().map(|(_, outstanding)| outstanding.len())));
+        let World { oracle, scheduler, .. } = &mut *world.borrow_mut();
+        scheduler
+            .note(|| format!("a process starts: {:?}", started.as_ref().map(|(_, outstanding)| outstanding.len())));
         let placed = disk.borrow_mut().placed();
-        ledger.published(placed, fate);
+        oracle.published(placed, scheduler);
     }
     let Ok((committer, outstanding)) = started else {
         let death = world.borrow().disk_death();
@@ -135,14 +136,14 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     };
     let mode = world.borrow().mode;
     let limits = Limits { mode, max_connections: settings.max_connections };
-    let schedule = Schedule::new(world.borrow_mut().fate.chance.u64(..));
+    let schedule = Schedule::new(world.borrow_mut().scheduler.chance.u64(..));
     let listener = Rc::clone(world);
     let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
     let collector = Collector::with(means, opened, limits, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
         let settings = match signal {
             RELOAD => settings.clone(),
-            THIN => thinned(settings, &mut world.borrow_mut().fate),
+            THIN => thinned(settings, &mut world.borrow_mut().scheduler),
             _ => return false,
         };
         collector.reload(&settings);
@@ -155,10 +156,10 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
 }
 
 /// Without some of the sites, or all.
-fn thinned(settings: &Settings, fate: &mut Fate) -> Settings {
+fn thinned(settings: &Settings, scheduler: &mut Scheduler) -> Settings {
     let mut settings = settings.clone();
-    settings.sites.retain(|_| fate.chance.bool());
-    fate.note(|| format!("{} sites stay in the configuration", settings.sites.len()));
+    settings.sites.retain(|_| scheduler.chance.bool());
+    scheduler.note(|| format!("{} sites stay in the configuration", settings.sites.len()));
     settings
 }
 
@@ -167,65 +168,65 @@ struct Kind {
     mischief: Option<Mischief>,
     is_ours: bool,
     /// Where TLS is spoken.
-    tls: Option<Scrutiny>,
+    tls: Option<ClientCerts>,
     lock: Lock,
 }
 
 impl Kind {
     /// Among many sites few speak TLS: a handshake costs time.
-    fn new(fate: &mut Fate, is_bad: bool, is_lone: bool) -> Self {
-        let mischief = is_bad.then(|| *fate.chance.choice(&MISCHIEF).expect("some"));
-        let speaks_tls = fate.strikes(if is_lone { 400_000 } else { 200_000 });
-        let scrutiny = if fate.strikes(300_000) { Scrutiny::Clients } else { Scrutiny::None };
+    fn new(scheduler: &mut Scheduler, is_bad: bool, is_lone: bool) -> Self {
+        let mischief = is_bad.then(|| *scheduler.chance.choice(&MISCHIEF).expect("some"));
+        let speaks_tls = scheduler.strikes(if is_lone { 400_000 } else { 200_000 });
+        let scrutiny = if scheduler.strikes(300_000) { ClientCerts::Clients } else { ClientCerts::None };
         let tls = (speaks_tls || mischief == Some(Mischief::Impostor)).then_some(scrutiny);
-        let has_password = fate.strikes(300_000);
+        let has_password = scheduler.strikes(300_000);
         let lock = match mischief {
             Some(Mischief::OtherPassword) => Lock::Other,
             _ if has_password => Lock::Known,
             _ => Lock::None,
         };
-        Self { mischief, is_ours: fate.chance.bool() && !is_bad, tls, lock }
+        Self { mischief, is_ours: scheduler.chance.bool() && !is_bad, tls, lock }
     }
 
-    fn acceptor(&self, papers: &Papers) -> Option<Acceptor> {
+    fn acceptor(&self, pki: &Pki) -> Option<Acceptor> {
         self.tls.map(|scrutiny| match self.mischief {
-            Some(Mischief::Impostor) => papers.impostor(),
-            _ if self.is_ours => papers.ours(scrutiny),
-            _ => papers.stock(scrutiny),
+            Some(Mischief::Impostor) => pki.impostor(),
+            _ if self.is_ours => pki.ours(scrutiny),
+            _ => pki.stock(scrutiny),
         })
     }
 }
 
-fn kinds(fate: &mut Fate, scale: Scale) -> Vec<Kind> {
-    (0..scale.sites).map(|number| Kind::new(fate, number < scale.bad, scale.sites == 1)).collect()
+fn kinds(scheduler: &mut Scheduler, scale: Scale) -> Vec<Kind> {
+    (0..scale.sites).map(|number| Kind::new(scheduler, number < scale.bad, scale.sites == 1)).collect()
 }
 
-fn settings(fate: &mut Fate, scale: Scale, kinds: &[Kind], place: &Place) -> Settings {
+fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], place: &Place) -> Settings {
     let interval =
-        Duration::from_secs(if scale.rough { *fate.chance.choice([&1, &3, &30]).expect("some") } else { 30 });
-    let connections = if scale.rough { fate.chance.usize(1..5) } else { 2 };
+        Duration::from_secs(if scale.rough { *scheduler.chance.choice([&1, &3, &30]).expect("some") } else { 30 });
+    let connections = if scale.rough { scheduler.chance.usize(1..5) } else { 2 };
     let site = |(number, kind): (usize, &Kind)| {
         let mut site = SiteSettings::new(format!("site{number}"), format!("site{number}.example"));
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
         site.incoming_dir = place.path().to_owned();
         site.interval = interval;
         site.connections = connections;
-        site.tls = kind.tls.map(|scrutiny| place.papers.settings(scrutiny));
+        site.tls = kind.tls.map(|scrutiny| place.pki.settings(scrutiny));
         site.password = if kind.lock == Lock::None { None } else { Lock::Known.secret() };
-        if scale.rough && fate.strikes(300_000) {
+        if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
-        if scale.rough && fate.strikes(200_000) {
+        if scale.rough && scheduler.strikes(200_000) {
             site.delivery = Delivery::Move;
         }
         site
     };
     let sites = kinds.iter().enumerate().map(site).collect();
-    let tight = scale.rough && scale.sites > 1 && fate.strikes(300_000);
+    let tight = scale.rough && scale.sites > 1 && scheduler.strikes(300_000);
     Settings {
         state_dir: PathBuf::new(),
-        durability: if scale.rough && fate.strikes(150_000) { Durability::None } else { Durability::Fsync },
-        publish: if scale.rough && fate.chance.bool() { Publish::Paced } else { Publish::AtOnce },
+        durability: if scale.rough && scheduler.strikes(150_000) { Durability::None } else { Durability::Fsync },
+        publish: if scale.rough && scheduler.chance.bool() { Publish::Paced } else { Publish::AtOnce },
         max_spool: defaults::MAX_SPOOL,
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
@@ -235,7 +236,7 @@ fn settings(fate: &mut Fate, scale: Scale, kinds: &[Kind], place: &Place) -> Set
 }
 
 fn populate(
-    mut fate: Fate,
+    mut scheduler: Scheduler,
     disk: &Rc<RefCell<Disk>>,
     scale: Scale,
     kinds: &[Kind],
@@ -243,26 +244,26 @@ fn populate(
     place: &Place,
 ) -> World {
     let is_lone = scale.sites == 1;
-    let life = Duration::from_secs(if is_lone { fate.chance.u64(60..240) } else { 90 });
-    let until = fate.now + life;
-    fate.weather = weather(&mut fate, scale.rough);
-    let mode = if scale.rough && fate.strikes(250_000) { Mode::Once } else { Mode::Forever };
-    let pause = Duration::from_secs(if is_lone { fate.chance.u64(4..30) } else { 60 });
+    let life = Duration::from_secs(if is_lone { scheduler.chance.u64(60..240) } else { 90 });
+    let until = scheduler.now + life;
+    scheduler.fault_rates = fault_rates(&mut scheduler, scale.rough);
+    let mode = if scale.rough && scheduler.strikes(250_000) { Mode::Once } else { Mode::Forever };
+    let pause = Duration::from_secs(if is_lone { scheduler.chance.u64(4..30) } else { 60 });
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
-        let mut buffer = kind.is_ours.then(|| buffer(&mut fate, number, scale.rough, place));
+        let mut buffer = kind.is_ours.then(|| buffer(&mut scheduler, number, scale.rough, place));
         if let Some(buffer) = &mut buffer {
             buffer.server.ask_for(kind.lock.secret());
         }
         if scale.rough && buffer.is_some() {
-            plan_site_trouble(&mut fate, number, life);
+            plan_site_trouble(&mut scheduler, number, life);
         }
-        if scale.rough && kind.lock == Lock::Known && fate.chance.bool() {
-            fate.plan_within(life, What::Relock { site: number, lock: Lock::Other });
-            fate.plan_within(life, What::Relock { site: number, lock: Lock::Known });
+        if scale.rough && kind.lock == Lock::Known && scheduler.chance.bool() {
+            scheduler.plan_within(life, SimEvent::ChangePassword { site: number, lock: Lock::Other });
+            scheduler.plan_within(life, SimEvent::ChangePassword { site: number, lock: Lock::Known });
         }
         Site {
             mischief: kind.mischief,
-            acceptor: kind.acceptor(&place.papers),
+            acceptor: kind.acceptor(&place.pki),
             lock: kind.lock,
             told: BTreeSet::new(),
             files: Files::new(),
@@ -273,25 +274,25 @@ fn populate(
     });
     let sites: Vec<Site> = sites.collect();
     for site in 0..sites.len() {
-        let wait = fate.up_to(pause);
-        fate.plan_in(wait, What::Write { site });
+        let wait = scheduler.up_to(pause);
+        scheduler.plan_in(wait, SimEvent::Write { site });
     }
-    fate.plan_in(Duration::ZERO, What::Consume);
+    scheduler.plan_in(Duration::ZERO, SimEvent::Consume);
     if scale.rough {
-        plan_trouble(&mut fate, life);
+        plan_trouble(&mut scheduler, life);
     }
-    fate.plan(until, What::Calm);
-    let mut world = World::new(fate, Rc::clone(disk));
+    scheduler.plan(until, SimEvent::Calm);
+    let mut world = World::new(scheduler, Rc::clone(disk));
     let lies = |site: &Site| site.mischief == Some(Mischief::SizeUnder);
-    world.ledger.bad = (0..sites.len()).filter(|&site| sites[site].mischief.is_some()).collect();
-    world.ledger.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
+    world.oracle.bad = (0..sites.len()).filter(|&site| sites[site].mischief.is_some()).collect();
+    world.oracle.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
     let moves = |site: &SiteSettings| site.delivery == Delivery::Move;
-    world.ledger.movers = (0..sites.len()).filter(|&site| moves(&settings.sites[site])).collect();
-    world.ledger.is_unflushed = settings.durability == Durability::None;
+    world.oracle.movers = (0..sites.len()).filter(|&site| moves(&settings.sites[site])).collect();
+    world.oracle.is_unflushed = settings.durability == Durability::None;
     disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
     world.max_connections = settings.max_connections;
-    if world.fate.chance.bool() {
+    if world.scheduler.chance.bool() {
         // A few names of each site, and no more.
         let scarce = Budget::new(0).with_least(SCARCE);
         world.budgets = Budgets { listed: scarce.clone(), remembered: scarce };
@@ -300,53 +301,53 @@ fn populate(
     world
 }
 
-fn buffer(fate: &mut Fate, number: usize, rough: bool, place: &Place) -> Buffer {
+fn buffer(scheduler: &mut Scheduler, number: usize, rough: bool, place: &Place) -> Buffer {
     // Whose name is taken waits until it is not.
-    let overwrite = !rough || fate.chance.bool();
-    let mut server = TestServer::new(&place.site(number), overwrite, fate.chance.u64(..));
-    server.limits.idle_timeout = Duration::from_secs(*fate.chance.choice(&[4, 15]).expect("some"));
+    let overwrite = !rough || scheduler.chance.bool();
+    let mut server = TestServer::new(&place.site(number), overwrite, scheduler.chance.u64(..));
+    server.limits.idle_timeout = Duration::from_secs(*scheduler.chance.choice(&[4, 15]).expect("some"));
     Buffer::new(number, server)
 }
 
-fn plan_site_trouble(fate: &mut Fate, site: usize, life: Duration) {
-    for _ in 0..fate.chance.usize(..4) {
-        let death = if fate.chance.bool() { Death::Kill } else { Death::PowerLoss };
-        fate.plan_within(life, What::SiteDies { site, death });
+fn plan_site_trouble(scheduler: &mut Scheduler, site: usize, life: Duration) {
+    for _ in 0..scheduler.chance.usize(..4) {
+        let death = if scheduler.chance.bool() { Crash::Kill } else { Crash::PowerLoss };
+        scheduler.plan_within(life, SimEvent::SiteDies { site, death });
     }
-    for _ in 0..fate.chance.usize(..4) {
-        fate.plan_within(life, What::SiteFault { site });
+    for _ in 0..scheduler.chance.usize(..4) {
+        scheduler.plan_within(life, SimEvent::SiteFault { site });
     }
 }
 
-fn weather(fate: &mut Fate, rough: bool) -> Weather {
-    let chance = &mut fate.chance;
+fn fault_rates(scheduler: &mut Scheduler, rough: bool) -> FaultRates {
+    let chance = &mut scheduler.chance;
     let mut one_of = |chances: &[u32]| if rough { *chance.choice(chances).expect("some") } else { 0 };
     let (cut, stall) = (one_of(&[0, 0, 1_000, 5_000, 30_000]), one_of(&[0, 0, 0, 2_000]));
     let (refuse, ignore) = (one_of(&[0, 50_000]), one_of(&[0, 0, 20_000]));
     let (spurious, lag) = (one_of(&[0, 10_000, 200_000]), one_of(&[0, 0, 300_000]));
-    let latency = Duration::from_micros(*fate.chance.choice(&[100, 2_000, 30_000]).expect("some"));
-    let disk = Duration::from_millis(*fate.chance.choice(&[1, 20, 300]).expect("some"));
-    Weather { latency, cut, stall, refuse, ignore, spurious, lag, disk }
+    let latency = Duration::from_micros(*scheduler.chance.choice(&[100, 2_000, 30_000]).expect("some"));
+    let disk = Duration::from_millis(*scheduler.chance.choice(&[1, 20, 300]).expect("some"));
+    FaultRates { latency, cut, stall, refuse, ignore, spurious, lag, disk }
 }
 
-fn plan_trouble(fate: &mut Fate, life: Duration) {
-    let deaths = fate.chance.usize(..5);
-    let faults = if fate.chance.bool() { fate.chance.usize(..4) } else { 0 };
-    let staging = if fate.strikes(300_000) { fate.chance.usize(..3) } else { 0 };
-    let some = |fate: &mut Fate, count: usize, what: What| {
+fn plan_trouble(scheduler: &mut Scheduler, life: Duration) {
+    let deaths = scheduler.chance.usize(..5);
+    let faults = if scheduler.chance.bool() { scheduler.chance.usize(..4) } else { 0 };
+    let staging = if scheduler.strikes(300_000) { scheduler.chance.usize(..3) } else { 0 };
+    let some = |scheduler: &mut Scheduler, count: usize, what: SimEvent| {
         for _ in 0..count {
-            let at = fate.up_to(life);
-            fate.plan_in(at, what);
+            let at = scheduler.up_to(life);
+            scheduler.plan_in(at, what);
         }
     };
     for _ in 0..deaths {
-        let death = if fate.chance.bool() { Death::Kill } else { Death::PowerLoss };
-        some(fate, 1, What::Die(death));
+        let death = if scheduler.chance.bool() { Crash::Kill } else { Crash::PowerLoss };
+        some(scheduler, 1, SimEvent::Die(death));
     }
-    some(fate, faults, What::DiskFault);
-    some(fate, staging, What::StagingFault);
-    for what in [What::Stop, What::Reload, What::Thin] {
-        let count = fate.chance.usize(..3);
-        some(fate, count, what);
+    some(scheduler, faults, SimEvent::DiskFault);
+    some(scheduler, staging, SimEvent::StagingFault);
+    for what in [SimEvent::Stop, SimEvent::Reload, SimEvent::RemoveSites] {
+        let count = scheduler.chance.usize(..3);
+        some(scheduler, count, what);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::fate::Fate;
-use super::ledger::{Ledger, Place};
+use super::oracle::{Oracle, Place};
+use super::scheduler::Scheduler;
 use super::server::Files;
 use crate::store::model::{FileId, Happening, SiteDisk};
 
@@ -12,7 +12,7 @@ use crate::store::model::{FileId, Happening, SiteDisk};
 const LATEST_REMOVAL: Duration = Duration::from_secs(30);
 
 /// The books of one site; files are known there by their versions.
-pub(super) struct Custody {
+pub(super) struct ServerOracle {
     site: usize,
     /// Of every file that ever got a name.
     versions: Vec<usize>,
@@ -24,7 +24,7 @@ pub(super) struct Custody {
     leaving: BTreeSet<FileId>,
 }
 
-impl Custody {
+impl ServerOracle {
     pub(super) fn new(site: usize) -> Self {
         Self {
             site,
@@ -43,46 +43,46 @@ impl Custody {
     }
 
     /// Brings the books, and `files`, up to date with the disk.
-    pub(super) fn take_note(&mut self, disk: &SiteDisk, files: &mut Files, ledger: &mut Ledger, fate: &Fate) {
+    pub(super) fn take_note(&mut self, disk: &SiteDisk, files: &mut Files, oracle: &mut Oracle, scheduler: &Scheduler) {
         for happening in disk.happened() {
             match happening {
-                Happening::Named { file, replaced } => self.named(disk, file, replaced, files, ledger, fate),
+                Happening::Named { file, replaced } => self.named(disk, file, replaced, files, oracle, scheduler),
                 Happening::Leaves(file) => {
                     self.leaving.insert(file);
                     disappear(self.versions[file], files);
                 }
                 Happening::Stays(file) => {
                     self.leaving.remove(&file);
-                    appear(self.versions[file], files, ledger);
+                    appear(self.versions[file], files, oracle);
                 }
                 Happening::Removed(file) => {
                     let version = self.versions[file];
                     if !self.leaving.remove(&file) {
-                        let name = &ledger.versions[version].name;
-                        fate.violated(format_args!("site {} removes {name}, which nobody has taken", self.site));
+                        let name = &oracle.versions[version].name;
+                        scheduler.fail(format_args!("site {} removes {name}, which nobody has taken", self.site));
                     }
                     disappear(version, files);
                     self.promised.remove(&version);
                     self.settled.insert(version);
                     // Its client had it, whatever has become of the connection; but may not have come to keep it.
-                    ledger.on_sound_link = ledger.died.is_none_or(|at| fate.now > at + LATEST_REMOVAL);
-                    ledger.removed(version, version, fate);
+                    oracle.on_sound_link = oracle.died.is_none_or(|at| scheduler.now > at + LATEST_REMOVAL);
+                    oracle.removed(version, version, scheduler);
                 }
                 Happening::Superseded(file) => {
                     let version = self.versions[file];
                     // Or another one of the same bytes has its place.
-                    if !keeps(disk, version, ledger) || ledger.versions[version].place == Place::Overwritten {
+                    if !keeps(disk, version, oracle) || oracle.versions[version].place == Place::Overwritten {
                         self.promised.remove(&version);
                         self.settled.insert(version);
                     }
                 }
-                Happening::PowerLost => self.power_lost(disk, files, ledger, fate),
+                Happening::PowerLost => self.power_lost(disk, files, oracle, scheduler),
             }
         }
         for &version in &self.promised {
-            if !keeps(disk, version, ledger) && !ledger.is_safe(version) {
-                let name = &ledger.versions[version].name;
-                fate.violated(format_args!("site {} has told that it has {name}, and may lose it", self.site));
+            if !keeps(disk, version, oracle) && !oracle.is_safe(version) {
+                let name = &oracle.versions[version].name;
+                scheduler.fail(format_args!("site {} has told that it has {name}, and may lose it", self.site));
             }
         }
     }
@@ -93,70 +93,70 @@ impl Custody {
         file: FileId,
         replaced: Option<FileId>,
         files: &mut Files,
-        ledger: &mut Ledger,
-        fate: &Fate,
+        oracle: &mut Oracle,
+        scheduler: &Scheduler,
     ) {
-        let version = self.version(disk, file, ledger, fate);
+        let version = self.version(disk, file, oracle, scheduler);
         assert_eq!(file, self.versions.len(), "files get their names in order");
         self.versions.push(version);
         if let Some(older) = replaced.map(|older| self.versions[older]).filter(|&older| older != version) {
-            ledger.overwritten(older);
+            oracle.overwritten(older);
         }
         // The agents' own order is not the one their files come in.
-        let name = &ledger.versions[version].name;
-        let is_before = |&other: &usize| other != version && ledger.versions[other].name == *name;
-        ledger.versions[version].is_rewrite |= self.versions.iter().any(is_before);
+        let name = &oracle.versions[version].name;
+        let is_before = |&other: &usize| other != version && oracle.versions[other].name == *name;
+        oracle.versions[version].is_rewrite |= self.versions.iter().any(is_before);
         self.settled.remove(&version);
-        appear(version, files, ledger);
-        fate.note(|| format!("site {}: {} is stored", self.site, ledger.versions[version].name));
+        appear(version, files, oracle);
+        scheduler.note(|| format!("site {}: {} is stored", self.site, oracle.versions[version].name));
     }
 
-    fn version(&self, disk: &SiteDisk, file: FileId, ledger: &Ledger, fate: &Fate) -> usize {
+    fn version(&self, disk: &SiteDisk, file: FileId, oracle: &Oracle, scheduler: &Scheduler) -> usize {
         disk.look(file, |file| {
             let is_this = |&version: &usize| {
-                let version = &ledger.versions[version];
+                let version = &oracle.versions[version];
                 version.site == self.site && version.name == file.name && version.bytes == file.bytes
             };
-            let found = (0..ledger.versions.len()).rev().find(is_this);
-            found.unwrap_or_else(|| fate.violated(format_args!("half of {} is at site {}", file.name, self.site)))
+            let found = (0..oracle.versions.len()).rev().find(is_this);
+            found.unwrap_or_else(|| scheduler.fail(format_args!("half of {} is at site {}", file.name, self.site)))
         })
     }
 
     /// What was not durable may be gone, and what was removed may be back, to be collected once more.
-    fn power_lost(&mut self, disk: &SiteDisk, files: &mut Files, ledger: &mut Ledger, fate: &Fate) {
+    fn power_lost(&mut self, disk: &SiteDisk, files: &mut Files, oracle: &mut Oracle, scheduler: &Scheduler) {
         let there: BTreeSet<usize> =
-            disk.files().into_iter().map(|file| self.version(disk, file, ledger, fate)).collect();
+            disk.files().into_iter().map(|file| self.version(disk, file, oracle, scheduler)).collect();
         files.retain(|_, version| {
             let is_there = there.contains(version);
             if !is_there {
-                ledger.versions[*version].place = Place::AtAgent;
+                oracle.versions[*version].place = Place::AtAgent;
             }
             is_there
         });
         for version in there {
-            if files.get(&ledger.versions[version].name) != Some(&version) {
-                fate.note(|| format!("site {}: {} is back", self.site, ledger.versions[version].name));
+            if files.get(&oracle.versions[version].name) != Some(&version) {
+                scheduler.note(|| format!("site {}: {} is back", self.site, oracle.versions[version].name));
             }
-            appear(version, files, ledger);
+            appear(version, files, oracle);
         }
     }
 }
 
 /// A file is to be seen at the site: if it was not before, it may be collected once more.
-fn appear(version: usize, files: &mut Files, ledger: &mut Ledger) {
-    let entry = &mut ledger.versions[version];
+fn appear(version: usize, files: &mut Files, oracle: &mut Oracle) {
+    let entry = &mut oracle.versions[version];
     if files.insert(entry.name.clone(), version) != Some(version) {
         entry.appearances += 1;
-        ledger.appeared(version);
+        oracle.appeared(version);
     }
-    ledger.versions[version].place = Place::AtSite;
+    oracle.versions[version].place = Place::AtSite;
 }
 
 fn disappear(version: usize, files: &mut Files) {
     files.retain(|_, there| *there != version);
 }
 
-fn keeps(disk: &SiteDisk, version: usize, ledger: &Ledger) -> bool {
-    let version = &ledger.versions[version];
+fn keeps(disk: &SiteDisk, version: usize, oracle: &Oracle) -> bool {
+    let version = &oracle.versions[version];
     disk.keeps(0, &version.name, &version.bytes)
 }
