@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use memory::memory;
-use peers::{Crew, Order, Peers};
+use peers::{Order, PeerConfig, Peers};
 use processor::cpu_time;
 use settings::{settings, site};
 use support::{Result, median, verdict};
@@ -35,7 +35,7 @@ use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;
 
 /// How much of everything.
-struct Extent {
+struct Scale {
     files: usize,
     /// Where each file takes some 90 ms.
     slow_files: usize,
@@ -65,18 +65,18 @@ fn main() -> Result<()> {
     if let Some((_, args)) = support::role() {
         return peers::serve(&args);
     }
-    let extent = if support::is_smoke() {
-        Extent { files: 60, slow_files: 6, runs: 1 }
+    let scale = if support::is_smoke() {
+        Scale { files: 60, slow_files: 6, runs: 1 }
     } else {
-        Extent { files: 3_000, slow_files: 200, runs: 7 }
+        Scale { files: 3_000, slow_files: 200, runs: 7 }
     };
     let place = tempfile::Builder::new().prefix("collect-bench-").tempdir_in(support::place()?)?;
     println!("Collecting agent files of 0.5 to 5 KiB from one peer on loopback, in {}", place.path().to_string_lossy());
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
-    let gain = acknowledging(&extent, place.path())?;
-    let least = durable(&extent, place.path())?;
+    let gain = acknowledging(&scale, place.path())?;
+    let least = durable(&scale, place.path())?;
     println!("\npeak memory, all of the above: {:.1} MiB\n", memory("self", "VmHWM")? / 1024.0);
     verdict(">= 20x with TCP_QUICKACK", &format!("{gain:.0}x"), gain >= 20.0);
     verdict(">= 40 % of the rate when durable", &format!("{:.0} % at the least", 100.0 * least), least >= 0.4);
@@ -84,15 +84,15 @@ fn main() -> Result<()> {
 }
 
 /// A peer that writes as stock does; how many times faster it is with `TCP_QUICKACK`.
-fn acknowledging(extent: &Extent, place: &Path) -> Result<f64> {
-    let mut peers = Peers::start(Crew { count: 1, write: WritePattern::Stock, tls: false }, place)?;
+fn acknowledging(scale: &Scale, place: &Path) -> Result<f64> {
+    let mut peers = Peers::start(PeerConfig { count: 1, write: WritePattern::Stock, tls: false }, place)?;
     println!("\nStock's way to write: small pieces, Nagle's algorithm on. Plain, durable; files/s is scaled per file.");
     println!("{:>12} {:>12} {:>7} {:>9} {:>9}", "TCP_QUICKACK", "connections", "files", "files/s", "ms/file");
     let mut gains = Vec::new();
     for connections in [1, 2] {
-        let base = Case { files: extent.files, quick_ack: true, connections, durability: Durability::Fsync };
-        let cases = [base, Case { files: extent.slow_files, quick_ack: false, ..base }];
-        let figures = take_turns(&cases, extent.runs.min(3), &mut peers, place)?;
+        let base = Case { files: scale.files, quick_ack: true, connections, durability: Durability::Fsync };
+        let cases = [base, Case { files: scale.slow_files, quick_ack: false, ..base }];
+        let figures = take_turns(&cases, scale.runs.min(3), &mut peers, place)?;
         for (case, runs) in cases.iter().zip(&figures) {
             let rate = median(runs.iter().map(|run| run.files_per_second));
             let switch = if case.quick_ack { "on" } else { "off" };
@@ -105,21 +105,21 @@ fn acknowledging(extent: &Extent, place: &Path) -> Result<f64> {
 }
 
 /// A peer that writes each body at once; the smallest part of the undurable rate that is left when durable.
-fn durable(extent: &Extent, place: &Path) -> Result<f64> {
-    println!("\n{} files from a peer that writes each body at once.", extent.files);
+fn durable(scale: &Scale, place: &Path) -> Result<f64> {
+    println!("\n{} files from a peer that writes each body at once.", scale.files);
     println!(
         "{:>6} {:>12} {:>8} {:>9} {:>12} {:>15} {:>14}",
         "peer", "connections", "durable", "files/s", "CPU us/file", "longest stall", "of undurable"
     );
     let mut least = f64::INFINITY;
     for tls in [false, true] {
-        let mut peers = Peers::start(Crew { count: 1, write: WritePattern::Whole, tls }, place)?;
+        let mut peers = Peers::start(PeerConfig { count: 1, write: WritePattern::Whole, tls }, place)?;
         let cases: Vec<Case> = [1, 2]
             .into_iter()
             .flat_map(|connections| [Durability::None, Durability::Fsync].map(|durability| (connections, durability)))
-            .map(|(connections, durability)| Case { files: extent.files, quick_ack: true, connections, durability })
+            .map(|(connections, durability)| Case { files: scale.files, quick_ack: true, connections, durability })
             .collect();
-        let figures = take_turns(&cases, extent.runs, &mut peers, place)?;
+        let figures = take_turns(&cases, scale.runs, &mut peers, place)?;
         for (cases, figures) in cases.chunks(2).zip(figures.chunks(2)) {
             let part = median(ratios(&figures[1], &figures[0]));
             least = least.min(part);

@@ -12,8 +12,8 @@
 
 #[path = "disk/candidate.rs"]
 mod candidate;
-#[path = "disk/contest.rs"]
-mod contest;
+#[path = "disk/compare.rs"]
+mod compare;
 #[path = "disk/flush.rs"]
 mod flush;
 #[path = "disk/ground.rs"]
@@ -36,7 +36,7 @@ use ground::Ground;
 use support::Result;
 
 /// How much of everything.
-struct Extent {
+struct Scale {
     runs: usize,
     /// For all that come at once, and at most for those that come alone.
     seconds: Duration,
@@ -52,7 +52,7 @@ struct Extent {
     image: u64,
 }
 
-const FULL: Extent = Extent {
+const FULL: Scale = Scale {
     runs: 3,
     seconds: Duration::from_secs(1),
     lone: 30,
@@ -63,7 +63,7 @@ const FULL: Extent = Extent {
     image: 7 << 29,
 };
 
-const SMOKE: Extent = Extent {
+const SMOKE: Scale = Scale {
     runs: 1,
     seconds: Duration::from_millis(20),
     lone: 2,
@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     }
 }
 
-fn bench(extent: &Extent) -> Result<()> {
+fn bench(scale: &Scale) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("disk-bench-").tempdir_in(support::place()?)?;
     println!("4 KiB files, in {}", dir.path().to_string_lossy());
     if support::is_in_memory(dir.path())? {
@@ -88,25 +88,25 @@ fn bench(extent: &Extent) -> Result<()> {
     }
     let mut mounted = 0;
     for mount in [Ground::ext4, Ground::xfs] {
-        match mount(dir.path(), extent.image) {
+        match mount(dir.path(), scale.image) {
             Ok(ground) => {
-                compare(&ground, extent)?;
+                compare(&ground, scale)?;
                 mounted += 1;
             }
             Err(error) => println!("\n(Not in an image, since none can be mounted: {error})"),
         }
     }
     if mounted == 0 {
-        compare(&Ground::here(dir.path()), extent)?;
+        compare(&Ground::here(dir.path()), scale)?;
     }
     Ok(())
 }
 
 /// With nothing else to be written, and beside another program's file; then the sinks.
-fn compare(ground: &Ground, extent: &Extent) -> Result<()> {
-    for load in [None, Some(extent.load)] {
-        contest::compare(ground, load, extent)?;
-        flush::compare(ground, load, extent)?;
+fn compare(ground: &Ground, scale: &Scale) -> Result<()> {
+    for load in [None, Some(scale.load)] {
+        compare::compare(ground, load, scale)?;
+        flush::compare(ground, load, scale)?;
     }
     sinks::compare(ground)
 }

@@ -78,7 +78,7 @@ use support::Result;
 use surroundings::{Surroundings, isolate};
 
 /// How much of everything.
-struct Extent {
+struct Scale {
     busy: usize,
     others: usize,
     /// How many of the others are bad, of most kinds.
@@ -97,7 +97,7 @@ struct Extent {
     runs: usize,
 }
 
-const FULL: Extent = Extent {
+const FULL: Scale = Scale {
     busy: 50,
     others: 450,
     bad: 20,
@@ -110,7 +110,7 @@ const FULL: Extent = Extent {
     runs: 3,
 };
 
-const SMOKE: Extent = Extent {
+const SMOKE: Scale = Scale {
     busy: 5,
     others: 25,
     bad: 5,
@@ -123,7 +123,7 @@ const SMOKE: Extent = Extent {
     runs: 1,
 };
 
-impl Extent {
+impl Scale {
     /// How many sites are bad.
     fn bad(&self, kind: Kind) -> usize {
         match kind {
@@ -145,19 +145,19 @@ fn main() -> Result<()> {
     }
 }
 
-fn bench(extent: &Extent) -> Result<()> {
+fn bench(scale: &Scale) -> Result<()> {
     raise_descriptor_limit()?;
     let place = tempfile::Builder::new().prefix("isolation-bench-").tempdir_in(support::place()?)?;
-    println!("Collecting each second from {} sites,", extent.busy + extent.others);
+    println!("Collecting each second from {} sites,", scale.busy + scale.others);
     println!("durably, in {}", place.path().to_string_lossy());
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
     let kinds = possible(wanted_kinds()?, place.path());
     let mut cases: Vec<(Kind, Vec<Figures>)> = kinds.map(|kind| (kind, Vec::new())).collect();
-    for _ in 0..extent.runs {
+    for _ in 0..scale.runs {
         for (kind, figures) in &mut cases {
-            figures.push(Case::start(extent, *kind, place.path())?.measure(extent)?);
+            figures.push(Case::start(scale, *kind, place.path())?.measure(scale)?);
         }
     }
     print(&cases);

@@ -41,22 +41,22 @@
 //! the server took no more memory for it.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
-#[path = "server/bare.rs"]
-mod bare;
+#[path = "server/blocking_client.rs"]
+mod blocking_client;
 #[path = "server/clients.rs"]
 mod clients;
+#[path = "server/concurrent_clients.rs"]
+mod concurrent_clients;
 #[path = "server/connection.rs"]
 mod connection;
-#[path = "server/crowd.rs"]
-mod crowd;
-#[path = "server/lone.rs"]
-mod lone;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "server/process.rs"]
 mod process;
 #[path = "server/run.rs"]
 mod run;
+#[path = "server/sendfile_baseline.rs"]
+mod sendfile_baseline;
 #[path = "support/settings.rs"]
 mod settings;
 #[path = "server/storage.rs"]
@@ -67,10 +67,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::Duration;
 
-use bare::Bare;
-use clients::{Clients, Deed, LARGE, have};
+use clients::{Clients, LARGE, Op, have};
 use process::{Ground, Make, Server};
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
+use sendfile_baseline::Bare;
 use settings::{settings, site};
 use storage::{files_in, filled, wait_until_empty};
 use support::{Result, median, verdict};
@@ -82,7 +82,7 @@ use tentacle_sync::store::Durability;
 const OURS: Make = Make::Ours(Durability::Fsync);
 
 /// How much of everything.
-struct Extent {
+struct Scale {
     files: usize,
     crowds: &'static [usize],
     /// With a connection for each.
@@ -98,7 +98,7 @@ struct Extent {
     runs: usize,
 }
 
-const FULL: Extent = Extent {
+const FULL: Scale = Scale {
     files: 3_000,
     crowds: &[1, 10, 100],
     leaving_files: 1_000,
@@ -110,7 +110,7 @@ const FULL: Extent = Extent {
     runs: 5,
 };
 
-const SMOKE: Extent = Extent {
+const SMOKE: Scale = Scale {
     files: 60,
     crowds: &[1, 10],
     leaving_files: 60,
@@ -125,13 +125,13 @@ const SMOKE: Extent = Extent {
 fn main() -> Result<()> {
     match support::role() {
         None => bench(if support::is_smoke() { &SMOKE } else { &FULL }),
-        Some((role, args)) if role == bare::ROLE => bare::serve(&args),
+        Some((role, args)) if role == sendfile_baseline::ROLE => sendfile_baseline::serve(&args),
         Some((role, args)) if role == clients::ROLE => clients::serve(&args),
         Some((role, _)) => Err(format!("{} is no role", role.to_string_lossy()).into()),
     }
 }
 
-fn bench(extent: &Extent) -> Result<()> {
+fn bench(scale: &Scale) -> Result<()> {
     let ground = Ground::new()?;
     println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", ground.path().to_string_lossy());
     if support::is_in_memory(ground.path())? {
@@ -140,39 +140,39 @@ fn bench(extent: &Extent) -> Result<()> {
     if !Make::all().contains(&Make::Stock) {
         println!("(STOCK_TENTACLE_SERVER names no stock server to compare with.)");
     }
-    storing(extent, &ground)?;
-    leaving(extent, &ground)?;
-    moving(extent, &ground)?;
-    as_stock_sends(extent, &ground)?;
-    idle(extent, &ground)?;
-    beside_dripping(extent, &ground)?;
-    large(extent, &ground)
+    storing(scale, &ground)?;
+    leaving(scale, &ground)?;
+    moving(scale, &ground)?;
+    as_stock_sends(scale, &ground)?;
+    idle(scale, &ground)?;
+    beside_dripping(scale, &ground)?;
+    large(scale, &ground)
 }
 
 /// `SEND` in lock-step on connections that are kept, with all they need to begin with behind them.
-fn storing(extent: &Extent, ground: &Ground) -> Result<()> {
-    println!("\nThe disk by itself, fsync, rename, fsync for each file: {:.0} files/s", disk_alone(extent, ground)?);
+fn storing(scale: &Scale, ground: &Ground) -> Result<()> {
+    println!("\nThe disk by itself, fsync, rename, fsync for each file: {:.0} files/s", disk_alone(scale, ground)?);
     print_heading("Storing, connections kept");
-    let least = least_ratios(extent.crowds, extent.runs, |make, tls, clients| {
-        store(make, tls, Deed::Send { clients, files: extent.files }, ground)
+    let least = least_ratios(scale.crowds, scale.runs, |make, tls, clients| {
+        store(make, tls, Op::Send { clients, files: scale.files }, ground)
     })?;
     least.judge("connections kept");
     Ok(())
 }
 
 /// A connection for each file, as stock's client, ours, and so all agents do.
-fn leaving(extent: &Extent, ground: &Ground) -> Result<()> {
+fn leaving(scale: &Scale, ground: &Ground) -> Result<()> {
     print_heading("Storing, a connection for each file");
-    let least = least_ratios(extent.crowds, extent.runs.min(3), |make, tls, clients| {
-        let files = if make == Make::Stock { extent.slow_files.max(2 * clients) } else { extent.leaving_files };
-        store(make, tls, Deed::SendAndLeave { clients, files }, ground)
+    let least = least_ratios(scale.crowds, scale.runs.min(3), |make, tls, clients| {
+        let files = if make == Make::Stock { scale.slow_files.max(2 * clients) } else { scale.leaving_files };
+        store(make, tls, Op::SendAndLeave { clients, files }, ground)
     })?;
     least.judge("a connection for each file");
     Ok(())
 }
 
 /// Has clients send all their files to a server of its own.
-fn store(make: Make, tls: bool, deed: Deed, ground: &Ground) -> Result<Run> {
+fn store(make: Make, tls: bool, deed: Op, ground: &Ground) -> Result<Run> {
     let storage = ground.storage()?;
     let run = Run::of(make, tls, deed, &storage, ground)?;
     assert_eq!(Some(files_in(&storage)?), deed.files(), "files stored");
@@ -180,9 +180,9 @@ fn store(make: Make, tls: bool, deed: Deed, ground: &Ground) -> Result<Run> {
 }
 
 /// Compares all servers, plain and in TLS, with each number of clients.
-fn least_ratios(crowds: &[usize], runs: usize, run: impl Fn(Make, bool, usize) -> Result<Run>) -> Result<Least> {
+fn least_ratios(crowds: &[usize], runs: usize, run: impl Fn(Make, bool, usize) -> Result<Run>) -> Result<Minimum> {
     let makes = Make::all();
-    let mut least = Least::default();
+    let mut least = Minimum::default();
     for tls in [false, true] {
         for &clients in crowds {
             let figures = take_turns(&makes, runs, |make| run(make, tls, clients))?;
@@ -195,16 +195,16 @@ fn least_ratios(crowds: &[usize], runs: usize, run: impl Fn(Make, bool, usize) -
 
 /// How our files/s compare with stock's, which is never durable, where they do so worst: ours durable, and not.
 #[derive(Default)]
-struct Least(Option<(f64, f64)>);
+struct Minimum(Option<(f64, f64)>);
 
-impl Extend<(f64, f64)> for Least {
+impl Extend<(f64, f64)> for Minimum {
     fn extend<I: IntoIterator<Item = (f64, f64)>>(&mut self, ratios: I) {
         let both = |(a, b): (f64, f64), (c, d)| (a.min(c), b.min(d));
         self.0 = self.0.into_iter().chain(ratios).reduce(both);
     }
 }
 
-impl Least {
+impl Minimum {
     /// Says nothing where there was no stock server.
     fn judge(&self, kind: &str) {
         let Some((durable, undurable)) = self.0 else { return };
@@ -216,17 +216,17 @@ impl Least {
 }
 
 /// Everything is listed and leaves the storage. Stock takes 40 ms for each file of a client in lock-step.
-fn moving(extent: &Extent, ground: &Ground) -> Result<()> {
+fn moving(scale: &Scale, ground: &Ground) -> Result<()> {
     let makes = Make::by_default();
     print_heading("Listing and moving out");
     for tls in [false, true] {
         let protocol = if tls { "TLS" } else { "plain" };
-        let figures = take_turns(&makes, extent.runs.min(3), |make| {
-            let files = if make == Make::Stock { extent.slow_files } else { extent.files };
-            Run::of(make, tls, Deed::Move, &filled(files, ground)?, ground)
+        let figures = take_turns(&makes, scale.runs.min(3), |make| {
+            let files = if make == Make::Stock { scale.slow_files } else { scale.files };
+            Run::of(make, tls, Op::Move, &filled(files, ground)?, ground)
         })?;
         print_rows(&format!("lock-step, {protocol}"), &makes, &figures);
-        let figures = take_turns(&makes, extent.runs.min(3), |make| collect(make, tls, extent.files, ground))?;
+        let figures = take_turns(&makes, scale.runs.min(3), |make| collect(make, tls, scale.files, ground))?;
         print_rows(&format!("our daemon, {protocol}"), &makes, &figures);
     }
     Ok(())
@@ -256,8 +256,8 @@ fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> 
 }
 
 /// Files a second that a lone client's server could store durably if it had nothing else to do.
-fn disk_alone(extent: &Extent, ground: &Ground) -> Result<f64> {
-    let (storage, files) = (ground.storage()?, extent.slow_files);
+fn disk_alone(scale: &Scale, ground: &Ground) -> Result<f64> {
+    let (storage, files) = (ground.storage()?, scale.slow_files);
     let (directory, draft) = (File::open(&storage)?, storage.join("draft"));
     let start = support::clock();
     for (name, bytes) in clients::files(files) {
@@ -276,12 +276,11 @@ fn per_second(files: usize, took: Duration) -> f64 {
 }
 
 /// Pieces of 1 KiB, Nagle's algorithm on.
-fn as_stock_sends(extent: &Extent, ground: &Ground) -> Result<()> {
+fn as_stock_sends(scale: &Scale, ground: &Ground) -> Result<()> {
     let makes = Make::by_default();
     print_heading("Storing, sent as stock's client does");
-    let deed = Deed::SendAsStock { files: extent.slow_files };
-    let figures =
-        take_turns(&makes, extent.runs.min(3), |make| Run::of(make, false, deed, &ground.storage()?, ground))?;
+    let deed = Op::SendAsStock { files: scale.slow_files };
+    let figures = take_turns(&makes, scale.runs.min(3), |make| Run::of(make, false, deed, &ground.storage()?, ground))?;
     if let Some((gain, _)) = print_rows("1 client, plain", &makes, &figures) {
         println!();
         verdict(">= 10x stock's files/s from stock's client", &format!("{gain:.0}x"), gain >= 10.0);
@@ -290,14 +289,14 @@ fn as_stock_sends(extent: &Extent, ground: &Ground) -> Result<()> {
 }
 
 /// Memory for each connection that has stored a file and waits.
-fn idle(extent: &Extent, ground: &Ground) -> Result<()> {
+fn idle(scale: &Scale, ground: &Ground) -> Result<()> {
     println!("\n{:<24} {:<18} {:>8} {:>12} {:>10}", "Idle connections", "", "number", "KiB each", "peak MiB");
     let mut figures = Vec::new();
     for tls in [false, true] {
         let protocol = if tls { "TLS" } else { "plain" };
         for make in Make::by_default() {
-            let clients = if make == Make::Stock { extent.idle_at_stock } else { extent.idle };
-            let runs = (0..extent.runs.min(3)).map(|_| memory_of_idle(make, tls, clients, ground));
+            let clients = if make == Make::Stock { scale.idle_at_stock } else { scale.idle };
+            let runs = (0..scale.runs.min(3)).map(|_| memory_of_idle(make, tls, clients, ground));
             let runs = runs.collect::<Result<Vec<_>>>()?;
             let each = median(runs.iter().map(|(each, _)| *each));
             let peak = median(runs.iter().map(|(_, peak)| *peak)) / 1024.0;
@@ -317,9 +316,9 @@ fn idle(extent: &Extent, ground: &Ground) -> Result<()> {
 /// What each connection adds to what the server has once it has seen one, and the most it had, in KiB.
 fn memory_of_idle(make: Make, tls: bool, clients: usize, ground: &Ground) -> Result<(f64, f64)> {
     let server = Server::start(make, tls, &ground.storage()?, ground)?;
-    have(Deed::Stay { clients: 1 }, server.place())?;
+    have(Op::Stay { clients: 1 }, server.place())?;
     let before = server.memory("VmRSS")?;
-    let mut staying = Clients::ready(Deed::Stay { clients }, server.place())?;
+    let mut staying = Clients::ready(Op::Stay { clients }, server.place())?;
     staying.go()?;
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
     let each = (server.memory("VmRSS")? - before) / clients as f64;
@@ -327,13 +326,13 @@ fn memory_of_idle(make: Make, tls: bool, clients: usize, ground: &Ground) -> Res
 }
 
 /// Another client's files, while many others drip a byte a second, and without those; the disk is left out of it.
-fn beside_dripping(extent: &Extent, ground: &Ground) -> Result<()> {
-    print_heading(&format!("Storing beside {} drippers", extent.dripping));
-    let deed = Deed::Send { clients: 1, files: extent.files };
+fn beside_dripping(scale: &Scale, ground: &Ground) -> Result<()> {
+    print_heading(&format!("Storing beside {} drippers", scale.dripping));
+    let deed = Op::Send { clients: 1, files: scale.files };
     for make in Make::all().into_iter().filter(|make| *make != OURS) {
-        let figures = take_turns(&[false, true], extent.runs, |dripping| {
+        let figures = take_turns(&[false, true], scale.runs, |dripping| {
             let server = Server::start(make, false, &ground.storage()?, ground)?;
-            let drip = Deed::Drip { clients: extent.dripping };
+            let drip = Op::Drip { clients: scale.dripping };
             let mut dripping = dripping.then(|| Clients::ready(drip, server.place())).transpose()?;
             if let Some(dripping) = &mut dripping {
                 dripping.go()?;
@@ -351,18 +350,18 @@ fn beside_dripping(extent: &Extent, ground: &Ground) -> Result<()> {
 }
 
 /// A large file out of the plain server, against a bare loop around `sendfile`.
-fn large(extent: &Extent, ground: &Ground) -> Result<()> {
+fn large(scale: &Scale, ground: &Ground) -> Result<()> {
     let storage = ground.storage()?;
     let file = storage.join(LARGE);
-    File::create(&file)?.set_len(extent.large)?;
+    File::create(&file)?.set_len(scale.large)?;
     let (server, bare) = (Server::start(OURS, false, &storage, ground)?, Bare::start(&file)?);
     // The first time brings the file into memory.
-    have(Deed::Receive, &bare.place)?;
+    have(Op::Receive, &bare.place)?;
     let before = server.memory("VmRSS")?;
     let mut rates = [Vec::new(), Vec::new()];
-    for _ in 0..extent.runs {
+    for _ in 0..scale.runs {
         for (place, rates) in [server.place(), &bare.place].into_iter().zip(&mut rates) {
-            rates.push(have(Deed::Receive, place)?.per_second() / f64::from(1 << 20));
+            rates.push(have(Op::Receive, place)?.per_second() / f64::from(1 << 20));
         }
     }
     let part = median(rates[0].iter().zip(&rates[1]).map(|(ours, bare)| ours / bare));
@@ -370,7 +369,7 @@ fn large(extent: &Extent, ground: &Ground) -> Result<()> {
     let [ours, bare] = rates.map(median);
     println!(
         "\n{} MiB out of the plain server: {ours:.0} MiB/s, a bare sendfile loop: {bare:.0} MiB/s",
-        extent.large >> 20
+        scale.large >> 20
     );
     verdict(">= 90 % of sendfile's rate", &format!("{:.0} %", 100.0 * part), part >= 0.9);
     verdict("<= 1 MiB more memory for it", &format!("{growth:.0} KiB"), growth <= 1024.0);

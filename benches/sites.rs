@@ -34,7 +34,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use memory::memory;
-use peers::{Crew, Order, Peers};
+use peers::{Order, PeerConfig, Peers};
 use processor::cpu_time;
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 use settings::{settings, site};
@@ -61,7 +61,7 @@ const ONCE: &str = "once";
 const IDLE: &str = "idle";
 
 /// How much of everything.
-struct Extent {
+struct Scale {
     sites: usize,
     files: usize,
     runs: usize,
@@ -106,23 +106,24 @@ fn main() -> Result<()> {
 
 fn bench() -> Result<()> {
     raise_descriptor_limit()?;
-    let extent = if support::is_smoke() {
-        Extent { sites: 10, files: 2, runs: 1 }
+    let scale = if support::is_smoke() {
+        Scale { sites: 10, files: 2, runs: 1 }
     } else {
-        Extent { sites: 500, files: 6, runs: 7 }
+        Scale { sites: 500, files: 6, runs: 7 }
     };
     let place = tempfile::Builder::new().prefix("sites-bench-").tempdir_in(support::place()?)?;
     println!(
         "Collecting from TLS sites with {} files each, durably, in {}",
-        extent.files,
+        scale.files,
         place.path().to_string_lossy()
     );
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
-    let mut peers = Peers::start(Crew { count: extent.sites, write: WritePattern::Whole, tls: true }, place.path())?;
-    let (over_healthy, over_none) = beside_hanging(&extent, &mut peers, place.path())?;
-    let each = at_rest(&extent, &mut peers, place.path())?;
+    let mut peers =
+        Peers::start(PeerConfig { count: scale.sites, write: WritePattern::Whole, tls: true }, place.path())?;
+    let (over_healthy, over_none) = beside_hanging(&scale, &mut peers, place.path())?;
+    let each = at_rest(&scale, &mut peers, place.path())?;
     println!();
     println!("beside half that hang, against half that are not there: {:+.1} %", 100.0 * over_none);
     let figure = format!("{:+.1} %", 100.0 * over_healthy);
@@ -139,14 +140,14 @@ fn raise_descriptor_limit() -> Result<()> {
 
 /// By how much the healthy sites take longer when the others hang: over what they take when the others are healthy too,
 /// and over what they take when there are no others.
-fn beside_hanging(extent: &Extent, peers: &mut Peers, place: &Path) -> Result<(f64, f64)> {
-    let half = extent.sites / 2;
-    let [all, alone, beside] = [(extent.sites, 0), (half, 0), (extent.sites, half)];
+fn beside_hanging(scale: &Scale, peers: &mut Peers, place: &Path) -> Result<(f64, f64)> {
+    let half = scale.sites / 2;
+    let [all, alone, beside] = [(scale.sites, 0), (half, 0), (scale.sites, half)];
     let cases = [all, alone, beside].map(|(sites, hanging)| Case { sites, hanging });
     let mut figures = cases.map(|_| Vec::new());
-    for _ in 0..extent.runs {
+    for _ in 0..scale.runs {
         for (case, figures) in cases.iter().zip(&mut figures) {
-            figures.push(Figures::of(*case, extent.files, peers, place)?);
+            figures.push(Figures::of(*case, scale.files, peers, place)?);
         }
     }
     println!(
@@ -167,11 +168,11 @@ fn beside_hanging(extent: &Extent, peers: &mut Peers, place: &Path) -> Result<(f
 }
 
 /// Memory for each connection that waits for its site's next round, in KiB, all that belongs to the site included.
-fn at_rest(extent: &Extent, peers: &mut Peers, place: &Path) -> Result<f64> {
-    let case = Case { sites: extent.sites, hanging: 0 };
+fn at_rest(scale: &Scale, peers: &mut Peers, place: &Path) -> Result<f64> {
+    let case = Case { sites: scale.sites, hanging: 0 };
     let mut runs = Vec::new();
-    for _ in 0..extent.runs.min(3) {
-        let samples = run(IDLE, case, extent.files, peers, place)?;
+    for _ in 0..scale.runs.min(3) {
+        let samples = run(IDLE, case, scale.files, peers, place)?;
         let samples: Vec<Memory> =
             samples.chunks(2).map(|pair| Memory { resident: pair[0], anonymous: pair[1] }).collect();
         runs.push(samples);
@@ -188,7 +189,7 @@ fn at_rest(extent: &Extent, peers: &mut Peers, place: &Path) -> Result<f64> {
         );
     }
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-    let sites = extent.sites as f64;
+    let sites = scale.sites as f64;
     let each = |figure: fn(&Memory) -> f64| {
         median(runs.iter().map(|samples| (figure(&samples[2]) - figure(&samples[0])) / sites))
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tentacle_sync::fake_server::{FakeServer, Setup};
 
-use super::faults::{Bad, BlackHole, DeadPort};
+use super::faults::{BadSite, BlackHole, DeadPort};
 use super::kind::Kind;
 use super::peers::{self, announced, announcement, healthy};
 use super::scripted::{self, Script, listing};
@@ -87,11 +87,11 @@ type Sites = Vec<Box<dyn std::any::Any>>;
 fn mixed(count: usize, ca: &Path) -> Result<(Vec<SocketAddr>, Sites)> {
     let (tls, hole, dead) = (peers::tls(ca)?, BlackHole::open()?, DeadPort::open()?);
     let (mut addresses, mut sites) = (Vec::new(), Sites::new());
-    for kind in Bad::kinds().iter().cycle().take(count) {
+    for kind in BadSite::kinds().iter().cycle().take(count) {
         addresses.push(match kind {
-            Bad::Refuse => dead.address,
-            Bad::Swallow => hole.address,
-            Bad::Fault { faults, names } => {
+            BadSite::Refuse => dead.address,
+            BadSite::Swallow => hole.address,
+            BadSite::Fault { faults, names } => {
                 let double = FakeServer::start(Setup { faults: faults.clone(), ..healthy(&tls) })?;
                 names.iter().try_for_each(|name| double.put(name, &[b'b'; 2_000]))?;
                 let address = double.address();

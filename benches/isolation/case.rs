@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Extent;
+use super::Scale;
 use super::bad::{self, BadSites};
 use super::collecting::Collecting;
 use super::configuration::Configuration;
@@ -39,17 +39,17 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn start(extent: &Extent, kind: Kind, place: &Path) -> Result<Self> {
+    pub(crate) fn start(scale: &Scale, kind: Kind, place: &Path) -> Result<Self> {
         let (dir, spool) = fresh_dir(place)?;
-        let count = extent.bad(kind);
-        let peers = Peers::start(extent.busy, extent.others - count, &dir)?;
+        let count = scale.bad(kind);
+        let peers = Peers::start(scale.busy, scale.others - count, &dir)?;
         let bad = match kind {
             Kind::None | Kind::Names => None,
-            _ => Some(BadSites::start(kind, count, extent.names, &dir)?),
+            _ => Some(BadSites::start(kind, count, scale.names, &dir)?),
         };
-        let good: Vec<String> = (0..extent.busy).map(|number| format!("good-{number}.{DOMAIN}")).collect();
+        let good: Vec<String> = (0..scale.busy).map(|number| format!("good-{number}.{DOMAIN}")).collect();
         let surroundings = Surroundings::of(kind, &good, &dir)?;
-        let mut configuration = Configuration::new(&dir, (kind == Kind::Filler).then_some(extent.max_spool));
+        let mut configuration = Configuration::new(&dir, (kind == Kind::Filler).then_some(scale.max_spool));
         if kind == Kind::Names {
             for name in (0..count).map(|number| format!("silent-{number}.{DOMAIN}")) {
                 configuration.add(&name, (&name, NO_PORT), None, None);
@@ -72,19 +72,19 @@ impl Case {
     }
 
     /// Has agents report, and measures until their files are here, or the bench has waited for long enough.
-    pub(crate) fn measure(mut self, extent: &Extent) -> Result<Figures> {
-        thread::sleep(extent.warm_up);
+    pub(crate) fn measure(mut self, scale: &Scale) -> Result<Figures> {
+        thread::sleep(scale.warm_up);
         self.surroundings.freeze()?;
         let (start, before) = (clock(), self.used()?);
-        let appeared = self.peers.report(extent.measured)?;
+        let appeared = self.peers.report(scale.measured)?;
         let (took, after) = (start.elapsed(), self.used()?);
         let last = clock();
-        while stamp::arrived(&self.spool)? < appeared && last.elapsed() < extent.patience {
+        while stamp::arrived(&self.spool)? < appeared && last.elapsed() < scale.patience {
             thread::sleep(PAUSE);
         }
         let memory = memory(&self.collecting.id().to_string(), "VmHWM")? / 1024.0;
         let log = kib(self.collecting.logged()?) / self.begin.elapsed().as_secs_f64();
-        let stall = self.collecting.stop(extent.patience)?;
+        let stall = self.collecting.stop(scale.patience)?;
         let share = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() / took.as_secs_f64();
         Ok(Figures {
             appeared,

@@ -22,7 +22,7 @@ const DRIP: Duration = Duration::from_millis(50);
 
 /// What a bad site does.
 #[derive(Clone, Debug)]
-pub(crate) enum Bad {
+pub(crate) enum BadSite {
     /// Refuses connections.
     Refuse,
     /// Answers to no attempt to connect.
@@ -40,7 +40,7 @@ pub(crate) enum Names {
     Many,
 }
 
-impl Bad {
+impl BadSite {
     /// One of each kind.
     pub(crate) fn kinds() -> Vec<Self> {
         let trick = |faults| Self::Fault { faults, names: Names::Wanted };

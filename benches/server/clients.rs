@@ -10,15 +10,15 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tentacle_sync::fake_server::AgentFiles;
 
-use super::connection::{Door, Place};
-use super::crowd;
-use super::lone::Lone;
+use super::blocking_client::Lone;
+use super::concurrent_clients;
+use super::connection::{Connector, Place};
 use crate::support::{Result, again, clock};
 
 /// What the other process is told to be.
 pub(crate) const ROLE: &str = "clients";
 
-/// The name of the file that [`Deed::Receive`] asks for.
+/// The name of the file that [`Op::Receive`] asks for.
 pub(crate) const LARGE: &str = "large.bin";
 
 /// What clients say before they begin.
@@ -35,7 +35,7 @@ const DRIP: Duration = Duration::from_secs(1);
 
 /// What clients do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum Op {
     /// So many clients send so many files, in lock-step.
     Send { clients: usize, files: usize },
     /// So many clients send so many files, with a connection for each.
@@ -67,12 +67,12 @@ impl Done {
 }
 
 /// The agents' files, the same each time.
-pub(crate) fn files(count: usize) -> impl Iterator<Item = crowd::File> {
+pub(crate) fn files(count: usize) -> impl Iterator<Item = concurrent_clients::File> {
     AgentFiles { prefix: "agent-".into(), agents: AGENTS, seed: 1 }.files(count)
 }
 
 /// Has clients do it, and leave.
-pub(crate) fn have(deed: Deed, place: &Place) -> Result<Done> {
+pub(crate) fn have(deed: Op, place: &Place) -> Result<Done> {
     Clients::ready(deed, place)?.go()
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Clients that are about to do it, on connections that are open where the deed is not to open them.
-    pub(crate) fn ready(deed: Deed, place: &Place) -> Result<Self> {
+    pub(crate) fn ready(deed: Op, place: &Place) -> Result<Self> {
         let mut command = again(ROLE)?;
         command.args(deed.words()).arg(place.address.to_string()).args(&place.ca);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -123,7 +123,7 @@ impl Drop for Clients {
     }
 }
 
-impl Deed {
+impl Op {
     /// How many files it leaves with the server, where that is what it is about.
     pub(crate) fn files(self) -> Option<usize> {
         match self {
@@ -165,7 +165,7 @@ impl Deed {
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let Some([deed @ .., address]) = args.get(..4) else { return Err("clients need to know what to do".into()) };
     let deed: Vec<&str> = deed.iter().filter_map(|word| word.to_str()).collect();
-    let deed = Deed::told(deed.try_into().map_err(|_| "what clients do is three words")?)?;
+    let deed = Op::told(deed.try_into().map_err(|_| "what clients do is three words")?)?;
     let address = address.to_str().ok_or("an address is text")?.parse()?;
     let place = Place { address, ca: args.get(4).map(PathBuf::from) };
     raise_descriptor_limit()?;
@@ -185,33 +185,33 @@ fn ready() -> Result<()> {
 }
 
 /// Does it; how long it took, and how many files or bytes it was. Connections may be left that are to stay.
-fn act(deed: Deed, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, u64)> {
-    let door = Door::to(place)?;
+fn act(deed: Op, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, u64)> {
+    let door = Connector::to(place)?;
     match deed {
-        Deed::Send { clients, files } => {
+        Op::Send { clients, files } => {
             let files: Vec<_> = self::files(files).collect();
-            Ok((crowd::send(place, clients, &files, ready)?, files.len() as u64))
+            Ok((concurrent_clients::send(place, clients, &files, ready)?, files.len() as u64))
         }
-        Deed::SendAndLeave { clients, files } => {
+        Op::SendAndLeave { clients, files } => {
             let files: Vec<_> = self::files(files).collect();
             timed(|| send_and_leave(&door, clients, &files))
         }
-        Deed::SendAsStock { files } => {
+        Op::SendAsStock { files } => {
             let mut client = Lone::new(door.open_as_stock()?);
             timed(|| {
                 self::files(files).try_for_each(|file| client.send_as_stock(&file))?;
                 Ok(files as u64)
             })
         }
-        Deed::Move => {
+        Op::Move => {
             let mut client = Lone::new(door.open()?);
             timed(|| client.move_all())
         }
-        Deed::Receive => {
+        Op::Receive => {
             let mut client = Lone::new(door.open()?);
             timed(|| client.receive(LARGE))
         }
-        Deed::Stay { clients } => timed(|| {
+        Op::Stay { clients } => timed(|| {
             for file in files(clients) {
                 let mut client = Lone::new(door.open()?);
                 client.send(&file)?;
@@ -219,7 +219,7 @@ fn act(deed: Deed, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, 
             }
             Ok(clients as u64)
         }),
-        Deed::Drip { clients } => timed(|| {
+        Op::Drip { clients } => timed(|| {
             let mut dripping = Vec::new();
             for number in 0..clients {
                 let mut client = Lone::new(door.open()?);
@@ -239,7 +239,7 @@ fn timed(deed: impl FnOnce() -> Result<u64>) -> Result<(Duration, u64)> {
     Ok((start.elapsed(), count))
 }
 
-fn send_and_leave(door: &Door, clients: usize, files: &[crowd::File]) -> Result<u64> {
+fn send_and_leave(door: &Connector, clients: usize, files: &[concurrent_clients::File]) -> Result<u64> {
     let send = |file| -> Result<()> {
         let mut client = Lone::new(door.open()?);
         client.send(file)?;

@@ -23,7 +23,7 @@ pub(crate) struct Place {
 }
 
 /// Makes connections to one place.
-pub(crate) struct Door {
+pub(crate) struct Connector {
     address: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
 }
@@ -34,7 +34,7 @@ pub(crate) enum Connection {
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
-impl Door {
+impl Connector {
     pub(crate) fn to(place: &Place) -> Result<Self> {
         Ok(Self { address: place.address, tls: place.ca.as_deref().map(trusting).transpose()? })
     }

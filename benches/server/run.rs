@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::clients::{Clients, Deed};
+use super::clients::{Clients, Op};
 use super::process::{Ground, Make, Server};
 use super::storage::wait_until_empty;
 use crate::support::{Result, median};
@@ -19,12 +19,12 @@ pub(crate) struct Run {
 
 impl Run {
     /// Has clients do it with a server whose storage is this.
-    pub(crate) fn of(make: Make, tls: bool, deed: Deed, storage: &Path, ground: &Ground) -> Result<Self> {
+    pub(crate) fn of(make: Make, tls: bool, deed: Op, storage: &Path, ground: &Ground) -> Result<Self> {
         let server = Server::start(make, tls, storage, ground)?;
         let mut clients = Clients::ready(deed, server.place())?;
         let run = Self::going(&mut clients, &server)?;
         drop(clients);
-        if let Deed::Move = deed {
+        if let Op::Move = deed {
             wait_until_empty(storage)?;
         }
         Ok(run)

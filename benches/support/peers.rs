@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What peers are like.
 #[derive(Clone, Copy)]
-pub(crate) struct Crew {
+pub(crate) struct PeerConfig {
     pub(crate) count: usize,
     pub(crate) write: WritePattern,
     pub(crate) tls: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// Starts them; what they need to leave behind goes to `place`.
-    pub(crate) fn start(crew: Crew, place: &Path) -> Result<Self> {
+    pub(crate) fn start(crew: PeerConfig, place: &Path) -> Result<Self> {
         let ca = crew.tls.then(|| place.join("ca.pem"));
         let write = match crew.write {
             WritePattern::Stock => "stock",

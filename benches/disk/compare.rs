@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::Extent;
+use super::Scale;
 use super::ground::Ground;
 use super::load::Load;
 use super::publisher::{Publisher, Way};
@@ -26,11 +26,11 @@ struct Run {
 }
 
 /// Compares all of them; `bytes` is what another program keeps writing.
-pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, extent: &Extent) -> Result<()> {
+pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<()> {
     let mut runs: Vec<Vec<Run>> = Way::ALL.map(|_| Vec::new()).into();
-    for _ in 0..extent.runs {
+    for _ in 0..scale.runs {
         for (way, runs) in Way::ALL.into_iter().zip(&mut runs) {
-            runs.push(run(way, ground, bytes, extent)?);
+            runs.push(run(way, ground, bytes, scale)?);
         }
     }
     println!("\n{:<41} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9}", "", "", "of one", "lone, ms", "", "stage, ms", "");
@@ -88,23 +88,23 @@ fn longest_stall(runs: &[Run]) -> f64 {
 }
 
 /// Lone files first, then as many as it can take; both with the other program's file just written.
-fn run(way: Way, ground: &Ground, bytes: Option<u64>, extent: &Extent) -> Result<Run> {
+fn run(way: Way, ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<Run> {
     let dir = tempfile::tempdir_in(ground.dir())?;
     let mut publisher = way.start(dir.path())?;
     ground.settle()?;
     let mut load = bytes.map(|bytes| Load::start(ground.dir(), bytes)).transpose()?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
-    let lone = one_at_a_time(&mut *publisher, extent)?;
+    let lone = one_at_a_time(&mut *publisher, scale)?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
-    let (files_per_second, staging) = all_at_once(publisher, extent.seconds)?;
+    let (files_per_second, staging) = all_at_once(publisher, scale.seconds)?;
     drop((load, dir));
     ground.settle()?;
     Ok(Run { files_per_second, lone, staging })
 }
 
-fn one_at_a_time(publisher: &mut dyn Publisher, extent: &Extent) -> Result<Vec<f64>> {
+fn one_at_a_time(publisher: &mut dyn Publisher, scale: &Scale) -> Result<Vec<f64>> {
     let (start, mut latencies) = (clock(), Vec::new());
-    while latencies.len() < extent.lone && start.elapsed() < extent.seconds {
+    while latencies.len() < scale.lone && start.elapsed() < scale.seconds {
         thread::sleep(PAUSE);
         let staged = clock();
         publisher.stage()?;

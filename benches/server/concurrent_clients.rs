@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Connection, Door, Place};
-use super::lone::Lone;
+use super::blocking_client::Lone;
+use super::connection::{Connection, Connector, Place};
 use crate::support::{Result, clock};
 
 /// A file's name and its bytes.
@@ -24,7 +24,7 @@ pub(crate) fn send(
     files: &[File],
     ready: impl FnOnce() -> Result<()>,
 ) -> Result<Duration> {
-    let door = Door::to(place)?;
+    let door = Connector::to(place)?;
     let mut poll = Poll::new()?;
     let mut crowd = Vec::with_capacity(clients);
     for number in 0..clients {

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 
+use super::concurrent_clients::File;
 use super::connection::Connection;
-use super::crowd::File;
 use crate::support::Result;
 
 /// How much stock's client writes at a time.
