@@ -134,12 +134,12 @@ pub(crate) enum Say {
 /// A server of one connection that follows a script.
 pub(crate) struct Scripted {
     address: SocketAddr,
-    thread: JoinHandle<Heard>,
+    thread: JoinHandle<Received>,
 }
 
 /// What a scripted server heard.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     pub(crate) from: IpAddr,
     /// One for each turn, then what came after the last.
     pub(crate) pieces: Vec<Vec<u8>>,
@@ -164,12 +164,12 @@ impl Scripted {
         self.address
     }
 
-    pub(crate) fn heard(self) -> Heard {
+    pub(crate) fn heard(self) -> Received {
         self.thread.join().unwrap()
     }
 }
 
-fn follow(listener: &TcpListener, script: &[Turn]) -> Heard {
+fn follow(listener: &TcpListener, script: &[Turn]) -> Received {
     let (mut client, from) = listener.accept().unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut pieces = Vec::new();
@@ -190,12 +190,12 @@ fn follow(listener: &TcpListener, script: &[Turn]) -> Heard {
             Say::Bytes(bytes) => drop(client.write_all(bytes)),
             Say::Last(bytes) => {
                 drop(client.write_all(bytes));
-                return Heard { from: from.ip(), pieces };
+                return Received { from: from.ip(), pieces };
             }
         }
     }
     let mut rest = Vec::new();
     drop(client.read_to_end(&mut rest));
     pieces.push(rest);
-    Heard { from: from.ip(), pieces }
+    Received { from: from.ip(), pieces }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::slow_readers::{SIZE, body, connect, read_slowly};
 use crate::support::{Certificates, Client};

@@ -9,7 +9,7 @@ use tentacle_sync::fake_server::{Identity, Setup, StockClients, stock_tls};
 use tentacle_sync::tls::UnixTime;
 
 use crate::daemon::Place;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::site::{Site, site_config};
 use crate::support::scratch;

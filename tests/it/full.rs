@@ -6,7 +6,7 @@ use tentacle_sync::fake_server::{Files, Setup, Verb};
 
 use crate::daemon::{Place, assert_complains_once, assert_same, wait_until};
 use crate::mount::{Filesystem, Mount};
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::site::Site;
 use crate::support::{Client, PATIENCE};
 

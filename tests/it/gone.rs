@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::time::Duration;
 
 use crate::daemon::wait_until;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::support::{Certificates, Client, PATIENCE, peak_memory};
 

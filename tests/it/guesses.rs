@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use tentacle_sync::proto::{PasswordDigest, Secret};
 
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::support::Client;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use crate::daemon::wait_until;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::support::{Client, PATIENCE, SETTLE};
 

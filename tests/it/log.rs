@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tentacle_sync::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::{Place, wait_until};
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::{Options, ServerProcess};
 use crate::site::Site;
 use crate::support::{Certificates, Client, PATIENCE, scratch};

@@ -8,11 +8,11 @@ use tempfile::TempDir;
 use tentacle_sync::fake_server::{Agent, AgentFiles, FakeServer, Fault, Files, Setup, StockClients, Verb, stock_tls};
 use tentacle_sync::role::server::InProcessServer;
 
+use crate::bad_sites::BlackHole;
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::stored_in;
 use crate::site::{hosted, site_config};
 use crate::support::{Certificates, LOOPBACK, PATIENCE, scratch};
-use crate::trouble::BlackHole;
 
 const GOOD: usize = 180;
 

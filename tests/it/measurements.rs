@@ -11,7 +11,7 @@ use tentacle_sync::fake_server::{FakeServer, Fault, Setup, Verb};
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, spool_of, staged_in, wait_until};
 use crate::data_server::{DataServer, Rows, agent_data};
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::is_emptied;
 use crate::site::site_config;
 

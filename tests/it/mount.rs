@@ -200,15 +200,15 @@ impl Mount {
     }
 
     /// Lets nothing be changed there: who tries waits until it is thawed.
-    pub(crate) fn freeze(&self) -> Frozen<'_> {
+    pub(crate) fn freeze(&self) -> FrozenFs<'_> {
         run(Command::new("fsfreeze").arg("--freeze").arg(&self.path)).unwrap();
-        Frozen { mount: self }
+        FrozenFs { mount: self }
     }
 
     /// Mounts it over another directory as well.
-    pub(crate) fn cover<'a>(&self, directory: &'a Path) -> Cover<'a> {
+    pub(crate) fn cover<'a>(&self, directory: &'a Path) -> Overmount<'a> {
         run(Command::new("mount").arg("--bind").arg(&self.path).arg(directory)).unwrap();
-        Cover(directory)
+        Overmount(directory)
     }
 
     /// Changes how it is mounted, as soon as nobody has a file open that stands in the way.
@@ -240,8 +240,8 @@ impl Mount {
     }
 
     /// Fills it until about so many bytes and inodes are left.
-    pub(crate) fn fill(&self, bytes: u64, inodes: u64) -> Ballast<'_> {
-        let ballast = Ballast { mount: self };
+    pub(crate) fn fill(&self, bytes: u64, inodes: u64) -> Filler<'_> {
+        let ballast = Filler { mount: self };
         fs::create_dir(ballast.path()).unwrap();
         for number in 0..self.free().1.saturating_sub(inodes).min(1_000) {
             File::create(ballast.path().join(number.to_string())).unwrap();
@@ -273,31 +273,31 @@ impl Drop for Stalled {
 }
 
 /// Dropping it uncovers the directory.
-pub(crate) struct Cover<'a>(&'a Path);
+pub(crate) struct Overmount<'a>(&'a Path);
 
-impl Drop for Cover<'_> {
+impl Drop for Overmount<'_> {
     fn drop(&mut self) {
         run(Command::new("umount").arg("-l").arg(self.0)).unwrap();
     }
 }
 
 /// Dropping it lets the filesystem go on.
-pub(crate) struct Frozen<'a> {
+pub(crate) struct FrozenFs<'a> {
     mount: &'a Mount,
 }
 
-impl Drop for Frozen<'_> {
+impl Drop for FrozenFs<'_> {
     fn drop(&mut self) {
         run(Command::new("fsfreeze").arg("--unfreeze").arg(&self.mount.path)).unwrap();
     }
 }
 
 /// What takes up the room.
-pub(crate) struct Ballast<'a> {
+pub(crate) struct Filler<'a> {
     mount: &'a Mount,
 }
 
-impl Ballast<'_> {
+impl Filler<'_> {
     fn path(&self) -> PathBuf {
         self.mount.path.join("ballast")
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::daemon::wait_until;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::support::{Certificates, Client, PATIENCE};
 

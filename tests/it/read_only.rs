@@ -8,7 +8,7 @@ use tentacle_sync::fake_server::{Fault, Setup, Verb};
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_complains_once, wait_until};
 use crate::mount::{Filesystem, Mount};
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::{Options, hand_over_to_server, is_emptied};
 use crate::site::{Site, site_config};
 use crate::support::PATIENCE;

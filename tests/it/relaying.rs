@@ -8,7 +8,7 @@ use std::time::Duration;
 use tentacle_sync::fake_server::{FakeServer, Setup};
 
 use crate::daemon::wait_until;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::stock::start_stock;
 use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, peak_memory, scratch};

@@ -5,7 +5,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::{Options, ServerProcess};
 use crate::support::{Certificates, Client, SETTLE, scratch};
 

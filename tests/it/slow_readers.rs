@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 
 use crate::client_process::{Desk, Outcome, at};
 use crate::daemon::wait_until;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::support::{Certificates, Client, LOOPBACK, PATIENCE};
 
 /// Less than the readers need for the whole, by far.

@@ -10,7 +10,7 @@ use std::{env, fs, thread};
 use tempfile::TempDir;
 use tentacle_sync::fake_server::{AgentFiles, Files};
 
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::support::{Certificates, fill, scratch};
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::daemon::wait_until;
-use crate::ours::Buffer;
 use crate::program::{Place, as_nobody};
+use crate::server_ops::Buffer;
 use crate::server_process::{Options, free_address};
 use crate::support::{Certificates, Client, PATIENCE};
 

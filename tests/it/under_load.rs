@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tentacle_sync::fake_server::Files;
 
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::support::{Client, PATIENCE};
 
 /// Clients that send files, one connection after the other, until they are told to stop.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::{Options, hand_over_to_server};
 use crate::support::{Client, scratch};
 

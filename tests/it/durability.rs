@@ -12,7 +12,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::consumer::seed;
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::support::PATIENCE;
 
 const CLIENTS: usize = 50;

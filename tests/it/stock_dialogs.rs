@@ -9,11 +9,11 @@ use crate::server_process::{Options, ServerProcess};
 use crate::stock::start_stock;
 use crate::support::{Client, scratch};
 
-use Act::{Closed, Hear, Remove, Say, Silence, Write};
+use Step::{Closed, Hear, Remove, ScriptReply, Silence, Write};
 
-enum Act {
+enum Step {
     /// The client sends this in one write.
-    Say(&'static str),
+    ScriptReply(&'static str),
     /// The server sends exactly this.
     Hear(&'static str),
     /// The server stays, and says nothing.
@@ -27,39 +27,39 @@ enum Act {
 }
 
 /// Storage: a directory `conf`, and `a` with five bytes.
-const DIALOGUES: &[(&str, &[Act])] = &[
+const DIALOGUES: &[(&str, &[Step])] = &[
     (
         "a file that grew is sent whole",
         &[
-            Say("RECV <a>\n"),
+            ScriptReply("RECV <a>\n"),
             Hear("RECV SIZE 5\n"),
             Write("a", "12345\n67"),
-            Say("RECV OK\n"),
+            ScriptReply("RECV OK\n"),
             Hear("12345\n67"),
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV SIZE 8\n"),
             Write("a", "12345\n67\n89"),
-            Say("MV OK\n"),
+            ScriptReply("MV OK\n"),
             Hear("12345\n67\n89"),
-            Say("RECV <a>\n"),
+            ScriptReply("RECV <a>\n"),
             Hear("RECV ERR (file does not exist)\n"),
         ],
     ),
     (
         "a file that shrank is sent short",
         &[
-            Say("RECV <a>\n"),
+            ScriptReply("RECV <a>\n"),
             Hear("RECV SIZE 5\n"),
             Write("a", "123"),
-            Say("RECV OK\n"),
+            ScriptReply("RECV OK\n"),
             Hear("123"),
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV SIZE 3\n"),
             Write("a", "12"),
-            Say("MV OK\n"),
+            ScriptReply("MV OK\n"),
             Hear("12"),
             Silence,
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV ERR\n"),
         ],
     ),
@@ -67,101 +67,115 @@ const DIALOGUES: &[(&str, &[Act])] = &[
         "an empty file is moved and the session goes on",
         &[
             Write("a", ""),
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV SIZE 0\n"),
-            Say("MV OK\n"),
+            ScriptReply("MV OK\n"),
             Silence,
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV ERR\n"),
         ],
     ),
     (
         "a file that became empty closes when received",
-        &[Say("RECV <a>\n"), Hear("RECV SIZE 5\n"), Write("a", ""), Say("RECV OK\n"), Closed],
+        &[ScriptReply("RECV <a>\n"), Hear("RECV SIZE 5\n"), Write("a", ""), ScriptReply("RECV OK\n"), Closed],
     ),
     (
         "a file gone before it is received closes",
-        &[Say("RECV <a>\n"), Hear("RECV SIZE 5\n"), Remove("a"), Say("RECV OK\n"), Closed],
+        &[ScriptReply("RECV <a>\n"), Hear("RECV SIZE 5\n"), Remove("a"), ScriptReply("RECV OK\n"), Closed],
     ),
     (
         "a file gone before it is moved closes",
-        &[Say("MV <a>\n"), Hear("MV SIZE 5\n"), Remove("a"), Say("MV OK\n"), Closed],
+        &[ScriptReply("MV <a>\n"), Hear("MV SIZE 5\n"), Remove("a"), ScriptReply("MV OK\n"), Closed],
     ),
     (
         "any line but OK declines",
         &[
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV SIZE 5\n"),
-            Say("LS <>\n"),
+            ScriptReply("LS <>\n"),
             Silence,
-            Say("MV <a>\n"),
+            ScriptReply("MV <a>\n"),
             Hear("MV SIZE 5\n"),
-            Say("\n"),
+            ScriptReply("\n"),
             Silence,
-            Say("LS <>\n"),
+            ScriptReply("LS <>\n"),
             Hear("LS SIZE 12\n"),
         ],
     ),
     (
         "what follows a body in one write is the next command",
-        &[Say("SEND <b> SIZE 3\n"), Hear("SEND OK\n"), Say("abcRECV <b>\n"), Hear("SEND OK\nRECV SIZE 3\n")],
+        &[
+            ScriptReply("SEND <b> SIZE 3\n"),
+            Hear("SEND OK\n"),
+            ScriptReply("abcRECV <b>\n"),
+            Hear("SEND OK\nRECV SIZE 3\n"),
+        ],
     ),
-    ("a body that comes with its command closes", &[Say("SEND <b> SIZE 3\nabc"), Silence, Say("\n"), Closed]),
-    ("two commands in two writes that do not end a line close", &[Say("LS <>\nLS"), Silence, Say(" <>\n"), Closed]),
+    (
+        "a body that comes with its command closes",
+        &[ScriptReply("SEND <b> SIZE 3\nabc"), Silence, ScriptReply("\n"), Closed],
+    ),
+    (
+        "two commands in two writes that do not end a line close",
+        &[ScriptReply("LS <>\nLS"), Silence, ScriptReply(" <>\n"), Closed],
+    ),
     (
         "the name is checked before the size, and the size before the file",
         &[
-            Say("SEND <a/> SIZE 0\n"),
+            ScriptReply("SEND <a/> SIZE 0\n"),
             Hear("SEND ERR (invalid file name)\n"),
-            Say("SEND <a> SIZE 0\n"),
+            ScriptReply("SEND <a> SIZE 0\n"),
             Hear("SEND ERR (file is too big)\n"),
-            Say("SEND <a> SIZE 99999999999999999999999\n"),
+            ScriptReply("SEND <a> SIZE 99999999999999999999999\n"),
             Hear("SEND ERR (file is too big)\n"),
-            Say("SEND <a> SIZE 3\n"),
+            ScriptReply("SEND <a> SIZE 3\n"),
             Hear("SEND ERR (file already exists)\n"),
         ],
     ),
     (
         "directories are no files",
         &[
-            Say("RECV <conf>\n"),
+            ScriptReply("RECV <conf>\n"),
             Hear("RECV ERR (file does not exist)\n"),
-            Say("RECV <..>\n"),
+            ScriptReply("RECV <..>\n"),
             Hear("RECV ERR (file does not exist)\n"),
-            Say("RECV <>\n"),
+            ScriptReply("RECV <>\n"),
             Hear("RECV ERR (file does not exist)\n"),
-            Say("MV <..>\n"),
+            ScriptReply("MV <..>\n"),
             Hear("MV ERR\n"),
-            Say("MV <>\n"),
+            ScriptReply("MV <>\n"),
             Hear("MV ERR\n"),
-            Say("SEND <conf> SIZE 3\n"),
+            ScriptReply("SEND <conf> SIZE 3\n"),
             Hear("SEND OK\n"),
-            Say("abc"),
+            ScriptReply("abc"),
             Closed,
         ],
     ),
-    ("two dots list the storage itself", &[Say("LS <..>\n"), Hear("LS SIZE 12\n")]),
+    ("two dots list the storage itself", &[ScriptReply("LS <..>\n"), Hear("LS SIZE 12\n")]),
     (
         "a filter matches anywhere in a name",
-        &[Write("conf/x.conf.bak", "1"), Say("RECV <x.conf.bak>\n"), Hear("RECV SIZE 1\n")],
+        &[Write("conf/x.conf.bak", "1"), ScriptReply("RECV <x.conf.bak>\n"), Hear("RECV SIZE 1\n")],
     ),
     (
         "the password is asked for once, and only in lower case",
-        &[Say("PASS 703B089710823916D4BB7FF2DEFF4D8F\n"), Closed],
+        &[ScriptReply("PASS 703B089710823916D4BB7FF2DEFF4D8F\n"), Closed],
     ),
     (
         "archives are refused by name, size and absence as files are",
         &[
-            Say("ZRECV <a/>\n"),
+            ScriptReply("ZRECV <a/>\n"),
             Hear("ZRECV ERR (file has an invalid file name)\n"),
-            Say("ZRECV <conf>\n"),
+            ScriptReply("ZRECV <conf>\n"),
             Hear("ZRECV ERR (file does not exist)\n"),
-            Say("ZSEND <b> SIZE 0\n"),
+            ScriptReply("ZSEND <b> SIZE 0\n"),
             Hear("ZSEND ERR (file is too big)\n"),
         ],
     ),
-    ("a name may hold a newline on disk but not in a command", &[Write("x\ny", "1"), Say("RECV <x\ny>\n"), Closed]),
-    ("trailing words close", &[Say("RECV <a>x\n"), Closed]),
+    (
+        "a name may hold a newline on disk but not in a command",
+        &[Write("x\ny", "1"), ScriptReply("RECV <x\ny>\n"), Closed],
+    ),
+    ("trailing words close", &[ScriptReply("RECV <a>x\n"), Closed]),
 ];
 
 /// Lines, whole or in pieces, against the limit of 1,024 bytes.
@@ -183,11 +197,11 @@ fn start_usual_stock(storage: &Path) -> Option<ServerProcess> {
     start_stock(&Options::default().arg("-I").arg("-i").arg(r".*\.conf:conf"), storage)
 }
 
-fn hold(name: &str, acts: &[Act], client: &mut Client, storage: &Path) {
+fn hold(name: &str, acts: &[Step], client: &mut Client, storage: &Path) {
     println!("{name}");
     for act in acts {
         match act {
-            Say(words) => client.send(words),
+            ScriptReply(words) => client.send(words),
             Hear(words) => client.expect(words),
             Silence => client.expect_silence(),
             Closed => client.expect_closed(),

@@ -9,7 +9,7 @@ use tentacle_sync::fake_server::{Fault, FaultRule, Setup, StockClients, Verb, Wr
 use tentacle_sync::proto::Secret;
 
 use crate::daemon::{Place, wait_until};
-use crate::ours::Buffer;
+use crate::server_ops::Buffer;
 use crate::server_process::is_emptied;
 use crate::site::{Site, all_files, site_config};
 use crate::support::{Certificates, LOOPBACK};
