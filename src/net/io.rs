@@ -166,7 +166,7 @@ impl<'a> Io<'a> {
         self.net.set_patience(self.id, wait, OnDeadline::Fail, drained_by);
     }
 
-    /// The connection is [parted](Net::part) with where it would [fail](Io::set_deadline). How long the peer may take for
+    /// The connection is [parted](Net::half_close) with where it would [fail](Io::set_deadline). How long the peer may take for
     /// what it was sent stays as it was.
     pub fn part_after(&mut self, wait: Duration) {
         let drained_by = self.net.drained_by(self.id);

@@ -1,6 +1,6 @@
 //! The readiness loop: connections and their deadlines. It never sees a path, and it alone reads the clock.
 //!
-//! One turn ([`Net::turn`]): poll until the next deadline, read the clock once, merge what is ready into each
+//! One turn ([`Net::poll_once`]): poll until the next deadline, read the clock once, merge what is ready into each
 //! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
 //! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every
 //! helping after a budget of bytes, so that no peer keeps the loop to itself. Who began a connection ([`Net::open`] or

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! The machine sees commands and replies only. Bodies go around it, straight between the connection and the disk;
-//! [`Client::body_moved`] says how much of one has passed.
+//! [`Client::body_transferred`] says how much of one has passed.
 
 use std::collections::VecDeque;
 

@@ -32,7 +32,7 @@
 //! ```
 //!
 //! The machine sees commands and answers only. Bodies go around it, straight between the connection and the disk;
-//! [`Server::body_moved`] says how much of one has passed. Only the doomed ones, whose names no file can have, it
+//! [`Server::body_transferred`] says how much of one has passed. Only the doomed ones, whose names no file can have, it
 //! swallows itself: a stock server asks for them too, and closes when it cannot open the file.
 
 mod close_reason;

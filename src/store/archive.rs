@@ -224,7 +224,7 @@ fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Makes an archive of a file, with its bare name, on the filesystem of `folder`.
+/// Makes an archive of a file, with its bare name, on the filesystem of `storage_dir`.
 ///
 /// # Errors
 /// As those of [`pack_into`], and [`ArchiveError::Unwanted`] once it is not `wanted` any more.

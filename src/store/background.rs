@@ -76,7 +76,7 @@ impl Background {
         self.queue(ticket, client, Job::Unpack { archive, limits })
     }
 
-    /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `folder`. For as long as the
+    /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `storage_dir`. For as long as the
     /// archive is open it takes room there that no quota counts. Nothing may come of it once what this returns is dropped.
     pub fn pack(&mut self, ticket: u64, client: IpAddr, folder: StorageDir, source: Source) -> Wanted {
         self.queue(ticket, client, Job::Pack { folder, source })
@@ -114,7 +114,7 @@ impl Background {
         });
     }
 
-    /// Queues a [`Room::recount`]; a failure is logged.
+    /// Queues a [`SpaceAccount::recount`]; a failure is logged.
     pub fn recount(&self, room: SpaceAccount) {
         self.worker.tell(Order::Recount(room));
     }

@@ -126,7 +126,7 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
-    /// It would have overtaken a file of its [`Chain`](super::Chain) that could not be published.
+    /// It would have overtaken a file of its [`PublishOrder`](super::PublishOrder) that could not be published.
     #[error("an earlier file of its agent could not be published, which this one must not overtake")]
     Blocked,
     /// The thread that makes files durable is gone.

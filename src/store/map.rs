@@ -52,10 +52,10 @@ impl Mapping {
     }
 }
 
-/// Extends `file` to `room` bytes that exist on the disk, and maps them.
+/// Extends `file` to `space` bytes that exist on the disk, and maps them.
 fn reserve(file: &File, room: u64) -> io::Result<MmapMut> {
     fallocate(file, FallocateFlags::empty(), 0, room)?;
-    // SAFETY: the file is exclusively ours and `room` bytes long (see `Mapping`); only its owner, which holds the
+    // SAFETY: the file is exclusively ours and `space` bytes long (see `Mapping`); only its owner, which holds the
     // mapping, ever shortens it, after unmapping.
     unsafe { MmapMut::map_mut(file) }
 }

@@ -55,7 +55,7 @@
 //! it is used again. The directory's flush fails, after the renames: the intents stay, for the next start to see what became
 //! of the files. What cannot be renamed waits, and with it its agent's later files.
 //!
-//! A file that fails breaks its [`Chain`], its agent's files: none that was queued after it is committed, or one agent's
+//! A file that fails breaks its [`PublishOrder`], its agent's files: none that was queued after it is committed, or one agent's
 //! files would not come in their order. They are reported failed too.
 //!
 //! An incoming directory on another filesystem than the journal's may stop answering. It is asked on threads of its own,
@@ -68,10 +68,10 @@
 //! where a filesystem lacks it stands in `lacks.rs`; a start warns of it.
 //!
 //! # The server's storage
-//! A [`Folder`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
-//! written to a [`Draft`]; the [`Keeper`]'s thread stores it, in groups but without a journal: whoever got no answer sends
+//! A [`StorageDir`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
+//! written to a [`TempFile`]; the [`StoreWorker`]'s thread stores it, in groups but without a journal: whoever got no answer sends
 //! again. `keep.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
-//! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`Room`] holds the storage to its
+//! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`SpaceAccount`] holds the storage to its
 //! [`Quota`]. Archives and recounts are left to the thread of [`Background`].
 //!
 //! # What it costs

@@ -56,7 +56,7 @@ impl Source {
         self.file
     }
 
-    /// What [`Keeper::remove`](super::Keeper::remove) needs to remove this file and no other.
+    /// What [`StoreWorker::remove`](super::StoreWorker::remove) needs to remove this file and no other.
     pub fn identity(&self) -> Identity {
         self.identity
     }

@@ -90,7 +90,7 @@ impl Full {
 
 /// Keeps count of what the storage holds. Clones are the same room.
 ///
-/// The count is ours: files that other programs add or remove show only in a [`recount`](Room::recount).
+/// The count is ours: files that other programs add or remove show only in a [`recount`](SpaceAccount::recount).
 #[derive(Clone, Debug)]
 pub struct SpaceAccount(Arc<Shared>);
 
@@ -130,17 +130,17 @@ impl SpaceAccount {
         Ok(room)
     }
 
-    /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](Room::recount).
+    /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](SpaceAccount::recount).
     pub fn set_quota(&self, quota: Quota) {
         self.book().quota = quota;
     }
 
-    /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](Room::recount) on.
+    /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](SpaceAccount::recount) on.
     pub fn set_storage(&self, storage: StorageDir) {
         *self.storage() = storage;
     }
 
-    /// Lets in a file that is to have `size` bytes and goes to `folder`, or says which limit is in its way. A promise takes no
+    /// Lets in a file that is to have `size` bytes and goes to `storage_dir`, or says which limit is in its way. A promise takes no
     /// room from others: the file counts as it [comes](Reservation::resize), and may find no room after all.
     pub fn admit(&self, folder: &StorageDir, size: u64, now: Instant) -> Result<Reservation, Full> {
         let mut book = self.book();
@@ -205,7 +205,7 @@ impl SpaceAccount {
 }
 
 impl Counters {
-    /// What is free where `folder` is; looked up if a limit needs it and it was not of late.
+    /// What is free where `storage_dir` is; looked up if a limit needs it and it was not of late.
     fn look(&mut self, folder: &StorageDir, now: Instant) -> Option<Seen> {
         self.quota.min_free?;
         let device = folder.area().device();

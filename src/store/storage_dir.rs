@@ -105,7 +105,7 @@ impl StorageDir {
         lacks_of(path)
     }
 
-    /// Opens a directory inside this one, as [`Folder::open`] does; this folder itself if `relative` leads there.
+    /// Opens a directory inside this one, as [`StorageDir::open`] does; this folder itself if `relative` leads there.
     ///
     /// # Errors
     /// [`StoreError::Outside`] if `relative` is an absolute path, or leads out through `..` or a link.
@@ -168,7 +168,7 @@ impl StorageDir {
         }
     }
 
-    /// The file is to be removed: it counts as gone until [`Folder::settle`].
+    /// The file is to be removed: it counts as gone until [`StorageDir::settle`].
     pub(super) fn leaves(&self, name: &FileName, identity: Identity) {
         self.leaving.add(name.clone(), identity);
     }

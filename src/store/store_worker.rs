@@ -18,7 +18,7 @@ use crate::proto::FileName;
 /// A file to be made durable under a name of its folder.
 #[derive(Debug)]
 pub struct StoreRequest {
-    /// Comes back with [`Kept`].
+    /// Comes back with [`StoreResult`].
     pub ticket: u64,
     /// The file's name.
     pub name: FileName,
@@ -28,7 +28,7 @@ pub struct StoreRequest {
     pub on_conflict: OnConflict,
 }
 
-/// How a [`Keep`] ended.
+/// How a [`StoreRequest`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreResult {
     /// The request's.
@@ -37,7 +37,7 @@ pub struct StoreResult {
     pub result: Result<(), StoreError>,
 }
 
-/// The handle of the keeper's thread. Its methods never wait for the disk, but for [`Keeper::stop`].
+/// The handle of the keeper's thread. Its methods never wait for the disk, but for [`StoreWorker::stop`].
 ///
 /// There is one keeper for all folders; orders are carried out in the order they were given in.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Order {
 }
 
 impl StoreWorker {
-    /// Starts the thread. `room` is kept up to date with what is stored and removed. `notify` is called, on that thread,
+    /// Starts the thread. `space` is kept up to date with what is stored and removed. `notify` is called, on that thread,
     /// whenever there are new completions.
     pub fn start(durability: Durability, room: SpaceAccount, notify: Notify) -> Result<Self, StoreError> {
         let path = room.path().to_owned();

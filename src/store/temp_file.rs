@@ -67,7 +67,7 @@ impl TempFile {
     }
 
     /// Lets the room for the file go along with it: it is given back if the file is dropped, and used if the
-    /// [`Keeper`](super::Keeper) stores it.
+    /// [`StoreWorker`](super::StoreWorker) stores it.
     #[must_use]
     pub fn with_reservation(mut self, reservation: Reservation) -> Self {
         self.file.reservation = Some(reservation);

@@ -100,7 +100,7 @@ impl Acceptor {
         Self(Arc::new(Inner { config, verifies_clients, warnings: Vec::new(), report: Report::default() }))
     }
 
-    /// The server's side of one connection, for [`Pipe::tls`](super::Pipe::tls).
+    /// The server's side of one connection, for [`Stream::tls`](super::Stream::tls).
     pub fn accept(&self) -> Result<ServerConnection, ConnectError> {
         ServerConnection::new(Arc::clone(&self.0.config)).map_err(|error| ConnectError::Library(error.to_string()))
     }

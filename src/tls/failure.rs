@@ -9,7 +9,7 @@ use super::client_failure::ClientFailure;
 use super::hello::Hello;
 use super::refusal::Refusal;
 
-/// What a [`Stream`](super::Pipe) ends with when it does not end well.
+/// What a [`Stream`](super::Stream) ends with when it does not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// TLS itself, or the certificates, with a site.

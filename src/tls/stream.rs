@@ -32,7 +32,7 @@ pub enum Stream {
 pub enum Handshake {
     /// Done: data may flow. Plain pipes are born so.
     Done,
-    /// The peer's turn, or the socket is full; see [`Pipe::wants_write`].
+    /// The peer's turn, or the socket is full; see [`Stream::wants_write`].
     WantMore,
 }
 
@@ -55,7 +55,7 @@ pub enum Received {
 /// What a write achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Pipe::wants_write`].
+    /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Stream::wants_write`].
     Bytes(usize),
     /// None were: wait for the socket to be writable.
     WouldBlock,
@@ -64,7 +64,7 @@ pub enum Sent {
 /// What sending a piece of a file achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSent {
-    /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Pipe::wants_write`].
+    /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Stream::wants_write`].
     Some(u64),
     /// None were: wait for the socket to be writable.
     Blocked,
@@ -182,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// Whether bytes wait in here to be written: [`Pipe::flush`] is due once the socket is writable.
+    /// Whether bytes wait in here to be written: [`Stream::flush`] is due once the socket is writable.
     pub fn wants_write(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -190,7 +190,7 @@ impl Stream {
         }
     }
 
-    /// Says goodbye in TLS (close_notify); [`Pipe::flush`] until nothing is left, then [`Pipe::shutdown_write`].
+    /// Says goodbye in TLS (close_notify); [`Stream::flush`] until nothing is left, then [`Stream::shutdown_write`].
     pub fn close(&mut self) {
         if let Self::Tls(tls) = self {
             tls.close();

@@ -198,7 +198,7 @@ impl Net {
         self.listeners.set_accept_limit(room);
     }
 
-    /// Whether somebody waits to be accepted, for whom there may be no [room](Net::set_room).
+    /// Whether somebody waits to be accepted, for whom there may be no [room](Net::set_accept_limit).
     pub fn has_waiting(&self) -> bool {
         self.listeners.has_waiting()
     }

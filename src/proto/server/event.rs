@@ -15,7 +15,7 @@ pub enum Want {
     Body(u64),
     /// So many more bytes to the client, from the caller's source; never 0.
     Supply(u64),
-    /// The last byte of a moved body to be written to the connection, and then [`Server::body_left`].
+    /// The last byte of a moved body to be written to the connection, and then [`Server::body_flushed`].
     Flush,
     /// The connection to be closed, once [`Server::transmit`] is written.
     Closed,

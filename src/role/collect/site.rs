@@ -67,7 +67,7 @@ pub(super) struct Site {
     pub(super) history: SiteHistory,
     /// For what its listings name, and those of all sites.
     names: Budget,
-    /// The site has refused our certificate: [`Offer::Auto`] goes on without.
+    /// The site has refused our certificate: [`ClientCertPolicy::Auto`] goes on without.
     certificate_refused: bool,
     pub(super) running: Option<ActiveRound>,
     /// A connection kept open between two rounds.

@@ -27,7 +27,7 @@ pub(in crate::role) trait Connection {
     fn part_after(&mut self, wait: Duration);
 }
 
-/// Who makes files safe under their names, and removes them: [`Keeper`], whose methods these are.
+/// Who makes files safe under their names, and removes them: [`StoreWorker`], whose methods these are.
 pub(in crate::role) trait FileStore: Debug + Send {
     fn keep(&self, keep: StoreRequest);
     fn remove(&self, folder: StorageDir, name: FileName, identity: Identity);

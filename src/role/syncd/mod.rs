@@ -42,7 +42,7 @@ const TRANSIENT: u8 = 3;
 
 type Problem = Box<dyn std::error::Error>;
 
-/// What a command ends in: its exit status, or a message for stderr and [`UNUSABLE`] or [`HINDERED`].
+/// What a command ends in: its exit status, or a message for stderr and [`UNUSABLE`] or [`TRANSIENT`].
 type Outcome = Result<u8, Problem>;
 
 /// Nothing in the configuration has that name.

@@ -12,7 +12,7 @@ use crate::net::Target;
 use crate::proto::{Count, quoted};
 use crate::role::collect::resources::{Opening, SiteResources, Unusable, open_all};
 use crate::role::collect::same_server::SameServer;
-use crate::role::collect::site::{AfterRoundActiveRoundng, Site};
+use crate::role::collect::site::{ActiveRound, AfterRound, Site};
 use crate::sync::SiteHistory;
 
 /// Sites' first rounds are spread over this long for each of them.

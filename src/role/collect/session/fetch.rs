@@ -1,4 +1,4 @@
-//! Fetching a file: [`Step::Receive`] and [`Step::Take`].
+//! Fetching a file: [`Step::Receive`] and [`Step::FetchAndDelete`].
 
 use super::{Context, Reaction, Task};
 use crate::proto::{FileName, Refusal, Verb};

@@ -1,4 +1,4 @@
-//! Letting a committed file go: [`Step::Move`]. The site deletes it while it sends it, so what it sends is compared, and
+//! Letting a committed file go: [`Step::Delete`]. The site deletes it while it sends it, so what it sends is compared, and
 //! what is not the committed file is the only copy there is.
 
 use super::{Context, Reaction, Task};

@@ -46,7 +46,7 @@ impl Service {
         match &self.backend {
             Backend::Storage(_, policy) => {
                 let Some(mut io) = self.net.io(id) else { return };
-                // What it came in through: there may be another listener_config by now.
+                // What it came in through: there may be another listener config by now.
                 let acceptor = io.listener_config().and_then(|listener_config| listener_config.tls.clone());
                 let is_verified = acceptor.is_some_and(|acceptor| acceptor.verifies_clients());
                 let session = Session::new(peer, Arc::clone(policy), io.peer(), is_verified);
