@@ -66,7 +66,7 @@ impl ListenerId {
 #[derive(Debug)]
 struct Listener {
     socket: TcpListener,
-    listener_config: Arc<ListenerConfig>,
+    config: Arc<ListenerConfig>,
     /// Somebody may wait: cleared only when the socket says that nobody does.
     waiting: bool,
 }
@@ -104,7 +104,7 @@ impl Listeners {
         let id = ListenerId(self.last + 1);
         registry.register(&mut socket, id.token(), Interest::READABLE)?;
         self.last = id.0;
-        self.open.insert(id, Listener { socket, listener_config, waiting: true });
+        self.open.insert(id, Listener { socket, config: listener_config, waiting: true });
         Ok(id)
     }
 
@@ -112,9 +112,9 @@ impl Listeners {
         self.open.get(&id).ok_or(io::ErrorKind::NotFound)?.socket.local_addr()
     }
 
-    pub(super) fn set_entrance(&mut self, id: ListenerId, listener_config: Arc<ListenerConfig>) {
+    pub(super) fn set_listener_config(&mut self, id: ListenerId, listener_config: Arc<ListenerConfig>) {
         if let Some(listener) = self.open.get_mut(&id) {
-            listener.listener_config = listener_config;
+            listener.config = listener_config;
         }
     }
 
@@ -166,7 +166,7 @@ impl Listener {
             match self.socket.accept() {
                 Ok((stream, peer)) => {
                     *room -= 1;
-                    arrivals.push(Accepted { stream, peer, listener_config: Arc::clone(&self.listener_config) });
+                    arrivals.push(Accepted { stream, peer, listener_config: Arc::clone(&self.config) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiting = false,
                 Err(error) if concerns_one_connection(&error) => {}

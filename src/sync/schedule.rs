@@ -26,6 +26,8 @@ pub enum Ending {
     Backlog,
     /// There is more, and it got nowhere: so would the next, at once.
     Stalled,
+    /// A stop has cut it off: nothing is known of what there is.
+    CutOff,
     /// It broke off.
     Failed,
 }
@@ -119,12 +121,12 @@ impl Schedule {
         let slot = self.slots.get_mut(key)?.as_mut()?;
         let State::Running { since } = slot.state else { return None };
         slot.failures = match ending {
-            Ending::Done | Ending::Backlog | Ending::Stalled => 0,
+            Ending::Done | Ending::Backlog | Ending::Stalled | Ending::CutOff => 0,
             Ending::Failed => slot.failures.saturating_add(1),
         };
         let (pace, failures) = (slot.pace, slot.failures);
         let due = match ending {
-            Ending::Backlog => now,
+            Ending::Backlog | Ending::CutOff => now,
             Ending::Failed if failures <= pace.retries => after(now, self.backoff(failures, pace.interval)),
             Ending::Failed | Ending::Done | Ending::Stalled => after(since, self.jittered(pace.interval)).max(now),
         };
@@ -182,7 +184,7 @@ mod tests {
         let pace = PollPolicy { interval: Duration::MAX, retries: u32::MAX };
         let mut schedule = Schedule::new(1);
         schedule.set(0, pace, now, Duration::MAX);
-        for ending in [Ending::Done, Ending::Failed, Ending::Backlog, Ending::Stalled] {
+        for ending in [Ending::Done, Ending::Failed, Ending::Backlog, Ending::Stalled, Ending::CutOff] {
             let due = schedule.next_due().unwrap();
             assert_eq!(schedule.start_due(due), Some(0));
             assert!(schedule.finished(0, due, ending).unwrap() >= due);

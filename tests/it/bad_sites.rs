@@ -172,7 +172,7 @@ fn a_site_that_cannot_be_reached_says_at_which_step() {
     let hole = BlackHole::open();
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let faults = vec![Fault::HangInTls.always()];
-    let half = Site::double("half", 5, Setup { tls, faults: faults, ..Setup::default() });
+    let half = Site::double("half", 5, Setup { tls, faults, ..Setup::default() });
     let place = Place::with_sites([
         site_config("refused", refused, ""),
         site_config("hole", hole.address, "timeout = 1"),

@@ -212,7 +212,7 @@ const BEFORE: &str = "<agent_data>\n<module>before</module>\n</agent_data>\n";
 /// One file is overwritten after its move was announced; what is in the spool in the end.
 fn overwritten_in_the_move(after: &str, lines: &str) -> Vec<String> {
     let faults = vec![Fault::OverwriteBetween(after.into()).at(Verb::Mv).once()];
-    let mut site = Site::double("site", 0, Setup { faults: faults, idle: Duration::from_secs(1), ..Setup::default() });
+    let mut site = Site::double("site", 0, Setup { faults, idle: Duration::from_secs(1), ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config(lines)]);
     let mut outcome = place.once();
@@ -252,7 +252,7 @@ fn a_file_overwritten_during_its_move_with_more_bytes_arrives_in_both_versions()
 #[test]
 fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
     let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Mv).once()];
-    let mut site = Site::double("site", 0, Setup { faults: faults, ..Setup::default() });
+    let mut site = Site::double("site", 0, Setup { faults, ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config("")]);
     let daemon = place.start();
@@ -268,7 +268,7 @@ fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
 #[test]
 fn a_listed_file_that_is_gone_when_it_is_asked_for_is_no_error() {
     let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Recv).once()];
-    let mut site = Site::double("site", 10, Setup { faults: faults, ..Setup::default() });
+    let mut site = Site::double("site", 10, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("connections = 1")]);
     let daemon = place.start();
     assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) == 1));
@@ -341,7 +341,7 @@ fn later(address: SocketAddr) -> String {
 #[test]
 fn a_file_that_the_site_has_sent_and_not_let_go_comes_once() {
     let faults = vec![Fault::KeepMoved.at(Verb::Mv).once()];
-    let site = Site::double("site", 1, Setup { faults: faults, ..Setup::default() });
+    let site = Site::double("site", 1, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("")]);
     place.once().assert_code(0);
     assert_same(&place.spool(), &site.files);

@@ -32,7 +32,7 @@ fn holds_a(double: &FakeServer) -> bool {
 
 fn encrypted(certificates: &Certificates, clients: StockClients<'_>, faults: Vec<FaultRule>) -> FakeServer {
     let tls = Some(stock_tls(&certificates.server, clients).unwrap());
-    start(Setup { tls, faults: faults, ..Setup::default() })
+    start(Setup { tls, faults, ..Setup::default() })
 }
 
 #[test]

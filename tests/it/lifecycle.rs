@@ -14,7 +14,7 @@ use crate::support::{Certificates, LOOPBACK, PATIENCE};
 /// Answers each fetch after a while.
 fn slow(name: &str, count: usize) -> Site {
     let faults = vec![Fault::Slow(Duration::from_millis(10)).at(Verb::Recv)];
-    Site::double(name, count, Setup { faults: faults, ..Setup::default() })
+    Site::double(name, count, Setup { faults, ..Setup::default() })
 }
 
 #[test]

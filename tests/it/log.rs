@@ -115,6 +115,19 @@ fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_count
 }
 
 #[test]
+fn a_round_that_a_stop_cuts_off_is_no_recovery() {
+    let site = Site::double("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let place = Place::with_sites([site.config("interval = 1")]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["site=site reason=listing"]);
+    site.peer().set_mischief(vec![Fault::Hang.at(Verb::Ls)]);
+    let lists = site.peer().tally().count(Verb::Ls);
+    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) > lists));
+    let log = daemon.stop().stderr;
+    assert!(log.contains("stopping: 1 round under way") && !log.contains("recovered"), "{log}");
+}
+
+#[test]
 fn names_of_sites_and_files_forge_nothing() {
     let place = Place::new();
     let names = [

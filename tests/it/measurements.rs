@@ -213,7 +213,7 @@ fn once_says_what_it_took_and_that_no_more_may_wait() {
 #[test]
 fn once_adds_up_the_rounds_of_a_site() {
     let faults = vec![Fault::Close.at(Verb::Recv).after(3).times(1)];
-    let site = FakeServer::start(Setup { faults: faults, ..Setup::default() }).unwrap();
+    let site = FakeServer::start(Setup { faults, ..Setup::default() }).unwrap();
     let place = Place::with_sites([site_config("site", site.address(), "connections = 1\nretries = 1")]);
     for number in 0..5 {
         site.put(format!("web0{number}.1700000000.data"), b"<agent_data></agent_data>").unwrap();

@@ -15,7 +15,7 @@ const RELOADED: &str = "[INFO] reloaded ";
 /// Takes its time over the first `verb`, so that its first round runs for as long.
 fn pensive_at(verb: Verb, name: &str, count: usize) -> Site {
     let faults = vec![Fault::Slow(Duration::from_secs(2)).at(verb).once()];
-    Site::double(name, count, Setup { faults: faults, ..Setup::default() })
+    Site::double(name, count, Setup { faults, ..Setup::default() })
 }
 
 fn pensive(name: &str, count: usize) -> Site {

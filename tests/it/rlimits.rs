@@ -120,7 +120,7 @@ fn a_client_says_what_it_may_not_write_and_leaves_no_half_of_it() {
 #[test]
 fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
     let faults = vec![Fault::Slow(Duration::from_millis(200)).at(Verb::Ls)];
-    let site = FakeServer::start(Setup { faults: faults, max_connections: 100, ..Setup::default() }).unwrap();
+    let site = FakeServer::start(Setup { faults, max_connections: 100, ..Setup::default() }).unwrap();
     let config = |number: u32| site_config(&format!("site{number}"), site.address(), "interval = 1\nkeep_open = 0");
     let place = Place::with_sites((0..30).map(config));
     let daemon = place.start();

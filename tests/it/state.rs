@@ -15,7 +15,7 @@ const FILES: usize = 5;
 /// A place that has collected what its site cannot delete.
 fn collected() -> (Site, Place) {
     let faults = vec![Fault::Refuse.at(Verb::Mv)];
-    let site = Site::double("site", FILES, Setup { faults: faults, ..Setup::default() });
+    let site = Site::double("site", FILES, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("")]);
     place.once();
     assert_eq!(place.spool().len(), FILES);

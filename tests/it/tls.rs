@@ -198,7 +198,7 @@ fn plain_and_tls_do_not_mix_and_say_so() {
     assert_refuses(&encrypted, "", &["TLS"]);
     let config = stock_tls(&certificates.server, StockClients::Anyone).unwrap();
     let faults = vec![Fault::PlainWhereTls.always()];
-    let setup = Setup { tls: Some(config), faults: faults, idle: Duration::from_secs(1), ..Setup::default() };
+    let setup = Setup { tls: Some(config), faults, idle: Duration::from_secs(1), ..Setup::default() };
     let confused = Site::double("site", 12, setup);
     assert_refuses(&confused, &tls(&ca(&certificates)), &["TLS"]);
 }

@@ -137,7 +137,7 @@ impl Net {
         match target.tls.as_ref().map(|connector| connector.connect(&target.host, offer)) {
             None => self.opened(id, Stream::plain(stream, target.quick_ack)),
             Some(Ok(tls)) => {
-                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, target.quick_ack) })
+                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, target.quick_ack) });
             }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
@@ -164,7 +164,7 @@ impl Net {
         match listener_config.tls.as_ref().map(Acceptor::accept) {
             None => self.opened(id, Stream::plain(stream, listener_config.quick_ack)),
             Some(Ok(tls)) => {
-                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, listener_config.quick_ack) })
+                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, listener_config.quick_ack) });
             }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }

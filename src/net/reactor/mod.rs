@@ -182,8 +182,8 @@ impl Net {
     }
 
     /// Lets those who come from now on pass through `listener_config`.
-    pub fn set_entrance(&mut self, listener: ListenerId, listener_config: Arc<ListenerConfig>) {
-        self.listeners.set_entrance(listener, listener_config);
+    pub fn set_listener_config(&mut self, listener: ListenerId, listener_config: Arc<ListenerConfig>) {
+        self.listeners.set_listener_config(listener, listener_config);
     }
 
     /// Closes a listener, and with it the connections in the kernel's queue. Those accepted live on.

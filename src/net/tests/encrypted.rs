@@ -221,7 +221,7 @@ fn a_new_entrance_is_for_those_who_come_from_now_on() {
     let mut server = Server::plain();
     let mut old = server.client();
     let id = server.opened();
-    server.net.set_entrance(server.listener, listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
+    server.net.set_listener_config(server.listener, listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
     let target = pki.target(&server, None);
     let (_, accepted) = pair(&mut server, target);
     assert!(server.io(accepted).peer().is_some());

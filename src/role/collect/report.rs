@@ -111,7 +111,9 @@ impl RoundReport {
             }
             return;
         }
-        if let Some(recovery) = of_site.recovered(now) {
+        if self.ending != Ending::CutOff
+            && let Some(recovery) = of_site.recovered(now)
+        {
             info!("site={site} {recovery}");
         }
         let Tally { collected, moved, left, .. } = self.tally;

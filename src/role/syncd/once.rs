@@ -151,14 +151,14 @@ impl Progress {
                 Ending::Failed => self.failed += 1,
                 Ending::Stalled => self.stalled += 1,
                 // Stopped with files left at the site: told at the end.
-                Ending::Backlog => {}
+                Ending::Backlog | Ending::CutOff => {}
             }
         }
         let Self { sites, done, failed, files, bytes, .. } = self;
         if let Some(line) = &self.line {
             let text = format!("{done} of {}, {failed} failed, {}", Count(*sites, "site"), gained(*files, *bytes));
             self.out.attempt(|| line.show(&text));
-        } else if report.is_final && report.ending != Ending::Backlog {
+        } else if report.is_final && !matches!(report.ending, Ending::Backlog | Ending::CutOff) {
             of_site.is_told = true;
             let site = quoted(&*report.site);
             match &report.failure {

@@ -128,7 +128,7 @@ impl Collector {
         let is_cut_off = self.stop.as_ref().is_some_and(|stop| stop.cut_off.contains(&key));
         let ending = match &running.failure {
             Some(_) => Ending::Failed,
-            None if is_cut_off => Ending::Backlog,
+            None if is_cut_off => Ending::CutOff,
             None if tally.left == 0 && !running.round.has_work() => Ending::Done,
             None if running.round.has_progressed() || self.stop.is_some() || self.commit_queue.is_full() => {
                 Ending::Backlog

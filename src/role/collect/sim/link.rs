@@ -93,7 +93,7 @@ impl Pipe {
     pub(super) fn send_records(&mut self, records: &[u8], at: (ConnId, Direction), scheduler: &mut Scheduler) {
         match self.flying.back_mut() {
             Some(Piece::Bytes(last)) if self.left_at == scheduler.now && scheduler.chance.bool() => {
-                last.extend(records)
+                last.extend(records);
             }
             _ => self.send_bytes(records, at, scheduler),
         }

@@ -107,7 +107,7 @@ impl Service {
         let target = if let Backend::Relay(target) = &self.backend { Some(&**target) } else { None };
         self.expiries.watch(expiry::reports(&listener_config, target));
         for &listener in &self.listeners {
-            self.net.set_entrance(listener, Arc::clone(&listener_config));
+            self.net.set_listener_config(listener, Arc::clone(&listener_config));
         }
         self.admission.change(config.hosts_access.clone(), &config.limits);
         self.limits = config.limits;
