@@ -10,11 +10,29 @@ pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now + NEVER)
 }
 
-/// When a body of `size` bytes that begins `now` has to be whole: it may be silent for as long as `idle`, and has a second
-/// for each `min_rate` bytes. `None` for no limit, where `min_rate` is 0.
-pub(crate) fn body_due(now: Instant, size: u64, idle: Duration, min_rate: u64) -> Option<Instant> {
-    let seconds = size.checked_div(min_rate)?;
-    Some(after(now, idle.saturating_add(Duration::from_secs(seconds))))
+/// How slowly a body may move.
+///
+/// What it has moved decides, not what was announced: else whoever announces much may be as slow as he likes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyPace {
+    since: Instant,
+    size: u64,
+    idle: Duration,
+    min_rate: u64,
+}
+
+impl BodyPace {
+    /// Of a body of `size` bytes that begins `now`: it may be silent for as long as `idle`, and has a second for each
+    /// `min_rate` bytes that have moved. Without a limit where `min_rate` is 0.
+    pub(crate) fn new(now: Instant, size: u64, idle: Duration, min_rate: u64) -> Self {
+        Self { since: now, size, idle, min_rate }
+    }
+
+    /// By when more has to have moved, as long as `left` bytes of it have not. `None` for no limit.
+    pub(crate) fn due(&self, left: u64) -> Option<Instant> {
+        let seconds = self.size.saturating_sub(left).checked_div(self.min_rate)?;
+        Some(after(self.since, self.idle.saturating_add(Duration::from_secs(seconds))))
+    }
 }
 
 #[cfg(test)]
@@ -35,17 +53,19 @@ mod tests {
             let (now, idle) = (Instant::now(), Duration::from_secs(seconds));
             prop_assert!(after(now, idle) >= now);
             prop_assert!(after(now, Duration::MAX) > now);
-            let due = body_due(now, size, idle, min_rate);
+            let due = BodyPace::new(now, size, idle, min_rate).due(0);
             prop_assert_eq!(due.is_none(), min_rate == 0);
             prop_assert!(due.is_none_or(|due| due >= after(now, idle).min(now + NEVER)));
         }
     }
 
     #[test]
-    fn a_body_has_its_silence_and_a_second_for_each_so_many_bytes() {
+    fn a_body_has_its_silence_and_a_second_for_each_so_many_bytes_that_have_moved() {
         let now = Instant::now();
         let idle = Duration::from_secs(4);
-        assert_eq!(body_due(now, 640, idle, 64), Some(now + Duration::from_secs(14)));
-        assert_eq!(body_due(now, 63, idle, 64), Some(now + idle));
+        let pace = BodyPace::new(now, 2_000_000, idle, 64);
+        assert_eq!(pace.due(2_000_000), Some(now + idle), "what was announced gives no time");
+        assert_eq!(pace.due(2_000_000 - 63), Some(now + idle));
+        assert_eq!(pace.due(2_000_000 - 640), Some(now + Duration::from_secs(14)));
     }
 }

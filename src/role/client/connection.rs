@@ -8,7 +8,7 @@ use super::console::Console;
 use super::reason::{Reason, plain};
 use super::route::Route;
 use crate::config::client::ClientSettings;
-use crate::deadline::body_due;
+use crate::deadline::BodyPace;
 use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
 use crate::proto::{self, Client, Command, Request, Want};
 use crate::tls::StreamError;
@@ -121,7 +121,7 @@ impl<'n> Connection<'n> {
     ) -> Result<(), Reason> {
         self.client.accept().map_err(|error| Reason::protocol(error, self.peer))?;
         self.flush()?;
-        let due = self.body_due();
+        let pace = self.body_pace();
         while let Want::Body(left) = self.client.want() {
             let (client, mut outcome, mut beyond) = (&mut self.client, Ok(()), None);
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
@@ -141,7 +141,7 @@ impl<'n> Connection<'n> {
                 return Err(Reason::protocol(error, self.peer));
             }
             let count = self.after_read(read)?;
-            self.moved(count, due)?;
+            self.moved(count, pace.due(left.saturating_sub(count)))?;
         }
         self.reply().map(drop)
     }
@@ -150,7 +150,7 @@ impl<'n> Connection<'n> {
     pub(super) fn supply(&mut self, file: &File, mut passed: impl FnMut(u64, Instant)) -> Result<bool, Reason> {
         let mut offset = 0;
         self.expect_by(Some(self.timeout));
-        let due = self.body_due();
+        let pace = self.body_pace();
         while let Want::Supply(left) = self.client.want() {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
             let now = io.now();
@@ -158,7 +158,7 @@ impl<'n> Connection<'n> {
                 Ok(FileSent::Some(count)) => {
                     offset += count;
                     passed(count, now);
-                    self.moved(count, due)?;
+                    self.moved(count, pace.due(left.saturating_sub(count)))?;
                 }
                 Ok(FileSent::Blocked) => self.wait(Direction::Out)?,
                 Ok(FileSent::Short) => return Ok(false),
@@ -227,12 +227,13 @@ impl<'n> Connection<'n> {
         }
     }
 
-    /// When the body that the machine wants, in or out, has to have passed.
-    fn body_due(&self) -> Option<Instant> {
-        match self.client.want() {
-            Want::Body(size) | Want::Supply(size) => body_due(self.net.now(), size, self.timeout, MIN_RATE),
-            _ => None,
-        }
+    /// Of the body that the machine wants, in or out.
+    fn body_pace(&self) -> BodyPace {
+        let size = match self.client.want() {
+            Want::Body(size) | Want::Supply(size) => size,
+            _ => 0,
+        };
+        BodyPace::new(self.net.now(), size, self.timeout, MIN_RATE)
     }
 
     fn moved(&mut self, count: u64, due: Option<Instant>) -> Result<(), Reason> {

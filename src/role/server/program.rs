@@ -193,7 +193,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     if process.daemon {
         process::go_to_background()?;
     }
-    log.write_in_background()?;
+    log.write_in_background();
     for address in bound.addresses() {
         info!("listening on {address}");
     }

@@ -14,8 +14,6 @@ mod fetch;
 mod moving;
 mod task;
 
-use std::time::Instant;
-
 use fetch::Fetch;
 use moving::Moving;
 use task::{ListingTask, Reaction, Task};
@@ -25,7 +23,7 @@ use super::commit_queue::CommitQueue;
 use super::ports::Connection;
 use super::reason::BodyProgress;
 use super::site::Site;
-use crate::deadline::body_due;
+use crate::deadline::BodyPace;
 use crate::net::Read;
 use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Want};
 use crate::sync::Step;
@@ -80,12 +78,12 @@ pub(super) struct Session {
     task: Task,
     standing: Reuse,
     /// When the body under way must be whole; `None` for no limit.
-    body_due: Option<Instant>,
+    body: Option<BodyPace>,
 }
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, standing: Reuse::Fresh, body_due: None }
+        Self { site, client: Client::new(), task: Task::Opening, standing: Reuse::Fresh, body: None }
     }
 
     /// The site's key.
@@ -304,7 +302,7 @@ impl Session {
             Read::Some(count) => {
                 let count = count as u64;
                 if count < left {
-                    self.extend_deadline(cx);
+                    self.extend_deadline(left - count, cx);
                 }
                 self.client.body_transferred(count).map_err(|error| cx.site.protocol(error))?;
                 Ok(true)
@@ -358,11 +356,12 @@ impl Session {
         self.client.handle_eof().map(|()| true).map_err(|error| cx.site.protocol(error))
     }
 
-    /// A body that moves may go on, until the time its size allows is over.
-    fn extend_deadline(&self, cx: &mut Context<'_>) {
+    /// A body of which `left` bytes have not come yet may go on, unless it is too slow.
+    fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
         let patience = cx.site.settings.timeout;
-        let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
-        cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
+        let due = self.body.and_then(|body| body.due(left));
+        let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
+        cx.io.set_deadline(Some(time.map_or(patience, |time| time.min(patience))));
     }
 
     fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {
@@ -401,8 +400,8 @@ impl Session {
 
     fn accept(&mut self, size: u64, cx: &mut Context<'_>) -> Result<(), Reason> {
         let settings = &cx.site.settings;
-        self.body_due = body_due(cx.io.now(), size, settings.timeout, settings.min_rate);
-        self.extend_deadline(cx);
+        self.body = Some(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
+        self.extend_deadline(size, cx);
         self.client.accept().map_err(|error| cx.site.protocol(error))?;
         while let Some(event) = self.client.poll_event() {
             self.handle(&event, cx)?;

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::budget::Budget;
@@ -336,7 +336,7 @@ fn a_file_that_lacks_only_its_line_end_is_no_other() {
 }
 
 #[test]
-fn only_bytes_of_a_body_extend_the_patience_with_it() {
+fn only_as_many_bytes_of_a_body_as_it_has_to_move_extend_the_patience_with_it() {
     let mut scene = Scene::new(&[b'x'; 10_000]);
     scene.hears("MV SIZE 10000\n");
     let first = scene.end.deadline;
@@ -344,6 +344,8 @@ fn only_bytes_of_a_body_extend_the_patience_with_it() {
     scene.hears("");
     assert_eq!(scene.end.deadline, first);
     scene.hears("x");
+    assert_eq!(scene.end.deadline, first);
+    scene.hears(&"x".repeat(3 * 64));
     assert_eq!(scene.end.deadline, first.map(|at| at + Duration::from_secs(3)));
 }
 

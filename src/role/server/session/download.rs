@@ -264,9 +264,9 @@ impl Session {
         giving.sent += sent;
         self.machine.body_transferred(sent)?;
         if sent < left {
-            self.extend_deadline(cx);
+            self.extend_deadline(left - sent, cx);
         } else {
-            cx.io.drain_by(cx.limits.idle_timeout, self.body_due);
+            cx.io.drain_by(cx.limits.idle_timeout, self.body.and_then(|body| body.due(0)));
             self.given();
         }
         Ok(None)

@@ -28,7 +28,7 @@ use super::ports::Connection;
 use super::storage::{Done, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
-use crate::deadline::body_due;
+use crate::deadline::BodyPace;
 use crate::net::{ConnId, Failure, Read};
 use crate::proto::server::{CloseReason, Event, Policy, Server, Want};
 use crate::proto::{Count, FileName, ListArg, Quoted, Refusal, Verb};
@@ -148,7 +148,7 @@ pub(super) struct Session {
     /// When the password that the client has sent is looked at.
     password_due: Option<Instant>,
     /// When the body under way must have passed; `None` for no limit.
-    body_due: Option<Instant>,
+    body: Option<BodyPace>,
 }
 
 impl Session {
@@ -162,7 +162,7 @@ impl Session {
             moved: Vec::new(),
             pipelined: false,
             password_due: None,
-            body_due: None,
+            body: None,
         }
     }
 
@@ -421,16 +421,17 @@ impl Session {
         Ok(self.machine.refuse(refusal)?)
     }
 
-    /// A body that moves may go on, until the time its size allows is over.
-    fn extend_deadline(&self, cx: &mut Context<'_>) {
+    /// A body of which `left` bytes have not moved yet may go on, unless it is too slow.
+    fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
         let patience = cx.limits.idle_timeout;
-        let left = self.body_due.map(|due| due.saturating_duration_since(cx.io.now()));
-        cx.io.set_deadline(Some(left.map_or(patience, |left| left.min(patience))));
+        let due = self.body.and_then(|body| body.due(left));
+        let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
+        cx.io.set_deadline(Some(time.map_or(patience, |time| time.min(patience))));
     }
 
     /// A body of so many bytes begins.
     fn body_begins(&mut self, size: u64, cx: &mut Context<'_>) {
-        self.body_due = body_due(cx.io.now(), size, cx.limits.idle_timeout, cx.limits.body_min_rate);
+        self.body = Some(BodyPace::new(cx.io.now(), size, cx.limits.idle_timeout, cx.limits.body_min_rate));
     }
 
     /// A waiting client is not to blame for what takes its time here.
