@@ -27,6 +27,7 @@ pub mod config;
 mod deadline;
 #[cfg(any(test, feature = "demo"))]
 pub mod fake_server;
+mod file;
 pub mod net;
 pub mod obs;
 pub mod proto;

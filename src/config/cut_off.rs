@@ -1,12 +1,12 @@
 //! Files that are read while somebody is writing them, or had to stop.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Stat, stat};
 
+use super::server::FileText;
 use crate::proto::quoted;
 
 /// A file that was written less than this ago may be written still.
@@ -58,7 +58,7 @@ pub struct CutOff {
 /// # Errors
 /// It is empty, unless it `may_be_empty`, or its last line does not end.
 pub fn refuse_cut_off(path: &Path, may_be_empty: bool) -> Result<(), CutOff> {
-    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let Ok(FileText { bytes, .. }) = FileText::read(path) else { return Ok(()) };
     let may_be = may_be_empty && bytes.trim_ascii().is_empty();
     why_cut_off(&bytes).filter(|_| !may_be).map_or(Ok(()), |why| Err(CutOff { path: path.to_owned(), why }))
 }

@@ -1,6 +1,5 @@
 //! From a path to [`Settings`].
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use super::pandora_conf::DataServerConf;
 use super::settings::{Settings, SiteSettings};
 use super::source::{Env, Source, io_message, is_world_readable};
 use super::{defaults, pandora_conf, toml_conf};
+use crate::file::open_to_read;
 use crate::store::{Durability, Publish, Waiting};
 use crate::text::why_unreadable;
 
@@ -153,7 +153,7 @@ fn is_toml(path: &Path, bytes: &[u8]) -> bool {
 
 /// `option` names the file on the command line.
 fn read_file(path: &Path, option: &str) -> Result<(Vec<u8>, bool), String> {
-    let file = File::open(path).map_err(|error| unreadable(&error, option))?;
+    let file = open_to_read(path).map_err(|error| unreadable(&error, option))?;
     let world_readable = is_world_readable(&file);
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error, option))?;

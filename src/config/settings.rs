@@ -152,7 +152,8 @@ impl SiteSettings {
             {
                 Some("verify")
             }
-            _ if has_password(before) && !has_password(self) => Some("password"),
+            // One that could not be read has protected nothing: the site was left out.
+            _ if before.password.is_some() && !has_password(self) => Some("password"),
             _ => None,
         }
     }

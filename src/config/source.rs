@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::file::open_to_read;
 use crate::proto::{Secret, quoted};
 
 /// No password is longer; a file that is was named by mistake.
@@ -47,7 +48,7 @@ pub struct SecretFile {
 impl SecretFile {
     /// Reads a file of sane length.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = open_to_read(path)?;
         let world_readable = is_world_readable(&file);
         // Allocated once, so that no copy stays behind in memory.
         let mut bytes = Vec::with_capacity(LONGEST_SECRET + 1);

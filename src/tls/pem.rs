@@ -5,7 +5,6 @@
 
 mod blocks;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -17,6 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use self::blocks::Block;
 use super::setup::{BlockFault, FileProblem, SetupError};
+use crate::file::open_to_read;
 use crate::proto::{Secret, quoted};
 use crate::text::Foreign;
 
@@ -99,8 +99,11 @@ impl std::fmt::Debug for KeyDer {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    let unreadable = |error: std::io::Error| FileProblem::Unreadable(error.kind());
-    let file = File::open(path).map_err(unreadable)?;
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => FileProblem::Fifo,
+        kind => FileProblem::Unreadable(kind),
+    };
+    let file = open_to_read(path).map_err(unreadable)?;
     let size = file.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(MAX_FILE));
     // Reserved at once: a buffer that grows leaves copies of a key behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(size.min(MAX_FILE) + 1));

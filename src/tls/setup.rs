@@ -64,6 +64,9 @@ pub enum FileProblem {
     /// It cannot be opened or read.
     #[error("cannot be read: {}", io_text(*.0))]
     Unreadable(io::ErrorKind),
+    /// It is a FIFO, which may never have anything to be read.
+    #[error("is a FIFO, and a regular file is expected")]
+    Fifo,
     /// It is no PEM file by its size.
     #[error("is larger than {0} bytes: not a PEM file")]
     TooLarge(usize),

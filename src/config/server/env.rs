@@ -1,10 +1,10 @@
 //! What the command line and the file may refer to.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::super::source::{SecretFile, is_world_readable};
+use crate::file::open_to_read;
 
 /// A configuration is text written by people.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -57,7 +57,7 @@ pub struct FileText {
 impl FileText {
     /// Reads a file of sane length.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = open_to_read(path)?;
         let world_readable = is_world_readable(&file);
         let mut bytes = Vec::new();
         file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
