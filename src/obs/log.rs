@@ -124,11 +124,11 @@ impl LogTarget {
     /// Has a thread write the log from now on: then whoever logs never waits for who reads the log. A process that is still
     /// to go to the background does so before.
     ///
-    /// # Errors
-    /// There is no thread to be had.
-    pub fn write_in_background(&self) -> io::Result<()> {
+    /// Where there is no thread to be had, whoever logs writes, as before.
+    pub fn write_in_background(&self) {
         let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
-        self.writer.start(move || tell_of_dropped(&rate, &writer))
+        // What cannot do without threads tells of it in its own words.
+        self.writer.start(move || tell_of_dropped(&rate, &writer)).ok();
     }
 
     /// A line on the terminal that log lines do not mix with.

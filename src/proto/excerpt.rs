@@ -11,6 +11,9 @@ const KEPT: usize = 80;
 /// Runs of hex digits this long are masked where a peer may be echoing a password digest.
 const DIGEST_LIKE: usize = 8;
 
+/// Hex digits of a whole digest: in a command there are sizes, too.
+const DIGEST: usize = 32;
+
 /// How speakers of other protocols begin.
 const OTHER_PROTOCOLS: &[(&str, &[&[u8]])] = &[
     ("SSH", &[b"SSH-"]),
@@ -47,7 +50,7 @@ impl Excerpt {
         let begins = |verb: &Verb| line.strip_prefix(verb.as_str().as_bytes());
         let named = OPEN_VERBS.iter().filter_map(begins).any(|rest| rest.starts_with(b" <"));
         if named || line.trim_ascii_end() == b"QUIT" {
-            return Self::without_digests(line);
+            return Self::masked(line, DIGEST);
         }
         let is_word =
             |verb: &&Verb| begins(verb).is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_alphanumeric));
@@ -60,11 +63,16 @@ impl Excerpt {
     /// As [`of`](Self::of), with everything that could be a password digest masked: whatever answers `PASS` may be
     /// an echo of it, and the digest is as good as the password.
     pub fn without_digests(bytes: &[u8]) -> Self {
+        Self::masked(bytes, DIGEST_LIKE)
+    }
+
+    /// With runs of at least so many hex digits masked.
+    fn masked(bytes: &[u8], least: usize) -> Self {
         let mut excerpt = Self::of(bytes);
         excerpt
             .head
             .chunk_by_mut(|a, b| a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-            .filter(|run| run.len() >= DIGEST_LIKE)
+            .filter(|run| run.len() >= least)
             .for_each(|run| run.fill(b'*'));
         excerpt
     }

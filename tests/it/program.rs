@@ -263,7 +263,7 @@ fn verbose_it_logs_what_stock_logs_of_requests() {
         ("RECV <none>", "RECV ERR (file does not exist)", "refused=none: file does not exist"),
     ] {
         client.ask(line, answer);
-        assert!(place.said().contains(logged), "{logged}: {}", place.said());
+        wait_until(logged, || place.said().contains(logged).then_some(()));
     }
     client.take("LS", "");
     client.ask("RECV <a.1.data>", "RECV SIZE 4");

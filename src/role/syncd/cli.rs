@@ -163,7 +163,7 @@ impl Common {
     /// Reads the configuration in `path`, with the log set up and its warnings said.
     pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
         let log = obs::start_log(self.log_level.filter(), Level::default().filter())?;
-        log.write_in_background()?;
+        log.write_in_background();
         let settings = self.load(path)?;
         for warning in &settings.warnings {
             log::warn!("{warning}");
