@@ -1,23 +1,47 @@
-//! Opening files that a configuration names, and the configuration itself.
+//! Reading files that a configuration names, and the configuration itself.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a file to be read, and waits for nobody: a FIFO without a writer would hold up the loop, and with it all peers.
-///
-/// # Errors
-/// It cannot be opened, or is a FIFO.
-pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.file_type().is_fifo() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a FIFO, and a regular file is expected"));
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// What the system says.
+    Io(io::Error),
+    /// It is a FIFO, which may never have anything to be read.
+    Fifo,
+    /// It is longer than what it is to be.
+    TooLarge,
+}
+
+impl ReadError {
+    /// As an I/O error, with these words for a file that is too large.
+    pub(crate) fn into_io(self, too_large: impl Into<String>) -> io::Error {
+        match self {
+            Self::Io(error) => error,
+            Self::Fifo => io::Error::new(io::ErrorKind::InvalidInput, "a FIFO, and a regular file is expected"),
+            Self::TooLarge => io::Error::new(io::ErrorKind::InvalidData, too_large.into()),
+        }
     }
-    Ok(file)
+}
+
+/// Reads a file of at most `most` bytes into `bytes`, which are reserved at once: a buffer that grows leaves copies of a
+/// secret behind. Waits for nobody: a FIFO without a writer would hold up the loop, and with it all peers. The file, for
+/// what else is to be known of it.
+pub(crate) fn read(path: &Path, most: usize, bytes: &mut Vec<u8>) -> Result<File, ReadError> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(ReadError::Io)?;
+    let metadata = file.metadata().map_err(ReadError::Io)?;
+    if metadata.file_type().is_fifo() {
+        return Err(ReadError::Fifo);
+    }
+    bytes.reserve_exact(usize::try_from(metadata.len()).unwrap_or(most).min(most) + 1);
+    (&file).take(most as u64 + 1).read_to_end(bytes).map_err(ReadError::Io)?;
+    if bytes.len() > most { Err(ReadError::TooLarge) } else { Ok(file) }
 }
 
 #[cfg(test)]
@@ -31,7 +55,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
-        let error = open_to_read(&path).unwrap_err();
-        assert!(error.to_string().contains("a FIFO"), "{error}");
+        let error = read(&path, 10, &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, ReadError::Fifo), "{error:?}");
+        assert!(error.into_io("").to_string().contains("a FIFO"));
+    }
+
+    #[test]
+    fn a_file_has_as_many_bytes_as_it_may_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "0123456789").unwrap();
+        let mut bytes = Vec::new();
+        assert!(read(&path, 10, &mut bytes).is_ok() && bytes == b"0123456789");
+        for (path, most) in [(&*path, 9), (Path::new("/dev/zero"), 9)] {
+            assert!(matches!(read(path, most, &mut Vec::new()), Err(ReadError::TooLarge)));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! From a path to [`Settings`].
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::pandora_conf::DataServerConf;
 use super::settings::{Settings, SiteSettings};
 use super::source::{Env, Source, io_message, is_world_readable};
 use super::{defaults, pandora_conf, toml_conf};
-use crate::file::open_to_read;
+use crate::file::{self, ReadError};
 use crate::store::{Durability, Publish, Waiting};
 use crate::text::why_unreadable;
 
@@ -20,7 +19,7 @@ use crate::text::why_unreadable;
 pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", "/etc/pandora/pandora_server.conf"];
 
 /// A configuration is text written by people.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+pub(super) const LARGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// What the command line says about the configuration; it wins over the file.
 #[derive(Clone, Debug, Default)]
@@ -153,14 +152,12 @@ fn is_toml(path: &Path, bytes: &[u8]) -> bool {
 
 /// `option` names the file on the command line.
 fn read_file(path: &Path, option: &str) -> Result<(Vec<u8>, bool), String> {
-    let file = open_to_read(path).map_err(|error| unreadable(&error, option))?;
-    let world_readable = is_world_readable(&file);
     let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error, option))?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err("larger than 16 MiB, which no configuration is; name another file".to_owned());
-    }
-    Ok((bytes, world_readable))
+    let file = file::read(path, LARGEST_FILE, &mut bytes).map_err(|error| match error {
+        ReadError::TooLarge => "larger than 16 MiB, which no configuration is; name another file".to_owned(),
+        other => unreadable(&other.into_io(""), option),
+    })?;
+    Ok((bytes, is_world_readable(&file)))
 }
 
 fn unreadable(error: &std::io::Error, option: &str) -> String {

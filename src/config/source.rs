@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::file::open_to_read;
+use crate::file;
 use crate::proto::{Secret, quoted};
 
 /// No password is longer; a file that is was named by mistake.
@@ -48,16 +48,11 @@ pub struct SecretFile {
 impl SecretFile {
     /// Reads a file of sane length.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = open_to_read(path)?;
-        let world_readable = is_world_readable(&file);
-        // Allocated once, so that no copy stays behind in memory.
+        let too_large = format!("longer than {LONGEST_SECRET} bytes, which no password is");
+        // Allocated once, whatever the file says of its size, so that no copy stays behind in memory.
         let mut bytes = Vec::with_capacity(LONGEST_SECRET + 1);
-        file.take(LONGEST_SECRET as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > LONGEST_SECRET {
-            let reason = format!("longer than {LONGEST_SECRET} bytes, which no password is");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-        }
-        Ok(Self { bytes, world_readable })
+        let file = file::read(path, LONGEST_SECRET, &mut bytes).map_err(|error| error.into_io(too_large))?;
+        Ok(Self { bytes, world_readable: is_world_readable(&file) })
     }
 }
 

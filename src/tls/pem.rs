@@ -5,7 +5,6 @@
 
 mod blocks;
 
-use std::io::Read;
 use std::path::Path;
 
 use der::{Reader, SliceReader};
@@ -16,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use self::blocks::Block;
 use super::setup::{BlockFault, FileProblem, SetupError};
-use crate::file::open_to_read;
+use crate::file::{self, ReadError};
 use crate::proto::{Secret, quoted};
 use crate::text::Foreign;
 
@@ -99,16 +98,13 @@ impl std::fmt::Debug for KeyDer {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::InvalidInput => FileProblem::Fifo,
-        kind => FileProblem::Unreadable(kind),
-    };
-    let file = open_to_read(path).map_err(unreadable)?;
-    let size = file.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(MAX_FILE));
-    // Reserved at once: a buffer that grows leaves copies of a key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size.min(MAX_FILE) + 1));
-    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > MAX_FILE { Err(FileProblem::TooLarge(MAX_FILE)) } else { Ok(bytes) }
+    let mut bytes = Zeroizing::new(Vec::new());
+    match file::read(path, MAX_FILE, &mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(ReadError::Io(error)) => Err(FileProblem::Unreadable(error.kind())),
+        Err(ReadError::Fifo) => Err(FileProblem::Fifo),
+        Err(ReadError::TooLarge) => Err(FileProblem::TooLarge(MAX_FILE)),
+    }
 }
 
 pub(super) fn parse_certificates(bytes: &[u8]) -> Result<Certificates, FileProblem> {

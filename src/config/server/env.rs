@@ -1,13 +1,11 @@
 //! What the command line and the file may refer to.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::load::LARGEST_FILE;
 use super::super::source::{SecretFile, is_world_readable};
-use crate::file::open_to_read;
-
-/// A configuration is text written by people.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+use crate::file;
 
 /// The machine as far as a configuration may refer to it, so that tests need not touch it.
 #[derive(Clone, Debug)]
@@ -57,14 +55,9 @@ pub struct FileText {
 impl FileText {
     /// Reads a file of sane length.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let file = open_to_read(path)?;
-        let world_readable = is_world_readable(&file);
         let mut bytes = Vec::new();
-        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST_FILE {
-            let reason = "larger than 16 MiB, which no configuration is";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-        }
-        Ok(Self { bytes, world_readable })
+        let file = file::read(path, LARGEST_FILE, &mut bytes)
+            .map_err(|error| error.into_io("larger than 16 MiB, which no configuration is"))?;
+        Ok(Self { bytes, world_readable: is_world_readable(&file) })
     }
 }
