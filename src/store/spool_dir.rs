@@ -274,9 +274,11 @@ impl SpoolDir {
 
     /// A staged file, if it is there; `action` is what it is opened for, for messages.
     fn find_staged(&self, stage: StageId, flags: OFlags, action: &'static str) -> Result<Option<File>, StoreError> {
-        let path = self.staged_path(stage);
-        let found = open::file(&self.staging, stage.to_string(), flags, Mode::empty());
-        Ok(found.map_err(StoreError::io(action, &path))?.file(&path)?.map(|(file, _)| file))
+        match open::file(&self.staging, stage.to_string(), flags, Mode::empty()) {
+            Ok(Found::File(file, _)) => Ok(Some(file)),
+            Ok(other) => Ok(other.file(&self.staged_path(stage))?.map(|(file, _)| file)),
+            Err(errno) => Err(StoreError::io(action, &self.staged_path(stage))(errno)),
+        }
     }
 
     /// Makes a new file without a name: it is gone once it is closed.

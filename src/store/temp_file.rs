@@ -52,10 +52,9 @@ impl TempFile {
         let owner = Arc::clone(&area);
         let (file, sink) = area.ask(wait, move |area| {
             let (stage, file) = area.create()?;
-            let path = area.staged_path(stage);
             // Removes it, too, where nobody waits for it any more.
             let guard = Guard { area: owner, stage, ours: true, reservation: None };
-            let sink = Sink::new(kind, file, size_hint).map_err(StoreError::std("reserve room for", &path))?;
+            let sink = Sink::new(kind, file, size_hint).map_err(failed(area, stage, "reserve room for"))?;
             Ok((guard, sink))
         })?;
         Ok(Self { writing: Writing { area, sink: Some(sink) }, file, wait, size: 0 })
@@ -95,19 +94,19 @@ impl TempFile {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
-        let path = self.file.area.staged_path(self.file.stage);
+        let Guard { area, stage, .. } = &self.file;
+        let stage = *stage;
         let Some(mut sink) = self.writing.sink.take() else {
-            return Err(self.file.failed("write", io::ErrorKind::BrokenPipe.into()));
+            return Err(failed(area, stage, "write")(io::ErrorKind::BrokenPipe.into()));
         };
-        let area = &self.file.area;
         let written = if area.may_be_silent() {
             let bytes = bytes.to_vec();
-            area.ask(self.wait, move |_| {
-                sink.write(&bytes).map_err(StoreError::std("write", &path))?;
+            area.ask(self.wait, move |area| {
+                sink.write(&bytes).map_err(failed(area, stage, "write"))?;
                 Ok(sink)
             })
         } else {
-            sink.write(bytes).map(|()| sink).map_err(StoreError::std("write", &path))
+            sink.write(bytes).map(|()| sink).map_err(failed(area, stage, "write"))
         };
         self.writing.sink = Some(written?);
         self.size += bytes.len() as u64;
@@ -122,16 +121,15 @@ impl TempFile {
     /// Hands what was written so far to `take`, piece by piece.
     pub(super) fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let Guard { area, stage, .. } = &self.file;
-        let (stage, path) = (*stage, area.staged_path(*stage));
+        let stage = *stage;
         let mut left = self.size;
         let mut file = area.ask(self.wait, move |area| area.open_staged(stage))?;
         let mut buffer = vec![0; 64 << 10];
         while left > 0 {
-            let path = path.clone();
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let count;
-            (file, buffer, count) = area.ask(self.wait, move |_| {
-                let count = file.read(&mut buffer[..most]).map_err(StoreError::std("read", &path))?;
+            (file, buffer, count) = area.ask(self.wait, move |area| {
+                let count = file.read(&mut buffer[..most]).map_err(failed(area, stage, "read"))?;
                 Ok((file, buffer, count))
             })?;
             if count == 0 {
@@ -153,11 +151,11 @@ impl TempFile {
         #[cfg(test)]
         super::model::drafting_step()?;
         let Self { mut writing, file, wait, size } = self;
-        let path = file.area.staged_path(file.stage);
+        let stage = file.stage;
         let Some(sink) = writing.sink.take() else {
-            return Err(file.failed("close", io::ErrorKind::BrokenPipe.into()));
+            return Err(failed(&file.area, stage, "close")(io::ErrorKind::BrokenPipe.into()));
         };
-        file.area.ask(wait, move |_| sink.close().map_err(StoreError::std("close", &path)))?;
+        file.area.ask(wait, move |area| sink.close().map_err(failed(area, stage, "close")))?;
         Ok(ClosedTemp { file, size })
     }
 }
@@ -200,6 +198,11 @@ impl ClosedTemp {
     }
 }
 
+/// The error of a staged file, whose path is made for that alone.
+fn failed(area: &SpoolDir, stage: StageId, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+    move |error| StoreError::std(action, &area.staged_path(stage))(error)
+}
+
 /// Removes its staged file when dropped.
 #[derive(Debug)]
 struct Guard {
@@ -211,10 +214,6 @@ struct Guard {
 }
 
 impl Guard {
-    fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
-        StoreError::std(action, &self.area.staged_path(self.stage))(error)
-    }
-
     fn release(mut self) -> (Arc<SpoolDir>, StageId) {
         self.ours = false;
         (self.area.clone(), self.stage)
