@@ -2,35 +2,29 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 /// Whoever waits for something has this: dropping it says that nobody waits any more.
 #[derive(Debug)]
-pub struct Wanted(Arc<AtomicBool>);
+pub struct Wanted(Arc<()>);
 
 /// Whether what is done is still wanted. Clones tell the same.
 #[derive(Clone, Debug)]
-pub struct StillWanted(Arc<AtomicBool>);
+pub struct StillWanted(Weak<()>);
 
 impl Wanted {
     /// Something is wanted, and this is how its maker sees whether it still is.
     pub fn new() -> (Self, StillWanted) {
-        let wanted = Arc::new(AtomicBool::new(true));
-        (Self(Arc::clone(&wanted)), StillWanted(wanted))
-    }
-}
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        let wanted = Self(Arc::new(()));
+        let seen = StillWanted(Arc::downgrade(&wanted.0));
+        (wanted, seen)
     }
 }
 
 impl StillWanted {
     /// Whether somebody waits for it.
     pub fn is_wanted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.strong_count() > 0
     }
 }
 
