@@ -10,8 +10,8 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+use super::order::Rank;
 use super::plan::HOPELESS_AFTER;
-use super::selection::Rank;
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 

@@ -3,8 +3,6 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use crate::proto::Names;
-
 /// What an agent data file's name says: `<agent>.<serial>.data`, or with `_` before the serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentFile<'a> {
@@ -83,17 +81,19 @@ pub(crate) fn measured_at(name: &(impl Borrow<[u8]> + ?Sized)) -> Option<Duratio
     AgentFile::parse(name)?.time
 }
 
-/// The places of names, oldest first; those whose age is not to be known come first and stay as they were listed.
-pub(super) fn oldest_first(names: &Names) -> Vec<usize> {
-    let mut order: Vec<_> = names.iter().map(|(place, name)| (measured_at(name).unwrap_or_default(), place)).collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, place)| place).collect()
+/// Where a name stands among all names: by the time of its measurement, and then by a hash.
+pub(super) type Rank = (Duration, u64);
+
+/// Sorts the ranks and places of names, oldest first; those whose age is not to be known come first and stay as they were
+/// listed.
+pub(super) fn sort_oldest_first(names: &mut [(Rank, usize)]) {
+    names.sort_unstable_by_key(|&((time, _), place)| (time, place));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::FileName;
+    use crate::proto::{FileName, Names};
 
     fn name(text: &str) -> FileName {
         text.parse().unwrap()
@@ -142,7 +142,10 @@ mod tests {
         for name in expected[..3].iter().chain(expected[3..].iter().rev()) {
             names.push(name);
         }
-        let order: Vec<_> = oldest_first(&names).into_iter().map(|place| names.at(place)).collect();
+        let rank = |name: &[u8]| (measured_at(name).unwrap_or_default(), 0);
+        let mut ranks: Vec<_> = names.iter().map(|(place, name)| (rank(name), place)).collect();
+        sort_oldest_first(&mut ranks);
+        let order: Vec<_> = ranks.into_iter().map(|(_, place)| names.at(place)).collect();
         assert_eq!(order, expected.each_ref().map(FileName::as_bytes));
     }
 }

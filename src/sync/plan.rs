@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 
 use super::SiteHistory;
-use super::order::{agent, oldest_first};
+use super::order::{Rank, agent, sort_oldest_first};
 use super::queue::Queue;
-use super::selection::{Rank, rank};
-use crate::budget::Share;
-use crate::proto::Names;
+use super::selection::{Selection, rank};
 
 /// Connections that must have died over a name for it to be under suspicion: one may die of anything.
 const SUSPECT_AFTER: u32 = 2;
@@ -29,12 +27,13 @@ pub(super) struct Plan {
 impl Plan {
     /// Oldest first. A name that connections die over must not keep the others from coming: it waits for the round's end, one
     /// such a round, and what its agent wrote later waits with it, until there is little hope left.
-    pub(super) fn new(names: Names, share: Share, history: &mut SiteHistory) -> Self {
-        let order = oldest_first(&names);
+    pub(super) fn new(selection: Selection, history: &mut SiteHistory) -> Self {
+        let Selection { names, share, mut ranks, .. } = selection;
+        sort_oldest_first(&mut ranks);
         let mut plan = Self { queue: Queue::new(names, share), put_off: 0, without_room: 0, end: None };
         let mut chains: Vec<(u32, Vec<usize>)> = Vec::new();
         let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
-        for place in order {
+        for (_, place) in ranks {
             let name = plan.queue.names().at(place);
             let failures = history.failures(name);
             match suspects.get(agent(name)) {

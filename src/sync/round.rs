@@ -14,9 +14,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::order::Rank;
 use super::plan::{HOPELESS_AFTER, Plan};
 use super::queue::Queue;
-use super::selection::Rank;
 use super::{Delivery, Selection, SiteHistory};
 use crate::proto::{FileName, Fingerprint};
 
@@ -211,13 +211,14 @@ impl Round {
         self.tally.skipped += selection.skipped;
         self.tally.refused += selection.refused;
         self.tally.left += selection.left_out;
-        let Plan { queue, put_off, without_room, end } = Plan::new(selection.names, selection.share, history);
+        let left_out_from = selection.end;
+        let Plan { queue, put_off, without_room, end } = Plan::new(selection, history);
         self.tally.skipped += put_off;
         self.tally.left += without_room;
         // Where what is there already takes the room, names further on have none either.
         let is_full = history.is_mostly_held();
         self.tally.without_room += if is_full { without_room } else { 0 };
-        self.covers = match end.or(selection.end) {
+        self.covers = match end.or(left_out_from) {
             Some(end) if !is_full => Covers::Before(end),
             _ => Covers::All,
         };

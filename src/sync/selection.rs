@@ -1,18 +1,13 @@
 //! Which of the names that a site lists a round asks for: judged one by one, as they come.
 
-use std::time::Duration;
-
 use super::SiteHistory;
-use super::order::measured_at;
+use super::order::{Rank, measured_at};
 use super::queue::BYTES_PER_NAME;
 use crate::budget::Share;
 use crate::proto::{FileName, Names};
 
 /// The most names that a round asks for.
 pub(crate) const MAX_NAMES: usize = 200_000;
-
-/// Where a name stands among all names: by the time of its measurement, and then by a hash.
-pub(super) type Rank = (Duration, u64);
 
 /// The names of a listing on its way that the round asks for, and how many it does not.
 ///
@@ -23,7 +18,7 @@ pub struct Selection {
     pub(super) share: Share,
     pub(super) names: Names,
     /// The rank and the place of each of those.
-    ranks: Vec<(Rank, usize)>,
+    pub(super) ranks: Vec<(Rank, usize)>,
     /// From here on, names are left out.
     pub(super) end: Option<Rank>,
     /// To be collected, and left for the next round.
