@@ -3,6 +3,8 @@
 mod delivery;
 mod filter;
 mod history;
+#[cfg(test)]
+mod listing_tests;
 mod order;
 mod plan;
 mod queue;

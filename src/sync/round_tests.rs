@@ -1,22 +1,21 @@
 use std::collections::HashSet;
 
-use super::queue::BYTES_PER_NAME;
 use super::round::*;
 use super::selection::Selection;
 use super::{Delivery, Match, SiteHistory};
 use crate::budget::Budget;
 use crate::proto::{FileName, Fingerprint};
 
-fn name(text: &str) -> FileName {
+pub(super) fn name(text: &str) -> FileName {
     text.parse().unwrap()
 }
 
-fn print_of(name: &FileName) -> Fingerprint {
+pub(super) fn print_of(name: &FileName) -> Fingerprint {
     Fingerprint::of(name.as_bytes())
 }
 
 /// A round whose listing has come.
-fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> Round {
+pub(super) fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> Round {
     let mut round = Round::new(delivery, 4);
     assert_eq!(round.next_step(), Step::List);
     assert_eq!(round.next_step(), Step::Wait);
@@ -25,18 +24,18 @@ fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> Roun
 }
 
 /// A selection for a listing that begins, with room for anything.
-fn selection(history: &mut SiteHistory) -> Selection {
+pub(super) fn selection(history: &mut SiteHistory) -> Selection {
     Selection::new(Budget::new(u64::MAX).share(), history)
 }
 
 /// A whole listing.
-fn listing(names: &[&str], history: &mut SiteHistory) -> Selection {
+pub(super) fn listing(names: &[&str], history: &mut SiteHistory) -> Selection {
     let selection = selection(history);
     listing_of(names.iter().copied(), selection, history)
 }
 
 /// A whole listing, which the `selection` judges.
-fn listing_of(
+pub(super) fn listing_of(
     texts: impl IntoIterator<Item = impl AsRef<str>>,
     mut selection: Selection,
     history: &mut SiteHistory,
@@ -46,7 +45,7 @@ fn listing_of(
 }
 
 /// The listing that ends a round that has moved files; those that are gone.
-fn confirm(round: &mut Round, names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
+pub(super) fn confirm(round: &mut Round, names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
     assert!(!round.is_complete() && round.has_work());
     assert_eq!(round.next_step(), Step::List);
     assert_eq!(round.next_step(), Step::Wait);
@@ -133,199 +132,6 @@ fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
     round.move_refused(&mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
     assert_eq!(round.tally().refused, 1);
-}
-
-/// The same, with room for so many names of twenty bytes at the most.
-fn selection_of(names: u64, history: &mut SiteHistory) -> Selection {
-    Selection::new(Budget::new(0).with_least(names * (20 + BYTES_PER_NAME)).share(), history)
-}
-
-#[test]
-fn what_is_not_listed_any_more_is_forgotten_however_many_names_were_left_out() {
-    for room in [0, 1] {
-        let mut history = SiteHistory::default();
-        let [gone, kept] = ["a.1.data", "b.1.data"].map(name);
-        for file in [&gone, &kept] {
-            history.committed(file.clone(), print_of(file));
-        }
-        let mut round = Round::new(Delivery::Safe, 4);
-        round.next_step();
-        let mut selection = selection_of(room, &mut history);
-        selection.judge(kept.as_bytes(), room > 0, &mut history);
-        selection.judge(b"c.1.data", true, &mut history);
-        assert_eq!(round.listed(selection, &mut history), [(gone.clone(), print_of(&gone))]);
-        assert_eq!(history.fingerprint(&kept), Some(print_of(&kept)), "the filter leaves it out, or the limit does");
-        assert_eq!(round.tally().left, 1);
-    }
-}
-
-#[test]
-fn a_listing_that_is_cut_says_nothing_about_what_is_gone() {
-    let mut history = SiteHistory::default();
-    let [first, second] = ["a.1.data", "b.1.data"].map(name);
-    for file in [&first, &second] {
-        history.committed(file.clone(), print_of(file));
-    }
-    let mut round = Round::new(Delivery::Safe, 4);
-    round.next_step();
-    let mut cut = selection(&mut history);
-    cut.judge(first.as_bytes(), true, &mut history);
-    drop(cut);
-    round.dropped(Step::List, &mut history);
-    assert_eq!(round.next_step(), Step::List);
-    assert_eq!(round.listed(listing(&["b.1.data"], &mut history), &mut history), [(first.clone(), print_of(&first))]);
-    assert_eq!(history.fingerprint(&second), Some(print_of(&second)));
-}
-
-#[test]
-fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
-    let mut history = SiteHistory::default();
-    let mut round = Round::new(Delivery::Safe, 4);
-    round.next_step();
-    let file = name("a.1700000001.data");
-    let selection = selection_of(1, &mut history);
-    let names = ["b.1700000002.data", "a.1700000001.data"];
-    round.listed(listing_of(names, selection, &mut history), &mut history);
-    assert_eq!(round.next_step(), Step::Receive(file.clone()), "the older one");
-    round.staged(&file, &mut history);
-    round.committed(file.clone(), print_of(&file), &mut history);
-    round.next_step();
-    round.moved(&file, DeleteResult::Gone, &mut history);
-    assert_eq!((round.next_step(), round.is_complete()), (Step::Leave, true));
-    assert_eq!((history.fingerprint(&file), round.tally().left), (Some(print_of(&file)), 1));
-}
-
-/// All rounds of a site that lists `names`, with room for so many of them, until one asks for `wanted`. How many it took.
-fn rounds_until(wanted: &str, names: &[String], room: u64, history: &mut SiteHistory) -> usize {
-    for rounds in 1..100 {
-        let mut round = Round::new(Delivery::Safe, 4);
-        round.next_step();
-        let selection = selection_of(room, history);
-        round.listed(listing_of(names, selection, history), history);
-        let mut has_come = false;
-        while let Step::Receive(file) = round.next_step() {
-            if file == name(wanted) {
-                has_come = true;
-                round.staged(&file, history);
-                round.uncommitted(&file);
-            } else if file.as_bytes().starts_with(b"big") {
-                round.skipped(&file, history);
-            } else {
-                round.withheld(&file, history);
-            }
-        }
-        assert!(!round.has_progressed());
-        round.end(true, history);
-        if has_come {
-            return rounds;
-        }
-    }
-    panic!("{wanted} is never asked for");
-}
-
-#[test]
-fn names_that_are_of_no_use_do_not_keep_those_behind_them_from_being_asked_for() {
-    let last = "z.1800000000.data";
-    let names = |kind: &str| {
-        let useless = (0..40).map(|n| format!("{kind}{n:02}.17000000{n:02}.data"));
-        useless.chain([last.to_owned()]).collect::<Vec<_>>()
-    };
-    let mut history = SiteHistory::default();
-    rounds_until(last, &names("big"), 10, &mut history);
-    assert_eq!(rounds_until(last, &names("big"), 10, &mut history), 1, "each is asked for once");
-    let mut history = SiteHistory::default();
-    let rounds = rounds_until(last, &names("err"), 10, &mut history);
-    assert!(rounds > 5, "what comes later waits a few rounds for what is not given: {rounds}");
-    let mut history = SiteHistory::new(&Budget::new(0).with_least(4_000));
-    let rounds = rounds_until(last, &names("err"), 1_000, &mut history);
-    assert!(rounds > 5, "nor is there room to remember all of them: {rounds}");
-    let mut history = SiteHistory::default();
-    for text in &names("h")[..40] {
-        history.committed(name(text), print_of(&name(text)));
-    }
-    history.deletion_refused();
-    assert_eq!(rounds_until(last, &names("h"), 10, &mut history), 1, "but for one, none is asked for again");
-}
-
-#[test]
-fn where_there_is_not_room_for_all_names_the_oldest_are_asked_for_first() {
-    let mut history = SiteHistory::default();
-    let mut names: Vec<_> = (10..99).map(|n| format!("agent{}.17000000{n}.data", n % 3)).collect();
-    let (sorted, mut came) = (names.clone(), Vec::new());
-    while !names.is_empty() {
-        fastrand::Rng::with_seed(names.len() as u64).shuffle(&mut names);
-        let mut round = Round::new(Delivery::Safe, 4);
-        round.next_step();
-        let selection = selection_of(10, &mut history);
-        round.listed(listing_of(&names, selection, &mut history), &mut history);
-        while let Step::Receive(file) = round.next_step() {
-            round.staged(&file, &mut history);
-            round.committed(file.clone(), print_of(&file), &mut history);
-            assert!(matches!(round.next_step(), Step::Delete(..)));
-            round.moved(&file, DeleteResult::Gone, &mut history);
-            names.retain(|text| name(text) != file);
-            came.push(file);
-        }
-        round.end(false, &mut history);
-    }
-    assert_eq!(came, sorted.iter().map(|text| name(text)).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_listing_that_has_room_is_taken_from_its_beginning() {
-    let mut history = SiteHistory::default();
-    let names = ["err1.1.data".to_owned(), "z.1.data".to_owned()];
-    for _ in 0..2 {
-        assert_eq!(rounds_until("z.1.data", &names, 10, &mut history), 1);
-        let mut round = listed(Delivery::Safe, &["err1.1.data"], &mut history);
-        assert!(matches!(round.next_step(), Step::Receive(_)), "it may be given by now");
-    }
-}
-
-#[test]
-fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
-    let budget = Budget::new(0).with_least(1_000);
-    let mut history = SiteHistory::new(&budget);
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data", "e.1.data"], &mut history);
-    let mut kept = Vec::new();
-    while let Step::Receive(file) = round.next_step() {
-        round.staged(&file, &mut history);
-        round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Delete(..)));
-        round.move_refused(&mut history);
-        kept.push(file);
-    }
-    assert_eq!((kept.len(), round.tally().without_room, round.tally().left), (3, 0, 2), "nothing was held");
-    assert!(round.has_progressed());
-    round.end(false, &mut history);
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data"], &mut history);
-    let asked: Vec<_> = std::iter::from_fn(|| match round.next_step() {
-        Step::Receive(file) => Some(file),
-        _ => None,
-    })
-    .collect();
-    assert_eq!((asked, round.tally().without_room, round.has_progressed()), (kept, 1, false));
-    round.end(false, &mut history);
-    let round = listed(Delivery::Safe, &["c.1.data", "d.1.data", "e.1.data", "f.1.data"], &mut history);
-    assert_eq!((round.tally().left, round.has_progressed()), (1, true), "two are gone");
-    drop(history);
-    assert_eq!(budget.share().amount(), 0);
-}
-
-#[test]
-fn a_hundred_thousand_files_that_are_not_given_are_answered_for_without_walking_the_others() {
-    let names: Vec<String> = (0..100_000).map(|n| format!("{n}.data")).collect();
-    let mut history = SiteHistory::default();
-    let mut round = Round::new(Delivery::Safe, 4);
-    round.next_step();
-    let selection = selection(&mut history);
-    round.listed(listing_of(&names, selection, &mut history), &mut history);
-    let mut count = 0;
-    while let Step::Receive(file) = round.next_step() {
-        round.withheld(&file, &mut history);
-        count += 1;
-    }
-    assert_eq!((count, round.tally().missing), (names.len(), names.len()));
 }
 
 #[test]
@@ -599,11 +405,11 @@ proptest::proptest! {
         let names: Vec<String> = (0..20).map(|n| format!("agent{}.17000000{n:02}.data", n % 5)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut round = listed(Delivery::Safe, &names, &mut history);
-        let (mut lanes, mut commits, mut committed) = (Vec::new(), Vec::new(), HashSet::new());
+        let (mut connections, mut commits, mut committed) = (Vec::new(), Vec::new(), HashSet::new());
         let mut choices = choices.into_iter().chain(std::iter::repeat(0)).take(2_000);
         while !round.is_complete() {
             let choice = choices.next().expect("a round ends in bounded steps");
-            match (choice, lanes.pop()) {
+            match (choice, connections.pop()) {
                 (_, Some(Step::List)) => drop(round.listed(listing(&[], &mut history), &mut history)),
                 (9, Some(step)) => round.dropped(step, &mut history),
                 (8, Some(Step::Receive(file))) => round.missing(&file, &mut history),
@@ -617,7 +423,7 @@ proptest::proptest! {
                     assert!(committed.contains(&file), "moved before it was committed");
                     round.moved(&file, DeleteResult::Gone, &mut history);
                 }
-                (_, Some(other)) => panic!("{other:?} is nothing a lane works on"),
+                (_, Some(other)) => panic!("{other:?} is nothing a connection works on"),
                 (choice, None) => {
                     if let Some(file) = commits.pop() {
                         assert!(committed.insert(file.clone()), "published twice");
@@ -629,12 +435,12 @@ proptest::proptest! {
                     for _ in 0..=choice % 3 {
                         match round.next_step() {
                             Step::Wait | Step::Leave => {}
-                            step => lanes.push(step),
+                            step => connections.push(step),
                         }
                     }
                 }
             }
         }
-        assert!(lanes.is_empty() && commits.is_empty());
+        assert!(connections.is_empty() && commits.is_empty());
     }
 }

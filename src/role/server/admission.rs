@@ -26,9 +26,9 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(access: Option<HostsAccess>, limits: &Limits) -> Self {
-        let mut gate = Self { access: None, per_client: None, total: 0, inside: HashMap::new() };
-        gate.change(access, limits);
-        gate
+        let mut admission = Self { access: None, per_client: None, total: 0, inside: HashMap::new() };
+        admission.change(access, limits);
+        admission
     }
 
     /// Other rules for whoever comes from now on.
@@ -90,16 +90,16 @@ mod tests {
             idle_timeout: Duration::from_secs(4),
             body_min_rate: 0,
         };
-        let mut gate = Admission::new(None, &limits);
+        let mut admission = Admission::new(None, &limits);
         let [one, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
-        assert_eq!((gate.enter(one), gate.enter(one)), (Ok(()), Ok(())));
-        assert_eq!(gate.enter(one), Err(Rejected::TooMany(2)));
-        assert_eq!(gate.room(), 1);
-        assert_eq!(gate.enter(other), Ok(()));
-        assert_eq!(gate.room(), 0);
-        assert_eq!(gate.greediest(), Some(one));
-        gate.leave(one);
-        assert_eq!(gate.greediest(), None);
-        assert_eq!((gate.room(), gate.enter(one)), (1, Ok(())));
+        assert_eq!((admission.enter(one), admission.enter(one)), (Ok(()), Ok(())));
+        assert_eq!(admission.enter(one), Err(Rejected::TooMany(2)));
+        assert_eq!(admission.room(), 1);
+        assert_eq!(admission.enter(other), Ok(()));
+        assert_eq!(admission.room(), 0);
+        assert_eq!(admission.greediest(), Some(one));
+        admission.leave(one);
+        assert_eq!(admission.greediest(), None);
+        assert_eq!((admission.room(), admission.enter(one)), (1, Ok(())));
     }
 }

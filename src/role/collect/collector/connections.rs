@@ -12,7 +12,7 @@ use crate::role::collect::session::{Context, PumpOutcome, Session};
 use crate::role::collect::site::Site;
 
 impl Collector {
-    pub(super) fn open_lane(&mut self, key: usize) {
+    pub(super) fn open_connection(&mut self, key: usize) {
         let Some(site) = &mut self.sites[key] else { return };
         let offer = site.offers_certificate();
         let Some(running) = &mut site.running else { return };
@@ -25,7 +25,7 @@ impl Collector {
         self.look_at_certificate(id);
         match self.work(id, Session::opened) {
             Some((_, Ok(()))) => self.pump(id),
-            Some((_, Err(reason))) => self.lane_broke(id, reason),
+            Some((_, Err(reason))) => self.connection_broke(id, reason),
             None => {}
         }
     }
@@ -55,19 +55,19 @@ impl Collector {
             }
         }
         match outcome {
-            Ok(PumpOutcome::Blocked | PumpOutcome::Waiting) => self.add_lanes(key),
+            Ok(PumpOutcome::Blocked | PumpOutcome::Waiting) => self.add_connections(key),
             Ok(PumpOutcome::Leaving) => self.leave(id, key),
             Ok(PumpOutcome::Exhausted) => {
                 self.quit(id);
                 self.detach(id, key);
             }
             Ok(PumpOutcome::Dropped) => self.dropped(id, key),
-            Err(reason) => self.lane_broke(id, reason),
+            Err(reason) => self.connection_broke(id, reason),
         }
     }
 
     /// More connections for a round that has work for them, as long as nobody else waits for one.
-    fn add_lanes(&mut self, key: usize) {
+    fn add_connections(&mut self, key: usize) {
         if self.stop.is_some() {
             return;
         }
@@ -81,7 +81,7 @@ impl Collector {
             {
                 return;
             }
-            self.open_lane(key);
+            self.open_connection(key);
         }
     }
 
@@ -136,7 +136,7 @@ impl Collector {
     /// The round goes on without this connection.
     pub(super) fn detach(&mut self, id: ConnId, key: usize) {
         if let Some(Site { running: Some(running), .. }) = &mut self.sites[key] {
-            running.drop_lane(id);
+            running.drop_connection(id);
         }
         self.reopen(key);
     }
@@ -153,7 +153,7 @@ impl Collector {
             self.end_round(key);
         } else if !over && running.round.has_work() {
             if self.has_capacity() {
-                self.open_lane(key);
+                self.open_connection(key);
             } else if !self.awaiting_capacity.contains(&key) {
                 self.awaiting_capacity.push_back(key);
             }
@@ -167,11 +167,11 @@ impl Collector {
             Failure::Timeout(Phase::Session) => Reason::slow(session.awaited(), session.is_in_body(), &site.settings),
             other => Reason::Net(other),
         };
-        self.lane_broke(id, reason);
+        self.connection_broke(id, reason);
     }
 
     /// A connection is of no more use: its step goes back, and the round breaks off unless there is a way on.
-    fn lane_broke(&mut self, id: ConnId, reason: Reason) {
+    fn connection_broke(&mut self, id: ConnId, reason: Reason) {
         self.net.abort(id);
         let Some(mut session) = self.sessions.remove(&id) else { return };
         let key = session.site();
@@ -181,7 +181,7 @@ impl Collector {
             return;
         }
         if let Some(running) = &mut site.running {
-            running.drop_lane(id);
+            running.drop_connection(id);
         }
         let harmless = session.may_end() || (reason.is_certificate_refusal() && site.withdraw_certificate());
         let reason = match session.file() {

@@ -97,7 +97,7 @@ impl Collector {
                         self.net.wake(id);
                     }
                 }
-                None => self.open_lane(key),
+                None => self.open_connection(key),
             }
         }
     }

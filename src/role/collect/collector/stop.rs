@@ -70,7 +70,7 @@ impl Collector {
             stop.cut_off.insert(key);
         }
         if let Some(running) = &mut site.running {
-            running.drop_lane(id);
+            running.drop_connection(id);
         }
         session.abandon(site, &mut self.commit_queue);
     }

@@ -1,4 +1,4 @@
-//! A deterministic simulation: the collector as it is, with its rounds, lanes, retries and sessions, and the commit
+//! A deterministic simulation: the collector as it is, with its rounds, connections, retries and sessions, and the commit
 //! protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops; sites with
 //! stock's server, some of them hostile, some whose listings lag; sites with ours, its sessions and its storage as they are, and agents that send it
 //! their files until they are told that they are stored; disks that fail and forget, there and here; processes that die at
