@@ -7,6 +7,8 @@
 //! are compared take turns, and each figure is the median of its runs.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/fresh_dir.rs"]
+mod fresh_dir;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "support/other.rs"]
@@ -24,6 +26,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use fresh_dir::fresh_dir;
 use memory::memory;
 use peers::{Order, PeerConfig, Peers};
 use processor::cpu_time;
@@ -157,7 +160,7 @@ fn take_turns(cases: &[Case], runs: usize, peers: &mut Peers, place: &Path) -> R
 
 fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     peers.order(Order::Fill(case.files))?;
-    let (dir, spool) = settings::fresh_dir(place)?;
+    let (dir, spool) = fresh_dir(place)?;
     let mut site = site("bench", peers.ports()[0], &spool, peers.ca());
     site.connections = case.connections;
     site.quick_ack = case.quick_ack;

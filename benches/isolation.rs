@@ -48,6 +48,8 @@ mod configuration;
 mod faults;
 #[path = "isolation/figures.rs"]
 mod figures;
+#[path = "support/fresh_dir.rs"]
+mod fresh_dir;
 #[path = "isolation/kind.rs"]
 mod kind;
 #[path = "support/memory.rs"]
@@ -69,9 +71,10 @@ mod usage;
 use std::path::Path;
 use std::time::Duration;
 
-use case::{Case, fresh_dir};
+use case::Case;
 use collecting::collect;
 use figures::{Figures, judge, print};
+use fresh_dir::fresh_dir;
 use kind::Kind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::Result;

@@ -49,6 +49,8 @@ mod clients;
 mod concurrent_clients;
 #[path = "server/connection.rs"]
 mod connection;
+#[path = "support/fresh_dir.rs"]
+mod fresh_dir;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "server/process.rs"]
@@ -68,6 +70,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clients::{Clients, LARGE, Op, have};
+use fresh_dir::fresh_dir;
 use process::{Ground, Make, Server};
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
 use sendfile_baseline::Bare;
@@ -236,7 +239,7 @@ fn moving(scale: &Scale, ground: &Ground) -> Result<()> {
 fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> {
     let storage = filled(files, ground)?;
     let server = Server::start(make, tls, &storage, ground)?;
-    let (dir, spool) = settings::fresh_dir(ground.path())?;
+    let (dir, spool) = fresh_dir(ground.path())?;
     let place = server.place();
     let site = site("bench", place.address.port(), &spool, place.ca.as_deref());
     let settings = settings(&dir, Durability::Fsync, vec![site]);

@@ -14,6 +14,8 @@
 //! a TLS connection takes.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/fresh_dir.rs"]
+mod fresh_dir;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "support/other.rs"]
@@ -33,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use fresh_dir::fresh_dir;
 use memory::memory;
 use peers::{Order, PeerConfig, Peers};
 use processor::cpu_time;
@@ -210,7 +213,7 @@ impl Figures {
 fn run(role: &str, case: Case, files: usize, peers: &mut Peers, place: &Path) -> Result<Vec<f64>> {
     peers.order(Order::Hang(case.hanging))?;
     peers.order(Order::Fill(files))?;
-    let (dir, _) = settings::fresh_dir(place)?;
+    let (dir, _) = fresh_dir(place)?;
     let ports = &peers.ports()[peers.ports().len() - case.sites..];
     let ca = peers.ca().ok_or("sites have TLS")?;
     let output = support::again(role)?

@@ -28,6 +28,7 @@ mod deadline;
 #[cfg(any(test, feature = "demo"))]
 pub mod fake_server;
 mod file;
+mod mutex;
 pub mod net;
 pub mod obs;
 pub mod proto;

@@ -1,6 +1,5 @@
 //! One run: fresh sites and a fresh collector, and what came of them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use super::bad::{self, BadSites};
 use super::collecting::Collecting;
 use super::configuration::Configuration;
 use super::figures::{Figures, kib};
+use super::fresh_dir::fresh_dir;
 use super::kind::Kind;
 use super::memory::memory;
 use super::peers::Peers;
@@ -102,14 +102,4 @@ impl Case {
         let bad = self.bad.as_ref().map(BadSites::id);
         [self.collecting.id(), self.peers.id()].into_iter().chain(bad).map(cpu_time).collect()
     }
-}
-
-/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write. It stays until all of
-/// `place` goes: an ext4 without journal steps around inodes that were freed lately, at the next run's cost.
-pub(crate) fn fresh_dir(place: &Path) -> Result<(PathBuf, PathBuf)> {
-    let dir = tempfile::Builder::new().tempdir_in(place)?.keep();
-    let spool = dir.join("data_in");
-    fs::create_dir(&spool)?;
-    rustix::fs::sync();
-    Ok((dir, spool))
 }

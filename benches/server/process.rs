@@ -16,8 +16,8 @@ use tentacle_sync::fake_server::Authority;
 use tentacle_sync::store::Durability;
 
 use super::connection::Place;
+use crate::fresh_dir::fresh_dir;
 use crate::memory::memory;
-use crate::settings;
 use crate::support::{self, Result};
 
 /// The user a server runs as when the bench runs as root, which it refuses.
@@ -89,7 +89,7 @@ impl Ground {
 
     /// An empty storage directory, on a disk that has nothing left to write.
     pub(crate) fn storage(&self) -> Result<PathBuf> {
-        let (dir, storage) = settings::fresh_dir(self.path())?;
+        let (dir, storage) = fresh_dir(self.path())?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
         if getuid().is_root() {
             chown(&storage, Some(NOBODY), Some(NOBODY))?;

@@ -1,24 +1,11 @@
 //! What benches collect into, and by which settings.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tentacle_sync::config::{Settings, SiteSettings, defaults};
 use tentacle_sync::store::{Durability, Publish};
 use tentacle_sync::tls::{ClientCertPolicy, TlsSettings, Verify};
-
-use crate::support::Result;
-
-/// A fresh directory with an empty spool in it, on a filesystem that has nothing left to write. It stays until all of
-/// `place` goes: an ext4 without journal steps around inodes that were freed lately, at the next run's cost.
-pub(crate) fn fresh_dir(place: &Path) -> Result<(PathBuf, PathBuf)> {
-    let dir = tempfile::Builder::new().tempdir_in(place)?.keep();
-    let spool = dir.join("data_in");
-    fs::create_dir(&spool)?;
-    rustix::fs::sync();
-    Ok((dir, spool))
-}
 
 /// Settings as they are by default, with these sites.
 pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettings>) -> Settings {

@@ -1,8 +1,9 @@
 //! Lines for systemd's journal: it stamps each itself, and takes its priority from `<n>` before it, see sd-daemon(3).
 
+use crate::mutex::lock;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fs::fstat;
@@ -46,7 +47,7 @@ impl<W: Write + Send> Log for JournalLog<W> {
         if self.enabled(record.metadata()) {
             let text = with_priority(record.level(), format_args!("[{}] {}", record.level(), record.args()));
             // There is nowhere to say that it cannot be written.
-            let _ = self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(text.as_bytes());
+            let _ = lock(&self.out).write_all(text.as_bytes());
         }
     }
 

@@ -1,12 +1,13 @@
 //! How much of the log peers together may fill.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use log::{Level, LevelFilter, Record};
 
 use crate::budget::{LOG_BURST, LOG_RATE};
+use crate::mutex::lock;
 
 /// The target of lines that tell of lines that were dropped.
 pub(super) const OF_DROPPED: &str = "dropped";
@@ -38,7 +39,7 @@ impl LogRate {
         if record.level() > self.usual || record.target() == OF_DROPPED {
             return true;
         }
-        let admitted = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(record.level(), length, now);
+        let admitted = lock(&self.bucket).take(record.level(), length, now);
         if !admitted {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::budget::LOG_QUEUE;
+use crate::mutex::lock;
 
 /// How long the last lines may take when the program ends.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -146,11 +147,6 @@ impl LogWriter {
         // There is nowhere to say that it cannot be written.
         let _ = out.write_all(line).and_then(|()| out.flush());
     }
-}
-
-/// A panic while it was held has left nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Puts whole lines together: the logger writes one in some twenty pieces.

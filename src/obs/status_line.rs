@@ -1,7 +1,8 @@
 //! A line at the bottom of a terminal that says how far a command is, and log lines above it.
 
+use crate::mutex::lock;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Back to the line's beginning, and erase to its end.
 const ERASE: &str = "\r\x1b[K";
@@ -16,7 +17,7 @@ impl StatusLine {
     /// # Errors
     /// It cannot be written there.
     pub fn show(&self, text: &str) -> io::Result<()> {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.0);
         text.clone_into(&mut shown);
         let mut out = io::stdout().lock();
         out.write_all(format!("{ERASE}{text}").as_bytes())?;
@@ -28,7 +29,7 @@ impl StatusLine {
     /// # Errors
     /// The line's end cannot be written.
     pub fn end(&self) -> io::Result<()> {
-        let shown = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let shown = std::mem::take(&mut *lock(&self.0));
         if shown.is_empty() { Ok(()) } else { io::stdout().write_all(b"\n") }
     }
 
@@ -47,7 +48,7 @@ pub(super) struct OverStatus<W> {
 
 impl<W: Write> Write for OverStatus<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let shown = self.line.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = lock(&self.line.0);
         if shown.is_empty() || !self.is_terminal {
             return self.log.write(bytes);
         }

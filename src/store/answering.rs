@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
+use crate::mutex::lock;
 
 /// A directory that did not answer is left alone for so long after it did: the loop is never kept for more than a tenth of
 /// its time.
@@ -102,7 +103,7 @@ impl Line {
     }
 
     fn is_silent(&self) -> bool {
-        let mut state = locked(&self.state);
+        let mut state = lock(&self.state);
         if let State::RestingUntil(until) = *state
             && until <= now()
         {
@@ -124,7 +125,7 @@ impl Line {
         let state = Arc::clone(&self.state);
         let order = Box::new(move || {
             let answer = work();
-            let mut state = locked(&state);
+            let mut state = lock(&state);
             if matches!(*state, State::Overdue) {
                 *state = State::RestingUntil(now() + REST);
             }
@@ -136,7 +137,7 @@ impl Line {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped),
             Err(RecvTimeoutError::Timeout) => {
-                let mut state = locked(&self.state);
+                let mut state = lock(&self.state);
                 // It may have come just now.
                 answer.try_recv().unwrap_or_else(|_| {
                     *state = State::Overdue;
@@ -156,18 +157,18 @@ pub(super) fn in_time<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    if !locked(&OVERDUE).insert(path.to_owned()) {
+    if !lock(&OVERDUE).insert(path.to_owned()) {
         return Err(StoreError::Silent(path.to_owned()));
     }
     let (tell, answer) = mpsc::sync_channel(1);
     let about = path.to_owned();
     let run = move || {
         let answer = work();
-        locked(&OVERDUE).remove(&about);
+        lock(&OVERDUE).remove(&about);
         tell.send(answer).ok();
     };
     if let Err(error) = thread::Builder::new().name("directory".into()).spawn(run) {
-        locked(&OVERDUE).remove(path);
+        lock(&OVERDUE).remove(path);
         return Err(StoreError::std(super::error::START_THREAD, path)(error));
     }
     match answer.recv_timeout(Wait::Loop.time()) {
@@ -175,11 +176,6 @@ pub(super) fn in_time<T: Send + 'static>(
         Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped),
         Err(RecvTimeoutError::Timeout) => Err(StoreError::Silent(path.to_owned())),
     }
-}
-
-/// Each change is whole before the lock is free.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::disallowed_methods, reason = "for how long a disk is silent has nothing to do with the loop's time")]
@@ -206,7 +202,7 @@ mod tests {
         go_on.send(()).unwrap();
         assert_eq!(line.ask(Wait::OnlyCopy, || Ok(8)), Ok(8));
         assert!(line.is_silent(), "it rests");
-        *locked(&line.state) = State::RestingUntil(now());
+        *lock(&line.state) = State::RestingUntil(now());
         assert_eq!(line.ask(Wait::Loop, || Ok(9)), Ok(9));
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::fs;
 
+use crate::mutex::lock;
 use crate::proto::{Count, quoted};
 
 use super::error::StoreError;
@@ -174,7 +175,7 @@ impl SpaceAccount {
 
     /// A folder is whole whenever the lock is free.
     fn storage(&self) -> MutexGuard<'_, StorageDir> {
-        self.0.storage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.storage)
     }
 
     /// A stored file was removed.
@@ -200,7 +201,7 @@ impl SpaceAccount {
 
     /// Every change of the book is whole before its lock is free.
     fn book(&self) -> MutexGuard<'_, Counters> {
-        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.book)
     }
 }
 

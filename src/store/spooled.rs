@@ -1,9 +1,10 @@
 //! How much of each site's is here and was not taken by the data server.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::committer::Waiting;
+use crate::mutex::lock;
 
 /// Shared by the committer's thread, which keeps it, and the loop. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,7 @@ impl Spooled {
 
     /// Each change is whole before the lock is free.
     fn locked(&self) -> MutexGuard<'_, Amounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

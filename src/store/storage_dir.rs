@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::{self, Access, AtFlags, Mode};
 use rustix::io::Errno;
@@ -16,6 +16,7 @@ use super::source::{Identity, Source};
 use super::spool_dir::SpoolDir;
 use super::temp_file::TempFile;
 use crate::budget::Budget;
+use crate::mutex::lock;
 use crate::proto::FileName;
 
 /// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
@@ -69,7 +70,7 @@ impl RemovalsUnderWay {
 
     /// Each change is whole before the lock is free.
     fn locked(&self) -> MutexGuard<'_, HashMap<FileName, Identity>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

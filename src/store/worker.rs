@@ -1,9 +1,10 @@
 //! A thread that is given orders in groups, and the mail between it and the loop.
 
+use crate::mutex::lock;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -69,7 +70,7 @@ struct Done<C>(Arc<Mutex<Vec<C>>>);
 
 impl<C> Done<C> {
     fn locked(&self) -> MutexGuard<'_, Vec<C>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

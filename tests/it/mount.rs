@@ -90,25 +90,17 @@ impl Mount {
 
     /// A directory whose files keep the rights that they are created with; `None` as above.
     pub(crate) fn without_chmod() -> Option<Self> {
-        let mount = || {
-            isolate()?;
-            let home = scratch();
-            let (real, path) = (home.path().join("real"), home.path().join("mnt"));
-            [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
-            run_daemon(Command::new("bindfs").arg("--chmod-deny").arg(&real).arg(&path))?;
-            Ok(Self { path, home: Some(home), server: None })
-        };
-        skip_or_fail("bindfs", mount())
+        Self::of_bindfs(&["--chmod-deny"])
     }
 
     /// A directory whose files all belong to `owner` and have all rights, whoever makes them; `None` as above.
     pub(crate) fn with_forced_owner(owner: u32) -> Option<Self> {
+        Self::of_bindfs(&[&format!("--force-user={owner}"), "--perms=a+rwX", "--chmod-ignore"])
+    }
+
+    fn of_bindfs(options: &[&str]) -> Option<Self> {
         let mount = || {
-            isolate()?;
-            let home = scratch();
-            let (real, path) = (home.path().join("real"), home.path().join("mnt"));
-            [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
-            let options = [format!("--force-user={owner}"), "--perms=a+rwX".into(), "--chmod-ignore".into()];
+            let (home, real, path) = two_directories()?;
             run_daemon(Command::new("bindfs").args(options).arg(&real).arg(&path))?;
             Ok(Self { path, home: Some(home), server: None })
         };
@@ -118,10 +110,7 @@ impl Mount {
     /// A directory whose filesystem can be kept from answering; `None` as above.
     pub(crate) fn that_stalls() -> Option<Self> {
         let mount = || {
-            isolate()?;
-            let home = scratch();
-            let (real, path) = (home.path().join("real"), home.path().join("mnt"));
-            [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
+            let (home, real, path) = two_directories()?;
             let mut command = Command::new("bindfs");
             // In the foreground: it is to be stopped by its number.
             command.arg("-f").arg(&real).arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -329,6 +318,15 @@ fn run_daemon(command: &mut Command) -> Result<(), String> {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = quiet.status().map_err(|error| format!("{program}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
+}
+
+/// In a mount namespace of the test's own, a directory to be mounted at another, and that one; both in the first.
+fn two_directories() -> Result<(TempDir, PathBuf, PathBuf), String> {
+    isolate()?;
+    let home = scratch();
+    let (real, path) = (home.path().join("real"), home.path().join("mnt"));
+    [&real, &path].into_iter().try_for_each(fs::create_dir).map_err(|error| error.to_string())?;
+    Ok((home, real, path))
 }
 
 /// The mount, or `None`, after saying why.

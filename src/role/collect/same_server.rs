@@ -47,7 +47,7 @@ impl SameServer {
                 self.by_file.remove(&file);
             }
         }
-        let file = self.hasher.hash_one((name, fingerprint.size, fingerprint.md5));
+        let file = self.key(name, fingerprint);
         self.deleted.push_back((file, site));
         self.by_file.entry(file).or_default().push(site);
         self.names.entry(site).or_insert_with(|| Arc::clone(site_name));
@@ -56,7 +56,7 @@ impl SameServer {
     /// A committed file is not listed any more. The name of the other site that turns out to be the same server by that,
     /// where there are signs enough now.
     pub(super) fn gone(&mut self, site: usize, name: &FileName, fingerprint: Fingerprint) -> Option<&Arc<str>> {
-        let file = self.hasher.hash_one((name, fingerprint.size, fingerprint.md5));
+        let file = self.key(name, fingerprint);
         let sites = self.by_file.get(&file).filter(|sites| !sites.contains(&site))?;
         let other = *sites.last()?;
         let signs = self.signs.entry((site.min(other), site.max(other))).or_default();
@@ -67,6 +67,10 @@ impl SameServer {
         self.others.entry(site).or_default().insert(other);
         self.others.entry(other).or_default().insert(site);
         self.names.get(&other)
+    }
+
+    fn key(&self, name: &FileName, fingerprint: Fingerprint) -> u64 {
+        self.hasher.hash_one((name, fingerprint.size, fingerprint.md5))
     }
 
     /// The sites that are the same server as this one.

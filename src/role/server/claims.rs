@@ -1,8 +1,9 @@
 //! Files that are being moved: each goes to one client at a time.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::mutex::lock;
 use crate::store::Identity;
 
 /// The files that clients are being moved. Clones are the same set.
@@ -29,7 +30,7 @@ impl Claims {
 
     /// Each change is whole before the lock is free.
     fn locked(&self) -> MutexGuard<'_, HashSet<Identity>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -38,9 +38,10 @@ impl Service {
         let moved = self.clients.iter().filter(|(_, (_, kind))| kind.is_inside());
         let moved = moved.map(|(&id, (_, kind))| (id, if kind.waits_for_us() { None } else { net.moved(id) }));
         self.paces.measure(moved, now);
-        if self.room() == 0 && self.admission.room() > 0 && self.net.has_waiting() {
+        let is_full = self.room() == 0 && self.net.has_waiting();
+        if is_full && self.admission.room() > 0 {
             self.net.abort_lingering();
-        } else if self.room() == 0 && self.net.has_waiting() {
+        } else if is_full {
             let greediest = self.admission.greediest();
             let slowest = self.paces.slowest(|id| {
                 let (peer, _) = self.clients.get(&id)?;
