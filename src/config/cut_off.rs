@@ -23,12 +23,27 @@ const LOOKS: usize = 10;
 #[error("{}: it is being written; reload again once that is done", quoted(.0))]
 pub struct StillWritten(PathBuf);
 
+/// Reads a configuration when nobody writes its `files` any more, and once more where the files with certificates that it
+/// names were being written.
+///
+/// # Errors
+/// One of them changes all the time; whatever `read` comes to.
+pub fn read_when_written<C, E: From<StillWritten>>(
+    files: &[PathBuf],
+    read: impl Fn() -> Result<C, E>,
+    pem_files: impl Fn(&C) -> Vec<PathBuf>,
+) -> Result<C, E> {
+    wait_until_written(files)?;
+    let config = read()?;
+    if wait_until_written(&pem_files(&config))? { read() } else { Ok(config) }
+}
+
 /// Waits until no file changes from one look to the next, where one has changed within the last second: for a tenth of a
 /// second, as a rule. Whether it had to wait. Files that are not there do not change.
 ///
 /// # Errors
 /// One changes all the time.
-pub fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
+fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
     let mut before = look_at(files);
     if !before.iter().flatten().any(is_fresh) {
         return Ok(false);

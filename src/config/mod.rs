@@ -20,7 +20,7 @@ mod source;
 mod toml_conf;
 mod units;
 
-pub use cut_off::{CutOff, StillWritten, refuse_cut_off, wait_until_written};
+pub use cut_off::{CutOff, StillWritten, read_when_written, refuse_cut_off};
 pub use error::{ConfigError, Problem};
 pub use export::to_toml;
 pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load, load_data_server};

@@ -14,7 +14,7 @@ use crate::config::server::{
     CommandLine, Env, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load,
     parse_args, read_by_load,
 };
-use crate::config::{CutOff, refuse_cut_off, wait_until_written};
+use crate::config::{CutOff, read_when_written, refuse_cut_off};
 use crate::net::Net;
 use crate::obs::{LogTarget, complain, finish_log, print, start_log_to};
 use crate::proto::{Secret, shown};
@@ -123,38 +123,33 @@ impl Configuration {
     }
 
     /// Reads it while a server runs by `current`: what is being written is waited for, and what may have been cut off refused.
-    fn read_again(&self, current: &ServerConfig) -> Result<ServerConfig, String> {
-        let wait = |files: &[PathBuf]| wait_until_written(files).map_err(|error| error.to_string());
-        let read = || self.read().map_err(|error| error.to_string());
-        wait(&read_by_load(&self.line, &self.surroundings))?;
-        let mut config = read()?;
-        if wait(&config.pem_files())? {
-            config = read()?;
-        }
-        self.refuse_cut_off(&config, current).map_err(|error| error.to_string())?;
+    fn read_again(&self, current: &ServerConfig) -> Result<ServerConfig, Problem> {
+        let files = read_by_load(&self.line, &self.surroundings);
+        let read = || self.read().map_err(Problem::from);
+        let config = read_when_written(&files, read, ServerConfig::pem_files)?;
+        self.refuse_cut_off(&files, &config, current)?;
         let lost = config.unprotected(current);
         if !lost.is_empty() {
             let lost = lost.join(", ");
-            return Err(format!("no {lost} any more: that keeps others out, so only a restart takes it away"));
+            return Err(format!("no {lost} any more: that keeps others out, so only a restart takes it away").into());
         }
         Ok(config)
     }
 
     /// What says the same as before may be as it always was.
-    fn refuse_cut_off(&self, config: &ServerConfig, current: &ServerConfig) -> Result<(), CutOff> {
+    fn refuse_cut_off(&self, files: &[PathBuf], config: &ServerConfig, current: &ServerConfig) -> Result<(), CutOff> {
         let Env { hosts_allow, hosts_deny, .. } = &self.surroundings;
         let but_hosts = |config: &ServerConfig| ServerConfig { hosts_access: None, ..config.clone() };
-        let files = read_by_load(&self.line, &self.surroundings);
         for file in files {
             // Either may have been empty always; that its lines vanish is looked at by themselves.
-            let is_of_hosts = [hosts_allow, hosts_deny].contains(&&file);
+            let is_of_hosts = [hosts_allow, hosts_deny].contains(&file);
             let is_other = if is_of_hosts {
                 config.hosts_access != current.hosts_access
             } else {
                 but_hosts(config) != but_hosts(current)
             };
             if is_other {
-                refuse_cut_off(&file, is_of_hosts)?;
+                refuse_cut_off(file, is_of_hosts)?;
             }
         }
         Ok(())
@@ -236,14 +231,14 @@ fn reload(service: &mut Service, configuration: &Configuration, current: &mut Se
     let reloaded = configuration.read_again(current).and_then(|config| {
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         limits::check_open_files(config.limits.max_connections);
-        service.reload(&config).map_err(|error| error.to_string())?;
+        service.reload(&config)?;
         *current = config;
         Ok(())
     });
     match reloaded {
         Ok(()) => info!("configuration and certificates reloaded"),
         // Each problem of a file is a line of its own.
-        Err(why) => why.lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
+        Err(why) => why.to_string().lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
     }
     service_manager::ready(SERVING);
 }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::demo;
 use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
-use crate::config::{self, ConfigError, LoadOptions, Settings, refuse_cut_off, wait_until_written};
+use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::role::limits;
 
@@ -141,11 +141,8 @@ impl Common {
 
     /// Reads it while a daemon runs by `current`: what is being written is waited for, and what may have been cut off refused.
     pub(super) fn load_again(&self, path: &Path, current: &Settings) -> Result<Settings, Problem> {
-        wait_until_written(&[path.to_owned()])?;
-        let mut settings = self.load(path)?;
-        if wait_until_written(&settings.pem_files())? {
-            settings = self.load(path)?;
-        }
+        let read = || self.load(path).map_err(Problem::from);
+        let settings = read_when_written(&[path.to_owned()], read, Settings::pem_files)?;
         if settings != *current {
             // One that always was as it is may stay so.
             refuse_cut_off(path, false)?;
