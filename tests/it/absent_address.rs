@@ -64,13 +64,17 @@ fn an_address_that_comes_later_is_served_from_then_on_and_after_a_reload() {
     let mut command = place.command(&["-s", "storage", "-a", &listed, "-p", &port.to_string(), "-v"]);
     let running = place.launch(as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect((LOOPBACK, port)).ok());
+    let log = || fs::read_to_string(place.path("stderr")).unwrap();
+    wait_until("it to listen", || addresses.iter().all(|address| log().contains(address)).then_some(()));
     for address in addresses.map(|address| SocketAddr::from((address.parse::<IpAddr>().unwrap(), port))) {
         assert!(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err());
         let at_once = if address.is_ipv6() { " nodad" } else { "" };
         ip(&format!("addr add {} dev lo{at_once}", address.ip())).unwrap();
+        // The kernel gives an address of IPv6 its route a while after it has taken the address.
+        wait_until("the route", || TcpStream::connect(address).ok());
         Client::connect(address).store(&format!("{}.1.data", port + u16::from(address.is_ipv6())), "body");
     }
     rustix::process::kill_process(running.pid(), rustix::process::Signal::HUP).unwrap();
-    wait_until("the reload", || fs::read_to_string(place.path("stderr")).unwrap().contains("reloaded").then_some(()));
+    wait_until("the reload", || log().contains("reloaded").then_some(()));
     Client::connect((ABSENT.parse::<IpAddr>().unwrap(), port).into()).store("after.1.data", "body");
 }

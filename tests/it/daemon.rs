@@ -238,8 +238,22 @@ impl Daemon {
         self.process.id()
     }
 
+    /// Sends it a signal once it listens to that: before, it is ended as any program that has only just begun.
+    #[track_caller]
     pub(crate) fn signal(&self, signal: Signal) {
+        wait_until("it to listen to the signal", || self.listens_to(signal).then_some(()));
         kill_process(Pid::from_raw(self.process.id().cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Whether the signal is no longer one that ends it at once; see "/proc/pid/status" in `proc(5)`. Also of one that has
+    /// ended, where there is nothing to wait for.
+    fn listens_to(&self, signal: Signal) -> bool {
+        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.id())) else { return true };
+        let mask =
+            |name: &str| u64::from_str_radix(status.lines().find_map(|line| line.strip_prefix(name))?.trim(), 16).ok();
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        status.contains("State:\tZ")
+            || ["SigCgt:", "SigBlk:"].iter().filter_map(|name| mask(name)).any(|set| set & bit != 0)
     }
 
     /// SIGKILL, and the end of it.
