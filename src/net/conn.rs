@@ -59,7 +59,7 @@ pub(super) enum ConnState {
     Connecting { stream: TcpStream, address: SocketAddr, rest: vec::IntoIter<SocketAddr> },
     /// CONNECT has been asked; `request` is what of it is still to be written.
     Proxying { stream: TcpStream, request: Vec<u8>, answer: Vec<u8> },
-    /// It has come in; the loop's user has heard of it and may still turn it away.
+    /// It has come in; the loop's user has heard of it and has not admitted it yet.
     Accepted { stream: TcpStream },
     /// TLS.
     Handshaking { pipe: Stream },

@@ -1,15 +1,14 @@
-//! Where connections come in, and the gate before it.
+//! Where connections come in.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
@@ -79,18 +78,17 @@ pub(super) struct Accepted {
     pub(super) listener_config: Arc<ListenerConfig>,
 }
 
-/// All listeners. Who comes while there is no room waits in the kernel's queue.
+/// All listeners.
 #[derive(Debug)]
 pub(super) struct Listeners {
     open: BTreeMap<ListenerId, Listener>,
     last: u32,
-    room: usize,
     pause: Option<Instant>,
 }
 
 impl Listeners {
     pub(super) fn new() -> Self {
-        Self { open: BTreeMap::new(), last: 0, room: usize::MAX, pause: None }
+        Self { open: BTreeMap::new(), last: 0, pause: None }
     }
 
     pub(super) fn add(
@@ -122,50 +120,39 @@ impl Listeners {
         self.open.remove(&id);
     }
 
-    pub(super) fn set_accept_limit(&mut self, room: usize) {
-        self.room = room;
-    }
-
     pub(super) fn mark_waiting(&mut self, id: ListenerId) {
         if let Some(listener) = self.open.get_mut(&id) {
             listener.waiting = true;
         }
     }
 
-    /// Whether somebody waits.
-    pub(super) fn has_waiting(&self) -> bool {
-        self.open.values().any(|listener| listener.waiting && is_readable(&listener.socket))
-    }
-
-    /// When accepting is to be tried next: not before there is room and somebody waits.
+    /// When accepting is to be tried next: not before somebody waits.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        let wanted = self.room > 0 && self.open.values().any(|listener| listener.waiting);
+        let wanted = self.open.values().any(|listener| listener.waiting);
         wanted.then(|| self.pause.unwrap_or(now))
     }
 
-    /// Takes those who wait, as many as there is room for, and adds them to `arrivals`. After an error, nobody is
-    /// taken for a while.
+    /// Takes those who wait, and adds them to `arrivals`. After an error, nobody is taken for a while.
     pub(super) fn accept(&mut self, now: Instant, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
         if self.pause.is_some_and(|until| now < until) {
             return Ok(());
         }
         self.pause = None;
         for listener in self.open.values_mut() {
-            listener.accept(&mut self.room, arrivals).inspect_err(|_| self.pause = Some(now + PAUSE))?;
+            listener.accept(arrivals).inspect_err(|_| self.pause = Some(now + PAUSE))?;
         }
         Ok(())
     }
 }
 
 impl Listener {
-    fn accept(&mut self, room: &mut usize, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
+    fn accept(&mut self, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
         for _ in 0..ACCEPTS {
-            if *room == 0 || !self.waiting {
+            if !self.waiting {
                 break;
             }
             match self.socket.accept() {
                 Ok((stream, peer)) => {
-                    *room -= 1;
                     arrivals.push(Accepted { stream, peer, listener_config: Arc::clone(&self.config) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiting = false,
@@ -175,11 +162,6 @@ impl Listener {
         }
         Ok(())
     }
-}
-
-fn is_readable(socket: &TcpListener) -> bool {
-    let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    poll(&mut sockets, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 /// Linux reports what befell a waiting connection as the failure of `accept`: accept(2) wants these tried again.

@@ -1,15 +1,18 @@
 //! More clients than connections, and some of them slow.
 
 use std::io::Read as _;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::daemon::wait_until;
+use crate::guesses;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::slow_readers::{SIZE, body, connect, read_slowly};
-use crate::support::{Certificates, Client};
+use crate::support::{Certificates, Client, PATIENCE};
 
 /// Clients that send a body a few bytes at a time, and connect again when they are cut off.
 struct Dripping {
@@ -130,4 +133,82 @@ fn clients_that_have_quit_and_take_the_rest_slowly_make_room_for_others() {
     buffer.connect().store("b.1.data", "body");
     ended.store(true, Ordering::Relaxed);
     slow.join().unwrap();
+}
+
+/// Tells threads that this one is done with them, also where its test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// An address of this machine's that is none of the other clients'.
+const CROWD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
+
+/// Whether the server has closed the connection.
+fn is_closed(client: &mut Client) -> bool {
+    client.receive(1, Duration::from_millis(1)).1
+}
+
+#[test]
+fn a_crowd_from_one_address_that_says_nothing_waits_behind_others() {
+    let buffer = Buffer::with(Options::usual(), "idle_timeout 60s\n");
+    let mut crowd: Vec<Client> = (0..40).map(|_| guesses::from(CROWD, buffer.address())).collect();
+    buffer.connect().store("a.1.data", "body");
+    let closed = crowd.iter_mut().filter_map(|client| is_closed(client).then_some(())).count();
+    assert!(closed <= 15, "{closed} of those that came before had their turn before");
+}
+
+#[test]
+fn clients_from_one_address_that_move_enough_make_room_for_those_of_others() {
+    let buffer = Buffer::with(Options::usual(), "idle_timeout 60s\n");
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ends = Ends(&ended);
+        for number in 0..10 {
+            let mut client = guesses::from(CROWD, buffer.address());
+            client.ask(&format!("SEND <steady{number}.1.data> SIZE 1900000"), "SEND OK");
+            let ended = &ended;
+            scope.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    client.send([b'x'; 500]);
+                    thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+        for number in 0..3 {
+            buffer.connect().store(&format!("a{number}.1.data"), "body");
+        }
+    });
+    buffer.wait_for_line(&["client=127.0.0.99 reason=slow", "many connections of its network"]);
+}
+
+#[test]
+fn those_who_guess_passwords_from_one_address_wait_behind_others() {
+    let buffer = Buffer::with(Options::usual().password("secret"), "idle_timeout 60s\n");
+    let (ended, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let _ends = Ends(&ended);
+        for _ in 0..30 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let mut client = guesses::from(CROWD, buffer.address());
+                    client.send(guesses::pass("a guess"));
+                    if client.receive(1, PATIENCE).1 {
+                        answers.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        wait_until("guesses", || (answers.load(Ordering::Relaxed) >= 30).then_some(()));
+        let before = answers.load(Ordering::Relaxed);
+        let mut client = buffer.connect();
+        client.send(guesses::pass("secret"));
+        client.expect("PASS OK\n");
+        client.store("a.1.data", "body");
+        let answered = answers.load(Ordering::Relaxed) - before;
+        assert!(answered <= 15, "{answered} guesses had their turn before");
+    });
 }

@@ -9,7 +9,8 @@ use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::support::Client;
 
-fn pass(password: &str) -> String {
+/// What asks for this password to be looked at.
+pub(crate) fn pass(password: &str) -> String {
     let digest = PasswordDigest::of(&Secret::new(password.into()));
     format!("PASS {}\n", String::from_utf8_lossy(digest.expose()))
 }

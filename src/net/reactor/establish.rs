@@ -143,8 +143,7 @@ impl Net {
         }
     }
 
-    /// A connection has come in. What it costs beyond its socket waits for the next turn: until then the loop's user
-    /// can turn it away.
+    /// A connection has come in. What it costs beyond its socket waits until the loop's user admits it.
     pub(super) fn arrived(&mut self, arrival: Accepted) {
         let Accepted { mut stream, peer, listener_config } = arrival;
         let id = self.add(Origin::Accepted { listener_config });
@@ -153,12 +152,21 @@ impl Net {
             self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)
         });
         match registered {
-            Ok(()) => self.enter(id, ConnState::Accepted { stream }),
+            Ok(()) => self.restore(id, ConnState::Accepted { stream }),
             Err(error) => self.fail(id, Failure::Io(error)),
         }
     }
 
-    pub(super) fn accept_tls(&mut self, id: ConnId, stream: TcpStream) {
+    /// Lets a connection that has come in go on: through TLS, where its listener wants that. Its time to do so begins now.
+    pub fn admit(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        match std::mem::replace(&mut conn.stage, ConnState::Failed) {
+            ConnState::Accepted { stream } => self.accept_tls(id, stream),
+            other => conn.stage = other,
+        }
+    }
+
+    fn accept_tls(&mut self, id: ConnId, stream: TcpStream) {
         let Some(Conn { origin: Origin::Accepted { listener_config }, .. }) = self.conn(id) else { return };
         let listener_config = Arc::clone(listener_config);
         match listener_config.tls.as_ref().map(Acceptor::accept) {

@@ -35,7 +35,8 @@ pub enum Event {
     Resolved(ConnId, usize),
     /// TCP stands, to this address: the site's, or the proxy's.
     Connected(ConnId, SocketAddr),
-    /// A connection has come in from this address. It can be turned away ([`Net::abort`]) before it costs anything.
+    /// A connection has come in from this address. It stays as it is, and costs little more than its socket, until it is
+    /// [admitted](Net::admit) or turned away ([`Net::abort`]).
     Accepted(ConnId, SocketAddr),
     /// Connections that wait could not be accepted, for want of file descriptors most likely. They are tried again
     /// after a while.
@@ -191,18 +192,6 @@ impl Net {
         self.listeners.remove(listener);
     }
 
-    /// From now on, only so many connections are accepted, over all listeners; whoever comes then waits in the kernel's
-    /// queue. To be renewed as connections come and go: each one accepted takes one away, none that ends gives it back.
-    /// At first there is no limit.
-    pub fn set_accept_limit(&mut self, room: usize) {
-        self.listeners.set_accept_limit(room);
-    }
-
-    /// Whether somebody waits to be accepted, for whom there may be no [room](Net::set_accept_limit).
-    pub fn has_waiting(&self) -> bool {
-        self.listeners.has_waiting()
-    }
-
     /// The progress of an accepted connection: the bytes that its peer's kernel has acknowledged and those that came, TLS and
     /// all. `None` where the system does not say.
     pub fn moved(&self, id: ConnId) -> Option<u64> {
@@ -342,7 +331,13 @@ impl Net {
             ConnState::Resolving => conn.stage = ConnState::Resolving,
             ConnState::Connecting { stream, address, rest } => self.connecting(id, stream, address, rest),
             ConnState::Proxying { stream, request, answer } => self.proxying(id, stream, request, answer),
-            ConnState::Accepted { stream } => self.accept_tls(id, stream),
+            ConnState::Accepted { stream } => {
+                // What has come waits in the kernel until the connection is admitted; a peer that is gone never is.
+                if conn.readiness.reset {
+                    return self.fail(id, Failure::Io(io::ErrorKind::ConnectionReset.into()));
+                }
+                conn.stage = ConnState::Accepted { stream };
+            }
             ConnState::Handshaking { pipe } => self.securing(id, pipe),
             open @ (ConnState::Open { .. } | ConnState::Ended { .. }) => {
                 conn.stage = open;

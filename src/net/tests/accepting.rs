@@ -9,8 +9,9 @@ use super::{Server, listener_config, read_all};
 use crate::net::{Event, Net, Read};
 
 #[test]
-fn who_comes_in_is_named_first_and_open_in_the_turn_after() {
+fn who_comes_in_is_named_first_and_open_in_the_turn_after_it_is_admitted() {
     let mut server = Server::plain();
+    server.admits = false;
     let client = server.client();
     let (id, peer) = server.event(|event| match event {
         Event::Accepted(id, peer) => Some((*id, *peer)),
@@ -18,14 +19,16 @@ fn who_comes_in_is_named_first_and_open_in_the_turn_after() {
     });
     assert_eq!(peer, client.local_addr().unwrap());
     assert!(server.net.io(id).is_none());
+    server.net.admit(id);
     let events = server.turn();
-    assert!(matches!(events[..], [Event::Opened(opened)] if opened == id), "{events:?}");
+    assert!(matches!(events[..], [Event::Opened(opened), ..] if opened == id), "{events:?}");
     assert!(server.net.io(id).is_some());
 }
 
 #[test]
 fn who_is_turned_away_is_heard_of_no_more() {
     let mut server = Server::plain();
+    server.admits = false;
     let client = server.client();
     let id = server.accepted();
     server.net.abort(id);
@@ -37,38 +40,52 @@ fn who_is_turned_away_is_heard_of_no_more() {
 }
 
 #[test]
-fn without_room_clients_wait_and_then_come_in_one_by_one() {
+fn who_is_not_admitted_waits_with_what_it_sent_and_costs_no_turns() {
     let mut server = Server::plain();
-    server.net.set_accept_limit(0);
+    server.admits = false;
     let mut clients = [server.client(), server.client()];
     clients[0].write_all(b"first").unwrap();
-    // The listener's readiness is told once; from then on there is nothing to do but wait.
+    let mut ids = Vec::new();
+    server.until(|_, events| {
+        ids.extend(events.iter().filter_map(|event| if let Event::Accepted(id, _) = event { Some(*id) } else { None }));
+        (ids.len() == clients.len()).then_some(())
+    });
+    // The sockets' readiness is told once; from then on there is nothing to do but wait.
     server.turn();
     for _ in 0..3 {
         let until = server.net.now() + Duration::from_millis(2);
         assert!(server.net.poll_once(Some(until)).unwrap().is_empty());
         assert!(server.net.now() >= until, "the loop turned without a reason");
     }
-    server.net.set_accept_limit(1);
-    let first = server.opened();
-    assert_eq!(server.read(first), Ok(b"first".to_vec()));
-    for _ in 0..3 {
-        assert!(server.turn().iter().all(|event| !matches!(event, Event::Accepted(..))));
+    for (&id, sent) in ids.iter().zip(["first", "second"]) {
+        clients[1].write_all(sent.as_bytes()).unwrap();
+        server.net.admit(id);
+        assert_eq!(server.opened(), id);
     }
-    server.net.set_accept_limit(1);
-    let second = server.opened();
-    assert_ne!(first, second);
-    assert_eq!(server.net.connections(), 2);
+    assert_eq!(server.read(ids[0]), Ok(b"first".to_vec()));
+    assert_eq!(server.read(ids[1]), Ok(b"firstsecond".to_vec()));
+}
+
+#[test]
+fn who_resets_the_connection_before_it_is_admitted_has_failed() {
+    let mut server = Server::plain();
+    server.admits = false;
+    let client = server.client();
+    let id = server.accepted();
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    server.event(|event| matches!(event, Event::Failed(failed, _) if *failed == id).then_some(()));
+    assert_eq!(server.net.connections(), 0);
 }
 
 #[test]
 fn more_than_one_turns_worth_of_clients_all_come_in() {
     let mut server = Server::plain();
     let clients: Vec<TcpStream> = (0..150).map(|_| server.client()).collect();
-    let mut opened = 0;
+    let mut accepted = 0;
     server.until(|_, events| {
-        opened += events.iter().filter(|event| matches!(event, Event::Opened(_))).count();
-        (opened == clients.len()).then_some(())
+        accepted += events.iter().filter(|event| matches!(event, Event::Accepted(..))).count();
+        (accepted == clients.len()).then_some(())
     });
 }
 
@@ -127,17 +144,17 @@ fn in_a_process_of_its_own_descriptors_run_out() {
     let lowest_free = std::fs::File::open("/dev/null").map(|file| std::os::fd::AsRawFd::as_raw_fd(&file)).unwrap();
     let few = u64::try_from(lowest_free).unwrap() + 5;
     setrlimit(Resource::Nofile, Rlimit { current: Some(few), ..limit }).unwrap();
-    let (mut opened, mut failed) = (0, 0);
+    let (mut accepted, mut failed) = (0, 0);
     for _ in 0..20 {
         for event in server.turn() {
-            opened += usize::from(matches!(event, Event::Opened(_)));
+            accepted += usize::from(matches!(event, Event::Accepted(..)));
             failed += usize::from(matches!(event, Event::AcceptFailed(_)));
         }
     }
-    assert_eq!((opened, failed), (5, 1));
+    assert_eq!((accepted, failed), (5, 1));
     setrlimit(Resource::Nofile, limit).unwrap();
     server.until(|_, events| {
-        opened += events.iter().filter(|event| matches!(event, Event::Opened(_))).count();
-        (opened == clients.len()).then_some(())
+        accepted += events.iter().filter(|event| matches!(event, Event::Accepted(..))).count();
+        (accepted == clients.len()).then_some(())
     });
 }

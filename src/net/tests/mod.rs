@@ -23,6 +23,8 @@ struct Server {
     net: Net,
     listener: ListenerId,
     address: SocketAddr,
+    /// Whether who comes is admitted in the same turn.
+    admits: bool,
 }
 
 fn listener_config(tls: Option<Acceptor>) -> Arc<ListenerConfig> {
@@ -34,7 +36,7 @@ impl Server {
         let mut net = Net::new().unwrap();
         let listener = net.listen((Ipv4Addr::LOCALHOST, 0).into(), listener_config).unwrap();
         let address = net.local_address(listener).unwrap();
-        Self { net, listener, address }
+        Self { net, listener, address, admits: true }
     }
 
     fn plain() -> Self {
@@ -47,7 +49,15 @@ impl Server {
 
     fn turn(&mut self) -> Vec<Event> {
         let until = self.net.now() + WAIT;
-        self.net.poll_once(Some(until)).unwrap()
+        let events = self.net.poll_once(Some(until)).unwrap();
+        for event in &events {
+            if let Event::Accepted(id, _) = event
+                && self.admits
+            {
+                self.net.admit(*id);
+            }
+        }
+        events
     }
 
     /// Runs the loop until `step` has a result.

@@ -4,8 +4,8 @@
 //! line, privileges, the background, signals.
 //!
 //! ```text
-//!  Net ──Accepted──► gate: who may connect, how many ──Opened──► Session (a directory)  ──► Storage ──► keeper's thread
-//!                                                          └───► Relay   (another server)
+//!  Net ──Accepted──► Admission: who, how many, whose turn ──Opened──► Session (a directory) ──► Storage ──► worker's thread
+//!                                                               └───► Relay   (another server)
 //! ```
 
 mod admission;
@@ -26,6 +26,7 @@ mod storage;
 #[cfg(test)]
 pub(in crate::role) mod test_server;
 mod throttled_log;
+mod waiting_room;
 
 #[cfg(any(test, feature = "demo"))]
 pub use in_process::InProcessServer;

@@ -25,11 +25,31 @@ pub(super) struct Paces {
 
 #[derive(Debug)]
 struct Pace {
+    /// When it was looked at first.
+    first: Instant,
+    /// The window under way; `None` while the connection waits for us.
+    window: Option<Window>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
     since: Instant,
     /// Bytes that had moved then.
     bytes: u64,
     /// Bytes a second in the last whole window.
     rate: Option<u64>,
+}
+
+impl Window {
+    /// The window that is under way now, with so many bytes moved so far.
+    fn next(self, bytes: u64, now: Instant) -> Self {
+        let time = now.saturating_duration_since(self.since);
+        if time < WINDOW {
+            return self;
+        }
+        let rate = u128::from(bytes.saturating_sub(self.bytes)) * 1000 / time.as_millis().max(1);
+        Self { since: now, bytes, rate: Some(u64::try_from(rate).unwrap_or(u64::MAX)) }
+    }
 }
 
 impl Paces {
@@ -43,24 +63,29 @@ impl Paces {
         self.last = Some(now);
         let mut before = std::mem::take(&mut self.paces);
         for (id, moved) in moved {
-            let Some(bytes) = moved else { continue };
-            let mut pace = before.remove(&id).unwrap_or(Pace { since: now, bytes, rate: None });
-            let time = now.saturating_duration_since(pace.since);
-            if time >= WINDOW {
-                let rate = u128::from(bytes.saturating_sub(pace.bytes)) * 1000 / time.as_millis().max(1);
-                pace = Pace { since: now, bytes, rate: Some(u64::try_from(rate).unwrap_or(u64::MAX)) };
-            }
-            self.paces.insert(id, pace);
+            let Pace { first, window } = before.remove(&id).unwrap_or(Pace { first: now, window: None });
+            let window = moved
+                .map(|bytes| window.map_or(Window { since: now, bytes, rate: None }, |window| window.next(bytes, now)));
+            self.paces.insert(id, Pace { first, window });
         }
     }
 
     /// The connection that moves the fewest bytes a second, and how many, among those that move fewer than `least` says for
     /// them. What has not been measured for long enough is none of them.
     pub(super) fn slowest(&self, least: impl Fn(ConnId) -> Option<u64>) -> Option<(ConnId, u64)> {
-        let slow = self.paces.iter().filter_map(|(&id, pace)| Some((id, pace.rate?, least(id)?)));
+        let slow = self.paces.iter().filter_map(|(&id, pace)| Some((id, pace.window?.rate?, least(id)?)));
         slow.filter(|&(_, rate, least)| rate < least)
             .map(|(id, rate, _)| (id, rate))
             .min_by_key(|&(id, rate)| (rate, id))
+    }
+
+    /// The connection that moves the fewest bytes a second, and how many, `among` those that have been here for a window at
+    /// least. One that waits for us moves none.
+    pub(super) fn least_progress(&self, among: impl Fn(ConnId) -> bool) -> Option<(ConnId, u64)> {
+        let last = self.last?;
+        let old = self.paces.iter().filter(|(_, pace)| last.saturating_duration_since(pace.first) >= WINDOW);
+        let rates = old.map(|(&id, pace)| (id, pace.window.and_then(|window| window.rate).unwrap_or(0)));
+        rates.filter(|&(id, _)| among(id)).min_by_key(|&(id, rate)| (rate, id))
     }
 
     /// Nobody waits any more.
@@ -108,6 +133,15 @@ mod tests {
         paces.measure([(id(1), None), (id(2), None)].into_iter(), now);
         paces.measure([(id(1), Some(0)), (id(2), Some(0))].into_iter(), now + LOOK);
         assert_eq!(paces.slowest(|_| Some(u64::MAX)), None);
+    }
+
+    #[test]
+    fn among_many_the_one_that_waits_for_us_makes_the_least_progress() {
+        let (mut paces, now) = measured(1, 1000);
+        assert_eq!(paces.least_progress(|_| true), Some((id(1), 500)));
+        assert_eq!(paces.least_progress(|each| each == id(2)), Some((id(2), 1000)));
+        paces.measure([(id(1), Some(1000)), (id(2), None), (id(3), Some(0))].into_iter(), now + LOOK);
+        assert_eq!(paces.least_progress(|_| true), Some((id(2), 0)), "the third has only just come");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From a connection's arrival to its end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use log::debug;
@@ -17,22 +17,52 @@ use crate::role::server::throttled_log::Subject;
 impl Service {
     pub(super) fn arrived(&mut self, id: ConnId, peer: SocketAddr) {
         let client = peer.ip().to_canonical();
-        match self.admission.enter(client) {
-            Ok(()) => {
+        match self.admission.arrive(id, client, self.net.now()) {
+            Ok(gone) => {
                 debug!("client={peer} connected");
-                self.clients.insert(id, (peer, Client::Arriving));
+                self.clients.insert(id, (peer, Client::Waiting));
+                if let Some(gone) = gone {
+                    self.turn_away(gone);
+                }
             }
-            Err(turned) => {
+            Err(why) => {
                 self.net.abort(id);
-                let (key, why) = match turned {
-                    Rejected::Denied => ("denied", "hosts.allow and hosts.deny do not let it in".to_owned()),
-                    Rejected::TooMany(most) => {
-                        ("too many", format!("it has {most} connections already (max_connections_per_client)"))
-                    }
-                };
-                let text = format!("client={client} reason=turned-away {why}");
-                self.log.warn(Subject::Client(client), key, &text, self.net.now());
+                self.log_turned_away(client, why);
             }
+        }
+    }
+
+    /// There is no more room for one that waited.
+    fn turn_away(&mut self, id: ConnId) {
+        self.net.abort(id);
+        if let Some((peer, _)) = self.clients.remove(&id) {
+            self.log_turned_away(peer.ip().to_canonical(), Rejected::Full);
+        }
+    }
+
+    fn log_turned_away(&mut self, client: IpAddr, why: Rejected) {
+        let (key, why) = match why {
+            Rejected::Denied => ("denied", "hosts.allow and hosts.deny do not let it in".to_owned()),
+            Rejected::TooMany(most) => {
+                ("too many", format!("it has {most} connections already (max_connections_per_client)"))
+            }
+            Rejected::Full => {
+                ("full", "too many wait for a connection, most of them from there (max_connections)".into())
+            }
+        };
+        let text = format!("client={client} reason=turned-away {why}");
+        self.log.warn(Subject::Client(client), key, &text, self.net.now());
+    }
+
+    /// Lets those in for whom there is room, by turns.
+    pub(super) fn admit(&mut self) {
+        while self.room() > 0
+            && let Some(id) = self.admission.next()
+        {
+            if let Some((_, kind)) = self.clients.get_mut(&id) {
+                *kind = Client::Arriving;
+            }
+            self.net.admit(id);
         }
     }
 
@@ -77,7 +107,7 @@ impl Service {
 
     pub(super) fn pump(&mut self, id: ConnId) {
         match self.clients.get_mut(&id) {
-            None | Some((_, Client::Arriving)) => {}
+            None | Some((_, Client::Waiting | Client::Arriving)) => {}
             Some((_, Client::Session(_))) => self.with_session(id, Session::pump),
             Some((_, Client::Relay(relay))) => match relay.pump(&mut self.net, self.limits.idle_timeout) {
                 Ok(Relayed::Blocked) => {}
@@ -147,6 +177,9 @@ impl Service {
     /// A connection has failed, and is gone already.
     pub(super) fn failed(&mut self, id: ConnId, failure: Failure) {
         let Some((_, kind)) = self.clients.get(&id) else { return };
+        if matches!(kind, Client::Waiting) {
+            return self.close(id);
+        }
         let reason = match (kind, failure) {
             (Client::Session(session), Failure::ClientTimeout(Phase::Session)) => {
                 Reason::TooSlow { awaited: session.awaited(), limits: session.limits_in_force() }
@@ -179,15 +212,17 @@ impl Service {
         debug!("client={peer} disconnected");
         match kind {
             Client::Upstream(_) => self.net.abort_unless_shut_down(id),
-            Client::Arriving | Client::Session(_) | Client::Relay(_) => self.net.close(id),
+            Client::Waiting | Client::Arriving | Client::Session(_) | Client::Relay(_) => self.net.close(id),
         }
         let other = match kind {
             Client::Upstream(client) => client,
             Client::Relay(relay) => {
-                self.admission.leave(peer.ip().to_canonical());
+                self.admission.leave(id, peer.ip().to_canonical());
                 relay.upstream()
             }
-            Client::Arriving | Client::Session(_) => return self.admission.leave(peer.ip().to_canonical()),
+            Client::Waiting | Client::Arriving | Client::Session(_) => {
+                return self.admission.leave(id, peer.ip().to_canonical());
+            }
         };
         self.close(other);
     }

@@ -10,9 +10,6 @@ use crate::role::server::guesses::network;
 /// Bytes a second that a connection has to move while others wait for its place: far less than any link that is in use.
 const LEAST: u64 = 1024;
 
-/// The same, where its client has more connections than it leaves to others. Links of 64 kbit/s move twice as much.
-const LEAST_OF_MANY: u64 = 4 * LEAST;
-
 /// Bytes a second of a listing that a client has to take while another client's listing waits for its memory.
 const LEAST_OF_LISTING: u64 = 64 * 1024;
 
@@ -38,17 +35,9 @@ impl Service {
         let moved = self.clients.iter().filter(|(_, (_, kind))| kind.is_inside());
         let moved = moved.map(|(&id, (_, kind))| (id, if kind.waits_for_us() { None } else { net.moved(id) }));
         self.paces.measure(moved, now);
-        let is_full = self.room() == 0 && self.net.has_waiting();
-        if is_full && self.admission.room() > 0 {
-            self.net.abort_lingering();
-        } else if is_full {
-            let greediest = self.admission.greediest();
-            let slowest = self.paces.slowest(|id| {
-                let (peer, _) = self.clients.get(&id)?;
-                let is_greedy = greediest == Some(network(peer.ip().to_canonical()));
-                Some(if is_greedy { LEAST_OF_MANY } else { LEAST })
-            });
-            self.make_room(slowest, "for a connection (max_connections)");
+        if self.room() == 0 && self.admission.has_waiting() {
+            self.relieve_waiting(now);
+            self.admit();
         }
         if let Some(since) = self.listing_short_since() {
             let is_long = now.saturating_duration_since(since) >= LONGEST_WAIT;
@@ -58,6 +47,23 @@ impl Service {
                 kind.has_listing().then_some(least)
             });
             self.make_room(slowest, "for the memory of a listing");
+        }
+    }
+
+    /// Somebody waits for a place. One that hardly moves anything is free for it, but for those of a network that has fewer
+    /// than who waits; so is the slowest of a network that has more than its fair share.
+    fn relieve_waiting(&mut self, now: Instant) {
+        if self.admission.room() > 0 {
+            return self.net.abort_lingering();
+        }
+        let inside = |id| Some(network(self.clients.get(&id)?.0.ip().to_canonical()));
+        let slowest = self.paces.slowest(|id| self.admission.may_replace(inside(id)?).then_some(LEAST));
+        if slowest.is_some() {
+            return self.make_room(slowest, "for a connection (max_connections)");
+        }
+        if let Some(overdrawn) = self.admission.overdrawn(now) {
+            let slowest = self.paces.least_progress(|id| inside(id) == Some(overdrawn));
+            self.make_room(slowest, "for one of the many connections of its network (max_connections)");
         }
     }
 
@@ -84,7 +90,7 @@ impl Service {
 impl Client {
     /// Whether it has one of the places that are limited.
     fn is_inside(&self) -> bool {
-        !matches!(self, Self::Upstream(_))
+        !matches!(self, Self::Waiting | Self::Upstream(_))
     }
 
     fn waits_for_us(&self) -> bool {

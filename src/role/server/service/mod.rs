@@ -122,6 +122,8 @@ enum Backend {
 
 /// What a connection is to us.
 enum Client {
+    /// A client that waits for a place.
+    Waiting,
     /// A client whose TLS is under way.
     Arriving,
     /// A client on the storage directory.
@@ -260,7 +262,6 @@ impl Service {
     /// at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
-            self.net.set_accept_limit(self.room());
             let later = self.wakeups.first().map(|&(at, _)| at);
             let wake = [later, self.listing_due(), self.relief_due(), Some(self.next_recount), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
@@ -281,6 +282,7 @@ impl Service {
             if self.listing_due().is_some_and(|at| at <= self.net.now()) {
                 self.list();
             }
+            self.admit();
             self.relieve();
             self.check_threads()?;
             watchdog.feed(self.net.now());
@@ -373,7 +375,7 @@ impl Client {
     /// Whether it can be sent away without a loss.
     fn is_resting(&self) -> bool {
         match self {
-            Self::Arriving => true,
+            Self::Waiting | Self::Arriving => true,
             Self::Session(session) => session.is_resting(),
             Self::Relay(_) | Self::Upstream(_) => false,
         }
