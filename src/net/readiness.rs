@@ -1,22 +1,20 @@
-//! What a socket was last known to be ready for.
+//! What a socket was last known to be ready for. Whether it can be written to shows when that is tried.
 
 use mio::event::Event;
 
-/// Sockets are registered once, for both directions and edge-triggered: a bit set here stays until the socket itself
-/// says `WouldBlock`.
+/// Sockets are registered once, for both directions and edge-triggered: what is set here stays until the socket itself says
+/// `WouldBlock`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Readiness {
     pub(super) read: bool,
-    pub(super) write: bool,
     /// The peer is gone: neither direction is there any more.
     pub(super) reset: bool,
 }
 
 impl Readiness {
-    /// Adds what an event tells. A closed or broken socket is ready for both: the next call says what it has.
+    /// Adds what an event tells. A closed or broken socket is ready to be read: the next call says what it has.
     pub(super) fn merge(&mut self, event: &Event) {
         self.read |= event.is_readable() || event.is_read_closed() || event.is_error();
-        self.write |= event.is_writable() || event.is_write_closed() || event.is_error();
         self.reset |= event.is_error() || event.is_read_closed() && event.is_write_closed();
     }
 }

@@ -41,10 +41,6 @@ impl Socket {
         &self.stream
     }
 
-    pub(super) fn stream_mut(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
-
     pub(super) fn has_leftovers(&self) -> bool {
         !self.leftovers.is_empty()
     }

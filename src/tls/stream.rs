@@ -7,9 +7,7 @@ use std::fs::File;
 use std::io;
 use std::net::Shutdown;
 
-use mio::event::Source;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 use rustls::pki_types::CertificateDer;
 
 use super::failure::StreamError;
@@ -219,26 +217,5 @@ impl Stream {
             Self::Plain(wire) => wire.stream(),
             Self::Tls(tls) => tls.wire().stream(),
         }
-    }
-
-    fn stream_mut(&mut self) -> &mut TcpStream {
-        match self {
-            Self::Plain(wire) => wire.stream_mut(),
-            Self::Tls(tls) => tls.wire_mut().stream_mut(),
-        }
-    }
-}
-
-impl Source for Stream {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.stream_mut().register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.stream_mut().reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.stream_mut().deregister(registry)
     }
 }

@@ -63,6 +63,7 @@ impl<W: Transport> TlsStream<W> {
         &self.wire
     }
 
+    #[cfg(test)]
     pub(crate) fn wire_mut(&mut self) -> &mut W {
         &mut self.wire
     }

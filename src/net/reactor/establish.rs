@@ -201,8 +201,8 @@ impl Net {
     fn opened(&mut self, id: ConnId, pipe: Stream) {
         self.set_deadline(id, None);
         let Some(conn) = self.conn(id) else { return };
-        // What the handshake left unread or unwritten shows at the first try.
-        conn.readiness = Readiness { read: true, write: true, ..conn.readiness };
+        // What the handshake left unread shows at the first try.
+        conn.readiness = Readiness { read: true, ..conn.readiness };
         conn.stage = ConnState::Open { pipe };
         self.out.push(Event::Opened(id));
     }

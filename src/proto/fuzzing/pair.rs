@@ -216,7 +216,7 @@ struct Far {
 
 impl Far {
     fn new() -> Self {
-        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE, ..Policy::default() };
+        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE };
         let server = Server::new(Arc::new(policy));
         Self { server, files: files_before(), body: Vec::new(), name: None, taken_when_shown: Vec::new() }
     }

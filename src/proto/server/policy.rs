@@ -1,6 +1,5 @@
 //! What a server admits.
 
-use crate::proto::name::check_characters;
 use crate::proto::{Command, CommandError, FileName, ListArg, NameError, PasswordDigest, Refusal, Verb};
 
 use super::CloseReason;
@@ -17,27 +16,16 @@ pub struct Policy {
     pub insecure: bool,
     /// The largest body of `SEND` and `ZSEND`, in bytes.
     pub max_size: u64,
-    /// Characters no name may hold beside those no [`FileName`] may.
-    pub also_forbidden: Box<[u8]>,
 }
 
 impl Policy {
-    /// Checks the characters of a name: one that fails is refused when a client says it, and left out of listings.
-    pub fn check_characters(&self, name: &[u8]) -> Result<(), NameError> {
-        check_characters(name)?;
-        match name.iter().find(|byte| self.also_forbidden.contains(byte)) {
-            Some(&byte) => Err(NameError::Forbidden(byte)),
-            None => Ok(()),
-        }
-    }
-
     /// Says what a line asks for, as stock does: it looks at a name's characters first and then at the size, and a
     /// name like `..` it takes until the file is to be opened.
     ///
     /// # Errors
     /// The line ends the session.
     pub(super) fn judge(&self, line: &[u8]) -> Result<Request, CloseReason> {
-        Ok(match self.parse(line) {
+        Ok(match Command::parse(line) {
             Ok(Command::Pass(_)) => return Err(CloseReason::PasswordUnasked),
             Err(CommandError::Unknown(_)) => return Err(CloseReason::of_no_command(line)),
             Ok(Command::List(_)) | Err(CommandError::Name { verb: Verb::Ls, .. }) if !self.insecure => {
@@ -56,24 +44,6 @@ impl Policy {
             Err(CommandError::Size { verb }) => too_big(verb),
             Err(CommandError::Name { verb, error, size }) => self.bad_name(verb, error, size),
         })
-    }
-
-    /// Reads a command, and checks its name for the characters forbidden here alone.
-    fn parse(&self, line: &[u8]) -> Result<Command, CommandError> {
-        let command = Command::parse(line)?;
-        let (verb, name, size) = match &command {
-            Command::List(word) => (Verb::Ls, word.as_bytes(), None),
-            Command::Receive(name) => (Verb::Recv, name.as_bytes(), None),
-            Command::ReceiveZip(name) => (Verb::Zrecv, name.as_bytes(), None),
-            Command::Move(name) => (Verb::Mv, name.as_bytes(), None),
-            Command::Send { name, size } => (Verb::Send, name.as_bytes(), Some(*size)),
-            Command::SendZip { name, size } => (Verb::Zsend, name.as_bytes(), Some(*size)),
-            Command::Pass(_) | Command::Quit => return Ok(command),
-        };
-        match self.check_characters(name) {
-            Ok(()) => Ok(command),
-            Err(error) => Err(CommandError::Name { verb, error, size }),
-        }
     }
 
     fn store(&self, verb: Verb, name: FileName, size: u64) -> Request {
@@ -101,7 +71,7 @@ fn too_big(verb: Verb) -> Request {
 /// As a stock server without options.
 impl Default for Policy {
     fn default() -> Self {
-        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE, also_forbidden: Box::default() }
+        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE }
     }
 }
 

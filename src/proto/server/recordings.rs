@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::super::name::check_characters;
 use super::super::{FileName, PasswordDigest, Secret};
 use super::*;
 
@@ -161,7 +162,7 @@ impl Store {
             return None;
         }
         let files = self.files.keys().filter_map(|path| path.strip_prefix(&directory));
-        let files = files.filter(|name| Policy::default().check_characters(name.as_bytes()).is_ok());
+        let files = files.filter(|name| check_characters(name.as_bytes()).is_ok());
         let directories = self.directories.iter().filter(|_| is_root).map(String::as_str);
         let names = [".", ".."].into_iter().chain(directories).chain(files);
         Some(names.flat_map(|name| [name.as_bytes(), b"\n"].concat()).collect())

@@ -76,7 +76,6 @@ pub(in crate::role::server) fn policy(settings: &StoreSettings) -> Policy {
         password: settings.password.as_ref().map(PasswordDigest::of),
         insecure: settings.insecure,
         max_size: settings.max_size,
-        ..Policy::default()
     }
 }
 
