@@ -163,7 +163,7 @@ fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     let (dir, spool) = fresh_dir(place)?;
     let mut site = site("bench", peers.ports()[0], &spool, peers.ca());
     site.connections = case.connections;
-    site.quick_ack = case.quick_ack;
+    site.quickack = case.quick_ack;
     let settings = settings(&dir, case.durability, vec![site]);
     let moved = Rc::new(Cell::new(0));
     let observer = {

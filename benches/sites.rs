@@ -292,7 +292,7 @@ fn idle(task: &Task) -> Result<()> {
     let sites = settings.sites.len();
     // Connections at rest may take up half of the room.
     settings.max_connections = 2 * sites;
-    settings.state_dir = task.dir.join("idle-state");
+    settings.state_dir = Some(task.dir.join("idle-state"));
     let (before, sockets) = (Memory::now()?, sockets()?);
     let mut net = Net::new()?;
     net.take_signals(&[Signal::TERM.as_raw()])?;

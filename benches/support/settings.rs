@@ -3,21 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tentacle_sync::config::{Settings, SiteSettings, defaults};
+use tentacle_sync::config::{Settings, SiteSettings};
 use tentacle_sync::store::{Durability, Publish};
 use tentacle_sync::tls::{ClientCertPolicy, TlsSettings, Verify};
 
 /// Settings as they are by default, with these sites.
 pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettings>) -> Settings {
     Settings {
-        state_dir: dir.join("state"),
+        state_dir: Some(dir.join("state")),
         durability,
         publish: Publish::AtOnce,
-        max_spool: defaults::MAX_SPOOL,
-        max_connections: defaults::MAX_CONNECTIONS,
         shutdown_timeout: Duration::from_secs(1),
-        sites,
-        warnings: Vec::new(),
+        ..Settings::of_sites(sites)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
+use super::Settings;
 use super::load::parse;
 use super::source::{Env, Source};
 
@@ -11,22 +12,31 @@ use super::source::{Env, Source};
 const NOWHERE: Env =
     Env { var: |_| None, read_secret: |_| Err(io::ErrorKind::NotFound.into()), can_keep_state_in: |_| false };
 
+/// The body of the fuzz target of the same name.
+#[doc(hidden)]
+pub fn fuzz_pandora_conf(data: &[u8]) {
+    read_twice(data, "fuzz.conf");
+}
+
+/// The body of the fuzz target of the same name.
+#[doc(hidden)]
+pub fn fuzz_toml_conf(data: &[u8]) {
+    read_twice(data, "fuzz.toml");
+}
+
 /// Reads `data` as the file `name`, twice.
-pub(super) fn read_twice(data: &[u8], name: &str) {
+fn read_twice(data: &[u8], name: &str) {
     let path = Path::new("/etc").join(name);
     let source = Source::new(&path, false, NOWHERE);
     let outcome = parse(data, &source);
     assert_eq!(outcome, parse(data, &source), "the same bytes, the same outcome");
     match outcome {
         Err(error) => assert!(!error.to_string().is_empty(), "an error says what is wrong"),
-        Ok((draft, _)) => {
-            let names: HashSet<&str> = draft.sites.iter().map(|site| site.name.as_str()).collect();
-            assert_eq!(names.len(), draft.sites.len(), "names are unique");
-            assert!(!names.is_empty() && draft.sites.iter().all(|site| site.port != 0), "sites can be connected to");
-            assert!(
-                draft.sites.iter().all(|site| site.connections > 0 && !site.interval.is_zero()),
-                "and are collected"
-            );
+        Ok(Settings { sites, .. }) => {
+            let names: HashSet<&str> = sites.iter().map(|site| site.name.as_str()).collect();
+            assert_eq!(names.len(), sites.len(), "names are unique");
+            assert!(!names.is_empty() && sites.iter().all(|site| site.port != 0), "sites can be connected to");
+            assert!(sites.iter().all(|site| site.connections > 0 && !site.interval.is_zero()), "and are collected");
         }
     }
 }
@@ -35,6 +45,7 @@ pub(super) fn read_twice(data: &[u8], name: &str) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::toml_conf::schema::Section;
     use super::*;
 
     fn replay(corpus: &str, target: fn(&[u8])) {
@@ -48,27 +59,35 @@ mod tests {
 
     #[test]
     fn the_corpus_of_pandora_conf_holds() {
-        replay("pandora_conf", super::super::fuzz_pandora_conf);
+        replay("pandora_conf", fuzz_pandora_conf);
     }
 
     #[test]
     fn the_corpus_of_toml_conf_holds() {
-        replay("toml_conf", super::super::fuzz_toml_conf);
+        replay("toml_conf", fuzz_toml_conf);
+    }
+
+    /// Tables' headers, and the keys of all of them.
+    fn any_word() -> impl Strategy<Value = String> {
+        let headers = ["sync_address", "sync_port", "sync_ca", "[sync]", "[tls]", "[defaults]", "[[site]]"];
+        let keys = Section::TABLES.iter().flat_map(|section| section.keys());
+        prop::sample::select(headers.into_iter().chain(keys).map(str::to_owned).collect::<Vec<_>>())
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(data: Vec<u8>) {
-            read_twice(&data, "fuzz.conf");
-            read_twice(&data, "fuzz.toml");
+            fuzz_pandora_conf(&data);
+            fuzz_toml_conf(&data);
         }
 
         #[test]
         fn anything_that_looks_like_a_configuration_is_survived(
-            data in "((sync_address|sync_port|sync_ca|\\[tls\\]|\\[\\[site\\]\\]|name|port|tls|pins|proxy)[ =\"'{}\\[\\]0-9a-f:,.#%@]{0,12}\n){0,12}",
+            lines in prop::collection::vec((any_word(), "[ =\"'{}\\[\\]0-9a-f:,.#%@]{0,12}\n"), 0..12),
         ) {
-            read_twice(data.as_bytes(), "fuzz.conf");
-            read_twice(data.as_bytes(), "fuzz.toml");
+            let data: String = lines.into_iter().map(|(word, rest)| word + &rest).collect();
+            fuzz_pandora_conf(data.as_bytes());
+            fuzz_toml_conf(data.as_bytes());
         }
     }
 }

@@ -1,18 +1,16 @@
 //! From a path to [`Settings`].
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
 use super::cut_off::warning_of_end;
 use super::error::{ConfigError, Diagnostics};
 use super::pandora_conf::DataServerConf;
-use super::settings::{Settings, SiteSettings};
+use super::settings::Settings;
 use super::source::{Env, Source, io_message, is_world_readable};
 use super::{defaults, pandora_conf, toml_conf};
 use crate::file::{self, ReadError};
-use crate::store::{Durability, Publish, Waiting};
 use crate::text::why_unreadable;
 
 /// Where a configuration is looked for when none is named, in this order.
@@ -32,33 +30,6 @@ pub struct LoadOptions {
     pub environment: Env,
 }
 
-/// What a file alone says.
-#[derive(Debug, PartialEq)]
-pub(super) struct Draft {
-    pub(super) state_dir: Option<PathBuf>,
-    pub(super) durability: Durability,
-    pub(super) publish: Publish,
-    pub(super) max_spool: Waiting,
-    pub(super) max_connections: usize,
-    pub(super) shutdown_timeout: Duration,
-    pub(super) sites: Vec<SiteSettings>,
-}
-
-impl Draft {
-    /// Built-in defaults and these sites.
-    pub(super) fn of_sites(sites: Vec<SiteSettings>) -> Self {
-        Self {
-            state_dir: None,
-            durability: defaults::DURABILITY,
-            publish: defaults::PUBLISH,
-            max_spool: defaults::MAX_SPOOL,
-            max_connections: defaults::MAX_CONNECTIONS,
-            shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
-            sites,
-        }
-    }
-}
-
 /// The first of [`DEFAULT_PATHS`] that exists.
 pub fn default_path() -> Option<&'static Path> {
     DEFAULT_PATHS.into_iter().map(Path::new).find(|path| path.exists())
@@ -75,29 +46,19 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
     let (bytes, world_readable) =
         read_file(path, "--config").map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     let source = Source::new(path, world_readable, options.environment);
-    let (draft, mut warnings) = parse(&bytes, &source)?;
-    warnings.extend(warning_of_end(path, &bytes));
-    let mut sites = draft.sites;
+    let mut settings = parse(&bytes, &source)?;
+    settings.warnings.extend(warning_of_end(path, &bytes));
     if let Some(directory) = &options.incoming_dir {
-        for site in &mut sites {
+        for site in &mut settings.sites {
             site.incoming_dir.clone_from(directory);
         }
     }
-    let state_dir = match options.state_dir.clone().or(draft.state_dir) {
-        Some(directory) => directory,
-        None => default_state_dir(options.environment)?,
+    settings.state_dir = match options.state_dir.clone().or(settings.state_dir) {
+        None => Some(default_state_dir(options.environment)?),
+        chosen => chosen,
     };
-    check_disjoint(&state_dir, &sites)?;
-    Ok(Settings {
-        state_dir,
-        durability: draft.durability,
-        publish: draft.publish,
-        max_spool: draft.max_spool,
-        max_connections: draft.max_connections,
-        shutdown_timeout: draft.shutdown_timeout,
-        sites,
-        warnings,
-    })
+    check_disjoint(&settings)?;
+    Ok(settings)
 }
 
 /// Reads what the data server of this machine goes by; `None` where the file at `path` is a configuration in TOML.
@@ -110,8 +71,8 @@ pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigErr
     if is_toml(path, &bytes) { Ok(None) } else { pandora_conf::read_data_server(&bytes, path).map(Some) }
 }
 
-/// Reads `bytes` in whichever format they are.
-pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<(Draft, Vec<String>), ConfigError> {
+/// Reads `bytes` in whichever format they are: what the file alone says.
+pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<Settings, ConfigError> {
     let mut report = Diagnostics::default();
     if let Some((line, message)) = why_unreadable(bytes, source.path) {
         report.error(line, message);
@@ -122,14 +83,15 @@ pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<(Draft, Vec<Str
              make TOML of it with `tentacle-syncd import`",
         );
     }
-    let draft = if report.is_hopeless() {
-        Draft::of_sites(Vec::new())
+    let mut settings = if report.is_hopeless() {
+        Settings::of_sites(Vec::new())
     } else if is_toml(source.path, bytes) {
         toml_conf::read(bytes, source, &mut report)
     } else {
         pandora_conf::read(bytes, source, &mut report)
     };
-    Ok((draft, report.finish(source.path)?))
+    settings.warnings = report.finish(source.path)?;
+    Ok(settings)
 }
 
 fn is_named_toml(path: &Path) -> bool {
@@ -147,7 +109,10 @@ fn is_toml(path: &Path, bytes: &[u8]) -> bool {
     }
     let (document, _) = DeTable::parse_recoverable(text);
     let is_tables = |value: &DeValue<'_>| value.is_table() || value.is_array();
-    toml_conf::TABLES.iter().any(|name| document.get_ref().get(*name).is_some_and(|value| is_tables(value.get_ref())))
+    toml_conf::schema::Section::File
+        .keys()
+        .iter()
+        .any(|name| document.get_ref().get(*name).is_some_and(|value| is_tables(value.get_ref())))
 }
 
 /// `option` names the file on the command line.
@@ -171,9 +136,10 @@ fn unreadable(error: &std::io::Error, option: &str) -> String {
 }
 
 /// Whoever clears an incoming directory, or its staging area, must not take the journal with it.
-fn check_disjoint(state_dir: &Path, sites: &[SiteSettings]) -> Result<(), ConfigError> {
+fn check_disjoint(settings: &Settings) -> Result<(), ConfigError> {
+    let state_dir = settings.state_dir();
     let state = real(state_dir);
-    match sites.iter().find(|site| state.starts_with(real(&site.incoming_dir))) {
+    match settings.sites.iter().find(|site| state.starts_with(real(&site.incoming_dir))) {
         None => Ok(()),
         Some(site) => {
             Err(ConfigError::StateAmongFiles { state: state_dir.to_owned(), incoming: site.incoming_dir.clone() })

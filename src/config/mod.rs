@@ -9,27 +9,25 @@ mod export;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod getopts;
+mod keys;
 mod load;
 mod nearest;
 mod pandora_conf;
 mod pin;
-mod policy;
 pub mod server;
 mod settings;
 mod source;
 mod toml_conf;
 mod units;
+mod words;
 
 pub use cut_off::{CutOff, StillWritten, read_when_written, refuse_cut_off};
 pub use error::{ConfigError, Problem};
 pub use export::to_toml;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzz::{fuzz_pandora_conf, fuzz_toml_conf};
 pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load, load_data_server};
 pub use pandora_conf::DataServerConf;
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub use pandora_conf::fuzz_pandora_conf;
 pub use settings::{ProxySettings, Settings, SiteSettings};
 pub use source::{Env, SecretFile, SecretPurpose, UnreadSecret};
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub use toml_conf::fuzz_toml_conf;

@@ -15,11 +15,9 @@ pub(super) use self::data_server::read as read_data_server;
 use self::line::{Line, Setting, TOKENS, Token};
 use super::address::{Endpoint, bracketed, parse_endpoint};
 use super::error::Diagnostics;
-use super::load::Draft;
 use super::nearest::nearest;
-use super::settings::SiteSettings;
+use super::settings::{MOST_RETRIES, Settings, SiteSettings};
 use super::source::Source;
-use super::{defaults, toml_conf};
 use crate::proto::quoted;
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
@@ -27,13 +25,13 @@ use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 const LONGEST_SECONDS: u64 = 86_400;
 
 /// Reads a whole file.
-pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Draft {
+pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Settings {
     let entries = Entries::collect(bytes);
     entries.warn_of_slips(report, |token| !token.is_of_data_server());
     entries.warn_of_unknown(report);
     let mut reader = Reader { entries, source, report };
     reader.check_switch();
-    Draft::of_sites(reader.sites())
+    Settings::of_sites(reader.sites())
 }
 
 /// A setting and where it stands.
@@ -201,18 +199,19 @@ impl<'a> Reader<'a, '_> {
 
     /// What all sites of the file have in common.
     fn template(&mut self) -> SiteSettings {
-        let port = self.number(Token::Port, defaults::PORT.into(), 1..=u16::MAX.into());
-        let interval = self.number(Token::Threshold, defaults::INTERVAL.as_secs(), 1..=LONGEST_SECONDS);
-        let timeout = self.number(Token::Timeout, defaults::TIMEOUT.as_secs(), 1..=LONGEST_SECONDS);
-        let retries = self.number(Token::Retries, defaults::RETRIES.into(), 0..=toml_conf::MOST_RETRIES);
+        let base = SiteSettings::new("", "");
+        let port = self.number(Token::Port, base.port.into(), 1..=u16::MAX.into());
+        let interval = self.number(Token::Threshold, base.interval.as_secs(), 1..=LONGEST_SECONDS);
+        let timeout = self.number(Token::Timeout, base.timeout.as_secs(), 1..=LONGEST_SECONDS);
+        let retries = self.number(Token::Retries, base.retries.into(), 0..=MOST_RETRIES);
         SiteSettings {
-            port: u16::try_from(port).unwrap_or(defaults::PORT),
+            port: u16::try_from(port).unwrap_or(base.port),
             interval: Duration::from_secs(interval),
             timeout: Duration::from_secs(timeout),
-            retries: u32::try_from(retries).unwrap_or(defaults::RETRIES),
+            retries: u32::try_from(retries).unwrap_or(base.retries),
             tls: self.tls(),
-            incoming_dir: self.path(Token::IncomingDir).unwrap_or_else(|| defaults::INCOMING_DIR.into()),
-            ..SiteSettings::new(String::new(), String::new())
+            incoming_dir: self.path(Token::IncomingDir).unwrap_or(base.incoming_dir),
+            ..base
         }
     }
 
@@ -319,13 +318,6 @@ fn leading_number(value: &[u8]) -> Option<u64> {
 
 fn leading_digits(value: &[u8]) -> (&[u8], &[u8]) {
     value.split_at(value.iter().take_while(|byte| byte.is_ascii_digit()).count())
-}
-
-/// The body of the fuzz target of the same name.
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub fn fuzz_pandora_conf(data: &[u8]) {
-    super::fuzz::read_twice(data, "fuzz.conf");
 }
 
 #[cfg(test)]

@@ -1,111 +1,185 @@
 //! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::defaults;
+use super::keys::{Reload, Tables, keys};
 use super::source::{SecretFile, SecretPurpose, UnreadSecret};
+use super::toml_conf::{FilePath, Flag, Globs, Number, Password, Proxy, Size, Time, Tls, Word};
+use super::words::DURABILITIES;
 use crate::proto::{Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
-use crate::sync::{Delivery, NameFilter};
+use crate::sync::{Delivery, Patterns};
 use crate::tls::{TlsSettings, Verify};
 
-/// Everything `tentacle-syncd` runs by.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Where the journal and what is remembered of sites is kept.
-    pub state_dir: PathBuf,
-    /// When a file counts as safe.
-    pub durability: Durability,
-    /// When a file that is safe here is shown to the data server.
-    pub publish: Publish,
-    /// What may wait here for its publication before files stay at their sites.
-    pub max_spool: Waiting,
-    /// The most connections open at once, over all sites.
-    pub max_connections: usize,
-    /// How long a stop may take before what is under way is cut, see SIGTERM.
-    pub shutdown_timeout: Duration,
-    /// Every site, enabled or not, in the order of the file; names are unique.
-    pub sites: Vec<SiteSettings>,
-    /// What was understood though it was not written as the file's format wants it, or is dangerous: one line each,
-    /// with file and line.
-    pub warnings: Vec<String>,
+/// `safe` or `move`.
+const DELIVERIES: [(&str, Delivery); 2] = [("safe", Delivery::Safe), ("move", Delivery::Move)];
+
+const PUBLISHES: [(&str, Publish); 2] = [("paced", Publish::Paced), ("at-once", Publish::AtOnce)];
+
+/// More would be an interval of its own.
+pub(super) const MOST_RETRIES: u64 = 1000;
+
+/// To one site; stock servers take 10 of everybody.
+const MOST_CONNECTIONS: u64 = 64;
+
+/// To all sites.
+const MOST_CONNECTIONS_OVERALL: u64 = 1_000_000;
+
+/// Each takes some memory, and its record in the journal.
+const MOST_SPOOLED: u64 = 10_000_000;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Far beyond any use, and far from overflowing any clock.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+keys! {
+    /// Everything `tentacle-syncd` runs by.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Settings {
+        /// Every site, enabled or not, in the order of the file; names are unique.
+        sites: Vec<SiteSettings>,
+        /// What was understood though it was not written as the file's format wants it, or is dangerous: one line each,
+        /// with file and line.
+        warnings: Vec<String>,
+    }
+
+    /// The keys of `[sync]`.
+    static SYNC: Reload = {
+        /// Where the journal and what is remembered of sites is kept; see [`Settings::state_dir()`].
+        state_dir: Option<PathBuf> = None, FilePath, AtRestart;
+
+        /// When a file counts as safe.
+        durability: Durability = Durability::Fsync, Word(&DURABILITIES), AtRestart;
+
+        /// When a file that is safe here is shown to the data server.
+        publish: Publish = Publish::Paced, Word(&PUBLISHES), AtRestart;
+
+        /// How many files may wait here for their publication before files stay at their sites.
+        max_spool_files: usize = 200_000, Number(1..=MOST_SPOOLED), AtOnce;
+
+        /// How many bytes these may have.
+        max_spool_bytes: u64 = 2 << 30, Size(1), AtOnce;
+
+        /// The most connections open at once, over all sites.
+        max_connections: usize = 1024, Number(1..=MOST_CONNECTIONS_OVERALL), AtOnce;
+
+        /// How long a stop may take before what is under way is cut, see SIGTERM.
+        shutdown_timeout: Duration = defaults::SHUTDOWN_TIMEOUT, Time(Duration::ZERO..=LONGEST), AtRestart;
+    }
 }
 
-/// One isolated network's Tentacle server, and how to collect from it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SiteSettings {
-    /// Unique; stands in every log line and in the journal.
-    pub name: String,
-    /// Whether it is collected from.
-    pub enabled: bool,
-    /// Host name or address, without brackets.
-    pub address: String,
-    /// TCP port.
-    pub port: u16,
-    /// From the start of one round to the start of the next.
-    pub interval: Duration,
-    /// The longest wait for a connection, a handshake, an answer, or the next bytes of a body.
-    pub timeout: Duration,
-    /// Quick retries after a failed round before the site waits for its next interval.
-    pub retries: u32,
-    /// The most connections to this site at once, at least 1.
-    pub connections: usize,
-    /// Files with passwords or passphrases of this site that could not be read: it cannot be collected from without.
-    pub unread_secrets: Vec<UnreadSecret>,
-    /// The site's password, if it asks for one.
-    pub password: Option<Secret>,
-    /// How to speak TLS, `None` for plain TCP.
-    pub tls: Option<TlsSettings>,
-    /// The HTTP proxy to go through.
-    pub proxy: Option<ProxySettings>,
-    /// Where this site's files land.
-    pub incoming_dir: PathBuf,
-    /// Which names are collected.
-    pub filter: NameFilter,
-    /// How a file leaves the site.
-    pub delivery: Delivery,
-    /// The largest file taken, in bytes; larger ones are reported and left.
-    pub max_file_size: u64,
-    /// The slowest a body may come, in bytes per second, on average after `timeout`; 0 for any.
-    pub min_rate: u64,
-    /// How long one round may go on taking new files; what is left is the next round's, which follows at once.
-    pub round_limit: Duration,
-    /// Connections stay open between rounds when the next is at most this far: below stock's idle limit of 4 s.
-    pub keep_open: Duration,
-    /// Acknowledge at once (`TCP_QUICKACK`): stock servers write line by line under Nagle and wait for it.
-    pub quick_ack: bool,
+keys! {
+    /// One isolated network's Tentacle server, and how to collect from it.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct SiteSettings {
+        /// Unique; stands in every log line and in the journal.
+        name: String,
+        /// Host name or address, without brackets.
+        address: String,
+        /// Files with passwords or passphrases of this site that could not be read: it cannot be collected from without.
+        unread_secrets: Vec<UnreadSecret>,
+    }
+
+    /// The keys of a `[[site]]` that may stand in `[defaults]` too.
+    static SITE: Tables = {
+        /// Whether it is collected from.
+        enabled: bool = true, Flag, Site;
+
+        /// TCP port.
+        port: u16 = defaults::PORT, Number(1..=65_535), Site;
+
+        /// From the start of one round to the start of the next.
+        interval: Duration = 30 * SECOND, Time(SECOND..=LONGEST), Site;
+
+        /// The longest wait for a connection, a handshake, an answer, or the next bytes of a body.
+        timeout: Duration = 10 * SECOND, Time(SECOND..=LONGEST), Site;
+
+        /// Quick retries after a failed round before the site waits for its next interval.
+        retries: u32 = 3, Number(0..=MOST_RETRIES), Site;
+
+        /// The most connections to this site at once, at least 1.
+        connections: usize = 2, Number(1..=MOST_CONNECTIONS), Site;
+
+        /// The site's password, if it asks for one.
+        password: Option<Secret> = None, Password, Site;
+
+        /// How to speak TLS, `None` for plain TCP.
+        tls: Option<TlsSettings> = None, Tls, Site;
+
+        /// The HTTP proxy to go through.
+        proxy: Option<ProxySettings> = None, Proxy, Site;
+
+        /// Where this site's files land.
+        incoming_dir: PathBuf = defaults::INCOMING_DIR.into(), FilePath, SiteAndSync;
+
+        /// Names that are collected, unless they are excluded.
+        include: Patterns = any_data(), Globs { if_none: Some(NONE_INCLUDED) }, Site;
+
+        /// Names that are not.
+        exclude: Patterns = Patterns::default(), Globs { if_none: None }, Site;
+
+        /// How a file leaves the site.
+        delivery: Delivery = Delivery::Safe, Word(&DELIVERIES), SiteAndSync;
+
+        /// The largest file taken, in bytes; larger ones are reported and left.
+        max_file_size: u64 = 64 << 20, Size(1), Site;
+
+        /// The slowest a body may come, in bytes per second, on average after `timeout`; 0 for any.
+        min_rate: u64 = 64, Size(0), Site;
+
+        /// How long one round may go on taking new files; what is left is the next round's, which follows at once.
+        round_limit: Duration = 300 * SECOND, Time(SECOND..=LONGEST), Site;
+
+        /// Connections stay open between rounds when the next is at most this far: below stock's idle limit of 4 s.
+        keep_open: Duration = 3 * SECOND, Time(Duration::ZERO..=LONGEST), Site;
+
+        /// Acknowledge at once (`TCP_QUICKACK`): stock servers write line by line under Nagle and wait for it.
+        quickack: bool = true, Flag, Site;
+    }
+}
+
+const NONE_INCLUDED: &str = "no file is collected; leave it out, or say enabled = false";
+
+fn any_data() -> Patterns {
+    Patterns::new(&["*.data"]).expect("the default pattern is valid")
 }
 
 impl SiteSettings {
-    /// A site of which no more is known: built-in [`defaults`], without TLS, password or proxy.
-    ///
-    /// # Panics
-    /// Never: the default patterns are valid.
+    /// A site of which no more is known: as it is by default, without TLS, password or proxy.
     pub fn new(name: impl Into<String>, address: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            enabled: true,
-            address: address.into(),
-            port: defaults::PORT,
-            interval: defaults::INTERVAL,
-            timeout: defaults::TIMEOUT,
-            retries: defaults::RETRIES,
-            connections: defaults::CONNECTIONS,
-            unread_secrets: Vec::new(),
-            password: None,
-            tls: None,
-            proxy: None,
-            incoming_dir: defaults::INCOMING_DIR.into(),
-            filter: NameFilter::new(&defaults::INCLUDE, &defaults::EXCLUDE).expect("the default patterns are valid"),
-            delivery: defaults::DELIVERY,
-            max_file_size: defaults::MAX_FILE_SIZE,
-            min_rate: defaults::MIN_RATE,
-            round_limit: defaults::ROUND_LIMIT,
-            keep_open: defaults::KEEP_OPEN,
-            quick_ack: defaults::QUICK_ACK,
-        }
+        Self { name: name.into(), address: address.into(), ..Self::built_in() }
+    }
+
+    /// Whether files of that name are collected.
+    pub fn collects(&self, name: &[u8]) -> bool {
+        self.include.matches(name) && !self.exclude.matches(name)
+    }
+}
+
+impl Settings {
+    /// These sites, and everything else as it is by default.
+    pub fn of_sites(sites: Vec<SiteSettings>) -> Self {
+        Self { sites, ..Self::built_in() }
+    }
+
+    /// Where the journal and what is remembered of sites is kept: the system's directory where nobody has chosen one.
+    pub fn state_dir(&self) -> &Path {
+        self.state_dir.as_deref().unwrap_or(Path::new(defaults::STATE_DIR))
+    }
+
+    /// What may wait here for its publication before files stay at their sites.
+    pub fn max_spool(&self) -> Waiting {
+        Waiting { files: self.max_spool_files, bytes: self.max_spool_bytes }
+    }
+
+    /// The keys of `[sync]` that are otherwise than at the start, and stay as they were until a restart.
+    pub fn waiting_for_restart(&self, started: &Self) -> Vec<&'static str> {
+        let fixed = SYNC.iter().filter(|key| key.note == Reload::AtRestart);
+        fixed.filter(|key| !(key.is_same)(self, started)).flat_map(|key| (key.names)()).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! The document is walked by hand rather than deserialized, so that one reading finds everything that is wrong, each
 //! with its line, and a slip with the key that was meant.
 
+mod kinds;
 mod proxy;
 mod reader;
 pub(super) mod schema;
@@ -11,45 +12,30 @@ mod site;
 mod tls;
 mod values;
 
-use std::time::Duration;
-
 use toml::de::DeTable;
 
-use self::reader::{Layers, Reader};
+pub(super) use self::kinds::{FilePath, Flag, Globs, Kind, Number, Size, Time, Word};
+pub(super) use self::proxy::Proxy;
+pub(super) use self::reader::Layers;
+use self::reader::Reader;
+use self::schema::Section;
+pub(super) use self::secret::Password;
 use self::site::Inherited;
-use super::defaults;
+#[cfg(test)]
+pub(super) use self::tls::KEYS as TLS;
+pub(super) use self::tls::Tls;
 use super::error::Diagnostics;
-use super::load::Draft;
+use super::settings::{SYNC, Settings};
 use super::source::Source;
-use crate::store::{Durability, Publish, Waiting};
-
-/// The tables by which a file is known for one of ours.
-pub(super) const TABLES: &[&str] = schema::ROOT.keys;
-
-/// More would be an interval of its own.
-pub(super) const MOST_RETRIES: u64 = 1000;
-
-/// To one site; stock servers take 10 of everybody.
-const MOST_CONNECTIONS: u64 = 64;
-
-/// To all sites.
-const MOST_CONNECTIONS_OVERALL: u64 = 1_000_000;
-
-/// Each takes some memory, and its record in the journal.
-const MOST_SPOOLED: u64 = 10_000_000;
-
-const PUBLISHES: [(&str, Publish); 2] = [("paced", Publish::Paced), ("at-once", Publish::AtOnce)];
-
-const DURABILITIES: [(&str, Durability); 2] = [("fsync", Durability::Fsync), ("none", Durability::None)];
 
 /// Reads a whole file.
-pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Draft {
+pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Settings {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
             let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             report.error(line, "expected UTF-8, found other bytes; save the file as UTF-8");
-            return Draft::of_sites(Vec::new());
+            return Settings::of_sites(Vec::new());
         }
     };
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -61,51 +47,31 @@ pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) 
     }
     // What was salvaged would only bring up errors that are none.
     if !errors.is_empty() {
-        return Draft::of_sites(Vec::new());
+        return Settings::of_sites(Vec::new());
     }
     read_document(&mut reader, document.get_ref())
 }
 
-fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Draft {
-    reader.check_keys(document, schema::ROOT);
-    let mut section = |section: schema::Section, name: &str| {
-        let table = reader.table(section.title, document.get(name)?)?;
+fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Settings {
+    reader.check_keys(document, Section::File);
+    let mut table = |section: Section, name: &str| {
+        let table = reader.table(section.title(), document.get(name)?)?;
         reader.check_keys(table, section);
         Some(table)
     };
     let above = Inherited {
-        sync: section(schema::SYNC, "sync"),
-        tls: section(schema::TLS, "tls").and_then(|_| document.get("tls")),
-        defaults: section(schema::DEFAULTS, "defaults"),
+        sync: table(Section::Sync, "sync"),
+        tls: table(Section::Tls, "tls").and_then(|_| document.get("tls")),
+        defaults: table(Section::Defaults, "defaults"),
     };
     // Also what every site overrides has to be right.
-    let tables: Vec<&DeTable<'_>> = above.defaults.into_iter().collect();
-    site::inherited(reader, above, &tables);
-    let sites = site::read_all(reader, above, document.get("site"));
-    let keys = &mut Layers { reader, tables: above.sync.into_iter().collect() };
-    Draft {
-        state_dir: keys.path("state_dir"),
-        durability: keys.read("durability", values::choice(&DURABILITIES)).unwrap_or(defaults::DURABILITY),
-        publish: keys.read("publish", values::choice(&PUBLISHES)).unwrap_or(defaults::PUBLISH),
-        max_spool: Waiting {
-            files: keys.read("max_spool_files", values::whole(1..=MOST_SPOOLED)).unwrap_or(defaults::MAX_SPOOL.files),
-            bytes: keys.read("max_spool_bytes", values::size(1)).unwrap_or(defaults::MAX_SPOOL.bytes),
-        },
-        max_connections: keys
-            .read("max_connections", values::whole(1..=MOST_CONNECTIONS_OVERALL))
-            .unwrap_or(defaults::MAX_CONNECTIONS),
-        shutdown_timeout: keys
-            .read("shutdown_timeout", values::duration(Duration::ZERO..=site::LONGEST))
-            .unwrap_or(defaults::SHUTDOWN_TIMEOUT),
-        sites,
+    site::inherited(reader, above, above.defaults.as_slice(), None);
+    let mut settings = Settings::of_sites(site::read_all(reader, above, document.get("site")));
+    let keys = &mut Layers { reader, tables: above.sync.as_slice(), line: None };
+    for key in SYNC {
+        (key.read)(keys, &mut settings);
     }
-}
-
-/// The body of the fuzz target of the same name.
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub fn fuzz_toml_conf(data: &[u8]) {
-    super::fuzz::read_twice(data, "fuzz.toml");
+    settings
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What to do next, without I/O and without a clock: a site's round, and the schedule of all sites.
 
 mod delivery;
-mod filter;
 mod history;
 #[cfg(test)]
 mod listing_tests;
 mod order;
+mod patterns;
 mod plan;
 mod queue;
 mod round;
@@ -15,10 +15,10 @@ mod schedule;
 mod selection;
 
 pub use delivery::Delivery;
-pub use filter::NameFilter;
 pub use history::{Match, SiteHistory};
 pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
+pub use patterns::Patterns;
 pub use round::{DeleteResult, Round, Step, Tally, WorkCounts};
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;

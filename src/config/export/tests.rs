@@ -1,27 +1,18 @@
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::load::parse;
 use super::super::source::{Env, Source};
 use super::*;
+use crate::config::ProxySettings;
 use crate::proto::Secret;
-use crate::store::Waiting;
-use crate::sync::NameFilter;
-use crate::tls::IdentitySettings;
+use crate::sync::{Delivery, Patterns};
+use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 fn settings(sites: Vec<SiteSettings>) -> Settings {
-    Settings {
-        state_dir: "/root/.local/state/tentacle-sync".into(),
-        durability: defaults::DURABILITY,
-        publish: defaults::PUBLISH,
-        max_spool: defaults::MAX_SPOOL,
-        max_connections: defaults::MAX_CONNECTIONS,
-        shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
-        sites,
-        warnings: Vec::new(),
-    }
+    Settings { state_dir: Some("/root/.local/state/tentacle-sync".into()), ..Settings::of_sites(sites) }
 }
 
 fn tls() -> TlsSettings {
@@ -39,7 +30,7 @@ fn tls() -> TlsSettings {
 
 fn read_back(text: &str) -> Vec<SiteSettings> {
     let source = Source::new(Path::new("/etc/a.toml"), false, Env::of_process());
-    parse(text.as_bytes(), &source).unwrap_or_else(|error| panic!("{error}\n{text}")).0.sites
+    parse(text.as_bytes(), &source).unwrap_or_else(|error| panic!("{error}\n{text}")).sites
 }
 
 #[test]
@@ -105,22 +96,6 @@ fn what_toml_cannot_hold_is_mentioned() {
     assert_eq!(read_back(&text).len(), 1);
 }
 
-#[test]
-fn what_concerns_all_sites_reads_back_too() {
-    let mut settings = settings(vec![SiteSettings::new("plant", "10.0.0.1")]);
-    settings.durability = Durability::None;
-    settings.publish = Publish::AtOnce;
-    settings.max_spool = Waiting { files: 7, bytes: 1 << 20 };
-    settings.max_connections = 64;
-    settings.shutdown_timeout = Duration::from_secs(90);
-    let source = Source::new(Path::new("/etc/a.toml"), false, Env::of_process());
-    let (draft, _) = parse(to_toml(&settings).as_bytes(), &source).unwrap();
-    assert_eq!(draft.durability, Durability::None);
-    assert_eq!((draft.publish, draft.max_spool), (settings.publish, settings.max_spool));
-    assert_eq!(draft.max_connections, 64);
-    assert_eq!(draft.shutdown_timeout, Duration::from_secs(90));
-}
-
 fn any_path() -> impl Strategy<Value = PathBuf> {
     // Quotes, escapes and letters beyond ASCII included, NUL not.
     "/[^/\0]{1,12}".prop_map(PathBuf::from)
@@ -145,8 +120,8 @@ fn any_tls() -> impl Strategy<Value = TlsSettings> {
     )
 }
 
-fn default_filter() -> NameFilter {
-    SiteSettings::new("", "").filter
+fn patterns(patterns: &[&str]) -> Patterns {
+    Patterns::new(patterns).unwrap()
 }
 
 fn any_site() -> impl Strategy<Value = SiteSettings> {
@@ -160,7 +135,7 @@ fn any_site() -> impl Strategy<Value = SiteSettings> {
     let rest = (any::<[bool; 3]>(), any_path(), prop::option::of(any_tls()), proxy);
     (times, numbers, rest).prop_map(|(times, numbers, (flags, incoming_dir, tls, proxy))| SiteSettings {
         enabled: flags[0],
-        quick_ack: flags[1],
+        quickack: flags[1],
         delivery: if flags[2] { Delivery::Safe } else { Delivery::Move },
         interval: Duration::from_secs(times.0),
         timeout: Duration::from_secs(times.1),
@@ -172,11 +147,8 @@ fn any_site() -> impl Strategy<Value = SiteSettings> {
         max_file_size: numbers.3,
         min_rate: numbers.4,
         incoming_dir,
-        filter: if flags[0] {
-            NameFilter::new(&["*.data", "*.[xy]ml"], &["te\"st*"]).unwrap()
-        } else {
-            default_filter()
-        },
+        include: if flags[0] { patterns(&["*.data", "*.[xy]ml"]) } else { patterns(&["*.data"]) },
+        exclude: if flags[1] { patterns(&["te\"st*"]) } else { Patterns::default() },
         tls,
         proxy,
         ..SiteSettings::new("", "")

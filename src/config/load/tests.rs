@@ -1,10 +1,9 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 
-use super::super::toml_conf::schema;
 use super::*;
+use crate::config::SiteSettings;
 use crate::proto::Secret;
-use crate::sync::Delivery;
 
 /// Nothing is set, no file is a secret, and the system's state directory is not ours.
 const BARE: Env =
@@ -38,113 +37,6 @@ fn the_shipped_configurations_load_without_a_warning() {
     assert_eq!(pandora.sites, [site("192.0.2.10"), site("198.51.100.20")]);
 }
 
-/// A line of the example that is `key = value` or a table's header, commented out or not.
-struct ExampleLine<'a> {
-    header: Option<&'a str>,
-    text: &'a str,
-    key: &'a str,
-}
-
-/// Prose has a blank after `#`, what is commented out has none.
-fn example_lines(example: &str) -> Vec<ExampleLine<'_>> {
-    let mut header = None;
-    let mut lines = Vec::new();
-    for text in example.lines() {
-        let live = text.strip_prefix('#').unwrap_or(text);
-        if live.starts_with('[') {
-            header = Some(text);
-        } else if let Some((key, _)) = live.split_once(" = ")
-            && !live.starts_with(' ')
-        {
-            lines.push(ExampleLine { header, text, key });
-        }
-    }
-    lines
-}
-
-fn uncommented(example: &str, chosen: &[&str]) -> String {
-    let uncomment =
-        |line: &str| if chosen.contains(&line) { line.trim_start_matches('#') } else { line }.to_owned() + "\n";
-    example.lines().map(uncomment).collect()
-}
-
-#[test]
-fn the_example_shows_every_key() {
-    let example = std::fs::read_to_string(shipped("tentacle-syncd.toml")).unwrap();
-    let lines = example_lines(&example);
-    for section in [schema::SYNC, schema::TLS, schema::DEFAULTS] {
-        for key in section.keys {
-            let is_shown = |line: &ExampleLine<'_>| {
-                line.key == *key && line.header.is_some_and(|header| header.trim_start_matches('#') == section.title)
-            };
-            assert!(lines.iter().any(is_shown), "{key} in {}", section.title);
-        }
-    }
-    for key in schema::OWN {
-        assert!(lines.iter().any(|line| line.key == key && line.header == Some("[[site]]")), "{key}");
-    }
-    let proxies: String = lines.iter().filter(|line| line.key == "proxy").map(|line| line.text).collect();
-    // `password` is shown on its own, as a site's.
-    for key in schema::PROXY.keys.iter().filter(|key| **key != "password") {
-        assert!(proxies.contains(&format!("{key} = ")), "{key} in proxy");
-    }
-}
-
-#[test]
-fn what_the_example_has_commented_out_would_be_understood() {
-    const ANSWERING: Env = Env {
-        var: |_| Some("secret".into()),
-        read_secret: |_| Ok(super::super::SecretFile { bytes: b"secret\n".to_vec(), world_readable: false }),
-        ..BARE
-    };
-    let example = std::fs::read_to_string(shipped("tentacle-syncd.toml")).unwrap();
-    let path = shipped("tentacle-syncd.toml");
-    for line in example_lines(&example) {
-        let chosen = [Some(line.text), line.header, Some("#ca = \"/home/cacert.pem\"")];
-        // What has to stand beside it.
-        let beside = match line.key {
-            "cert" => Some("#key = \"/home/tentaclekey.pem\""),
-            "key" => Some("#cert = \"/home/tentaclecert.pem\""),
-            _ => None,
-        };
-        let mut text = uncommented(&example, &chosen.into_iter().chain([beside]).flatten().collect::<Vec<_>>());
-        if line.header != Some("#[tls]") {
-            text = text.replace("\nca = ", "\n#ca = ");
-        }
-        if line.key == "pins" {
-            text = text.replace("#verify = \"chain\"", "verify = \"pin\"");
-        }
-        let source = Source::new(&path, false, ANSWERING);
-        if let Err(error) = parse(text.as_bytes(), &source) {
-            panic!("{}: {error}", line.text);
-        }
-    }
-}
-
-#[test]
-fn the_defaults_the_example_shows_are_the_defaults() {
-    let example = std::fs::read_to_string(shipped("tentacle-syncd.toml")).unwrap();
-    let path = shipped("tentacle-syncd.toml");
-    let source = Source::new(&path, false, BARE);
-    let without_default = ["state_dir", "password_file", "password_env", "password", "tls", "proxy"];
-    let chosen: Vec<&str> = example_lines(&example)
-        .into_iter()
-        .filter(|line| matches!(line.header, Some("[sync]" | "[defaults]")) && !without_default.contains(&line.key))
-        .map(|line| line.text)
-        .collect();
-    assert!(chosen.len() > 15);
-    assert_eq!(parse(uncommented(&example, &chosen).as_bytes(), &source), parse(example.as_bytes(), &source));
-}
-
-#[test]
-fn the_manual_page_has_every_key() {
-    let manual = std::fs::read_to_string(shipped("tentacle-syncd.8")).unwrap();
-    let lists: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix(".Ic ")).collect();
-    for key in schema::ALL.iter().flat_map(|section| section.keys) {
-        assert!(lists.iter().any(|list| list.split(' ').any(|word| word == *key)), "{key}");
-    }
-}
-
 #[test]
 fn the_format_is_known_by_name_or_by_content() {
     let toml = "[[site]]\nname = \"plant\"\naddress = \"10.0.0.1\"\n";
@@ -164,11 +56,11 @@ fn the_command_line_wins() {
     let text = "[sync]\nstate_dir = \"state\"\n[[site]]\naddress = \"a\"\nincoming_dir = \"/own\"\n";
     let (directory, path) = written("a.toml", text);
     let said = load(&path, &options(BARE)).unwrap();
-    assert_eq!(said.state_dir, directory.path().join("state"));
+    assert_eq!(said.state_dir(), directory.path().join("state"));
     assert_eq!(said.sites[0].incoming_dir, Path::new("/own"));
     let won = LoadOptions { state_dir: Some("/s".into()), incoming_dir: Some("/i".into()), environment: BARE };
     let settings = load(&path, &won).unwrap();
-    assert_eq!((settings.state_dir, settings.sites[0].incoming_dir.clone()), ("/s".into(), "/i".into()));
+    assert_eq!((settings.state_dir(), &*settings.sites[0].incoming_dir), (Path::new("/s"), Path::new("/i")));
 }
 
 #[test]
@@ -256,20 +148,6 @@ fn a_password_in_a_file_for_everyone_is_warned_of() {
     let path = path.to_string_lossy();
     let warning = format!("password: every user of this machine can read this file; chmod o-r {path}");
     assert_eq!(settings.warnings, [format!("{path}:3: {warning}")]);
-}
-
-#[test]
-fn what_concerns_all_sites_arrives() {
-    let text = "[sync]\ndurability = \"none\"\ndelivery = \"move\"\npublish = \"at-once\"\nmax_spool_files = 9\nmax_spool_bytes = \"1MiB\"\nmax_connections = 7\nshutdown_timeout = \"1m\"\n\
-                incoming_dir = \"in\"\n[[site]]\naddress = \"a\"\n";
-    let (directory, path) = written("a.toml", text);
-    let settings = load(&path, &options(HOME)).unwrap();
-    assert_eq!(settings.durability, Durability::None);
-    assert_eq!((settings.publish, settings.max_spool), (Publish::AtOnce, Waiting { files: 9, bytes: 1 << 20 }));
-    assert_eq!(settings.max_connections, 7);
-    assert_eq!(settings.shutdown_timeout, Duration::from_secs(60));
-    assert_eq!(settings.sites[0].delivery, Delivery::Move);
-    assert_eq!(settings.sites[0].incoming_dir, directory.path().join("in"));
 }
 
 /// What is said of a configuration of this name and these bytes.

@@ -9,8 +9,8 @@ use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 /// The sites and the warnings of a file, or its errors.
 fn read(text: impl AsRef<[u8]>) -> Result<(Vec<SiteSettings>, Vec<String>), String> {
     let source = Source::new(Path::new("/etc/pandora/p.conf"), false, Env::of_process());
-    let (draft, warnings) = parse(text.as_ref(), &source).map_err(|error| error.to_string())?;
-    Ok((draft.sites, warnings))
+    let settings = parse(text.as_ref(), &source).map_err(|error| error.to_string())?;
+    Ok((settings.sites, settings.warnings))
 }
 
 fn sites(text: &str) -> Vec<SiteSettings> {

@@ -3,12 +3,12 @@
 use std::fmt::{self, Display};
 
 use super::super::units::{format_duration, format_size};
+use super::super::words::{DURABILITIES, word_for};
 use super::key::Key;
 use super::settings::{
     ListenAddress, Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings, Verbosity,
 };
 use crate::proto::shown;
-use crate::store::Durability;
 use crate::tls::{Sha256, TlsSettings, Verify};
 
 /// The file that says the same, secrets left out.
@@ -73,11 +73,7 @@ impl Lines<'_, '_> {
         write!(self.0, "{}", store.rules)?;
         self.optional(Key::Password, store.password.as_ref().map(|_| "***"))?;
         self.say(Key::MaxSize, format_size(store.max_size))?;
-        let durability = match store.durability {
-            Durability::Fsync => "fsync",
-            Durability::None => "none",
-        };
-        self.say(Key::Durability, durability)?;
+        self.say(Key::Durability, word_for(&DURABILITIES, &store.durability))?;
         self.say(Key::MaxSpoolBytes, format_size(store.quota.max_bytes))?;
         self.say(Key::MaxSpoolFiles, store.quota.max_files)?;
         self.say(Key::MinFree, format_size(store.quota.min_free))?;

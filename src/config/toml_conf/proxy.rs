@@ -1,53 +1,71 @@
 //! An HTTP proxy: `"http://user:password@host:port"`, or a table.
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
+use toml::{Table, Value};
 
 use super::super::address::{Endpoint, parse_endpoint};
 use super::super::settings::ProxySettings;
 use super::super::source::SecretPurpose;
-use super::reader::{Layers, Reader};
-use super::{schema, secret, values};
+use super::kinds::Kind;
+use super::reader::Layers;
+use super::schema::Section;
+use super::{secret, values};
 use crate::proto::{Secret, quoted};
 
-/// The proxy of the nearest of `tables` that says anything of one; `false` says that there is none.
-pub(super) fn read<'t>(reader: &mut Reader<'_>, tables: &[&'t DeTable<'t>]) -> Option<ProxySettings> {
-    let said: &Spanned<DeValue<'_>> = tables.iter().find_map(|table| table.get("proxy"))?;
-    let line = reader.line(&said.span());
-    match said.get_ref() {
-        DeValue::Boolean(false) => None,
-        DeValue::Table(table) => {
-            reader.check_keys(table, schema::PROXY);
-            from_table(&mut Layers { reader, tables: vec![table] }, line)
-        }
-        DeValue::String(text) => {
-            let proxy = from_url(text);
-            match &proxy {
-                // The URL may hold a password, so nothing of it is repeated.
-                None => {
-                    reader.error(line, "proxy: expected \"http://host:port\" or \"http://user:password@host:port\"");
-                }
-                Some(proxy) if proxy.credentials.is_some() && reader.source.world_readable => {
-                    let path = quoted(&reader.source.path);
-                    reader
-                        .warn(line, format!("proxy: every user of this machine can read this file; chmod o-r {path}"));
-                }
-                Some(_) => {}
+/// A proxy, or `false` for none.
+pub(in crate::config) struct Proxy;
+
+impl Kind<Option<ProxySettings>> for Proxy {
+    fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Option<ProxySettings>> {
+        let found = layers.find(key)?;
+        let (reader, line) = (&mut *layers.reader, found.line);
+        match found.value {
+            DeValue::Boolean(false) => Some(None),
+            DeValue::Table(table) => {
+                reader.check_keys(table, Section::Proxy);
+                Some(from_table(&mut Layers { reader, tables: &[table], line: Some(line) }))
             }
-            proxy
+            DeValue::String(text) => {
+                let proxy = from_url(text);
+                match &proxy {
+                    // The URL may hold a password, so nothing of it is repeated.
+                    None => {
+                        let expected = "expected \"http://host:port\" or \"http://user:password@host:port\"";
+                        reader.error(line, format!("{key}: {expected}"));
+                    }
+                    Some(proxy) if proxy.credentials.is_some() && reader.source.world_readable => {
+                        let path = quoted(&reader.source.path);
+                        let advice = format!("every user of this machine can read this file; chmod o-r {path}");
+                        reader.warn(line, format!("{key}: {advice}"));
+                    }
+                    Some(_) => {}
+                }
+                Some(proxy)
+            }
+            other => {
+                let found = values::type_of(other);
+                let expected = "expected \"http://host:port\", a table, or false for none";
+                reader.error(line, format!("{key}: {expected}; found {found}"));
+                None
+            }
         }
-        other => {
-            let found = values::type_of(other);
-            reader.error(
-                line,
-                format!("proxy: expected \"http://host:port\", a table, or false for none; found {found}"),
-            );
-            None
-        }
+    }
+
+    fn write(self, value: &Option<ProxySettings>, key: &'static str, table: &mut Table) {
+        let said = value.as_ref().map_or(Value::Boolean(false), |ProxySettings { host, port, .. }| {
+            let keys = [("host", host.as_str().into()), ("port", Value::Integer((*port).into()))];
+            Value::Table(keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        });
+        table.insert(key.to_owned(), said);
     }
 }
 
-fn from_table(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<ProxySettings> {
+/// The keys of a table.
+pub(super) fn keys() -> Vec<&'static str> {
+    ["host", "port", "user"].into_iter().chain(secret::PASSWORD.keys()).collect()
+}
+
+fn from_table(layers: &mut Layers<'_, '_, '_>) -> Option<ProxySettings> {
     let host = layers.read("host", host);
     let port = layers.read("port", values::whole(1..=u16::MAX.into()));
     let user = layers.read("user", user);
@@ -55,12 +73,12 @@ fn from_table(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<ProxySetti
     let password = secret::read(layers, &secret::PASSWORD, purpose);
     for key in ["host", "port"] {
         if layers.find(key).is_none() {
-            layers.reader.error(line, format!("proxy: {key} is missing"));
+            layers.reader.error(layers.line, format!("proxy: {key} is missing"));
         }
     }
     let says_password = secret::PASSWORD.keys().any(|key| layers.find(key).is_some());
     if layers.find("user").is_some() != says_password {
-        layers.reader.error(line, "proxy: user and password go together; give both, or none");
+        layers.reader.error(layers.line, "proxy: user and password go together; give both, or none");
     }
     Some(ProxySettings { host: host?, port: port?, credentials: user.zip(password) })
 }

@@ -9,11 +9,11 @@ use toml::de::{DeTable, DeValue};
 use super::super::error::Diagnostics;
 use super::super::nearest::nearest;
 use super::super::source::{Source, UnreadSecret};
-use super::schema::{self, Section};
+use super::schema::Section;
 use super::values::{self, Expected};
 
 /// One file being read.
-pub(super) struct Reader<'a> {
+pub(in crate::config) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
     report: &'a mut Diagnostics,
     /// Files with secrets of the site being read that cannot be.
@@ -43,7 +43,8 @@ impl<'a> Reader<'a> {
 
     /// Reports every key of `table` that `section` does not know.
     pub(super) fn check_keys(&mut self, table: &DeTable<'_>, section: Section) {
-        for key in table.keys().filter(|key| !section.keys.contains(&key.get_ref().as_ref())) {
+        let known = section.keys();
+        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let line = self.line(&key.span());
             self.error(line, unknown_key(key.get_ref(), section));
         }
@@ -61,14 +62,14 @@ impl<'a> Reader<'a> {
 }
 
 fn unknown_key(key: &str, section: Section) -> String {
-    let title = section.title;
-    if let Some(known) = nearest(key, section.keys.iter().copied()) {
-        return format!("unknown key {key:?} in {title}; did you mean {known:?}?");
+    let (title, known) = (section.title(), section.keys());
+    if let Some(meant) = nearest(key, known.iter().copied()) {
+        return format!("unknown key {key:?} in {title}; did you mean {meant:?}?");
     }
-    if let Some(other) = schema::ALL.iter().find(|other| other.keys.contains(&key)) {
-        return format!("unknown key {key:?} in {title}; it belongs in {}", other.title);
+    if let Some(other) = Section::TABLES.iter().find(|other| other.keys().contains(&key)) {
+        return format!("unknown key {key:?} in {title}; it belongs in {}", other.title());
     }
-    format!("unknown key {key:?} in {title}; known are {}", section.keys.join(", "))
+    format!("unknown key {key:?} in {title}; known are {}", known.join(", "))
 }
 
 /// A key's value, and where it was found.
@@ -81,9 +82,11 @@ pub(super) struct Found<'t> {
 }
 
 /// Tables in which a key is looked up, the one that decides first.
-pub(super) struct Layers<'r, 'a, 't> {
+pub(in crate::config) struct Layers<'r, 'a, 't> {
     pub(super) reader: &'r mut Reader<'a>,
-    pub(super) tables: Vec<&'t DeTable<'t>>,
+    pub(super) tables: &'r [&'t DeTable<'t>],
+    /// Where it is said that something is missing in them.
+    pub(super) line: Option<usize>,
 }
 
 impl<'t> Layers<'_, '_, 't> {

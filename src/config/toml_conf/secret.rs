@@ -3,9 +3,11 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use toml::Table;
 use toml::de::DeValue;
 
 use super::super::source::{SecretPurpose, UnreadSecret, secret_line};
+use super::kinds::Kind;
 use super::reader::{Found, Layers, Reader};
 use super::values;
 use crate::proto::{Secret, quoted};
@@ -31,6 +33,21 @@ pub(super) const PASSWORD: SecretKeys =
 
 /// A private key's.
 pub(super) const PASSPHRASE: SecretKeys = SecretKeys { file: "passphrase_file", env: "passphrase_env", literal: None };
+
+/// The site's password.
+pub(in crate::config) struct Password;
+
+impl Kind<Option<Secret>> for Password {
+    fn names(self, _: &'static str) -> Vec<&'static str> {
+        PASSWORD.keys().collect()
+    }
+
+    fn read(self, layers: &mut Layers<'_, '_, '_>, _: &'static str) -> Option<Option<Secret>> {
+        read(layers, &PASSWORD, SecretPurpose::Password).map(Some)
+    }
+
+    fn write(self, _: &Option<Secret>, _: &'static str, _: &mut Table) {}
+}
 
 /// The secret of the nearest table that gives one. A file that cannot be read is an error of the site alone: it is put among
 /// the reader's unread ones.

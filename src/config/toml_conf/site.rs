@@ -1,27 +1,16 @@
 //! One site: its own table over `[defaults]`, over what `[sync]` says of all, over the built-in defaults.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::defaults;
-use super::super::settings::SiteSettings;
-use super::super::source::SecretPurpose;
+use super::super::keys::Tables;
+use super::super::settings::{SITE, SiteSettings};
 use super::reader::{Layers, Reader};
-use super::{MOST_CONNECTIONS, MOST_RETRIES, proxy, schema, secret, tls, values};
+use super::schema::Section;
+use super::{proxy, tls, values};
 use crate::proto::shows;
-use crate::sync::Delivery;
-use crate::sync::NameFilter;
-
-/// `safe` or `move`.
-pub(super) const DELIVERIES: [(&str, Delivery); 2] = [("safe", Delivery::Safe), ("move", Delivery::Move)];
-
-/// Far beyond any use, and far from overflowing any clock.
-pub(super) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Names stand in log lines.
 const LONGEST_NAME: usize = 128;
@@ -45,7 +34,7 @@ pub(super) fn read_all<'t>(
     for value in tables(reader, said) {
         let line = reader.line(&value.span());
         let Some(table) = reader.table("site", value) else { continue };
-        reader.check_keys(table, schema::SITE);
+        reader.check_keys(table, Section::Site);
         if let Some(site) = read_one(reader, above, table, line) {
             seen.check(reader, &site, line);
             sites.push(site);
@@ -76,7 +65,7 @@ fn read_one<'t>(
     table: &'t DeTable<'t>,
     line: usize,
 ) -> Option<SiteSettings> {
-    let mut own = Layers { reader, tables: vec![table] };
+    let mut own = Layers { reader, tables: &[table], line: Some(line) };
     let address = own.read("address", proxy::host);
     let name = match own.find("name") {
         Some(_) => own.read("name", name),
@@ -87,7 +76,7 @@ fn read_one<'t>(
     }
     let tables: Vec<&DeTable<'_>> = [Some(table), above.defaults].into_iter().flatten().collect();
     reader.unread.clear();
-    let mut site = inherited(reader, above, &tables);
+    let mut site = inherited(reader, above, &tables, Some(line));
     site.tls = tls::read(reader, &tables, above.tls);
     site.unread_secrets = std::mem::take(&mut reader.unread);
     site.name = name?;
@@ -96,56 +85,22 @@ fn read_one<'t>(
 }
 
 /// All but name, address and TLS, of a site whose own table and `[defaults]` are `tables`.
-pub(super) fn inherited<'t>(reader: &mut Reader<'_>, above: Inherited<'t>, tables: &[&'t DeTable<'t>]) -> SiteSettings {
-    let proxy = proxy::read(reader, tables);
-    let layers = &mut Layers { reader, tables: tables.iter().copied().chain(above.sync).collect() };
-    let base = SiteSettings::new("", "");
-    SiteSettings {
-        enabled: layers.read("enabled", values::boolean).unwrap_or(base.enabled),
-        port: layers.read("port", values::whole(1..=u16::MAX.into())).unwrap_or(base.port),
-        interval: layers.read("interval", values::duration(SECOND..=LONGEST)).unwrap_or(base.interval),
-        timeout: layers.read("timeout", values::duration(SECOND..=LONGEST)).unwrap_or(base.timeout),
-        retries: layers.read("retries", values::whole(0..=MOST_RETRIES)).unwrap_or(base.retries),
-        connections: layers.read("connections", values::whole(1..=MOST_CONNECTIONS)).unwrap_or(base.connections),
-        password: secret::read(layers, &secret::PASSWORD, SecretPurpose::Password),
-        proxy,
-        incoming_dir: layers.path("incoming_dir").unwrap_or(base.incoming_dir),
-        filter: filter(layers).unwrap_or(base.filter),
-        delivery: layers.read("delivery", values::choice(&DELIVERIES)).unwrap_or(base.delivery),
-        max_file_size: layers.read("max_file_size", values::size(1)).unwrap_or(base.max_file_size),
-        min_rate: layers.read("min_rate", values::size(0)).unwrap_or(base.min_rate),
-        round_limit: layers.read("round_limit", values::duration(SECOND..=LONGEST)).unwrap_or(base.round_limit),
-        keep_open: layers.read("keep_open", values::duration(Duration::ZERO..=LONGEST)).unwrap_or(base.keep_open),
-        quick_ack: layers.read("quickack", values::boolean).unwrap_or(base.quick_ack),
-        ..base
+pub(super) fn inherited<'t>(
+    reader: &mut Reader<'_>,
+    above: Inherited<'t>,
+    tables: &[&'t DeTable<'t>],
+    line: Option<usize>,
+) -> SiteSettings {
+    let with_sync: Vec<&DeTable<'_>> = tables.iter().copied().chain(above.sync).collect();
+    let mut site = SiteSettings::new("", "");
+    for key in SITE {
+        let tables = match key.note {
+            Tables::Site => tables,
+            Tables::SiteAndSync => &with_sync,
+        };
+        (key.read)(&mut Layers { reader, tables, line }, &mut site);
     }
-}
-
-/// Both lists, each from the nearest table that has it; `None` where neither is said, or one is wrong.
-fn filter(layers: &mut Layers<'_, '_, '_>) -> Option<NameFilter> {
-    layers.find("include").or(layers.find("exclude"))?;
-    let include = patterns(layers, "include", &defaults::INCLUDE)?;
-    let exclude = patterns(layers, "exclude", &defaults::EXCLUDE)?;
-    NameFilter::new(&include, &exclude).ok()
-}
-
-fn patterns(layers: &mut Layers<'_, '_, '_>, key: &str, default: &[&str]) -> Option<Vec<String>> {
-    if layers.find(key).is_none() {
-        return Some(default.iter().map(|&pattern| pattern.to_owned()).collect());
-    }
-    let (patterns, found) = layers.located(key, values::list)?;
-    if patterns.is_empty() && key == "include" {
-        let advice = "leave it out, or say enabled = false";
-        layers.reader.warn(found.line, format!("include: the list is empty, and no file is collected; {advice}"));
-    }
-    match NameFilter::new(&patterns, &[]) {
-        Ok(_) => Some(patterns),
-        Err(error) => {
-            let (pattern, reason) = (error.glob().unwrap_or_default(), error.kind());
-            layers.reader.error(found.line, format!("{key}: {pattern:?} is no pattern: {reason}"));
-            None
-        }
-    }
+    site
 }
 
 /// Text that can be printed.

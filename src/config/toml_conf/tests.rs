@@ -8,8 +8,7 @@ use super::super::load::parse;
 use super::super::settings::{ProxySettings, SiteSettings};
 use super::super::source::{Env, SecretFile, Source};
 use crate::proto::Secret;
-use crate::sync::Delivery;
-use crate::sync::NameFilter;
+use crate::sync::{Delivery, Patterns};
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// `SITE_PASSWORD` is set; `/etc/t/pw` can be read, `/etc/t/empty` is.
@@ -27,8 +26,8 @@ const ENVIRONMENT: Env = Env {
 /// The sites and the warnings of a file, or its errors.
 fn read(text: &str) -> Result<(Vec<SiteSettings>, Vec<String>), String> {
     let source = Source::new(Path::new("/etc/t/c.toml"), false, ENVIRONMENT);
-    let (draft, warnings) = parse(text.as_bytes(), &source).map_err(|error| error.to_string())?;
-    Ok((draft.sites, warnings))
+    let settings = parse(text.as_bytes(), &source).map_err(|error| error.to_string())?;
+    Ok((settings.sites, settings.warnings))
 }
 
 /// The only site of a file whose last table it is.
@@ -45,7 +44,7 @@ fn an_address_is_enough() {
 }
 
 #[test]
-fn every_key_of_a_site_arrives() {
+fn what_is_said_of_a_site_arrives() {
     let text = r#"
         [[site]]
         name = "Plant 7"
@@ -70,10 +69,7 @@ fn every_key_of_a_site_arrives() {
         quickack = false
     "#;
     let expected = SiteSettings {
-        unread_secrets: Vec::new(),
-        name: "Plant 7".to_owned(),
         enabled: false,
-        address: "plant7.example.org".to_owned(),
         port: 4000,
         interval: Duration::from_secs(90),
         timeout: Duration::from_secs(5),
@@ -92,13 +88,15 @@ fn every_key_of_a_site_arrives() {
             credentials: Some(("me".to_owned(), Secret::new(b"p@ss:word".to_vec()))),
         }),
         incoming_dir: "/etc/t/in".into(),
-        filter: NameFilter::new(&["*.xml", "*.data"], &["test*"]).unwrap(),
+        include: Patterns::new(&["*.xml", "*.data"]).unwrap(),
+        exclude: Patterns::new(&["test*"]).unwrap(),
         delivery: Delivery::Move,
         max_file_size: 2_000_000,
         min_rate: 0,
         round_limit: Duration::from_secs(3600),
         keep_open: Duration::ZERO,
-        quick_ack: false,
+        quickack: false,
+        ..SiteSettings::new("Plant 7", "plant7.example.org")
     };
     assert_eq!(site(text), expected);
 }
@@ -224,8 +222,8 @@ fn a_secret_that_cannot_be_read_is_its_sites_problem_alone() {
     assert_eq!(
         told,
         [
-            "password_file (line 5 of the configuration): cannot read /etc/t/secret: permission denied",
             "password_file (line 3 of the configuration): cannot read /etc/t/none: no such file",
+            "password_file (line 5 of the configuration): cannot read /etc/t/secret: permission denied",
             "passphrase_file (line 4 of the configuration): /etc/t/empty is empty",
         ]
     );

@@ -1,15 +1,42 @@
 //! TLS of one site: its own `tls` table over the one in `[defaults]` over `[tls]`, key by key.
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use std::path::PathBuf;
 
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+use super::super::keys::{Key, key, table};
 use super::super::pin::parse_pin;
-use super::super::policy::{POLICIES, Policy};
 use super::super::source::SecretPurpose;
+use super::super::words::{POLICIES, Policy, word_for};
+use super::kinds::{FilePath, Kind};
 use super::reader::{Layers, Reader};
-use super::values;
-use super::{schema, secret};
-use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
+use super::schema::Section;
+use super::{secret, values};
+use crate::tls::{ClientCertPolicy, IdentitySettings, Sha256, TlsSettings, Verify};
+
+/// The keys of `[tls]`.
+pub(in crate::config) static KEYS: &[Key<TlsSettings, ()>] = &[
+    key!(TlsSettings, ca: Option<PathBuf>, FilePath, ()),
+    key!(TlsSettings, identity: Option<IdentitySettings>, Identity, ()),
+    key!(TlsSettings, verify: Verify, Check, ()),
+    key!(TlsSettings, offer: ClientCertPolicy, Offer, ()),
+];
+
+/// A table like `[tls]`, or `false` for plain TCP.
+pub(in crate::config) struct Tls;
+
+impl Kind<Option<TlsSettings>> for Tls {
+    /// Nothing: it is put together from more tables than a site's own, and looked at as a whole. See [`read`].
+    fn read(self, _: &mut Layers<'_, '_, '_>, _: &'static str) -> Option<Option<TlsSettings>> {
+        None
+    }
+
+    fn write(self, value: &Option<TlsSettings>, key: &'static str, keys: &mut Table) {
+        let said = value.as_ref().map_or(Value::Boolean(false), |tls| Value::Table(table(KEYS, tls)));
+        keys.insert(key.to_owned(), said);
+    }
+}
 
 /// The TLS of a site whose own table and `[defaults]` are `tables`; `None` for plain TCP.
 pub(super) fn read<'t>(
@@ -38,72 +65,110 @@ pub(super) fn read<'t>(
     }
     let (line, _) = *layers.first()?;
     for (_, table) in &layers {
-        reader.check_keys(table, schema::TLS);
+        reader.check_keys(table, Section::Tls);
     }
-    settings(&mut Layers { reader, tables: layers.into_iter().map(|(_, table)| table).collect() }, line)
+    let tables: Vec<&DeTable<'_>> = layers.into_iter().map(|(_, table)| table).collect();
+    let layers = &mut Layers { reader, tables: &tables, line: Some(line) };
+    let mut tls = TlsSettings { ca: None, identity: None, verify: Verify::Chain, offer: ClientCertPolicy::default() };
+    for key in KEYS {
+        (key.read)(layers, &mut tls);
+    }
+    Some(tls)
 }
 
-fn settings(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<TlsSettings> {
-    let ca = layers.path("ca");
-    let identity = identity(layers);
-    let offers = |value: &DeValue<'_>| match value {
-        DeValue::Boolean(true) => Ok(ClientCertPolicy::Always),
-        DeValue::Boolean(false) => Ok(ClientCertPolicy::Never),
-        DeValue::String(text) if text == "auto" => Ok(ClientCertPolicy::Auto),
-        _ => Err("true, false or \"auto\"".to_owned()),
-    };
-    let offer = layers.read("offer_client_cert", offers).unwrap_or_default();
-    let verify = verify(layers, line)?;
-    if ca.is_none() && matches!(verify, Verify::Chain | Verify::ChainAndName) {
-        let line = layers.find("verify").map_or(line, |found| found.line);
-        let ways = "name it with ca, or choose verify = \"pin\" with pins, or verify = \"none\"";
-        layers.reader.error(line, format!("tls: there is no CA to check the site's certificate against; {ways}"));
-    }
-    Some(TlsSettings { ca, identity, verify, offer })
-}
+/// Our own certificate, its key, and what that is encrypted with.
+struct Identity;
 
-fn identity(layers: &mut Layers<'_, '_, '_>) -> Option<IdentitySettings> {
-    let (cert, key) = (layers.path("cert"), layers.path("key"));
-    let passphrase = secret::read(layers, &secret::PASSPHRASE, SecretPurpose::Passphrase);
-    let missing = match (layers.find("cert"), layers.find("key")) {
-        (Some(found), None) => Some((found.line, "cert without key", "key")),
-        (None, Some(found)) => Some((found.line, "key without cert", "cert")),
-        _ => None,
-    };
-    if let Some((line, what, missing)) = missing {
-        let advice = format!("a certificate and its key are used together; add {missing}");
-        layers.reader.error(line, format!("{what}: {advice}"));
+impl Kind<Option<IdentitySettings>> for Identity {
+    fn names(self, _: &'static str) -> Vec<&'static str> {
+        ["cert", "key"].into_iter().chain(secret::PASSPHRASE.keys()).collect()
     }
-    Some(IdentitySettings { cert: cert?, key: key?, passphrase })
-}
 
-fn verify(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<Verify> {
-    let said = layers.find("verify");
-    let policy = match said {
-        Some(_) => layers.read("verify", values::choice(&POLICIES))?,
-        None => Policy::Chain,
-    };
-    let pins = layers.find("pins");
-    let pins_are_inherited = pins.zip(said).is_some_and(|(pins, said)| pins.depth > said.depth);
-    if let Some(pins) = pins
-        && policy != Policy::Pin
-        && !pins_are_inherited
-    {
-        layers.reader.error(pins.line, "pins: they count with verify = \"pin\" only; add it, or remove them");
+    fn read(self, layers: &mut Layers<'_, '_, '_>, _: &'static str) -> Option<Option<IdentitySettings>> {
+        let (cert, key) = (layers.path("cert"), layers.path("key"));
+        let passphrase = secret::read(layers, &secret::PASSPHRASE, SecretPurpose::Passphrase);
+        let missing = match (layers.find("cert"), layers.find("key")) {
+            (Some(found), None) => Some((found.line, "cert without key", "key")),
+            (None, Some(found)) => Some((found.line, "key without cert", "cert")),
+            _ => None,
+        };
+        if let Some((line, what, missing)) = missing {
+            let advice = format!("a certificate and its key are used together; add {missing}");
+            layers.reader.error(line, format!("{what}: {advice}"));
+        }
+        Some(Some(IdentitySettings { cert: cert?, key: key?, passphrase }))
     }
-    match policy {
-        Policy::Chain => Some(Verify::Chain),
-        Policy::ChainAndName => Some(Verify::ChainAndName),
-        Policy::Pin => read_pins(layers, said.map_or(line, |found| found.line)).map(Verify::Pin),
-        Policy::None => {
-            let danger = "the site's certificate is not checked, and anyone on the way can pose as the site";
-            layers.reader.warn(said.map(|found| found.line), format!("verify = \"none\": {danger}"));
-            Some(Verify::None)
+
+    fn write(self, value: &Option<IdentitySettings>, _: &'static str, keys: &mut Table) {
+        if let Some(IdentitySettings { cert, key, .. }) = value {
+            FilePath.write(cert, "cert", keys);
+            FilePath.write(key, "key", keys);
         }
     }
 }
 
-fn read_pins(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<Vec<[u8; 32]>> {
+/// How the site's certificate is checked.
+struct Check;
+
+impl Kind<Verify> for Check {
+    fn names(self, _: &'static str) -> Vec<&'static str> {
+        vec!["verify", "pins"]
+    }
+
+    fn read(self, layers: &mut Layers<'_, '_, '_>, _: &'static str) -> Option<Verify> {
+        let said = layers.find("verify");
+        let policy = match said {
+            Some(_) => layers.read("verify", values::choice(&POLICIES))?,
+            None => Policy::Chain,
+        };
+        let line = said.map_or(layers.line, |found| Some(found.line));
+        refuse_idle_pins(layers, policy);
+        match policy {
+            Policy::Chain | Policy::ChainAndName if layers.find("ca").is_none() => {
+                let ways = "name it with ca, or choose verify = \"pin\" with pins, or verify = \"none\"";
+                let problem = format!("tls: there is no CA to check the site's certificate against; {ways}");
+                layers.reader.error(line, problem);
+                None
+            }
+            Policy::Chain => Some(Verify::Chain),
+            Policy::ChainAndName => Some(Verify::ChainAndName),
+            Policy::Pin => read_pins(layers, line).map(Verify::Pin),
+            Policy::None => {
+                let danger = "the site's certificate is not checked, and anyone on the way can pose as the site";
+                layers.reader.warn(line, format!("verify = \"none\": {danger}"));
+                Some(Verify::None)
+            }
+        }
+    }
+
+    fn write(self, value: &Verify, _: &'static str, keys: &mut Table) {
+        let policy = match value {
+            Verify::Chain => Policy::Chain,
+            Verify::ChainAndName => Policy::ChainAndName,
+            Verify::Pin(pins) => {
+                let pins = pins.iter().map(|pin| Sha256(*pin).to_string().into());
+                keys.insert("pins".to_owned(), Value::Array(pins.collect()));
+                Policy::Pin
+            }
+            Verify::None => Policy::None,
+        };
+        keys.insert("verify".to_owned(), word_for(&POLICIES, &policy).into());
+    }
+}
+
+/// Those that a farther table lists are for other sites.
+fn refuse_idle_pins(layers: &mut Layers<'_, '_, '_>, policy: Policy) {
+    let (pins, said) = (layers.find("pins"), layers.find("verify"));
+    let are_inherited = pins.zip(said).is_some_and(|(pins, said)| pins.depth > said.depth);
+    if let Some(pins) = pins
+        && policy != Policy::Pin
+        && !are_inherited
+    {
+        layers.reader.error(pins.line, "pins: they count with verify = \"pin\" only; add it, or remove them");
+    }
+}
+
+fn read_pins(layers: &mut Layers<'_, '_, '_>, line: Option<usize>) -> Option<Vec<[u8; 32]>> {
     if layers.find("pins").is_none() {
         layers
             .reader
@@ -116,4 +181,32 @@ fn read_pins(layers: &mut Layers<'_, '_, '_>, line: usize) -> Option<Vec<[u8; 32
         _ => None,
     };
     layers.read("pins", |value| pins(value).ok_or_else(|| expected.to_owned()))
+}
+
+/// Whether our certificate is offered: `true`, `false` or `"auto"`.
+struct Offer;
+
+impl Kind<ClientCertPolicy> for Offer {
+    fn names(self, _: &'static str) -> Vec<&'static str> {
+        vec!["offer_client_cert"]
+    }
+
+    fn read(self, layers: &mut Layers<'_, '_, '_>, _: &'static str) -> Option<ClientCertPolicy> {
+        layers.read("offer_client_cert", |value| match value {
+            DeValue::Boolean(true) => Ok(ClientCertPolicy::Always),
+            DeValue::Boolean(false) => Ok(ClientCertPolicy::Never),
+            DeValue::String(text) if text == "auto" => Ok(ClientCertPolicy::Auto),
+            _ => Err("true, false or \"auto\"".to_owned()),
+        })
+    }
+
+    /// Not that it is `"auto"`: a table that does not say so is shorter.
+    fn write(self, value: &ClientCertPolicy, _: &'static str, keys: &mut Table) {
+        let is_offered = match value {
+            ClientCertPolicy::Auto => return,
+            ClientCertPolicy::Always => true,
+            ClientCertPolicy::Never => false,
+        };
+        keys.insert("offer_client_cert".to_owned(), Value::Boolean(is_offered));
+    }
 }

@@ -104,7 +104,7 @@ fn no_site(sites: &[(String, Reason)]) -> String {
 pub(super) fn open_all(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opening> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
-    let state_dir = &settings.state_dir;
+    let state_dir = settings.state_dir();
     let opened: Vec<Opening> = enabled.map(|site| open(site.clone(), state_dir, &mut connectors, spools)).collect();
     let usable = opened.iter().filter_map(|site| site.as_ref().ok());
     warn_of_certificates(usable.map(|one| (one.settings.name.as_str(), &*one.target)));
@@ -195,6 +195,6 @@ pub(crate) fn target(site: &SiteSettings, connectors: &mut Connectors) -> Result
         proxy: site.proxy.as_ref().map(|settings| proxy(settings, HttpVersion::Http11)),
         tls,
         timeout: site.timeout,
-        quick_ack: site.quick_ack,
+        quick_ack: site.quickack,
     })
 }

@@ -236,7 +236,7 @@ impl Site {
 
     /// Decides whether a listed name is one to ask for.
     pub(super) fn judge(&mut self, name: &[u8], selection: &mut Selection) {
-        selection.judge(name, self.settings.filter.matches(name), &mut self.history);
+        selection.judge(name, self.settings.collects(name), &mut self.history);
     }
 
     /// Says which names of a listing cannot be used.

@@ -152,7 +152,7 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
             Err(why) => findings.problem(&format!("incoming directory {}: {why}", quoted(directory))),
         }
     }
-    let state = &settings.state_dir;
+    let state = settings.state_dir();
     let existing = state.ancestors().find(|directory| directory.exists()).unwrap_or(state);
     match writable(existing) {
         Ok(()) => {

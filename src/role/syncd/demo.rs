@@ -11,12 +11,12 @@ use log::LevelFilter;
 
 use self::scene::Scene;
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::config::{Settings, defaults};
+use crate::config::Settings;
 use crate::net::Net;
 use crate::obs::{self, Output};
 use crate::proto::{printable, quoted};
 use crate::role::collect::{Collector, Mode, RoundReport};
-use crate::store::{Durability, Publish};
+use crate::store::Publish;
 
 pub(super) fn run(files: u32) -> Outcome {
     obs::start_log(LevelFilter::Error, LevelFilter::Error)?;
@@ -41,14 +41,11 @@ pub(super) fn run(files: u32) -> Outcome {
     say(&format!("{} files are waiting at the sites. Collecting into {} …\n", scene.waiting(), quoted(&spool)));
 
     let settings = Settings {
-        state_dir: place.path().join("state"),
-        durability: Durability::Fsync,
+        state_dir: Some(place.path().join("state")),
         publish: Publish::AtOnce,
-        max_spool: defaults::MAX_SPOOL,
         max_connections: 64,
         shutdown_timeout: Duration::from_secs(1),
-        sites: scene.sites().to_vec(),
-        warnings: Vec::new(),
+        ..Settings::of_sites(scene.sites().to_vec())
     };
     let (printer, mut total) = (Rc::clone(&out), 0);
     let observer = Box::new(move |report: &RoundReport| {

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
     let line = std::io::stdout().is_terminal().then(|| log.status_line());
     let progress = Rc::new(RefCell::new(Progress::new(sites, line)));
     let watcher = Rc::clone(&progress);
-    info!("state in {}", quoted(&settings.state_dir));
+    info!("state in {}", quoted(settings.state_dir()));
     let mode = if wait { Mode::OnceAndWait } else { Mode::Once };
     let observer = Box::new(move |report: &RoundReport| watcher.borrow_mut().note(report));
     let collector = Collector::new(net, &settings, mode, observer)?;

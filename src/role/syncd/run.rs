@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     let mut collector = Collector::new(net, &settings, Mode::Forever, observer)?;
     collector.feed(Watchdog::from_environment());
     let line = status.borrow().line();
-    info!("{}: {line}; state in {}", quoted(path), quoted(&settings.state_dir));
+    info!("{}: {line}; state in {}", quoted(path), quoted(settings.state_dir()));
     service_manager::ready(&line);
     let mut current = settings.clone();
     collector.run(settings.shutdown_timeout, |collector, signal| {
@@ -80,24 +80,7 @@ fn reload(
 
 /// Says what is otherwise than at the start, and stays as it was.
 fn warn_of_restart(started: &Settings, settings: &Settings) {
-    // All of them by name, so that none is forgotten that comes to be.
-    let Settings {
-        state_dir,
-        durability,
-        publish,
-        shutdown_timeout,
-        max_spool: _,
-        max_connections: _,
-        sites: _,
-        warnings: _,
-    } = settings;
-    let fixed = [
-        ("state_dir", *state_dir != started.state_dir),
-        ("durability", *durability != started.durability),
-        ("publish", *publish != started.publish),
-        ("shutdown_timeout", *shutdown_timeout != started.shutdown_timeout),
-    ];
-    let changed: Vec<&str> = fixed.into_iter().filter_map(|(key, is_other)| is_other.then_some(key)).collect();
+    let changed = settings.waiting_for_restart(started);
     if !changed.is_empty() {
         warn!("reloaded, but for {}: these change with a restart", changed.join(", "));
     }

@@ -56,7 +56,7 @@ pub(super) fn refuse_root(settings: &Settings) -> Result<(), UserError> {
 /// The owner of the first directory of the settings that is there and not root's.
 fn other_owner(settings: &Settings) -> Option<(Uid, &Path)> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
-    let mut directories = [settings.state_dir.as_path()].into_iter().chain(enabled.map(|site| &*site.incoming_dir));
+    let mut directories = [settings.state_dir()].into_iter().chain(enabled.map(|site| &*site.incoming_dir));
     directories.find_map(|directory| {
         let owner = Uid::from_raw(fs::metadata(directory).ok()?.uid());
         (!owner.is_root()).then_some((owner, directory))

@@ -2,7 +2,7 @@
 
 use super::super::super::address::{Endpoint, parse_endpoint};
 use super::super::super::pin::parse_pin;
-use super::super::super::policy::{POLICIES, Policy};
+use super::super::super::words::{POLICIES, Policy};
 use super::super::defaults;
 use super::super::key::Key;
 use super::super::reader::{self, Reader};

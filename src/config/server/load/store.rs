@@ -1,5 +1,6 @@
 //! The storage directory, and what clients may do to it.
 
+use super::super::super::words::DURABILITIES;
 use super::super::error::Diagnostics;
 use super::super::key::Key;
 use super::super::raw_option::RawOption;
@@ -9,9 +10,6 @@ use super::super::settings::{Quota, ServerTls, StoreSettings, UnzipLimits};
 use super::super::{Filters, Rules, defaults};
 use super::password;
 use crate::proto::quoted;
-use crate::store::Durability;
-
-const DURABILITIES: [(&str, Durability); 2] = [("fsync", Durability::Fsync), ("none", Durability::None)];
 
 /// Above this a ratio is no limit.
 const HIGHEST_RATIO: u64 = 1_000_000;

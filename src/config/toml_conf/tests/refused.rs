@@ -1,5 +1,6 @@
 //! What is refused, and in which words.
 
+use super::super::schema::Section;
 use super::*;
 
 fn assert_errors(text: &str, errors: &[&str]) {
@@ -17,6 +18,7 @@ fn assert_error_of(key: &str, error: &str) {
 
 #[test]
 fn an_unknown_key_finds_the_one_that_was_meant() {
+    let known = Section::Defaults.keys().join(", ");
     assert_errors(
         "[snyc]\n[sync]\nstatedir = \"/x\"\ninterval = 3\n[tls]\nca = \"/ca\"\nverfy = \"chain\"\n[defaults]\nname = \"x\"\n\
          colour = 1\n[[site]]\naddress = \"a\"\nadress = \"b\"\nproxy = { host = \"h\", port = 1, pasword = \"hunter2\" }\n\
@@ -27,9 +29,7 @@ fn an_unknown_key_finds_the_one_that_was_meant() {
             ":4: unknown key \"interval\" in [sync]; it belongs in [defaults]",
             ":7: unknown key \"verfy\" in [tls]; did you mean \"verify\"?",
             ":9: unknown key \"name\" in [defaults]; it belongs in [[site]]",
-            ":10: unknown key \"colour\" in [defaults]; known are enabled, port, interval, timeout, retries, connections, \
-             password_file, password_env, password, tls, proxy, incoming_dir, include, exclude, delivery, max_file_size, \
-             min_rate, round_limit, keep_open, quickack",
+            &format!(":10: unknown key \"colour\" in [defaults]; known are {known}"),
             ":13: unknown key \"adress\" in [[site]]; did you mean \"address\"?",
             ":14: unknown key \"pasword\" in proxy; did you mean \"password\"?",
             ":15: unknown key \"sites\" in the file; did you mean \"site\"?",

@@ -140,15 +140,15 @@ impl Collector {
                 let _ = waker.wake();
             });
             let opened: Vec<Spool> = spools.values().cloned().collect();
-            match Committer::start(&settings.state_dir, policy, &opened, notify) {
+            match Committer::start(settings.state_dir(), policy, &opened, notify) {
                 Ok(started) => break started,
                 // Another process may work in one of the spools, or one of the disks fail.
                 Err(error) if withdraw(&error, &mut spools, &mut sites) => sites = StartError::of_unusable(sites)?,
                 Err(error) => return Err(error.into()),
             }
         };
-        let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool);
-        let (state_dir, budgets) = (settings.state_dir.clone(), Budgets::default());
+        let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool());
+        let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
         let means = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir };
         let limits = Limits { mode, max_connections: settings.max_connections };
         Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))

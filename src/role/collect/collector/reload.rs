@@ -71,7 +71,7 @@ impl Collector {
     pub fn reload(&mut self, settings: &Settings) -> Reloaded {
         let opened = open_all(settings, &mut self.spools);
         self.max_connections = settings.max_connections;
-        self.commit_queue.set_max_spool(settings.max_spool);
+        self.commit_queue.set_max_spool(settings.max_spool());
         // Sites may lead elsewhere now; where they do not, that shows again.
         self.commit_queue.same_server = SameServer::default();
         self.adopt(opened)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::budget::Budget;
-use crate::config::{SiteSettings, defaults};
+use crate::config::{Settings, SiteSettings};
 use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
 use crate::role::collect::ports::Publisher;
@@ -135,7 +135,7 @@ impl Scene {
         let (now, orders) = (Instant::now(), Orders::default());
         site.start_round(now);
         let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 };
-        let commit_queue = CommitQueue::new(Box::new(orders.clone()), defaults::MAX_SPOOL);
+        let commit_queue = CommitQueue::new(Box::new(orders.clone()), Settings::of_sites(Vec::new()).max_spool());
         let (name, session) = (name.parse().unwrap(), Session::new(0));
         let mut scene = Self { name, session, end, site, commit_queue, orders, _incoming: incoming };
         let Self { session, end, site, commit_queue, .. } = &mut scene;

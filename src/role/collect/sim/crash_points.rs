@@ -19,7 +19,7 @@ use super::scenario::{Place, run};
 use super::scheduler::{Scheduler, SimEvent, Trace};
 use super::server::{Files, Lock};
 use super::world::{FIRST_PORT, Site, World};
-use crate::config::{Settings, SiteSettings, defaults};
+use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
 use crate::role::server::test_server::TestServer;
 use crate::store::model::{Fault, Moment, Share, Spared, World as Disk, stage_on};
@@ -104,14 +104,12 @@ impl Life {
         site.connections = self.connections;
         site.delivery = self.delivery;
         Settings {
-            state_dir: PathBuf::new(),
+            state_dir: Some(PathBuf::new()),
             durability: Durability::Fsync,
             publish: self.publish,
-            max_spool: defaults::MAX_SPOOL,
             max_connections: 8,
             shutdown_timeout: Duration::from_secs(10),
-            sites: vec![site],
-            warnings: Vec::new(),
+            ..Settings::of_sites(vec![site])
         }
     }
 

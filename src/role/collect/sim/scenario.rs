@@ -15,7 +15,7 @@ use super::server::{Files, Lock, MISCHIEF, Mischief};
 use super::tally::Tally;
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::budget::Budget;
-use crate::config::{Settings, SiteSettings, defaults};
+use crate::config::{Settings, SiteSettings};
 use crate::role::collect::RoundReport;
 use crate::role::collect::collector::{Budgets, Collector, Deps, Limits, Mode};
 use crate::role::collect::commit_queue::CommitQueue;
@@ -128,7 +128,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let opened = open_all(settings, &mut spools);
     let means = Deps {
         net: Box::new(wire.clone()),
-        commit_queue: CommitQueue::new(Box::new(wire), settings.max_spool),
+        commit_queue: CommitQueue::new(Box::new(wire), settings.max_spool()),
         outstanding,
         spools,
         budgets: world.borrow().budgets.clone(),
@@ -224,14 +224,12 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], place: &Pla
     let sites = kinds.iter().enumerate().map(site).collect();
     let tight = scale.rough && scale.sites > 1 && scheduler.strikes(300_000);
     Settings {
-        state_dir: PathBuf::new(),
+        state_dir: Some(PathBuf::new()),
         durability: if scale.rough && scheduler.strikes(150_000) { Durability::None } else { Durability::Fsync },
         publish: if scale.rough && scheduler.chance.bool() { Publish::Paced } else { Publish::AtOnce },
-        max_spool: defaults::MAX_SPOOL,
         max_connections: if tight { 8 } else { 1024 },
         shutdown_timeout: Duration::from_secs(10),
-        sites,
-        warnings: Vec::new(),
+        ..Settings::of_sites(sites)
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Found {
 
 impl Found {
     fn count(&mut self, name: &[u8], site: &SiteSettings) {
-        *(if site.filter.matches(name) { &mut self.collected } else { &mut self.left_out }) += 1;
+        *(if site.collects(name) { &mut self.collected } else { &mut self.left_out }) += 1;
     }
 }
 
