@@ -98,16 +98,17 @@ fn is_named_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
-/// By its name, else by having one of our tables: a line of `pandora_server.conf` never begins with a bracket.
+/// By its name, else by having one of our tables, which nothing in a `pandora_server.conf` looks like.
 fn is_toml(path: &Path, bytes: &[u8]) -> bool {
     if is_named_toml(path) {
         return true;
     }
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    if !text.lines().any(|line| line.trim_start().starts_with('[')) {
+    if !bytes.contains(&b'[') {
         return false;
     }
-    let (document, _) = DeTable::parse_recoverable(text);
+    // That TOML has to be UTF-8, its reader says.
+    let text = String::from_utf8_lossy(bytes);
+    let (document, _) = DeTable::parse_recoverable(text.strip_prefix('\u{feff}').unwrap_or(&text));
     let is_tables = |value: &DeValue<'_>| value.is_table() || value.is_array();
     toml_conf::schema::Section::File
         .keys()

@@ -29,6 +29,7 @@ pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) 
     let entries = Entries::collect(bytes);
     entries.warn_of_slips(report, |token| !token.is_of_data_server());
     entries.warn_of_unknown(report);
+    entries.warn_of_table(report);
     let mut reader = Reader { entries, source, report };
     reader.check_switch();
     Settings::of_sites(reader.sites())
@@ -47,8 +48,8 @@ struct Entries<'a> {
     ignored: Vec<Entry<'a>>,
     /// Tokens that are none of ours, and the one of ours that each may be a slip of.
     unknown: Vec<(usize, String, Option<&'static str>)>,
-    /// Whether some line is a table's header of TOML.
-    has_tables: bool,
+    /// The first line that is a table's header of TOML, and that.
+    table: Option<(usize, &'a [u8])>,
 }
 
 /// Whether this is written as Pandora FMS reads it: some line is one of its tokens and a value, which TOML never is.
@@ -59,8 +60,7 @@ pub(super) fn is_one(bytes: &[u8]) -> bool {
 
 impl<'a> Entries<'a> {
     fn collect(bytes: &'a [u8]) -> Self {
-        let mut entries =
-            Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new(), has_tables: false };
+        let mut entries = Self { counting: HashMap::new(), ignored: Vec::new(), unknown: Vec::new(), table: None };
         for (index, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let line = index + 1;
             match Line::read(text) {
@@ -70,7 +70,10 @@ impl<'a> Entries<'a> {
                     let meant = nearest_token(&word);
                     entries.unknown.push((line, word, meant));
                 }
-                Line::Other => entries.has_tables |= is_table(text),
+                Line::Other if entries.table.is_none() && is_table(text) => {
+                    entries.table = Some((line, text.trim_ascii()));
+                }
+                Line::Other => {}
             }
         }
         entries
@@ -110,6 +113,15 @@ impl<'a> Entries<'a> {
         }
     }
 
+    fn warn_of_table(&self, report: &mut Diagnostics) {
+        if let Some((line, table)) = self.table.filter(|_| self.value(Token::Address).is_some()) {
+            let table = String::from_utf8_lossy(table);
+            let why = format!("the file {NO_TABLE}, and is read as a pandora_server.conf");
+            let advice = "if it is meant as TOML, name it *.toml to be told what is wrong with it";
+            report.warn(line, format!("{table} and its keys are ignored, as {why}; {advice}"));
+        }
+    }
+
     fn warn_of_unknown(&self, report: &mut Diagnostics) {
         for (line, word, meant) in &self.unknown {
             let advice = meant.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
@@ -117,6 +129,9 @@ impl<'a> Entries<'a> {
         }
     }
 }
+
+/// Why it is not read as TOML.
+const NO_TABLE: &str = "has none of tentacle-syncd's tables ([sync], [tls], [defaults], [[site]])";
 
 fn is_table(line: &[u8]) -> bool {
     matches!(line.trim_ascii(), [b'[', .., b']'])
@@ -166,10 +181,9 @@ impl<'a> Reader<'a, '_> {
             let mut unknown = self.entries.unknown.iter();
             let advice = match unknown.find(|(.., meant)| *meant == Some(Token::Address.name())) {
                 Some((line, word, _)) => format!("did you mean it in line {line}, with {word}?"),
-                None if self.entries.has_tables => {
-                    "this looks like TOML ([table], key = value), but has none of tentacle-syncd's tables ([sync], [tls], \
-                     [defaults], [[site]]): name it *.toml to be told what is wrong with it"
-                        .to_owned()
+                None if self.entries.table.is_some() => {
+                    let advice = "name it *.toml to be told what is wrong with it";
+                    format!("this looks like TOML ([table], key = value), but {NO_TABLE}: {advice}")
                 }
                 None => "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2".to_owned(),
             };

@@ -48,7 +48,9 @@ fn the_format_is_known_by_name_or_by_content() {
     assert!(is_toml(Path::new("a"), broken.as_bytes()));
     assert!(!is_toml(Path::new("pandora_server.conf"), pandora.as_bytes()));
     assert!(!is_toml(Path::new("pandora_server.conf"), b"# [site]\n[unknown]\nsync_address [::1]\n"));
-    assert!(!is_toml(Path::new("pandora_server.conf"), b"[site]\n\xff"));
+    assert!(is_toml(Path::new("a.conf"), "\u{feff}[[site]]\naddress = \"a\"\n".as_bytes()));
+    assert!(is_toml(Path::new("a.conf"), b"site = [{ address = \"a\" }]\n"));
+    assert!(!is_toml(Path::new("pandora_server.conf"), b"# \xff\nsync_address [::1]\n"));
 }
 
 #[test]
@@ -194,4 +196,16 @@ fn a_format_under_the_name_of_the_other_is_recognised() {
     assert!(!error.contains("pandora_server.conf"), "{error}");
     let error = refusal("s.conf", "[sites]\naddress = \"10.0.0.1\"\n");
     assert!(error.contains("this looks like TOML") && error.contains("name it *.toml"), "{error}");
+}
+
+#[test]
+fn toml_under_the_name_of_the_other_is_not_passed_over_without_a_word() {
+    let error = refusal("s.conf", b"# K\xf6ln\n[[site]]\naddress = \"10.0.0.1\"\n");
+    assert_eq!(error, "s.conf:1: expected UTF-8, found other bytes; save the file as UTF-8");
+    let (_directory, path) = written("s.conf", "sync_address = \"10.0.0.1\"\n[Defaults]\ninterval = \"5s\"\n[x]\n");
+    let warnings = load(&path, &options(HOME)).unwrap().warnings;
+    let ignored = "[Defaults] and its keys are ignored, as the file has none of tentacle-syncd's tables ([sync], [tls], \
+                   [defaults], [[site]]), and is read as a pandora_server.conf; if it is meant as TOML, name it *.toml to \
+                   be told what is wrong with it";
+    assert_eq!(warnings[1..], [format!("{}:2: {ignored}", path.to_string_lossy())]);
 }
