@@ -1,114 +1,86 @@
 //! What can be said, and its name in the file.
 
-/// What can be said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
-    Addresses,
-    Allow,
-    BlockSize,
-    BodyMinRate,
-    Daemon,
-    Directory,
-    Durability,
-    Filters,
-    IdleTimeout,
-    Insecure,
-    InvalidChars,
-    LogFile,
-    MaxConnections,
-    MaxConnectionsPerClient,
-    MaxSize,
-    MaxSpoolBytes,
-    MaxSpoolFiles,
-    MinFree,
-    Overwrite,
-    Password,
-    Port,
-    ProxyIp,
-    ProxyPort,
-    Quiet,
-    Retries,
-    SslCa,
-    SslCert,
-    SslCipher,
-    SslKeyFile,
-    SslPassword,
-    SslPasswordFile,
-    SslVersion,
-    Timeout,
-    Umask,
-    UnzipMax,
-    UnzipRatio,
-    UpstreamSsl,
-    UpstreamSslCa,
-    UpstreamSslCert,
-    UpstreamSslKeyFile,
-    UpstreamSslPasswordFile,
-    UpstreamSslPin,
-    UpstreamSslVerify,
-    UseLibwrap,
-    User,
-    Verbose,
+/// Makes [`Key`] and its names of one entry for each: `Key = name,`.
+macro_rules! keys {
+    (
+        $(#[$about_stocks:meta])* STOCKS = { $($stocks:ident = $stocks_name:literal,)* }
+        $(#[$about_ours:meta])* OURS = { $($ours:ident = $ours_name:literal,)* }
+    ) => {
+        /// What can be said.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(super) enum Key {
+            $($stocks,)*
+            $($ours,)*
+        }
+
+        $(#[$about_stocks])*
+        const STOCKS: &[(&str, Key)] = &[$(($stocks_name, Key::$stocks)),*];
+
+        $(#[$about_ours])*
+        const OURS: &[(&str, Key)] = &[$(($ours_name, Key::$ours)),*];
+    };
 }
 
-/// Stock's keys.
-const STOCKS: [(&str, Key); 26] = [
-    ("addresses", Key::Addresses),
-    ("block_size", Key::BlockSize),
-    ("daemon", Key::Daemon),
-    ("directory", Key::Directory),
-    ("filters", Key::Filters),
-    ("insecure", Key::Insecure),
-    ("invalid_chars", Key::InvalidChars),
-    ("log_file", Key::LogFile),
-    ("max_connections", Key::MaxConnections),
-    ("max_size", Key::MaxSize),
-    ("overwrite", Key::Overwrite),
-    ("password", Key::Password),
-    ("port", Key::Port),
-    ("proxy_ip", Key::ProxyIp),
-    ("proxy_port", Key::ProxyPort),
-    ("quiet", Key::Quiet),
-    ("retries", Key::Retries),
-    ("ssl_ca", Key::SslCa),
-    ("ssl_cert", Key::SslCert),
-    ("ssl_cipher", Key::SslCipher),
-    ("ssl_key", Key::SslKeyFile),
-    ("ssl_password", Key::SslPassword),
-    ("ssl_version", Key::SslVersion),
-    ("timeout", Key::Timeout),
-    ("use_libwrap", Key::UseLibwrap),
-    ("verbose", Key::Verbose),
-];
+keys! {
+    /// Stock's keys.
+    STOCKS = {
+        Addresses = "addresses",
+        BlockSize = "block_size",
+        Daemon = "daemon",
+        Directory = "directory",
+        Filters = "filters",
+        Insecure = "insecure",
+        InvalidChars = "invalid_chars",
+        LogFile = "log_file",
+        MaxConnections = "max_connections",
+        MaxSize = "max_size",
+        Overwrite = "overwrite",
+        Password = "password",
+        Port = "port",
+        ProxyIp = "proxy_ip",
+        ProxyPort = "proxy_port",
+        Quiet = "quiet",
+        Retries = "retries",
+        SslCa = "ssl_ca",
+        SslCert = "ssl_cert",
+        SslCipher = "ssl_cipher",
+        SslKeyFile = "ssl_key",
+        SslPassword = "ssl_password",
+        SslVersion = "ssl_version",
+        Timeout = "timeout",
+        UseLibwrap = "use_libwrap",
+        Verbose = "verbose",
+    }
 
-/// The keys we add.
-const OURS: [(&str, Key); 20] = [
-    ("allow", Key::Allow),
-    ("body_min_rate", Key::BodyMinRate),
-    ("durability", Key::Durability),
-    ("idle_timeout", Key::IdleTimeout),
-    ("max_connections_per_client", Key::MaxConnectionsPerClient),
-    ("max_spool_bytes", Key::MaxSpoolBytes),
-    ("max_spool_files", Key::MaxSpoolFiles),
-    ("min_free", Key::MinFree),
-    ("ssl_password_file", Key::SslPasswordFile),
-    ("umask", Key::Umask),
-    ("unzip_max", Key::UnzipMax),
-    ("unzip_ratio", Key::UnzipRatio),
-    ("upstream_ssl", Key::UpstreamSsl),
-    ("upstream_ssl_ca", Key::UpstreamSslCa),
-    ("upstream_ssl_cert", Key::UpstreamSslCert),
-    ("upstream_ssl_key", Key::UpstreamSslKeyFile),
-    ("upstream_ssl_password_file", Key::UpstreamSslPasswordFile),
-    ("upstream_ssl_pin", Key::UpstreamSslPin),
-    ("upstream_ssl_verify", Key::UpstreamSslVerify),
-    ("user", Key::User),
-];
+    /// The keys we add.
+    OURS = {
+        Allow = "allow",
+        BodyMinRate = "body_min_rate",
+        Durability = "durability",
+        IdleTimeout = "idle_timeout",
+        MaxConnectionsPerClient = "max_connections_per_client",
+        MaxSpoolBytes = "max_spool_bytes",
+        MaxSpoolFiles = "max_spool_files",
+        MinFree = "min_free",
+        SslPasswordFile = "ssl_password_file",
+        Umask = "umask",
+        UnzipMax = "unzip_max",
+        UnzipRatio = "unzip_ratio",
+        UpstreamSsl = "upstream_ssl",
+        UpstreamSslCa = "upstream_ssl_ca",
+        UpstreamSslCert = "upstream_ssl_cert",
+        UpstreamSslKeyFile = "upstream_ssl_key",
+        UpstreamSslPasswordFile = "upstream_ssl_password_file",
+        UpstreamSslPin = "upstream_ssl_pin",
+        UpstreamSslVerify = "upstream_ssl_verify",
+        User = "user",
+    }
+}
 
 impl Key {
     /// Every key with its name in the file.
     pub(super) fn all() -> impl Iterator<Item = (&'static str, Self)> {
-        STOCKS.into_iter().chain(OURS)
+        STOCKS.iter().chain(OURS).copied()
     }
 
     /// The key of that name; keys are lower case.
