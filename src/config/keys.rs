@@ -1,8 +1,12 @@
 //! One key of `tentacle-syncd`'s configuration is one entry of a table: what it means, its default, what its value looks
 //! like, and where it counts. Reading, `import`, the known keys of each table and what a reload cannot take over follow.
 //!
-//! To add a key, write its entry in `settings.rs`. The tests then ask for the other places that a person writes: the
-//! shipped example, the manual page, and a value for the tests.
+//! To add a key, write its entry among those of `[sync]` or of a `[[site]]` in `settings.rs`; `toml_conf/kinds.rs` has the
+//! kinds. The tests then ask for what a person has to write beside it: a line in the shipped example, a word in the
+//! manual page, and a value in `keys/tests.rs`; for one that waits for a restart, what the manual page and the README say
+//! of that. What a reload takes over at once, the collector's `reload` has to.
+//!
+//! Not among the entries are a site's name and address, which have no default, and a proxy's keys, which are one value.
 
 use toml::Table;
 

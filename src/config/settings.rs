@@ -1,4 +1,5 @@
-//! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse.
+//! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse; and
+//! the keys that say them, see `keys.rs`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -181,9 +182,7 @@ impl Settings {
         let fixed = SYNC.iter().filter(|key| key.note == Reload::AtRestart);
         fixed.filter(|key| !(key.is_same)(self, started)).flat_map(|key| (key.names)()).collect()
     }
-}
 
-impl Settings {
     /// What protects connections to sites by `before`, and does not by these settings: the site and the key. A reload must
     /// not take that over, since a file that was cut off looks the same.
     pub fn unprotected(&self, before: &Self) -> Vec<String> {
