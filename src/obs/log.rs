@@ -15,6 +15,7 @@ use super::log_rate::{LogRate, OF_DROPPED};
 use super::log_writer::{Lines, LogWriter};
 use super::status_line::StatusLine;
 use crate::budget::LOG_RATE;
+use crate::file;
 use crate::proto::{printable, quoted};
 
 /// Starts logging to standard error: to systemd's journal with the priority of each line, elsewhere with its time. Lines
@@ -185,7 +186,7 @@ impl Write for LogFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).open(path)
+    file::append_to(path, true)
 }
 
 #[cfg(test)]

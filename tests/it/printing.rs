@@ -1,11 +1,15 @@
 //! What the server and the client print where nobody can take it, and a log that cannot be written.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
+
+use crate::daemon::wait_until;
 use crate::program::{Place, as_nobody};
-use crate::server_process::free_address;
+use crate::server_process::{free_address, hand_over_to_server};
 use crate::terminal::{CLIENT, SERVER};
 
 /// What the programs print, and their exit status.
@@ -87,6 +91,27 @@ fn a_log_that_cannot_be_opened_is_named_with_what_to_do() {
         place.assert_refused(&arguments, 2, &parts);
         place.assert_refused(&[&arguments[..], &["--check"]].concat(), 2, &parts);
     }
+}
+
+#[test]
+fn a_fifo_is_a_log_for_whoever_reads_it_and_waits_for_nobody_who_does_not() {
+    let place = Place::new();
+    let fifo = place.path("fifo");
+    mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).unwrap();
+    hand_over_to_server(&fifo);
+    let port = free_address().port().to_string();
+    let arguments = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v", "-l", "fifo"];
+    let parts = ["log_file (-l)", "fifo: a FIFO that nobody reads", "start what reads it first"];
+    place.assert_refused(&[&arguments[..], &["--check"]].concat(), 3, &parts);
+    place.assert_refused(&arguments, 3, &parts);
+
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let reader = File::options().read(true).custom_flags(flags).open(&fifo).unwrap();
+    rustix::fs::fcntl_setfl(&reader, OFlags::empty()).unwrap();
+    let _server = place.launch(as_nobody(&mut place.command(&arguments)));
+    // The end of the file as well, as long as the server has not opened it.
+    let first = wait_until("a line of the log", || BufReader::new(&reader).lines().next());
+    assert!(first.unwrap().contains("listening on"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The process around the server: whose it is, and whether it is in the background.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use nix::unistd::{Uid, User, daemon};
 use rustix::fs::{Access, access};
 
 use crate::config::server::ProcessSettings;
+use crate::file;
 use crate::proto::quoted;
 use crate::role::passphrase::PassphraseError;
 use crate::role::user;
@@ -70,6 +70,7 @@ fn log_advice(path: &Path, error: &io::Error) -> String {
         ErrorKind::NotFound => format!("; create the directory {directory}"),
         ErrorKind::NotADirectory => format!("; {directory} is to be a directory"),
         ErrorKind::IsADirectory => "; name a file in it".to_owned(),
+        ErrorKind::NotConnected => "; start what reads it first, or name a file".to_owned(),
         ErrorKind::PermissionDenied => "; give the user this runs as the right to write there".to_owned(),
         _ => String::new(),
     }
@@ -78,7 +79,7 @@ fn log_advice(path: &Path, error: &io::Error) -> String {
 /// Whether the log can be written to its file, as far as can be seen without making it.
 pub(super) fn check_log(path: &Path) -> Result<(), ProcessError> {
     let directory = path.parent().unwrap_or(path);
-    let checked = match File::options().append(true).open(path) {
+    let checked = match file::append_to(path, false) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
         }
