@@ -101,3 +101,13 @@ fn a_file_that_always_was_without_an_end_keeps_no_certificate_from_being_renewed
     buffer.reload("insecure 1\nidle_timeout 30s");
     buffer.wait_for_line(&["ERROR", "not reloaded", "no line feed"]);
 }
+
+#[test]
+fn a_configuration_with_the_line_ends_of_windows_is_in_force_as_it_was_meant() {
+    let buffer = Buffer::start("insecure 1\r\nidle_timeout 20s\r\npassword s3cret\r\nallow all from any\r\n");
+    buffer.wait_for_line(&["WARN", "tentacle_server.conf:1: ends in CR LF"]);
+    let mut client = buffer.connect();
+    client.ask("PASS 703b089710823916d4bb7ff2deff4d8f", "PASS OK");
+    client.send("LS <>\n");
+    client.expect("LS SIZE ");
+}

@@ -1,5 +1,6 @@
 //! The `-F` file, read as stock reads it: a line counts if it begins with a letter; up to the first blank it is the key,
-//! after the blanks the value, to the end of the line; of several the last one counts.
+//! after the blanks the value, to the end of the line; of several the last one counts. Other than to stock, the carriage
+//! return of a line that ends as on Windows is part of no value: no password of a client has one.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use super::super::nearest::nearest;
 use super::error::{Diagnostics, Place};
 use super::key::Key;
 use super::raw_option::RawOption;
+use crate::proto::quoted;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -15,7 +17,7 @@ pub(super) fn read(bytes: &[u8], path: &Path, findings: &mut Diagnostics) -> Vec
     let mut said: Vec<RawOption> = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let place = Place::Line(path.to_owned(), index + 1);
-        match Line::read(line) {
+        match Line::read(line.strip_suffix(b"\r").unwrap_or(line)) {
             Line::Setting(key, value) => said.push(RawOption::new(key, value, place)),
             Line::Dropped(key, slip) => dropped(key, slip, &place, findings),
             Line::Unknown(word) => unknown(&String::from_utf8_lossy(word), &place, findings),
@@ -23,6 +25,7 @@ pub(super) fn read(bytes: &[u8], path: &Path, findings: &mut Diagnostics) -> Vec
         }
     }
     warn_of_repeats(&said, findings);
+    warn_of_carriage_returns(bytes, path, findings);
     said
 }
 
@@ -94,6 +97,18 @@ fn warn_of_repeats(said: &[RawOption], findings: &mut Diagnostics) {
     }
 }
 
+fn warn_of_carriage_returns(bytes: &[u8], path: &Path, findings: &mut Diagnostics) {
+    let has_one = |line: &[u8]| line.first().is_some_and(u8::is_ascii_alphabetic) && line.ends_with(b"\r");
+    if let Some(index) = bytes.split(|byte| *byte == b'\n').position(has_one) {
+        let file = quoted(path);
+        let message = format!(
+            "ends in CR LF, as Windows editors write it; to stock the CR is part of the value, here it is not, in no line; \
+             `sed -i 's/\\r$//' {file}` makes both agree"
+        );
+        findings.warn(&Place::Line(path.to_owned(), index + 1), message);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +168,17 @@ mod tests {
                 "c:5: unknown key \"nonsense\", ignored",
             ]
         );
+    }
+
+    #[test]
+    fn the_line_ends_of_windows_are_part_of_no_value() {
+        let text = b"# Ours\r\n\r\npassword s3 cret \r\ninsecure 1\r\n";
+        let mut findings = Diagnostics::default();
+        let said = read(text, Path::new("c"), &mut findings);
+        let values: Vec<_> = said.iter().map(|said| (said.key, said.value())).collect();
+        assert_eq!(values, [(Key::Password, &b"s3 cret "[..]), (Key::Insecure, b"1")]);
+        let warnings = findings.finish().unwrap();
+        assert!(warnings[0].starts_with("c:3: ends in CR LF") && warnings.len() == 1, "{warnings:?}");
     }
 
     #[test]
