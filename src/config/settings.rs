@@ -13,7 +13,7 @@ use super::words::DURABILITIES;
 use crate::proto::{Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, Patterns};
-use crate::tls::{TlsSettings, Verify};
+use crate::tls::TlsSettings;
 
 /// `safe` or `move`.
 const DELIVERIES: [(&str, Delivery); 2] = [("safe", Delivery::Safe), ("move", Delivery::Move)];
@@ -211,24 +211,19 @@ impl Settings {
 }
 
 impl SiteSettings {
-    /// The key that protected the site's connections by `before`, and is not there any more. To check nothing takes a word
-    /// in the file, and is no oversight.
+    /// What protected the site's connections by `before`, and does not any more, in the words of the file's keys.
     fn lost_since(&self, before: &Self) -> Option<&'static str> {
         let has_password = |site: &Self| {
             site.password.is_some()
                 || site.unread_secrets.iter().any(|unread| unread.purpose == SecretPurpose::Password)
         };
-        match (&before.tls, &self.tls) {
+        let of_tls = match (&before.tls, &self.tls) {
             (Some(_), None) => Some("tls"),
-            (Some(TlsSettings { verify: Verify::ChainAndName | Verify::Pin(_), .. }), Some(now))
-                if now.verify == Verify::Chain =>
-            {
-                Some("verify")
-            }
-            // One that could not be read has protected nothing: the site was left out.
-            _ if before.password.is_some() && !has_password(self) => Some("password"),
-            _ => None,
-        }
+            (Some(before), Some(now)) => now.verify.lost_since(&before.verify),
+            (None, _) => None,
+        };
+        // One that could not be read has protected nothing: the site was left out.
+        of_tls.or((before.password.is_some() && !has_password(self)).then_some("password"))
     }
 
     /// Reads the files again that could not be read when the configuration was.

@@ -48,6 +48,18 @@ pub enum Verify {
     None,
 }
 
+impl Verify {
+    /// What was checked by `before`, and is not by this.
+    pub(crate) fn lost_since(&self, before: &Self) -> Option<&'static str> {
+        match (before, self) {
+            (Self::None, _) | (Self::Chain, Self::Chain) | (_, Self::ChainAndName | Self::Pin(_)) => None,
+            (_, Self::None) => Some("check of the certificate (verify)"),
+            (Self::ChainAndName, Self::Chain) => Some("check of the name (verify)"),
+            (Self::Pin(_), Self::Chain) => Some("check of the pin (verify)"),
+        }
+    }
+}
+
 /// Whether our own certificate is offered to a site that asks for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientCertPolicy {
@@ -58,4 +70,30 @@ pub enum ClientCertPolicy {
     Always,
     /// Not offered.
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_checked_no_more_is_told() {
+        use Verify::{Chain, ChainAndName, None as Nothing, Pin};
+        let pin = |byte| Pin(vec![[byte; 32]]);
+        for (before, now, lost) in [
+            (Chain, Nothing, Some("check of the certificate (verify)")),
+            (ChainAndName, Nothing, Some("check of the certificate (verify)")),
+            (pin(1), Nothing, Some("check of the certificate (verify)")),
+            (ChainAndName, Chain, Some("check of the name (verify)")),
+            (pin(1), Chain, Some("check of the pin (verify)")),
+            (Nothing, Nothing, None),
+            (Nothing, Chain, None),
+            (Chain, ChainAndName, None),
+            (ChainAndName, pin(1), None),
+            (pin(1), pin(2), None),
+            (pin(1), ChainAndName, None),
+        ] {
+            assert_eq!(now.lost_since(&before), lost, "{before:?} {now:?}");
+        }
+    }
 }

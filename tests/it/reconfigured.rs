@@ -8,7 +8,7 @@ use tentacle_sync::fake_server::{Fault, Files, Setup, Verb};
 
 use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_until};
 use crate::site::{Site, site_config};
-use crate::support::PATIENCE;
+use crate::support::{Certificates, PATIENCE};
 
 const RELOADED: &str = "[INFO] reloaded ";
 
@@ -244,5 +244,28 @@ fn no_beginning_of_a_configuration_is_taken_over_and_no_password_is_lost() {
     }
     assert!(!daemon.log().contains(RELOADED), "{}", daemon.log());
     daemon.wait_for_line(&["ERROR", "no password of site site any more", "restart"]);
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn a_certificate_that_is_checked_is_checked_until_a_restart() {
+    let site = Site::double("site", 0, Setup::default());
+    let place = Place::new();
+    let certificates = Certificates::new();
+    let config = |verify: &str| {
+        let ca = certificates.path("ca.pem");
+        site.config(&format!("interval = 3600\ntls = {{ ca = {ca:?}, verify = {verify:?} }}"))
+    };
+    place.configure("", [config("chain")]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["state in"]);
+    place.configure("", [config("none")]);
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_line(&[
+        "[ERROR] not reloaded, going on as before: ",
+        "tentacle-syncd.toml: no check of the certificate (verify) of site site any more",
+        "only a restart",
+    ]);
+    reload(&place, &daemon, "", [config("chain+name")]);
     daemon.stop().assert_code(0);
 }

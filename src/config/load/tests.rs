@@ -209,3 +209,24 @@ fn toml_under_the_name_of_the_other_is_not_passed_over_without_a_word() {
                    be told what is wrong with it";
     assert_eq!(warnings[1..], [format!("{}:2: {ignored}", path.to_string_lossy())]);
 }
+
+#[test]
+fn what_protects_a_site_is_not_lost_by_a_word_or_by_a_line_that_is_missing() {
+    let site = |lines: &str| format!("[[site]]\naddress = \"10.0.0.1\"\n{lines}");
+    let with_tls = |tls: &str| site(&format!("tls = {{ ca = \"ca.pem\", {tls} }}\n"));
+    let pandora = |lines: &str| format!("sync_address 10.0.0.1\nsync_cert c.pem\nsync_key k.pem\n{lines}");
+    for (name, before, now, lost) in [
+        ("s.toml", site("password = \"x\"\n"), site(""), "password"),
+        ("s.toml", with_tls(""), site(""), "tls"),
+        ("s.toml", with_tls(""), with_tls("verify = \"none\""), "check of the certificate (verify)"),
+        ("s.toml", with_tls("verify = \"chain+name\""), with_tls(""), "check of the name (verify)"),
+        ("p.conf", pandora("sync_ca ca.pem\n"), pandora(""), "check of the certificate (verify)"),
+    ] {
+        let [before, now] = [before, now].map(|text| {
+            let (_directory, path) = written(name, &text);
+            load(&path, &options(HOME)).unwrap()
+        });
+        assert_eq!(now.unprotected(&before), [format!("{lost} of site 10.0.0.1")]);
+        assert_eq!(before.unprotected(&now), Vec::<String>::new());
+    }
+}

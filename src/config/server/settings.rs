@@ -63,9 +63,13 @@ impl ServerConfig {
                 lost(before.password.is_some(), now.password.is_some(), "password (-x)"),
                 lost(!before.rules.is_empty(), !now.rules.is_empty(), "allow"),
             ],
-            (Mode::Relay(now), Mode::Relay(before)) => {
-                [lost(before.tls.is_some(), now.tls.is_some(), "upstream_ssl"), None]
-            }
+            (Mode::Relay(now), Mode::Relay(before)) => match (&now.tls, &before.tls) {
+                (Some(now), Some(before)) => {
+                    let is_laxer = now.verify.lost_since(&before.verify).is_some();
+                    [is_laxer.then_some("upstream_ssl_verify as strict"), None]
+                }
+                (now, before) => [lost(before.is_some(), now.is_some(), "upstream_ssl"), None],
+            },
             _ => [None, None],
         };
         let of_all = [

@@ -362,3 +362,19 @@ fn the_characters_no_name_may_hold_are_fixed() {
         assert_eq!(found.is_empty(), is_ours, "{class}: {found:?}");
     }
 }
+
+#[test]
+fn the_upstream_is_checked_no_less_after_a_reload() {
+    let read = |keys: &str| read(&format!("proxy_ip a\n{keys}"), &[]).unwrap();
+    let [plain, none, chain, name] = ["", "none", "chain", "chain+name"].map(|verify| match verify {
+        "" => read(""),
+        "none" => read("upstream_ssl 1\nupstream_ssl_verify none\n"),
+        verify => read(&format!("upstream_ssl 1\nupstream_ssl_ca ca.pem\nupstream_ssl_verify {verify}\n")),
+    });
+    assert_eq!(plain.unprotected(&none), ["upstream_ssl"]);
+    assert_eq!(none.unprotected(&chain), ["upstream_ssl_verify as strict"]);
+    assert_eq!(chain.unprotected(&name), ["upstream_ssl_verify as strict"]);
+    for (now, before) in [(&name, &chain), (&chain, &none), (&none, &plain), (&chain, &chain)] {
+        assert!(now.unprotected(before).is_empty());
+    }
+}

@@ -11,6 +11,7 @@ use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
+use crate::proto::quoted;
 use crate::role::limits;
 
 const EXAMPLES: &str = "\
@@ -149,10 +150,9 @@ impl Common {
         }
         let lost = settings.unprotected(current);
         if !lost.is_empty() {
-            let lost = lost.join(", ");
-            return Err(
-                format!("no {lost} any more: that protects connections, so only a restart takes it away").into()
-            );
+            let (path, lost) = (quoted(path), lost.join(", "));
+            let why = "that protects connections, so only a restart takes it away";
+            return Err(format!("{path}: no {lost} any more: {why}").into());
         }
         Ok(settings)
     }
