@@ -183,17 +183,17 @@ fn the_room_set_aside_grows_with_what_comes_out() {
     let now = std::time::Instant::now();
     let unpack = |bytes: usize| {
         let archive = archive(&[("a", &vec![0; bytes])], options());
-        let reservation = room.admit(&folder, archive.len() as u64, now).unwrap();
+        let reservation = room.admit(&folder, archive.len() as u64, None, now).unwrap();
         let mut draft = folder.draft(0).unwrap().with_reservation(reservation);
         draft.make_room(archive.len() as u64).unwrap();
         draft.write(&archive).unwrap();
         unpack(draft.finish().unwrap(), GENEROUS, &Wanted::new().1)
     };
     let unpacked = unpack(900).unwrap();
-    assert!(room.admit(&folder, 101, now).is_err());
+    assert!(room.admit(&folder, 101, None, now).is_err());
     drop(unpacked);
     assert!(matches!(unpack(1001), Err(ArchiveError::Full(Full::Bytes { .. }))));
-    assert!(room.admit(&folder, 1000, now).is_ok());
+    assert!(room.admit(&folder, 1000, None, now).is_ok());
 }
 
 #[test]

@@ -106,7 +106,8 @@ struct Shared {
 struct Counters {
     quota: Quota,
     stored: Tally,
-    /// What has come of files on their way in: their bytes so far, and those of them that are whole.
+    /// What has come of files on their way in: their bytes so far, and those of them that are whole. Of one that replaces
+    /// another, what it takes beyond that.
     arrived: Tally,
     /// What is free on filesystems, by their numbers.
     seen: HashMap<u64, Seen>,
@@ -141,15 +142,25 @@ impl SpaceAccount {
         *self.storage() = storage;
     }
 
-    /// Lets in a file that is to have `size` bytes and goes to `storage_dir`, or says which limit is in its way. A promise takes no
-    /// room from others: the file counts as it [comes](Reservation::resize), and may find no room after all.
-    pub fn admit(&self, folder: &StorageDir, size: u64, now: Instant) -> Result<Reservation, Full> {
+    /// Lets in a file that is to have `size` bytes and goes to `folder`, in place of one of `replaced` bytes if there is one,
+    /// or says which limit is in its way. A promise takes no room from others: the file counts as it
+    /// [comes](Reservation::resize), and may find no room after all.
+    ///
+    /// Where the file to be replaced is removed meanwhile, one more than the quota's files can come to be stored.
+    pub fn admit(
+        &self,
+        folder: &StorageDir,
+        size: u64,
+        replaced: Option<u64>,
+        now: Instant,
+    ) -> Result<Reservation, Full> {
+        let replaced = replaced.map_or_else(Tally::default, Tally::of);
         let mut book = self.book();
-        self.check_tally(&book, Tally::of(size))?;
+        self.check_tally(&book, Tally::of(size).beyond(replaced))?;
         let seen = book.look(folder, now);
         check_free(seen, book.quota.min_free, folder, size)?;
         drop(book);
-        Ok(Reservation { room: self.clone(), folder: folder.clone(), counted: Tally::default() })
+        Ok(Reservation { room: self.clone(), folder: folder.clone(), replaced, come: Tally::default() })
     }
 
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
@@ -237,7 +248,10 @@ fn free(folder: &StorageDir) -> u64 {
 pub struct Reservation {
     room: SpaceAccount,
     folder: StorageDir,
-    counted: Tally,
+    /// What will be gone once the file is stored.
+    replaced: Tally,
+    /// What has come of it.
+    come: Tally,
 }
 
 impl Reservation {
@@ -246,21 +260,7 @@ impl Reservation {
     /// # Errors
     /// A limit is in the way; the reservation stays what it was.
     pub fn resize(&mut self, size: u64) -> Result<(), Full> {
-        let mut book = self.room.book();
-        if let Some(more) = size.checked_sub(self.counted.bytes) {
-            let device = self.folder.area().device();
-            self.room.check_tally(&book, Tally { files: 0, bytes: more })?;
-            check_free(book.seen.get(&device).copied(), book.quota.min_free, &self.folder, more)?;
-            book.arrived.add(Tally { files: 0, bytes: more });
-            if let Some(seen) = book.seen.get_mut(&device) {
-                seen.left = seen.left.saturating_sub(more);
-            }
-        } else {
-            // What was free is not corrected: the bytes may have been written by then.
-            book.arrived.subtract(Tally { files: 0, bytes: self.counted.bytes - size });
-        }
-        self.counted.bytes = size;
-        Ok(())
+        self.set(Tally { bytes: size, ..self.come })
     }
 
     /// The file is whole: it counts as a file.
@@ -268,11 +268,23 @@ impl Reservation {
     /// # Errors
     /// There are as many as there may be.
     pub fn complete(&mut self) -> Result<(), Full> {
+        self.set(Tally { files: 1, ..self.come })
+    }
+
+    fn set(&mut self, come: Tally) -> Result<(), Full> {
         let mut book = self.room.book();
-        let file = Tally { files: 1 - self.counted.files, bytes: 0 };
-        self.room.check_tally(&book, file)?;
-        book.arrived.add(file);
-        self.counted.files = 1;
+        let (was, is) = (self.come.beyond(self.replaced), come.beyond(self.replaced));
+        self.room.check_tally(&book, is.beyond(was))?;
+        // What is replaced is there until then. What was free is not corrected downwards: the bytes may have been written.
+        let written = come.beyond(self.come).bytes;
+        let device = self.folder.area().device();
+        check_free(book.seen.get(&device).copied(), book.quota.min_free, &self.folder, written)?;
+        if let Some(seen) = book.seen.get_mut(&device) {
+            seen.left = seen.left.saturating_sub(written);
+        }
+        book.arrived.subtract(was);
+        book.arrived.add(is);
+        self.come = come;
         Ok(())
     }
 
@@ -288,7 +300,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.room.book().arrived.subtract(self.counted);
+        self.room.book().arrived.subtract(self.come.beyond(self.replaced));
     }
 }
 

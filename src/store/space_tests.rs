@@ -22,27 +22,27 @@ fn now() -> Instant {
 #[test]
 fn without_limits_everything_is_let_in() {
     let (_dir, folder, room) = storage(Quota::default());
-    room.admit(&folder, u64::MAX, now()).unwrap().resize(u64::MAX).unwrap();
+    room.admit(&folder, u64::MAX, None, now()).unwrap().resize(u64::MAX).unwrap();
 }
 
 #[test]
 fn sizes_whose_sum_is_beyond_all_disks_are_counted() {
     let (_dir, folder, room) = storage(Quota { max_files: Some(9), ..Quota::default() });
     let admit = || {
-        let mut reservation = room.admit(&folder, u64::MAX, now()).unwrap();
+        let mut reservation = room.admit(&folder, u64::MAX, None, now()).unwrap();
         reservation.resize(u64::MAX).unwrap();
         reservation
     };
     drop([admit(), admit(), admit()]);
     room.set_quota(Quota { max_bytes: Some(100), ..Quota::default() });
     room.recount().unwrap();
-    room.admit(&folder, 90, now()).expect("what was dropped counts no more");
+    room.admit(&folder, 90, None, now()).expect("what was dropped counts no more");
 }
 
 #[test]
 fn what_is_announced_takes_no_room_and_what_has_come_does_until_it_is_given_back() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), ..Quota::default() });
-    let admit = |size| room.admit(&folder, size, now());
+    let admit = |size| room.admit(&folder, size, None, now());
     let [mut first, mut second] = [admit(90).unwrap(), admit(90).unwrap()];
     let never = Full::Bytes { storage: folder.path().to_owned(), asked: 91, used: 10, max: 100 };
     assert_eq!(admit(91).unwrap_err(), never);
@@ -59,7 +59,7 @@ fn what_is_announced_takes_no_room_and_what_has_come_does_until_it_is_given_back
 #[test]
 fn files_count_once_they_are_whole_until_they_are_given_back() {
     let (_dir, folder, room) = storage(Quota { max_files: Some(2), ..Quota::default() });
-    let admit = || room.admit(&folder, 5, now());
+    let admit = || room.admit(&folder, 5, None, now());
     let [mut first, mut second] = [admit().unwrap(), admit().unwrap()];
     first.complete().unwrap();
     first.complete().unwrap();
@@ -76,41 +76,66 @@ fn files_count_once_they_are_whole_until_they_are_given_back() {
 #[test]
 fn a_file_that_replaces_another_counts_alone() {
     let (_dir, folder, room) = storage(Quota { max_files: Some(5), ..Quota::default() });
-    room.admit(&folder, 7, now()).unwrap().settle(7, Some(10));
+    room.admit(&folder, 7, None, now()).unwrap().settle(7, Some(10));
     assert_eq!(room.stored(), (1, 7));
+}
+
+#[test]
+fn a_file_that_replaces_another_takes_what_it_is_larger() {
+    let (_dir, folder, room) = storage(Quota { max_bytes: Some(15), max_files: Some(1), ..Quota::default() });
+    let admit = |size, replaced| room.admit(&folder, size, replaced, now());
+    assert!(admit(1, None).is_err());
+    assert!(matches!(admit(16, Some(10)), Err(Full::Bytes { asked: 6, used: 10, .. })));
+    let mut first = admit(15, Some(10)).unwrap();
+    let mut second = admit(15, Some(10)).unwrap();
+    first.resize(13).unwrap();
+    assert!(second.resize(13).is_err(), "3 of 5 bytes are taken");
+    second.resize(12).unwrap();
+    second.complete().unwrap();
+    second.settle(12, Some(10));
+    assert!(first.resize(14).is_err());
+    first.complete().unwrap();
+    first.settle(13, Some(12));
+    assert_eq!(room.stored(), (1, 13));
+    // Over the limit already, what does not grow is let in.
+    room.set_quota(Quota { max_bytes: Some(5), max_files: Some(1), ..Quota::default() });
+    assert!(admit(14, Some(13)).is_err());
+    let mut third = admit(13, Some(13)).unwrap();
+    third.resize(13).unwrap();
+    third.complete().unwrap();
 }
 
 #[test]
 fn a_reservation_grows_only_as_far_as_there_is_room() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(100), max_files: Some(2), ..Quota::default() });
-    let mut reservation = room.admit(&folder, 10, now()).unwrap();
+    let mut reservation = room.admit(&folder, 10, None, now()).unwrap();
     reservation.resize(10).unwrap();
     assert!(matches!(reservation.resize(91), Err(Full::Bytes { asked: 81, used: 20, .. })));
     reservation.resize(90).unwrap();
     reservation.resize(5).unwrap();
     reservation.resize(90).unwrap();
     drop(reservation);
-    assert!(room.admit(&folder, 90, now()).is_ok());
+    assert!(room.admit(&folder, 90, None, now()).is_ok());
 }
 
 #[test]
 fn what_others_did_shows_in_a_recount() {
     let (dir, folder, room) = storage(Quota { max_bytes: Some(100), ..Quota::default() });
     std::fs::write(dir.path().join("theirs"), [0; 85]).unwrap();
-    assert!(room.admit(&folder, 10, now()).is_ok());
+    assert!(room.admit(&folder, 10, None, now()).is_ok());
     room.recount().unwrap();
-    assert!(room.admit(&folder, 10, now()).is_err());
+    assert!(room.admit(&folder, 10, None, now()).is_err());
     std::fs::remove_file(dir.path().join("theirs")).unwrap();
     room.recount().unwrap();
-    assert!(room.admit(&folder, 10, now()).is_ok());
+    assert!(room.admit(&folder, 10, None, now()).is_ok());
 }
 
 #[test]
 fn over_the_limit_already_nothing_is_let_in() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(5), ..Quota::default() });
-    assert!(room.admit(&folder, 1, now()).is_err());
+    assert!(room.admit(&folder, 1, None, now()).is_err());
     room.set_quota(Quota { max_bytes: Some(11), ..Quota::default() });
-    assert!(room.admit(&folder, 1, now()).is_ok());
+    assert!(room.admit(&folder, 1, None, now()).is_ok());
 }
 
 #[test]
@@ -120,13 +145,13 @@ fn free_space_is_looked_up_now_and_then_and_what_has_come_since_is_not_free() {
     // Others write to that filesystem too: a GiB more or less is theirs.
     let slack = GIB.min(free / 4);
     room.set_quota(Quota { min_free: Some(slack), ..Quota::default() });
-    let mut most = room.admit(&folder, free - 2 * slack, start).unwrap();
+    let mut most = room.admit(&folder, free - 2 * slack, None, start).unwrap();
     most.resize(free - 2 * slack).unwrap();
-    let refused = room.admit(&folder, 2 * slack, start).unwrap_err();
+    let refused = room.admit(&folder, 2 * slack, None, start).unwrap_err();
     assert!(matches!(refused, Full::Free { asked, min, .. } if asked == 2 * slack && min == slack), "{refused}");
     drop(most);
-    assert!(room.admit(&folder, 2 * slack, start).is_err(), "it may have been written");
-    assert!(room.admit(&folder, 2 * slack, start + FREE_SPACE_AGE).is_ok());
+    assert!(room.admit(&folder, 2 * slack, None, start).is_err(), "it may have been written");
+    assert!(room.admit(&folder, 2 * slack, None, start + FREE_SPACE_AGE).is_ok());
 }
 
 #[test]

@@ -155,6 +155,13 @@ impl StorageDir {
         Ok(found.filter(|source| leaving != Some(source.identity())))
     }
 
+    /// The bytes of the file that one of this name would replace. `None` if there is none, or it cannot be seen.
+    pub fn size_of(&self, name: &FileName) -> Option<u64> {
+        let leaving = self.leaving.get(name);
+        let found = self.area.look(name).ok()?;
+        found.filter(|file| leaving != Some(*file)).map(|file| file.size)
+    }
+
     /// Whether anything has this name, be it a file or not.
     pub fn exists(&self, name: &FileName) -> Result<bool, StoreError> {
         if let Some(leaving) = self.leaving.get(name)

@@ -188,7 +188,7 @@ fn the_room_knows_what_is_stored_replaced_and_removed() {
     let (told, calls) = mpsc::channel();
     let keeper = StoreWorker::start(Durability::Fsync, room.clone(), Box::new(move || told.send(()).unwrap())).unwrap();
     let keep = |text: &str, bytes: &str, on_conflict| {
-        let reservation = room.admit(&sub, bytes.len() as u64, now()).unwrap();
+        let reservation = room.admit(&sub, bytes.len() as u64, None, now()).unwrap();
         let mut draft = sub.draft(bytes.len() as u64).unwrap().with_reservation(reservation);
         draft.make_room(bytes.len() as u64).unwrap();
         draft.write(bytes.as_bytes()).unwrap();

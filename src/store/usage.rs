@@ -29,10 +29,14 @@ impl Tally {
         self.bytes = self.bytes.saturating_add(more.bytes);
     }
 
+    /// How much more this is than `other`.
+    pub(super) fn beyond(self, other: Self) -> Self {
+        Self { files: self.files.saturating_sub(other.files), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
     /// Never below nothing: other programs remove files too.
     pub(super) fn subtract(&mut self, less: Self) {
-        self.files = self.files.saturating_sub(less.files);
-        self.bytes = self.bytes.saturating_sub(less.bytes);
+        *self = self.beyond(less);
     }
 }
 

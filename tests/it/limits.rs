@@ -185,6 +185,14 @@ fn a_file_may_take_the_room_of_the_one_it_replaces() {
     }
     client.store("b.conf", "1");
     client.ask("SEND <c.conf> SIZE 1", "SEND ERR (no room for the file)");
+    // Full, it grows by what the new one is larger.
+    client.store("a.conf", [b'x'; 24]);
+    client.ask("SEND <a.conf> SIZE 26", "SEND ERR (no room for the file)");
+    client.ask("SEND <b.conf> SIZE 2", "SEND ERR (no room for the file)");
+    client.store("b.conf", "2");
+    client.store("a.conf", "small");
+    client.store("b.conf", [b'x'; 20]);
+    assert_eq!(buffer.files().len(), 2);
 }
 
 #[test]

@@ -156,9 +156,16 @@ impl Storage {
         Ok(())
     }
 
-    /// Room for a file, and the file itself.
-    pub(super) fn draft(&self, folder: &StorageDir, size: u64, now: Instant) -> Result<TempFile, NoDraft> {
-        let reservation = self.room.admit(folder, size, now).map_err(NoDraft::Full)?;
+    /// Room for a file of this name, and the file itself.
+    pub(super) fn draft(
+        &self,
+        folder: &StorageDir,
+        name: &FileName,
+        size: u64,
+        now: Instant,
+    ) -> Result<TempFile, NoDraft> {
+        let replaced = if self.settings.overwrite { folder.size_of(name) } else { None };
+        let reservation = self.room.admit(folder, size, replaced, now).map_err(NoDraft::Full)?;
         match folder.draft(size) {
             Ok(draft) => Ok(draft.with_reservation(reservation)),
             Err(error) => Err(NoDraft::Failed(error)),

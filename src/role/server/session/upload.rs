@@ -50,7 +50,7 @@ impl Session {
         if !cx.storage.settings().overwrite && folder.exists(&name).unwrap_or(false) {
             return self.refuse(name.as_bytes(), Refusal::Exists);
         }
-        let sink = match cx.storage.draft(&folder, size, cx.io.now()) {
+        let sink = match cx.storage.draft(&folder, &name, size, cx.io.now()) {
             Ok(draft) => Sink::Draft(draft),
             Err(error) => {
                 let refusal = self.not_taken(&name, &error, cx);
