@@ -65,7 +65,7 @@ pub struct CertificateReport {
     pub days_left: i64,
     /// What should be seen to, one sentence each; empty when all is well.
     pub problems: Vec<String>,
-    /// What does no harm as it is, and may be a surprise.
+    /// What does no harm as it is, and may be a surprise, or will.
     pub remarks: Vec<String>,
 }
 
@@ -101,11 +101,14 @@ impl CertificateReport {
 
     fn new(file: &Path, role: Role, certificate: CertificateSummary, now: UnixTime) -> Self {
         let days_left = days_left(certificate.validity, now);
-        let mut problems: Vec<String> = date_problem(certificate.validity, now).into_iter().collect();
+        let (mut problems, mut remarks) = (Vec::new(), Vec::new());
+        // What counts still does no harm.
+        let of_dates = if certificate.validity.covers(now) { &mut remarks } else { &mut problems };
+        of_dates.extend(date_problem(certificate.validity, now));
         if role == Role::Trusted && !certificate.authority && !certificate.self_signed {
             problems.push("neither an authority (CA:TRUE) nor self-signed: it vouches for nothing".to_owned());
         }
-        Self { file: file.to_owned(), role, certificate, days_left, problems, remarks: Vec::new() }
+        Self { file: file.to_owned(), role, certificate, days_left, problems, remarks }
     }
 
     /// Whether something is believed for it at this time.

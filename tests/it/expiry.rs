@@ -130,3 +130,13 @@ fn a_server_tells_of_its_own_certificate_and_of_its_clients_once() {
     assert_eq!(count(&log, &ours), 1, "{log}");
     assert_eq!(count(&log, &[&theirs[..], &["peer=127.0.0.1", "reason=certificate"]].concat()), 1, "{log}");
 }
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_warning_of_check_and_no_problem() {
+    let pki = Pki::new(20, 3, 0);
+    let place = Place::with_sites([pki.site("site").config(&pki.lines(""))]);
+    let outcome = place.run("check", &[]);
+    outcome.assert_code(0).assert_says(&["warning", "ca.pem", "20 days left: expires in 20 days"]);
+    outcome.assert_says(&["warning", "client.pem", "0 days left: expires in less than a day"]);
+    outcome.assert_says(&["0 problems, "]);
+}
