@@ -1,7 +1,7 @@
 //! A directory of the server's storage.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::{self, Access, AtFlags, Mode};
@@ -111,14 +111,22 @@ impl StorageDir {
     /// # Errors
     /// [`StoreError::Outside`] if `relative` is an absolute path, or leads out through `..` or a link.
     pub fn open_inside(&self, relative: &Path, file_mode: u32) -> Result<Self, StoreError> {
-        let path = self.path().join(relative);
-        let path = path.canonicalize().map_err(StoreError::std("open the directory", &path))?;
-        match path.strip_prefix(self.path()) {
-            Err(_) => Err(StoreError::Outside { path, storage: self.path().to_owned() }),
-            Ok(below) if below.as_os_str().is_empty() => Ok(self.clone()),
-            // What is there by now may be another link.
-            Ok(below) => Self::of(self.area.open_inside(below, Mode::from_raw_mode(file_mode))?, self.area.lacks()),
+        let below = resolve_inside(self.path(), relative)?;
+        if below.as_os_str().is_empty() {
+            return Ok(self.clone());
         }
+        // What is there by now may be another link.
+        Self::of(self.area.open_inside(&below, Mode::from_raw_mode(file_mode))?, self.area.lacks())
+    }
+
+    /// Whether [`StorageDir::open_inside`] can open `relative` in the storage directory `path`, as far as rights tell.
+    ///
+    /// # Errors
+    /// What it would fail with.
+    pub fn check_inside(path: &Path, relative: &Path) -> Result<(), StoreError> {
+        let path = resolve(path)?;
+        let below = resolve_inside(&path, relative)?;
+        setup::open_incoming(&path.join(below)).map(drop)
     }
 
     /// Whether files can be removed from here, as far as can be seen.
@@ -213,6 +221,20 @@ impl StorageDir {
 
     pub(super) fn area(&self) -> &Arc<SpoolDir> {
         &self.area
+    }
+}
+
+/// The path without links.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    path.canonicalize().map_err(StoreError::std("open the directory", path))
+}
+
+/// `relative` without links, below `storage`, which has none.
+fn resolve_inside(storage: &Path, relative: &Path) -> Result<PathBuf, StoreError> {
+    let path = resolve(&storage.join(relative))?;
+    match path.strip_prefix(storage) {
+        Ok(below) => Ok(below.to_owned()),
+        Err(_) => Err(StoreError::Outside { path, storage: storage.to_owned() }),
     }
 }
 

@@ -297,6 +297,56 @@ fn root_is_refused_unless_it_says_what_it_wants() {
 }
 
 #[test]
+fn check_says_that_root_would_be_refused() {
+    if !is_root() {
+        println!("SKIPPED: not root");
+        return;
+    }
+    let place = Place::new();
+    let check = |more: &[&str]| {
+        let (code, said) = place.end_of(&mut place.command(&[&["-s", "storage", "--check"], more].concat()));
+        assert_eq!(code, Some(0), "{said}");
+        said.contains("warning: refusing to run as root")
+    };
+    assert!(check(&[]));
+    assert!(!check(&["--allow-root"]) && !check(&["--user", "nobody"]));
+}
+
+#[test]
+fn directories_of_filters_that_cannot_be_used_are_told() {
+    let place = Place::new();
+    fs::create_dir(place.path("storage/locked")).unwrap();
+    fs::set_permissions(place.path("storage/locked"), Permissions::from_mode(0o500)).unwrap();
+    std::os::unix::fs::symlink("/tmp", place.path("storage/link")).unwrap();
+    let address = free_address();
+    let port = address.port().to_string();
+    let filters = "conf$:conf;md5$:absent;zip$:absent;a:locked;b:link;c:.";
+    fs::create_dir(place.path("storage/conf")).unwrap();
+    hand_over_to_server(&place.path("storage/conf"));
+    let arguments = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-i", filters];
+    let assert_told = |said: &str| {
+        let warnings = said.lines().filter(|line| line.contains("change the filters (-i); until then"));
+        assert_eq!(warnings.count(), 3, "{said}");
+        for part in
+            ["absent: cannot open the directory: No such", "locked: cannot ", "Permission denied", "lies outside"]
+        {
+            assert!(said.contains(part), "{said}");
+        }
+    };
+    let (code, said) = place.run(&[&arguments[..], &["--check"]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert_told(&said);
+    let running = place.launch(as_nobody(&mut place.command(&arguments)));
+    let mut client = wait_until("the server", || TcpStream::connect(address).ok().map(|_| Client::connect(address)));
+    client.send("SEND <x.md5> SIZE 1\n");
+    client.expect("SEND OK\n");
+    client.send("x");
+    client.expect_closed();
+    assert_eq!(running.stop(), Some(0));
+    assert_told(&place.said());
+}
+
+#[test]
 fn somebody_else_cannot_become_another() {
     let place = Place::new();
     let port = free_address().port().to_string();

@@ -85,6 +85,13 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
 fn check(config: &ServerConfig) -> Result<(), Problem> {
     let warn = |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {text}")));
     warn(&config.warnings)?;
+    if let Err(refusal) = process::check_root(&config.process) {
+        // The service may be another user's.
+        print(format_args!(
+            "warning: {refusal}; a start like this one ends with that, and root's rights hide what the service's user \
+             lacks: check as that user"
+        ))?;
+    }
     if config.process.daemon {
         print("note: daemon (-d) is ignored under systemd's Type=notify, which the shipped unit has")?;
     }

@@ -1,9 +1,9 @@
 //! What sessions share: the storage directory (which folder a name belongs to, who may do what there, what the threads
 //! behind it have been asked), and what is known of clients.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::claims::Claims;
@@ -66,6 +66,26 @@ pub(super) fn open_root(settings: &StoreSettings, umask: u32) -> Result<StorageD
     StorageDir::open(&settings.directory, FILE_MODE & !umask)
 }
 
+/// The directories that filters lead to and that cannot be used, each with what comes of it. They may come to be later.
+pub(super) fn unusable_folders(settings: &StoreSettings) -> Vec<String> {
+    let directories: BTreeSet<&Path> = settings.filters.directories().collect();
+    let errors = directories.into_iter().filter_map(|below| StorageDir::check_inside(&settings.directory, below).err());
+    errors
+        .map(|error| {
+            format!(
+                "{error}, or change the filters (-i); until then a file that they lead there is not taken, and its client \
+                 disconnected, as by stock"
+            )
+        })
+        .collect()
+}
+
+fn warn_of_unusable_folders(settings: &StoreSettings) {
+    for why in unusable_folders(settings) {
+        log::warn!("{why}");
+    }
+}
+
 impl Storage {
     /// Counts what is there, where the quota needs it, and starts the threads. `notify` makes them: they call what it
     /// makes whenever something is done.
@@ -90,6 +110,7 @@ impl Storage {
         keeper: impl FnOnce(&SpaceAccount) -> Result<Box<dyn FileStore>, StoreError>,
     ) -> Result<Self, StoreError> {
         let room = SpaceAccount::open(storage.clone(), quota(&settings))?;
+        warn_of_unusable_folders(&settings);
         Ok(Self {
             keeper: keeper(&room)?,
             background,
@@ -107,6 +128,7 @@ impl Storage {
     /// Takes other settings over, all but the directory and the durability, which need a restart.
     pub(super) fn change(&mut self, settings: StoreSettings) {
         self.room.set_quota(quota(&settings));
+        warn_of_unusable_folders(&settings);
         self.settings = settings;
         self.recount();
     }

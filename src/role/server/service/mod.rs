@@ -23,7 +23,7 @@ use super::admission::Admission;
 use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
-use super::storage::{Storage, open_root};
+use super::storage::{Storage, open_root, unusable_folders};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
 use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
@@ -181,7 +181,8 @@ pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
     let Mode::Store(settings) = &config.mode else { return Ok(Vec::new()) };
     check_threads()?;
     let (directory, lacks) = (quoted(&settings.directory), StorageDir::check(&settings.directory)?);
-    Ok(lacks.iter().map(|lack| format!("{directory}: {lack}")).collect())
+    let lacks = lacks.iter().map(|lack| format!("{directory}: {lack}"));
+    Ok(lacks.chain(unusable_folders(settings)).collect())
 }
 
 impl Bound {
