@@ -287,6 +287,9 @@ fn advice_for_lock(errno: Errno) -> &'static str {
     }
 }
 
+/// What to do about a filesystem that is read-only, as it is to a service whose unit does not say otherwise.
+pub(crate) const MOUNT_WRITABLE: &str = ": mount it writable, or name it in ReadWritePaths= of the systemd unit";
+
 /// Actions that change nothing, and after which nothing is to be changed.
 const READING: [&str; 5] = ["read", "list", "look at", "read the journal", "count the files in"];
 
@@ -297,7 +300,7 @@ fn advice_for_file(action: &str, errno: Errno) -> &'static str {
     match errno {
         Errno::NOSPC => ": free some space on that filesystem",
         Errno::DQUOT => ": free some space or raise the quota",
-        Errno::ROFS => ": mount it writable",
+        Errno::ROFS => MOUNT_WRITABLE,
         Errno::IO => ": look for disk errors in the kernel's log",
         Errno::ACCESS if READING.contains(&action) => ": give the user this runs as the right to read there",
         Errno::ACCESS => ": give the user this runs as the right to read and write there",
@@ -306,7 +309,7 @@ fn advice_for_file(action: &str, errno: Errno) -> &'static str {
              sticky directory, or a security module's rules"
         }
         Errno::NOTDIR => ": a directory belongs there",
-        Errno::NOENT if ON_DIRECTORY.contains(&action) => ": create it",
+        Errno::NOENT if ON_DIRECTORY.contains(&action) => ": create it, owned by the user this runs as",
         Errno::NOENT => ": somebody has removed it, or the directory that it belongs in",
         Errno::FBIG => ": let this process write larger files (LimitFSIZE= of its systemd unit, ulimit -f)",
         Errno::MFILE | Errno::NFILE => {

@@ -146,6 +146,7 @@ mod zip;
 pub use archive::{ArchiveError, Content, Limits, Packed, pack_into};
 pub use background::{Background, Finished};
 pub use committer::{CommitPolicy, Committer, Completion, Outstanding, Publication, Waiting};
+pub(crate) use error::MOUNT_WRITABLE;
 pub use error::StoreError;
 pub use hashed_temp::{ClosedHashedTemp, HashedTemp};
 #[cfg(any(test, feature = "fuzzing"))]
@@ -157,6 +158,7 @@ pub use lister::{Lister, Listing, Progress};
 pub(crate) use mark::BorrowedMark;
 pub use publish_order::PublishOrder;
 pub use publish_queue::Publish;
+pub use setup::check_directory;
 pub use sink::SinkKind;
 pub use source::{Identity, Source};
 pub use space::{Full, Quota, Reservation, SpaceAccount};

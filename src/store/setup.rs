@@ -48,6 +48,14 @@ const LONGEST_PATH: u64 = 4096;
 /// In bytes; more than it has.
 const LONGEST_ID: u64 = 64;
 
+/// Whether files can be stored in this directory, as far as its rights tell.
+///
+/// # Errors
+/// What would keep them from it.
+pub fn check_directory(path: &Path) -> Result<(), StoreError> {
+    open_incoming(path).map(drop)
+}
+
 /// Opens the incoming directory, if files can be stored in it.
 pub(super) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -102,7 +102,7 @@ impl StorageDir {
     /// # Errors
     /// No directory, no right to write, a read-only or full disk.
     pub fn check(path: &Path) -> Result<Vec<Lack>, StoreError> {
-        setup::open_incoming(path)?;
+        setup::check_directory(path)?;
         lacks_of(path)
     }
 
@@ -126,7 +126,7 @@ impl StorageDir {
     pub fn check_inside(path: &Path, relative: &Path) -> Result<(), StoreError> {
         let path = resolve(path)?;
         let below = resolve_inside(&path, relative)?;
-        setup::open_incoming(&path.join(below)).map(drop)
+        setup::check_directory(&path.join(below))
     }
 
     /// Whether files can be removed from here, as far as can be seen.

@@ -63,7 +63,7 @@ fn a_spool_that_is_mounted_read_only_is_found_before_anything_is_fetched() {
     let place = Place::new();
     let Some(mount) = Mount::tmpfs(&place.incoming(), "size=256k,mode=755") else { return };
     mount.remount("ro");
-    refuses_to_start(&place, "Read-only file system");
+    refuses_to_start(&place, "Read-only file system (os error 30): mount it writable");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_spool_we_may_not_write_to_is_found_before_anything_is_fetched() {
     }
     let place = Place::new();
     fs::set_permissions(place.incoming(), Permissions::from_mode(0o555)).unwrap();
-    refuses_to_start(&place, "Permission denied");
+    refuses_to_start(&place, "cannot store files: Permission denied (os error 13): give the user this runs as");
     fs::set_permissions(place.incoming(), Permissions::from_mode(0o755)).unwrap();
 }
 

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 
 use crate::daemon::wait_until;
+use crate::mount::Mount;
 use crate::program::{Place, as_nobody};
 use crate::server_process::{free_address, hand_over_to_server};
 use crate::terminal::{CLIENT, SERVER};
@@ -91,6 +92,19 @@ fn a_log_that_cannot_be_opened_is_named_with_what_to_do() {
         place.assert_refused(&arguments, 2, &parts);
         place.assert_refused(&[&arguments[..], &["--check"]].concat(), 2, &parts);
     }
+}
+
+#[test]
+fn a_log_on_a_filesystem_that_is_read_only_is_told_with_what_to_do() {
+    let place = Place::new();
+    fs::create_dir(place.path("mounted")).unwrap();
+    let Some(mount) = Mount::tmpfs(&place.path("mounted"), "size=256k,mode=777") else { return };
+    mount.remount("ro");
+    let port = free_address().port().to_string();
+    let arguments = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-l", "mounted/log"];
+    let parts = ["log_file (-l)", "Read-only file system", "mount it writable"];
+    place.assert_refused(&[&arguments[..], &["--check"]].concat(), 3, &parts);
+    place.assert_refused(&arguments, 3, &parts);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::file;
 use crate::proto::quoted;
 use crate::role::passphrase::PassphraseError;
 use crate::role::user;
+use crate::store::MOUNT_WRITABLE;
 
 /// Why the process cannot become what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,7 @@ fn log_advice(path: &Path, error: &io::Error) -> String {
         ErrorKind::IsADirectory => "; name a file in it".to_owned(),
         ErrorKind::NotConnected => "; start what reads it first, or name a file".to_owned(),
         ErrorKind::PermissionDenied => "; give the user this runs as the right to write there".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => MOUNT_WRITABLE.to_owned(),
         _ => String::new(),
     }
 }

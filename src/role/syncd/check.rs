@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rustix::fs::{Access, access};
-
 use super::cli::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
@@ -13,7 +11,7 @@ use crate::config::{self, Settings, SiteSettings};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 use crate::role::collect::Reason;
-use crate::store::{Publish, lacks_of};
+use crate::store::{Publish, check_directory, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 
 /// What is looked at, and as whom.
@@ -144,24 +142,24 @@ fn show(report: &CertificateReport, findings: &mut Findings) {
 fn check_directories(settings: &Settings, findings: &mut Findings) {
     let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
     for directory in incoming {
-        match writable(directory) {
+        match check_directory(directory) {
             Ok(()) => {
                 findings.fine(&format!("incoming directory {}", quoted(directory)));
                 check_filesystem(directory, findings);
             }
-            Err(why) => findings.problem(&format!("incoming directory {}: {why}", quoted(directory))),
+            Err(why) => findings.problem(&format!("incoming directory {why}")),
         }
     }
     let state = settings.state_dir();
     let existing = state.ancestors().find(|directory| directory.exists()).unwrap_or(state);
-    match writable(existing) {
+    match check_directory(existing) {
         Ok(()) => {
             findings.fine(&format!("state directory {}", quoted(state)));
             if existing == state {
                 check_filesystem(state, findings);
             }
         }
-        Err(why) => findings.problem(&format!("state directory {}: {}: {why}", quoted(state), quoted(existing))),
+        Err(why) => findings.problem(&format!("state directory {}: {why}", quoted(state))),
     }
 }
 
@@ -204,12 +202,4 @@ fn check_filesystem(directory: &Path, findings: &mut Findings) {
         Ok(lacks) => lacks.iter().for_each(|lack| findings.warn(&format!("{}: {lack}", quoted(directory)))),
         Err(error) => findings.problem(&error.to_string()),
     }
-}
-
-fn writable(directory: &Path) -> Result<(), String> {
-    if !directory.is_dir() {
-        return Err("is not there, or is no directory: create it, owned by the user this runs as".into());
-    }
-    access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| format!("cannot be written: {error}; give the user this runs as the right to"))
 }
