@@ -29,7 +29,7 @@ pub enum StoreError {
     },
     /// Another process holds the lock.
     #[error(
-        "{}: in use by another process{}: stop that one, or give this one a directory of its own",
+        "{}: in use by another process{}, and one at a time may work there: stop that one first",
         quoted(path), which(path, *holder)
     )]
     Busy {
@@ -370,9 +370,15 @@ mod tests {
     fn a_process_that_is_in_the_way_is_named_or_how_to_find_it() {
         let busy = |holder| StoreError::Busy { path: "/state".into(), holder }.to_string();
         let text = busy(Some(17));
-        assert!(text.starts_with("/state: in use by another process, pid 17: stop that one"), "{text}");
+        assert!(
+            text.starts_with("/state: in use by another process, pid 17, and one at a time may work there: stop that"),
+            "{text}"
+        );
         let text = busy(None);
-        assert!(text.starts_with("/state: in use by another process (`fuser -v /state` says which): stop"), "{text}");
+        assert!(
+            text.starts_with("/state: in use by another process (`fuser -v /state` says which), and one at"),
+            "{text}"
+        );
     }
 
     #[test]
