@@ -76,8 +76,9 @@ pub enum CertificateProblem {
     },
     /// Pins are set, and it is none of them.
     #[error(
-        "it is none of the pinned ones; its SHA-256 is {found}. If the site's certificate was renewed, compare it at the \
-         site and pin the new one"
+        "it is none of the pinned ones: its SHA-256 is {found}. Compare that with what `openssl x509 -noout -fingerprint \
+         -sha256 -in FILE` says of the certificate there: if it differs, another server answers here, or somebody on the \
+         way, and the pins are right as they are; if it is the same, the certificate was renewed"
     )]
     PinMismatch {
         /// What the peer presented.

@@ -179,6 +179,9 @@ fn way_out(refusal: &Refusal) -> String {
         Refusal { problem: CertificateProblem::NameMismatch { .. }, .. } => {
             ", or use verify = \"chain\", which looks at no names".to_owned()
         }
+        Refusal { problem: CertificateProblem::PinMismatch { found }, .. } => {
+            format!(": add it to the site's pins (pins = [\"{found}\"])")
+        }
         Refusal { pin: Some(sha256), .. } => format!(
             ", or pin this one (verify = \"pin\", pins = [\"{sha256}\"]) once you have compared it at the other end"
         ),

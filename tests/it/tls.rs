@@ -90,7 +90,9 @@ fn a_pinned_certificate_needs_no_authority_and_no_other_will_do() {
     let renewed = showing(&certificates.server, StockClients::Anyone);
     let place = Place::with_sites([renewed.config(&lines(&pins[..1]))]);
     let outcome = place.once();
-    outcome.assert_code(1).assert_says(&["site: failed: ", "none of the pinned ones"]);
+    let advice =
+        ["openssl x509", "if it differs", "if it is the same", "was renewed: add it to the site's pins (pins = ["];
+    outcome.assert_code(1).assert_says(&["site: failed: ", "none of the pinned ones"]).assert_says(&advice);
     let said = outcome.stdout.replace(':', "").to_ascii_uppercase();
     assert!(said.contains(&found), "{outcome}");
     renewed.assert_untouched();

@@ -65,6 +65,9 @@ fn upstream(failure: &Failure) -> String {
         TlsFailure::Certificate(Refusal { problem: problem @ CertificateProblem::NameMismatch { .. }, .. }) => {
             return format!("its certificate is not accepted: {problem}, or use upstream_ssl_verify chain");
         }
+        TlsFailure::Certificate(Refusal { problem: problem @ CertificateProblem::PinMismatch { found }, .. }) => {
+            return format!("its certificate is not accepted: {problem}: add it (upstream_ssl_pin {found})");
+        }
         TlsFailure::Certificate(Refusal { problem, pin: Some(sha256) }) => {
             return format!(
                 "its certificate is not accepted: {problem}, or pin this one (upstream_ssl_pin {sha256}) once you have \
