@@ -57,7 +57,7 @@ fn root_is_refused_where_the_directories_are_another_users_and_told_what_to_run(
         let (config, directory) = (config.to_str().unwrap(), directory.to_str().unwrap());
         for command in ["once", "run"] {
             let outcome = start(&place, command, &[]).wait();
-            let instead = format!("run `sudo -u nobody {SYNCD} {command} --config {config}`");
+            let instead = format!("run `runuser -u nobody -- {SYNCD} {command} --config {config}`");
             outcome.assert_code(2).assert_logs(&["refusing to run as root", directory, "nobody", &instead]);
         }
         assert_eq!(fs::read_dir(place.state()).unwrap().count(), 0, "nothing is left there");

@@ -24,7 +24,7 @@ pub(super) enum UserError {
     Root {
         /// The directory.
         directory: PathBuf,
-        /// Whose it is, as `sudo -u` takes it.
+        /// Whose it is: a name, or `#` and a number.
         owner: String,
         /// What to run instead.
         command: String,
@@ -48,8 +48,9 @@ pub(super) fn refuse_root(settings: &Settings) -> Result<(), UserError> {
     let Some((uid, directory)) = Uid::effective().is_root().then(|| other_owner(settings)).flatten() else {
         return Ok(());
     };
-    let owner = user_of(uid).map_or_else(|| format!("#{uid}"), |user| user.name);
-    let command = command_as(&owner, std::env::args_os());
+    let name = user_of(uid).map(|user| user.name);
+    let command = command_as(name.as_deref(), uid, std::env::args_os());
+    let owner = name.unwrap_or_else(|| format!("#{uid}"));
     Err(UserError::Root { directory: directory.to_owned(), owner, command })
 }
 
@@ -67,9 +68,14 @@ fn user_of(uid: Uid) -> Option<User> {
     User::from_uid(uid).ok().flatten()
 }
 
-fn command_as(owner: &str, arguments: impl Iterator<Item = OsString>) -> String {
-    let words = ["sudo".to_owned(), "-u".to_owned(), shell_quoted(owner)].into_iter();
-    words.chain(arguments.map(|argument| shell_quoted(&argument.to_string_lossy()))).collect::<Vec<_>>().join(" ")
+/// With what every Linux has, which `sudo` is not part of. A user without a `name` has no groups to be looked up.
+fn command_as(name: Option<&str>, uid: Uid, arguments: impl Iterator<Item = OsString>) -> String {
+    let become_user = match name {
+        Some(name) => format!("runuser -u {} --", shell_quoted(name)),
+        None => format!("setpriv --reuid={uid} --regid={uid} --clear-groups"),
+    };
+    let arguments = arguments.map(|argument| shell_quoted(&argument.to_string_lossy()));
+    std::iter::once(become_user).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// As a shell takes it.
@@ -112,11 +118,15 @@ mod tests {
 
     #[test]
     fn the_command_to_run_instead_can_be_pasted() {
-        let arguments = ["tentacle-syncd", "once", "--config", "/etc/my conf", "it's", ""].map(OsString::from);
+        let arguments =
+            || ["tentacle-syncd", "once", "--config", "/etc/my conf", "it's", ""].map(OsString::from).into_iter();
         assert_eq!(
-            command_as("pandora", arguments.into_iter()),
-            r"sudo -u pandora tentacle-syncd once --config '/etc/my conf' 'it'\''s' ''"
+            command_as(Some("pandora"), Uid::from_raw(7), arguments()),
+            r"runuser -u pandora -- tentacle-syncd once --config '/etc/my conf' 'it'\''s' ''"
         );
-        assert_eq!(command_as("#1234", std::iter::empty()), "sudo -u '#1234'");
+        assert_eq!(
+            command_as(None, Uid::from_raw(1234), arguments().take(2)),
+            "setpriv --reuid=1234 --regid=1234 --clear-groups tentacle-syncd once"
+        );
     }
 }
