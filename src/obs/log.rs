@@ -18,6 +18,10 @@ use crate::budget::LOG_RATE;
 use crate::file;
 use crate::proto::{printable, quoted};
 
+/// The target of what is logged as [`log::Level::Info`] and shows whatever the log's level is, unless the log is off: an
+/// operator has asked for it, such as by a signal.
+pub const ASKED_FOR: &str = "asked for";
+
 /// Starts logging to standard error: to systemd's journal with the priority of each line, elsewhere with its time. Lines
 /// of `usual`, and what is worth more than these, have a common limit.
 ///
@@ -56,6 +60,7 @@ pub fn finish_log() {
 
 /// Makes each record one line of what shows, whatever a peer, a file or a library put into it.
 struct OneLineEach<L> {
+    level: LevelFilter,
     log: L,
     rate: Arc<LogRate>,
     writer: LogWriter,
@@ -63,7 +68,7 @@ struct OneLineEach<L> {
 
 impl<L: Log> Log for OneLineEach<L> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.log.enabled(metadata)
+        self.log.enabled(metadata) && (metadata.level() <= self.level || metadata.target() == ASKED_FOR)
     }
 
     #[expect(clippy::disallowed_methods, reason = "whoever logs has no time to give")]
@@ -114,11 +119,12 @@ pub struct LogTarget {
 impl LogTarget {
     fn start(&self, level: LevelFilter, is_journal: bool) -> Result<(), log::SetLoggerError> {
         let lines = Lines::to(self.writer.clone());
+        let most = if level == LevelFilter::Off { level } else { level.max(LevelFilter::Info) };
         let log: Box<dyn Log> =
-            if is_journal { Box::new(JournalLog::new(level, lines)) } else { WriteLogger::new(level, config(), lines) };
+            if is_journal { Box::new(JournalLog::new(most, lines)) } else { WriteLogger::new(most, config(), lines) };
         let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
-        log::set_boxed_logger(Box::new(OneLineEach { log, rate, writer }))?;
-        log::set_max_level(level);
+        log::set_boxed_logger(Box::new(OneLineEach { level, log, rate, writer }))?;
+        log::set_max_level(most);
         Ok(())
     }
 
@@ -222,7 +228,8 @@ mod tests {
         let path = dir.path().join("log");
         let (_, writer, lines) = log_to(&path);
         let rate = Arc::new(LogRate::new(LevelFilter::Info));
-        let logger = OneLineEach { log: WriteLogger::new(LevelFilter::Info, config(), lines), rate, writer };
+        let level = LevelFilter::Info;
+        let logger = OneLineEach { level, log: WriteLogger::new(level, config(), lines), rate, writer };
         let text = "site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
         logger.log(&Record::builder().level(log::Level::Warn).args(format_args!("{text}")).build());
         let written = fs::read_to_string(path).unwrap();

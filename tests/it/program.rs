@@ -243,6 +243,27 @@ fn quiet_is_quiet_and_no_more() {
 }
 
 #[test]
+fn a_reload_is_one_line_of_the_log_unless_that_is_quiet() {
+    for (more, is_told) in [(&[][..], true), (&["-q"], false)] {
+        let place = Place::new();
+        place.write("server.conf", "idle_timeout 20s\n");
+        let address = free_address();
+        let port = address.port().to_string();
+        let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-F", "server.conf"];
+        let running = place.launch(as_nobody(&mut place.command(&[&usual[..], more].concat())));
+        wait_until("the server", || TcpStream::connect(address).ok());
+        let path = place.path("server.conf");
+        let line = format!("[INFO] configuration reloaded from {}\n", path.to_string_lossy());
+        kill_process(running.pid(), Signal::HUP).unwrap();
+        if is_told {
+            wait_until("the line", || place.said().ends_with(&line).then_some(()));
+        }
+        assert_eq!(running.stop(), Some(0));
+        assert_eq!(place.said().lines().count(), usize::from(is_told), "{}", place.said());
+    }
+}
+
+#[test]
 fn verbose_it_logs_what_stock_logs_of_requests() {
     let place = Place::new();
     let address = free_address();

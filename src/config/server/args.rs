@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::super::getopts::{Getopts, Item, nearest_long, other_case};
+use super::env::Env;
 use super::error::{Place, UsageError};
 use super::key::Key;
 use super::raw_option::RawOption;
@@ -35,6 +36,13 @@ pub struct CommandLine {
     pub(super) ask_passphrase: bool,
     /// `--allow-root`.
     pub(super) allow_root: bool,
+}
+
+impl CommandLine {
+    /// The file of `-F`, as an absolute path.
+    pub fn config_file(&self, surroundings: &Env) -> Option<PathBuf> {
+        self.config_file.as_ref().map(|path| surroundings.resolve(path))
+    }
 }
 
 /// What an option does.

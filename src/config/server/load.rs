@@ -37,8 +37,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(30 * 86_400);
 /// # Errors
 /// All that is wrong with the command line's values and the files, with places.
 pub fn load(line: &CommandLine, surroundings: &Env) -> Result<ServerConfig, ServerConfigError> {
-    let Some(path) = &line.config_file else { return load_text(line, surroundings, None) };
-    let path = surroundings.resolve(path);
+    let Some(path) = line.config_file(surroundings) else { return load_text(line, surroundings, None) };
     match (surroundings.read)(&path) {
         Ok(FileText { bytes, world_readable }) => {
             let mut config = load_text(line, surroundings, Some((&path, &bytes)))?;
@@ -54,7 +53,7 @@ pub fn load(line: &CommandLine, surroundings: &Env) -> Result<ServerConfig, Serv
 
 /// The files that [`load`] reads.
 pub fn read_by_load(line: &CommandLine, surroundings: &Env) -> Vec<PathBuf> {
-    let file = line.config_file.as_ref().map(|path| surroundings.resolve(path));
+    let file = line.config_file(surroundings);
     file.into_iter().chain([surroundings.hosts_allow.clone(), surroundings.hosts_deny.clone()]).collect()
 }
 

@@ -16,8 +16,8 @@ use crate::config::server::{
 };
 use crate::config::{CutOff, read_when_written, refuse_cut_off};
 use crate::net::Net;
-use crate::obs::{LogTarget, complain, finish_log, print, start_log_to};
-use crate::proto::{Secret, shown};
+use crate::obs::{ASKED_FOR, LogTarget, complain, finish_log, print, start_log_to};
+use crate::proto::{Secret, quoted, shown};
 use crate::role::{Watchdog, limits, passphrase, service_manager};
 use crate::store::StoreError;
 
@@ -243,7 +243,10 @@ fn reload(service: &mut Service, configuration: &Configuration, current: &mut Se
         Ok(())
     });
     match reloaded {
-        Ok(()) => info!("configuration and certificates reloaded"),
+        Ok(()) => match configuration.line.config_file(&configuration.surroundings) {
+            Some(file) => info!(target: ASKED_FOR, "configuration reloaded from {}", quoted(&file)),
+            None => info!(target: ASKED_FOR, "certificates reloaded; there is no configuration file (-F)"),
+        },
         // Each problem of a file is a line of its own.
         Err(why) => why.to_string().lines().for_each(|why| error!("not reloaded, going on as before: {why}")),
     }
