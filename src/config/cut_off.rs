@@ -24,16 +24,24 @@ const LOOKS: usize = 10;
 pub struct StillWritten(PathBuf);
 
 /// Reads a configuration when nobody writes its `files` any more, and once more where the files with certificates that it
-/// names were being written.
+/// names were being written. However often `read` opens one of the `files`, it has found the same in it.
 ///
 /// # Errors
-/// One of them changes all the time; whatever `read` comes to.
+/// One of them changes all the time, or has changed while it was read; whatever `read` comes to.
 pub fn read_when_written<C, E: From<StillWritten>>(
     files: &[PathBuf],
     read: impl Fn() -> Result<C, E>,
     pem_files: impl Fn(&C) -> Vec<PathBuf>,
 ) -> Result<C, E> {
     wait_until_written(files)?;
+    let read = || -> Result<C, E> {
+        let before = look_at(files);
+        let config = read()?;
+        match files.iter().zip(&before).find(|(path, before)| look(path) != **before) {
+            Some((path, _)) => Err(StillWritten(path.clone()).into()),
+            None => Ok(config),
+        }
+    };
     let config = read()?;
     if wait_until_written(&pem_files(&config))? { read() } else { Ok(config) }
 }
@@ -141,6 +149,24 @@ mod tests {
         assert_eq!(wait_until_written(&[old.clone(), absent]), Ok(false));
         fs::write(&fresh, "fresh\n").unwrap();
         assert_eq!(wait_until_written(&[old, fresh]), Ok(true));
+    }
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_not_taken_for_what_was_read() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("config");
+        fs::write(&path, "whole\ncut o").unwrap();
+        File::options().append(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let read = || -> Result<String, StillWritten> {
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, "whole\ncut off no more\n").unwrap();
+            refuse_cut_off(&path, false).unwrap();
+            Ok(text)
+        };
+        assert_eq!(
+            read_when_written(std::slice::from_ref(&path), read, |_| Vec::new()),
+            Err(StillWritten(path.clone()))
+        );
     }
 
     #[test]

@@ -132,9 +132,12 @@ impl Configuration {
     /// Reads it while a server runs by `current`: what is being written is waited for, and what may have been cut off refused.
     fn read_again(&self, current: &ServerConfig) -> Result<ServerConfig, Problem> {
         let files = read_by_load(&self.line, &self.surroundings);
-        let read = || self.read().map_err(Problem::from);
+        let read = || -> Result<ServerConfig, Problem> {
+            let config = self.read()?;
+            self.refuse_cut_off(&files, &config, current)?;
+            Ok(config)
+        };
         let config = read_when_written(&files, read, ServerConfig::pem_files)?;
-        self.refuse_cut_off(&files, &config, current)?;
         let lost = config.unprotected(current);
         if !lost.is_empty() {
             let lost = lost.join(", ");

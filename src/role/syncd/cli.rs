@@ -142,12 +142,15 @@ impl Common {
 
     /// Reads it while a daemon runs by `current`: what is being written is waited for, and what may have been cut off refused.
     pub(super) fn load_again(&self, path: &Path, current: &Settings) -> Result<Settings, Problem> {
-        let read = || self.load(path).map_err(Problem::from);
+        let read = || -> Result<Settings, Problem> {
+            let settings = self.load(path)?;
+            if settings != *current {
+                // One that always was as it is may stay so.
+                refuse_cut_off(path, false)?;
+            }
+            Ok(settings)
+        };
         let settings = read_when_written(&[path.to_owned()], read, Settings::pem_files)?;
-        if settings != *current {
-            // One that always was as it is may stay so.
-            refuse_cut_off(path, false)?;
-        }
         let lost = settings.unprotected(current);
         if !lost.is_empty() {
             let (path, lost) = (quoted(path), lost.join(", "));
