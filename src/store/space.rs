@@ -146,7 +146,7 @@ impl SpaceAccount {
     /// or says which limit is in its way. A promise takes no room from others: the file counts as it
     /// [comes](Reservation::resize), and may find no room after all.
     ///
-    /// Where the file to be replaced is removed meanwhile, one more than the quota's files can come to be stored.
+    /// Where the file to be replaced is removed meanwhile, so much more than the quota can come to be stored.
     pub fn admit(
         &self,
         folder: &StorageDir,

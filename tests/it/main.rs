@@ -24,6 +24,7 @@ mod double;
 mod durability;
 mod early_signals;
 mod expiry;
+mod filters;
 mod full;
 mod gone;
 mod guesses;

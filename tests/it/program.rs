@@ -66,7 +66,7 @@ impl Place {
         (status.code(), self.said())
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         ["stdout", "stderr"].map(|name| fs::read_to_string(self.path(name)).unwrap()).concat()
     }
 
@@ -91,7 +91,7 @@ impl Running {
         Pid::from_raw(self.0.id().cast_signed()).unwrap()
     }
 
-    fn stop(self) -> Option<i32> {
+    pub(crate) fn stop(self) -> Option<i32> {
         kill_process(self.pid(), Signal::TERM).unwrap();
         self.wait()
     }
@@ -133,15 +133,6 @@ fn a_value_that_cannot_be_used_is_explained_and_exits_with_2() {
     ] {
         let arguments = [&["-s", "storage"], arguments].concat();
         place.assert_refused(&arguments, 2, &[arguments[2]]);
-    }
-}
-
-#[test]
-fn filters_that_lead_out_are_refused() {
-    let place = Place::new();
-    for directory in ["..", "../elsewhere", "/etc", "conf/../../elsewhere"] {
-        let filter = format!(r".*\.conf:{directory}");
-        place.assert_refused(&["-s", "storage", "-i", &filter], 2, &["-i", directory]);
     }
 }
 
@@ -243,27 +234,6 @@ fn quiet_is_quiet_and_no_more() {
 }
 
 #[test]
-fn a_reload_is_one_line_of_the_log_unless_that_is_quiet() {
-    for (more, is_told) in [(&[][..], true), (&["-q"], false)] {
-        let place = Place::new();
-        place.write("server.conf", "idle_timeout 20s\n");
-        let address = free_address();
-        let port = address.port().to_string();
-        let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-F", "server.conf"];
-        let running = place.launch(as_nobody(&mut place.command(&[&usual[..], more].concat())));
-        wait_until("the server", || TcpStream::connect(address).ok());
-        let path = place.path("server.conf");
-        let line = format!("[INFO] configuration reloaded from {}\n", path.to_string_lossy());
-        kill_process(running.pid(), Signal::HUP).unwrap();
-        if is_told {
-            wait_until("the line", || place.said().ends_with(&line).then_some(()));
-        }
-        assert_eq!(running.stop(), Some(0));
-        assert_eq!(place.said().lines().count(), usize::from(is_told), "{}", place.said());
-    }
-}
-
-#[test]
 fn verbose_it_logs_what_stock_logs_of_requests() {
     let place = Place::new();
     let address = free_address();
@@ -331,40 +301,6 @@ fn check_says_that_root_would_be_refused() {
     };
     assert!(check(&[]));
     assert!(!check(&["--allow-root"]) && !check(&["--user", "nobody"]));
-}
-
-#[test]
-fn directories_of_filters_that_cannot_be_used_are_told() {
-    let place = Place::new();
-    fs::create_dir(place.path("storage/locked")).unwrap();
-    fs::set_permissions(place.path("storage/locked"), Permissions::from_mode(0o500)).unwrap();
-    std::os::unix::fs::symlink("/tmp", place.path("storage/link")).unwrap();
-    let address = free_address();
-    let port = address.port().to_string();
-    let filters = "conf$:conf;md5$:absent;zip$:absent;a:locked;b:link;c:.";
-    fs::create_dir(place.path("storage/conf")).unwrap();
-    hand_over_to_server(&place.path("storage/conf"));
-    let arguments = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-i", filters];
-    let assert_told = |said: &str| {
-        let warnings = said.lines().filter(|line| line.contains("change the filters (-i); until then"));
-        assert_eq!(warnings.count(), 3, "{said}");
-        for part in
-            ["absent: cannot open the directory: No such", "locked: cannot ", "Permission denied", "lies outside"]
-        {
-            assert!(said.contains(part), "{said}");
-        }
-    };
-    let (code, said) = place.run(&[&arguments[..], &["--check"]].concat());
-    assert_eq!(code, Some(0), "{said}");
-    assert_told(&said);
-    let running = place.launch(as_nobody(&mut place.command(&arguments)));
-    let mut client = wait_until("the server", || TcpStream::connect(address).ok().map(|_| Client::connect(address)));
-    client.send("SEND <x.md5> SIZE 1\n");
-    client.expect("SEND OK\n");
-    client.send("x");
-    client.expect_closed();
-    assert_eq!(running.stop(), Some(0));
-    assert_told(&place.said());
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Our server's configuration, read again while it serves.
 
 use std::fs;
+use std::net::TcpStream;
 use std::thread;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
+use crate::daemon::wait_until;
+use crate::program::{Place, as_nobody};
 use crate::server_ops::Buffer;
-use crate::server_process::{Options, ServerProcess};
+use crate::server_process::{Options, ServerProcess, free_address};
 use crate::support::{Certificates, Client, SETTLE, scratch};
 
 #[test]
@@ -110,4 +113,25 @@ fn a_configuration_with_the_line_ends_of_windows_is_in_force_as_it_was_meant() {
     client.ask("PASS 703b089710823916d4bb7ff2deff4d8f", "PASS OK");
     client.send("LS <>\n");
     client.expect("LS SIZE ");
+}
+
+#[test]
+fn a_reload_is_one_line_of_the_log_unless_that_is_quiet() {
+    for (more, is_told) in [(&[][..], true), (&["-q"], false)] {
+        let place = Place::new();
+        place.write("server.conf", "idle_timeout 20s\n");
+        let address = free_address();
+        let port = address.port().to_string();
+        let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-F", "server.conf"];
+        let running = place.launch(as_nobody(&mut place.command(&[&usual[..], more].concat())));
+        wait_until("the server", || TcpStream::connect(address).ok());
+        let path = place.path("server.conf");
+        let line = format!("[INFO] configuration reloaded from {}\n", path.to_string_lossy());
+        kill_process(running.pid(), Signal::HUP).unwrap();
+        if is_told {
+            wait_until("the line", || place.said().ends_with(&line).then_some(()));
+        }
+        assert_eq!(running.stop(), Some(0));
+        assert_eq!(place.said().lines().count(), usize::from(is_told), "{}", place.said());
+    }
 }
