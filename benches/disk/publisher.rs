@@ -87,7 +87,7 @@ impl Product {
         let spool = Spool::open(&incoming)?;
         let (told, calls) = mpsc::channel();
         // Nobody listens any more once all is published.
-        let notify = Box::new(move || told.send(()).unwrap_or(()));
+        let notify = Arc::new(move || told.send(()).unwrap_or(()));
         let spools = std::slice::from_ref(&spool);
         let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
         let (committer, _) = Committer::start(&dir.join("state"), policy, spools, notify)?;

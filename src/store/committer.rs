@@ -1,28 +1,27 @@
-//! The thread that makes files durable and publishes them, in groups.
+//! The threads that make files durable and publish them, in groups.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{io, iter};
 
 use super::Durability;
-use super::answering::in_time;
-use super::disk::{Disk, RealDisk};
-use super::engine::{Engine, Item};
+use super::committing::{Committing, Order, SharedWaiting};
+use super::disk::RealDisk;
+use super::engine::Engine;
+use super::engines::{EngineBuilder, Engines};
 use super::error::{START_THREAD, StoreError};
 use super::hashed_temp::ClosedHashedTemp;
-use super::journal::{self, Intent, Replay, SiteFile, SpoolId};
-use super::journal_file::JournalFile;
+use super::journal::SiteFile;
 use super::publish_order::PublishOrder;
 use super::publish_queue::Publish;
 use super::spool::Spool;
 use super::spool_dir::SpoolDir;
-use super::spooled::{InSpool, Spooled};
-use super::worker::{Notify, Pause, Work, Worker};
-use crate::proto::{Count, FileName, Fingerprint, quoted};
-
-/// Enough to see what kind of damage it is.
-const BAD_LINES_TOLD: usize = 5;
+use super::spooled::InSpool;
+use super::worker::Worker;
+use crate::proto::{FileName, Fingerprint};
 
 /// A file to be made durable and published.
 #[derive(Debug)]
@@ -78,42 +77,45 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
-/// [`Waiting`], for the loop to see what the committer's thread has.
-#[derive(Clone, Debug, Default)]
-struct SharedWaiting(Arc<(AtomicUsize, AtomicU64)>);
-
-impl SharedWaiting {
-    fn set(&self, (files, bytes): (usize, u64)) {
-        self.0.0.store(files, Ordering::Relaxed);
-        self.0.1.store(bytes, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Waiting {
-        Waiting { files: self.0.0.load(Ordering::Relaxed), bytes: self.0.1.load(Ordering::Relaxed) }
+impl Waiting {
+    fn plus(self, other: Self) -> Self {
+        Self { files: self.files + other.files, bytes: self.bytes + other.bytes }
     }
 }
 
-/// The handle of the committer's thread. Its methods never wait for the disk, but for [`Committer::stop`] and
-/// [`Committer::start`].
-#[derive(Debug)]
+/// The handle of the committer's threads: one for the directories on the journal's filesystem, and one for each other, so
+/// that a filesystem that does not answer costs nobody else's files anything. Its methods never wait for the disk, but for
+/// [`Committer::stop`] and [`Committer::start`].
 pub struct Committer {
+    main: Thread,
+    /// By their filesystems' numbers.
+    beside: BTreeMap<u64, Thread>,
+    engines: EngineBuilder,
+    notify: CommitterNotify,
+    /// How many orders there were.
+    orders: AtomicU64,
+}
+
+/// Called on one of the committer's threads whenever there are new completions.
+pub type CommitterNotify = Arc<dyn Fn() + Send + Sync>;
+
+/// The thread that works on one filesystem.
+struct Thread {
     worker: Worker<Committing<RealDisk>>,
     waiting: SharedWaiting,
-    spooled: Spooled,
 }
 
-#[derive(Debug)]
-pub(super) enum Order {
-    Publish(Publication),
-    /// A spool is open by now that may not have been at the start.
-    TakeIn(Spool),
-    /// A site no longer has its copy.
-    Forget(SiteFile),
+impl Thread {
+    fn start(engine: Engine<RealDisk>, notify: &CommitterNotify) -> io::Result<Self> {
+        let committing = Committing::new(engine);
+        let (waiting, notify) = (committing.waiting.clone(), Arc::clone(notify));
+        Ok(Self { worker: Worker::start(committing, Box::new(move || notify()))?, waiting })
+    }
 }
 
 impl Committer {
-    /// Locks `state_dir` and the spools, finishes what a crash has left, and starts the thread. `notify` is called, on that
-    /// thread, whenever there are new completions.
+    /// Locks `state_dir` and the spools, finishes what a crash has left, and starts the threads. `notify` is called, on one of
+    /// them, whenever there are new completions.
     ///
     /// What is [`Outstanding`] must not be published again: compare and let the site's copy go, or
     /// [`forget`](Committer::forget) it when the site no longer lists it.
@@ -124,14 +126,15 @@ impl Committer {
         state_dir: &Path,
         policy: CommitPolicy,
         spools: &[Spool],
-        notify: Notify,
+        notify: CommitterNotify,
     ) -> Result<(Self, Vec<Outstanding>), StoreError> {
-        let engine = open(state_dir, policy, spools)?;
-        let outstanding = engine.held().map(Outstanding::from).collect();
-        let committing = Committing::new(engine);
-        let (waiting, spooled) = (committing.waiting.clone(), committing.engine.spooled().clone());
-        let worker = Worker::start(committing, notify).map_err(StoreError::std(START_THREAD, state_dir))?;
-        Ok((Self { worker, waiting, spooled }, outstanding))
+        let (builder, engines) = Engines::open(state_dir, policy, spools)?;
+        let outstanding = builder.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
+        let start = |engine| Thread::start(engine, &notify).map_err(StoreError::std(START_THREAD, state_dir));
+        let main = start(engines.main)?;
+        let beside = engines.beside.into_iter().map(|(filesystem, engine)| Ok((filesystem, start(engine)?)));
+        let beside = beside.collect::<Result<_, StoreError>>()?;
+        Ok((Self { main, beside, engines: builder, notify, orders: AtomicU64::new(0) }, outstanding))
     }
 
     /// Queues a file. An agent's files are published oldest first as far as their names tell, and else in the order they
@@ -139,215 +142,78 @@ impl Committer {
     pub fn publish(&self, publication: Publication) {
         let ticket = publication.ticket;
         let stopped = || Completion { ticket, result: Err(StoreError::Stopped) };
-        self.worker.ask(Order::Publish(publication), stopped);
+        let worker = &self.thread_of(publication.staged.area()).worker;
+        worker.ask(Order::Publish(publication, self.next_order()), stopped);
     }
 
     /// The site's copy of a published file is gone: deleted there, or no longer listed.
     pub fn forget(&self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
         // Without the thread nothing is published, so there is nothing to forget either.
-        self.worker.tell(Order::Forget(SiteFile { site, name, fingerprint }));
+        self.main.worker.tell(Order::Forget(SiteFile { site, name, fingerprint }, self.next_order()));
     }
 
     /// A spool was opened, perhaps after the start: what the run before has committed in it is taken up.
-    pub fn take_in(&self, spool: Spool) {
-        self.worker.tell(Order::TakeIn(spool));
+    pub fn take_in(&mut self, spool: Spool) {
+        if let Some(filesystem) = spool.area().filesystem_beside()
+            && let Entry::Vacant(entry) = self.beside.entry(filesystem)
+        {
+            match Thread::start(self.engines.build(), &self.notify) {
+                Ok(thread) => drop(entry.insert(thread)),
+                Err(error) => log::warn!("{}", StoreError::std(START_THREAD, spool.incoming())(error)),
+            }
+        }
+        self.thread_of(spool.area()).worker.tell(Order::TakeIn(spool));
+    }
+
+    fn thread_of(&self, area: &SpoolDir) -> &Thread {
+        area.filesystem_beside().and_then(|filesystem| self.beside.get(&filesystem)).unwrap_or(&self.main)
+    }
+
+    fn threads(&self) -> impl Iterator<Item = &Thread> {
+        iter::once(&self.main).chain(self.beside.values())
+    }
+
+    /// Numbers are in the order in which orders are given, to whichever thread.
+    fn next_order(&self) -> u64 {
+        self.orders.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// What is committed and waits for its publication.
     pub fn waiting(&self) -> Waiting {
-        self.waiting.get()
+        self.threads().map(|thread| thread.waiting.get()).fold(Waiting::default(), Waiting::plus)
     }
 
     /// What is committed of this site, and of all, and was not taken by the data server, whether it is published or not.
     pub fn in_spool(&self, site: &str) -> InSpool {
-        self.spooled.of(site)
+        self.engines.spooled().of(site)
     }
 
-    /// What was completed since the last call, in order.
+    /// What was completed since the last call; of each filesystem in order.
     pub fn completions(&self) -> Vec<Completion> {
-        self.worker.completions()
+        self.threads().flat_map(|thread| thread.worker.completions()).collect()
     }
 
     /// How many files were queued whose completion has not been fetched.
     pub fn pending(&self) -> usize {
-        self.worker.pending()
+        self.threads().map(|thread| thread.worker.pending()).sum()
     }
 
-    /// Commits what is queued, publishes that as far as its turn has come, ends the thread and unlocks the state directory.
+    /// Commits what is queued, publishes that as far as its turn has come, ends the threads and unlocks the state directory.
     /// The completions not fetched so far, and what is left for the next start to publish.
     pub fn stop(self) -> (Vec<Completion>, Waiting) {
-        let completions = self.worker.stop();
-        (completions, self.waiting.get())
+        let (mut completions, mut waiting) = (Vec::new(), Waiting::default());
+        // The one that every site may need comes first: another's filesystem may not answer.
+        for Thread { worker, waiting: of_thread } in iter::once(self.main).chain(self.beside.into_values()) {
+            completions.extend(worker.stop());
+            waiting = waiting.plus(of_thread.get());
+        }
+        (completions, waiting)
     }
 }
 
 impl From<&SiteFile> for Outstanding {
     fn from(copy: &SiteFile) -> Self {
         Self { site: copy.site.to_string(), name: copy.name.clone(), fingerprint: copy.fingerprint }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the committer's thread has a clock of its own")]
-fn open(state_dir: &Path, policy: CommitPolicy, spools: &[Spool]) -> Result<Engine<RealDisk>, StoreError> {
-    let (file, content) = JournalFile::open(state_dir)?;
-    let replay = journal::replay(&content).map_err(|found| StoreError::JournalFormat {
-        path: file.path().to_owned(),
-        found,
-        known: journal::FORMAT,
-    })?;
-    warn_of_damage(file.path(), &replay);
-    let mut disk = RealDisk::new(policy.durability, file);
-    for spool in spools {
-        disk.adopt(spool.area())?;
-    }
-    let is_damaged = !replay.bad_lines.is_empty();
-    let known = replay.state.spools.clone();
-    let mut engine = Engine::recover(disk, replay.state, is_damaged, policy.publish, Instant::now())?;
-    for (id, path) in known {
-        let files = engine.left_in(id);
-        if files > 0 && spools.iter().all(|spool| spool.area().id != id) {
-            take_up_unused(&mut engine, id, &path, files);
-        }
-    }
-    // What need not wait for the data server does not count as waiting from the start.
-    engine.publish(Instant::now());
-    Ok(engine)
-}
-
-/// Takes up the files that are committed in a spool that no site is collected into any more, or none that can be opened: the
-/// sites may have none of them.
-#[expect(clippy::disallowed_methods, reason = "the committer's thread has a clock of its own")]
-fn take_up_unused(engine: &mut Engine<RealDisk>, id: SpoolId, path: &Path, files: usize) {
-    let (directory, files) = (quoted(path), Count(files, "file"));
-    let (at, device) = (path.to_owned(), engine.disk_mut().device_of_journal());
-    let reopened =
-        in_time(path, move || SpoolDir::reopen(&at, id)?.map(|area| area.answering_beside(device)).transpose());
-    let taken_up = reopened.and_then(|area| {
-        let Some(area) = area.map(Arc::new) else { return Ok(false) };
-        engine.disk_mut().adopt(&area)?;
-        engine.add_spool(id, area.path().to_owned(), Instant::now())?;
-        Ok(true)
-    });
-    match taken_up {
-        Ok(true) => log::info!(
-            "directory={directory} {files} committed earlier and not known to be published: published as their turn \
-             comes, though no site is collected into it just now"
-        ),
-        Ok(false) => log::warn!(
-            "directory={directory} reason=stranded {files} committed earlier may wait in its staging area, and that is \
-             not there: bring it back, if it was moved, and start again"
-        ),
-        Err(error) => log::warn!(
-            "directory={directory} reason=stranded {files} committed earlier may wait in its staging area, which is \
-             looked at again at the next start: {error}"
-        ),
-    }
-}
-
-fn warn_of_damage(journal: &Path, replay: &Replay) {
-    let journal = quoted(journal);
-    for line in replay.bad_lines.iter().take(BAD_LINES_TOLD) {
-        log::warn!("{journal}:{line}: not a record, skipped: a file may arrive twice");
-    }
-    if let Some(more @ 1..) = replay.bad_lines.len().checked_sub(BAD_LINES_TOLD) {
-        log::warn!("{journal}: skipped {} more that cannot be read: files may arrive twice", Count(more, "line"));
-    }
-    if let Some(line) = replay.torn_line {
-        log::warn!(
-            "{journal}:{line}: cut short, as by a loss of power or a full disk, and skipped; where somebody has damaged it, \
-             files may arrive twice"
-        );
-    }
-}
-
-/// What the thread does.
-#[derive(Debug)]
-pub(super) struct Committing<D> {
-    pub(super) engine: Engine<D>,
-    waiting: SharedWaiting,
-}
-
-impl Work for Committing<RealDisk> {
-    type Order = Order;
-    type Completion = Completion;
-
-    const NAME: &'static str = "committer";
-    const GROUP: usize = 1024;
-
-    fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
-        self.carry_out(group, now)
-    }
-
-    fn go_on(&mut self, now: Instant) -> Pause {
-        self.go_on(now)
-    }
-}
-
-impl<D: Disk> Committing<D> {
-    pub(super) fn new(engine: Engine<D>) -> Self {
-        let waiting = SharedWaiting::default();
-        waiting.set(engine.waiting());
-        Self { engine, waiting }
-    }
-
-    pub(super) fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
-        let (mut publications, mut gone) = (Vec::new(), Vec::new());
-        for order in group {
-            match order {
-                Order::TakeIn(spool) => self.take_in(&spool, now),
-                Order::Publish(publication) => publications.push(publication),
-                Order::Forget(copy) => gone.push(copy),
-            }
-        }
-        // They are about what was completed, so it is older than anything in the group.
-        self.engine.forget(gone);
-        if publications.is_empty() { Vec::new() } else { self.commit(publications, now) }
-    }
-
-    /// Publishes what may be by now.
-    pub(super) fn go_on(&mut self, now: Instant) -> Pause {
-        let has_news = self.engine.publish(now);
-        self.waiting.set(self.engine.waiting());
-        Pause { until: self.engine.next_look(), has_news }
-    }
-
-    fn commit(&mut self, group: Vec<Publication>, now: Instant) -> Vec<Completion> {
-        let (mut tickets, mut links) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-        let mut completions = Vec::with_capacity(group.len());
-        for publication in group {
-            let ticket = publication.ticket;
-            match self.take(publication, now) {
-                Ok(link) => {
-                    tickets.push(ticket);
-                    links.push(link);
-                }
-                Err(error) => completions.push(Completion { ticket, result: Err(error) }),
-            }
-        }
-        let outcomes = self.engine.commit(&links);
-        completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
-        completions
-    }
-
-    fn take_in(&mut self, spool: &Spool, now: Instant) {
-        let taken = self.engine.disk_mut().take_in(spool);
-        let added = taken.and_then(|new| new.map_or(Ok(()), |(id, path)| self.engine.add_spool(id, path, now)));
-        if let Err(error) = added {
-            // The next file for it, or the next start, tries again.
-            log::warn!("{error}");
-        }
-    }
-
-    fn take(&mut self, publication: Publication, now: Instant) -> Result<Item, StoreError> {
-        let Publication { site, name, staged, chain, .. } = publication;
-        let chain = chain.unwrap_or_default();
-        let fingerprint = staged.fingerprint();
-        let taken = self.engine.disk_mut().take_over(staged, &name).inspect_err(|_| chain.break_off());
-        let ((spool, stage), new) = taken?;
-        if let Some(path) = new {
-            self.engine.add_spool(spool, path, now).inspect_err(|_| chain.break_off())?;
-        }
-        Ok(Item { intent: Intent { spool, stage, copy: SiteFile { site, name, fingerprint } }, chain })
     }
 }
 

@@ -3,11 +3,13 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::super::SinkKind;
+use super::super::answering::Wait;
 use super::super::journal::Record;
 use super::recovery_tests::killed;
 use super::*;
@@ -39,7 +41,7 @@ impl Disk {
     }
 
     pub(super) fn start(&self, spool: &Spool) -> (Committer, Vec<Outstanding>) {
-        Committer::start(&self.state(), AT_ONCE, std::slice::from_ref(spool), Box::new(|| {})).unwrap()
+        Committer::start(&self.state(), AT_ONCE, std::slice::from_ref(spool), Arc::new(|| {})).unwrap()
     }
 
     /// What the data server would see.
@@ -86,7 +88,7 @@ fn files_are_published_whole_in_order_and_told() {
         &disk.state(),
         AT_ONCE,
         std::slice::from_ref(&spool),
-        Box::new(move || told.send(()).unwrap()),
+        Arc::new(move || told.send(()).unwrap()),
     )
     .unwrap();
     assert_eq!(before, []);
@@ -125,7 +127,7 @@ fn what_is_not_forgotten_is_outstanding_after_a_restart() {
     let two = Outstanding { site, name, fingerprint: Fingerprint::of(b"two") };
     for durability in [Durability::None, Durability::Fsync] {
         let policy = CommitPolicy { durability, publish: Publish::AtOnce };
-        let started = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Box::new(|| {}));
+        let started = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Arc::new(|| {}));
         let (committer, outstanding) = started.unwrap();
         assert_eq!(outstanding, std::slice::from_ref(&two));
         committer.stop();
@@ -230,9 +232,9 @@ fn one_file_of_an_agent_at_a_time_is_published_and_a_restart_goes_on_where_it_wa
     let disk = Disk::new();
     let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
     let start =
-        || Committer::start(&disk.state(), policy, std::slice::from_ref(&disk.spool()), Box::new(|| {})).unwrap().0;
+        || Committer::start(&disk.state(), policy, std::slice::from_ref(&disk.spool()), Arc::new(|| {})).unwrap().0;
     let spool = disk.spool();
-    let committer = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Box::new(|| {})).unwrap().0;
+    let committer = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Arc::new(|| {})).unwrap().0;
     // The first is published at once, whichever of the others are queued by then.
     let queued = ["a.1700000001.data", "a.1700000003.data", "a.1700000002.data", "a.1700000002.data", "b.7.data"];
     for (ticket, name) in queued.iter().enumerate() {
@@ -265,7 +267,7 @@ fn nothing_is_published_in_a_directory_that_was_moved_away() {
     let disk = Disk::new();
     let spool = disk.spool();
     let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
-    let start = |spool: &Spool| Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Box::new(|| {}));
+    let start = |spool: &Spool| Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Arc::new(|| {}));
     let (committer, _) = start(&spool).unwrap();
     for name in ["a.1.data", "a.2.data"] {
         committer.publish(file(1, name, staged(&spool, name)));
@@ -308,7 +310,7 @@ fn one_process_at_a_time() {
     let disk = Disk::new();
     let spool = disk.spool();
     let (committer, _) = disk.start(&spool);
-    let start = |state: &Path, spools: &[Spool]| Committer::start(state, AT_ONCE, spools, Box::new(|| {})).err();
+    let start = |state: &Path, spools: &[Spool]| Committer::start(state, AT_ONCE, spools, Arc::new(|| {})).err();
     let is_busy = |error, at: &Path| matches!(error, Some(StoreError::Busy { path, .. }) if path == at);
     assert!(is_busy(start(&disk.state(), &[]), &disk.state()));
     let staging = spool.incoming().join(".tentacle-sync");
@@ -324,7 +326,7 @@ fn a_copied_incoming_directory_is_refused() {
     copy.spool();
     let id = |disk: &Disk| disk.incoming().join(".tentacle-sync/id");
     fs::copy(id(&disk), id(&copy)).unwrap();
-    let started = Committer::start(&disk.state(), AT_ONCE, &[spool, copy.spool()], Box::new(|| {}));
+    let started = Committer::start(&disk.state(), AT_ONCE, &[spool, copy.spool()], Arc::new(|| {}));
     let paths = [copy.incoming(), disk.incoming()].map(|path| path.canonicalize().unwrap());
     let [copied, original] = paths;
     assert_eq!(started.err(), Some(StoreError::CopiedSpool(copied, original)));
@@ -345,9 +347,37 @@ fn what_is_being_staged_survives_a_change_of_committers() {
 fn a_state_directory_that_is_a_file_or_of_a_later_version_is_refused() {
     let disk = Disk::new();
     fs::write(disk.state(), "").unwrap();
-    let start = || Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).err().unwrap();
+    let start = || Committer::start(&disk.state(), AT_ONCE, &[], Arc::new(|| {})).err().unwrap();
     assert!(matches!(start(), StoreError::Io { errno: Errno::EXIST | Errno::NOTDIR, .. }), "{}", start());
     fs::remove_file(disk.state()).unwrap();
     killed(&disk, &[Record::Journal(9)], b"");
     assert!(matches!(start(), StoreError::JournalFormat { found: 9, known: 1, .. }), "{}", start());
+}
+
+#[test]
+fn a_directory_that_does_not_answer_keeps_no_other_waiting() {
+    let (disk, frozen) = (Disk::new(), Disk::new());
+    let spool = disk.spool();
+    // On another filesystem than the journal's, by its word.
+    let silent = Spool::open_beside(&frozen.incoming(), Path::new("/proc")).unwrap();
+    let (mut committer, _) = disk.start(&spool);
+    committer.take_in(silent.clone());
+    let late = file(0, "late.1.data", staged(&silent, "late"));
+    let (go_on, hang) = mpsc::channel::<()>();
+    let area = Arc::clone(silent.area());
+    let asking = thread::spawn(move || area.ask(Wait::Commit, move |_| Ok(hang.recv().is_ok())));
+    committer.publish(late);
+    let mut completed = Vec::new();
+    for ticket in 1..=20 {
+        committer.publish(file(ticket, &format!("a.{ticket}.data"), staged(&spool, "beside")));
+        while completed.last() != Some(&ticket) {
+            completed.extend(committer.completions().iter().map(|completion| completion.ticket));
+        }
+    }
+    assert_eq!(completed, (1..=20).collect::<Vec<_>>());
+    drop(go_on);
+    drop(asking.join());
+    let (completions, _) = committer.stop();
+    assert_eq!(completions.iter().map(|completion| completion.ticket).collect::<Vec<_>>(), [0]);
+    assert_eq!(disk.published().len(), 20);
 }

@@ -1,9 +1,11 @@
 //! The steps that publishing takes on disk: as a trait, so that [`Engine`](super::engine::Engine) can be run on a model
 //! of a disk that fails, dies and forgets; and as the real thing.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Durability;
@@ -16,14 +18,29 @@ use super::journal_file::JournalFile;
 use super::journal_link;
 use super::spool::Spool;
 use super::spool_dir::{Comparison, SpoolDir};
+use crate::mutex::lock;
 use crate::proto::{FileName, Fingerprint};
 use crate::sync::measured_at;
 
 /// A staged file: which spool, and which file there.
 pub(super) type At = (SpoolId, StageId);
 
-/// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
+/// What happens to the journal. Every method is one step; a crash comes between two of them, or within one.
+pub(super) trait JournalDisk {
+    /// Adds to it.
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError>;
+    /// Makes durable what was added.
+    fn sync(&mut self) -> Result<(), StoreError>;
+    /// Where it should be, if somebody has taken it from there: what is added to it will not be found again.
+    fn lost(&self) -> Option<PathBuf>;
+    /// Replaces it, durably: after a crash it is the old or the new one.
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError>;
+}
+
+/// What happens to the directories of a committer. Every method is one step, as above.
 pub(super) trait Disk {
+    /// Where the journal is.
+    type Journal: JournalDisk + Debug;
     /// The staging areas known, with their incoming directories.
     fn spools(&self) -> Vec<(SpoolId, PathBuf)>;
     /// The spools, of those given, that share a filesystem with others of them, together.
@@ -48,14 +65,6 @@ pub(super) trait Disk {
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError>;
     /// Makes the published names durable.
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError>;
-    /// Adds to the journal.
-    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError>;
-    /// Makes durable what was added.
-    fn sync_journal(&mut self) -> Result<(), StoreError>;
-    /// The journal, if somebody has taken it from its place: what is added to it will not be found again.
-    fn lost_journal(&self) -> Option<PathBuf>;
-    /// Replaces the journal, durably: after a crash it is the old or the new one.
-    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError>;
     /// Moves a staged file to a published name; `false` if something has that name. After a crash it has happened or not.
     fn rename_into(&mut self, at: At, name: &FileName) -> Result<bool, StoreError>;
     /// Compares a staged file with what it should be.
@@ -76,22 +85,68 @@ pub(super) trait Disk {
     fn published_path(&self, spool: SpoolId, name: &FileName) -> PathBuf;
 }
 
+/// The journal's file, flushed as far as that is asked for.
+#[derive(Debug)]
+pub(super) struct RealJournal {
+    pub(super) durability: Durability,
+    pub(super) file: JournalFile,
+}
+
+impl JournalDisk for RealJournal {
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        self.file.append(lines)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.durability.flush(|| self.file.sync())
+    }
+
+    fn lost(&self) -> Option<PathBuf> {
+        (!self.file.is_in_place()).then(|| self.file.path().to_owned())
+    }
+
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
+        self.file.rewrite(journal, self.durability)
+    }
+}
+
 /// The disk itself.
 #[derive(Debug)]
 pub(super) struct RealDisk {
     durability: Durability,
-    journal: JournalFile,
+    /// The journal's path.
+    journal: PathBuf,
     areas: HashMap<SpoolId, Arc<SpoolDir>>,
+    claims: Claims,
+}
+
+/// The staging areas that this process works in, with their incoming directories: each has one committer. Clones are the
+/// same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims(Arc<Mutex<HashMap<SpoolId, PathBuf>>>);
+
+impl Claims {
+    /// An error if another committer works there, or seems to.
+    fn add(&self, area: &SpoolDir) -> Result<(), StoreError> {
+        match lock(&self.0).entry(area.id) {
+            Entry::Vacant(entry) => {
+                entry.insert(area.path().to_owned());
+                Ok(())
+            }
+            Entry::Occupied(entry) if entry.get() == area.path() => Err(StoreError::Displaced(area.path().to_owned())),
+            Entry::Occupied(entry) => Err(StoreError::CopiedSpool(area.path().to_owned(), entry.get().clone())),
+        }
+    }
+
+    fn remove(&self, spool: SpoolId) {
+        lock(&self.0).remove(&spool);
+    }
 }
 
 impl RealDisk {
-    pub(super) fn new(durability: Durability, journal: JournalFile) -> Self {
-        Self { durability, journal, areas: HashMap::new() }
-    }
-
-    /// The filesystem that the journal is on.
-    pub(super) fn device_of_journal(&self) -> Option<u64> {
-        self.journal.device()
+    /// One without directories; those it gets are known to the journal of this path.
+    pub(super) fn new(durability: Durability, journal: PathBuf, claims: Claims) -> Self {
+        Self { durability, journal, areas: HashMap::new(), claims }
     }
 
     /// Takes a spool in; whether it is a new one.
@@ -103,9 +158,16 @@ impl RealDisk {
             }
             // Opened once more: the lock is held by the one that is known.
             Some(known) if known.directory() == area.directory() => Ok(false),
-            _ => {
+            Some(_) => {
                 area.ask(Wait::Commit, SpoolDir::lock)?;
-                Ok(self.areas.insert(area.id, area.clone()).is_none())
+                self.areas.insert(area.id, area.clone());
+                Ok(false)
+            }
+            None => {
+                self.claims.add(area)?;
+                area.ask(Wait::Commit, SpoolDir::lock).inspect_err(|_| self.claims.remove(area.id))?;
+                self.areas.insert(area.id, area.clone());
+                Ok(true)
             }
         }
     }
@@ -135,6 +197,8 @@ fn is_plausible(time: Duration) -> bool {
 }
 
 impl Disk for RealDisk {
+    type Journal = RealJournal;
+
     fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
         self.areas.values().map(|area| (area.id, area.path().to_owned())).collect()
     }
@@ -148,7 +212,7 @@ impl Disk for RealDisk {
     }
 
     fn record_journal(&mut self, spool: SpoolId, is_known: bool) {
-        let journal = self.journal.path().to_owned();
+        let journal = self.journal.clone();
         let introduced =
             self.ask(spool, Wait::Flush, move |area| journal_link::record_journal(area, &journal, is_known));
         if let Err(error) = introduced {
@@ -157,7 +221,7 @@ impl Disk for RealDisk {
     }
 
     fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError> {
-        let journal = self.journal.path().to_owned();
+        let journal = self.journal.clone();
         self.ask(spool, Wait::Commit, move |area| journal_link::is_last(area, &journal))
     }
 
@@ -168,6 +232,7 @@ impl Disk for RealDisk {
 
     fn let_go(&mut self, spool: SpoolId) {
         self.areas.remove(&spool);
+        self.claims.remove(spool);
     }
 
     fn take_over(&mut self, staged: ClosedHashedTemp, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
@@ -218,22 +283,6 @@ impl Disk for RealDisk {
         // Whoever clears the directory of what is old may take the mark with it. That it cannot be made was told at first.
         self.ask(spool, Wait::Commit, SpoolDir::leave_mark).ok();
         self.durability.flush(|| self.ask(spool, Wait::Flush, SpoolDir::sync_names))
-    }
-
-    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
-        self.journal.append(lines)
-    }
-
-    fn sync_journal(&mut self) -> Result<(), StoreError> {
-        self.durability.flush(|| self.journal.sync())
-    }
-
-    fn lost_journal(&self) -> Option<PathBuf> {
-        (!self.journal.is_in_place()).then(|| self.journal.path().to_owned())
-    }
-
-    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
-        self.journal.rewrite(journal, self.durability)
     }
 
     fn rename_into(&mut self, (spool, stage): At, name: &FileName) -> Result<bool, StoreError> {

@@ -10,25 +10,28 @@ use std::time::Instant;
 
 use super::disk::{At, Disk};
 use super::error::StoreError;
-use super::journal::{Intent, Record, SiteFile, SpoolId, StageId, State};
+use super::journal::{Intent, SiteFile, SpoolId, StageId};
 use super::publish_order::PublishOrder;
 use super::publish_queue::PublishQueue;
-use super::spooled::Spooled;
+use super::shared_journal::{SharedJournal, Unwritten};
 use crate::proto::quoted;
-
-/// Rewriting pays when the journal has this many records more than twice what is still true.
-const SLACK: usize = 4096;
 
 /// Commits groups of files, publishes what is committed, and keeps the journal of it.
 #[derive(Debug)]
-pub(super) struct Engine<D> {
+pub(super) struct Engine<D: Disk> {
     disk: D,
-    state: State,
-    journal: Journal,
+    journal: SharedJournal<D::Journal>,
     queue: PublishQueue,
-    /// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
-    voided: Vec<At>,
+    voided: Voided,
     failing: Failing,
+}
+
+/// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
+#[derive(Debug, Default)]
+struct Voided {
+    files: Vec<At>,
+    /// How often the journal had been rewritten when the last of them was abandoned.
+    rewrites: u64,
 }
 
 /// An incoming directory, and the agent of a file for it.
@@ -70,44 +73,34 @@ impl Failing {
     }
 }
 
-/// What may be done with the journal's file.
-#[derive(Clone, Copy, Debug)]
-enum Journal {
-    /// Append: it has this many records.
-    Sound { records: usize },
-    /// Rewrite it: an append or a flush has failed, so nobody knows what it holds.
-    Doubtful,
-}
-
 /// A file to be committed, if none before it in its chain has failed.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) intent: Intent,
     pub(super) chain: PublishOrder,
+    /// The number of its order.
+    pub(super) order: u64,
 }
 
 /// How committing one file ended.
 pub(super) type Outcome = Result<(), StoreError>;
 
 impl<D: Disk> Engine<D> {
-    /// What is committed here, and may still be at the sites.
-    pub(super) fn held(&self) -> impl Iterator<Item = &SiteFile> {
-        self.state.held.keys()
+    /// One on a disk whose committed files are in this journal, among others' maybe. What the run before has left is to be
+    /// [taken up](Self::recover) first.
+    pub(super) fn new(disk: D, journal: SharedJournal<D::Journal>, queue: PublishQueue) -> Self {
+        Self { disk, journal, queue, voided: Voided::default(), failing: Failing::default() }
+    }
+
+    /// The journal that it shares with others.
+    #[cfg(test)]
+    pub(super) fn journal(&self) -> &SharedJournal<D::Journal> {
+        &self.journal
     }
 
     /// Files, and their bytes, that are committed and not published.
     pub(super) fn waiting(&self) -> (usize, u64) {
         self.queue.waiting()
-    }
-
-    /// How much of each site's is here and was not taken.
-    pub(super) fn spooled(&self) -> &Spooled {
-        self.queue.spooled()
-    }
-
-    /// Files committed in a spool that are not known to be published.
-    pub(super) fn left_in(&self, spool: SpoolId) -> usize {
-        self.state.committed.iter().filter(|intent| intent.spool == spool).count()
     }
 
     /// When [`publish`](Self::publish) is to be called again, whatever comes.
@@ -122,7 +115,7 @@ impl<D: Disk> Engine<D> {
     /// Commits a group: makes it durable, and writes down that it is. One outcome for each file.
     pub(super) fn commit(&mut self, group: &[Item]) -> Vec<Outcome> {
         let unflushed = self.flush(group);
-        let hindrance = |Item { intent, chain }: &Item| {
+        let hindrance = |Item { intent, chain, .. }: &Item| {
             let failure = match unflushed.get(&intent.spool) {
                 // Not even promised: a next start would keep that.
                 _ if chain.is_broken() => Some(StoreError::Blocked),
@@ -137,16 +130,16 @@ impl<D: Disk> Engine<D> {
         let (lost, flushed): (Vec<&Item>, Vec<&Item>) =
             group.iter().partition(|link| failed.contains_key(&link.intent.stage));
         self.discard(lost.iter().map(|link| (link.intent.spool, link.intent.stage)));
-        let intents: Vec<&Intent> = flushed.iter().map(|link| &link.intent).collect();
-        match self.write_intents(&intents) {
-            Ok(()) => intents.iter().for_each(|intent| self.queue.push(intent)),
-            Err(error) => {
-                self.abandon(&intents);
-                failed.extend(intents.iter().map(|intent| (intent.stage, error.clone())));
+        let intents: Vec<(&Intent, u64)> = flushed.iter().map(|link| (&link.intent, link.order)).collect();
+        match self.journal.commit(&intents) {
+            Ok(()) => intents.iter().for_each(|(intent, _)| self.queue.push(intent)),
+            Err(Unwritten { error, may_be_promised }) => {
+                self.abandon(&intents, may_be_promised);
+                failed.extend(intents.iter().map(|(intent, _)| (intent.stage, error.clone())));
             }
         }
-        self.compact();
-        let outcome = |Item { intent, chain }: &Item| match failed.remove(&intent.stage) {
+        self.discard_voided();
+        let outcome = |Item { intent, chain, .. }: &Item| match failed.remove(&intent.stage) {
             None => Ok(()),
             Some(error) => {
                 chain.break_off();
@@ -156,22 +149,11 @@ impl<D: Disk> Engine<D> {
         group.iter().map(outcome).collect()
     }
 
-    /// Takes note of what the sites no longer have. Durably: what is forgotten of a name must stay so, or the next file
-    /// that comes under it would pass for the last one.
-    pub(super) fn forget(&mut self, gone: Vec<SiteFile>) {
-        let known = gone.into_iter().filter(|copy| self.state.held.remove(copy).is_some());
-        let records: Vec<Record> = known.map(Record::Gone).collect();
-        if records.is_empty() {
-            return;
-        }
-        let written = match self.journal {
-            Journal::Sound { .. } => self.append_durably(&records),
-            Journal::Doubtful => self.rewrite(),
-        };
-        if let Err(error) = written {
-            log::warn!("{error}");
-        }
-        self.compact();
+    /// Takes note of what the sites no longer have, of what was committed before the orders of these numbers, by whichever
+    /// committer.
+    pub(super) fn forget(&mut self, gone: Vec<(SiteFile, u64)>) {
+        self.journal.forget(gone);
+        self.discard_voided();
     }
 
     /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
@@ -197,43 +179,14 @@ impl<D: Disk> Engine<D> {
         failures
     }
 
-    /// Writes the intents down, durably. Not before the staged bytes are durable: an intent whose staged file is absent
-    /// must mean that it was published, and not that the disk never came to see it.
-    fn write_intents(&mut self, intents: &[&Intent]) -> Result<(), StoreError> {
-        for &intent in intents {
-            self.state.commit(intent.clone());
-        }
-        self.look_after_journal();
-        match self.journal {
-            Journal::Doubtful => self.rewrite(),
-            Journal::Sound { .. } if intents.is_empty() => Ok(()),
-            Journal::Sound { .. } => {
-                self.append_durably(&intents.iter().map(|&intent| Record::Intent(intent.clone())).collect::<Vec<_>>())
-            }
-        }
-    }
-
-    /// A journal that somebody has removed, alone or with its directory, has to be written anew.
-    fn look_after_journal(&mut self) {
-        if let Journal::Sound { .. } = self.journal
-            && let Some(path) = self.disk.lost_journal()
-        {
-            log::warn!("{}: removed, or replaced, while this program runs: it is written anew", quoted(&path));
-            self.journal = Journal::Doubtful;
-        }
-    }
-
-    /// Takes intents back. Their staged files go only after the promise of them is gone from the journal: a promised file
+    /// Removes files whose intents were taken back; only after the promise of them is gone from the journal: a promised file
     /// that is absent counts as published.
-    fn abandon(&mut self, intents: &[&Intent]) {
-        for intent in intents {
-            self.state.give_up(intent.stage);
-        }
-        if self.rewrite().is_ok() {
-            return self.discard(intents.iter().map(|intent| (intent.spool, intent.stage)));
+    fn abandon(&mut self, intents: &[(&Intent, u64)], may_be_promised: bool) {
+        if !may_be_promised {
+            return self.discard(intents.iter().map(|(intent, _)| (intent.spool, intent.stage)));
         }
         // The last first: if that is cut short, what is left and published at the next start is no agent's later file.
-        for intent in intents.iter().rev() {
+        for (intent, _) in intents.iter().rev() {
             let at = (intent.spool, intent.stage);
             if let Err(error) = self.disk.invalidate(at, &intent.copy.fingerprint) {
                 log::warn!(
@@ -242,54 +195,22 @@ impl<D: Disk> Engine<D> {
                     intent.copy.name
                 );
             }
-            self.voided.push(at);
+            self.void(at);
         }
     }
 
-    /// Appends records that nothing depends on: losing them costs a comparison with the site's copy later.
-    fn note(&mut self, records: &[Record]) {
-        if let Journal::Sound { .. } = self.journal
-            && !records.is_empty()
-            && let Err(error) = self.append(records)
-        {
-            log::warn!("{error}");
+    /// A file is to be removed as soon as the journal has been rewritten.
+    fn void(&mut self, file: At) {
+        self.voided.files.push(file);
+        self.voided.rewrites = self.journal.rewrites();
+    }
+
+    /// Removes what was voided before the journal was rewritten, by whomever.
+    fn discard_voided(&mut self) {
+        if !self.voided.files.is_empty() && self.journal.rewrites() > self.voided.rewrites {
+            let files = std::mem::take(&mut self.voided.files);
+            self.discard(files);
         }
-    }
-
-    fn append_durably(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        self.append(records)?;
-        self.disk.sync_journal().inspect_err(|_| self.journal = Journal::Doubtful)
-    }
-
-    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let mut lines = Vec::new();
-        for record in records {
-            record.encode(&mut lines);
-        }
-        let appended = self.disk.append(&lines);
-        self.journal = match (self.journal, &appended) {
-            (Journal::Sound { records: before }, Ok(())) => Journal::Sound { records: before + records.len() },
-            _ => Journal::Doubtful,
-        };
-        appended
-    }
-
-    fn compact(&mut self) {
-        if let Journal::Sound { records } = self.journal
-            && records > 2 * self.state.len() + SLACK
-            && let Err(error) = self.rewrite()
-        {
-            log::warn!("{error}");
-        }
-    }
-
-    fn rewrite(&mut self) -> Result<(), StoreError> {
-        self.journal = Journal::Doubtful;
-        self.disk.rewrite(&self.state.snapshot())?;
-        self.journal = Journal::Sound { records: self.state.len() };
-        let voided = std::mem::take(&mut self.voided);
-        self.discard(voided);
-        Ok(())
     }
 
     /// Removes staged files that nobody waits for. What stays is swept at the next start.

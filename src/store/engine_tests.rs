@@ -4,9 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::journal::replay;
-use super::super::model::{Costs, Fault, ModelDisk, Moment, SPOOL, Share, Spared, World};
-use super::super::publish_queue::Publish;
+use super::super::journal::{Held, State, replay};
+use super::super::model::{Costs, Fault, ModelDisk, Moment, SPOOL, Share, Spared, World, recovered};
+use super::super::publish_queue::{Publish, PublishQueue};
+use super::super::spooled::Spooled;
 use super::*;
 use crate::proto::Fingerprint;
 use crate::sync::agent;
@@ -46,6 +47,11 @@ fn origin(copy: &SiteFile) -> (Arc<str>, Box<[u8]>) {
     (Arc::clone(&copy.site), agent(&copy.name).into())
 }
 
+/// What is committed here, to be forgotten.
+fn older_than_all(files: Vec<SiteFile>) -> Vec<(SiteFile, u64)> {
+    files.into_iter().map(|copy| (copy, 1)).collect()
+}
+
 /// A disk, the time there, and what the data server has taken.
 struct Scene {
     world: Rc<RefCell<World>>,
@@ -82,18 +88,18 @@ impl Scene {
     fn run(&mut self, waiting: &mut Vec<SiteFile>) {
         let journal = self.world.borrow_mut().start();
         let before = replay(&journal).unwrap().state;
-        let recovered = Engine::recover(ModelDisk(self.world.clone()), before, false, self.publish, self.now);
-        let Ok(mut engine) = recovered else { return };
-        let held: Vec<SiteFile> = engine.held().cloned().collect();
+        let engine = recovered(&self.world, before, PublishQueue::new(self.publish, Spooled::default()), self.now);
+        let Ok(mut engine) = engine else { return };
+        let held: Vec<SiteFile> = engine.journal.read(|state| state.held.keys().cloned().collect());
         waiting.retain(|copy| !held.contains(copy));
-        engine.forget(held);
+        engine.forget(older_than_all(held));
         for _retry in 0..2 {
             let mut chains: HashMap<_, PublishOrder> = HashMap::new();
             for group in waiting.clone().chunks(4) {
                 let link = |copy: &SiteFile| {
                     let stage = self.world.borrow_mut().stage(copy.fingerprint);
                     let intent = Intent { spool: SPOOL, stage, copy: copy.clone() };
-                    Item { intent, chain: chains.entry(origin(copy)).or_default().clone() }
+                    Item { intent, chain: chains.entry(origin(copy)).or_default().clone(), order: 0 }
                 };
                 let group: Vec<Item> = group.iter().map(link).collect();
                 let outcomes = engine.commit(&group);
@@ -107,7 +113,7 @@ impl Scene {
                 if !self.consume() {
                     return;
                 }
-                engine.forget(safe);
+                engine.forget(older_than_all(safe));
             }
         }
         self.publish_all(&mut engine);
@@ -213,16 +219,21 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
         let journal = world.borrow_mut().start();
         let before = replay(&journal).unwrap().state;
         let now = Instant::now();
-        let mut engine = Engine::recover(ModelDisk(world.clone()), before, false, Publish::AtOnce, now).unwrap();
+        let mut engine =
+            recovered(&world, before, PublishQueue::new(Publish::AtOnce, Spooled::default()), now).unwrap();
         let link = |copy: &SiteFile| {
             let stage = world.borrow_mut().stage(copy.fingerprint);
-            Item { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: PublishOrder::default() }
+            Item {
+                intent: Intent { spool: SPOOL, stage, copy: copy.clone() },
+                chain: PublishOrder::default(),
+                order: 0,
+            }
         };
         let group: Vec<Item> = known.iter().map(link).collect();
         assert!(engine.commit(&group).iter().all(Result::is_ok));
         let steps = world.borrow().steps();
         for copy in known {
-            engine.forget(vec![copy.clone()]);
+            engine.forget(older_than_all(vec![copy.clone()]));
         }
         let forgotten = world.borrow().steps();
         engine.publish(now);
@@ -258,9 +269,9 @@ fn engine_that_holds(files: usize, publish: Publish) -> (Rc<RefCell<World>>, Eng
     let mut state = State::default();
     state.spools.insert(SPOOL, "model".into());
     let held = (0..files).map(|number| copy("kept", &format!("kept{number}.1.data")));
-    state.held.extend(held.map(|copy| (copy, SPOOL)));
+    state.held.extend(held.map(|copy| (copy, Held::before(SPOOL))));
     let now = Instant::now();
-    let engine = Engine::recover(ModelDisk(world.clone()), state, false, publish, now).unwrap();
+    let engine = recovered(&world, state, PublishQueue::new(publish, Spooled::default()), now).unwrap();
     world.borrow_mut().costs = Costs::default();
     (world, engine, now)
 }
@@ -273,7 +284,7 @@ fn copy(site: &str, name: &str) -> SiteFile {
 fn commit(world: &Rc<RefCell<World>>, engine: &mut Engine<ModelDisk>, files: &[SiteFile]) {
     let link = |copy: &SiteFile| {
         let stage = world.borrow_mut().stage(copy.fingerprint);
-        Item { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: PublishOrder::default() }
+        Item { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: PublishOrder::default(), order: 0 }
     };
     let group: Vec<Item> = files.iter().map(link).collect();
     assert!(engine.commit(&group).iter().all(Result::is_ok));
@@ -283,13 +294,13 @@ fn commit(world: &Rc<RefCell<World>>, engine: &mut Engine<ModelDisk>, files: &[S
 fn what_sites_have_kept_does_not_make_commits_dearer() {
     for kept in [0, 1_000, 30_000] {
         let (world, mut engine, now) = engine_that_holds(kept, Publish::AtOnce);
-        let snapshot = engine.state.snapshot().len() as u64;
+        let snapshot = engine.journal.read(State::snapshot).len() as u64;
         for group in 0..200 {
             let files: Vec<SiteFile> = (0..50).map(|file| copy("good", &format!("web{file}.{group}.data"))).collect();
             commit(&world, &mut engine, &files);
             engine.publish(now);
             world.borrow_mut().consume();
-            engine.forget(files);
+            engine.forget(older_than_all(files));
         }
         let Costs { appended, rewritten, read, .. } = world.borrow().costs;
         println!("{kept} kept, {snapshot} bytes: {appended} appended, {rewritten} rewritten");

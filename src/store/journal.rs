@@ -186,8 +186,24 @@ pub(super) struct State {
     pub(super) spools: BTreeMap<SpoolId, PathBuf>,
     /// Committed files that are not known to be published.
     pub(super) committed: Committed,
-    /// Files committed here that the sites may still have, and through which spool.
-    pub(super) held: HashMap<SiteFile, SpoolId>,
+    /// Files committed here that the sites may still have.
+    pub(super) held: HashMap<SiteFile, Held>,
+}
+
+/// What is known of a file that its site may still have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Where it was committed.
+    pub(super) spool: SpoolId,
+    /// The number of the order that it was committed by; 0 if that was in an earlier run. In no journal.
+    pub(super) order: u64,
+}
+
+impl Held {
+    /// Of an earlier run.
+    pub(super) fn before(spool: SpoolId) -> Self {
+        Self { spool, order: 0 }
+    }
 }
 
 /// Committed files, in the order they were committed in.
@@ -247,18 +263,24 @@ impl State {
         match record {
             Record::Journal(_) => {}
             Record::Spool(id, path) => drop(self.spools.insert(id, path)),
-            Record::Intent(intent) => self.commit(intent),
+            Record::Intent(intent) => self.commit(intent, 0),
             Record::Only(intent) => self.committed.insert(intent),
             Record::Published(stage) => drop(self.committed.remove(stage)),
-            Record::Held(spool, copy) => drop(self.held.insert(copy, spool)),
+            Record::Held(spool, copy) => drop(self.held.insert(copy, Held::before(spool))),
             Record::Gone(copy) => drop(self.held.remove(&copy)),
         }
     }
 
-    /// A file is committed, and its site may have it still.
-    pub(super) fn commit(&mut self, intent: Intent) {
-        self.held.insert(intent.copy.clone(), intent.spool);
+    /// A file is committed, by the order of this number, and its site may have it still.
+    pub(super) fn commit(&mut self, intent: Intent, order: u64) {
+        self.held.insert(intent.copy.clone(), Held { spool: intent.spool, order });
         self.committed.insert(intent);
+    }
+
+    /// The site no longer has what was committed before the order of this number. Whether that was not known.
+    pub(super) fn forget(&mut self, copy: &SiteFile, order: u64) -> bool {
+        let is_earlier = self.held.get(copy).is_some_and(|held| held.order < order);
+        is_earlier && self.held.remove(copy).is_some()
     }
 
     /// A file could not be committed, or is damaged: its site's copy is the only one.
@@ -268,11 +290,16 @@ impl State {
         }
     }
 
+    /// Files committed in a spool that are not known to be published.
+    pub(super) fn left_in(&self, spool: SpoolId) -> usize {
+        self.committed.iter().filter(|intent| intent.spool == spool).count()
+    }
+
     /// Forgets a staging area and all that is known of it.
     pub(super) fn drop_spool(&mut self, spool: SpoolId) {
         self.spools.remove(&spool);
         self.committed.retain(|intent| intent.spool != spool);
-        self.held.retain(|_, of| *of != spool);
+        self.held.retain(|_, held| held.spool != spool);
     }
 
     /// At most how many records say all of this.
@@ -289,15 +316,15 @@ impl State {
         }
         let mut said = HashSet::new();
         for intent in self.committed.iter() {
-            if self.held.get(&intent.copy) == Some(&intent.spool) {
+            if self.held.get(&intent.copy).is_some_and(|held| held.spool == intent.spool) {
                 said.insert(&intent.copy);
                 Record::Intent(intent.clone()).encode(&mut out);
             } else {
                 Record::Only(intent.clone()).encode(&mut out);
             }
         }
-        for (copy, spool) in self.held.iter().filter(|(copy, _)| !said.contains(copy)) {
-            Record::Held(*spool, copy.clone()).encode(&mut out);
+        for (copy, held) in self.held.iter().filter(|(copy, _)| !said.contains(copy)) {
+            Record::Held(held.spool, copy.clone()).encode(&mut out);
         }
         out
     }

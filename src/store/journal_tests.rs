@@ -142,3 +142,17 @@ fn the_corpus_is_replayed() {
         fuzz_journal(&std::fs::read(seed).unwrap());
     }
 }
+
+#[test]
+fn what_is_committed_after_a_site_let_an_equal_file_go_is_not_forgotten() {
+    let (mut state, file) = (State::default(), StageId { session: 1, number: 2 });
+    let name = "a.1.data".parse().unwrap();
+    let copy = SiteFile { site: "north".into(), name, fingerprint: Fingerprint::of(b"one") };
+    let intent = Intent { spool: SpoolId(7), stage: file, copy: copy.clone() };
+    state.commit(intent.clone(), 5);
+    assert!(state.forget(&copy, 6) && !state.forget(&copy, 7));
+    // Told to another committer, which comes to it only now.
+    state.commit(intent, 9);
+    assert!(!state.forget(&copy, 8));
+    assert!(state.held.contains_key(&copy));
+}

@@ -3,9 +3,11 @@
 //! Both work on an *area*: a directory with a staging area inside, held open. Most of this page is about the collector,
 //! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
-//! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]'s
-//! thread makes them durable in groups and reports; only then may a site's copy go. It publishes them when their turn has
-//! come: see [`Publish`].
+//! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]
+//! makes them durable in groups and reports; only then may a site's copy go. It publishes them when their turn has come: see
+//! [`Publish`]. It has one thread for all that is on the journal's filesystem, and one for each other, and these share the
+//! journal (`shared_journal.rs`). Each takes the steps below in their order for its own files, and writes to the journal
+//! whole records, one thread at a time.
 //!
 //! # On disk
 //! ```text
@@ -105,8 +107,10 @@ mod answering;
 mod archive;
 mod background;
 mod committer;
+mod committing;
 mod disk;
 mod engine;
+mod engines;
 mod error;
 mod flush;
 mod fresh_name;
@@ -127,6 +131,7 @@ mod publish_queue;
 #[cfg(test)]
 mod refused_calls;
 mod setup;
+mod shared_journal;
 mod sink;
 mod source;
 mod space;
@@ -145,7 +150,7 @@ mod zip;
 
 pub use archive::{ArchiveError, Content, Limits, Packed, pack_into};
 pub use background::{Background, Finished};
-pub use committer::{CommitPolicy, Committer, Completion, Outstanding, Publication, Waiting};
+pub use committer::{CommitPolicy, Committer, CommitterNotify, Completion, Outstanding, Publication, Waiting};
 pub(crate) use error::MOUNT_WRITABLE;
 pub use error::StoreError;
 pub use hashed_temp::{ClosedHashedTemp, HashedTemp};

@@ -17,6 +17,8 @@ pub(crate) use super::journal::StageId;
 use super::spool_dir::Comparison;
 use crate::proto::{FileName, Fingerprint};
 
+#[cfg(test)]
+pub(super) use committer::recovered;
 pub(super) use committer::staging_step;
 pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(super) use disk::{ModelDisk, SPOOL};

@@ -129,7 +129,8 @@ pub(super) struct Ready {
 }
 
 impl PublishQueue {
-    pub(super) fn new(pace: Publish) -> Self {
+    /// What counts as each site's counts in `spooled`, which others may share.
+    pub(super) fn new(pace: Publish, spooled: Spooled) -> Self {
         Self {
             pace,
             lines: BTreeMap::new(),
@@ -137,7 +138,7 @@ impl PublishQueue {
             fresh: BTreeSet::new(),
             files: 0,
             bytes: 0,
-            spooled: Spooled::default(),
+            spooled,
             in_place: 0,
             look_after: FIRST_LOOK,
             next_look: None,
@@ -148,11 +149,6 @@ impl PublishQueue {
     /// Files, and their bytes, that are committed and not published.
     pub(super) fn waiting(&self) -> (usize, u64) {
         (self.files, self.bytes)
-    }
-
-    /// How much of each site's waits, or is published and was not taken.
-    pub(super) fn spooled(&self) -> &Spooled {
-        &self.spooled
     }
 
     /// When [`ready`](Self::ready) is to be asked again, whatever comes.

@@ -22,7 +22,7 @@ impl Scene {
     #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
     fn new(pace: Publish) -> Self {
         Self {
-            queue: PublishQueue::new(pace),
+            queue: PublishQueue::new(pace, Spooled::default()),
             directory: BTreeSet::new(),
             waiting: BTreeMap::new(),
             now: Instant::now(),

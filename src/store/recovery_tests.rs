@@ -6,7 +6,9 @@ use std::thread;
 
 use rustix::io::Errno;
 
-use super::super::journal::{Record, SpoolId};
+use super::super::committing::{Committing, Order};
+use super::super::engines::Engines;
+use super::super::journal::{self, Intent, Record, SpoolId};
 use super::super::refused_calls::{Refused, without};
 use super::tests::{AT_ONCE, Disk, file, now, results, staged};
 use super::*;
@@ -17,7 +19,7 @@ fn what_waits_is_published_though_its_journal_is_lost_or_damaged() {
         let disk = Disk::new();
         let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
         let start = |spool: &Spool| {
-            Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Box::new(|| {})).unwrap().0
+            Committer::start(&disk.state(), policy, std::slice::from_ref(spool), Arc::new(|| {})).unwrap().0
         };
         let spool = disk.spool();
         let committer = start(&spool);
@@ -56,7 +58,7 @@ fn what_waits_is_published_though_an_older_journal_is_kept_again() {
         let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::Paced };
         let run = |state: &str, names: &[&str]| {
             let (spool, state) = (disk.spool(), disk.root.path().join(state));
-            let committer = Committer::start(&state, policy, std::slice::from_ref(&spool), Box::new(|| {})).unwrap().0;
+            let committer = Committer::start(&state, policy, std::slice::from_ref(&spool), Arc::new(|| {})).unwrap().0;
             for name in names {
                 committer.publish(file(1, name, staged(&spool, name)));
             }
@@ -142,7 +144,7 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         // Not mounted yet.
         let aside = disk.root.path().join("aside");
         fs::rename(disk.incoming(), &aside).unwrap();
-        let (committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
+        let (mut committer, outstanding) = Committer::start(&disk.state(), AT_ONCE, &[], Arc::new(|| {})).unwrap();
         fs::rename(&aside, disk.incoming()).unwrap();
         assert_eq!(outstanding.len(), 2);
         if opened_with_a_file {
@@ -173,7 +175,7 @@ fn what_waits_in_a_directory_that_no_site_has_any_more_is_published_all_the_same
     let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
     killed(&disk, &[spool, Record::Only(waiting)], b"");
     drop(dying);
-    let (committer, _) = disk.start(&disk.spool());
+    let (mut committer, _) = disk.start(&disk.spool());
     while old.published().is_empty() {
         thread::yield_now();
     }
@@ -215,7 +217,8 @@ fn a_directory_that_no_site_has_any_more_and_that_is_another_one_by_now_is_left_
 fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_group() {
     let disk = Disk::new();
     let spool = disk.spool();
-    let mut committing = Committing::new(open(&disk.state(), AT_ONCE, std::slice::from_ref(&spool)).unwrap());
+    let (_, opened) = Engines::open(&disk.state(), AT_ONCE, std::slice::from_ref(&spool)).unwrap();
+    let mut committing = Committing::new(opened.main);
     let chain = PublishOrder::default();
     let [first, second] = [(1, "a.1.data"), (2, "a.2.data")]
         .map(|(ticket, name)| Publication { chain: Some(chain.clone()), ..file(ticket, name, staged(&spool, name)) });
@@ -223,7 +226,7 @@ fn a_file_that_fails_in_a_group_holds_back_the_later_ones_of_its_chain_in_that_g
     let files = fs::read_dir(&staging).unwrap().map(|entry| entry.unwrap().path());
     let is_first = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text == "a.1.data");
     fs::remove_file(files.into_iter().find(is_first).unwrap()).unwrap();
-    let completions = committing.carry_out(vec![Order::Publish(first), Order::Publish(second)], now());
+    let completions = committing.carry_out(vec![Order::Publish(first, 1), Order::Publish(second, 2)], now());
     let results = results(completions);
     assert!(matches!(results[0], Err(StoreError::Io { errno: Errno::NOENT, .. })), "{results:?}");
     assert_eq!(results[1], Err(StoreError::Blocked));
@@ -248,13 +251,13 @@ fn a_committed_file_that_cannot_be_read_just_now_is_not_given_up() {
         drop(dying);
         without(&[reading_staged(Errno::ACCESS)], || {
             if opened_later {
-                let (committer, _) = Committer::start(&disk.state(), AT_ONCE, &[], Box::new(|| {})).unwrap();
+                let (mut committer, _) = Committer::start(&disk.state(), AT_ONCE, &[], Arc::new(|| {})).unwrap();
                 committer.take_in(disk.spool());
                 committer.publish(file(1, "a.2.data", staged(&disk.spool(), "two")));
                 let failed = results(committer.stop().0);
                 assert!(matches!(failed[..], [Err(StoreError::Io { errno: Errno::ACCESS, .. })]), "{failed:?}");
             } else {
-                let started = Committer::start(&disk.state(), AT_ONCE, &[disk.spool()], Box::new(|| {}));
+                let started = Committer::start(&disk.state(), AT_ONCE, &[disk.spool()], Arc::new(|| {}));
                 assert!(matches!(started, Err(StoreError::Io { errno: Errno::ACCESS, .. })));
             }
         });

@@ -161,6 +161,11 @@ impl SpoolDir {
         answering.tell(move || work(&area));
     }
 
+    /// The number of its filesystem, if others than those of this one are to go on where it does not answer.
+    pub(super) fn filesystem_beside(&self) -> Option<u64> {
+        self.answering.as_ref().map(|_| self.device)
+    }
+
     /// Whether there is somebody to ask its filesystem.
     pub(super) fn may_be_silent(&self) -> bool {
         self.answering.is_some()

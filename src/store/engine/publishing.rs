@@ -10,7 +10,7 @@ use crate::proto::{FileName, quoted};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::fresh_name::fresh_names;
-use crate::store::journal::{Intent, Record, SiteFile, SpoolId, StageId};
+use crate::store::journal::{Intent, SiteFile, SpoolId, StageId};
 use crate::store::publish_queue::Notice;
 use crate::store::spool_dir::Comparison;
 use crate::sync::{AgentFile, agent};
@@ -33,24 +33,24 @@ impl<D: Disk> Engine<D> {
         ready.notices.iter().for_each(|notice| self.tell(notice));
         let mut placed = Vec::new();
         for files in ready.agents {
-            let Some(first) = files.first().and_then(|&stage| self.state.committed.get(stage)) else { continue };
+            let waiting: Vec<Intent> = self
+                .journal
+                .read(|state| files.iter().filter_map(|&stage| state.committed.get(stage).cloned()).collect());
+            let Some(first) = waiting.first() else { continue };
             let key = (first.spool, agent(&first.copy.name).into());
             // Its first file was in the way, whatever has come after it: tried again at the next look.
             if !ready.is_look && self.failing.agents.contains_key(&key) {
                 continue;
             }
-            let outcome = self.publish_in_order(&files, now, &mut placed);
+            let outcome = self.publish_in_order(waiting, now, &mut placed);
             self.note_outcome(key, outcome, now);
         }
         if placed.is_empty() {
             return ready.any_taken;
         }
         let published = self.sync_placed(&placed);
-        for &stage in &published {
-            self.state.committed.remove(stage);
-        }
-        self.note(&published.into_iter().map(Record::Published).collect::<Vec<_>>());
-        self.compact();
+        self.journal.published(published);
+        self.discard_voided();
         true
     }
 
@@ -76,11 +76,11 @@ impl<D: Disk> Engine<D> {
     /// Publishes one agent's files, none after one that fails; `placed` are those that have left the staging area.
     fn publish_in_order(
         &mut self,
-        files: &[StageId],
+        files: Vec<Intent>,
         now: Instant,
         placed: &mut Vec<Intent>,
     ) -> Result<(), StoreError> {
-        for intent in files.iter().filter_map(|&stage| self.state.committed.get(stage).cloned()).collect::<Vec<_>>() {
+        for intent in files {
             // Nobody would find what gets its name in a directory that was moved away.
             self.disk.check_place(intent.spool)?;
             match self.place(&intent)? {
@@ -161,8 +161,8 @@ impl<D: Disk> Engine<D> {
                 );
             }
             Notice::Resumed { spool } => {
-                if let Some(path) = self.state.spools.get(spool) {
-                    log::info!("directory={} files are taken again", quoted(path));
+                if let Some(path) = self.journal.read(|state| state.spools.get(spool).cloned()) {
+                    log::info!("directory={} files are taken again", quoted(&path));
                 }
             }
             Notice::Ignored { spool, name } => {

@@ -5,44 +5,49 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Engine, Failing, Journal};
+use super::Engine;
 use crate::proto::{Count, quoted};
 use crate::store::disk::{At, Disk};
 use crate::store::error::StoreError;
-use crate::store::journal::{Intent, SiteFile, SpoolId, State};
-use crate::store::publish_queue::{Publish, PublishQueue};
+use crate::store::journal::{Intent, SiteFile, SpoolId};
 use crate::store::spool_dir::Comparison;
 
 impl<D: Disk> Engine<D> {
-    /// Takes up what the run before has committed, as its journal says.
+    /// Takes up what the run before has committed, as the journal that these share says: all of them, before any is used.
     /// `is_damaged`: records of the journal are lost.
     pub(in crate::store) fn recover(
-        disk: D,
-        state: State,
+        engines: &mut [&mut Self],
         is_damaged: bool,
-        publish: Publish,
         now: Instant,
-    ) -> Result<Self, StoreError> {
-        let queue = PublishQueue::new(publish);
-        let mut engine =
-            Self { disk, state, journal: Journal::Doubtful, queue, voided: Vec::new(), failing: Failing::default() };
-        let known = engine.match_spools();
-        let spools: BTreeSet<SpoolId> = engine.disk.spools().into_iter().map(|(id, _)| id).collect();
-        engine.flush_filesystems(&spools)?;
+    ) -> Result<(), StoreError> {
+        let known: BTreeSet<SpoolId> = engines.iter_mut().flat_map(|engine| engine.match_spools()).collect();
         if is_damaged {
+            let open: BTreeSet<SpoolId> = engines.iter().flat_map(|engine| engine.spools()).collect();
             // What is staged in one that is opened later may be what the lost records were about.
-            engine.state.spools.retain(|spool, _| spools.contains(spool));
+            for engine in &*engines {
+                engine.journal.change(|state| state.spools.retain(|id, _| open.contains(id)));
+            }
         }
+        engines.iter_mut().try_for_each(|engine| engine.take_up_all(&known, is_damaged, now))
+    }
+
+    fn take_up_all(&mut self, known: &BTreeSet<SpoolId>, is_damaged: bool, now: Instant) -> Result<(), StoreError> {
+        let spools = self.spools();
+        self.flush_filesystems(&spools)?;
         let mut useless = Vec::new();
         for &spool in &spools {
-            useless.extend(engine.take_up(spool, known.contains(&spool) && !is_damaged, now)?);
+            useless.extend(self.take_up(spool, known.contains(&spool) && !is_damaged, now)?);
         }
-        engine.rewrite()?;
+        self.journal.rewrite()?;
         for spool in spools {
-            engine.disk.record_journal(spool, known.contains(&spool));
+            self.disk.record_journal(spool, known.contains(&spool));
         }
-        engine.discard(useless);
-        Ok(engine)
+        self.discard(useless);
+        Ok(())
+    }
+
+    fn spools(&self) -> BTreeSet<SpoolId> {
+        self.disk.spools().into_iter().map(|(id, _)| id).collect()
     }
 
     /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
@@ -51,7 +56,7 @@ impl<D: Disk> Engine<D> {
         for filesystem in self.disk.filesystems(spools) {
             self.disk.sync_filesystem(filesystem[0])?;
         }
-        self.disk.sync_journal()
+        self.journal.sync()
     }
 
     /// Takes up what the run before has left in a spool: all of it, or nothing if there is an error. The staged files that
@@ -82,14 +87,15 @@ impl<D: Disk> Engine<D> {
 
     fn adopt(&mut self, orphans: &[Intent]) {
         for intent in orphans {
-            self.state.committed.insert(intent.clone());
+            self.journal.change(|state| state.committed.insert(intent.clone()));
             self.queue.push(intent);
         }
         if let Some(&Intent { spool, stage, .. }) = orphans.first() {
-            let path = self.state.spools.get(&spool).map(|path| quoted(path).to_string()).unwrap_or_default();
+            let path = self.journal.read(|state| state.spools.get(&spool).cloned()).unwrap_or_default();
             log::warn!(
-                "directory={path} reason=orphaned no journal knows {} in the staging area: they are published as \
+                "directory={} reason=orphaned no journal knows {} in the staging area: they are published as \
                  recovered-{stage}.{}.data and the like, and may arrive twice, or in part",
+                quoted(&path),
                 Count(orphans.len(), "file"),
                 stage.number
             );
@@ -102,13 +108,14 @@ impl<D: Disk> Engine<D> {
         let mut known = BTreeSet::new();
         for (id, path) in self.disk.spools() {
             let is_replaced = |(old, at): (&SpoolId, &PathBuf)| (*at == path && *old != id).then_some(*old);
-            let replaced: Vec<SpoolId> = self.state.spools.iter().filter_map(is_replaced).collect();
+            let replaced: Vec<SpoolId> =
+                self.journal.read(|state| state.spools.iter().filter_map(is_replaced).collect());
             for old in replaced {
                 log::warn!(
                     "{}: not the directory of the last run, though in its place: its files may arrive twice",
                     quoted(&path)
                 );
-                let waiting = self.left_in(old);
+                let waiting = self.journal.read(|state| state.left_in(old));
                 if waiting > 0 {
                     log::warn!(
                         "directory={} reason=stranded {} committed earlier may wait in the staging area of the directory \
@@ -117,9 +124,9 @@ impl<D: Disk> Engine<D> {
                         Count(waiting, "file")
                     );
                 }
-                self.state.drop_spool(old);
+                self.journal.change(|state| state.drop_spool(old));
             }
-            if self.state.spools.insert(id, path).is_some() {
+            if self.journal.change(|state| state.spools.insert(id, path)).is_some() {
                 known.insert(id);
             }
         }
@@ -130,13 +137,17 @@ impl<D: Disk> Engine<D> {
     /// The staged files that came to nothing.
     fn resume(&mut self, spool: SpoolId, now: Instant) -> Result<Vec<At>, StoreError> {
         let (mut useless, mut waiting) = (Vec::new(), Vec::new());
-        let committed: Vec<Intent> = self.state.committed.iter().filter(|file| file.spool == spool).cloned().collect();
+        let of_spool = |file: &&Intent| file.spool == spool;
+        let committed: Vec<Intent> =
+            self.journal.read(|state| state.committed.iter().filter(of_spool).cloned().collect());
         for intent in committed {
             let at = (intent.spool, intent.stage);
             match self.disk.compare_staged(at, &intent.copy.fingerprint)? {
                 Comparison::Same => waiting.push(intent),
                 // It was whole and durable before the journal knew it, and only publishing takes it away.
-                Comparison::Absent => drop(self.state.committed.remove(intent.stage)),
+                Comparison::Absent => {
+                    self.journal.change(|state| state.committed.remove(intent.stage));
+                }
                 Comparison::Different => {
                     let SiteFile { site, name, .. } = &intent.copy;
                     let site = quoted(&**site);
@@ -144,7 +155,7 @@ impl<D: Disk> Engine<D> {
                         "site={site} file={name} reason=damaged its staged copy is not what was committed; it is fetched \
                          again if the site still has it"
                     );
-                    self.state.give_up(intent.stage);
+                    self.journal.change(|state| state.give_up(intent.stage));
                     useless.push(at);
                 }
             }
@@ -162,13 +173,15 @@ impl<D: Disk> Engine<D> {
     /// Staged files of earlier runs that the journal does not know.
     fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<At>, StoreError> {
         let leftovers = self.disk.leftovers(spool)?.into_iter();
-        Ok(leftovers.filter(|&stage| self.state.committed.get(stage).is_none()).map(|stage| (spool, stage)).collect())
+        Ok(self.journal.read(|state| {
+            leftovers.filter(|&stage| state.committed.get(stage).is_none()).map(|stage| (spool, stage)).collect()
+        }))
     }
 
     /// Takes a spool in that was not there at the start, and takes up what the run before has committed in it. Lets it go
     /// again if that fails: its files must not be published before those that wait there.
     pub(in crate::store) fn add_spool(&mut self, id: SpoolId, path: PathBuf, now: Instant) -> Result<(), StoreError> {
-        let is_known = self.state.spools.contains_key(&id);
+        let is_known = self.journal.read(|state| state.spools.contains_key(&id));
         let flushed = self.flush_filesystems(&BTreeSet::from([id]));
         let useless = match flushed.and_then(|()| self.take_up(id, is_known, now)) {
             Ok(useless) => useless,
@@ -177,13 +190,15 @@ impl<D: Disk> Engine<D> {
                 return Err(error);
             }
         };
-        self.state.spools.insert(id, path);
+        self.journal.change(|state| state.spools.insert(id, path));
         // Before the damaged ones go: one that the journal still has, and that is absent, counts as published.
-        match self.rewrite() {
+        match self.journal.rewrite() {
             Ok(()) => self.discard(useless),
             Err(error) => {
                 log::warn!("{error}");
-                self.voided.extend(useless);
+                for file in useless {
+                    self.void(file);
+                }
             }
         }
         self.disk.record_journal(id, is_known);

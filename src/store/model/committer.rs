@@ -11,13 +11,15 @@ use rustix::io::Errno;
 
 use super::{ModelDisk, World};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::committer::{Committing, Completion, Order, Outstanding, Publication, Waiting};
+use crate::store::committer::{Completion, Outstanding, Publication, Waiting};
+use crate::store::committing::{Committing, Order};
 use crate::store::disk::RealDisk;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::journal::{SiteFile, replay};
-use crate::store::publish_queue::Publish;
-use crate::store::spooled::InSpool;
+use crate::store::journal::{SiteFile, State, replay};
+use crate::store::publish_queue::{Publish, PublishQueue};
+use crate::store::shared_journal::SharedJournal;
+use crate::store::spooled::{InSpool, Spooled};
 use crate::store::worker::Work;
 
 thread_local! {
@@ -48,11 +50,27 @@ pub(in crate::store) fn staging_step() -> Result<(), StoreError> {
     }
 }
 
+/// An engine on this disk, which has taken up what the journal says.
+pub(in crate::store) fn recovered(
+    world: &Rc<RefCell<World>>,
+    state: State,
+    queue: PublishQueue,
+    now: Instant,
+) -> Result<Engine<ModelDisk>, StoreError> {
+    let disk = || ModelDisk(Rc::clone(world));
+    let mut engine = Engine::new(disk(), SharedJournal::new(disk(), state), queue);
+    Engine::recover(&mut [&mut engine], false, now)?;
+    Ok(engine)
+}
+
 /// A process's committer.
 #[derive(Debug)]
 pub(crate) struct ModelCommitter {
     committing: Committing<ModelDisk>,
+    spooled: Spooled,
     orders: VecDeque<Order>,
+    /// How many there were.
+    count: u64,
 }
 
 impl ModelCommitter {
@@ -65,21 +83,25 @@ impl ModelCommitter {
         let before = world.borrow().steps();
         let journal = world.borrow_mut().start();
         let state = replay(&journal).expect("the journal is of our format").state;
-        let engine = Engine::recover(ModelDisk(Rc::clone(world)), state, false, publish, now)?;
+        let spooled = Spooled::default();
+        let engine = recovered(world, state, PublishQueue::new(publish, spooled.clone()), now)?;
         let steps = world.borrow().steps();
         world.borrow_mut().recovery = steps - before;
-        let mut outstanding: Vec<_> = engine.held().map(Outstanding::from).collect();
+        let mut outstanding: Vec<Outstanding> =
+            engine.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
         // They come in a hash map's order.
         outstanding.sort_by(|one, other| (&one.site, &one.name).cmp(&(&other.site, &other.name)));
-        Ok((Self { committing: Committing::new(engine), orders: VecDeque::new() }, outstanding))
+        Ok((Self { committing: Committing::new(engine), spooled, orders: VecDeque::new(), count: 0 }, outstanding))
     }
 
     pub(crate) fn publish(&mut self, publication: Publication) {
-        self.orders.push_back(Order::Publish(publication));
+        self.count += 1;
+        self.orders.push_back(Order::Publish(publication, self.count));
     }
 
     pub(crate) fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint) {
-        self.orders.push_back(Order::Forget(SiteFile { site, name, fingerprint }));
+        self.count += 1;
+        self.orders.push_back(Order::Forget(SiteFile { site, name, fingerprint }, self.count));
     }
 
     /// Whether there is anything to carry out.
@@ -95,7 +117,7 @@ impl ModelCommitter {
 
     /// What is here of this site, and of all.
     pub(crate) fn in_spool(&self, site: &str) -> InSpool {
-        self.committing.engine.spooled().of(site)
+        self.spooled.of(site)
     }
 
     /// Carries out a group.
@@ -104,8 +126,8 @@ impl ModelCommitter {
         let mut group: Vec<Order> = self.orders.drain(..most).collect();
         // What is forgotten together comes in any order: a hash map's.
         group.sort_by_key(|order| match order {
-            Order::Forget(copy) => Some((Arc::clone(&copy.site), copy.name.clone())),
-            Order::Publish(_) | Order::TakeIn(_) => None,
+            Order::Forget(copy, _) => Some((Arc::clone(&copy.site), copy.name.clone())),
+            Order::Publish(..) | Order::TakeIn(_) => None,
         });
         self.committing.carry_out(group, now)
     }

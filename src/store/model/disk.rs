@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::proto::{FileName, Fingerprint};
 use crate::store::Durability;
-use crate::store::disk::{At, Disk};
+use crate::store::disk::{At, Disk, JournalDisk};
 use crate::store::error::StoreError;
 use crate::store::flush::is_few;
 use crate::store::hashed_temp::ClosedHashedTemp;
@@ -82,7 +82,39 @@ impl StorageDisk for ModelDisk {
     }
 }
 
+impl JournalDisk for ModelDisk {
+    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        let mut world = self.0.borrow_mut();
+        let torn = world.chance.usize(..=lines.len());
+        world.costs.appended += lines.len() as u64;
+        let appended = world.step(|world| world.journal.cached.extend_from_slice(lines));
+        if appended.is_err() && !world.down {
+            world.journal.cached.extend_from_slice(&lines[..torn]);
+        }
+        appended
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.0.borrow_mut().durably(|world| world.journal.durable.clone_from(&world.journal.cached))
+    }
+
+    fn lost(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
+        let cached = journal.to_vec();
+        self.0.borrow_mut().step(|world| {
+            world.costs.rewritten += cached.len() as u64;
+            let durable = if world.durability == Durability::Fsync { cached.clone() } else { Vec::new() };
+            world.journal = Log { cached, durable };
+        })
+    }
+}
+
 impl Disk for ModelDisk {
+    type Journal = Self;
+
     fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
         vec![(SPOOL, "model".into())]
     }
@@ -139,34 +171,6 @@ impl Disk for ModelDisk {
 
     fn sync_names(&mut self, _: SpoolId) -> Result<(), StoreError> {
         self.0.borrow_mut().durably(World::sync_all_names)
-    }
-
-    fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
-        let mut world = self.0.borrow_mut();
-        let torn = world.chance.usize(..=lines.len());
-        world.costs.appended += lines.len() as u64;
-        let appended = world.step(|world| world.journal.cached.extend_from_slice(lines));
-        if appended.is_err() && !world.down {
-            world.journal.cached.extend_from_slice(&lines[..torn]);
-        }
-        appended
-    }
-
-    fn sync_journal(&mut self) -> Result<(), StoreError> {
-        self.0.borrow_mut().durably(|world| world.journal.durable.clone_from(&world.journal.cached))
-    }
-
-    fn lost_journal(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn rewrite(&mut self, journal: &[u8]) -> Result<(), StoreError> {
-        let cached = journal.to_vec();
-        self.0.borrow_mut().step(|world| {
-            world.costs.rewritten += cached.len() as u64;
-            let durable = if world.durability == Durability::Fsync { cached.clone() } else { Vec::new() };
-            world.journal = Log { cached, durable };
-        })
     }
 
     fn rename_into(&mut self, (_, stage): At, name: &FileName) -> Result<bool, StoreError> {

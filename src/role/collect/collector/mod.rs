@@ -10,6 +10,7 @@ mod unopened;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::reload::Reloaded;
@@ -135,7 +136,7 @@ impl Collector {
         let mut sites = StartError::of_unusable(open_all(settings, &mut spools))?;
         let (committer, outstanding) = loop {
             let waker = net.waker();
-            let notify = Box::new(move || {
+            let notify = Arc::new(move || {
                 // The waker fails only with the loop gone, and then nobody waits.
                 let _ = waker.wake();
             });

@@ -1,0 +1,129 @@
+//! What a committer's thread does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::committer::{Completion, Publication, Waiting};
+use super::disk::{Disk, RealDisk};
+use super::engine::{Engine, Item};
+use super::error::StoreError;
+use super::journal::{Intent, SiteFile};
+use super::spool::Spool;
+use super::worker::{Pause, Work};
+
+/// What a committer's thread is told to do. Orders have numbers, which grow.
+#[derive(Debug)]
+pub(super) enum Order {
+    Publish(Publication, u64),
+    /// A spool is open by now that may not have been at the start.
+    TakeIn(Spool),
+    /// A site no longer has its copy of what was committed before this order was given.
+    Forget(SiteFile, u64),
+}
+
+/// [`Waiting`], for the loop to see what the committer's thread has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedWaiting(Arc<(AtomicUsize, AtomicU64)>);
+
+impl SharedWaiting {
+    pub(super) fn set(&self, (files, bytes): (usize, u64)) {
+        self.0.0.store(files, Ordering::Relaxed);
+        self.0.1.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Waiting {
+        Waiting { files: self.0.0.load(Ordering::Relaxed), bytes: self.0.1.load(Ordering::Relaxed) }
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+pub(super) struct Committing<D: Disk> {
+    pub(super) engine: Engine<D>,
+    pub(super) waiting: SharedWaiting,
+}
+
+impl Work for Committing<RealDisk> {
+    type Order = Order;
+    type Completion = Completion;
+
+    const NAME: &'static str = "committer";
+    const GROUP: usize = 1024;
+
+    fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
+        self.carry_out(group, now)
+    }
+
+    fn go_on(&mut self, now: Instant) -> Pause {
+        self.go_on(now)
+    }
+}
+
+impl<D: Disk> Committing<D> {
+    pub(super) fn new(engine: Engine<D>) -> Self {
+        let waiting = SharedWaiting::default();
+        waiting.set(engine.waiting());
+        Self { engine, waiting }
+    }
+
+    pub(super) fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
+        let (mut publications, mut gone) = (Vec::new(), Vec::new());
+        for order in group {
+            match order {
+                Order::TakeIn(spool) => self.take_in(&spool, now),
+                Order::Publish(publication, number) => publications.push((publication, number)),
+                Order::Forget(copy, number) => gone.push((copy, number)),
+            }
+        }
+        // They are about what was completed, so it is older than anything in the group.
+        self.engine.forget(gone);
+        if publications.is_empty() { Vec::new() } else { self.commit(publications, now) }
+    }
+
+    /// Publishes what may be by now.
+    pub(super) fn go_on(&mut self, now: Instant) -> Pause {
+        let has_news = self.engine.publish(now);
+        self.waiting.set(self.engine.waiting());
+        Pause { until: self.engine.next_look(), has_news }
+    }
+
+    fn commit(&mut self, group: Vec<(Publication, u64)>, now: Instant) -> Vec<Completion> {
+        let (mut tickets, mut links) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let mut completions = Vec::with_capacity(group.len());
+        for (publication, number) in group {
+            let ticket = publication.ticket;
+            match self.take(publication, number, now) {
+                Ok(link) => {
+                    tickets.push(ticket);
+                    links.push(link);
+                }
+                Err(error) => completions.push(Completion { ticket, result: Err(error) }),
+            }
+        }
+        let outcomes = self.engine.commit(&links);
+        completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
+        completions
+    }
+
+    fn take_in(&mut self, spool: &Spool, now: Instant) {
+        let taken = self.engine.disk_mut().take_in(spool);
+        let added = taken.and_then(|new| new.map_or(Ok(()), |(id, path)| self.engine.add_spool(id, path, now)));
+        if let Err(error) = added {
+            // The next file for it, or the next start, tries again.
+            log::warn!("{error}");
+        }
+    }
+
+    fn take(&mut self, publication: Publication, order: u64, now: Instant) -> Result<Item, StoreError> {
+        let Publication { site, name, staged, chain, .. } = publication;
+        let chain = chain.unwrap_or_default();
+        let fingerprint = staged.fingerprint();
+        let taken = self.engine.disk_mut().take_over(staged, &name).inspect_err(|_| chain.break_off());
+        let ((spool, stage), new) = taken?;
+        if let Some(path) = new {
+            self.engine.add_spool(spool, path, now).inspect_err(|_| chain.break_off())?;
+        }
+        Ok(Item { intent: Intent { spool, stage, copy: SiteFile { site, name, fingerprint } }, chain, order })
+    }
+}
