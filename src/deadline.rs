@@ -28,6 +28,11 @@ impl BodyPace {
         Self { since: now, size, idle, min_rate }
     }
 
+    /// It was not let move for so long.
+    pub(crate) fn put_off(&mut self, by: Duration) {
+        self.since = after(self.since, by);
+    }
+
     /// By when more has to have moved, as long as `left` bytes of it have not. `None` for no limit.
     pub(crate) fn due(&self, left: u64) -> Option<Instant> {
         let seconds = self.size.saturating_sub(left).checked_div(self.min_rate)?;

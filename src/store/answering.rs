@@ -8,33 +8,27 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::StoreError;
 use crate::mutex::lock;
 
-/// A directory that did not answer is left alone for so long after it did: the loop is never kept for more than a tenth of
-/// its time.
-const REST: Duration = Duration::from_secs(30);
+/// How long the start waits for a directory to be opened, in seconds.
+const OPENING: Duration = Duration::from_secs(3);
 
-/// How long an answer is waited for, and by whom.
+/// How long the directory's committer waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// By the loop, which serves other sites.
-    Loop,
-    /// By the loop, with the only copy of a file.
-    OnlyCopy,
-    /// By the committer's thread.
+    /// To what need not wait for the disk.
     Commit,
-    /// By the committer's thread, for what has been written to come to the disk.
+    /// For what has been written to come to the disk.
     Flush,
 }
 
 impl Wait {
     fn time(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Loop => 3,
-            Self::OnlyCopy | Self::Commit => 10,
+            Self::Commit => 10,
             Self::Flush => 60,
         })
     }
@@ -42,43 +36,9 @@ impl Wait {
 
 type Order = Box<dyn FnOnce() + Send>;
 
-/// What is asked of one directory: by the loop, which must not wait for a flush of the committer's, and by that.
+/// A thread that does one thing after the other that the directory's committer asks.
 #[derive(Debug)]
 pub(super) struct Answering {
-    by_loop: Line,
-    by_committer: Line,
-}
-
-impl Answering {
-    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { by_loop: Line::start(path)?, by_committer: Line::start(path)? })
-    }
-
-    pub(super) fn ask<T: Send + 'static>(
-        &self,
-        wait: Wait,
-        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        match wait {
-            Wait::Loop | Wait::OnlyCopy => self.by_loop.ask(wait, work),
-            Wait::Commit | Wait::Flush => self.by_committer.ask(wait, work),
-        }
-    }
-
-    /// Has something done that nobody waits for.
-    pub(super) fn tell(&self, work: impl FnOnce() + Send + 'static) {
-        self.by_loop.orders.send(Box::new(work)).ok();
-    }
-
-    /// Whether what is asked now would be refused.
-    pub(super) fn is_silent(&self) -> bool {
-        self.by_loop.is_silent() || self.by_committer.is_silent()
-    }
-}
-
-/// A thread that does one thing after the other.
-#[derive(Debug)]
-struct Line {
     path: PathBuf,
     orders: Sender<Order>,
     state: Arc<Mutex<State>>,
@@ -87,14 +47,12 @@ struct Line {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Answering,
-    /// What was asked has not been answered in time.
+    /// What was asked has not been answered in time, and is not yet.
     Overdue,
-    /// It was at last.
-    RestingUntil(Instant),
 }
 
-impl Line {
-    fn start(path: &Path) -> Result<Self, StoreError> {
+impl Answering {
+    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
         let (orders, queue) = mpsc::channel::<Order>();
         let run = move || queue.iter().for_each(|order| order());
         let thread = thread::Builder::new().name("directory".into()).spawn(run);
@@ -102,38 +60,37 @@ impl Line {
         Ok(Self { path: path.to_owned(), orders, state: Arc::new(Mutex::new(State::Answering)) })
     }
 
-    fn is_silent(&self) -> bool {
-        let mut state = lock(&self.state);
-        if let State::RestingUntil(until) = *state
-            && until <= now()
-        {
-            *state = State::Answering;
-        }
-        !matches!(*state, State::Answering)
+    /// Whether what is asked now would be refused.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(*lock(&self.state), State::Overdue)
     }
 
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         wait: Wait,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        // With the only copy of a file in hand it is asked all the same.
-        if wait != Wait::OnlyCopy && self.is_silent() {
+        self.ask_within(wait.time(), work)
+    }
+
+    fn ask_within<T: Send + 'static>(
+        &self,
+        time: Duration,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.is_silent() {
             return Err(StoreError::Silent(self.path.clone()));
         }
         let (tell, answer) = mpsc::sync_channel(1);
         let state = Arc::clone(&self.state);
         let order = Box::new(move || {
             let answer = work();
-            let mut state = lock(&state);
-            if matches!(*state, State::Overdue) {
-                *state = State::RestingUntil(now() + REST);
-            }
+            *lock(&state) = State::Answering;
             // Nobody waits any more if it was overdue.
             tell.send(answer).ok();
         });
         self.orders.send(order).map_err(|_| StoreError::Stopped)?;
-        match answer.recv_timeout(wait.time()) {
+        match answer.recv_timeout(time) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped),
             Err(RecvTimeoutError::Timeout) => {
@@ -171,16 +128,11 @@ pub(super) fn in_time<T: Send + 'static>(
         lock(&OVERDUE).remove(path);
         return Err(StoreError::std(super::error::START_THREAD, path)(error));
     }
-    match answer.recv_timeout(Wait::Loop.time()) {
+    match answer.recv_timeout(OPENING) {
         Ok(answer) => answer,
         Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped),
         Err(RecvTimeoutError::Timeout) => Err(StoreError::Silent(path.to_owned())),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "for how long a disk is silent has nothing to do with the loop's time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]
@@ -188,22 +140,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_answer_is_waited_for_once_and_left_alone_for_a_while_after_it_did() {
-        let line = Line::start(Path::new("/silent")).unwrap();
-        assert_eq!(line.ask(Wait::Loop, || Ok(7)), Ok(7));
+    fn what_does_not_answer_is_waited_for_once() {
+        let directory = Answering::start(Path::new("/silent")).unwrap();
+        let soon = Duration::from_millis(50);
+        assert_eq!(directory.ask(Wait::Commit, || Ok(7)), Ok(7));
         let (go_on, hang) = mpsc::channel::<()>();
-        let hanging = line.ask(Wait::Loop, move || {
+        let hanging = directory.ask_within(soon, move || {
             hang.recv().ok();
             Ok(())
         });
         assert_eq!(hanging, Err(StoreError::Silent("/silent".into())));
-        // If this were waited for, the only copy's order could not come to its turn.
-        assert!(line.ask(Wait::Loop, || -> Result<(), _> { unreachable!("it is refused at once") }).is_err());
+        assert!(directory.ask(Wait::Commit, || -> Result<(), _> { unreachable!("it is refused at once") }).is_err());
         go_on.send(()).unwrap();
-        assert_eq!(line.ask(Wait::OnlyCopy, || Ok(8)), Ok(8));
-        assert!(line.is_silent(), "it rests");
-        *lock(&line.state) = State::RestingUntil(now());
-        assert_eq!(line.ask(Wait::Loop, || Ok(9)), Ok(9));
+        while directory.is_silent() {
+            thread::yield_now();
+        }
+        assert_eq!(directory.ask(Wait::Commit, || Ok(9)), Ok(9));
     }
 
     #[test]

@@ -96,7 +96,8 @@ pub struct Committer {
     orders: AtomicU64,
 }
 
-/// Called on one of the committer's threads whenever there are new completions.
+/// Called whenever there are new completions, and when something was staged that somebody waits for; on the thread that has
+/// done it.
 pub type CommitterNotify = Arc<dyn Fn() + Send + Sync>;
 
 /// The thread that works on one filesystem.
@@ -128,6 +129,9 @@ impl Committer {
         spools: &[Spool],
         notify: CommitterNotify,
     ) -> Result<(Self, Vec<Outstanding>), StoreError> {
+        for spool in spools {
+            spool.set_notify(&notify);
+        }
         let (builder, engines) = Engines::open(state_dir, policy, spools)?;
         let outstanding = builder.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
         let start = |engine| Thread::start(engine, &notify).map_err(StoreError::std(START_THREAD, state_dir));
@@ -162,6 +166,7 @@ impl Committer {
                 Err(error) => log::warn!("{}", StoreError::std(START_THREAD, spool.incoming())(error)),
             }
         }
+        spool.set_notify(&self.notify);
         self.thread_of(spool.area()).worker.tell(Order::TakeIn(spool));
     }
 

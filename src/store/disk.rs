@@ -237,7 +237,7 @@ impl Disk for RealDisk {
 
     fn take_over(&mut self, staged: ClosedHashedTemp, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         let is_new = self.adopt(staged.area())?;
-        let (area, stage) = staged.hand_over();
+        let (area, stage) = staged.hand_over()?;
         if let Some(time) = measured_at(name).filter(|time| is_plausible(*time)) {
             let dated = area.ask(Wait::Commit, move |area| {
                 area.set_time(stage, time);

@@ -2,67 +2,119 @@
 
 use std::sync::Arc;
 
-use super::answering::Wait;
 use super::error::StoreError;
 use super::journal::StageId;
 use super::sink::SinkKind;
 use super::spool_dir::SpoolDir;
+use super::temp_beside::{ClosedBeside, TempBeside};
 use super::temp_file::{ClosedTemp, TempFile};
 use crate::proto::{Fingerprint, Fingerprinter};
 
 /// A file in the staging area that is being written. Dropping it removes the file.
+///
+/// Where its filesystem may stop answering, nobody waits for that here: what it is told is done later, and what goes wrong
+/// then shows with a later call, or when the file is committed.
 #[derive(Debug)]
 pub struct HashedTemp {
-    draft: TempFile,
+    file: Open,
     running: Fingerprinter,
 }
 
+#[derive(Debug)]
+enum Open {
+    Here(TempFile),
+    Beside(TempBeside),
+}
+
 impl HashedTemp {
-    pub(super) fn create(area: Arc<SpoolDir>, kind: SinkKind, wait: Wait, size_hint: u64) -> Result<Self, StoreError> {
-        #[cfg(test)]
-        super::model::staging_step()?;
-        Ok(Self { draft: TempFile::create_within(area, kind, wait, size_hint)?, running: Fingerprinter::default() })
+    pub(super) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+        let file = if area.staging_queue().is_some() {
+            Open::Beside(TempBeside::create(&area, kind, size_hint))
+        } else {
+            area.check_place()?;
+            #[cfg(test)]
+            super::model::staging_step()?;
+            Open::Here(TempFile::create(area, kind, size_hint)?)
+        };
+        Ok(Self { file, running: Fingerprinter::default() })
+    }
+
+    /// Whether the file is there; if not, the committer's `notify` is called when it may be. It takes bytes before as well.
+    pub fn is_open(&self) -> Result<bool, StoreError> {
+        match &self.file {
+            Open::Here(_) => Ok(true),
+            Open::Beside(file) => file.is_open(),
+        }
+    }
+
+    /// Whether bytes are to be written now; if not, the committer's `notify` is called when they may be. They are taken all
+    /// the same, and then held in memory.
+    pub fn has_room(&self) -> Result<bool, StoreError> {
+        match &self.file {
+            Open::Here(_) => Ok(true),
+            Open::Beside(file) => file.has_room(),
+        }
     }
 
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        #[cfg(test)]
-        super::model::staging_step()?;
-        self.draft.write(bytes)?;
+        match &mut self.file {
+            Open::Here(file) => {
+                #[cfg(test)]
+                super::model::staging_step()?;
+                file.write(bytes)?;
+            }
+            Open::Beside(file) => file.write(bytes)?,
+        }
         self.running.update(bytes);
         Ok(())
     }
 
     /// How many bytes were written.
     pub fn size(&self) -> u64 {
-        self.draft.size()
+        match &self.file {
+            Open::Here(file) => file.size(),
+            Open::Beside(file) => file.size(),
+        }
     }
 
     /// Another file with the bytes that were written so far.
     pub fn duplicate(&self) -> Result<Self, StoreError> {
-        let mut copy = Self::create(Arc::clone(self.draft.area()), SinkKind::default(), Wait::OnlyCopy, self.size())?;
-        self.draft.read(|bytes| copy.write(bytes))?;
-        Ok(copy)
-    }
-
-    /// From now on the disk is waited for longer: there is no other copy of these bytes.
-    pub fn is_only_copy(&mut self) {
-        self.draft.is_only_copy();
+        match &self.file {
+            Open::Here(file) => {
+                let mut copy = Self::create(Arc::clone(file.area()), SinkKind::default(), self.size())?;
+                file.read(|bytes| copy.write(bytes))?;
+                Ok(copy)
+            }
+            Open::Beside(file) => Ok(Self { file: Open::Beside(file.duplicate()), running: self.running.clone() }),
+        }
     }
 
     /// The file is whole.
     pub fn finish(self) -> Result<ClosedHashedTemp, StoreError> {
-        #[cfg(test)]
-        super::model::staging_step()?;
-        Ok(ClosedHashedTemp { written: self.draft.finish()?, fingerprint: self.running.finish() })
+        let written = match self.file {
+            Open::Here(file) => {
+                #[cfg(test)]
+                super::model::staging_step()?;
+                Closed::Here(file.finish()?)
+            }
+            Open::Beside(file) => Closed::Beside(file.finish()?),
+        };
+        Ok(ClosedHashedTemp { written, fingerprint: self.running.finish() })
     }
 }
 
 /// A whole file in the staging area, closed, not durable yet. Dropping it removes the file.
 #[derive(Debug)]
 pub struct ClosedHashedTemp {
-    written: ClosedTemp,
+    written: Closed,
     fingerprint: Fingerprint,
+}
+
+#[derive(Debug)]
+enum Closed {
+    Here(ClosedTemp),
+    Beside(ClosedBeside),
 }
 
 impl ClosedHashedTemp {
@@ -72,11 +124,18 @@ impl ClosedHashedTemp {
     }
 
     pub(super) fn area(&self) -> &Arc<SpoolDir> {
-        self.written.area()
+        match &self.written {
+            Closed::Here(file) => file.area(),
+            Closed::Beside(file) => &file.area,
+        }
     }
 
-    /// Hands the file over: it is no longer removed with this value.
-    pub(super) fn hand_over(self) -> (Arc<SpoolDir>, StageId) {
-        self.written.hand_over()
+    /// Hands the file over, as soon as it is closed: it is no longer removed with this value. An error if it could not be
+    /// written, or its filesystem does not answer.
+    pub(super) fn hand_over(self) -> Result<(Arc<SpoolDir>, StageId), StoreError> {
+        match self.written {
+            Closed::Here(file) => Ok(file.hand_over()),
+            Closed::Beside(file) => Ok(file.wait()?.hand_over()),
+        }
     }
 }

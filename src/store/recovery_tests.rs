@@ -95,7 +95,7 @@ pub(super) fn killed(disk: &Disk, records: &[Record], tail: &[u8]) {
 }
 
 fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
-    let (area, stage) = staged(spool, bytes).hand_over();
+    let (area, stage) = staged(spool, bytes).hand_over().unwrap();
     let copy =
         SiteFile { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
     Intent { spool: area.id, stage, copy }
@@ -111,7 +111,7 @@ fn what_a_kill_left_is_finished_once() {
     let area = dying.area();
     fs::rename(area.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
     fs::write(area.staged_path(damaged.stage), "dam").unwrap();
-    staged(&dying, "of no record").hand_over();
+    staged(&dying, "of no record").hand_over().unwrap();
     let spool = Record::Spool(area.id, area.path().to_owned());
     let intents = [whole, placed, damaged].map(Record::Intent);
     killed(&disk, &[&[spool][..], &intents].concat(), b"0123456789abcdef intent torn");
@@ -137,7 +137,7 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         let dying = disk.spool();
         let (whole, damaged) = (intent(&dying, "whole.1.data", "whole"), intent(&dying, "damaged.1.data", "damaged"));
         fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
-        staged(&dying, "of no record").hand_over();
+        staged(&dying, "of no record").hand_over().unwrap();
         let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
         killed(&disk, &[spool, Record::Intent(whole), Record::Intent(damaged)], b"");
         drop(dying);

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::answering::{Wait, in_time};
+use super::answering::in_time;
+use super::committer::CommitterNotify;
 use super::error::StoreError;
 use super::hashed_temp::HashedTemp;
 use super::mark::mark_name;
@@ -33,8 +34,7 @@ impl Spool {
     }
 
     /// As [`open`](Self::open) does, for a collector whose journal is in `state_dir`. Where the directory is on another
-    /// filesystem, that may stop answering without more of the others' time being lost than it takes to see it:
-    /// [`StoreError::Silent`] is the answer then.
+    /// filesystem, that may stop answering and costs the others nothing: [`StoreError::Silent`] is the answer then.
     pub fn open_beside(incoming: &Path, state_dir: &Path) -> Result<Self, StoreError> {
         let path = incoming.to_owned();
         let device = device_of(state_dir);
@@ -68,27 +68,31 @@ impl Spool {
     /// [`StoreError::Displaced`] if another directory has its path by now: nobody would find what is published in this
     /// one. Whatever else the disk comes up with.
     pub fn stage(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        self.stage_within(Wait::Loop, size_hint)
+        self.check_answers()?;
+        self.stage_only_copy(size_hint)
     }
 
-    /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: the disk is waited for longer.
+    /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: also where the filesystem has not answered
+    /// lately.
     pub fn stage_only_copy(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        self.stage_within(Wait::OnlyCopy, size_hint)
-    }
-
-    fn stage_within(&self, wait: Wait, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        self.area.ask(wait, SpoolDir::check_place)?;
-        HashedTemp::create(self.area.clone(), self.sink, wait, size_hint)
+        HashedTemp::create(self.area.clone(), self.sink, size_hint)
     }
 
     /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].
     pub fn check_answers(&self) -> Result<(), StoreError> {
-        if self.area.is_silent() { Err(StoreError::Silent(self.area.path().to_owned())) } else { Ok(()) }
+        self.area.check_answers()
     }
 
     /// What a listing of the incoming directory has, and that of no other.
     pub(crate) fn mark(&self) -> String {
         mark_name(self.area.id)
+    }
+
+    /// `notify` is called from now on when something is staged that somebody waits for.
+    pub(super) fn set_notify(&self, notify: &CommitterNotify) {
+        if let Some(queue) = self.area.staging_queue() {
+            queue.set_notify(Arc::clone(notify));
+        }
     }
 
     pub(super) fn area(&self) -> &Arc<SpoolDir> {

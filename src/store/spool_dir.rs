@@ -22,6 +22,7 @@ use super::mark::leave_mark;
 use super::open::{self, Found, is_same, leads_to};
 use super::setup::{self, Staging};
 use super::source::Identity;
+use super::staging_queue::StagingQueue;
 use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
 
 /// How a file's bytes compare with what they should be.
@@ -35,6 +36,14 @@ pub(super) enum Comparison {
     Absent,
 }
 
+/// Who works on a directory whose filesystem may not answer while others are to go on.
+#[derive(Debug)]
+struct Beside {
+    staging: StagingQueue,
+    /// By the committer of that filesystem.
+    asked: Answering,
+}
+
 /// Directories held open, so that every step works on the directories that were checked.
 #[derive(Debug)]
 pub(super) struct SpoolDir {
@@ -44,8 +53,7 @@ pub(super) struct SpoolDir {
     staging_path: PathBuf,
     incoming: Arc<OwnedFd>,
     staging: OwnedFd,
-    /// Who asks the filesystem, if that may not answer while others are to go on.
-    answering: Option<Answering>,
+    beside: Option<Beside>,
     /// The storage directory that it is in, and where in there.
     within: Option<(Arc<OwnedFd>, PathBuf)>,
     device: u64,
@@ -102,7 +110,7 @@ impl SpoolDir {
             staging_path,
             incoming,
             staging,
-            answering: None,
+            beside: None,
             within,
             device,
             inode,
@@ -138,7 +146,8 @@ impl SpoolDir {
     /// the journal is, nothing can be done without it.
     pub(super) fn answering_beside(mut self, device: Option<u64>) -> Result<Self, StoreError> {
         if device != Some(self.device) {
-            self.answering = Some(Answering::start(&self.path)?);
+            self.beside =
+                Some(Beside { staging: StagingQueue::start(&self.path)?, asked: Answering::start(&self.path)? });
         }
         Ok(self)
     }
@@ -149,31 +158,32 @@ impl SpoolDir {
         wait: Wait,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some(answering) = &self.answering else { return work(self) };
+        let Some(beside) = &self.beside else { return work(self) };
         let area = Arc::clone(self);
-        answering.ask(wait, move || work(&area))
+        beside.asked.ask(wait, move || work(&area))
     }
 
     /// Does something here that nobody waits for.
     pub(super) fn tell(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
-        let Some(answering) = &self.answering else { return work(self) };
+        let Some(queue) = self.staging_queue() else { return work(self) };
         let area = Arc::clone(self);
-        answering.tell(move || work(&area));
+        queue.push(0, move || work(&area));
     }
 
     /// The number of its filesystem, if others than those of this one are to go on where it does not answer.
     pub(super) fn filesystem_beside(&self) -> Option<u64> {
-        self.answering.as_ref().map(|_| self.device)
+        self.beside.as_ref().map(|_| self.device)
     }
 
-    /// Whether there is somebody to ask its filesystem.
-    pub(super) fn may_be_silent(&self) -> bool {
-        self.answering.is_some()
+    /// What is to be staged in it, if the loop must not wait for its filesystem.
+    pub(super) fn staging_queue(&self) -> Option<&StagingQueue> {
+        self.beside.as_ref().map(|beside| &beside.staging)
     }
 
-    /// Whether its filesystem has not answered lately.
-    pub(super) fn is_silent(&self) -> bool {
-        self.answering.as_ref().is_some_and(Answering::is_silent)
+    /// An error if its filesystem does not answer.
+    pub(super) fn check_answers(&self) -> Result<(), StoreError> {
+        let Some(Beside { staging, asked }) = &self.beside else { return Ok(()) };
+        if asked.is_silent() { Err(StoreError::Silent(self.path.clone())) } else { staging.check_answers() }
     }
 
     /// The incoming directory.

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::answering::Wait;
 use super::error::StoreError;
 use super::journal::StageId;
 use super::sink::{Sink, SinkKind};
@@ -17,7 +16,6 @@ use super::spool_dir::SpoolDir;
 pub struct TempFile {
     writing: Writing,
     file: Guard,
-    wait: Wait,
     size: u64,
 }
 
@@ -38,31 +36,12 @@ impl Drop for Writing {
 
 impl TempFile {
     pub(super) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
-        Self::create_within(area, kind, Wait::Loop, size_hint)
-    }
-
-    pub(super) fn create_within(
-        area: Arc<SpoolDir>,
-        kind: SinkKind,
-        wait: Wait,
-        size_hint: u64,
-    ) -> Result<Self, StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
-        let owner = Arc::clone(&area);
-        let (file, sink) = area.ask(wait, move |area| {
-            let (stage, file) = area.create()?;
-            // Removes it, too, where nobody waits for it any more.
-            let guard = Guard { area: owner, stage, ours: true, reservation: None };
-            let sink = Sink::new(kind, file, size_hint).map_err(failed(area, stage, "reserve room for"))?;
-            Ok((guard, sink))
-        })?;
-        Ok(Self { writing: Writing { area, sink: Some(sink) }, file, wait, size: 0 })
-    }
-
-    /// From now on the disk is waited for longer: there is no other copy of these bytes.
-    pub(super) fn is_only_copy(&mut self) {
-        self.wait = Wait::OnlyCopy;
+        let (stage, file) = area.create()?;
+        let guard = Guard { area: Arc::clone(&area), stage, ours: true, reservation: None };
+        let sink = Sink::new(kind, file, size_hint).map_err(failed(&area, stage, "reserve room for"))?;
+        Ok(Self { writing: Writing { area, sink: Some(sink) }, file: guard, size: 0 })
     }
 
     /// Lets the room for the file go along with it: it is given back if the file is dropped, and used if the
@@ -95,20 +74,11 @@ impl TempFile {
         #[cfg(test)]
         super::model::drafting_step()?;
         let Guard { area, stage, .. } = &self.file;
-        let stage = *stage;
         let Some(mut sink) = self.writing.sink.take() else {
-            return Err(failed(area, stage, "write")(io::ErrorKind::BrokenPipe.into()));
+            return Err(failed(area, *stage, "write")(io::ErrorKind::BrokenPipe.into()));
         };
-        let written = if area.may_be_silent() {
-            let bytes = bytes.to_vec();
-            area.ask(self.wait, move |area| {
-                sink.write(&bytes).map_err(failed(area, stage, "write"))?;
-                Ok(sink)
-            })
-        } else {
-            sink.write(bytes).map(|()| sink).map_err(failed(area, stage, "write"))
-        };
-        self.writing.sink = Some(written?);
+        sink.write(bytes).map_err(failed(area, *stage, "write"))?;
+        self.writing.sink = Some(sink);
         self.size += bytes.len() as u64;
         Ok(())
     }
@@ -121,24 +91,17 @@ impl TempFile {
     /// Hands what was written so far to `take`, piece by piece.
     pub(super) fn read(&self, mut take: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let Guard { area, stage, .. } = &self.file;
-        let stage = *stage;
-        let mut left = self.size;
-        let mut file = area.ask(self.wait, move |area| area.open_staged(stage))?;
+        let (mut file, mut left) = (area.open_staged(*stage)?, self.size);
         let mut buffer = vec![0; 64 << 10];
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let count;
-            (file, buffer, count) = area.ask(self.wait, move |area| {
-                let count = file.read(&mut buffer[..most]).map_err(failed(area, stage, "read"))?;
-                Ok((file, buffer, count))
-            })?;
+            let count = file.read(&mut buffer[..most]).map_err(failed(area, *stage, "read"))?;
             if count == 0 {
                 break;
             }
             take(&buffer[..count])?;
             left -= count as u64;
         }
-        area.tell(move |_| drop(file));
         Ok(())
     }
 
@@ -150,12 +113,12 @@ impl TempFile {
     pub fn finish(self) -> Result<ClosedTemp, StoreError> {
         #[cfg(test)]
         super::model::drafting_step()?;
-        let Self { mut writing, file, wait, size } = self;
+        let Self { mut writing, file, size } = self;
         let stage = file.stage;
         let Some(sink) = writing.sink.take() else {
             return Err(failed(&file.area, stage, "close")(io::ErrorKind::BrokenPipe.into()));
         };
-        file.area.ask(wait, move |area| sink.close().map_err(failed(area, stage, "close")))?;
+        sink.close().map_err(failed(&file.area, stage, "close"))?;
         Ok(ClosedTemp { file, size })
     }
 }

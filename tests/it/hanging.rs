@@ -102,3 +102,36 @@ fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
     assert_same(&spool_of(mount.root()), &bad.files);
     daemon.stop().assert_code(0);
 }
+
+/// Each file of the good site is put there after the one before it was taken, all of them before it is even said that the
+/// other's directory does not answer.
+#[test]
+fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others() {
+    let Some(mount) = Mount::that_stalls() else { return };
+    let place = Place::new();
+    let mut bad = Site::double("bad", 5, Setup::default());
+    let mut good = Site::double("good", 5, Setup::default());
+    let hanging = format!("interval = 1\nincoming_dir = {:?}", mount.root());
+    place.configure("publish = \"at-once\"", [bad.config(&hanging), good.config("interval = 1")]);
+    let daemon = place.start();
+    wait_until("the first files", || (bad.left().is_empty() && good.left().is_empty()).then_some(()));
+    let large = vec![b'x'; 1 << 20];
+    for number in 0..300 {
+        bad.add(format!("bad{number}.1800000000.data"), if number % 10 == 0 { &large[..] } else { b"small" });
+    }
+    wait_until("some of many files", || (bad.left().len() < 290).then_some(()));
+    let stalled = mount.stall();
+    for number in 0..3 {
+        good.add(format!("good.{number}.data"), "beside");
+        wait_until("a file of the good site", || good.left().is_empty().then_some(()));
+    }
+    assert!(!daemon.log().contains("reason=directory-hangs"), "{}", daemon.log());
+    daemon.wait_for_line(&["site=bad", "reason=directory-hangs", "does not answer"]);
+    place.assert_holds(&good.files);
+    assert!(!bad.left().is_empty());
+    drop(stalled);
+    wait_until("the files that were late", || bad.left().is_empty().then_some(()));
+    wait_until("all to be published", || (spool_of(mount.root()).len() == bad.files.len()).then_some(()));
+    assert_same(&spool_of(mount.root()), &bad.files);
+    daemon.stop().assert_code(0);
+}

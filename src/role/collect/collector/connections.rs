@@ -56,6 +56,10 @@ impl Collector {
         }
         match outcome {
             Ok(PumpOutcome::Blocked | PumpOutcome::Waiting) => self.add_connections(key),
+            Ok(PumpOutcome::Staging) => {
+                self.staging.insert(id);
+                self.add_connections(key);
+            }
             Ok(PumpOutcome::Leaving) => self.leave(id, key),
             Ok(PumpOutcome::Exhausted) => {
                 self.quit(id);
@@ -202,6 +206,13 @@ impl Collector {
             for id in running.waiting.drain(..) {
                 self.net.wake(id);
             }
+        }
+    }
+
+    /// Some files that wait for their directory may go on, or the directory may not answer.
+    pub(super) fn wake_staging(&mut self) {
+        for id in std::mem::take(&mut self.staging) {
+            self.net.wake(id);
         }
     }
 

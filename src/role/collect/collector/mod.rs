@@ -7,7 +7,7 @@ mod rounds;
 mod stop;
 mod unopened;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub struct Collector {
     mode: Mode,
     max_connections: usize,
     running: usize,
+    /// Connections whose files wait for their directory.
+    staging: BTreeSet<ConnId>,
     /// Sites whose rounds have no connection, and work for one.
     awaiting_capacity: VecDeque<usize>,
     /// Sites whose rounds wait though they are due, and since when.
@@ -180,6 +182,7 @@ impl Collector {
             mode,
             max_connections,
             running: 0,
+            staging: BTreeSet::new(),
             awaiting_capacity: VecDeque::new(),
             held_up: BTreeMap::new(),
             next_tick: now,
@@ -273,7 +276,10 @@ impl Collector {
             Event::Opened(id) => self.opened(id),
             Event::Ready(id) => self.pump(id),
             Event::Failed(id, failure) => self.failed(id, failure),
-            Event::Woken => self.take_completions(),
+            Event::Woken => {
+                self.take_completions();
+                self.wake_staging();
+            }
             Event::Resolved(..)
             | Event::Connected(..)
             | Event::Accepted(..)

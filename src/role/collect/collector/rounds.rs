@@ -193,5 +193,6 @@ impl Collector {
             }
         }
         self.wake_waiting();
+        self.wake_staging();
     }
 }

@@ -61,14 +61,39 @@ impl Fetch {
             }
             Ok(stage) => {
                 self.sink = Sink::Stage(stage);
-                // A stock server closes after `RECV OK` of an empty file; there is nothing to fetch anyway.
-                if size == 0 && verb == Verb::Recv {
-                    self.complete(cx);
-                    return Reaction::Decline;
-                }
-                Reaction::Accept(Box::new(Task::Fetching(self)))
+                self.staged(verb, size, cx)
             }
         }
+    }
+
+    /// The file is asked to be sent once there is a place for it.
+    pub(super) fn staged(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
+        let is_open = match &self.sink {
+            Sink::Stage(stage) => stage.is_open(),
+            Sink::Awaiting | Sink::Discard(_) => Ok(true),
+        };
+        match is_open {
+            Err(error) => {
+                cx.site.unstored(&self.name, error);
+                Reaction::Decline
+            }
+            Ok(false) => Reaction::Await(Box::new(Task::Fetching(self))),
+            // A stock server closes after `RECV OK` of an empty file; there is nothing to fetch anyway.
+            Ok(true) if size == 0 && verb == Verb::Recv => {
+                self.complete(cx);
+                Reaction::Decline
+            }
+            Ok(true) => Reaction::Accept(Box::new(Task::Fetching(self))),
+        }
+    }
+
+    /// Whether its next bytes can be taken.
+    pub(super) fn has_room(&mut self) -> bool {
+        let Sink::Stage(stage) = &self.sink else { return true };
+        stage.has_room().unwrap_or_else(|error| {
+            self.sink = Sink::Discard(error);
+            true
+        })
     }
 
     pub(super) fn take_body(&mut self, bytes: &[u8]) {

@@ -4,6 +4,7 @@
 //! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
 //!                            │  ──► Fetching ──► Ready …    stage → committer
 //!                            │  ──► Moving ────► Ready …    compare with what was published
+//!                            │         ├──► Staging ► Fetching, Moving, Ready    until there is a place for what is announced
 //!                            │         ├──► Confirming ► Ready …    is a file of a name that may come again gone?
 //!                            │         └──► Trailing, Overrun     longer than announced: the session's last
 //!                            ├──► Spent                     our last word goes unanswered: nothing may follow it
@@ -13,6 +14,8 @@
 mod fetch;
 mod moving;
 mod task;
+
+use std::time::Instant;
 
 use fetch::Fetch;
 use moving::Moving;
@@ -25,7 +28,7 @@ use super::reason::BodyProgress;
 use super::site::Site;
 use crate::deadline::BodyPace;
 use crate::net::Read;
-use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Want};
+use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Verb, Want};
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes.
@@ -47,6 +50,8 @@ pub(super) enum PumpOutcome {
     Blocked,
     /// Until the round has something for it.
     Waiting,
+    /// Until the directory that its file goes into has gone on.
+    Staging,
     /// The round has nothing more for it.
     Leaving,
     /// The round may have, but this connection can take no more commands.
@@ -77,13 +82,22 @@ pub(super) struct Session {
     client: Client,
     task: Task,
     standing: Reuse,
-    /// When the body under way must be whole; `None` for no limit.
-    body: Option<BodyPace>,
+    body: Body,
+}
+
+/// How fast the body under way has to come.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    /// There is none.
+    None,
+    Moving(BodyPace),
+    /// The site is not read from since then: there is no room for more.
+    Held(BodyPace, Instant),
 }
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, standing: Reuse::Fresh, body: None }
+        Self { site, client: Client::new(), task: Task::Opening, standing: Reuse::Fresh, body: Body::None }
     }
 
     /// The site's key.
@@ -190,9 +204,20 @@ impl Session {
                     Some(pause) => return Ok(pause),
                 },
                 Want::Line => self.read_line(cx)?,
-                Want::Body(left) => self.read_body(left, cx)?,
-                // Decisions are made as soon as they are due, and nothing is sent from here.
-                Want::Decision | Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
+                Want::Body(_) if !self.task.has_room() => return Ok(self.hold_body(cx)),
+                Want::Body(left) => {
+                    self.let_body_move(left, cx);
+                    self.read_body(left, cx)?
+                }
+                Want::Decision => {
+                    self.decide(cx)?;
+                    if let Task::Staging { .. } = self.task {
+                        return Ok(PumpOutcome::Staging);
+                    }
+                    true
+                }
+                // Nothing is sent from here.
+                Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
             };
             while let Some(event) = self.client.poll_event() {
                 self.handle(&event, cx)?;
@@ -359,22 +384,68 @@ impl Session {
     /// A body of which `left` bytes have not come yet may go on, unless it is too slow.
     fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
         let patience = cx.site.settings.timeout;
-        let due = self.body.and_then(|body| body.due(left));
+        let due = match self.body {
+            Body::Moving(pace) => pace.due(left),
+            Body::None | Body::Held(..) => None,
+        };
         let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
         cx.io.set_deadline(Some(time.map_or(patience, |time| time.min(patience))));
+    }
+
+    /// There is no room for more of the body: the site cannot be told apart from a slow one until there is.
+    fn hold_body(&mut self, cx: &mut Context<'_>) -> PumpOutcome {
+        if let Body::Moving(pace) = self.body {
+            self.body = Body::Held(pace, cx.io.now());
+            cx.io.set_deadline(None);
+        }
+        PumpOutcome::Staging
+    }
+
+    fn let_body_move(&mut self, left: u64, cx: &mut Context<'_>) {
+        if let Body::Held(mut pace, since) = self.body {
+            pace.put_off(cx.io.now().saturating_duration_since(since));
+            self.body = Body::Moving(pace);
+            self.extend_deadline(left, cx);
+        }
+    }
+
+    /// Answers what was announced, if there is a place for it by now.
+    fn decide(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        match std::mem::replace(&mut self.task, Task::Ready) {
+            Task::Staging { task, verb, size } => {
+                let reaction = task.staged(verb, size, cx);
+                self.react(reaction, (verb, size), cx)
+            }
+            // All other decisions were made as soon as they were due.
+            _ => self.decline(cx),
+        }
+    }
+
+    fn react(&mut self, reaction: Reaction, announced: (Verb, u64), cx: &mut Context<'_>) -> Result<(), Reason> {
+        let (verb, size) = announced;
+        match reaction {
+            Reaction::Accept(task) => {
+                self.task = *task;
+                self.accept(size, cx)
+            }
+            Reaction::Decline => self.decline(cx),
+            Reaction::Await(task) => {
+                // It is for us to go on.
+                cx.io.set_deadline(None);
+                self.task = Task::Staging { task, verb, size };
+                Ok(())
+            }
+        }
     }
 
     fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.standing = Reuse::Fresh;
         let task = std::mem::replace(&mut self.task, Task::Ready);
         match event {
-            Event::Announced { verb, size } => match task.announced(*verb, *size, cx)? {
-                Reaction::Accept(task) => {
-                    self.task = *task;
-                    self.accept(*size, cx)
-                }
-                Reaction::Decline => self.decline(cx),
-            },
+            Event::Announced { verb, size } => {
+                let reaction = task.announced(*verb, *size, cx)?;
+                self.react(reaction, (*verb, *size), cx)
+            }
             Event::BodyComplete { .. } => match task {
                 Task::Moving(moving) if moving.is_doubtful() => {
                     moving.rescue_beginning(cx.site, cx.commit_queue)?;
@@ -400,7 +471,7 @@ impl Session {
 
     fn accept(&mut self, size: u64, cx: &mut Context<'_>) -> Result<(), Reason> {
         let settings = &cx.site.settings;
-        self.body = Some(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
+        self.body = Body::Moving(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
         self.extend_deadline(size, cx);
         self.client.accept().map_err(|error| cx.site.protocol(error))?;
         while let Some(event) = self.client.poll_event() {

@@ -68,17 +68,39 @@ impl Moving {
         }
         if size > COMPARED_IN_MEMORY {
             match cx.site.spool.stage(size) {
-                Ok(mut stage) => {
-                    stage.is_only_copy();
-                    self.kept = Kept::Stage(stage);
-                }
+                Ok(stage) => self.kept = Kept::Stage(stage),
                 Err(error) => {
                     cx.site.move_postponed(&self.name, error);
                     return Reaction::Decline;
                 }
             }
         }
-        Reaction::Accept(Box::new(Task::Moving(self)))
+        self.staged(cx)
+    }
+
+    /// The file is asked to be sent, and deleted, once there is a place for it.
+    pub(super) fn staged(self, cx: &mut Context<'_>) -> Reaction {
+        let is_open = match &self.kept {
+            Kept::Stage(stage) => stage.is_open(),
+            Kept::Memory(_) | Kept::Unkept(_) => Ok(true),
+        };
+        match is_open {
+            Err(error) => {
+                cx.site.move_postponed(&self.name, error);
+                Reaction::Decline
+            }
+            Ok(false) => Reaction::Await(Box::new(Task::Moving(self))),
+            Ok(true) => Reaction::Accept(Box::new(Task::Moving(self))),
+        }
+    }
+
+    /// Whether its next bytes can be taken.
+    pub(super) fn has_room(&mut self) -> bool {
+        let Kept::Stage(stage) = &self.kept else { return true };
+        stage.has_room().unwrap_or_else(|error| {
+            self.kept = Kept::Unkept(error);
+            true
+        })
     }
 
     pub(super) fn take_body(&mut self, bytes: &[u8]) {

@@ -18,6 +18,12 @@ pub(super) enum Task {
     Listing(ListingTask),
     Fetching(Fetch),
     Moving(Moving),
+    /// What is announced is asked for, or not, once there is a place for it.
+    Staging {
+        task: Box<Task>,
+        verb: Verb,
+        size: u64,
+    },
     /// More comes than was announced.
     Overrun(Moving),
     /// What was announced has come, and is kept: whether more comes shows whether it was the beginning of something longer.
@@ -70,6 +76,8 @@ impl ListingTask {
 pub(super) enum Reaction {
     Accept(Box<Task>),
     Decline,
+    /// Its file is being made.
+    Await(Box<Task>),
 }
 
 impl Task {
@@ -78,7 +86,13 @@ impl Task {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
             Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => moving.take_body(bytes),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Exhausted | Self::Parked => {}
+            Self::Opening
+            | Self::Greeting
+            | Self::Ready
+            | Self::Staging { .. }
+            | Self::Confirming(_)
+            | Self::Exhausted
+            | Self::Parked => {}
         }
     }
 
@@ -98,6 +112,24 @@ impl Task {
         }
     }
 
+    /// A file is being made for what was announced, and may be there.
+    pub(super) fn staged(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
+        match self {
+            Self::Fetching(fetch) => fetch.staged(verb, size, cx),
+            Self::Moving(moving) => moving.staged(cx),
+            other => Reaction::Accept(Box::new(other)),
+        }
+    }
+
+    /// Whether the next bytes of a body can be taken.
+    pub(super) fn has_room(&mut self) -> bool {
+        match self {
+            Self::Fetching(fetch) => fetch.has_room(),
+            Self::Moving(moving) => moving.has_room(),
+            _ => true,
+        }
+    }
+
     /// A body has come whole. The file that was deleted with it, if whether it is gone is to be asked next.
     pub(super) fn complete(self, cx: &mut Context<'_>) -> Result<Option<FileName>, Reason> {
         match self {
@@ -107,6 +139,7 @@ impl Task {
             Self::Opening
             | Self::Greeting
             | Self::Ready
+            | Self::Staging { .. }
             | Self::Overrun(..)
             | Self::Trailing(..)
             | Self::Confirming(_)
@@ -128,6 +161,7 @@ impl Task {
             Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
             Self::Opening
             | Self::Ready
+            | Self::Staging { .. }
             | Self::Overrun(..)
             | Self::Trailing(..)
             | Self::Confirming(_)
@@ -142,6 +176,7 @@ impl Task {
         match self {
             Self::Listing(_) => site.requeue(Step::List),
             Self::Fetching(fetch) => site.requeue(fetch.into_step()),
+            Self::Staging { task, .. } => task.on_disconnect(site, commit_queue),
             Self::Moving(moving) | Self::Overrun(moving) => moving.on_disconnect(site, commit_queue),
             Self::Trailing(moving) if moving.is_longer() => {
                 // The connection has failed already: that is what the round reports.
@@ -161,6 +196,7 @@ impl Task {
     pub(super) fn file(&self) -> Option<(&FileName, BodyProgress)> {
         match self {
             Self::Fetching(fetch) => Some((fetch.name(), fetch.came())),
+            Self::Staging { task, .. } => task.file(),
             Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => {
                 Some((moving.name(), moving.came()))
             }
@@ -178,6 +214,7 @@ impl Task {
     pub(super) fn is_under_way(&self) -> bool {
         match self {
             Self::Fetching(fetch) => fetch.is_under_way(),
+            Self::Staging { task, .. } => task.is_under_way(),
             other => other.file().is_some(),
         }
     }
