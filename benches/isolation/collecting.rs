@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{self, Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use log::LevelFilter;
 use rustix::process::{Pid, Signal, kill_process};
+use tentacle_sync::config::defaults::SHUTDOWN_TIMEOUT;
 use tentacle_sync::config::{LoadOptions, load};
 use tentacle_sync::net::Net;
 use tentacle_sync::obs::start_log;
@@ -49,15 +50,17 @@ impl Collecting {
         Ok(fs::metadata(&self.log)?.len())
     }
 
-    /// Tells it to end: the longest that anything ready had to wait for its loop, in seconds. None where it does not end
-    /// within `patience`; then it is told to once more, and must not be waited for while it waits for something of ours.
+    /// Tells it to end: the longest that anything ready had to wait for its loop until then, in seconds. None where it does
+    /// not end as soon as [`forced_end`] says, and `patience` beyond that; then it is told to once more, and must not be
+    /// waited for while it waits for something of ours.
     pub(crate) fn stop(&mut self, patience: Duration) -> Result<Option<f64>> {
         let id = Pid::from_raw(self.process.id().cast_signed()).ok_or("a child has an id")?;
         kill_process(id, Signal::TERM)?;
-        for _ in 0..patience.as_millis() / PAUSE.as_millis() {
+        let mut pipe = self.process.stdout.take().ok_or("the collector's pipe is missing")?;
+        for _ in 0..(forced_end(SHUTDOWN_TIMEOUT) + patience).as_millis() / PAUSE.as_millis() {
             if let Some(status) = self.process.try_wait()? {
                 let mut figure = String::new();
-                self.process.stdout.take().ok_or("the collector's pipe is missing")?.read_to_string(&mut figure)?;
+                pipe.read_to_string(&mut figure)?;
                 let seconds = figure.trim().parse().map_err(|_| format!("the collector has failed: {status}"))?;
                 return Ok(Some(seconds));
             }
@@ -84,7 +87,19 @@ pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     net.take_signals(&[Signal::TERM.as_raw()])?;
     let settings = load(Path::new(path), &LoadOptions::default())?;
     let collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| {}))?;
-    let ended = collector.run(settings.shutdown_timeout, |_, _| false)?;
-    println!("{}", ended.max_loop_latency.as_secs_f64());
+    collector.run(settings.shutdown_timeout, |collector, _| {
+        println!("{}", collector.max_loop_latency().as_secs_f64());
+        let end = forced_end(settings.shutdown_timeout);
+        thread::spawn(move || {
+            thread::sleep(end);
+            process::exit(0);
+        });
+        false
+    })?;
     Ok(())
+}
+
+/// When the process ends that was told to, whatever hangs: as `tentacle-syncd` does.
+fn forced_end(shutdown_timeout: Duration) -> Duration {
+    shutdown_timeout + Duration::from_secs(5)
 }

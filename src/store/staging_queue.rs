@@ -144,8 +144,16 @@ mod tests {
         let (queue, orders) = StagingQueue::new(Path::new("/directory"));
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        queue.set_notify(Arc::new(move || drop(counted.fetch_add(1, Ordering::Relaxed))));
+        queue.set_notify(Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }));
         (queue, orders, calls)
+    }
+
+    fn carry_out(orders: &Receiver<Order>) {
+        for order in orders.try_iter() {
+            order();
+        }
     }
 
     #[test]
@@ -157,16 +165,14 @@ mod tests {
             pieces += 1;
         }
         assert!((2..=16).contains(&pieces), "{pieces} pieces are held");
-        for order in orders.try_iter() {
-            order();
-        }
+        carry_out(&orders);
         assert_eq!((calls.load(Ordering::Relaxed), queue.has_room()), (1, Ok(true)));
         queue.push(1, || ());
-        orders.try_iter().for_each(|order| order());
+        carry_out(&orders);
         assert_eq!(calls.load(Ordering::Relaxed), 1, "nobody waits");
         queue.await_next();
         queue.push(1, || ());
-        orders.try_iter().for_each(|order| order());
+        carry_out(&orders);
         assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
 
@@ -189,7 +195,7 @@ mod tests {
         let silent = || StoreError::Silent("/directory".into());
         assert_eq!((queue.check_answers(), queue.has_room()), (Err(silent()), Err(silent())));
         assert_eq!(queue.wait_for(&answer), Err(silent()));
-        orders.try_iter().for_each(|order| order());
+        carry_out(&orders);
         assert_eq!((queue.wait_for(&answer), queue.check_answers()), (Ok(7), Ok(())));
         drop(orders);
         queue.push(0, || unreachable!("the thread is gone"));

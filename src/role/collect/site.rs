@@ -169,6 +169,19 @@ impl Site {
         self.has_its_share
     }
 
+    /// Breaks the round off whose directory does not answer. That is told at once: what is being committed there may keep it
+    /// from its end for longer.
+    pub(super) fn look_after_spool(&mut self, now: Instant) {
+        let is_sound = self.running.as_ref().is_some_and(|running| running.failure.is_none());
+        if is_sound && let Err(error) = self.spool.check_answers() {
+            let reason = Reason::from(error);
+            if let Some(suppressed) = self.log.failed(&reason.log_key(), now) {
+                warn!("site={} reason={} {reason};{}", self.shown(), reason.code(), repeated(suppressed));
+            }
+            self.break_off(reason);
+        }
+    }
+
     /// Whether our certificate may be shown to this site.
     pub(super) fn offers_certificate(&self) -> bool {
         match self.settings.tls.as_ref().map(|tls| tls.offer) {

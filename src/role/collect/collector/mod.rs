@@ -209,6 +209,11 @@ impl Collector {
         self.watchdog = watchdog;
     }
 
+    /// The longest that anything ready has had to wait for the loop.
+    pub fn max_loop_latency(&self) -> Duration {
+        self.net.max_loop_latency()
+    }
+
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
     /// at most `shutdown_timeout` later; answered with `false` once more, ends at once.
     pub fn run(

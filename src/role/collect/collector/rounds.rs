@@ -184,6 +184,7 @@ impl Collector {
         self.announce_expiries();
         let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
         for site in self.sites.iter_mut().flatten() {
+            site.look_after_spool(now);
             let limit = if others_wait { FAIR_SHARE.min(site.settings.round_limit) } else { site.settings.round_limit };
             if let Some(running) = &mut site.running
                 && running.round.is_collecting()
