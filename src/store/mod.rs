@@ -171,6 +171,8 @@ pub use source::{Identity, Source};
 pub use space::{Full, Quota, Reservation, SpaceAccount};
 pub use spool::Spool;
 pub use spooled::InSpool;
+#[cfg(test)]
+pub(crate) use staging_queue::Deferred;
 pub use storage_dir::{PendingRemovals, StorageDir};
 pub use store_group::OnConflict;
 pub use store_worker::{StoreRequest, StoreResult, StoreWorker};

@@ -11,6 +11,8 @@ use super::mark::mark_name;
 use super::setup::{FILE_MODE, Staging};
 use super::sink::SinkKind;
 use super::spool_dir::SpoolDir;
+#[cfg(test)]
+use super::staging_queue::Deferred;
 
 /// One incoming directory, shared by all sites whose files land there. Clones are the same spool.
 ///
@@ -42,6 +44,13 @@ impl Spool {
             in_time(incoming, move || SpoolDir::open(&path, FILE_MODE, Staging::Collector)?.answering_beside(device))?;
         area.warn_of_lacks(&[]);
         Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
+    }
+
+    /// As [`open_beside`](Self::open_beside) does, for a simulation that says when something is staged.
+    #[cfg(test)]
+    pub(crate) fn open_deferred(incoming: &Path) -> Result<(Self, Deferred), StoreError> {
+        let (area, deferred) = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.deferred()?;
+        Ok((Self { area: Arc::new(area), sink: SinkKind::default() }, deferred))
     }
 
     /// Where a path leads: a directory that is spelled in two ways is one.

@@ -22,6 +22,8 @@ use super::mark::leave_mark;
 use super::open::{self, Found, is_same, leads_to};
 use super::setup::{self, Staging};
 use super::source::Identity;
+#[cfg(test)]
+use super::staging_queue::Deferred;
 use super::staging_queue::StagingQueue;
 use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
 
@@ -150,6 +152,14 @@ impl SpoolDir {
                 Some(Beside { staging: StagingQueue::start(&self.path)?, asked: Answering::start(&self.path)? });
         }
         Ok(self)
+    }
+
+    /// From now on what is staged in it is staged when a simulation says so.
+    #[cfg(test)]
+    pub(super) fn deferred(mut self) -> Result<(Self, Deferred), StoreError> {
+        let (staging, deferred) = StagingQueue::deferred(&self.path);
+        self.beside = Some(Beside { staging, asked: Answering::start(&self.path)? });
+        Ok((self, deferred))
     }
 
     /// Does something here, and waits for it so long at most.

@@ -1,8 +1,12 @@
 //! What is staged in a directory whose filesystem may not answer: by a thread of the directory's own, which the loop gives
 //! orders and never waits for. Who has no room for more orders, or needs to know what became of one, is called.
 
+#[cfg(test)]
+use std::collections::VecDeque;
 use std::fmt::{self, Debug, Formatter};
 use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -64,6 +68,16 @@ impl StagingQueue {
     fn new(path: &Path) -> (Self, Receiver<Order>) {
         let (sender, orders) = mpsc::channel();
         (Self { path: path.to_owned(), orders: sender, state: Arc::default() }, orders)
+    }
+
+    /// One whose orders are carried out when a simulation says so.
+    #[cfg(test)]
+    pub(super) fn deferred(path: &Path) -> (Self, Deferred) {
+        let (queue, orders) = Self::new(path);
+        let calls = Arc::new(AtomicBool::new(false));
+        let called = Arc::clone(&calls);
+        queue.set_notify(Arc::new(move || called.store(true, Ordering::Relaxed)));
+        (queue, Deferred { orders, waiting: VecDeque::new(), calls })
     }
 
     /// `notify` is called, on the directory's thread, when an order is done that somebody waits for.
@@ -128,6 +142,33 @@ impl StagingQueue {
     }
 }
 
+/// What a directory's thread would have to do.
+#[cfg(test)]
+pub(crate) struct Deferred {
+    orders: Receiver<Order>,
+    waiting: VecDeque<Order>,
+    calls: Arc<AtomicBool>,
+}
+
+#[cfg(test)]
+impl Deferred {
+    /// Whether there is anything to carry out.
+    pub(crate) fn has_orders(&mut self) -> bool {
+        self.waiting.extend(self.orders.try_iter());
+        !self.waiting.is_empty()
+    }
+
+    /// Carries out the next order; whether somebody is to be called.
+    pub(crate) fn carry_out(&mut self) -> bool {
+        if self.has_orders()
+            && let Some(order) = self.waiting.pop_front()
+        {
+            order();
+        }
+        self.calls.swap(false, Ordering::Relaxed)
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "for how long a disk is silent has nothing to do with the loop's time")]
 fn now() -> Instant {
     Instant::now()
@@ -135,7 +176,7 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 

@@ -35,6 +35,8 @@ impl TempBeside {
     pub(super) fn create(area: &Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Self {
         Self::begin(area, 0, move |area| {
             area.check_place()?;
+            #[cfg(test)]
+            super::model::staging_step()?;
             TempFile::create(Arc::clone(area), kind, size_hint)
         })
     }
@@ -122,7 +124,11 @@ impl TempBeside {
         self.size += bytes.len() as u64;
         let bytes = bytes.to_vec();
         self.order(bytes.len(), move |file| match file {
-            Some(file) => file.write(&bytes),
+            Some(file) => {
+                #[cfg(test)]
+                super::model::staging_step()?;
+                file.write(&bytes)
+            }
             None => Err(StoreError::Stopped),
         });
         Ok(())
@@ -141,7 +147,7 @@ impl TempBeside {
             let (file, progress) = (lock(&file).take(), lock(&progress).clone());
             let closed = match (file, progress) {
                 (_, Progress::Failed(error)) => Err(error),
-                (Some(file), _) => file.finish(),
+                (Some(file), _) => finish(file),
                 (None, _) => Err(StoreError::Stopped),
             };
             // Where nobody waits any more, that removes it.
@@ -149,6 +155,12 @@ impl TempBeside {
         });
         Ok(ClosedBeside { area: Arc::clone(&self.area), answer })
     }
+}
+
+fn finish(file: TempFile) -> Result<ClosedTemp, StoreError> {
+    #[cfg(test)]
+    super::model::staging_step()?;
+    file.finish()
 }
 
 /// A file in the staging area that is whole as soon as the directory's thread has written all of it. Dropping it removes the

@@ -136,7 +136,11 @@ impl Disk for ModelDisk {
     fn let_go(&mut self, _: SpoolId) {}
 
     fn take_over(&mut self, staged: ClosedHashedTemp, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
-        Ok(((SPOOL, self.0.borrow_mut().stage(staged.fingerprint())), None))
+        let fingerprint = staged.fingerprint();
+        let (area, stage) = staged.hand_over()?;
+        // It is on the model from now on.
+        area.discard(stage)?;
+        Ok(((SPOOL, self.0.borrow_mut().stage(fingerprint)), None))
     }
 
     /// No more than is promised, whichever way is chosen.

@@ -211,9 +211,15 @@ impl Collector {
 
     /// Some files that wait for their directory may go on, or the directory may not answer.
     pub(super) fn wake_staging(&mut self) {
-        for id in std::mem::take(&mut self.staging) {
-            self.net.wake(id);
-        }
+        let Self { staging, sessions, net, .. } = self;
+        staging.retain(|id| {
+            let Some(session) = sessions.get(id) else { return false };
+            let still_waits = session.awaits_staging();
+            if !still_waits {
+                net.wake(*id);
+            }
+            still_waits
+        });
     }
 
     pub(super) fn wake_waiting(&mut self) {

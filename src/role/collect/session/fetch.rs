@@ -87,6 +87,14 @@ impl Fetch {
         }
     }
 
+    /// Where its bytes go, if it was announced.
+    pub(super) fn stage(&self) -> Option<&HashedTemp> {
+        match &self.sink {
+            Sink::Stage(stage) => Some(stage),
+            Sink::Awaiting | Sink::Discard(_) => None,
+        }
+    }
+
     /// Whether its next bytes can be taken.
     pub(super) fn has_room(&mut self) -> bool {
         let Sink::Stage(stage) = &self.sink else { return true };

@@ -29,6 +29,7 @@ use super::site::Site;
 use crate::deadline::BodyPace;
 use crate::net::Read;
 use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Verb, Want};
+use crate::store::HashedTemp;
 use crate::sync::Step;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes.
@@ -155,6 +156,14 @@ impl Session {
     /// Whether the connection's end would cost something: bytes of a file that have come, or the answer to a deletion.
     pub(super) fn has_file_under_way(&self) -> bool {
         self.task.is_under_way()
+    }
+
+    /// Whether the directory that its file goes into has not gone on so far that it may. If it has not, it is called again.
+    pub(super) fn awaits_staging(&self) -> bool {
+        match &self.task {
+            Task::Staging { task, .. } => task.awaits_staging(HashedTemp::is_open),
+            task => task.awaits_staging(HashedTemp::has_room),
+        }
     }
 
     /// Whether it waits for the round to have something for it.

@@ -94,6 +94,14 @@ impl Moving {
         }
     }
 
+    /// Where its bytes go, if that is not memory.
+    pub(super) fn stage(&self) -> Option<&HashedTemp> {
+        match &self.kept {
+            Kept::Stage(stage) => Some(stage),
+            Kept::Memory(_) | Kept::Unkept(_) => None,
+        }
+    }
+
     /// Whether its next bytes can be taken.
     pub(super) fn has_room(&mut self) -> bool {
         let Kept::Stage(stage) = &self.kept else { return true };

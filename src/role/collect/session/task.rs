@@ -8,6 +8,7 @@ use crate::role::collect::Reason;
 use crate::role::collect::commit_queue::CommitQueue;
 use crate::role::collect::reason::BodyProgress;
 use crate::role::collect::site::Site;
+use crate::store::{HashedTemp, StoreError};
 use crate::sync::{Selection, Step};
 
 /// A state of the diagram [above](super).
@@ -119,6 +120,16 @@ impl Task {
             Self::Moving(moving) => moving.staged(cx),
             other => Reaction::Accept(Box::new(other)),
         }
+    }
+
+    /// Whether its file is not yet as far as `progress` tells.
+    pub(super) fn awaits_staging(&self, progress: fn(&HashedTemp) -> Result<bool, StoreError>) -> bool {
+        let stage = match self {
+            Self::Fetching(fetch) => fetch.stage(),
+            Self::Moving(moving) => moving.stage(),
+            _ => None,
+        };
+        stage.is_some_and(|stage| progress(stage) == Ok(false))
     }
 
     /// Whether the next bytes of a body can be taken.

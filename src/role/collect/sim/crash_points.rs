@@ -2,7 +2,8 @@
 //! machine, with what is unsynced gone and with renames that survive without their data. Then a restart, and on to the
 //! end, where each file must have come, and none twice.
 //!
-//! Storage calls are those of the commit protocol, of its recovery, and of staging on the loop.
+//! Storage calls are those of the commit protocol, of its recovery, and of staging: on the loop, or by a directory's own
+//! thread.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -83,6 +84,8 @@ struct Life {
     /// Whether the data server takes all there is between a crash and the next start.
     taken: bool,
     publish: Publish,
+    /// Whether the incoming directory is staged into as where its filesystem may not answer.
+    is_beside: bool,
 }
 
 /// What a life came to.
@@ -127,6 +130,7 @@ impl Life {
         scheduler.plan_in(last + LATEST, SimEvent::End);
         disk.borrow_mut().put(foreign(), Fingerprint::of(FOREIGN));
         let mut world = World::new(scheduler, Rc::clone(disk));
+        world.is_beside = self.is_beside;
         world.oracle.verdict = Verdict::counted();
         world.oracle.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
@@ -255,8 +259,11 @@ fn lives(most: usize) -> Vec<Life> {
     {
         for (disk, connections) in paces {
             let disk = Duration::from_millis(disk);
-            let life = |(kind, delivery)| Life { script: SIX_FILES, kind, delivery, connections, disk, taken, publish };
-            lives.extend(ways.concat().into_iter().map(life));
+            let life = |(number, (kind, delivery))| {
+                let is_beside = number % 3 == 2 || disk == Duration::from_millis(900);
+                Life { script: SIX_FILES, kind, delivery, connections, disk, taken, publish, is_beside }
+            };
+            lives.extend(ways.concat().into_iter().enumerate().map(life));
         }
     }
     lives.truncate(most);
@@ -278,8 +285,16 @@ fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
         let disk = Duration::from_millis(300);
         let mut sum = Sum::default();
         let (kind, delivery) = (Kind::Stock, Delivery::Safe);
-        let life =
-            Life { script: THREE_FILES, kind, delivery, connections: 1, disk, taken: true, publish: Publish::Paced };
+        let life = Life {
+            script: THREE_FILES,
+            kind,
+            delivery,
+            connections: 1,
+            disk,
+            taken: true,
+            publish: Publish::Paced,
+            is_beside: false,
+        };
         sum.crash_twice(&life, &costs[..costs.len() - 1], &Place::new());
         sum
     };

@@ -116,6 +116,7 @@ impl World {
     /// One turn of the loop.
     pub(super) fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         self.oracle.tally.steps += 1;
+        self.plan_staging();
         if self.out.is_empty() && self.ready.is_empty() {
             let deadline = self.counted.iter().filter_map(|id| self.links[id].deadline).min();
             let next = [self.scheduler.next_planned(), deadline, until].into_iter().flatten().min();

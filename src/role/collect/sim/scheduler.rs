@@ -70,6 +70,8 @@ pub(super) enum SimEvent {
     Consume,
     Group,
     GroupDone,
+    /// The next order to a directory whose filesystem may not answer is carried out.
+    Stage,
     /// The committer's thread looks what it may publish.
     Look,
     Die(Crash),

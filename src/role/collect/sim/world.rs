@@ -16,7 +16,7 @@ use crate::proto::{Error, Verb};
 use crate::role::collect::collector::Budgets;
 use crate::role::collect::{Mode, Reason, RoundReport};
 use crate::store::model::{Fault, ModelCommitter, World as Disk, fail_staging};
-use crate::store::{Completion, Publish};
+use crate::store::{Completion, Deferred, Publish};
 use crate::tls::Acceptor;
 
 /// To read the configuration again: as it was, and without some of its sites.
@@ -48,6 +48,9 @@ pub(super) struct Site {
 #[derive(Default)]
 pub(super) struct Process {
     pub(super) committer: Option<ModelCommitter>,
+    /// What is to be staged, where that is not done at once.
+    pub(super) staging: Option<Deferred>,
+    pub(super) is_staging: bool,
     pub(super) is_committing: bool,
     /// Of the group that is being committed.
     pub(super) outcomes: Vec<Completion>,
@@ -76,6 +79,8 @@ pub(super) struct World {
     pub(super) is_over: bool,
     pub(super) max_connections: usize,
     pub(super) budgets: Budgets,
+    /// Whether the incoming directory is staged into as where its filesystem may not answer.
+    pub(super) is_beside: bool,
     /// Whether a process goes on for ever, or is one of `once` in a loop.
     pub(super) mode: Mode,
 }
@@ -98,6 +103,7 @@ impl World {
             is_over: false,
             max_connections: usize::MAX,
             budgets: Budgets::default(),
+            is_beside: false,
             mode: Mode::Forever,
         }
     }
@@ -139,6 +145,7 @@ impl World {
             SimEvent::Group => self.commit(),
             SimEvent::GroupDone => self.committed(),
             SimEvent::Look => self.look(),
+            SimEvent::Stage => self.stage(),
             SimEvent::Die(death) => self.death = Some(death),
             SimEvent::Stop => self.out.push(Event::Signal(15)),
             SimEvent::Reload => self.out.push(Event::Signal(RELOAD)),
@@ -224,8 +231,43 @@ impl World {
         self.scheduler.plan_in(wait, SimEvent::Consume);
     }
 
+    /// Something is to be staged in a while.
+    pub(super) fn plan_staging(&mut self) {
+        let Process { staging, is_staging, .. } = &mut self.process;
+        if !*is_staging && staging.as_mut().is_some_and(Deferred::has_orders) {
+            *is_staging = true;
+            let longest = self.scheduler.fault_rates.disk / 16;
+            let wait = self.scheduler.up_to(longest);
+            self.scheduler.plan_in(wait, SimEvent::Stage);
+        }
+    }
+
+    fn stage(&mut self) {
+        self.process.is_staging = false;
+        let Some(staging) = &mut self.process.staging else { return };
+        if staging.carry_out() {
+            self.out.push(Event::Woken);
+        }
+        self.death = self.death.or(self.disk_death());
+        if self.death.is_none() {
+            self.plan_staging();
+        }
+    }
+
+    /// The committer waits for what it was given to be staged.
+    fn stage_all(&mut self) {
+        while let Some(staging) = &mut self.process.staging
+            && staging.has_orders()
+        {
+            if staging.carry_out() {
+                self.out.push(Event::Woken);
+            }
+        }
+    }
+
     /// The committer's thread carries out a group.
     fn commit(&mut self) {
+        self.stage_all();
         let Some(committer) = &mut self.process.committer else { return };
         self.process.outcomes = committer.carry_out(self.scheduler.now);
         self.go_on_publishing();
@@ -312,6 +354,7 @@ impl World {
 
     /// What is queued is brought to its end, and the process with it.
     pub(super) fn finish_committing(&mut self) {
+        self.stage_all();
         while let Some(committer) = &mut self.process.committer
             && committer.has_orders()
         {
@@ -328,7 +371,8 @@ impl World {
         self.out.clear();
         self.ready.clear();
         self.counted.clear();
-        self.scheduler.cancel(|what| matches!(what, SimEvent::Group | SimEvent::GroupDone | SimEvent::Look));
+        self.scheduler
+            .cancel(|what| matches!(what, SimEvent::Stage | SimEvent::Group | SimEvent::GroupDone | SimEvent::Look));
         fail_staging(None);
         if death.is_some() {
             self.oracle.tally.crashes += 1;
