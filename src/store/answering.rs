@@ -1,5 +1,6 @@
-//! Asking a filesystem that may not answer: one that is frozen, whose server is gone (NFS) or hangs (FUSE). It is asked on
-//! a thread of its own, which is waited for so long and no longer; while it does not answer, who asks hears so at once.
+//! Asking a filesystem that may not answer: one that is frozen, whose server is gone (NFS) or hangs (FUSE). Its committer,
+//! or who opens it, asks it on a thread of its own, which is waited for so long and no longer; while it does not answer, who
+//! asks hears so at once.
 //!
 //! What timed out is carried out all the same as soon as the filesystem answers, and nothing else is before it.
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::error::StoreError;
 use crate::mutex::lock;
 
-/// How long the start waits for a directory to be opened, in seconds.
+/// How long whoever opens a directory waits for that.
 const OPENING: Duration = Duration::from_secs(3);
 
 /// How long the directory's committer waits for an answer.

@@ -60,9 +60,11 @@
 //! A file that fails breaks its [`PublishOrder`], its agent's files: none that was queued after it is committed, or one agent's
 //! files would not come in their order. They are reported failed too.
 //!
-//! An incoming directory on another filesystem than the journal's may stop answering. It is asked on threads of its own,
-//! which are waited for so long and no longer (`answering.rs`). A step that timed out is a failed step that may still be
-//! carried out, before any later one there; the argument above allows for both.
+//! An incoming directory on another filesystem than the journal's may stop answering. The loop gives a thread of the
+//! directory's own orders to stage, and never waits for it: bounded in number, so that who has more to write reads no more
+//! meanwhile (`staging_queue.rs`). The committer of that filesystem, for which nobody else waits, asks another thread, and
+//! waits so long and no longer (`answering.rs`). A step that timed out is a failed step that may still be carried out, before
+//! any later one there; the argument above allows for both.
 //!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those

@@ -1,6 +1,7 @@
 //! Fetching a file: [`Step::Receive`] and [`Step::FetchAndDelete`].
 
-use super::{Context, Reaction, Task};
+use super::Context;
+use super::task::{Reaction, Task};
 use crate::proto::{FileName, Refusal, Verb};
 use crate::role::collect::commit_queue::Purpose;
 use crate::role::collect::reason::BodyProgress;

@@ -1,7 +1,8 @@
 //! Letting a committed file go: [`Step::Delete`]. The site deletes it while it sends it, so what it sends is compared, and
 //! what is not the committed file is the only copy there is.
 
-use super::{Context, Reaction, Task};
+use super::Context;
+use super::task::{Reaction, Task};
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 use crate::role::collect::Reason;
 use crate::role::collect::commit_queue::{CommitQueue, Purpose};

@@ -1,0 +1,108 @@
+//! What is announced, and how its body comes: at the pace of the site, and of the directory that it goes into.
+
+use std::time::Instant;
+
+use super::task::{Reaction, Task};
+use super::{Context, PumpOutcome, Session};
+use crate::deadline::BodyPace;
+use crate::proto::Verb;
+use crate::role::collect::Reason;
+
+/// How fast the body under way has to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    /// There is none.
+    None,
+    Moving(BodyPace),
+    /// The site is not read from since then: there is no room for more.
+    Held(BodyPace, Instant),
+}
+
+impl Session {
+    /// A body of which `left` bytes have not come yet may go on, unless it is too slow.
+    pub(super) fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
+        let patience = cx.site.settings.timeout;
+        let due = match self.body {
+            Body::Moving(pace) => pace.due(left),
+            Body::None | Body::Held(..) => None,
+        };
+        let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
+        cx.io.set_deadline(Some(time.map_or(patience, |time| time.min(patience))));
+    }
+
+    /// There is no room for more of the body: the site cannot be told apart from a slow one until there is.
+    pub(super) fn hold_body(&mut self, cx: &mut Context<'_>) -> PumpOutcome {
+        if let Body::Moving(pace) = self.body {
+            self.body = Body::Held(pace, cx.io.now());
+            cx.io.set_deadline(None);
+        }
+        PumpOutcome::Staging
+    }
+
+    pub(super) fn let_body_move(&mut self, left: u64, cx: &mut Context<'_>) {
+        if let Body::Held(mut pace, since) = self.body {
+            pace.put_off(cx.io.now().saturating_duration_since(since));
+            self.body = Body::Moving(pace);
+            self.extend_deadline(left, cx);
+        }
+    }
+
+    /// Answers what was announced, if there is a place for it by now.
+    pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        match std::mem::replace(&mut self.task, Task::Ready) {
+            Task::Staging { task, verb, size } => {
+                let reaction = task.staged(verb, size, cx);
+                self.react(reaction, (verb, size), cx)
+            }
+            // All other decisions were made as soon as they were due.
+            _ => self.decline(cx),
+        }
+    }
+
+    pub(super) fn react(
+        &mut self,
+        reaction: Reaction,
+        announced: (Verb, u64),
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
+        let (verb, size) = announced;
+        match reaction {
+            Reaction::Accept(task) => {
+                self.task = *task;
+                self.accept(size, cx)
+            }
+            Reaction::Decline => self.decline(cx),
+            Reaction::Await(task) => {
+                // It is for us to go on.
+                cx.io.set_deadline(None);
+                self.task = Task::Staging { task, verb, size };
+                Ok(())
+            }
+        }
+    }
+
+    fn accept(&mut self, size: u64, cx: &mut Context<'_>) -> Result<(), Reason> {
+        let settings = &cx.site.settings;
+        self.body = Body::Moving(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
+        self.extend_deadline(size, cx);
+        self.client.accept().map_err(|error| cx.site.protocol(error))?;
+        while let Some(event) = self.client.poll_event() {
+            self.handle(&event, cx)?;
+        }
+        if size == 0 {
+            self.task = after_last_word(cx);
+        }
+        Ok(())
+    }
+
+    fn decline(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        self.task = after_last_word(cx);
+        self.client.decline().map_err(|error| cx.site.protocol(error))
+    }
+}
+
+/// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
+/// command as one, and close. In TLS each is a record, and thereby a read, of its own.
+fn after_last_word(cx: &Context<'_>) -> Task {
+    if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Exhausted }
+}
