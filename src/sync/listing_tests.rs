@@ -1,10 +1,10 @@
 //! What a round takes of a listing, and how much of it there is room for.
 
+use super::driven_round::{DrivenRound, Next};
 use super::queue::BYTES_PER_NAME;
-use super::round::*;
 use super::round_tests::{listed, listing, listing_of, name, print_of, selection};
 use super::selection::Selection;
-use super::{Delivery, SiteHistory};
+use super::{DeleteResult, Delivery, NotStaged, SiteHistory};
 use crate::budget::Budget;
 
 /// A selection for a listing that begins, with room for so many names of twenty bytes at the most.
@@ -20,7 +20,7 @@ fn what_is_not_listed_any_more_is_forgotten_however_many_names_were_left_out() {
         for file in [&gone, &kept] {
             history.committed(file.clone(), print_of(file));
         }
-        let mut round = Round::new(Delivery::Safe, 4);
+        let mut round = DrivenRound::new(Delivery::Safe, 4);
         round.next_step();
         let mut selection = selection_of(room, &mut history);
         selection.judge(kept.as_bytes(), room > 0, &mut history);
@@ -38,13 +38,13 @@ fn a_listing_that_is_cut_says_nothing_about_what_is_gone() {
     for file in [&first, &second] {
         history.committed(file.clone(), print_of(file));
     }
-    let mut round = Round::new(Delivery::Safe, 4);
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
     round.next_step();
     let mut cut = selection(&mut history);
     cut.judge(first.as_bytes(), true, &mut history);
     drop(cut);
-    round.dropped(Step::List, &mut history);
-    assert_eq!(round.next_step(), Step::List);
+    round.dropped(Next::List, &mut history);
+    assert_eq!(round.next_step(), Next::List);
     assert_eq!(round.listed(listing(&["b.1.data"], &mut history), &mut history), [(first.clone(), print_of(&first))]);
     assert_eq!(history.fingerprint(&second), Some(print_of(&second)));
 }
@@ -52,38 +52,38 @@ fn a_listing_that_is_cut_says_nothing_about_what_is_gone() {
 #[test]
 fn a_round_that_leaves_names_leaves_it_to_the_next_listing_what_is_gone() {
     let mut history = SiteHistory::default();
-    let mut round = Round::new(Delivery::Safe, 4);
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
     round.next_step();
     let file = name("a.1700000001.data");
     let selection = selection_of(1, &mut history);
     let names = ["b.1700000002.data", "a.1700000001.data"];
     round.listed(listing_of(names, selection, &mut history), &mut history);
-    assert_eq!(round.next_step(), Step::Receive(file.clone()), "the older one");
+    assert_eq!(round.next_step(), Next::Fetch(file.clone()), "the older one");
     round.staged(&file, &mut history);
-    round.committed(file.clone(), print_of(&file), &mut history);
+    round.committed(&file, print_of(&file), &mut history);
     round.next_step();
-    round.moved(&file, DeleteResult::Gone, &mut history);
-    assert_eq!((round.next_step(), round.is_complete()), (Step::Leave, true));
+    round.deleted(&file, DeleteResult::Gone, &mut history);
+    assert_eq!((round.next_step(), round.is_complete()), (Next::Leave, true));
     assert_eq!((history.fingerprint(&file), round.tally().left), (Some(print_of(&file)), 1));
 }
 
 /// All rounds of a site that lists `names`, with room for so many of them, until one asks for `wanted`. How many it took.
 fn rounds_until(wanted: &str, names: &[String], room: u64, history: &mut SiteHistory) -> usize {
     for rounds in 1..100 {
-        let mut round = Round::new(Delivery::Safe, 4);
+        let mut round = DrivenRound::new(Delivery::Safe, 4);
         round.next_step();
         let selection = selection_of(room, history);
         round.listed(listing_of(names, selection, history), history);
         let mut has_come = false;
-        while let Step::Receive(file) = round.next_step() {
+        while let Next::Fetch(file) = round.next_step() {
             if file == name(wanted) {
                 has_come = true;
                 round.staged(&file, history);
                 round.uncommitted(&file);
             } else if file.as_bytes().starts_with(b"big") {
-                round.skipped(&file, history);
+                round.not_staged(&file, NotStaged::Skipped, history);
             } else {
-                round.withheld(&file, history);
+                round.not_staged(&file, NotStaged::Withheld, history);
             }
         }
         assert!(!round.has_progressed());
@@ -126,15 +126,15 @@ fn where_there_is_not_room_for_all_names_the_oldest_are_asked_for_first() {
     let (sorted, mut came) = (names.clone(), Vec::new());
     while !names.is_empty() {
         fastrand::Rng::with_seed(names.len() as u64).shuffle(&mut names);
-        let mut round = Round::new(Delivery::Safe, 4);
+        let mut round = DrivenRound::new(Delivery::Safe, 4);
         round.next_step();
         let selection = selection_of(10, &mut history);
         round.listed(listing_of(&names, selection, &mut history), &mut history);
-        while let Step::Receive(file) = round.next_step() {
+        while let Next::Fetch(file) = round.next_step() {
             round.staged(&file, &mut history);
-            round.committed(file.clone(), print_of(&file), &mut history);
-            assert!(matches!(round.next_step(), Step::Delete(..)));
-            round.moved(&file, DeleteResult::Gone, &mut history);
+            round.committed(&file, print_of(&file), &mut history);
+            assert!(matches!(round.next_step(), Next::Delete(..)));
+            round.deleted(&file, DeleteResult::Gone, &mut history);
             names.retain(|text| name(text) != file);
             came.push(file);
         }
@@ -150,7 +150,7 @@ fn a_listing_that_has_room_is_taken_from_its_beginning() {
     for _ in 0..2 {
         assert_eq!(rounds_until("z.1.data", &names, 10, &mut history), 1);
         let mut round = listed(Delivery::Safe, &["err1.1.data"], &mut history);
-        assert!(matches!(round.next_step(), Step::Receive(_)), "it may be given by now");
+        assert!(matches!(round.next_step(), Next::Fetch(_)), "it may be given by now");
     }
 }
 
@@ -160,11 +160,11 @@ fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
     let mut history = SiteHistory::new(&budget);
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data", "e.1.data"], &mut history);
     let mut kept = Vec::new();
-    while let Step::Receive(file) = round.next_step() {
+    while let Next::Fetch(file) = round.next_step() {
         round.staged(&file, &mut history);
-        round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Delete(..)));
-        round.move_refused(&mut history);
+        round.committed(&file, print_of(&file), &mut history);
+        assert!(matches!(round.next_step(), Next::Delete(..)));
+        round.deleted(&file, DeleteResult::Refused, &mut history);
         kept.push(file);
     }
     assert_eq!((kept.len(), round.tally().without_room, round.tally().left), (3, 0, 2), "nothing was held");
@@ -172,7 +172,7 @@ fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
     round.end(false, &mut history);
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data"], &mut history);
     let asked: Vec<_> = std::iter::from_fn(|| match round.next_step() {
-        Step::Receive(file) => Some(file),
+        Next::Fetch(file) => Some(file),
         _ => None,
     })
     .collect();
@@ -188,13 +188,13 @@ fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
 fn a_hundred_thousand_files_that_are_not_given_are_answered_for_without_walking_the_others() {
     let names: Vec<String> = (0..100_000).map(|n| format!("{n}.data")).collect();
     let mut history = SiteHistory::default();
-    let mut round = Round::new(Delivery::Safe, 4);
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
     round.next_step();
     let selection = selection(&mut history);
     round.listed(listing_of(&names, selection, &mut history), &mut history);
     let mut count = 0;
-    while let Step::Receive(file) = round.next_step() {
-        round.withheld(&file, &mut history);
+    while let Next::Fetch(file) = round.next_step() {
+        round.not_staged(&file, NotStaged::Withheld, &mut history);
         count += 1;
     }
     assert_eq!((count, round.tally().missing), (names.len(), names.len()));

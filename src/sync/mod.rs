@@ -1,6 +1,9 @@
 //! What to do next, without I/O and without a clock: a site's round, and the schedule of all sites.
 
+mod assignment;
 mod delivery;
+#[cfg(test)]
+mod driven_round;
 mod history;
 #[cfg(test)]
 mod listing_tests;
@@ -14,12 +17,15 @@ mod round_tests;
 mod schedule;
 mod selection;
 
+pub use assignment::{
+    Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
+};
 pub use delivery::Delivery;
 pub use history::{Match, SiteHistory};
 pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
 pub use patterns::Patterns;
-pub use round::{DeleteResult, Round, Step, Tally, WorkCounts};
+pub use round::{Round, Tally, WorkCounts};
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;
 pub use selection::Selection;

@@ -1,19 +1,22 @@
 //! One site's round: what each of its connections does next.
 //!
 //! ```text
-//!            listed ──► to receive ──next──► in flight ──staged──► committing ──committed──► to move ──► gone
-//!                          ▲                    │ dropped                                       │
-//!                          └────────────────────┘◄──────────── changed (once a round) ──────────┘
+//!            listed ──► to fetch ──next──► in flight ──staged──► committing ──committed──► to delete ──► gone
+//!                          ▲                  │ dropped                                       │
+//!                          └──────────────────┘◄──────────── changed (once a round) ──────────┘
 //! ```
 //!
-//! A file that was committed in an earlier round and is still listed may be another one by now: it is received again,
-//! and moved if it is the same. Moves go before receives: what is safe here should stop waiting there.
+//! A file that was committed in an earlier round and is still listed may be another one by now: it is fetched again, and
+//! deleted if it is the same. Deletions go before fetches: what is safe here should stop waiting there.
 //!
-//! A round that has moved files ends with another listing, which shows what the site has deleted. What that lists for the
+//! A round that has deleted files ends with another listing, which shows what the site has deleted. What that lists for the
 //! first time is left to the next round.
 
 use std::collections::{HashSet, VecDeque};
 
+use super::assignment::{
+    Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
+};
 use super::order::Rank;
 use super::plan::{HOPELESS_AFTER, Plan};
 use super::queue::Queue;
@@ -22,32 +25,6 @@ use crate::proto::{FileName, Fingerprint};
 
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_LANE: usize = 8;
-
-/// What a connection is to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Ask for the listing. [`Round::listed`] or [`Round::dropped`] ends it.
-    List,
-    /// Fetch a copy.
-    Receive(FileName),
-    /// Fetch and let the site delete it: [`Delivery::Move`].
-    FetchAndDelete(FileName),
-    /// Let the site delete what is published here, and compare what it sends.
-    Delete(FileName, Fingerprint),
-    /// Nothing just now; there will be when something else is done.
-    Wait,
-    /// Nothing more in this round.
-    Leave,
-}
-
-/// How asking the site to let a published file go ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeleteResult {
-    /// The site's copy is gone, and was the one published, or is published as well by now.
-    Gone,
-    /// The site has another file under that name: declined, nothing was deleted.
-    Changed,
-}
 
 /// What a round came to, in files unless it says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +55,7 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkCounts {
     receive: usize,
-    moves: usize,
+    deletes: usize,
     in_flight: usize,
     committing: usize,
 }
@@ -114,7 +91,7 @@ pub struct Round {
     /// The most files staged but not committed.
     window: usize,
     queue: Queue,
-    moves: VecDeque<(FileName, Fingerprint)>,
+    deletes: VecDeque<(FileName, Fingerprint)>,
     refetched: HashSet<FileName>,
     covers: Covers,
     /// Whether anything was committed, or deleted for the first time.
@@ -134,7 +111,7 @@ impl Round {
             phase: Phase::Unlisted,
             window,
             queue: Queue::default(),
-            moves: VecDeque::new(),
+            deletes: VecDeque::new(),
             refetched: HashSet::new(),
             covers: Covers::Unknown,
             has_progressed: false,
@@ -147,36 +124,37 @@ impl Round {
 
     /// What a connection without work does next.
     pub fn next_step(&mut self) -> Step {
+        if let Some(assignment) = self.assign() {
+            self.in_flight += 1;
+            Step::Do(assignment)
+        } else if self.is_complete() {
+            Step::Leave
+        } else {
+            Step::Wait
+        }
+    }
+
+    /// Published files go first: what is safe here should stop waiting there.
+    fn assign(&mut self) -> Option<Assignment> {
         match self.phase {
             Phase::Unlisted => {
                 self.phase = Phase::Listing;
-                self.in_flight += 1;
-                return Step::List;
+                return Some(Assignment::List(ListAssignment::new()));
             }
             Phase::Collecting if self.is_unconfirmed() => {
                 self.phase = Phase::Confirming;
-                self.in_flight += 1;
                 // Its memory is of more use for the listing.
                 self.queue.clear();
-                return Step::List;
+                return Some(Assignment::List(ListAssignment::new()));
             }
-            Phase::Listing | Phase::Confirming => return Step::Wait,
+            Phase::Listing | Phase::Confirming => return None,
             Phase::Collecting | Phase::Confirmed | Phase::WindingUp => {}
         }
-        if let Some((name, fingerprint)) = self.moves.pop_front() {
-            self.in_flight += 1;
-            return Step::Delete(name, fingerprint);
+        if let Some((name, fingerprint)) = self.deletes.pop_front() {
+            return Some(Assignment::Delete(DeleteAssignment::new(name, fingerprint)));
         }
-        if self.committing < self.window
-            && let Some(name) = self.queue.take()
-        {
-            self.in_flight += 1;
-            return match self.delivery {
-                Delivery::Safe => Step::Receive(name),
-                Delivery::Move => Step::FetchAndDelete(name),
-            };
-        }
-        if self.is_complete() { Step::Leave } else { Step::Wait }
+        let name = if self.committing < self.window { self.queue.take()? } else { return None };
+        Some(Assignment::Fetch(FetchAssignment::new(name, self.delivery == Delivery::Move)))
     }
 
     /// Whether all is done but to see what the site has deleted. Where the next round follows at once, its listing shows
@@ -187,7 +165,12 @@ impl Round {
 
     /// A listing has come whole, and the `selection` has judged all of its names. Returns the committed files that are gone
     /// there.
-    pub fn listed(&mut self, selection: Selection, history: &mut SiteHistory) -> Vec<(FileName, Fingerprint)> {
+    pub fn listed(
+        &mut self,
+        ListAssignment { .. }: ListAssignment,
+        selection: Selection,
+        history: &mut SiteHistory,
+    ) -> Vec<(FileName, Fingerprint)> {
         self.in_flight -= 1;
         let gone = history.end_listing();
         self.has_progressed |= !gone.is_empty();
@@ -235,29 +218,62 @@ impl Round {
         }
     }
 
-    /// `name` is staged whole and waits for its commit.
-    pub fn staged(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.finish(name);
-        history.clear_failures(name);
+    /// The file is staged whole. What is returned goes with it to its commit.
+    pub fn staged(&mut self, fetch: FetchAssignment, history: &mut SiteHistory) -> PendingCommit {
+        let name = self.fetched(fetch);
+        history.clear_failures(&name);
         self.committing += 1;
+        PendingCommit::fetched(name)
     }
 
-    /// What came as `name` is committed already, and the site has it still; `was_deleted`: after it was to delete it.
-    pub fn already_published(
-        &mut self,
-        name: FileName,
-        fingerprint: Fingerprint,
-        was_deleted: bool,
-        history: &mut SiteHistory,
-    ) {
-        if was_deleted {
-            self.tally.refused += 1;
-            history.deletion_refused();
+    /// The file is not staged.
+    pub fn not_staged(&mut self, fetch: FetchAssignment, why: NotStaged, history: &mut SiteHistory) {
+        let name = self.fetched(fetch);
+        match why {
+            NotStaged::Unstored => self.block(&name),
+            NotStaged::Missing => {
+                history.clear_failures(&name);
+                self.tally.missing += 1;
+            }
+            NotStaged::Withheld => {
+                history.failed(&name);
+                self.tally.missing += 1;
+                if history.failures(&name) < HOPELESS_AFTER {
+                    self.tally.left += self.queue.hold_back(&name);
+                }
+            }
+            NotStaged::Skipped => {
+                history.skip(&name);
+                self.tally.skipped += 1;
+            }
+            NotStaged::AlreadyPublished { fingerprint, was_deleted } => {
+                if was_deleted {
+                    self.tally.refused += 1;
+                    history.deletion_refused();
+                }
+                history.clear_failures(&name);
+                self.published(name, fingerprint, history);
+            }
         }
-        self.finish(&name);
-        history.clear_failures(&name);
+    }
+
+    /// The fetch is over: its agent's next file may be fetched.
+    fn fetched(&mut self, fetch: FetchAssignment) -> FileName {
+        self.in_flight -= 1;
+        let name = fetch.into_name();
+        self.queue.landed(&name);
+        name
+    }
+
+    /// What its agent wrote later must not overtake it.
+    fn block(&mut self, name: &FileName) {
+        self.tally.unstored += 1 + self.queue.block(name);
+    }
+
+    /// The file is durable here: the site's copy may go.
+    fn published(&mut self, name: FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
         match self.delivery {
-            Delivery::Safe => self.moves.push_back((name, fingerprint)),
+            Delivery::Safe => self.deletes.push_back((name, fingerprint)),
             Delivery::Move => self.gone(&name, history),
         }
     }
@@ -269,122 +285,81 @@ impl Round {
         self.has_deleted = true;
     }
 
-    /// `name` is durable here: the site's copy may go.
-    pub fn committed(&mut self, name: FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
+    /// The file is durable here.
+    pub fn committed(&mut self, commit: PendingCommit, fingerprint: Fingerprint, history: &mut SiteHistory) {
         self.committing -= 1;
         self.tally.collected += 1;
         self.tally.bytes += fingerprint.size;
         self.has_progressed = true;
+        let (name, is_rescue) = commit.into_parts();
         history.committed(name.clone(), fingerprint);
-        match self.delivery {
-            Delivery::Safe => self.moves.push_back((name, fingerprint)),
-            Delivery::Move => self.gone(&name, history),
+        if is_rescue {
+            // The site has deleted it before.
+            history.deleted(&name);
+        } else {
+            self.published(name, fingerprint, history);
         }
     }
 
-    /// `name` was staged but could not be committed.
-    pub fn uncommitted(&mut self, name: &FileName) {
+    /// The file was staged but could not be committed. What was rescued is lost.
+    pub fn uncommitted(&mut self, commit: PendingCommit) {
         self.committing -= 1;
-        self.block(name);
-    }
-
-    /// The bytes of `name` could not be read there, or not be stored here; it stays at the site.
-    pub fn unstored(&mut self, name: &FileName) {
-        self.finish(name);
-        self.block(name);
-    }
-
-    /// What its agent wrote later must not overtake it.
-    fn block(&mut self, name: &FileName) {
-        self.tally.unstored += 1 + self.queue.block(name);
-    }
-
-    /// `name` was listed but is not there any more.
-    pub fn missing(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.finish(name);
-        history.clear_failures(name);
-        self.tally.missing += 1;
-    }
-
-    /// The site does not give `name`, and may have it: what its agent wrote later waits for the next round, unless that was
-    /// so for many rounds.
-    pub fn withheld(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.finish(name);
-        history.failed(name);
-        self.tally.missing += 1;
-        if history.failures(name) < HOPELESS_AFTER {
-            self.tally.left += self.queue.hold_back(name);
+        let (name, is_rescue) = commit.into_parts();
+        if !is_rescue {
+            self.block(&name);
         }
     }
 
-    /// `name` is not taken, for a reason of its own, and not asked for again while it is listed.
-    pub fn skipped(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.finish(name);
-        history.skip(name);
-        self.tally.skipped += 1;
-    }
-
-    /// The move of `name` has ended.
-    pub fn moved(&mut self, name: &FileName, end: DeleteResult, history: &mut SiteHistory) {
+    /// A deletion has ended.
+    pub fn deleted(&mut self, delete: DeleteAssignment, result: DeleteResult, history: &mut SiteHistory) {
         self.in_flight -= 1;
-        if end == DeleteResult::Changed {
-            history.forget(name);
-        }
-        match end {
-            DeleteResult::Gone => self.gone(name, history),
-            DeleteResult::Changed if self.queue.is_blocked(name) => self.tally.unstored += 1,
-            DeleteResult::Changed if !self.is_collecting() => self.tally.left += 1,
-            // Fetched again at once, and once only: who keeps writing must neither hold the round nor be followed.
-            DeleteResult::Changed if self.refetched.insert(name.clone()) => self.queue.put_back(name),
-            DeleteResult::Changed => self.tally.skipped += 1,
+        let name = delete.into_name();
+        match result {
+            DeleteResult::Gone => self.gone(&name, history),
+            DeleteResult::Changed => {
+                history.forget(&name);
+                self.fetch_again(&name);
+            }
+            DeleteResult::Postponed => self.has_deleted = true,
+            DeleteResult::Refused => {
+                self.has_deleted = true;
+                self.tally.refused += 1;
+                history.deletion_refused();
+            }
         }
     }
 
-    /// We would not have a published file moved now, or do not know whether it was: the next listing says what became
-    /// of it.
-    pub fn move_postponed(&mut self) {
-        self.in_flight -= 1;
-        self.has_deleted = true;
+    /// At once, and once only: who keeps writing must neither hold the round nor be followed.
+    fn fetch_again(&mut self, name: &FileName) {
+        if self.queue.is_blocked(name) {
+            self.tally.unstored += 1;
+        } else if !self.is_collecting() {
+            self.tally.left += 1;
+        } else if self.refetched.insert(name.clone()) {
+            self.queue.put_back(name);
+        } else {
+            self.tally.skipped += 1;
+        }
     }
 
-    /// The site would not move a published file: the next listing says whether it is there at all.
-    pub fn move_refused(&mut self, history: &mut SiteHistory) {
-        self.in_flight -= 1;
-        self.has_deleted = true;
-        self.tally.refused += 1;
-        history.deletion_refused();
-    }
-
-    /// The site deleted other bytes under the published `name`, which are staged by now.
-    pub fn kept_both(&mut self, name: &FileName, history: &mut SiteHistory) {
-        self.moved(name, DeleteResult::Gone, history);
-        self.committing += 1;
+    /// The site deleted other bytes under the published name, which are staged by now. What is returned goes with them to
+    /// their commit.
+    pub fn rescued(&mut self, delete: DeleteAssignment, history: &mut SiteHistory) -> PendingCommit {
+        let name = delete.name().clone();
+        self.deleted(delete, DeleteResult::Gone, history);
+        self.rescued_longer(name)
     }
 
     /// What was rescued turned out longer: it is staged whole, as another file.
-    pub fn rescued_longer(&mut self) {
+    pub fn rescued_longer(&mut self, name: FileName) -> PendingCommit {
         self.committing += 1;
+        PendingCommit::rescued(name)
     }
 
-    /// What was rescued is committed: the site has deleted it.
-    pub fn rescue_committed(&mut self, name: &FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
-        history.committed(name.clone(), fingerprint);
-        history.deleted(name);
-        self.has_progressed = true;
-        self.committing -= 1;
-        self.tally.collected += 1;
-        self.tally.bytes += fingerprint.size;
-    }
-
-    /// What was rescued could not be committed, and is lost.
-    pub fn rescue_uncommitted(&mut self) {
-        self.committing -= 1;
-    }
-
-    /// The connection died with `step` under way; a file it was about may be at fault.
-    pub fn dropped(&mut self, step: Step, history: &mut SiteHistory) {
-        match step {
-            Step::List => {
+    /// The connection died with this under way; a file it was about may be at fault.
+    pub fn dropped(&mut self, assignment: Assignment, history: &mut SiteHistory) {
+        match assignment {
+            Assignment::List(ListAssignment { .. }) => {
                 self.in_flight -= 1;
                 match self.phase {
                     Phase::Listing => self.phase = Phase::Unlisted,
@@ -392,22 +367,16 @@ impl Round {
                     _ => {}
                 }
             }
-            Step::Receive(name) | Step::FetchAndDelete(name) => {
-                self.finish(&name);
+            Assignment::Fetch(fetch) => {
+                let name = self.fetched(fetch);
                 history.failed(&name);
                 self.tally.left += 1;
             }
-            Step::Delete(name, _) => {
+            Assignment::Delete(delete) => {
                 self.in_flight -= 1;
-                history.failed(&name);
+                history.failed(delete.name());
             }
-            Step::Wait | Step::Leave => {}
         }
-    }
-
-    fn finish(&mut self, name: &FileName) {
-        self.in_flight -= 1;
-        self.queue.landed(name);
     }
 
     /// Takes no new files from now on; what is under way is brought to its end.
@@ -431,14 +400,14 @@ impl Round {
             Phase::Listing | Phase::Confirming | Phase::Confirmed => false,
             Phase::Collecting | Phase::WindingUp => {
                 let receives = self.queue.len() > 0 && self.committing < self.window;
-                receives || !self.moves.is_empty() || self.is_unconfirmed()
+                receives || !self.deletes.is_empty() || self.is_unconfirmed()
             }
         }
     }
 
     /// How many connections are of use, of at most `most`.
     pub fn connections_wanted(&self, most: usize) -> usize {
-        let waiting = self.queue.len() + self.moves.len();
+        let waiting = self.queue.len() + self.deletes.len();
         (1 + waiting / FILES_PER_LANE).min(most)
     }
 
@@ -453,7 +422,7 @@ impl Round {
 
     /// Whether nothing is under way, and nothing to be begun but perhaps a listing.
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.committing == 0 && self.moves.is_empty() && self.queue.len() == 0
+        self.in_flight == 0 && self.committing == 0 && self.deletes.is_empty() && self.queue.len() == 0
     }
 
     /// Whether it got anywhere: committed a file, or saw one deleted.
@@ -464,7 +433,7 @@ impl Round {
     /// What a connection that waits for something to do goes by.
     pub fn outlook(&self) -> WorkCounts {
         let Self { in_flight, committing, .. } = *self;
-        WorkCounts { receive: self.queue.len(), moves: self.moves.len(), in_flight, committing }
+        WorkCounts { receive: self.queue.len(), deletes: self.deletes.len(), in_flight, committing }
     }
 
     /// Files handed to the committer whose commit is awaited.

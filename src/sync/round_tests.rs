@@ -1,8 +1,9 @@
 use std::collections::HashSet;
 
+use super::driven_round::{DrivenRound, Next};
 use super::round::*;
 use super::selection::Selection;
-use super::{Delivery, Match, SiteHistory};
+use super::{DeleteResult, Delivery, Match, NotStaged, SiteHistory};
 use crate::budget::Budget;
 use crate::proto::{FileName, Fingerprint};
 
@@ -15,10 +16,10 @@ pub(super) fn print_of(name: &FileName) -> Fingerprint {
 }
 
 /// A round whose listing has come.
-pub(super) fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> Round {
-    let mut round = Round::new(delivery, 4);
-    assert_eq!(round.next_step(), Step::List);
-    assert_eq!(round.next_step(), Step::Wait);
+pub(super) fn listed(delivery: Delivery, names: &[&str], history: &mut SiteHistory) -> DrivenRound {
+    let mut round = DrivenRound::new(delivery, 4);
+    assert_eq!(round.next_step(), Next::List);
+    assert_eq!(round.next_step(), Next::Wait);
     round.listed(listing(names, history), history);
     round
 }
@@ -45,12 +46,12 @@ pub(super) fn listing_of(
 }
 
 /// The listing that ends a round that has moved files; those that are gone.
-pub(super) fn confirm(round: &mut Round, names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
+pub(super) fn confirm(round: &mut DrivenRound, names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
     assert!(!round.is_complete() && round.has_work());
-    assert_eq!(round.next_step(), Step::List);
-    assert_eq!(round.next_step(), Step::Wait);
+    assert_eq!(round.next_step(), Next::List);
+    assert_eq!(round.next_step(), Next::Wait);
     let gone = round.listed(listing(names, history), history);
-    assert_eq!(round.next_step(), Step::Leave);
+    assert_eq!(round.next_step(), Next::Leave);
     assert!(round.is_complete());
     gone.into_iter().map(|(name, _)| name).collect()
 }
@@ -60,12 +61,12 @@ fn a_file_is_received_committed_moved_and_then_done() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     let file = name("a.1.data");
-    assert_eq!(round.next_step(), Step::Receive(file.clone()));
+    assert_eq!(round.next_step(), Next::Fetch(file.clone()));
     round.staged(&file, &mut history);
-    assert_eq!(round.next_step(), Step::Wait, "nothing leaves the site before it is committed");
-    round.committed(file.clone(), print_of(&file), &mut history);
-    assert_eq!(round.next_step(), Step::Delete(file.clone(), print_of(&file)));
-    round.moved(&file, DeleteResult::Gone, &mut history);
+    assert_eq!(round.next_step(), Next::Wait, "nothing leaves the site before it is committed");
+    round.committed(&file, print_of(&file), &mut history);
+    assert_eq!(round.next_step(), Next::Delete(file.clone(), print_of(&file)));
+    round.deleted(&file, DeleteResult::Gone, &mut history);
     assert_eq!(history.fingerprint(&file), Some(print_of(&file)), "that it is gone is not certain");
     assert_eq!(confirm(&mut round, &["b.2.data"], &mut history), std::slice::from_ref(&file));
     assert_eq!(history.fingerprint(&file), None);
@@ -78,11 +79,11 @@ fn what_an_earlier_round_committed_is_received_again_and_moved_if_it_is_the_same
     let file = name("a.1.data");
     history.committed(file.clone(), print_of(&file));
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    assert_eq!(round.next_step(), Step::Receive(file.clone()));
+    assert_eq!(round.next_step(), Next::Fetch(file.clone()));
     assert_eq!(history.classify(&file, print_of(&file)), Match::Same { was_deleted: false });
-    round.already_published(file.clone(), print_of(&file), false, &mut history);
-    assert_eq!(round.next_step(), Step::Delete(file.clone(), print_of(&file)));
-    round.moved(&file, DeleteResult::Gone, &mut history);
+    round.already_published(&file, print_of(&file), false, &mut history);
+    assert_eq!(round.next_step(), Next::Delete(file.clone(), print_of(&file)));
+    round.deleted(&file, DeleteResult::Gone, &mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
     assert_eq!(round.tally(), Tally { listed: 1, moved: 1, ..Tally::default() });
 }
@@ -94,11 +95,11 @@ fn what_the_site_does_not_delete_is_counted_and_asked_for_again_in_the_next_roun
     history.committed(file.clone(), print_of(&file));
     for refused in 0..2 {
         let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-        assert_eq!(round.next_step(), Step::Receive(file.clone()));
+        assert_eq!(round.next_step(), Next::Fetch(file.clone()));
         let Match::Same { was_deleted } = history.classify(&file, print_of(&file)) else { panic!("it is the same") };
-        round.already_published(file.clone(), print_of(&file), was_deleted, &mut history);
-        assert!(matches!(round.next_step(), Step::Delete(..)));
-        round.moved(&file, DeleteResult::Gone, &mut history);
+        round.already_published(&file, print_of(&file), was_deleted, &mut history);
+        assert!(matches!(round.next_step(), Next::Delete(..)));
+        round.deleted(&file, DeleteResult::Gone, &mut history);
         assert!(confirm(&mut round, &["a.1.data"], &mut history).is_empty());
         assert_eq!(round.tally(), Tally { listed: 1, refused, moved: 1, ..Tally::default() });
     }
@@ -116,8 +117,8 @@ fn of_a_site_that_does_not_delete_one_file_a_round_is_fetched_to_see_and_every_n
 }
 
 /// How many files a round asks for at once.
-fn asked_for(mut round: Round) -> usize {
-    std::iter::from_fn(|| matches!(round.next_step(), Step::Receive(_)).then_some(())).count()
+fn asked_for(mut round: DrivenRound) -> usize {
+    std::iter::from_fn(|| matches!(round.next_step(), Next::Fetch(_)).then_some(())).count()
 }
 
 #[test]
@@ -127,9 +128,9 @@ fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
     history.committed(file.clone(), print_of(&file));
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     round.next_step();
-    round.already_published(file.clone(), print_of(&file), false, &mut history);
+    round.already_published(&file, print_of(&file), false, &mut history);
     round.next_step();
-    round.move_refused(&mut history);
+    round.deleted(&file, DeleteResult::Refused, &mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
     assert_eq!(round.tally().refused, 1);
 }
@@ -142,13 +143,13 @@ fn a_confirming_listing_that_is_cut_is_asked_for_again_unless_the_round_winds_up
         let mut round = listed(Delivery::Move, &["a.1.data"], &mut history);
         round.next_step();
         round.staged(&file, &mut history);
-        round.committed(file.clone(), print_of(&file), &mut history);
-        assert_eq!(round.next_step(), Step::List);
+        round.committed(&file, print_of(&file), &mut history);
+        assert_eq!(round.next_step(), Next::List);
         if winds_up {
             round.stop_fetching();
         }
-        round.dropped(Step::List, &mut history);
-        assert_eq!(round.next_step(), if winds_up { Step::Leave } else { Step::List });
+        round.dropped(Next::List, &mut history);
+        assert_eq!(round.next_step(), if winds_up { Next::Leave } else { Next::List });
         history.forget(&file);
     }
 }
@@ -158,11 +159,11 @@ fn one_agents_files_never_overtake_each_other() {
     let mut history = SiteHistory::default();
     let names = ["a.1700000002.data", "a.1700000001.data", "b.1700000003.data"];
     let mut round = listed(Delivery::Safe, &names, &mut history);
-    assert_eq!(round.next_step(), Step::Receive(name("a.1700000001.data")));
-    assert_eq!(round.next_step(), Step::Receive(name("b.1700000003.data")));
-    assert_eq!(round.next_step(), Step::Wait);
+    assert_eq!(round.next_step(), Next::Fetch(name("a.1700000001.data")));
+    assert_eq!(round.next_step(), Next::Fetch(name("b.1700000003.data")));
+    assert_eq!(round.next_step(), Next::Wait);
     round.staged(&name("a.1700000001.data"), &mut history);
-    assert_eq!(round.next_step(), Step::Receive(name("a.1700000002.data")));
+    assert_eq!(round.next_step(), Next::Fetch(name("a.1700000002.data")));
 }
 
 #[test]
@@ -171,9 +172,9 @@ fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
     let mut round = listed(Delivery::Safe, &names, &mut history);
     round.next_step();
-    round.unstored(&name("a.1700000001.data"));
-    assert_eq!(round.next_step(), Step::Receive(name("b.1700000003.data")));
-    assert_eq!(round.next_step(), Step::Wait);
+    round.not_staged(&name("a.1700000001.data"), NotStaged::Unstored, &mut history);
+    assert_eq!(round.next_step(), Next::Fetch(name("b.1700000003.data")));
+    assert_eq!(round.next_step(), Next::Wait);
     assert_eq!(round.tally().unstored, 2);
 }
 
@@ -185,14 +186,14 @@ fn a_rescued_file_is_collected_once_it_is_committed() {
         let file = name("a.1.data");
         round.next_step();
         round.staged(&file, &mut history);
-        round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Delete(..)));
-        round.kept_both(&file, &mut history);
+        round.committed(&file, print_of(&file), &mut history);
+        assert!(matches!(round.next_step(), Next::Delete(..)));
+        round.rescued(&file, &mut history);
         assert_eq!((round.committing(), round.tally().collected), (1, 1));
         if is_committed {
-            round.rescue_committed(&file, Fingerprint::of(b"other"), &mut history);
+            round.committed(&file, Fingerprint::of(b"other"), &mut history);
         } else {
-            round.rescue_uncommitted();
+            round.uncommitted(&file);
         }
         let Tally { collected, moved, unstored, .. } = round.tally();
         assert_eq!((round.committing(), collected, moved, unstored), (0, 1 + usize::from(is_committed), 1, 0));
@@ -205,13 +206,13 @@ fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() 
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     let file = name("a.1.data");
     for receives in 0..2 {
-        assert_eq!(round.next_step(), Step::Receive(file.clone()), "receive {receives}");
+        assert_eq!(round.next_step(), Next::Fetch(file.clone()), "receive {receives}");
         round.staged(&file, &mut history);
-        round.committed(file.clone(), print_of(&file), &mut history);
-        assert!(matches!(round.next_step(), Step::Delete(..)));
-        round.moved(&file, DeleteResult::Changed, &mut history);
+        round.committed(&file, print_of(&file), &mut history);
+        assert!(matches!(round.next_step(), Next::Delete(..)));
+        round.deleted(&file, DeleteResult::Changed, &mut history);
     }
-    assert_eq!(round.next_step(), Step::Leave, "nothing was deleted");
+    assert_eq!(round.next_step(), Next::Leave, "nothing was deleted");
     assert_eq!((round.tally().left, round.tally().skipped), (0, 1));
 }
 
@@ -223,7 +224,7 @@ fn a_file_that_connections_die_over_comes_last_and_alone() {
     }
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.2.data", "c.3.data", "d.4.data"], &mut history);
     let order: Vec<_> = std::iter::from_fn(|| match round.next_step() {
-        Step::Receive(file) => Some(file),
+        Next::Fetch(file) => Some(file),
         _ => None,
     })
     .collect();
@@ -236,11 +237,11 @@ fn a_file_that_connections_die_over_comes_last_and_alone() {
 fn received(names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
     let mut round = listed(Delivery::Safe, names, history);
     let mut order = Vec::new();
-    while let Step::Receive(file) = round.next_step() {
+    while let Next::Fetch(file) = round.next_step() {
         round.staged(&file, history);
-        round.committed(file.clone(), print_of(&file), history);
-        assert!(matches!(round.next_step(), Step::Delete(..)));
-        round.moved(&file, DeleteResult::Gone, history);
+        round.committed(&file, print_of(&file), history);
+        assert!(matches!(round.next_step(), Next::Delete(..)));
+        round.deleted(&file, DeleteResult::Gone, history);
         order.push(file);
     }
     order
@@ -274,9 +275,9 @@ fn what_an_agent_wrote_later_waits_a_few_rounds_for_a_file_that_the_site_does_no
     for round in 1..=5 {
         let mut round_now = listed(Delivery::Move, &names, &mut history);
         let mut left = 0;
-        while let Step::FetchAndDelete(file) = round_now.next_step() {
+        while let Next::FetchAndDelete(file) = round_now.next_step() {
             if file == name(names[0]) {
-                round_now.withheld(&file, &mut history);
+                round_now.not_staged(&file, NotStaged::Withheld, &mut history);
                 left = round_now.tally().left;
             }
         }
@@ -289,13 +290,13 @@ fn a_skipped_file_is_not_asked_for_again_until_it_has_been_gone() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     round.next_step();
-    round.skipped(&name("a.1.data"), &mut history);
+    round.not_staged(&name("a.1.data"), NotStaged::Skipped, &mut history);
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    assert_eq!(round.next_step(), Step::Leave);
+    assert_eq!(round.next_step(), Next::Leave);
     assert_eq!(round.tally().skipped, 1);
     listed(Delivery::Safe, &[], &mut history);
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    assert_eq!(round.next_step(), Step::Receive(name("a.1.data")));
+    assert_eq!(round.next_step(), Next::Fetch(name("a.1.data")));
 }
 
 #[test]
@@ -305,48 +306,48 @@ fn the_disk_bounds_how_far_ahead_files_are_fetched() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut round = listed(Delivery::Safe, &names, &mut history);
     for _ in 0..4 {
-        let Step::Receive(file) = round.next_step() else { panic!("the window has room") };
+        let Next::Fetch(file) = round.next_step() else { panic!("the window has room") };
         round.staged(&file, &mut history);
     }
-    assert_eq!(round.next_step(), Step::Wait);
+    assert_eq!(round.next_step(), Next::Wait);
 }
 
 #[test]
 fn winding_up_finishes_what_is_under_way_and_counts_the_rest() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data"], &mut history);
-    let Step::Receive(file) = round.next_step() else { panic!("files are waiting") };
+    let Next::Fetch(file) = round.next_step() else { panic!("files are waiting") };
     round.stop_fetching();
-    assert_eq!(round.next_step(), Step::Wait);
+    assert_eq!(round.next_step(), Next::Wait);
     round.staged(&file, &mut history);
-    round.committed(file.clone(), print_of(&file), &mut history);
-    assert!(matches!(round.next_step(), Step::Delete(..)));
-    round.moved(&file, DeleteResult::Gone, &mut history);
-    assert_eq!(round.next_step(), Step::Leave);
+    round.committed(&file, print_of(&file), &mut history);
+    assert!(matches!(round.next_step(), Next::Delete(..)));
+    round.deleted(&file, DeleteResult::Gone, &mut history);
+    assert_eq!(round.next_step(), Next::Leave);
     assert_eq!(round.tally().left, 2);
 }
 
 #[test]
 fn a_round_wound_up_before_its_listing_is_over() {
-    let mut round = Round::new(Delivery::Safe, 4);
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
     round.stop_fetching();
-    assert_eq!(round.next_step(), Step::Leave);
+    assert_eq!(round.next_step(), Next::Leave);
 }
 
 #[test]
 fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
     let mut history = SiteHistory::default();
-    let mut round = Round::new(Delivery::Safe, 4);
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
     round.next_step();
     round.stop_fetching();
     assert!(!round.is_complete(), "the listing is under way");
     round.listed(listing(&["a.1.data"], &mut history), &mut history);
-    assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
-    let mut round = Round::new(Delivery::Safe, 4);
+    assert_eq!((round.next_step(), round.tally().left), (Next::Leave, 1));
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
     let listing = round.next_step();
     round.stop_fetching();
     round.dropped(listing, &mut history);
-    assert_eq!(round.next_step(), Step::Leave, "nor is it asked for again");
+    assert_eq!(round.next_step(), Next::Leave, "nor is it asked for again");
 }
 
 #[test]
@@ -356,33 +357,33 @@ fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     round.next_step();
     round.staged(&file, &mut history);
-    round.committed(file.clone(), print_of(&file), &mut history);
-    assert!(matches!(round.next_step(), Step::Delete(..)));
+    round.committed(&file, print_of(&file), &mut history);
+    assert!(matches!(round.next_step(), Next::Delete(..)));
     round.stop_fetching();
-    round.moved(&file, DeleteResult::Changed, &mut history);
-    assert_eq!((round.next_step(), round.tally().left), (Step::Leave, 1));
+    round.deleted(&file, DeleteResult::Changed, &mut history);
+    assert_eq!((round.next_step(), round.tally().left), (Next::Leave, 1));
 }
 
 #[test]
 fn a_round_that_waits_for_the_disk_has_no_work_for_a_connection() {
     let mut history = SiteHistory::default();
-    assert!(Round::new(Delivery::Safe, 4).has_work());
+    assert!(DrivenRound::new(Delivery::Safe, 4).has_work());
     let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
     assert!(round.has_work());
-    let Step::Receive(file) = round.next_step() else { panic!("a file is waiting") };
+    let Next::Fetch(file) = round.next_step() else { panic!("a file is waiting") };
     round.staged(&file, &mut history);
     assert!(!round.has_work() && !round.is_complete());
-    round.committed(file.clone(), print_of(&file), &mut history);
+    round.committed(&file, print_of(&file), &mut history);
     assert!(round.has_work());
 }
 
 #[test]
 fn a_dropped_listing_is_asked_for_again() {
     let mut history = SiteHistory::default();
-    let mut round = Round::new(Delivery::Safe, 4);
-    assert_eq!(round.next_step(), Step::List);
-    round.dropped(Step::List, &mut history);
-    assert_eq!(round.next_step(), Step::List);
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
+    assert_eq!(round.next_step(), Next::List);
+    round.dropped(Next::List, &mut history);
+    assert_eq!(round.next_step(), Next::List);
 }
 
 #[test]
@@ -390,9 +391,9 @@ fn moving_delivery_takes_a_file_in_one_step() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Move, &["a.1.data"], &mut history);
     let file = name("a.1.data");
-    assert_eq!(round.next_step(), Step::FetchAndDelete(file.clone()));
+    assert_eq!(round.next_step(), Next::FetchAndDelete(file.clone()));
     round.staged(&file, &mut history);
-    round.committed(file.clone(), print_of(&file), &mut history);
+    round.committed(&file, print_of(&file), &mut history);
     assert_eq!(confirm(&mut round, &[], &mut history), [file]);
 }
 
@@ -410,18 +411,18 @@ proptest::proptest! {
         while !round.is_complete() {
             let choice = choices.next().expect("a round ends in bounded steps");
             match (choice, connections.pop()) {
-                (_, Some(Step::List)) => drop(round.listed(listing(&[], &mut history), &mut history)),
+                (_, Some(Next::List)) => drop(round.listed(listing(&[], &mut history), &mut history)),
                 (9, Some(step)) => round.dropped(step, &mut history),
-                (8, Some(Step::Receive(file))) => round.missing(&file, &mut history),
-                (7, Some(Step::Receive(file))) => round.unstored(&file),
-                (6, Some(Step::Delete(..))) => round.move_postponed(),
-                (_, Some(Step::Receive(file))) => {
+                (8, Some(Next::Fetch(file))) => round.not_staged(&file, NotStaged::Missing, &mut history),
+                (7, Some(Next::Fetch(file))) => round.not_staged(&file, NotStaged::Unstored, &mut history),
+                (6, Some(Next::Delete(file, _))) => round.deleted(&file, DeleteResult::Postponed, &mut history),
+                (_, Some(Next::Fetch(file))) => {
                     round.staged(&file, &mut history);
                     commits.push(file);
                 }
-                (_, Some(Step::Delete(file, _))) => {
+                (_, Some(Next::Delete(file, _))) => {
                     assert!(committed.contains(&file), "moved before it was committed");
-                    round.moved(&file, DeleteResult::Gone, &mut history);
+                    round.deleted(&file, DeleteResult::Gone, &mut history);
                 }
                 (_, Some(other)) => panic!("{other:?} is nothing a connection works on"),
                 (choice, None) => {
@@ -429,12 +430,12 @@ proptest::proptest! {
                         assert!(committed.insert(file.clone()), "published twice");
                         match choice {
                             5 => round.uncommitted(&file),
-                            _ => round.committed(file.clone(), print_of(&file), &mut history),
+                            _ => round.committed(&file, print_of(&file), &mut history),
                         }
                     }
                     for _ in 0..=choice % 3 {
                         match round.next_step() {
-                            Step::Wait | Step::Leave => {}
+                            Next::Wait | Next::Leave => {}
                             step => connections.push(step),
                         }
                     }

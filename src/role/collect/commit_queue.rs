@@ -11,23 +11,14 @@ use super::same_server::SameServer;
 use crate::budget;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{ClosedHashedTemp, Completion, InSpool, Publication, PublishOrder, Spool, Waiting};
-
-/// Why a file was handed to the committer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Fetched: once it is published, the site's copy may go.
-    Fetched,
-    /// What the site sent instead of the published file while it deleted it: the only copy.
-    Rescued,
-}
+use crate::sync::PendingCommit;
 
 /// A file on its way through the committer.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) site: usize,
-    pub(super) name: FileName,
+    pub(super) commit: PendingCommit,
     pub(super) fingerprint: Fingerprint,
-    pub(super) purpose: Purpose,
 }
 
 /// What is here of one site and was not taken by the data server.
@@ -127,19 +118,18 @@ impl CommitQueue {
     pub(super) fn publish(
         &mut self,
         site: (usize, &Arc<str>),
-        name: FileName,
+        commit: PendingCommit,
         staged: ClosedHashedTemp,
-        purpose: Purpose,
-        chain: Option<PublishOrder>,
+        order: Option<PublishOrder>,
     ) {
         let ticket = self.next;
         self.next += 1;
-        let fingerprint = staged.fingerprint();
+        let (name, fingerprint) = (commit.name().clone(), staged.fingerprint());
         let pending = self.pending.entry(site.0).or_default();
         pending.files += 1;
         pending.bytes += fingerprint.size;
-        self.tickets.insert(ticket, Ticket { site: site.0, name: name.clone(), fingerprint, purpose });
-        self.committer.publish(Publication { ticket, site: Arc::clone(site.1), name, staged, chain });
+        self.tickets.insert(ticket, Ticket { site: site.0, commit, fingerprint });
+        self.committer.publish(Publication { ticket, site: Arc::clone(site.1), name, staged, chain: order });
     }
 
     pub(super) fn forget(&mut self, site: &Arc<str>, name: FileName, fingerprint: Fingerprint) {

@@ -19,7 +19,7 @@ use crate::net::{ConnId, Target};
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::{Error, FileName, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Spool, Waiting};
-use crate::sync::{Round, Selection, SiteHistory, Step, WorkCounts};
+use crate::sync::{ListAssignment, Round, Selection, SiteHistory, Step, WorkCounts};
 use crate::tls::ClientCertPolicy;
 
 /// Files of one site that may wait for the disk at a time.
@@ -275,9 +275,9 @@ impl Site {
     }
 
     /// A listing has come.
-    pub(super) fn listed(&mut self, selection: Selection, commit_queue: &mut CommitQueue) {
+    pub(super) fn listed(&mut self, list: ListAssignment, selection: Selection, commit_queue: &mut CommitQueue) {
         let Some(running) = &mut self.running else { return };
-        for (name, fingerprint) in running.round.listed(selection, &mut self.history) {
+        for (name, fingerprint) in running.round.listed(list, selection, &mut self.history) {
             if let Some(other) = commit_queue.same_server.gone(self.key, &name, fingerprint) {
                 warn!(
                     "site={} reason=same-server it seems to lead to the server that site {} leads to: files that were \
@@ -290,13 +290,6 @@ impl Site {
                 running.round.stop_fetching();
             }
             commit_queue.forget(&self.name, name, fingerprint);
-        }
-    }
-
-    /// A step that came to nothing goes back to the round.
-    pub(super) fn requeue(&mut self, step: Step) {
-        if let Some((round, history)) = self.round() {
-            round.dropped(step, history);
         }
     }
 

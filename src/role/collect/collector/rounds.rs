@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Collector, Mode, TICK};
-use crate::role::collect::commit_queue::{Purpose, Ticket};
+use crate::role::collect::commit_queue::Ticket;
 use crate::role::collect::report::RoundReport;
 use crate::role::collect::site::AfterRound;
 use crate::store::Completion;
@@ -103,15 +103,11 @@ impl Collector {
     }
 
     pub(super) fn take_completions(&mut self) {
-        for (Ticket { site: key, name, fingerprint, purpose }, Completion { result, .. }) in
-            self.commit_queue.completions()
-        {
+        for (Ticket { site: key, commit, fingerprint }, Completion { result, .. }) in self.commit_queue.completions() {
             let Some(site) = &mut self.sites[key] else { continue };
-            match (result, purpose) {
-                (Ok(()), Purpose::Fetched) => site.committed(name, fingerprint, &mut self.commit_queue),
-                (Ok(()), Purpose::Rescued) => site.rescue_committed(&name, fingerprint, &mut self.commit_queue),
-                (Err(error), Purpose::Fetched) => site.uncommitted(&name, error),
-                (Err(error), Purpose::Rescued) => site.rescue_uncommitted(&name, error),
+            match result {
+                Ok(()) => site.committed(commit, fingerprint, &mut self.commit_queue),
+                Err(error) => site.uncommitted(commit, error),
             }
             self.wake_waiting_of(key);
             self.reopen(key);

@@ -1,17 +1,15 @@
-//! Fetching a file: [`Step::Receive`] and [`Step::FetchAndDelete`].
+//! Fetching a file: [`FetchAssignment`].
 
 use super::Context;
 use super::task::{Reaction, Task};
 use crate::proto::{FileName, Refusal, Verb};
-use crate::role::collect::commit_queue::Purpose;
 use crate::role::collect::reason::BodyProgress;
 use crate::store::{HashedTemp, StoreError};
-use crate::sync::{Step, measured_at};
+use crate::sync::{FetchAssignment, measured_at};
 
 /// A file that is asked for or on its way.
 pub(super) struct Fetch {
-    step: Step,
-    name: FileName,
+    assignment: FetchAssignment,
     sink: Sink,
 }
 
@@ -25,12 +23,12 @@ enum Sink {
 }
 
 impl Fetch {
-    pub(super) fn new(step: Step, name: &FileName) -> Self {
-        Self { step, name: name.clone(), sink: Sink::Awaiting }
+    pub(super) fn new(assignment: FetchAssignment) -> Self {
+        Self { assignment, sink: Sink::Awaiting }
     }
 
     pub(super) fn name(&self) -> &FileName {
-        &self.name
+        self.assignment.name()
     }
 
     pub(super) fn came(&self) -> BodyProgress {
@@ -43,21 +41,21 @@ impl Fetch {
 
     /// Whether its end would cost something: bytes that have come, or the file itself, which the site may have deleted.
     pub(super) fn is_under_way(&self) -> bool {
-        self.came() == BodyProgress::Part || matches!(self.step, Step::FetchAndDelete(_))
+        self.came() == BodyProgress::Part || self.assignment.deletes()
     }
 
-    pub(super) fn into_step(self) -> Step {
-        self.step
+    pub(super) fn into_assignment(self) -> FetchAssignment {
+        self.assignment
     }
 
     pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
         if size > cx.site.settings.max_file_size {
-            cx.site.too_large(&self.name, size);
+            cx.site.too_large(self.assignment, size);
             return Reaction::Decline;
         }
         match cx.site.spool.stage(size) {
             Err(error) => {
-                cx.site.unstored(&self.name, error);
+                cx.site.unstored(self.assignment, error);
                 Reaction::Decline
             }
             Ok(stage) => {
@@ -75,7 +73,7 @@ impl Fetch {
         };
         match is_open {
             Err(error) => {
-                cx.site.unstored(&self.name, error);
+                cx.site.unstored(self.assignment, error);
                 Reaction::Decline
             }
             Ok(false) => Reaction::Await(Box::new(Task::Fetching(self))),
@@ -117,40 +115,32 @@ impl Fetch {
     /// asked next.
     pub(super) fn complete(self, cx: &mut Context<'_>) -> Option<FileName> {
         let was_sent = !matches!(&self.sink, Sink::Stage(stage) if stage.size() == 0);
-        let may_come_again =
-            was_sent && matches!(self.step, Step::FetchAndDelete(_)) && measured_at(&self.name).is_none();
-        let deleted = may_come_again.then(|| self.name.clone());
+        let may_come_again = was_sent && self.assignment.deletes() && measured_at(self.name()).is_none();
+        let deleted = may_come_again.then(|| self.name().clone());
         self.keep(cx);
         deleted
     }
 
     fn keep(self, cx: &mut Context<'_>) {
-        let staged = match self.sink {
+        let Self { assignment, sink } = self;
+        let staged = match sink {
             Sink::Stage(stage) => stage.finish(),
             Sink::Discard(error) => Err(error),
-            Sink::Awaiting => return cx.site.not_given(&self.name, "it came without being announced"),
+            Sink::Awaiting => return cx.site.not_given(assignment, "it came without being announced"),
         };
-        let staged = match staged {
-            Ok(staged) => staged,
-            Err(error) => return cx.site.unstored(&self.name, error),
-        };
-        if !cx.site.recognises(&self.name, staged.fingerprint(), cx.commit_queue) {
-            cx.site.staged(&self.name);
-            let chain = cx.site.chain(&self.name);
-            cx.commit_queue.publish(cx.site.id(), self.name, staged, Purpose::Fetched, chain);
+        match staged {
+            Ok(staged) => cx.site.staged(assignment, staged, cx.commit_queue),
+            Err(error) => cx.site.unstored(assignment, error),
         }
     }
 
     pub(super) fn refused(self, refusal: &Refusal, cx: &mut Context<'_>) {
         match refusal {
-            Refusal::Missing => {
-                cx.site.forget(&self.name, cx.commit_queue);
-                cx.site.missing(&self.name);
-            }
+            Refusal::Missing => cx.site.missing(self.assignment, cx.commit_queue),
             // `MV ERR`: it may be there, in the hands of another client.
-            Refusal::Unspecified => cx.site.withheld(&self.name),
-            Refusal::Failed => cx.site.unreadable(&self.name),
-            other => cx.site.not_given(&self.name, &format!("the site answered: {other}")),
+            Refusal::Unspecified => cx.site.withheld(self.assignment),
+            Refusal::Failed => cx.site.unreadable(self.assignment),
+            other => cx.site.not_given(self.assignment, &format!("the site answered: {other}")),
         }
     }
 }

@@ -29,7 +29,7 @@ use super::site::Site;
 use crate::net::Read;
 use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Want};
 use crate::store::HashedTemp;
-use crate::sync::Step;
+use crate::sync::{Assignment, Step};
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes.
 pub(crate) const MAX_LISTING: u64 = 1 << 30;
@@ -113,7 +113,7 @@ impl Session {
     /// Whether the end of this connection says nothing about the site: it was used again, and has not answered since; or
     /// nothing more was to come.
     pub(super) fn may_end(&self) -> bool {
-        self.standing == Reuse::Reused || matches!(&self.task, Task::Trailing(moving) if !moving.is_longer())
+        self.standing == Reuse::Reused || matches!(&self.task, Task::Trailing(trailing) if !trailing.is_longer())
     }
 
     /// The connection stands: the password first, where there is one.
@@ -250,12 +250,18 @@ impl Session {
         if cx.commit_queue.is_full() || cx.site.has_its_share(cx.commit_queue, cx.io.now()) {
             cx.site.stop_fetching();
         }
-        let step = cx.site.next_step();
-        let (command, task) = match &step {
-            Step::List => (Command::List(ListArg::root()), Task::Listing(ListingTask::new(cx.site))),
-            Step::Receive(name) => (Command::Receive(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
-            Step::FetchAndDelete(name) => (Command::Move(name.clone()), Task::Fetching(Fetch::new(step.clone(), name))),
-            Step::Delete(name, published) => (Command::Move(name.clone()), Task::Moving(Moving::new(name, *published))),
+        let (command, task) = match cx.site.next_step() {
+            Step::Do(Assignment::List(assignment)) => {
+                (Command::List(ListArg::root()), Task::Listing(ListingTask::new(assignment, cx.site)))
+            }
+            Step::Do(Assignment::Fetch(assignment)) => {
+                let name = assignment.name().clone();
+                let command = if assignment.deletes() { Command::Move(name) } else { Command::Receive(name) };
+                (command, Task::Fetching(Fetch::new(assignment)))
+            }
+            Step::Do(Assignment::Delete(assignment)) => {
+                (Command::Move(assignment.name().clone()), Task::Moving(Moving::new(assignment)))
+            }
             Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
             Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
         };
@@ -355,11 +361,11 @@ impl Session {
     /// longer than was announced. The connection is of no use after that.
     fn read_overrun(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         let client = &mut self.client;
-        while let Task::Overrun(moving) | Task::Trailing(moving) = &mut self.task
-            && !moving.is_over()
+        while let Some(received) = self.task.received_beyond()
+            && !received.is_over()
         {
             let read = cx.io.read(LINE, &mut |bytes| {
-                moving.take_body(bytes);
+                received.take(bytes);
                 // That it refuses them is why this ends in an error.
                 let _ = client.handle_input(bytes);
                 bytes.len()
@@ -389,8 +395,7 @@ impl Session {
             }
             Event::BodyComplete { .. } => match task {
                 Task::Moving(moving) if moving.is_doubtful() => {
-                    moving.rescue_beginning(cx.site, cx.commit_queue)?;
-                    self.task = Task::Trailing(moving);
+                    self.task = Task::Trailing(moving.rescue_beginning(cx.site, cx.commit_queue)?);
                     Ok(())
                 }
                 task => match task.complete(cx)? {

@@ -1,15 +1,15 @@
-//! Letting a committed file go: [`Step::Delete`]. The site deletes it while it sends it, so what it sends is compared, and
+//! Letting a committed file go: [`DeleteAssignment`]. The site deletes it while it sends it, so what it sends is compared, and
 //! what is not the committed file is the only copy there is.
 
 use super::Context;
 use super::task::{Reaction, Task};
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
 use crate::role::collect::Reason;
-use crate::role::collect::commit_queue::{CommitQueue, Purpose};
+use crate::role::collect::commit_queue::CommitQueue;
 use crate::role::collect::reason::BodyProgress;
 use crate::role::collect::site::Site;
 use crate::store::{ClosedHashedTemp, HashedTemp, Spool, StoreError};
-use crate::sync::{DeleteResult, Step, measured_at};
+use crate::sync::{Assignment, DeleteAssignment, DeleteResult, measured_at};
 
 /// A body up to this size, in bytes, is kept in memory until it is compared; a larger one is staged.
 const COMPARED_IN_MEMORY: u64 = 64 << 10;
@@ -25,8 +25,19 @@ const MOST_BLANKS: u32 = 4;
 
 /// A published file that the site is to let go.
 pub(super) struct Moving {
+    assignment: DeleteAssignment,
+    received: Received,
+}
+
+/// A published file in whose place the site has sent another, which is kept: more of that may come.
+pub(super) struct Trailing {
     name: FileName,
     published: Fingerprint,
+    received: Received,
+}
+
+/// What the site sends.
+pub(super) struct Received {
     running: Fingerprinter,
     kept: Kept,
 }
@@ -39,39 +50,44 @@ enum Kept {
 }
 
 impl Moving {
-    pub(super) fn new(name: &FileName, published: Fingerprint) -> Self {
-        Self { name: name.clone(), published, running: Fingerprinter::default(), kept: Kept::Memory(Vec::new()) }
+    pub(super) fn new(assignment: DeleteAssignment) -> Self {
+        Self { assignment, received: Received { running: Fingerprinter::default(), kept: Kept::Memory(Vec::new()) } }
     }
 
     pub(super) fn name(&self) -> &FileName {
-        &self.name
+        self.assignment.name()
+    }
+
+    pub(super) fn received(&mut self) -> &mut Received {
+        &mut self.received
     }
 
     pub(super) fn came(&self) -> BodyProgress {
-        if self.running.size() == 0 { BodyProgress::Nothing } else { BodyProgress::Part }
+        self.received.came()
     }
 
-    pub(super) fn into_step(self) -> Step {
-        Step::Delete(self.name, self.published)
+    pub(super) fn into_assignment(self) -> DeleteAssignment {
+        self.assignment
     }
 
     pub(super) fn announced(mut self, size: u64, cx: &mut Context<'_>) -> Reaction {
-        if size != self.published.size {
+        let published = self.assignment.published();
+        if size != published.size {
             // Or a next start would not know which of the two is there.
-            cx.commit_queue.forget(cx.site.name(), self.name.clone(), self.published);
-            cx.site.changed(&self.name);
+            cx.commit_queue.forget(cx.site.name(), self.name().clone(), published);
+            cx.site.deleted(self.assignment, DeleteResult::Changed);
             return Reaction::Decline;
         }
         // Once it is deleted there, what comes may be the only copy, and is to be kept.
         if let Err(error) = cx.site.spool.check_answers() {
-            cx.site.move_postponed(&self.name, error);
+            cx.site.delete_postponed(self.assignment, error);
             return Reaction::Decline;
         }
         if size > COMPARED_IN_MEMORY {
             match cx.site.spool.stage(size) {
-                Ok(stage) => self.kept = Kept::Stage(stage),
+                Ok(stage) => self.received.kept = Kept::Stage(stage),
                 Err(error) => {
-                    cx.site.move_postponed(&self.name, error);
+                    cx.site.delete_postponed(self.assignment, error);
                     return Reaction::Decline;
                 }
             }
@@ -81,13 +97,13 @@ impl Moving {
 
     /// The file is asked to be sent, and deleted, once there is a place for it.
     pub(super) fn staged(self, cx: &mut Context<'_>) -> Reaction {
-        let is_open = match &self.kept {
+        let is_open = match &self.received.kept {
             Kept::Stage(stage) => stage.is_open(),
             Kept::Memory(_) | Kept::Unkept(_) => Ok(true),
         };
         match is_open {
             Err(error) => {
-                cx.site.move_postponed(&self.name, error);
+                cx.site.delete_postponed(self.assignment, error);
                 Reaction::Decline
             }
             Ok(false) => Reaction::Await(Box::new(Task::Moving(self))),
@@ -97,7 +113,7 @@ impl Moving {
 
     /// Where its bytes go, if that is not memory.
     pub(super) fn stage(&self) -> Option<&HashedTemp> {
-        match &self.kept {
+        match &self.received.kept {
             Kept::Stage(stage) => Some(stage),
             Kept::Memory(_) | Kept::Unkept(_) => None,
         }
@@ -105,14 +121,98 @@ impl Moving {
 
     /// Whether its next bytes can be taken.
     pub(super) fn has_room(&mut self) -> bool {
-        let Kept::Stage(stage) = &self.kept else { return true };
+        let Kept::Stage(stage) = &self.received.kept else { return true };
         stage.has_room().unwrap_or_else(|error| {
-            self.kept = Kept::Unkept(error);
+            self.received.kept = Kept::Unkept(error);
             true
         })
     }
 
-    pub(super) fn take_body(&mut self, bytes: &[u8]) {
+    /// The site has sent, and thereby deleted, what it had under the name. The name, if whether it is gone is to be asked
+    /// next.
+    pub(super) fn complete(self, cx: &mut Context<'_>) -> Result<Option<FileName>, Reason> {
+        let (name, published) = (self.name().clone(), self.assignment.published());
+        if published.size == 0 {
+            // Nothing came back: only the next listing shows whether the site heard us.
+            cx.site.deleted(self.assignment, DeleteResult::Postponed);
+            return Ok(None);
+        }
+        if self.received.is(published) {
+            cx.commit_queue.same_server.deleted(cx.site.id(), &name, published);
+            cx.site.deleted(self.assignment, DeleteResult::Gone);
+            return Ok(measured_at(&name).is_none().then_some(name));
+        }
+        self.rescue(cx.site, cx.commit_queue).map(|()| None)
+    }
+
+    /// Whether what has come, as much as was announced, may be the beginning of something longer.
+    pub(super) fn is_doubtful(&self) -> bool {
+        !self.received.is(self.assignment.published()) && !self.received.is_whole()
+    }
+
+    /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
+    /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
+    pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
+        let (received, published) = (&self.received, self.assignment.published());
+        let is_other = !received.is(published) && !received.lacks_blanks_only(published);
+        if is_other && (received.is_whole() || received.running.size() == published.size) {
+            // The connection has failed already: that is what the round reports.
+            let _ = self.rescue(site, commit_queue);
+        } else {
+            site.dropped(Assignment::Delete(self.assignment));
+        }
+    }
+
+    /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
+    fn rescue(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
+        let staged = self.received.kept.into_staged(&site.spool);
+        rescue(self.assignment, staged, site, commit_queue)
+    }
+
+    /// Keeps what has come, all that was announced, before anything else is waited for.
+    pub(super) fn rescue_beginning(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<Trailing, Reason> {
+        let Self { assignment, received } = self;
+        let trailing = Trailing { name: assignment.name().clone(), published: assignment.published(), received };
+        let staged = trailing.received.kept.copy(&site.spool);
+        rescue(assignment, staged, site, commit_queue).map(|()| trailing)
+    }
+}
+
+impl Trailing {
+    pub(super) fn name(&self) -> &FileName {
+        &self.name
+    }
+
+    pub(super) fn received(&mut self) -> &mut Received {
+        &mut self.received
+    }
+
+    pub(super) fn came(&self) -> BodyProgress {
+        self.received.came()
+    }
+
+    /// Whether more has come than was announced.
+    pub(super) fn is_longer(&self) -> bool {
+        self.received.running.size() > self.published.size
+    }
+
+    /// The connection ended. Keeps what turned out longer than its beginning, which was kept before.
+    pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
+        if self.is_longer() {
+            match self.received.kept.into_staged(&site.spool) {
+                Ok(staged) => site.rescued_longer(self.name, staged, commit_queue),
+                Err(error) => site.lost(&self.name, &error),
+            }
+        }
+    }
+}
+
+impl Received {
+    fn came(&self) -> BodyProgress {
+        if self.running.size() == 0 { BodyProgress::Nothing } else { BodyProgress::Part }
+    }
+
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.running.update(bytes);
         let kept = match &mut self.kept {
             Kept::Memory(copy) => {
@@ -127,25 +227,9 @@ impl Moving {
         }
     }
 
-    /// The site has sent, and thereby deleted, what it had under the name. The name, if whether it is gone is to be asked
-    /// next.
-    pub(super) fn complete(self, cx: &mut Context<'_>) -> Result<Option<FileName>, Reason> {
-        if self.published.size == 0 {
-            // Nothing came back: only the next listing tells whether the site heard us.
-            cx.site.move_unconfirmed();
-            return Ok(None);
-        }
-        if self.is_as_committed() {
-            let may_come_again = measured_at(&self.name).is_none();
-            cx.commit_queue.same_server.deleted(cx.site.id(), &self.name, self.published);
-            cx.site.moved(&self.name, DeleteResult::Gone);
-            return Ok(may_come_again.then_some(self.name));
-        }
-        self.rescue(cx.site, cx.commit_queue).map(|()| None)
-    }
-
-    fn is_as_committed(&self) -> bool {
-        self.running.clone().finish() == self.published
+    /// Whether it is that file.
+    fn is(&self, published: Fingerprint) -> bool {
+        self.running.clone().finish() == published
     }
 
     /// Whether what has come is XML to its end, which no beginning of such a file can be.
@@ -153,19 +237,14 @@ impl Moving {
         matches!(&self.kept, Kept::Memory(bytes) if is_whole_xml(bytes))
     }
 
-    /// Whether what has come, as much as was announced, may be the beginning of something longer.
-    pub(super) fn is_doubtful(&self) -> bool {
-        !self.is_as_committed() && !self.is_whole()
-    }
-
-    /// Whether more has come than was announced.
-    pub(super) fn is_longer(&self) -> bool {
-        self.running.size() > self.published.size
+    /// Whether there is nothing to be gained from reading on, beyond what was announced.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_whole() || self.running.size() > MOST_BEYOND
     }
 
     /// Whether what has come is the published file but for blanks at its end: the cut came after its last word.
-    fn lacks_blanks_only(&self) -> bool {
-        let missing = self.published.size.saturating_sub(self.running.size());
+    fn lacks_blanks_only(&self, published: Fingerprint) -> bool {
+        let missing = published.size.saturating_sub(self.running.size());
         let Some(missing) = u32::try_from(missing).ok().filter(|missing| (1..=MOST_BLANKS).contains(missing)) else {
             return false;
         };
@@ -173,70 +252,25 @@ impl Moving {
             let blank = |place: u32| BLANKS[choice / BLANKS.len().pow(place) % BLANKS.len()];
             let mut whole = self.running.clone();
             whole.update(&(0..missing).map(blank).collect::<Vec<u8>>());
-            whole.finish() == self.published
+            whole.finish() == published
         })
-    }
-
-    /// Whether there is nothing to be gained from reading on, beyond what was announced.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_whole() || self.running.size() > MOST_BEYOND
-    }
-
-    /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
-    /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
-    pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
-        let is_other = !self.is_as_committed() && !self.lacks_blanks_only();
-        if is_other && (self.is_whole() || self.running.size() == self.published.size) {
-            // The connection has failed already: that is what the round reports.
-            let _ = self.rescue(site, commit_queue);
-        } else {
-            site.requeue(self.into_step());
-        }
-    }
-
-    /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
-    fn rescue(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
-        let staged = self.kept.into_staged(&site.spool);
-        rescue(&self.name, staged, site, commit_queue)
-    }
-
-    /// Keeps what has come, all that was announced, before anything else is waited for.
-    pub(super) fn rescue_beginning(&self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
-        let staged = self.kept.copy(&site.spool);
-        rescue(&self.name, staged, site, commit_queue)
-    }
-
-    /// Keeps what turned out longer than its beginning, which was kept before.
-    pub(super) fn rescue_longer(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
-        match self.kept.into_staged(&site.spool) {
-            Ok(staged) => {
-                site.rescued_longer(&self.name);
-                commit_queue.publish(site.id(), self.name, staged, Purpose::Rescued, None);
-                Ok(())
-            }
-            Err(error) => {
-                site.lost(&self.name, &error);
-                Err(error.into())
-            }
-        }
     }
 }
 
 fn rescue(
-    name: &FileName,
+    assignment: DeleteAssignment,
     staged: Result<ClosedHashedTemp, StoreError>,
     site: &mut Site,
     commit_queue: &mut CommitQueue,
 ) -> Result<(), Reason> {
     match staged {
         Ok(staged) => {
-            site.rescued(name, commit_queue);
-            commit_queue.publish(site.id(), name.clone(), staged, Purpose::Rescued, None);
+            site.rescued(assignment, staged, commit_queue);
             Ok(())
         }
         Err(error) => {
-            site.lost(name, &error);
-            site.moved(name, DeleteResult::Gone);
+            site.lost(assignment.name(), &error);
+            site.deleted(assignment, DeleteResult::Gone);
             Err(error.into())
         }
     }

@@ -1,7 +1,7 @@
 //! What a session is at, and what it makes of the site's answers.
 
 use super::fetch::Fetch;
-use super::moving::Moving;
+use super::moving::{Moving, Received, Trailing};
 use super::{Context, MAX_LISTING};
 use crate::proto::{FileName, ListingParser, Refusal, Verb};
 use crate::role::collect::Reason;
@@ -9,7 +9,7 @@ use crate::role::collect::commit_queue::CommitQueue;
 use crate::role::collect::reason::BodyProgress;
 use crate::role::collect::site::Site;
 use crate::store::{HashedTemp, StoreError};
-use crate::sync::{Selection, Step};
+use crate::sync::{Assignment, DeleteResult, ListAssignment, Selection};
 
 /// A state of the diagram [above](super).
 pub(super) enum Task {
@@ -28,7 +28,7 @@ pub(super) enum Task {
     /// More comes than was announced.
     Overrun(Moving),
     /// What was announced has come, and is kept: whether more comes shows whether it was the beginning of something longer.
-    Trailing(Moving),
+    Trailing(Trailing),
     /// Asking once more for a file that was deleted: is it gone?
     Confirming(FileName),
     Exhausted,
@@ -38,6 +38,7 @@ pub(super) enum Task {
 /// A listing on its way.
 pub(super) struct ListingTask {
     parser: ListingParser,
+    assignment: ListAssignment,
     selection: Selection,
     /// What it has cost so far, in names.
     cost: usize,
@@ -47,12 +48,12 @@ pub(super) struct ListingTask {
 const BYTES_PER_COST: usize = 32;
 
 impl ListingTask {
-    pub(super) fn new(site: &mut Site) -> Self {
-        Self { parser: ListingParser::default(), selection: site.select(), cost: 0 }
+    pub(super) fn new(assignment: ListAssignment, site: &mut Site) -> Self {
+        Self { parser: ListingParser::default(), assignment, selection: site.select(), cost: 0 }
     }
 
     fn feed(&mut self, bytes: &[u8], site: &mut Site) {
-        let Self { parser, selection, cost } = self;
+        let Self { parser, selection, cost, .. } = self;
         *cost += bytes.len() / BYTES_PER_COST;
         parser.feed(bytes, |name| {
             *cost += 1;
@@ -61,14 +62,14 @@ impl ListingTask {
     }
 
     fn finish(self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let Self { parser, mut selection, .. } = self;
+        let Self { parser, assignment, mut selection, .. } = self;
         let listing = parser.finish(|name| cx.site.judge(name, &mut selection));
         if let Some(directory) = cx.commit_queue.own_spool(listing.marks()) {
-            cx.site.requeue(Step::List);
+            cx.site.dropped(Assignment::List(assignment));
             return Err(Reason::OwnSpool(directory.to_owned()));
         }
         cx.site.tell_refused(&listing);
-        cx.site.listed(selection, cx.commit_queue);
+        cx.site.listed(assignment, selection, cx.commit_queue);
         Ok(())
     }
 }
@@ -86,7 +87,8 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => moving.take_body(bytes),
+            Self::Moving(moving) | Self::Overrun(moving) => moving.received().take(bytes),
+            Self::Trailing(trailing) => trailing.received().take(bytes),
             Self::Opening
             | Self::Greeting
             | Self::Ready
@@ -99,8 +101,8 @@ impl Task {
 
     pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Result<Reaction, Reason> {
         match self {
-            Self::Listing(_) if size > MAX_LISTING => {
-                cx.site.requeue(Step::List);
+            Self::Listing(listing) if size > MAX_LISTING => {
+                cx.site.dropped(Assignment::List(listing.assignment));
                 Err(Reason::ListingTooLarge(size))
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
@@ -162,13 +164,13 @@ impl Task {
 
     pub(super) fn refused(self, refusal: &Refusal, cx: &mut Context<'_>) -> Result<(), Reason> {
         match self {
-            Self::Listing(_) => {
-                cx.site.requeue(Step::List);
+            Self::Listing(listing) => {
+                cx.site.dropped(Assignment::List(listing.assignment));
                 return Err(Reason::ListingRefused);
             }
             Self::Greeting => return Err(Reason::PasswordRefused),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
-            Self::Moving(moving) => cx.site.move_refused(moving.name()),
+            Self::Moving(moving) => cx.site.deleted(moving.into_assignment(), DeleteResult::Refused),
             Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
             Self::Opening
             | Self::Ready
@@ -185,21 +187,21 @@ impl Task {
     /// The connection is gone.
     pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
         match self {
-            Self::Listing(_) => site.requeue(Step::List),
-            Self::Fetching(fetch) => site.requeue(fetch.into_step()),
+            Self::Listing(listing) => site.dropped(Assignment::List(listing.assignment)),
+            Self::Fetching(fetch) => site.dropped(Assignment::Fetch(fetch.into_assignment())),
             Self::Staging { task, .. } => task.on_disconnect(site, commit_queue),
             Self::Moving(moving) | Self::Overrun(moving) => moving.on_disconnect(site, commit_queue),
-            Self::Trailing(moving) if moving.is_longer() => {
-                // The connection has failed already: that is what the round reports.
-                let _ = moving.rescue_longer(site, commit_queue);
-            }
-            Self::Opening
-            | Self::Greeting
-            | Self::Ready
-            | Self::Trailing(_)
-            | Self::Confirming(_)
-            | Self::Exhausted
-            | Self::Parked => {}
+            Self::Trailing(trailing) => trailing.on_disconnect(site, commit_queue),
+            Self::Opening | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Exhausted | Self::Parked => {}
+        }
+    }
+
+    /// What comes beyond what was announced, where that is followed.
+    pub(super) fn received_beyond(&mut self) -> Option<&mut Received> {
+        match self {
+            Self::Overrun(moving) => Some(moving.received()),
+            Self::Trailing(trailing) => Some(trailing.received()),
+            _ => None,
         }
     }
 
@@ -208,9 +210,8 @@ impl Task {
         match self {
             Self::Fetching(fetch) => Some((fetch.name(), fetch.came())),
             Self::Staging { task, .. } => task.file(),
-            Self::Moving(moving) | Self::Overrun(moving) | Self::Trailing(moving) => {
-                Some((moving.name(), moving.came()))
-            }
+            Self::Moving(moving) | Self::Overrun(moving) => Some((moving.name(), moving.came())),
+            Self::Trailing(trailing) => Some((trailing.name(), trailing.came())),
             Self::Opening
             | Self::Greeting
             | Self::Ready

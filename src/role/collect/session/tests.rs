@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::config::{Settings, SiteSettings};
 use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
+use crate::role::collect::commit_queue::Ticket;
 use crate::role::collect::ports::Publisher;
 use crate::role::collect::resources::{SiteResources, target};
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
@@ -70,12 +71,14 @@ impl Connection for End {
 #[derive(Clone, Default)]
 struct Orders {
     published: Rc<RefCell<Vec<Fingerprint>>>,
+    tickets: Rc<RefCell<Vec<u64>>>,
     forgotten: Rc<RefCell<Vec<Fingerprint>>>,
 }
 
 impl Publisher for Orders {
     fn publish(&mut self, publication: Publication) {
         self.published.borrow_mut().push(publication.staged.fingerprint());
+        self.tickets.borrow_mut().push(publication.ticket);
     }
 
     fn forget(&mut self, _: Arc<str>, _: FileName, fingerprint: Fingerprint) {
@@ -93,7 +96,7 @@ impl Publisher for Orders {
     }
 
     fn completions(&mut self) -> Vec<Completion> {
-        Vec::new()
+        self.tickets.take().into_iter().map(|ticket| Completion { ticket, result: Ok(()) }).collect()
     }
 
     fn stop(self: Box<Self>) -> Waiting {
@@ -166,7 +169,7 @@ impl Scene {
         assert!(scene.end.output.ends_with(format!("RECV <{name}>\n").as_bytes()));
         scene.hears(&format!("RECV SIZE {}\n", committed.len()));
         scene.hears_bytes(committed);
-        scene.commit(committed);
+        scene.commit();
         if committed.is_empty() {
             // Declined, and in the clear nothing may follow that.
             scene.session = Session::new(0);
@@ -183,8 +186,11 @@ impl Scene {
         Self::moving("a.1700000000.data", committed)
     }
 
-    fn commit(&mut self, bytes: &[u8]) {
-        self.site.committed(self.name.clone(), Fingerprint::of(bytes), &mut self.commit_queue);
+    /// What has been staged is committed.
+    fn commit(&mut self) {
+        for (Ticket { commit, fingerprint, .. }, _) in self.commit_queue.completions() {
+            self.site.committed(commit, fingerprint, &mut self.commit_queue);
+        }
     }
 
     fn is_asked(&self, command: &str) -> bool {
@@ -289,7 +295,7 @@ fn a_moved_file_whose_name_may_come_again_is_forgotten_as_soon_as_it_is_committe
     assert!(scene.is_asked("RECV <nas.123456.data>\n"));
     scene.hears("RECV ERR (file does not exist)\n");
     assert_eq!(*scene.orders.forgotten.borrow(), []);
-    scene.commit(b"old");
+    scene.commit();
     assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"old")]);
 }
 

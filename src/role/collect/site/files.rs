@@ -10,13 +10,49 @@ use crate::proto::{Count, FileName, Fingerprint};
 use crate::role::collect::Reason;
 use crate::role::collect::commit_queue::CommitQueue;
 use crate::role::collect::report::NotTaken;
-use crate::store::{PublishOrder, StoreError};
-use crate::sync::{DeleteResult, Delivery, Match};
+use crate::store::{ClosedHashedTemp, StoreError};
+use crate::sync::{
+    Assignment, DeleteAssignment, DeleteResult, Delivery, FetchAssignment, Match, NotStaged, PendingCommit,
+};
 
 impl Site {
-    pub(in crate::role::collect) fn staged(&mut self, name: &FileName) {
+    /// Gives back to the round what is left of the work that a connection has had.
+    pub(in crate::role::collect) fn dropped(&mut self, assignment: Assignment) {
         if let Some((round, history)) = self.round() {
-            round.staged(name, history);
+            round.dropped(assignment, history);
+        }
+    }
+
+    /// A fetched file is staged: on to its commit with it, unless it is committed already, and the site has it all the same.
+    /// Then the site is asked once more to delete it.
+    pub(in crate::role::collect) fn staged(
+        &mut self,
+        fetch: FetchAssignment,
+        staged: ClosedHashedTemp,
+        commit_queue: &mut CommitQueue,
+    ) {
+        let (name, fingerprint) = (fetch.name(), staged.fingerprint());
+        match self.history.classify(name, fingerprint) {
+            Match::New => {}
+            Match::Changed(before) => {
+                self.history.forget(name);
+                commit_queue.forget(&self.name, name.clone(), before);
+            }
+            Match::Same { was_deleted } => {
+                debug!("site={} file={name} is committed already, and still there", self.shown());
+                return self.not_staged(fetch, NotStaged::AlreadyPublished { fingerprint, was_deleted });
+            }
+        }
+        let is_safe = self.settings.delivery == Delivery::Safe;
+        let Some(running) = &mut self.running else { return };
+        let order = is_safe.then(|| running.agent_order.of(name));
+        let commit = running.round.staged(fetch, &mut self.history);
+        commit_queue.publish(self.id(), commit, staged, order);
+    }
+
+    fn not_staged(&mut self, fetch: FetchAssignment, why: NotStaged) {
+        if let Some((round, history)) = self.round() {
+            round.not_staged(fetch, why, history);
         }
     }
 
@@ -29,25 +65,39 @@ impl Site {
         log!(level, "site={} file={name} {text}{end}{counter}", self.shown());
     }
 
-    /// What the fetched file `name` must not overtake.
-    pub(in crate::role::collect) fn chain(&mut self, name: &FileName) -> Option<PublishOrder> {
-        let running = self.running.as_mut().filter(|_| self.settings.delivery == Delivery::Safe);
-        Some(running?.agent_order.of(name))
-    }
-
-    /// A fetched file is committed.
+    /// A staged file is committed.
     pub(in crate::role::collect) fn committed(
         &mut self,
-        name: FileName,
+        commit: PendingCommit,
         fingerprint: Fingerprint,
         commit_queue: &mut CommitQueue,
     ) {
+        let (name, is_rescue) = (commit.name().clone(), commit.is_rescue());
         debug!("site={} file={name} size={} collected", self.shown(), fingerprint.size);
+        if is_rescue && let Some(beginning) = self.history.forget(&name) {
+            commit_queue.forget(&self.name, name.clone(), beginning);
+        }
         let Some(running) = &mut self.running else { return };
-        running.agent_order.published(&name);
-        running.round.committed(name.clone(), fingerprint, &mut self.history);
-        if running.deleted.remove(&name) {
+        if !is_rescue {
+            running.agent_order.published(&name);
+        }
+        running.round.committed(commit, fingerprint, &mut self.history);
+        if !is_rescue && running.deleted.remove(&name) {
             self.deletion_confirmed(name, commit_queue);
+        }
+    }
+
+    /// A staged file could not be committed. A fetched one is still at the site, a rescued one is lost.
+    pub(in crate::role::collect) fn uncommitted(&mut self, commit: PendingCommit, error: StoreError) {
+        let (name, is_rescue) = (commit.name().clone(), commit.is_rescue());
+        if let Some((round, _)) = self.round() {
+            round.uncommitted(commit);
+        }
+        if is_rescue {
+            self.lost(&name, &error);
+            self.store_failed(error);
+        } else {
+            self.not_stored(&name, error);
         }
     }
 
@@ -68,43 +118,11 @@ impl Site {
         }
     }
 
-    /// Whether what was fetched is committed already, and the site has it all the same. Then the site is asked once more to
-    /// let it go.
-    pub(in crate::role::collect) fn recognises(
-        &mut self,
-        name: &FileName,
-        fingerprint: Fingerprint,
-        commit_queue: &mut CommitQueue,
-    ) -> bool {
-        let was_deleted = match self.history.classify(name, fingerprint) {
-            Match::New => return false,
-            Match::Changed(before) => {
-                self.history.forget(name);
-                commit_queue.forget(&self.name, name.clone(), before);
-                return false;
-            }
-            Match::Same { was_deleted } => was_deleted,
-        };
-        debug!("site={} file={name} is committed already, and still there", self.shown());
-        if let Some((round, history)) = self.round() {
-            round.already_published(name.clone(), fingerprint, was_deleted, history);
-        }
-        true
-    }
-
-    pub(in crate::role::collect) fn uncommitted(&mut self, name: &FileName, error: StoreError) {
-        if let Some((round, _)) = self.round() {
-            round.uncommitted(name);
-        }
-        self.not_stored(name, error);
-    }
-
     /// The file's bytes could not be stored; it stays at the site.
-    pub(in crate::role::collect) fn unstored(&mut self, name: &FileName, error: StoreError) {
-        if let Some((round, _)) = self.round() {
-            round.unstored(name);
-        }
-        self.not_stored(name, error);
+    pub(in crate::role::collect) fn unstored(&mut self, fetch: FetchAssignment, error: StoreError) {
+        let name = fetch.name().clone();
+        self.not_staged(fetch, NotStaged::Unstored);
+        self.not_stored(&name, error);
     }
 
     /// A disk that fails one file may well take the next, unless it takes none at all. The round reports the first
@@ -124,131 +142,108 @@ impl Site {
     }
 
     /// The site's disk does not give the file: it may do so later.
-    pub(in crate::role::collect) fn unreadable(&mut self, name: &FileName) {
+    pub(in crate::role::collect) fn unreadable(&mut self, fetch: FetchAssignment) {
+        let name = fetch.name().clone();
+        self.not_staged(fetch, NotStaged::Unstored);
         if let Some(running) = &mut self.running {
-            running.round.unstored(name);
-            running.failure.get_or_insert(Reason::Unreadable(name.clone()));
-        }
-    }
-
-    /// The site does not have the file: what is known of the name ends.
-    pub(in crate::role::collect) fn forget(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
-        if let Some(fingerprint) = self.history.forget(name) {
-            commit_queue.forget(&self.name, name.clone(), fingerprint);
+            running.failure.get_or_insert(Reason::Unreadable(name));
         }
     }
 
     /// The site does not give the file, and does not say why.
-    pub(in crate::role::collect) fn withheld(&mut self, name: &FileName) {
-        debug!("site={} file={name} could not be moved: gone, or in the hands of another client?", self.shown());
-        if let Some((round, history)) = self.round() {
-            round.withheld(name, history);
-        }
+    pub(in crate::role::collect) fn withheld(&mut self, fetch: FetchAssignment) {
+        debug!(
+            "site={} file={} could not be moved: gone, or in the hands of another client?",
+            self.shown(),
+            fetch.name()
+        );
+        self.not_staged(fetch, NotStaged::Withheld);
     }
 
-    pub(in crate::role::collect) fn missing(&mut self, name: &FileName) {
+    /// The site does not have the file any more: what is known of the name ends.
+    pub(in crate::role::collect) fn missing(&mut self, fetch: FetchAssignment, commit_queue: &mut CommitQueue) {
+        let name = fetch.name();
         debug!("site={} file={name} was gone before it was fetched", self.shown());
-        if let Some((round, history)) = self.round() {
-            round.missing(name, history);
+        if let Some(fingerprint) = self.history.forget(name) {
+            commit_queue.forget(&self.name, name.clone(), fingerprint);
         }
+        self.not_staged(fetch, NotStaged::Missing);
     }
 
     /// The site lists the file, and answers otherwise than with it.
-    pub(in crate::role::collect) fn not_given(&mut self, name: &FileName, why: &str) {
-        self.skipped(name, why, |not_taken| &mut not_taken.not_given);
+    pub(in crate::role::collect) fn not_given(&mut self, fetch: FetchAssignment, why: &str) {
+        self.skipped(fetch, why, |not_taken| &mut not_taken.not_given);
     }
 
-    pub(in crate::role::collect) fn too_large(&mut self, name: &FileName, size: u64) {
+    pub(in crate::role::collect) fn too_large(&mut self, fetch: FetchAssignment, size: u64) {
         let (size, most) = (Count(size, "byte"), self.settings.max_file_size);
         let why = format!("it has {size}, max_file_size is {most}: raise that, or remove the file there");
-        self.skipped(name, &why, |not_taken| &mut not_taken.too_large);
+        self.skipped(fetch, &why, |not_taken| &mut not_taken.too_large);
     }
 
-    fn skipped(&mut self, name: &FileName, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
-        if self.history.report_once(name.as_bytes()) {
-            self.log_file(Level::Warn, name, &format!("left there: {why}"));
+    fn skipped(&mut self, fetch: FetchAssignment, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
+        if self.history.report_once(fetch.name().as_bytes()) {
+            self.log_file(Level::Warn, fetch.name(), &format!("left there: {why}"));
         }
         if let Some(running) = &mut self.running {
             *counter(&mut running.not_taken) += 1;
-            running.round.skipped(name, &mut self.history);
         }
+        self.not_staged(fetch, NotStaged::Skipped);
     }
 
-    pub(in crate::role::collect) fn moved(&mut self, name: &FileName, end: DeleteResult) {
+    /// A deletion has ended.
+    pub(in crate::role::collect) fn deleted(&mut self, delete: DeleteAssignment, result: DeleteResult) {
+        let name = delete.name();
+        match result {
+            DeleteResult::Changed => {
+                self.log_file(Level::Info, name, "was overwritten there since it was fetched: fetching it again");
+            }
+            // `MV ERR`: most often somebody else took the file away.
+            DeleteResult::Refused => {
+                debug!("site={} file={name} could not be moved: not there any more?", self.shown());
+            }
+            DeleteResult::Gone | DeleteResult::Postponed => {}
+        }
         if let Some((round, history)) = self.round() {
-            round.moved(name, end, history);
+            round.deleted(delete, result, history);
         }
     }
 
-    /// The site has a newer file under the published name.
-    pub(in crate::role::collect) fn changed(&mut self, name: &FileName) {
-        self.log_file(Level::Info, name, "was overwritten there since it was fetched: fetching it again");
-        self.moved(name, DeleteResult::Changed);
+    /// We could not keep what the site would send while it deletes the file: it is not asked to.
+    pub(in crate::role::collect) fn delete_postponed(&mut self, delete: DeleteAssignment, error: StoreError) {
+        let name = delete.name().clone();
+        self.deleted(delete, DeleteResult::Postponed);
+        self.not_stored(&name, error);
     }
 
-    /// An empty file's move: the site says nothing when it is done.
-    pub(in crate::role::collect) fn move_unconfirmed(&mut self) {
-        if let Some((round, _)) = self.round() {
-            round.move_postponed();
-        }
-    }
-
-    /// `MV ERR`: most often somebody else took the file away. If it is still listed, it is asked for again.
-    pub(in crate::role::collect) fn move_refused(&mut self, name: &FileName) {
-        debug!("site={} file={name} could not be moved: not there any more?", self.shown());
-        if let Some((round, history)) = self.round() {
-            round.move_refused(history);
-        }
-    }
-
-    pub(in crate::role::collect) fn move_postponed(&mut self, name: &FileName, error: StoreError) {
-        if let Some((round, _)) = self.round() {
-            round.move_postponed();
-        }
-        self.not_stored(name, error);
-    }
-
-    /// The site deleted other bytes than those committed: they are staged by now.
-    pub(in crate::role::collect) fn rescued(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
+    /// The site deleted other bytes than those committed: they are staged, and both are kept.
+    pub(in crate::role::collect) fn rescued(
+        &mut self,
+        delete: DeleteAssignment,
+        staged: ClosedHashedTemp,
+        commit_queue: &mut CommitQueue,
+    ) {
+        let name = delete.name();
         self.log_file(Level::Warn, name, "was overwritten there while it was moved: keeping both");
         if let Some(before) = self.history.forget(name) {
             commit_queue.forget(&self.name, name.clone(), before);
         }
-        if let Some((round, history)) = self.round() {
-            round.kept_both(name, history);
-        }
+        let Some(running) = &mut self.running else { return };
+        let commit = running.round.rescued(delete, &mut self.history);
+        commit_queue.publish(self.id(), commit, staged, None);
     }
 
     /// What was rescued turns out longer than it was announced: the whole of it is staged.
-    pub(in crate::role::collect) fn rescued_longer(&mut self, name: &FileName) {
-        let text = "was longer than announced: its beginning is kept as a file of its own";
-        self.log_file(Level::Warn, name, text);
-        if let Some((round, _)) = self.round() {
-            round.rescued_longer();
-        }
-    }
-
-    /// What was rescued is committed.
-    pub(in crate::role::collect) fn rescue_committed(
+    pub(in crate::role::collect) fn rescued_longer(
         &mut self,
-        name: &FileName,
-        fingerprint: Fingerprint,
+        name: FileName,
+        staged: ClosedHashedTemp,
         commit_queue: &mut CommitQueue,
     ) {
-        if let Some(beginning) = self.history.forget(name) {
-            commit_queue.forget(&self.name, name.clone(), beginning);
-        }
-        if let Some((round, history)) = self.round() {
-            round.rescue_committed(name, fingerprint, history);
-        }
-    }
-
-    pub(in crate::role::collect) fn rescue_uncommitted(&mut self, name: &FileName, error: StoreError) {
-        if let Some((round, _)) = self.round() {
-            round.rescue_uncommitted();
-        }
-        self.lost(name, &error);
-        self.store_failed(error);
+        self.log_file(Level::Warn, &name, "was longer than announced: its beginning is kept as a file of its own");
+        let Some(running) = &mut self.running else { return };
+        let commit = running.round.rescued_longer(name);
+        commit_queue.publish(self.id(), commit, staged, None);
     }
 
     /// The one way a measurement can get lost: overwritten at the site in the very moment it was moved, on a full disk.
