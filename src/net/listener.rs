@@ -11,14 +11,15 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::process::{Resource, getrlimit};
 
 use crate::tls::Acceptor;
 
 /// Connections the kernel completes before we take them; it lowers this to its own `somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// Connections taken from one listener in one turn.
-const ACCEPTS: usize = 64;
+/// Connections taken from one listener in one turn, where the process may have many files open.
+const MOST_ACCEPTS: usize = 64;
 
 /// How long nothing is accepted once that has failed: file descriptors come back only as connections end.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -84,11 +85,15 @@ pub(super) struct Listeners {
     open: BTreeMap<ListenerId, Listener>,
     last: u32,
     pause: Option<Instant>,
+    /// Connections taken from one listener in one turn: of those, some may be turned away before the next.
+    accepts: usize,
 }
 
 impl Listeners {
     pub(super) fn new() -> Self {
-        Self { open: BTreeMap::new(), last: 0, pause: None }
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let accepts = usize::try_from(files / 8).unwrap_or(usize::MAX).clamp(1, MOST_ACCEPTS);
+        Self { open: BTreeMap::new(), last: 0, pause: None, accepts }
     }
 
     pub(super) fn add(
@@ -139,15 +144,15 @@ impl Listeners {
         }
         self.pause = None;
         for listener in self.open.values_mut() {
-            listener.accept(arrivals).inspect_err(|_| self.pause = Some(now + PAUSE))?;
+            listener.accept(self.accepts, arrivals).inspect_err(|_| self.pause = Some(now + PAUSE))?;
         }
         Ok(())
     }
 }
 
 impl Listener {
-    fn accept(&mut self, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
-        for _ in 0..ACCEPTS {
+    fn accept(&mut self, most: usize, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
+        for _ in 0..most {
             if !self.waiting {
                 break;
             }

@@ -212,3 +212,74 @@ fn those_who_guess_passwords_from_one_address_wait_behind_others() {
         assert!(answered <= 15, "{answered} guesses had their turn before");
     });
 }
+
+/// Clients of many addresses, all of which say something and nothing more, again and again.
+fn crowd_of_many(buffer: &Buffer, addresses: u8, each: usize) -> Vec<Client> {
+    let from = |address| guesses::from(Ipv4Addr::new(127, 0, 1, address), buffer.address());
+    let mut crowd: Vec<Client> = (1..=addresses).flat_map(|address| (0..each).map(move |_| from(address))).collect();
+    crowd.iter_mut().for_each(|client| client.send("S"));
+    crowd
+}
+
+#[test]
+fn crowds_from_as_many_addresses_as_there_are_places_wait_behind_a_new_one() {
+    let buffer = Buffer::with(Options::usual(), "idle_timeout 60s\n");
+    let mut crowd = crowd_of_many(&buffer, 12, 20);
+    buffer.connect().store("a.1.data", "body");
+    let closed = crowd.iter_mut().filter_map(|client| is_closed(client).then_some(())).count();
+    assert!(closed <= 20, "{closed} of those that came before had their turn before");
+}
+
+#[test]
+fn clients_that_have_sent_nothing_take_no_place() {
+    let buffer = Buffer::with(Options::usual().arg("-c").arg("2"), "idle_timeout 60s\n");
+    let mut silent: Vec<Client> =
+        (1..=40).map(|address| guesses::from(Ipv4Addr::new(127, 0, 1, address), buffer.address())).collect();
+    for number in 0..3 {
+        buffer.connect().store(&format!("a{number}.1.data"), "body");
+    }
+    assert!(!silent.iter_mut().any(is_closed), "{}", buffer.log());
+}
+
+#[test]
+fn a_client_that_never_sends_anything_is_ended_in_time() {
+    let buffer = Buffer::with(Options::usual(), "idle_timeout 1s\n");
+    buffer.connect().expect_closed();
+    buffer.wait_for_line(&["client=127.0.0.1 reason=timeout", "first byte", "idle_timeout"]);
+}
+
+#[test]
+fn honest_clients_of_one_address_are_not_cut_for_others_that_move_nothing() {
+    let buffer = Buffer::with(Options::usual(), "idle_timeout 60s\n");
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ends = Ends(&ended);
+        let honest: Vec<_> = (0..3)
+            .map(|number| {
+                let mut client = guesses::from(CROWD, buffer.address());
+                client.ask(&format!("SEND <honest{number}.1.data> SIZE 40000"), "SEND OK");
+                scope.spawn(move || {
+                    for _ in 0..40 {
+                        client.send([b'x'; 1_000]);
+                        thread::sleep(Duration::from_millis(200));
+                    }
+                    client.expect("SEND OK\n");
+                })
+            })
+            .collect();
+        for address in 1..=20 {
+            let (ended, buffer) = (&ended, &buffer);
+            scope.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let mut client = guesses::from(Ipv4Addr::new(127, 0, 1, address), buffer.address());
+                    client.send("S");
+                    let mut is_open = true;
+                    while is_open && !ended.load(Ordering::Relaxed) {
+                        is_open = !client.receive(1, Duration::from_millis(100)).1;
+                    }
+                }
+            });
+        }
+        honest.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}

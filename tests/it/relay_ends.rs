@@ -25,8 +25,11 @@ fn relay_to(upstream: SocketAddr) -> InProcessServer {
 fn relayed() -> (InProcessServer, TcpStream, TcpStream) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let relay = relay_to(listener.local_addr().unwrap());
-    let client = TcpStream::connect(relay.address().unwrap()).unwrap();
-    let (server, _) = listener.accept().unwrap();
+    let mut client = TcpStream::connect(relay.address().unwrap()).unwrap();
+    // The server is connected to once there is something for it.
+    client.write_all(b"x").unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.read_exact(&mut [0]).unwrap();
     for side in [&client, &server] {
         side.set_read_timeout(Some(PATIENCE)).unwrap();
     }

@@ -179,7 +179,9 @@ fn an_upstream_that_refuses_ends_the_connection_with_one_reason() {
     let unused = TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
     let relay = relay(unused);
     for _ in 0..3 {
-        relay.connect().expect_closed();
+        let mut client = relay.connect();
+        client.send("QUIT\n");
+        client.expect_closed();
     }
     relay.wait_for_line(&["client=127.0.0.1 reason=upstream", &unused.to_string()]);
     assert_eq!(

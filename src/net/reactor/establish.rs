@@ -152,7 +152,7 @@ impl Net {
             self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)
         });
         match registered {
-            Ok(()) => self.restore(id, ConnState::Accepted { stream }),
+            Ok(()) => self.enter(id, ConnState::Accepted { stream }),
             Err(error) => self.fail(id, Failure::Io(error)),
         }
     }

@@ -36,8 +36,10 @@ pub enum Event {
     /// TCP stands, to this address: the site's, or the proxy's.
     Connected(ConnId, SocketAddr),
     /// A connection has come in from this address. It stays as it is, and costs little more than its socket, until it is
-    /// [admitted](Net::admit) or turned away ([`Net::abort`]).
+    /// [admitted](Net::admit) or turned away ([`Net::abort`]). Its peer has to send something within its listener's timeout.
     Accepted(ConnId, SocketAddr),
+    /// The peer of a connection that has come in, and is not admitted yet, has sent something or closed it.
+    Arrived(ConnId),
     /// Connections that wait could not be accepted, for want of file descriptors most likely. They are tried again
     /// after a while.
     AcceptFailed(io::Error),
@@ -333,10 +335,14 @@ impl Net {
             ConnState::Proxying { stream, request, answer } => self.proxying(id, stream, request, answer),
             ConnState::Accepted { stream } => {
                 // What has come waits in the kernel until the connection is admitted; a peer that is gone never is.
-                if conn.readiness.reset {
-                    return self.fail(id, Failure::Io(io::ErrorKind::ConnectionReset.into()));
-                }
+                let Readiness { read, reset } = conn.readiness;
                 conn.stage = ConnState::Accepted { stream };
+                if reset {
+                    self.fail(id, Failure::Io(io::ErrorKind::ConnectionReset.into()));
+                } else if read {
+                    self.set_deadline(id, None);
+                    self.out.push(Event::Arrived(id));
+                }
             }
             ConnState::Handshaking { pipe } => self.securing(id, pipe),
             open @ (ConnState::Open { .. } | ConnState::Ended { .. }) => {

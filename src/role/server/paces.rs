@@ -36,6 +36,8 @@ struct Window {
     since: Instant,
     /// Bytes that had moved then.
     bytes: u64,
+    /// Bytes that have moved since.
+    since_then: u64,
     /// Bytes a second in the last whole window.
     rate: Option<u64>,
 }
@@ -43,12 +45,12 @@ struct Window {
 impl Window {
     /// The window that is under way now, with so many bytes moved so far.
     fn next(self, bytes: u64, now: Instant) -> Self {
-        let time = now.saturating_duration_since(self.since);
+        let (time, moved) = (now.saturating_duration_since(self.since), bytes.saturating_sub(self.bytes));
         if time < WINDOW {
-            return self;
+            return Self { since_then: moved, ..self };
         }
-        let rate = u128::from(bytes.saturating_sub(self.bytes)) * 1000 / time.as_millis().max(1);
-        Self { since: now, bytes, rate: Some(u64::try_from(rate).unwrap_or(u64::MAX)) }
+        let rate = u128::from(moved) * 1000 / time.as_millis().max(1);
+        Self { since: now, bytes, since_then: 0, rate: Some(u64::try_from(rate).unwrap_or(u64::MAX)) }
     }
 }
 
@@ -64,8 +66,9 @@ impl Paces {
         let mut before = std::mem::take(&mut self.paces);
         for (id, moved) in moved {
             let Pace { first, window } = before.remove(&id).unwrap_or(Pace { first: now, window: None });
-            let window = moved
-                .map(|bytes| window.map_or(Window { since: now, bytes, rate: None }, |window| window.next(bytes, now)));
+            let window = moved.map(|bytes| {
+                window.map_or(Window { since: now, bytes, since_then: 0, rate: None }, |window| window.next(bytes, now))
+            });
             self.paces.insert(id, Pace { first, window });
         }
     }
@@ -86,6 +89,13 @@ impl Paces {
         let old = self.paces.iter().filter(|(_, pace)| last.saturating_duration_since(pace.first) >= WINDOW);
         let rates = old.map(|(&id, pace)| (id, pace.window.and_then(|window| window.rate).unwrap_or(0)));
         rates.filter(|&(id, _)| among(id)).min_by_key(|&(id, rate)| (rate, id))
+    }
+
+    /// Whether one that has not been here for a whole window may turn out to move fewer than `least` bytes a second.
+    pub(super) fn has_idle(&self, least: u64) -> bool {
+        let of_a_window = least.saturating_mul(WINDOW.as_secs());
+        let mut windows = self.paces.values().filter_map(|pace| pace.window);
+        windows.any(|window| window.rate.is_none() && window.since_then < of_a_window)
     }
 
     /// Nobody waits any more.
@@ -142,6 +152,19 @@ mod tests {
         assert_eq!(paces.least_progress(|each| each == id(2)), Some((id(2), 1000)));
         paces.measure([(id(1), Some(1000)), (id(2), None), (id(3), Some(0))].into_iter(), now + LOOK);
         assert_eq!(paces.least_progress(|_| true), Some((id(2), 0)), "the third has only just come");
+    }
+
+    #[test]
+    fn who_has_just_come_is_idle_until_it_has_moved_what_is_due_in_a_window() {
+        let (mut paces, now) = measured(0, 0);
+        assert!(paces.has_idle(1000));
+        let moved = |first, second| [(id(1), Some(first)), (id(2), Some(second))].into_iter();
+        paces.measure(moved(2000, 1999), now + LOOK);
+        assert!(paces.has_idle(1000));
+        paces.measure(moved(2000, 2000), now + LOOK);
+        assert!(!paces.has_idle(1000));
+        paces.measure(moved(2000, 2000), now + WINDOW);
+        assert!(!paces.has_idle(1000), "it is known by now");
     }
 
     #[test]

@@ -115,7 +115,11 @@ impl Probe<'_> {
                         self.converse(id, &mut conversation)?;
                     }
                     Event::Ready(_) => self.converse(id, &mut conversation)?,
-                    Event::Woken | Event::Signal(_) | Event::Accepted(..) | Event::AcceptFailed(_) => {}
+                    Event::Woken
+                    | Event::Signal(_)
+                    | Event::Accepted(..)
+                    | Event::Arrived(_)
+                    | Event::AcceptFailed(_) => {}
                 }
             }
             if let ProbeStep::Listed(found) = conversation.talk {

@@ -288,6 +288,7 @@ impl Collector {
             Event::Resolved(..)
             | Event::Connected(..)
             | Event::Accepted(..)
+            | Event::Arrived(_)
             | Event::AcceptFailed(_)
             | Event::Signal(_) => {}
         }

@@ -8,7 +8,7 @@ use log::debug;
 use super::{Backend, Client, Service};
 use crate::net::{ConnId, Failure, Phase};
 use crate::role::server::Reason;
-use crate::role::server::admission::Rejected;
+use crate::role::server::admission::{End, Rejected};
 use crate::role::server::relay::{Relay, Relayed};
 use crate::role::server::session::{Context, PumpOutcome, Session};
 use crate::role::server::storage::Done;
@@ -52,6 +52,13 @@ impl Service {
         };
         let text = format!("client={client} reason=turned-away {why}");
         self.log.warn(Subject::Client(client), key, &text, self.net.now());
+    }
+
+    /// A client that waits has sent something.
+    pub(super) fn has_sent(&mut self, id: ConnId) {
+        if let Some((peer, Client::Waiting)) = self.clients.get(&id) {
+            self.admission.has_sent(id, peer.ip().to_canonical(), self.net.now());
+        }
     }
 
     /// Lets those in for whom there is room, by turns.
@@ -158,7 +165,7 @@ impl Service {
         let is_resting = session.is_resting();
         match outcome {
             Ok(PumpOutcome::Over) => self.close(id),
-            Ok(PumpOutcome::Blocked) if is_resting && self.stop_by.is_some() => self.drain_one(id),
+            Ok(PumpOutcome::Blocked) if is_resting && self.stop_by.is_some() => self.drain_one(id, End::Own),
             Ok(PumpOutcome::Blocked) => {}
             Ok(PumpOutcome::Leaving) => self.net.half_close(id),
             Ok(PumpOutcome::For(wait)) => drop(self.wakeups.insert((self.net.now() + wait, id))),
@@ -166,21 +173,23 @@ impl Service {
         }
     }
 
-    /// The server stops, and nothing is under way here.
-    pub(super) fn drain_one(&mut self, id: ConnId) {
+    /// Ends a connection on which nothing is under way.
+    pub(super) fn drain_one(&mut self, id: ConnId, end: End) {
         match self.clients.get(&id) {
             Some((_, Client::Session(session))) if session.has_unconfirmed() => self.net.half_close(id),
-            _ => self.close(id),
+            _ => self.end(id, end),
         }
     }
 
     /// A connection has failed, and is gone already.
     pub(super) fn failed(&mut self, id: ConnId, failure: Failure) {
         let Some((_, kind)) = self.clients.get(&id) else { return };
-        if matches!(kind, Client::Waiting) {
-            return self.close(id);
-        }
         let reason = match (kind, failure) {
+            (Client::Waiting, Failure::ClientTimeout(_)) => {
+                Reason::TooSlow { awaited: "the client's first byte".into(), limits: "idle_timeout" }
+            }
+            // It is gone, and nothing was begun.
+            (Client::Waiting, _) => return self.close(id),
             (Client::Session(session), Failure::ClientTimeout(Phase::Session)) => {
                 Reason::TooSlow { awaited: session.awaited(), limits: session.limits_in_force() }
             }
@@ -203,11 +212,17 @@ impl Service {
         let client = peer.ip().to_canonical();
         let text = format!("client={client} reason={} {reason}", reason.word());
         self.log.warn(Subject::Client(client), &reason.log_key(), &text, self.net.now());
-        self.close(id);
+        let end = if matches!(reason, Reason::Crowded { .. }) { End::Slow } else { End::Own };
+        self.end(id, end);
+    }
+
+    /// Ends a connection.
+    pub(super) fn close(&mut self, id: ConnId) {
+        self.end(id, End::Own);
     }
 
     /// Ends a connection, and with it the other half of a relay.
-    pub(super) fn close(&mut self, id: ConnId) {
+    fn end(&mut self, id: ConnId, end: End) {
         let Some((peer, kind)) = self.clients.remove(&id) else { return };
         debug!("client={peer} disconnected");
         match kind {
@@ -217,13 +232,13 @@ impl Service {
         let other = match kind {
             Client::Upstream(client) => client,
             Client::Relay(relay) => {
-                self.admission.leave(id, peer.ip().to_canonical());
+                self.admission.leave(id, peer.ip().to_canonical(), end);
                 relay.upstream()
             }
             Client::Waiting | Client::Arriving | Client::Session(_) => {
-                return self.admission.leave(id, peer.ip().to_canonical());
+                return self.admission.leave(id, peer.ip().to_canonical(), end);
             }
         };
-        self.close(other);
+        self.end(other, end);
     }
 }

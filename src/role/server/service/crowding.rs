@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Backend, Client, Service};
 use crate::net::ConnId;
 use crate::role::server::Reason;
+use crate::role::server::admission::End;
 use crate::role::server::guesses::network;
 
 /// Bytes a second that a connection has to move while others wait for its place: far less than any link that is in use.
@@ -61,6 +62,10 @@ impl Service {
         if slowest.is_some() {
             return self.make_room(slowest, "for a connection (max_connections)");
         }
+        // Who moves nothing goes soon, before anybody who does.
+        if self.paces.has_idle(LEAST) {
+            return;
+        }
         if let Some(overdrawn) = self.admission.overdrawn(now) {
             let slowest = self.paces.least_progress(|id| inside(id) == Some(overdrawn));
             self.make_room(slowest, "for one of the many connections of its network (max_connections)");
@@ -73,7 +78,7 @@ impl Service {
             // It asks for nothing, and may connect again when it does.
             Some((peer, kind)) if kind.is_resting() => {
                 log::debug!("client={peer} makes room: others wait {awaited}");
-                self.drain_one(id);
+                self.drain_one(id, End::Slow);
             }
             _ => self.fail(id, &Reason::Crowded { rate, awaited }),
         }

@@ -19,7 +19,7 @@ use self::listen::listen;
 pub(super) use self::reload::policy;
 use self::reload::{listener_config, target};
 pub use self::stopper::StopHandle;
-use super::admission::Admission;
+use super::admission::{Admission, End};
 use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
@@ -319,7 +319,7 @@ impl Service {
         let resting: Vec<ConnId> =
             self.clients.iter().filter_map(|(&id, (_, kind))| kind.is_resting().then_some(id)).collect();
         for id in resting {
-            self.drain_one(id);
+            self.drain_one(id, End::Own);
         }
     }
 
@@ -330,6 +330,7 @@ impl Service {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Accepted(id, peer) => self.arrived(id, peer),
+            Event::Arrived(id) => self.has_sent(id),
             Event::Opened(id) => self.opened(id),
             Event::Ready(id) => self.pump(id),
             Event::Failed(id, failure) => self.failed(id, failure),
