@@ -116,6 +116,7 @@ impl Background {
 
     /// Queues a [`SpaceAccount::recount`]; a failure is logged.
     pub fn recount(&self, room: SpaceAccount) {
+        room.recount_queued();
         self.worker.tell(Order::Recount(room));
     }
 

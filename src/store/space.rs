@@ -17,6 +17,12 @@ use super::usage::{self, Tally};
 /// How long the free space seen counts as what is free, less what was let in since.
 const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
 
+/// How long a count is believed at least where it lets nothing more in.
+const RECOUNT_AFTER: Duration = Duration::from_secs(5);
+
+/// How many times as long as it took to make a count it is believed at least, there: the disk has other work.
+const RECOUNT_REST: u32 = 10;
+
 /// What the storage may hold; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
@@ -91,7 +97,8 @@ impl Full {
 
 /// Keeps count of what the storage holds. Clones are the same room.
 ///
-/// The count is ours: files that other programs add or remove show only in a [`recount`](SpaceAccount::recount).
+/// The count is ours: files that other programs add or remove show only in a [`recount`](SpaceAccount::recount). Where it
+/// lets nothing more in, another is [due](SpaceAccount::recount_due) before long.
 #[derive(Clone, Debug)]
 pub struct SpaceAccount(Arc<Shared>);
 
@@ -111,6 +118,16 @@ struct Counters {
     arrived: Tally,
     /// What is free on filesystems, by their numbers.
     seen: HashMap<u64, Seen>,
+    recount: Recount,
+}
+
+/// The next count of what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recount {
+    /// Whether something was not let in since the last began.
+    is_wanted: bool,
+    /// `None` while one is under way, and before the first.
+    earliest: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +141,7 @@ impl SpaceAccount {
     /// Counts what is in `storage` and below, if the quota has limits that need it.
     pub fn open(storage: StorageDir, quota: Quota) -> Result<Self, StoreError> {
         let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
-        let book = Mutex::new(Counters { quota, stored, arrived, seen });
+        let book = Mutex::new(Counters { quota, stored, arrived, seen, recount: Recount::default() });
         let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
         if quota.max_bytes.is_some() || quota.max_files.is_some() {
             room.recount()?;
@@ -134,7 +151,10 @@ impl SpaceAccount {
 
     /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](SpaceAccount::recount).
     pub fn set_quota(&self, quota: Quota) {
-        self.book().quota = quota;
+        let mut book = self.book();
+        book.quota = quota;
+        // Who was refused was so by other limits.
+        book.recount.is_wanted = false;
     }
 
     /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](SpaceAccount::recount) on.
@@ -156,7 +176,7 @@ impl SpaceAccount {
     ) -> Result<Reservation, Full> {
         let replaced = replaced.map_or_else(Tally::default, Tally::of);
         let mut book = self.book();
-        self.check_tally(&book, Tally::of(size).beyond(replaced))?;
+        self.check_tally(&mut book, Tally::of(size).beyond(replaced))?;
         let seen = book.look(folder, now);
         check_free(seen, book.quota.min_free, folder, size)?;
         drop(book);
@@ -165,12 +185,29 @@ impl SpaceAccount {
 
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
     /// [`Background::recount`](super::Background::recount). What comes or goes meanwhile may be missed until the next count.
+    #[expect(clippy::disallowed_methods, reason = "it measures itself, away from the loop and its clock")]
     pub fn recount(&self) -> Result<(), StoreError> {
         let storage = self.storage().clone();
-        let stored =
-            usage::count(storage.area().incoming()).map_err(StoreError::io("count the files in", storage.path()))?;
-        self.book().stored = stored;
+        // Who finds no room from here on may have seen room made behind this count.
+        self.book().recount = Recount::default();
+        let began = Instant::now();
+        let stored = usage::count(storage.area().incoming());
+        let now = Instant::now();
+        let mut book = self.book();
+        book.recount.earliest = now.checked_add(RECOUNT_AFTER.max((now - began) * RECOUNT_REST));
+        book.stored = stored.map_err(StoreError::io("count the files in", storage.path()))?;
         Ok(())
+    }
+
+    /// When to [count](SpaceAccount::recount) anew, since something was not let in.
+    pub fn recount_due(&self) -> Option<Instant> {
+        let recount = self.book().recount;
+        recount.earliest.filter(|_| recount.is_wanted)
+    }
+
+    /// A [`recount`](SpaceAccount::recount) will be made: none is due until then.
+    pub(super) fn recount_queued(&self) {
+        self.book().recount = Recount::default();
     }
 
     /// Files and bytes that are stored, as far as counted.
@@ -194,20 +231,22 @@ impl SpaceAccount {
         self.book().stored.subtract(Tally::of(size));
     }
 
-    fn check_tally(&self, book: &Counters, more: Tally) -> Result<(), Full> {
+    fn check_tally(&self, book: &mut Counters, more: Tally) -> Result<(), Full> {
         let storage = || self.path().to_owned();
         let mut used = book.stored;
         used.add(book.arrived);
         let exceeds = |used: u64, more: u64, max: u64| more > 0 && more > max.saturating_sub(used);
-        match book.quota {
+        let full = match book.quota {
             Quota { max_files: Some(max), .. } if exceeds(used.files, more.files, max) => {
-                Err(Full::Files { storage: storage(), used: used.files, max })
+                Full::Files { storage: storage(), used: used.files, max }
             }
             Quota { max_bytes: Some(max), .. } if exceeds(used.bytes, more.bytes, max) => {
-                Err(Full::Bytes { storage: storage(), asked: more.bytes, used: used.bytes, max })
+                Full::Bytes { storage: storage(), asked: more.bytes, used: used.bytes, max }
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        book.recount.is_wanted = true;
+        Err(full)
     }
 
     /// Every change of the book is whole before its lock is free.
@@ -274,7 +313,7 @@ impl Reservation {
     fn set(&mut self, come: Tally) -> Result<(), Full> {
         let mut book = self.room.book();
         let (was, is) = (self.come.beyond(self.replaced), come.beyond(self.replaced));
-        self.room.check_tally(&book, is.beyond(was))?;
+        self.room.check_tally(&mut book, is.beyond(was))?;
         // What is replaced is there until then. What was free is not corrected downwards: the bytes may have been written.
         let written = come.beyond(self.come).bytes;
         let device = self.folder.area().device();

@@ -131,6 +131,29 @@ fn what_others_did_shows_in_a_recount() {
 }
 
 #[test]
+fn where_no_more_is_let_in_another_count_is_due_but_not_at_once() {
+    let (dir, folder, room) = storage(Quota { max_files: Some(1), ..Quota::default() });
+    let counted = now();
+    assert_eq!(room.recount_due(), None);
+    std::fs::remove_file(dir.path().join("there")).unwrap();
+    assert!(room.admit(&folder, 1, None, now()).is_err());
+    let due = room.recount_due().unwrap();
+    assert!(due > counted, "as soon as it was found full");
+    room.recount_queued();
+    assert!(room.admit(&folder, 1, None, now()).is_err());
+    assert_eq!(room.recount_due(), None, "one is under way");
+    room.recount().unwrap();
+    assert_eq!(room.recount_due(), None);
+    let mut found = room.admit(&folder, 1, None, now()).unwrap();
+    let mut late = room.admit(&folder, 1, None, now()).unwrap();
+    found.complete().unwrap();
+    assert!(late.complete().is_err());
+    assert!(room.recount_due().unwrap() > due, "also for what finds no room at its end");
+    room.set_quota(Quota::default());
+    assert_eq!(room.recount_due(), None, "there is nothing to be counted for");
+}
+
+#[test]
 fn over_the_limit_already_nothing_is_let_in() {
     let (_dir, folder, room) = storage(Quota { max_bytes: Some(5), ..Quota::default() });
     assert!(room.admit(&folder, 1, None, now()).is_err());

@@ -177,6 +177,21 @@ fn a_full_spool_refuses_until_something_is_moved_away() {
 }
 
 #[test]
+fn room_that_another_program_makes_is_found_before_long() {
+    for keys in ["max_spool_files 1\n", "max_spool_bytes 4\n"] {
+        let buffer = Buffer::start(keys);
+        let mut client = buffer.connect();
+        client.store("a.1.data", "body");
+        client.ask("SEND <b.1.data> SIZE 4", "SEND ERR (no room for the file)");
+        fs::remove_file(buffer.storage().join("a.1.data")).unwrap();
+        wait_until("room", || {
+            client.send("SEND <b.1.data> SIZE 4\n");
+            (client.line() == "SEND OK").then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_file_may_take_the_room_of_the_one_it_replaces() {
     let buffer = Buffer::start("max_spool_files 2\nmax_spool_bytes 25\n");
     let mut client = buffer.connect();

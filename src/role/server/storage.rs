@@ -146,6 +146,11 @@ impl Storage {
         }
     }
 
+    /// When to have that done, since a client found no room.
+    pub(super) fn recount_due(&self) -> Option<Instant> {
+        self.room.recount_due()
+    }
+
     /// Whether `who` may do that with a file of this name, or list where this word leads.
     pub(super) fn permits(&self, who: &Who<'_>, verb: Verb, name: &[u8]) -> bool {
         self.settings.rules.permits(who, verb, self.settings.filters.directory_of(name))

@@ -264,7 +264,7 @@ impl Service {
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             let later = self.wakeups.first().map(|&(at, _)| at);
-            let wake = [later, self.listing_due(), self.relief_due(), Some(self.next_recount), self.stop_by];
+            let wake = [later, self.listing_due(), self.relief_due(), Some(self.recount_due()), self.stop_by];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.poll_once(until)? {
                 match event {
@@ -299,6 +299,16 @@ impl Service {
         match &mut self.backend {
             Backend::Storage(storage, _) => storage.listings().due(self.net.now()),
             Backend::Relay(_) => None,
+        }
+    }
+
+    /// When what is stored is counted anew: sooner where a client found no room.
+    fn recount_due(&self) -> Instant {
+        match &self.backend {
+            Backend::Storage(storage, _) => {
+                storage.recount_due().map_or(self.next_recount, |due| due.min(self.next_recount))
+            }
+            Backend::Relay(_) => self.next_recount,
         }
     }
 
@@ -363,12 +373,14 @@ impl Service {
             self.wakeups.pop_first();
             self.net.wake(id);
         }
+        if now >= self.recount_due()
+            && let Backend::Storage(storage, _) = &self.backend
+        {
+            storage.recount();
+        }
         if now >= self.next_recount {
             self.next_recount = now + RECOUNT;
             self.announce_expiries();
-            if let Backend::Storage(storage, _) = &self.backend {
-                storage.recount();
-            }
         }
     }
 }
