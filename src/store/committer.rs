@@ -188,6 +188,12 @@ impl Committer {
         self.threads().map(|thread| thread.waiting.get()).fold(Waiting::default(), Waiting::plus)
     }
 
+    /// Whether nothing that is known to be committed waits for its publication. [`Committer::waiting`] leaves out what was
+    /// committed just now, most of which is published at once.
+    pub fn is_all_published(&self) -> bool {
+        self.threads().all(|thread| thread.waiting.is_all_published())
+    }
+
     /// What is committed of this site, and of all, and was not taken by the data server, whether it is published or not.
     pub fn in_spool(&self, site: &str) -> InSpool {
         self.engines.spooled().of(site)

@@ -263,6 +263,26 @@ fn one_file_of_an_agent_at_a_time_is_published_and_a_restart_goes_on_where_it_wa
 }
 
 #[test]
+fn what_was_committed_just_now_is_not_taken_to_be_published() {
+    for _ in 0..20 {
+        let disk = Disk::new();
+        let spool = disk.spool();
+        let policy = CommitPolicy { durability: Durability::None, publish: Publish::Paced };
+        let start = Committer::start(&disk.state(), policy, std::slice::from_ref(&spool), Arc::new(|| {}));
+        let (committer, _) = start.unwrap();
+        for name in ["a.1.data", "a.2.data"] {
+            committer.publish(file(1, name, staged(&spool, name)));
+        }
+        let mut known = 0;
+        while known < 2 {
+            known += committer.completions().len();
+        }
+        assert!(!committer.is_all_published(), "the second waits for the first to be taken");
+        committer.stop();
+    }
+}
+
+#[test]
 fn nothing_is_published_in_a_directory_that_was_moved_away() {
     let disk = Disk::new();
     let spool = disk.spool();

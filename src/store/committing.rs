@@ -24,16 +24,35 @@ pub(super) enum Order {
 
 /// [`Waiting`], for the loop to see what the committer's thread has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SharedWaiting(Arc<(AtomicUsize, AtomicU64)>);
+pub(super) struct SharedWaiting(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    files: AtomicUsize,
+    bytes: AtomicU64,
+    /// Files committed since the last two were set: whether they wait is not known yet.
+    new: AtomicUsize,
+}
 
 impl SharedWaiting {
     pub(super) fn set(&self, (files, bytes): (usize, u64)) {
-        self.0.0.store(files, Ordering::Relaxed);
-        self.0.1.store(bytes, Ordering::Relaxed);
+        self.0.files.store(files, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+        // Last: whoever reads that there are none sees the others as well.
+        self.0.new.store(0, Ordering::Release);
+    }
+
+    fn add_new(&self, files: usize) {
+        self.0.new.fetch_add(files, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> Waiting {
-        Waiting { files: self.0.0.load(Ordering::Relaxed), bytes: self.0.1.load(Ordering::Relaxed) }
+        Waiting { files: self.0.files.load(Ordering::Relaxed), bytes: self.0.bytes.load(Ordering::Relaxed) }
+    }
+
+    /// Whether all is published whose completion is known.
+    pub(super) fn is_all_published(&self) -> bool {
+        self.0.new.load(Ordering::Acquire) == 0 && self.get().files == 0
     }
 }
 
@@ -102,6 +121,8 @@ impl<D: Disk> Committing<D> {
             }
         }
         let outcomes = self.engine.commit(&links);
+        // Before anybody hears of their completion, which comes before they are published.
+        self.waiting.add_new(outcomes.iter().filter(|outcome| outcome.is_ok()).count());
         completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
         completions
     }

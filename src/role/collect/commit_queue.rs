@@ -147,9 +147,9 @@ impl CommitQueue {
         marks.iter().find_map(|mark| self.marks.get(mark)).map(PathBuf::as_path)
     }
 
-    /// What is committed and waits for its publication.
-    pub(super) fn waiting(&self) -> Waiting {
-        self.committer.waiting()
+    /// Whether nothing that is committed waits for its publication.
+    pub(super) fn is_all_published(&self) -> bool {
+        self.committer.is_all_published()
     }
 
     /// What has been committed, or could not be, since the last call.

@@ -44,6 +44,7 @@ pub(super) trait Publisher {
     fn forget(&mut self, site: Arc<str>, name: FileName, fingerprint: Fingerprint);
     fn take_in(&mut self, spool: Spool);
     fn waiting(&self) -> Waiting;
+    fn is_all_published(&self) -> bool;
     fn in_spool(&self, site: &str) -> InSpool;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
@@ -140,6 +141,10 @@ impl Publisher for Committer {
 
     fn waiting(&self) -> Waiting {
         Self::waiting(self)
+    }
+
+    fn is_all_published(&self) -> bool {
+        Self::is_all_published(self)
     }
 
     fn in_spool(&self, site: &str) -> InSpool {

@@ -262,7 +262,7 @@ impl Collector {
             None => match self.mode {
                 Mode::Forever => false,
                 Mode::Once => self.schedule.next_due().is_none() || self.commit_queue.is_full(),
-                Mode::OnceAndWait => self.schedule.next_due().is_none() && self.commit_queue.waiting().files == 0,
+                Mode::OnceAndWait => self.schedule.next_due().is_none() && self.commit_queue.is_all_published(),
             },
         }
     }

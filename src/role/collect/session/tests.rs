@@ -91,6 +91,10 @@ impl Publisher for Orders {
         Waiting::default()
     }
 
+    fn is_all_published(&self) -> bool {
+        true
+    }
+
     fn in_spool(&self, _: &str) -> InSpool {
         InSpool::default()
     }

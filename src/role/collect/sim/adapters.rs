@@ -268,6 +268,10 @@ impl Publisher for Wire {
         self.0.borrow().process.committer.as_ref().map(ModelCommitter::waiting).unwrap_or_default()
     }
 
+    fn is_all_published(&self) -> bool {
+        self.waiting().files == 0
+    }
+
     fn in_spool(&self, site: &str) -> InSpool {
         let world = self.0.borrow();
         world.process.committer.as_ref().map(|committer| committer.in_spool(site)).unwrap_or_default()
