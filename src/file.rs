@@ -1,13 +1,21 @@
 //! Opening files that a configuration names, and the configuration itself. Waits for nobody: at a FIFO that has no other
 //! end, it would hold up the program and the signals that are to end it.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::{self, Mode, OFlags, PROC_SUPER_MAGIC, fcntl_setfl};
 use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use crate::proto::quoted;
+
+/// Links in a row that are followed: as many as the kernel follows.
+const MOST_LINKS: u8 = 40;
 
 /// Why a file was not read.
 #[derive(Debug)]
@@ -44,14 +52,32 @@ pub(crate) fn read(path: &Path, most: usize, bytes: &mut Vec<u8>) -> Result<File
     if bytes.len() > most { Err(ReadError::TooLarge) } else { Ok(file) }
 }
 
-/// Opens a file that lines are added to, and makes it if `create` says so.
+/// What is done where a file that lines are added to is not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Missing {
+    /// Nothing: that is an error.
+    Fail,
+    /// It is created: for this user, by root, or else as ours.
+    Create(Option<Owner>),
+}
+
+/// Whose a file is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Opens a file that lines are added to. A link in its place is followed only if it is root's or our own: in a directory of
+/// another user's, root could be led to any file.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::NotConnected`] where it is a FIFO that nobody reads.
-pub(crate) fn append_to(path: &Path, create: bool) -> io::Result<File> {
-    let file = open(OpenOptions::new().append(true).create(create), path).map_err(|error| {
+/// What the system says; [`io::ErrorKind::NotConnected`] where it is a FIFO that nobody reads, and
+/// [`io::ErrorKind::InvalidInput`] at a link of another user's.
+pub(crate) fn append_to(path: &Path, missing: Missing) -> io::Result<File> {
+    let file = append_behind_links(path, missing, MOST_LINKS).map_err(|error| {
         let is_fifo = || path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-        if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_fifo() {
+        if is(&error, Errno::NXIO) && is_fifo() {
             io::Error::new(io::ErrorKind::NotConnected, "a FIFO that nobody reads")
         } else {
             error
@@ -62,13 +88,58 @@ pub(crate) fn append_to(path: &Path, create: bool) -> io::Result<File> {
     Ok(file)
 }
 
+/// Looks at each link itself, and at what it says: the name may lead elsewhere by then.
+fn append_behind_links(path: &Path, missing: Missing, links: u8) -> io::Result<File> {
+    let opened = open_with(OpenOptions::new().append(true), OFlags::NOFOLLOW, path);
+    match (opened, missing) {
+        (Err(error), Missing::Create(owner)) if error.kind() == io::ErrorKind::NotFound => return create(path, owner),
+        (Err(error), _) if is(&error, Errno::LOOP) && links > 0 => {}
+        (opened, _) => return opened,
+    }
+    let link = fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let (owner, target) = (fs::fstat(&link)?.st_uid, fs::readlinkat(&link, "", Vec::new())?);
+    let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+    if owner != 0 && owner != geteuid().as_raw() {
+        let (target, us) = (quoted(target), geteuid());
+        let why = format!(
+            "it is a link of user {owner} to {target}, and user {us} follows only root's and its own: name the file itself"
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    // What is open is no name there.
+    if fs::fstatfs(&link)?.f_type == PROC_SUPER_MAGIC {
+        return open(OpenOptions::new().append(true), path);
+    }
+    append_behind_links(&path.parent().unwrap_or(Path::new("")).join(target), missing, links - 1)
+}
+
+/// Creates a file, and nothing behind a link that somebody has put there just now.
+fn create(path: &Path, owner: Option<Owner>) -> io::Result<File> {
+    let file = open(OpenOptions::new().append(true).create_new(true), path)?;
+    if let Some(Owner { uid, gid }) = owner {
+        // Where it cannot be given away it is a log all the same, until it is to be opened anew.
+        fchown(&file, Some(uid), Some(gid)).ok();
+    }
+    Ok(file)
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+    open_with(options, OFlags::empty(), path)
+}
+
+fn open_with(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<File> {
+    options.custom_flags((flags | OFlags::NONBLOCK).bits().cast_signed()).open(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{CWD, Mode, fcntl_getfl, mkfifoat};
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, fcntl_getfl, mkfifoat};
 
     use super::*;
 
@@ -87,11 +158,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
-        assert_eq!(append_to(&path, true).unwrap_err().kind(), io::ErrorKind::NotConnected);
+        assert_eq!(append_to(&path, Missing::Create(None)).unwrap_err().kind(), io::ErrorKind::NotConnected);
         let reader = open(OpenOptions::new().read(true), &path).unwrap();
-        let writer = append_to(&path, false).unwrap();
+        let writer = append_to(&path, Missing::Fail).unwrap();
         assert_eq!(fcntl_getfl(&writer).unwrap() & OFlags::NONBLOCK, OFlags::empty());
         drop(reader);
+    }
+
+    #[test]
+    fn links_of_our_own_are_followed_to_their_end_if_they_have_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        symlink("second", path("first")).unwrap();
+        symlink(path("file"), path("second")).unwrap();
+        symlink("round", path("round")).unwrap();
+        let append = |name: &str, missing| append_to(&path(name), missing);
+        assert_eq!(append("first", Missing::Fail).unwrap_err().kind(), io::ErrorKind::NotFound);
+        append("first", Missing::Create(None)).unwrap();
+        append("first", Missing::Fail).unwrap();
+        assert!(path("file").symlink_metadata().unwrap().is_file());
+        let error = append("round", Missing::Create(None)).unwrap_err();
+        assert!(is(&error, Errno::LOOP), "{error}");
+    }
+
+    #[test]
+    fn what_is_open_is_opened_by_its_number() {
+        use std::os::fd::AsRawFd;
+        let file = tempfile::tempfile().unwrap();
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        append_to(Path::new(&path), Missing::Fail).unwrap();
     }
 
     #[test]

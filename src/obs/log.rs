@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
+use nix::unistd::{Gid, Group, Uid, User};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 use super::journal::{JournalLog, stderr_is_journal};
@@ -15,7 +16,7 @@ use super::log_rate::{LogRate, OF_DROPPED};
 use super::log_writer::{Lines, LogWriter};
 use super::status_line::StatusLine;
 use crate::budget::LOG_RATE;
-use crate::file;
+use crate::file::{self, Missing, Owner};
 use crate::proto::{printable, quoted};
 
 /// The target of what is logged as [`log::Level::Info`] and shows whatever the log's level is, unless the log is off: an
@@ -40,14 +41,19 @@ pub fn start_log(level: LevelFilter, usual: LevelFilter) -> Result<LogTarget, lo
     Ok(target)
 }
 
-/// Starts logging to a file, or to standard error where there is none.
+/// Starts logging to a file, or to standard error where there is none. A file that is not there is created for `owner`.
 ///
 /// # Errors
 /// The file cannot be opened; or a log has been started already.
-pub fn start_log_to(level: LevelFilter, usual: LevelFilter, path: Option<&Path>) -> io::Result<LogTarget> {
+pub(crate) fn start_log_to(
+    level: LevelFilter,
+    usual: LevelFilter,
+    path: Option<&Path>,
+    owner: Option<Owner>,
+) -> io::Result<LogTarget> {
     let Some(path) = path else { return start_log(level, usual).map_err(io::Error::other) };
     let (stale, status_line) = <(Arc<AtomicBool>, StatusLine)>::default();
-    let log = LogFile { path: path.to_owned(), file: open(path)?, stale: Arc::clone(&stale) };
+    let log = LogFile { path: path.to_owned(), file: open(path, owner)?, stale: Arc::clone(&stale) };
     let target = LogTarget { stale, status_line, writer: LogWriter::new(log), rate: Arc::new(LogRate::new(usual)) };
     target.start(level, false).map_err(io::Error::other)?;
     Ok(target)
@@ -173,13 +179,14 @@ struct LogFile {
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.stale.swap(false, Ordering::Relaxed) {
-            match open(&self.path) {
+            match open(&self.path, None) {
                 Ok(file) => self.file = file,
                 // Whoever looks for the new file finds none, and this in the old one.
                 Err(error) => writeln!(
                     self.file,
-                    "[WARN] {}: cannot be opened anew: {error}; the log goes on in the file it was",
-                    quoted(&self.path)
+                    "[WARN] {}: cannot be opened anew: {error}{}; the log goes on in the file it was",
+                    quoted(&self.path),
+                    reopen_advice(&error)
                 )?,
             }
         }
@@ -191,8 +198,19 @@ impl Write for LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    file::append_to(path, true)
+fn open(path: &Path, owner: Option<Owner>) -> io::Result<File> {
+    file::append_to(path, Missing::Create(owner))
+}
+
+/// Who opens it anew may be another user than opened it first.
+fn reopen_advice(error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return String::new();
+    }
+    let (uid, gid) = (Uid::effective(), Gid::effective());
+    let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    let group = Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name);
+    format!(" for user {user}: have logrotate create the file for it (create 0660 {user} {group})")
 }
 
 #[cfg(test)]
@@ -203,7 +221,7 @@ mod tests {
 
     fn log_to(path: &Path) -> (Arc<AtomicBool>, LogWriter, Lines) {
         let stale = Arc::new(AtomicBool::new(false));
-        let log = LogFile { path: path.to_owned(), file: open(path).unwrap(), stale: Arc::clone(&stale) };
+        let log = LogFile { path: path.to_owned(), file: open(path, None).unwrap(), stale: Arc::clone(&stale) };
         let writer = LogWriter::new(log);
         (stale, writer.clone(), Lines::to(writer))
     }

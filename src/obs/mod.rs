@@ -8,7 +8,8 @@ mod output;
 mod status_line;
 mod throttle;
 
-pub use log::{ASKED_FOR, LogTarget, finish_log, start_log, start_log_to};
+pub(crate) use log::start_log_to;
+pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};
 pub use output::{Output, OutputError, complain, print};
 pub use status_line::StatusLine;
 pub use throttle::{LogThrottle, Recovery, repeated};

@@ -37,6 +37,7 @@ mod lifecycle;
 mod limits;
 mod listing;
 mod log;
+mod log_file;
 mod many;
 mod measurements;
 mod mount;

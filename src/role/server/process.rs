@@ -7,7 +7,7 @@ use nix::unistd::{Uid, User, daemon};
 use rustix::fs::{Access, access};
 
 use crate::config::server::ProcessSettings;
-use crate::file;
+use crate::file::{self, Missing, Owner};
 use crate::proto::quoted;
 use crate::role::passphrase::PassphraseError;
 use crate::role::user;
@@ -81,7 +81,7 @@ fn log_advice(path: &Path, error: &io::Error) -> String {
 /// Whether the log can be written to its file, as far as can be seen without making it.
 pub(super) fn check_log(path: &Path) -> Result<(), ProcessError> {
     let directory = path.parent().unwrap_or(path);
-    let checked = match file::append_to(path, false) {
+    let checked = match file::append_to(path, Missing::Fail) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
         }
@@ -110,7 +110,11 @@ impl ProcessError {
             Self::NoSuchUser(_) => true,
             Self::LogFile { error, .. } => matches!(
                 error.kind(),
-                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::PermissionDenied
+                ErrorKind::NotFound
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::IsADirectory
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::InvalidInput
             ),
             _ => false,
         }
@@ -130,9 +134,19 @@ pub(super) fn is_root() -> bool {
 
 /// Gives root's rights up, for good.
 pub(super) fn become_user(name: &str) -> Result<(), ProcessError> {
+    user::become_user(&find_user(name)?).map_err(|error| ProcessError::Become { user: name.to_owned(), error })
+}
+
+fn find_user(name: &str) -> Result<User, ProcessError> {
     let failed = |error| ProcessError::Become { user: name.to_owned(), error };
-    let user = User::from_name(name).map_err(failed)?.ok_or_else(|| ProcessError::NoSuchUser(name.to_owned()))?;
-    user::become_user(&user).map_err(failed)
+    User::from_name(name).map_err(failed)?.ok_or_else(|| ProcessError::NoSuchUser(name.to_owned()))
+}
+
+/// Whose files are to be that root creates for the time after it has become another user.
+pub(super) fn later_owner(settings: &ProcessSettings) -> Result<Option<Owner>, ProcessError> {
+    let name = settings.user.as_ref().filter(|_| is_root());
+    let user = name.map(|name| find_user(name)).transpose()?;
+    Ok(user.map(|user| Owner { uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
 }
 
 /// Leaves the terminal. No thread may have been started yet: they do not come along.

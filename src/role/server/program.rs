@@ -11,8 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::process::{self, ProcessError};
 use super::service::{Bound, Service, StartError, check_storage, check_tls};
 use crate::config::server::{
-    CommandLine, Env, HELP, LogSettings, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load,
-    parse_args, read_by_load,
+    CommandLine, Env, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load, parse_args,
+    read_by_load,
 };
 use crate::config::{CutOff, read_when_written, refuse_cut_off};
 use crate::net::Net;
@@ -185,7 +185,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     let mut current = config.clone();
     let net = take_signals()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
-    let log = start_log(&config.log)?;
+    let log = start_log(&config)?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
     let process = config.process.clone();
     let connections = config.limits.max_connections;
@@ -220,8 +220,9 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     Ok(outcome?)
 }
 
-fn start_log(log: &LogSettings) -> Result<LogTarget, ProcessError> {
-    start_log_to(level(log.verbosity), level(Verbosity::Normal), log.file.as_deref())
+fn start_log(config: &ServerConfig) -> Result<LogTarget, ProcessError> {
+    let (log, owner) = (&config.log, process::later_owner(&config.process)?);
+    start_log_to(level(log.verbosity), level(Verbosity::Normal), log.file.as_deref(), owner)
         .map_err(|error| ProcessError::of_log(log.file.as_deref(), error))
 }
 
