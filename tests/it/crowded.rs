@@ -217,7 +217,9 @@ fn those_who_guess_passwords_from_one_address_wait_behind_others() {
 fn crowd_of_many(buffer: &Buffer, addresses: u8, each: usize) -> Vec<Client> {
     let from = |address| guesses::from(Ipv4Addr::new(127, 0, 1, address), buffer.address());
     let mut crowd: Vec<Client> = (1..=addresses).flat_map(|address| (0..each).map(move |_| from(address))).collect();
-    crowd.iter_mut().for_each(|client| client.send("S"));
+    for client in &mut crowd {
+        client.send("S");
+    }
     crowd
 }
 
@@ -280,6 +282,8 @@ fn honest_clients_of_one_address_are_not_cut_for_others_that_move_nothing() {
                 }
             });
         }
-        honest.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in honest {
+            thread.join().unwrap();
+        }
     });
 }
