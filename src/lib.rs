@@ -15,14 +15,18 @@
 //! - `budget`: what peers together may make us hold.
 //! - [`config`]: files and command lines, read into plain option structs.
 //! - [`obs`]: what an operator gets to see.
-//! - [`role`]: the programs, made of the parts above: [`role::collect`] with its command line [`role::syncd`], and
+//! - `client`: what `tentacle_client` does, one thing after the other.
+//! - [`cli`]: what the programs do with a command line.
+//! - [`role`]: the daemons, made of the parts above: [`role::collect`] with its command line [`role::syncd`], and
 //!   [`role::server`].
 //! - [`fake_server`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
 //!
-//! The arrows go `bin → role → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
+//! The arrows go `bin → cli → {role, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].
 
 mod budget;
+pub mod cli;
+mod client;
 pub mod config;
 mod deadline;
 #[cfg(any(test, feature = "demo"))]
@@ -31,6 +35,7 @@ mod file;
 mod mutex;
 pub mod net;
 pub mod obs;
+mod passphrase;
 pub mod proto;
 pub mod role;
 pub mod store;

@@ -1,11 +1,7 @@
 //! The programs, made of the other modules' parts.
 
 mod announce;
-pub mod client;
 pub mod collect;
-mod limits;
-mod passphrase;
-mod proxy;
 pub mod server;
 mod service_manager;
 pub mod syncd;

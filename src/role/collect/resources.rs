@@ -8,10 +8,10 @@ use std::sync::Arc;
 use log::warn;
 
 use super::Reason;
+use crate::config::proxy;
 use crate::config::{Settings, SiteSettings};
 use crate::net::{HttpVersion, Target};
 use crate::proto::{Count, quoted};
-use crate::role::proxy::proxy;
 use crate::store::{Spool, StoreError};
 use crate::sync::PollPolicy;
 use crate::tls::{Connector, Connectors, UnixTime};

@@ -8,8 +8,8 @@ use rustix::fs::{Access, access};
 
 use crate::config::server::ProcessSettings;
 use crate::file::{self, Missing, Owner};
+use crate::passphrase::PassphraseError;
 use crate::proto::quoted;
-use crate::role::passphrase::PassphraseError;
 use crate::role::user;
 use crate::store::MOUNT_WRITABLE;
 

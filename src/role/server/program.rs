@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::process::{self, ProcessError};
 use super::service::{Bound, Service, StartError, check_storage, check_tls};
+use crate::cli::limits;
 use crate::config::server::{
     CommandLine, Env, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load, parse_args,
     read_by_load,
@@ -17,8 +18,9 @@ use crate::config::server::{
 use crate::config::{CutOff, read_when_written, refuse_cut_off};
 use crate::net::Net;
 use crate::obs::{ASKED_FOR, LogTarget, complain, finish_log, print, start_log_to};
+use crate::passphrase;
 use crate::proto::{Secret, quoted, shown};
-use crate::role::{Watchdog, limits, passphrase, service_manager};
+use crate::role::{Watchdog, service_manager};
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.

@@ -9,10 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::demo;
 use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
+use crate::cli::limits;
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::proto::quoted;
-use crate::role::limits;
 
 const EXAMPLES: &str = "\
 Examples:

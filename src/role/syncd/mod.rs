@@ -19,11 +19,11 @@ pub use cli::main;
 use log::Level;
 
 use self::user::UserError;
+use crate::cli::limits;
 use crate::config::{ConfigError, Settings, SiteSettings};
 use crate::obs::{OutputError, complain};
 use crate::proto::quoted;
 use crate::role::collect::StartError;
-use crate::role::limits;
 
 /// The program's name in its messages.
 const PROGRAM: &str = "tentacle-syncd";

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::console::Console;
 use super::reason::{Reason, plain};
 use crate::config::client::{ClientIdentity, ClientSettings, ClientTls};
+use crate::config::proxy;
 use crate::net::{HttpVersion, Target};
+use crate::passphrase::{self, PassphraseError};
 use crate::proto::shown;
-use crate::role::passphrase::{self, PassphraseError};
-use crate::role::proxy::proxy;
 use crate::tls::{
     AlertDescription, CertificateProblem, CertificateReport, ClientCertPolicy, Connector, IdentitySettings, Refusal,
     TlsFailure, TlsSettings, UnixTime, Verify,

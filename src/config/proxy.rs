@@ -1,10 +1,10 @@
 //! The HTTP proxy that settings name, as the loop takes it.
 
-use crate::config::ProxySettings;
+use super::ProxySettings;
 use crate::net::{HttpVersion, Proxy};
 
 /// The proxy, asked in this version of HTTP.
-pub(super) fn proxy(settings: &ProxySettings, http: HttpVersion) -> Proxy {
+pub(crate) fn proxy(settings: &ProxySettings, http: HttpVersion) -> Proxy {
     let ProxySettings { host, port, credentials } = settings.clone();
     Proxy { host: host.into(), port, http, credentials }
 }

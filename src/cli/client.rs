@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use log::Level;
 
-use super::console::Console;
-use super::transfer;
+use super::limits;
+use crate::client::{self, Console};
 use crate::config::client::{ClientUsageError, HELP, Request, Verbosity, parse_args};
 use crate::obs::{complain as say_error, print};
 
@@ -27,7 +27,8 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Ok(Request::Transfer(settings)) => {
             let console = Console::new(settings.verbosity);
-            match transfer::run(&settings, console) {
+            let outcome = limits::outlive_file_size_limit().map_err(Into::into);
+            match outcome.and_then(|()| client::run(&settings, console)) {
                 Ok(()) => 0,
                 Err(reason) => {
                     console.error(&reason);

@@ -24,7 +24,7 @@ const LINE: usize = 4096;
 
 /// Why there is no passphrase.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PassphraseError {
+pub(crate) enum PassphraseError {
     /// Nobody to ask.
     #[error("-w asks for the passphrase of {0} at the terminal, and there is none")]
     NoTerminal(String),
@@ -40,7 +40,7 @@ pub(super) enum PassphraseError {
 
 /// Asks for the passphrase of the key in `path`. To be called before there are threads: they would take the signals that
 /// wait here until the terminal is as it was.
-pub(super) fn ask(path: &str) -> Result<Secret, PassphraseError> {
+pub(crate) fn ask(path: &str) -> Result<Secret, PassphraseError> {
     let terminal = File::options().read(true).write(true).open(TERMINAL);
     let terminal = terminal.map_err(|_| PassphraseError::NoTerminal(path.to_owned()))?;
     let prompt = format!("Passphrase of {path}: ");

@@ -12,14 +12,14 @@ const WORTH_WATCHING: u64 = 8 << 20;
 
 /// Standard output and standard error. What cannot be written there is lost: the exit status says it all.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Console {
+pub(crate) struct Console {
     verbosity: Verbosity,
     /// Whether a person reads standard error.
     is_read: bool,
 }
 
 impl Console {
-    pub(super) fn new(verbosity: Verbosity) -> Self {
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
         Self { verbosity, is_read: io::stderr().is_terminal() }
     }
 
@@ -31,7 +31,7 @@ impl Console {
     }
 
     /// What went wrong, without `-q`.
-    pub(super) fn error(self, text: impl Display) {
+    pub(crate) fn error(self, text: impl Display) {
         if !self.verbosity.quiet {
             let _ = writeln!(io::stderr(), "[err] {}", printable(&text.to_string()));
         }
@@ -39,7 +39,7 @@ impl Console {
 
     /// What may help against what went wrong: not where a program reads standard error, for stock says nothing of the
     /// kind.
-    pub(super) fn advise(self, text: impl Display) {
+    pub(crate) fn advise(self, text: impl Display) {
         if self.verbosity.verbose {
             self.log(text);
         } else if self.is_read && !self.verbosity.quiet {

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use super::tls_reason;
 use crate::config::client::ClientSettings;
 use crate::net::ProxyError;
+use crate::passphrase::PassphraseError;
 use crate::proto::{Error, Excerpt, NameError, Refusal, Verb, shown};
-use crate::role::passphrase::PassphraseError;
 use crate::store::ArchiveError;
 use crate::tls::{ConnectError, SetupError, TlsFailure, looks_like_tls};
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     #[error("Cannot connect to {host} on port {port}: {why}.")]
     Connect { host: String, port: u16, why: String },
     #[error("Cannot connect to {host} on port {port}: {why}.")]
@@ -86,7 +86,7 @@ pub(super) enum Reason {
 
 /// What the server said instead of what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Response {
+pub(crate) enum Response {
     Refusal(Verb, Refusal),
     BadSize(Verb, Excerpt),
     Other(Excerpt),
@@ -135,7 +135,7 @@ impl Reason {
     }
 
     /// What may help.
-    pub(super) fn advice(&self, settings: &ClientSettings) -> Option<String> {
+    pub(crate) fn advice(&self, settings: &ClientSettings) -> Option<String> {
         let words = match self {
             Self::Resolve { .. } => "Nobody knows an address of that name (-a).",
             Self::Connect { .. } if settings.local.is_some() => {

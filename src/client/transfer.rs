@@ -16,12 +16,10 @@ use super::route::Route;
 use crate::config::client::{ClientSettings, Direction};
 use crate::net::Net;
 use crate::proto::{Command, Event, PasswordDigest, RawName, Request, shown};
-use crate::role::limits;
 
 /// Transfers the files.
-pub(super) fn run(settings: &ClientSettings, console: Console) -> Result<(), Reason> {
+pub(crate) fn run(settings: &ClientSettings, console: Console) -> Result<(), Reason> {
     let mut route = Route::new(settings, console)?;
-    limits::outlive_file_size_limit()?;
     let mut net = Net::new()?;
     // A signal is an error like another: what is half done is cleaned up.
     net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;

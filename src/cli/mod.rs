@@ -1,0 +1,4 @@
+//! What the programs do with a command line: each module's `main` is a program.
+
+pub mod client;
+pub(crate) mod limits;
