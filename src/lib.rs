@@ -17,11 +17,11 @@
 //! - [`obs`]: what an operator gets to see.
 //! - `client`: what `tentacle_client` does, one thing after the other.
 //! - [`cli`]: what the programs do with a command line.
-//! - [`role`]: the daemons, made of the parts above: [`role::collect`] with its command line [`role::syncd`], and
-//!   [`role::server`].
+//! - [`server`]: what `tentacle_server` does.
+//! - [`role`]: the collector, [`role::collect`], with its command line [`role::syncd`].
 //! - [`fake_server`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
 //!
-//! The arrows go `bin → cli → {role, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
+//! The arrows go `bin → cli → {role, server, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].
 
 mod budget;
@@ -38,6 +38,7 @@ pub mod obs;
 mod passphrase;
 pub mod proto;
 pub mod role;
+pub mod server;
 pub mod store;
 pub mod sync;
 mod sys;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tentacle_sync::role::server::main()
+    tentacle_sync::cli::server::main()
 }

@@ -2,3 +2,5 @@
 
 pub mod client;
 pub(crate) mod limits;
+pub mod server;
+pub(crate) mod user;

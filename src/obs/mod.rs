@@ -1,15 +1,19 @@
 //! What an operator gets to see.
 
+mod announce;
 mod journal;
 mod log;
 mod log_rate;
 mod log_writer;
 mod output;
+pub(crate) mod service_manager;
 mod status_line;
 mod throttle;
 
 pub(crate) use log::start_log_to;
 pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};
+pub(crate) use announce::announce;
 pub use output::{Output, OutputError, complain, print};
+pub use service_manager::Watchdog;
 pub use status_line::StatusLine;
 pub use throttle::{LogThrottle, Recovery, repeated};

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tentacle_sync::config::server::{Filters, Mode, ServerConfig};
 use tentacle_sync::fake_server::{AgentFiles, FakeServer, Files, Setup, StockClients, Storage, stock_tls};
 use tentacle_sync::proto::Secret;
-use tentacle_sync::role::server::InProcessServer;
+use tentacle_sync::server::InProcessServer;
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::{Options, ServerProcess, stored_in};

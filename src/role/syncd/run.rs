@@ -13,9 +13,9 @@ use super::status::Status;
 use super::{Outcome, SUCCESS, check_open_files};
 use crate::config::Settings;
 use crate::net::Net;
+use crate::obs::{Watchdog, service_manager};
 use crate::proto::quoted;
 use crate::role::collect::{Collector, Mode, RoundReport};
-use crate::role::{Watchdog, service_manager};
 
 pub(super) fn run(arguments: &Collecting) -> Outcome {
     let common = &arguments.common;

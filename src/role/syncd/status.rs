@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::obs::service_manager;
 use crate::proto::{Count, quoted};
 use crate::role::collect::RoundReport;
-use crate::role::service_manager;
 
 /// The most sites that the line names.
 const SITES_NAMED: usize = 5;

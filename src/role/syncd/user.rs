@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 
+use crate::cli::user::become_user;
 use crate::config::Settings;
 use crate::proto::quoted;
-use crate::role::user::become_user;
 
 /// Why this user cannot do what is asked for.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use super::Collector;
 use crate::net::ConnId;
-use crate::role::announce::announce;
+use crate::obs::announce;
 use crate::tls::Connector;
 
 impl Collector {

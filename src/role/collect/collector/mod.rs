@@ -26,7 +26,7 @@ use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::LogThrottle;
-use crate::role::Watchdog;
+use crate::obs::Watchdog;
 use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
 use crate::tls::Expiries;

@@ -10,7 +10,7 @@ use super::server::ServerEnd;
 use super::server_oracle::ServerOracle;
 use super::world::{Site, World};
 use crate::net::ConnId;
-use crate::role::server::test_server::{Answer, Op, TestClient, TestServer};
+use crate::server::test_server::{Answer, Op, TestClient, TestServer};
 use crate::store::model::{Mishap, When};
 
 /// Agents that send, each one file after the other. The last has the names of the others, too.

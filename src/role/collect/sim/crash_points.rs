@@ -22,7 +22,7 @@ use super::server::{Files, Lock};
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
-use crate::role::server::test_server::TestServer;
+use crate::server::test_server::TestServer;
 use crate::store::model::{Fault, Moment, Share, Spared, World as Disk, stage_on};
 use crate::store::{Durability, Publish};
 use crate::sync::Delivery;

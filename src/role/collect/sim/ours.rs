@@ -9,7 +9,7 @@ use super::link::Piece;
 use super::scheduler::Direction;
 use super::server::{ServerIo, Turn};
 use crate::net::{ConnId, Failure, FileSent, Read};
-use crate::role::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
+use crate::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
 use crate::tls::Received;
 
 /// How long a client may take to close once the server has.

@@ -20,7 +20,7 @@ use crate::role::collect::RoundReport;
 use crate::role::collect::collector::{Budgets, Collector, Deps, Limits, Mode};
 use crate::role::collect::commit_queue::CommitQueue;
 use crate::role::collect::resources::open_all;
-use crate::role::server::test_server::{TestServer, memory_dir};
+use crate::server::test_server::{TestServer, memory_dir};
 use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
 use crate::store::{Durability, Publish, Spool};
 use crate::sync::{Delivery, Schedule};

@@ -14,7 +14,7 @@ use super::stock::Stock;
 use super::world::Site;
 use crate::net::{ConnId, Failure, FileSent};
 use crate::proto::{FileName, Secret, Verb};
-use crate::role::server::test_server::TestServer;
+use crate::server::test_server::TestServer;
 use crate::tls::{Handshake, Received, Sent, StreamError};
 
 /// How long a server waits for TLS to be done.

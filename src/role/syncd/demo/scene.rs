@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::config::SiteSettings;
 use crate::config::server::{Mode, Passphrase, ServerConfig, ServerTls};
 use crate::fake_server::{Agent, AgentFiles, Authority, FakeServer, Fault, Setup, Verb, files_below};
-use crate::role::server::InProcessServer;
+use crate::server::InProcessServer;
 use crate::tls::{ClientCertPolicy, Connector, TlsSettings, UnixTime, Verify};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

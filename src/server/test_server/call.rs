@@ -17,7 +17,7 @@ const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a client calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::role) enum Op {
+pub(crate) enum Op {
     Send { name: FileName, bytes: Vec<u8> },
     Move(FileName),
     List(ListArg),
@@ -35,7 +35,7 @@ impl Op {
 
 /// What it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::role) enum Answer {
+pub(crate) enum Answer {
     Stored,
     Refused(Refusal),
     /// A body, all of it.
@@ -44,7 +44,7 @@ pub(in crate::role) enum Answer {
 
 /// One op on a connection of its own, the real client's machine at one end and the real session at the other.
 #[derive(Debug)]
-pub(in crate::role) struct TestClient {
+pub(crate) struct TestClient {
     id: ConnId,
     client: Client,
     op: Op,
@@ -67,7 +67,7 @@ struct Wire {
 
 impl TestClient {
     /// Connects; the server is up.
-    pub(in crate::role) fn new(id: ConnId, op: Op, server: &mut TestServer, now: Instant) -> Self {
+    pub(crate) fn new(id: ConnId, op: Op, server: &mut TestServer, now: Instant) -> Self {
         let mut client = Client::new();
         let body = if let Op::Send { bytes, .. } = &op { bytes.clone() } else { Vec::new() };
         let login = server.password().map(|password| Command::Pass(PasswordDigest::of(password)));
@@ -78,30 +78,30 @@ impl TestClient {
     }
 
     /// What the client was told, once it was.
-    pub(in crate::role) fn answer(&self) -> Option<&Answer> {
+    pub(crate) fn answer(&self) -> Option<&Answer> {
         self.answer.as_ref()
     }
 
-    pub(in crate::role) fn id(&self) -> ConnId {
+    pub(crate) fn id(&self) -> ConnId {
         self.id
     }
 
-    pub(in crate::role) fn op(&self) -> &Op {
+    pub(crate) fn op(&self) -> &Op {
         &self.op
     }
 
     /// Whether the server has ended the connection.
-    pub(in crate::role) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.session.is_none()
     }
 
     /// The server's end is gone.
-    pub(in crate::role) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.session = None;
     }
 
     /// Each side goes on, the client with at most so many bytes; whether anything came of it.
-    pub(in crate::role) fn go_on(&mut self, server: &mut TestServer, most: usize, now: Instant) -> bool {
+    pub(crate) fn go_on(&mut self, server: &mut TestServer, most: usize, now: Instant) -> bool {
         let before = self.position();
         self.receive();
         self.send(most);

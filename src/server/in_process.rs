@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use super::{Bound, StartError, StopHandle};
 use crate::config::server::ServerConfig;
 use crate::net::Net;
-use crate::role::Watchdog;
+use crate::obs::Watchdog;
 
 /// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
 #[derive(Debug)]

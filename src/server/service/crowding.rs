@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Backend, Client, Service};
 use crate::net::ConnId;
-use crate::role::server::Reason;
-use crate::role::server::admission::End;
-use crate::role::server::guesses::network;
+use crate::server::Reason;
+use crate::server::admission::End;
+use crate::server::guesses::network;
 
 /// Bytes a second that a connection has to move while others wait for its place: far less than any link that is in use.
 const LEAST: u64 = 1024;

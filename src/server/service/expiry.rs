@@ -2,7 +2,7 @@
 
 use super::{Backend, Client, Service};
 use crate::net::{ConnId, ListenerConfig, Target};
-use crate::role::announce::announce;
+use crate::obs::announce;
 use crate::tls::{Acceptor, CertificateReport, Connector, Expiries, UnixTime};
 
 /// What is watched of the files that these were made of.

@@ -7,12 +7,12 @@ use log::debug;
 
 use super::{Backend, Client, Service};
 use crate::net::{ConnId, Failure, Phase};
-use crate::role::server::Reason;
-use crate::role::server::admission::{End, Rejected};
-use crate::role::server::relay::{Relay, Relayed};
-use crate::role::server::session::{Context, PumpOutcome, Session};
-use crate::role::server::storage::Done;
-use crate::role::server::throttled_log::Subject;
+use crate::server::Reason;
+use crate::server::admission::{End, Rejected};
+use crate::server::relay::{Relay, Relayed};
+use crate::server::session::{Context, PumpOutcome, Session};
+use crate::server::storage::Done;
+use crate::server::throttled_log::Subject;
 
 impl Service {
     pub(super) fn arrived(&mut self, id: ConnId, peer: SocketAddr) {

@@ -1,5 +1,7 @@
 //! `tentacle_server`, the program.
 
+mod process;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -8,19 +10,18 @@ use std::process::ExitCode;
 use log::{Level, LevelFilter, error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::process::{self, ProcessError};
-use super::service::{Bound, Service, StartError, check_storage, check_tls};
-use crate::cli::limits;
+use self::process::ProcessError;
+use super::limits;
 use crate::config::server::{
     CommandLine, Env, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load, parse_args,
     read_by_load,
 };
 use crate::config::{CutOff, read_when_written, refuse_cut_off};
 use crate::net::Net;
-use crate::obs::{ASKED_FOR, LogTarget, complain, finish_log, print, start_log_to};
+use crate::obs::{ASKED_FOR, LogTarget, Watchdog, complain, finish_log, print, service_manager, start_log_to};
 use crate::passphrase;
 use crate::proto::{Secret, quoted, shown};
-use crate::role::{Watchdog, service_manager};
+use crate::server::{Bound, Service, StartError, check_storage, check_tls};
 use crate::store::StoreError;
 
 /// What was asked for cannot be done, now at least: another try may succeed.

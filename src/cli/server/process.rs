@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User, daemon};
 use rustix::fs::{Access, access};
 
+use super::super::user;
 use crate::config::server::ProcessSettings;
 use crate::file::{self, Missing, Owner};
 use crate::passphrase::PassphraseError;
 use crate::proto::quoted;
-use crate::role::user;
 use crate::store::MOUNT_WRITABLE;
 
 /// Why the process cannot become what it should be.

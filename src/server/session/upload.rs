@@ -3,9 +3,9 @@
 use super::{Context, PumpOutcome, Session, Task};
 use crate::net::Read;
 use crate::proto::{FileName, Refusal, Verb};
-use crate::role::server::Reason;
-use crate::role::server::storage::NoDraft;
-use crate::role::server::throttled_log::Subject;
+use crate::server::Reason;
+use crate::server::storage::NoDraft;
+use crate::server::throttled_log::Subject;
 use crate::store::{ArchiveError, ClosedTemp, StoreError, TempFile};
 
 /// A body on its way in.

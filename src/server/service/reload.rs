@@ -71,7 +71,7 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<(Ta
 }
 
 /// What sessions admit.
-pub(in crate::role::server) fn policy(settings: &StoreSettings) -> Policy {
+pub(in crate::server) fn policy(settings: &StoreSettings) -> Policy {
     Policy {
         password: settings.password.as_ref().map(PasswordDigest::of),
         insecure: settings.insecure,

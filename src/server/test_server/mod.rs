@@ -10,11 +10,11 @@ use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
 
-pub(in crate::role) use self::call::{Answer, Op, TestClient};
+pub(crate) use self::call::{Answer, Op, TestClient};
 use super::Reason;
-pub(in crate::role) use super::ports::Connection;
+pub(crate) use super::ports::Connection;
 use super::ports::FileStore;
-pub(in crate::role) use super::session::PumpOutcome;
+pub(crate) use super::session::PumpOutcome;
 use super::session::{Context, Session};
 use super::storage::{Done, Storage, open_root};
 use super::throttled_log::ThrottledLog;
@@ -33,9 +33,9 @@ const UMASK: u32 = 0o007;
 
 /// The machine of a site, and the server's process on it while there is one.
 #[derive(Debug)]
-pub(in crate::role) struct TestServer {
-    pub(in crate::role) disk: SiteDisk,
-    pub(in crate::role) limits: Limits,
+pub(crate) struct TestServer {
+    pub(crate) disk: SiteDisk,
+    pub(crate) limits: Limits,
     settings: StoreSettings,
     policy: Arc<Policy>,
     process: Option<Process>,
@@ -52,7 +52,7 @@ struct Process {
 
 /// A client's session. It ends by being dropped.
 #[derive(Debug)]
-pub(in crate::role) struct TestSession {
+pub(crate) struct TestSession {
     id: ConnId,
     session: Session,
 }
@@ -71,13 +71,13 @@ impl TestSession {
 }
 
 /// Where houses are built: in memory, where there is such a place, since nothing in there is to last.
-pub(in crate::role) fn memory_dir() -> TempDir {
+pub(crate) fn memory_dir() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory can be made")
 }
 
 impl TestServer {
     /// An empty storage directory, with `conf` inside, and no process yet.
-    pub(in crate::role) fn new(directory: &Path, overwrite: bool, seed: u64) -> Self {
+    pub(crate) fn new(directory: &Path, overwrite: bool, seed: u64) -> Self {
         let disk = SiteDisk::new(vec![directory.to_owned(), directory.join("conf")], seed);
         let filters = FILTERS.clone();
         let directory = directory.to_owned();
@@ -87,7 +87,7 @@ impl TestServer {
     }
 
     /// Whoever comes from now on has to know this password.
-    pub(in crate::role) fn ask_for(&mut self, password: Option<Secret>) {
+    pub(crate) fn ask_for(&mut self, password: Option<Secret>) {
         self.settings.password = password;
         self.policy = Arc::new(super::service::policy(&self.settings));
     }
@@ -96,12 +96,12 @@ impl TestServer {
         self.settings.password.as_ref()
     }
 
-    pub(in crate::role) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.process.is_some()
     }
 
     /// Starts a process, which sweeps what the last one has left.
-    pub(in crate::role) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.disk.start();
         let root = open_root(&self.settings, UMASK).expect("there is nothing to fail");
         let background = Background::start(Box::new(|| {})).expect("threads are to be had");
@@ -117,7 +117,7 @@ impl TestServer {
     }
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
-    pub(in crate::role) fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         if self.process.take().is_some() {
             let left = self.settings.directory.join(STAGING).join("0123456789abcdef-0");
             std::fs::write(left, "half a fi").expect("a file can be written");
@@ -125,19 +125,19 @@ impl TestServer {
     }
 
     /// How many files are staged.
-    pub(in crate::role) fn staged(&self) -> usize {
+    pub(crate) fn staged(&self) -> usize {
         let staging = self.settings.directory.join(STAGING);
         std::fs::read_dir(staging).map_or(0, Iterator::count)
     }
 
     /// The connection of a client at `address` is open.
-    pub(in crate::role) fn accept(&self, id: ConnId, address: Ipv4Addr) -> TestSession {
+    pub(crate) fn accept(&self, id: ConnId, address: Ipv4Addr) -> TestSession {
         let peer = SocketAddr::from((address, 1));
         TestSession { id, session: Session::new(peer, Arc::clone(&self.policy), None, false) }
     }
 
     /// Lets a session go on; `None` where it has ended.
-    pub(in crate::role) fn pump(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
+    pub(crate) fn pump(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let process = self.process.as_mut()?;
         let Process { storage, log, done, .. } = process;
         let mine = done.iter().position(|&(id, _)| id == session.id).map(|at| done.remove(at).1);
@@ -153,7 +153,7 @@ impl TestServer {
     }
 
     /// A session begins.
-    pub(in crate::role) fn open(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
+    pub(crate) fn open(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let Process { storage, log, .. } = self.process.as_mut()?;
         let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
         at_site(&self.disk, || {
@@ -164,19 +164,19 @@ impl TestServer {
     }
 
     /// How many orders the keeper has.
-    pub(in crate::role) fn orders(&self) -> usize {
+    pub(crate) fn orders(&self) -> usize {
         self.process.as_ref().map_or(0, |process| process.keeper.waiting())
     }
 
     /// The keeper carries out a group of at most so many orders.
-    pub(in crate::role) fn keep(&mut self, most: usize) {
+    pub(crate) fn keep(&mut self, most: usize) {
         if let Some(process) = &self.process {
             process.keeper.carry_out(most);
         }
     }
 
     /// Who is to be pumped since the keeper is done with their files.
-    pub(in crate::role) fn woken(&mut self) -> Vec<ConnId> {
+    pub(crate) fn woken(&mut self) -> Vec<ConnId> {
         let Some(process) = &mut self.process else { return Vec::new() };
         let done = process.storage.done();
         let woken = done.iter().map(|&(id, _)| id).collect();

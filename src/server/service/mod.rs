@@ -27,9 +27,9 @@ use super::storage::{Storage, open_root, unusable_folders};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
 use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
+use crate::obs::Watchdog;
 use crate::proto::server::Policy;
 use crate::proto::{Count, quoted};
-use crate::role::Watchdog;
 use crate::store::{StorageDir, StoreError, check_threads};
 use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 

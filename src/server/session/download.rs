@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, MOST_MOVED, Moved, PumpOutcome, SETTLED_AT_LAST, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListArg, Refusal, Verb};
-use crate::role::server::Reason;
-use crate::role::server::listings::Listed;
-use crate::role::server::throttled_log::Subject;
+use crate::server::Reason;
+use crate::server::listings::Listed;
+use crate::server::throttled_log::Subject;
 use crate::store::{ArchiveError, Listing, Packed, PendingRemovals, Source, StorageDir, StoreError};
 
 /// A body on its way out.

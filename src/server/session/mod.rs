@@ -52,7 +52,7 @@ const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::role) enum PumpOutcome {
+pub(crate) enum PumpOutcome {
     /// Until the socket can go on, or a thread is done.
     Blocked,
     /// For so long.

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 
 /// The daemon is started, or has reloaded; `status` is what `systemctl status` shows.
-pub(super) fn ready(status: &str) {
+pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The daemon reads its configuration again: [`ready`] follows.
-pub(super) fn reloading() {
+pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
@@ -18,12 +18,12 @@ pub(super) fn reloading() {
 }
 
 /// What `systemctl status` shows from now on.
-pub(super) fn status(text: &str) {
+pub(crate) fn status(text: &str) {
     tell(&[NotifyState::Status(text)]);
 }
 
 /// The daemon has been told to stop.
-pub(super) fn stopping() {
+pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
@@ -47,7 +47,7 @@ struct Fed {
 
 impl Watchdog {
     /// As the service manager asks for it.
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let mut microseconds = 0;
         let is_wanted = sd_notify::watchdog_enabled(false, &mut microseconds);
         // sd_watchdog_enabled(3) recommends half of what is allowed.
@@ -55,12 +55,12 @@ impl Watchdog {
     }
 
     /// When to feed it next.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         self.0.as_ref().map(|fed| fed.next.unwrap_or(now))
     }
 
     /// Feeds it if it is time.
-    pub(super) fn feed(&mut self, now: Instant) {
+    pub(crate) fn feed(&mut self, now: Instant) {
         if let Some(fed) = &mut self.0
             && fed.next.is_none_or(|next| now >= next)
         {

@@ -11,7 +11,7 @@ use crate::proto::FileName;
 use crate::store::{Identity, StorageDir, StoreRequest, StoreResult, StoreWorker};
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
-pub(in crate::role) trait Connection {
+pub(crate) trait Connection {
     fn now(&self) -> Instant;
     /// `take` is called at most once.
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
@@ -28,7 +28,7 @@ pub(in crate::role) trait Connection {
 }
 
 /// Who makes files safe under their names, and removes them: [`StoreWorker`], whose methods these are.
-pub(in crate::role) trait FileStore: Debug + Send {
+pub(crate) trait FileStore: Debug + Send {
     fn keep(&self, keep: StoreRequest);
     fn remove(&self, folder: StorageDir, name: FileName, identity: Identity);
     fn is_alive(&self) -> bool;
