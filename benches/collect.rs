@@ -32,9 +32,9 @@ use peers::{Order, PeerConfig, Peers};
 use processor::cpu_time;
 use settings::{settings, site};
 use support::{Result, median, verdict};
+use tentacle_sync::collector::{Collector, Mode, RoundReport};
 use tentacle_sync::fake_server::WritePattern;
 use tentacle_sync::net::Net;
-use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;
 
 /// How much of everything.

@@ -77,8 +77,8 @@ use sendfile_baseline::Bare;
 use settings::{settings, site};
 use storage::{files_in, filled, wait_until_empty};
 use support::{Result, median, verdict};
+use tentacle_sync::collector::{Collector, Mode, RoundReport};
 use tentacle_sync::net::Net;
-use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;
 
 /// Ours as it is by default.

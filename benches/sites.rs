@@ -42,10 +42,10 @@ use processor::cpu_time;
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 use settings::{settings, site};
 use support::{Result, clock, median, verdict};
+use tentacle_sync::collector::{Collector, Mode, RoundReport};
 use tentacle_sync::config::{Settings, SiteSettings};
 use tentacle_sync::fake_server::WritePattern;
 use tentacle_sync::net::Net;
-use tentacle_sync::role::collect::{Collector, Mode, RoundReport};
 use tentacle_sync::store::Durability;
 
 /// How long a site may hang: longer than the others take, so that the hanging ones are there until the end.

@@ -18,15 +18,16 @@
 //! - `client`: what `tentacle_client` does, one thing after the other.
 //! - [`cli`]: what the programs do with a command line.
 //! - [`server`]: what `tentacle_server` does.
-//! - [`role`]: the collector, [`role::collect`], with its command line [`role::syncd`].
+//! - [`collector`]: what `tentacle-syncd` does; [`role::syncd`] is its command line.
 //! - [`fake_server`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
 //!
-//! The arrows go `bin → cli → {role, server, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
+//! The arrows go `bin → cli → {collector, server, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].
 
 mod budget;
 pub mod cli;
 mod client;
+pub mod collector;
 pub mod config;
 mod deadline;
 #[cfg(any(test, feature = "demo"))]

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use rustix::process::{Pid, Signal, kill_process};
+use tentacle_sync::collector::{Collector, Mode};
 use tentacle_sync::config::defaults::SHUTDOWN_TIMEOUT;
 use tentacle_sync::config::{LoadOptions, load};
 use tentacle_sync::net::Net;
 use tentacle_sync::obs::start_log;
-use tentacle_sync::role::collect::{Collector, Mode};
 
 use crate::support::{self, Result};
 

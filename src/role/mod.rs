@@ -1,4 +1,3 @@
 //! The collector and its program.
 
-pub mod collect;
 pub mod syncd;

@@ -7,10 +7,10 @@ use super::cli::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};
+use crate::collector::Reason;
 use crate::config::{self, Settings, SiteSettings};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
-use crate::role::collect::Reason;
 use crate::store::{Publish, check_directory, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
 

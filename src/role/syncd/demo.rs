@@ -11,11 +11,11 @@ use log::LevelFilter;
 
 use self::scene::Scene;
 use super::{FAILURE, Outcome, SUCCESS};
+use crate::collector::{Collector, Mode, RoundReport};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::obs::{self, Output};
 use crate::proto::{printable, quoted};
-use crate::role::collect::{Collector, Mode, RoundReport};
 use crate::store::Publish;
 
 pub(super) fn run(files: u32) -> Outcome {

@@ -20,10 +20,10 @@ use log::Level;
 
 use self::user::UserError;
 use crate::cli::limits;
+use crate::collector::StartError;
 use crate::config::{ConfigError, Settings, SiteSettings};
 use crate::obs::{OutputError, complain};
 use crate::proto::quoted;
-use crate::role::collect::StartError;
 
 /// The program's name in its messages.
 const PROGRAM: &str = "tentacle-syncd";

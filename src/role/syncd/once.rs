@@ -13,11 +13,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::cli::Collecting;
 use super::forced_end::ForcedEnd;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
+use crate::collector::{Collector, Mode, NotTaken, RoundReport};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
 use crate::obs::{Output, StatusLine, finish_log};
 use crate::proto::{Count, quoted};
-use crate::role::collect::{Collector, Mode, NotTaken, RoundReport};
 use crate::store::Waiting;
 use crate::sync::Ending;
 

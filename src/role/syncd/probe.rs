@@ -10,11 +10,11 @@ use conversation::{Conversation, Found, ProbeStep};
 
 use super::cli::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
+use crate::collector::{Reason, site_target, warn_of_certificates};
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
-use crate::role::collect::{Reason, site_target, warn_of_certificates};
 use crate::store::BorrowedMark;
 use crate::sync::MAX_NAMES;
 use crate::tls::{

@@ -11,11 +11,11 @@ use super::cli::{Collecting, Common};
 use super::forced_end::ForcedEnd;
 use super::status::Status;
 use super::{Outcome, SUCCESS, check_open_files};
+use crate::collector::{Collector, Mode, RoundReport};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::obs::{Watchdog, service_manager};
 use crate::proto::quoted;
-use crate::role::collect::{Collector, Mode, RoundReport};
 
 pub(super) fn run(arguments: &Collecting) -> Outcome {
     let common = &arguments.common;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::collector::RoundReport;
 use crate::config::Settings;
 use crate::obs::service_manager;
 use crate::proto::{Count, quoted};
-use crate::role::collect::RoundReport;
 
 /// The most sites that the line names.
 const SITES_NAMED: usize = 5;

@@ -2,10 +2,10 @@
 
 use std::mem;
 
+use crate::collector::{MAX_LISTING, Reason};
 use crate::config::SiteSettings;
 use crate::net::{Io, Read};
 use crate::proto::{Client, Command, Error, Event, ListArg, ListingParser, PasswordDigest, Verb, Want};
-use crate::role::collect::{MAX_LISTING, Reason};
 
 /// More than any reply has, in bytes.
 const LINE: u64 = 4096;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Collector, Mode, TICK};
-use crate::role::collect::commit_queue::Ticket;
-use crate::role::collect::report::RoundReport;
-use crate::role::collect::site::AfterRound;
+use crate::collector::commit_queue::Ticket;
+use crate::collector::report::RoundReport;
+use crate::collector::site::AfterRound;
 use crate::store::Completion;
 use crate::sync::Ending;
 

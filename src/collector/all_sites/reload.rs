@@ -7,12 +7,12 @@ use std::time::Duration;
 use log::error;
 
 use super::{Collector, Mode};
+use crate::collector::resources::{Opening, SiteResources, Unusable, open_all};
+use crate::collector::same_server::SameServer;
+use crate::collector::site::{ActiveRound, AfterRound, Site};
 use crate::config::Settings;
 use crate::net::Target;
 use crate::proto::{Count, quoted};
-use crate::role::collect::resources::{Opening, SiteResources, Unusable, open_all};
-use crate::role::collect::same_server::SameServer;
-use crate::role::collect::site::{ActiveRound, AfterRound, Site};
 use crate::sync::SiteHistory;
 
 /// Sites' first rounds are spread over this long for each of them.

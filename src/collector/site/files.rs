@@ -5,11 +5,11 @@ use std::fmt::Display;
 use log::{Level, debug, error, log};
 
 use super::Site;
+use crate::collector::Reason;
+use crate::collector::commit_queue::CommitQueue;
+use crate::collector::report::NotTaken;
 use crate::obs::repeated;
 use crate::proto::{Count, FileName, Fingerprint};
-use crate::role::collect::Reason;
-use crate::role::collect::commit_queue::CommitQueue;
-use crate::role::collect::report::NotTaken;
 use crate::store::{ClosedHashedTemp, StoreError};
 use crate::sync::{
     Assignment, DeleteAssignment, DeleteResult, Delivery, FetchAssignment, Match, NotStaged, PendingCommit,
@@ -17,7 +17,7 @@ use crate::sync::{
 
 impl Site {
     /// Gives back to the round what is left of the work that a connection has had.
-    pub(in crate::role::collect) fn dropped(&mut self, assignment: Assignment) {
+    pub(in crate::collector) fn dropped(&mut self, assignment: Assignment) {
         if let Some((round, history)) = self.round() {
             round.dropped(assignment, history);
         }
@@ -25,7 +25,7 @@ impl Site {
 
     /// A fetched file is staged: on to its commit with it, unless it is committed already, and the site has it all the same.
     /// Then the site is asked once more to delete it.
-    pub(in crate::role::collect) fn staged(
+    pub(in crate::collector) fn staged(
         &mut self,
         fetch: FetchAssignment,
         staged: ClosedHashedTemp,
@@ -66,7 +66,7 @@ impl Site {
     }
 
     /// A staged file is committed.
-    pub(in crate::role::collect) fn committed(
+    pub(in crate::collector) fn committed(
         &mut self,
         commit: PendingCommit,
         fingerprint: Fingerprint,
@@ -88,7 +88,7 @@ impl Site {
     }
 
     /// A staged file could not be committed. A fetched one is still at the site, a rescued one is lost.
-    pub(in crate::role::collect) fn uncommitted(&mut self, commit: PendingCommit, error: StoreError) {
+    pub(in crate::collector) fn uncommitted(&mut self, commit: PendingCommit, error: StoreError) {
         let (name, is_rescue) = (commit.name().clone(), commit.is_rescue());
         if let Some((round, _)) = self.round() {
             round.uncommitted(commit);
@@ -102,7 +102,7 @@ impl Site {
     }
 
     /// Asked for after its deletion, the site says that it does not have the file.
-    pub(in crate::role::collect) fn deletion_confirmed(&mut self, name: FileName, commit_queue: &mut CommitQueue) {
+    pub(in crate::collector) fn deletion_confirmed(&mut self, name: FileName, commit_queue: &mut CommitQueue) {
         match (self.history.deletion_confirmed(&name), &mut self.running) {
             (Some(fingerprint), _) => commit_queue.forget(&self.name, name, fingerprint),
             // It was moved, and is not committed yet.
@@ -112,14 +112,14 @@ impl Site {
     }
 
     /// Asked for after its deletion, the site has a file of this name: a new one, or it does not delete.
-    pub(in crate::role::collect) fn deletion_doubted(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
+    pub(in crate::collector) fn deletion_doubted(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
         if let Some(fingerprint) = self.history.deletion_doubted(name) {
             commit_queue.forget(&self.name, name.clone(), fingerprint);
         }
     }
 
     /// The file's bytes could not be stored; it stays at the site.
-    pub(in crate::role::collect) fn unstored(&mut self, fetch: FetchAssignment, error: StoreError) {
+    pub(in crate::collector) fn unstored(&mut self, fetch: FetchAssignment, error: StoreError) {
         let name = fetch.name().clone();
         self.not_staged(fetch, NotStaged::Unstored);
         self.not_stored(&name, error);
@@ -142,7 +142,7 @@ impl Site {
     }
 
     /// The site's disk does not give the file: it may do so later.
-    pub(in crate::role::collect) fn unreadable(&mut self, fetch: FetchAssignment) {
+    pub(in crate::collector) fn unreadable(&mut self, fetch: FetchAssignment) {
         let name = fetch.name().clone();
         self.not_staged(fetch, NotStaged::Unstored);
         if let Some(running) = &mut self.running {
@@ -151,7 +151,7 @@ impl Site {
     }
 
     /// The site does not give the file, and does not say why.
-    pub(in crate::role::collect) fn withheld(&mut self, fetch: FetchAssignment) {
+    pub(in crate::collector) fn withheld(&mut self, fetch: FetchAssignment) {
         debug!(
             "site={} file={} could not be moved: gone, or in the hands of another client?",
             self.shown(),
@@ -161,7 +161,7 @@ impl Site {
     }
 
     /// The site does not have the file any more: what is known of the name ends.
-    pub(in crate::role::collect) fn missing(&mut self, fetch: FetchAssignment, commit_queue: &mut CommitQueue) {
+    pub(in crate::collector) fn missing(&mut self, fetch: FetchAssignment, commit_queue: &mut CommitQueue) {
         let name = fetch.name();
         debug!("site={} file={name} was gone before it was fetched", self.shown());
         if let Some(fingerprint) = self.history.forget(name) {
@@ -171,11 +171,11 @@ impl Site {
     }
 
     /// The site lists the file, and answers otherwise than with it.
-    pub(in crate::role::collect) fn not_given(&mut self, fetch: FetchAssignment, why: &str) {
+    pub(in crate::collector) fn not_given(&mut self, fetch: FetchAssignment, why: &str) {
         self.skipped(fetch, why, |not_taken| &mut not_taken.not_given);
     }
 
-    pub(in crate::role::collect) fn too_large(&mut self, fetch: FetchAssignment, size: u64) {
+    pub(in crate::collector) fn too_large(&mut self, fetch: FetchAssignment, size: u64) {
         let (size, most) = (Count(size, "byte"), self.settings.max_file_size);
         let why = format!("it has {size}, max_file_size is {most}: raise that, or remove the file there");
         self.skipped(fetch, &why, |not_taken| &mut not_taken.too_large);
@@ -192,7 +192,7 @@ impl Site {
     }
 
     /// A deletion has ended.
-    pub(in crate::role::collect) fn deleted(&mut self, delete: DeleteAssignment, result: DeleteResult) {
+    pub(in crate::collector) fn deleted(&mut self, delete: DeleteAssignment, result: DeleteResult) {
         let name = delete.name();
         match result {
             DeleteResult::Changed => {
@@ -210,14 +210,14 @@ impl Site {
     }
 
     /// We could not keep what the site would send while it deletes the file: it is not asked to.
-    pub(in crate::role::collect) fn delete_postponed(&mut self, delete: DeleteAssignment, error: StoreError) {
+    pub(in crate::collector) fn delete_postponed(&mut self, delete: DeleteAssignment, error: StoreError) {
         let name = delete.name().clone();
         self.deleted(delete, DeleteResult::Postponed);
         self.not_stored(&name, error);
     }
 
     /// The site deleted other bytes than those committed: they are staged, and both are kept.
-    pub(in crate::role::collect) fn rescued(
+    pub(in crate::collector) fn rescued(
         &mut self,
         delete: DeleteAssignment,
         staged: ClosedHashedTemp,
@@ -234,7 +234,7 @@ impl Site {
     }
 
     /// What was rescued turns out longer than it was announced: the whole of it is staged.
-    pub(in crate::role::collect) fn rescued_longer(
+    pub(in crate::collector) fn rescued_longer(
         &mut self,
         name: FileName,
         staged: ClosedHashedTemp,
@@ -247,7 +247,7 @@ impl Site {
     }
 
     /// The one way a measurement can get lost: overwritten at the site in the very moment it was moved, on a full disk.
-    pub(in crate::role::collect) fn lost(&self, name: &FileName, error: &StoreError) {
+    pub(in crate::collector) fn lost(&self, name: &FileName, error: &StoreError) {
         error!("site={} file={name} reason=lost overwritten while it was moved, and not stored: {error}", self.shown());
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use log::{error, info};
 
 use super::{Collector, Mode};
+use crate::collector::Reason;
+use crate::collector::report::{NotTaken, RoundReport};
+use crate::collector::resources::{SiteResources, Unusable, open, warn_of_certificates};
 use crate::config::SiteSettings;
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::quoted;
-use crate::role::collect::Reason;
-use crate::role::collect::report::{NotTaken, RoundReport};
-use crate::role::collect::resources::{SiteResources, Unusable, open, warn_of_certificates};
 use crate::sync::{Ending, PollPolicy, Tally};
 use crate::tls::Connectors;
 

@@ -3,11 +3,11 @@
 use super::fetch::Fetch;
 use super::moving::{Moving, Received, Trailing};
 use super::{Context, MAX_LISTING};
+use crate::collector::Reason;
+use crate::collector::commit_queue::CommitQueue;
+use crate::collector::reason::BodyProgress;
+use crate::collector::site::Site;
 use crate::proto::{FileName, ListingParser, Refusal, Verb};
-use crate::role::collect::Reason;
-use crate::role::collect::commit_queue::CommitQueue;
-use crate::role::collect::reason::BodyProgress;
-use crate::role::collect::site::Site;
 use crate::store::{HashedTemp, StoreError};
 use crate::sync::{Assignment, DeleteResult, ListAssignment, Selection};
 

@@ -3,11 +3,11 @@
 
 use super::Context;
 use super::task::{Reaction, Task};
+use crate::collector::Reason;
+use crate::collector::commit_queue::CommitQueue;
+use crate::collector::reason::BodyProgress;
+use crate::collector::site::Site;
 use crate::proto::{FileName, Fingerprint, Fingerprinter};
-use crate::role::collect::Reason;
-use crate::role::collect::commit_queue::CommitQueue;
-use crate::role::collect::reason::BodyProgress;
-use crate::role::collect::site::Site;
 use crate::store::{ClosedHashedTemp, HashedTemp, Spool, StoreError};
 use crate::sync::{Assignment, DeleteAssignment, DeleteResult, measured_at};
 

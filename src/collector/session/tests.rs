@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::budget::Budget;
+use crate::collector::commit_queue::Ticket;
+use crate::collector::ports::Publisher;
+use crate::collector::resources::{SiteResources, target};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Failure;
 use crate::proto::{FileName, Fingerprint};
-use crate::role::collect::commit_queue::Ticket;
-use crate::role::collect::ports::Publisher;
-use crate::role::collect::resources::{SiteResources, target};
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
 use crate::tls::Connectors;

@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::task::{Reaction, Task};
+use crate::collector::reason::BodyProgress;
 use crate::proto::{FileName, Refusal, Verb};
-use crate::role::collect::reason::BodyProgress;
 use crate::store::{HashedTemp, StoreError};
 use crate::sync::{FetchAssignment, measured_at};
 

@@ -2,7 +2,7 @@
 //! [`net`](crate::net) and the disk of [`store`](crate::store).
 
 mod agent_order;
-mod collector;
+mod all_sites;
 mod commit_queue;
 mod ports;
 mod reason;
@@ -14,7 +14,7 @@ mod session;
 mod sim;
 mod site;
 
-pub use collector::{Collector, Ended, Mode, Reloaded};
+pub use all_sites::{Collector, Ended, Mode, Reloaded};
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;

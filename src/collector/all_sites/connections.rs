@@ -5,11 +5,11 @@ use std::sync::Arc;
 use log::debug;
 
 use super::{Collector, TICK};
+use crate::collector::Reason;
+use crate::collector::session::{Context, PumpOutcome, Session};
+use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
 use crate::proto::quoted;
-use crate::role::collect::Reason;
-use crate::role::collect::session::{Context, PumpOutcome, Session};
-use crate::role::collect::site::Site;
 
 impl Collector {
     pub(super) fn open_connection(&mut self, key: usize) {

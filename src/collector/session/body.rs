@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::task::{Reaction, Task};
 use super::{Context, PumpOutcome, Session};
+use crate::collector::Reason;
 use crate::deadline::BodyPace;
 use crate::proto::Verb;
-use crate::role::collect::Reason;
 
 /// How fast the body under way has to come.
 #[derive(Clone, Copy, Debug)]
