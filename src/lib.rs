@@ -18,7 +18,7 @@
 //! - `client`: what `tentacle_client` does, one thing after the other.
 //! - [`cli`]: what the programs do with a command line.
 //! - [`server`]: what `tentacle_server` does.
-//! - [`collector`]: what `tentacle-syncd` does; [`role::syncd`] is its command line.
+//! - [`collector`]: what `tentacle-syncd` does.
 //! - [`fake_server`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
 //!
 //! The arrows go `bin → cli → {collector, server, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
@@ -38,7 +38,6 @@ pub mod net;
 pub mod obs;
 mod passphrase;
 pub mod proto;
-pub mod role;
 pub mod server;
 pub mod store;
 pub mod sync;

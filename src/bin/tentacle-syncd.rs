@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tentacle_sync::role::syncd::main()
+    tentacle_sync::cli::syncd::main()
 }

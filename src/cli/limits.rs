@@ -20,7 +20,7 @@ const OPEN_EACH: u64 = 2;
 ///
 /// # Errors
 /// The system takes no handler for the signal.
-pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
+pub(super) fn outlive_file_size_limit() -> io::Result<()> {
     // Any handler will do, as what the write answers says it all.
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
@@ -29,7 +29,7 @@ pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
 /// which raises that limit as far as it goes.
 ///
 /// [`Net::new`]: crate::net::Net::new
-pub(crate) fn check_open_files(connections: usize) {
+pub(super) fn check_open_files(connections: usize) {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if let Some(warning) = shortage(connections as u64, limit) {
         log::warn!("{warning}");

@@ -1,6 +1,7 @@
 //! What the programs do with a command line: each module's `main` is a program.
 
 pub mod client;
-pub(crate) mod limits;
+mod limits;
 pub mod server;
-pub(crate) mod user;
+pub mod syncd;
+mod user;

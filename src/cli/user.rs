@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
 
 /// Gives root's rights up, for good, and has those of `user` from now on. For that user nothing changes.
-pub(crate) fn become_user(user: &User) -> nix::Result<()> {
+pub(super) fn become_user(user: &User) -> nix::Result<()> {
     if (Uid::effective(), Gid::effective()) == (user.uid, user.gid) {
         return Ok(());
     }

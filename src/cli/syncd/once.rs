@@ -10,7 +10,7 @@ use std::sync::Arc;
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::cli::Collecting;
+use super::args::Collecting;
 use super::forced_end::ForcedEnd;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::collector::{Collector, Mode, NotTaken, RoundReport};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 
-use crate::cli::user::become_user;
+use super::super::user::become_user;
 use crate::config::Settings;
 use crate::proto::quoted;
 

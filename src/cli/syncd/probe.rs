@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use conversation::{Conversation, Found, ProbeStep};
 
-use super::cli::Common;
+use super::args::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::collector::{Reason, site_target, warn_of_certificates};
 use crate::config::SiteSettings;

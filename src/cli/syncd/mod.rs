@@ -1,7 +1,7 @@
 //! `tentacle-syncd`: its commands.
 
+mod args;
 mod check;
-mod cli;
 mod data_server;
 #[cfg(feature = "demo")]
 mod demo;
@@ -15,11 +15,11 @@ mod user;
 
 use std::process::ExitCode;
 
-pub use cli::main;
+pub use args::main;
 use log::Level;
 
 use self::user::UserError;
-use crate::cli::limits;
+use super::limits;
 use crate::collector::StartError;
 use crate::config::{ConfigError, Settings, SiteSettings};
 use crate::obs::{OutputError, complain};

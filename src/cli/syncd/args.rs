@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::super::limits;
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
-use crate::cli::limits;
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::proto::quoted;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::cli::Common;
+use super::args::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::cli::{Collecting, Common};
+use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
 use super::status::Status;
 use super::{Outcome, SUCCESS, check_open_files};

@@ -1,3 +1,0 @@
-//! The collector and its program.
-
-pub mod syncd;
