@@ -10,9 +10,9 @@ pub(crate) mod service_manager;
 mod status_line;
 mod throttle;
 
+pub(crate) use announce::announce;
 pub(crate) use log::start_log_to;
 pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};
-pub(crate) use announce::announce;
 pub use output::{Output, OutputError, complain, print};
 pub use service_manager::Watchdog;
 pub use status_line::StatusLine;

@@ -109,7 +109,7 @@ impl Storage {
         background: Background,
         keeper: impl FnOnce(&SpaceAccount) -> Result<Box<dyn FileStore>, StoreError>,
     ) -> Result<Self, StoreError> {
-        let room = SpaceAccount::open(storage.clone(), quota(&settings))?;
+        let room = SpaceAccount::open(&storage, quota(&settings))?;
         warn_of_unusable_folders(&settings);
         Ok(Self {
             keeper: keeper(&room)?,
@@ -177,7 +177,7 @@ impl Storage {
         self.folders.clear();
         let root = StorageDir::open(self.root.path(), self.file_mode)?;
         log::warn!("{}: is another directory now, or was tampered with; opened anew", quoted(root.path()));
-        self.room.set_storage(root.clone());
+        self.room.set_storage(&root);
         self.root = root;
         self.recount();
         Ok(())

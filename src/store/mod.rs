@@ -1,12 +1,16 @@
 //! Files on disk: the collector's spool, and the server's storage.
 //!
+//! - `spool`: the centre: staging, group commit, the journal, the publishing order.
+//! - `buffer`: the site: the storage's directories, the thread that stores, archives, the quota.
+//! - `fs`: what both use: directories held open, temporary files, flushing, locks, space.
+//!
 //! Both work on an *area*: a directory with a staging area inside, held open. Most of this page is about the collector,
 //! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
 //! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]
 //! makes them durable in groups and reports; only then may a site's copy go. It publishes them when their turn has come: see
 //! [`Publish`]. It has one thread for all that is on the journal's filesystem, and one for each other, and these share the
-//! journal (`shared_journal.rs`). Each takes the steps below in their order for its own files, and writes to the journal
+//! journal (`spool/shared_journal.rs`). Each takes the steps below in their order for its own files, and writes to the journal
 //! whole records, one thread at a time.
 //!
 //! # On disk
@@ -23,7 +27,7 @@
 //!     journal                        what is committed and not published, and what sites may still have of it
 //!     journal.new                    the next one, while it is being written
 //! ```
-//! The journal's lines are described in `journal.rs`.
+//! The journal's lines are described in `spool/journal.rs`.
 //!
 //! # Committing a group
 //! 1. The staged bytes, and that the files exist, are flushed: a few files each for itself, all at once; more with `syncfs`,
@@ -62,19 +66,19 @@
 //!
 //! An incoming directory on another filesystem than the journal's may stop answering. The loop gives a thread of the
 //! directory's own orders to stage, and never waits for it: bounded in number, so that who has more to write reads no more
-//! meanwhile (`staging_queue.rs`). The committer of that filesystem, for which nobody else waits, asks another thread, and
-//! waits so long and no longer (`answering.rs`). A step that timed out is a failed step that may still be carried out, before
+//! meanwhile (`fs/staging_queue.rs`). The committer of that filesystem, for which nobody else waits, asks another thread, and
+//! waits so long and no longer (`fs/answering.rs`). A step that timed out is a failed step that may still be carried out, before
 //! any later one there; the argument above allows for both.
 //!
 //! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
 //! two, followed by the data server taking the file before our next start, publishes it twice. What else is done without
-//! where a filesystem lacks it stands in `lacks.rs`; a start warns of it.
+//! where a filesystem lacks it stands in `fs/lacks.rs`; a start warns of it.
 //!
 //! # The server's storage
 //! A [`StorageDir`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
 //! written to a [`TempFile`]; the [`StoreWorker`]'s thread stores it, in groups but without a journal: whoever got no answer sends
-//! again. `keep.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
+//! again. `buffer/store_group.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
 //! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`SpaceAccount`] holds the storage to its
 //! [`Quota`]. Archives and recounts are left to the thread of [`Background`].
 //!
@@ -105,98 +109,40 @@
 //! The loop's longest stall by staging while others are committed was 2.6 to 4.5 ms, and once 5.2 ms. The mapped sink
 //! takes 2 to 3 times as long as appending for a 4 KiB file, as long for 64 MiB. So [`SinkKind::Append`] is the default.
 
-mod answering;
-mod archive;
-mod background;
-mod committer;
-mod committing;
-mod disk;
-mod engine;
-mod engines;
-mod error;
-mod flush;
-mod fresh_name;
-mod hashed_temp;
-mod journal;
-mod journal_file;
-mod journal_link;
-mod lacks;
-mod lister;
-mod lock;
-mod map;
-mod mark;
+mod buffer;
+mod fs;
 #[cfg(test)]
 pub(crate) mod model;
-mod open;
-mod publish_order;
-mod publish_queue;
 #[cfg(test)]
 mod refused_calls;
-mod setup;
-mod shared_journal;
-mod sink;
-mod source;
-mod space;
 mod spool;
-mod spool_dir;
-mod spooled;
-mod staging_queue;
-mod storage_dir;
-mod storage_disk;
-mod store_group;
-mod store_worker;
-mod temp_beside;
-mod temp_file;
-mod turns;
-mod usage;
-mod worker;
-mod zip;
 
-pub use archive::{ArchiveError, Content, Limits, Packed, pack_into};
-pub use background::{Background, Finished};
-pub use committer::{CommitPolicy, Committer, CommitterNotify, Completion, Outstanding, Publication, Waiting};
-pub(crate) use error::MOUNT_WRITABLE;
-pub use error::StoreError;
-pub use hashed_temp::{ClosedHashedTemp, HashedTemp};
+pub use buffer::archive::{ArchiveError, Content, Limits, Packed, pack_into};
+pub use buffer::background::{Background, Finished};
+pub use buffer::lister::{Lister, Listing, Progress};
+pub use buffer::storage_dir::{PendingRemovals, StorageDir};
+pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
+pub use buffer::turns::{StillWanted, Wanted};
+pub use fs::durability::Durability;
+pub(crate) use fs::error::MOUNT_WRITABLE;
+pub use fs::error::StoreError;
+pub(crate) use fs::lacks::set_rights;
+pub use fs::lacks::{Lack, check_threads, lacks_of};
+pub(crate) use fs::mark::BorrowedMark;
+pub use fs::on_conflict::OnConflict;
+pub use fs::setup::check_directory;
+pub use fs::sink::SinkKind;
+pub use fs::source::{Identity, Source};
+pub use fs::space::{Full, Quota, Reservation, SpaceAccount};
+#[cfg(test)]
+pub(crate) use fs::staging_queue::Deferred;
+pub use fs::temp_file::{ClosedTemp, TempFile};
+pub use spool::Spool;
+pub use spool::committer::{CommitPolicy, Committer, CommitterNotify, Completion, Outstanding, Publication, Waiting};
+pub use spool::hashed_temp::{ClosedHashedTemp, HashedTemp};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
-pub use journal::fuzz_journal;
-pub(crate) use lacks::set_rights;
-pub use lacks::{Lack, check_threads, lacks_of};
-pub use lister::{Lister, Listing, Progress};
-pub(crate) use mark::BorrowedMark;
-pub use publish_order::PublishOrder;
-pub use publish_queue::Publish;
-pub use setup::check_directory;
-pub use sink::SinkKind;
-pub use source::{Identity, Source};
-pub use space::{Full, Quota, Reservation, SpaceAccount};
-pub use spool::Spool;
-pub use spooled::InSpool;
-#[cfg(test)]
-pub(crate) use staging_queue::Deferred;
-pub use storage_dir::{PendingRemovals, StorageDir};
-pub use store_group::OnConflict;
-pub use store_worker::{StoreRequest, StoreResult, StoreWorker};
-pub use temp_file::{ClosedTemp, TempFile};
-pub use turns::{StillWanted, Wanted};
-
-/// When a file counts as safe, so that the site's copy may go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Its bytes and its name have been flushed to the disk.
-    #[default]
-    Fsync,
-    /// The kernel has it: survives us, not the machine.
-    None,
-}
-
-impl Durability {
-    /// Flushes something, where that is asked for.
-    fn flush(self, flush: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
-        match self {
-            Self::Fsync => flush(),
-            Self::None => Ok(()),
-        }
-    }
-}
+pub use spool::journal::fuzz_journal;
+pub use spool::publish_order::PublishOrder;
+pub use spool::publish_queue::Publish;
+pub use spool::spooled::InSpool;

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rustix::io::Errno;
 
 use super::Durability;
-use super::error::StoreError;
-pub(crate) use super::journal::StageId;
-use super::spool_dir::Comparison;
+use super::fs::error::StoreError;
+use super::fs::spool_dir::Comparison;
 use crate::proto::{FileName, Fingerprint};
+pub(crate) use crate::store::fs::ids::StageId;
 
 #[cfg(test)]
 pub(super) use committer::recovered;

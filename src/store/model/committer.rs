@@ -11,16 +11,16 @@ use rustix::io::Errno;
 
 use super::{ModelDisk, World};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::committer::{Completion, Outstanding, Publication, Waiting};
-use crate::store::committing::{Committing, Order};
-use crate::store::disk::RealDisk;
-use crate::store::engine::Engine;
-use crate::store::error::StoreError;
-use crate::store::journal::{SiteFile, State, replay};
-use crate::store::publish_queue::{Publish, PublishQueue};
-use crate::store::shared_journal::SharedJournal;
-use crate::store::spooled::{InSpool, Spooled};
-use crate::store::worker::Work;
+use crate::store::fs::error::StoreError;
+use crate::store::fs::worker::Work;
+use crate::store::spool::committer::{Completion, Outstanding, Publication, Waiting};
+use crate::store::spool::committing::{Committing, Order};
+use crate::store::spool::disk::RealDisk;
+use crate::store::spool::engine::Engine;
+use crate::store::spool::journal::{SiteFile, State, replay};
+use crate::store::spool::publish_queue::{Publish, PublishQueue};
+use crate::store::spool::shared_journal::SharedJournal;
+use crate::store::spool::spooled::{InSpool, Spooled};
 
 thread_local! {
     /// Staging on this thread fails after so many good steps; `None` for never.

@@ -9,16 +9,16 @@ use super::{Inode, Log, NameChange, World};
 use rustix::io::Errno;
 
 use crate::proto::{FileName, Fingerprint};
-use crate::store::Durability;
-use crate::store::disk::{At, Disk, JournalDisk};
-use crate::store::error::StoreError;
-use crate::store::flush::is_few;
-use crate::store::hashed_temp::ClosedHashedTemp;
-use crate::store::journal::{SpoolId, StageId};
+use crate::store::buffer::storage_disk::StorageDisk;
+use crate::store::buffer::store_group::Change;
+use crate::store::fs::error::StoreError;
+use crate::store::fs::flush::is_few;
+use crate::store::fs::ids::{SpoolId, StageId};
+use crate::store::fs::spool_dir::Comparison;
 use crate::store::spool::Spool;
-use crate::store::spool_dir::Comparison;
-use crate::store::storage_disk::StorageDisk;
-use crate::store::store_group::{Change, OnConflict};
+use crate::store::spool::disk::{At, Disk, JournalDisk};
+use crate::store::spool::hashed_temp::ClosedHashedTemp;
+use crate::store::{Durability, OnConflict};
 
 /// The only one there is.
 pub(in crate::store) const SPOOL: SpoolId = SpoolId(7);

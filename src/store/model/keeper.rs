@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::site::SiteDisk;
 use crate::proto::FileName;
-use crate::store::error::StoreError;
-use crate::store::flush::is_few;
-use crate::store::journal::StageId;
-use crate::store::source::Identity;
-use crate::store::spool_dir::SpoolDir;
-use crate::store::storage_disk::{RealShelf, StorageDisk};
-use crate::store::store_group::{Change, OnConflict};
-use crate::store::store_worker::{Keeping, Order, StoreRequest, StoreResult};
-use crate::store::worker::Work;
-use crate::store::{Durability, SpaceAccount, StorageDir};
+use crate::store::buffer::storage_disk::{RealShelf, StorageDisk};
+use crate::store::buffer::store_group::Change;
+use crate::store::buffer::store_worker::{Keeping, Order, StoreRequest, StoreResult};
+use crate::store::fs::error::StoreError;
+use crate::store::fs::flush::is_few;
+use crate::store::fs::ids::StageId;
+use crate::store::fs::source::Identity;
+use crate::store::fs::spool_dir::SpoolDir;
+use crate::store::fs::worker::Work;
+use crate::store::{Durability, OnConflict, SpaceAccount, StorageDir};
 
 thread_local! {
     /// Whose server is at work on this thread.

@@ -3,7 +3,7 @@
 use super::{Fault, NameChange, Spared, StageId, World};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::Durability;
-use crate::store::journal::replay;
+use crate::store::spool::journal::replay;
 
 impl World {
     /// The process dies here and now.

@@ -10,8 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustix::io::Errno;
 
 use crate::proto::FileName;
-use crate::store::error::StoreError;
-use crate::store::journal::StageId;
+use crate::store::fs::error::StoreError;
+use crate::store::fs::ids::StageId;
 
 /// A file that has, or had, a name: its number among all of the machine's.
 pub(crate) type FileId = usize;

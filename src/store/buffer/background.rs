@@ -1,0 +1,270 @@
+//! The thread for what takes long, so that neither the loop nor the keeper waits for it.
+//!
+//! Archives are given to the thread one by one, so that clients have them in turn, and those nobody waits for any more are
+//! left out.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
+use super::storage_dir::StorageDir;
+use super::turns::{StillWanted, Turns, Wanted};
+use crate::store::fs::error::{START_THREAD, StoreError};
+use crate::store::fs::source::Source;
+use crate::store::fs::space::SpaceAccount;
+use crate::store::fs::temp_file::ClosedTemp;
+use crate::store::fs::worker::{Notify, Work, Worker};
+
+/// What the thread has done for a client.
+#[derive(Debug)]
+pub enum Finished {
+    /// A `ZSEND`'s body was unpacked, to be stored now.
+    Unpacked {
+        /// The order's.
+        ticket: u64,
+        /// What was in the archive.
+        result: Result<ClosedTemp, ArchiveError>,
+    },
+    /// A `ZRECV`'s body was made, to be sent now.
+    Packed {
+        /// The order's.
+        ticket: u64,
+        /// The archive.
+        result: Result<Packed, ArchiveError>,
+    },
+}
+
+/// The handle of the thread. Its methods never wait, but for [`Background::stop`].
+#[derive(Debug)]
+pub struct Background {
+    worker: Worker<ArchiveWork>,
+    waiting: Turns<Archive>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Archive(Archive),
+    Recount(SpaceAccount),
+}
+
+/// An archive to be read or made.
+#[derive(Debug)]
+struct Archive {
+    ticket: u64,
+    wanted: StillWanted,
+    job: Job,
+}
+
+#[derive(Debug)]
+enum Job {
+    Unpack { archive: ClosedTemp, limits: Limits },
+    Pack { folder: StorageDir, source: Source },
+}
+
+impl Background {
+    /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
+    pub fn start(notify: Notify) -> Result<Self, StoreError> {
+        let worker =
+            Worker::start(ArchiveWork, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
+        Ok(Self { worker, waiting: Turns::new() })
+    }
+
+    /// Queues an archive of `client` to be unpacked beside itself, whatever its entry's name. The room set aside for the
+    /// archive goes to what was in it. Nothing may come of it once what this returns is dropped.
+    pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: ClosedTemp, limits: Limits) -> Wanted {
+        self.queue(ticket, client, Job::Unpack { archive, limits })
+    }
+
+    /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `storage_dir`. For as long as the
+    /// archive is open it takes room there that no quota counts. Nothing may come of it once what this returns is dropped.
+    pub fn pack(&mut self, ticket: u64, client: IpAddr, folder: StorageDir, source: Source) -> Wanted {
+        self.queue(ticket, client, Job::Pack { folder, source })
+    }
+
+    fn queue(&mut self, ticket: u64, client: IpAddr, job: Job) -> Wanted {
+        let (wanting, wanted) = Wanted::new();
+        // What is not wanted any more holds files open.
+        self.waiting.retain(|archive| archive.wanted.is_wanted());
+        self.waiting.push(client, Archive { ticket, wanted, job });
+        self.go_on();
+        wanting
+    }
+
+    /// Gives the thread its next archive once it is done with the last.
+    fn go_on(&mut self) {
+        while self.worker.pending() == 0
+            && let Some(archive) = self.waiting.pop()
+        {
+            if archive.wanted.is_wanted() {
+                self.give(archive);
+            }
+        }
+    }
+
+    fn give(&self, archive: Archive) {
+        let (ticket, unpacks) = (archive.ticket, matches!(archive.job, Job::Unpack { .. }));
+        self.worker.ask(Order::Archive(archive), || {
+            let error = StoreError::Stopped.into();
+            if unpacks {
+                Finished::Unpacked { ticket, result: Err(error) }
+            } else {
+                Finished::Packed { ticket, result: Err(error) }
+            }
+        });
+    }
+
+    /// Queues a [`SpaceAccount::recount`]; a failure is logged.
+    pub fn recount(&self, room: SpaceAccount) {
+        room.recount_queued();
+        self.worker.tell(Order::Recount(room));
+    }
+
+    /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
+    pub fn is_alive(&self) -> bool {
+        self.worker.is_alive()
+    }
+
+    /// What was completed since the last call, in order.
+    pub fn completions(&mut self) -> Vec<Finished> {
+        let completions = self.worker.completions();
+        self.go_on();
+        completions
+    }
+
+    /// How many archives were queued whose completion has not been fetched.
+    pub fn pending(&self) -> usize {
+        self.worker.pending() + self.waiting.len()
+    }
+
+    /// Finishes what is queued and wanted, and ends the thread. The completions not fetched so far.
+    pub fn stop(mut self) -> Vec<Finished> {
+        while let Some(archive) = self.waiting.pop() {
+            self.give(archive);
+        }
+        self.worker.stop()
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+struct ArchiveWork;
+
+impl Work for ArchiveWork {
+    type Order = Order;
+    type Completion = Finished;
+
+    const NAME: &'static str = "background";
+    /// Nothing is gained by grouping, and the first need not wait for the others.
+    const GROUP: usize = 1;
+
+    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<Finished> {
+        group.into_iter().filter_map(finish).collect()
+    }
+}
+
+fn finish(order: Order) -> Option<Finished> {
+    match order {
+        Order::Archive(Archive { ticket, wanted, job: Job::Unpack { archive, limits } }) => {
+            Some(Finished::Unpacked { ticket, result: unpack(archive, limits, &wanted) })
+        }
+        Order::Archive(Archive { ticket, wanted, job: Job::Pack { folder, source } }) => {
+            Some(Finished::Packed { ticket, result: pack(&folder, &source, &wanted) })
+        }
+        Order::Recount(room) => {
+            if let Err(error) = room.recount() {
+                log::warn!("{error}: the count stays what it was");
+            }
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fs::space::Quota;
+
+    const LIMITS: Limits = Limits { max_size: 100, max_ratio: 100 };
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// A folder with one file in it, which takes long to pack.
+    fn folder_with_much() -> (tempfile::TempDir, StorageDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(dir.path().join("much")).unwrap();
+        file.set_len(3 << 30).unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
+        (dir, folder)
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_made() {
+        let (_dir, folder) = folder_with_much();
+        let mut background = Background::start(Box::new(|| {})).unwrap();
+        let source = || folder.find(&"much".parse().unwrap()).unwrap().unwrap();
+        let under_way = background.pack(1, CLIENT, folder.clone(), source());
+        let queued = [2, 3].map(|ticket| background.pack(ticket, CLIENT, folder.clone(), source()));
+        assert_eq!(background.pending(), 3);
+        drop(queued);
+        drop(under_way);
+        let wanted = background.unpack(4, CLIENT, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
+        assert_eq!(background.pending(), 2, "those that were queued are gone");
+        // The large archive is not waited for.
+        let mut finished = Vec::new();
+        while background.pending() > 0 {
+            finished.extend(background.completions());
+            std::thread::yield_now();
+        }
+        let [
+            Finished::Packed { ticket: 1, result: Err(ArchiveError::Unwanted) },
+            Finished::Unpacked { ticket: 4, result: Err(ArchiveError::Malformed(_)) },
+        ] = finished.as_slice()
+        else {
+            panic!("{finished:?}")
+        };
+        drop(wanted);
+    }
+
+    #[test]
+    fn a_file_packed_and_unpacked_again_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "bytes").unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
+        let mut background = Background::start(Box::new(|| {})).unwrap();
+        let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
+        let _packed = background.pack(1, CLIENT, folder.clone(), source);
+        let _unpacked = background.unpack(2, CLIENT, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
+        let finished = background.stop();
+        let [
+            Finished::Packed { ticket: 1, result: Ok(packed) },
+            Finished::Unpacked { ticket: 2, result: Err(ArchiveError::Malformed(_)) },
+        ] = finished.as_slice()
+        else {
+            panic!("{finished:?}")
+        };
+        let mut archive = vec![0; usize::try_from(packed.size).unwrap()];
+        std::os::unix::fs::FileExt::read_exact_at(&packed.file, &mut archive, 0).unwrap();
+        let mut draft = folder.draft(packed.size).unwrap();
+        draft.write(&archive).unwrap();
+        let mut background = Background::start(Box::new(|| {})).unwrap();
+        let _unpacked = background.unpack(3, CLIENT, draft.finish().unwrap(), LIMITS);
+        let finished = background.stop();
+        let [Finished::Unpacked { ticket: 3, result: Ok(written) }] = finished.as_slice() else {
+            panic!("{finished:?}")
+        };
+        assert_eq!(std::fs::read(written.path()).unwrap(), b"bytes");
+    }
+
+    #[test]
+    fn a_recount_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
+        let room = SpaceAccount::open(&folder, Quota::default()).unwrap();
+        std::fs::write(dir.path().join("a"), "bytes").unwrap();
+        let background = Background::start(Box::new(|| {})).unwrap();
+        background.recount(room.clone());
+        assert_eq!(background.pending(), 0);
+        assert!(background.stop().is_empty());
+        assert_eq!(room.stored(), (1, 5));
+    }
+}

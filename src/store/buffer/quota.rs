@@ -1,0 +1,35 @@
+//! The account of what the storage holds, in terms of its directories.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::storage_dir::StorageDir;
+use crate::store::fs::error::StoreError;
+use crate::store::fs::space::{Full, Quota, Reservation, SpaceAccount};
+
+impl SpaceAccount {
+    /// Counts what is in `storage` and below, if the quota has limits that need it.
+    pub fn open(storage: &StorageDir, quota: Quota) -> Result<Self, StoreError> {
+        Self::of(Arc::clone(storage.area()), quota)
+    }
+
+    /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](SpaceAccount::recount) on.
+    pub fn set_storage(&self, storage: &StorageDir) {
+        self.set_area(Arc::clone(storage.area()));
+    }
+
+    /// Lets in a file that is to have `size` bytes and goes to `folder`, in place of one of `replaced` bytes if there is one,
+    /// or says which limit is in its way. A promise takes no room from others: the file counts as it
+    /// [comes](Reservation::resize), and may find no room after all.
+    ///
+    /// Where the file to be replaced is removed meanwhile, so much more than the quota can come to be stored.
+    pub fn admit(
+        &self,
+        folder: &StorageDir,
+        size: u64,
+        replaced: Option<u64>,
+        now: Instant,
+    ) -> Result<Reservation, Full> {
+        self.reserve(folder.area(), size, replaced, now)
+    }
+}

@@ -1,0 +1,177 @@
+//! The thread that keeps what clients send, and removes what they have taken.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::storage_dir::StorageDir;
+use super::storage_disk::{RealShelf, StorageDisk};
+use super::store_group::{Change, Outcome, Task, keep};
+use crate::proto::FileName;
+use crate::store::fs::durability::Durability;
+use crate::store::fs::error::{START_THREAD, StoreError};
+use crate::store::fs::on_conflict::OnConflict;
+use crate::store::fs::source::Identity;
+use crate::store::fs::space::{Reservation, SpaceAccount};
+use crate::store::fs::spool_dir::SpoolDir;
+use crate::store::fs::temp_file::ClosedTemp;
+use crate::store::fs::worker::{Notify, Work, Worker};
+
+/// A file to be made durable under a name of its folder.
+#[derive(Debug)]
+pub struct StoreRequest {
+    /// Comes back with [`StoreResult`].
+    pub ticket: u64,
+    /// The file's name.
+    pub name: FileName,
+    /// Its bytes, written in its folder.
+    pub written: ClosedTemp,
+    /// Whether it may replace another.
+    pub on_conflict: OnConflict,
+}
+
+/// How a [`StoreRequest`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreResult {
+    /// The request's.
+    pub ticket: u64,
+    /// `Ok`: the file is safe, as the [`Durability`] chosen understands it. `Err`: it must be sent again.
+    pub result: Result<(), StoreError>,
+}
+
+/// The handle of the keeper's thread. Its methods never wait for the disk, but for [`StoreWorker::stop`].
+///
+/// There is one keeper for all folders; orders are carried out in the order they were given in.
+#[derive(Debug)]
+pub struct StoreWorker {
+    worker: Worker<Keeping<RealShelf>>,
+}
+
+#[derive(Debug)]
+pub(in crate::store) enum Order {
+    Keep(StoreRequest),
+    Remove { folder: StorageDir, name: FileName, identity: Identity },
+}
+
+impl Order {
+    /// A file is to be removed; from now on its folder no longer finds or lists it.
+    pub(in crate::store) fn leaving(folder: StorageDir, name: FileName, identity: Identity) -> Self {
+        folder.leaves(&name, identity);
+        Self::Remove { folder, name, identity }
+    }
+}
+
+impl StoreWorker {
+    /// Starts the thread. `space` is kept up to date with what is stored and removed. `notify` is called, on that thread,
+    /// whenever there are new completions.
+    pub fn start(durability: Durability, room: SpaceAccount, notify: Notify) -> Result<Self, StoreError> {
+        let path = room.path().to_owned();
+        let work = Keeping { shelf: RealShelf(durability), room };
+        let worker = Worker::start(work, notify).map_err(StoreError::std(START_THREAD, &path))?;
+        Ok(Self { worker })
+    }
+
+    /// Queues a file to be stored.
+    pub fn keep(&self, keep: StoreRequest) {
+        let ticket = keep.ticket;
+        self.worker.ask(Order::Keep(keep), || StoreResult { ticket, result: Err(StoreError::Stopped) });
+    }
+
+    /// Queues a file to be removed; its folder no longer finds or lists it. A newer file of that name stays, and so does this one if it was written to since.
+    /// (Should another program put a new file there just between our look and the removal, that one goes.)
+    pub fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
+        self.worker.tell(Order::leaving(folder, name, identity));
+    }
+
+    /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
+    pub fn is_alive(&self) -> bool {
+        self.worker.is_alive()
+    }
+
+    /// What was completed since the last call, in order.
+    pub fn completions(&self) -> Vec<StoreResult> {
+        self.worker.completions()
+    }
+
+    /// How many files were queued to be stored whose completion has not been fetched.
+    pub fn pending(&self) -> usize {
+        self.worker.pending()
+    }
+
+    /// Carries out what is queued and ends the thread. The completions not fetched so far.
+    pub fn stop(self) -> Vec<StoreResult> {
+        self.worker.stop()
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+pub(in crate::store) struct Keeping<S> {
+    pub(in crate::store) shelf: S,
+    pub(in crate::store) room: SpaceAccount,
+}
+
+/// What is to be told and counted when a task is done.
+enum Account {
+    Keep { ticket: u64, size: u64, reservation: Option<Reservation> },
+    Remove { folder: StorageDir, name: FileName, identity: Identity },
+}
+
+impl<S: StorageDisk<Folder = Arc<SpoolDir>, Identity = Identity> + Send + 'static> Work for Keeping<S> {
+    type Order = Order;
+    type Completion = StoreResult;
+
+    const NAME: &'static str = "keeper";
+    const GROUP: usize = 1024;
+
+    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<StoreResult> {
+        self.keep(group)
+    }
+}
+
+impl<S: StorageDisk<Folder = Arc<SpoolDir>, Identity = Identity>> Keeping<S> {
+    pub(in crate::store) fn keep(&mut self, group: Vec<Order>) -> Vec<StoreResult> {
+        let (tasks, accounts): (Vec<_>, Vec<_>) = group.into_iter().map(take).unzip();
+        let outcomes = keep(&mut self.shelf, &tasks);
+        accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.settle(account, outcome)).collect()
+    }
+}
+
+fn take(order: Order) -> (Task<Arc<SpoolDir>, Identity>, Account) {
+    match order {
+        Order::Keep(StoreRequest { ticket, name, mut written, on_conflict }) => {
+            let (size, reservation) = (written.size(), written.take_reservation());
+            let (folder, stage) = written.hand_over();
+            (Task::Store { folder, stage, name, on_conflict }, Account::Keep { ticket, size, reservation })
+        }
+        Order::Remove { folder, name, identity } => {
+            let task = Task::Remove { folder: folder.area().clone(), name: name.clone(), identity };
+            (task, Account::Remove { folder, name, identity })
+        }
+    }
+}
+
+impl<S> Keeping<S> {
+    fn settle(&self, account: Account, outcome: Outcome) -> Option<StoreResult> {
+        match (account, outcome) {
+            (Account::Keep { ticket, size, reservation }, outcome) => {
+                if let (Some(reservation), Ok(change)) = (reservation, &outcome) {
+                    reservation.settle(size, change.replaced());
+                }
+                Some(StoreResult { ticket, result: outcome.map(drop) })
+            }
+            (Account::Remove { folder, name, identity }, outcome) => {
+                folder.settle(&name, &identity);
+                match outcome {
+                    Ok(Change::Removed(size)) => self.room.removed(size),
+                    Ok(_) => {}
+                    Err(error) => log::warn!("{error}: it may be collected again"),
+                }
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "store_worker_tests.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+//! How staging areas, and the files in them, are told from each other.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::setup::random;
+
+/// A staging area's random identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::store) struct SpoolId(pub(in crate::store) u128);
+
+impl SpoolId {
+    /// Unlike any other.
+    pub(in crate::store) fn random() -> Self {
+        Self(u128::from(random()) << 64 | u128::from(random()))
+    }
+}
+
+/// A staged file: the random number of the [`Spool`](crate::store::Spool) value that made it, and a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StageId {
+    pub(in crate::store) session: u64,
+    pub(in crate::store) number: u64,
+}
+
+impl fmt::Display for SpoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for SpoolId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        hex(text, 32).map(Self).ok_or(Malformed)
+    }
+}
+
+impl fmt::Display for StageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.session, self.number)
+    }
+}
+
+impl FromStr for StageId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (session, number) = text.split_once('-').ok_or(Malformed)?;
+        let session = hex(session, 16).and_then(|value| u64::try_from(value).ok()).ok_or(Malformed)?;
+        let number = number.parse().map_err(|_| Malformed)?;
+        let id = Self { session, number };
+        // One spelling each: a file called `…-007` is none of ours.
+        if id.to_string() == text { Ok(id) } else { Err(Malformed) }
+    }
+}
+
+/// Not an identity of ours.
+#[derive(Debug)]
+pub(crate) struct Malformed;
+
+/// A number of so many hexadecimal digits, neither more nor fewer.
+pub(in crate::store) fn hex(text: &str, digits: usize) -> Option<u128> {
+    let well_formed = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    well_formed.then(|| u128::from_str_radix(text, 16).ok())?
+}

@@ -1,0 +1,344 @@
+//! How much the storage may hold, and how much it holds.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use rustix::fs;
+
+use crate::mutex::lock;
+use crate::proto::{Count, quoted};
+
+use super::error::StoreError;
+use super::spool_dir::SpoolDir;
+use super::usage::{self, Tally};
+
+/// How long the free space seen counts as what is free, less what was let in since.
+const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
+
+/// How long a count is believed at least where it lets nothing more in.
+const RECOUNT_AFTER: Duration = Duration::from_secs(5);
+
+/// How many times as long as it took to make a count it is believed at least, there: the disk has other work.
+const RECOUNT_REST: u32 = 10;
+
+/// What the storage may hold; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes in files.
+    pub max_bytes: Option<u64>,
+    /// Files.
+    pub max_files: Option<u64>,
+    /// Bytes that must stay free on the filesystem of the folder a file goes to.
+    pub min_free: Option<u64>,
+}
+
+/// Why a file is not let in. Room may come back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The quota's bytes.
+    #[error(
+        "{}: there is no room for {}: {used} of max_spool_bytes {max} are used: \
+         see whether the files are being collected, or raise the limit",
+        quoted(storage), Count(*asked, "byte")
+    )]
+    Bytes {
+        /// The storage directory.
+        storage: PathBuf,
+        /// What was asked for.
+        asked: u64,
+        /// What is stored and on its way in.
+        used: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The quota's files.
+    #[error(
+        "{}: it holds {} of max_spool_files {max}: see whether they are being collected, or raise the limit",
+        quoted(storage), Count(*used, "file")
+    )]
+    Files {
+        /// The storage directory.
+        storage: PathBuf,
+        /// What is stored and on its way in.
+        used: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The filesystem's free space.
+    #[error(
+        "{}: {free} bytes are free on that filesystem; {asked} more would leave less than min_free {min}: \
+         free some space",
+        quoted(folder)
+    )]
+    Free {
+        /// The directory the file would go to.
+        folder: PathBuf,
+        /// What was asked for.
+        asked: u64,
+        /// What is free and not promised.
+        free: u64,
+        /// The limit.
+        min: u64,
+    },
+}
+
+impl Full {
+    /// The limit's name in the configuration.
+    pub fn limit(&self) -> &'static str {
+        match self {
+            Self::Bytes { .. } => "max_spool_bytes",
+            Self::Files { .. } => "max_spool_files",
+            Self::Free { .. } => "min_free",
+        }
+    }
+}
+
+/// Keeps count of what the storage holds. Clones are the same room.
+///
+/// The count is ours: files that other programs add or remove show only in a [`recount`](SpaceAccount::recount). Where it
+/// lets nothing more in, another is [due](SpaceAccount::recount_due) before long.
+#[derive(Clone, Debug)]
+pub struct SpaceAccount(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    storage: Mutex<Arc<SpoolDir>>,
+    book: Mutex<Counters>,
+}
+
+#[derive(Debug)]
+struct Counters {
+    quota: Quota,
+    stored: Tally,
+    /// What has come of files on their way in: their bytes so far, and those of them that are whole. Of one that replaces
+    /// another, what it takes beyond that.
+    arrived: Tally,
+    /// What is free on filesystems, by their numbers.
+    seen: HashMap<u64, Seen>,
+    recount: Recount,
+}
+
+/// The next count of what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recount {
+    /// Whether something was not let in since the last began.
+    is_wanted: bool,
+    /// `None` while one is under way, and before the first.
+    earliest: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Instant,
+    /// Bytes free then, less what has come since.
+    left: u64,
+}
+
+impl SpaceAccount {
+    /// The account of the storage whose directory is `storage`.
+    pub(in crate::store) fn of(storage: Arc<SpoolDir>, quota: Quota) -> Result<Self, StoreError> {
+        let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
+        let book = Mutex::new(Counters { quota, stored, arrived, seen, recount: Recount::default() });
+        let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
+        if quota.max_bytes.is_some() || quota.max_files.is_some() {
+            room.recount()?;
+        }
+        Ok(room)
+    }
+
+    /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](SpaceAccount::recount).
+    pub fn set_quota(&self, quota: Quota) {
+        let mut book = self.book();
+        book.quota = quota;
+        // Who was refused was so by other limits.
+        book.recount.is_wanted = false;
+    }
+
+    /// What is counted from now on.
+    pub(in crate::store) fn set_area(&self, storage: Arc<SpoolDir>) {
+        *self.storage() = storage;
+    }
+
+    /// Room for a file of `size` bytes in `folder`, in place of one of `replaced` bytes if there is one.
+    pub(in crate::store) fn reserve(
+        &self,
+        folder: &Arc<SpoolDir>,
+        size: u64,
+        replaced: Option<u64>,
+        now: Instant,
+    ) -> Result<Reservation, Full> {
+        let replaced = replaced.map_or_else(Tally::default, Tally::of);
+        let mut book = self.book();
+        self.check_tally(&mut book, Tally::of(size).beyond(replaced))?;
+        let seen = book.look(folder, now);
+        check_free(seen, book.quota.min_free, folder, size)?;
+        drop(book);
+        Ok(Reservation { room: self.clone(), folder: Arc::clone(folder), replaced, come: Tally::default() })
+    }
+
+    /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
+    /// [`Background::recount`](crate::store::Background::recount). What comes or goes meanwhile may be missed until the next count.
+    #[expect(clippy::disallowed_methods, reason = "it measures itself, away from the loop and its clock")]
+    pub fn recount(&self) -> Result<(), StoreError> {
+        let storage = Arc::clone(&self.storage());
+        // Who finds no room from here on may have seen room made behind this count.
+        self.book().recount = Recount::default();
+        let began = Instant::now();
+        let stored = usage::count(storage.incoming());
+        let now = Instant::now();
+        let mut book = self.book();
+        book.recount.earliest = now.checked_add(RECOUNT_AFTER.max((now - began) * RECOUNT_REST));
+        book.stored = stored.map_err(StoreError::io("count the files in", storage.path()))?;
+        Ok(())
+    }
+
+    /// When to [count](SpaceAccount::recount) anew, since something was not let in.
+    pub fn recount_due(&self) -> Option<Instant> {
+        let recount = self.book().recount;
+        recount.earliest.filter(|_| recount.is_wanted)
+    }
+
+    /// A [`recount`](SpaceAccount::recount) will be made: none is due until then.
+    pub(in crate::store) fn recount_queued(&self) {
+        self.book().recount = Recount::default();
+    }
+
+    /// Files and bytes that are stored, as far as counted.
+    pub fn stored(&self) -> (u64, u64) {
+        let stored = self.book().stored;
+        (stored.files, stored.bytes)
+    }
+
+    /// The storage directory.
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// A folder is whole whenever the lock is free.
+    fn storage(&self) -> MutexGuard<'_, Arc<SpoolDir>> {
+        lock(&self.0.storage)
+    }
+
+    /// A stored file was removed.
+    pub(in crate::store) fn removed(&self, size: u64) {
+        self.book().stored.subtract(Tally::of(size));
+    }
+
+    fn check_tally(&self, book: &mut Counters, more: Tally) -> Result<(), Full> {
+        let storage = || self.path().to_owned();
+        let mut used = book.stored;
+        used.add(book.arrived);
+        let exceeds = |used: u64, more: u64, max: u64| more > 0 && more > max.saturating_sub(used);
+        let full = match book.quota {
+            Quota { max_files: Some(max), .. } if exceeds(used.files, more.files, max) => {
+                Full::Files { storage: storage(), used: used.files, max }
+            }
+            Quota { max_bytes: Some(max), .. } if exceeds(used.bytes, more.bytes, max) => {
+                Full::Bytes { storage: storage(), asked: more.bytes, used: used.bytes, max }
+            }
+            _ => return Ok(()),
+        };
+        book.recount.is_wanted = true;
+        Err(full)
+    }
+
+    /// Every change of the book is whole before its lock is free.
+    fn book(&self) -> MutexGuard<'_, Counters> {
+        lock(&self.0.book)
+    }
+}
+
+impl Counters {
+    /// What is free where `storage_dir` is; looked up if a limit needs it and it was not of late.
+    fn look(&mut self, folder: &SpoolDir, now: Instant) -> Option<Seen> {
+        self.quota.min_free?;
+        let device = folder.device();
+        let fresh = self.seen.get(&device).filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
+        let seen = fresh.copied().unwrap_or_else(|| Seen { at: now, left: free(folder) });
+        self.seen.insert(device, seen);
+        Some(seen)
+    }
+}
+
+fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &SpoolDir, asked: u64) -> Result<(), Full> {
+    match (seen, min) {
+        (Some(Seen { left: free, .. }), Some(min)) if asked > free.saturating_sub(min) => {
+            Err(Full::Free { folder: folder.path().to_owned(), asked, free, min })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that we may fill. A filesystem that does not tell is taken to be endless; writing to it will show.
+fn free(folder: &SpoolDir) -> u64 {
+    fs::fstatvfs(folder.incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Room for a file on its way in: for what has come of it. It counts until the file is stored, which then counts itself, or
+/// this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    room: SpaceAccount,
+    folder: Arc<SpoolDir>,
+    /// What will be gone once the file is stored.
+    replaced: Tally,
+    /// What has come of it.
+    come: Tally,
+}
+
+impl Reservation {
+    /// So many bytes of the file are here now.
+    ///
+    /// # Errors
+    /// A limit is in the way; the reservation stays what it was.
+    pub fn resize(&mut self, size: u64) -> Result<(), Full> {
+        self.set(Tally { bytes: size, ..self.come })
+    }
+
+    /// The file is whole: it counts as a file.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn complete(&mut self) -> Result<(), Full> {
+        self.set(Tally { files: 1, ..self.come })
+    }
+
+    fn set(&mut self, come: Tally) -> Result<(), Full> {
+        let mut book = self.room.book();
+        let (was, is) = (self.come.beyond(self.replaced), come.beyond(self.replaced));
+        self.room.check_tally(&mut book, is.beyond(was))?;
+        // What is replaced is there until then. What was free is not corrected downwards: the bytes may have been written.
+        let written = come.beyond(self.come).bytes;
+        let device = self.folder.device();
+        check_free(book.seen.get(&device).copied(), book.quota.min_free, &self.folder, written)?;
+        if let Some(seen) = book.seen.get_mut(&device) {
+            seen.left = seen.left.saturating_sub(written);
+        }
+        book.arrived.subtract(was);
+        book.arrived.add(is);
+        self.come = come;
+        Ok(())
+    }
+
+    /// The file is stored, in place of one of `replaced` bytes if there was one.
+    pub(in crate::store) fn settle(self, bytes: u64, replaced: Option<u64>) {
+        let mut book = self.room.book();
+        if let Some(replaced) = replaced {
+            book.stored.subtract(Tally::of(replaced));
+        }
+        book.stored.add(Tally::of(bytes));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.room.book().arrived.subtract(self.come.beyond(self.replaced));
+    }
+}
+
+#[cfg(test)]
+#[path = "space_tests.rs"]
+mod tests;

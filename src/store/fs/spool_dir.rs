@@ -1,0 +1,465 @@
+//! What is done to the files of one incoming directory and its staging area, step by step.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::answering::{Answering, Wait};
+use super::error::StoreError;
+use super::ids::{SpoolId, StageId};
+use super::lacks::{self, Lack, flush_directory};
+use super::lock::lock;
+use super::mark::leave_mark;
+use super::open::{self, Found, is_same, leads_to};
+use super::setup::{self, Staging};
+use super::source::Identity;
+#[cfg(test)]
+use super::staging_queue::Deferred;
+use super::staging_queue::StagingQueue;
+use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
+
+/// How a file's bytes compare with what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Comparison {
+    /// A plain file with these bytes.
+    Same,
+    /// Something else: other bytes, a directory, a link.
+    Different,
+    /// Nothing is there.
+    Absent,
+}
+
+/// Who works on a directory whose filesystem may not answer while others are to go on.
+#[derive(Debug)]
+struct Beside {
+    staging: StagingQueue,
+    /// By the committer of that filesystem.
+    asked: Answering,
+}
+
+/// Directories held open, so that every step works on the directories that were checked.
+#[derive(Debug)]
+pub(in crate::store) struct SpoolDir {
+    pub(in crate::store) id: SpoolId,
+    path: PathBuf,
+    kind: Staging,
+    staging_path: PathBuf,
+    incoming: Arc<OwnedFd>,
+    staging: OwnedFd,
+    beside: Option<Beside>,
+    /// The storage directory that it is in, and where in there.
+    within: Option<(Arc<OwnedFd>, PathBuf)>,
+    device: u64,
+    /// The incoming directory's inode.
+    inode: u64,
+    /// The permissions of new files.
+    mode: Mode,
+    /// What the filesystem lacks. Nothing where files cannot even be made just now: what keeps them from it is told when one
+    /// is to be stored.
+    lacks: Vec<Lack>,
+    /// Tells this value's files from those that others have left.
+    session: u64,
+    next: AtomicU64,
+}
+
+impl SpoolDir {
+    /// Opens a directory whose files get the permissions `mode`.
+    pub(in crate::store) fn open(incoming: &Path, mode: Mode, kind: Staging) -> Result<Self, StoreError> {
+        let path = incoming.canonicalize().map_err(StoreError::std("open the directory", incoming))?;
+        let incoming = setup::open_incoming(&path)?;
+        Self::of(path, incoming, mode, kind, None)
+    }
+
+    /// Opens a directory inside this one, by names alone: whatever becomes of it meanwhile, it is one inside.
+    pub(in crate::store) fn open_inside(&self, relative: &Path, mode: Mode) -> Result<Self, StoreError> {
+        let path = self.path.join(relative);
+        let inside = open::directory(&*self.incoming, relative).map_err(StoreError::io("open the directory", &path))?;
+        setup::check_writable(&inside, &path)?;
+        Self::of(path, inside, mode, self.kind, Some((Arc::clone(&self.incoming), relative.to_owned())))
+    }
+
+    fn of(
+        path: PathBuf,
+        incoming: OwnedFd,
+        mode: Mode,
+        kind: Staging,
+        within: Option<(Arc<OwnedFd>, PathBuf)>,
+    ) -> Result<Self, StoreError> {
+        let staging_path = path.join(kind.name());
+        let staging = setup::open_staging(&incoming, &path, kind)?;
+        let id = match kind {
+            Staging::Collector => setup::open_id(&staging, &staging_path)?,
+            // Without a journal there is nothing to know it by again.
+            Staging::Server => SpoolId::random(),
+        };
+        let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
+        let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
+        let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
+        let incoming = Arc::new(incoming);
+        let area = Self {
+            id,
+            path,
+            kind,
+            staging_path,
+            incoming,
+            staging,
+            beside: None,
+            within,
+            device,
+            inode,
+            mode,
+            lacks,
+            session,
+            next,
+        };
+        if kind == Staging::Collector
+            && let Err(error) = area.leave_mark()
+        {
+            log::warn!("{error}: a site that serves this very directory, by a wrong address, would not be recognised");
+        }
+        Ok(area)
+    }
+
+    /// Makes the mark by which a site is known that serves this very directory, if it is not there.
+    pub(in crate::store) fn leave_mark(&self) -> Result<(), StoreError> {
+        leave_mark(&self.incoming, &self.path, self.id)
+    }
+
+    /// Opens an incoming directory again, if the staging area `id` is still in it; makes nothing.
+    pub(in crate::store) fn reopen(incoming: &Path, id: SpoolId) -> Result<Option<Self>, StoreError> {
+        let kind = Staging::Collector;
+        let found = setup::known_id(&incoming.join(kind.name()))?;
+        if found != Some(id) {
+            return Ok(None);
+        }
+        Self::open(incoming, setup::FILE_MODE, kind).map(|area| Some(area).filter(|area| area.id == id))
+    }
+
+    /// From now on nobody waits for this directory's filesystem longer than need be, unless that is the one given: where
+    /// the journal is, nothing can be done without it.
+    pub(in crate::store) fn answering_beside(mut self, device: Option<u64>) -> Result<Self, StoreError> {
+        if device != Some(self.device) {
+            self.beside =
+                Some(Beside { staging: StagingQueue::start(&self.path)?, asked: Answering::start(&self.path)? });
+        }
+        Ok(self)
+    }
+
+    /// From now on what is staged in it is staged when a simulation says so.
+    #[cfg(test)]
+    pub(in crate::store) fn deferred(mut self) -> Result<(Self, Deferred), StoreError> {
+        let (staging, deferred) = StagingQueue::deferred(&self.path);
+        self.beside = Some(Beside { staging, asked: Answering::start(&self.path)? });
+        Ok((self, deferred))
+    }
+
+    /// Does something here, and waits for it so long at most.
+    pub(in crate::store) fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        wait: Wait,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(beside) = &self.beside else { return work(self) };
+        let area = Arc::clone(self);
+        beside.asked.ask(wait, move || work(&area))
+    }
+
+    /// Does something here that nobody waits for.
+    pub(in crate::store) fn tell(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
+        let Some(queue) = self.staging_queue() else { return work(self) };
+        let area = Arc::clone(self);
+        queue.push(0, move || work(&area));
+    }
+
+    /// The number of its filesystem, if others than those of this one are to go on where it does not answer.
+    pub(in crate::store) fn filesystem_beside(&self) -> Option<u64> {
+        self.beside.as_ref().map(|_| self.device)
+    }
+
+    /// What is to be staged in it, if the loop must not wait for its filesystem.
+    pub(in crate::store) fn staging_queue(&self) -> Option<&StagingQueue> {
+        self.beside.as_ref().map(|beside| &beside.staging)
+    }
+
+    /// An error if its filesystem does not answer.
+    pub(in crate::store) fn check_answers(&self) -> Result<(), StoreError> {
+        let Some(Beside { staging, asked }) = &self.beside else { return Ok(()) };
+        if asked.is_silent() { Err(StoreError::Silent(self.path.clone())) } else { staging.check_answers() }
+    }
+
+    /// The incoming directory.
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Warns of what the filesystem lacks, but for what it is `known` to.
+    pub(in crate::store) fn warn_of_lacks(&self, known: &[Lack]) {
+        for lack in self.lacks.iter().filter(|lack| !known.contains(lack)) {
+            log::warn!("{}: {lack}", quoted(&self.path));
+        }
+    }
+
+    pub(in crate::store) fn lacks(&self) -> &[Lack] {
+        &self.lacks
+    }
+
+    /// The number of the filesystem.
+    pub(in crate::store) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Which directory this is, by whatever path it was opened: its filesystem and its inode.
+    pub(in crate::store) fn directory(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// Whether the paths still lead to the directories that are held open.
+    pub(in crate::store) fn is_in_place(&self) -> bool {
+        let is_in_place = match &self.within {
+            None => leads_to(&self.path, &*self.incoming),
+            // Not if it was moved out, and a link leads there.
+            Some((storage, relative)) => open::directory(&**storage, relative)
+                .and_then(|found| Ok(is_same(&fs::fstat(found)?, &fs::fstat(&*self.incoming)?)))
+                .unwrap_or(false),
+        };
+        is_in_place && open::is_in_place(&*self.incoming, self.kind.name(), &self.staging)
+    }
+
+    /// An error if another directory has the path by now: nobody would find what is put into this one.
+    pub(in crate::store) fn check_place(&self) -> Result<(), StoreError> {
+        if self.is_in_place() { Ok(()) } else { Err(StoreError::Displaced(self.path.clone())) }
+    }
+
+    /// An error if a staged file is not in its place.
+    pub(in crate::store) fn check_staged(&self, stage: StageId) -> Result<(), StoreError> {
+        let found = fs::statat(&self.staging, stage.to_string(), AtFlags::SYMLINK_NOFOLLOW);
+        found.map(drop).map_err(StoreError::io("commit", &self.staged_path(stage)))
+    }
+
+    /// The incoming directory itself.
+    pub(in crate::store) fn incoming(&self) -> &OwnedFd {
+        &self.incoming
+    }
+
+    /// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
+    pub(in crate::store) fn last_journal(&self) -> Result<Option<PathBuf>, StoreError> {
+        setup::read_last_journal(&self.staging, &self.staging_path)
+    }
+
+    /// Leaves word of the journal that knows this staging area from now on.
+    pub(in crate::store) fn set_last_journal(&self, journal: &Path) -> Result<(), StoreError> {
+        setup::write_last_journal(&self.staging, &self.staging_path, journal)
+    }
+
+    /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
+    pub(in crate::store) fn lock(&self) -> Result<(), StoreError> {
+        lock(&self.staging, &self.staging_path)
+    }
+
+    /// Where a staged file is, for messages.
+    pub(in crate::store) fn staged_path(&self, stage: StageId) -> PathBuf {
+        self.staging_path.join(stage.to_string())
+    }
+
+    /// Makes a new staged file.
+    pub(in crate::store) fn create(&self) -> Result<(StageId, File), StoreError> {
+        let stage = StageId { session: self.session, number: self.next.fetch_add(1, Ordering::Relaxed) };
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let failed = |errno: Errno| StoreError::io("create", &self.staged_path(stage))(errno);
+        let file = fs::openat(&self.staging, stage.to_string(), flags, self.mode).map_err(failed)?;
+        // The umask may have taken the group's rights, which the console needs.
+        lacks::set_rights(&file, self.mode).map_err(failed)?;
+        Ok((stage, file.into()))
+    }
+
+    /// Dates a staged file, in time since 1970: a data server that is told to (`use_xml_timestamp 0`) stamps what it
+    /// reads with that.
+    pub(in crate::store) fn set_time(&self, stage: StageId, time: Duration) {
+        let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+        let times = Timestamps { last_access: time, last_modification: time };
+        if let Err(errno) = fs::utimensat(&self.staging, stage.to_string(), &times, AtFlags::SYMLINK_NOFOLLOW) {
+            log::debug!("{}: keeps the time of its collection: {errno}", quoted(&self.staged_path(stage)));
+        }
+    }
+
+    /// Opens a staged file to be read.
+    pub(in crate::store) fn open_staged(&self, stage: StageId) -> Result<File, StoreError> {
+        let absent = || StoreError::io("open", &self.staged_path(stage))(Errno::NOENT);
+        self.find_staged(stage, OFlags::RDONLY, "open")?.ok_or_else(absent)
+    }
+
+    /// A staged file, if it is there; `action` is what it is opened for, for messages.
+    fn find_staged(&self, stage: StageId, flags: OFlags, action: &'static str) -> Result<Option<File>, StoreError> {
+        match open::file(&self.staging, stage.to_string(), flags, Mode::empty()) {
+            Ok(Found::File(file, _)) => Ok(Some(file)),
+            Ok(other) => Ok(other.file(&self.staged_path(stage))?.map(|(file, _)| file)),
+            Err(errno) => Err(StoreError::io(action, &self.staged_path(stage))(errno)),
+        }
+    }
+
+    /// Makes a new file without a name: it is gone once it is closed.
+    pub(in crate::store) fn create_nameless(&self) -> Result<File, StoreError> {
+        let (stage, file) = self.create()?;
+        self.discard(stage)?;
+        Ok(file)
+    }
+
+    /// Removes a staged file, if it is there.
+    pub(in crate::store) fn discard(&self, stage: StageId) -> Result<(), StoreError> {
+        match fs::unlinkat(&self.staging, stage.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(StoreError::io("remove", &self.staged_path(stage))(errno)),
+        }
+    }
+
+    /// Changes the length of a staged file, so that no recovery takes it for what it was.
+    pub(in crate::store) fn invalidate(&self, stage: StageId, was: &Fingerprint) -> Result<(), StoreError> {
+        let Some(file) = self.find_staged(stage, OFlags::WRONLY, "empty")? else { return Ok(()) };
+        fs::ftruncate(file, u64::from(was.size == 0)).map_err(StoreError::io("empty", &self.staged_path(stage)))
+    }
+
+    /// Gives a staged file its name in the incoming directory, unless that is taken: then `false`.
+    pub(in crate::store) fn rename_into(&self, stage: StageId, name: &FileName) -> Result<bool, StoreError> {
+        let staged = stage.to_string();
+        match lacks::rename_to_free(&self.staging, staged.as_bytes(), &self.incoming, name.as_bytes()) {
+            Ok(_) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(StoreError::io("publish", &self.published_path(name))(errno)),
+        }
+    }
+
+    /// Gives a staged file its name in the incoming directory, in place of the file that has it, if any: that one's size.
+    pub(in crate::store) fn replace(&self, stage: StageId, name: &FileName) -> Result<Option<u64>, StoreError> {
+        let before = self.look(name)?.map(|found| found.size);
+        fs::renameat(&self.staging, stage.to_string(), &self.incoming, name.as_bytes())
+            .map_err(StoreError::io("replace", &self.published_path(name)))?;
+        Ok(before)
+    }
+
+    /// What file has this name; no directory, link or the like.
+    pub(in crate::store) fn look(&self, name: &FileName) -> Result<Option<Identity>, StoreError> {
+        Identity::look(&self.incoming, name).map_err(StoreError::io("look at", &self.published_path(name)))
+    }
+
+    /// Removes a file of the incoming directory if it still is this one; whether it was.
+    pub(in crate::store) fn remove(&self, name: &FileName, was: &Identity) -> Result<bool, StoreError> {
+        if self.look(name)? != Some(*was) {
+            return Ok(false);
+        }
+        match fs::unlinkat(&*self.incoming, name.as_bytes(), AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(StoreError::io("remove", &self.published_path(name))(errno)),
+        }
+    }
+
+    /// Compares a staged file with what it should be.
+    pub(in crate::store) fn compare_staged(
+        &self,
+        stage: StageId,
+        wanted: &Fingerprint,
+    ) -> Result<Comparison, StoreError> {
+        let path = self.staged_path(stage);
+        compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))
+    }
+
+    /// Measures a staged file.
+    pub(in crate::store) fn measure_staged(&self, stage: StageId) -> Result<Fingerprint, StoreError> {
+        fingerprint(&mut self.open_staged(stage)?).map_err(StoreError::std("read", &self.staged_path(stage)))
+    }
+
+    /// Whether something has this name in the incoming directory; also if that cannot be told.
+    pub(in crate::store) fn is_published(&self, name: &FileName) -> bool {
+        !matches!(fs::statat(&*self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+    }
+
+    /// The names in the incoming directory, directories' left out where the filesystem tells them.
+    pub(in crate::store) fn published_names(&self) -> Result<Vec<FileName>, StoreError> {
+        let failed = |errno: Errno| StoreError::io("list the directory", &self.path)(errno);
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&*self.incoming).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type() != fs::FileType::Directory {
+                names.extend(FileName::new(entry.file_name().to_bytes()).ok());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Makes a staged file's bytes durable; tells of every write to it that failed and was not told of yet. One that
+    /// somebody has taken away shows when it is to get its name.
+    pub(in crate::store) fn sync_draft(&self, stage: StageId) -> Result<(), StoreError> {
+        let Some(file) = self.find_staged(stage, OFlags::RDONLY, "flush")? else { return Ok(()) };
+        fs::fdatasync(file).map_err(StoreError::io("flush", &self.staged_path(stage)))
+    }
+
+    /// Makes the names in the staging area durable.
+    pub(in crate::store) fn sync_staging(&self) -> Result<(), StoreError> {
+        flush_directory(&self.staging).map(drop).map_err(StoreError::io("flush the directory", &self.staging_path))
+    }
+
+    /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
+    /// for this spool, whoever's it was and also if its file is closed by now (Linux 5.8).
+    pub(in crate::store) fn sync_filesystem(&self) -> Result<(), StoreError> {
+        fs::syncfs(&self.staging).map_err(StoreError::io("flush the filesystem", &self.path))
+    }
+
+    /// Makes the names in the incoming directory durable.
+    pub(in crate::store) fn sync_names(&self) -> Result<(), StoreError> {
+        flush_directory(&*self.incoming).map(drop).map_err(StoreError::io("flush the directory", &self.path))
+    }
+
+    /// Staged files that an earlier run, or another spool value on this directory, has left.
+    pub(in crate::store) fn leftovers(&self) -> Result<Vec<StageId>, StoreError> {
+        let failed = |errno: Errno| StoreError::io("list the staging area", &self.staging_path)(errno);
+        let mut leftovers = Vec::new();
+        for entry in fs::Dir::read_from(&self.staging).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let stage = entry.file_name().to_str().ok().and_then(|name| name.parse::<StageId>().ok());
+            leftovers.extend(stage.filter(|stage| stage.session != self.session));
+        }
+        Ok(leftovers)
+    }
+
+    /// Where a published file is, for messages.
+    pub(in crate::store) fn published_path(&self, name: &FileName) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.as_bytes()))
+    }
+}
+
+fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Comparison, Errno> {
+    let (mut file, stat) = match open::file(dir, name, OFlags::RDONLY, Mode::empty())? {
+        Found::File(file, stat) => (file, stat),
+        Found::Nothing => return Ok(Comparison::Absent),
+        Found::Other(_) => return Ok(Comparison::Different),
+    };
+    if u64::try_from(stat.st_size) != Ok(wanted.size) {
+        return Ok(Comparison::Different);
+    }
+    let found = fingerprint(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(if found == *wanted { Comparison::Same } else { Comparison::Different })
+}
+
+fn fingerprint(file: &mut File) -> std::io::Result<Fingerprint> {
+    let mut running = Fingerprinter::default();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(running.finish()),
+            count => running.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "spool_dir_tests.rs"]
+mod tests;

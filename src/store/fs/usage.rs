@@ -1,0 +1,118 @@
+//! Counting what is in a directory tree.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::proto::is_reserved;
+
+/// Directories further down are not looked into: each level costs an open file.
+const MAX_DEPTH: usize = 64;
+
+/// Files, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Tally {
+    pub(in crate::store) files: u64,
+    pub(in crate::store) bytes: u64,
+}
+
+impl Tally {
+    /// One file.
+    pub(in crate::store) fn of(bytes: u64) -> Self {
+        Self { files: 1, bytes }
+    }
+
+    pub(in crate::store) fn add(&mut self, more: Self) {
+        self.files = self.files.saturating_add(more.files);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    /// How much more this is than `other`.
+    pub(in crate::store) fn beyond(self, other: Self) -> Self {
+        Self { files: self.files.saturating_sub(other.files), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
+    /// Never below nothing: other programs remove files too.
+    pub(in crate::store) fn subtract(&mut self, less: Self) {
+        *self = self.beyond(less);
+    }
+}
+
+/// Counts the files in `root` and below, staging areas and what is behind links left out. What goes away meanwhile may be
+/// counted or not; what may not be read is not.
+pub(in crate::store) fn count(root: &OwnedFd) -> Result<Tally, Errno> {
+    let mut tally = Tally::default();
+    count_in(Dir::read_from(root)?, MAX_DEPTH, &mut tally)?;
+    Ok(tally)
+}
+
+fn count_in(mut dir: Dir, levels: usize, tally: &mut Tally) -> Result<(), Errno> {
+    while let Some(entry) = dir.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [".".as_bytes(), b".."].contains(&name.to_bytes()) || is_reserved(name.to_bytes()) {
+            continue;
+        }
+        let Ok(stat) = fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => tally.add(Tally::of(u64::try_from(stat.st_size).unwrap_or(0))),
+            FileType::Directory if levels > 1 => {
+                if let Ok(below) = enter(dir.fd()?, name) {
+                    count_in(below, levels - 1, tally)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn enter(dir: impl AsFd, name: &CStr) -> Result<Dir, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Dir::new(fs::openat(dir, name, flags, Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir_all, write};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn count(dir: &std::path::Path) -> Tally {
+        super::count(&fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn files_at_every_level_are_counted_and_neither_links_nor_what_is_staged() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(count(dir.path()), Tally::default());
+        create_dir_all(dir.path().join("conf/deep")).unwrap();
+        create_dir_all(dir.path().join("conf/.tentacle-sync")).unwrap();
+        for (path, bytes) in [("a", "12345"), ("conf/b", "123"), ("conf/deep/c", ""), ("conf/.tentacle-sync/d", "1")] {
+            write(dir.path().join(path), bytes).unwrap();
+        }
+        symlink(dir.path(), dir.path().join("loop")).unwrap();
+        symlink("a", dir.path().join("link")).unwrap();
+        assert_eq!(count(dir.path()), Tally { files: 3, bytes: 8 });
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d/".repeat(2 * MAX_DEPTH));
+        create_dir_all(&deep).unwrap();
+        write(deep.join("far"), "1").unwrap();
+        write(dir.path().join("d/near"), "1").unwrap();
+        assert_eq!(count(dir.path()), Tally::of(1));
+    }
+
+    #[test]
+    fn a_tally_never_goes_below_nothing() {
+        let mut tally = Tally { files: 1, bytes: 5 };
+        tally.subtract(Tally { files: 2, bytes: 3 });
+        assert_eq!(tally, Tally { files: 0, bytes: 2 });
+    }
+}

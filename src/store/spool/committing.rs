@@ -1,0 +1,150 @@
+//! What a committer's thread does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::Spool;
+use super::committer::{Completion, Publication, Waiting};
+use super::disk::{Disk, RealDisk};
+use super::engine::{Engine, Item};
+use super::journal::{Intent, SiteFile};
+use crate::store::fs::error::StoreError;
+use crate::store::fs::worker::{Pause, Work};
+
+/// What a committer's thread is told to do. Orders have numbers, which grow.
+#[derive(Debug)]
+pub(in crate::store) enum Order {
+    Publish(Publication, u64),
+    /// A spool is open by now that may not have been at the start.
+    TakeIn(Spool),
+    /// A site no longer has its copy of what was committed before this order was given.
+    Forget(SiteFile, u64),
+}
+
+/// [`Waiting`], for the loop to see what the committer's thread has.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct SharedWaiting(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    files: AtomicUsize,
+    bytes: AtomicU64,
+    /// Files committed since the last two were set: whether they wait is not known yet.
+    new: AtomicUsize,
+}
+
+impl SharedWaiting {
+    pub(in crate::store) fn set(&self, (files, bytes): (usize, u64)) {
+        self.0.files.store(files, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+        // Last: whoever reads that there are none sees the others as well.
+        self.0.new.store(0, Ordering::Release);
+    }
+
+    fn add_new(&self, files: usize) {
+        self.0.new.fetch_add(files, Ordering::Relaxed);
+    }
+
+    pub(in crate::store) fn get(&self) -> Waiting {
+        Waiting { files: self.0.files.load(Ordering::Relaxed), bytes: self.0.bytes.load(Ordering::Relaxed) }
+    }
+
+    /// Whether all is published whose completion is known.
+    pub(in crate::store) fn is_all_published(&self) -> bool {
+        self.0.new.load(Ordering::Acquire) == 0 && self.get().files == 0
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+pub(in crate::store) struct Committing<D: Disk> {
+    pub(in crate::store) engine: Engine<D>,
+    pub(in crate::store) waiting: SharedWaiting,
+}
+
+impl Work for Committing<RealDisk> {
+    type Order = Order;
+    type Completion = Completion;
+
+    const NAME: &'static str = "committer";
+    const GROUP: usize = 1024;
+
+    fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
+        self.carry_out(group, now)
+    }
+
+    fn go_on(&mut self, now: Instant) -> Pause {
+        self.go_on(now)
+    }
+}
+
+impl<D: Disk> Committing<D> {
+    pub(in crate::store) fn new(engine: Engine<D>) -> Self {
+        let waiting = SharedWaiting::default();
+        waiting.set(engine.waiting());
+        Self { engine, waiting }
+    }
+
+    pub(in crate::store) fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
+        let (mut publications, mut gone) = (Vec::new(), Vec::new());
+        for order in group {
+            match order {
+                Order::TakeIn(spool) => self.take_in(&spool, now),
+                Order::Publish(publication, number) => publications.push((publication, number)),
+                Order::Forget(copy, number) => gone.push((copy, number)),
+            }
+        }
+        // They are about what was completed, so it is older than anything in the group.
+        self.engine.forget(gone);
+        if publications.is_empty() { Vec::new() } else { self.commit(publications, now) }
+    }
+
+    /// Publishes what may be by now.
+    pub(in crate::store) fn go_on(&mut self, now: Instant) -> Pause {
+        let has_news = self.engine.publish(now);
+        self.waiting.set(self.engine.waiting());
+        Pause { until: self.engine.next_look(), has_news }
+    }
+
+    fn commit(&mut self, group: Vec<(Publication, u64)>, now: Instant) -> Vec<Completion> {
+        let (mut tickets, mut links) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let mut completions = Vec::with_capacity(group.len());
+        for (publication, number) in group {
+            let ticket = publication.ticket;
+            match self.take(publication, number, now) {
+                Ok(link) => {
+                    tickets.push(ticket);
+                    links.push(link);
+                }
+                Err(error) => completions.push(Completion { ticket, result: Err(error) }),
+            }
+        }
+        let outcomes = self.engine.commit(&links);
+        // Before anybody hears of their completion, which comes before they are published.
+        self.waiting.add_new(outcomes.iter().filter(|outcome| outcome.is_ok()).count());
+        completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
+        completions
+    }
+
+    fn take_in(&mut self, spool: &Spool, now: Instant) {
+        let taken = self.engine.disk_mut().take_in(spool);
+        let added = taken.and_then(|new| new.map_or(Ok(()), |(id, path)| self.engine.add_spool(id, path, now)));
+        if let Err(error) = added {
+            // The next file for it, or the next start, tries again.
+            log::warn!("{error}");
+        }
+    }
+
+    fn take(&mut self, publication: Publication, order: u64, now: Instant) -> Result<Item, StoreError> {
+        let Publication { site, name, staged, chain, .. } = publication;
+        let chain = chain.unwrap_or_default();
+        let fingerprint = staged.fingerprint();
+        let taken = self.engine.disk_mut().take_over(staged, &name).inspect_err(|_| chain.break_off());
+        let ((spool, stage), new) = taken?;
+        if let Some(path) = new {
+            self.engine.add_spool(spool, path, now).inspect_err(|_| chain.break_off())?;
+        }
+        Ok(Item { intent: Intent { spool, stage, copy: SiteFile { site, name, fingerprint } }, chain, order })
+    }
+}

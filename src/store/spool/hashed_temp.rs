@@ -1,0 +1,141 @@
+//! Files on their way in whose bytes are measured, so that copies can be compared later.
+
+use std::sync::Arc;
+
+use super::temp_beside::{ClosedBeside, TempBeside};
+use crate::proto::{Fingerprint, Fingerprinter};
+use crate::store::fs::error::StoreError;
+use crate::store::fs::ids::StageId;
+use crate::store::fs::sink::SinkKind;
+use crate::store::fs::spool_dir::SpoolDir;
+use crate::store::fs::temp_file::{ClosedTemp, TempFile};
+
+/// A file in the staging area that is being written. Dropping it removes the file.
+///
+/// Where its filesystem may stop answering, nobody waits for that here: what it is told is done later, and what goes wrong
+/// then shows with a later call, or when the file is committed.
+#[derive(Debug)]
+pub struct HashedTemp {
+    file: Open,
+    running: Fingerprinter,
+}
+
+#[derive(Debug)]
+enum Open {
+    Here(TempFile),
+    Beside(TempBeside),
+}
+
+impl HashedTemp {
+    pub(in crate::store) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+        let file = if area.staging_queue().is_some() {
+            Open::Beside(TempBeside::create(&area, kind, size_hint))
+        } else {
+            area.check_place()?;
+            #[cfg(test)]
+            crate::store::model::staging_step()?;
+            Open::Here(TempFile::create(area, kind, size_hint)?)
+        };
+        Ok(Self { file, running: Fingerprinter::default() })
+    }
+
+    /// Whether the file is there; if not, the committer's `notify` is called when it may be. It takes bytes before as well.
+    pub fn is_open(&self) -> Result<bool, StoreError> {
+        match &self.file {
+            Open::Here(_) => Ok(true),
+            Open::Beside(file) => file.is_open(),
+        }
+    }
+
+    /// Whether bytes are to be written now; if not, the committer's `notify` is called when they may be. They are taken all
+    /// the same, and then held in memory.
+    pub fn has_room(&self) -> Result<bool, StoreError> {
+        match &self.file {
+            Open::Here(_) => Ok(true),
+            Open::Beside(file) => file.has_room(),
+        }
+    }
+
+    /// The file's next bytes. After an error the file is of no use: drop it.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        match &mut self.file {
+            Open::Here(file) => {
+                #[cfg(test)]
+                crate::store::model::staging_step()?;
+                file.write(bytes)?;
+            }
+            Open::Beside(file) => file.write(bytes)?,
+        }
+        self.running.update(bytes);
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    pub fn size(&self) -> u64 {
+        match &self.file {
+            Open::Here(file) => file.size(),
+            Open::Beside(file) => file.size(),
+        }
+    }
+
+    /// Another file with the bytes that were written so far.
+    pub fn duplicate(&self) -> Result<Self, StoreError> {
+        match &self.file {
+            Open::Here(file) => {
+                let mut copy = Self::create(Arc::clone(file.area()), SinkKind::default(), self.size())?;
+                file.read(|bytes| copy.write(bytes))?;
+                Ok(copy)
+            }
+            Open::Beside(file) => Ok(Self { file: Open::Beside(file.duplicate()), running: self.running.clone() }),
+        }
+    }
+
+    /// The file is whole.
+    pub fn finish(self) -> Result<ClosedHashedTemp, StoreError> {
+        let written = match self.file {
+            Open::Here(file) => {
+                #[cfg(test)]
+                crate::store::model::staging_step()?;
+                Closed::Here(file.finish()?)
+            }
+            Open::Beside(file) => Closed::Beside(file.finish()?),
+        };
+        Ok(ClosedHashedTemp { written, fingerprint: self.running.finish() })
+    }
+}
+
+/// A whole file in the staging area, closed, not durable yet. Dropping it removes the file.
+#[derive(Debug)]
+pub struct ClosedHashedTemp {
+    written: Closed,
+    fingerprint: Fingerprint,
+}
+
+#[derive(Debug)]
+enum Closed {
+    Here(ClosedTemp),
+    Beside(ClosedBeside),
+}
+
+impl ClosedHashedTemp {
+    /// What was written.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub(in crate::store) fn area(&self) -> &Arc<SpoolDir> {
+        match &self.written {
+            Closed::Here(file) => file.area(),
+            Closed::Beside(file) => &file.area,
+        }
+    }
+
+    /// Hands the file over, as soon as it is closed: it is no longer removed with this value. An error if it could not be
+    /// written, or its filesystem does not answer.
+    pub(in crate::store) fn hand_over(self) -> Result<(Arc<SpoolDir>, StageId), StoreError> {
+        match self.written {
+            Closed::Here(file) => Ok(file.hand_over()),
+            Closed::Beside(file) => Ok(file.wait()?.hand_over()),
+        }
+    }
+}
