@@ -33,6 +33,7 @@ mod deadline;
 #[cfg(any(test, feature = "demo"))]
 pub mod fake_server;
 mod file;
+mod in_time;
 mod mutex;
 pub mod net;
 pub mod obs;

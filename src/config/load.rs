@@ -1,5 +1,6 @@
 //! From a path to [`Settings`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -11,6 +12,7 @@ use super::settings::Settings;
 use super::source::{Env, Source, io_message, is_world_readable};
 use super::{defaults, pandora_conf, toml_conf};
 use crate::file::{self, ReadError};
+use crate::in_time::in_time;
 use crate::text::why_unreadable;
 
 /// Where a configuration is looked for when none is named, in this order.
@@ -140,19 +142,24 @@ fn unreadable(error: &std::io::Error, option: &str) -> String {
 fn check_disjoint(settings: &Settings) -> Result<(), ConfigError> {
     let state_dir = settings.state_dir();
     let state = real(state_dir);
-    match settings.sites.iter().find(|site| state.starts_with(real(&site.incoming_dir))) {
+    let incoming: BTreeSet<&Path> = settings.sites.iter().map(|site| site.incoming_dir.as_path()).collect();
+    match incoming.into_iter().find(|incoming| state.starts_with(real(incoming))) {
         None => Ok(()),
-        Some(site) => {
-            Err(ConfigError::StateAmongFiles { state: state_dir.to_owned(), incoming: site.incoming_dir.clone() })
+        Some(incoming) => {
+            Err(ConfigError::StateAmongFiles { state: state_dir.to_owned(), incoming: incoming.to_owned() })
         }
     }
 }
 
-/// The path without links, as far as it exists.
+/// The path without links, as far as it exists; as it is written, where its filesystem does not answer.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let resolve = |existing: &Path| Some(existing.canonicalize().ok()?.join(path.strip_prefix(existing).ok()?));
-    path.ancestors().find_map(resolve).unwrap_or_else(|| path.clone())
+    let written = path.clone();
+    let resolved = in_time(&path, move || {
+        let resolve = |existing: &Path| Some(existing.canonicalize().ok()?.join(written.strip_prefix(existing).ok()?));
+        written.ancestors().find_map(resolve)
+    });
+    resolved.ok().flatten().unwrap_or(path)
 }
 
 /// Where nobody named a directory: systemd's, the system's, the user's own.

@@ -135,3 +135,33 @@ fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others(
     assert_same(&spool_of(mount.root()), &bad.files);
     daemon.stop().assert_code(0);
 }
+
+/// Below its mount point, a directory's path cannot even be walked.
+#[test]
+fn a_start_and_reloads_below_a_mount_that_does_not_answer_cost_its_own_sites_alone() {
+    let Some(mount) = Mount::that_stalls() else { return };
+    let place = Place::new();
+    let incoming = mount.root().join("in");
+    fs::create_dir(&incoming).unwrap();
+    let bad = Site::double("bad", 5, Setup::default());
+    let mut good = Site::double("good", 5, Setup::default());
+    let hanging = format!("interval = 1\nincoming_dir = {incoming:?}");
+    place.configure("publish = \"at-once\"", [bad.config(&hanging), good.config("interval = 1")]);
+    let stalled = mount.stall();
+    let daemon = place.start();
+    wait_until("the files of the good site", || good.left().is_empty().then_some(()));
+    for number in 0..2 {
+        daemon.signal(Signal::HUP);
+        good.add(format!("good.{number}.data"), "beside");
+        wait_until("a file of the good site", || good.left().is_empty().then_some(()));
+    }
+    bad.assert_untouched();
+    drop(stalled);
+    wait_until("the files of the other", || bad.left().is_empty().then_some(()));
+    let stalled = mount.stall();
+    daemon.signal(Signal::HUP);
+    good.add("good.last.data", "beside");
+    wait_until("a file of the good site", || good.left().is_empty().then_some(()));
+    drop(stalled);
+    daemon.stop().assert_code(0);
+}

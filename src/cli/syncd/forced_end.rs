@@ -14,8 +14,8 @@ use signal_hook::iterator::Signals;
 use super::FAILURE;
 use crate::config::defaults::SHUTDOWN_TIMEOUT;
 
-/// For what has come whole to be committed, once the time to end is over.
-const GRACE: Duration = Duration::from_secs(5);
+/// For what has come whole to be committed, once the time to end is over: five seconds with the last word.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// For the log to take the last word.
 const LAST_WORD: Duration = Duration::from_secs(1);

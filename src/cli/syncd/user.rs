@@ -10,6 +10,7 @@ use nix::unistd::{Uid, User};
 
 use super::super::user::become_user;
 use crate::config::Settings;
+use crate::in_time::in_time;
 use crate::proto::quoted;
 
 /// Why this user cannot do what is asked for.
@@ -59,7 +60,10 @@ fn other_owner(settings: &Settings) -> Option<(Uid, &Path)> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut directories = [settings.state_dir()].into_iter().chain(enabled.map(|site| &*site.incoming_dir));
     directories.find_map(|directory| {
-        let owner = Uid::from_raw(fs::metadata(directory).ok()?.uid());
+        let path = directory.to_owned();
+        // One whose filesystem does not answer is for those to tell of who open it.
+        let metadata = in_time(directory, move || fs::metadata(path)).ok()?.ok()?;
+        let owner = Uid::from_raw(metadata.uid());
         (!owner.is_root()).then_some((owner, directory))
     })
 }

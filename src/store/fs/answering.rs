@@ -4,7 +4,6 @@
 //!
 //! What timed out is carried out all the same as soon as the filesystem answers, and nothing else is before it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
@@ -12,10 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::StoreError;
+use crate::in_time::{self, NoAnswer};
 use crate::mutex::lock;
-
-/// How long whoever opens a directory waits for that.
-const OPENING: Duration = Duration::from_secs(3);
 
 /// How long the directory's committer waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,34 +103,18 @@ impl Answering {
     }
 }
 
-/// What is being looked at on a thread that has not come back.
-static OVERDUE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-/// Does `work`, which is about `path`, on a thread that is waited for as long as the loop waits. As long as one about
-/// this path has not come back there is no other.
+/// Does `work`, which is about `path`, on a thread of its own: see [`in_time`](in_time::in_time).
 pub(in crate::store) fn in_time<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    if !lock(&OVERDUE).insert(path.to_owned()) {
-        return Err(StoreError::Silent(path.to_owned()));
-    }
-    let (tell, answer) = mpsc::sync_channel(1);
-    let about = path.to_owned();
-    let run = move || {
-        let answer = work();
-        lock(&OVERDUE).remove(&about);
-        tell.send(answer).ok();
-    };
-    if let Err(error) = thread::Builder::new().name("directory".into()).spawn(run) {
-        lock(&OVERDUE).remove(path);
-        return Err(StoreError::std(super::error::START_THREAD, path)(error));
-    }
-    match answer.recv_timeout(OPENING) {
-        Ok(answer) => answer,
-        Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped),
-        Err(RecvTimeoutError::Timeout) => Err(StoreError::Silent(path.to_owned())),
-    }
+    in_time::in_time(path, work).unwrap_or_else(|none| {
+        Err(match none {
+            NoAnswer::Overdue => StoreError::Silent(path.to_owned()),
+            NoAnswer::NoThread(error) => StoreError::std(super::error::START_THREAD, path)(error),
+            NoAnswer::Panicked => StoreError::Stopped,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -157,21 +138,5 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!(directory.ask(Wait::Commit, || Ok(9)), Ok(9));
-    }
-
-    #[test]
-    fn a_path_that_is_being_looked_at_is_not_looked_at_by_another_thread() {
-        let path = Path::new("/never/answers");
-        let (go_on, hang) = mpsc::channel::<()>();
-        let hangs = in_time(path, move || {
-            hang.recv().ok();
-            Ok(())
-        });
-        assert_eq!(hangs, Err(StoreError::Silent(path.to_owned())));
-        assert_eq!(in_time(path, || Ok(1)), Err(StoreError::Silent(path.to_owned())));
-        go_on.send(()).unwrap();
-        while in_time(path, || Ok(1)).is_err() {
-            thread::yield_now();
-        }
     }
 }
