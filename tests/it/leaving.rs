@@ -6,10 +6,10 @@ use std::thread;
 use crate::server_process::{Options, ServerProcess};
 use crate::support::{Client, SETTLE, scratch};
 
-const CLIENTS: usize = 300;
+const CLIENTS: usize = 1_500;
 
-/// Connections that linger at once, and whatever else a server has open.
-const MOST_OPEN: usize = 64 + 10 + 40;
+/// Connections that wait for a place and that linger at once, and whatever else a server has open.
+const MOST_OPEN: usize = 1024 + 64 + 10 + 40;
 
 #[test]
 fn clients_who_quit_and_do_not_close_take_no_more_and_more_sockets() {
