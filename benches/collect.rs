@@ -33,9 +33,9 @@ use processor::cpu_time;
 use settings::{settings, site};
 use support::{Result, median, verdict};
 use tentacle_sync::collector::{Collector, Mode, RoundReport};
-use tentacle_sync::fake_server::WritePattern;
 use tentacle_sync::net::Net;
 use tentacle_sync::store::Durability;
+use tentacle_sync::testing::fake_server::WritePattern;
 
 /// How much of everything.
 struct Scale {

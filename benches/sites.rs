@@ -44,9 +44,9 @@ use settings::{settings, site};
 use support::{Result, clock, median, verdict};
 use tentacle_sync::collector::{Collector, Mode, RoundReport};
 use tentacle_sync::config::{Settings, SiteSettings};
-use tentacle_sync::fake_server::WritePattern;
 use tentacle_sync::net::Net;
 use tentacle_sync::store::Durability;
+use tentacle_sync::testing::fake_server::WritePattern;
 
 /// How long a site may hang: longer than the others take, so that the hanging ones are there until the end.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -19,7 +19,8 @@
 //! - [`cli`]: what the programs do with a command line.
 //! - [`server`]: what `tentacle_server` does.
 //! - [`collector`]: what `tentacle-syncd` does.
-//! - [`fake_server`]: an imitation of a stock server that misbehaves on demand, for tests, benches and the demo.
+//! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
+//!   server on a thread.
 //!
 //! The arrows go `bin → cli → {collector, server, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
 //! [`proto`].
@@ -30,8 +31,6 @@ mod client;
 pub mod collector;
 pub mod config;
 mod deadline;
-#[cfg(any(test, feature = "demo"))]
-pub mod fake_server;
 mod file;
 mod in_time;
 mod mutex;
@@ -43,5 +42,7 @@ pub mod server;
 pub mod store;
 pub mod sync;
 mod sys;
+#[cfg(any(test, feature = "demo"))]
+pub mod testing;
 mod text;
 pub mod tls;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tentacle_sync::fake_server::{FakeServer, Setup};
+use tentacle_sync::testing::fake_server::{FakeServer, Setup};
 
 use super::faults::{BadSite, BlackHole, DeadPort};
 use super::kind::Kind;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with};
-use tentacle_sync::fake_server::{Fault, FaultRule, Verb, WrongSize};
+use tentacle_sync::testing::fake_server::{Fault, FaultRule, Verb, WrongSize};
 
 /// Files listed by a bad site that are asked for.
 const WANTED: usize = 3;

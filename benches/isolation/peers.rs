@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{AgentFiles, Authority, FakeServer, Setup, StockClients, WritePattern, stock_tls};
+use tentacle_sync::testing::fake_server::{
+    AgentFiles, Authority, FakeServer, Setup, StockClients, WritePattern, stock_tls,
+};
 use tentacle_sync::tls::Acceptor;
 
 use super::stamp;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tentacle_sync::fake_server::AgentFiles;
+use tentacle_sync::testing::fake_server::AgentFiles;
 
 use super::blocking_client::Lone;
 use super::concurrent_clients;

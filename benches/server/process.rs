@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use tempfile::TempDir;
-use tentacle_sync::fake_server::Authority;
 use tentacle_sync::store::Durability;
+use tentacle_sync::testing::fake_server::Authority;
 
 use super::connection::Place;
 use crate::fresh_dir::fresh_dir;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{
+use tentacle_sync::testing::fake_server::{
     AgentFiles, Authority, FakeServer, Fault, Setup, StockClients, WritePattern, stock_tls,
 };
 

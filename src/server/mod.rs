@@ -11,8 +11,6 @@
 mod admission;
 mod claims;
 mod guesses;
-#[cfg(any(test, feature = "demo"))]
-mod in_process;
 mod listings;
 mod paces;
 mod ports;
@@ -26,7 +24,5 @@ pub(crate) mod test_server;
 mod throttled_log;
 mod waiting_room;
 
-#[cfg(any(test, feature = "demo"))]
-pub use in_process::InProcessServer;
 pub use reason::Reason;
 pub use service::{Bound, Service, StartError, StopHandle, check_storage, check_tls};

@@ -113,8 +113,6 @@ mod buffer;
 mod fs;
 #[cfg(test)]
 pub(crate) mod model;
-#[cfg(test)]
-mod refused_calls;
 mod spool;
 
 pub use buffer::archive::{ArchiveError, Content, Limits, Packed, pack_into};

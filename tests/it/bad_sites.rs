@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{Fault, FaultRule, Setup, StockClients, Verb, WritePattern, WrongSize, stock_tls};
 use tentacle_sync::proto::Secret;
+use tentacle_sync::testing::fake_server::{
+    Fault, FaultRule, Setup, StockClients, Verb, WritePattern, WrongSize, stock_tls,
+};
 
 use crate::daemon::{Place, wait_until};
 use crate::server_ops::Buffer;
@@ -225,7 +227,7 @@ fn files_larger_than_wanted_stay_and_are_reported_once() {
         }
         let place = Place::with_sites([site.config(&format!("max_file_size = 10000\ninterval = 1\n{connections}"))]);
         let daemon = place.start();
-        let done = |tally: &tentacle_sync::fake_server::Tally| tally.count(Verb::Ls) >= 2;
+        let done = |tally: &tentacle_sync::testing::fake_server::Tally| tally.count(Verb::Ls) >= 2;
         assert!(site.peer().wait_for(crate::support::PATIENCE, done));
         let outcome = daemon.stop();
         outcome.assert_code(0).assert_logs(&["WARN", "site=site", "large.1700000000.data", "20000", "max_file_size"]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tentacle_sync::fake_server::{FakeServer, Setup};
+use tentacle_sync::testing::fake_server::{FakeServer, Setup};
 
 use crate::daemon::{Place, wait_until};
 use crate::scripted::{Script, listing, serve};

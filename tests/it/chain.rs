@@ -19,7 +19,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use tempfile::TempDir;
-use tentacle_sync::fake_server::files_below;
+use tentacle_sync::testing::fake_server::files_below;
 
 use crate::daemon::{Place, wait_until};
 use crate::server_process::stored_in;

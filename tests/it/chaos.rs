@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use tentacle_sync::fake_server::{Fault, FaultRule, Setup, Verb, WrongSize};
+use tentacle_sync::testing::fake_server::{Fault, FaultRule, Setup, Verb, WrongSize};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, staged_in};

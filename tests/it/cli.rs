@@ -8,8 +8,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{Fault, Identity, Setup, StockClients, Verb, stock_tls};
 use tentacle_sync::proto::Secret;
+use tentacle_sync::testing::fake_server::{Fault, Identity, Setup, StockClients, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{FakeServer, Setup, Verb, WritePattern};
+use tentacle_sync::testing::fake_server::{FakeServer, Setup, Verb, WritePattern};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 

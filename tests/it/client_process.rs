@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::{fmt, fs};
 
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{Files, files_below};
+use tentacle_sync::testing::fake_server::{Files, files_below};
 
 use crate::support::{LOOPBACK, PATIENCE, scratch};
 

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use tentacle_sync::fake_server::{Authority, FakeServer, Identity, Setup, StockClients, WritePattern, stock_tls};
+use tentacle_sync::testing::fake_server::{
+    Authority, FakeServer, Identity, Setup, StockClients, WritePattern, stock_tls,
+};
 
 use crate::client_process::Desk;
 use crate::support::Certificates;

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{FakeServer, Fault, Files, Setup, Verb};
+use tentacle_sync::testing::fake_server::{FakeServer, Fault, Files, Setup, Verb};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_same, spool_of};
@@ -71,7 +71,7 @@ fn a_round_with_much_to_do_uses_both_connections() {
     let site = Site::double("site", 300, Setup::default());
     collect(&site, "connections = 2");
     let fetching =
-        |seen: tentacle_sync::fake_server::LoggedCommand| (seen.verb == Verb::Recv).then_some(seen.connection);
+        |seen: tentacle_sync::testing::fake_server::LoggedCommand| (seen.verb == Verb::Recv).then_some(seen.connection);
     let connections: BTreeSet<u64> = site.peer().log().into_iter().filter_map(fetching).collect();
     assert_eq!(connections.len(), 2, "connections that fetched: {connections:?}");
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tentacle_sync::fake_server::{AgentFiles, FakeServer, Files, Setup, Tally, Verb};
+use tentacle_sync::testing::fake_server::{AgentFiles, FakeServer, Files, Setup, Tally, Verb};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, staged_in};

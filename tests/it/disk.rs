@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use tentacle_sync::fake_server::Setup;
+use tentacle_sync::testing::fake_server::Setup;
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::mount::Mount;
@@ -27,7 +27,7 @@ fn a_full_disk_leaves_the_files_at_the_site_until_there_is_room() {
     other.assert_emptied();
 
     let daemon = place.start();
-    let mut taken = tentacle_sync::fake_server::Files::new();
+    let mut taken = tentacle_sync::testing::fake_server::Files::new();
     wait_until("all to have come, as room was made", || {
         for (path, bytes) in place.spool() {
             fs::remove_file(place.incoming().join(&path)).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use tentacle_sync::fake_server::{
+use tentacle_sync::testing::fake_server::{
     AgentFiles, FakeServer, Fault, FaultRule, Setup, StockClients, Storage, Verb, WritePattern, WrongSize, stock_tls,
 };
 

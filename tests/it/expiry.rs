@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{Identity, Setup, StockClients, stock_tls};
+use tentacle_sync::testing::fake_server::{Identity, Setup, StockClients, stock_tls};
 use tentacle_sync::tls::UnixTime;
 
 use crate::daemon::Place;

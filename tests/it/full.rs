@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tentacle_sync::fake_server::{Files, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Files, Setup, Verb};
 
 use crate::daemon::{Place, assert_complains_once, assert_same, wait_until};
 use crate::mount::{Filesystem, Mount};

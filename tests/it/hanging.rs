@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::Setup;
+use tentacle_sync::testing::fake_server::Setup;
 
 use crate::daemon::{Daemon, Place, assert_same, spool_of, wait_until};
 use crate::mount::{Mount, Stalled};

@@ -16,7 +16,7 @@ use std::{env, fs};
 use fastrand::Rng;
 use rustix::process::Signal;
 use rustls::ClientConfig;
-use tentacle_sync::fake_server::Files;
+use tentacle_sync::testing::fake_server::Files;
 
 use crate::consumer::{Consumer, Taken, seed};
 use crate::daemon::{Daemon, Place, spool_of};

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::io::Errno;
-use tentacle_sync::fake_server::{FakeServer, Setup};
+use tentacle_sync::testing::fake_server::{FakeServer, Setup};
 
 use crate::client_process::Desk;
 use crate::daemon::{self, wait_until};

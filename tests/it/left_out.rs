@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{Setup, Verb};
+use tentacle_sync::testing::fake_server::{Setup, Verb};
 
 use crate::daemon::{Place, has_line, wait_until};
 use crate::site::{Door, Kind, Site, all_files};

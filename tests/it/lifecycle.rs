@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{FakeServer, Fault, FaultRule, Setup, StockClients, Tally, Verb, stock_tls};
+use tentacle_sync::testing::fake_server::{FakeServer, Fault, FaultRule, Setup, StockClients, Tally, Verb, stock_tls};
 
 use crate::daemon::{Place, staged_in, wait_until};
 use crate::site::{Door, Site, site_config};

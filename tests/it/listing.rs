@@ -1,6 +1,6 @@
 //! Listings of a hundred thousand names.
 
-use tentacle_sync::fake_server::{FakeServer, Setup, Verb};
+use tentacle_sync::testing::fake_server::{FakeServer, Setup, Verb};
 
 use crate::daemon::{Place, wait_until};
 use crate::site::{Site, site_config};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::{Place, wait_until};
 use crate::server_ops::Buffer;

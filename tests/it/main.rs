@@ -54,7 +54,7 @@ mod proxy;
 mod read_only;
 mod reconfigured;
 mod recordings;
-#[path = "../../src/store/refused_calls.rs"]
+#[path = "../../src/testing/refused_calls.rs"]
 mod refused_calls;
 mod relay_ends;
 mod relaying;

@@ -5,8 +5,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{Agent, AgentFiles, FakeServer, Fault, Files, Setup, StockClients, Verb, stock_tls};
-use tentacle_sync::server::InProcessServer;
+use tentacle_sync::testing::InProcessServer;
+use tentacle_sync::testing::fake_server::{
+    Agent, AgentFiles, FakeServer, Fault, Files, Setup, StockClients, Verb, stock_tls,
+};
 
 use crate::bad_sites::BlackHole;
 use crate::daemon::{Place, assert_same, wait_until};

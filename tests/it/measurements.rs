@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{FakeServer, Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{FakeServer, Fault, Setup, Verb};
 
 use crate::consumer::{Consumer, seed};
 use crate::daemon::{Place, spool_of, staged_in, wait_until};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use tentacle_sync::config::server::{Mode, ServerConfig};
-use tentacle_sync::server::InProcessServer;
+use tentacle_sync::testing::InProcessServer;
 
 use crate::daemon::wait_until;
 use crate::server_process::stored_in;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::pipe::pipe;
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::Place;
 use crate::site::Site;

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tentacle_sync::fake_server::Files;
+use tentacle_sync::testing::fake_server::Files;
 
 use crate::daemon::{Outcome, Place, assert_same, wait_until};
 use crate::server_process::{Options, ServerProcess, free_address, hand_over_to_server};

@@ -1,6 +1,6 @@
 //! Sites that are reachable through an HTTP proxy only.
 
-use tentacle_sync::fake_server::{Setup, WritePattern};
+use tentacle_sync::testing::fake_server::{Setup, WritePattern};
 
 use crate::daemon::Place;
 use crate::site::{Door, Kind, Site};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_complains_once, wait_until};

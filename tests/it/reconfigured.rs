@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{Fault, Files, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Files, Setup, Verb};
 
 use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_until};
 use crate::site::{Site, site_config};

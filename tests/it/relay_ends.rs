@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 use tentacle_sync::config::server::{Mode, RelaySettings, ServerConfig};
-use tentacle_sync::server::InProcessServer;
+use tentacle_sync::testing::InProcessServer;
 
 use crate::support::{Client, LOOPBACK, PATIENCE};
 

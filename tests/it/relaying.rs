@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use tentacle_sync::fake_server::{FakeServer, Setup};
+use tentacle_sync::testing::fake_server::{FakeServer, Setup};
 
 use crate::daemon::wait_until;
 use crate::server_ops::Buffer;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use tentacle_sync::fake_server::{FakeServer, Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{FakeServer, Fault, Setup, Verb};
 
 use crate::client_process::{Desk, Outcome, at};
 use crate::daemon::{Place, assert_complains_once, has_line, staged_in, wait_until};

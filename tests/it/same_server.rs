@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tentacle_sync::fake_server::Files;
+use tentacle_sync::testing::fake_server::Files;
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, wait_until};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tentacle_sync::fake_server::Files;
+use tentacle_sync::testing::fake_server::Files;
 
 use crate::daemon::wait_until;
 use crate::mount::Mount;

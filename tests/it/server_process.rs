@@ -12,7 +12,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tentacle_sync::fake_server::{Files, files_below};
+use tentacle_sync::testing::fake_server::{Files, files_below};
 
 use crate::support::{Certificates, LOOPBACK, PATIENCE};
 

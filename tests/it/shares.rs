@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use tentacle_sync::fake_server::{FakeServer, Files, Setup};
+use tentacle_sync::testing::fake_server::{FakeServer, Files, Setup};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, wait_until};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tentacle_sync::config::server::{Filters, Mode, ServerConfig};
-use tentacle_sync::fake_server::{AgentFiles, FakeServer, Files, Setup, StockClients, Storage, stock_tls};
 use tentacle_sync::proto::Secret;
-use tentacle_sync::server::InProcessServer;
+use tentacle_sync::testing::InProcessServer;
+use tentacle_sync::testing::fake_server::{AgentFiles, FakeServer, Files, Setup, StockClients, Storage, stock_tls};
 
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::{Options, ServerProcess, stored_in};

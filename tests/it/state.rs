@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use tentacle_sync::fake_server::{Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
 use crate::daemon::{Place, assert_complains_once};
 use crate::site::Site;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::{env, thread};
 
-use tentacle_sync::fake_server::AgentFiles;
+use tentacle_sync::testing::fake_server::AgentFiles;
 
 use crate::server_process::{Options, ServerProcess};
 use crate::support::{Certificates, Client, PATIENCE, fill, scratch};

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::{env, fs, thread};
 
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{AgentFiles, Files};
+use tentacle_sync::testing::fake_server::{AgentFiles, Files};
 
 use crate::server_ops::Buffer;
 use crate::server_process::Options;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tentacle_sync::fake_server::{FakeServer, Filter, Setup, Storage};
+use tentacle_sync::testing::fake_server::{FakeServer, Filter, Setup, Storage};
 
 use crate::server_process::{Options, ServerProcess};
 use crate::stock::start_stock;

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{AgentFiles, Authority, Files, Identity};
+use tentacle_sync::testing::fake_server::{AgentFiles, Authority, Files, Identity};
 
 /// How long an answer may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

@@ -8,7 +8,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tentacle_sync::fake_server::{Authority, Fault, Identity, Setup, StockClients, Verb, stock_tls};
+use tentacle_sync::testing::fake_server::{Authority, Fault, Identity, Setup, StockClients, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};

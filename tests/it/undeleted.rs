@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{Fault, Files, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Files, Setup, Verb};
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, wait_until};

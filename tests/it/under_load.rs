@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::Files;
+use tentacle_sync::testing::fake_server::Files;
 
 use crate::server_ops::Buffer;
 use crate::support::{Client, PATIENCE};

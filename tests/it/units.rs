@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tentacle_sync::fake_server::{Setup, Verb};
+use tentacle_sync::testing::fake_server::{Setup, Verb};
 
 use crate::daemon::{Daemon, Place, wait_until};
 use crate::site::Site;

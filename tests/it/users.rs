@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use tentacle_sync::fake_server::Setup;
+use tentacle_sync::testing::fake_server::Setup;
 
 use crate::daemon::{Daemon, Outcome, Place, wait_until};
 use crate::server_process::NOBODY;

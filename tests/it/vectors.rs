@@ -10,8 +10,8 @@ use std::{fs, thread};
 
 use serde::Deserialize;
 use tempfile::TempDir;
-use tentacle_sync::fake_server::{FakeServer, Files, Filter, Setup, Storage, files_below};
 use tentacle_sync::proto::Secret;
+use tentacle_sync::testing::fake_server::{FakeServer, Files, Filter, Setup, Storage, files_below};
 
 use crate::recordings::{latin1, recordings_of};
 use crate::server_process::{Options, ServerProcess, stored_in};

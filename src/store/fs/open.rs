@@ -164,7 +164,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::store::refused_calls::{refused, without};
+    use crate::testing::refused_calls::{refused, without};
 
     fn root(path: &Path) -> OwnedFd {
         fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()

@@ -1,8 +1,8 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
-use crate::store::refused_calls::{Refused, exclusive_rename, refused, without};
 use crate::store::{SinkKind, Spool};
+use crate::testing::refused_calls::{Refused, exclusive_rename, refused, without};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777

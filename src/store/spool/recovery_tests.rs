@@ -12,7 +12,7 @@ use super::super::journal::{self, Intent, Record};
 use super::tests::{AT_ONCE, Disk, file, now, results, staged};
 use super::*;
 use crate::store::fs::ids::SpoolId;
-use crate::store::refused_calls::{Refused, without};
+use crate::testing::refused_calls::{Refused, without};
 
 #[test]
 fn what_waits_is_published_though_its_journal_is_lost_or_damaged() {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::SiteSettings;
 use crate::config::server::{Mode, Passphrase, ServerConfig, ServerTls};
-use crate::fake_server::{Agent, AgentFiles, Authority, FakeServer, Fault, Setup, Verb, files_below};
-use crate::server::InProcessServer;
+use crate::testing::InProcessServer;
+use crate::testing::fake_server::{Agent, AgentFiles, Authority, FakeServer, Fault, Setup, Verb, files_below};
 use crate::tls::{ClientCertPolicy, Connector, TlsSettings, UnixTime, Verify};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

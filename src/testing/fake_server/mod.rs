@@ -8,7 +8,7 @@
 //! What it leaves out: ZIP archives. `ZRECV` of a file and `ZSEND` of an archive close the session.
 //!
 //! ```
-//! use tentacle_sync::fake_server::{FakeServer, Setup, Fault, Verb};
+//! use tentacle_sync::testing::fake_server::{FakeServer, Setup, Fault, Verb};
 //!
 //! let peer = FakeServer::start(Setup { faults: vec![Fault::Close.at(Verb::Ls).once()], ..Setup::default() })?;
 //! peer.put("web01.1700000000.data", b"<agent_data/>")?;

@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use super::{Bound, StartError, StopHandle};
 use crate::config::server::ServerConfig;
 use crate::net::Net;
 use crate::obs::Watchdog;
+use crate::server::{Bound, StartError, StopHandle};
 
 /// A server on a thread of this process, for demonstrations and tests; dropping it stops it.
 #[derive(Debug)]
