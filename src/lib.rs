@@ -3,27 +3,29 @@
 //! `tentacle-sync` is both ends of a line into an isolated network. Inside, `tentacle_server` takes what monitoring agents
 //! send, and keeps it; at the centre, where every connection starts, `tentacle-syncd` collects it.
 //!
-//! - [`proto`]: the wire protocol: a client's session and a server's. Pure: bytes in, bytes and events out; no I/O, no
-//!   clock.
-//! - [`sync`]: what to do next: one site's round, and when the next one is due. Pure as well.
-//! - [`tls`]: certificates, verification policies and the [`tls::Stream`] that hides whether a connection is encrypted.
-//!   The only user of rustls.
+//! The parts, from what a program does to what it is made of:
+//!
+//! - [`cli`]: what the programs do with a command line: `cli::syncd` with its commands (run, once, check, probe, import,
+//!   demo), `cli::server` and `cli::client`. Users, the background, signals, exit statuses.
+//! - [`collector`]: what `tentacle-syncd` does: all sites on one loop, each with its connections' sessions.
+//! - [`server`]: what `tentacle_server` does: admission, sessions, the storage.
+//! - `client`: what `tentacle_client` does, one thing after the other.
+//! - [`config`]: files and command lines, read into plain option structs.
+//! - [`obs`]: what an operator gets to see: the log, the status line, what the service manager hears.
+//! - [`store`]: files on disk. The centre's spool: staging, group commit, publishing, the journal; the site's buffer:
+//!   storage directories, archives, the quota; and what both use. Never sees a socket.
 //! - [`net`]: the readiness loop: connections opened and accepted, deadlines, name resolution, proxies, signals. Never
 //!   sees a path.
-//! - [`store`]: the centre's spool: staging, group commit, publishing, the journal; and the server's storage: folders, the
-//!   keeper, archives, the quota. Never sees a socket.
+//! - [`tls`]: certificates, verification policies and the [`tls::Stream`] that hides whether a connection is encrypted.
+//!   The only user of rustls.
+//! - [`sync`]: what to do next: one site's round, and when the next one is due. Pure: no I/O, no clock.
+//! - [`proto`]: the wire protocol: a client's session and a server's. Pure as well: bytes in, bytes and events out.
 //! - `budget`: what peers together may make us hold.
-//! - [`config`]: files and command lines, read into plain option structs.
-//! - [`obs`]: what an operator gets to see.
-//! - `client`: what `tentacle_client` does, one thing after the other.
-//! - [`cli`]: what the programs do with a command line.
-//! - [`server`]: what `tentacle_server` does.
-//! - [`collector`]: what `tentacle-syncd` does.
 //! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
 //!   server on a thread.
 //!
-//! The arrows go `bin → cli → {collector, server, client} → {net, store, config, obs}` and `net → tls`; everyone may use the plain types of
-//! [`proto`].
+//! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync} → proto`: a module
+//! imports what is to its right. Of those to its right, `config` and `obs` use types alone.
 
 mod budget;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! Collecting: the pure parts of [`proto`](crate::proto) and [`sync`](crate::sync) on the loop of
+//! What `tentacle-syncd` does: the pure parts of [`proto`](crate::proto) and [`sync`](crate::sync) on the loop of
 //! [`net`](crate::net) and the disk of [`store`](crate::store).
 
 mod agent_order;
