@@ -24,6 +24,26 @@
 //! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
 //!   server on a thread.
 //!
+//! Words of this domain:
+//!
+//! - *agent*: a program that measures; it sends files named `<agent>.<serial>.data`, of which the serial often tells when.
+//! - *site*: an isolated network's Tentacle server, as the centre sees it.
+//! - *stock*: the Perl programs that ours take the place of.
+//! - *storage directory*: where a server keeps what agents send, until it is collected.
+//! - *round*: from a site's listing to the last of its files that is fetched and deleted.
+//! - *incoming directory*: where the data server looks for files; with its staging area, a *spool*.
+//! - *staged*: whole, in the staging area; nobody else sees it.
+//! - *committed*: staged, flushed, and in the journal: the site's copy may go.
+//! - *published*: under its name in the incoming directory.
+//! - *paced*: published one at a time for each agent, oldest first.
+//! - *deletion*: asking the site to let a committed file go (`MV`); what it sends then is compared.
+//! - *rescue*: keeping what a site sent at a deletion where that is another file than the committed one.
+//! - *journal*: what is to be published, and what may still be at its site, for the next start.
+//! - *mark*: an empty file by whose name a collector knows its own incoming directory in a listing.
+//! - *network*: what counts as one client where many are to be treated alike: an IPv4 address, an IPv6 /64.
+//! - *place*: one of the connections that a server serves at once; without one, a connection waits.
+//! - *relay*: a server that passes its clients' bytes to another (`-b`).
+//!
 //! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync} → proto`: a module
 //! imports what is to its right. Of those to its right, `config` and `obs` use types alone.
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use rustix::fs::{fdatasync, fsync, syncfs};
 
-use super::publisher::{SIZE, Way};
+use super::publisher::{SIZE, Strategy};
 use crate::support::{Result, is_smoke};
 
 /// How large the log is, in files: no smaller than a group.
@@ -33,17 +33,17 @@ enum Method {
 }
 
 impl Candidate {
-    pub(crate) fn new(way: Way, dir: &Path) -> Result<Self> {
+    pub(crate) fn new(way: Strategy, dir: &Path) -> Result<Self> {
         let incoming = dir.join("data_in");
         let staging = incoming.join(".staging");
         fs::create_dir_all(&staging)?;
         let method = match way {
-            Way::Unflushed => Method::Unflushed,
-            Way::OneByOne => Method::OneByOne,
-            Way::Syncfs => Method::Syncfs,
-            Way::Threads(threads) => Method::Threads(threads),
-            Way::Log => Method::Log(Log::create(&dir.join("log"))?),
-            Way::Product => return Err("the product has a committer of its own".into()),
+            Strategy::Unflushed => Method::Unflushed,
+            Strategy::OneByOne => Method::OneByOne,
+            Strategy::Syncfs => Method::Syncfs,
+            Strategy::Threads(threads) => Method::Threads(threads),
+            Strategy::Log => Method::Log(Log::create(&dir.join("log"))?),
+            Strategy::Product => return Err("the product has a committer of its own".into()),
         };
         Ok(Self { directory: File::open(&incoming)?, staging, incoming, method })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Scale;
 use super::ground::Ground;
 use super::load::Load;
-use super::publisher::{Publisher, Way};
+use super::publisher::{Publisher, Strategy};
 use super::turns::Stopwatch;
 use crate::support::{Result, clock, median, verdict};
 
@@ -27,9 +27,9 @@ struct Run {
 
 /// Compares all of them; `bytes` is what another program keeps writing.
 pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<()> {
-    let mut runs: Vec<Vec<Run>> = Way::ALL.map(|_| Vec::new()).into();
+    let mut runs: Vec<Vec<Run>> = Strategy::ALL.map(|_| Vec::new()).into();
     for _ in 0..scale.runs {
-        for (way, runs) in Way::ALL.into_iter().zip(&mut runs) {
+        for (way, runs) in Strategy::ALL.into_iter().zip(&mut runs) {
             runs.push(run(way, ground, bytes, scale)?);
         }
     }
@@ -45,25 +45,25 @@ pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Res
         "99 % <=",
         "longest"
     );
-    let one_by_one = &runs[index_of(Way::OneByOne)];
-    for (way, runs) in Way::ALL.into_iter().zip(&runs) {
+    let one_by_one = &runs[index_of(Strategy::OneByOne)];
+    for (way, runs) in Strategy::ALL.into_iter().zip(&runs) {
         print(way, runs, one_by_one);
     }
-    let product = &runs[index_of(Way::Product)];
+    let product = &runs[index_of(Strategy::Product)];
     println!();
     let gain = ratio(product, one_by_one);
     verdict(&format!("{}{beside}: >= 20x one by one", ground.name()), &format!("{gain:.1}x"), gain >= 20.0);
-    let (stall, bare) = (longest_stall(product), longest_stall(&runs[index_of(Way::Unflushed)]));
+    let (stall, bare) = (longest_stall(product), longest_stall(&runs[index_of(Strategy::Unflushed)]));
     let figure = format!("{stall:.1} ms (with nothing flushed {bare:.1} ms)");
     verdict(&format!("{}{beside}: loop never stalled for 5 ms by staging", ground.name()), &figure, stall < 5.0);
     Ok(())
 }
 
-fn index_of(wanted: Way) -> usize {
-    Way::ALL.iter().position(|way| *way == wanted).expect("all ways are there")
+fn index_of(wanted: Strategy) -> usize {
+    Strategy::ALL.iter().position(|way| *way == wanted).expect("all ways are there")
 }
 
-fn print(way: Way, runs: &[Run], one_by_one: &[Run]) {
+fn print(way: Strategy, runs: &[Run], one_by_one: &[Run]) {
     let lone = || runs.iter().flat_map(|run| run.lone.iter().copied());
     println!(
         "{:<41} {:>8.0} {:>7.1}x {:>9.2} {:>9.1} {:>9.3} {:>9.1}",
@@ -88,7 +88,7 @@ fn longest_stall(runs: &[Run]) -> f64 {
 }
 
 /// Lone files first, then as many as it can take; both with the other program's file just written.
-fn run(way: Way, ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<Run> {
+fn run(way: Strategy, ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<Run> {
     let dir = tempfile::tempdir_in(ground.dir())?;
     let mut publisher = way.start(dir.path())?;
     ground.settle()?;

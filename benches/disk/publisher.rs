@@ -20,7 +20,7 @@ const GROUP: usize = 1024;
 
 /// A way to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Strategy {
     /// Without any flush: what a durable way is measured against.
     Unflushed,
     /// Of each file on its own: bytes flushed, renamed, directory flushed.
@@ -35,7 +35,7 @@ pub(crate) enum Way {
     Product,
 }
 
-impl Way {
+impl Strategy {
     pub(crate) const ALL: [Self; 7] =
         [Self::Unflushed, Self::OneByOne, Self::Syncfs, Self::Threads(4), Self::Threads(16), Self::Log, Self::Product];
 

@@ -28,7 +28,7 @@
 //!                                      Receiving ----------> Storing -------+
 //!                                          body_moved(), all      stored()
 //!
-//!   Awaiting Command -- SEND <..> --> Doomed -- all of the body --> Over
+//!   Awaiting Command -- SEND <..> --> RejectAfterBody -- all of the body --> Over
 //! ```
 //!
 //! The machine sees commands and answers only. Bodies go around it, straight between the connection and the disk;
@@ -83,7 +83,7 @@ enum State {
     Asked { verb: Verb },
     Supplying { verb: Verb, remaining: u64 },
     Flushing,
-    Doomed { verb: Verb, error: NameError, remaining: u64 },
+    RejectAfterBody { verb: Verb, error: NameError, remaining: u64 },
     Over(CloseReason),
 }
 
@@ -117,7 +117,7 @@ impl Server {
     /// What the session waits for.
     pub fn want(&self) -> Want {
         match self.state {
-            State::Awaiting { .. } | State::Doomed { .. } => Want::Line,
+            State::Awaiting { .. } | State::RejectAfterBody { .. } => Want::Line,
             State::Offered { .. } | State::Storing { .. } | State::Asked { .. } => Want::Decision,
             State::Receiving { remaining, .. } => Want::Body(remaining),
             State::Supplying { remaining, .. } => Want::Supply(remaining),

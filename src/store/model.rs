@@ -25,7 +25,7 @@ pub(super) use disk::{ModelDisk, SPOOL};
 pub(crate) use fault::{Fault, Moment, Share, Spared};
 pub(crate) use keeper::{ModelKeeper, at_site};
 pub(super) use keeper::{drafting_step, reorder};
-pub(crate) use site::{FileId, Happening, Mishap, SiteDisk, When};
+pub(crate) use site::{FileId, SiteDisk, SiteFault, StorageEvent, When};
 
 /// The names of a filesystem; an inode is known by the staged name it was born under.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use tentacle_sync::testing::fake_server::{FakeServer, Setup, Verb, WritePattern}
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::client_process::{Desk, Outcome, Say, Scripted, Turn, at};
+use crate::client_process::{Outcome, Say, Scripted, Turn, WorkDir, at};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::start_stock;
 use crate::support::{Certificates, LOOPBACK, Proxy, scratch};
@@ -55,7 +55,7 @@ fn assert_sends_and_gets(server: &ServerProcess, client: &[String]) {
     let contents = contents();
     let names = contents.each_ref().map(|(name, _)| (*name).to_owned());
     for zip in [&[][..], &["-z".to_owned()]] {
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         for (name, bytes) in &contents {
             desk.write(name, bytes);
         }
@@ -65,7 +65,7 @@ fn assert_sends_and_gets(server: &ServerProcess, client: &[String]) {
         for (name, bytes) in &contents {
             assert!(stored[std::path::Path::new(name)] == *bytes, "{name} differs");
         }
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         desk.run_at(server.address(), [client, zip, &["-g".to_owned()], &names].concat()).assert_done();
         assert!(desk.files() == stored, "what comes back is what was sent");
     }
@@ -94,7 +94,7 @@ fn files_go_there_and_back_through_every_door_of_stocks() {
 fn a_proxy_leads_to_the_server() {
     let (storage, proxy) = (scratch(), Proxy::start("user", "p@ss:word"));
     let server = ServerProcess::ours(&Options::usual(), storage.path());
-    let desk = Desk::with(&[("a.data", b"abc"), ("b.data", b"def")]);
+    let desk = WorkDir::with(&[("a.data", b"abc"), ("b.data", b"def")]);
     let through = |credentials: &str| format!("{credentials}{}", proxy.address());
     desk.run_at(server.address(), ["-y", &through("user:p@ss:word@"), "a.data", "b.data"]).assert_done();
     assert_eq!(stored_in(storage.path()), desk.files());
@@ -110,7 +110,7 @@ fn a_proxy_leads_to_the_server() {
 #[test]
 fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
     let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
-    let desk = Desk::with(&[
+    let desk = WorkDir::with(&[
         ("out/b.data", b"b"),
         ("out/a.data", b"a"),
         ("out/.hidden", b"h"),
@@ -122,7 +122,7 @@ fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
     assert_eq!(names, ["a.data", "b.data", "z.data"].map(std::path::PathBuf::from));
     let tally = double.tally();
     assert_eq!((tally.accepted, tally.count(Verb::Send)), (1, 3));
-    let empty = Desk::new();
+    let empty = WorkDir::new();
     fs::create_dir(empty.path("out")).unwrap();
     empty.run_at(double.address(), ["out"]).assert_done();
 }
@@ -130,7 +130,7 @@ fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
 #[test]
 fn nothing_is_sent_where_a_file_is_missing() {
     let server = Scripted::saying(&[]);
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     desk.run_at(server.address(), ["a.data", "gone.data"]).assert_fails("File 'gone.data' does not exist.");
     assert_eq!(server.heard().pieces, [b""]);
 }
@@ -139,7 +139,7 @@ fn nothing_is_sent_where_a_file_is_missing() {
 #[track_caller]
 fn assert_get_fails(args: &[&str], lines: &[&[u8]], says: &str) -> Outcome {
     let server = Scripted::saying(lines);
-    let desk = Desk::with(&[("a.data", b"the old one")]);
+    let desk = WorkDir::with(&[("a.data", b"the old one")]);
     let outcome = desk.run_at(server.address(), [args, &["-g", "a.data"]].concat());
     outcome.assert_fails(says);
     assert_eq!(desk.files().into_iter().collect::<Vec<_>>(), [("a.data".into(), b"the old one".to_vec())]);
@@ -175,7 +175,7 @@ fn an_archive_that_unfolds_out_of_proportion_is_refused() {
 fn a_get_that_is_interrupted_leaves_the_old_file_and_nothing_else() {
     let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
     let server = Scripted::start(vec![turn(b"RECV SIZE 10\n"), turn(b"half")]);
-    let desk = Desk::with(&[("a.data", b"the old one")]);
+    let desk = WorkDir::with(&[("a.data", b"the old one")]);
     let process = desk.start(at(server.address(), ["-t", "60", "-g", "a.data"]));
     while desk.files().len() < 2 {
         std::thread::yield_now();
@@ -190,7 +190,7 @@ fn a_get_keeps_rights_and_links_of_what_it_replaces() {
     let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
     double.put("a.data", b"new").unwrap();
     double.put("link.data", b"newer").unwrap();
-    let desk = Desk::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);
+    let desk = WorkDir::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);
     fs::set_permissions(desk.path("a.data"), Permissions::from_mode(0o640)).unwrap();
     symlink("elsewhere/real", desk.path("link.data")).unwrap();
     desk.run_at(double.address(), ["-g", "a.data", "link.data"]).assert_done();
@@ -201,7 +201,7 @@ fn a_get_keeps_rights_and_links_of_what_it_replaces() {
 
 #[test]
 fn a_place_that_cannot_be_written_is_named() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     fs::create_dir(desk.path("a.data")).unwrap();
     for (name, why) in [("a.data", "is a directory"), ("no/b.data", "No such file or directory")] {
         let server = Scripted::saying(&[b"RECV SIZE 1\n"]);
@@ -221,7 +221,7 @@ fn with_an_empty_file() -> TempDir {
 
 #[track_caller]
 fn assert_gets_no_empty_file(server: &ServerProcess, options: &[&str]) {
-    let desk = Desk::with(&[("empty.data", b"old")]);
+    let desk = WorkDir::with(&[("empty.data", b"old")]);
     let arguments = [options, &["-g", "a.data", "empty.data", "z.data"]].concat();
     desk.run_at(server.address(), arguments).assert_fails("File 'empty.data' is empty at the server.");
     let expected = [("a.data", b"a".as_slice()), ("empty.data", b"old")];
@@ -244,12 +244,12 @@ fn an_empty_file_replaces_none() {
 fn the_connection_goes_and_comes_from_where_it_is_told_to() {
     for local in ["127.0.0.5", "localhost"] {
         let server = Scripted::saying(&[b"SEND OK\n", b"SEND OK\n"]);
-        let desk = Desk::with(&[("a.data", b"abc")]);
+        let desk = WorkDir::with(&[("a.data", b"abc")]);
         desk.run_at(server.address(), ["-b", local, "a.data"]).assert_done();
         let from = server.heard().from;
         assert_eq!(from, local.parse().unwrap_or(LOOPBACK));
     }
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     desk.run(["-v", "-a", "no-such-host.invalid", "a.data"])
         .assert_fails_saying(&["[err] Cannot connect to no-such-host.invalid on port 41121: ", "that name (-a)"]);
     // TEST-NET-1 (RFC 5737).
@@ -263,7 +263,7 @@ fn the_exit_code_says_whether_all_was_done() {
     let storage = scratch();
     fs::write(storage.path().join("there.data"), "there").unwrap();
     let server = ServerProcess::ours(&Options::default().password("s3cret"), storage.path());
-    let desk = Desk::with(&[("a.data", b"abc"), ("there.data", b"other"), ("empty.data", b""), ("bad+name", b"x")]);
+    let desk = WorkDir::with(&[("a.data", b"abc"), ("there.data", b"other"), ("empty.data", b""), ("bad+name", b"x")]);
     let closed = "Connection from 127.0.0.1 unexpectedly closed.";
     for (args, ends) in [
         (&["-x", "s3cret", "a.data"][..], Ok(())),
@@ -314,7 +314,7 @@ fn says_of_the_command_line(outcome: &Outcome) -> bool {
 #[test]
 fn what_may_help_is_said_with_v_and_never_where_scripts_read() {
     let server = || Scripted::saying(&[]);
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     let closed = "Connection from 127.0.0.1 unexpectedly closed.";
     let silent = desk.run_at(server().address(), ["-x", "wrong", "a.data"]);
     silent.assert_fails(closed);
@@ -335,7 +335,7 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
     let turn = Turn { awaits: None, says: Say::Bytes(Vec::new()) };
     for args in [&["a.data"][..], &["-g", "b.data"], &["-x", "p", "a.data"]] {
         let server = Scripted::start(vec![turn.clone()]);
-        let desk = Desk::with(&[("a.data", b"abc")]);
+        let desk = WorkDir::with(&[("a.data", b"abc")]);
         desk.run_at(server.address(), [&["-t", "1", "-r", "1"], args].concat())
             .assert_fails("Connection from 127.0.0.1 timed out.");
         assert_eq!(server.heard().pieces.len(), 2);
@@ -346,14 +346,14 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
 fn the_longest_timeout_overflows_nothing() {
     let storage = scratch();
     let server = ServerProcess::ours(&Options::usual(), storage.path());
-    let desk = Desk::with(&[("a.1.data", b"body")]);
+    let desk = WorkDir::with(&[("a.1.data", b"body")]);
     desk.run_at(server.address(), ["-t", "4294967295", "-r", "4294967295", "a.1.data"]).assert_done();
 }
 
 #[test]
 fn more_than_was_announced_is_no_success() {
     let server = Scripted::saying(&[b"RECV SIZE 4\n", b"body and more"]);
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let outcome = desk.run_at(server.address(), ["-g", "a.1.data"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(desk.files().is_empty());
@@ -371,7 +371,7 @@ fn a_server_that_drips_is_not_waited_for() {
             std::thread::sleep(std::time::Duration::from_millis(300));
         }
     });
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let outcome = desk.run_at(address, ["-t", "1", "-r", "1", "-g", "a.1.data"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(desk.files().is_empty());

@@ -14,7 +14,7 @@ use tentacle_sync::testing::fake_server::{Files, files_below};
 use crate::support::{LOOPBACK, PATIENCE, scratch};
 
 /// Where a client works: its current directory.
-pub(crate) struct Desk(TempDir);
+pub(crate) struct WorkDir(TempDir);
 
 /// What a run came to.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-impl Desk {
+impl WorkDir {
     pub(crate) fn new() -> Self {
         Self(scratch())
     }

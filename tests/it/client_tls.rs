@@ -7,7 +7,7 @@ use tentacle_sync::testing::fake_server::{
     Authority, FakeServer, Identity, Setup, StockClients, WritePattern, stock_tls,
 };
 
-use crate::client_process::Desk;
+use crate::client_process::WorkDir;
 use crate::support::Certificates;
 
 /// Not where any server listens.
@@ -22,7 +22,7 @@ fn showing(identity: &Identity, clients: StockClients<'_>) -> FakeServer {
 #[test]
 fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     let file = |name: &str| ours.path(name).to_str().unwrap().to_owned();
     let run = |double: &FakeServer, host: &str| {
         let (port, ca) = (double.address().port().to_string(), file("ca.pem"));
@@ -55,7 +55,7 @@ fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
 fn a_certificate_is_asked_for_in_plain_words() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
     let demanding = showing(&ours.server, StockClients::SignedBy(&ours.authority));
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     let none = desk.run_at(demanding.address(), ["-v", "-c", "a.data"]);
     none.assert_fails("The server demands a client certificate.");
     assert!(none.stdout.contains("[log] -e and -k name it"), "{none}");
@@ -77,7 +77,7 @@ fn a_certificate_is_asked_for_in_plain_words() {
 #[test]
 fn plain_and_tls_that_meet_say_so() {
     let certificates = Certificates::new();
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     let secure = showing(&certificates.server, StockClients::Anyone);
     desk.run_at(secure.address(), ["-v", "a.data"]).assert_fails_saying(&["[err] ", "-c, or -e and -k"]);
     let plain = FakeServer::start(Setup::default()).unwrap();
@@ -93,7 +93,7 @@ fn a_certificate_of_ours_that_has_expired_is_told_of_though_the_servers_is_not_c
     let mut old = CertificateParams::new(Vec::new()).unwrap();
     (old.not_before, old.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
     let pem = old.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-    let desk = Desk::with(&[("a.data", b"abc"), ("old.pem", pem.as_bytes())]);
+    let desk = WorkDir::with(&[("a.data", b"abc"), ("old.pem", pem.as_bytes())]);
     let outcome = desk.run_at(server.address(), ["-v", "-e", "old.pem", "a.data"]);
     assert!(outcome.stdout.contains("expired on 2020-01-01"), "{outcome}");
     assert!(outcome.stdout.contains("certificate is not checked: -f does that"), "{outcome}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::client_process::{Desk, Say, Scripted, Turn};
+use crate::client_process::{Say, Scripted, Turn, WorkDir};
 use crate::recordings::{latin1, recordings_of};
 
 #[derive(Debug, Deserialize)]
@@ -64,7 +64,7 @@ impl Recording {
     }
 
     fn replay(&self) {
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         for (path, bytes) in &self.files_before {
             desk.write(path, &latin1(bytes));
         }

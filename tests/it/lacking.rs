@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use tentacle_sync::testing::fake_server::{FakeServer, Setup};
 
-use crate::client_process::Desk;
+use crate::client_process::WorkDir;
 use crate::daemon::{self, wait_until};
 use crate::mount::Mount;
 use crate::program::{Place, Running, as_nobody};
@@ -173,7 +173,7 @@ fn a_collector_collects_without_all_that_and_warns() {
 fn a_client_replaces_a_file_where_rights_cannot_be_changed() {
     let site = FakeServer::start(Setup::default()).unwrap();
     site.put("a.data", b"new").unwrap();
-    let desk = Desk::with(&[("a.data", b"old")]);
+    let desk = WorkDir::with(&[("a.data", b"old")]);
     fs::set_permissions(desk.path("a.data"), fs::Permissions::from_mode(0o600)).unwrap();
     let got = without(&[refused(libc::SYS_fchmod, Errno::PERM)], || desk.run_at(site.address(), ["-g", "a.data"]));
     got.assert_done();

@@ -9,7 +9,7 @@ use std::{fs, thread};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::client_process::{Desk, Outcome, at};
+use crate::client_process::{Outcome, WorkDir, at};
 use crate::server_process::{Options, ServerProcess, free_address, hand_over_to_server, stored_in};
 use crate::support::{Certificates, scratch};
 use crate::terminal::{CLIENT, CONTROL_C, SERVER, Terminal, setsid};
@@ -22,9 +22,9 @@ const CONTROL_U: &str = "\x15";
 const BACKSPACE: &str = "\x7f";
 
 /// A place with a self-signed certificate `own.pem` and its key `own.key`, which has a passphrase.
-fn with_locked_key() -> Desk {
+fn with_locked_key() -> WorkDir {
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tls/testdata");
-    let desk = Desk::with(&[("a.data", b"abc")]);
+    let desk = WorkDir::with(&[("a.data", b"abc")]);
     for (name, original) in [("own.pem", "ca.openssl.pem"), ("own.key", "rsa.encrypted.pem")] {
         fs::copy(testdata.join(original), desk.path(name)).unwrap();
     }
@@ -33,7 +33,7 @@ fn with_locked_key() -> Desk {
 
 /// A server that wants that certificate, and who asks for it.
 struct Site {
-    desk: Desk,
+    desk: WorkDir,
     certificates: Certificates,
     storage: TempDir,
     server: ServerProcess,
@@ -174,7 +174,7 @@ fn without_a_terminal_nobody_is_asked() {
 }
 
 /// A server whose own key has the passphrase.
-fn serving(address: SocketAddr, desk: &Desk) -> Vec<String> {
+fn serving(address: SocketAddr, desk: &WorkDir) -> Vec<String> {
     let storage = desk.path("storage");
     fs::create_dir_all(&storage).unwrap();
     hand_over_to_server(&desk.path(""));

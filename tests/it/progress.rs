@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::client_process::{Desk, Say, Scripted, Turn, at};
+use crate::client_process::{Say, Scripted, Turn, WorkDir, at};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::support::scratch;
 use crate::terminal::{CLIENT, CONTROL_C, Terminal};
@@ -14,11 +14,11 @@ fn left_on_screen(shown: &str) -> String {
 }
 
 /// A file that is worth watching, at a server and elsewhere.
-fn with_large_file() -> (Desk, TempDir, ServerProcess) {
+fn with_large_file() -> (WorkDir, TempDir, ServerProcess) {
     let (mut bytes, storage) = (vec![0; 16 << 20], scratch());
     // An archive does not make them fewer.
     fastrand::Rng::with_seed(7).fill(&mut bytes);
-    let desk = Desk::with(&[("large.data", &bytes)]);
+    let desk = WorkDir::with(&[("large.data", &bytes)]);
     // It takes a while to make an archive of it.
     let options = Options::usual().arg("-m").arg("99999999").arg("-t").arg("60");
     let server = ServerProcess::ours(&options, storage.path());
@@ -57,7 +57,7 @@ fn progress_fits_on_a_narrow_terminal() {
 fn an_error_stands_alone_behind_progress() {
     let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
     let script = vec![turn(b"RECV SIZE 20000000\n"), turn(&[7; 100_000])];
-    let (server, desk) = (Scripted::start(script), Desk::new());
+    let (server, desk) = (Scripted::start(script), WorkDir::new());
     let mut terminal = Terminal::run(CLIENT, at(server.address(), ["-t", "60", "-g", "large.data"]), &desk.path(""));
     terminal.expect("of 19.0 MiB");
     terminal.type_in(CONTROL_C);

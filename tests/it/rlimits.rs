@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tentacle_sync::testing::fake_server::{FakeServer, Fault, Setup, Verb};
 
-use crate::client_process::{Desk, Outcome, at};
+use crate::client_process::{Outcome, WorkDir, at};
 use crate::daemon::{Place, assert_complains_once, has_line, staged_in, wait_until};
 use crate::program;
 use crate::server_process::{free_address, stored_in};
@@ -92,7 +92,7 @@ fn a_collector_leaves_what_it_may_not_write_at_the_site_and_collects_the_rest() 
 }
 
 /// Gets the large file from a server that answers only once the client may not write it.
-fn get_beyond_the_limit(desk: &Desk, options: &[&str]) -> Outcome {
+fn get_beyond_the_limit(desk: &WorkDir, options: &[&str]) -> Outcome {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let arguments = at(listener.local_addr().unwrap(), [options, &["-g", "large"]].concat());
     let client = desk.start(arguments);
@@ -109,7 +109,7 @@ fn get_beyond_the_limit(desk: &Desk, options: &[&str]) -> Outcome {
 
 #[test]
 fn a_client_says_what_it_may_not_write_and_leaves_no_half_of_it() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let outcome = get_beyond_the_limit(&desk, &["-v"]);
     outcome.assert_fails_saying(&["Cannot write file 'large': File too large.", "ulimit -f"]);
     let outcome = get_beyond_the_limit(&desk, &["-v", "-z"]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::client_process::{Desk, Outcome, at};
+use crate::client_process::{Outcome, WorkDir, at};
 use crate::daemon::wait_until;
 use crate::server_ops::Buffer;
 use crate::support::{Certificates, Client, LOOPBACK, PATIENCE};
@@ -142,7 +142,7 @@ fn a_client_waits_for_a_slow_server_that_takes_the_file_and_for_no_other() {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     // Inherited by the connections.
     set_socket_recv_buffer_size(&listener, 4_096).unwrap();
-    let desk = Desk::with(&[("a.1.data", &body(SIZE))]);
+    let desk = WorkDir::with(&[("a.1.data", &body(SIZE))]);
     for (most, is_sent) in [(SIZE, true), (SIZE / 3, false)] {
         let client = desk.start(at(listener.local_addr().unwrap(), ["-t", "1", "-r", "1", "a.1.data"]));
         assert!(take_slowly(&listener, most) == body(SIZE)[..most]);
@@ -156,7 +156,7 @@ fn a_slow_reader_is_served_over_tls_too() {
     let certificates = Certificates::new();
     let buffer = Buffer::with(crate::server_process::Options::usual().tls(&certificates), IDLE);
     buffer.put("a.1.data", body(SIZE));
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     // The proxy of a slow link: little at a time, from a small buffer.
     let link = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let (address, server) = (link.local_addr().unwrap(), buffer.address());

@@ -11,7 +11,7 @@ use super::server_oracle::ServerOracle;
 use super::world::{Site, World};
 use crate::net::ConnId;
 use crate::server::test_server::{Answer, Op, TestClient, TestServer};
-use crate::store::model::{Mishap, When};
+use crate::store::model::{SiteFault, When};
 
 /// Agents that send, each one file after the other. The last has the names of the others, too.
 pub(super) const CALLERS: usize = 4;
@@ -194,8 +194,13 @@ impl World {
 
     /// A site's disk will do worse than work.
     pub(super) fn plant_site_fault(&mut self, site: usize) {
-        const MISHAPS: [Mishap; 5] =
-            [Mishap::Kill(When::Either), Mishap::PowerLoss(When::Either), Mishap::Error, Mishap::Error, Mishap::Broken];
+        const MISHAPS: [SiteFault; 5] = [
+            SiteFault::Kill(When::Either),
+            SiteFault::PowerLoss(When::Either),
+            SiteFault::Error,
+            SiteFault::Error,
+            SiteFault::Broken,
+        ];
         let (buffer, scheduler) = self.buffer(site);
         let mishap = *scheduler.chance.choice(&MISHAPS).expect("there are some");
         let steps = scheduler.chance.u64(..40);

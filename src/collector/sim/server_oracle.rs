@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::oracle::{Oracle, Place};
 use super::scheduler::Scheduler;
 use super::server::Files;
-use crate::store::model::{FileId, Happening, SiteDisk};
+use crate::store::model::{FileId, SiteDisk, StorageEvent};
 
 /// How long after a client's death its server may still act on what it said.
 const LATEST_REMOVAL: Duration = Duration::from_secs(30);
@@ -46,16 +46,16 @@ impl ServerOracle {
     pub(super) fn take_note(&mut self, disk: &SiteDisk, files: &mut Files, oracle: &mut Oracle, scheduler: &Scheduler) {
         for happening in disk.happened() {
             match happening {
-                Happening::Named { file, replaced } => self.named(disk, file, replaced, files, oracle, scheduler),
-                Happening::Leaves(file) => {
+                StorageEvent::Named { file, replaced } => self.named(disk, file, replaced, files, oracle, scheduler),
+                StorageEvent::Leaves(file) => {
                     self.leaving.insert(file);
                     disappear(self.versions[file], files);
                 }
-                Happening::Stays(file) => {
+                StorageEvent::Stays(file) => {
                     self.leaving.remove(&file);
                     appear(self.versions[file], files, oracle);
                 }
-                Happening::Removed(file) => {
+                StorageEvent::Removed(file) => {
                     let version = self.versions[file];
                     if !self.leaving.remove(&file) {
                         let name = &oracle.versions[version].name;
@@ -68,7 +68,7 @@ impl ServerOracle {
                     oracle.on_sound_link = oracle.died.is_none_or(|at| scheduler.now > at + LATEST_REMOVAL);
                     oracle.removed(version, version, scheduler);
                 }
-                Happening::Superseded(file) => {
+                StorageEvent::Superseded(file) => {
                     let version = self.versions[file];
                     // Or another one of the same bytes has its place.
                     if !keeps(disk, version, oracle) || oracle.versions[version].place == Place::Overwritten {
@@ -76,7 +76,7 @@ impl ServerOracle {
                         self.settled.insert(version);
                     }
                 }
-                Happening::PowerLost => self.power_lost(disk, files, oracle, scheduler),
+                StorageEvent::PowerLost => self.power_lost(disk, files, oracle, scheduler),
             }
         }
         for &version in &self.promised {

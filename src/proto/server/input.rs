@@ -28,7 +28,7 @@ impl Server {
                     }
                 }
             }
-            State::Doomed { verb, error, remaining } => {
+            State::RejectAfterBody { verb, error, remaining } => {
                 let taken = usize::try_from(*remaining).map_or(bytes.len(), |remaining| remaining.min(bytes.len()));
                 *remaining -= taken as u64;
                 let (verb, error, remaining) = (*verb, *error, *remaining);
@@ -70,7 +70,7 @@ impl Server {
             | State::Offered { verb, .. }
             | State::Storing { verb }
             | State::Asked { verb }) => CloseReason::ClosedDuring { verb },
-            &(State::Receiving { verb, remaining } | State::Doomed { verb, remaining, .. }) => {
+            &(State::Receiving { verb, remaining } | State::RejectAfterBody { verb, remaining, .. }) => {
                 CloseReason::Truncated { verb, remaining }
             }
             &State::Supplying { verb, remaining } => CloseReason::Unsent { verb, remaining },
@@ -128,7 +128,7 @@ impl Server {
             Request::Bad { verb, refusal } => self.refuse_line(verb, refusal, line),
             Request::Unstorable { verb, error, size: remaining } => {
                 self.reply(verb, &Reply::Ok);
-                self.state = State::Doomed { verb, error, remaining };
+                self.state = State::RejectAfterBody { verb, error, remaining };
             }
             Request::Quit => self.state = State::Over(CloseReason::Quit),
         }

@@ -7,14 +7,14 @@ use std::time::Instant;
 use super::{Answer, Op, TestClient, TestServer, memory_dir};
 use crate::net::ConnId;
 use crate::proto::{FileName, Refusal};
-use crate::store::model::{Happening, Mishap, When};
+use crate::store::model::{SiteFault, StorageEvent, When};
 
 /// What may happen at a call.
-const CRASHES: [Mishap; 4] = [
-    Mishap::Kill(When::Before),
-    Mishap::Kill(When::After),
-    Mishap::PowerLoss(When::Before),
-    Mishap::PowerLoss(When::After),
+const CRASHES: [SiteFault; 4] = [
+    SiteFault::Kill(When::Before),
+    SiteFault::Kill(When::After),
+    SiteFault::PowerLoss(When::Before),
+    SiteFault::PowerLoss(When::After),
 ];
 
 /// Lives for each loss of power: what survives is a matter of luck.
@@ -162,17 +162,17 @@ impl Life {
         let file = |server: &TestServer, file| server.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
         for happening in self.server.disk.happened() {
             match happening {
-                Happening::Leaves(_) | Happening::Stays(_) | Happening::PowerLost => {}
-                Happening::Named { file: id, .. } => {
+                StorageEvent::Leaves(_) | StorageEvent::Stays(_) | StorageEvent::PowerLost => {}
+                StorageEvent::Named { file: id, .. } => {
                     let new = file(&self.server, id);
                     self.gone.retain(|gone| *gone != new);
                 }
-                Happening::Removed(id) => {
+                StorageEvent::Removed(id) => {
                     let gone = file(&self.server, id);
                     // Whoever takes it has it.
                     self.promised.retain(|promised| *promised != gone);
                 }
-                Happening::Superseded(id) => {
+                StorageEvent::Superseded(id) => {
                     let gone = file(&self.server, id);
                     if is_kept(&self.server, &gone) {
                         continue;
@@ -293,7 +293,7 @@ fn crash_points_of_the_server_lose_and_double_nothing() {
         for step in 0..steps {
             for crash in CRASHES {
                 points += 1;
-                let seeds = if let Mishap::Kill(_) = crash { 1 } else { SEEDS };
+                let seeds = if let SiteFault::Kill(_) = crash { 1 } else { SEEDS };
                 for seed in 0..seeds {
                     let life = Life::new(dir.path(), overwrite, piece, seed);
                     life.server.disk.will_meet(step, crash);

@@ -49,10 +49,10 @@ pub(in crate::store) fn reorder(listing: &mut Vec<u8>) {
 
 /// A server's keeper; clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct ModelKeeper(Arc<Mutex<Desk>>);
+pub(crate) struct ModelKeeper(Arc<Mutex<WorkDir>>);
 
 #[derive(Debug)]
-struct Desk {
+struct WorkDir {
     keeping: Keeping<SiteShelf>,
     orders: VecDeque<Order>,
     done: Vec<StoreResult>,
@@ -61,7 +61,7 @@ struct Desk {
 impl ModelKeeper {
     pub(crate) fn new(disk: SiteDisk, room: SpaceAccount) -> Self {
         let keeping = Keeping { shelf: SiteShelf { disk, real: RealShelf(Durability::None) }, room };
-        Self(Arc::new(Mutex::new(Desk { keeping, orders: VecDeque::new(), done: Vec::new() })))
+        Self(Arc::new(Mutex::new(WorkDir { keeping, orders: VecDeque::new(), done: Vec::new() })))
     }
 
     pub(crate) fn keep(&self, keep: StoreRequest) {
@@ -96,7 +96,7 @@ impl ModelKeeper {
         desk.done.extend(done);
     }
 
-    fn locked(&self) -> MutexGuard<'_, Desk> {
+    fn locked(&self) -> MutexGuard<'_, WorkDir> {
         self.0.lock().expect("no test goes on after a panic")
     }
 }

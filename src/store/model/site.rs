@@ -18,7 +18,7 @@ pub(crate) type FileId = usize;
 
 /// What the step that is counted down to meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mishap {
+pub(crate) enum SiteFault {
     /// The process is killed.
     Kill(When),
     /// The machine loses power: a kill that also costs what was not synced.
@@ -39,7 +39,7 @@ pub(crate) enum When {
 
 /// What a server's storage came to, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Happening {
+pub(crate) enum StorageEvent {
     /// A file got its name, which another may have had.
     Named { file: FileId, replaced: Option<FileId> },
     /// A file was removed.
@@ -95,11 +95,11 @@ struct Machine {
     files: Vec<File>,
     /// What was flushed before it got its name, by where it is staged.
     flushed: HashMap<StageId, Vec<u8>>,
-    mishaps: VecDeque<(u64, Mishap)>,
+    site_faults: VecDeque<(u64, SiteFault)>,
     state: State,
     steps: u64,
     chance: fastrand::Rng,
-    happened: Vec<Happening>,
+    happened: Vec<StorageEvent>,
     /// Whose removal was ordered.
     leaving: Vec<FileId>,
 }
@@ -121,7 +121,7 @@ impl SiteDisk {
             directories: directories.into_iter().map(make).collect(),
             files: Vec::new(),
             flushed: HashMap::new(),
-            mishaps: VecDeque::new(),
+            site_faults: VecDeque::new(),
             state: State::Running,
             steps: 0,
             chance: fastrand::Rng::with_seed(seed),
@@ -131,13 +131,13 @@ impl SiteDisk {
     }
 
     /// After so many more good steps, this happens.
-    pub(crate) fn will_meet(&self, steps: u64, mishap: Mishap) {
-        self.locked().mishaps.push_back((steps, mishap));
+    pub(crate) fn will_meet(&self, steps: u64, mishap: SiteFault) {
+        self.locked().site_faults.push_back((steps, mishap));
     }
 
-    /// Meets no more mishaps.
+    /// Meets no more site_faults.
     pub(crate) fn heal(&self) {
-        self.locked().mishaps.clear();
+        self.locked().site_faults.clear();
     }
 
     /// Steps taken so far.
@@ -172,14 +172,14 @@ impl SiteDisk {
         machine.state = State::Running;
         let Machine { leaving, happened, directories, .. } = &mut *machine;
         let stays = |file: &FileId| directories.iter().any(|directory| directory.names.values().any(|is| is == file));
-        happened.extend(leaving.drain(..).filter(stays).map(Happening::Stays));
-        if let Some((0, Mishap::Broken)) = machine.mishaps.front() {
-            machine.mishaps.pop_front();
+        happened.extend(leaving.drain(..).filter(stays).map(StorageEvent::Stays));
+        if let Some((0, SiteFault::Broken)) = machine.site_faults.front() {
+            machine.site_faults.pop_front();
         }
     }
 
     /// What has happened since the last call.
-    pub(crate) fn happened(&self) -> Vec<Happening> {
+    pub(crate) fn happened(&self) -> Vec<StorageEvent> {
         std::mem::take(&mut self.locked().happened)
     }
 
@@ -212,7 +212,7 @@ impl SiteDisk {
         if machine.state != State::Running {
             return Err(failed());
         }
-        let mishap = match machine.mishaps.front_mut() {
+        let mishap = match machine.site_faults.front_mut() {
             Some(&mut (0, mishap)) => mishap,
             other => {
                 if let Some((steps, _)) = other {
@@ -223,20 +223,22 @@ impl SiteDisk {
             }
         };
         let is_carried_out = match mishap {
-            Mishap::Kill(When::Before) | Mishap::PowerLoss(When::Before) | Mishap::Broken => false,
-            Mishap::Kill(When::After) | Mishap::PowerLoss(When::After) => true,
-            Mishap::Kill(When::Either) | Mishap::PowerLoss(When::Either) | Mishap::Error => machine.chance.bool(),
+            SiteFault::Kill(When::Before) | SiteFault::PowerLoss(When::Before) | SiteFault::Broken => false,
+            SiteFault::Kill(When::After) | SiteFault::PowerLoss(When::After) => true,
+            SiteFault::Kill(When::Either) | SiteFault::PowerLoss(When::Either) | SiteFault::Error => {
+                machine.chance.bool()
+            }
         };
         if is_carried_out {
             act(&mut Storage(&mut machine)).ok();
         }
         match mishap {
-            Mishap::Broken => return Err(failed()),
-            Mishap::Error => {}
-            Mishap::Kill(_) => machine.state = State::Killed,
-            Mishap::PowerLoss(_) => machine.lose_power(),
+            SiteFault::Broken => return Err(failed()),
+            SiteFault::Error => {}
+            SiteFault::Kill(_) => machine.state = State::Killed,
+            SiteFault::PowerLoss(_) => machine.lose_power(),
         }
-        machine.mishaps.pop_front();
+        machine.site_faults.pop_front();
         Err(failed())
     }
 
@@ -249,7 +251,7 @@ impl SiteDisk {
         let Machine { leaving, happened, directories, .. } = &mut *self.locked();
         let file = directories[directory].names.get(name).copied();
         leaving.extend(file);
-        happened.extend(file.map(Happening::Leaves));
+        happened.extend(file.map(StorageEvent::Leaves));
     }
 
     /// That order is carried out, or was in vain.
@@ -257,7 +259,7 @@ impl SiteDisk {
         let Machine { leaving, files, happened, directories, .. } = &mut *self.locked();
         let stays = |file: &FileId| directories[directory].names.get(name) == Some(file);
         if let Some(at) = leaving.iter().position(|&file| files[file].name == *name) {
-            happened.extend(Some(leaving.remove(at)).filter(|file| has_failed && stays(file)).map(Happening::Stays));
+            happened.extend(Some(leaving.remove(at)).filter(|file| has_failed && stays(file)).map(StorageEvent::Stays));
         }
     }
 
@@ -298,7 +300,7 @@ impl Storage<'_> {
         let Directory { names, changes, .. } = &mut self.0.directories[directory];
         let replaced = names.insert(name, file);
         changes.push(Change::Named(file));
-        self.0.happened.push(Happening::Named { file, replaced });
+        self.0.happened.push(StorageEvent::Named { file, replaced });
     }
 
     /// The file of this name has been removed.
@@ -306,7 +308,7 @@ impl Storage<'_> {
         let Directory { names, changes, .. } = &mut self.0.directories[directory];
         let file = names.remove(name).expect("what is removed was there");
         changes.push(Change::Removed(file));
-        self.0.happened.push(Happening::Removed(file));
+        self.0.happened.push(StorageEvent::Removed(file));
     }
 
     /// The names in a directory are durable.
@@ -324,7 +326,7 @@ impl Machine {
             match change {
                 Change::Named(file) => {
                     let replaced = durable.insert(files[file].name.clone(), file);
-                    happened.extend(replaced.map(Happening::Superseded));
+                    happened.extend(replaced.map(StorageEvent::Superseded));
                 }
                 Change::Removed(file) => drop(durable.remove(&files[file].name)),
             }
@@ -350,7 +352,7 @@ impl Machine {
             }
         }
         self.flushed.clear();
-        self.happened.push(Happening::PowerLost);
+        self.happened.push(StorageEvent::PowerLost);
     }
 }
 

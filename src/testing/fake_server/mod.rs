@@ -46,7 +46,7 @@ pub use crate::tls::test_pki::{Authority, Identity, StockClients, stock_tls};
 
 use pipe::Pipe;
 use session::{Closed, Session};
-use shared::{Guest, Shared};
+use shared::{Peer, Shared};
 
 /// Room for a TLS handshake in a debug build; hundreds of threads are meant to be cheap.
 const STACK: usize = 256 * 1024;
@@ -138,13 +138,13 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
             }
             continue;
         };
-        let Some(guest) = Guest::welcome(shared, socket) else { return };
+        let Some(guest) = Peer::welcome(shared, socket) else { return };
         // Without a thread for it the connection is dropped, as by a server out of processes.
         drop(spawn("double-session", move || drop(serve(&guest))));
     }
 }
 
-fn serve(guest: &Guest) -> Result<(), Closed> {
+fn serve(guest: &Peer) -> Result<(), Closed> {
     let shared = guest.shared();
     let socket = guest.socket();
     let setup = &shared.setup;

@@ -151,13 +151,13 @@ impl Shared {
 
 /// An accepted connection; it leaves the list of open ones when dropped.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct Peer {
     shared: Arc<Shared>,
     number: u64,
     socket: Arc<TcpStream>,
 }
 
-impl Guest {
+impl Peer {
     /// Lists the connection, unless the double has been stopped.
     pub(super) fn welcome(shared: &Arc<Shared>, socket: TcpStream) -> Option<Self> {
         let socket = Arc::new(socket);
@@ -185,7 +185,7 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for Peer {
     fn drop(&mut self) {
         self.shared.lock().open.remove(&self.number);
         self.shared.changed.notify_all();
