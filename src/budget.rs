@@ -88,7 +88,7 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes `more`, where as much as this holder has then stays free. Says whether it did.
+    /// Takes `more`, where as much as this holder has then stays free. Returns whether it did.
     pub(crate) fn grow(&mut self, more: u64) -> bool {
         let amount = self.amount.saturating_add(more);
         let Shared { total, least, .. } = *self.budget.0;

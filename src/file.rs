@@ -20,7 +20,7 @@ const MOST_LINKS: u8 = 40;
 /// Why a file was not read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// What the system says.
+    /// The system's error.
     Io(io::Error),
     /// It is a FIFO, which may never have anything to be read.
     Fifo,
@@ -72,7 +72,7 @@ pub(crate) struct Owner {
 /// another user's, root could be led to any file.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::NotConnected`] where it is a FIFO that nobody reads, and
+/// The system's error; [`io::ErrorKind::NotConnected`] where it is a FIFO that nobody reads, and
 /// [`io::ErrorKind::InvalidInput`] at a link of another user's.
 pub(crate) fn append_to(path: &Path, missing: Missing) -> io::Result<File> {
     let file = append_behind_links(path, missing, MOST_LINKS).map_err(|error| {

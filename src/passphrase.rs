@@ -33,7 +33,7 @@ pub(crate) enum PassphraseError {
     Unreadable {
         /// The key's file.
         path: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }

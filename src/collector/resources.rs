@@ -111,7 +111,7 @@ pub(super) fn open_all(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>
     opened
 }
 
-/// Says what the sites' certificates and policies give rise to: of a file once, however many sites use it, and of a policy
+/// Logs what the sites' certificates and policies give rise to: of a file once, however many sites use it, and of a policy
 /// once with the first site that has it.
 pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a Target)>) {
     let mut said = HashSet::new();
@@ -172,7 +172,7 @@ fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut HashMap<PathBuf, S
     Ok(spool)
 }
 
-/// Takes the spool that `error` is about out of `spools`, and its sites out of those that are usable; says whether there
+/// Takes the spool that `error` is about out of `spools`, and its sites out of those that are usable; returns whether there
 /// was one.
 pub(super) fn withdraw(error: &StoreError, spools: &mut HashMap<PathBuf, Spool>, sites: &mut [Opening]) -> bool {
     let is_about = |directory: &Path| error.path().is_some_and(|path| path.starts_with(directory));

@@ -169,7 +169,7 @@ impl Site {
         self.has_its_share
     }
 
-    /// Breaks the round off whose directory does not answer. That is told at once: what is being committed there may keep it
+    /// Breaks the round off whose directory does not answer. That is logged at once: what is being committed there may keep it
     /// from its end for longer.
     pub(super) fn look_after_spool(&mut self, now: Instant) {
         let is_sound = self.running.as_ref().is_some_and(|running| running.failure.is_none());
@@ -191,7 +191,7 @@ impl Site {
         }
     }
 
-    /// The site does not want our certificate. Says whether to try again without.
+    /// The site does not want our certificate. Returns whether to try again without.
     pub(super) fn withdraw_certificate(&mut self) -> bool {
         let automatic = self.settings.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto);
         if !automatic || self.certificate_refused {
@@ -252,7 +252,7 @@ impl Site {
         selection.judge(name, self.settings.collects(name), &mut self.history);
     }
 
-    /// Says which names of a listing cannot be used.
+    /// Logs which names of a listing cannot be used.
     pub(super) fn tell_refused(&mut self, listing: &Listing) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.history.report_once(name.as_bytes()) {

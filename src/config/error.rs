@@ -16,7 +16,7 @@ pub enum ConfigError {
         /// Why, and what to do about it.
         reason: String,
     },
-    /// The file was read, and says what cannot be run by.
+    /// The file was read, and contains invalid settings.
     #[error("{}", listed(path, problems))]
     Invalid {
         /// The file.

@@ -21,7 +21,7 @@ pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", 
 /// A configuration is text written by people.
 pub(super) const LARGEST_FILE: usize = 16 * 1024 * 1024;
 
-/// What the command line says about the configuration; it wins over the file.
+/// What of the configuration stands on the command line; it wins over the file.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// `--state-dir`.

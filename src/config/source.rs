@@ -49,7 +49,7 @@ impl SecretFile {
     /// Reads a file of sane length.
     pub fn read(path: &Path) -> io::Result<Self> {
         let too_large = format!("longer than {LONGEST_SECRET} bytes, which no password is");
-        // Allocated once, whatever the file says of its size, so that no copy stays behind in memory.
+        // Allocated once, whatever size the file has, so that no copy stays behind in memory.
         let mut bytes = Vec::with_capacity(LONGEST_SECRET + 1);
         let file = file::read(path, LONGEST_SECRET, &mut bytes).map_err(|error| error.into_io(too_large))?;
         Ok(Self { bytes, world_readable: is_world_readable(&file) })
@@ -144,7 +144,7 @@ pub(super) fn secret_line(mut bytes: Vec<u8>) -> Option<Secret> {
     (!bytes.is_empty()).then(|| Secret::new(bytes))
 }
 
-/// An I/O error as a user says it, without the number.
+/// An I/O error in words, without the number.
 pub(super) fn io_message(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),

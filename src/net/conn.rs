@@ -133,7 +133,7 @@ impl ConnState {
 
 /// Who began a connection.
 pub(super) enum Origin {
-    /// We did; `offer` says whether our own certificate may be shown.
+    /// We did; `offer` is whether our own certificate may be shown.
     Opened { target: Arc<Target>, offer: bool },
     /// The peer did.
     Accepted { listener_config: Arc<ListenerConfig> },

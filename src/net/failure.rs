@@ -45,7 +45,7 @@ pub enum Failure {
     Resolve {
         /// The name.
         host: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// No TCP connection.
@@ -55,7 +55,7 @@ pub enum Failure {
         address: SocketAddr,
         /// Whether it is the proxy's.
         is_proxy: bool,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The proxy did not let us through.

@@ -46,7 +46,7 @@ impl<'a> Io<'a> {
         self.net.now()
     }
 
-    /// Shows the next bytes, at most `most`, to `take`, which says how many of them it took; the rest comes again.
+    /// Shows the next bytes, at most `most`, to `take`, which returns how many of them it took; the rest comes again.
     pub fn read(&mut self, most: u64, take: impl FnOnce(&[u8]) -> usize) -> Result<Read, Failure> {
         if self.budget == 0 {
             self.net.wake(self.id);
@@ -100,7 +100,7 @@ impl<'a> Io<'a> {
         conn.readiness.reset && conn.stage.writable_pipe().is_some()
     }
 
-    /// Writes as much of `bytes` as goes; says how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
+    /// Writes as much of `bytes` as goes; returns how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         if self.budget == 0 {
             self.net.wake(self.id);

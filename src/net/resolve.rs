@@ -62,7 +62,7 @@ struct Name {
     health: Health,
     /// What it came to last; none before the first success.
     addresses: Vec<SocketAddr>,
-    /// Whether the log tells that those are used.
+    /// Whether it has been logged that those are used.
     is_told: bool,
 }
 
@@ -221,7 +221,7 @@ impl Name {
         }
     }
 
-    /// The addresses to use where the name server does not answer. The log tells it once.
+    /// The addresses to use where the name server does not answer. That is logged once.
     fn last_known(&mut self, host: &str) -> Option<Vec<SocketAddr>> {
         if self.addresses.is_empty() {
             return None;

@@ -95,7 +95,7 @@ impl<L: Log> Log for OneLineEach<L> {
     }
 }
 
-/// Says how many lines the log lacks, where it lacks any.
+/// Logs how many lines are missing, where some are.
 fn tell_of_dropped(rate: &LogRate, writer: &LogWriter) {
     let (dropped, unwritten) = (rate.take_dropped(), writer.take_dropped());
     if dropped > 0 {

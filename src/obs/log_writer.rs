@@ -13,7 +13,7 @@ use crate::mutex::lock;
 /// How long the last lines may take when the program ends.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// How often dropped lines are told of.
+/// How often dropped lines are reported.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the log's lines go. Clones are the same one.

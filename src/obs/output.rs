@@ -70,7 +70,7 @@ pub fn print(text: impl Display) -> Result<(), OutputError> {
     out.finish().or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
 }
 
-/// Says on standard error, in lines of their own, why a program ends, or what it should be known to have noticed. If that
+/// Writes to standard error, in lines of their own, why a program ends, or what it should be known to have noticed. If that
 /// cannot be written the exit status says it all.
 pub fn complain(level: Level, text: impl Display) {
     let text = printable_lines(&text.to_string());

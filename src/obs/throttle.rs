@@ -11,7 +11,7 @@ const AGAIN: Duration = Duration::from_secs(600);
 /// Lines of one subject that are told apart; all further ones count as one, until others are old enough to be forgotten.
 const MOST_KEYS: usize = 16;
 
-/// Recoveries of one subject that are told in the time after which a line is written again: one that fails and works in
+/// Recoveries of one subject that are logged in the time after which a line is written again: one that fails and works in
 /// turn is in trouble all the while.
 const MOST_RECOVERIES: u32 = 4;
 
@@ -43,7 +43,7 @@ struct Trouble {
     failures: u64,
 }
 
-/// Recoveries that were told of late.
+/// Recoveries that were logged lately.
 #[derive(Clone, Copy, Debug)]
 struct Recoveries {
     since: Instant,

@@ -247,7 +247,7 @@ impl Client {
         Ok(())
     }
 
-    /// Takes bytes from the peer, in [`Want::Line`] at most one line, and says how many.
+    /// Takes bytes from the peer, in [`Want::Line`] at most one line, and returns how many.
     ///
     /// In [`Want::Decision`] and [`Want::Body`] it takes none: they are the body's.
     ///

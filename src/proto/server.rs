@@ -167,7 +167,7 @@ impl Server {
         Ok(())
     }
 
-    /// Tells the client that the body is stored.
+    /// Answers that the body is stored.
     ///
     /// # Errors
     /// Nothing is done unless the last event was [`Event::BodyComplete`].
@@ -178,7 +178,7 @@ impl Server {
         Ok(())
     }
 
-    /// Tells the client how many bytes there are of what it asked for, at most [`MAX_SIZE`](super::MAX_SIZE).
+    /// Answers how many bytes there are of what it asked for, at most [`MAX_SIZE`](super::MAX_SIZE).
     ///
     /// # Errors
     /// Nothing is done unless the last event was [`Event::Asked`] or [`Event::ListAsked`].
@@ -216,7 +216,7 @@ impl Server {
         Ok(())
     }
 
-    /// The last byte of a moved body is written to the connection, past every buffer of ours. `pipelined` says whether
+    /// The last byte of a moved body is written to the connection, past every buffer of ours. `pipelined` is whether
     /// bytes of the client's were already waiting before: whoever sent them had not seen the body's end.
     ///
     /// # Errors

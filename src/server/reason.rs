@@ -11,7 +11,7 @@ use crate::tls::{AlertDescription, CertificateProblem, Refusal, StreamError, Tls
 /// Why a client's connection ended otherwise than in good order.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// What the client said, or did not.
+    /// What the client sent, or did not.
     #[error("{0}")]
     Session(#[from] CloseReason),
     /// The connection itself.

@@ -85,7 +85,7 @@ impl Schedule {
         self.queue.insert((due, key));
     }
 
-    /// Takes the site `key` out, unless its round is running; says whether it is out. Else a second round could start
+    /// Takes the site `key` out, unless its round is running; returns whether it is out. Else a second round could start
     /// beside the first, were the site put back.
     pub fn remove(&mut self, key: usize) -> bool {
         let Some(place) = self.slots.get_mut(key) else { return true };
@@ -116,7 +116,7 @@ impl Schedule {
         self.queue.first().map(|&(due, _)| due)
     }
 
-    /// The running round of `key` has ended; says when its next one is due.
+    /// The running round of `key` has ended; returns when its next one is due.
     pub fn finished(&mut self, key: usize, now: Instant, ending: Ending) -> Option<Instant> {
         let slot = self.slots.get_mut(key)?.as_mut()?;
         let State::Running { since } = slot.state else { return None };

@@ -1,4 +1,4 @@
-//! Ends of certificates that come near, said once a day while a program runs: ours, those of CA files, and peers'.
+//! Ends of certificates that come near, logged once a day while a program runs: ours, those of CA files, and peers'.
 //!
 //! Pure: time is an argument, and what is to be said is the answer.
 
@@ -68,7 +68,7 @@ impl Expiries {
         }
     }
 
-    /// A peer has shown its certificate. Says what to say of it where it is near its end and new.
+    /// A peer has shown its certificate. Returns what is to be logged of it where it is near its end and new.
     pub fn saw(&mut self, peer: &str, certificate: &CertificateSummary, now: UnixTime) -> Option<Announcement> {
         let (today, sha256) = (day(now), certificate.sha256);
         if certificate.validity.not_after.as_secs() >= now.as_secs() + SOON.as_secs() {

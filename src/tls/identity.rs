@@ -26,7 +26,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What is to be said about it as of `now`.
+    /// What is to be reported about it as of `now`.
     pub(super) fn report(&self, settings: &IdentitySettings, algorithms: Algorithms, now: UnixTime) -> Report {
         let chain = &self.certified_key.cert;
         let certificates = CertificateReport::all(&settings.cert, Role::Own, chain, algorithms, now);

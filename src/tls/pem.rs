@@ -134,7 +134,7 @@ fn is_pkcs7(label: &str) -> bool {
     matches!(label, "PKCS7" | "PKCS #7 SIGNED DATA" | "CMS")
 }
 
-/// What is to be said of a block that is no certificate. Keys are at home in such a file.
+/// What is to be reported of a block that is no certificate. Keys are at home in such a file.
 fn remark(block: &Block<'_>) -> Option<String> {
     let Block { label, line, .. } = block;
     let advice = match *label {

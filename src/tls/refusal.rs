@@ -1,4 +1,4 @@
-//! A refused certificate, from the verifier to whoever tells of it.
+//! A refused certificate, from the verifier to whoever reports it.
 //!
 //! rustls chooses the alert that the peer hears by the `CertificateError` a verifier answers with, and the variants with
 //! the right alerts carry nothing of ours. So what is wrong goes beside it. rustls calls a verifier from within
@@ -41,7 +41,7 @@ impl Refusal {
         LAST.set(None);
     }
 
-    /// Leaves it for [`Refusal::behind`], and says what rustls is to be told.
+    /// Leaves it for [`Refusal::behind`], and says what rustls is to be reported.
     pub(super) fn into_rustls(self) -> rustls::Error {
         let error = self.problem.to_rustls();
         LAST.set(Some(self));

@@ -1,4 +1,4 @@
-//! What is to be said about certificates before they are used: dates, shapes, dangers.
+//! What is to be reported about certificates before they are used: dates, shapes, dangers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub enum Role {
     OwnChain,
 }
 
-/// What is to be said about the certificates of the configuration.
+/// What is to be reported about the certificates of the configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     /// Each certificate, in the order of the files.

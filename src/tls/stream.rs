@@ -98,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// Shows the next bytes, `max` at the most, to `take`, which says how many of them it took; the rest comes again.
+    /// Shows the next bytes, `max` at the most, to `take`, which returns how many of them it took; the rest comes again.
     ///
     /// Plain bytes pass through `scratch`; no more than `max` are taken from the socket.
     ///

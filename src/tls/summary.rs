@@ -83,7 +83,7 @@ impl CertificateSummary {
         format!("{} left", days(days_left(self.validity, now)))
     }
 
-    /// What is to be said of its dates, where its end is near or it does not count: `expires in 2 days, on ...`.
+    /// What is to be reported of its dates, where its end is near or it does not count: `expires in 2 days, on ...`.
     pub fn date_problem(&self, now: UnixTime) -> Option<String> {
         date_problem(self.validity, now)
     }

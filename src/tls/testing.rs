@@ -50,7 +50,7 @@ pub(super) fn name(common_name: &str) -> Vec<u8> {
     tlv(0x30, &tlv(0x31, &tlv(0x30, &pair)))
 }
 
-/// A certificate before it is signed, version 1 unless told otherwise, valid from 2020 to 2049.
+/// A certificate before it is signed, version 1 unless configured otherwise, valid from 2020 to 2049.
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) version: Option<u8>,

@@ -30,7 +30,7 @@ pub(super) enum ProcessError {
     Become {
         /// Whom.
         user: String,
-        /// What the system says.
+        /// The system's error.
         error: nix::Error,
     },
     /// No log.
@@ -41,7 +41,7 @@ pub(super) enum ProcessError {
     LogFile {
         /// As configured.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// No background.
@@ -121,7 +121,7 @@ impl ProcessError {
     }
 }
 
-/// Refuses what stock refuses, unless told otherwise.
+/// Refuses what stock refuses, unless configured otherwise.
 pub(super) fn check_root(settings: &ProcessSettings) -> Result<(), ProcessError> {
     let is_allowed = settings.user.is_some() || settings.allow_root || !is_root();
     if is_allowed { Ok(()) } else { Err(ProcessError::Root) }

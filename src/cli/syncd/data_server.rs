@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::config::DataServerConf;
 use crate::proto::quoted;
 
-/// What is to be told, and how bad it is.
+/// What is to be reported, and how bad it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     Fine(String),

@@ -58,7 +58,7 @@ struct Probe<'a> {
     net: Net,
     since: Instant,
     out: Output,
-    /// What is to be said of certificates that work today.
+    /// What is to be reported of certificates that work today.
     near_ends: Vec<String>,
 }
 

@@ -38,7 +38,7 @@ pub(super) enum UserError {
     Become {
         /// Whom.
         user: String,
-        /// What the system says.
+        /// The system's error.
         error: nix::Error,
     },
 }

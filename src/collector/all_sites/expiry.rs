@@ -1,4 +1,4 @@
-//! Certificates that near their end, ours and the sites': said at once, and then daily.
+//! Certificates that near their end, ours and the sites': logged at once, and then daily.
 
 use super::Collector;
 use crate::net::ConnId;

@@ -104,7 +104,7 @@ impl Collector {
         let mut removed: Vec<(String, usize)> = known.into_iter().collect();
         removed.sort();
         for (name, key) in removed {
-            // One whose last round is still under way was told of by the reload that took it out.
+            // One whose last round is still under way was logged by the reload that took it out.
             if !self.sites[key].as_ref().is_some_and(Site::is_leaving) {
                 reloaded.removed.push(name);
             }

@@ -114,7 +114,7 @@ impl Collector {
         }
     }
 
-    /// Ends the site's round; says when its next one is due, where a connection may wait for that.
+    /// Ends the site's round; returns when its next one is due, where a connection may wait for that.
     pub(super) fn end_round(&mut self, key: usize) -> Option<Instant> {
         let now = self.net.now();
         let site = self.sites[key].as_mut()?;

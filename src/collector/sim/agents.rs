@@ -57,7 +57,7 @@ pub(super) fn write(sites: &mut [Site], at: usize, oracle: &mut Oracle, schedule
     }
 }
 
-/// A server takes no empty files; and what agents have in their hands at the same time is to be told apart.
+/// A server takes no empty files; and what agents have in their hands at the same time is to be reported apart.
 fn sendable(site: &Site, at: usize, name: &FileName, bytes: Vec<u8>, oracle: &Oracle) -> Vec<u8> {
     let Some(buffer) = &site.buffer else { return bytes };
     let is_same = |version: usize| {

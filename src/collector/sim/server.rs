@@ -128,7 +128,7 @@ impl ServerIo<'_> {
         }
     }
 
-    /// Shows the next bytes to `take`, which says how many of them it took.
+    /// Shows the next bytes to `take`, which returns how many of them it took.
     pub(super) fn receive(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, StreamError> {
         let Some((tls, kernel)) = self.secured() else { return Ok(self.receive_bare(most, take)) };
         let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;

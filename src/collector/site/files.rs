@@ -56,7 +56,7 @@ impl Site {
         }
     }
 
-    /// Says something of one file: at `level` of the first few within ten minutes, of others at `debug`.
+    /// Logs something of one file: at `level` of the first few within ten minutes, of others at `debug`.
     pub(super) fn log_file(&mut self, level: Level, name: impl Display, text: &str) {
         let now = self.running.as_ref().map(|running| running.since);
         let times = now.and_then(|now| self.files_log.failed(&format!("{name} {text}"), now));

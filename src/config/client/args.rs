@@ -42,7 +42,7 @@ impl ShortOptions {
     }
 }
 
-/// Takes the arguments after the program's name apart and checks them; `is_file` says whether a file is there.
+/// Takes the arguments after the program's name apart and checks them; `is_file` returns whether a file is there.
 ///
 /// # Errors
 /// The first thing that is wrong, in stock's order.

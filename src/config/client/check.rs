@@ -12,7 +12,7 @@ use super::args::ShortOptions;
 use super::{ClientIdentity, ClientSettings, ClientTls, ClientUsageError, Direction, Server, Verbosity};
 use crate::proto::Secret;
 
-/// The server that stock talks to unless told otherwise.
+/// The server that stock talks to unless configured otherwise.
 const HOST: &str = "127.0.0.1";
 /// One wait for the network, in seconds, and how often it is repeated.
 const TIMEOUT: u32 = 1;

@@ -1,4 +1,4 @@
-//! What `tentacle_client` is told: the stock program's options, and what they mean.
+//! The configuration of `tentacle_client`: the stock program's options, and what they mean.
 //!
 //! [`parse_args`] takes the command line apart as Perl's getopts does and checks it; of the disk it only asks whether the
 //! files of TLS are there.

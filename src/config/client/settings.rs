@@ -27,7 +27,7 @@ pub struct ClientSettings {
     pub zip: bool,
     /// The files; directories as well if they are sent.
     pub files: Vec<PathBuf>,
-    /// How much is said.
+    /// How much is logged.
     pub verbosity: Verbosity,
 }
 
@@ -69,7 +69,7 @@ pub enum Direction {
     Get,
 }
 
-/// How much is said.
+/// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verbosity {
     /// No errors (`-q`).

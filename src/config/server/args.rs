@@ -26,7 +26,7 @@ pub enum Request {
     Serve(CommandLine),
 }
 
-/// What a command line says; kept for reloads.
+/// The values of a command line; kept for reloads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandLine {
     pub(super) said: Vec<RawOption>,

@@ -11,7 +11,7 @@ pub enum ServerConfigError {
     /// The command line cannot be taken apart, or does not say what to do.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// It can, and says what cannot be run by; or the files do.
+    /// It can, and contains invalid settings; or the files do.
     #[error("{}", listed(.0))]
     Invalid(Vec<ServerProblem>),
 }
@@ -72,7 +72,7 @@ fn shown_operand(operand: Option<&String>) -> String {
     operand.map_or_else(|| "what follows the value of -x".to_owned(), |operand| format!("{operand:?}"))
 }
 
-/// Where something was said.
+/// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// An option, such as `-p`.

@@ -60,7 +60,7 @@ pub enum FilterError {
 const EXPECTED: &str = r"expected regex:directory;regex:directory, such as .*\.conf:conf;.*\.md5:md5";
 
 impl Filters {
-    /// Reads filters, and says what in them was read otherwise than it was written.
+    /// Reads filters. Returns what in them was read otherwise than it was written.
     pub fn parse(text: &[u8]) -> Result<(Self, Vec<String>), FilterError> {
         let mut warnings = Vec::new();
         let text = text.strip_suffix(b";").unwrap_or(text);

@@ -1,4 +1,4 @@
-//! What can be said, and its name in the file.
+//! The keys of the configuration, and their names in the file.
 
 /// Makes [`Key`] and its names of one entry for each: `Key = name,`.
 macro_rules! keys {
@@ -6,7 +6,7 @@ macro_rules! keys {
         $(#[$about_stocks:meta])* STOCKS = { $($stocks:ident = $stocks_name:literal,)* }
         $(#[$about_ours:meta])* OURS = { $($ours:ident = $ours_name:literal,)* }
     ) => {
-        /// What can be said.
+        /// A key of the configuration.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(super) enum Key {
             $($stocks,)*

@@ -1,10 +1,10 @@
-//! One thing said, on the command line or in the file.
+//! One value, from the command line or from the file.
 
 use super::error::Place;
 use super::key::Key;
 use crate::proto::Secret;
 
-/// One thing said.
+/// One value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RawOption {
     pub(super) key: Key,
@@ -18,7 +18,7 @@ impl RawOption {
         Self { key, value: Secret::new(value.to_vec()), place }
     }
 
-    /// What was said, as bytes.
+    /// The value, as bytes.
     pub(super) fn value(&self) -> &[u8] {
         self.value.expose()
     }

@@ -1,4 +1,4 @@
-//! From what was said to values: each kind takes a value or says what it expected.
+//! From bytes to values: each kind takes a value or returns what it expected.
 
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
@@ -17,7 +17,7 @@ use crate::proto::{Secret, quoted};
 /// What was expected instead.
 pub(super) type Expected = String;
 
-/// Everything that was said, the file's before the command line's: the last counts.
+/// All values, the file's before the command line's: the last counts.
 pub(super) struct Reader<'a> {
     pub(super) said: Vec<RawOption>,
     pub(super) surroundings: &'a Env,

@@ -26,7 +26,7 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How the process runs.
     pub process: ProcessSettings,
-    /// What is said, and where.
+    /// A value, and where it stands.
     pub log: LogSettings,
     /// What was understood though it was not written as it should be, or does not do what its author may think: one
     /// line each, with its option or its file and line.
@@ -269,7 +269,7 @@ impl Default for ProcessSettings {
     }
 }
 
-/// What is said, and where.
+/// A value, and where it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
     /// Where to; `None` for standard error.
@@ -278,7 +278,7 @@ pub struct LogSettings {
     pub verbosity: Verbosity,
 }
 
-/// How much is said.
+/// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Nothing (`-q`). What happens is the same.

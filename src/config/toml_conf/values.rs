@@ -1,4 +1,4 @@
-//! What a value must look like. Each kind takes a value or says what it expected.
+//! What a value must look like. Each kind takes a value or returns what it expected.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -136,7 +136,7 @@ impl Net {
         self.conns.len()
     }
 
-    /// Starts a connection; `offer` says whether our own certificate may be shown.
+    /// Starts a connection; `offer` is whether our own certificate may be shown.
     pub fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
         let id = self.add(Origin::Opened { target, offer });
         self.resolve(id);

@@ -6,7 +6,7 @@ use crate::proto::line::{LineTooLong, Received};
 use crate::proto::{Answer, Command, Excerpt, Refusal, Reply, Verb};
 
 impl Server {
-    /// Takes bytes from the client, at most one line, and says how many.
+    /// Takes bytes from the client, at most one line, and returns how many.
     ///
     /// It takes none while [`transmit`](Self::transmit) is not written, or anything but [`Want::Line`](super::Want) is
     /// wanted: they are the body's, or a command sent ahead.
@@ -38,7 +38,7 @@ impl Server {
         }
     }
 
-    /// The client has closed the connection, and all that it sent has been handed over. `orderly` says that it closed
+    /// The client has closed the connection, and all that it sent has been handed over. `orderly` means that it closed
     /// after it had all that we wrote: under TLS with its `close_notify`, plain with everything acknowledged.
     ///
     /// A caller with a decision to make had better make it first: a body that came whole is worth storing.

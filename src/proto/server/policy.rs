@@ -4,7 +4,7 @@ use crate::proto::{Command, CommandError, FileName, ListArg, NameError, Password
 
 use super::CloseReason;
 
-/// The largest body stock takes, unless told otherwise, in bytes.
+/// The largest body stock takes, unless configured otherwise, in bytes.
 pub const DEFAULT_MAX_SIZE: u64 = 2_000_000;
 
 /// What a server's sessions have in common.
@@ -19,7 +19,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Says what a line asks for, as stock does: it looks at a name's characters first and then at the size, and a
+    /// Returns what a line asks for, as stock does: it looks at a name's characters first and then at the size, and a
     /// name like `..` it takes until the file is to be opened.
     ///
     /// # Errors

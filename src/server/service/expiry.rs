@@ -1,4 +1,4 @@
-//! Certificates that near their end, ours and the peers': said at once, and then daily.
+//! Certificates that near their end, ours and the peers': logged at once, and then daily.
 
 use super::{Backend, Client, Service};
 use crate::net::{ConnId, ListenerConfig, Target};

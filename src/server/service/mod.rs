@@ -67,7 +67,7 @@ pub enum StartError {
         address: String,
         /// The port.
         port: u16,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The loop.
@@ -364,7 +364,7 @@ impl Service {
         }
     }
 
-    /// What time alone brings.
+    /// Runs the timers that are due.
     fn run_timers(&mut self) {
         let now = self.net.now();
         while let Some(&(at, id)) = self.wakeups.first()

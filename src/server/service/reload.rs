@@ -115,7 +115,7 @@ impl Service {
     }
 }
 
-/// Says what will only change with a restart.
+/// Warns of what only a restart changes.
 fn warn_of_restart(started: &ServerConfig, config: &ServerConfig) {
     let directory = |config: &ServerConfig| match &config.mode {
         Mode::Store(settings) => Some((settings.directory.clone(), settings.durability)),

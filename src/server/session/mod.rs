@@ -127,7 +127,7 @@ enum Awaited {
     Mover(Identity),
 }
 
-/// What a client's certificate says.
+/// A client's certificate.
 #[derive(Debug, Default)]
 struct Certificate {
     /// Where an authority of ours vouches for them.

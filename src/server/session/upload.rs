@@ -184,7 +184,7 @@ impl Session {
 }
 
 impl Session {
-    /// Tells the operator of a file that the disk did not take, once for many clients; what the client is to be told.
+    /// Logs a file that the disk did not take, once for many clients; what the client is to be reported.
     fn not_stored(&self, name: &FileName, error: &StoreError, cx: &mut Context<'_>) -> Refusal {
         let client = self.client();
         let text = format!("client={client} file={name} reason=store cannot be stored: {error}");

@@ -110,7 +110,7 @@ pub(in crate::store) struct Keeping<S> {
     pub(in crate::store) room: SpaceAccount,
 }
 
-/// What is to be told and counted when a task is done.
+/// What is to be reported and counted when a task is done.
 enum Account {
     Keep { ticket: u64, size: u64, reservation: Option<Reservation> },
     Remove { folder: StorageDir, name: FileName, identity: Identity },

@@ -395,7 +395,7 @@ impl SpoolDir {
         Ok(names)
     }
 
-    /// Makes a staged file's bytes durable; tells of every write to it that failed and was not told of yet. One that
+    /// Makes a staged file's bytes durable; reports every write to it that failed and was not reported yet. One that
     /// somebody has taken away shows when it is to get its name.
     pub(in crate::store) fn sync_draft(&self, stage: StageId) -> Result<(), StoreError> {
         let Some(file) = self.find_staged(stage, OFlags::RDONLY, "flush")? else { return Ok(()) };
@@ -407,7 +407,7 @@ impl SpoolDir {
         flush_directory(&self.staging).map(drop).map_err(StoreError::io("flush the directory", &self.staging_path))
     }
 
-    /// Makes all that was written to this filesystem durable; tells of every write that failed since the last call
+    /// Makes all that was written to this filesystem durable; reports every write that failed since the last call
     /// for this spool, whoever's it was and also if its file is closed by now (Linux 5.8).
     pub(in crate::store) fn sync_filesystem(&self) -> Result<(), StoreError> {
         fs::syncfs(&self.staging).map_err(StoreError::io("flush the filesystem", &self.path))

@@ -51,7 +51,7 @@ pub(in crate::store) struct Worker<W: Work> {
     thread: JoinHandle<()>,
 }
 
-/// Tells of the end of a worker's thread: nothing else would, after a panic.
+/// Reports the end of a worker's thread: nothing else would, after a panic.
 struct ExitGuard {
     alive: Arc<AtomicBool>,
     notify: Notify,

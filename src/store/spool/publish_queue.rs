@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Time between two looks counts as time in which files are taken if one was so long ago at most.
 const ACTIVE: Duration = Duration::from_secs(30);
 
-/// What is to be told of an incoming directory.
+/// What is to be reported of an incoming directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Notice {
     /// Nothing has been taken for some minutes; files that lie there, and that wait.
@@ -199,7 +199,7 @@ impl PublishQueue {
         self.next_look.get_or_insert(now + LATEST_LOOK);
     }
 
-    /// Finds the files that may be published now, each agent's in their order, and what is to be told. `is_there` says
+    /// Finds the files that may be published now, each agent's in their order, and what is to be reported. `is_there` returns
     /// whether a published file still is in the incoming directory.
     pub(in crate::store) fn ready(
         &mut self,

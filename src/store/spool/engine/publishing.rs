@@ -55,7 +55,7 @@ impl<D: Disk> Engine<D> {
         true
     }
 
-    /// Tells of each kind of error once in a directory, until there is none any more.
+    /// Logs each kind of error once in a directory, until there is none any more.
     fn note_outcome(&mut self, key: AgentKey, outcome: Result<(), StoreError>, now: Instant) {
         match outcome {
             Ok(()) => {
