@@ -3,7 +3,8 @@
 //!
 //! To add a key, write its entry among those of `[sync]` or of a `[[site]]` in `settings.rs`; `toml_conf/kinds.rs` has the
 //! kinds. The tests then ask for what a person has to write beside it: a line in the shipped example, a word in the
-//! manual page, and a value in `keys/tests.rs`; for one that waits for a restart, what the manual page says of that. What a reload takes over at once, the collector's `reload` has to.
+//! manual page, and a value in `keys/tests.rs`; for one that waits for a restart, what the manual page says of that. What a
+//! reload takes over at once, the collector's `reload` has to.
 //!
 //! Not among the entries are a site's name and address, which have no default, and a proxy's keys, which are one value.
 
