@@ -75,7 +75,7 @@ fn a_client_that_ends_over_tls_while_its_archive_is_made_is_gone_too() {
 #[test]
 fn one_clients_archives_do_not_keep_anothers_waiting() {
     let buffer = Buffer::start("max_connections 100\nidle_timeout 60s\n");
-    buffer.put("slow.1.data", body(1 << 19));
+    buffer.put("slow.1.data", body(1 << 21));
     buffer.put("a.1.data", "body");
     let mut greedy: Vec<Client> = (0..8).map(|_| buffer.connect()).collect();
     for client in &mut greedy {
