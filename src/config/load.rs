@@ -1,6 +1,5 @@
 //! From a path to [`Settings`].
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -8,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::cut_off::warning_of_end;
 use super::error::{ConfigError, Diagnostics};
 use super::pandora_conf::DataServerConf;
-use super::settings::Settings;
+use super::settings::{Settings, incoming_dirs};
 use super::source::{Env, Source, io_message, is_world_readable};
 use super::{defaults, pandora_conf, toml_conf};
 use crate::file::{self, ReadError};
@@ -142,8 +141,7 @@ fn unreadable(error: &std::io::Error, option: &str) -> String {
 fn check_disjoint(settings: &Settings) -> Result<(), ConfigError> {
     let state_dir = settings.state_dir();
     let state = real(state_dir);
-    let incoming: BTreeSet<&Path> = settings.sites.iter().map(|site| site.incoming_dir.as_path()).collect();
-    match incoming.into_iter().find(|incoming| state.starts_with(real(incoming))) {
+    match incoming_dirs(&settings.sites).find(|incoming| state.starts_with(real(incoming))) {
         None => Ok(()),
         Some(incoming) => {
             Err(ConfigError::StateAmongFiles { state: state_dir.to_owned(), incoming: incoming.to_owned() })

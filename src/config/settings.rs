@@ -149,6 +149,12 @@ fn any_data() -> Patterns {
     Patterns::new(&["*.data"]).expect("the default pattern is valid")
 }
 
+/// The directories that the files of these sites go into, each once, in the order of the sites.
+pub fn incoming_dirs<'a>(sites: impl IntoIterator<Item = &'a SiteSettings>) -> impl Iterator<Item = &'a Path> {
+    let mut seen = BTreeSet::new();
+    sites.into_iter().map(|site| site.incoming_dir.as_path()).filter(move |directory| seen.insert(*directory))
+}
+
 impl SiteSettings {
     /// A site of which no more is known: as it is by default, without TLS, password or proxy.
     pub fn new(name: impl Into<String>, address: impl Into<String>) -> Self {

@@ -48,7 +48,7 @@ pub(super) struct Admission {
     turns: u64,
 }
 
-/// What a network has had lately.
+/// What a network has had lately, in the order in which networks are let in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Served {
     /// Whether its last connection that ended was made to, for moving too little.

@@ -140,8 +140,7 @@ impl Storage {
 
     /// Has what is stored counted anew, where that matters.
     pub(super) fn recount(&self) {
-        let quota = quota(&self.settings);
-        if quota.max_bytes.is_some() || quota.max_files.is_some() {
+        if quota(&self.settings).is_of_count() {
             self.background.recount(self.room.clone());
         }
     }
@@ -191,7 +190,9 @@ impl Storage {
         size: u64,
         now: Instant,
     ) -> Result<TempFile, NoDraft> {
-        let replaced = if self.settings.overwrite { folder.size_of(name) } else { None };
+        // It is looked for only where that matters.
+        let may_replace = self.settings.overwrite && quota(&self.settings).is_of_count();
+        let replaced = if may_replace { folder.size_of(name) } else { None };
         let reservation = self.room.admit(folder, size, replaced, now).map_err(NoDraft::Full)?;
         match folder.draft(size) {
             Ok(draft) => Ok(draft.with_reservation(reservation)),

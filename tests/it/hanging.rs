@@ -1,6 +1,7 @@
 //! Directories whose filesystem does not answer.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -58,15 +59,19 @@ fn a_start_that_hangs_is_stopped() {
     site.assert_untouched();
 }
 
+/// Two sites with some files each; those of the first are collected into `incoming`.
+fn two_sites(place: &Place, incoming: &Path, sync: &str) -> [Site; 2] {
+    let sites = ["bad", "good"].map(|name| Site::double(name, 5, Setup::default()));
+    let beside = format!("interval = 1\nincoming_dir = {incoming:?}");
+    place.configure(sync, [sites[0].config(&beside), sites[1].config("interval = 1")]);
+    sites
+}
+
 #[test]
 fn a_directory_that_does_not_answer_costs_its_own_sites_alone() {
     let Some(mount) = Mount::that_stalls() else { return };
     let place = Place::new();
-    let mut bad = Site::double("bad", 5, Setup::default());
-    let mut good = Site::double("good", 5, Setup::default());
-    let hanging = format!("interval = 1\nincoming_dir = {:?}", mount.root());
-    let sync = "publish = \"at-once\"\nshutdown_timeout = \"1s\"";
-    place.configure(sync, [bad.config(&hanging), good.config("interval = 1")]);
+    let [mut bad, mut good] = two_sites(&place, mount.root(), "publish = \"at-once\"\nshutdown_timeout = \"1s\"");
     let daemon = place.start();
     wait_until("the first files", || (bad.left().is_empty() && good.left().is_empty()).then_some(()));
     let stalled = mount.stall();
@@ -88,10 +93,7 @@ fn a_directory_that_does_not_answer_costs_its_own_sites_alone() {
 fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
     let Some(mount) = Mount::that_stalls() else { return };
     let place = Place::new();
-    let bad = Site::double("bad", 5, Setup::default());
-    let good = Site::double("good", 5, Setup::default());
-    let hanging = format!("interval = 1\nincoming_dir = {:?}", mount.root());
-    place.configure("publish = \"at-once\"", [bad.config(&hanging), good.config("interval = 1")]);
+    let [bad, good] = two_sites(&place, mount.root(), "publish = \"at-once\"");
     let stalled = mount.stall();
     let daemon = place.start();
     wait_until("the files of the good site", || good.left().is_empty().then_some(()));
@@ -109,10 +111,7 @@ fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
 fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others() {
     let Some(mount) = Mount::that_stalls() else { return };
     let place = Place::new();
-    let mut bad = Site::double("bad", 5, Setup::default());
-    let mut good = Site::double("good", 5, Setup::default());
-    let hanging = format!("interval = 1\nincoming_dir = {:?}", mount.root());
-    place.configure("publish = \"at-once\"", [bad.config(&hanging), good.config("interval = 1")]);
+    let [mut bad, mut good] = two_sites(&place, mount.root(), "publish = \"at-once\"");
     let daemon = place.start();
     wait_until("the first files", || (bad.left().is_empty() && good.left().is_empty()).then_some(()));
     let large = vec![b'x'; 1 << 20];
@@ -143,10 +142,7 @@ fn a_start_and_reloads_below_a_mount_that_does_not_answer_cost_its_own_sites_alo
     let place = Place::new();
     let incoming = mount.root().join("in");
     fs::create_dir(&incoming).unwrap();
-    let bad = Site::double("bad", 5, Setup::default());
-    let mut good = Site::double("good", 5, Setup::default());
-    let hanging = format!("interval = 1\nincoming_dir = {incoming:?}");
-    place.configure("publish = \"at-once\"", [bad.config(&hanging), good.config("interval = 1")]);
+    let [bad, mut good] = two_sites(&place, &incoming, "publish = \"at-once\"");
     let stalled = mount.stall();
     let daemon = place.start();
     wait_until("the files of the good site", || good.left().is_empty().then_some(()));

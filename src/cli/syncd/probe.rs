@@ -2,7 +2,6 @@
 
 mod conversation;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use conversation::{Conversation, Found, ProbeStep};
 use super::args::Common;
 use super::{FAILURE, Outcome, SUCCESS, find_site};
 use crate::collector::{Reason, site_target, warn_of_certificates};
-use crate::config::SiteSettings;
+use crate::config::{SiteSettings, incoming_dirs};
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
@@ -32,8 +31,8 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
     }
     let mut probe = Probe { site: &site, since: net.now(), net, out: Output::default(), near_ends: Vec::new() };
     probe.introduce();
-    let incoming: BTreeSet<_> = settings.sites.iter().map(|site| site.incoming_dir.as_path()).collect();
-    let marks: Vec<_> = incoming.iter().map(|directory| (BorrowedMark::of(directory), directory)).collect();
+    let marks: Vec<_> =
+        incoming_dirs(&settings.sites).map(|directory| (BorrowedMark::of(directory), directory)).collect();
     let found = target.and_then(|target| probe.run(&Arc::new(target))).and_then(|found| {
         let own = marks.iter().find(|(mark, _)| mark.as_ref().is_some_and(|mark| mark.is_in(&found.marks)));
         own.map_or(Ok(found), |(_, directory)| Err(Reason::OwnSpool(directory.to_path_buf())))

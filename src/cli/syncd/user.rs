@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 
 use super::super::user::become_user;
-use crate::config::Settings;
+use crate::config::{Settings, incoming_dirs};
 use crate::in_time::in_time;
 use crate::proto::quoted;
 
@@ -58,7 +58,7 @@ pub(super) fn refuse_root(settings: &Settings) -> Result<(), UserError> {
 /// The owner of the first directory of the settings that is there and not root's.
 fn other_owner(settings: &Settings) -> Option<(Uid, &Path)> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
-    let mut directories = [settings.state_dir()].into_iter().chain(enabled.map(|site| &*site.incoming_dir));
+    let mut directories = [settings.state_dir()].into_iter().chain(incoming_dirs(enabled));
     directories.find_map(|directory| {
         let path = directory.to_owned();
         // One whose filesystem does not answer is for those to tell of who open it.

@@ -34,10 +34,7 @@ impl Site {
         let (name, fingerprint) = (fetch.name(), staged.fingerprint());
         match self.history.classify(name, fingerprint) {
             Match::New => {}
-            Match::Changed(before) => {
-                self.history.forget(name);
-                commit_queue.forget(&self.name, name.clone(), before);
-            }
+            Match::Changed(_) => self.forget(name, commit_queue),
             Match::Same { was_deleted } => {
                 debug!("site={} file={name} is committed already, and still there", self.shown());
                 return self.not_staged(fetch, NotStaged::AlreadyPublished { fingerprint, was_deleted });
@@ -74,8 +71,9 @@ impl Site {
     ) {
         let (name, is_rescue) = (commit.name().clone(), commit.is_rescue());
         debug!("site={} file={name} size={} collected", self.shown(), fingerprint.size);
-        if is_rescue && let Some(beginning) = self.history.forget(&name) {
-            commit_queue.forget(&self.name, name.clone(), beginning);
+        if is_rescue {
+            // Its beginning may have been kept before.
+            self.forget(&name, commit_queue);
         }
         let Some(running) = &mut self.running else { return };
         if !is_rescue {
@@ -164,10 +162,15 @@ impl Site {
     pub(in crate::collector) fn missing(&mut self, fetch: FetchAssignment, commit_queue: &mut CommitQueue) {
         let name = fetch.name();
         debug!("site={} file={name} was gone before it was fetched", self.shown());
+        self.forget(name, commit_queue);
+        self.not_staged(fetch, NotStaged::Missing);
+    }
+
+    /// What is known of the name ends.
+    fn forget(&mut self, name: &FileName, commit_queue: &mut CommitQueue) {
         if let Some(fingerprint) = self.history.forget(name) {
             commit_queue.forget(&self.name, name.clone(), fingerprint);
         }
-        self.not_staged(fetch, NotStaged::Missing);
     }
 
     /// The site lists the file, and answers otherwise than with it.
@@ -225,9 +228,7 @@ impl Site {
     ) {
         let name = delete.name();
         self.log_file(Level::Warn, name, "was overwritten there while it was moved: keeping both");
-        if let Some(before) = self.history.forget(name) {
-            commit_queue.forget(&self.name, name.clone(), before);
-        }
+        self.forget(name, commit_queue);
         let Some(running) = &mut self.running else { return };
         let commit = running.round.rescued(delete, &mut self.history);
         commit_queue.publish(self.id(), commit, staged, None);

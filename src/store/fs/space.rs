@@ -34,6 +34,13 @@ pub struct Quota {
     pub min_free: Option<u64>,
 }
 
+impl Quota {
+    /// Whether what is stored has to be counted.
+    pub fn is_of_count(&self) -> bool {
+        self.max_bytes.is_some() || self.max_files.is_some()
+    }
+}
+
 /// Why a file is not let in. Room may come back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
@@ -143,7 +150,7 @@ impl SpaceAccount {
         let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
         let book = Mutex::new(Counters { quota, stored, arrived, seen, recount: Recount::default() });
         let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
-        if quota.max_bytes.is_some() || quota.max_files.is_some() {
+        if quota.is_of_count() {
             room.recount()?;
         }
         Ok(room)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::staged_file;
 use super::temp_beside::{ClosedBeside, TempBeside};
 use crate::proto::{Fingerprint, Fingerprinter};
 use crate::store::fs::error::StoreError;
@@ -31,10 +32,7 @@ impl HashedTemp {
         let file = if area.staging_queue().is_some() {
             Open::Beside(TempBeside::create(&area, kind, size_hint))
         } else {
-            area.check_place()?;
-            #[cfg(test)]
-            crate::store::model::staging_step()?;
-            Open::Here(TempFile::create(area, kind, size_hint)?)
+            Open::Here(staged_file::create(area, kind, size_hint)?)
         };
         Ok(Self { file, running: Fingerprinter::default() })
     }
@@ -59,11 +57,7 @@ impl HashedTemp {
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         match &mut self.file {
-            Open::Here(file) => {
-                #[cfg(test)]
-                crate::store::model::staging_step()?;
-                file.write(bytes)?;
-            }
+            Open::Here(file) => staged_file::write(file, bytes)?,
             Open::Beside(file) => file.write(bytes)?,
         }
         self.running.update(bytes);
@@ -93,11 +87,7 @@ impl HashedTemp {
     /// The file is whole.
     pub fn finish(self) -> Result<ClosedHashedTemp, StoreError> {
         let written = match self.file {
-            Open::Here(file) => {
-                #[cfg(test)]
-                crate::store::model::staging_step()?;
-                Closed::Here(file.finish()?)
-            }
+            Open::Here(file) => Closed::Here(staged_file::finish(file)?),
             Open::Beside(file) => Closed::Beside(file.finish()?),
         };
         Ok(ClosedHashedTemp { written, fingerprint: self.running.finish() })

@@ -17,6 +17,7 @@ pub(super) mod publish_order;
 pub(super) mod publish_queue;
 pub(super) mod shared_journal;
 pub(super) mod spooled;
+mod staged_file;
 mod temp_beside;
 
 use std::path::{Path, PathBuf};

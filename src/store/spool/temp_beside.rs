@@ -3,6 +3,7 @@
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 
+use super::staged_file;
 use crate::mutex::lock;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::sink::SinkKind;
@@ -33,12 +34,7 @@ enum Progress {
 
 impl TempBeside {
     pub(super) fn create(area: &Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Self {
-        Self::begin(area, 0, move |area| {
-            area.check_place()?;
-            #[cfg(test)]
-            crate::store::model::staging_step()?;
-            TempFile::create(Arc::clone(area), kind, size_hint)
-        })
+        Self::begin(area, 0, move |area| staged_file::create(Arc::clone(area), kind, size_hint))
     }
 
     /// Another file with the bytes that were ordered to be written so far.
@@ -124,11 +120,7 @@ impl TempBeside {
         self.size += bytes.len() as u64;
         let bytes = bytes.to_vec();
         self.order(bytes.len(), move |file| match file {
-            Some(file) => {
-                #[cfg(test)]
-                crate::store::model::staging_step()?;
-                file.write(&bytes)
-            }
+            Some(file) => staged_file::write(file, &bytes),
             None => Err(StoreError::Stopped),
         });
         Ok(())
@@ -147,7 +139,7 @@ impl TempBeside {
             let (file, progress) = (lock(&file).take(), lock(&progress).clone());
             let closed = match (file, progress) {
                 (_, Progress::Failed(error)) => Err(error),
-                (Some(file), _) => finish(file),
+                (Some(file), _) => staged_file::finish(file),
                 (None, _) => Err(StoreError::Stopped),
             };
             // Where nobody waits any more, that removes it.
@@ -155,12 +147,6 @@ impl TempBeside {
         });
         Ok(ClosedBeside { area: Arc::clone(&self.area), answer })
     }
-}
-
-fn finish(file: TempFile) -> Result<ClosedTemp, StoreError> {
-    #[cfg(test)]
-    crate::store::model::staging_step()?;
-    file.finish()
 }
 
 /// A file in the staging area that is whole as soon as the directory's thread has written all of it. Dropping it removes the
