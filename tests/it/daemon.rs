@@ -258,8 +258,13 @@ impl Daemon {
 
     /// SIGKILL, and the end of it.
     pub(crate) fn kill(&mut self) {
-        self.process.kill().unwrap();
+        self.send_kill();
         self.process.wait().unwrap();
+    }
+
+    /// SIGKILL. It runs no more from then on, but what it asked the kernel for may go on for a moment.
+    pub(crate) fn send_kill(&mut self) {
+        self.process.kill().unwrap();
     }
 
     /// SIGTERM, and what the run came to.
