@@ -24,7 +24,7 @@ pub(crate) const REMEMBERED: u64 = 32 << 20;
 pub(crate) const LEAST_OF_SITE: u64 = 32 << 10;
 
 /// The log, in bytes a second in the long run, of lines that are logged unless an operator asks for more.
-pub(crate) const LOG_RATE: i64 = 10 * 1024;
+pub(crate) const LOG_RATE: i64 = 8 * 1024;
 
 /// What of the log may come at once, in bytes: a few hundred sites that fail at the same time.
 pub(crate) const LOG_BURST: i64 = 128 * 1024;
