@@ -64,6 +64,9 @@ pub fn finish_log() {
     log::logger().flush();
 }
 
+/// What a line has beside its text, in bytes: the time, the level, the line's end.
+const PREFIX: usize = "2006-01-02T15:04:05.999999999Z [ERROR] \n".len();
+
 /// Makes each record one line of what shows, whatever a peer, a file or a library put into it.
 struct OneLineEach<L> {
     level: LevelFilter,
@@ -83,7 +86,7 @@ impl<L: Log> Log for OneLineEach<L> {
             return;
         }
         let text = printable(&record.args().to_string());
-        if self.rate.admits(record, text.len(), Instant::now()) {
+        if self.rate.admits(record, PREFIX + text.len(), Instant::now()) {
             let metadata = record.metadata().clone();
             self.log.log(&Record::builder().metadata(metadata).args(format_args!("{text}")).build());
         }
