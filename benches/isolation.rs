@@ -29,12 +29,13 @@
 //! what is said above is as by default, in a configuration file that the collector reads as the daemon does, and its log
 //! goes to a file.
 //!
-//! A file's lateness is the time from its appearing at its site until it has its name here; most of it is the wait for
-//! the site's next round. One that has not come some seconds after the last has appeared never does. The first rounds,
-//! when all sites are connected to, are over before what is measured begins. Memory is the most that the process had.
-//! The log is counted after the warm-up, which is long enough for what may be logged at once to be used up. The longest turn is that of the loop until the collector is told to end. Then it
-//! ends as `tentacle-syncd` does: by itself, or, where a filesystem does not answer, cut off 5 seconds after its time to end is
-//! over. One that does not has hung. Cases take turns, and each figure is the median of its runs.
+//! A file's lateness is the time from its appearing at its site until it has its name here; most of it is the wait for the
+//! site's next round. One that has not come some seconds after the last has appeared never does. The first rounds, when all
+//! sites are connected to, are over before what is measured begins. Memory is the most that the process had. The log is
+//! counted from the start on, but for the 128 KiB that may be logged at once. The longest turn is that of the loop until the
+//! collector is told to end. Then it ends as `tentacle-syncd` does: by itself, or, where a filesystem does not answer, cut
+//! off 5 seconds after its time to end is over. One that does not has hung. Cases take turns, and each figure is the median
+//! of its runs.
 #![expect(clippy::print_stdout, reason = "the table is the point")]
 
 #[path = "isolation/bad.rs"]

@@ -15,10 +15,10 @@ pub(crate) const LISTINGS: u64 = 32 * 1024 * 1024;
 
 /// Bytes for the names that the rounds under way have to ask for: a collector's sites' listings, and the queues made of
 /// them.
-pub(crate) const LISTED: u64 = 48 << 20;
+pub(crate) const LISTED: u64 = 36 << 20;
 
 /// Bytes for what is remembered of a collector's sites from one round to the next, here and in the journal's state.
-pub(crate) const REMEMBERED: u64 = 32 << 20;
+pub(crate) const REMEMBERED: u64 = 24 << 20;
 
 /// Bytes that each site has of either, whatever the others have: with them it is collected from, if in small rounds.
 pub(crate) const LEAST_OF_SITE: u64 = 32 << 10;

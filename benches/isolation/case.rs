@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Scale;
 use super::bad::{self, BadSites};
@@ -21,6 +21,9 @@ use crate::support::{Result, clock};
 /// From one look at what has come to the next.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What may be logged at once, in bytes, as the manual page has it.
+const AT_ONCE: u64 = 128 * 1024;
+
 const LOOPBACK: &str = "127.0.0.1";
 
 /// Nothing listens there that is reached.
@@ -30,6 +33,7 @@ const NO_PORT: u16 = 9;
 pub(crate) struct Case {
     surroundings: Surroundings,
     collecting: Collecting,
+    begin: Instant,
     peers: Peers,
     bad: Option<BadSites>,
     spool: PathBuf,
@@ -65,16 +69,16 @@ impl Case {
             let host = by_name.get(number).map_or(LOOPBACK, String::as_str);
             configuration.add(&format!("good-{number}"), (host, *port), Some(peers.ca()), None);
         }
-        let wanted = if kind == Kind::Unwanted { count * bad::WANTED } else { 0 };
+        let (begin, wanted) = (clock(), if kind == Kind::Unwanted { count * bad::WANTED } else { 0 });
         let collecting = Collecting::start(&dir, configuration.text())?;
-        Ok(Self { surroundings, collecting, peers, bad, spool, wanted })
+        Ok(Self { surroundings, collecting, begin, peers, bad, spool, wanted })
     }
 
     /// Has agents report, and measures until their files are here, or the bench has waited for long enough.
     pub(crate) fn measure(mut self, scale: &Scale) -> Result<Figures> {
         thread::sleep(scale.warm_up);
         self.surroundings.freeze()?;
-        let (start, before, logged) = (clock(), self.used()?, self.collecting.logged()?);
+        let (start, before) = (clock(), self.used()?);
         let appeared = self.peers.report(scale.measured)?;
         let (took, after) = (start.elapsed(), self.used()?);
         let last = clock();
@@ -82,7 +86,7 @@ impl Case {
             thread::sleep(PAUSE);
         }
         let memory = memory(&self.collecting.id().to_string(), "VmHWM")? / 1024.0;
-        let log = kib(self.collecting.logged()? - logged) / start.elapsed().as_secs_f64();
+        let log = kib(self.collecting.logged()?.saturating_sub(AT_ONCE)) / self.begin.elapsed().as_secs_f64();
         let stall = self.collecting.stop(scale.patience)?;
         let share = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() / took.as_secs_f64();
         Ok(Figures {
