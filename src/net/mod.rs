@@ -4,8 +4,10 @@
 //! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
 //! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every
 //! helping after a budget of bytes, so that no peer keeps the loop to itself. Who began a connection ([`Net::open`] or
-//! [`Net::listen`]) makes no difference once it is open.
+//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] is the client's side of a session on one.
 
+mod byte_stream;
+mod client_driver;
 mod conn;
 mod failure;
 mod io;
@@ -18,6 +20,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use byte_stream::ByteStream;
+pub use client_driver::{ClientDriver, DriverError};
 pub use conn::ConnId;
 pub use failure::{Failure, Phase};
 pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};
