@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{ConnId, Event, Failure, Io, Net, Read, Target};
+use crate::net::{ByteStream, ConnId, Event, Io, Net, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, UnixTime};
@@ -25,16 +25,12 @@ pub(super) trait Network {
 }
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
-pub(super) trait Connection {
+pub(super) trait Connection: ByteStream {
     fn now(&self) -> Instant;
     /// What the site has shown, over TLS.
     fn certificate(&mut self) -> Option<CertificateSummary>;
-    /// `take` is called at most once.
-    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     fn has_buffered(&mut self) -> bool;
     fn wake(&mut self);
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
-    fn flush(&mut self) -> Result<bool, Failure>;
     fn set_deadline(&mut self, wait: Option<Duration>);
 }
 
@@ -101,24 +97,12 @@ impl Connection for Io<'_> {
         self.peer()?.certificate
     }
 
-    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
-        self.read(most, take)
-    }
-
     fn has_buffered(&mut self) -> bool {
         self.has_buffered()
     }
 
     fn wake(&mut self) {
         self.wake();
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        self.write(bytes)
-    }
-
-    fn flush(&mut self) -> Result<bool, Failure> {
-        self.flush()
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {

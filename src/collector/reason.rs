@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{SiteSettings, UnreadSecret};
-use crate::net::Failure;
+use crate::net::{DriverError, Failure};
 use crate::proto::{COLLECTOR_MARK, Error, FileName, Verb, quoted};
 use crate::store::StoreError;
 use crate::tls::{AlertDescription, SetupError, StreamError, TlsFailure, looks_like_tls};
@@ -97,6 +97,14 @@ impl Reason {
     /// The protocol's `error` at `site`.
     pub fn protocol(error: Error, site: &SiteSettings) -> Self {
         Self::Protocol { error, has_password: site.password.is_some(), has_tls: site.tls.is_some(), port: site.port }
+    }
+
+    /// What ended the session with `site`.
+    pub(crate) fn session(error: DriverError, site: &SiteSettings) -> Self {
+        match error {
+            DriverError::Net(failure) => failure.into(),
+            DriverError::Protocol(error) | DriverError::Surplus(error) => Self::protocol(error, site),
+        }
     }
 
     /// `what` was awaited in vain at `site`; `of_body`: more of a body, which has to come at a rate as well.

@@ -1,4 +1,5 @@
-//! What is announced, and how its body comes: at the pace of the site, and of the directory that it goes into.
+//! What is announced, and how its body comes: at the pace of the site, and of the directory that it goes into; and what comes
+//! beyond it.
 
 use std::time::Instant;
 
@@ -6,7 +7,11 @@ use super::task::{Reaction, Task};
 use super::{Context, PumpOutcome, Session};
 use crate::collector::Reason;
 use crate::deadline::BodyPace;
-use crate::proto::Verb;
+use crate::net::{DriverError, Read};
+use crate::proto::{Error, Verb, Want};
+
+/// Bytes of a listing that are looked at without looking at what that cost.
+const LISTING_PIECE: u64 = 4096;
 
 /// How fast the body under way has to come.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +52,54 @@ impl Session {
         }
     }
 
+    /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
+    pub(super) fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
+        let (task, site) = (&mut self.task, &mut *cx.site);
+        let most = if task.cost().is_some() { LISTING_PIECE } else { u64::MAX };
+        match self.driver.read_body(cx.io, most, |bytes| task.take_body(bytes, site)) {
+            Ok(Read::Blocked) => Ok(false),
+            Ok(_) => {
+                if let Want::Body(left) = self.driver.want() {
+                    self.extend_deadline(left, cx);
+                }
+                Ok(true)
+            }
+            Err(DriverError::Surplus(error)) => self.overrun(error, cx),
+            Err(error) => Err(Reason::session(error, &cx.site.settings)),
+        }
+    }
+
+    /// The site has sent more than it announced, and nothing that it says is to be believed any more.
+    fn overrun(&mut self, error: Error, cx: &Context<'_>) -> Result<bool, Reason> {
+        match std::mem::replace(&mut self.task, Task::Exhausted) {
+            Task::Moving(moving) => {
+                self.task = Task::Overrun(moving);
+                Ok(true)
+            }
+            task => {
+                self.task = task;
+                Err(cx.site.protocol(error))
+            }
+        }
+    }
+
+    /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
+    /// longer than was announced. The connection is of no use after that.
+    pub(super) fn read_overrun(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        while let Some(received) = self.task.received_beyond()
+            && !received.is_over()
+        {
+            match self.driver.read_surplus(cx.io, |bytes| received.take(bytes))? {
+                Read::Some(_) => {}
+                Read::Blocked => return Ok(PumpOutcome::Blocked),
+                Read::Eof { .. } => break,
+            }
+        }
+        let outcome = self.driver.handle_eof().map_err(|error| cx.site.protocol(error));
+        self.abandon(cx.site, cx.commit_queue);
+        outcome.map(|()| PumpOutcome::Dropped)
+    }
+
     /// Answers what was announced, if there is a place for it by now.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
         match std::mem::replace(&mut self.task, Task::Ready) {
@@ -85,8 +138,8 @@ impl Session {
         let settings = &cx.site.settings;
         self.body = Body::Moving(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
         self.extend_deadline(size, cx);
-        self.client.accept().map_err(|error| cx.site.protocol(error))?;
-        while let Some(event) = self.client.poll_event() {
+        self.driver.accept().map_err(|error| cx.site.protocol(error))?;
+        while let Some(event) = self.driver.poll_event() {
             self.handle(&event, cx)?;
         }
         if size == 0 {
@@ -97,7 +150,7 @@ impl Session {
 
     fn decline(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.task = after_last_word(cx);
-        self.client.decline().map_err(|error| cx.site.protocol(error))
+        self.driver.decline().map_err(|error| cx.site.protocol(error))
     }
 }
 

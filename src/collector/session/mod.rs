@@ -26,19 +26,13 @@ use super::commit_queue::CommitQueue;
 use super::ports::Connection;
 use super::reason::BodyProgress;
 use super::site::Site;
-use crate::net::Read;
-use crate::proto::{Client, Command, Count, Error, Event, FileName, ListArg, PasswordDigest, Want};
+use crate::net::{ClientDriver, Read};
+use crate::proto::{Command, Count, Event, FileName, ListArg, PasswordDigest, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, Step};
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes.
 pub(crate) const MAX_LISTING: u64 = 1 << 30;
-
-/// More than any reply has.
-const LINE: u64 = 4096;
-
-/// Bytes of a listing that are looked at without looking at what that cost.
-const LISTING_PIECE: u64 = 4096;
 
 /// Names of a listing that are judged before the other connections have their turn.
 const NAMES_PER_TURN: usize = 2_000;
@@ -79,7 +73,7 @@ enum Reuse {
 /// A connection's session.
 pub(super) struct Session {
     site: usize,
-    client: Client,
+    driver: ClientDriver,
     task: Task,
     standing: Reuse,
     body: Body,
@@ -87,7 +81,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, client: Client::new(), task: Task::Opening, standing: Reuse::Fresh, body: Body::None }
+        Self { site, driver: ClientDriver::new(), task: Task::Opening, standing: Reuse::Fresh, body: Body::None }
     }
 
     /// The site's key.
@@ -130,10 +124,10 @@ impl Session {
     /// Ends the session in good order, as far as the socket takes it at once.
     pub(super) fn quit(&mut self, io: &mut dyn Connection) {
         // The connection is closed next, whatever becomes of this.
-        let sent = self.transmit(io);
+        let sent = self.driver.transmit(io);
         // What a spent connection said last must be read alone; its end says the rest.
-        if sent.is_ok() && !matches!(self.task, Task::Exhausted) && self.client.command(&Command::Quit).is_ok() {
-            let _ = self.transmit(io);
+        if sent.is_ok() && !matches!(self.task, Task::Exhausted) && self.driver.command(&Command::Quit).is_ok() {
+            let _ = self.driver.transmit(io);
         }
     }
 
@@ -168,7 +162,7 @@ impl Session {
     /// What the site owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         let of = self.task.subject();
-        match self.client.want() {
+        match self.driver.want() {
             Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
             _ => format!("an answer about {of}"),
         }
@@ -176,7 +170,7 @@ impl Session {
 
     /// Whether a body is under way.
     pub(super) fn is_in_body(&self) -> bool {
-        matches!(self.client.want(), Want::Body(_))
+        matches!(self.driver.want(), Want::Body(_))
     }
 
     /// Goes on for as long as the socket, the budget and the round let it. A site that answers at once, or before it is
@@ -187,10 +181,10 @@ impl Session {
             if let Task::Overrun(..) | Task::Trailing(..) = self.task {
                 return self.read_overrun(cx);
             }
-            if !self.transmit(cx.io)? {
+            if !self.driver.transmit(cx.io)? {
                 return Ok(PumpOutcome::Blocked);
             }
-            let progress = match self.client.want() {
+            let progress = match self.driver.want() {
                 Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
                 Want::Command if has_asked => return Ok(give_way(cx)),
                 Want::Command => match self.start_next(cx)? {
@@ -205,7 +199,7 @@ impl Session {
                 Want::Body(_) if !self.task.has_room() => return Ok(self.hold_body(cx)),
                 Want::Body(left) => {
                     self.let_body_move(left, cx);
-                    self.read_body(left, cx)?
+                    self.read_body(cx)?
                 }
                 Want::Decision => {
                     self.decide(cx)?;
@@ -217,7 +211,7 @@ impl Session {
                 // Nothing is sent from here.
                 Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
             };
-            while let Some(event) = self.client.poll_event() {
+            while let Some(event) = self.driver.poll_event() {
                 self.handle(&event, cx)?;
             }
             if !progress {
@@ -227,17 +221,6 @@ impl Session {
                 return Ok(give_way(cx));
             }
         }
-    }
-
-    /// Whether all of the protocol's bytes are out.
-    fn transmit(&mut self, io: &mut dyn Connection) -> Result<bool, Reason> {
-        while !self.client.transmit().is_empty() {
-            match io.write(self.client.transmit())? {
-                0 => return Ok(false),
-                written => self.client.transmitted(written),
-            }
-        }
-        Ok(io.flush()?)
     }
 
     /// Takes the round's next step; a pause where there is none.
@@ -272,7 +255,7 @@ impl Session {
 
     fn command(&mut self, command: &Command, cx: &mut Context<'_>) -> Result<(), Reason> {
         cx.io.set_deadline(Some(cx.site.settings.timeout));
-        self.client.command(command).map_err(|error| cx.site.protocol(error))
+        self.driver.command(command).map_err(|error| cx.site.protocol(error))
     }
 
     /// Nothing is under way: all that may come is the site's close.
@@ -282,7 +265,7 @@ impl Session {
         }
         loop {
             match self.read_line(cx) {
-                Ok(true) if self.client.want() == Want::Closed => return Ok(PumpOutcome::Dropped),
+                Ok(true) if self.driver.want() == Want::Closed => return Ok(PumpOutcome::Dropped),
                 Ok(true) => {}
                 Ok(false) => return Ok(PumpOutcome::Waiting),
                 Err(reason) => return Err(reason),
@@ -292,97 +275,10 @@ impl Session {
 
     /// Reads towards the end of a reply; `false` where nothing has come.
     fn read_line(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        let (client, mut refused) = (&mut self.client, None);
-        let read = cx.io.read(LINE, &mut |bytes| match client.handle_input(bytes) {
-            Ok(used) => used,
-            Err(error) => {
-                refused = Some(error);
-                bytes.len()
-            }
-        })?;
-        match (read, refused) {
-            (_, Some(error)) => Err(cx.site.protocol(error)),
-            (Read::Some(_), None) => Ok(true),
-            (Read::Blocked, None) => Ok(false),
-            (Read::Eof { .. }, None) => self.handle_eof(cx),
+        match self.driver.read_line(cx.io) {
+            Ok(read) => Ok(read != Read::Blocked),
+            Err(error) => Err(Reason::session(error, &cx.site.settings)),
         }
-    }
-
-    /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
-    fn read_body(&mut self, left: u64, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        let (task, client, site, mut beyond) = (&mut self.task, &mut self.client, &mut *cx.site, None);
-        // Whether more comes than was announced must show before the body counts as whole.
-        let is_piece = left > LISTING_PIECE && task.cost().is_some();
-        let most = if is_piece { LISTING_PIECE } else { left.saturating_add(LINE) };
-        let read = cx.io.read(most, &mut |bytes| {
-            match usize::try_from(left).ok().and_then(|left| bytes.split_at_checked(left)) {
-                Some((_, rest)) if !rest.is_empty() => {
-                    beyond = client.body_transferred(left).and_then(|()| client.handle_input(rest)).err();
-                }
-                _ => {}
-            }
-            task.take_body(bytes, site);
-            bytes.len()
-        })?;
-        if let Some(error) = beyond {
-            return self.overrun(error, cx);
-        }
-        match read {
-            Read::Some(count) => {
-                let count = count as u64;
-                if count < left {
-                    self.extend_deadline(left - count, cx);
-                }
-                self.client.body_transferred(count).map_err(|error| cx.site.protocol(error))?;
-                Ok(true)
-            }
-            Read::Blocked => Ok(false),
-            Read::Eof { .. } => self.handle_eof(cx),
-        }
-    }
-
-    /// The site has sent more than it announced, and nothing that it says is to be believed any more.
-    fn overrun(&mut self, error: Error, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        // The body is not complete, whatever its size was said to be.
-        while self.client.poll_event().is_some() {}
-        match std::mem::replace(&mut self.task, Task::Exhausted) {
-            Task::Moving(moving) => {
-                self.task = Task::Overrun(moving);
-                Ok(true)
-            }
-            task => {
-                self.task = task;
-                Err(cx.site.protocol(error))
-            }
-        }
-    }
-
-    /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
-    /// longer than was announced. The connection is of no use after that.
-    fn read_overrun(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        let client = &mut self.client;
-        while let Some(received) = self.task.received_beyond()
-            && !received.is_over()
-        {
-            let read = cx.io.read(LINE, &mut |bytes| {
-                received.take(bytes);
-                // That it refuses them is why this ends in an error.
-                let _ = client.handle_input(bytes);
-                bytes.len()
-            })?;
-            match read {
-                Read::Some(_) => {}
-                Read::Blocked => return Ok(PumpOutcome::Blocked),
-                Read::Eof { .. } => break,
-            }
-        }
-        let outcome = self.client.handle_eof().map_err(|error| cx.site.protocol(error));
-        self.abandon(cx.site, cx.commit_queue);
-        outcome.map(|()| PumpOutcome::Dropped)
-    }
-
-    fn handle_eof(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        self.client.handle_eof().map(|()| true).map_err(|error| cx.site.protocol(error))
     }
 
     fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {

@@ -11,7 +11,7 @@ use crate::collector::commit_queue::Ticket;
 use crate::collector::ports::Publisher;
 use crate::collector::resources::{SiteResources, target};
 use crate::config::{Settings, SiteSettings};
-use crate::net::Failure;
+use crate::net::{ByteStream, Failure};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
@@ -26,15 +26,7 @@ struct End {
     woken: usize,
 }
 
-impl Connection for End {
-    fn certificate(&mut self) -> Option<crate::tls::CertificateSummary> {
-        None
-    }
-
-    fn now(&self) -> Instant {
-        self.now
-    }
-
+impl ByteStream for End {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.input.len());
         if most == 0 {
@@ -45,14 +37,6 @@ impl Connection for End {
         Ok(Read::Some(taken))
     }
 
-    fn has_buffered(&mut self) -> bool {
-        false
-    }
-
-    fn wake(&mut self) {
-        self.woken += 1;
-    }
-
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         self.output.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -60,6 +44,24 @@ impl Connection for End {
 
     fn flush(&mut self) -> Result<bool, Failure> {
         Ok(true)
+    }
+}
+
+impl Connection for End {
+    fn certificate(&mut self) -> Option<crate::tls::CertificateSummary> {
+        None
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn has_buffered(&mut self) -> bool {
+        false
+    }
+
+    fn wake(&mut self) {
+        self.woken += 1;
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {

@@ -11,7 +11,7 @@ use super::scheduler::{Direction, SimEvent};
 use super::socket::{Kernel, Tls};
 use super::world::World;
 use crate::collector::ports::{Connection, Network, Publisher};
-use crate::net::{ConnId, Event, Failure, Read, Target};
+use crate::net::{ByteStream, ConnId, Event, Failure, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
@@ -174,15 +174,7 @@ impl End<'_> {
     }
 }
 
-impl Connection for End<'_> {
-    fn now(&self) -> Instant {
-        self.world.borrow().scheduler.now
-    }
-
-    fn certificate(&mut self) -> Option<CertificateSummary> {
-        None
-    }
-
+impl ByteStream for End<'_> {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         if self.budget == 0 {
             self.world.borrow_mut().wake(self.id);
@@ -194,19 +186,6 @@ impl Connection for End<'_> {
             self.budget = self.budget.saturating_sub(count.max(64));
         }
         Ok(read)
-    }
-
-    fn wake(&mut self) {
-        self.world.borrow_mut().wake(self.id);
-    }
-
-    fn has_buffered(&mut self) -> bool {
-        let mut world = self.world.borrow_mut();
-        match world.link(self.id).map(|(link, _)| &link.near) {
-            Some(ClientEnd::Open { layer: Layer::Plain { buffered }, .. }) => !buffered.is_empty(),
-            Some(ClientEnd::Open { layer: Layer::Secured(tls), .. }) => tls.has_buffered(),
-            _ => false,
-        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
@@ -233,6 +212,29 @@ impl Connection for End<'_> {
             return Ok(true);
         }
         Ok(self.secured(Tls::flush)?.unwrap_or(true))
+    }
+}
+
+impl Connection for End<'_> {
+    fn now(&self) -> Instant {
+        self.world.borrow().scheduler.now
+    }
+
+    fn certificate(&mut self) -> Option<CertificateSummary> {
+        None
+    }
+
+    fn wake(&mut self) {
+        self.world.borrow_mut().wake(self.id);
+    }
+
+    fn has_buffered(&mut self) -> bool {
+        let mut world = self.world.borrow_mut();
+        match world.link(self.id).map(|(link, _)| &link.near) {
+            Some(ClientEnd::Open { layer: Layer::Plain { buffered }, .. }) => !buffered.is_empty(),
+            Some(ClientEnd::Open { layer: Layer::Secured(tls), .. }) => tls.has_buffered(),
+            _ => false,
+        }
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
