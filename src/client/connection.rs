@@ -9,12 +9,9 @@ use super::reason::{Reason, plain};
 use super::route::Route;
 use crate::config::client::ClientSettings;
 use crate::deadline::BodyPace;
-use crate::net::{ConnId, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
-use crate::proto::{self, Client, Command, Request, Want};
+use crate::net::{ClientDriver, ConnId, DriverError, Event, Failure, FileSent, Net, Phase, ProxyError, Read};
+use crate::proto::{self, Command, Request, Want};
 use crate::tls::StreamError;
-
-/// More than any reply has, in bytes.
-const LINE: u64 = 4096;
 
 /// The slowest a body may pass, in bytes per second on average, as at our server by default.
 const MIN_RATE: u64 = crate::config::server::defaults::BODY_MIN_RATE;
@@ -23,7 +20,7 @@ const MIN_RATE: u64 = crate::config::server::defaults::BODY_MIN_RATE;
 pub(super) struct Connection<'n> {
     net: &'n mut Net,
     id: ConnId,
-    client: Client,
+    driver: ClientDriver,
     /// Who is at the other end of TCP: the server, or the proxy.
     peer: IpAddr,
     /// How long it may stay silent.
@@ -59,7 +56,7 @@ impl<'n> Connection<'n> {
                     Event::Opened(_) => {
                         let server = &settings.server;
                         console.log(format_args!("Connected to {} port {}", server.host, server.port));
-                        return Ok(Self { net, id, client: Client::new(), peer, timeout: patience });
+                        return Ok(Self { net, id, driver: ClientDriver::new(), peer, timeout: patience });
                     }
                     Event::Failed(_, failure) => return Err(not_connected(failure, peer, settings)),
                     Event::Signal(_) => return Err(Reason::Interrupted),
@@ -70,30 +67,23 @@ impl<'n> Connection<'n> {
     }
 
     pub(super) fn command(&mut self, command: &Command) -> Result<(), Reason> {
-        self.client.command(command).map_err(|error| Reason::protocol(error, self.peer))
+        self.driver.command(command).map_err(|error| Reason::protocol(error, self.peer))
     }
 
     pub(super) fn request(&mut self, request: &Request) -> Result<(), Reason> {
-        self.client.request(request).map_err(|error| Reason::protocol(error, self.peer))
+        self.driver.request(request).map_err(|error| Reason::protocol(error, self.peer))
     }
 
     /// What the server says to what was asked.
     pub(super) fn reply(&mut self) -> Result<proto::Event, Reason> {
         self.flush()?;
         loop {
-            if let Some(event) = self.client.poll_event() {
+            if let Some(event) = self.driver.poll_event() {
                 self.expect_by(None);
                 return Ok(event);
             }
-            let (client, mut outcome) = (&mut self.client, Ok(()));
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
-            let read = io.read(LINE, |bytes| {
-                client.handle_input(bytes).unwrap_or_else(|error| {
-                    outcome = Err(error);
-                    bytes.len()
-                })
-            });
-            outcome.map_err(|error| Reason::protocol(error, self.peer))?;
+            let read = self.driver.read_line(&mut io);
             self.after_read(read)?;
         }
     }
@@ -110,7 +100,7 @@ impl<'n> Connection<'n> {
     pub(super) fn announcement(&mut self) -> Result<u64, Reason> {
         match self.answer()? {
             proto::Event::Announced { size, .. } => Ok(size),
-            _ => Err(Reason::Internal(proto::Error::Misuse { call: "announcement()", want: self.client.want() })),
+            _ => Err(Reason::Internal(proto::Error::Misuse { call: "announcement()", want: self.driver.want() })),
         }
     }
 
@@ -119,29 +109,20 @@ impl<'n> Connection<'n> {
         &mut self,
         mut sink: impl FnMut(&[u8], Instant) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
-        self.client.accept().map_err(|error| Reason::protocol(error, self.peer))?;
+        self.driver.accept().map_err(|error| Reason::protocol(error, self.peer))?;
         self.flush()?;
         let pace = self.body_pace();
-        while let Want::Body(left) = self.client.want() {
-            let (client, mut outcome, mut beyond) = (&mut self.client, Ok(()), None);
+        while let Want::Body(left) = self.driver.want() {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
-            let now = io.now();
-            // Whether more comes than was announced must show before the body counts as whole.
-            let read = io.read(left.saturating_add(LINE), |bytes| {
-                let announced = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                let (body, rest) = bytes.split_at(announced);
+            let (now, mut outcome) = (io.now(), Ok(()));
+            let read = self.driver.read_body(&mut io, u64::MAX, |bytes| {
+                // Without what comes beyond it.
+                let body = usize::try_from(left).ok().and_then(|left| bytes.get(..left)).unwrap_or(bytes);
                 outcome = sink(body, now);
-                if !rest.is_empty() {
-                    beyond = client.body_transferred(left).and_then(|()| client.handle_input(rest)).err();
-                }
-                bytes.len()
             });
             outcome?;
-            if let Some(error) = beyond {
-                return Err(Reason::protocol(error, self.peer));
-            }
             let count = self.after_read(read)?;
-            self.moved(count, pace.due(left.saturating_sub(count)))?;
+            self.moved(count, pace.due(left.saturating_sub(count)));
         }
         self.reply().map(drop)
     }
@@ -151,18 +132,18 @@ impl<'n> Connection<'n> {
         let mut offset = 0;
         self.expect_by(Some(self.timeout));
         let pace = self.body_pace();
-        while let Want::Supply(left) = self.client.want() {
+        while let Want::Supply(left) = self.driver.want() {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
             let now = io.now();
-            match io.send_file(file, offset, left) {
+            match self.driver.send_file(&mut io, file, offset) {
                 Ok(FileSent::Some(count)) => {
                     offset += count;
                     passed(count, now);
-                    self.moved(count, pace.due(left.saturating_sub(count)))?;
+                    self.moved(count, pace.due(left.saturating_sub(count)));
                 }
                 Ok(FileSent::Blocked) => self.wait(Direction::Out)?,
                 Ok(FileSent::Short) => return Ok(false),
-                Err(failure) => return Err(self.failed(failure, Direction::Out)),
+                Err(error) => return Err(self.ended(error, Direction::Out)),
             }
         }
         Ok(true)
@@ -170,10 +151,12 @@ impl<'n> Connection<'n> {
 
     /// Says goodbye as far as the connection still takes it, and sees it out.
     pub(super) fn quit(mut self) {
-        let mut bytes = Vec::new();
-        Command::Quit.encode(&mut bytes);
-        // Not through the machine: what the server said last may have been too much for it.
-        let said = self.flush().and_then(|()| self.write_all(&bytes));
+        let said = self.flush().and_then(|()| {
+            // One that what the server said last has failed takes no command.
+            self.driver = ClientDriver::new();
+            self.command(&Command::Quit)?;
+            self.transmit()
+        });
         if said.is_ok() {
             self.net.close(self.id);
             while self.net.connections() > 0 {
@@ -185,58 +168,46 @@ impl<'n> Connection<'n> {
         }
     }
 
-    /// Writes what the machine has to say, to the last byte.
+    /// Writes what there is to say, to the last byte, in its time.
     fn flush(&mut self) -> Result<(), Reason> {
-        let bytes = self.client.transmit().to_vec();
-        if !bytes.is_empty() {
+        if self.driver.wants_write() {
             self.expect_by(Some(self.timeout));
         }
-        self.write_all(&bytes)?;
-        self.client.transmitted(bytes.len());
-        Ok(())
+        self.transmit()
     }
 
-    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Reason> {
+    /// Waits until all of the protocol's bytes are out.
+    fn transmit(&mut self) -> Result<(), Reason> {
         loop {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
-            let written = if bytes.is_empty() { Ok(0) } else { io.write(bytes) };
-            match written.and_then(|written| Ok((written, io.flush()?))) {
-                Ok((written, is_flushed)) => {
-                    bytes = &bytes[written..];
-                    match (bytes.is_empty(), is_flushed, written) {
-                        (true, true, _) => return Ok(()),
-                        (false, true, 1..) => {}
-                        _ => self.wait(Direction::Out)?,
-                    }
-                }
+            match self.driver.transmit(&mut io) {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.wait(Direction::Out)?,
                 Err(failure) => return Err(self.failed(failure, Direction::Out)),
             }
         }
     }
 
     /// What a read came to: how many bytes, and a wait where it has to be.
-    fn after_read(&mut self, read: Result<Read, Failure>) -> Result<u64, Reason> {
+    fn after_read(&mut self, read: Result<Read, DriverError>) -> Result<u64, Reason> {
         match read {
             Ok(Read::Some(count)) => Ok(count as u64),
             Ok(Read::Blocked) => self.wait(Direction::In).map(|()| 0),
-            Ok(Read::Eof { .. }) => match self.client.handle_eof() {
-                Err(error) => Err(Reason::protocol(error, self.peer)),
-                Ok(()) => Err(self.gone()),
-            },
-            Err(failure) => Err(self.failed(failure, Direction::In)),
+            Ok(Read::Eof { .. }) => Err(self.gone()),
+            Err(error) => Err(self.ended(error, Direction::In)),
         }
     }
 
     /// Of the body that the machine wants, in or out.
     fn body_pace(&self) -> BodyPace {
-        let size = match self.client.want() {
+        let size = match self.driver.want() {
             Want::Body(size) | Want::Supply(size) => size,
             _ => 0,
         };
         BodyPace::new(self.net.now(), size, self.timeout, MIN_RATE)
     }
 
-    fn moved(&mut self, count: u64, due: Option<Instant>) -> Result<(), Reason> {
+    fn moved(&mut self, count: u64, due: Option<Instant>) {
         if count > 0 {
             let now = self.net.now();
             let left = due.map_or(self.timeout, |due| due.saturating_duration_since(now).min(self.timeout));
@@ -244,7 +215,6 @@ impl<'n> Connection<'n> {
                 io.drain_by(left, due);
             }
         }
-        self.client.body_transferred(count).map_err(|error| Reason::protocol(error, self.peer))
     }
 
     /// Turns the loop until the connection can go on.
@@ -268,6 +238,14 @@ impl<'n> Connection<'n> {
     fn expect_by(&mut self, wait: Option<Duration>) {
         if let Some(mut io) = self.net.io(self.id) {
             io.set_deadline(wait);
+        }
+    }
+
+    /// The session cannot go on.
+    fn ended(&self, error: DriverError, moving: Direction) -> Reason {
+        match error {
+            DriverError::Net(failure) => self.failed(failure, moving),
+            DriverError::Protocol(error) | DriverError::Surplus(error) => Reason::protocol(error, self.peer),
         }
     }
 
