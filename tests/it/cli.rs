@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use tentacle_sync::proto::Secret;
-use tentacle_sync::testing::fake_server::{Fault, Identity, Setup, StockClients, Verb, stock_tls};
+use tentacle_sync::testing::fake_server::{Fault, Identity, Setup, StockClients, Verb, WrongSize, stock_tls};
 
 use crate::daemon::{Outcome, Place};
 use crate::site::{Door, Kind, Site};
@@ -266,6 +266,7 @@ fn probe_names_the_step_that_fails() {
         (misbehaving(Fault::Refuse), "", "listing", "LS ERR"),
         (misbehaving(Fault::Garbage(4096)), "", "protocol", "expected a reply to LS"),
         (misbehaving(Fault::CutBody { after: 5 }), "", "truncated", "LS body still to come"),
+        (misbehaving(Fault::WrongSize(WrongSize::Under(4))), "", "protocol", "unasked, after LS"),
         (misbehaving(Fault::Reset), "", "broken", "the connection broke"),
         (misbehaving(Fault::Hang), "timeout = 1", "timeout", "the listing did not come in time"),
     ] {

@@ -4,16 +4,13 @@ use std::mem;
 
 use crate::collector::{MAX_LISTING, Reason};
 use crate::config::SiteSettings;
-use crate::net::{Io, Read};
-use crate::proto::{Client, Command, Error, Event, ListArg, ListingParser, PasswordDigest, Verb, Want};
-
-/// More than any reply has, in bytes.
-const LINE: u64 = 4096;
+use crate::net::{ClientDriver, DriverError, Io, Read};
+use crate::proto::{Command, Error, Event, ListArg, ListingParser, PasswordDigest, Verb, Want};
 
 /// All that comes once the connection stands.
 pub(super) struct Conversation<'a> {
     site: &'a SiteSettings,
-    client: Client,
+    driver: ClientDriver,
     pub(super) talk: ProbeStep,
 }
 
@@ -45,7 +42,7 @@ impl Found {
 impl<'a> Conversation<'a> {
     pub(super) fn new(site: &'a SiteSettings) -> Self {
         let talk = if site.password.is_some() { ProbeStep::Password } else { ProbeStep::List };
-        Self { site, client: Client::new(), talk }
+        Self { site, driver: ClientDriver::new(), talk }
     }
 
     /// Goes on for as long as the socket lets it; what there is to tell of it.
@@ -67,29 +64,18 @@ impl<'a> Conversation<'a> {
 
     /// One step; `false` where the socket has to go on first.
     fn advance(&mut self, io: &mut Io<'_>, news: &mut Vec<&'static str>) -> Result<bool, Reason> {
-        if !self.transmit(io)? {
+        if !self.driver.transmit(io)? {
             return Ok(false);
         }
-        let progress = match self.client.want() {
+        let progress = match self.driver.want() {
             Want::Command => self.command(io)?,
-            Want::Body(left) => self.read_body(left, io)?,
+            Want::Body(_) => self.read_body(io)?,
             _ => self.read_line(io)?,
         };
-        while let Some(event) = self.client.poll_event() {
+        while let Some(event) = self.driver.poll_event() {
             self.handle(&event, news)?;
         }
         Ok(progress)
-    }
-
-    /// Whether all of the protocol's bytes are out.
-    fn transmit(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
-        while !self.client.transmit().is_empty() {
-            match io.write(self.client.transmit())? {
-                0 => return Ok(false),
-                written => self.client.transmitted(written),
-            }
-        }
-        Ok(io.flush()?)
     }
 
     fn command(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
@@ -98,42 +84,23 @@ impl<'a> Conversation<'a> {
             _ => Command::List(ListArg::root()),
         };
         io.set_deadline(Some(self.site.timeout));
-        self.client.command(&command).map_err(|error| self.wrong(error))?;
+        self.driver.command(&command).map_err(|error| self.wrong(error))?;
         Ok(true)
     }
 
-    fn read_body(&mut self, left: u64, io: &mut Io<'_>) -> Result<bool, Reason> {
+    fn read_body(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
         let (ProbeStep::Listing(parser, found), site) = (&mut self.talk, self.site) else { return Ok(false) };
-        let read = io.read(left, |bytes| {
-            parser.feed(bytes, |name| found.count(name, site));
-            bytes.len()
-        })?;
-        self.progress(read, |client, count| client.body_transferred(count as u64))
+        let read = self.driver.read_body(io, u64::MAX, |bytes| parser.feed(bytes, |name| found.count(name, site)));
+        self.progressed(read)
     }
 
     fn read_line(&mut self, io: &mut Io<'_>) -> Result<bool, Reason> {
-        let (client, mut outcome) = (&mut self.client, Ok(()));
-        let read = io.read(LINE, |bytes| {
-            client.handle_input(bytes).unwrap_or_else(|error| {
-                outcome = Err(error);
-                bytes.len()
-            })
-        })?;
-        outcome.map_err(|error| self.wrong(error))?;
-        self.progress(read, |_, _| Ok(()))
+        let read = self.driver.read_line(io);
+        self.progressed(read)
     }
 
-    fn progress(
-        &mut self,
-        read: Read,
-        moved: impl FnOnce(&mut Client, usize) -> Result<(), Error>,
-    ) -> Result<bool, Reason> {
-        let progressed = match read {
-            Read::Some(count) => moved(&mut self.client, count),
-            Read::Blocked => return Ok(false),
-            Read::Eof { .. } => self.client.handle_eof(),
-        };
-        progressed.map(|()| true).map_err(|error| self.wrong(error))
+    fn progressed(&self, read: Result<Read, DriverError>) -> Result<bool, Reason> {
+        read.map(|read| read != Read::Blocked).map_err(|error| Reason::session(error, self.site))
     }
 
     fn handle(&mut self, event: &Event, news: &mut Vec<&'static str>) -> Result<(), Reason> {
@@ -144,7 +111,7 @@ impl<'a> Conversation<'a> {
             }
             (Event::Announced { size, .. }, _) if *size > MAX_LISTING => return Err(Reason::ListingTooLarge(*size)),
             (Event::Announced { .. }, _) => {
-                self.client.accept().map_err(|error| self.wrong(error))?;
+                self.driver.accept().map_err(|error| self.wrong(error))?;
                 ProbeStep::Listing(ListingParser::default(), Found::default())
             }
             (Event::Refused { verb: Verb::Pass, .. }, _) => return Err(Reason::PasswordRefused),
