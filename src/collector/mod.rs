@@ -13,6 +13,7 @@ mod session;
 #[cfg(test)]
 mod sim;
 mod site;
+mod status;
 
 pub use all_sites::{Collector, Ended, Mode, Reloaded};
 pub use reason::{BodyProgress, Reason};
@@ -20,3 +21,4 @@ pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;
 pub(crate) use resources::{target as site_target, warn_of_certificates};
 pub(crate) use session::MAX_LISTING;
+pub use status::SiteStatus;

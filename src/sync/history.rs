@@ -124,6 +124,11 @@ impl SiteHistory {
         }
     }
 
+    /// Whether the site has no copy of anything that is committed, as far as is known.
+    pub fn holds_nothing(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Makes room for `name`, should it be committed in this round. Whether there is any.
     pub(super) fn reserve(&mut self, name: &[u8]) -> bool {
         let cost = cost_of_held(name);

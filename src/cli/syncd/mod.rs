@@ -10,7 +10,6 @@ mod import;
 mod once;
 mod probe;
 mod run;
-mod status;
 mod user;
 
 use std::process::ExitCode;

@@ -1,17 +1,14 @@
 //! `run`: the daemon.
 
-use std::cell::RefCell;
 use std::path::Path;
-use std::rc::Rc;
 
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
-use super::status::Status;
 use super::{Outcome, SUCCESS, check_open_files};
-use crate::collector::{Collector, Mode, RoundReport};
+use crate::collector::{Collector, Mode};
 use crate::config::Settings;
 use crate::net::Net;
 use crate::obs::{Watchdog, service_manager};
@@ -29,12 +26,9 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     forced_end.set(settings.shutdown_timeout);
     arguments.check_user(&settings)?;
     check_open_files(&settings);
-    let status = Rc::new(RefCell::new(Status::new(&settings)));
-    let watcher = Rc::clone(&status);
-    let observer = Box::new(move |report: &RoundReport| watcher.borrow_mut().note(report));
-    let mut collector = Collector::new(net, &settings, Mode::Forever, observer)?;
+    let mut collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| ()))?;
     collector.feed(Watchdog::from_environment());
-    let line = status.borrow().line();
+    let line = collector.summary();
     info!("{}: {line}; state in {}", quoted(path), quoted(settings.state_dir()));
     service_manager::ready(&line);
     let mut current = settings.clone();
@@ -44,8 +38,8 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
             return false;
         }
         service_manager::reloading();
-        reload(collector, common, path, &settings, &mut current, &status);
-        service_manager::ready(&status.borrow().line());
+        reload(collector, common, path, &settings, &mut current);
+        service_manager::ready(&collector.summary());
         true
     })?;
     info!("stopped");
@@ -53,19 +47,11 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
 }
 
 /// The last good configuration stays when the new one is bad. `started` is what the start came by.
-fn reload(
-    collector: &mut Collector,
-    common: &Common,
-    path: &Path,
-    started: &Settings,
-    current: &mut Settings,
-    status: &RefCell<Status>,
-) {
+fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Settings, current: &mut Settings) {
     match common.load_again(path, current) {
         Ok(settings) => {
             settings.warnings.iter().for_each(|warning| warn!("{warning}"));
             check_open_files(&settings);
-            status.borrow_mut().reloaded(&settings);
             let reloaded = collector.reload(&settings);
             warn_of_restart(started, &settings);
             info!("reloaded {}: {reloaded}", quoted(path));

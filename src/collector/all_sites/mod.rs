@@ -22,11 +22,11 @@ use super::report::RoundReport;
 use super::resources::{Opening, StartError, open_all, withdraw};
 use super::session::Session;
 use super::site::Site;
+use super::status::{SiteStatus, summary};
 use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::LogThrottle;
-use crate::obs::Watchdog;
+use crate::obs::{LogThrottle, Watchdog, service_manager};
 use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
 use crate::tls::Expiries;
@@ -62,6 +62,10 @@ pub struct Collector {
     sites: Vec<Option<Site>>,
     /// Sites of which something cannot be opened, by their keys: they have no entry in `sites` until it can.
     unopened: BTreeMap<usize, Unopened>,
+    /// Of both, by their keys.
+    statuses: BTreeMap<usize, SiteStatus>,
+    /// Keys of sites that are no more.
+    free_keys: Vec<usize>,
     sessions: HashMap<ConnId, Session>,
     spools: HashMap<PathBuf, Spool>,
     budgets: Budgets,
@@ -174,6 +178,8 @@ impl Collector {
             schedule,
             sites: Vec::new(),
             unopened: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            free_keys: Vec::new(),
             sessions: HashMap::new(),
             spools,
             budgets,
@@ -212,6 +218,43 @@ impl Collector {
     /// The longest that anything ready has had to wait for the loop.
     pub fn max_loop_latency(&self) -> Duration {
         self.net.max_loop_latency()
+    }
+
+    /// What is known of the sites, but for those of which the last round is under way.
+    pub fn statuses(&self) -> impl Iterator<Item = &SiteStatus> {
+        let is_staying = |key: &usize| !self.sites[*key].as_ref().is_some_and(Site::is_leaving);
+        self.statuses.iter().filter(move |(key, _)| is_staying(key)).map(|(_, status)| status)
+    }
+
+    /// How many sites there are, and which of them fail, in one line.
+    pub fn summary(&self) -> String {
+        summary(self.statuses())
+    }
+
+    /// A round of `key` has ended, or the site cannot be opened.
+    fn report(&mut self, key: usize, report: RoundReport) {
+        (self.observer)(&report);
+        let now = self.net.now();
+        let Some(status) = self.statuses.get_mut(&key) else { return };
+        if status.round_ended(report, now) {
+            service_manager::status(&self.summary());
+        }
+    }
+
+    /// A key for a site.
+    fn new_key(&mut self, name: &str) -> usize {
+        let key = self.free_keys.pop().unwrap_or_else(|| {
+            self.sites.push(None);
+            self.sites.len() - 1
+        });
+        self.statuses.insert(key, SiteStatus::new(name.into()));
+        key
+    }
+
+    /// The site of this key is no more: another may have it.
+    fn free_key(&mut self, key: usize) {
+        self.statuses.remove(&key);
+        self.free_keys.push(key);
     }
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,

@@ -140,10 +140,9 @@ impl Collector {
                 key
             }
             None => {
-                reloaded.added.push(name);
-                let key = self.sites.len();
-                self.sites.push(None);
+                let key = self.new_key(&name);
                 self.add(key, resources);
+                reloaded.added.push(name);
                 key
             }
         };
@@ -183,6 +182,7 @@ impl Collector {
     pub(super) fn retire(&mut self, key: usize) {
         if self.unopened.remove(&key).is_some() {
             self.schedule.remove(key);
+            self.free_key(key);
             return;
         }
         let Some(site) = &mut self.sites[key] else { return };
@@ -193,7 +193,10 @@ impl Collector {
         self.unpark(key);
         if let Some(mut site) = self.sites[key].take() {
             site.history.reset_skips();
-            self.removed_sites.insert(site.name().to_string(), site.history);
+            if !site.history.holds_nothing() {
+                self.removed_sites.insert(site.name().to_string(), site.history);
+            }
+            self.free_key(key);
         }
     }
 }
@@ -210,7 +213,7 @@ impl Site {
     }
 
     /// Whether it has been taken out of the configuration, and its last round is under way.
-    fn is_leaving(&self) -> bool {
+    pub(super) fn is_leaving(&self) -> bool {
         matches!(self.running, Some(ActiveRound { after_round: AfterRound::Gone, .. }))
     }
 

@@ -152,12 +152,14 @@ impl Collector {
             is_final,
         };
         report.log(&mut site.log, &mut self.log, now, failures);
-        (self.observer)(&report);
+        let after_round = running.after_round;
+        self.report(key, report);
         if is_final {
             self.schedule.remove(key);
             return None;
         }
-        match running.after_round {
+        let site = self.sites[key].as_mut()?;
+        match after_round {
             AfterRound::Same => due.filter(|_| self.stop.is_none()),
             AfterRound::Changed(resources) => {
                 site.replace_resources(*resources);

@@ -31,10 +31,7 @@ impl Unopened {
 impl Collector {
     /// Leaves a site out until it can be opened. `key` is the site's, if it has been left out before.
     pub(super) fn leave_out(&mut self, key: Option<usize>, settings: SiteSettings, reason: Reason) {
-        let key = key.unwrap_or_else(|| {
-            self.sites.push(None);
-            self.sites.len() - 1
-        });
+        let key = key.unwrap_or_else(|| self.new_key(&settings.name));
         let (interval, now) = (settings.interval, self.net.now());
         let log = self.unopened.remove(&key).map(|before| before.log).unwrap_or_default();
         self.unopened.insert(key, Unopened { settings, log });
@@ -92,6 +89,6 @@ impl Collector {
             not_taken: NotTaken::default(),
             is_final: self.mode != Mode::Forever,
         };
-        (self.observer)(&report);
+        self.report(key, report);
     }
 }
