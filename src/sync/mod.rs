@@ -11,6 +11,7 @@ mod order;
 mod patterns;
 mod plan;
 mod queue;
+pub mod remote_config;
 mod round;
 #[cfg(test)]
 mod round_tests;
