@@ -23,4 +23,5 @@ pub(super) mod spool_dir;
 pub(super) mod staging_queue;
 pub(super) mod temp_file;
 mod usage;
+pub(super) mod whole_file;
 pub(super) mod worker;

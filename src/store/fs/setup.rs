@@ -1,9 +1,7 @@
 //! Opening an incoming directory: checks, and the making of the staging area.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +14,7 @@ use super::ids::SpoolId;
 use super::lacks;
 use super::on_conflict::OnConflict;
 use super::open;
+use super::whole_file::{read_whole, write_whole};
 use crate::proto::{COLLECTOR_STAGING, SERVER_STAGING};
 
 /// Whose staging area: a collector and a server may well work in one directory.
@@ -98,7 +97,7 @@ pub(in crate::store) fn open_staging(incoming: &OwnedFd, path: &Path, staging: S
 
 /// Reads the staging area's identity, after writing one if there is none that can be read.
 pub(in crate::store) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolId, StoreError> {
-    let read = || read_whole(staging, path, ID, LONGEST_ID);
+    let read = || read(staging, path, ID, LONGEST_ID);
     let id = |text: Vec<u8>| parse_id(&text);
     let on_conflict = match read()?.map(id) {
         Some(Some(id)) => return Ok(id),
@@ -116,7 +115,7 @@ pub(in crate::store) fn open_id(staging: &OwnedFd, path: &Path) -> Result<SpoolI
 pub(in crate::store) fn known_id(path: &Path) -> Result<Option<SpoolId>, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match fs::open(path, flags, Mode::empty()) {
-        Ok(staging) => Ok(read_whole(&staging, path, ID, LONGEST_ID)?.and_then(|text| parse_id(&text))),
+        Ok(staging) => Ok(read(&staging, path, ID, LONGEST_ID)?.and_then(|text| parse_id(&text))),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(StoreError::io("read the identity in", path)(errno)),
     }
@@ -128,60 +127,33 @@ fn parse_id(text: &[u8]) -> Option<SpoolId> {
 
 /// Writes a fresh identity; whoever else came first wins if `on_conflict` says so.
 fn write_id(staging: &OwnedFd, path: &Path, on_conflict: OnConflict) -> Result<(), StoreError> {
-    match write_whole(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), on_conflict) {
-        Err(StoreError::Io { errno: Errno::EXIST, .. }) => Ok(()),
+    match write(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), on_conflict) {
+        Err(StoreError::Exists(_)) => Ok(()),
         written => written,
     }
 }
 
 /// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
 pub(in crate::store) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let text = read_whole(staging, path, LAST_JOURNAL, LONGEST_PATH)?.unwrap_or_default();
+    let text = read(staging, path, LAST_JOURNAL, LONGEST_PATH)?.unwrap_or_default();
     Ok(text.strip_suffix(b"\n").map(|journal| OsStr::from_bytes(journal).into()))
 }
 
 /// Leaves word of the journal that knows this staging area from now on.
 pub(in crate::store) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path) -> Result<(), StoreError> {
     let text = [journal.as_os_str().as_bytes(), b"\n"].concat();
-    write_whole(staging, path, LAST_JOURNAL, &text, OnConflict::Replace)
+    write(staging, path, LAST_JOURNAL, &text, OnConflict::Replace)
 }
 
 /// A file of the staging area, if it is there; at most `most` bytes of it.
-fn read_whole(staging: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let path = path.join(name);
-    let found = open::file(staging, name, OFlags::RDONLY, Mode::empty()).map_err(StoreError::io("read", &path))?;
-    let Some((file, _)) = found.file(&path)? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).map_err(StoreError::std("read", &path))?;
-    Ok(Some(bytes))
+fn read(staging: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    read_whole(staging, &path.join(name), most)
 }
 
 /// Writes a file of the staging area, whole or not at all.
-fn write_whole(
-    staging: &OwnedFd,
-    path: &Path,
-    name: &str,
-    text: &[u8],
-    on_conflict: OnConflict,
-) -> Result<(), StoreError> {
-    let path = path.join(name);
-    let failed = |errno: Errno| StoreError::io("write", &path)(errno);
+fn write(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], on_conflict: OnConflict) -> Result<(), StoreError> {
     let draft = format!("{name}.{:016x}", random());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let mut file = File::from(fs::openat(staging, &draft, flags, FILE_MODE).map_err(failed)?);
-    let written = file.write_all(text).and_then(|()| file.sync_data()).map_err(StoreError::std("write", &path));
-    let renamed = written.and_then(|()| {
-        match on_conflict {
-            OnConflict::Refuse => lacks::rename_to_free(staging, draft.as_bytes(), staging, name.as_bytes()).map(drop),
-            OnConflict::Replace => fs::renameat(staging, &draft, staging, name),
-        }
-        .map_err(failed)
-    });
-    if renamed.is_err() {
-        // Nothing more can be done if that fails too; the draft is in nobody's way.
-        fs::unlinkat(staging, &draft, AtFlags::empty()).ok();
-    }
-    renamed.and_then(|()| lacks::flush_directory(staging).map(drop).map_err(failed))
+    write_whole(staging, &path.join(name), draft, FILE_MODE, text, on_conflict)
 }
 
 /// Unlike any other: seeded by the system.

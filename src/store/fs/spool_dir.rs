@@ -436,7 +436,8 @@ impl SpoolDir {
     }
 }
 
-fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Comparison, Errno> {
+/// Compares the file of this name with what it should be.
+pub(in crate::store) fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Comparison, Errno> {
     let (mut file, stat) = match open::file(dir, name, OFlags::RDONLY, Mode::empty())? {
         Found::File(file, stat) => (file, stat),
         Found::Nothing => return Ok(Comparison::Absent),
@@ -449,7 +450,8 @@ fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Compariso
     Ok(if found == *wanted { Comparison::Same } else { Comparison::Different })
 }
 
-fn fingerprint(file: &mut File) -> std::io::Result<Fingerprint> {
+/// Measures what is left to be read.
+pub(in crate::store) fn fingerprint(file: &mut impl Read) -> std::io::Result<Fingerprint> {
     let mut running = Fingerprinter::default();
     let mut buffer = vec![0; 256 * 1024];
     loop {

@@ -103,6 +103,11 @@ impl<W: Work> Worker<W> {
         self.orders.send(order).ok();
     }
 
+    /// For another thread that [tells](Self::tell). The thread of this one does not end before that lets go of it.
+    pub(in crate::store) fn orders(&self) -> Sender<W::Order> {
+        self.orders.clone()
+    }
+
     /// What was completed since the last call, in order.
     pub(in crate::store) fn completions(&self) -> Vec<W::Completion> {
         let done = std::mem::take(&mut *self.done.locked());
