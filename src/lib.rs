@@ -12,8 +12,8 @@
 //! - `client`: what `tentacle_client` does, one thing after the other.
 //! - [`config`]: files and command lines, read into plain option structs.
 //! - [`obs`]: what an operator gets to see: the log, the status line, what the service manager hears.
-//! - [`store`]: files on disk. The centre's spool: staging, group commit, publishing, the journal; the site's buffer:
-//!   storage directories, archives, the quota; and what both use. Never sees a socket.
+//! - [`store`]: files on disk. The centre's spool: staging, group commit, publishing, the journal; agents' configuration
+//!   there; the site's buffer: storage directories, archives, the quota; and what both use. Never sees a socket.
 //! - [`net`]: the readiness loop: connections opened and accepted, deadlines, name resolution, proxies, signals; and the
 //!   driver of a client's session on a connection. Never sees a path.
 //! - [`tls`]: certificates, verification policies and the [`tls::Stream`] that hides whether a connection is encrypted.

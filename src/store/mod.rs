@@ -1,6 +1,7 @@
 //! Files on disk: the collector's spool, and the server's storage.
 //!
 //! - `spool`: the centre: staging, group commit, the journal, the publishing order.
+//! - `central_config`: the centre: agents' configuration, as the console edits it.
 //! - `buffer`: the site: the storage's directories, the thread that stores, archives, the quota.
 //! - `fs`: what both use: directories held open, temporary files, flushing, locks, space.
 //!
@@ -110,6 +111,7 @@
 //! takes 2 to 3 times as long as appending for a 4 KiB file, as long for 64 MiB. So [`SinkKind::Append`] is the default.
 
 mod buffer;
+mod central_config;
 mod fs;
 #[cfg(test)]
 pub(crate) mod model;
@@ -121,6 +123,10 @@ pub use buffer::lister::{Lister, Listing, Progress};
 pub use buffer::storage_dir::{PendingRemovals, StorageDir};
 pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
 pub use buffer::turns::{StillWanted, Wanted};
+pub use central_config::{
+    CentralCompletion, CentralConfig, CentralFinding, CentralView, Fault, InStep, InStepFile, MAX_COLLECTION,
+    MAX_CONFIGURATION, Unfit, UnfitPair, check_pairs,
+};
 pub use fs::durability::Durability;
 pub(crate) use fs::error::MOUNT_WRITABLE;
 pub use fs::error::StoreError;

@@ -1,0 +1,265 @@
+//! Single files of the centre, read as seldom as can be.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::agent_conf::{AgentConf, parse};
+use super::directories::Directory;
+use crate::proto::{FileName, Fingerprint};
+use crate::store::fs::ids::hex;
+use crate::store::fs::open::{self, Found};
+use crate::store::fs::spool_dir::fingerprint;
+use crate::sync::remote_config::{Item, ItemKind};
+
+/// The most bytes of a configuration: agents read theirs at each interval, and have a few KiB.
+pub const MAX_CONFIGURATION: u64 = 1 << 20;
+/// The most bytes of a collection.
+pub const MAX_COLLECTION: u64 = 64 << 20;
+
+/// The most bytes of a file with an MD5: 32, and what an editor leaves behind them.
+const MAX_MD5: u64 = 64;
+const MD5_DIGITS: usize = 32;
+
+/// A file that was written to so recently may be written to again within one tick of its filesystem's clock (two seconds on
+/// FAT), and its times would not show it.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Why a file that is there cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Something else is in its place, which these words name.
+    NotAFile(&'static str),
+    /// It is larger than what is read.
+    TooLarge {
+        /// The most bytes.
+        most: u64,
+    },
+    /// The system's answer.
+    Unreadable(Errno),
+    /// Of the file that should have an MD5: it has something else.
+    NoMd5,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAFile(found) => write!(f, "is {found}, and a regular file belongs there"),
+            Self::TooLarge { most } => write!(f, "is larger than {most} bytes, the most that is sent to a site"),
+            Self::Unreadable(errno @ (Errno::ACCESS | Errno::PERM)) => {
+                write!(f, "cannot be read: {errno}: give the user this runs as the right to")
+            }
+            Self::Unreadable(errno) => write!(f, "cannot be read: {errno}"),
+            Self::NoMd5 => f.write_str("does not hold an MD5 of 32 hexadecimal digits"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+/// Which file it was, in which state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    /// The same, of the inode: unlike the one before, no program sets it.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            changed: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+        }
+    }
+
+    /// Whether a later write would show in it.
+    #[expect(clippy::disallowed_methods, reason = "files are dated by the clock of the machine")]
+    fn is_settled(&self) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        changed.and_then(|changed| SystemTime::now().duration_since(changed).ok()).is_some_and(|age| age > SETTLED)
+    }
+}
+
+/// What was found in a file that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Known<T> {
+    /// `None` if the file is to be read again whatever its state.
+    stamp: Option<Stamp>,
+    pub(super) found: Result<T, Fault>,
+}
+
+/// An item's content, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) fingerprint: Fingerprint,
+    /// What a configuration asks for, and whose it is.
+    pub(super) conf: AgentConf,
+}
+
+/// What is in a file, if it is there: what was `known` of it, unless it has changed since.
+fn look<T>(
+    directory: &Directory,
+    name: &FileName,
+    known: Option<Known<T>>,
+    read: impl FnOnce(File, &Stat) -> Result<T, Fault>,
+) -> Option<Known<T>> {
+    let unreadable = |errno| Some(Known { stamp: None, found: Err(Fault::Unreadable(errno)) });
+    let before = match fs::statat(&directory.dir, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Stamp::of(&stat),
+        Err(Errno::NOENT) => return None,
+        Err(errno) => return unreadable(errno),
+    };
+    if let Some(known) = known.filter(|known| known.stamp == Some(before)) {
+        return Some(known);
+    }
+    // It is dated before it is read: what is written meanwhile shows the next time.
+    match open::file(&directory.dir, name.as_bytes(), OFlags::RDONLY, Mode::empty()) {
+        Ok(Found::File(file, stat)) => {
+            let stamp = Some(Stamp::of(&stat)).filter(Stamp::is_settled);
+            Some(Known { stamp, found: read(file, &stat) })
+        }
+        Ok(Found::Nothing) => None,
+        Ok(Found::Other(found)) => Some(Known { stamp: None, found: Err(Fault::NotAFile(found)) }),
+        Err(errno) => unreadable(errno),
+    }
+}
+
+/// What an item's content is, if it is there.
+pub(super) fn look_at_content(
+    directory: &Directory,
+    item: &Item,
+    known: Option<Known<Content>>,
+) -> Option<Known<Content>> {
+    let most = most(item);
+    look(directory, &item.content_name(), known, |file, stat| {
+        if is_larger(stat, most) {
+            return Err(Fault::TooLarge { most });
+        }
+        match item.kind() {
+            ItemKind::Configuration => {
+                let bytes = read_at_most(file, most)?;
+                Ok(Content { fingerprint: Fingerprint::of(&bytes), conf: parse(&bytes) })
+            }
+            ItemKind::Collection => {
+                let fingerprint = fingerprint(&mut file.take(most + 1))?;
+                let content = Content { fingerprint, conf: AgentConf::default() };
+                if fingerprint.size > most { Err(Fault::TooLarge { most }) } else { Ok(content) }
+            }
+        }
+    })
+}
+
+/// What an item's other file says, if it is there.
+pub(super) fn look_at_md5(
+    directory: &Directory,
+    item: &Item,
+    known: Option<Known<[u8; 16]>>,
+) -> Option<Known<[u8; 16]>> {
+    look(directory, &item.md5_name(), known, |file, _| {
+        let bytes = read_at_most(file, MAX_MD5).map_err(|fault| match fault {
+            Fault::TooLarge { .. } => Fault::NoMd5,
+            fault => fault,
+        })?;
+        parse_md5(&bytes).ok_or(Fault::NoMd5)
+    })
+}
+
+/// An item's content, if it is there.
+pub(super) fn read_content(directory: &Directory, item: &Item) -> Result<Option<Vec<u8>>, Fault> {
+    match open::file(&directory.dir, item.content_name().as_bytes(), OFlags::RDONLY, Mode::empty()) {
+        Ok(Found::File(_, stat)) if is_larger(&stat, most(item)) => Err(Fault::TooLarge { most: most(item) }),
+        Ok(Found::File(file, _)) => read_at_most(file, most(item)).map(Some),
+        Ok(Found::Nothing) => Ok(None),
+        Ok(Found::Other(found)) => Err(Fault::NotAFile(found)),
+        Err(errno) => Err(Fault::Unreadable(errno)),
+    }
+}
+
+/// The bytes of a file with this MD5.
+pub(super) fn md5_text(md5: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(md5))
+}
+
+/// The MD5 in such a file.
+pub(super) fn parse_md5(bytes: &[u8]) -> Option<[u8; 16]> {
+    let text = std::str::from_utf8(bytes.trim_ascii_end()).ok()?;
+    hex(text, MD5_DIGITS).map(u128::to_be_bytes)
+}
+
+fn most(item: &Item) -> u64 {
+    match item.kind() {
+        ItemKind::Configuration => MAX_CONFIGURATION,
+        ItemKind::Collection => MAX_COLLECTION,
+    }
+}
+
+fn is_larger(stat: &Stat, most: u64) -> bool {
+    u64::try_from(stat.st_size).is_ok_and(|size| size > most)
+}
+
+fn read_at_most(file: File, most: u64) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(Fault::TooLarge { most }) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_again_only_if_it_may_have_changed() {
+        let count = Cell::new(0);
+        let look = |directory: &Path, known| {
+            let name: FileName = "Cargo.toml".parse().unwrap();
+            look(&Directory::open(directory.to_owned()).unwrap(), &name, known, |_, _| {
+                count.set(count.get() + 1);
+                Ok(count.get())
+            })
+        };
+        // It is older than this test.
+        let old = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let known = look(old, look(old, None));
+        assert_eq!(known.unwrap().found, Ok(1));
+        let fresh = tempfile::tempdir().unwrap();
+        std::fs::write(fresh.path().join("Cargo.toml"), "").unwrap();
+        let known = look(fresh.path(), look(fresh.path(), None));
+        assert_eq!(known.unwrap().found, Ok(3), "it may be written to again within one tick");
+        let other = look(fresh.path(), look(old, None));
+        assert_eq!(other.unwrap().found, Ok(5));
+    }
+
+    #[test]
+    fn an_md5_is_32_digits_of_any_case_and_blanks_behind_them() {
+        let text = "00112233445566778899aabbccddeeff";
+        let md5 = parse_md5(text.as_bytes()).unwrap();
+        assert_eq!(md5[..3], [0x00, 0x11, 0x22]);
+        assert_eq!(md5_text(md5), text);
+        for same in [text.to_uppercase(), format!("{text}\r\n"), format!("{text} \t\n\n")] {
+            assert_eq!(parse_md5(same.as_bytes()), Some(md5), "{same:?}");
+        }
+        for other in ["", "\n", &text[1..], &format!(" {text}"), &format!("{text}0"), &format!("{text}  x.conf")] {
+            assert_eq!(parse_md5(other.as_bytes()), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Agents' configuration at the centre: the directories `conf`, `md5` and `collections` below an incoming directory, which the
+//! console edits.
+//!
+//! A thread looks at them: at all of them at the start and every few minutes, and at what has changed as it hears of it. The
+//! console writes a file's content first, in place and without a lock, and then its MD5: until both fit each other, the pair
+//! counts as neither there nor gone.
+//!
+//! ```text
+//! <incoming>/
+//!     conf/<K>.conf                  an agent's configuration; K is the MD5 of the agent's name
+//!     md5/<K>.md5                    its MD5, in 32 hexadecimal digits
+//!     collections/<name>.zip         what a configuration asks for, with md5/<name>.md5
+//!     conf/.<K>.conf.<number>.tentacle-sync, and in md5/: drafts of a pair from a site, on its way in
+//! <state_dir>/
+//!     remote-config/<site>           what was in step with that site
+//! ```
+
+mod agent_conf;
+mod check;
+mod directories;
+mod files;
+mod in_step_file;
+mod publish;
+mod scan;
+mod unfit;
+mod watch;
+mod work;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+pub use check::{CentralFinding, check_pairs};
+pub use files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
+pub use in_step_file::{InStep, InStepFile};
+pub use unfit::{Unfit, UnfitPair};
+
+use watch::{Watch, Watcher};
+use work::{CentralWork, Order, warn_of};
+
+use super::fs::error::{START_THREAD, StoreError};
+use super::fs::worker::{Notify, Worker};
+use crate::mutex::lock;
+use crate::proto::Fingerprint;
+use crate::sync::remote_config::{Centre, Item};
+
+/// What is known of the directories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CentralView {
+    /// Nothing yet.
+    Starting,
+    /// They are not there, or cannot be listed: nothing is to be done by what was known before.
+    Unavailable(StoreError),
+    /// What is in them.
+    Seen {
+        /// As sites see it.
+        centre: Arc<Centre>,
+        /// The pairs of it that do not fit, as while somebody edits them.
+        unfit: Arc<[UnfitPair]>,
+    },
+}
+
+/// What was asked, and has been done.
+#[derive(Debug)]
+pub enum CentralCompletion {
+    /// Of [`CentralConfig::read`].
+    Read {
+        /// The order's.
+        ticket: u64,
+        /// The content and its fingerprint, if it fits its MD5 by now.
+        content: Option<(Arc<[u8]>, Fingerprint)>,
+    },
+    /// Of [`CentralConfig::publish`].
+    Published {
+        /// The order's.
+        ticket: u64,
+        /// Both files are there, durably, and [`CentralConfig::view`] has them; or neither.
+        result: Result<(), StoreError>,
+    },
+    /// Of [`CentralConfig::load`].
+    Loaded {
+        /// The order's.
+        ticket: u64,
+        /// What could be read.
+        in_step: InStep,
+    },
+}
+
+/// The handle of the thread that looks after one incoming directory's agents' configuration. Its methods never wait for the
+/// disk. Once it is dropped the thread ends what it was told, and then itself; nobody waits for that.
+#[derive(Debug)]
+pub struct CentralConfig {
+    worker: Worker<CentralWork>,
+    view: Arc<Mutex<CentralView>>,
+    _watcher: Option<Watcher>,
+}
+
+impl CentralConfig {
+    /// Starts the thread. `notify` is called, on that thread, whenever there are completions or another view.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn start(incoming: &Path, notify: Notify) -> Result<Self, StoreError> {
+        let view = Arc::new(Mutex::new(CentralView::Starting));
+        let watch = Watch::new().inspect_err(|why| warn_of(incoming, *why)).ok();
+        let waiting = watch.as_ref().map(Watch::waiting);
+        let failed = StoreError::std(START_THREAD, incoming);
+        let work = CentralWork::new(incoming.to_owned(), watch, Arc::clone(&view));
+        let worker = Worker::start(work, notify).map_err(failed)?;
+        let orders = worker.orders();
+        let tell = move || drop(orders.send(Order::Changed));
+        let watcher = waiting.map(|waiting| waiting.start(tell)).transpose();
+        let watcher = watcher.map_err(StoreError::std(START_THREAD, incoming))?;
+        Ok(Self { worker, view, _watcher: watcher })
+    }
+
+    /// What is known of the directories by now.
+    pub fn view(&self) -> CentralView {
+        lock(&self.view).clone()
+    }
+
+    /// What is in the directories; `None` if that is not known, or not any more.
+    pub fn centre(&self) -> Option<Arc<Centre>> {
+        match self.view() {
+            CentralView::Seen { centre, .. } => Some(centre),
+            CentralView::Starting | CentralView::Unavailable(_) => None,
+        }
+    }
+
+    /// Asks for an item's content as it is by then.
+    pub fn read(&self, ticket: u64, item: Item) {
+        self.worker.ask(Order::Read { ticket, item }, || CentralCompletion::Read { ticket, content: None });
+    }
+
+    /// Has both files of an item published, or neither: it replaces none.
+    pub fn publish(&self, ticket: u64, item: Item, content: Arc<[u8]>) {
+        let stopped = || CentralCompletion::Published { ticket, result: Err(StoreError::Stopped) };
+        self.worker.ask(Order::Publish { ticket, item, content }, stopped);
+    }
+
+    /// Asks for what was in step with a site. Nothing, if it cannot be read: that is logged.
+    pub fn load(&self, ticket: u64, file: InStepFile) {
+        let stopped = || CentralCompletion::Loaded { ticket, in_step: InStep::new() };
+        self.worker.ask(Order::Load { ticket, file }, stopped);
+    }
+
+    /// Has what is in step with a site saved. A failure is logged.
+    pub fn save(&self, file: InStepFile, in_step: InStep) {
+        self.worker.tell(Order::Save { file, in_step });
+    }
+
+    /// What was completed since the last call, in order.
+    pub fn completions(&self) -> Vec<CentralCompletion> {
+        self.worker.completions()
+    }
+
+    /// How many orders were asked whose completion has not been fetched.
+    pub fn pending(&self) -> usize {
+        self.worker.pending()
+    }
+
+    /// Whether the thread has not panicked. Once it has, what is pending stays so.
+    pub fn is_alive(&self) -> bool {
+        self.worker.is_alive()
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
