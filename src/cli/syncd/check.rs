@@ -11,8 +11,11 @@ use crate::collector::Reason;
 use crate::config::{self, Settings, SiteSettings};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
-use crate::store::{Publish, check_directory, lacks_of};
+use crate::store::{CentralFinding, Publish, check_directory, check_pairs, lacks_of};
 use crate::tls::{CertificateReport, Connectors, UnixTime};
+
+/// So many things that are wrong with agents' configuration are printed, and the number of the others.
+const MOST_FAULTS: usize = 50;
 
 /// What is looked at, and as whom.
 pub(super) struct Scope<'a> {
@@ -146,6 +149,7 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
             Ok(()) => {
                 findings.fine(&format!("incoming directory {}", quoted(directory)));
                 check_filesystem(directory, findings);
+                check_remote_configuration(directory, findings);
             }
             Err(why) => findings.problem(&format!("incoming directory {why}")),
         }
@@ -160,6 +164,19 @@ fn check_directories(settings: &Settings, findings: &mut Findings) {
             }
         }
         Err(why) => findings.problem(&format!("state directory {}: {why}", quoted(state))),
+    }
+}
+
+/// Looks at agents' configuration below an incoming directory, where there is any.
+fn check_remote_configuration(incoming: &Path, findings: &mut Findings) {
+    if !incoming.join("conf").exists() {
+        return;
+    }
+    let (fine, faults): (Vec<_>, Vec<_>) = check_pairs(incoming).into_iter().partition(CentralFinding::is_fine);
+    fine.iter().for_each(|finding| findings.fine(&finding.to_string()));
+    faults.iter().take(MOST_FAULTS).for_each(|fault| findings.warn(&fault.to_string()));
+    if let Some(more) = faults.len().checked_sub(MOST_FAULTS).filter(|more| *more > 0) {
+        findings.warn(&format!("remote configuration: {more} more faults like these in {}", quoted(incoming)));
     }
 }
 
