@@ -110,7 +110,9 @@ mod tests {
             format!("{K}.md5.md5"),
             ".md5".to_owned(),
         ];
-        others.iter().for_each(|name| assert_eq!(item(name), None, "{name}"));
+        for name in others {
+            assert_eq!(item(&name), None, "{name}");
+        }
     }
 
     #[test]
