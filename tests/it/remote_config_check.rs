@@ -17,8 +17,8 @@ fn write(path: &Path, bytes: &[u8], mode: u32) {
 
 fn put(incoming: &Path, k: &str, content: &str, content_of_md5: &str) {
     write(&incoming.join(format!("conf/{k}.conf")), content.as_bytes(), 0o660);
-    let md5: String = Fingerprint::of(content_of_md5.as_bytes()).md5.iter().map(|byte| format!("{byte:02x}")).collect();
-    write(&incoming.join(format!("md5/{k}.md5")), md5.as_bytes(), 0o660);
+    let md5 = u128::from_be_bytes(Fingerprint::of(content_of_md5.as_bytes()).md5);
+    write(&incoming.join(format!("md5/{k}.md5")), format!("{md5:032x}").as_bytes(), 0o660);
 }
 
 fn check(place: &Place) -> Outcome {

@@ -173,8 +173,12 @@ fn check_remote_configuration(incoming: &Path, findings: &mut Findings) {
         return;
     }
     let (fine, faults): (Vec<_>, Vec<_>) = check_pairs(incoming).into_iter().partition(CentralFinding::is_fine);
-    fine.iter().for_each(|finding| findings.fine(&finding.to_string()));
-    faults.iter().take(MOST_FAULTS).for_each(|fault| findings.warn(&fault.to_string()));
+    for finding in fine {
+        findings.fine(&finding.to_string());
+    }
+    for fault in faults.iter().take(MOST_FAULTS) {
+        findings.warn(&fault.to_string());
+    }
     if let Some(more) = faults.len().checked_sub(MOST_FAULTS).filter(|more| *more > 0) {
         findings.warn(&format!("remote configuration: {more} more faults like these in {}", quoted(incoming)));
     }

@@ -104,6 +104,7 @@ pub(super) type Identities = [Option<Identity>; 3];
 /// All of them, open.
 #[derive(Debug)]
 pub(super) struct Directories {
+    incoming: PathBuf,
     pub(super) configurations: Directory,
     pub(super) md5s: Directory,
     /// Not needed where there are no collections.
@@ -118,7 +119,8 @@ impl Directories {
             Err(StoreError::Io { errno: Errno::NOENT, .. }) => None,
             opened => Some(opened?),
         };
-        Ok(Self { configurations: open(Folder::Configurations)?, md5s: open(Folder::Md5s)?, collections })
+        let (configurations, md5s) = (open(Folder::Configurations)?, open(Folder::Md5s)?);
+        Ok(Self { incoming: incoming.to_owned(), configurations, md5s, collections })
     }
 
     pub(super) fn identities(&self) -> Result<Identities, StoreError> {
@@ -126,7 +128,13 @@ impl Directories {
         Ok([Some(self.configurations.identity()?), Some(self.md5s.identity()?), collections])
     }
 
-    /// Where the item's content is.
+    /// Where an item's content is to be put.
+    pub(super) fn content_to_be(&self, item: &Item) -> Result<&Directory, StoreError> {
+        let path = || Folder::of_content(item).path(&self.incoming);
+        self.content(item).ok_or_else(|| StoreError::io("open the directory", &path())(Errno::NOENT))
+    }
+
+    /// Where the item's content is, if there is such a directory.
     pub(super) fn content(&self, item: &Item) -> Option<&Directory> {
         match item.kind() {
             ItemKind::Configuration => Some(&self.configurations),

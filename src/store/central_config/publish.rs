@@ -12,7 +12,7 @@ use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
 use super::directories::{Directories, Directory, Folder, draft_name, name_of_draft};
-use super::files::{look_at_content, md5_text, parse_md5};
+use super::files::{Content, Fault, look_at_content, md5_text, parse_md5};
 use crate::proto::{FileName, Fingerprint, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::lacks::{flush_directory, rename_to_free};
@@ -85,8 +85,7 @@ impl<'a> Target<'a> {
 /// # Errors
 /// [`StoreError::Exists`] if there is another file of either name; whatever the disk refuses.
 pub(super) fn publish(directories: &Directories, item: &Item, bytes: &[u8]) -> Result<(), StoreError> {
-    let absent = || StoreError::io("open the directory", &PathBuf::from(item.to_string()))(Errno::NOENT);
-    let directory = directories.content(item).ok_or_else(absent)?;
+    let directory = directories.content_to_be(item)?;
     let text = md5_text(Fingerprint::of(bytes).md5);
     let content = Target::new(directory, item.content_name(), bytes);
     let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
@@ -165,9 +164,11 @@ fn end(directories: &Directories, item: &Item, draft: &[u8]) -> Result<bool, Sto
         return Ok(false);
     };
     let content = directories.content(item).and_then(|directory| look_at_content(directory, item, None));
-    let fingerprint = content.and_then(|content| content.found.ok()).map(|content| content.fingerprint);
-    if !fingerprint.is_some_and(|content| content.md5 == md5 && content.size > 0) {
-        return Ok(false);
+    match content.map(|known| known.found) {
+        Some(Ok(Content { fingerprint, .. })) if fingerprint.md5 == md5 && fingerprint.size > 0 => {}
+        // Another time it may be read.
+        Some(Err(Fault::Unreadable(errno))) => return Err(StoreError::io("end the publication of", &path)(errno)),
+        _ => return Ok(false),
     }
     match rename_to_free(&md5s.dir, draft, &md5s.dir, name.as_bytes()) {
         Ok(_) => flush_directory(&md5s.dir).map(|_| true).map_err(StoreError::io("write", &path)),

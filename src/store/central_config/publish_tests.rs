@@ -146,7 +146,7 @@ fn nothing_empty_is_published_and_nothing_where_there_is_no_directory() {
     assert!(error.contains("cannot publish it empty"), "{error}");
     files::remove_dir(incoming.path().join("collections")).unwrap();
     let error = publish(&incoming.open(), &Item::collection("fc_1").unwrap(), BYTES).unwrap_err();
-    assert!(error.is_missing(), "{error}");
+    assert!(error.is_missing() && error.path() == Some(&incoming.path().join("collections")), "{error}");
     assert!(files::read_dir(incoming.path().join("conf")).unwrap().next().is_none());
 }
 

@@ -58,7 +58,7 @@ impl<'a> Draft<'a> {
 
     /// Writes all of it, durably but for its name.
     pub(in crate::store) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
         written.map_err(StoreError::std("write", self.path))
     }
 
