@@ -136,7 +136,7 @@ impl<'n> Connection<'n> {
             let Some(mut io) = self.net.io(self.id) else { return Err(self.gone()) };
             let now = io.now();
             match self.driver.send_file(&mut io, file, offset) {
-                Ok(FileSent::Some(count)) => {
+                Ok(FileSent::Bytes(count)) => {
                     offset += count;
                     passed(count, now);
                     self.moved(count, pace.due(left.saturating_sub(count)));
@@ -191,7 +191,7 @@ impl<'n> Connection<'n> {
     /// What a read came to: how many bytes, and a wait where it has to be.
     fn after_read(&mut self, read: Result<Read, DriverError>) -> Result<u64, Reason> {
         match read {
-            Ok(Read::Some(count)) => Ok(count as u64),
+            Ok(Read::Bytes(count)) => Ok(count as u64),
             Ok(Read::Blocked) => self.wait(Direction::In).map(|()| 0),
             Ok(Read::Eof { .. }) => Err(self.gone()),
             Err(error) => Err(self.ended(error, Direction::In)),

@@ -137,7 +137,7 @@ impl ClientDriver {
         if let Some(error) = refused {
             return Err(DriverError::Surplus(error));
         }
-        if let Read::Some(count) = read {
+        if let Read::Bytes(count) = read {
             self.client.body_transferred(count as u64)?;
         }
         self.check_end(read)
@@ -185,7 +185,7 @@ impl ClientDriver {
     pub fn send_file(&mut self, io: &mut Io<'_>, file: &File, offset: u64) -> Result<FileSent, DriverError> {
         let Want::Supply(left) = self.want() else { return Err(self.misuse("send_file()")) };
         let sent = io.send_file(file, offset, left)?;
-        if let FileSent::Some(count) = sent {
+        if let FileSent::Bytes(count) = sent {
             self.client.body_transferred(count)?;
         }
         Ok(sent)

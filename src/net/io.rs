@@ -18,7 +18,7 @@ const BUDGET: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     /// So many bytes were taken; there may be more.
-    Some(usize),
+    Bytes(usize),
     /// Nothing now: the loop says when there is.
     Blocked,
     /// The peer sends no more; we still may. In plain TCP that is always orderly. Under TLS it is if the peer said so
@@ -62,7 +62,7 @@ impl<'a> Io<'a> {
             Received::Bytes(count) => {
                 // A read that brought nothing has cost its time as well.
                 self.budget = self.budget.saturating_sub(count.max(64));
-                Ok(Read::Some(count))
+                Ok(Read::Bytes(count))
             }
             Received::WouldBlock => {
                 conn.readiness.read = false;
@@ -128,7 +128,7 @@ impl<'a> Io<'a> {
         let (conn, scratch) = self.net.conn_and_scratch(self.id);
         let Some(pipe) = conn.stage.writable_pipe() else { return Ok(FileSent::Blocked) };
         let sent = pipe.send_file(file, offset, most, scratch)?;
-        if let FileSent::Some(count) = sent {
+        if let FileSent::Bytes(count) = sent {
             self.budget = self.budget.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
             self.net.was_written(self.id);
         }

@@ -158,7 +158,7 @@ impl Flow {
                 bytes.len()
             });
             match read.map_err(|failure| (from, failure))? {
-                Read::Some(_) => {}
+                Read::Bytes(_) => {}
                 Read::Blocked => {
                     // An idle pair holds no memory.
                     *held = Vec::new();

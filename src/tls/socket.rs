@@ -93,7 +93,7 @@ impl Socket {
             Ok(0) => Ok(FileSent::Short),
             Ok(sent) => {
                 self.answered();
-                Ok(FileSent::Some(sent as u64))
+                Ok(FileSent::Bytes(sent as u64))
             }
             Err(Errno::AGAIN) => Ok(FileSent::Blocked),
             // Not every filesystem lends its cache.

@@ -63,7 +63,7 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSent {
     /// So many bytes were taken; under TLS perhaps not all the way to the socket, see [`Stream::wants_write`].
-    Some(u64),
+    Bytes(u64),
     /// None were: wait for the socket to be writable.
     Blocked,
     /// The file has no byte there: it was shortened.
@@ -73,7 +73,7 @@ pub enum FileSent {
 impl From<Sent> for FileSent {
     fn from(sent: Sent) -> Self {
         match sent {
-            Sent::Bytes(count) => Self::Some(count as u64),
+            Sent::Bytes(count) => Self::Bytes(count as u64),
             Sent::WouldBlock => Self::Blocked,
         }
     }
@@ -151,7 +151,7 @@ impl Stream {
     ) -> Result<FileSent, StreamError> {
         assert!(!scratch.is_empty(), "a read needs a buffer");
         if count == 0 {
-            return Ok(FileSent::Some(0));
+            return Ok(FileSent::Bytes(0));
         }
         match self {
             Self::Plain(wire) => wire.send_file(file, offset, count, scratch),

@@ -90,7 +90,7 @@ impl Session {
             && !received.is_over()
         {
             match self.driver.read_surplus(cx.io, |bytes| received.take(bytes))? {
-                Read::Some(_) => {}
+                Read::Bytes(_) => {}
                 Read::Blocked => return Ok(PumpOutcome::Blocked),
                 Read::Eof { .. } => break,
             }

@@ -34,7 +34,7 @@ impl ByteStream for End {
         }
         let taken = take(&self.input.make_contiguous()[..most]);
         self.input.drain(..taken);
-        Ok(Read::Some(taken))
+        Ok(Read::Bytes(taken))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {

@@ -127,7 +127,7 @@ impl End<'_> {
             bytes.append(buffered);
             *buffered = bytes;
         }
-        Ok(Read::Some(taken))
+        Ok(Read::Bytes(taken))
     }
 
     fn read_secured(&mut self, most: usize, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
@@ -144,7 +144,7 @@ impl End<'_> {
         }
         link.down.note_received(received, scheduler);
         Ok(match received {
-            Received::Bytes(count) => Read::Some(count),
+            Received::Bytes(count) => Read::Bytes(count),
             Received::WouldBlock => Read::Blocked,
             Received::Eof { orderly } => Read::Eof { orderly },
         })
@@ -182,7 +182,7 @@ impl ByteStream for End<'_> {
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let read = if self.is_secured() { self.read_secured(most, take) } else { self.read_plain(most, take) }?;
-        if let Read::Some(count) = read {
+        if let Read::Bytes(count) = read {
             self.budget = self.budget.saturating_sub(count.max(64));
         }
         Ok(read)

@@ -122,7 +122,7 @@ impl Connection for End<'_, '_> {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         Ok(match self.shore.receive(most, take)? {
-            Received::Bytes(count) => Read::Some(count),
+            Received::Bytes(count) => Read::Bytes(count),
             Received::WouldBlock => Read::Blocked,
             Received::Eof { orderly } => Read::Eof { orderly },
         })

@@ -223,7 +223,7 @@ impl ServerIo<'_> {
     pub(super) fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         if let Some((tls, kernel)) = self.secured() {
             let sent = tls.work(kernel, |pipe| pipe.send_file(file, offset, count, &mut [0; 16 * 1024]))?;
-            if let FileSent::Some(count) = sent {
+            if let FileSent::Bytes(count) = sent {
                 self.down.note_written(usize::try_from(count).unwrap_or(usize::MAX));
             }
             return Ok(sent);
@@ -232,7 +232,7 @@ impl ServerIo<'_> {
         file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
         Ok(match self.write(&bytes) {
             0 => FileSent::Blocked,
-            count => FileSent::Some(count as u64),
+            count => FileSent::Bytes(count as u64),
         })
     }
 

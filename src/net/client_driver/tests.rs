@@ -57,7 +57,7 @@ impl ByteStream for Scripted {
                 if !bytes.is_empty() {
                     self.input.push_front(Incoming::Bytes(bytes));
                 }
-                Ok(Read::Some(taken))
+                Ok(Read::Bytes(taken))
             }
         }
     }
@@ -98,12 +98,12 @@ fn converse(driver: &mut ClientDriver, io: &mut Scripted, most: u64) -> Exchange
         assert!(driver.transmit(io).unwrap());
         let read = match driver.want() {
             Want::Body(_) => driver.read_body(io, most, |bytes| exchange.body.extend_from_slice(bytes)),
-            Want::Decision => driver.accept().map(|()| Read::Some(0)).map_err(DriverError::from),
+            Want::Decision => driver.accept().map(|()| Read::Bytes(0)).map_err(DriverError::from),
             Want::Command | Want::Line | Want::Supply(_) | Want::Closed => driver.read_line(io),
         };
         exchange.events.extend(std::iter::from_fn(|| driver.poll_event()));
         match read {
-            Ok(Read::Some(_)) => {}
+            Ok(Read::Bytes(_)) => {}
             Ok(Read::Blocked) if !io.input.is_empty() => {}
             Ok(Read::Blocked) => return exchange,
             Ok(Read::Eof { .. }) => {
@@ -203,7 +203,7 @@ fn what_comes_beyond_a_body_is_read_to_its_end_and_fails_the_session() {
     }
     let mut beyond = Vec::new();
     let mut read = || driver.read_surplus(&mut io, |bytes| beyond.extend_from_slice(bytes)).unwrap();
-    assert_eq!([read(), read(), read()], [Read::Some(2), Read::Some(2), Read::Eof { orderly: true }]);
+    assert_eq!([read(), read(), read()], [Read::Bytes(2), Read::Bytes(2), Read::Eof { orderly: true }]);
     assert_eq!(beyond, b"3456");
     assert!(matches!(driver.handle_eof(), Err(Error::Unsolicited { after: Some(Verb::Recv), .. })));
 }

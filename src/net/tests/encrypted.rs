@@ -264,7 +264,7 @@ fn each_direction_of_tls_ends_by_itself() {
 fn decrypted_bytes_that_nobody_took_are_input() {
     let (mut server, client, accepted) = encrypted();
     assert!(server.io(client).write(b"two commands").unwrap() > 0);
-    server.until(|net, _| matches!(net.io(accepted).unwrap().read(64, |_| 3).unwrap(), Read::Some(3)).then_some(()));
+    server.until(|net, _| matches!(net.io(accepted).unwrap().read(64, |_| 3).unwrap(), Read::Bytes(3)).then_some(()));
     assert!(server.io(accepted).has_input());
     assert_eq!(server.read(accepted), Ok(b" commands".to_vec()));
     assert!(!server.io(accepted).has_input());
@@ -278,7 +278,7 @@ fn a_file_goes_out_whole_under_tls_and_shows_when_it_was_shortened() {
     let mut offset = 0;
     server.until(|net, _| {
         let mut io = net.io(accepted).unwrap();
-        while let FileSent::Some(sent @ 1..) = io.send_file(&file, offset, 300_000 - offset).unwrap() {
+        while let FileSent::Bytes(sent @ 1..) = io.send_file(&file, offset, 300_000 - offset).unwrap() {
             offset += sent;
         }
         io.flush().unwrap();

@@ -21,7 +21,7 @@ pub(super) fn send(server: &mut Server, id: ConnId, file: &File, mut offset: u64
         let mut io = net.io(id).unwrap();
         while offset < end {
             match io.send_file(file, offset, end - offset).unwrap() {
-                FileSent::Some(sent) => offset += sent,
+                FileSent::Bytes(sent) => offset += sent,
                 FileSent::Blocked => return None,
                 FileSent::Short => panic!("the file ended at {offset}"),
             }
@@ -50,9 +50,9 @@ fn a_file_that_was_shortened_shows() {
     let (file, _) = file(100);
     file.set_len(60).unwrap();
     let mut io = server.io(id);
-    assert_eq!(io.send_file(&file, 0, 100).unwrap(), FileSent::Some(60));
+    assert_eq!(io.send_file(&file, 0, 100).unwrap(), FileSent::Bytes(60));
     assert_eq!(io.send_file(&file, 60, 40).unwrap(), FileSent::Short);
-    assert_eq!(io.send_file(&file, 60, 0).unwrap(), FileSent::Some(0));
+    assert_eq!(io.send_file(&file, 60, 0).unwrap(), FileSent::Bytes(0));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn nobody_gets_more_of_a_file_in_one_helping_than_his_share() {
     let (file, _) = file(2_000_000);
     let mut io = server.io(id);
     let mut sent = 0;
-    while let FileSent::Some(count) = io.send_file(&file, sent, 2_000_000 - sent).unwrap() {
+    while let FileSent::Bytes(count) = io.send_file(&file, sent, 2_000_000 - sent).unwrap() {
         sent += count;
     }
     assert!(sent <= 256 * 1024, "{sent}");
@@ -145,7 +145,7 @@ fn waiting_input_shows_and_the_end_is_none() {
     assert!(!server.io(id).has_input());
     client.write_all(b"ab").unwrap();
     server.until(|net, _| net.io(id).unwrap().has_input().then_some(()));
-    assert_eq!(server.io(id).read(64, |_| 1).unwrap(), Read::Some(1));
+    assert_eq!(server.io(id).read(64, |_| 1).unwrap(), Read::Bytes(1));
     assert!(server.io(id).has_input(), "one was taken, one is left");
     assert_eq!(server.read(id), Ok(b"b".to_vec()));
     assert!(!server.io(id).has_input());

@@ -31,7 +31,7 @@ fn what_came_while_the_loop_was_busy_is_not_late() {
     stall(&mut server, id, &mut client, b"in time");
     let events = server.turn();
     assert!(is_ready(&events) && !has_failed(&events), "{events:?}");
-    assert_eq!(server.io(id).read(64, <[u8]>::len).unwrap(), Read::Some(7));
+    assert_eq!(server.io(id).read(64, <[u8]>::len).unwrap(), Read::Bytes(7));
 }
 
 #[test]

@@ -104,8 +104,8 @@ impl Server {
                 shown.len()
             });
             match read.unwrap() {
-                Read::Some(0) | Read::Blocked => None,
-                Read::Some(_) => Some(Ok(bytes)),
+                Read::Bytes(0) | Read::Blocked => None,
+                Read::Bytes(_) => Some(Ok(bytes)),
                 end @ Read::Eof { .. } => Some(Err(end)),
             }
         })

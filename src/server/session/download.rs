@@ -246,7 +246,7 @@ impl Session {
         self.pipelined = !self.moved.is_empty() && cx.io.has_input();
         let sent = match &giving.supply {
             Supply::File { file, path } => match cx.io.send_file(file, giving.sent, left)? {
-                FileSent::Some(count) => count,
+                FileSent::Bytes(count) => count,
                 FileSent::Blocked => 0,
                 FileSent::Short => return Err(Reason::Shortened(path.clone())),
             },

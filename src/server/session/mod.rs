@@ -289,7 +289,7 @@ impl Session {
         }
         match cx.io.read(1, &mut |_| 0)? {
             Read::Eof { orderly } => self.handle_eof(orderly, cx),
-            Read::Some(_) | Read::Blocked => Ok(None),
+            Read::Bytes(_) | Read::Blocked => Ok(None),
         }
     }
 
@@ -320,7 +320,7 @@ impl Session {
                 }
                 Err(ending.into())
             }
-            (Read::Some(_), None) => Ok(None),
+            (Read::Bytes(_), None) => Ok(None),
             (Read::Blocked, None) => Ok(Some(PumpOutcome::Blocked)),
             (Read::Eof { orderly }, None) => self.handle_eof(orderly, cx),
         }
@@ -377,7 +377,7 @@ impl Session {
     /// The client has quit, and whether it has the files it was moved shows in how it closes.
     fn await_end(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         match cx.io.read(LINE, &mut <[u8]>::len)? {
-            Read::Some(_) => Ok(None),
+            Read::Bytes(_) => Ok(None),
             Read::Blocked => Ok(Some(PumpOutcome::Leaving)),
             Read::Eof { orderly } => {
                 let pause = self.handle_eof(orderly, cx)?;

@@ -84,7 +84,7 @@ impl Session {
             }
         }
         match read {
-            Read::Some(count) => {
+            Read::Bytes(count) => {
                 self.extend_deadline(left.saturating_sub(count as u64), cx);
                 self.machine.body_transferred(count as u64)?;
                 Ok(None)

@@ -192,7 +192,7 @@ impl Connection for End<'_> {
         }
         let taken = take(&self.wire.up.make_contiguous()[..count]);
         self.wire.up.drain(..taken);
-        Ok(Read::Some(taken))
+        Ok(Read::Bytes(taken))
     }
 
     fn has_input(&mut self) -> bool {
@@ -215,7 +215,7 @@ impl Connection for End<'_> {
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
-        self.write(&bytes).map(|count| FileSent::Some(count as u64))
+        self.write(&bytes).map(|count| FileSent::Bytes(count as u64))
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
