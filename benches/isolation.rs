@@ -98,7 +98,7 @@ struct Scale {
     warm_up: Duration,
     measured: Duration,
     /// How long files may take to come after the last has appeared, and then the collector to end.
-    patience: Duration,
+    timeout: Duration,
     runs: usize,
 }
 
@@ -111,7 +111,7 @@ const FULL: Scale = Scale {
     max_spool: 1_000,
     warm_up: Duration::from_secs(8),
     measured: Duration::from_secs(6),
-    patience: Duration::from_secs(4),
+    timeout: Duration::from_secs(4),
     runs: 3,
 };
 
@@ -124,7 +124,7 @@ const SMOKE: Scale = Scale {
     max_spool: 50,
     warm_up: Duration::from_millis(500),
     measured: Duration::from_millis(500),
-    patience: Duration::from_secs(2),
+    timeout: Duration::from_secs(2),
     runs: 1,
 };
 

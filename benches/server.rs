@@ -261,13 +261,13 @@ fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> 
 /// Files a second that a lone client's server could store durably if it had nothing else to do.
 fn disk_alone(scale: &Scale, ground: &Ground) -> Result<f64> {
     let (storage, files) = (ground.storage()?, scale.slow_files);
-    let (directory, draft) = (File::open(&storage)?, storage.join("draft"));
+    let (directory, temp) = (File::open(&storage)?, storage.join("draft"));
     let start = support::clock();
     for (name, bytes) in clients::files(files) {
-        let mut file = File::create(&draft)?;
+        let mut file = File::create(&temp)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
-        fs::rename(&draft, storage.join(name))?;
+        fs::rename(&temp, storage.join(name))?;
         directory.sync_all()?;
     }
     Ok(per_second(files, start.elapsed()))

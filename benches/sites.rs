@@ -49,7 +49,7 @@ use tentacle_sync::store::Durability;
 use tentacle_sync::testing::fake_server::WritePattern;
 
 /// How long a site may hang: longer than the others take, so that the hanging ones are there until the end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// From one round of an idle site to the next: short enough for its connection to be kept.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -247,7 +247,7 @@ impl Task {
         let dir = PathBuf::from(dir);
         let site = |(number, &port): (usize, &usize)| -> Result<SiteSettings> {
             let mut site = site(&format!("site-{number}"), port.try_into()?, &dir.join("data_in"), Some(Path::new(ca)));
-            site.timeout = PATIENCE;
+            site.timeout = TIMEOUT;
             site.interval = INTERVAL;
             Ok(site)
         };

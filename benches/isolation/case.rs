@@ -82,12 +82,12 @@ impl Case {
         let appeared = self.peers.report(scale.measured)?;
         let (took, after) = (start.elapsed(), self.used()?);
         let last = clock();
-        while stamp::arrived(&self.spool)? < appeared && last.elapsed() < scale.patience {
+        while stamp::arrived(&self.spool)? < appeared && last.elapsed() < scale.timeout {
             thread::sleep(PAUSE);
         }
         let memory = memory(&self.collecting.id().to_string(), "VmHWM")? / 1024.0;
         let log = kib(self.collecting.logged()?.saturating_sub(AT_ONCE)) / self.begin.elapsed().as_secs_f64();
-        let stall = self.collecting.stop(scale.patience)?;
+        let stall = self.collecting.stop(scale.timeout)?;
         let share = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() / took.as_secs_f64();
         Ok(Figures {
             appeared,

@@ -51,13 +51,13 @@ impl Collecting {
     }
 
     /// Tells it to end: the longest that anything ready had to wait for its loop until then, in seconds. None where it does
-    /// not end as soon as [`forced_end`] says, and `patience` beyond that; then it is told to once more, and must not be
+    /// not end as soon as [`forced_end`] says, and `timeout` beyond that; then it is told to once more, and must not be
     /// waited for while it waits for something of ours.
-    pub(crate) fn stop(&mut self, patience: Duration) -> Result<Option<f64>> {
+    pub(crate) fn stop(&mut self, timeout: Duration) -> Result<Option<f64>> {
         let id = Pid::from_raw(self.process.id().cast_signed()).ok_or("a child has an id")?;
         kill_process(id, Signal::TERM)?;
         let mut pipe = self.process.stdout.take().ok_or("the collector's pipe is missing")?;
-        for _ in 0..(forced_end(SHUTDOWN_TIMEOUT) + patience).as_millis() / PAUSE.as_millis() {
+        for _ in 0..(forced_end(SHUTDOWN_TIMEOUT) + timeout).as_millis() / PAUSE.as_millis() {
             if let Some(status) = self.process.try_wait()? {
                 let mut figure = String::new();
                 pipe.read_to_string(&mut figure)?;

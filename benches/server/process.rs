@@ -24,7 +24,7 @@ use crate::support::{self, Result};
 const NOBODY: u32 = 65_534;
 
 /// How long a server may take until it accepts connections.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Linux has told times in hundredths of a second for as long as it has had `/proc`.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -135,7 +135,7 @@ impl Server {
 
     fn wait_until_accepting(&mut self) -> Result<()> {
         let pause = Duration::from_millis(20);
-        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        for _ in 0..TIMEOUT.as_millis() / pause.as_millis() {
             if TcpStream::connect(self.place.address).is_ok() {
                 return Ok(());
             }

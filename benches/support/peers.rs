@@ -24,7 +24,7 @@ const ROLE: &str = "peers";
 const AGENTS: usize = 100;
 
 /// How long clients of the run before may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What peers are like.
 #[derive(Clone, Copy)]
@@ -127,7 +127,7 @@ fn obey(order: Order, peers: &[FakeServer]) -> Result<usize> {
         Order::Fill(files) => {
             for (number, peer) in peers.iter().enumerate() {
                 // A session that still has a moved file to delete would delete the new one of its name.
-                assert!(peer.wait_for(PATIENCE, |tally| tally.open == 0), "peer {number} has clients");
+                assert!(peer.wait_for(TIMEOUT, |tally| tally.open == 0), "peer {number} has clients");
                 let fleet = AgentFiles { prefix: format!("s{number}-"), agents: AGENTS, seed: number as u64 };
                 fleet.files(files).try_for_each(|(name, bytes)| peer.put(name, &bytes))?;
             }

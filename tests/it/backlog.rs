@@ -21,7 +21,7 @@ const START: usize = 1_700_000_000;
 const INTERVAL: usize = 300;
 
 /// After so long without another file, none is expected any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn name_of(number: usize) -> String {
     format!("agent{:04}.{}.data", number % AGENTS, START + INTERVAL * (number / AGENTS))
@@ -115,7 +115,7 @@ fn collect(files: usize, start: impl FnOnce(&Options, &Path) -> Option<ServerPro
         if arrivals.count > last.0 {
             last = (arrivals.count, now());
         }
-        assert!(last.1.elapsed() < PATIENCE, "{} came, then no more; the log:\n{}", arrivals.count, daemon.log());
+        assert!(last.1.elapsed() < TIMEOUT, "{} came, then no more; the log:\n{}", arrivals.count, daemon.log());
         thread::sleep(Duration::from_millis(10));
     }
     arrivals.print();

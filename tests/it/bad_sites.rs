@@ -228,7 +228,7 @@ fn files_larger_than_wanted_stay_and_are_reported_once() {
         let place = Place::with_sites([site.config(&format!("max_file_size = 10000\ninterval = 1\n{connections}"))]);
         let daemon = place.start();
         let done = |tally: &tentacle_sync::testing::fake_server::Tally| tally.count(Verb::Ls) >= 2;
-        assert!(site.peer().wait_for(crate::support::PATIENCE, done));
+        assert!(site.peer().wait_for(crate::support::TIMEOUT, done));
         let outcome = daemon.stop();
         outcome.assert_code(0).assert_logs(&["WARN", "site=site", "large.1700000000.data", "20000", "max_file_size"]);
         assert_eq!(outcome.stderr.matches("large.1700000000.data").count(), 1, "{outcome}");

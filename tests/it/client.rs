@@ -55,19 +55,19 @@ fn assert_sends_and_gets(server: &ServerProcess, client: &[String]) {
     let contents = contents();
     let names = contents.each_ref().map(|(name, _)| (*name).to_owned());
     for zip in [&[][..], &["-z".to_owned()]] {
-        let desk = WorkDir::new();
+        let work_dir = WorkDir::new();
         for (name, bytes) in &contents {
-            desk.write(name, bytes);
+            work_dir.write(name, bytes);
         }
-        desk.run_at(server.address(), [client, zip, &names].concat()).assert_done();
+        work_dir.run_at(server.address(), [client, zip, &names].concat()).assert_done();
         let stored = stored_in(server.storage());
         assert_eq!(stored.len(), 3, "{:?}", stored.keys());
         for (name, bytes) in &contents {
             assert!(stored[std::path::Path::new(name)] == *bytes, "{name} differs");
         }
-        let desk = WorkDir::new();
-        desk.run_at(server.address(), [client, zip, &["-g".to_owned()], &names].concat()).assert_done();
-        assert!(desk.files() == stored, "what comes back is what was sent");
+        let work_dir = WorkDir::new();
+        work_dir.run_at(server.address(), [client, zip, &["-g".to_owned()], &names].concat()).assert_done();
+        assert!(work_dir.files() == stored, "what comes back is what was sent");
     }
 }
 
@@ -94,30 +94,31 @@ fn files_go_there_and_back_through_every_door_of_stocks() {
 fn a_proxy_leads_to_the_server() {
     let (storage, proxy) = (scratch(), Proxy::start("user", "p@ss:word"));
     let server = ServerProcess::ours(&Options::usual(), storage.path());
-    let desk = WorkDir::with(&[("a.data", b"abc"), ("b.data", b"def")]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc"), ("b.data", b"def")]);
     let through = |credentials: &str| format!("{credentials}{}", proxy.address());
-    desk.run_at(server.address(), ["-y", &through("user:p@ss:word@"), "a.data", "b.data"]).assert_done();
-    assert_eq!(stored_in(storage.path()), desk.files());
+    work_dir.run_at(server.address(), ["-y", &through("user:p@ss:word@"), "a.data", "b.data"]).assert_done();
+    assert_eq!(stored_in(storage.path()), work_dir.files());
     assert_eq!((proxy.tunnels(), proxy.asked_for(server.address())), (1, true));
-    let refused = desk.run_at(server.address(), ["-v", "-y", &through("user:wrong@"), "a.data"]);
+    let refused = work_dir.run_at(server.address(), ["-v", "-y", &through("user:wrong@"), "a.data"]);
     refused.assert_fails("CONNECT error: HTTP/1.1 407 Proxy Authentication Required");
     assert!(refused.stdout.contains("[log] Is this the proxy's user and password (-y)?"), "{refused}");
     let dead_end = SocketAddr::new(LOOPBACK, 1);
-    desk.run_at(dead_end, ["-y", &through("user:p@ss:word@"), "a.data"])
+    work_dir
+        .run_at(dead_end, ["-y", &through("user:p@ss:word@"), "a.data"])
         .assert_fails("CONNECT error: HTTP/1.1 502 Bad Gateway");
 }
 
 #[test]
 fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
     let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
-    let desk = WorkDir::with(&[
+    let work_dir = WorkDir::with(&[
         ("out/b.data", b"b"),
         ("out/a.data", b"a"),
         ("out/.hidden", b"h"),
         ("out/deeper/c.data", b"c"),
         ("z.data", b"z"),
     ]);
-    desk.run_at(double.address(), ["z.data", "out"]).assert_done();
+    work_dir.run_at(double.address(), ["z.data", "out"]).assert_done();
     let names: Vec<_> = double.files().unwrap().into_keys().collect();
     assert_eq!(names, ["a.data", "b.data", "z.data"].map(std::path::PathBuf::from));
     let tally = double.tally();
@@ -130,8 +131,8 @@ fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
 #[test]
 fn nothing_is_sent_where_a_file_is_missing() {
     let server = Scripted::saying(&[]);
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
-    desk.run_at(server.address(), ["a.data", "gone.data"]).assert_fails("File 'gone.data' does not exist.");
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
+    work_dir.run_at(server.address(), ["a.data", "gone.data"]).assert_fails("File 'gone.data' does not exist.");
     assert_eq!(server.heard().pieces, [b""]);
 }
 
@@ -139,10 +140,10 @@ fn nothing_is_sent_where_a_file_is_missing() {
 #[track_caller]
 fn assert_get_fails(args: &[&str], lines: &[&[u8]], says: &str) -> Outcome {
     let server = Scripted::saying(lines);
-    let desk = WorkDir::with(&[("a.data", b"the old one")]);
-    let outcome = desk.run_at(server.address(), [args, &["-g", "a.data"]].concat());
+    let work_dir = WorkDir::with(&[("a.data", b"the old one")]);
+    let outcome = work_dir.run_at(server.address(), [args, &["-g", "a.data"]].concat());
     outcome.assert_fails(says);
-    assert_eq!(desk.files().into_iter().collect::<Vec<_>>(), [("a.data".into(), b"the old one".to_vec())]);
+    assert_eq!(work_dir.files().into_iter().collect::<Vec<_>>(), [("a.data".into(), b"the old one".to_vec())]);
     outcome
 }
 
@@ -175,14 +176,14 @@ fn an_archive_that_unfolds_out_of_proportion_is_refused() {
 fn a_get_that_is_interrupted_leaves_the_old_file_and_nothing_else() {
     let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
     let server = Scripted::start(vec![turn(b"RECV SIZE 10\n"), turn(b"half")]);
-    let desk = WorkDir::with(&[("a.data", b"the old one")]);
-    let process = desk.start(at(server.address(), ["-t", "60", "-g", "a.data"]));
-    while desk.files().len() < 2 {
+    let work_dir = WorkDir::with(&[("a.data", b"the old one")]);
+    let process = work_dir.start(at(server.address(), ["-t", "60", "-g", "a.data"]));
+    while work_dir.files().len() < 2 {
         std::thread::yield_now();
     }
     kill_process(Pid::from_raw(process.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
     Outcome::of(process).assert_fails("Interrupted.");
-    assert_eq!(desk.files().into_values().collect::<Vec<_>>(), [b"the old one"]);
+    assert_eq!(work_dir.files().into_values().collect::<Vec<_>>(), [b"the old one"]);
 }
 
 #[test]
@@ -190,23 +191,23 @@ fn a_get_keeps_rights_and_links_of_what_it_replaces() {
     let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
     double.put("a.data", b"new").unwrap();
     double.put("link.data", b"newer").unwrap();
-    let desk = WorkDir::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);
-    fs::set_permissions(desk.path("a.data"), Permissions::from_mode(0o640)).unwrap();
-    symlink("elsewhere/real", desk.path("link.data")).unwrap();
-    desk.run_at(double.address(), ["-g", "a.data", "link.data"]).assert_done();
-    assert_eq!(fs::metadata(desk.path("a.data")).unwrap().permissions().mode() & 0o7777, 0o640);
-    assert!(desk.path("link.data").is_symlink());
-    assert_eq!((desk.read("a.data"), desk.read("elsewhere/real")), (b"new".to_vec(), b"newer".to_vec()));
+    let work_dir = WorkDir::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);
+    fs::set_permissions(work_dir.path("a.data"), Permissions::from_mode(0o640)).unwrap();
+    symlink("elsewhere/real", work_dir.path("link.data")).unwrap();
+    work_dir.run_at(double.address(), ["-g", "a.data", "link.data"]).assert_done();
+    assert_eq!(fs::metadata(work_dir.path("a.data")).unwrap().permissions().mode() & 0o7777, 0o640);
+    assert!(work_dir.path("link.data").is_symlink());
+    assert_eq!((work_dir.read("a.data"), work_dir.read("elsewhere/real")), (b"new".to_vec(), b"newer".to_vec()));
 }
 
 #[test]
 fn a_place_that_cannot_be_written_is_named() {
-    let desk = WorkDir::new();
-    fs::create_dir(desk.path("a.data")).unwrap();
+    let work_dir = WorkDir::new();
+    fs::create_dir(work_dir.path("a.data")).unwrap();
     for (name, why) in [("a.data", "is a directory"), ("no/b.data", "No such file or directory")] {
         let server = Scripted::saying(&[b"RECV SIZE 1\n"]);
         let says = format!("Cannot open file '{name}' for writing: {why}.");
-        desk.run_at(server.address(), ["-g", name]).assert_fails(&says);
+        work_dir.run_at(server.address(), ["-g", name]).assert_fails(&says);
     }
 }
 
@@ -221,11 +222,11 @@ fn with_an_empty_file() -> TempDir {
 
 #[track_caller]
 fn assert_gets_no_empty_file(server: &ServerProcess, options: &[&str]) {
-    let desk = WorkDir::with(&[("empty.data", b"old")]);
+    let work_dir = WorkDir::with(&[("empty.data", b"old")]);
     let arguments = [options, &["-g", "a.data", "empty.data", "z.data"]].concat();
-    desk.run_at(server.address(), arguments).assert_fails("File 'empty.data' is empty at the server.");
+    work_dir.run_at(server.address(), arguments).assert_fails("File 'empty.data' is empty at the server.");
     let expected = [("a.data", b"a".as_slice()), ("empty.data", b"old")];
-    assert_eq!(desk.files(), expected.map(|(name, bytes)| (name.into(), bytes.to_vec())).into());
+    assert_eq!(work_dir.files(), expected.map(|(name, bytes)| (name.into(), bytes.to_vec())).into());
 }
 
 #[test]
@@ -244,16 +245,18 @@ fn an_empty_file_replaces_none() {
 fn the_connection_goes_and_comes_from_where_it_is_told_to() {
     for local in ["127.0.0.5", "localhost"] {
         let server = Scripted::saying(&[b"SEND OK\n", b"SEND OK\n"]);
-        let desk = WorkDir::with(&[("a.data", b"abc")]);
-        desk.run_at(server.address(), ["-b", local, "a.data"]).assert_done();
+        let work_dir = WorkDir::with(&[("a.data", b"abc")]);
+        work_dir.run_at(server.address(), ["-b", local, "a.data"]).assert_done();
         let from = server.heard().from;
         assert_eq!(from, local.parse().unwrap_or(LOOPBACK));
     }
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
-    desk.run(["-v", "-a", "no-such-host.invalid", "a.data"])
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
+    work_dir
+        .run(["-v", "-a", "no-such-host.invalid", "a.data"])
         .assert_fails_saying(&["[err] Cannot connect to no-such-host.invalid on port 41121: ", "that name (-a)"]);
     // TEST-NET-1 (RFC 5737).
-    desk.run(["-p", "1", "-b", "192.0.2.1", "a.data"])
+    work_dir
+        .run(["-p", "1", "-b", "192.0.2.1", "a.data"])
         .assert_fails("Cannot connect to 127.0.0.1 on port 1: Cannot assign requested address.");
 }
 
@@ -263,7 +266,8 @@ fn the_exit_code_says_whether_all_was_done() {
     let storage = scratch();
     fs::write(storage.path().join("there.data"), "there").unwrap();
     let server = ServerProcess::ours(&Options::default().password("s3cret"), storage.path());
-    let desk = WorkDir::with(&[("a.data", b"abc"), ("there.data", b"other"), ("empty.data", b""), ("bad+name", b"x")]);
+    let work_dir =
+        WorkDir::with(&[("a.data", b"abc"), ("there.data", b"other"), ("empty.data", b""), ("bad+name", b"x")]);
     let closed = "Connection from 127.0.0.1 unexpectedly closed.";
     for (args, ends) in [
         (&["-x", "s3cret", "a.data"][..], Ok(())),
@@ -288,20 +292,20 @@ fn the_exit_code_says_whether_all_was_done() {
         (&["-p", "1", "a.data"], Err("Cannot connect to 127.0.0.1 on port 1: Connection refused.")),
         (&[], Err("No files to send.")),
     ] {
-        let outcome = desk.run_at(server.address(), args);
+        let outcome = work_dir.run_at(server.address(), args);
         match ends {
             Ok(()) => outcome.assert_done(),
             Err(says) => outcome.assert_fails(says),
         }
-        let quiet = desk.run_at(server.address(), [&["-q"], args].concat());
+        let quiet = work_dir.run_at(server.address(), [&["-q"], args].concat());
         if ends.is_err() && !says_of_the_command_line(&outcome) {
             assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(1), ""), "{args:?}: {quiet}");
         }
     }
-    assert_eq!(desk.run(["-h"]).code, Some(1));
-    assert_eq!(desk.run(["--help"]).code, Some(0));
-    assert_eq!(desk.run(["--version"]).code, Some(0));
-    let unknown = desk.run(["-j"]);
+    assert_eq!(work_dir.run(["-h"]).code, Some(1));
+    assert_eq!(work_dir.run(["--help"]).code, Some(0));
+    assert_eq!(work_dir.run(["--version"]).code, Some(0));
+    let unknown = work_dir.run(["-j"]);
     assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(1), "Unknown option: j\n"));
     assert!(unknown.stdout.starts_with("Usage: tentacle_client"), "{unknown}");
 }
@@ -314,12 +318,12 @@ fn says_of_the_command_line(outcome: &Outcome) -> bool {
 #[test]
 fn what_may_help_is_said_with_v_and_never_where_scripts_read() {
     let server = || Scripted::saying(&[]);
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     let closed = "Connection from 127.0.0.1 unexpectedly closed.";
-    let silent = desk.run_at(server().address(), ["-x", "wrong", "a.data"]);
+    let silent = work_dir.run_at(server().address(), ["-x", "wrong", "a.data"]);
     silent.assert_fails(closed);
     assert_eq!(silent.stdout, "");
-    let verbose = desk.run_at(server().address(), ["-v", "-x", "wrong", "a.data"]);
+    let verbose = work_dir.run_at(server().address(), ["-v", "-x", "wrong", "a.data"]);
     verbose.assert_fails(closed);
     assert!(
         verbose.stdout.ends_with(
@@ -335,8 +339,9 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
     let turn = Turn { awaits: None, says: Say::Bytes(Vec::new()) };
     for args in [&["a.data"][..], &["-g", "b.data"], &["-x", "p", "a.data"]] {
         let server = Scripted::start(vec![turn.clone()]);
-        let desk = WorkDir::with(&[("a.data", b"abc")]);
-        desk.run_at(server.address(), [&["-t", "1", "-r", "1"], args].concat())
+        let work_dir = WorkDir::with(&[("a.data", b"abc")]);
+        work_dir
+            .run_at(server.address(), [&["-t", "1", "-r", "1"], args].concat())
             .assert_fails("Connection from 127.0.0.1 timed out.");
         assert_eq!(server.heard().pieces.len(), 2);
     }
@@ -346,17 +351,17 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
 fn the_longest_timeout_overflows_nothing() {
     let storage = scratch();
     let server = ServerProcess::ours(&Options::usual(), storage.path());
-    let desk = WorkDir::with(&[("a.1.data", b"body")]);
-    desk.run_at(server.address(), ["-t", "4294967295", "-r", "4294967295", "a.1.data"]).assert_done();
+    let work_dir = WorkDir::with(&[("a.1.data", b"body")]);
+    work_dir.run_at(server.address(), ["-t", "4294967295", "-r", "4294967295", "a.1.data"]).assert_done();
 }
 
 #[test]
 fn more_than_was_announced_is_no_success() {
     let server = Scripted::saying(&[b"RECV SIZE 4\n", b"body and more"]);
-    let desk = WorkDir::new();
-    let outcome = desk.run_at(server.address(), ["-g", "a.1.data"]);
+    let work_dir = WorkDir::new();
+    let outcome = work_dir.run_at(server.address(), ["-g", "a.1.data"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
-    assert!(desk.files().is_empty());
+    assert!(work_dir.files().is_empty());
 }
 
 #[test]
@@ -371,9 +376,9 @@ fn a_server_that_drips_is_not_waited_for() {
             std::thread::sleep(std::time::Duration::from_millis(300));
         }
     });
-    let desk = WorkDir::new();
-    let outcome = desk.run_at(address, ["-t", "1", "-r", "1", "-g", "a.1.data"]);
+    let work_dir = WorkDir::new();
+    let outcome = work_dir.run_at(address, ["-t", "1", "-r", "1", "-g", "a.1.data"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
-    assert!(desk.files().is_empty());
+    assert!(work_dir.files().is_empty());
     dripping.join().unwrap();
 }

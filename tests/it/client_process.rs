@@ -11,7 +11,7 @@ use std::{fmt, fs};
 use tempfile::TempDir;
 use tentacle_sync::testing::fake_server::{Files, files_below};
 
-use crate::support::{LOOPBACK, PATIENCE, scratch};
+use crate::support::{LOOPBACK, TIMEOUT, scratch};
 
 /// Where a client works: its current directory.
 pub(crate) struct WorkDir(TempDir);
@@ -30,11 +30,11 @@ impl WorkDir {
     }
 
     pub(crate) fn with(files: &[(&str, &[u8])]) -> Self {
-        let desk = Self::new();
+        let work_dir = Self::new();
         for (name, bytes) in files {
-            desk.write(name, bytes);
+            work_dir.write(name, bytes);
         }
-        desk
+        work_dir
     }
 
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -171,7 +171,7 @@ impl Scripted {
 
 fn follow(listener: &TcpListener, script: &[Turn]) -> Received {
     let (mut client, from) = listener.accept().unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut pieces = Vec::new();
     let mut block = vec![0; 65_536];
     for turn in script {

@@ -22,11 +22,11 @@ fn showing(identity: &Identity, clients: StockClients<'_>) -> FakeServer {
 #[test]
 fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     let file = |name: &str| ours.path(name).to_str().unwrap().to_owned();
     let run = |double: &FakeServer, host: &str| {
         let (port, ca) = (double.address().port().to_string(), file("ca.pem"));
-        desk.run(["-v", "-c", "-f", &ca, "-a", host, "-p", &port, "a.data"])
+        work_dir.run(["-v", "-c", "-f", &ca, "-a", host, "-p", &port, "a.data"])
     };
     let right = showing(&ours.server, StockClients::Anyone);
     run(&right, "127.0.0.1").assert_done();
@@ -46,7 +46,7 @@ fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
     }
     // Without -f nothing is checked, and -v says so.
     let port = foreign.address().port().to_string();
-    let unchecked = desk.run(["-v", "-c", "-a", "127.0.0.1", "-p", &port, "a.data"]);
+    let unchecked = work_dir.run(["-v", "-c", "-a", "127.0.0.1", "-p", &port, "a.data"]);
     unchecked.assert_done();
     assert!(unchecked.stdout.contains("certificate is not checked: -f does that"), "{unchecked}");
 }
@@ -55,33 +55,37 @@ fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
 fn a_certificate_is_asked_for_in_plain_words() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
     let demanding = showing(&ours.server, StockClients::SignedBy(&ours.authority));
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
-    let none = desk.run_at(demanding.address(), ["-v", "-c", "a.data"]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
+    let none = work_dir.run_at(demanding.address(), ["-v", "-c", "a.data"]);
     none.assert_fails("The server demands a client certificate.");
     assert!(none.stdout.contains("[log] -e and -k name it"), "{none}");
     let file = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
-    let foreign = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
+    let foreign =
+        work_dir.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("client.key"), "a.data"]);
     foreign.assert_fails("The server refused our certificate (DecryptError).");
     let unheard_of = Authority::new("Somebody else").unwrap().client("collector").unwrap();
-    desk.write("unheard-of.pem", (unheard_of.certificate_pem + &unheard_of.key_pem).as_bytes());
-    desk.run_at(demanding.address(), ["-e", "unheard-of.pem", "a.data"])
+    work_dir.write("unheard-of.pem", (unheard_of.certificate_pem + &unheard_of.key_pem).as_bytes());
+    work_dir
+        .run_at(demanding.address(), ["-e", "unheard-of.pem", "a.data"])
         .assert_fails("The server refused our certificate (UnknownCA).");
     assert!(demanding.files().unwrap().is_empty());
     // Not a certificate at all, or of another key.
-    let swapped = desk.run_at(demanding.address(), ["-e", &file("client.key"), "-k", &file("client.key"), "a.data"]);
+    let swapped =
+        work_dir.run_at(demanding.address(), ["-e", &file("client.key"), "-k", &file("client.key"), "a.data"]);
     swapped.assert_fails_saying(&["client.key", "certificate"]);
-    let mismatched = desk.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("server.key"), "a.data"]);
+    let mismatched =
+        work_dir.run_at(demanding.address(), ["-e", &file("client.pem"), "-k", &file("server.key"), "a.data"]);
     mismatched.assert_fails_saying(&["client.pem", "another key"]);
 }
 
 #[test]
 fn plain_and_tls_that_meet_say_so() {
     let certificates = Certificates::new();
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     let secure = showing(&certificates.server, StockClients::Anyone);
-    desk.run_at(secure.address(), ["-v", "a.data"]).assert_fails_saying(&["[err] ", "-c, or -e and -k"]);
+    work_dir.run_at(secure.address(), ["-v", "a.data"]).assert_fails_saying(&["[err] ", "-c, or -e and -k"]);
     let plain = FakeServer::start(Setup::default()).unwrap();
-    let outcome = desk.run_at(plain.address(), ["-v", "-c", "a.data"]);
+    let outcome = work_dir.run_at(plain.address(), ["-v", "-c", "a.data"]);
     outcome.assert_fails_saying(&["[err] The server", "leave out -c"]);
 }
 
@@ -93,8 +97,8 @@ fn a_certificate_of_ours_that_has_expired_is_told_of_though_the_servers_is_not_c
     let mut old = CertificateParams::new(Vec::new()).unwrap();
     (old.not_before, old.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
     let pem = old.self_signed(&key).unwrap().pem() + &key.serialize_pem();
-    let desk = WorkDir::with(&[("a.data", b"abc"), ("old.pem", pem.as_bytes())]);
-    let outcome = desk.run_at(server.address(), ["-v", "-e", "old.pem", "a.data"]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc"), ("old.pem", pem.as_bytes())]);
+    let outcome = work_dir.run_at(server.address(), ["-v", "-e", "old.pem", "a.data"]);
     assert!(outcome.stdout.contains("expired on 2020-01-01"), "{outcome}");
     assert!(outcome.stdout.contains("certificate is not checked: -f does that"), "{outcome}");
 }

@@ -64,13 +64,13 @@ impl Recording {
     }
 
     fn replay(&self) {
-        let desk = WorkDir::new();
+        let work_dir = WorkDir::new();
         for (path, bytes) in &self.files_before {
-            desk.write(path, &latin1(bytes));
+            work_dir.write(path, &latin1(bytes));
         }
         let server = self.has_connection().then(|| Scripted::start(self.script()));
         let port = server.as_ref().map_or(1, |server| server.address().port());
-        let outcome = desk.run(self.arguments(port));
+        let outcome = work_dir.run(self.arguments(port));
         let normal = |text: &str| text.replace(&port.to_string(), "PORT");
         assert_eq!(outcome.code, Some(self.exit_code), "{}: {outcome}", self.name);
         assert_eq!(normal(&outcome.stderr), self.stderr, "{}", self.name);
@@ -79,7 +79,7 @@ impl Recording {
             assert_eq!(normal(&outcome.stdout), self.stdout, "{}", self.name);
         }
         let expected = self.files_after.iter().map(|(path, bytes)| (path.into(), latin1(bytes))).collect();
-        assert_eq!(desk.files(), expected, "{}", self.name);
+        assert_eq!(work_dir.files(), expected, "{}", self.name);
         if let Some(server) = server {
             let heard = server.heard().pieces;
             for (number, step) in self.dialogue.iter().enumerate() {

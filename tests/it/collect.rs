@@ -11,7 +11,7 @@ use tentacle_sync::testing::fake_server::{FakeServer, Fault, Files, Setup, Verb}
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_same, spool_of};
 use crate::site::{Door, Kind, Site, all_files, site_config};
-use crate::support::{Certificates, PATIENCE};
+use crate::support::{Certificates, TIMEOUT};
 
 /// Collects `count` files and looks at both ends.
 fn collects_all(door: Door, kind: Kind, count: usize) {
@@ -256,7 +256,7 @@ fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config("")]);
     let daemon = place.start();
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) == 1));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Mv) == 1));
     let after = BEFORE.replace("before", "quite a bit longer");
     site.peer().put("web01.1700000000.data", after.as_bytes()).unwrap();
     daemon.wait_for_line(&["overwritten"]);
@@ -271,7 +271,7 @@ fn a_listed_file_that_is_gone_when_it_is_asked_for_is_no_error() {
     let mut site = Site::double("site", 10, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("connections = 1")]);
     let daemon = place.start();
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) == 1));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) == 1));
     let (last, _) = site.files.pop_last().unwrap();
     site.remove(&last);
     crate::daemon::wait_until("the rest to be collected", || (place.spool() == site.files).then_some(()));

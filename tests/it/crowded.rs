@@ -12,7 +12,7 @@ use crate::guesses;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::slow_readers::{SIZE, body, connect, read_slowly};
-use crate::support::{Certificates, Client, PATIENCE};
+use crate::support::{Certificates, Client, TIMEOUT};
 
 /// Clients that send a body a few bytes at a time, and connect again when they are cut off.
 struct Dripping {
@@ -196,7 +196,7 @@ fn those_who_guess_passwords_from_one_address_wait_behind_others() {
                 while !ended.load(Ordering::Relaxed) {
                     let mut client = guesses::from(CROWD, buffer.address());
                     client.send(guesses::pass("a guess"));
-                    if client.receive(1, PATIENCE).1 {
+                    if client.receive(1, TIMEOUT).1 {
                         answers.fetch_add(1, Ordering::Relaxed);
                     }
                 }

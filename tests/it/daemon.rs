@@ -16,7 +16,7 @@ use tentacle_sync::testing::fake_server::Files;
 use crate::support::scratch;
 
 /// How long the program may take for anything: far more than it needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// From one look at the program to the next.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -27,7 +27,7 @@ const STAGING: &str = ".tentacle-sync";
 /// Repeats `look` until it finds something; fails the test where that takes beyond all patience.
 #[track_caller]
 pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+    for _ in 0..TIMEOUT.as_millis() / PAUSE.as_millis() {
         if let Some(found) = look() {
             return found;
         }
@@ -224,7 +224,7 @@ impl Daemon {
     pub(crate) fn wait_for_line(&self, parts: &[&str]) -> String {
         let found =
             |log: String| log.lines().find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned);
-        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        for _ in 0..TIMEOUT.as_millis() / PAUSE.as_millis() {
             if let Some(line) = found(self.log()) {
                 return line;
             }
@@ -277,7 +277,7 @@ impl Daemon {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Outcome {
-        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        for _ in 0..TIMEOUT.as_millis() / PAUSE.as_millis() {
             if let Some(status) = self.process.try_wait().unwrap() {
                 let stdout = String::from_utf8_lossy(&fs::read(&self.stdout).unwrap()).into_owned();
                 return Outcome { status, stdout, stderr: self.log() };

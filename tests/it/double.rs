@@ -11,7 +11,7 @@ use tentacle_sync::testing::fake_server::{
     AgentFiles, FakeServer, Fault, FaultRule, Setup, StockClients, Storage, Verb, WritePattern, WrongSize, stock_tls,
 };
 
-use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, scratch};
+use crate::support::{Certificates, Client, LOOPBACK, SETTLE, TIMEOUT, scratch};
 
 /// With one file, `a`, of ten bytes in two lines.
 fn start(setup: Setup) -> FakeServer {
@@ -47,7 +47,7 @@ fn it_counts_and_logs_what_it_sees() {
     assert_eq!((log[0].connection, log[0].verb, log[0].name.as_str()), (1, Verb::Recv, "nope"));
     client.send("QUIT\n");
     client.expect_closed();
-    assert!(double.wait_for(PATIENCE, |tally| tally.open == 0));
+    assert!(double.wait_for(TIMEOUT, |tally| tally.open == 0));
     assert!(!double.wait_for(Duration::from_millis(1), |tally| tally.accepted > 1));
 }
 
@@ -105,7 +105,7 @@ fn a_hundred_thousand_names_are_listed() {
     let mut client = Client::connect(double.address());
     client.ask("LS <>", &format!("LS SIZE {size}"));
     client.send("LS OK\n");
-    assert_eq!(client.receive(size, PATIENCE).0.len(), size);
+    assert_eq!(client.receive(size, TIMEOUT).0.len(), size);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn it_stops_at_once_whatever_it_is_doing() {
             client.receive(usize::MAX, Duration::from_millis(20));
         }
         drop(double);
-        assert!(clients.iter_mut().all(|client| client.receive(usize::MAX, PATIENCE).1));
+        assert!(clients.iter_mut().all(|client| client.receive(usize::MAX, TIMEOUT).1));
     }
 }
 
@@ -165,7 +165,7 @@ fn answers_can_be_withheld_replaced_or_late() {
     client.expect_closed();
     let (_double, mut client) = misbehaving(Fault::Garbage(3_000).at(Verb::Ls));
     client.send("LS <>\n");
-    assert_eq!(client.receive(3_000, PATIENCE).0.len(), 3_000);
+    assert_eq!(client.receive(3_000, TIMEOUT).0.len(), 3_000);
     let (_double, mut client) = misbehaving(Fault::Slow(Duration::from_millis(5)).at(Verb::Ls));
     client.send("LS <>\n");
     client.expect("LS SIZE");
@@ -222,7 +222,7 @@ fn a_body_that_breaks_off_leaves_the_file() {
     assert!(holds_a(&double));
     // A reset may overtake what was sent before it.
     let (double, mut client) = begin(Fault::ResetBody { after: 3 });
-    assert!(client.receive(4, PATIENCE).1);
+    assert!(client.receive(4, TIMEOUT).1);
     assert!(holds_a(&double));
 }
 
@@ -264,7 +264,7 @@ fn certificates_are_demanded_as_stock_demands_them() {
         let config = certificates.client_config(with_certificate);
         let Ok(mut client) = Client::connect_tls(double.address(), config) else { return false };
         client.send("MV <nope>\n");
-        client.receive(7, PATIENCE).0 == b"MV ERR\n"
+        client.receive(7, TIMEOUT).0 == b"MV ERR\n"
     };
     let asking = encrypted(&certificates, StockClients::AnyoneOrWellKnown, Vec::new());
     assert!(handshake(&asking, false));
@@ -294,7 +294,7 @@ fn a_handshake_can_stop_half_way() {
     tls.write_tls(&mut hello).unwrap();
     let mut client = Client::connect(double.address());
     client.send(hello);
-    assert!(!client.receive(1, PATIENCE).0.is_empty());
+    assert!(!client.receive(1, TIMEOUT).0.is_empty());
     let (_, closed) = client.receive(usize::MAX, SETTLE);
     assert!(!closed);
     assert_eq!(double.tally().handshakes, 0);

@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use crate::consumer::seed;
 use crate::server_ops::Buffer;
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
 const CLIENTS: usize = 50;
 const KILLS: usize = 15;
@@ -31,7 +31,7 @@ enum Sent {
 fn send_until_it_is_gone(address: SocketAddr, prefix: &str, mut rng: Rng) -> Vec<(String, Sent)> {
     let mut sent = Vec::new();
     let Ok(socket) = TcpStream::connect(address) else { return sent };
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut reader = BufReader::new(socket);
     for number in 0.. {
         let name = format!("{prefix}-{number}.1700000000.data");

@@ -8,7 +8,7 @@ use crate::daemon::{Place, assert_complains_once, assert_same, wait_until};
 use crate::mount::{Filesystem, Mount};
 use crate::server_ops::Buffer;
 use crate::site::Site;
-use crate::support::{Client, PATIENCE};
+use crate::support::{Client, TIMEOUT};
 
 const CAUSE: &str = "No space left";
 
@@ -44,7 +44,7 @@ fn a_spool_fills_up(filesystem: Filesystem) {
     let daemon = place.start();
     daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), CAUSE, "free some"]);
     let rounds = site.peer().tally().count(Verb::Ls);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
     let published = place.spool();
     assert!(!published.is_empty() && !site.left().is_empty(), "{} came", published.len());
     assert_conserved(&site, &place);

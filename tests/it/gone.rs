@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::daemon::wait_until;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
-use crate::support::{Certificates, Client, PATIENCE, peak_memory};
+use crate::support::{Certificates, Client, TIMEOUT, peak_memory};
 
 /// A body that takes its time to be packed.
 fn body(size: u32) -> Vec<u8> {
@@ -85,7 +85,7 @@ fn one_clients_archives_do_not_keep_anothers_waiting() {
     other.take("ZRECV", "a.1.data");
     let last = greedy.last_mut().unwrap();
     last.expect_silence();
-    let (answer, _) = last.receive(11, PATIENCE);
+    let (answer, _) = last.receive(11, TIMEOUT);
     assert_eq!(answer, b"ZRECV SIZE ");
 }
 
@@ -134,7 +134,7 @@ fn who_asks_at_once_is_given_one_listing() {
         let size: usize = reader.line().strip_prefix("LS SIZE ").unwrap().parse().unwrap();
         reader.send("LS OK\n");
         assert!(size > 20_000 * 251);
-        let (body, _) = reader.receive(size, PATIENCE);
+        let (body, _) = reader.receive(size, TIMEOUT);
         assert_eq!(body.len(), size);
     }
     let memory = peak_memory(buffer.process().id());

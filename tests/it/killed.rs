@@ -23,7 +23,7 @@ use crate::daemon::{Daemon, Place, spool_of};
 use crate::mount::{Filesystem, Mount};
 use crate::server_process::{Options, ServerProcess, is_emptied, stored_in};
 use crate::site::site_config;
-use crate::support::{Certificates, Client, PATIENCE, scratch};
+use crate::support::{Certificates, Client, TIMEOUT, scratch};
 
 /// Of either program, unless `KILLS` says otherwise.
 const KILLS: usize = 50;
@@ -143,9 +143,9 @@ impl Agent {
 
     fn connect(&mut self) -> Option<&mut Client> {
         if self.connection.is_none() {
-            let socket = TcpStream::connect_timeout(&self.server, PATIENCE).ok()?;
+            let socket = TcpStream::connect_timeout(&self.server, TIMEOUT).ok()?;
             socket.set_nodelay(true).unwrap();
-            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.set_read_timeout(Some(TIMEOUT)).unwrap();
             self.connection = Client::Plain(socket).secure(Arc::clone(&self.tls)).ok();
         }
         self.connection.as_mut()

@@ -173,12 +173,12 @@ fn a_collector_collects_without_all_that_and_warns() {
 fn a_client_replaces_a_file_where_rights_cannot_be_changed() {
     let site = FakeServer::start(Setup::default()).unwrap();
     site.put("a.data", b"new").unwrap();
-    let desk = WorkDir::with(&[("a.data", b"old")]);
-    fs::set_permissions(desk.path("a.data"), fs::Permissions::from_mode(0o600)).unwrap();
-    let got = without(&[refused(libc::SYS_fchmod, Errno::PERM)], || desk.run_at(site.address(), ["-g", "a.data"]));
+    let work_dir = WorkDir::with(&[("a.data", b"old")]);
+    fs::set_permissions(work_dir.path("a.data"), fs::Permissions::from_mode(0o600)).unwrap();
+    let got = without(&[refused(libc::SYS_fchmod, Errno::PERM)], || work_dir.run_at(site.address(), ["-g", "a.data"]));
     got.assert_done();
-    assert_eq!(desk.read("a.data"), b"new");
-    assert_eq!(desk.path("a.data").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(work_dir.read("a.data"), b"new");
+    assert_eq!(work_dir.path("a.data").metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tentacle_sync::testing::fake_server::{Setup, Verb};
 
 use crate::daemon::{Place, has_line, wait_until};
 use crate::site::{Door, Kind, Site, all_files};
-use crate::support::{Certificates, PATIENCE};
+use crate::support::{Certificates, TIMEOUT};
 
 /// What a site's configuration says that cannot be used, what the log calls it, and how.
 fn unusable(certificates: &Certificates, place: &Place) -> Vec<(String, &'static str, &'static str)> {
@@ -81,7 +81,7 @@ fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
     let daemon = place.start();
     wait_until("the good site", || good.left().is_empty().then_some(()));
     daemon.wait_for_line(&["[ERROR]", "site=site", "reason=certificate", "late.key"]);
-    assert!(good.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 4), "for a few of the other's rounds");
+    assert!(good.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 4), "for a few of the other's rounds");
     fs::copy(certificates.path("client.key"), &key).unwrap();
     daemon.wait_for_line(&["[ERROR]", "site=site", "reason=store", "late", "create it"]);
     fs::create_dir(&incoming).unwrap();
@@ -111,7 +111,7 @@ fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_ot
     wait_until("the new site", || fresh.left().is_empty().then_some(()));
     for peer in [site.peer(), other.peer()] {
         let rounds = peer.tally().count(Verb::Ls);
-        assert!(peer.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= rounds + 2), "it goes on");
+        assert!(peer.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= rounds + 2), "it goes on");
     }
     fs::rename(certificates.path("moved.key"), certificates.path("client.key")).unwrap();
     daemon.signal(Signal::HUP);

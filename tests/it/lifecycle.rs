@@ -9,7 +9,7 @@ use tentacle_sync::testing::fake_server::{FakeServer, Fault, FaultRule, Setup, S
 
 use crate::daemon::{Place, staged_in, wait_until};
 use crate::site::{Door, Site, site_config};
-use crate::support::{Certificates, LOOPBACK, PATIENCE};
+use crate::support::{Certificates, LOOPBACK, TIMEOUT};
 
 /// Answers each fetch after a while.
 fn slow(name: &str, count: usize) -> Site {
@@ -23,7 +23,7 @@ fn a_stop_in_the_middle_is_orderly_and_the_next_run_goes_on() {
         let site = slow("site", 150);
         let place = Place::with_sites([site.config("")]);
         let daemon = place.start();
-        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 20));
+        assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) >= 20));
         daemon.signal(signal);
         let outcome = daemon.wait();
         outcome.assert_code(0).assert_logs(&["stopping: 1 round under way"]).assert_logs(&["stopped"]);
@@ -60,7 +60,7 @@ fn a_connection_that_holds_nothing_does_not_hold_up_a_stop() {
                 let config = place.config();
                 let daemon = place.launch([command.as_ref(), "--config".as_ref(), config.as_os_str()]);
                 let is_there = |tally: &Tally| reached.map_or(tally.open > 0, |verb| tally.count(verb) > 0);
-                assert!(site.peer().wait_for(PATIENCE, is_there));
+                assert!(site.peer().wait_for(TIMEOUT, is_there));
                 daemon.signal(signal);
                 let outcome = daemon.wait();
                 outcome.assert_code(i32::from(command == "once"));
@@ -83,7 +83,7 @@ fn a_body_and_a_deletion_under_way_are_brought_to_their_end_by_a_stop() {
         let place = Place::new();
         place.configure(FOR_EVER, [site.config("")]);
         let daemon = place.start();
-        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(verb) == 1));
+        assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(verb) == 1));
         match verb {
             // The first drop follows the announcement, by which the file is staged.
             Verb::Recv => {
@@ -109,7 +109,7 @@ fn a_second_signal_ends_at_once_and_what_is_whole_is_kept() {
         place.configure(FOR_EVER, [site.config("timeout = 3600")]);
         let config = place.config();
         let daemon = place.launch([command.as_ref(), "--config".as_ref(), config.as_os_str()]);
-        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) == 1));
+        assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Mv) == 1));
         daemon.signal(Signal::TERM);
         daemon.wait_for_line(&["stopping: 1 round under way"]);
         daemon.signal(Signal::INT);
@@ -128,7 +128,7 @@ fn once_stops_as_well_and_says_what_was_not_done() {
     let place = Place::with_sites([site.config("")]);
     let config = place.config();
     let once = place.launch(["once".as_ref(), "--config".as_ref(), config.as_os_str()]);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 5));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) >= 5));
     once.stop().assert_code(1).assert_says(&["stopped before 1 of 1 site finished"]);
     site.assert_nothing_lost(&place);
 }
@@ -159,13 +159,13 @@ fn a_reload_adds_sites_and_takes_others_out() {
     daemon.signal(Signal::HUP);
     wait_until("the new site", || new.left().is_empty().then_some(()));
     daemon.wait_for_line(&["reloaded ", "tentacle-syncd.toml: 1 site: 1 added (new), 0 changed, 1 removed (old)"]);
-    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its connection is let go");
+    assert!(old.peer().wait_for(TIMEOUT, |tally| tally.open == 0), "its connection is let go");
     let rounds = old.peer().tally().count(Verb::Ls);
-    assert!(new.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
+    assert!(new.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 3));
     assert_eq!(old.peer().tally().count(Verb::Ls), rounds, "nobody asks the old one any more");
     place.configure("", [old.config("interval = 1"), new.config("interval = 1")]);
     daemon.signal(Signal::HUP);
-    assert!(old.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) > rounds), "it is back");
+    assert!(old.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) > rounds), "it is back");
     daemon.stop().assert_code(0);
     old.assert_emptied();
     assert_eq!(place.spool().len(), 20);
@@ -176,11 +176,11 @@ fn a_site_taken_out_in_the_middle_of_its_round_keeps_what_was_not_fetched() {
     let (going, staying) = (slow("going", 150), slow("staying", 150));
     let place = Place::with_sites([going.config(""), staying.config("")]);
     let daemon = place.start();
-    assert!(going.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 20));
+    assert!(going.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) >= 20));
     place.configure("", [staying.config("timeout = 5")]);
     daemon.signal(Signal::HUP);
     wait_until("the other site", || staying.left().is_empty().then_some(()));
-    assert!(going.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its connections are let go");
+    assert!(going.peer().wait_for(TIMEOUT, |tally| tally.open == 0), "its connections are let go");
     daemon.stop().assert_code(0);
     let here = place.spool().len() - staying.files.len();
     assert_eq!(here + going.left().len(), 150, "what is published is gone at the site");
@@ -194,7 +194,7 @@ fn a_bad_configuration_changes_nothing() {
     let double = FakeServer::start(Setup::default()).unwrap();
     let place = Place::with_sites([site_config("site", double.address(), "interval = 1")]);
     let daemon = place.start();
-    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 1));
+    assert!(double.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
     let bad = [
         ("intervall = 1", &["not reloaded, going on as before", "tentacle-syncd.toml:"][..]),
         ("tls = { ca = \"missing.pem\" }", &["not reloaded", "missing.pem", "no such file"]),
@@ -223,7 +223,7 @@ fn a_renewed_authority_counts_after_a_reload() {
     let ca = place.write("ca.pem", first.authority.certificate_pem());
     place.configure("", [site_config("site", address, &format!("interval = 1\nretries = 0\ntls = {{ ca = {ca:?} }}"))]);
     let daemon = place.start();
-    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 1));
+    assert!(double.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
     drop(double);
     let renewed = start(&second, address.port());
     renewed.put("web01.1700000000.data", b"behind a new certificate").unwrap();

@@ -7,7 +7,7 @@ use std::{fs, thread};
 use crate::daemon::wait_until;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
-use crate::support::{Client, PATIENCE, SETTLE};
+use crate::support::{Client, SETTLE, TIMEOUT};
 
 /// Sends a byte at a time until the server has had enough.
 fn drip(client: &mut Client, bytes: &[u8], pause: Duration) {
@@ -89,7 +89,7 @@ fn a_line_that_drips_has_no_longer_than_one_that_does_not_come() {
 fn a_client_that_takes_no_replies_is_dropped() {
     let buffer = Buffer::start("idle_timeout 500ms\n");
     let mut client = buffer.connect();
-    client.socket().set_write_timeout(Some(PATIENCE)).unwrap();
+    client.socket().set_write_timeout(Some(TIMEOUT)).unwrap();
     let commands = "RECV <no such file in this directory>\n".repeat(1_000);
     let mut sent = 0;
     while let Client::Plain(socket) = &mut client

@@ -4,7 +4,7 @@ use tentacle_sync::testing::fake_server::{FakeServer, Setup, Verb};
 
 use crate::daemon::{Place, wait_until};
 use crate::site::{Site, site_config};
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
 const MANY: usize = 100_000;
 
@@ -34,7 +34,7 @@ fn a_hundred_thousand_files_are_taken_in_rounds_that_end() {
     let other = Site::double("other", 20, Setup::default());
     let place = Place::with_sites([site_config("site", double.address(), "round_limit = 1"), other.config("")]);
     let daemon = place.start();
-    assert!(double.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
+    assert!(double.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
     wait_until("the other site", || other.left().is_empty().then_some(()));
     daemon.stop().assert_code(0);
     let (mut all, left) = (place.spool(), double.files().unwrap());

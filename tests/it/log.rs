@@ -13,7 +13,7 @@ use crate::daemon::{Place, wait_until};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, ServerProcess};
 use crate::site::Site;
-use crate::support::{Certificates, Client, PATIENCE, scratch};
+use crate::support::{Certificates, Client, TIMEOUT, scratch};
 use crate::terminal::{CLIENT, SERVER};
 
 /// What no line of a log may hold: a terminal acts on it, or a reader takes it for the end of a line.
@@ -53,10 +53,10 @@ fn a_port_check_hides_no_other_failure_of_its_address() {
     wait_until("the port check in the log", || (warnings() == 1).then_some(()));
     let mut plain = buffer.connect();
     plain.send("LS <>\n");
-    let _ = plain.receive(1000, PATIENCE);
+    let _ = plain.receive(1000, TIMEOUT);
     wait_until("the plain client in the log", || (warnings() == 2).then_some(()));
     let without_certificate = Client::connect_tls(buffer.address(), certificates.client_config(false));
-    drop(without_certificate.map(|mut client| client.receive(1, PATIENCE)));
+    drop(without_certificate.map(|mut client| client.receive(1, TIMEOUT)));
     wait_until("the client without a certificate in the log", || (warnings() == 3).then_some(()));
     let checks = || buffer.log().matches("connection during the TLS handshake").count();
     let before = checks();
@@ -90,7 +90,7 @@ fn failures_of_a_site_that_take_turns_are_each_logged_once() {
         let lists = site.peer().tally().count(Verb::Ls);
         let trick = if turn % 2 == 0 { Fault::Refuse } else { Fault::Close };
         site.peer().set_mischief(vec![trick.at(Verb::Ls)]);
-        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= lists + 2));
+        assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= lists + 2));
     }
     let log = daemon.stop().stderr;
     for reason in ["reason=listing", "reason=closed"] {
@@ -107,7 +107,7 @@ fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_count
     assert!(!line.contains("repeated="), "{line}");
     assert_eq!(values_of(&line, "failures"), ["1"]);
     assert_eq!(values_of(&line, "collected"), ["0"]);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 3));
     site.peer().set_mischief(Vec::new());
     let line = daemon.wait_for_line(&["site=site recovered after", "failures in", " s"]);
     let failures: usize = line.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
@@ -122,7 +122,7 @@ fn a_round_that_a_stop_cuts_off_is_no_recovery() {
     daemon.wait_for_line(&["site=site reason=listing"]);
     site.peer().set_mischief(vec![Fault::Hang.at(Verb::Ls)]);
     let lists = site.peer().tally().count(Verb::Ls);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) > lists));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) > lists));
     let log = daemon.stop().stderr;
     assert!(log.contains("stopping: 1 round under way") && !log.contains("recovered"), "{log}");
 }
@@ -195,7 +195,7 @@ fn a_log_that_nobody_reads_keeps_no_client_and_no_signal_waiting() {
     for _ in 0..150 {
         let mut client = Client::connect(server.address());
         client.send(format!("SEND <{}?> SIZE 3\n", "a".repeat(900)));
-        let _ = client.receive(9, PATIENCE);
+        let _ = client.receive(9, TIMEOUT);
     }
     let mut client = Client::connect(server.address());
     client.send("SEND <web01.1.data> SIZE 3\n");

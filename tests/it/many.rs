@@ -14,7 +14,7 @@ use crate::bad_sites::BlackHole;
 use crate::daemon::{Place, assert_same, wait_until};
 use crate::server_process::stored_in;
 use crate::site::{hosted, site_config};
-use crate::support::{Certificates, LOOPBACK, PATIENCE, scratch};
+use crate::support::{Certificates, LOOPBACK, TIMEOUT, scratch};
 
 const GOOD: usize = 180;
 
@@ -22,7 +22,7 @@ const GOOD: usize = 180;
 const BAD: usize = 4;
 
 /// An attempt at a bad site takes this long, in seconds; a round of a good one begins every second.
-const TIMEOUT: u32 = 2;
+const SITE_TIMEOUT: u32 = 2;
 
 /// The bad sites, alive as long as this is.
 struct Bad {
@@ -56,7 +56,7 @@ impl Bad {
     fn add(&mut self, kind: &str, addresses: &[SocketAddr], lines: &str) {
         for (number, &address) in addresses.iter().enumerate() {
             let name = format!("{kind}{number}");
-            self.configs.push(site_config(&name, address, &format!("interval = 1\ntimeout = {TIMEOUT}\n{lines}")));
+            self.configs.push(site_config(&name, address, &format!("interval = 1\ntimeout = {SITE_TIMEOUT}\n{lines}")));
             self.names.push(name);
         }
     }
@@ -156,7 +156,7 @@ fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
     // Three attempts at each hanging site have timed out when the fourth begins: that is time enough for twice as many
     // rounds of the others.
     for double in &bad.hanging {
-        assert!(double.wait_for(PATIENCE, |tally| tally.accepted > 3));
+        assert!(double.wait_for(TIMEOUT, |tally| tally.accepted > 3));
     }
     let rounds: Vec<u64> = goods.iter().filter_map(Good::rounds).collect();
     let (fewest, most) = (rounds.iter().min().unwrap(), rounds.iter().max().unwrap());

@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use crate::daemon::wait_until;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
-use crate::support::{Certificates, Client, PATIENCE};
+use crate::support::{Certificates, Client, TIMEOUT};
 
 const NAME: &str = "web01.1700000000.data";
 
@@ -103,7 +103,7 @@ fn a_file_of_which_half_was_read_stays() {
     for by_tls in [false, true] {
         let (place, body) = (Place::new(by_tls), large());
         let mut client = place.promised(&body);
-        assert_eq!(client.receive(LARGE / 2, PATIENCE).0.len(), LARGE / 2);
+        assert_eq!(client.receive(LARGE / 2, TIMEOUT).0.len(), LARGE / 2);
         client.reset();
         place.assert_stays(&body);
     }
@@ -113,7 +113,7 @@ fn a_file_of_which_half_was_read_stays() {
 fn a_file_stays_for_a_client_that_closes_before_its_end() {
     let (place, body) = (Place::new(false), large());
     let mut client = place.promised(&body);
-    assert_eq!(client.receive(LARGE / 2, PATIENCE).0.len(), LARGE / 2);
+    assert_eq!(client.receive(LARGE / 2, TIMEOUT).0.len(), LARGE / 2);
     client.close();
     place.assert_stays(&body);
 }
@@ -197,7 +197,7 @@ fn commands_sent_ahead_of_a_break_lose_nothing() {
         let mut client = place.connect();
         let commands: Vec<String> = names.iter().map(|name| format!("MV <{name}>\nMV OK\n")).collect();
         client.send(commands.concat());
-        client.receive(1_000, PATIENCE);
+        client.receive(1_000, TIMEOUT);
         client.reset();
     }
     place.connect().take("LS", "");
@@ -225,9 +225,9 @@ fn a_newer_file_of_the_name_stays() {
 fn a_file_replaced_while_it_is_sent_arrives_as_it_was() {
     let (place, body) = (Place::new(false), large());
     let mut client = place.promised(&body);
-    let (first, _) = client.receive(1_000, PATIENCE);
+    let (first, _) = client.receive(1_000, TIMEOUT);
     place.connect().store(NAME, "newer");
-    let (rest, _) = client.receive(LARGE - 1_000, PATIENCE);
+    let (rest, _) = client.receive(LARGE - 1_000, TIMEOUT);
     assert!([first, rest].concat() == body);
     client.ask("RECV <nothing>", "RECV ERR (file does not exist)");
     assert_eq!(place.connect().take("RECV", NAME), b"newer");

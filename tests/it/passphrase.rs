@@ -24,16 +24,16 @@ const BACKSPACE: &str = "\x7f";
 /// A place with a self-signed certificate `own.pem` and its key `own.key`, which has a passphrase.
 fn with_locked_key() -> WorkDir {
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tls/testdata");
-    let desk = WorkDir::with(&[("a.data", b"abc")]);
+    let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     for (name, original) in [("own.pem", "ca.openssl.pem"), ("own.key", "rsa.encrypted.pem")] {
-        fs::copy(testdata.join(original), desk.path(name)).unwrap();
+        fs::copy(testdata.join(original), work_dir.path(name)).unwrap();
     }
-    desk
+    work_dir
 }
 
 /// A server that wants that certificate, and who asks for it.
 struct Site {
-    desk: WorkDir,
+    work_dir: WorkDir,
     certificates: Certificates,
     storage: TempDir,
     server: ServerProcess,
@@ -41,10 +41,10 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let (desk, certificates, storage) = (with_locked_key(), Certificates::new(), scratch());
-        let options = Options::usual().tls(&certificates).arg("-f").arg(desk.path("own.pem"));
+        let (work_dir, certificates, storage) = (with_locked_key(), Certificates::new(), scratch());
+        let options = Options::usual().tls(&certificates).arg("-f").arg(work_dir.path("own.pem"));
         let server = ServerProcess::ours(&options, storage.path());
-        Self { desk, certificates, storage, server }
+        Self { work_dir, certificates, storage, server }
     }
 
     /// The client that asks, before its other arguments.
@@ -55,7 +55,7 @@ impl Site {
 
     /// Starts it.
     fn ask(&self) -> Terminal {
-        let mut terminal = Terminal::run(CLIENT, self.args(), &self.desk.path(""));
+        let mut terminal = Terminal::run(CLIENT, self.args(), &self.work_dir.path(""));
         assert_eq!(terminal.expect(PROMPT), "");
         assert!(!terminal.is_usual(), "what is typed is not seen");
         terminal
@@ -88,7 +88,7 @@ fn the_passphrase_can_be_corrected_while_it_is_typed() {
 #[test]
 fn what_was_typed_before_the_question_is_no_answer() {
     let site = Site::new();
-    let mut terminal = Terminal::run_after("wrong\r", CLIENT, site.args(), &site.desk.path(""));
+    let mut terminal = Terminal::run_after("wrong\r", CLIENT, site.args(), &site.work_dir.path(""));
     terminal.expect(PROMPT);
     terminal.type_in(&format!("{PASSPHRASE}\r"));
     assert_eq!(terminal.end().0.code(), Some(0));
@@ -153,14 +153,14 @@ fn without_a_terminal_nobody_is_asked() {
     let site = Site::new();
     let without = |program: &str, args: Vec<String>| {
         let mut command = setsid(program);
-        command.arg(program).args(args).current_dir(site.desk.path("")).stdin(Stdio::null());
+        command.arg(program).args(args).current_dir(site.work_dir.path("")).stdin(Stdio::null());
         Outcome::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     };
     without(CLIENT, site.args())
         .assert_fails("-w asks for the passphrase of own.key at the terminal, and there is none");
-    let server = without(SERVER, serving(free_address(), &site.desk));
+    let server = without(SERVER, serving(free_address(), &site.work_dir));
     assert_eq!(server.code, Some(1));
-    let key = site.desk.path("own.key");
+    let key = site.work_dir.path("own.key");
     let error = format!(
         "tentacle_server: -w asks for the passphrase of {} at the terminal, and there is none (ssl_password 1 asks as -w \
          does): ssl_password_file names a file with it\n",
@@ -168,24 +168,24 @@ fn without_a_terminal_nobody_is_asked() {
     );
     assert_eq!(server.stderr, error);
     // A check asks nobody, and does not take what will be asked for as an error.
-    let checked = without(SERVER, [serving(free_address(), &site.desk), vec!["--check".to_owned()]].concat());
+    let checked = without(SERVER, [serving(free_address(), &site.work_dir), vec!["--check".to_owned()]].concat());
     assert_eq!(checked.code, Some(0), "{checked}");
     assert!(checked.stdout.contains("its passphrase is asked for at the start"), "{checked}");
 }
 
 /// A server whose own key has the passphrase.
-fn serving(address: SocketAddr, desk: &WorkDir) -> Vec<String> {
-    let storage = desk.path("storage");
+fn serving(address: SocketAddr, work_dir: &WorkDir) -> Vec<String> {
+    let storage = work_dir.path("storage");
     fs::create_dir_all(&storage).unwrap();
-    hand_over_to_server(&desk.path(""));
+    hand_over_to_server(&work_dir.path(""));
     at(address, ["-s", storage.to_str().unwrap(), "-e", "own.pem", "-k", "own.key", "-w"])
 }
 
 #[test]
 fn the_server_asks_in_the_same_way() {
-    let (desk, address) = (with_locked_key(), free_address());
+    let (work_dir, address) = (with_locked_key(), free_address());
     let ask = || {
-        let mut terminal = Terminal::run(SERVER, serving(address, &desk), &desk.path(""));
+        let mut terminal = Terminal::run(SERVER, serving(address, &work_dir), &work_dir.path(""));
         terminal.expect("own.key: ");
         assert!(!terminal.is_usual());
         terminal
@@ -197,7 +197,7 @@ fn the_server_asks_in_the_same_way() {
         assert_eq!(right.program.try_wait().unwrap(), None, "it serves");
         thread::yield_now();
     }
-    desk.run_at(address, ["-c", "a.data"]).assert_done();
+    work_dir.run_at(address, ["-c", "a.data"]).assert_done();
     right.type_in(CONTROL_C);
     let (status, shown) = right.end();
     assert_eq!(status.code(), Some(0));

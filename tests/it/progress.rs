@@ -18,33 +18,33 @@ fn with_large_file() -> (WorkDir, TempDir, ServerProcess) {
     let (mut bytes, storage) = (vec![0; 16 << 20], scratch());
     // An archive does not make them fewer.
     fastrand::Rng::with_seed(7).fill(&mut bytes);
-    let desk = WorkDir::with(&[("large.data", &bytes)]);
+    let work_dir = WorkDir::with(&[("large.data", &bytes)]);
     // It takes a while to make an archive of it.
     let options = Options::usual().arg("-m").arg("99999999").arg("-t").arg("60");
     let server = ServerProcess::ours(&options, storage.path());
-    (desk, storage, server)
+    (work_dir, storage, server)
 }
 
 #[test]
 fn a_large_file_shows_how_far_it_is_and_nothing_stays() {
-    let (desk, storage, server) = with_large_file();
+    let (work_dir, storage, server) = with_large_file();
     for args in
         [&["large.data"][..], &["-g", "large.data"], &["-z", "large.data", "large.data"], &["-zg", "large.data"]]
     {
         let args = [&["-t", "60"], args].concat();
-        let terminal = Terminal::run(CLIENT, at(server.address(), args), &desk.path(""));
+        let terminal = Terminal::run(CLIENT, at(server.address(), args), &work_dir.path(""));
         let (status, shown) = terminal.end();
         assert_eq!((status.code(), left_on_screen(&shown).as_str()), (Some(0), ""), "{shown:?}");
         assert!(shown.contains("\rlarge.data  100 %  16.0 MiB of 16.0 MiB"), "{shown:?}");
     }
-    assert_eq!(stored_in(storage.path()), desk.files());
+    assert_eq!(stored_in(storage.path()), work_dir.files());
 }
 
 #[test]
 fn progress_fits_on_a_narrow_terminal() {
-    let (desk, _storage, server) = with_large_file();
+    let (work_dir, _storage, server) = with_large_file();
     for columns in [3, 24, 40] {
-        let terminal = Terminal::wide(columns, CLIENT, at(server.address(), ["large.data"]), &desk.path(""));
+        let terminal = Terminal::wide(columns, CLIENT, at(server.address(), ["large.data"]), &work_dir.path(""));
         let (status, shown) = terminal.end();
         assert_eq!(status.code(), Some(0));
         for drawn in shown.split('\r').map(|line| line.trim_end_matches("\x1b[K")) {
@@ -57,24 +57,25 @@ fn progress_fits_on_a_narrow_terminal() {
 fn an_error_stands_alone_behind_progress() {
     let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
     let script = vec![turn(b"RECV SIZE 20000000\n"), turn(&[7; 100_000])];
-    let (server, desk) = (Scripted::start(script), WorkDir::new());
-    let mut terminal = Terminal::run(CLIENT, at(server.address(), ["-t", "60", "-g", "large.data"]), &desk.path(""));
+    let (server, work_dir) = (Scripted::start(script), WorkDir::new());
+    let mut terminal =
+        Terminal::run(CLIENT, at(server.address(), ["-t", "60", "-g", "large.data"]), &work_dir.path(""));
     terminal.expect("of 19.0 MiB");
     terminal.type_in(CONTROL_C);
     let (status, shown) = terminal.end();
     assert_eq!((status.code(), left_on_screen(&shown).as_str()), (Some(1), "[err] Interrupted.\r\n"), "{shown:?}");
-    assert!(desk.files().is_empty());
+    assert!(work_dir.files().is_empty());
 }
 
 #[test]
 fn where_nobody_reads_it_there_is_no_progress() {
-    let (desk, _storage, server) = with_large_file();
+    let (work_dir, _storage, server) = with_large_file();
     for args in [&["large.data"][..], &["-g", "large.data"]] {
-        let outcome = desk.run_at(server.address(), args);
+        let outcome = work_dir.run_at(server.address(), args);
         outcome.assert_done();
         assert_eq!(outcome.stdout, "");
     }
-    let quiet = Terminal::run(CLIENT, at(server.address(), ["-q", "-g", "large.data"]), &desk.path(""));
+    let quiet = Terminal::run(CLIENT, at(server.address(), ["-q", "-g", "large.data"]), &work_dir.path(""));
     let (status, shown) = quiet.end();
     assert_eq!((status.code(), shown.as_str()), (Some(0), ""));
 }

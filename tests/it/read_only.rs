@@ -11,7 +11,7 @@ use crate::mount::{Filesystem, Mount};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, hand_over_to_server, is_emptied};
 use crate::site::{Site, site_config};
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
 const CAUSE: &str = "Read-only file system";
 
@@ -33,12 +33,12 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     let site = Site::double("site", 300, Setup { faults, ..Setup::default() });
     place.configure("", [site.config("interval = 1")]);
     let daemon = place.start();
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Recv) >= 40));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) >= 40));
     mount.remount("ro");
     daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), CAUSE, "mount it writable"]);
     let before = site.peer().tally();
     let rounds = before.count(Verb::Ls);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
     let after = site.peer().tally();
     println!(
         "{} RECV, {} connections",

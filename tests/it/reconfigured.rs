@@ -8,7 +8,7 @@ use tentacle_sync::testing::fake_server::{Fault, Files, Setup, Verb};
 
 use crate::daemon::{Daemon, Place, assert_complains_once, assert_same, wait_until};
 use crate::site::{Site, site_config};
-use crate::support::{Certificates, PATIENCE};
+use crate::support::{Certificates, TIMEOUT};
 
 const RELOADED: &str = "[INFO] reloaded ";
 
@@ -27,7 +27,7 @@ fn in_its_first_round(site: &Site, lines: &str) -> (Place, Daemon, Site) {
     let other = Site::double("other", 0, Setup::default());
     let place = Place::with_sites([other.config(lines), site.config(lines)]);
     let daemon = place.start();
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) == 1));
     (place, daemon, other)
 }
 
@@ -49,7 +49,7 @@ fn wait_until_emptied(site: &Site) {
 #[track_caller]
 fn wait_for_rounds(site: &Site, rounds: u64) {
     let listed = site.peer().tally().count(Verb::Ls);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= listed + rounds));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= listed + rounds));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_site_put_back_while_its_round_runs_is_collected_from_as_before() {
         let mut site = pensive_at(verb, "site", 20);
         let lines = "interval = 1\nconnections = 1";
         let (place, daemon, other) = in_its_first_round(&site, lines);
-        assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(verb) == 1));
+        assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(verb) == 1));
         reload(&place, &daemon, "", [other.config(lines)]);
         reload(&place, &daemon, "", [other.config(lines), site.config(lines)]);
         wait_until_emptied(&site);
@@ -94,12 +94,12 @@ fn a_site_put_back_with_another_address_is_collected_from_there() {
     let at = |site: &Site| site_config("site", site.address(), "interval = 1");
     let place = Place::with_sites([at(&old)]);
     let daemon = place.start();
-    assert!(old.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) == 1));
+    assert!(old.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) == 1));
     let other = Site::double("other", 0, Setup::default());
     reload(&place, &daemon, "", [other.config("")]);
     reload(&place, &daemon, "", [other.config(""), at(&new)]);
     wait_until_emptied(&new);
-    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0));
+    assert!(old.peer().wait_for(TIMEOUT, |tally| tally.open == 0));
     wait_for_rounds(&new, 2);
     assert_eq!(old.peer().tally().count(Verb::Ls), 1);
     daemon.stop().assert_code(0);
@@ -114,7 +114,7 @@ fn a_site_taken_out_put_back_and_taken_out_again_stays_out() {
     reload(&place, &daemon, "", [other.config("interval = 1")]);
     reload(&place, &daemon, "", [other.config("interval = 1"), site.config("interval = 1")]);
     reload(&place, &daemon, "", [other.config("interval = 1")]);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.open == 0), "its round ends");
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.open == 0), "its round ends");
     wait_for_rounds(&other, 3);
     assert_eq!(site.peer().tally().count(Verb::Ls), 1);
     daemon.stop().assert_code(0);
@@ -131,7 +131,7 @@ fn a_site_that_moves_is_followed_though_its_connection_is_kept_open() {
     wait_for_rounds(&old, 2);
     reload(&place, &daemon, "", [at(&new)]);
     wait_until_emptied(&new);
-    assert!(old.peer().wait_for(PATIENCE, |tally| tally.open == 0));
+    assert!(old.peer().wait_for(TIMEOUT, |tally| tally.open == 0));
     old.add("late.1700000000.data", "late");
     wait_for_rounds(&new, 2);
     daemon.stop().assert_code(0);
@@ -221,7 +221,7 @@ fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
     wait_for_rounds(&site, 1);
     assert_eq!(site.peer().tally().count(Verb::Mv), asked, "it is none of ours for now");
     reload(&place, &daemon, "", [site.config("interval = 1")]);
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Mv) > asked));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Mv) > asked));
     daemon.stop().assert_code(0);
     assert_same(&place.spool(), &Files::new());
 }

@@ -9,7 +9,7 @@ use rustix::net::sockopt::set_socket_linger;
 use tentacle_sync::config::server::{Mode, RelaySettings, ServerConfig};
 use tentacle_sync::testing::InProcessServer;
 
-use crate::support::{Client, LOOPBACK, PATIENCE};
+use crate::support::{Client, LOOPBACK, TIMEOUT};
 
 /// How long a relay lets both sides be silent.
 const IDLE: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ fn relayed() -> (InProcessServer, TcpStream, TcpStream) {
     let (mut server, _) = listener.accept().unwrap();
     server.read_exact(&mut [0]).unwrap();
     for side in [&client, &server] {
-        side.set_read_timeout(Some(PATIENCE)).unwrap();
+        side.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
     (relay, client, server)
 }

@@ -11,7 +11,7 @@ use crate::daemon::wait_until;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::stock::start_stock;
-use crate::support::{Certificates, Client, LOOPBACK, PATIENCE, SETTLE, peak_memory, scratch};
+use crate::support::{Certificates, Client, LOOPBACK, SETTLE, TIMEOUT, peak_memory, scratch};
 
 fn to(upstream: SocketAddr) -> Options {
     Options::default().arg("-b").arg(upstream.ip().to_string()).arg("-g").arg(upstream.port().to_string())
@@ -103,7 +103,7 @@ fn pair() -> (Buffer, TcpStream, TcpStream) {
     client.write_all(b"client").unwrap();
     loop {
         let (mut upstream, _) = listener.accept().unwrap();
-        upstream.set_read_timeout(Some(PATIENCE)).unwrap();
+        upstream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut greeting = [0; 6];
         match upstream.read_exact(&mut greeting) {
             Ok(()) => return (relay, client, upstream),
@@ -274,7 +274,7 @@ fn large_files_moved_through_a_relay_are_kept_at_whatever_place_the_client_break
         let mut client = relay.connect();
         client.announced("MV", "large.1.data");
         client.send("MV OK\n");
-        let (heard, _) = client.receive(LARGE / 8 * eighths, PATIENCE);
+        let (heard, _) = client.receive(LARGE / 8 * eighths, TIMEOUT);
         assert_eq!(heard.len(), LARGE / 8 * eighths);
         if eighths < 8 { client.close() } else { client.reset() }
     }

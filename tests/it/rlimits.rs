@@ -15,7 +15,7 @@ use crate::daemon::{Place, assert_complains_once, has_line, staged_in, wait_unti
 use crate::program;
 use crate::server_process::{free_address, stored_in};
 use crate::site::{Site, site_config};
-use crate::support::{Client, LOOPBACK, PATIENCE};
+use crate::support::{Client, LOOPBACK, TIMEOUT};
 
 /// The largest file a limited process may write, in bytes.
 const LARGEST: u64 = 20_000;
@@ -75,7 +75,7 @@ fn a_collector_leaves_what_it_may_not_write_at_the_site_and_collects_the_rest() 
     let site = Site::double("site", 0, Setup::default());
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
-    assert!(site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= 1));
+    assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
     limit(daemon.id(), Resource::Fsize, Some(LARGEST));
     site.peer().put("large.1700000000.data", &LARGE).unwrap();
     let spool = place.incoming();
@@ -92,10 +92,10 @@ fn a_collector_leaves_what_it_may_not_write_at_the_site_and_collects_the_rest() 
 }
 
 /// Gets the large file from a server that answers only once the client may not write it.
-fn get_beyond_the_limit(desk: &WorkDir, options: &[&str]) -> Outcome {
+fn get_beyond_the_limit(work_dir: &WorkDir, options: &[&str]) -> Outcome {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let arguments = at(listener.local_addr().unwrap(), [options, &["-g", "large"]].concat());
-    let client = desk.start(arguments);
+    let client = work_dir.start(arguments);
     limit(client.id(), Resource::Fsize, Some(LARGEST));
     let (mut connection, _) = listener.accept().unwrap();
     let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
@@ -109,12 +109,12 @@ fn get_beyond_the_limit(desk: &WorkDir, options: &[&str]) -> Outcome {
 
 #[test]
 fn a_client_says_what_it_may_not_write_and_leaves_no_half_of_it() {
-    let desk = WorkDir::new();
-    let outcome = get_beyond_the_limit(&desk, &["-v"]);
+    let work_dir = WorkDir::new();
+    let outcome = get_beyond_the_limit(&work_dir, &["-v"]);
     outcome.assert_fails_saying(&["Cannot write file 'large': File too large.", "ulimit -f"]);
-    let outcome = get_beyond_the_limit(&desk, &["-v", "-z"]);
+    let outcome = get_beyond_the_limit(&work_dir, &["-v", "-z"]);
     outcome.assert_fails_saying(&["Cannot use a temporary file in", "File too large.", "ulimit -f"]);
-    assert_eq!(desk.files().len(), 0);
+    assert_eq!(work_dir.files().len(), 0);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
     let config = |number: u32| site_config(&format!("site{number}"), site.address(), "interval = 1\nkeep_open = 0");
     let place = Place::with_sites((0..30).map(config));
     let daemon = place.start();
-    let is_listed = |times: u64| site.wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= times);
+    let is_listed = |times: u64| site.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= times);
     assert!(is_listed(30));
     limit(daemon.id(), Resource::Nofile, Some(25));
     daemon.wait_for_line(&["WARN", "reason=files", "too many open files", "LimitNOFILE=", "max_connections"]);

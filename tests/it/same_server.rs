@@ -18,10 +18,10 @@ fn send(storage: &Path, wave: usize) -> Files {
     let mut files = Files::new();
     for number in 0..FILES {
         let (name, body) = (format!("agent{number}.{}.data", 1_700_000_000 + wave), format!("{wave} {number}\n"));
-        let (draft, path) = (storage.join(format!("draft{number}")), storage.join(&name));
-        fs::write(&draft, &body).unwrap();
-        hand_over_to_server(&draft);
-        fs::rename(draft, path).unwrap();
+        let (temp, path) = (storage.join(format!("draft{number}")), storage.join(&name));
+        fs::write(&temp, &body).unwrap();
+        hand_over_to_server(&temp);
+        fs::rename(temp, path).unwrap();
         files.insert(PathBuf::from(name), body.into_bytes());
     }
     files

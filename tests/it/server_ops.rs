@@ -12,7 +12,7 @@ use tentacle_sync::testing::fake_server::Files;
 use crate::daemon::wait_until;
 use crate::mount::Mount;
 use crate::server_process::{Options, ServerProcess, hand_over_to_server, stored_in};
-use crate::support::{Client, PATIENCE, scratch};
+use crate::support::{Client, TIMEOUT, scratch};
 
 /// Our server, and what belongs to it.
 pub(crate) struct Buffer {
@@ -145,7 +145,7 @@ impl Client {
     pub(crate) fn take(&mut self, verb: &str, name: &str) -> Vec<u8> {
         let size = self.announced(verb, name);
         self.send(format!("{verb} OK\n"));
-        let (body, _) = self.receive(size, PATIENCE);
+        let (body, _) = self.receive(size, TIMEOUT);
         assert_eq!(body.len(), size);
         body
     }
@@ -162,7 +162,7 @@ impl Client {
     pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
         loop {
-            let (byte, closed) = self.receive(1, PATIENCE);
+            let (byte, closed) = self.receive(1, TIMEOUT);
             match byte.as_slice() {
                 [b'\n'] => break,
                 [byte] if !closed => line.push(*byte),

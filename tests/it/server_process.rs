@@ -14,7 +14,7 @@ use std::{fs, thread};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tentacle_sync::testing::fake_server::{Files, files_below};
 
-use crate::support::{Certificates, LOOPBACK, PATIENCE};
+use crate::support::{Certificates, LOOPBACK, TIMEOUT};
 
 /// The user a server runs as when the tests run as root, which it refuses.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -134,7 +134,7 @@ impl ServerProcess {
 
     fn is_accepting(&mut self) -> bool {
         let pause = Duration::from_millis(20);
-        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        for _ in 0..TIMEOUT.as_millis() / pause.as_millis() {
             if TcpStream::connect(self.address).is_ok() {
                 return true;
             }

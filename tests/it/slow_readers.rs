@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use crate::client_process::{Outcome, WorkDir, at};
 use crate::daemon::wait_until;
 use crate::server_ops::Buffer;
-use crate::support::{Certificates, Client, LOOPBACK, PATIENCE};
+use crate::support::{Certificates, Client, LOOPBACK, TIMEOUT};
 
 /// Less than the readers need for the whole, by far.
 const IDLE: &str = "idle_timeout 500ms\n";
@@ -37,7 +37,7 @@ pub(crate) fn connect(server: SocketAddr) -> TcpStream {
 
 /// Reads steadily and slowly, so many bytes or to the end.
 pub(crate) fn read_slowly(mut socket: &TcpStream, size: usize) -> Vec<u8> {
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (mut bytes, mut piece) = (Vec::new(), [0; PIECE]);
     while bytes.len() < size {
         let most = PIECE.min(size - bytes.len());
@@ -88,7 +88,7 @@ fn a_file_of_more_than_all_buffers_goes_to_a_slow_reader() {
     assert_eq!(client.announced("RECV", "a.1.data"), 1_500_000);
     client.send("RECV OK\n");
     let mut socket = client.socket();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (mut bytes, mut piece) = (Vec::new(), [0; 15_000]);
     while bytes.len() < 1_500_000 {
         let count = socket.read(&mut piece).unwrap();
@@ -126,7 +126,7 @@ fn a_reader_below_the_least_rate_is_cut() {
 fn take_slowly(listener: &TcpListener, most: usize) -> Vec<u8> {
     let (mut client, _) = listener.accept().unwrap();
     let mut command = [0; 1_024];
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
     let _ = client.read(&mut command).unwrap();
     client.write_all(b"SEND OK\n").unwrap();
     let bytes = read_slowly(&client, most);
@@ -142,9 +142,9 @@ fn a_client_waits_for_a_slow_server_that_takes_the_file_and_for_no_other() {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     // Inherited by the connections.
     set_socket_recv_buffer_size(&listener, 4_096).unwrap();
-    let desk = WorkDir::with(&[("a.1.data", &body(SIZE))]);
+    let work_dir = WorkDir::with(&[("a.1.data", &body(SIZE))]);
     for (most, is_sent) in [(SIZE, true), (SIZE / 3, false)] {
-        let client = desk.start(at(listener.local_addr().unwrap(), ["-t", "1", "-r", "1", "a.1.data"]));
+        let client = work_dir.start(at(listener.local_addr().unwrap(), ["-t", "1", "-r", "1", "a.1.data"]));
         assert!(take_slowly(&listener, most) == body(SIZE)[..most]);
         let outcome = Outcome::of(client);
         assert_eq!(outcome.code, Some(i32::from(!is_sent)), "{outcome}");
@@ -156,12 +156,12 @@ fn a_slow_reader_is_served_over_tls_too() {
     let certificates = Certificates::new();
     let buffer = Buffer::with(crate::server_process::Options::usual().tls(&certificates), IDLE);
     buffer.put("a.1.data", body(SIZE));
-    let desk = WorkDir::new();
+    let work_dir = WorkDir::new();
     // The proxy of a slow link: little at a time, from a small buffer.
-    let link = TcpListener::bind((LOOPBACK, 0)).unwrap();
-    let (address, server) = (link.local_addr().unwrap(), buffer.address());
+    let relay = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let (address, server) = (relay.local_addr().unwrap(), buffer.address());
     let relay = thread::spawn(move || {
-        let (client, _) = link.accept().unwrap();
+        let (client, _) = relay.accept().unwrap();
         let server = connect(server);
         let (mut up, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         thread::spawn(move || drop(std::io::copy(&mut up, &mut to)));
@@ -175,7 +175,7 @@ fn a_slow_reader_is_served_over_tls_too() {
             }
         }
     });
-    desk.run_at(address, ["-c", "-t", "20", "-g", "a.1.data"]).assert_done();
+    work_dir.run_at(address, ["-c", "-t", "20", "-g", "a.1.data"]).assert_done();
     relay.join().unwrap();
-    assert!(desk.read("a.1.data") == body(SIZE));
+    assert!(work_dir.read("a.1.data") == body(SIZE));
 }

@@ -8,7 +8,7 @@ use std::{env, thread};
 use tentacle_sync::testing::fake_server::AgentFiles;
 
 use crate::server_process::{Options, ServerProcess};
-use crate::support::{Certificates, Client, PATIENCE, fill, scratch};
+use crate::support::{Certificates, Client, TIMEOUT, fill, scratch};
 
 const VARIABLE: &str = "STOCK_TENTACLE_SERVER";
 
@@ -32,15 +32,15 @@ pub(crate) fn stock_program() -> Option<OsString> {
 #[track_caller]
 fn assert_lists(client: &mut Client, files: usize) {
     client.send("LS <>\n");
-    let (answer, _) = client.receive(b"LS SIZE ".len(), PATIENCE);
+    let (answer, _) = client.receive(b"LS SIZE ".len(), TIMEOUT);
     assert_eq!(answer, b"LS SIZE ");
     let mut size = Vec::new();
     while size.last() != Some(&b'\n') {
-        size.extend(client.receive(1, PATIENCE).0);
+        size.extend(client.receive(1, TIMEOUT).0);
     }
     let size: usize = std::str::from_utf8(&size).unwrap().trim_end().parse().unwrap();
     client.send("LS OK\n");
-    let (listing, _) = client.receive(size, PATIENCE);
+    let (listing, _) = client.receive(size, TIMEOUT);
     assert_eq!(listing.split(|&byte| byte == b'\n').filter(|name| name.ends_with(b".data")).count(), files);
 }
 

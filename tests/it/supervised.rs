@@ -12,7 +12,7 @@ use crate::daemon::wait_until;
 use crate::program::{Place, as_nobody};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, free_address};
-use crate::support::{Certificates, Client, PATIENCE};
+use crate::support::{Certificates, Client, TIMEOUT};
 
 /// A process that is nobody's child any more.
 pub(crate) struct Daemon(Pid);
@@ -89,7 +89,7 @@ fn the_service_manager_hears_when_it_is_ready_alive_reloading_and_stopping() {
     let address = free_address();
     let socket = UnixDatagram::bind(place.path("notify")).unwrap();
     fs::set_permissions(place.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     // The watchdog is for the process that the service manager has started.
     let line = format!(
         "WATCHDOG_PID=$$ exec {} -a 127.0.0.1 -p {} -s storage",
@@ -126,7 +126,7 @@ fn under_a_service_manager_that_waits_for_word_it_does_not_go_to_the_background(
     let address = free_address();
     let socket = UnixDatagram::bind(place.path("notify")).unwrap();
     fs::set_permissions(place.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     place.write("stock.conf", "daemon 1\n");
     let port = address.port().to_string();
     let arguments = ["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-F", "stock.conf"];

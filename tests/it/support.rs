@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tentacle_sync::testing::fake_server::{AgentFiles, Authority, Files, Identity};
 
 /// How long an answer may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long to listen for what should not come.
 pub(crate) const SETTLE: Duration = Duration::from_millis(50);
@@ -131,10 +131,10 @@ impl Client {
         });
     }
 
-    /// Reads until there are `wanted` bytes, the peer closes, or nothing comes for `patience`.
+    /// Reads until there are `wanted` bytes, the peer closes, or nothing comes for `timeout`.
     /// Says what came, and whether the peer has closed.
-    pub(crate) fn receive(&mut self, wanted: usize, patience: Duration) -> (Vec<u8>, bool) {
-        self.socket().set_read_timeout(Some(patience)).unwrap();
+    pub(crate) fn receive(&mut self, wanted: usize, timeout: Duration) -> (Vec<u8>, bool) {
+        self.socket().set_read_timeout(Some(timeout)).unwrap();
         let mut received = Vec::new();
         let mut block = vec![0; 65_536];
         while received.len() < wanted {
@@ -153,7 +153,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
         let expected = expected.as_ref();
-        let (received, _) = self.receive(expected.len(), PATIENCE);
+        let (received, _) = self.receive(expected.len(), TIMEOUT);
         assert_eq!(received.escape_ascii().to_string(), expected.escape_ascii().to_string());
     }
 
@@ -167,7 +167,7 @@ impl Client {
     /// Fails unless the peer closes without another byte.
     #[track_caller]
     pub(crate) fn expect_closed(&mut self) {
-        let (received, closed) = self.receive(usize::MAX, PATIENCE);
+        let (received, closed) = self.receive(usize::MAX, TIMEOUT);
         assert_eq!((received.escape_ascii().to_string().as_str(), closed), ("", true));
     }
 
@@ -214,9 +214,9 @@ impl Client {
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    let socket = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
     socket.set_nodelay(true).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     socket
 }
 

@@ -16,7 +16,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::server_process::NOBODY;
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_tentacle_client");
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_tentacle_server");
@@ -97,7 +97,7 @@ impl Terminal {
                 seen.truncate(start);
                 return String::from_utf8(seen).unwrap();
             }
-            let Ok(piece) = self.pieces.recv_timeout(PATIENCE) else {
+            let Ok(piece) = self.pieces.recv_timeout(TIMEOUT) else {
                 panic!("{text:?} is not shown, but {:?}", self.shown.escape_ascii().to_string());
             };
             self.shown.extend(piece);
@@ -129,7 +129,7 @@ impl Terminal {
         assert!(self.is_usual(), "the terminal is as it was");
         drop(self.screen);
         loop {
-            match self.pieces.recv_timeout(PATIENCE) {
+            match self.pieces.recv_timeout(TIMEOUT) {
                 Ok(piece) => self.shown.extend(piece),
                 Err(RecvTimeoutError::Disconnected) => return (status, String::from_utf8(self.shown).unwrap()),
                 Err(RecvTimeoutError::Timeout) => panic!("somebody else has the terminal"),

@@ -122,7 +122,7 @@ fn a_certificate_nobody_wants_is_left_out_from_then_on() {
     let lines = format!("{}\ninterval = 1\nkeep_open = 0\nconnections = 1", tls(&whole_identity(&certificates)));
     let place = Place::with_sites([site.config(&lines)]);
     let daemon = place.start();
-    assert!(site.peer().wait_for(crate::support::PATIENCE, |tally| tally.count(Verb::Ls) >= 3));
+    assert!(site.peer().wait_for(crate::support::TIMEOUT, |tally| tally.count(Verb::Ls) >= 3));
     let outcome = daemon.stop();
     outcome.assert_code(0).assert_logs(&["site=site", "refuses our certificate", "going on without"]);
     place.assert_holds(&site.files);

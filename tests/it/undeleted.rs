@@ -12,7 +12,7 @@ use crate::consumer::Consumer;
 use crate::daemon::{Place, wait_until};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server, is_emptied};
 use crate::site::{Site, site_config};
-use crate::support::{PATIENCE, scratch};
+use crate::support::{TIMEOUT, scratch};
 
 const FILES: usize = 600;
 
@@ -25,10 +25,7 @@ fn a_site_that_deletes_nothing_gets_each_file_published_once_and_is_told_of() {
     daemon.wait_for_line(&["WARN", "reason=kept"]);
     let after = |listings: u64| {
         let listed = site.peer().tally().count(Verb::Ls);
-        assert!(
-            site.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= listed + listings),
-            "it goes on asking"
-        );
+        assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= listed + listings), "it goes on asking");
     };
     after(2);
     daemon.kill();

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::Files;
 
 use crate::server_ops::Buffer;
-use crate::support::{Client, PATIENCE};
+use crate::support::{Client, TIMEOUT};
 
 /// Clients that send files, one connection after the other, until they are told to stop.
 struct Load {
@@ -58,7 +58,7 @@ fn send_until(stop: &AtomicBool, address: &Mutex<SocketAddr>, client: usize) -> 
             break;
         }
         let address = *address.lock().unwrap();
-        let Ok(socket) = std::net::TcpStream::connect_timeout(&address, PATIENCE) else {
+        let Ok(socket) = std::net::TcpStream::connect_timeout(&address, TIMEOUT) else {
             thread::sleep(Duration::from_millis(2));
             continue;
         };

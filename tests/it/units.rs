@@ -13,7 +13,7 @@ use tentacle_sync::testing::fake_server::{Setup, Verb};
 
 use crate::daemon::{Daemon, Place, wait_until};
 use crate::site::Site;
-use crate::support::{PATIENCE, scratch};
+use crate::support::{TIMEOUT, scratch};
 use crate::terminal::SERVER;
 
 const SYNCD: &str = env!("CARGO_BIN_EXE_tentacle-syncd");
@@ -67,7 +67,7 @@ impl Manager {
     fn new(place: &Place) -> Self {
         let path = place.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self(socket, path)
     }
 
@@ -192,7 +192,7 @@ fn a_reload_goes_to_no_other_of_the_usual_files() {
     daemon.signal(Signal::HUP);
     daemon.wait_for_line(&["not reloaded", "/etc/tentacle-sync/tentacle-syncd.toml", "no such file"]);
     let rounds = chosen.peer().tally().count(Verb::Ls);
-    assert!(chosen.peer().wait_for(PATIENCE, |tally| tally.count(Verb::Ls) >= rounds + 2), "it goes on");
+    assert!(chosen.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= rounds + 2), "it goes on");
     daemon.stop().assert_code(0);
     other.assert_untouched();
 }

@@ -16,7 +16,7 @@ use tentacle_sync::testing::fake_server::{FakeServer, Files, Filter, Setup, Stor
 use crate::recordings::{latin1, recordings_of};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::{start_stock, stock_program};
-use crate::support::{Client, PATIENCE, SETTLE, scratch};
+use crate::support::{Client, SETTLE, TIMEOUT, scratch};
 
 /// Recordings that the double does not cover.
 const BEYOND_THE_DOUBLE: [(&str, &str); 2] =
@@ -97,8 +97,8 @@ impl Recording {
         for (number, step) in self.steps.iter().enumerate() {
             let Step::Exchange { send, wait_s, recv, closed } = step else { break };
             client.send(latin1(send));
-            let patience = PATIENCE.max(Duration::from_secs_f64(wait_s * 2.0));
-            let outcome = listen(&mut client, &latin1(recv), *closed, patience);
+            let timeout = TIMEOUT.max(Duration::from_secs_f64(wait_s * 2.0));
+            let outcome = listen(&mut client, &latin1(recv), *closed, timeout);
             if outcome != (normal(&latin1(recv)), *closed) {
                 differences.push(format!("{} step {number}: {outcome:?}, not {recv:?} closed={closed}", self.name));
             }
@@ -123,14 +123,14 @@ impl Recording {
 }
 
 /// What comes where `expected` should, and whether the server has closed after it.
-fn listen(client: &mut Client, expected: &[u8], closed: bool, patience: Duration) -> (Vec<String>, bool) {
+fn listen(client: &mut Client, expected: &[u8], closed: bool, timeout: Duration) -> (Vec<String>, bool) {
     if closed {
-        let (received, closed) = client.receive(usize::MAX, patience);
+        let (received, closed) = client.receive(usize::MAX, timeout);
         return (normal(&received), closed);
     }
     // The length of a normalised answer is its server's own.
     let wanted = if is_archive_size(expected) { 1 } else { expected.len() };
-    let (mut received, _) = client.receive(wanted, patience);
+    let (mut received, _) = client.receive(wanted, timeout);
     let (more, closed) = client.receive(usize::MAX, SETTLE);
     received.extend(more);
     (normal(&received), closed)

@@ -10,7 +10,7 @@ use rustls::StreamOwned;
 use crate::tls::Connector;
 
 /// The longest wait for a server.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
@@ -21,10 +21,10 @@ pub struct Agent(BufReader<Box<dyn Stream>>);
 impl Agent {
     /// Connects, and shakes hands by `tls` where there is one.
     pub fn connect(server: SocketAddr, tls: Option<&Connector>) -> io::Result<Self> {
-        let socket = TcpStream::connect_timeout(&server, PATIENCE)?;
+        let socket = TcpStream::connect_timeout(&server, TIMEOUT)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        socket.set_write_timeout(Some(TIMEOUT))?;
         let stream: Box<dyn Stream> = match tls {
             None => Box::new(socket),
             Some(connector) => {

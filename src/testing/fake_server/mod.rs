@@ -21,11 +21,11 @@ mod agent;
 mod agents;
 mod command;
 mod faults;
-mod pipe;
 mod session;
 mod setup;
 mod shared;
 mod store;
+mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -44,9 +44,9 @@ pub use store::{Files, files_below};
 
 pub use crate::tls::test_pki::{Authority, Identity, StockClients, stock_tls};
 
-use pipe::Pipe;
 use session::{Closed, Session};
 use shared::{Peer, Shared};
+use stream::Stream;
 
 /// Room for a TLS handshake in a debug build; hundreds of threads are meant to be cheap.
 const STACK: usize = 256 * 1024;
@@ -103,9 +103,9 @@ impl FakeServer {
         self.shared.log()
     }
 
-    /// Waits until its tally is as `wanted`; `false` when `patience` ran out before.
-    pub fn wait_for(&self, patience: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
-        self.shared.wait_for(patience, wanted)
+    /// Waits until its tally is as `wanted`; `false` when `timeout` ran out before.
+    pub fn wait_for(&self, timeout: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
+        self.shared.wait_for(timeout, wanted)
     }
 
     /// Misbehaves like this from now on, and in no other way; occasions are counted anew.
@@ -138,31 +138,31 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
             }
             continue;
         };
-        let Some(guest) = Peer::welcome(shared, socket) else { return };
+        let Some(peer) = Peer::accept(shared, socket) else { return };
         // Without a thread for it the connection is dropped, as by a server out of processes.
-        drop(spawn("double-session", move || drop(serve(&guest))));
+        drop(spawn("double-session", move || drop(serve(&peer))));
     }
 }
 
-fn serve(guest: &Peer) -> Result<(), Closed> {
-    let shared = guest.shared();
-    let socket = guest.socket();
+fn serve(peer: &Peer) -> Result<(), Closed> {
+    let shared = peer.shared();
+    let socket = peer.socket();
     let setup = &shared.setup;
     let faults = shared.tricks_at_connection();
     socket.set_nodelay(setup.write == WritePattern::Whole)?;
     if faults.contains(&Fault::HangAfterAccept) {
-        return Err(pipe::drain(socket));
+        return Err(stream::drain(socket));
     }
     socket.set_read_timeout(Some(setup.idle))?;
     socket.set_write_timeout(Some(setup.idle))?;
-    let pipe = match &setup.tls {
-        Some(acceptor) if faults.contains(&Fault::HangInTls) => return Err(pipe::hang_in_tls(socket, acceptor)),
+    let stream = match &setup.tls {
+        Some(acceptor) if faults.contains(&Fault::HangInTls) => return Err(stream::hang_in_tls(socket, acceptor)),
         Some(acceptor) if !faults.contains(&Fault::PlainWhereTls) => {
-            let (pipe, client_certificate) = Pipe::accept_tls(socket, acceptor)?;
+            let (stream, client_certificate) = Stream::accept_tls(socket, acceptor)?;
             shared.count_handshake(client_certificate);
-            pipe
+            stream
         }
-        _ => Pipe::plain(socket),
+        _ => Stream::plain(socket),
     };
-    Session::new(shared, guest.number(), pipe).run()
+    Session::new(shared, peer.number(), stream).run()
 }

@@ -8,9 +8,9 @@ use md5::{Digest, Md5};
 
 use super::command::{Command, Verb, is_forbidden};
 use super::faults::Fault;
-use super::pipe::{self, Pipe};
 use super::setup::WritePattern;
 use super::shared::Shared;
+use super::stream::{self, Stream};
 
 /// What one read takes at most, in bytes.
 const READ_BLOCK: usize = 46_080;
@@ -48,13 +48,13 @@ enum Rest {
 pub(super) struct Session<'a> {
     shared: &'a Shared,
     connection: u64,
-    pipe: Pipe<'a>,
+    stream: Stream<'a>,
     block: Vec<u8>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(shared: &'a Shared, connection: u64, pipe: Pipe<'a>) -> Self {
-        Self { shared, connection, pipe, block: vec![0; READ_BLOCK] }
+    pub(super) fn new(shared: &'a Shared, connection: u64, stream: Stream<'a>) -> Self {
+        Self { shared, connection, stream, block: vec![0; READ_BLOCK] }
     }
 
     /// Serves commands until one side has had enough.
@@ -205,20 +205,20 @@ impl<'a> Session<'a> {
             let head = |after: &usize| &body[..body.len().min(*after)];
             match fault {
                 Fault::StallBody { after } => {
-                    self.pipe.write_all(head(after))?;
-                    return Err(pipe::drain(self.pipe.socket()));
+                    self.stream.write_all(head(after))?;
+                    return Err(stream::drain(self.stream.socket()));
                 }
                 Fault::CutBody { after } => {
-                    self.pipe.write_all(head(after))?;
+                    self.stream.write_all(head(after))?;
                     return Err(Closed);
                 }
                 Fault::ResetBody { after } => {
-                    self.pipe.write_all(head(after))?;
-                    return Err(pipe::reset(self.pipe.socket()));
+                    self.stream.write_all(head(after))?;
+                    return Err(stream::reset(self.stream.socket()));
                 }
                 Fault::DripBody { bytes, every } => {
                     for drop in body.chunks((*bytes).max(1)) {
-                        self.pipe.write_all(drop)?;
+                        self.stream.write_all(drop)?;
                         self.shared.pause(*every)?;
                     }
                     return Ok(());
@@ -229,13 +229,13 @@ impl<'a> Session<'a> {
         match (self.shared.setup.write, cut) {
             (WritePattern::Stock, Cut::Blocks) => self.write_each(body.chunks(SEND_BLOCK)),
             (WritePattern::Stock, Cut::Lines) => self.write_each(body.split_inclusive(|&byte| byte == b'\n')),
-            _ => Ok(self.pipe.write_all(body)?),
+            _ => Ok(self.stream.write_all(body)?),
         }
     }
 
     fn write_each<'b>(&mut self, pieces: impl Iterator<Item = &'b [u8]>) -> Result<(), Closed> {
         for piece in pieces {
-            self.pipe.write_all(piece)?;
+            self.stream.write_all(piece)?;
         }
         Ok(())
     }
@@ -245,12 +245,12 @@ impl<'a> Session<'a> {
         for fault in faults {
             match fault {
                 Fault::Slow(pause) => self.shared.pause(*pause)?,
-                Fault::Hang => return Err(pipe::drain(self.pipe.socket())),
+                Fault::Hang => return Err(stream::drain(self.stream.socket())),
                 Fault::Close => return Err(Closed),
-                Fault::Reset => return Err(pipe::reset(self.pipe.socket())),
+                Fault::Reset => return Err(stream::reset(self.stream.socket())),
                 Fault::Garbage(count) => {
                     let garbage: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(*count).collect();
-                    self.pipe.write_all(&garbage)?;
+                    self.stream.write_all(&garbage)?;
                     return Ok(Rest::Nothing);
                 }
                 Fault::Refuse => {
@@ -264,14 +264,14 @@ impl<'a> Session<'a> {
     }
 
     fn say(&mut self, line: &str) -> Result<(), Closed> {
-        Ok(self.pipe.write_all(format!("{line}\n").as_bytes())?)
+        Ok(self.stream.write_all(format!("{line}\n").as_bytes())?)
     }
 
     /// A command is all that one read brought, or several until one ended with a newline.
     fn read_line(&mut self) -> Result<Vec<u8>, Closed> {
         let mut line = Vec::new();
         loop {
-            let count = self.pipe.read(&mut self.block)?;
+            let count = self.stream.read(&mut self.block)?;
             if count == 0 {
                 return Err(Closed);
             }
@@ -292,7 +292,7 @@ impl<'a> Session<'a> {
             if left == 0 {
                 return Ok(body);
             }
-            let count = self.pipe.read(&mut self.block[..left])?;
+            let count = self.stream.read(&mut self.block[..left])?;
             if count == 0 {
                 return Err(Closed);
             }

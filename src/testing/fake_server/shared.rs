@@ -92,9 +92,9 @@ impl Shared {
         self.lock().plans = faults.into_iter().map(Plan::new).collect();
     }
 
-    pub(super) fn wait_for(&self, patience: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
+    pub(super) fn wait_for(&self, timeout: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
         let lacks = |state: &mut State| !wanted(&state.tally());
-        let outcome = self.changed.wait_timeout_while(self.lock(), patience, lacks);
+        let outcome = self.changed.wait_timeout_while(self.lock(), timeout, lacks);
         !outcome.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
@@ -159,7 +159,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Lists the connection, unless the double has been stopped.
-    pub(super) fn welcome(shared: &Arc<Shared>, socket: TcpStream) -> Option<Self> {
+    pub(super) fn accept(shared: &Arc<Shared>, socket: TcpStream) -> Option<Self> {
         let socket = Arc::new(socket);
         let mut state = shared.lock();
         if state.stopped {

@@ -27,7 +27,7 @@ const SLOWNESS: Duration = Duration::from_millis(2);
 const UNHURRIED: Duration = Duration::from_secs(60);
 
 /// How long the hanging site is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -70,7 +70,7 @@ impl Scene {
         let sites = vec![
             SiteSettings { tls: Some(plant.tls.clone()), ..site("plant", plant.port()?) },
             site("ship", ship.address().port()),
-            SiteSettings { timeout: PATIENCE, ..site("bank", bank.address().port()) },
+            SiteSettings { timeout: TIMEOUT, ..site("bank", bank.address().port()) },
         ];
         Ok(Self { sites, plant, ship, _bank: bank, expected })
     }

@@ -13,12 +13,12 @@ use crate::tls::Acceptor;
 const RECORD_HEADER: usize = 5;
 
 #[derive(Debug)]
-pub(super) enum Pipe<'a> {
+pub(super) enum Stream<'a> {
     Plain(&'a TcpStream),
     Tls(&'a TcpStream, Box<ServerConnection>),
 }
 
-impl<'a> Pipe<'a> {
+impl<'a> Stream<'a> {
     pub(super) fn plain(socket: &'a TcpStream) -> Self {
         Self::Plain(socket)
     }
