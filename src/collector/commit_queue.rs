@@ -155,7 +155,7 @@ impl CommitQueue {
     /// What has been committed, or could not be, since the last call.
     pub(super) fn completions(&mut self) -> Vec<(Ticket, Completion)> {
         let Self { tickets, pending, .. } = self;
-        let settle = |done: Completion| {
+        let finish = |done: Completion| {
             let ticket = tickets.remove(&done.ticket)?;
             if let Some(pending) = pending.get_mut(&ticket.site) {
                 pending.files -= 1;
@@ -163,7 +163,7 @@ impl CommitQueue {
             }
             Some((ticket, done))
         };
-        self.committer.completions().into_iter().filter_map(settle).collect()
+        self.committer.completions().into_iter().filter_map(finish).collect()
     }
 
     /// Brings everything handed over to its end. What is left for the next start to publish.

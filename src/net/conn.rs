@@ -56,23 +56,23 @@ pub(super) enum ConnState {
     /// The resolver has been asked.
     Resolving,
     /// TCP is under way to one address; the rest are still to be tried.
-    Connecting { stream: TcpStream, address: SocketAddr, rest: vec::IntoIter<SocketAddr> },
+    Connecting { tcp: TcpStream, address: SocketAddr, rest: vec::IntoIter<SocketAddr> },
     /// CONNECT has been asked; `request` is what of it is still to be written.
-    Proxying { stream: TcpStream, request: Vec<u8>, answer: Vec<u8> },
+    Proxying { tcp: TcpStream, request: Vec<u8>, answer: Vec<u8> },
     /// It has come in; the loop's user has heard of it and has not admitted it yet.
-    Accepted { stream: TcpStream },
+    Accepted { tcp: TcpStream },
     /// TLS.
-    Handshaking { pipe: Stream },
+    Handshaking { stream: Stream },
     /// The session's.
-    Open { pipe: Stream },
+    Open { stream: Stream },
     /// Our direction ends as soon as the last bytes are out; the peer's goes on.
-    Ending { pipe: Stream },
+    Ending { stream: Stream },
     /// Our direction has ended; the peer's goes on.
-    Ended { pipe: Stream },
+    Ended { stream: Stream },
     /// The session has left: our direction ends as soon as the last bytes are out.
-    Closing { pipe: Stream },
+    Closing { stream: Stream },
     /// The session has left and our direction has ended: the peer's end is awaited.
-    Lingering { pipe: Stream },
+    Lingering { stream: Stream },
     /// Has failed; only the slot is still to be freed.
     Failed,
 }
@@ -94,38 +94,38 @@ impl ConnState {
     }
 
     /// The connection as long as it is the session's, whether we still write or not.
-    pub(super) fn session_pipe(&mut self) -> Option<&mut Stream> {
+    pub(super) fn session_stream(&mut self) -> Option<&mut Stream> {
         match self {
-            Self::Open { pipe } | Self::Ending { pipe } | Self::Ended { pipe } => Some(pipe),
+            Self::Open { stream } | Self::Ending { stream } | Self::Ended { stream } => Some(stream),
             _ => None,
         }
     }
 
     /// The connection as long as it is open in one direction at least.
-    pub(super) fn open_pipe(&self) -> Option<&Stream> {
+    pub(super) fn open_stream(&self) -> Option<&Stream> {
         match self {
-            Self::Open { pipe }
-            | Self::Ending { pipe }
-            | Self::Ended { pipe }
-            | Self::Closing { pipe }
-            | Self::Lingering { pipe } => Some(pipe),
+            Self::Open { stream }
+            | Self::Ending { stream }
+            | Self::Ended { stream }
+            | Self::Closing { stream }
+            | Self::Lingering { stream } => Some(stream),
             _ => None,
         }
     }
 
     /// The socket, as long as there is a connection.
-    pub(super) fn stream(&self) -> Option<&TcpStream> {
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Accepted { stream } => Some(stream),
-            Self::Handshaking { pipe } => Some(pipe.stream()),
-            _ => self.open_pipe().map(Stream::stream),
+            Self::Accepted { tcp } => Some(tcp),
+            Self::Handshaking { stream } => Some(stream.tcp()),
+            _ => self.open_stream().map(Stream::tcp),
         }
     }
 
     /// The connection as long as the session may write.
-    pub(super) fn writable_pipe(&mut self) -> Option<&mut Stream> {
+    pub(super) fn writable_stream(&mut self) -> Option<&mut Stream> {
         match self {
-            Self::Open { pipe } => Some(pipe),
+            Self::Open { stream } => Some(stream),
             _ => None,
         }
     }
@@ -167,12 +167,12 @@ pub(super) enum OnDeadline {
     /// The connection fails.
     Fail,
     /// Our direction ends, and the peer's is awaited for a little.
-    Part,
+    HalfClose,
 }
 
 /// How long an open connection's peer may make no progress.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ProgressTimeout {
     /// For so long at a time.
     pub(super) wait: Duration,
     /// When it made progress last.
@@ -186,12 +186,12 @@ pub(super) struct Patience {
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) origin: Origin,
-    pub(super) stage: ConnState,
+    pub(super) state: ConnState,
     pub(super) readiness: Readiness,
     /// When it is to be looked at for being late.
     pub(super) deadline: Option<Instant>,
     /// Once it is open; `None` where nothing is waited for.
-    pub(super) patience: Option<Patience>,
+    pub(super) progress_timeout: Option<ProgressTimeout>,
     /// No less than the peer's kernel has not acknowledged of what we sent, in bytes; 0 for certain where it is 0.
     pub(super) unacknowledged: usize,
     /// Whether it stands in the queue of connections to be looked at.

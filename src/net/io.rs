@@ -53,12 +53,12 @@ impl<'a> Io<'a> {
             return Ok(Read::Blocked);
         }
         let (conn, scratch) = self.net.conn_and_scratch(self.id);
-        let Some(pipe) = conn.stage.session_pipe() else { return Ok(Read::Blocked) };
-        if !conn.readiness.read && !pipe.has_buffered() {
+        let Some(stream) = conn.state.session_stream() else { return Ok(Read::Blocked) };
+        if !conn.readiness.read && !stream.has_buffered() {
             return Ok(Read::Blocked);
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        match pipe.read(most, scratch, take)? {
+        match stream.read(most, scratch, take)? {
             Received::Bytes(count) => {
                 // A read that brought nothing has cost its time as well.
                 self.budget = self.budget.saturating_sub(count.max(64));
@@ -70,7 +70,7 @@ impl<'a> Io<'a> {
             }
             // A reset whose error something else was told of, such as a look ahead, reads as an end. Of a client's end much is
             // made; a server that ends has ended.
-            Received::Eof { .. } if conn.origin.is_accepted() && conn.stage.writable_pipe().is_some_and(is_reset) => {
+            Received::Eof { .. } if conn.origin.is_accepted() && conn.state.writable_stream().is_some_and(is_reset) => {
                 Err(Failure::Io(io::ErrorKind::ConnectionReset.into()))
             }
             Received::Eof { orderly } => Ok(Read::Eof { orderly }),
@@ -84,20 +84,20 @@ impl<'a> Io<'a> {
 
     /// Whether bytes were received that nobody has taken yet.
     pub fn has_buffered(&mut self) -> bool {
-        self.pipe().is_some_and(|pipe| pipe.has_buffered())
+        self.stream().is_some_and(|stream| stream.has_buffered())
     }
 
     /// Whether there are bytes to read: received and not taken, or still in the socket. Under TLS, what the socket has
     /// may turn out to hold no data. The peer's end alone is none.
     pub fn has_input(&mut self) -> bool {
-        self.pipe().is_some_and(|pipe| pipe.has_input())
+        self.stream().is_some_and(|stream| stream.has_input())
     }
 
     /// Whether the peer has reset the connection, or is out of reach: also where bytes of its are still to be read, and where
     /// nothing is read at all.
     pub fn is_reset(&mut self) -> bool {
         let (conn, _) = self.net.conn_and_scratch(self.id);
-        conn.readiness.reset && conn.stage.writable_pipe().is_some()
+        conn.readiness.reset && conn.state.writable_stream().is_some()
     }
 
     /// Writes as much of `bytes` as goes; returns how much, 0 where the socket blocks, and after [`Net::shutdown_write`].
@@ -107,7 +107,7 @@ impl<'a> Io<'a> {
             return Ok(0);
         }
         let most = bytes.len().min(self.budget);
-        match self.writable_pipe().map_or(Ok(Sent::WouldBlock), |pipe| pipe.write(&bytes[..most]))? {
+        match self.writable_stream().map_or(Ok(Sent::WouldBlock), |stream| stream.write(&bytes[..most]))? {
             Sent::Bytes(written) => {
                 self.budget -= written;
                 self.net.was_written(self.id);
@@ -126,8 +126,8 @@ impl<'a> Io<'a> {
         }
         let most = count.min(self.budget as u64);
         let (conn, scratch) = self.net.conn_and_scratch(self.id);
-        let Some(pipe) = conn.stage.writable_pipe() else { return Ok(FileSent::Blocked) };
-        let sent = pipe.send_file(file, offset, most, scratch)?;
+        let Some(stream) = conn.state.writable_stream() else { return Ok(FileSent::Blocked) };
+        let sent = stream.send_file(file, offset, most, scratch)?;
         if let FileSent::Bytes(count) = sent {
             self.budget = self.budget.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
             self.net.was_written(self.id);
@@ -137,18 +137,18 @@ impl<'a> Io<'a> {
 
     /// Passes on what TLS still holds; whether nothing is left.
     pub fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(self.pipe().map_or(Ok(true), Stream::flush)?)
+        Ok(self.stream().map_or(Ok(true), Stream::flush)?)
     }
 
     /// Whether TLS holds nothing back.
     pub fn is_flushed(&mut self) -> bool {
-        self.pipe().is_none_or(|pipe| !pipe.wants_write())
+        self.stream().is_none_or(|stream| !stream.wants_write())
     }
 
     /// How many bytes the peer's kernel has not acknowledged, TLS records and all. What [`Io::flush`] has not passed on
     /// does not count yet.
     pub fn unacknowledged(&mut self) -> io::Result<usize> {
-        self.pipe().map_or(Ok(0), |pipe| crate::sys::unacknowledged(pipe.stream()))
+        self.stream().map_or(Ok(0), |stream| crate::sys::unacknowledged(stream.tcp()))
     }
 
     /// The connection fails with a timeout once the peer has made no progress for as long as `wait`, unless another
@@ -156,32 +156,32 @@ impl<'a> Io<'a> {
     /// `None` takes the deadline off.
     pub fn set_deadline(&mut self, wait: Option<Duration>) {
         match wait {
-            Some(wait) => self.net.set_patience(self.id, wait, OnDeadline::Fail, None),
+            Some(wait) => self.net.set_progress_timeout(self.id, wait, OnDeadline::Fail, None),
             None => self.net.set_deadline(self.id, None),
         }
     }
 
     /// The same, after a body was written: whatever its progress, the peer must have taken it by `drained_by`.
     pub fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
-        self.net.set_patience(self.id, wait, OnDeadline::Fail, drained_by);
+        self.net.set_progress_timeout(self.id, wait, OnDeadline::Fail, drained_by);
     }
 
     /// The connection is [parted](Net::half_close) with where it would [fail](Io::set_deadline). How long the peer may take for
     /// what it was sent stays as it was.
-    pub fn part_after(&mut self, wait: Duration) {
+    pub fn half_close_after(&mut self, wait: Duration) {
         let drained_by = self.net.drained_by(self.id);
-        self.net.set_patience(self.id, wait, OnDeadline::Part, drained_by);
+        self.net.set_progress_timeout(self.id, wait, OnDeadline::HalfClose, drained_by);
     }
 
     /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended
     /// in both directions: also when the process dies.
     pub fn break_when_dropped(&mut self) -> io::Result<()> {
-        self.pipe().map_or(Ok(()), |pipe| Ok(sockopt::set_socket_linger(pipe.stream(), Some(Duration::ZERO))?))
+        self.stream().map_or(Ok(()), |stream| Ok(sockopt::set_socket_linger(stream.tcp(), Some(Duration::ZERO))?))
     }
 
     /// Whom we speak TLS with; `None` on a plain connection.
     pub fn peer(&mut self) -> Option<PeerDescription> {
-        self.pipe().and_then(|pipe| pipe.peer())
+        self.stream().and_then(|stream| stream.peer())
     }
 
     /// What an accepted connection came in through; `None` for one that we opened.
@@ -192,16 +192,16 @@ impl<'a> Io<'a> {
         }
     }
 
-    fn pipe(&mut self) -> Option<&mut Stream> {
-        self.net.conn_and_scratch(self.id).0.stage.session_pipe()
+    fn stream(&mut self) -> Option<&mut Stream> {
+        self.net.conn_and_scratch(self.id).0.state.session_stream()
     }
 
-    fn writable_pipe(&mut self) -> Option<&mut Stream> {
-        self.net.conn_and_scratch(self.id).0.stage.writable_pipe()
+    fn writable_stream(&mut self) -> Option<&mut Stream> {
+        self.net.conn_and_scratch(self.id).0.state.writable_stream()
     }
 }
 
 /// Whether a connection that we have not ended ourselves has no peer any more.
-fn is_reset(pipe: &mut Stream) -> bool {
-    pipe.stream().peer_addr().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected)
+fn is_reset(stream: &mut Stream) -> bool {
+    stream.tcp().peer_addr().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected)
 }

@@ -74,7 +74,7 @@ struct Listener {
 /// A connection that has come in.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+    pub(super) tcp: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) listener_config: Arc<ListenerConfig>,
 }
@@ -138,27 +138,27 @@ impl Listeners {
     }
 
     /// Takes those who wait, and adds them to `arrivals`. After an error, nobody is taken for a while.
-    pub(super) fn accept(&mut self, now: Instant, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
+    pub(super) fn accept(&mut self, now: Instant, accepted: &mut Vec<Accepted>) -> io::Result<()> {
         if self.pause.is_some_and(|until| now < until) {
             return Ok(());
         }
         self.pause = None;
         for listener in self.open.values_mut() {
-            listener.accept(self.accepts, arrivals).inspect_err(|_| self.pause = Some(now + PAUSE))?;
+            listener.accept(self.accepts, accepted).inspect_err(|_| self.pause = Some(now + PAUSE))?;
         }
         Ok(())
     }
 }
 
 impl Listener {
-    fn accept(&mut self, most: usize, arrivals: &mut Vec<Accepted>) -> io::Result<()> {
+    fn accept(&mut self, most: usize, accepted: &mut Vec<Accepted>) -> io::Result<()> {
         for _ in 0..most {
             if !self.waiting {
                 break;
             }
             match self.socket.accept() {
-                Ok((stream, peer)) => {
-                    arrivals.push(Accepted { stream, peer, listener_config: Arc::clone(&self.config) });
+                Ok((tcp, peer)) => {
+                    accepted.push(Accepted { tcp, peer, listener_config: Arc::clone(&self.config) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiting = false,
                 Err(error) if concerns_one_connection(&error) => {}

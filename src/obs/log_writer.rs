@@ -126,9 +126,9 @@ impl LogWriter {
         }
     }
 
-    fn next(&self, patience: Duration) -> Option<Item> {
+    fn next(&self, timeout: Duration) -> Option<Item> {
         let is_empty = |queue: &mut Option<Queue>| queue.as_ref().is_none_or(|queue| queue.items.is_empty());
-        let waited = self.0.filled.wait_timeout_while(lock(&self.0.queue), patience, is_empty);
+        let waited = self.0.filled.wait_timeout_while(lock(&self.0.queue), timeout, is_empty);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.as_mut()?.items.pop_front()
     }

@@ -35,7 +35,7 @@ pub(super) struct Listings {
 /// One listing, and whom it is for.
 #[derive(Debug)]
 struct Run {
-    folder: StorageDir,
+    dir: StorageDir,
     state: State,
     clients: Vec<(ConnId, StillWanted)>,
 }
@@ -60,12 +60,12 @@ impl Listings {
     }
 
     /// Has a folder listed for a client. Nothing may come of it once what this returns is dropped.
-    pub(super) fn ask(&mut self, id: ConnId, folder: StorageDir) -> Wanted {
+    pub(super) fn ask(&mut self, id: ConnId, dir: StorageDir) -> Wanted {
         let (wanting, wanted) = Wanted::new();
-        let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.folder.is_same(&folder);
+        let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.dir.is_same(&dir);
         match self.runs.iter_mut().find(is_joined) {
             Some(run) => run.clients.push((id, wanted)),
-            None => self.runs.push(Run { folder, state: State::New, clients: vec![(id, wanted)] }),
+            None => self.runs.push(Run { dir, state: State::New, clients: vec![(id, wanted)] }),
         }
         wanting
     }
@@ -73,7 +73,7 @@ impl Listings {
     /// When there is something to be done next.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let can_go_on = |(at, run): (usize, &Run)| match run.state {
-            State::New => !is_listed(&self.runs[..at], &run.folder),
+            State::New => !is_listed(&self.runs[..at], &run.dir),
             State::Begun(_) => true,
             State::Short(..) => false,
         };
@@ -100,7 +100,7 @@ impl Listings {
         let entries = ENTRIES / self.runs.len().max(1);
         let mut done = Vec::new();
         for mut run in std::mem::take(&mut self.runs) {
-            if matches!(run.state, State::New) && is_listed(&self.runs, &run.folder) {
+            if matches!(run.state, State::New) && is_listed(&self.runs, &run.dir) {
                 self.runs.push(run);
                 continue;
             }
@@ -119,8 +119,8 @@ impl Listings {
 }
 
 /// Whether one of these lists the folder: the next listing of it begins when that is done.
-fn is_listed(runs: &[Run], folder: &StorageDir) -> bool {
-    runs.iter().any(|run| run.folder.is_same(folder))
+fn is_listed(runs: &[Run], dir: &StorageDir) -> bool {
+    runs.iter().any(|run| run.dir.is_same(dir))
 }
 
 impl Run {
@@ -132,7 +132,7 @@ impl Run {
         now: Instant,
     ) -> Option<Result<Listing, StoreError>> {
         let (lister, short_since) = match std::mem::replace(&mut self.state, State::New) {
-            State::New => (self.folder.list(budget), None),
+            State::New => (self.dir.list(budget), None),
             State::Begun(lister) => (Ok(lister), None),
             State::Short(lister, since) => (Ok(lister), Some(since)),
         };
@@ -156,13 +156,13 @@ mod tests {
     const MEMORY: u64 = 32 * 1024;
 
     /// A folder whose listing takes some 25 KiB: more than one alone may take, and less than all.
-    fn folder() -> (TempDir, StorageDir) {
+    fn storage() -> (TempDir, StorageDir) {
         let dir = tempfile::tempdir().unwrap();
         for number in 0..100 {
             std::fs::write(dir.path().join(format!("{number:0250}")), "").unwrap();
         }
-        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
-        (dir, folder)
+        let storage = StorageDir::open(dir.path(), 0o660).unwrap();
+        (dir, storage)
     }
 
     fn id(number: usize) -> ConnId {
@@ -180,12 +180,12 @@ mod tests {
 
     #[test]
     fn who_asks_at_the_same_time_is_given_the_same_and_who_asks_later_is_not() {
-        let ((dir, folder), mut listings) = (folder(), Listings::within(Budget::new(1 << 20)));
-        let first: Vec<_> = (0..10).map(|number| listings.ask(id(number), folder.clone())).collect();
+        let ((dir, storage), mut listings) = (storage(), Listings::within(Budget::new(1 << 20)));
+        let first: Vec<_> = (0..10).map(|number| listings.ask(id(number), storage.clone())).collect();
         let budget = listings.budget.clone();
         assert!(listings.runs[0].go_on(1, false, &budget, Instant::now()).is_none());
         std::fs::write(dir.path().join("late"), "").unwrap();
-        let _later = listings.ask(id(10), folder);
+        let _later = listings.ask(id(10), storage);
         let done = work(&mut listings);
         let bodies: Vec<&Arc<Listing>> = done.iter().map(|(_, listed)| listed.as_ref().unwrap()).collect();
         assert_eq!(bodies.len(), 11);
@@ -196,13 +196,13 @@ mod tests {
 
     #[test]
     fn a_listing_waits_for_memory_that_others_hold_and_for_nothing_else() {
-        let ((_dir, folder), mut listings) = (folder(), Listings::within(Budget::new(MEMORY)));
-        let _first = listings.ask(id(1), folder.clone());
+        let ((_dir, storage), mut listings) = (storage(), Listings::within(Budget::new(MEMORY)));
+        let _first = listings.ask(id(1), storage.clone());
         let first = work(&mut listings);
         assert!(matches!(first.as_slice(), [(_, Ok(_))]), "larger than its share, and alone: {first:?}");
-        let second = listings.ask(id(2), folder.clone());
+        let second = listings.ask(id(2), storage.clone());
         assert!(work(&mut listings).is_empty());
-        let _third = listings.ask(id(3), folder.clone());
+        let _third = listings.ask(id(3), storage.clone());
         assert!(work(&mut listings).is_empty());
         let now = Instant::now();
         assert!(listings.short_since().is_some());
@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_any_more_is_given_up() {
-        let ((_dir, folder), mut listings) = (folder(), Listings::within(Budget::new(MEMORY)));
-        let wanting = listings.ask(id(1), folder);
+        let ((_dir, storage), mut listings) = (storage(), Listings::within(Budget::new(MEMORY)));
+        let wanting = listings.ask(id(1), storage);
         assert!(listings.due(Instant::now()).is_some());
         drop(wanting);
         assert!(work(&mut listings).is_empty());

@@ -24,13 +24,13 @@ pub(crate) trait Connection {
     fn unacknowledged(&mut self) -> io::Result<usize>;
     fn set_deadline(&mut self, wait: Option<Duration>);
     fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>);
-    fn part_after(&mut self, wait: Duration);
+    fn half_close_after(&mut self, wait: Duration);
 }
 
 /// Who makes files safe under their names, and removes them: [`StoreWorker`], whose methods these are.
 pub(crate) trait FileStore: Debug + Send {
-    fn keep(&self, keep: StoreRequest);
-    fn remove(&self, folder: StorageDir, name: FileName, identity: Identity);
+    fn store(&self, request: StoreRequest);
+    fn remove(&self, dir: StorageDir, name: FileName, identity: Identity);
     fn is_alive(&self) -> bool;
     fn completions(&self) -> Vec<StoreResult>;
     fn stop(self: Box<Self>);
@@ -81,18 +81,18 @@ impl Connection for Io<'_> {
         self.drain_by(wait, drained_by);
     }
 
-    fn part_after(&mut self, wait: Duration) {
-        self.part_after(wait);
+    fn half_close_after(&mut self, wait: Duration) {
+        self.half_close_after(wait);
     }
 }
 
 impl FileStore for StoreWorker {
-    fn keep(&self, keep: StoreRequest) {
-        self.keep(keep);
+    fn store(&self, request: StoreRequest) {
+        self.store(request);
     }
 
-    fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
-        self.remove(folder, name, identity);
+    fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
+        self.remove(dir, name, identity);
     }
 
     fn is_alive(&self) -> bool {

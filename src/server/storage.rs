@@ -28,7 +28,7 @@ const MOST_REMOVALS: usize = 2_000;
 #[derive(Debug)]
 pub(super) enum Done {
     /// The file is safe, or is not.
-    Kept(Result<(), StoreError>),
+    Stored(Result<(), StoreError>),
     /// An archive has been unpacked, or cannot be.
     Unpacked(Result<ClosedTemp, ArchiveError>),
     /// An archive has been made, or cannot be.
@@ -44,9 +44,9 @@ pub(super) struct Storage {
     file_mode: u32,
     root: StorageDir,
     /// Those that filters lead to and that have been used, by the name they have there.
-    folders: HashMap<PathBuf, StorageDir>,
-    room: SpaceAccount,
-    keeper: Box<dyn FileStore>,
+    dirs: HashMap<PathBuf, StorageDir>,
+    space: SpaceAccount,
+    store_worker: Box<dyn FileStore>,
     background: Background,
     listings: Listings,
     claims: Claims,
@@ -54,7 +54,7 @@ pub(super) struct Storage {
 }
 
 /// Why there is no draft for a file, or no more of it.
-pub(super) enum NoDraft {
+pub(super) enum NoTempFile {
     /// The quota.
     Full(Full),
     /// The disk.
@@ -67,7 +67,7 @@ pub(super) fn open_root(settings: &StoreSettings, umask: u32) -> Result<StorageD
 }
 
 /// The directories that filters lead to and that cannot be used, each with what comes of it. They may come to be later.
-pub(super) fn unusable_folders(settings: &StoreSettings) -> Vec<String> {
+pub(super) fn unusable_dirs(settings: &StoreSettings) -> Vec<String> {
     let directories: BTreeSet<&Path> = settings.filters.directories().collect();
     let errors = directories.into_iter().filter_map(|below| StorageDir::check_inside(&settings.directory, below).err());
     errors
@@ -80,8 +80,8 @@ pub(super) fn unusable_folders(settings: &StoreSettings) -> Vec<String> {
         .collect()
 }
 
-fn warn_of_unusable_folders(settings: &StoreSettings) {
-    for why in unusable_folders(settings) {
+fn warn_of_unusable_dirs(settings: &StoreSettings) {
+    for why in unusable_dirs(settings) {
         log::warn!("{why}");
     }
 }
@@ -96,9 +96,9 @@ impl Storage {
         notify: impl Fn() -> Box<dyn Fn() + Send>,
     ) -> Result<Self, StoreError> {
         let (durability, background) = (settings.durability, Background::start(notify())?);
-        let keeper =
-            |room: &SpaceAccount| Ok(Box::new(StoreWorker::start(durability, room.clone(), notify())?) as Box<_>);
-        Self::with(settings, umask, storage, background, keeper)
+        let store_worker =
+            |space: &SpaceAccount| Ok(Box::new(StoreWorker::start(durability, space.clone(), notify())?) as Box<_>);
+        Self::with(settings, umask, storage, background, store_worker)
     }
 
     /// As [`Storage::start`] makes it, with these threads.
@@ -107,18 +107,18 @@ impl Storage {
         umask: u32,
         storage: StorageDir,
         background: Background,
-        keeper: impl FnOnce(&SpaceAccount) -> Result<Box<dyn FileStore>, StoreError>,
+        store_worker: impl FnOnce(&SpaceAccount) -> Result<Box<dyn FileStore>, StoreError>,
     ) -> Result<Self, StoreError> {
-        let room = SpaceAccount::open(&storage, quota(&settings))?;
-        warn_of_unusable_folders(&settings);
+        let space = SpaceAccount::open(&storage, quota(&settings))?;
+        warn_of_unusable_dirs(&settings);
         Ok(Self {
-            keeper: keeper(&room)?,
+            store_worker: store_worker(&space)?,
             background,
             settings,
             file_mode: FILE_MODE & !umask,
             root: storage,
-            folders: HashMap::new(),
-            room,
+            dirs: HashMap::new(),
+            space,
             listings: Listings::default(),
             claims: Claims::default(),
             guesses: Guesses::default(),
@@ -127,8 +127,8 @@ impl Storage {
 
     /// Takes other settings over, all but the directory and the durability, which need a restart.
     pub(super) fn change(&mut self, settings: StoreSettings) {
-        self.room.set_quota(quota(&settings));
-        warn_of_unusable_folders(&settings);
+        self.space.set_quota(quota(&settings));
+        warn_of_unusable_dirs(&settings);
         self.settings = settings;
         self.recount();
     }
@@ -141,13 +141,13 @@ impl Storage {
     /// Has what is stored counted anew, where that matters.
     pub(super) fn recount(&self) {
         if quota(&self.settings).is_of_count() {
-            self.background.recount(self.room.clone());
+            self.background.recount(self.space.clone());
         }
     }
 
     /// When to have that done, since a client found no room.
     pub(super) fn recount_due(&self) -> Option<Instant> {
-        self.room.recount_due()
+        self.space.recount_due()
     }
 
     /// Whether `who` may do that with a file of this name, or list where this word leads.
@@ -156,54 +156,54 @@ impl Storage {
     }
 
     /// The folder that a name belongs to.
-    pub(super) fn folder(&mut self, name: &[u8]) -> Result<StorageDir, StoreError> {
+    pub(super) fn dir_of(&mut self, name: &[u8]) -> Result<StorageDir, StoreError> {
         if !self.root.is_in_place() {
             self.reopen_root()?;
         }
         let Some(directory) = self.settings.filters.directory_of(name) else { return Ok(self.root.clone()) };
-        if let Some(folder) = self.folders.get(directory).filter(|folder| folder.is_in_place()) {
-            return Ok(folder.clone());
+        if let Some(dir) = self.dirs.get(directory).filter(|dir| dir.is_in_place()) {
+            return Ok(dir.clone());
         }
         // Not the one that somebody has moved away or removed: that would keep files where nobody looks for them.
-        self.folders.remove(directory);
-        let folder = self.root.open_inside(directory, self.file_mode)?;
-        self.folders.insert(directory.to_owned(), folder.clone());
-        Ok(folder)
+        self.dirs.remove(directory);
+        let dir = self.root.open_inside(directory, self.file_mode)?;
+        self.dirs.insert(directory.to_owned(), dir.clone());
+        Ok(dir)
     }
 
     /// Somebody has moved or removed the storage directory or its staging area, and perhaps made another.
     fn reopen_root(&mut self) -> Result<(), StoreError> {
-        self.folders.clear();
+        self.dirs.clear();
         let root = StorageDir::open(self.root.path(), self.file_mode)?;
         log::warn!("{}: is another directory now, or was tampered with; opened anew", quoted(root.path()));
-        self.room.set_storage(&root);
+        self.space.set_storage(&root);
         self.root = root;
         self.recount();
         Ok(())
     }
 
     /// Room for a file of this name, and the file itself.
-    pub(super) fn draft(
+    pub(super) fn create_temp(
         &self,
-        folder: &StorageDir,
+        dir: &StorageDir,
         name: &FileName,
         size: u64,
         now: Instant,
-    ) -> Result<TempFile, NoDraft> {
+    ) -> Result<TempFile, NoTempFile> {
         // It is looked for only where that matters.
         let may_replace = self.settings.overwrite && quota(&self.settings).is_of_count();
-        let replaced = if may_replace { folder.size_of(name) } else { None };
-        let reservation = self.room.admit(folder, size, replaced, now).map_err(NoDraft::Full)?;
-        match folder.draft(size) {
-            Ok(draft) => Ok(draft.with_reservation(reservation)),
-            Err(error) => Err(NoDraft::Failed(error)),
+        let replaced = if may_replace { dir.size_of(name) } else { None };
+        let reservation = self.space.admit(dir, size, replaced, now).map_err(NoTempFile::Full)?;
+        match dir.create_temp(size) {
+            Ok(temp) => Ok(temp.with_reservation(reservation)),
+            Err(error) => Err(NoTempFile::Failed(error)),
         }
     }
 
     /// Has a file made safe under its name, for a session that waits for it.
-    pub(super) fn keep(&mut self, id: ConnId, name: FileName, written: ClosedTemp) {
+    pub(super) fn store(&mut self, id: ConnId, name: FileName, written: ClosedTemp) {
         let on_conflict = if self.settings.overwrite { OnConflict::Replace } else { OnConflict::Refuse };
-        self.keeper.keep(StoreRequest { ticket: id.to_bits(), name, written, on_conflict });
+        self.store_worker.store(StoreRequest { ticket: id.to_bits(), name, written, on_conflict });
     }
 
     /// Has an archive unpacked, for a session that waits for it as long as it keeps what this returns.
@@ -214,8 +214,8 @@ impl Storage {
     }
 
     /// Has an archive made, for a session that waits for it as long as it keeps what this returns.
-    pub(super) fn pack(&mut self, id: ConnId, client: IpAddr, folder: StorageDir, source: Source) -> Wanted {
-        self.background.pack(id.to_bits(), network(client), folder, source)
+    pub(super) fn pack(&mut self, id: ConnId, client: IpAddr, dir: StorageDir, source: Source) -> Wanted {
+        self.background.pack(id.to_bits(), network(client), dir, source)
     }
 
     /// The listings that are being made.
@@ -235,34 +235,35 @@ impl Storage {
 
     /// Has a file removed that its client has.
     pub(super) fn remove(&self, moved: &super::session::Moved) {
-        self.keeper.remove(moved.folder.clone(), moved.name.clone(), moved.identity);
+        self.store_worker.remove(moved.dir.clone(), moved.name.clone(), moved.identity);
     }
 
     /// Whether the disk removes files more slowly than clients take them.
     pub(super) fn is_behind(&self) -> bool {
-        let folders = self.folders.values().chain([&self.root]);
-        folders.map(StorageDir::removals).sum::<usize>() > MOST_REMOVALS
+        let dirs = self.dirs.values().chain([&self.root]);
+        dirs.map(StorageDir::removals).sum::<usize>() > MOST_REMOVALS
     }
 
     /// What the threads have done since the last call, and for whom.
     pub(super) fn done(&mut self) -> Vec<(ConnId, Done)> {
-        let kept = self.keeper.completions().into_iter().map(|kept| (kept.ticket, Done::Kept(kept.result)));
+        let stored =
+            self.store_worker.completions().into_iter().map(|stored| (stored.ticket, Done::Stored(stored.result)));
         let archived = self.background.completions().into_iter().map(|finished| match finished {
             Finished::Unpacked { ticket, result } => (ticket, Done::Unpacked(result)),
             Finished::Packed { ticket, result } => (ticket, Done::Packed(result)),
         });
-        kept.chain(archived).map(|(ticket, done)| (ConnId::from_bits(ticket), done)).collect()
+        stored.chain(archived).map(|(ticket, done)| (ConnId::from_bits(ticket), done)).collect()
     }
 
     /// Whether all threads are there, without whom sessions would wait for ever.
     pub(super) fn is_alive(&self) -> bool {
-        self.keeper.is_alive() && self.background.is_alive()
+        self.store_worker.is_alive() && self.background.is_alive()
     }
 
     /// Carries out what the threads have been asked, and ends them.
     pub(super) fn stop(self) {
         self.background.stop();
-        self.keeper.stop();
+        self.store_worker.stop();
     }
 }
 

@@ -3,9 +3,9 @@
 mod committer;
 mod disk;
 mod fault;
-mod keeper;
 mod life;
 mod site;
+mod store_worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,9 +23,9 @@ pub(super) use committer::staging_step;
 pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(super) use disk::{ModelDisk, SPOOL};
 pub(crate) use fault::{Fault, Moment, Share, Spared};
-pub(crate) use keeper::{ModelKeeper, at_site};
-pub(super) use keeper::{drafting_step, reorder};
 pub(crate) use site::{FileId, SiteDisk, SiteFault, StorageEvent, When};
+pub(crate) use store_worker::{ModelStoreWorker, at_site};
+pub(super) use store_worker::{reorder, writing_step};
 
 /// The names of a filesystem; an inode is known by the staged name it was born under.
 #[derive(Clone, Debug, Default)]

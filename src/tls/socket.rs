@@ -15,7 +15,7 @@ use super::tls_stream::Transport;
 /// A non-blocking TCP socket that acknowledges at once where that is wanted.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    tcp: TcpStream,
     acks: Acks,
     /// What was read but not taken; almost always empty.
     leftovers: Vec<u8>,
@@ -32,13 +32,13 @@ enum Acks {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, quick_ack: bool) -> Self {
+    pub(super) fn new(tcp: TcpStream, quick_ack: bool) -> Self {
         let acks = if quick_ack { Acks::BeforeWaiting { unanswered: false } } else { Acks::Delayed };
-        Self { stream, acks, leftovers: Vec::new() }
+        Self { tcp, acks, leftovers: Vec::new() }
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.tcp
     }
 
     pub(super) fn has_leftovers(&self) -> bool {
@@ -89,7 +89,7 @@ impl Socket {
         scratch: &mut [u8],
     ) -> Result<FileSent, StreamError> {
         let most = usize::try_from(count).unwrap_or(usize::MAX);
-        match rustix::io::retry_on_intr(|| sendfile(&self.stream, file, Some(&mut offset), most)) {
+        match rustix::io::retry_on_intr(|| sendfile(&self.tcp, file, Some(&mut offset), most)) {
             Ok(0) => Ok(FileSent::Short),
             Ok(sent) => {
                 self.answered();
@@ -129,14 +129,14 @@ impl Socket {
         if let Acks::BeforeWaiting { unanswered: unanswered @ true } = &mut self.acks {
             *unanswered = false;
             #[cfg(target_os = "linux")]
-            let _ = rustix::net::sockopt::set_tcp_quickack(&self.stream, true);
+            let _ = rustix::net::sockopt::set_tcp_quickack(&self.tcp, true);
         }
     }
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = retry(|| self.stream.read(buffer));
+        let read = retry(|| self.tcp.read(buffer));
         match (&read, &mut self.acks) {
             (Ok(_), Acks::BeforeWaiting { unanswered }) => *unanswered = true,
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => self.acknowledge(),
@@ -148,13 +148,13 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = retry(|| self.stream.write(bytes))?;
+        let written = retry(|| self.tcp.write(bytes))?;
         self.answered();
         Ok(written)
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let written = retry(|| self.stream.write_vectored(slices))?;
+        let written = retry(|| self.tcp.write_vectored(slices))?;
         self.answered();
         Ok(written)
     }
@@ -166,7 +166,7 @@ impl Write for Socket {
 
 impl Transport for Socket {
     fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.stream.peek(bytes)
+        self.tcp.peek(bytes)
     }
 }
 
@@ -208,32 +208,32 @@ mod tests {
         (Socket::new(TcpStream::from_std(stream), true), peer)
     }
 
-    fn receive(wire: &mut Socket) -> io::Result<usize> {
-        wire.read(&mut [0; 16])
+    fn receive(socket: &mut Socket) -> io::Result<usize> {
+        socket.read(&mut [0; 16])
     }
 
-    fn would_block(wire: &mut Socket) {
-        assert_eq!(receive(wire).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    fn would_block(socket: &mut Socket) {
+        assert_eq!(receive(socket).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
     fn what_is_unanswered_when_nothing_more_is_there_is_acknowledged_at_once() {
-        let (mut wire, mut peer) = pair();
+        let (mut socket, mut peer) = pair();
         peer.write_all(b"half a").unwrap();
-        assert_eq!(receive(&mut wire).unwrap(), 6);
-        set_tcp_quickack(&wire.stream, false).unwrap();
-        would_block(&mut wire);
-        assert!(tcp_quickack(&wire.stream).unwrap());
+        assert_eq!(receive(&mut socket).unwrap(), 6);
+        set_tcp_quickack(&socket.tcp, false).unwrap();
+        would_block(&mut socket);
+        assert!(tcp_quickack(&socket.tcp).unwrap());
     }
 
     #[test]
     fn what_has_been_answered_needs_no_acknowledgement_of_its_own() {
-        let (mut wire, mut peer) = pair();
+        let (mut socket, mut peer) = pair();
         peer.write_all(b"a question\n").unwrap();
-        assert_eq!(receive(&mut wire).unwrap(), 11);
-        wire.write_all(b"an answer\n").unwrap();
-        set_tcp_quickack(&wire.stream, false).unwrap();
-        would_block(&mut wire);
-        assert!(!tcp_quickack(&wire.stream).unwrap());
+        assert_eq!(receive(&mut socket).unwrap(), 11);
+        socket.write_all(b"an answer\n").unwrap();
+        set_tcp_quickack(&socket.tcp, false).unwrap();
+        would_block(&mut socket);
+        assert!(!tcp_quickack(&socket.tcp).unwrap());
     }
 }

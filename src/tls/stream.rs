@@ -115,7 +115,7 @@ impl Stream {
             return Ok(Received::Bytes(0));
         }
         match self {
-            Self::Plain(wire) => wire.receive(max, scratch, take),
+            Self::Plain(socket) => socket.receive(max, scratch, take),
             Self::Tls(tls) => tls.receive(max, take),
         }
     }
@@ -123,7 +123,7 @@ impl Stream {
     /// Whether bytes wait in here: such a connection is ready to be read though its socket is silent.
     pub fn has_buffered(&self) -> bool {
         match self {
-            Self::Plain(wire) => wire.has_leftovers(),
+            Self::Plain(socket) => socket.has_leftovers(),
             Self::Tls(tls) => tls.has_buffered(),
         }
     }
@@ -132,7 +132,7 @@ impl Stream {
     /// at once, and nothing more is taken until it has left.
     pub fn write(&mut self, bytes: &[u8]) -> Result<Sent, StreamError> {
         match self {
-            Self::Plain(wire) => wire.send(bytes),
+            Self::Plain(socket) => socket.send(bytes),
             Self::Tls(tls) => tls.send(bytes),
         }
     }
@@ -154,14 +154,14 @@ impl Stream {
             return Ok(FileSent::Bytes(0));
         }
         match self {
-            Self::Plain(wire) => wire.send_file(file, offset, count, scratch),
+            Self::Plain(socket) => socket.send_file(file, offset, count, scratch),
             Self::Tls(tls) => tls.send_file(file, offset, count, scratch),
         }
     }
 
     /// Whether there are bytes to read, in here or in the socket; the peer's end alone is none.
     pub fn has_input(&self) -> bool {
-        self.has_buffered() || matches!(self.stream().peek(&mut [0]), Ok(1..))
+        self.has_buffered() || matches!(self.tcp().peek(&mut [0]), Ok(1..))
     }
 
     /// Passes on what was taken before; whether nothing is left.
@@ -197,7 +197,7 @@ impl Stream {
 
     /// Ends our direction of the TCP connection. One that the peer has ended already is fine.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        match self.stream().shutdown(Shutdown::Write) {
+        match self.tcp().shutdown(Shutdown::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             other => other,
         }
@@ -212,10 +212,10 @@ impl Stream {
     }
 
     /// The socket, for its addresses and options; not to be read or written.
-    pub fn stream(&self) -> &TcpStream {
+    pub fn tcp(&self) -> &TcpStream {
         match self {
-            Self::Plain(wire) => wire.stream(),
-            Self::Tls(tls) => tls.wire().stream(),
+            Self::Plain(socket) => socket.tcp(),
+            Self::Tls(tls) => tls.socket().tcp(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub trait Transport: io::Read + io::Write {
 /// A TLS connection and its socket.
 #[derive(Debug)]
 pub struct TlsStream<W = Socket> {
-    wire: W,
+    socket: W,
     session: Connection,
     /// The length of the next piece of decrypted bytes; 0 when there is none.
     buffered: usize,
@@ -54,18 +54,18 @@ enum Progress {
 }
 
 impl<W: Transport> TlsStream<W> {
-    pub(crate) fn new(wire: W, mut session: Connection) -> Self {
+    pub(crate) fn new(socket: W, mut session: Connection) -> Self {
         session.set_buffer_limit(Some(2 * MAX_RECORD));
-        Self { wire, session, buffered: 0, end: None }
+        Self { socket, session, buffered: 0, end: None }
     }
 
-    pub(crate) fn wire(&self) -> &W {
-        &self.wire
+    pub(crate) fn socket(&self) -> &W {
+        &self.socket
     }
 
     #[cfg(test)]
     pub(crate) fn wire_mut(&mut self) -> &mut W {
-        &mut self.wire
+        &mut self.socket
     }
 
     pub(crate) fn has_buffered(&self) -> bool {
@@ -141,7 +141,7 @@ impl<W: Transport> TlsStream<W> {
     fn read_record(&mut self) -> Result<Progress, StreamError> {
         let phase = self.phase();
         let first = self.first_bytes(phase);
-        let count = match self.session.read_tls(&mut self.wire) {
+        let count = match self.session.read_tls(&mut self.socket) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::WouldBlock),
             Err(error) => return Err(error.into()),
@@ -163,7 +163,7 @@ impl<W: Transport> TlsStream<W> {
     fn fail(&mut self, error: &rustls::Error, phase: Phase, first: &[u8]) {
         self.end = Some(End::Failed(self.failure(error, phase, first)));
         // The alert that tells the peer why, behind what is still to be sent; we have failed whether it leaves or not.
-        while self.session.wants_write() && self.session.write_tls(&mut self.wire).is_ok_and(|count| count > 0) {}
+        while self.session.wants_write() && self.session.write_tls(&mut self.socket).is_ok_and(|count| count > 0) {}
     }
 
     /// What rustls's `error` means, by the side we are on. `first` is what the peer began with.
@@ -187,7 +187,7 @@ impl<W: Transport> TlsStream<W> {
             return Vec::new();
         }
         let mut first = vec![0; hello::LENGTH];
-        let count = self.wire.peek(&mut first).unwrap_or(0);
+        let count = self.socket.peek(&mut first).unwrap_or(0);
         first.truncate(count);
         first
     }
@@ -235,7 +235,7 @@ impl<W: Transport> TlsStream<W> {
 
     pub(crate) fn flush(&mut self) -> Result<bool, StreamError> {
         while self.session.wants_write() {
-            match self.session.write_tls(&mut self.wire) {
+            match self.session.write_tls(&mut self.socket) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(self.pending_alert().unwrap_or_else(|| error.into())),
@@ -247,7 +247,7 @@ impl<W: Transport> TlsStream<W> {
     /// A peer that resets the connection may have said why just before: its alert is worth more than the reset.
     fn pending_alert(&mut self) -> Option<StreamError> {
         let phase = self.phase();
-        self.session.read_tls(&mut self.wire).ok()?;
+        self.session.read_tls(&mut self.socket).ok()?;
         let error = self.session.process_new_packets().err()?;
         Some(self.failure(&error, phase, &[]))
     }

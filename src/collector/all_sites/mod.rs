@@ -156,20 +156,20 @@ impl Collector {
         };
         let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool());
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
-        let means = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir };
+        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir };
         let limits = Limits { mode, max_connections: settings.max_connections };
-        Ok(Self::with(means, sites, limits, Schedule::new(fastrand::u64(..)), observer))
+        Ok(Self::with(deps, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
 
     /// Sites, and what they are collected with.
     pub(super) fn with(
-        means: Deps,
+        deps: Deps,
         opened: Vec<Opening>,
         Limits { mode, max_connections }: Limits,
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir } = means;
+        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir } = deps;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,

@@ -25,9 +25,9 @@ const MOST_PENDING: usize = 520;
 
 /// The world, in the hands of a collector.
 #[derive(Clone)]
-pub(super) struct Wire(pub(super) Rc<RefCell<World>>);
+pub(super) struct Ports(pub(super) Rc<RefCell<World>>);
 
-impl Network for Wire {
+impl Network for Ports {
     fn now(&self) -> Instant {
         self.0.borrow().scheduler.now
     }
@@ -138,7 +138,7 @@ impl End<'_> {
         if !*readable && !tls.has_buffered() {
             return Ok(Read::Blocked);
         }
-        let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;
+        let received = tls.work(kernel, |stream| stream.receive(most, take))?;
         if received == Received::WouldBlock {
             *readable = false;
         }
@@ -193,7 +193,7 @@ impl ByteStream for End<'_> {
             // Nobody is there to write any more.
             return Err(reset());
         }
-        let sent = self.secured(|tls, kernel| tls.work(kernel, |pipe| pipe.send(bytes)))?;
+        let sent = self.secured(|tls, kernel| tls.work(kernel, |stream| stream.send(bytes)))?;
         let mut world = self.world.borrow_mut();
         let Some((link, scheduler)) = world.link(self.id) else { return Err(reset()) };
         if let Some(sent) = sent {
@@ -245,7 +245,7 @@ impl Connection for End<'_> {
     }
 }
 
-impl Publisher for Wire {
+impl Publisher for Ports {
     fn publish(&mut self, publication: Publication) {
         let mut world = self.0.borrow_mut();
         let Publication { site, name, .. } = &publication;

@@ -116,21 +116,21 @@ impl World {
         }
         if !buffer.is_keeping && buffer.server.orders() > 0 {
             buffer.is_keeping = true;
-            scheduler.plan_within(scheduler.fault_rates.disk, SimEvent::Keep { site });
+            scheduler.plan_within(scheduler.fault_rates.disk, SimEvent::Store { site });
         }
     }
 
     /// The keeper carries out a group.
-    pub(super) fn keep(&mut self, site: usize) {
+    pub(super) fn store(&mut self, site: usize) {
         let (buffer, scheduler) = self.buffer(site);
         scheduler.note(|| format!("site {site}: a group of {}", buffer.server.orders()));
-        buffer.server.keep(usize::MAX);
-        scheduler.plan_within(scheduler.fault_rates.disk, SimEvent::Kept { site });
+        buffer.server.store(usize::MAX);
+        scheduler.plan_within(scheduler.fault_rates.disk, SimEvent::Stored { site });
         self.look_after(site);
     }
 
     /// The loop hears of it.
-    pub(super) fn kept(&mut self, site: usize) {
+    pub(super) fn stored(&mut self, site: usize) {
         let (buffer, scheduler) = self.buffer(site);
         buffer.is_keeping = false;
         let woken = buffer.server.woken();
@@ -160,7 +160,7 @@ impl World {
         let Self { links, sites, scheduler, .. } = self;
         scheduler.note(|| format!("site {site}: {death:?}"));
         scheduler
-            .cancel(|what| matches!(what, SimEvent::Keep { site: at } | SimEvent::Kept { site: at } if *at == site));
+            .cancel(|what| matches!(what, SimEvent::Store { site: at } | SimEvent::Stored { site: at } if *at == site));
         let theirs =
             links.iter_mut().filter(|(_, link)| link.site == site && link.far.as_ref().is_some_and(ServerEnd::is_ours));
         for (&id, link) in theirs {

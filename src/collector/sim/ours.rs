@@ -164,7 +164,7 @@ impl Connection for End<'_, '_> {
         self.set_deadline(Some(wait));
     }
 
-    fn part_after(&mut self, wait: Duration) {
+    fn half_close_after(&mut self, wait: Duration) {
         *self.deadline = Some((self.shore.scheduler.now + wait, Late::Part));
     }
 }

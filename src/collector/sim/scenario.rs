@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::adapters::Wire;
+use super::adapters::Ports;
 use super::agents::Agents;
 use super::buffer::Buffer;
 use super::pki::{ClientCerts, Pki};
@@ -125,7 +125,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     };
     world.borrow_mut().process.committer = Some(committer);
     world.borrow_mut().go_on_publishing();
-    let wire = Wire(Rc::clone(world));
+    let ports = Ports(Rc::clone(world));
     let mut spools = place.spools.clone();
     if world.borrow().is_beside {
         for (path, spool) in &mut spools {
@@ -135,9 +135,9 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         }
     }
     let opened = open_all(settings, &mut spools);
-    let means = Deps {
-        net: Box::new(wire.clone()),
-        commit_queue: CommitQueue::new(Box::new(wire), settings.max_spool()),
+    let deps = Deps {
+        net: Box::new(ports.clone()),
+        commit_queue: CommitQueue::new(Box::new(ports), settings.max_spool()),
         outstanding,
         spools,
         budgets: world.borrow().budgets.clone(),
@@ -148,7 +148,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let schedule = Schedule::new(world.borrow_mut().scheduler.chance.u64(..));
     let listener = Rc::clone(world);
     let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
-    let collector = Collector::with(means, opened, limits, schedule, observer);
+    let collector = Collector::with(deps, opened, limits, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
         let settings = match signal {
             RELOAD => settings.clone(),

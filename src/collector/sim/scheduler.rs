@@ -46,10 +46,10 @@ pub(super) enum SimEvent {
         caller: usize,
     },
     /// The site's keeper carries out a group, and its loop hears of it.
-    Keep {
+    Store {
         site: usize,
     },
-    Kept {
+    Stored {
         site: usize,
     },
     SiteDies {

@@ -131,7 +131,7 @@ impl ServerIo<'_> {
     /// Shows the next bytes to `take`, which returns how many of them it took.
     pub(super) fn receive(&mut self, most: usize, take: impl FnOnce(&[u8]) -> usize) -> Result<Received, StreamError> {
         let Some((tls, kernel)) = self.secured() else { return Ok(self.receive_bare(most, take)) };
-        let received = tls.work(kernel, |pipe| pipe.receive(most, take))?;
+        let received = tls.work(kernel, |stream| stream.receive(most, take))?;
         self.up.note_received(received, self.scheduler);
         Ok(received)
     }
@@ -210,7 +210,7 @@ impl ServerIo<'_> {
         let Some((tls, kernel)) = self.secured() else {
             return self.down.write(bytes, (self.id, Direction::Down), self.scheduler);
         };
-        match tls.work(kernel, |pipe| pipe.send(bytes)) {
+        match tls.work(kernel, |stream| stream.send(bytes)) {
             Ok(Sent::Bytes(count)) => {
                 self.down.note_written(count);
                 count
@@ -222,7 +222,7 @@ impl ServerIo<'_> {
     /// Writes bytes of `file`, as [`Shore::write`] does.
     pub(super) fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         if let Some((tls, kernel)) = self.secured() {
-            let sent = tls.work(kernel, |pipe| pipe.send_file(file, offset, count, &mut [0; 16 * 1024]))?;
+            let sent = tls.work(kernel, |stream| stream.send_file(file, offset, count, &mut [0; 16 * 1024]))?;
             if let FileSent::Bytes(count) = sent {
                 self.down.note_written(usize::try_from(count).unwrap_or(usize::MAX));
             }

@@ -47,11 +47,11 @@ impl ServerOracle {
         for happening in disk.happened() {
             match happening {
                 StorageEvent::Named { file, replaced } => self.named(disk, file, replaced, files, oracle, scheduler),
-                StorageEvent::Leaves(file) => {
+                StorageEvent::RemovalOrdered(file) => {
                     self.leaving.insert(file);
                     disappear(self.versions[file], files);
                 }
-                StorageEvent::Stays(file) => {
+                StorageEvent::RemovalFailed(file) => {
                     self.leaving.remove(&file);
                     appear(self.versions[file], files, oracle);
                 }

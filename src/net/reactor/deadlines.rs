@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Event, Net};
 use crate::deadline::after;
 use crate::net::ConnId;
-use crate::net::conn::{Conn, ConnState, OnDeadline, Patience};
+use crate::net::conn::{Conn, ConnState, OnDeadline, ProgressTimeout};
 use crate::sys::unacknowledged;
 
 /// How soon a queue is looked at again; sooner where little time is granted.
@@ -19,13 +19,13 @@ impl Net {
     /// The connection is late at this time, whatever it does until then.
     pub(in crate::net) fn set_deadline(&mut self, id: ConnId, deadline: Option<Instant>) {
         if let Some(conn) = self.conn(id) {
-            conn.patience = None;
+            conn.progress_timeout = None;
             self.look_at(id, deadline);
         }
     }
 
     /// The connection is late once it has made no progress for so long.
-    pub(in crate::net) fn set_patience(
+    pub(in crate::net) fn set_progress_timeout(
         &mut self,
         id: ConnId,
         wait: Duration,
@@ -34,15 +34,15 @@ impl Net {
     ) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
-        let patience = Patience { wait, since: now, drained_by, late };
-        conn.patience = Some(patience);
-        let at = patience.next_look(now, conn.unacknowledged);
+        let progress_timeout = ProgressTimeout { wait, since: now, drained_by, late };
+        conn.progress_timeout = Some(progress_timeout);
+        let at = progress_timeout.next_look(now, conn.unacknowledged);
         self.look_at(id, Some(at));
     }
 
     /// By when the peer must have taken all that we sent, as it was set last.
     pub(in crate::net) fn drained_by(&mut self, id: ConnId) -> Option<Instant> {
-        self.conn(id)?.patience?.drained_by
+        self.conn(id)?.progress_timeout?.drained_by
     }
 
     /// Something was written. What is in a queue already is being looked at.
@@ -50,8 +50,8 @@ impl Net {
         let now = self.now;
         let Some(conn) = self.conn(id).filter(|conn| conn.unacknowledged == 0) else { return };
         conn.unacknowledged = usize::MAX;
-        if let Some(patience) = conn.patience {
-            self.look_at(id, Some(patience.next_look(now, usize::MAX)));
+        if let Some(progress_timeout) = conn.progress_timeout {
+            self.look_at(id, Some(progress_timeout.next_look(now, usize::MAX)));
         }
     }
 
@@ -83,15 +83,15 @@ impl Net {
         if let Some(at) = conn.time_left(now) {
             return self.look_at(id, Some(at));
         }
-        if conn.patience.is_some_and(|patience| patience.late == OnDeadline::Part)
-            && matches!(conn.stage, ConnState::Open { .. })
+        if conn.progress_timeout.is_some_and(|progress_timeout| progress_timeout.late == OnDeadline::HalfClose)
+            && matches!(conn.state, ConnState::Open { .. })
         {
             return self.half_close(id);
         }
-        if matches!(conn.stage, ConnState::Resolving) {
+        if matches!(conn.state, ConnState::Resolving) {
             return self.unresolved(id);
         }
-        let failure = conn.origin.late(conn.stage.phase());
+        let failure = conn.origin.late(conn.state.phase());
         match self.retire(id) {
             // Another address of the same name may answer.
             Some(ConnState::Connecting { rest, .. }) if !rest.as_slice().is_empty() => self.connect(id, rest),
@@ -104,19 +104,19 @@ impl Net {
 impl Conn {
     /// When to look again, where the peer has time left because it is taking what we sent.
     fn time_left(&mut self, now: Instant) -> Option<Instant> {
-        let (patience, pipe) = (self.patience.as_mut()?, self.stage.open_pipe()?);
+        let (progress_timeout, stream) = (self.progress_timeout.as_mut()?, self.state.open_stream()?);
         if self.unacknowledged == 0 {
             return None;
         }
-        let before = std::mem::replace(&mut self.unacknowledged, unacknowledged(pipe.stream()).unwrap_or(0));
+        let before = std::mem::replace(&mut self.unacknowledged, unacknowledged(stream.tcp()).unwrap_or(0));
         if self.unacknowledged < before {
-            patience.since = now;
+            progress_timeout.since = now;
         }
-        Some(patience.next_look(now, self.unacknowledged)).filter(|at| *at > now)
+        Some(progress_timeout.next_look(now, self.unacknowledged)).filter(|at| *at > now)
     }
 }
 
-impl Patience {
+impl ProgressTimeout {
     /// When to look at a connection with so many bytes in its queue; at `now` or before if it is late.
     fn next_look(&self, now: Instant, unacknowledged: usize) -> Instant {
         let end = after(self.since, self.wait);

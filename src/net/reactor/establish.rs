@@ -32,7 +32,7 @@ impl Net {
 
     pub(super) fn take_answers(&mut self) {
         for (id, answer) in self.resolver.answers() {
-            let Some(Conn { stage: ConnState::Resolving, origin: Origin::Opened { target, .. }, .. }) = self.conn(id)
+            let Some(Conn { state: ConnState::Resolving, origin: Origin::Opened { target, .. }, .. }) = self.conn(id)
             else {
                 continue;
             };
@@ -68,17 +68,17 @@ impl Net {
     pub(super) fn connect(&mut self, id: ConnId, mut rest: vec::IntoIter<SocketAddr>) {
         let Some(address) = rest.next() else { return };
         let local = self.target(id).and_then(|(target, _)| target.local);
-        let started = begin(address, local).and_then(|mut stream| {
-            stream.set_nodelay(true)?;
-            self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)?;
-            Ok(stream)
+        let started = begin(address, local).and_then(|mut tcp| {
+            tcp.set_nodelay(true)?;
+            self.poll.registry().register(&mut tcp, id.token(), Interest::READABLE | Interest::WRITABLE)?;
+            Ok(tcp)
         });
         match started {
-            Ok(stream) => {
+            Ok(tcp) => {
                 if let Some(conn) = self.conn(id) {
                     conn.readiness = Readiness::default();
                 }
-                self.enter(id, ConnState::Connecting { stream, address, rest });
+                self.enter(id, ConnState::Connecting { tcp, address, rest });
             }
             Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
             Err(error) => self.cannot_connect(id, address, error),
@@ -88,21 +88,21 @@ impl Net {
     pub(super) fn connecting(
         &mut self,
         id: ConnId,
-        stream: TcpStream,
+        tcp: TcpStream,
         address: SocketAddr,
         rest: vec::IntoIter<SocketAddr>,
     ) {
         // As mio's documentation has it: an error first, then whether there is a peer already.
-        let outcome = match stream.take_error() {
+        let outcome = match tcp.take_error() {
             Ok(Some(error)) | Err(error) => Err(error),
-            Ok(None) => stream.peer_addr(),
+            Ok(None) => tcp.peer_addr(),
         };
         match outcome {
             Ok(_) => {
                 self.out.push(Event::Connected(id, address));
-                self.connected(id, stream);
+                self.connected(id, tcp);
             }
-            Err(error) if is_pending(&error) => self.restore(id, ConnState::Connecting { stream, address, rest }),
+            Err(error) if is_pending(&error) => self.restore(id, ConnState::Connecting { tcp, address, rest }),
             Err(_) if !rest.as_slice().is_empty() => self.connect(id, rest),
             Err(error) => self.cannot_connect(id, address, error),
         }
@@ -113,46 +113,46 @@ impl Net {
         self.fail(id, Failure::Connect { address, is_proxy, error });
     }
 
-    fn connected(&mut self, id: ConnId, stream: TcpStream) {
+    fn connected(&mut self, id: ConnId, tcp: TcpStream) {
         let Some((target, _)) = self.target(id) else { return };
         match &target.proxy {
             Some(proxy) => {
                 let request = proxy::request(&target.host, target.port, proxy.http, proxy.credentials.as_ref());
-                self.enter(id, ConnState::Proxying { stream, request, answer: Vec::new() });
+                self.enter(id, ConnState::Proxying { tcp, request, answer: Vec::new() });
             }
-            None => self.start_tls(id, stream),
+            None => self.start_tls(id, tcp),
         }
     }
 
-    pub(super) fn proxying(&mut self, id: ConnId, stream: TcpStream, mut request: Vec<u8>, mut answer: Vec<u8>) {
-        match proxy::exchange(&stream, &mut request, &mut answer) {
-            Ok(true) => self.start_tls(id, stream),
-            Ok(false) => self.restore(id, ConnState::Proxying { stream, request, answer }),
+    pub(super) fn proxying(&mut self, id: ConnId, tcp: TcpStream, mut request: Vec<u8>, mut answer: Vec<u8>) {
+        match proxy::exchange(&tcp, &mut request, &mut answer) {
+            Ok(true) => self.start_tls(id, tcp),
+            Ok(false) => self.restore(id, ConnState::Proxying { tcp, request, answer }),
             Err(failure) => self.fail(id, failure),
         }
     }
 
-    fn start_tls(&mut self, id: ConnId, stream: TcpStream) {
+    fn start_tls(&mut self, id: ConnId, tcp: TcpStream) {
         let Some((target, offer)) = self.target(id) else { return };
         match target.tls.as_ref().map(|connector| connector.connect(&target.host, offer)) {
-            None => self.opened(id, Stream::plain(stream, target.quick_ack)),
+            None => self.opened(id, Stream::plain(tcp, target.quick_ack)),
             Some(Ok(tls)) => {
-                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, target.quick_ack) });
+                self.enter(id, ConnState::Handshaking { stream: Stream::tls(tcp, tls, target.quick_ack) });
             }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
     }
 
     /// A connection has come in. What it costs beyond its socket waits until the loop's user admits it.
-    pub(super) fn arrived(&mut self, arrival: Accepted) {
-        let Accepted { mut stream, peer, listener_config } = arrival;
+    pub(super) fn arrived(&mut self, accepted: Accepted) {
+        let Accepted { mut tcp, peer, listener_config } = accepted;
         let id = self.add(Origin::Accepted { listener_config });
         self.out.push(Event::Accepted(id, peer));
-        let registered = stream.set_nodelay(true).and_then(|()| {
-            self.poll.registry().register(&mut stream, id.token(), Interest::READABLE | Interest::WRITABLE)
+        let registered = tcp.set_nodelay(true).and_then(|()| {
+            self.poll.registry().register(&mut tcp, id.token(), Interest::READABLE | Interest::WRITABLE)
         });
         match registered {
-            Ok(()) => self.enter(id, ConnState::Accepted { stream }),
+            Ok(()) => self.enter(id, ConnState::Accepted { tcp }),
             Err(error) => self.fail(id, Failure::Io(error)),
         }
     }
@@ -160,50 +160,50 @@ impl Net {
     /// Lets a connection that has come in go on: through TLS, where its listener wants that. Its time to do so begins now.
     pub fn admit(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        match std::mem::replace(&mut conn.stage, ConnState::Failed) {
-            ConnState::Accepted { stream } => self.accept_tls(id, stream),
-            other => conn.stage = other,
+        match std::mem::replace(&mut conn.state, ConnState::Failed) {
+            ConnState::Accepted { tcp } => self.accept_tls(id, tcp),
+            other => conn.state = other,
         }
     }
 
-    fn accept_tls(&mut self, id: ConnId, stream: TcpStream) {
+    fn accept_tls(&mut self, id: ConnId, tcp: TcpStream) {
         let Some(Conn { origin: Origin::Accepted { listener_config }, .. }) = self.conn(id) else { return };
         let listener_config = Arc::clone(listener_config);
         match listener_config.tls.as_ref().map(Acceptor::accept) {
-            None => self.opened(id, Stream::plain(stream, listener_config.quick_ack)),
+            None => self.opened(id, Stream::plain(tcp, listener_config.quick_ack)),
             Some(Ok(tls)) => {
-                self.enter(id, ConnState::Handshaking { pipe: Stream::tls(stream, tls, listener_config.quick_ack) });
+                self.enter(id, ConnState::Handshaking { stream: Stream::tls(tcp, tls, listener_config.quick_ack) });
             }
             Some(Err(failure)) => self.fail(id, failure.into()),
         }
     }
 
-    pub(super) fn securing(&mut self, id: ConnId, mut pipe: Stream) {
-        match pipe.handshake() {
-            Ok(Handshake::Done) => match self.check_resumed(id, &pipe) {
-                Ok(()) => self.opened(id, pipe),
+    pub(super) fn handshaking(&mut self, id: ConnId, mut stream: Stream) {
+        match stream.handshake() {
+            Ok(Handshake::Done) => match self.check_resumed(id, &stream) {
+                Ok(()) => self.opened(id, stream),
                 Err(failure) => self.fail(id, StreamError::from(failure).into()),
             },
-            Ok(Handshake::WantMore) => self.restore(id, ConnState::Handshaking { pipe }),
+            Ok(Handshake::WantMore) => self.restore(id, ConnState::Handshaking { stream }),
             Err(failure) => self.fail(id, failure.into()),
         }
     }
 
     /// Whether a site's certificate is still accepted where an earlier session goes on.
-    fn check_resumed(&mut self, id: ConnId, pipe: &Stream) -> Result<(), TlsFailure> {
-        let (Some(certificates), Some((target, _))) = (pipe.resumed_certificates(), self.target(id)) else {
+    fn check_resumed(&mut self, id: ConnId, stream: &Stream) -> Result<(), TlsFailure> {
+        let (Some(certificates), Some((target, _))) = (stream.resumed_certificates(), self.target(id)) else {
             return Ok(());
         };
         let connector = target.tls.as_ref();
         connector.map_or(Ok(()), |connector| connector.check_resumed(&target.host, certificates, UnixTime::now()))
     }
 
-    fn opened(&mut self, id: ConnId, pipe: Stream) {
+    fn opened(&mut self, id: ConnId, stream: Stream) {
         self.set_deadline(id, None);
         let Some(conn) = self.conn(id) else { return };
         // What the handshake left unread shows at the first try.
         conn.readiness = Readiness { read: true, ..conn.readiness };
-        conn.stage = ConnState::Open { pipe };
+        conn.state = ConnState::Open { stream };
         self.out.push(Event::Opened(id));
     }
 

@@ -150,10 +150,10 @@ impl Net {
         entry.insert(Conn {
             id,
             origin,
-            stage: ConnState::Resolving,
+            state: ConnState::Resolving,
             readiness: Readiness::default(),
             deadline: None,
-            patience: None,
+            progress_timeout: None,
             unacknowledged: 0,
             queued: false,
         });
@@ -198,12 +198,12 @@ impl Net {
     /// all. `None` where the system does not say.
     pub fn moved(&self, id: ConnId) -> Option<u64> {
         let conn = self.conns.get(id.slot()).filter(|conn| conn.id.generation() == id.generation())?;
-        crate::sys::moved(conn.stage.stream()?).ok()
+        crate::sys::moved(conn.state.tcp()?).ok()
     }
 
     /// An open connection, to read from and write to.
     pub fn io(&mut self, id: ConnId) -> Option<Io<'_>> {
-        self.conn(id)?.stage.session_pipe()?;
+        self.conn(id)?.state.session_stream()?;
         Some(Io::new(self, id))
     }
 
@@ -215,7 +215,7 @@ impl Net {
     /// Drops a connection as it is. No further event names it.
     pub fn abort(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        if let Conn { stage: ConnState::Resolving, origin: Origin::Opened { target, .. }, .. } = conn {
+        if let Conn { state: ConnState::Resolving, origin: Origin::Opened { target, .. }, .. } = conn {
             let target = Arc::clone(target);
             self.resolver.withdraw(id, target.first_hop().0);
         }
@@ -284,12 +284,12 @@ impl Net {
     }
 
     fn accept(&mut self) {
-        let mut arrivals = Vec::new();
-        let accepted = self.listeners.accept(self.now, &mut arrivals);
-        for arrival in arrivals {
-            self.arrived(arrival);
+        let mut accepted = Vec::new();
+        let outcome = self.listeners.accept(self.now, &mut accepted);
+        for accepted in accepted {
+            self.arrived(accepted);
         }
-        self.out.extend(accepted.err().map(Event::AcceptFailed));
+        self.out.extend(outcome.err().map(Event::AcceptFailed));
     }
 
     fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
@@ -308,7 +308,7 @@ impl Net {
     /// Takes the stage out and the deadline off.
     fn retire(&mut self, id: ConnId) -> Option<ConnState> {
         self.set_deadline(id, None);
-        self.conn(id).map(|conn| std::mem::replace(&mut conn.stage, ConnState::Failed))
+        self.conn(id).map(|conn| std::mem::replace(&mut conn.state, ConnState::Failed))
     }
 
     fn fail(&mut self, id: ConnId, failure: Failure) {
@@ -317,11 +317,11 @@ impl Net {
     }
 
     /// Goes on to a stage on the way to an open connection.
-    fn enter(&mut self, id: ConnId, stage: ConnState) {
+    fn enter(&mut self, id: ConnId, state: ConnState) {
         let now = self.now;
         let Some(conn) = self.conn(id) else { return };
         let deadline = after(now, conn.origin.timeout());
-        conn.stage = stage;
+        conn.state = state;
         self.set_deadline(id, Some(deadline));
         self.enqueue(id);
     }
@@ -329,14 +329,14 @@ impl Net {
     /// Brings a connection as far as its socket lets it.
     fn advance(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        match std::mem::replace(&mut conn.stage, ConnState::Failed) {
-            ConnState::Resolving => conn.stage = ConnState::Resolving,
-            ConnState::Connecting { stream, address, rest } => self.connecting(id, stream, address, rest),
-            ConnState::Proxying { stream, request, answer } => self.proxying(id, stream, request, answer),
-            ConnState::Accepted { stream } => {
+        match std::mem::replace(&mut conn.state, ConnState::Failed) {
+            ConnState::Resolving => conn.state = ConnState::Resolving,
+            ConnState::Connecting { tcp, address, rest } => self.connecting(id, tcp, address, rest),
+            ConnState::Proxying { tcp, request, answer } => self.proxying(id, tcp, request, answer),
+            ConnState::Accepted { tcp } => {
                 // What has come waits in the kernel until the connection is admitted; a peer that is gone never is.
                 let Readiness { read, reset } = conn.readiness;
-                conn.stage = ConnState::Accepted { stream };
+                conn.state = ConnState::Accepted { tcp };
                 if reset {
                     self.fail(id, Failure::Io(io::ErrorKind::ConnectionReset.into()));
                 } else if read {
@@ -344,22 +344,22 @@ impl Net {
                     self.out.push(Event::Arrived(id));
                 }
             }
-            ConnState::Handshaking { pipe } => self.securing(id, pipe),
+            ConnState::Handshaking { stream } => self.handshaking(id, stream),
             open @ (ConnState::Open { .. } | ConnState::Ended { .. }) => {
-                conn.stage = open;
+                conn.state = open;
                 self.out.push(Event::Ready(id));
             }
-            ConnState::Ending { pipe } => self.ending(id, pipe),
-            ConnState::Closing { pipe } => self.closing(id, pipe),
-            ConnState::Lingering { pipe } => self.lingering(id, pipe),
+            ConnState::Ending { stream } => self.ending(id, stream),
+            ConnState::Closing { stream } => self.closing(id, stream),
+            ConnState::Lingering { stream } => self.lingering(id, stream),
             ConnState::Failed => self.abort(id),
         }
     }
 
     /// Puts a stage back that could not go on; its deadline stands.
-    fn restore(&mut self, id: ConnId, stage: ConnState) {
+    fn restore(&mut self, id: ConnId, state: ConnState) {
         if let Some(conn) = self.conn(id) {
-            conn.stage = stage;
+            conn.state = state;
         }
     }
 }

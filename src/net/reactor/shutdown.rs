@@ -21,13 +21,13 @@ impl Net {
     /// Leaves an open connection: what was written goes out, then both ends close. No further event names it.
     pub fn close(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        conn.stage = match std::mem::replace(&mut conn.stage, ConnState::Failed) {
-            ConnState::Open { mut pipe } => {
-                pipe.close();
-                ConnState::Closing { pipe }
+        conn.state = match std::mem::replace(&mut conn.state, ConnState::Failed) {
+            ConnState::Open { mut stream } => {
+                stream.close();
+                ConnState::Closing { stream }
             }
-            ConnState::Ending { pipe } => ConnState::Closing { pipe },
-            ConnState::Ended { pipe } => ConnState::Lingering { pipe },
+            ConnState::Ending { stream } => ConnState::Closing { stream },
+            ConnState::Ended { stream } => ConnState::Lingering { stream },
             _ => return self.abort(id),
         };
         self.linger(id);
@@ -37,7 +37,7 @@ impl Net {
     /// Leaves a connection whose end it is not ours to declare: one whose direction we have ended closes as ever, any other
     /// is dropped.
     pub fn abort_unless_shut_down(&mut self, id: ConnId) {
-        match self.conn(id).map(|conn| &conn.stage) {
+        match self.conn(id).map(|conn| &conn.state) {
             Some(ConnState::Ending { .. } | ConnState::Ended { .. }) => self.close(id),
             _ => self.abort(id),
         }
@@ -47,20 +47,20 @@ impl Net {
     /// more.
     pub fn shutdown_write(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        match std::mem::replace(&mut conn.stage, ConnState::Failed) {
-            ConnState::Open { mut pipe } => {
-                pipe.close();
-                conn.stage = ConnState::Ending { pipe };
+        match std::mem::replace(&mut conn.state, ConnState::Failed) {
+            ConnState::Open { mut stream } => {
+                stream.close();
+                conn.state = ConnState::Ending { stream };
                 self.enqueue(id);
             }
-            other => conn.stage = other,
+            other => conn.state = other,
         }
     }
 
     /// Ends our direction of an open connection, after what was written. The session reads on, for as long as a peer may
     /// take to close at its end as well; then the connection fails with a timeout.
     pub fn half_close(&mut self, id: ConnId) {
-        if self.conn(id).is_some_and(|conn| matches!(conn.stage, ConnState::Open { .. })) {
+        if self.conn(id).is_some_and(|conn| matches!(conn.state, ConnState::Open { .. })) {
             self.shutdown_write(id);
             self.linger(id);
         }
@@ -69,44 +69,45 @@ impl Net {
     /// From now on the peer has to take what it was sent, and to close as well.
     fn linger(&mut self, id: ConnId) {
         let drained_by = self.drained_by(id).unwrap_or_else(|| after(self.now, LONGEST_DRAIN));
-        self.set_patience(id, LINGER, OnDeadline::Fail, Some(drained_by));
+        self.set_progress_timeout(id, LINGER, OnDeadline::Fail, Some(drained_by));
     }
 
     /// Drops one of the connections that were left and are not closed yet: the one that has the least time left for it.
     pub fn abort_lingering(&mut self) {
         let lingering = self.conns.iter().map(|(_, conn)| conn);
         let lingering =
-            lingering.filter(|conn| matches!(conn.stage, ConnState::Closing { .. } | ConnState::Lingering { .. }));
-        let first = lingering.min_by_key(|conn| conn.patience.and_then(|patience| patience.drained_by));
+            lingering.filter(|conn| matches!(conn.state, ConnState::Closing { .. } | ConnState::Lingering { .. }));
+        let first =
+            lingering.min_by_key(|conn| conn.progress_timeout.and_then(|progress_timeout| progress_timeout.drained_by));
         if let Some(id) = first.map(|conn| conn.id) {
             self.abort(id);
         }
     }
 
     /// The last bytes of our direction go out, then it ends; the session reads on.
-    pub(super) fn ending(&mut self, id: ConnId, mut pipe: Stream) {
-        match end_direction(&mut pipe) {
-            Ok(true) => self.restore(id, ConnState::Ended { pipe }),
-            Ok(false) => self.restore(id, ConnState::Ending { pipe }),
+    pub(super) fn ending(&mut self, id: ConnId, mut stream: Stream) {
+        match end_direction(&mut stream) {
+            Ok(true) => self.restore(id, ConnState::Ended { stream }),
+            Ok(false) => self.restore(id, ConnState::Ending { stream }),
             Err(failure) => return self.fail(id, failure),
         }
         self.out.push(Event::Ready(id));
     }
 
-    pub(super) fn closing(&mut self, id: ConnId, mut pipe: Stream) {
-        match end_direction(&mut pipe) {
-            Ok(true) => self.lingering(id, pipe),
-            Ok(false) => self.restore(id, ConnState::Closing { pipe }),
+    pub(super) fn closing(&mut self, id: ConnId, mut stream: Stream) {
+        match end_direction(&mut stream) {
+            Ok(true) => self.lingering(id, stream),
+            Ok(false) => self.restore(id, ConnState::Closing { stream }),
             Err(_) => self.abort(id),
         }
     }
 
     /// Whatever the peer still has to say goes nowhere, until it closes as well.
-    pub(super) fn lingering(&mut self, id: ConnId, mut pipe: Stream) {
+    pub(super) fn lingering(&mut self, id: ConnId, mut stream: Stream) {
         for _ in 0..LAST_READS {
-            match pipe.read(usize::MAX, &mut self.scratch, <[u8]>::len) {
+            match stream.read(usize::MAX, &mut self.scratch, <[u8]>::len) {
                 Ok(Received::Bytes(_)) => {}
-                Ok(Received::WouldBlock) => return self.restore(id, ConnState::Lingering { pipe }),
+                Ok(Received::WouldBlock) => return self.restore(id, ConnState::Lingering { stream }),
                 Ok(Received::Eof { .. }) | Err(_) => break,
             }
         }
@@ -116,10 +117,10 @@ impl Net {
 
 /// Passes on the last bytes, then ends our direction, to be done once: Linux calls a socket writable after each
 /// `shutdown`. Whether it has ended.
-fn end_direction(pipe: &mut Stream) -> Result<bool, Failure> {
-    let flushed = pipe.flush()?;
+fn end_direction(stream: &mut Stream) -> Result<bool, Failure> {
+    let flushed = stream.flush()?;
     if flushed {
-        pipe.shutdown_write().map_err(Failure::Io)?;
+        stream.shutdown_write().map_err(Failure::Io)?;
     }
     Ok(flushed)
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{ConnId, Event, Read, Server};
 
-const PATIENCE: Duration = Duration::from_millis(2);
+const TIMEOUT: Duration = Duration::from_millis(2);
 
 /// A client is given little time and says something; meanwhile the loop is kept busy for longer.
 fn stall(server: &mut Server, id: ConnId, client: &mut TcpStream, says: &[u8]) {
     server.turn();
-    server.io(id).set_deadline(Some(PATIENCE));
+    server.io(id).set_deadline(Some(TIMEOUT));
     client.write_all(says).unwrap();
-    sleep(10 * PATIENCE);
+    sleep(10 * TIMEOUT);
 }
 
 fn is_ready(events: &[Event]) -> bool {

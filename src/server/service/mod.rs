@@ -23,7 +23,7 @@ use super::admission::{Admission, End};
 use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
-use super::storage::{Storage, open_root, unusable_folders};
+use super::storage::{Storage, open_root, unusable_dirs};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
 use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
@@ -182,7 +182,7 @@ pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
     check_threads()?;
     let (directory, lacks) = (quoted(&settings.directory), StorageDir::check(&settings.directory)?);
     let lacks = lacks.iter().map(|lack| format!("{directory}: {lack}"));
-    Ok(lacks.chain(unusable_folders(settings)).collect())
+    Ok(lacks.chain(unusable_dirs(settings)).collect())
 }
 
 impl Bound {

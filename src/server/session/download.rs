@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, MOST_MOVED, Moved, PumpOutcome, SETTLED_AT_LAST, Session, Task};
+use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, LONGEST_WAIT, MOST_MOVED, Moved, PumpOutcome, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListArg, Refusal, Verb};
 use crate::server::Reason;
@@ -16,7 +16,7 @@ use crate::store::{ArchiveError, Listing, Packed, PendingRemovals, Source, Stora
 
 /// A body on its way out.
 #[derive(Debug)]
-pub(super) struct Giving {
+pub(super) struct Download {
     /// For the log; `None` for a listing.
     name: Option<FileName>,
     supply: Supply,
@@ -25,7 +25,7 @@ pub(super) struct Giving {
     /// Of those, so many have been written.
     sent: u64,
     /// What may go once the client has it.
-    moving: Option<Moved>,
+    moved: Option<Moved>,
 }
 
 /// Where a body's bytes are.
@@ -35,7 +35,7 @@ pub(super) enum Supply {
     Listing(Arc<Listing>),
 }
 
-impl Giving {
+impl Download {
     pub(super) fn is_listing(&self) -> bool {
         matches!(self.supply, Supply::Listing(_))
     }
@@ -54,30 +54,30 @@ impl Session {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
-        let found = cx.storage.folder(name.as_bytes()).and_then(|folder| {
-            let mut removals = folder.pending_removals(Some(&name));
-            if !removals.are_settled() {
+        let found = cx.storage.dir_of(name.as_bytes()).and_then(|dir| {
+            let mut removals = dir.pending_removals(Some(&name));
+            if !removals.are_done() {
                 return Ok(Found::Pending(removals));
             }
             // Whoever is given a file that cannot go would be given it again and again.
             if verb == Verb::Mv {
-                folder.check_removal()?;
+                dir.check_removal()?;
             }
-            Ok(folder.find(&name)?.map_or(Found::Nothing, |source| Found::File(source, folder)))
+            Ok(dir.find(&name)?.map_or(Found::Nothing, |source| Found::File(source, dir)))
         });
         match found {
             Ok(Found::Pending(removals)) => {
-                self.settle(Awaited::Removals(removals), Asked::File { verb, name }, cx);
+                self.wait_for(Awaited::Removals(removals), Asked::File { verb, name }, cx);
                 Ok(())
             }
-            Ok(Found::File(source, folder)) if verb == Verb::Zrecv => {
+            Ok(Found::File(source, dir)) if verb == Verb::Zrecv => {
                 Self::clear_deadline(cx);
-                let wanted = cx.storage.pack(cx.id, self.client(), folder, source);
+                let wanted = cx.storage.pack(cx.id, self.client(), dir, source);
                 self.task = Task::Packing { name, _wanted: wanted };
                 Ok(())
             }
-            Ok(Found::File(source, folder)) if verb == Verb::Mv => self.move_file(&folder, source, cx),
-            Ok(Found::File(source, folder)) => self.give_file(&folder, source, None),
+            Ok(Found::File(source, dir)) if verb == Verb::Mv => self.move_file(&dir, source, cx),
+            Ok(Found::File(source, dir)) => self.send_source(&dir, source, None),
             Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
@@ -96,33 +96,33 @@ impl Session {
     }
 
     /// Two clients that are moved one file would both count it as theirs alone.
-    fn move_file(&mut self, folder: &StorageDir, source: Source, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn move_file(&mut self, dir: &StorageDir, source: Source, cx: &mut Context<'_>) -> Result<(), Reason> {
         let (name, identity) = (source.name().clone(), source.identity());
         match cx.storage.claims().take(identity) {
             Some(claim) => {
-                let moving = Moved { folder: folder.clone(), name, identity, _claim: claim };
-                self.give_file(folder, source, Some(moving))
+                let moved = Moved { dir: dir.clone(), name, identity, _claim: claim };
+                self.send_source(dir, source, Some(moved))
             }
             None if self.moved.iter().any(|moved| moved.identity == identity) => {
                 self.refuse(name.as_bytes(), Refusal::Missing)
             }
             None => {
-                self.settle(Awaited::Mover(identity), Asked::File { verb: Verb::Mv, name }, cx);
+                self.wait_for(Awaited::Mover(identity), Asked::File { verb: Verb::Mv, name }, cx);
                 Ok(())
             }
         }
     }
 
-    fn give_file(&mut self, folder: &StorageDir, source: Source, moving: Option<Moved>) -> Result<(), Reason> {
+    fn send_source(&mut self, dir: &StorageDir, source: Source, moved: Option<Moved>) -> Result<(), Reason> {
         let (name, size) = (source.name().clone(), source.size());
-        let path = folder.path().join(OsStr::from_bytes(name.as_bytes()));
+        let path = dir.path().join(OsStr::from_bytes(name.as_bytes()));
         let supply = Supply::File { file: source.into_file(), path };
-        self.announce(Giving { name: Some(name), supply, size, sent: 0, moving })
+        self.announce(Download { name: Some(name), supply, size, sent: 0, moved })
     }
 
-    fn announce(&mut self, giving: Giving) -> Result<(), Reason> {
-        let size = giving.size;
-        self.task = Task::Giving(giving);
+    fn announce(&mut self, download: Download) -> Result<(), Reason> {
+        let size = download.size;
+        self.task = Task::Downloading(download);
         Ok(self.machine.announce(size)?)
     }
 
@@ -137,12 +137,12 @@ impl Session {
         match result {
             Ok(Packed { file, size }) => {
                 let path = PathBuf::from(format!("the archive of {name}"));
-                self.announce(Giving {
+                self.announce(Download {
                     name: Some(name),
                     supply: Supply::File { file, path },
                     size,
                     sent: 0,
-                    moving: None,
+                    moved: None,
                 })
             }
             Err(error) => {
@@ -157,10 +157,10 @@ impl Session {
         if !cx.storage.permits(&self.who(), Verb::Ls, bytes) {
             return self.refuse(bytes, Refusal::NotAllowed);
         }
-        match cx.storage.folder(bytes) {
-            Ok(folder) => {
-                let removals = folder.pending_removals(None);
-                self.settle(Awaited::Removals(removals), Asked::Listing { word }, cx);
+        match cx.storage.dir_of(bytes) {
+            Ok(dir) => {
+                let removals = dir.pending_removals(None);
+                self.wait_for(Awaited::Removals(removals), Asked::Listing { word }, cx);
                 Ok(())
             }
             Err(error) => self.refuse_unreadable(bytes, &error, cx),
@@ -168,17 +168,17 @@ impl Session {
     }
 
     /// Waits for that; then goes on with what was asked.
-    fn settle(&mut self, awaited: Awaited, asked: Asked, cx: &mut Context<'_>) {
+    fn wait_for(&mut self, awaited: Awaited, asked: Asked, cx: &mut Context<'_>) {
         Self::clear_deadline(cx);
-        self.task = Task::Settling { awaited, asked, until: cx.io.now() + SETTLED_AT_LAST };
+        self.task = Task::Waiting { awaited, asked, until: cx.io.now() + LONGEST_WAIT };
     }
 
     /// Has what is there listed: what was taken before is removed by now, or is listed.
     fn list(&mut self, word: &ListArg, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match cx.storage.folder(word.as_bytes()) {
-            Ok(folder) => {
+        match cx.storage.dir_of(word.as_bytes()) {
+            Ok(dir) => {
                 Self::clear_deadline(cx);
-                self.task = Task::Listing { _wanted: cx.storage.listings().ask(cx.id, folder) };
+                self.task = Task::Listing { _wanted: cx.storage.listings().ask(cx.id, dir) };
                 Ok(())
             }
             Err(error) => self.refuse_unreadable(word.as_bytes(), &error, cx),
@@ -191,7 +191,7 @@ impl Session {
         match listed {
             Ok(listing) => {
                 let size = listing.as_bytes().len() as u64;
-                self.announce(Giving { name: None, supply: Supply::Listing(listing), size, sent: 0, moving: None })
+                self.announce(Download { name: None, supply: Supply::Listing(listing), size, sent: 0, moved: None })
             }
             Err(error) => self.refuse_unreadable(b"", &error, cx),
         }
@@ -200,13 +200,13 @@ impl Session {
     /// Something is to be decided: what waits for removals looks whether they are done; everything else is told.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         match std::mem::replace(&mut self.task, Task::Idle) {
-            Task::Settling { mut awaited, asked, until } => {
+            Task::Waiting { mut awaited, asked, until } => {
                 let is_over = match &mut awaited {
-                    Awaited::Removals(removals) => removals.are_settled(),
+                    Awaited::Removals(removals) => removals.are_done(),
                     Awaited::Mover(file) => !cx.storage.claims().is_taken(file),
                 };
                 if !is_over && cx.io.now() < until {
-                    self.task = Task::Settling { awaited, asked, until };
+                    self.task = Task::Waiting { awaited, asked, until };
                     return Ok(Some(PumpOutcome::For(CAUGHT_UP_SOON)));
                 }
                 cx.io.set_deadline(Some(cx.limits.idle_timeout));
@@ -226,32 +226,32 @@ impl Session {
 
     /// The client wants the body that was announced.
     pub(super) fn accepted(&mut self, cx: &mut Context<'_>) {
-        let Task::Giving(giving) = &mut self.task else { return };
-        if let Some(moved) = giving.moving.take()
+        let Task::Downloading(download) = &mut self.task else { return };
+        if let Some(moved) = download.moved.take()
             && self.moved.len() < MOST_MOVED
         {
             self.moved.push(moved);
         }
-        let size = giving.size;
+        let size = download.size;
         self.body_begins(size, cx);
         if size == 0 {
-            self.given();
+            self.body_sent();
         }
     }
 
     /// Moves bytes of a body from the disk to the connection.
     pub(super) fn supply(&mut self, left: u64, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
-        let Task::Giving(giving) = &mut self.task else { return Ok(Some(PumpOutcome::Blocked)) };
+        let Task::Downloading(download) = &mut self.task else { return Ok(Some(PumpOutcome::Blocked)) };
         // Before the last byte is written: after it, the client may be quicker than we are.
         self.pipelined = !self.moved.is_empty() && cx.io.has_input();
-        let sent = match &giving.supply {
-            Supply::File { file, path } => match cx.io.send_file(file, giving.sent, left)? {
+        let sent = match &download.supply {
+            Supply::File { file, path } => match cx.io.send_file(file, download.sent, left)? {
                 FileSent::Bytes(count) => count,
                 FileSent::Blocked => 0,
                 FileSent::Short => return Err(Reason::Shortened(path.clone())),
             },
             Supply::Listing(listing) => {
-                let rest = usize::try_from(giving.sent)
+                let rest = usize::try_from(download.sent)
                     .ok()
                     .and_then(|sent| listing.as_bytes().get(sent..))
                     .unwrap_or_default();
@@ -261,22 +261,24 @@ impl Session {
         if sent == 0 {
             return Ok(Some(PumpOutcome::Blocked));
         }
-        giving.sent += sent;
+        download.sent += sent;
         self.machine.body_transferred(sent)?;
         if sent < left {
             self.extend_deadline(left - sent, cx);
         } else {
             cx.io.drain_by(cx.limits.idle_timeout, self.body.and_then(|body| body.due(0)));
-            self.given();
+            self.body_sent();
         }
         Ok(None)
     }
 
     /// The last byte of a body is on its way.
-    fn given(&mut self) {
+    fn body_sent(&mut self) {
         match std::mem::replace(&mut self.task, Task::Idle) {
-            Task::Giving(Giving { name: Some(name), size, .. }) => self.log("gave", &name, size),
-            Task::Giving(Giving { name: None, size, .. }) => log::info!("client={} listed bytes={size}", self.peer),
+            Task::Downloading(Download { name: Some(name), size, .. }) => self.log("gave", &name, size),
+            Task::Downloading(Download { name: None, size, .. }) => {
+                log::info!("client={} listed bytes={size}", self.peer)
+            }
             _ => {}
         }
     }

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
-use self::download::Giving;
-use self::upload::Taking;
+use self::download::Download;
+use self::upload::Upload;
 use super::Reason;
 use super::claims::Claim;
 use super::ports::Connection;
@@ -45,7 +45,7 @@ const MOST_MOVED: usize = 10_000;
 const CAUGHT_UP_SOON: Duration = Duration::from_millis(5);
 
 /// How long an answer waits for removals that the disk does not carry out, or for another client.
-const SETTLED_AT_LAST: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How soon to look again whether the client's kernel has acknowledged everything.
 const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
@@ -76,7 +76,7 @@ pub(super) struct Context<'a> {
 #[derive(Debug)]
 enum Task {
     Idle,
-    Taking(Taking),
+    Uploading(Upload),
     Unpacking {
         name: FileName,
         _wanted: Wanted,
@@ -94,12 +94,12 @@ enum Task {
     },
     /// Until removals that were pending when something was asked are done: what is said to be gone must not come back. Or
     /// until another client has shown that it has what this one would be moved, or is gone.
-    Settling {
+    Waiting {
         awaited: Awaited,
         asked: Asked,
         until: Instant,
     },
-    Giving(Giving),
+    Downloading(Download),
 }
 
 /// What a client has asked for.
@@ -112,7 +112,7 @@ enum Asked {
 /// A file that was moved to a client who has not shown that it has it.
 #[derive(Debug)]
 pub(super) struct Moved {
-    pub(super) folder: StorageDir,
+    pub(super) dir: StorageDir,
     pub(super) name: FileName,
     pub(super) identity: Identity,
     /// Until it has shown that, or is gone, nobody else is moved it.
@@ -183,21 +183,21 @@ impl Session {
             | Task::Storing { .. }
             | Task::Packing { .. }
             | Task::Listing { .. }
-            | Task::Settling { .. } => true,
-            Task::Idle | Task::Taking(_) | Task::Giving(_) => false,
+            | Task::Waiting { .. } => true,
+            Task::Idle | Task::Uploading(_) | Task::Downloading(_) => false,
         }
     }
 
     /// Whether the client is being given a listing.
     pub(super) fn has_listing(&self) -> bool {
-        matches!(&self.task, Task::Giving(giving) if giving.is_listing())
+        matches!(&self.task, Task::Downloading(download) if download.is_listing())
     }
 
     /// What the client owes us, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {
-            (Want::Body(left), Task::Taking(taking)) => {
-                format!("the last {} of {}", Count(left, "byte"), taking.name())
+            (Want::Body(left), Task::Uploading(upload)) => {
+                format!("the last {} of {}", Count(left, "byte"), upload.name())
             }
             (Want::Supply(left), _) => format!("that it takes the last {} it asked for", Count(left, "byte")),
             _ if !self.machine.transmit().is_empty() => "that it takes our answer".into(),
@@ -238,11 +238,11 @@ impl Session {
                     Some(pause) => Some(pause),
                     None => self.decide(cx)?,
                 },
-                Want::Body(left) => self.take_body(left, cx)?,
+                Want::Body(left) => self.receive_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
                 Want::Flush => {
                     self.machine.body_flushed(self.pipelined)?;
-                    cx.io.part_after(cx.limits.idle_timeout);
+                    cx.io.half_close_after(cx.limits.idle_timeout);
                     None
                 }
                 Want::Closed if self.moved.is_empty() => Some(PumpOutcome::Over),
@@ -260,7 +260,7 @@ impl Session {
     /// Goes on with what a thread has done.
     pub(super) fn done(&mut self, done: Done, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         match (done, std::mem::replace(&mut self.task, Task::Idle)) {
-            (Done::Kept(result), Task::Storing { name, size }) => self.kept(&name, size, result, cx)?,
+            (Done::Stored(result), Task::Storing { name, size }) => self.stored(&name, size, result, cx)?,
             (Done::Unpacked(result), Task::Unpacking { name, .. }) => self.unpacked(name, result, cx)?,
             (Done::Packed(result), Task::Packing { name, .. }) => self.packed(name, result, cx)?,
             (Done::Listed(result), Task::Listing { .. }) => self.listed(result, cx)?,
@@ -284,7 +284,7 @@ impl Session {
     fn see_whether_gone(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         check_reset(cx.io)?;
         match self.task {
-            Task::Packing { .. } | Task::Listing { .. } | Task::Settling { .. } => {}
+            Task::Packing { .. } | Task::Listing { .. } | Task::Waiting { .. } => {}
             _ => return Ok(None),
         }
         match cx.io.read(1, &mut |_| 0)? {
@@ -423,10 +423,10 @@ impl Session {
 
     /// A body of which `left` bytes have not moved yet may go on, unless it is too slow.
     fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
-        let patience = cx.limits.idle_timeout;
+        let idle_timeout = cx.limits.idle_timeout;
         let due = self.body.and_then(|body| body.due(left));
         let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
-        cx.io.set_deadline(Some(time.map_or(patience, |time| time.min(patience))));
+        cx.io.set_deadline(Some(time.map_or(idle_timeout, |time| time.min(idle_timeout))));
     }
 
     /// A body of so many bytes begins.

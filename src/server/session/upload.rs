@@ -4,13 +4,13 @@ use super::{Context, PumpOutcome, Session, Task};
 use crate::net::Read;
 use crate::proto::{FileName, Refusal, Verb};
 use crate::server::Reason;
-use crate::server::storage::NoDraft;
+use crate::server::storage::NoTempFile;
 use crate::server::throttled_log::Subject;
 use crate::store::{ArchiveError, ClosedTemp, StoreError, TempFile};
 
 /// A body on its way in.
 #[derive(Debug)]
-pub(super) struct Taking {
+pub(super) struct Upload {
     verb: Verb,
     name: FileName,
     sink: Sink,
@@ -19,14 +19,14 @@ pub(super) struct Taking {
 /// Where a body goes.
 #[derive(Debug)]
 enum Sink {
-    Draft(TempFile),
+    Temp(TempFile),
     /// Nowhere: the disk failed or is full, and the client, who has begun to send, hears of it after the last byte.
     Refused(Refusal),
     /// Nowhere: the session ends after the last byte, as stock's does.
     RejectAfterBody(StoreError),
 }
 
-impl Taking {
+impl Upload {
     pub(super) fn name(&self) -> &FileName {
         &self.name
     }
@@ -43,15 +43,15 @@ impl Session {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed);
         }
-        let folder = match cx.storage.folder(name.as_bytes()) {
-            Ok(folder) => folder,
+        let dir = match cx.storage.dir_of(name.as_bytes()) {
+            Ok(dir) => dir,
             Err(error) => return self.take(verb, name, size, Sink::RejectAfterBody(error), cx),
         };
-        if !cx.storage.settings().overwrite && folder.exists(&name).unwrap_or(false) {
+        if !cx.storage.settings().overwrite && dir.exists(&name).unwrap_or(false) {
             return self.refuse(name.as_bytes(), Refusal::Exists);
         }
-        let sink = match cx.storage.draft(&folder, &name, size, cx.io.now()) {
-            Ok(draft) => Sink::Draft(draft),
+        let sink = match cx.storage.create_temp(&dir, &name, size, cx.io.now()) {
+            Ok(temp) => Sink::Temp(temp),
             Err(error) => {
                 let refusal = self.not_taken(&name, &error, cx);
                 return self.refuse(name.as_bytes(), refusal);
@@ -63,24 +63,24 @@ impl Session {
     /// Asks for a body.
     fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.body_begins(size, cx);
-        self.task = Task::Taking(Taking { verb, name, sink });
+        self.task = Task::Uploading(Upload { verb, name, sink });
         Ok(self.machine.go()?)
     }
 
     /// Moves bytes of a body from the connection to the disk.
-    pub(super) fn take_body(&mut self, left: u64, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+    pub(super) fn receive_body(&mut self, left: u64, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         let (task, mut failed) = (&mut self.task, None);
         let read = cx.io.read(left, &mut |bytes| {
-            if let Task::Taking(Taking { sink: Sink::Draft(draft), .. }) = task {
-                let room = draft.make_room(bytes.len() as u64).map_err(NoDraft::Full);
-                failed = room.and_then(|()| draft.write(bytes).map_err(NoDraft::Failed)).err();
+            if let Task::Uploading(Upload { sink: Sink::Temp(temp), .. }) = task {
+                let has_room = temp.make_room(bytes.len() as u64).map_err(NoTempFile::Full);
+                failed = has_room.and_then(|()| temp.write(bytes).map_err(NoTempFile::Failed)).err();
             }
             bytes.len()
         })?;
-        if let (Some(error), Task::Taking(taking)) = (failed, &self.task) {
-            let refusal = self.not_taken(taking.name(), &error, cx);
-            if let Task::Taking(taking) = &mut self.task {
-                taking.sink = Sink::Refused(refusal);
+        if let (Some(error), Task::Uploading(upload)) = (failed, &self.task) {
+            let refusal = self.not_taken(upload.name(), &error, cx);
+            if let Task::Uploading(upload) = &mut self.task {
+                upload.sink = Sink::Refused(refusal);
             }
         }
         match read {
@@ -95,16 +95,16 @@ impl Session {
     }
 
     pub(super) fn body_complete(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let Task::Taking(Taking { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Idle) else {
+        let Task::Uploading(Upload { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Idle) else {
             return Ok(());
         };
-        let mut draft = match sink {
-            Sink::Draft(draft) => draft,
+        let mut temp = match sink {
+            Sink::Temp(temp) => temp,
             Sink::Refused(refusal) => return self.refuse(name.as_bytes(), refusal),
             Sink::RejectAfterBody(error) => return Err(Reason::NoDirectory(error)),
         };
-        let is_room = draft.complete().map_err(NoDraft::Full);
-        match is_room.and_then(|()| draft.finish().map_err(NoDraft::Failed)) {
+        let has_room = temp.complete().map_err(NoTempFile::Full);
+        match has_room.and_then(|()| temp.finish().map_err(NoTempFile::Failed)) {
             Err(error) => {
                 let refusal = self.not_taken(&name, &error, cx);
                 self.refuse(name.as_bytes(), refusal)
@@ -116,16 +116,16 @@ impl Session {
                 Ok(())
             }
             Ok(written) => {
-                self.keep(name, written, cx);
+                self.store(name, written, cx);
                 Ok(())
             }
         }
     }
 
-    fn keep(&mut self, name: FileName, written: ClosedTemp, cx: &mut Context<'_>) {
+    fn store(&mut self, name: FileName, written: ClosedTemp, cx: &mut Context<'_>) {
         Self::clear_deadline(cx);
         let size = written.size();
-        cx.storage.keep(cx.id, name.clone(), written);
+        cx.storage.store(cx.id, name.clone(), written);
         self.task = Task::Storing { name, size };
     }
 
@@ -139,7 +139,7 @@ impl Session {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
             Ok(written) => {
-                self.keep(name, written, cx);
+                self.store(name, written, cx);
                 Ok(())
             }
             Err(ArchiveError::Store(error)) => {
@@ -147,7 +147,7 @@ impl Session {
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(ArchiveError::Full(full)) => {
-                let refusal = self.not_taken(&name, &NoDraft::Full(full), cx);
+                let refusal = self.not_taken(&name, &NoTempFile::Full(full), cx);
                 self.refuse(name.as_bytes(), refusal)
             }
             Err(error) => {
@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// The keeper is done with the file.
-    pub(super) fn kept(
+    pub(super) fn stored(
         &mut self,
         name: &FileName,
         size: u64,
@@ -193,10 +193,10 @@ impl Session {
     }
 
     /// The same, where the quota may be in the way.
-    fn not_taken(&self, name: &FileName, error: &NoDraft, cx: &mut Context<'_>) -> Refusal {
+    fn not_taken(&self, name: &FileName, error: &NoTempFile, cx: &mut Context<'_>) -> Refusal {
         match error {
-            NoDraft::Failed(error) => self.not_stored(name, error, cx),
-            NoDraft::Full(full) => {
+            NoTempFile::Failed(error) => self.not_stored(name, error, cx),
+            NoTempFile::Full(full) => {
                 let text = format!("client={} file={name} reason=quota {full}", self.client());
                 cx.log.warn(Subject::Storage, full.limit(), &text, cx.io.now());
                 Refusal::NoRoom

@@ -52,11 +52,11 @@ pub(crate) struct TestClient {
     body: Vec<u8>,
     answer: Option<Answer>,
     session: Option<TestSession>,
-    wire: Wire,
+    duplex: Duplex,
 }
 
 #[derive(Debug, Default)]
-struct Wire {
+struct Duplex {
     up: VecDeque<u8>,
     down: VecDeque<u8>,
     /// Bytes that were written so far.
@@ -72,9 +72,9 @@ impl TestClient {
         let body = if let Op::Send { bytes, .. } = &op { bytes.clone() } else { Vec::new() };
         let login = server.password().map(|password| Command::Pass(PasswordDigest::of(password)));
         client.command(&login.unwrap_or_else(|| op.command())).expect("a new session takes a command");
-        let (mut session, mut wire) = (server.accept(id, AGENTS), Wire::default());
-        let opened = server.open(&mut session, &mut End { wire: &mut wire, disk: &server.disk.clone(), now });
-        Self { id, client, op, body, answer: None, session: opened.map(|_| session), wire }
+        let (mut session, mut duplex) = (server.accept(id, AGENTS), Duplex::default());
+        let opened = server.open(&mut session, &mut End { duplex: &mut duplex, disk: &server.disk.clone(), now });
+        Self { id, client, op, body, answer: None, session: opened.map(|_| session), duplex }
     }
 
     /// What the client was told, once it was.
@@ -107,37 +107,37 @@ impl TestClient {
         self.send(most);
         if let Some(mut session) = self.session.take() {
             let disk = server.disk.clone();
-            let pause = server.pump(&mut session, &mut End { wire: &mut self.wire, disk: &disk, now });
+            let pause = server.pump(&mut session, &mut End { duplex: &mut self.duplex, disk: &disk, now });
             self.session = pause.filter(|_| !disk.is_down()).map(|_| session);
         }
-        self.position() != before || !self.wire.down.is_empty()
+        self.position() != before || !self.duplex.down.is_empty()
     }
 
     fn position(&self) -> (usize, bool, Want) {
-        (self.wire.passed, self.wire.is_ended, self.client.want())
+        (self.duplex.passed, self.duplex.is_ended, self.client.want())
     }
 
     fn send(&mut self, most: usize) {
         let count = most.min(self.client.transmit().len());
-        self.wire.up.extend(&self.client.transmit()[..count]);
-        self.wire.passed += count;
+        self.duplex.up.extend(&self.client.transmit()[..count]);
+        self.duplex.passed += count;
         self.client.transmitted(count);
         if let Want::Supply(_) = self.client.want()
             && self.client.transmit().is_empty()
         {
             let count = most.min(self.body.len());
-            self.wire.up.extend(self.body.drain(..count));
-            self.wire.passed += count;
+            self.duplex.up.extend(self.body.drain(..count));
+            self.duplex.passed += count;
             self.client.body_transferred(count as u64).expect("it was wanted");
         }
         if self.client.want() == Want::Closed && self.client.transmit().is_empty() {
-            self.wire.is_ended = true;
+            self.duplex.is_ended = true;
         }
     }
 
     fn receive(&mut self) {
         loop {
-            let bytes: Vec<u8> = self.wire.down.iter().copied().collect();
+            let bytes: Vec<u8> = self.duplex.down.iter().copied().collect();
             let taken = match self.client.want() {
                 Want::Body(left) => {
                     let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
@@ -147,7 +147,7 @@ impl TestClient {
                 }
                 _ => self.client.handle_input(&bytes).expect("the server speaks the protocol"),
             };
-            self.wire.down.drain(..taken);
+            self.duplex.down.drain(..taken);
             while let Some(event) = self.client.poll_event() {
                 self.on_event(event);
             }
@@ -174,7 +174,7 @@ impl TestClient {
 
 /// The server's end.
 struct End<'a> {
-    wire: &'a mut Wire,
+    duplex: &'a mut Duplex,
     /// A process that has died says nothing more.
     disk: &'a SiteDisk,
     now: Instant,
@@ -186,17 +186,17 @@ impl Connection for End<'_> {
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
-        let count = usize::try_from(most).unwrap_or(usize::MAX).min(self.wire.up.len());
+        let count = usize::try_from(most).unwrap_or(usize::MAX).min(self.duplex.up.len());
         if count == 0 {
-            return Ok(if self.wire.is_ended { Read::Eof { orderly: true } } else { Read::Blocked });
+            return Ok(if self.duplex.is_ended { Read::Eof { orderly: true } } else { Read::Blocked });
         }
-        let taken = take(&self.wire.up.make_contiguous()[..count]);
-        self.wire.up.drain(..taken);
+        let taken = take(&self.duplex.up.make_contiguous()[..count]);
+        self.duplex.up.drain(..taken);
         Ok(Read::Bytes(taken))
     }
 
     fn has_input(&mut self) -> bool {
-        !self.wire.up.is_empty()
+        !self.duplex.up.is_empty()
     }
 
     fn is_reset(&mut self) -> bool {
@@ -207,8 +207,8 @@ impl Connection for End<'_> {
         if self.disk.is_down() {
             return Err(Failure::Io(io::ErrorKind::ConnectionReset.into()));
         }
-        self.wire.down.extend(bytes);
-        self.wire.passed += bytes.len();
+        self.duplex.down.extend(bytes);
+        self.duplex.passed += bytes.len();
         Ok(bytes.len())
     }
 
@@ -234,5 +234,5 @@ impl Connection for End<'_> {
 
     fn drain_by(&mut self, _: Duration, _: Option<Instant>) {}
 
-    fn part_after(&mut self, _: Duration) {}
+    fn half_close_after(&mut self, _: Duration) {}
 }

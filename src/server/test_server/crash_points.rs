@@ -124,7 +124,7 @@ impl Life {
                     *call = self.call(call.op().clone());
                 }
             } else if !is_moving && self.server.orders() > 0 {
-                self.server.keep(usize::MAX);
+                self.server.store(usize::MAX);
                 self.server.woken();
                 self.look();
             } else if !is_moving {
@@ -162,7 +162,7 @@ impl Life {
         let file = |server: &TestServer, file| server.disk.look(file, |file| (file.name.clone(), file.bytes.clone()));
         for happening in self.server.disk.happened() {
             match happening {
-                StorageEvent::Leaves(_) | StorageEvent::Stays(_) | StorageEvent::PowerLost => {}
+                StorageEvent::RemovalOrdered(_) | StorageEvent::RemovalFailed(_) | StorageEvent::PowerLost => {}
                 StorageEvent::Named { file: id, .. } => {
                     let new = file(&self.server, id);
                     self.gone.retain(|gone| *gone != new);

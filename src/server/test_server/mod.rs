@@ -22,7 +22,7 @@ use crate::config::server::{Filters, Limits, StoreSettings};
 use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
-use crate::store::model::{ModelKeeper, SiteDisk, at_site};
+use crate::store::model::{ModelStoreWorker, SiteDisk, at_site};
 use crate::store::{Background, Identity, StorageDir, StoreRequest, StoreResult};
 
 /// Names that end in `.conf` go to the directory `conf`.
@@ -44,7 +44,7 @@ pub(crate) struct TestServer {
 #[derive(Debug)]
 struct Process {
     storage: Storage,
-    keeper: ModelKeeper,
+    store_worker: ModelStoreWorker,
     log: ThrottledLog,
     /// For whoever looks for it next.
     done: Vec<(ConnId, Done)>,
@@ -105,15 +105,15 @@ impl TestServer {
         self.disk.start();
         let root = open_root(&self.settings, UMASK).expect("there is nothing to fail");
         let background = Background::start(Box::new(|| {})).expect("threads are to be had");
-        let mut keeper = None;
-        let make = |room: &_| {
-            let model = keeper.insert(ModelKeeper::new(self.disk.clone(), Clone::clone(room)));
+        let mut store_worker = None;
+        let make = |space: &_| {
+            let model = store_worker.insert(ModelStoreWorker::new(self.disk.clone(), Clone::clone(space)));
             Ok(Box::new(model.clone()) as Box<dyn FileStore>)
         };
         let storage = Storage::with(self.settings.clone(), UMASK, root, background, make);
         let storage = storage.expect("there is nothing to fail");
-        let keeper = keeper.expect("a storage has one");
-        self.process = Some(Process { storage, keeper, log: ThrottledLog::default(), done: Vec::new() });
+        let store_worker = store_worker.expect("a storage has one");
+        self.process = Some(Process { storage, store_worker, log: ThrottledLog::default(), done: Vec::new() });
     }
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
@@ -165,13 +165,13 @@ impl TestServer {
 
     /// How many orders the keeper has.
     pub(crate) fn orders(&self) -> usize {
-        self.process.as_ref().map_or(0, |process| process.keeper.waiting())
+        self.process.as_ref().map_or(0, |process| process.store_worker.waiting())
     }
 
     /// The keeper carries out a group of at most so many orders.
-    pub(crate) fn keep(&mut self, most: usize) {
+    pub(crate) fn store(&mut self, most: usize) {
         if let Some(process) = &self.process {
-            process.keeper.carry_out(most);
+            process.store_worker.carry_out(most);
         }
     }
 
@@ -188,13 +188,13 @@ impl TestServer {
 /// The staging area's name.
 const STAGING: &str = ".tentacle-server";
 
-impl FileStore for ModelKeeper {
-    fn keep(&self, keep: StoreRequest) {
-        self.keep(keep);
+impl FileStore for ModelStoreWorker {
+    fn store(&self, request: StoreRequest) {
+        self.store(request);
     }
 
-    fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
-        self.remove(folder, name, identity);
+    fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
+        self.remove(dir, name, identity);
     }
 
     fn is_alive(&self) -> bool {

@@ -101,17 +101,17 @@ pub(in crate::store) fn unpack(
 ) -> Result<ClosedTemp, ArchiveError> {
     let mut content = Content::open(archive.open()?, archive.size(), &archive.path(), limits)?;
     let reservation = archive.take_reservation();
-    let mut draft = TempFile::create(archive.area().clone(), SinkKind::Append, content.size())?;
+    let mut temp = TempFile::create(archive.dir().clone(), SinkKind::Append, content.size())?;
     if let Some(mut reservation) = reservation {
         reservation.resize(content.size())?;
-        draft = draft.with_reservation(reservation);
+        temp = temp.with_reservation(reservation);
     }
     let mut buffer = vec![0; BUFFER];
     loop {
         check_wanted(wanted)?;
         match content.read(&mut buffer)? {
-            0 => return Ok(draft.finish()?),
-            count => draft.write(&buffer[..count])?,
+            0 => return Ok(temp.finish()?),
+            count => temp.write(&buffer[..count])?,
         }
     }
 }
@@ -228,14 +228,10 @@ fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
 ///
 /// # Errors
 /// As those of [`pack_into`], and [`ArchiveError::Unwanted`] once it is not `wanted` any more.
-pub(in crate::store) fn pack(
-    folder: &StorageDir,
-    source: &Source,
-    wanted: &StillWanted,
-) -> Result<Packed, ArchiveError> {
-    let file = folder.area().create_nameless()?;
+pub(in crate::store) fn pack(dir: &StorageDir, source: &Source, wanted: &StillWanted) -> Result<Packed, ArchiveError> {
+    let file = dir.dir().create_nameless()?;
     let go_on = || check_wanted(wanted);
-    pack_while(file, folder.path(), source.name().as_bytes(), source.file(), source.size(), &go_on)
+    pack_while(file, dir.path(), source.name().as_bytes(), source.file(), source.size(), &go_on)
 }
 
 fn check_wanted(wanted: &StillWanted) -> Result<(), ArchiveError> {

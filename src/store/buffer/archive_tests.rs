@@ -22,18 +22,18 @@ const GREETING: &[u8] = b"hello hello hello hello\n";
 
 fn storage() -> (TempDir, StorageDir) {
     let dir = tempfile::tempdir().unwrap();
-    let folder = StorageDir::open(dir.path(), 0o660).unwrap();
-    (dir, folder)
+    let storage = StorageDir::open(dir.path(), 0o660).unwrap();
+    (dir, storage)
 }
 
-fn written(folder: &StorageDir, bytes: &[u8]) -> ClosedTemp {
-    let mut draft = folder.draft(0).unwrap();
-    draft.write(bytes).unwrap();
-    draft.finish().unwrap()
+fn written(storage: &StorageDir, bytes: &[u8]) -> ClosedTemp {
+    let mut temp = storage.create_temp(0).unwrap();
+    temp.write(bytes).unwrap();
+    temp.finish().unwrap()
 }
 
-fn unpacked(folder: &StorageDir, archive: &[u8], limits: Limits) -> Result<Vec<u8>, ArchiveError> {
-    let written = unpack(written(folder, archive), limits, &Wanted::new().1)?;
+fn unpacked(storage: &StorageDir, archive: &[u8], limits: Limits) -> Result<Vec<u8>, ArchiveError> {
+    let written = unpack(written(storage, archive), limits, &Wanted::new().1)?;
     let bytes = fs::read(written.path()).unwrap();
     assert_eq!(bytes.len() as u64, written.size());
     Ok(bytes)
@@ -65,28 +65,28 @@ fn central(archive: &[u8]) -> usize {
 
 #[test]
 fn what_stock_sends_unpacks() {
-    let (_dir, folder) = storage();
+    let (_dir, storage) = storage();
     let recording: serde_json::Value =
         serde_json::from_str(include_str!("../../../tests/vectors/server/zsend-one.json")).unwrap();
     let latin1 = |text: &serde_json::Value| text.as_str().unwrap().chars().map(|c| c as u8).collect::<Vec<u8>>();
     let (sent, stored) = (latin1(&recording["steps"][1]["send"]), latin1(&recording["files_after"]["f.data"]));
-    assert_eq!(unpacked(&folder, &sent, GENEROUS), Ok(stored));
-    assert_eq!(unpacked(&folder, STREAMED, GENEROUS), Ok(GREETING.to_vec()));
+    assert_eq!(unpacked(&storage, &sent, GENEROUS), Ok(stored));
+    assert_eq!(unpacked(&storage, STREAMED, GENEROUS), Ok(GREETING.to_vec()));
     let corrupt = latin1(
         &serde_json::from_str::<serde_json::Value>(include_str!("../../../tests/vectors/server/zsend-corrupt.json"))
             .unwrap()["steps"][1]["send"],
     );
-    assert_eq!(unpacked(&folder, &corrupt, GENEROUS), Err(ArchiveError::Malformed("it is too short")));
+    assert_eq!(unpacked(&storage, &corrupt, GENEROUS), Err(ArchiveError::Malformed("it is too short")));
 }
 
 #[test]
 fn what_others_make_unpacks_whatever_its_entry_is_named() {
-    let (dir, folder) = storage();
+    let (dir, storage) = storage();
     let long: Vec<u8> = (0..300_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
     for bytes in [b"".as_slice(), b"x", GREETING, &long] {
         for name in ["a.data", "/etc/passwd", "../../up", "a\nb"] {
             for options in [options(), options().compression_method(CompressionMethod::Stored)] {
-                assert_eq!(unpacked(&folder, &archive(&[(name, bytes)], options), GENEROUS).unwrap(), bytes, "{name}");
+                assert_eq!(unpacked(&storage, &archive(&[(name, bytes)], options), GENEROUS).unwrap(), bytes, "{name}");
             }
         }
     }
@@ -96,8 +96,8 @@ fn what_others_make_unpacks_whatever_its_entry_is_named() {
 
 #[test]
 fn anything_but_one_file_is_refused() {
-    let (_dir, folder) = storage();
-    let refused = |archive: &[u8]| unpacked(&folder, archive, GENEROUS).unwrap_err();
+    let (_dir, storage) = storage();
+    let refused = |archive: &[u8]| unpacked(&storage, archive, GENEROUS).unwrap_err();
     assert_eq!(refused(&archive(&[], options())), ArchiveError::Entries(0));
     assert_eq!(refused(&archive(&[("a", b"1"), ("b", b"2")], options())), ArchiveError::Entries(2));
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -114,8 +114,8 @@ fn anything_but_one_file_is_refused() {
 
 #[test]
 fn methods_flags_and_extensions_we_do_not_know_are_refused_by_name() {
-    let (_dir, folder) = storage();
-    let refused = |archive: &[u8]| unpacked(&folder, archive, GENEROUS).unwrap_err();
+    let (_dir, storage) = storage();
+    let refused = |archive: &[u8]| unpacked(&storage, archive, GENEROUS).unwrap_err();
     let one = archive(&[("a", GREETING)], options());
     let central = central(&one);
     assert_eq!(refused(&patched(&one, central + 10, &[12, 0])), ArchiveError::Method(12));
@@ -130,11 +130,11 @@ fn methods_flags_and_extensions_we_do_not_know_are_refused_by_name() {
 
 #[test]
 fn what_says_it_becomes_too_large_is_refused_before_it_does() {
-    let (_dir, folder) = storage();
+    let (_dir, storage) = storage();
     let zeros = vec![0; 5_000_000];
     let bomb = archive(&[("a", &zeros)], options());
     let (archive, size) = (bomb.len() as u64, zeros.len() as u64);
-    let unpacked = |max_size, max_ratio| unpacked(&folder, &bomb, Limits { max_size, max_ratio });
+    let unpacked = |max_size, max_ratio| unpacked(&storage, &bomb, Limits { max_size, max_ratio });
     assert_eq!(unpacked(size - 1, 2000), Err(ArchiveError::TooLarge { size, max: size - 1 }));
     assert_eq!(unpacked(size, 100), Err(ArchiveError::Bomb { archive, size, max_ratio: 100 }));
     assert_eq!(unpacked(size, 2000), Ok(zeros));
@@ -142,7 +142,7 @@ fn what_says_it_becomes_too_large_is_refused_before_it_does() {
 
 #[test]
 fn what_lies_about_its_size_or_bytes_is_refused() {
-    let (_dir, folder) = storage();
+    let (_dir, storage) = storage();
     let central = central(STREAMED);
     let cases = [
         (24, [23, 0, 0, 0], "its entry is longer than it says"),
@@ -153,57 +153,57 @@ fn what_lies_about_its_size_or_bytes_is_refused() {
         (42, [1, 0, 0, 0], "its entry and its directory disagree"),
     ];
     for (field, bytes, why) in cases {
-        let refused = unpacked(&folder, &patched(STREAMED, central + field, &bytes), GENEROUS);
+        let refused = unpacked(&storage, &patched(STREAMED, central + field, &bytes), GENEROUS);
         assert_eq!(refused, Err(ArchiveError::Malformed(why)), "{field}");
     }
 }
 
 #[test]
 fn a_damaged_archive_gives_the_same_bytes_or_none() {
-    let (_dir, folder) = storage();
+    let (_dir, storage) = storage();
     let ours = archive(&[("a", GREETING)], options());
     for archive in [STREAMED, &ours] {
         for at in 0..archive.len() {
             for bit in 0..8 {
                 let damaged = patched(archive, at, &[archive[at] ^ 1 << bit]);
-                if let Ok(bytes) = unpacked(&folder, &damaged, GENEROUS) {
+                if let Ok(bytes) = unpacked(&storage, &damaged, GENEROUS) {
                     assert_eq!(bytes, GREETING, "bit {bit} of byte {at}");
                 }
             }
-            assert!(unpacked(&folder, &archive[..at], GENEROUS).is_err(), "cut at {at}");
+            assert!(unpacked(&storage, &archive[..at], GENEROUS).is_err(), "cut at {at}");
         }
     }
 }
 
 #[test]
 fn the_room_set_aside_grows_with_what_comes_out() {
-    let (_dir, folder) = storage();
-    let room = SpaceAccount::open(&folder, Quota { max_bytes: Some(1000), ..Quota::default() }).unwrap();
+    let (_dir, storage) = storage();
+    let space = SpaceAccount::open(&storage, Quota { max_bytes: Some(1000), ..Quota::default() }).unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
     let now = std::time::Instant::now();
     let unpack = |bytes: usize| {
         let archive = archive(&[("a", &vec![0; bytes])], options());
-        let reservation = room.admit(&folder, archive.len() as u64, None, now).unwrap();
-        let mut draft = folder.draft(0).unwrap().with_reservation(reservation);
-        draft.make_room(archive.len() as u64).unwrap();
-        draft.write(&archive).unwrap();
-        unpack(draft.finish().unwrap(), GENEROUS, &Wanted::new().1)
+        let reservation = space.admit(&storage, archive.len() as u64, None, now).unwrap();
+        let mut temp = storage.create_temp(0).unwrap().with_reservation(reservation);
+        temp.make_room(archive.len() as u64).unwrap();
+        temp.write(&archive).unwrap();
+        unpack(temp.finish().unwrap(), GENEROUS, &Wanted::new().1)
     };
     let unpacked = unpack(900).unwrap();
-    assert!(room.admit(&folder, 101, None, now).is_err());
+    assert!(space.admit(&storage, 101, None, now).is_err());
     drop(unpacked);
     assert!(matches!(unpack(1001), Err(ArchiveError::Full(Full::Bytes { .. }))));
-    assert!(room.admit(&folder, 1000, None, now).is_ok());
+    assert!(space.admit(&storage, 1000, None, now).is_ok());
 }
 
 #[test]
 fn what_we_pack_others_read_and_so_do_we() {
-    let (dir, folder) = storage();
+    let (dir, storage) = storage();
     let long: Vec<u8> = (0..300_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
     for (name, bytes) in [("empty", b"".as_slice()), ("one.data", b"x"), ("odd name.data", GREETING), ("long", &long)] {
         fs::write(dir.path().join(name), bytes).unwrap();
-        let source = folder.find(&name.parse().unwrap()).unwrap().unwrap();
-        let Packed { file, size } = pack(&folder, &source, &Wanted::new().1).unwrap();
+        let source = storage.find(&name.parse().unwrap()).unwrap().unwrap();
+        let Packed { file, size } = pack(&storage, &source, &Wanted::new().1).unwrap();
         let metadata = file.metadata().unwrap();
         assert_eq!((metadata.nlink(), metadata.len()), (0, size));
         let mut archive = ZipArchive::new(&file).unwrap();
@@ -213,19 +213,19 @@ fn what_we_pack_others_read_and_so_do_we() {
         assert_eq!((entry.name(), read.as_slice()), (name, bytes));
         let mut packed = vec![0; usize::try_from(size).unwrap()];
         file.read_exact_at(&mut packed, 0).unwrap();
-        assert_eq!(unpacked(&folder, &packed, GENEROUS).unwrap(), bytes);
+        assert_eq!(unpacked(&storage, &packed, GENEROUS).unwrap(), bytes);
     }
     assert_eq!(fs::read_dir(dir.path().join(".tentacle-server")).unwrap().count(), 0);
 }
 
 #[test]
 fn a_file_that_shrinks_meanwhile_is_packed_as_far_as_it_goes() {
-    let (dir, folder) = storage();
+    let (dir, storage) = storage();
     fs::write(dir.path().join("a"), GREETING).unwrap();
-    let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
+    let source = storage.find(&"a".parse().unwrap()).unwrap().unwrap();
     File::options().write(true).open(dir.path().join("a")).unwrap().set_len(5).unwrap();
-    let Packed { file, size } = pack(&folder, &source, &Wanted::new().1).unwrap();
+    let Packed { file, size } = pack(&storage, &source, &Wanted::new().1).unwrap();
     let mut packed = vec![0; usize::try_from(size).unwrap()];
     file.read_exact_at(&mut packed, 0).unwrap();
-    assert_eq!(unpacked(&folder, &packed, GENEROUS), Ok(GREETING[..5].to_vec()));
+    assert_eq!(unpacked(&storage, &packed, GENEROUS), Ok(GREETING[..5].to_vec()));
 }

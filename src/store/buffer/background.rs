@@ -59,7 +59,7 @@ struct Archive {
 #[derive(Debug)]
 enum Job {
     Unpack { archive: ClosedTemp, limits: Limits },
-    Pack { folder: StorageDir, source: Source },
+    Pack { dir: StorageDir, source: Source },
 }
 
 impl Background {
@@ -78,8 +78,8 @@ impl Background {
 
     /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `storage_dir`. For as long as the
     /// archive is open it takes room there that no quota counts. Nothing may come of it once what this returns is dropped.
-    pub fn pack(&mut self, ticket: u64, client: IpAddr, folder: StorageDir, source: Source) -> Wanted {
-        self.queue(ticket, client, Job::Pack { folder, source })
+    pub fn pack(&mut self, ticket: u64, client: IpAddr, dir: StorageDir, source: Source) -> Wanted {
+        self.queue(ticket, client, Job::Pack { dir, source })
     }
 
     fn queue(&mut self, ticket: u64, client: IpAddr, job: Job) -> Wanted {
@@ -115,9 +115,9 @@ impl Background {
     }
 
     /// Queues a [`SpaceAccount::recount`]; a failure is logged.
-    pub fn recount(&self, room: SpaceAccount) {
-        room.recount_queued();
-        self.worker.tell(Order::Recount(room));
+    pub fn recount(&self, space: SpaceAccount) {
+        space.recount_queued();
+        self.worker.tell(Order::Recount(space));
     }
 
     /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
@@ -168,11 +168,11 @@ fn finish(order: Order) -> Option<Finished> {
         Order::Archive(Archive { ticket, wanted, job: Job::Unpack { archive, limits } }) => {
             Some(Finished::Unpacked { ticket, result: unpack(archive, limits, &wanted) })
         }
-        Order::Archive(Archive { ticket, wanted, job: Job::Pack { folder, source } }) => {
-            Some(Finished::Packed { ticket, result: pack(&folder, &source, &wanted) })
+        Order::Archive(Archive { ticket, wanted, job: Job::Pack { dir, source } }) => {
+            Some(Finished::Packed { ticket, result: pack(&dir, &source, &wanted) })
         }
-        Order::Recount(room) => {
-            if let Err(error) = room.recount() {
+        Order::Recount(space) => {
+            if let Err(error) = space.recount() {
                 log::warn!("{error}: the count stays what it was");
             }
             None
@@ -189,25 +189,25 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A folder with one file in it, which takes long to pack.
-    fn folder_with_much() -> (tempfile::TempDir, StorageDir) {
+    fn storage_with_much() -> (tempfile::TempDir, StorageDir) {
         let dir = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(dir.path().join("much")).unwrap();
         file.set_len(3 << 30).unwrap();
-        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
-        (dir, folder)
+        let storage = StorageDir::open(dir.path(), 0o660).unwrap();
+        (dir, storage)
     }
 
     #[test]
     fn what_nobody_waits_for_is_not_made() {
-        let (_dir, folder) = folder_with_much();
+        let (_dir, storage) = storage_with_much();
         let mut background = Background::start(Box::new(|| {})).unwrap();
-        let source = || folder.find(&"much".parse().unwrap()).unwrap().unwrap();
-        let under_way = background.pack(1, CLIENT, folder.clone(), source());
-        let queued = [2, 3].map(|ticket| background.pack(ticket, CLIENT, folder.clone(), source()));
+        let source = || storage.find(&"much".parse().unwrap()).unwrap().unwrap();
+        let under_way = background.pack(1, CLIENT, storage.clone(), source());
+        let queued = [2, 3].map(|ticket| background.pack(ticket, CLIENT, storage.clone(), source()));
         assert_eq!(background.pending(), 3);
         drop(queued);
         drop(under_way);
-        let wanted = background.unpack(4, CLIENT, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
+        let wanted = background.unpack(4, CLIENT, storage.create_temp(0).unwrap().finish().unwrap(), LIMITS);
         assert_eq!(background.pending(), 2, "those that were queued are gone");
         // The large archive is not waited for.
         let mut finished = Vec::new();
@@ -229,11 +229,11 @@ mod tests {
     fn a_file_packed_and_unpacked_again_is_the_same() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), "bytes").unwrap();
-        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
+        let storage = StorageDir::open(dir.path(), 0o660).unwrap();
         let mut background = Background::start(Box::new(|| {})).unwrap();
-        let source = folder.find(&"a".parse().unwrap()).unwrap().unwrap();
-        let _packed = background.pack(1, CLIENT, folder.clone(), source);
-        let _unpacked = background.unpack(2, CLIENT, folder.draft(0).unwrap().finish().unwrap(), LIMITS);
+        let source = storage.find(&"a".parse().unwrap()).unwrap().unwrap();
+        let _packed = background.pack(1, CLIENT, storage.clone(), source);
+        let _unpacked = background.unpack(2, CLIENT, storage.create_temp(0).unwrap().finish().unwrap(), LIMITS);
         let finished = background.stop();
         let [
             Finished::Packed { ticket: 1, result: Ok(packed) },
@@ -244,10 +244,10 @@ mod tests {
         };
         let mut archive = vec![0; usize::try_from(packed.size).unwrap()];
         std::os::unix::fs::FileExt::read_exact_at(&packed.file, &mut archive, 0).unwrap();
-        let mut draft = folder.draft(packed.size).unwrap();
-        draft.write(&archive).unwrap();
+        let mut temp = storage.create_temp(packed.size).unwrap();
+        temp.write(&archive).unwrap();
         let mut background = Background::start(Box::new(|| {})).unwrap();
-        let _unpacked = background.unpack(3, CLIENT, draft.finish().unwrap(), LIMITS);
+        let _unpacked = background.unpack(3, CLIENT, temp.finish().unwrap(), LIMITS);
         let finished = background.stop();
         let [Finished::Unpacked { ticket: 3, result: Ok(written) }] = finished.as_slice() else {
             panic!("{finished:?}")
@@ -258,13 +258,13 @@ mod tests {
     #[test]
     fn a_recount_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = StorageDir::open(dir.path(), 0o660).unwrap();
-        let room = SpaceAccount::open(&folder, Quota::default()).unwrap();
+        let storage = StorageDir::open(dir.path(), 0o660).unwrap();
+        let space = SpaceAccount::open(&storage, Quota::default()).unwrap();
         std::fs::write(dir.path().join("a"), "bytes").unwrap();
         let background = Background::start(Box::new(|| {})).unwrap();
-        background.recount(room.clone());
+        background.recount(space.clone());
         assert_eq!(background.pending(), 0);
         assert!(background.stop().is_empty());
-        assert_eq!(room.stored(), (1, 5));
+        assert_eq!(space.stored(), (1, 5));
     }
 }

@@ -22,7 +22,7 @@ const MOST: usize = 1024 * 1024;
 /// by which a collector knows its own incoming directory.
 #[derive(Debug)]
 pub struct Lister {
-    folder: StorageDir,
+    dir: StorageDir,
     entries: Dir,
     body: Vec<u8>,
     memory: Share,
@@ -54,9 +54,9 @@ impl Listing {
 }
 
 impl Lister {
-    pub(in crate::store) fn new(folder: StorageDir, budget: &Budget) -> Result<Self, StoreError> {
-        let entries = Dir::read_from(folder.area().incoming()).map_err(failed(&folder))?;
-        Ok(Self { folder, entries, body: Vec::new(), memory: budget.share() })
+    pub(in crate::store) fn new(dir: StorageDir, budget: &Budget) -> Result<Self, StoreError> {
+        let entries = Dir::read_from(dir.dir().incoming()).map_err(failed(&dir))?;
+        Ok(Self { dir, entries, body: Vec::new(), memory: budget.share() })
     }
 
     /// Looks at the next `max_entries` entries, or at what is left. `may_exceed` lets it take more memory than its share.
@@ -66,7 +66,7 @@ impl Lister {
                 return Ok(Progress::Short(self));
             }
             let Some(entry) = self.entries.read() else { return Ok(Progress::Whole(self.whole())) };
-            let entry = entry.map_err(failed(&self.folder))?;
+            let entry = entry.map_err(failed(&self.dir))?;
             let name = entry.file_name().to_bytes();
             if is_listed(name, entry.file_type()) {
                 self.body.extend_from_slice(name);
@@ -111,6 +111,6 @@ fn is_listed(name: &[u8], kind: FileType) -> bool {
     }
 }
 
-fn failed(folder: &StorageDir) -> impl FnOnce(Errno) -> StoreError + '_ {
-    StoreError::io("list", folder.path())
+fn failed(dir: &StorageDir) -> impl FnOnce(Errno) -> StoreError + '_ {
+    StoreError::io("list", dir.path())
 }

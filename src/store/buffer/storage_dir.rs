@@ -26,8 +26,8 @@ use crate::store::fs::temp_file::TempFile;
 /// [`is_in_place`](Self::is_in_place).
 #[derive(Clone, Debug)]
 pub struct StorageDir {
-    area: Arc<SpoolDir>,
-    leaving: RemovalsUnderWay,
+    dir: Arc<SpoolDir>,
+    under_way: RemovalsUnderWay,
 }
 
 /// Files whose removal has been ordered: to everybody but the keeper they are gone already, though the keeper may have
@@ -38,14 +38,14 @@ struct RemovalsUnderWay(Arc<Mutex<HashMap<FileName, Identity>>>);
 /// Removals that were pending at some time.
 #[derive(Debug)]
 pub struct PendingRemovals {
-    leaving: RemovalsUnderWay,
+    under_way: RemovalsUnderWay,
     removals: Vec<(FileName, Identity)>,
 }
 
 impl PendingRemovals {
     /// Whether all of them have been carried out, durably where that is asked for, or cannot be.
-    pub fn are_settled(&mut self) -> bool {
-        let pending = self.leaving.locked();
+    pub fn are_done(&mut self) -> bool {
+        let pending = self.under_way.locked();
         self.removals.retain(|(name, file)| pending.get(name) == Some(file));
         self.removals.is_empty()
     }
@@ -57,10 +57,10 @@ impl RemovalsUnderWay {
         self.locked().insert(name, identity);
     }
 
-    fn settle(&self, name: &FileName, identity: &Identity) {
-        let mut leaving = self.locked();
-        if leaving.get(name) == Some(identity) {
-            leaving.remove(name);
+    fn finish(&self, name: &FileName, identity: &Identity) {
+        let mut under_way = self.locked();
+        if under_way.get(name) == Some(identity) {
+            under_way.remove(name);
         }
     }
 
@@ -85,15 +85,15 @@ impl StorageDir {
     }
 
     /// Takes an area over, without a word of what the filesystem is known to lack.
-    fn of(area: SpoolDir, known: &[Lack]) -> Result<Self, StoreError> {
-        area.lock()?;
-        area.warn_of_lacks(known);
-        for stage in area.leftovers()? {
-            if let Err(error) = area.discard(stage) {
+    fn of(dir: SpoolDir, known: &[Lack]) -> Result<Self, StoreError> {
+        dir.lock()?;
+        dir.warn_of_lacks(known);
+        for stage in dir.leftovers()? {
+            if let Err(error) = dir.discard(stage) {
                 log::warn!("{error}");
             }
         }
-        Ok(Self { area: Arc::new(area), leaving: RemovalsUnderWay::default() })
+        Ok(Self { dir: Arc::new(dir), under_way: RemovalsUnderWay::default() })
     }
 
     /// Whether `path` can be [opened](Self::open), as far as can be seen without locking anything there; what its filesystem
@@ -116,7 +116,7 @@ impl StorageDir {
             return Ok(self.clone());
         }
         // What is there by now may be another link.
-        Self::of(self.area.open_inside(&below, Mode::from_raw_mode(file_mode))?, self.area.lacks())
+        Self::of(self.dir.open_inside(&below, Mode::from_raw_mode(file_mode))?, self.dir.lacks())
     }
 
     /// Whether [`StorageDir::open_inside`] can open `relative` in the storage directory `path`, as far as rights tell.
@@ -134,79 +134,79 @@ impl StorageDir {
     /// # Errors
     /// No right to write, a read-only disk.
     pub fn check_removal(&self) -> Result<(), StoreError> {
-        fs::accessat(self.area.incoming(), c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
+        fs::accessat(self.dir.incoming(), c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
             .map_err(StoreError::io("remove files from", self.path()))
     }
 
     /// Whether the path still leads to this directory, and to its staging area: somebody may have moved or removed either.
     pub fn is_in_place(&self) -> bool {
-        self.area.is_in_place()
+        self.dir.is_in_place()
     }
 
     /// The directory, as an absolute path without links.
     pub fn path(&self) -> &Path {
-        self.area.path()
+        self.dir.path()
     }
 
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
     /// costs time at most.
-    pub fn draft(&self, size_hint: u64) -> Result<TempFile, StoreError> {
-        TempFile::create(self.area.clone(), SinkKind::Append, size_hint)
+    pub fn create_temp(&self, size_hint: u64) -> Result<TempFile, StoreError> {
+        TempFile::create(self.dir.clone(), SinkKind::Append, size_hint)
     }
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.
     pub fn find(&self, name: &FileName) -> Result<Option<Source>, StoreError> {
         // Asked first: the keeper may be done with it between the two, and the file that was opened gone.
-        let leaving = self.leaving.get(name);
-        let found = Source::open(self.area.incoming(), name.clone())
-            .map_err(StoreError::io("open", &self.area.published_path(name)))?;
-        Ok(found.filter(|source| leaving != Some(source.identity())))
+        let removed = self.under_way.get(name);
+        let found = Source::open(self.dir.incoming(), name.clone())
+            .map_err(StoreError::io("open", &self.dir.published_path(name)))?;
+        Ok(found.filter(|source| removed != Some(source.identity())))
     }
 
     /// The bytes of the file that one of this name would replace. `None` if there is none, or it cannot be seen.
     pub fn size_of(&self, name: &FileName) -> Option<u64> {
-        let leaving = self.leaving.get(name);
-        let found = self.area.look(name).ok()?;
-        found.filter(|file| leaving != Some(*file)).map(|file| file.size)
+        let removed = self.under_way.get(name);
+        let found = self.dir.look(name).ok()?;
+        found.filter(|file| removed != Some(*file)).map(|file| file.size)
     }
 
     /// Whether anything has this name, be it a file or not.
     pub fn exists(&self, name: &FileName) -> Result<bool, StoreError> {
-        if let Some(leaving) = self.leaving.get(name)
-            && self.area.look(name)? == Some(leaving)
+        if let Some(removed) = self.under_way.get(name)
+            && self.dir.look(name)? == Some(removed)
         {
             return Ok(false);
         }
-        match fs::statat(self.area.incoming(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+        match fs::statat(self.dir.incoming(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(StoreError::io("look at", &self.area.published_path(name))(errno)),
+            Err(errno) => Err(StoreError::io("look at", &self.dir.published_path(name))(errno)),
         }
     }
 
-    /// The file is to be removed: it counts as gone until [`StorageDir::settle`].
-    pub(in crate::store) fn leaves(&self, name: &FileName, identity: Identity) {
-        self.leaving.add(name.clone(), identity);
+    /// The file is to be removed: it counts as gone until [`StorageDir::removal_done`].
+    pub(in crate::store) fn removal_ordered(&self, name: &FileName, identity: Identity) {
+        self.under_way.add(name.clone(), identity);
     }
 
     /// The file has been removed, or cannot be.
-    pub(in crate::store) fn settle(&self, name: &FileName, identity: &Identity) {
-        self.leaving.settle(name, identity);
+    pub(in crate::store) fn removal_done(&self, name: &FileName, identity: &Identity) {
+        self.under_way.finish(name, identity);
     }
 
     /// How many files are to be removed and have not been yet.
     pub fn removals(&self) -> usize {
-        self.leaving.locked().len()
+        self.under_way.locked().len()
     }
 
     /// The removals that are pending: of the file of this name, or of all.
     pub fn pending_removals(&self, name: Option<&FileName>) -> PendingRemovals {
-        let pending = self.leaving.locked();
+        let pending = self.under_way.locked();
         let removals = match name {
             Some(name) => pending.get_key_value(name).into_iter().map(|(name, file)| (name.clone(), *file)).collect(),
             None => pending.iter().map(|(name, file)| (name.clone(), *file)).collect(),
         };
-        PendingRemovals { leaving: self.leaving.clone(), removals }
+        PendingRemovals { under_way: self.under_way.clone(), removals }
     }
 
     /// Begins to list what is in here, in memory of that budget.
@@ -216,11 +216,11 @@ impl StorageDir {
 
     /// Whether this and the other are clones of one folder.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.area, &other.area)
+        Arc::ptr_eq(&self.dir, &other.dir)
     }
 
-    pub(in crate::store) fn area(&self) -> &Arc<SpoolDir> {
-        &self.area
+    pub(in crate::store) fn dir(&self) -> &Arc<SpoolDir> {
+        &self.dir
     }
 }
 

@@ -7,7 +7,7 @@ use super::store_group::Change;
 use crate::proto::FileName;
 use crate::store::fs::durability::Durability;
 use crate::store::fs::error::StoreError;
-use crate::store::fs::flush::sync_drafts;
+use crate::store::fs::flush::sync_staged_files;
 use crate::store::fs::ids::StageId;
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::source::Identity;
@@ -16,83 +16,78 @@ use crate::store::fs::spool_dir::SpoolDir;
 /// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
 pub(in crate::store) trait StorageDisk {
     /// A handle of a folder.
-    type Folder;
+    type Dir;
     /// Which file it is.
     type Identity;
 
     /// The filesystem the folder is on.
-    fn filesystem(&self, folder: &Self::Folder) -> u64;
+    fn filesystem(&self, dir: &Self::Dir) -> u64;
     /// Which directory it is, however many handles there are of it.
-    fn directory(&self, folder: &Self::Folder) -> (u64, u64);
+    fn directory(&self, dir: &Self::Dir) -> (u64, u64);
     /// Makes the bytes of staged files durable. All are on one filesystem.
-    fn sync_staged(&mut self, files: &[(&Self::Folder, StageId)]) -> Result<(), StoreError>;
+    fn sync_staged(&mut self, files: &[(&Self::Dir, StageId)]) -> Result<(), StoreError>;
     /// Makes the names in the folder durable.
-    fn sync_names(&mut self, folder: &Self::Folder) -> Result<(), StoreError>;
+    fn sync_names(&mut self, dir: &Self::Dir) -> Result<(), StoreError>;
     /// Moves a staged file to its name. After a crash it has happened or not.
     fn rename_into(
         &mut self,
-        folder: &Self::Folder,
+        dir: &Self::Dir,
         stage: StageId,
         name: &FileName,
         on_conflict: OnConflict,
     ) -> Result<Change, StoreError>;
     /// Removes the file of this name if it is still the one meant.
-    fn remove(
-        &mut self,
-        folder: &Self::Folder,
-        name: &FileName,
-        identity: &Self::Identity,
-    ) -> Result<Change, StoreError>;
+    fn remove(&mut self, dir: &Self::Dir, name: &FileName, identity: &Self::Identity) -> Result<Change, StoreError>;
     /// Removes a staged file.
-    fn discard(&mut self, folder: &Self::Folder, stage: StageId) -> Result<(), StoreError>;
+    fn discard(&mut self, dir: &Self::Dir, stage: StageId) -> Result<(), StoreError>;
 }
 
 /// The disk itself.
 #[derive(Debug)]
-pub(in crate::store) struct RealShelf(pub(in crate::store) Durability);
+pub(in crate::store) struct RealStorageDisk(pub(in crate::store) Durability);
 
-impl StorageDisk for RealShelf {
-    type Folder = Arc<SpoolDir>;
+impl StorageDisk for RealStorageDisk {
+    type Dir = Arc<SpoolDir>;
     type Identity = Identity;
 
-    fn filesystem(&self, area: &Arc<SpoolDir>) -> u64 {
-        area.device()
+    fn filesystem(&self, dir: &Arc<SpoolDir>) -> u64 {
+        dir.device()
     }
 
-    fn directory(&self, area: &Arc<SpoolDir>) -> (u64, u64) {
-        area.directory()
+    fn directory(&self, dir: &Arc<SpoolDir>) -> (u64, u64) {
+        dir.directory()
     }
 
     fn sync_staged(&mut self, files: &[(&Arc<SpoolDir>, StageId)]) -> Result<(), StoreError> {
         self.0.flush(|| {
-            let drafts: Vec<_> = files.iter().map(|&(area, stage)| (&**area, stage)).collect();
-            sync_drafts(&drafts).map(drop)
+            let files: Vec<_> = files.iter().map(|&(dir, stage)| (&**dir, stage)).collect();
+            sync_staged_files(&files).map(drop)
         })
     }
 
-    fn sync_names(&mut self, area: &Arc<SpoolDir>) -> Result<(), StoreError> {
-        self.0.flush(|| area.sync_names())
+    fn sync_names(&mut self, dir: &Arc<SpoolDir>) -> Result<(), StoreError> {
+        self.0.flush(|| dir.sync_names())
     }
 
     fn rename_into(
         &mut self,
-        area: &Arc<SpoolDir>,
+        dir: &Arc<SpoolDir>,
         stage: StageId,
         name: &FileName,
         on_conflict: OnConflict,
     ) -> Result<Change, StoreError> {
         match on_conflict {
-            OnConflict::Refuse if area.rename_into(stage, name)? => Ok(Change::Added),
-            OnConflict::Refuse => Err(StoreError::Exists(area.published_path(name))),
-            OnConflict::Replace => Ok(area.replace(stage, name)?.map_or(Change::Added, Change::Replaced)),
+            OnConflict::Refuse if dir.rename_into(stage, name)? => Ok(Change::Added),
+            OnConflict::Refuse => Err(StoreError::Exists(dir.published_path(name))),
+            OnConflict::Replace => Ok(dir.replace(stage, name)?.map_or(Change::Added, Change::Replaced)),
         }
     }
 
-    fn remove(&mut self, area: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
-        Ok(if area.remove(name, identity)? { Change::Removed(identity.size) } else { Change::Nothing })
+    fn remove(&mut self, dir: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
+        Ok(if dir.remove(name, identity)? { Change::Removed(identity.size) } else { Change::Nothing })
     }
 
-    fn discard(&mut self, area: &Arc<SpoolDir>, stage: StageId) -> Result<(), StoreError> {
-        area.discard(stage)
+    fn discard(&mut self, dir: &Arc<SpoolDir>, stage: StageId) -> Result<(), StoreError> {
+        dir.discard(stage)
     }
 }

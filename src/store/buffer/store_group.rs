@@ -22,8 +22,8 @@ use crate::store::fs::on_conflict::OnConflict;
 /// One thing to do in a folder.
 #[derive(Debug)]
 pub(in crate::store) enum Task<F, I> {
-    Store { folder: F, stage: StageId, name: FileName, on_conflict: OnConflict },
-    Remove { folder: F, name: FileName, identity: I },
+    Store { dir: F, stage: StageId, name: FileName, on_conflict: OnConflict },
+    Remove { dir: F, name: FileName, identity: I },
 }
 
 /// What a [`Task`] has changed.
@@ -52,70 +52,69 @@ impl Change {
 /// How a [`Task`] ended.
 pub(in crate::store) type Outcome = Result<Change, StoreError>;
 
-type TaskOf<S> = Task<<S as StorageDisk>::Folder, <S as StorageDisk>::Identity>;
+type TaskOf<S> = Task<<S as StorageDisk>::Dir, <S as StorageDisk>::Identity>;
 
 /// Carries out a group, in its order. One outcome for each task.
-pub(in crate::store) fn keep<S: StorageDisk>(shelf: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome> {
-    let flushed = flush(shelf, group);
-    let mut outcomes: Vec<Outcome> = group.iter().map(|task| carry_out(shelf, task, &flushed)).collect();
+pub(in crate::store) fn store<S: StorageDisk>(disk: &mut S, group: &[TaskOf<S>]) -> Vec<Outcome> {
+    let flushed = flush(disk, group);
+    let mut outcomes: Vec<Outcome> = group.iter().map(|task| carry_out(disk, task, &flushed)).collect();
     let changed = group.iter().zip(&outcomes).filter_map(|(task, outcome)| match (task, outcome) {
         (_, Err(_) | Ok(Change::Nothing)) => None,
-        (Task::Store { folder, .. } | Task::Remove { folder, .. }, Ok(_)) => Some(folder),
+        (Task::Store { dir, .. } | Task::Remove { dir, .. }, Ok(_)) => Some(dir),
     });
-    let folders: BTreeMap<_, _> = changed.map(|folder| (shelf.directory(folder), folder)).collect();
-    for (directory, folder) in folders {
-        if let Err(error) = shelf.sync_names(folder) {
-            fail(shelf, group, &mut outcomes, directory, &error);
+    let dirs: BTreeMap<_, _> = changed.map(|dir| (disk.directory(dir), dir)).collect();
+    for (directory, dir) in dirs {
+        if let Err(error) = disk.sync_names(dir) {
+            fail(disk, group, &mut outcomes, directory, &error);
         }
     }
     outcomes
 }
 
 /// What came of flushing the filesystems, by their numbers. After a failure nobody knows what is on that disk.
-fn flush<S: StorageDisk>(shelf: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(), StoreError>> {
+fn flush<S: StorageDisk>(disk: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(), StoreError>> {
     let mut filesystems: BTreeMap<u64, Vec<_>> = BTreeMap::new();
     for task in group {
-        if let Task::Store { folder, stage, .. } = task {
-            filesystems.entry(shelf.filesystem(folder)).or_default().push((folder, *stage));
+        if let Task::Store { dir, stage, .. } = task {
+            filesystems.entry(disk.filesystem(dir)).or_default().push((dir, *stage));
         }
     }
-    filesystems.into_iter().map(|(number, files)| (number, shelf.sync_staged(&files))).collect()
+    filesystems.into_iter().map(|(number, files)| (number, disk.sync_staged(&files))).collect()
 }
 
 fn carry_out<S: StorageDisk>(
-    shelf: &mut S,
+    disk: &mut S,
     task: &TaskOf<S>,
     flushed: &BTreeMap<u64, Result<(), StoreError>>,
 ) -> Outcome {
     match task {
-        Task::Store { folder, stage, name, on_conflict } => {
-            let outcome = flushed[&shelf.filesystem(folder)]
-                .clone()
-                .and_then(|()| shelf.rename_into(folder, *stage, name, *on_conflict));
+        Task::Store { dir, stage, name, on_conflict } => {
+            let outcome =
+                flushed[&disk.filesystem(dir)].clone().and_then(|()| disk.rename_into(dir, *stage, name, *on_conflict));
             // What stays is swept at the next start.
             if outcome.is_err()
-                && let Err(error) = shelf.discard(folder, *stage)
+                && let Err(error) = disk.discard(dir, *stage)
             {
                 log::warn!("{error}");
             }
             outcome
         }
-        Task::Remove { folder, name, identity } => shelf.remove(folder, name, identity),
+        Task::Remove { dir, name, identity } => disk.remove(dir, name, identity),
     }
 }
 
 /// The names that went to `directory` may be durable or not.
 fn fail<S: StorageDisk>(
-    shelf: &S,
+    disk: &S,
     group: &[TaskOf<S>],
     outcomes: &mut [Outcome],
     directory: (u64, u64),
     error: &StoreError,
 ) {
     for (task, outcome) in group.iter().zip(outcomes) {
-        if let Task::Store { folder, .. } = task
+        if let Task::Store { dir, .. } = task
             && outcome.is_ok()
-            && shelf.directory(folder) == directory
+            && disk.directory(dir) == directory
         {
             *outcome = Err(error.clone());
         }

@@ -50,7 +50,7 @@ impl Clients {
                 let versions = self.sent.entry(name).or_default();
                 let bytes = Fingerprint::of(format!("{name} {}", versions.len()).as_bytes());
                 versions.push(bytes);
-                Some(Task::Store { folder: (), stage: world.stage(bytes), name: name.parse().unwrap(), on_conflict })
+                Some(Task::Store { dir: (), stage: world.stage(bytes), name: name.parse().unwrap(), on_conflict })
             }
             Take(text) => {
                 let name: FileName = text.parse().unwrap();
@@ -59,7 +59,7 @@ impl Clients {
                 if self.promised.get(text) <= version.as_ref() {
                     self.promised.remove(text);
                 }
-                Some(Task::Remove { folder: (), name, identity })
+                Some(Task::Remove { dir: (), name, identity })
             }
         }
     }
@@ -70,7 +70,7 @@ impl Clients {
         let asked: Vec<(Ask, Task<(), StageId>)> =
             group.iter().filter_map(|&ask| Some((ask, self.task(ask)?))).collect();
         let (asks, tasks): (Vec<Ask>, Vec<_>) = asked.into_iter().unzip();
-        let outcomes = keep(&mut ModelDisk(self.world.clone()), &tasks);
+        let outcomes = store(&mut ModelDisk(self.world.clone()), &tasks);
         assert_eq!(outcomes.len(), tasks.len());
         let mut version = before;
         for (ask, outcome) in asks.iter().zip(&outcomes) {

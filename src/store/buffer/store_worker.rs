@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::storage_dir::StorageDir;
-use super::storage_disk::{RealShelf, StorageDisk};
-use super::store_group::{Change, Outcome, Task, keep};
+use super::storage_disk::{RealStorageDisk, StorageDisk};
+use super::store_group::{Change, Outcome, Task, store};
 use crate::proto::FileName;
 use crate::store::fs::durability::Durability;
 use crate::store::fs::error::{START_THREAD, StoreError};
@@ -43,43 +43,43 @@ pub struct StoreResult {
 /// There is one keeper for all folders; orders are carried out in the order they were given in.
 #[derive(Debug)]
 pub struct StoreWorker {
-    worker: Worker<Keeping<RealShelf>>,
+    worker: Worker<StoreWork<RealStorageDisk>>,
 }
 
 #[derive(Debug)]
 pub(in crate::store) enum Order {
-    Keep(StoreRequest),
-    Remove { folder: StorageDir, name: FileName, identity: Identity },
+    Store(StoreRequest),
+    Remove { dir: StorageDir, name: FileName, identity: Identity },
 }
 
 impl Order {
     /// A file is to be removed; from now on its folder no longer finds or lists it.
-    pub(in crate::store) fn leaving(folder: StorageDir, name: FileName, identity: Identity) -> Self {
-        folder.leaves(&name, identity);
-        Self::Remove { folder, name, identity }
+    pub(in crate::store) fn removal(dir: StorageDir, name: FileName, identity: Identity) -> Self {
+        dir.removal_ordered(&name, identity);
+        Self::Remove { dir, name, identity }
     }
 }
 
 impl StoreWorker {
     /// Starts the thread. `space` is kept up to date with what is stored and removed. `notify` is called, on that thread,
     /// whenever there are new completions.
-    pub fn start(durability: Durability, room: SpaceAccount, notify: Notify) -> Result<Self, StoreError> {
-        let path = room.path().to_owned();
-        let work = Keeping { shelf: RealShelf(durability), room };
+    pub fn start(durability: Durability, space: SpaceAccount, notify: Notify) -> Result<Self, StoreError> {
+        let path = space.path().to_owned();
+        let work = StoreWork { disk: RealStorageDisk(durability), space };
         let worker = Worker::start(work, notify).map_err(StoreError::std(START_THREAD, &path))?;
         Ok(Self { worker })
     }
 
     /// Queues a file to be stored.
-    pub fn keep(&self, keep: StoreRequest) {
-        let ticket = keep.ticket;
-        self.worker.ask(Order::Keep(keep), || StoreResult { ticket, result: Err(StoreError::Stopped) });
+    pub fn store(&self, request: StoreRequest) {
+        let ticket = request.ticket;
+        self.worker.ask(Order::Store(request), || StoreResult { ticket, result: Err(StoreError::Stopped) });
     }
 
     /// Queues a file to be removed; its folder no longer finds or lists it. A newer file of that name stays, and so does this one if it was written to since.
     /// (Should another program put a new file there just between our look and the removal, that one goes.)
-    pub fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
-        self.worker.tell(Order::leaving(folder, name, identity));
+    pub fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
+        self.worker.tell(Order::removal(dir, name, identity));
     }
 
     /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
@@ -105,64 +105,64 @@ impl StoreWorker {
 
 /// What the thread does.
 #[derive(Debug)]
-pub(in crate::store) struct Keeping<S> {
-    pub(in crate::store) shelf: S,
-    pub(in crate::store) room: SpaceAccount,
+pub(in crate::store) struct StoreWork<S> {
+    pub(in crate::store) disk: S,
+    pub(in crate::store) space: SpaceAccount,
 }
 
 /// What is to be reported and counted when a task is done.
 enum Account {
-    Keep { ticket: u64, size: u64, reservation: Option<Reservation> },
-    Remove { folder: StorageDir, name: FileName, identity: Identity },
+    Store { ticket: u64, size: u64, reservation: Option<Reservation> },
+    Remove { dir: StorageDir, name: FileName, identity: Identity },
 }
 
-impl<S: StorageDisk<Folder = Arc<SpoolDir>, Identity = Identity> + Send + 'static> Work for Keeping<S> {
+impl<S: StorageDisk<Dir = Arc<SpoolDir>, Identity = Identity> + Send + 'static> Work for StoreWork<S> {
     type Order = Order;
     type Completion = StoreResult;
 
-    const NAME: &'static str = "keeper";
+    const NAME: &'static str = "store";
     const GROUP: usize = 1024;
 
     fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<StoreResult> {
-        self.keep(group)
+        self.store(group)
     }
 }
 
-impl<S: StorageDisk<Folder = Arc<SpoolDir>, Identity = Identity>> Keeping<S> {
-    pub(in crate::store) fn keep(&mut self, group: Vec<Order>) -> Vec<StoreResult> {
+impl<S: StorageDisk<Dir = Arc<SpoolDir>, Identity = Identity>> StoreWork<S> {
+    pub(in crate::store) fn store(&mut self, group: Vec<Order>) -> Vec<StoreResult> {
         let (tasks, accounts): (Vec<_>, Vec<_>) = group.into_iter().map(take).unzip();
-        let outcomes = keep(&mut self.shelf, &tasks);
-        accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.settle(account, outcome)).collect()
+        let outcomes = store(&mut self.disk, &tasks);
+        accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.conclude(account, outcome)).collect()
     }
 }
 
 fn take(order: Order) -> (Task<Arc<SpoolDir>, Identity>, Account) {
     match order {
-        Order::Keep(StoreRequest { ticket, name, mut written, on_conflict }) => {
+        Order::Store(StoreRequest { ticket, name, mut written, on_conflict }) => {
             let (size, reservation) = (written.size(), written.take_reservation());
-            let (folder, stage) = written.hand_over();
-            (Task::Store { folder, stage, name, on_conflict }, Account::Keep { ticket, size, reservation })
+            let (dir, stage) = written.hand_over();
+            (Task::Store { dir, stage, name, on_conflict }, Account::Store { ticket, size, reservation })
         }
-        Order::Remove { folder, name, identity } => {
-            let task = Task::Remove { folder: folder.area().clone(), name: name.clone(), identity };
-            (task, Account::Remove { folder, name, identity })
+        Order::Remove { dir, name, identity } => {
+            let task = Task::Remove { dir: dir.dir().clone(), name: name.clone(), identity };
+            (task, Account::Remove { dir, name, identity })
         }
     }
 }
 
-impl<S> Keeping<S> {
-    fn settle(&self, account: Account, outcome: Outcome) -> Option<StoreResult> {
+impl<S> StoreWork<S> {
+    fn conclude(&self, account: Account, outcome: Outcome) -> Option<StoreResult> {
         match (account, outcome) {
-            (Account::Keep { ticket, size, reservation }, outcome) => {
+            (Account::Store { ticket, size, reservation }, outcome) => {
                 if let (Some(reservation), Ok(change)) = (reservation, &outcome) {
-                    reservation.settle(size, change.replaced());
+                    reservation.commit(size, change.replaced());
                 }
                 Some(StoreResult { ticket, result: outcome.map(drop) })
             }
-            (Account::Remove { folder, name, identity }, outcome) => {
-                folder.settle(&name, &identity);
+            (Account::Remove { dir, name, identity }, outcome) => {
+                dir.removal_done(&name, &identity);
                 match outcome {
-                    Ok(Change::Removed(size)) => self.room.removed(size),
+                    Ok(Change::Removed(size)) => self.space.removed(size),
                     Ok(_) => {}
                     Err(error) => log::warn!("{error}: it may be collected again"),
                 }

@@ -24,21 +24,21 @@ pub(in crate::store) fn is_few(files: usize) -> bool {
 }
 
 /// Makes the bytes of staged files durable, all of which are on one filesystem.
-pub(in crate::store) fn sync_drafts(files: &[(&SpoolDir, StageId)]) -> Result<Synced, StoreError> {
+pub(in crate::store) fn sync_staged_files(files: &[(&SpoolDir, StageId)]) -> Result<Synced, StoreError> {
     match files {
-        [(area, _), ..] if !is_few(files.len()) => area.sync_filesystem().map(|()| Synced::Filesystem),
+        [(spool_dir, _), ..] if !is_few(files.len()) => spool_dir.sync_filesystem().map(|()| Synced::Filesystem),
         _ => each(files).map(|()| Synced::Bytes),
     }
 }
 
 /// Flushes files all at once, so that they share the disk's flushes and the filesystem's commits.
 fn each(files: &[(&SpoolDir, StageId)]) -> Result<(), StoreError> {
-    let Some((&(area, stage), others)) = files.split_first() else { return Ok(()) };
+    let Some((&(spool_dir, stage), others)) = files.split_first() else { return Ok(()) };
     thread::scope(|scope| {
-        let flush = |&(area, stage): &(&SpoolDir, StageId)| area.sync_draft(stage);
+        let flush = |&(spool_dir, stage): &(&SpoolDir, StageId)| spool_dir.sync_staged_file(stage);
         let spawn = |file| (file, thread::Builder::new().spawn_scoped(scope, move || flush(file)));
         let spawned: Vec<_> = others.iter().map(spawn).collect();
-        let first = area.sync_draft(stage);
+        let first = spool_dir.sync_staged_file(stage);
         spawned.into_iter().fold(first, |outcome, (file, thread)| {
             // Without a thread for it, a file is flushed here.
             let flushed = thread
@@ -56,21 +56,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_drafts_flushed_at_once_a_failed_one_is_told_of_and_a_lost_one_is_none() {
+    fn of_files_flushed_at_once_a_failed_one_is_reported_and_a_lost_one_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
-        let area = SpoolDir::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
-        let stages: Vec<StageId> = (0..5).map(|_| area.create().unwrap().0).collect();
-        let drafts: Vec<_> = stages.iter().map(|&stage| (&area, stage)).collect();
-        for count in 0..=drafts.len() {
-            assert_eq!(each(&drafts[..count]), Ok(()));
+        let spool_dir = SpoolDir::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
+        let stages: Vec<StageId> = (0..5).map(|_| spool_dir.create().unwrap().0).collect();
+        let staged: Vec<_> = stages.iter().map(|&stage| (&spool_dir, stage)).collect();
+        for count in 0..=staged.len() {
+            assert_eq!(each(&staged[..count]), Ok(()));
         }
         for &lost in &stages {
-            area.discard(lost).unwrap();
-            assert_eq!(each(&drafts), Ok(()));
-            symlink("anything", area.staged_path(lost)).unwrap();
-            let error = each(&drafts).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{}: is a link", area.staged_path(lost).to_string_lossy())), "{error}");
-            area.discard(lost).unwrap();
+            spool_dir.discard(lost).unwrap();
+            assert_eq!(each(&staged), Ok(()));
+            symlink("anything", spool_dir.staged_path(lost)).unwrap();
+            let error = each(&staged).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("{}: is a link", spool_dir.staged_path(lost).to_string_lossy())),
+                "{error}"
+            );
+            spool_dir.discard(lost).unwrap();
         }
     }
 }

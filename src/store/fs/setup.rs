@@ -152,8 +152,8 @@ fn read(staging: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<Option<
 
 /// Writes a file of the staging area, whole or not at all.
 fn write(staging: &OwnedFd, path: &Path, name: &str, text: &[u8], on_conflict: OnConflict) -> Result<(), StoreError> {
-    let draft = format!("{name}.{:016x}", random());
-    write_whole(staging, &path.join(name), draft, FILE_MODE, text, on_conflict)
+    let temp = format!("{name}.{:016x}", random());
+    write_whole(staging, &path.join(name), temp, FILE_MODE, text, on_conflict)
 }
 
 /// Unlike any other: seeded by the system.

@@ -77,11 +77,11 @@ pub enum Full {
     #[error(
         "{}: {free} bytes are free on that filesystem; {asked} more would leave less than min_free {min}: \
          free some space",
-        quoted(folder)
+        quoted(dir)
     )]
     Free {
         /// The directory the file would go to.
-        folder: PathBuf,
+        dir: PathBuf,
         /// What was asked for.
         asked: u64,
         /// What is free and not promised.
@@ -113,7 +113,7 @@ pub struct SpaceAccount(Arc<Shared>);
 struct Shared {
     path: PathBuf,
     storage: Mutex<Arc<SpoolDir>>,
-    book: Mutex<Counters>,
+    counters: Mutex<Counters>,
 }
 
 #[derive(Debug)]
@@ -148,42 +148,42 @@ impl SpaceAccount {
     /// The account of the storage whose directory is `storage`.
     pub(in crate::store) fn of(storage: Arc<SpoolDir>, quota: Quota) -> Result<Self, StoreError> {
         let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
-        let book = Mutex::new(Counters { quota, stored, arrived, seen, recount: Recount::default() });
-        let room = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), book }));
+        let counters = Mutex::new(Counters { quota, stored, arrived, seen, recount: Recount::default() });
+        let space = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), counters }));
         if quota.is_of_count() {
-            room.recount()?;
+            space.recount()?;
         }
-        Ok(room)
+        Ok(space)
     }
 
     /// Other limits from now on. After limits on bytes or files where there were none, [`recount`](SpaceAccount::recount).
     pub fn set_quota(&self, quota: Quota) {
-        let mut book = self.book();
-        book.quota = quota;
+        let mut counters = self.counters();
+        counters.quota = quota;
         // Who was refused was so by other limits.
-        book.recount.is_wanted = false;
+        counters.recount.is_wanted = false;
     }
 
     /// What is counted from now on.
-    pub(in crate::store) fn set_area(&self, storage: Arc<SpoolDir>) {
+    pub(in crate::store) fn set_dir(&self, storage: Arc<SpoolDir>) {
         *self.storage() = storage;
     }
 
     /// Room for a file of `size` bytes in `folder`, in place of one of `replaced` bytes if there is one.
     pub(in crate::store) fn reserve(
         &self,
-        folder: &Arc<SpoolDir>,
+        dir: &Arc<SpoolDir>,
         size: u64,
         replaced: Option<u64>,
         now: Instant,
     ) -> Result<Reservation, Full> {
         let replaced = replaced.map_or_else(Tally::default, Tally::of);
-        let mut book = self.book();
-        self.check_tally(&mut book, Tally::of(size).beyond(replaced))?;
-        let seen = book.look(folder, now);
-        check_free(seen, book.quota.min_free, folder, size)?;
-        drop(book);
-        Ok(Reservation { room: self.clone(), folder: Arc::clone(folder), replaced, come: Tally::default() })
+        let mut counters = self.counters();
+        self.check_tally(&mut counters, Tally::of(size).beyond(replaced))?;
+        let seen = counters.look(dir, now);
+        check_free(seen, counters.quota.min_free, dir, size)?;
+        drop(counters);
+        Ok(Reservation { space: self.clone(), dir: Arc::clone(dir), replaced, come: Tally::default() })
     }
 
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
@@ -192,30 +192,30 @@ impl SpaceAccount {
     pub fn recount(&self) -> Result<(), StoreError> {
         let storage = Arc::clone(&self.storage());
         // Who finds no room from here on may have seen room made behind this count.
-        self.book().recount = Recount::default();
+        self.counters().recount = Recount::default();
         let began = Instant::now();
         let stored = usage::count(storage.incoming());
         let now = Instant::now();
-        let mut book = self.book();
-        book.recount.earliest = now.checked_add(RECOUNT_AFTER.max((now - began) * RECOUNT_REST));
-        book.stored = stored.map_err(StoreError::io("count the files in", storage.path()))?;
+        let mut counters = self.counters();
+        counters.recount.earliest = now.checked_add(RECOUNT_AFTER.max((now - began) * RECOUNT_REST));
+        counters.stored = stored.map_err(StoreError::io("count the files in", storage.path()))?;
         Ok(())
     }
 
     /// When to [count](SpaceAccount::recount) anew, since something was not let in.
     pub fn recount_due(&self) -> Option<Instant> {
-        let recount = self.book().recount;
+        let recount = self.counters().recount;
         recount.earliest.filter(|_| recount.is_wanted)
     }
 
     /// A [`recount`](SpaceAccount::recount) will be made: none is due until then.
     pub(in crate::store) fn recount_queued(&self) {
-        self.book().recount = Recount::default();
+        self.counters().recount = Recount::default();
     }
 
     /// Files and bytes that are stored, as far as counted.
     pub fn stored(&self) -> (u64, u64) {
-        let stored = self.book().stored;
+        let stored = self.counters().stored;
         (stored.files, stored.bytes)
     }
 
@@ -231,15 +231,15 @@ impl SpaceAccount {
 
     /// A stored file was removed.
     pub(in crate::store) fn removed(&self, size: u64) {
-        self.book().stored.subtract(Tally::of(size));
+        self.counters().stored.subtract(Tally::of(size));
     }
 
-    fn check_tally(&self, book: &mut Counters, more: Tally) -> Result<(), Full> {
+    fn check_tally(&self, counters: &mut Counters, more: Tally) -> Result<(), Full> {
         let storage = || self.path().to_owned();
-        let mut used = book.stored;
-        used.add(book.arrived);
+        let mut used = counters.stored;
+        used.add(counters.arrived);
         let exceeds = |used: u64, more: u64, max: u64| more > 0 && more > max.saturating_sub(used);
-        let full = match book.quota {
+        let full = match counters.quota {
             Quota { max_files: Some(max), .. } if exceeds(used.files, more.files, max) => {
                 Full::Files { storage: storage(), used: used.files, max }
             }
@@ -248,48 +248,48 @@ impl SpaceAccount {
             }
             _ => return Ok(()),
         };
-        book.recount.is_wanted = true;
+        counters.recount.is_wanted = true;
         Err(full)
     }
 
     /// Every change of the book is whole before its lock is free.
-    fn book(&self) -> MutexGuard<'_, Counters> {
-        lock(&self.0.book)
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        lock(&self.0.counters)
     }
 }
 
 impl Counters {
     /// What is free where `storage_dir` is; looked up if a limit needs it and it was not of late.
-    fn look(&mut self, folder: &SpoolDir, now: Instant) -> Option<Seen> {
+    fn look(&mut self, dir: &SpoolDir, now: Instant) -> Option<Seen> {
         self.quota.min_free?;
-        let device = folder.device();
+        let device = dir.device();
         let fresh = self.seen.get(&device).filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
-        let seen = fresh.copied().unwrap_or_else(|| Seen { at: now, left: free(folder) });
+        let seen = fresh.copied().unwrap_or_else(|| Seen { at: now, left: free(dir) });
         self.seen.insert(device, seen);
         Some(seen)
     }
 }
 
-fn check_free(seen: Option<Seen>, min: Option<u64>, folder: &SpoolDir, asked: u64) -> Result<(), Full> {
+fn check_free(seen: Option<Seen>, min: Option<u64>, dir: &SpoolDir, asked: u64) -> Result<(), Full> {
     match (seen, min) {
         (Some(Seen { left: free, .. }), Some(min)) if asked > free.saturating_sub(min) => {
-            Err(Full::Free { folder: folder.path().to_owned(), asked, free, min })
+            Err(Full::Free { dir: dir.path().to_owned(), asked, free, min })
         }
         _ => Ok(()),
     }
 }
 
 /// Bytes that we may fill. A filesystem that does not tell is taken to be endless; writing to it will show.
-fn free(folder: &SpoolDir) -> u64 {
-    fs::fstatvfs(folder.incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+fn free(dir: &SpoolDir) -> u64 {
+    fs::fstatvfs(dir.incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Room for a file on its way in: for what has come of it. It counts until the file is stored, which then counts itself, or
 /// this is dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    room: SpaceAccount,
-    folder: Arc<SpoolDir>,
+    space: SpaceAccount,
+    dir: Arc<SpoolDir>,
     /// What will be gone once the file is stored.
     replaced: Tally,
     /// What has come of it.
@@ -314,35 +314,35 @@ impl Reservation {
     }
 
     fn set(&mut self, come: Tally) -> Result<(), Full> {
-        let mut book = self.room.book();
+        let mut counters = self.space.counters();
         let (was, is) = (self.come.beyond(self.replaced), come.beyond(self.replaced));
-        self.room.check_tally(&mut book, is.beyond(was))?;
+        self.space.check_tally(&mut counters, is.beyond(was))?;
         // What is replaced is there until then. What was free is not corrected downwards: the bytes may have been written.
         let written = come.beyond(self.come).bytes;
-        let device = self.folder.device();
-        check_free(book.seen.get(&device).copied(), book.quota.min_free, &self.folder, written)?;
-        if let Some(seen) = book.seen.get_mut(&device) {
+        let device = self.dir.device();
+        check_free(counters.seen.get(&device).copied(), counters.quota.min_free, &self.dir, written)?;
+        if let Some(seen) = counters.seen.get_mut(&device) {
             seen.left = seen.left.saturating_sub(written);
         }
-        book.arrived.subtract(was);
-        book.arrived.add(is);
+        counters.arrived.subtract(was);
+        counters.arrived.add(is);
         self.come = come;
         Ok(())
     }
 
     /// The file is stored, in place of one of `replaced` bytes if there was one.
-    pub(in crate::store) fn settle(self, bytes: u64, replaced: Option<u64>) {
-        let mut book = self.room.book();
+    pub(in crate::store) fn commit(self, bytes: u64, replaced: Option<u64>) {
+        let mut counters = self.space.counters();
         if let Some(replaced) = replaced {
-            book.stored.subtract(Tally::of(replaced));
+            counters.stored.subtract(Tally::of(replaced));
         }
-        book.stored.add(Tally::of(bytes));
+        counters.stored.add(Tally::of(bytes));
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.room.book().arrived.subtract(self.come.beyond(self.replaced));
+        self.space.counters().arrived.subtract(self.come.beyond(self.replaced));
     }
 }
 

@@ -105,7 +105,7 @@ impl SpoolDir {
         let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
         let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
         let incoming = Arc::new(incoming);
-        let area = Self {
+        let spool_dir = Self {
             id,
             path,
             kind,
@@ -122,11 +122,11 @@ impl SpoolDir {
             next,
         };
         if kind == Staging::Collector
-            && let Err(error) = area.leave_mark()
+            && let Err(error) = spool_dir.leave_mark()
         {
             log::warn!("{error}: a site that serves this very directory, by a wrong address, would not be recognised");
         }
-        Ok(area)
+        Ok(spool_dir)
     }
 
     /// Makes the mark by which a site is known that serves this very directory, if it is not there.
@@ -141,7 +141,8 @@ impl SpoolDir {
         if found != Some(id) {
             return Ok(None);
         }
-        Self::open(incoming, setup::FILE_MODE, kind).map(|area| Some(area).filter(|area| area.id == id))
+        Self::open(incoming, setup::FILE_MODE, kind)
+            .map(|spool_dir| Some(spool_dir).filter(|spool_dir| spool_dir.id == id))
     }
 
     /// From now on nobody waits for this directory's filesystem longer than need be, unless that is the one given: where
@@ -169,15 +170,15 @@ impl SpoolDir {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Some(beside) = &self.beside else { return work(self) };
-        let area = Arc::clone(self);
-        beside.asked.ask(wait, move || work(&area))
+        let spool_dir = Arc::clone(self);
+        beside.asked.ask(wait, move || work(&spool_dir))
     }
 
     /// Does something here that nobody waits for.
     pub(in crate::store) fn tell(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
         let Some(queue) = self.staging_queue() else { return work(self) };
-        let area = Arc::clone(self);
-        queue.push(0, move || work(&area));
+        let spool_dir = Arc::clone(self);
+        queue.push(0, move || work(&spool_dir));
     }
 
     /// The number of its filesystem, if others than those of this one are to go on where it does not answer.
@@ -397,7 +398,7 @@ impl SpoolDir {
 
     /// Makes a staged file's bytes durable; reports every write to it that failed and was not reported yet. One that
     /// somebody has taken away shows when it is to get its name.
-    pub(in crate::store) fn sync_draft(&self, stage: StageId) -> Result<(), StoreError> {
+    pub(in crate::store) fn sync_staged_file(&self, stage: StageId) -> Result<(), StoreError> {
         let Some(file) = self.find_staged(stage, OFlags::RDONLY, "flush")? else { return Ok(()) };
         fs::fdatasync(file).map_err(StoreError::io("flush", &self.staged_path(stage)))
     }

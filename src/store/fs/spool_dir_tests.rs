@@ -55,10 +55,10 @@ fn rights_are_the_groups_and_the_incoming_directory_stays_as_it_is() {
     Spool::open(dir.path()).unwrap();
     assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o755, 0o700));
     set(0o2770);
-    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o2770, 0o2700));
-    let (stage, _) = area.create().unwrap();
-    assert_eq!(mode(&area.staged_path(stage)), 0o660);
+    let (stage, _) = spool_dir.create().unwrap();
+    assert_eq!(mode(&spool_dir.staged_path(stage)), 0o660);
 }
 
 #[test]
@@ -92,27 +92,27 @@ fn without_exclusive_renames_and_links_nothing_is_overwritten_either() {
     for (index, calls) in without_exclusive_renames().iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         without(calls, || {
-            let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-            assert_eq!(area.lacks(), if index == 0 { &[][..] } else { &[Lack::ExclusiveNames] });
+            let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            assert_eq!(spool_dir.lacks(), if index == 0 { &[][..] } else { &[Lack::ExclusiveNames] });
             let name: FileName = "web01.17.data".parse().unwrap();
-            let (first, _) = area.create().unwrap();
-            assert_eq!(area.rename_into(first, &name), Ok(true));
-            assert!(!area.staged_path(first).exists());
-            std::fs::write(area.published_path(&name), "taken").unwrap();
+            let (first, _) = spool_dir.create().unwrap();
+            assert_eq!(spool_dir.rename_into(first, &name), Ok(true));
+            assert!(!spool_dir.staged_path(first).exists());
+            std::fs::write(spool_dir.published_path(&name), "taken").unwrap();
             std::fs::create_dir(dir.path().join("dir")).unwrap();
             symlink("absent", dir.path().join("link")).unwrap();
-            let (second, _) = area.create().unwrap();
+            let (second, _) = spool_dir.create().unwrap();
             for taken in ["web01.17.data", "dir", "link"] {
-                assert_eq!(area.rename_into(second, &taken.parse().unwrap()), Ok(false), "{taken}");
-                assert!(area.staged_path(second).exists());
+                assert_eq!(spool_dir.rename_into(second, &taken.parse().unwrap()), Ok(false), "{taken}");
+                assert!(spool_dir.staged_path(second).exists());
             }
-            assert_eq!(std::fs::read(area.published_path(&name)).unwrap(), b"taken");
+            assert_eq!(std::fs::read(spool_dir.published_path(&name)).unwrap(), b"taken");
             if index == 0 {
                 // A kill came between the link and the removal of the staged name.
-                std::fs::hard_link(area.published_path(&name), area.staged_path(first)).unwrap();
-                assert_eq!(area.rename_into(first, &name), Ok(true));
-                assert!(!area.staged_path(first).exists());
-                assert_eq!(std::fs::read(area.published_path(&name)).unwrap(), b"taken");
+                std::fs::hard_link(spool_dir.published_path(&name), spool_dir.staged_path(first)).unwrap();
+                assert_eq!(spool_dir.rename_into(first, &name), Ok(true));
+                assert!(!spool_dir.staged_path(first).exists());
+                assert_eq!(std::fs::read(spool_dir.published_path(&name)).unwrap(), b"taken");
             }
         });
     }
@@ -123,9 +123,9 @@ fn where_no_rights_can_be_set_files_are_stored_with_those_they_get() {
     for errno in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
         let dir = tempfile::tempdir().unwrap();
         without(&[refused(libc::SYS_fchmod, errno)], || {
-            let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-            assert_eq!(area.lacks(), [Lack::Rights(errno)]);
-            assert!(area.create().is_ok());
+            let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            assert_eq!(spool_dir.lacks(), [Lack::Rights(errno)]);
+            assert!(spool_dir.create().is_ok());
         });
     }
 }
@@ -135,16 +135,16 @@ fn a_directory_that_cannot_be_flushed_is_done_without_and_a_failing_disk_is_not(
     for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::BADF] {
         let dir = tempfile::tempdir().unwrap();
         without(&[refused(libc::SYS_fsync, errno)], || {
-            let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-            assert_eq!(area.lacks(), [Lack::DirectoryFlush(errno)]);
-            assert_eq!((area.sync_names(), area.sync_staging()), (Ok(()), Ok(())));
-            assert_eq!(area.set_last_journal(Path::new("/journal")), Ok(()));
+            let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            assert_eq!(spool_dir.lacks(), [Lack::DirectoryFlush(errno)]);
+            assert_eq!((spool_dir.sync_names(), spool_dir.sync_staging()), (Ok(()), Ok(())));
+            assert_eq!(spool_dir.set_last_journal(Path::new("/journal")), Ok(()));
         });
     }
     let dir = tempfile::tempdir().unwrap();
-    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     for errno in [Errno::IO, Errno::NOSPC] {
-        let failed = without(&[refused(libc::SYS_fsync, errno)], || area.sync_names());
+        let failed = without(&[refused(libc::SYS_fsync, errno)], || spool_dir.sync_names());
         assert!(matches!(failed, Err(StoreError::Io { errno: found, .. }) if found == errno), "{failed:?}");
     }
 }
@@ -152,8 +152,8 @@ fn a_directory_that_cannot_be_flushed_is_done_without_and_a_failing_disk_is_not(
 #[test]
 fn without_locks_work_goes_on_but_not_without_the_lock_daemon() {
     let dir = tempfile::tempdir().unwrap();
-    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-    let lock_without = |errno| without(&[refused(libc::SYS_flock, errno)], || area.lock());
+    let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let lock_without = |errno| without(&[refused(libc::SYS_flock, errno)], || spool_dir.lock());
     assert_eq!((lock_without(Errno::NOSYS), lock_without(Errno::OPNOTSUPP)), (Ok(()), Ok(())));
     let text = lock_without(Errno::NOLCK).unwrap_err().to_string();
     assert!(text.contains("cannot lock: No locks available") && text.contains("rpc.statd"), "{text}");
@@ -162,14 +162,14 @@ fn without_locks_work_goes_on_but_not_without_the_lock_daemon() {
 #[test]
 fn only_a_plain_file_with_the_same_bytes_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     let staging = dir.path().join(".tentacle-sync");
     let stage = |number| StageId { session: 7, number };
     let at = |number| staging.join(stage(number).to_string());
     std::fs::write(at(1), "bytes").unwrap();
     std::fs::create_dir(at(2)).unwrap();
     symlink(at(1), at(3)).unwrap();
-    let compare = |number, bytes: &[u8]| area.compare_staged(stage(number), &Fingerprint::of(bytes));
+    let compare = |number, bytes: &[u8]| spool_dir.compare_staged(stage(number), &Fingerprint::of(bytes));
     assert_eq!(compare(1, b"bytes"), Ok(Comparison::Same));
     assert_eq!(compare(1, b"other"), Ok(Comparison::Different));
     assert_eq!(compare(1, b"longer"), Ok(Comparison::Different));
@@ -181,14 +181,14 @@ fn only_a_plain_file_with_the_same_bytes_is_the_same() {
 #[test]
 fn a_voided_file_is_never_what_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
     for bytes in [&b""[..], b"x", b"bytes"] {
-        let (stage, _) = area.create().unwrap();
-        std::fs::write(area.staged_path(stage), bytes).unwrap();
+        let (stage, _) = spool_dir.create().unwrap();
+        std::fs::write(spool_dir.staged_path(stage), bytes).unwrap();
         let was = Fingerprint::of(bytes);
-        assert_eq!(area.compare_staged(stage, &was), Ok(Comparison::Same));
-        area.invalidate(stage, &was).unwrap();
-        assert_eq!(area.compare_staged(stage, &was), Ok(Comparison::Different));
+        assert_eq!(spool_dir.compare_staged(stage, &was), Ok(Comparison::Same));
+        spool_dir.invalidate(stage, &was).unwrap();
+        assert_eq!(spool_dir.compare_staged(stage, &was), Ok(Comparison::Different));
     }
 }
 
@@ -208,17 +208,17 @@ fn a_fifo_in_the_place_of_a_state_file_is_an_error_and_keeps_nobody_waiting() {
     type Look = fn(&Path, &SpoolDir) -> Option<StoreError>;
     let looks: [(&str, Look); 3] = [
         ("id", |path, _| SpoolDir::open(path, setup::FILE_MODE, Staging::Collector).err()),
-        ("id", |path, area| SpoolDir::reopen(path, area.id).err()),
-        ("journal", |_, area| area.last_journal().err()),
+        ("id", |path, spool_dir| SpoolDir::reopen(path, spool_dir.id).err()),
+        ("journal", |_, spool_dir| spool_dir.last_journal().err()),
     ];
     for (name, look) in looks {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_owned();
-        let area = SpoolDir::open(&path, setup::FILE_MODE, Staging::Collector).unwrap();
+        let spool_dir = SpoolDir::open(&path, setup::FILE_MODE, Staging::Collector).unwrap();
         let file = path.join(".tentacle-sync").join(name);
         std::fs::remove_file(&file).ok();
         make_fifo(&file);
-        let error = in_time(move || look(&path, &area)).unwrap().to_string();
+        let error = in_time(move || look(&path, &spool_dir)).unwrap().to_string();
         assert!(error.contains(&format!("{name}: is a FIFO")) && error.contains("remove it"), "{error}");
     }
 }
@@ -226,21 +226,21 @@ fn a_fifo_in_the_place_of_a_state_file_is_an_error_and_keeps_nobody_waiting() {
 #[test]
 fn a_fifo_in_the_place_of_a_staged_file_keeps_nobody_waiting() {
     let dir = tempfile::tempdir().unwrap();
-    let area = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
-    let (stage, file) = area.create().unwrap();
+    let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+    let (stage, file) = spool_dir.create().unwrap();
     drop(file);
-    area.discard(stage).unwrap();
-    make_fifo(&area.staged_path(stage));
+    spool_dir.discard(stage).unwrap();
+    make_fifo(&spool_dir.staged_path(stage));
     in_time(move || {
         let looks: [fn(&SpoolDir, StageId) -> Option<StoreError>; 3] = [
-            |area, stage| area.open_staged(stage).err(),
-            |area, stage| area.invalidate(stage, &Fingerprint::of(b"x")).err(),
-            |area, stage| area.sync_draft(stage).err(),
+            |spool_dir, stage| spool_dir.open_staged(stage).err(),
+            |spool_dir, stage| spool_dir.invalidate(stage, &Fingerprint::of(b"x")).err(),
+            |spool_dir, stage| spool_dir.sync_staged_file(stage).err(),
         ];
         for look in looks {
-            assert!(look(&area, stage).is_some_and(|error| error.to_string().contains("is a FIFO")));
+            assert!(look(&spool_dir, stage).is_some_and(|error| error.to_string().contains("is a FIFO")));
         }
-        assert_eq!(area.compare_staged(stage, &Fingerprint::of(b"")), Ok(Comparison::Different));
+        assert_eq!(spool_dir.compare_staged(stage, &Fingerprint::of(b"")), Ok(Comparison::Different));
     });
 }
 

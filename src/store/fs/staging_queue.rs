@@ -16,7 +16,7 @@ use super::error::{START_THREAD, StoreError};
 use crate::mutex::lock;
 
 /// A directory that is at one order for so long does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// How much may wait to be written in one directory, in bytes.
 const MOST_QUEUED: u64 = 4 << 20;
@@ -127,7 +127,7 @@ impl StagingQueue {
     /// An error if the filesystem does not answer.
     pub(in crate::store) fn check_answers(&self) -> Result<(), StoreError> {
         let since = lock(&self.state).since;
-        let is_silent = since.is_some_and(|since| now().saturating_duration_since(since) >= PATIENCE);
+        let is_silent = since.is_some_and(|since| now().saturating_duration_since(since) >= SILENT_AFTER);
         if is_silent { Err(StoreError::Silent(self.path.clone())) } else { Ok(()) }
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let (tell, answer) = mpsc::sync_channel(1);
         queue.push(4 << 20, move || tell.send(Ok(7)).unwrap());
         assert_eq!((queue.check_answers(), queue.has_room()), (Ok(()), Ok(false)), "nothing is under way");
-        lock(&queue.state).since = now().checked_sub(PATIENCE);
+        lock(&queue.state).since = now().checked_sub(SILENT_AFTER);
         let silent = || StoreError::Silent("/directory".into());
         assert_eq!((queue.check_answers(), queue.has_room()), (Err(silent()), Err(silent())));
         assert_eq!(queue.wait_for(&answer), Err(silent()));

@@ -22,7 +22,7 @@ pub struct TempFile {
 /// What the bytes go through; closed where that may take its time.
 #[derive(Debug)]
 struct Writing {
-    area: Arc<SpoolDir>,
+    dir: Arc<SpoolDir>,
     /// `None` once it has failed.
     sink: Option<Sink>,
 }
@@ -30,18 +30,18 @@ struct Writing {
 impl Drop for Writing {
     fn drop(&mut self) {
         let sink = self.sink.take();
-        self.area.tell(move |_| drop(sink));
+        self.dir.tell(move |_| drop(sink));
     }
 }
 
 impl TempFile {
-    pub(in crate::store) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+    pub(in crate::store) fn create(dir: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
         #[cfg(test)]
-        crate::store::model::drafting_step()?;
-        let (stage, file) = area.create()?;
-        let guard = Guard { area: Arc::clone(&area), stage, ours: true, reservation: None };
-        let sink = Sink::new(kind, file, size_hint).map_err(failed(&area, stage, "reserve room for"))?;
-        Ok(Self { writing: Writing { area, sink: Some(sink) }, file: guard, size: 0 })
+        crate::store::model::writing_step()?;
+        let (stage, file) = dir.create()?;
+        let guard = Guard { dir: Arc::clone(&dir), stage, ours: true, reservation: None };
+        let sink = Sink::new(kind, file, size_hint).map_err(failed(&dir, stage, "reserve room for"))?;
+        Ok(Self { writing: Writing { dir, sink: Some(sink) }, file: guard, size: 0 })
     }
 
     /// Lets the room for the file go along with it: it is given back if the file is dropped, and used if the
@@ -72,12 +72,12 @@ impl TempFile {
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         #[cfg(test)]
-        crate::store::model::drafting_step()?;
-        let Guard { area, stage, .. } = &self.file;
+        crate::store::model::writing_step()?;
+        let Guard { dir, stage, .. } = &self.file;
         let Some(mut sink) = self.writing.sink.take() else {
-            return Err(failed(area, *stage, "write")(io::ErrorKind::BrokenPipe.into()));
+            return Err(failed(dir, *stage, "write")(io::ErrorKind::BrokenPipe.into()));
         };
-        sink.write(bytes).map_err(failed(area, *stage, "write"))?;
+        sink.write(bytes).map_err(failed(dir, *stage, "write"))?;
         self.writing.sink = Some(sink);
         self.size += bytes.len() as u64;
         Ok(())
@@ -93,12 +93,12 @@ impl TempFile {
         &self,
         mut take: impl FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let Guard { area, stage, .. } = &self.file;
-        let (mut file, mut left) = (area.open_staged(*stage)?, self.size);
+        let Guard { dir, stage, .. } = &self.file;
+        let (mut file, mut left) = (dir.open_staged(*stage)?, self.size);
         let mut buffer = vec![0; 64 << 10];
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let count = file.read(&mut buffer[..most]).map_err(failed(area, *stage, "read"))?;
+            let count = file.read(&mut buffer[..most]).map_err(failed(dir, *stage, "read"))?;
             if count == 0 {
                 break;
             }
@@ -108,20 +108,20 @@ impl TempFile {
         Ok(())
     }
 
-    pub(in crate::store) fn area(&self) -> &Arc<SpoolDir> {
-        &self.file.area
+    pub(in crate::store) fn dir(&self) -> &Arc<SpoolDir> {
+        &self.file.dir
     }
 
     /// The file is whole.
     pub fn finish(self) -> Result<ClosedTemp, StoreError> {
         #[cfg(test)]
-        crate::store::model::drafting_step()?;
+        crate::store::model::writing_step()?;
         let Self { mut writing, file, size } = self;
         let stage = file.stage;
         let Some(sink) = writing.sink.take() else {
-            return Err(failed(&file.area, stage, "close")(io::ErrorKind::BrokenPipe.into()));
+            return Err(failed(&file.dir, stage, "close")(io::ErrorKind::BrokenPipe.into()));
         };
-        sink.close().map_err(failed(&file.area, stage, "close"))?;
+        sink.close().map_err(failed(&file.dir, stage, "close"))?;
         Ok(ClosedTemp { file, size })
     }
 }
@@ -141,16 +141,16 @@ impl ClosedTemp {
 
     /// Opens the file to be read.
     pub(in crate::store) fn open(&self) -> Result<File, StoreError> {
-        self.file.area.open_staged(self.file.stage)
+        self.file.dir.open_staged(self.file.stage)
     }
 
     /// Where the file is, for messages.
     pub(in crate::store) fn path(&self) -> PathBuf {
-        self.file.area.staged_path(self.file.stage)
+        self.file.dir.staged_path(self.file.stage)
     }
 
-    pub(in crate::store) fn area(&self) -> &Arc<SpoolDir> {
-        &self.file.area
+    pub(in crate::store) fn dir(&self) -> &Arc<SpoolDir> {
+        &self.file.dir
     }
 
     /// Takes the room that was set aside for the file.
@@ -165,14 +165,14 @@ impl ClosedTemp {
 }
 
 /// The error of a staged file, whose path is made for that alone.
-fn failed(area: &SpoolDir, stage: StageId, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-    move |error| StoreError::std(action, &area.staged_path(stage))(error)
+fn failed(dir: &SpoolDir, stage: StageId, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+    move |error| StoreError::std(action, &dir.staged_path(stage))(error)
 }
 
 /// Removes its staged file when dropped.
 #[derive(Debug)]
 struct Guard {
-    area: Arc<SpoolDir>,
+    dir: Arc<SpoolDir>,
     stage: StageId,
     /// Until it is handed over.
     ours: bool,
@@ -182,7 +182,7 @@ struct Guard {
 impl Guard {
     fn release(mut self) -> (Arc<SpoolDir>, StageId) {
         self.ours = false;
-        (self.area.clone(), self.stage)
+        (self.dir.clone(), self.stage)
     }
 }
 
@@ -191,7 +191,7 @@ impl Drop for Guard {
         if self.ours {
             // What stays is swept at the next start.
             let stage = self.stage;
-            self.area.tell(move |area| drop(area.discard(stage)));
+            self.dir.tell(move |dir| drop(dir.discard(stage)));
         }
     }
 }

@@ -29,7 +29,7 @@ pub(in crate::store) struct ModelDisk(pub(in crate::store) Rc<RefCell<World>>);
 
 /// One folder; a file is known by its inode.
 impl StorageDisk for ModelDisk {
-    type Folder = ();
+    type Dir = ();
     type Identity = StageId;
 
     fn filesystem(&self, (): &()) -> u64 {
@@ -137,9 +137,9 @@ impl Disk for ModelDisk {
 
     fn take_over(&mut self, staged: ClosedHashedTemp, _: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
         let fingerprint = staged.fingerprint();
-        let (area, stage) = staged.hand_over()?;
+        let (dir, stage) = staged.hand_over()?;
         // It is on the model from now on.
-        area.discard(stage)?;
+        dir.discard(stage)?;
         Ok(((SPOOL, self.0.borrow_mut().stage(fingerprint)), None))
     }
 

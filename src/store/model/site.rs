@@ -45,9 +45,9 @@ pub(crate) enum StorageEvent {
     /// A file was removed.
     Removed(FileId),
     /// A file's removal is ordered: nobody is shown it any more.
-    Leaves(FileId),
+    RemovalOrdered(FileId),
     /// It is still there, and everybody is shown it again.
-    Stays(FileId),
+    RemovalFailed(FileId),
     /// That another file has this one's name has become durable.
     Superseded(FileId),
     /// What was not durable may be gone, and what was removed may be back.
@@ -101,7 +101,7 @@ struct Machine {
     chance: fastrand::Rng,
     happened: Vec<StorageEvent>,
     /// Whose removal was ordered.
-    leaving: Vec<FileId>,
+    to_be_removed: Vec<FileId>,
 }
 
 /// A site's disk, shared with whatever works on it.
@@ -126,7 +126,7 @@ impl SiteDisk {
             steps: 0,
             chance: fastrand::Rng::with_seed(seed),
             happened: Vec::new(),
-            leaving: Vec::new(),
+            to_be_removed: Vec::new(),
         })))
     }
 
@@ -170,9 +170,9 @@ impl SiteDisk {
     pub(crate) fn start(&self) {
         let mut machine = self.locked();
         machine.state = State::Running;
-        let Machine { leaving, happened, directories, .. } = &mut *machine;
+        let Machine { to_be_removed, happened, directories, .. } = &mut *machine;
         let stays = |file: &FileId| directories.iter().any(|directory| directory.names.values().any(|is| is == file));
-        happened.extend(leaving.drain(..).filter(stays).map(StorageEvent::Stays));
+        happened.extend(to_be_removed.drain(..).filter(stays).map(StorageEvent::RemovalFailed));
         if let Some((0, SiteFault::Broken)) = machine.site_faults.front() {
             machine.site_faults.pop_front();
         }
@@ -247,19 +247,23 @@ impl SiteDisk {
     }
 
     /// The removal of the file that has this name is ordered.
-    pub(in crate::store) fn leaves(&self, directory: usize, name: &FileName) {
-        let Machine { leaving, happened, directories, .. } = &mut *self.locked();
+    pub(in crate::store) fn removal_ordered(&self, directory: usize, name: &FileName) {
+        let Machine { to_be_removed, happened, directories, .. } = &mut *self.locked();
         let file = directories[directory].names.get(name).copied();
-        leaving.extend(file);
-        happened.extend(file.map(StorageEvent::Leaves));
+        to_be_removed.extend(file);
+        happened.extend(file.map(StorageEvent::RemovalOrdered));
     }
 
     /// That order is carried out, or was in vain.
-    pub(in crate::store) fn settle(&self, directory: usize, name: &FileName, has_failed: bool) {
-        let Machine { leaving, files, happened, directories, .. } = &mut *self.locked();
+    pub(in crate::store) fn removal_done(&self, directory: usize, name: &FileName, has_failed: bool) {
+        let Machine { to_be_removed, files, happened, directories, .. } = &mut *self.locked();
         let stays = |file: &FileId| directories[directory].names.get(name) == Some(file);
-        if let Some(at) = leaving.iter().position(|&file| files[file].name == *name) {
-            happened.extend(Some(leaving.remove(at)).filter(|file| has_failed && stays(file)).map(StorageEvent::Stays));
+        if let Some(at) = to_be_removed.iter().position(|&file| files[file].name == *name) {
+            happened.extend(
+                Some(to_be_removed.remove(at))
+                    .filter(|file| has_failed && stays(file))
+                    .map(StorageEvent::RemovalFailed),
+            );
         }
     }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::site::SiteDisk;
 use crate::proto::FileName;
-use crate::store::buffer::storage_disk::{RealShelf, StorageDisk};
+use crate::store::buffer::storage_disk::{RealStorageDisk, StorageDisk};
 use crate::store::buffer::store_group::Change;
-use crate::store::buffer::store_worker::{Keeping, Order, StoreRequest, StoreResult};
+use crate::store::buffer::store_worker::{Order, StoreRequest, StoreResult, StoreWork};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::flush::is_few;
 use crate::store::fs::ids::StageId;
@@ -32,7 +32,7 @@ pub(crate) fn at_site<T>(disk: &SiteDisk, work: impl FnOnce() -> T) -> T {
 }
 
 /// A step of writing a draft.
-pub(in crate::store) fn drafting_step() -> Result<(), StoreError> {
+pub(in crate::store) fn writing_step() -> Result<(), StoreError> {
     SITE.with_borrow(|site| site.as_ref().map_or(Ok(()), |disk| disk.step(|_| Ok(()))))
 }
 
@@ -49,33 +49,33 @@ pub(in crate::store) fn reorder(listing: &mut Vec<u8>) {
 
 /// A server's keeper; clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct ModelKeeper(Arc<Mutex<WorkDir>>);
+pub(crate) struct ModelStoreWorker(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
-struct WorkDir {
-    keeping: Keeping<SiteShelf>,
+struct Inner {
+    work: StoreWork<SiteStorageDisk>,
     orders: VecDeque<Order>,
     done: Vec<StoreResult>,
 }
 
-impl ModelKeeper {
-    pub(crate) fn new(disk: SiteDisk, room: SpaceAccount) -> Self {
-        let keeping = Keeping { shelf: SiteShelf { disk, real: RealShelf(Durability::None) }, room };
-        Self(Arc::new(Mutex::new(WorkDir { keeping, orders: VecDeque::new(), done: Vec::new() })))
+impl ModelStoreWorker {
+    pub(crate) fn new(disk: SiteDisk, space: SpaceAccount) -> Self {
+        let work = StoreWork { disk: SiteStorageDisk { site: disk, real: RealStorageDisk(Durability::None) }, space };
+        Self(Arc::new(Mutex::new(Inner { work, orders: VecDeque::new(), done: Vec::new() })))
     }
 
-    pub(crate) fn keep(&self, keep: StoreRequest) {
-        self.locked().orders.push_back(Order::Keep(keep));
+    pub(crate) fn store(&self, request: StoreRequest) {
+        self.locked().orders.push_back(Order::Store(request));
     }
 
-    pub(crate) fn remove(&self, folder: StorageDir, name: FileName, identity: Identity) {
-        let mut desk = self.locked();
-        let found = folder.find(&name).expect("the directory is there");
+    pub(crate) fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
+        let mut inner = self.locked();
+        let found = dir.find(&name).expect("the directory is there");
         if found.is_some_and(|found| found.identity() == identity) {
-            let site = &desk.keeping.shelf.disk;
-            site.leaves(site.directory(folder.path()), &name);
+            let site = &inner.work.disk.site;
+            site.removal_ordered(site.directory(dir.path()), &name);
         }
-        desk.orders.push_back(Order::leaving(folder, name, identity));
+        inner.orders.push_back(Order::removal(dir, name, identity));
     }
 
     pub(crate) fn completions(&self) -> Vec<StoreResult> {
@@ -89,53 +89,53 @@ impl ModelKeeper {
 
     /// Carries out a group of at most so many.
     pub(crate) fn carry_out(&self, most: usize) {
-        let mut desk = self.locked();
-        let most = most.min(<Keeping<SiteShelf> as Work>::GROUP).min(desk.orders.len());
-        let group = desk.orders.drain(..most).collect();
-        let done = desk.keeping.keep(group);
-        desk.done.extend(done);
+        let mut inner = self.locked();
+        let most = most.min(<StoreWork<SiteStorageDisk> as Work>::GROUP).min(inner.orders.len());
+        let group = inner.orders.drain(..most).collect();
+        let done = inner.work.store(group);
+        inner.done.extend(done);
     }
 
-    fn locked(&self) -> MutexGuard<'_, WorkDir> {
+    fn locked(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().expect("no test goes on after a panic")
     }
 }
 
 /// The real steps, each of which may meet a fault.
 #[derive(Debug)]
-struct SiteShelf {
-    disk: SiteDisk,
-    real: RealShelf,
+struct SiteStorageDisk {
+    site: SiteDisk,
+    real: RealStorageDisk,
 }
 
-impl StorageDisk for SiteShelf {
-    type Folder = Arc<SpoolDir>;
+impl StorageDisk for SiteStorageDisk {
+    type Dir = Arc<SpoolDir>;
     type Identity = Identity;
 
     fn filesystem(&self, _: &Arc<SpoolDir>) -> u64 {
         0
     }
 
-    fn directory(&self, area: &Arc<SpoolDir>) -> (u64, u64) {
-        (0, self.disk.directory(area.path()) as u64)
+    fn directory(&self, dir: &Arc<SpoolDir>) -> (u64, u64) {
+        (0, self.site.directory(dir.path()) as u64)
     }
 
     /// No more than is promised: the names are not durable.
     fn sync_staged(&mut self, files: &[(&Arc<SpoolDir>, StageId)]) -> Result<(), StoreError> {
         let at_once = if is_few(files.len()) { 1 } else { files.len() };
         files.chunks(at_once).try_for_each(|files| {
-            self.disk.step(|storage| {
-                for &(area, stage) in files {
-                    storage.flushed(stage, &area.staged_path(stage));
+            self.site.step(|storage| {
+                for &(dir, stage) in files {
+                    storage.flushed(stage, &dir.staged_path(stage));
                 }
                 Ok(())
             })
         })
     }
 
-    fn sync_names(&mut self, area: &Arc<SpoolDir>) -> Result<(), StoreError> {
-        let directory = self.disk.directory(area.path());
-        self.disk.step(|storage| {
+    fn sync_names(&mut self, dir: &Arc<SpoolDir>) -> Result<(), StoreError> {
+        let directory = self.site.directory(dir.path());
+        self.site.step(|storage| {
             storage.names_flushed(directory);
             Ok(())
         })
@@ -143,26 +143,26 @@ impl StorageDisk for SiteShelf {
 
     fn rename_into(
         &mut self,
-        area: &Arc<SpoolDir>,
+        dir: &Arc<SpoolDir>,
         stage: StageId,
         name: &FileName,
         on_conflict: OnConflict,
     ) -> Result<Change, StoreError> {
-        let (disk, real) = (&self.disk, &mut self.real);
-        let directory = disk.directory(area.path());
+        let (disk, real) = (&self.site, &mut self.real);
+        let directory = disk.directory(dir.path());
         disk.step(|storage| {
-            let bytes = storage.is_to_be_named(&area.staged_path(stage));
-            let change = real.rename_into(area, stage, name, on_conflict)?;
+            let bytes = storage.is_to_be_named(&dir.staged_path(stage));
+            let change = real.rename_into(dir, stage, name, on_conflict)?;
             storage.named(directory, stage, name.clone(), bytes);
             Ok(change)
         })
     }
 
-    fn remove(&mut self, area: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
-        let (disk, real) = (&self.disk, &mut self.real);
-        let directory = disk.directory(area.path());
+    fn remove(&mut self, dir: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {
+        let (disk, real) = (&self.site, &mut self.real);
+        let directory = disk.directory(dir.path());
         let removed = disk.step(|storage| {
-            let change = real.remove(area, name, identity)?;
+            let change = real.remove(dir, name, identity)?;
             if let Change::Removed(_) = change {
                 storage.removed(directory, name);
             }
@@ -170,13 +170,13 @@ impl StorageDisk for SiteShelf {
         });
         // A process that has died no longer knows.
         if !disk.is_down() {
-            disk.settle(directory, name, removed.is_err());
+            disk.removal_done(directory, name, removed.is_err());
         }
         removed
     }
 
-    fn discard(&mut self, area: &Arc<SpoolDir>, stage: StageId) -> Result<(), StoreError> {
+    fn discard(&mut self, dir: &Arc<SpoolDir>, stage: StageId) -> Result<(), StoreError> {
         let real = &mut self.real;
-        self.disk.step(|_| real.discard(area, stage))
+        self.site.step(|_| real.discard(dir, stage))
     }
 }

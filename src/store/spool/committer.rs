@@ -146,7 +146,7 @@ impl Committer {
     pub fn publish(&self, publication: Publication) {
         let ticket = publication.ticket;
         let stopped = || Completion { ticket, result: Err(StoreError::Stopped) };
-        let worker = &self.thread_of(publication.staged.area()).worker;
+        let worker = &self.thread_of(publication.staged.dir()).worker;
         worker.ask(Order::Publish(publication, self.next_order()), stopped);
     }
 
@@ -158,7 +158,7 @@ impl Committer {
 
     /// A spool was opened, perhaps after the start: what the run before has committed in it is taken up.
     pub fn take_in(&mut self, spool: Spool) {
-        if let Some(filesystem) = spool.area().filesystem_beside()
+        if let Some(filesystem) = spool.dir().filesystem_beside()
             && let Entry::Vacant(entry) = self.beside.entry(filesystem)
         {
             match Thread::start(self.engines.build(), &self.notify) {
@@ -167,11 +167,11 @@ impl Committer {
             }
         }
         spool.set_notify(&self.notify);
-        self.thread_of(spool.area()).worker.tell(Order::TakeIn(spool));
+        self.thread_of(spool.dir()).worker.tell(Order::TakeIn(spool));
     }
 
-    fn thread_of(&self, area: &SpoolDir) -> &Thread {
-        area.filesystem_beside().and_then(|filesystem| self.beside.get(&filesystem)).unwrap_or(&self.main)
+    fn thread_of(&self, dir: &SpoolDir) -> &Thread {
+        dir.filesystem_beside().and_then(|filesystem| self.beside.get(&filesystem)).unwrap_or(&self.main)
     }
 
     fn threads(&self) -> impl Iterator<Item = &Thread> {

@@ -384,8 +384,8 @@ fn a_directory_that_does_not_answer_keeps_no_other_waiting() {
     committer.take_in(silent.clone());
     let late = file(0, "late.1.data", staged(&silent, "late"));
     let (go_on, hang) = mpsc::channel::<()>();
-    let area = Arc::clone(silent.area());
-    let asking = thread::spawn(move || area.ask(Wait::Commit, move |_| Ok(hang.recv().is_ok())));
+    let spool_dir = Arc::clone(silent.dir());
+    let asking = thread::spawn(move || spool_dir.ask(Wait::Commit, move |_| Ok(hang.recv().is_ok())));
     committer.publish(late);
     let mut completed = Vec::new();
     for ticket in 1..=20 {

@@ -108,19 +108,19 @@ impl<D: Disk> Committing<D> {
     }
 
     fn commit(&mut self, group: Vec<(Publication, u64)>, now: Instant) -> Vec<Completion> {
-        let (mut tickets, mut links) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let (mut tickets, mut items) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         let mut completions = Vec::with_capacity(group.len());
         for (publication, number) in group {
             let ticket = publication.ticket;
             match self.take(publication, number, now) {
-                Ok(link) => {
+                Ok(item) => {
                     tickets.push(ticket);
-                    links.push(link);
+                    items.push(item);
                 }
                 Err(error) => completions.push(Completion { ticket, result: Err(error) }),
             }
         }
-        let outcomes = self.engine.commit(&links);
+        let outcomes = self.engine.commit(&items);
         // Before anybody hears of their completion, which comes before they are published.
         self.waiting.add_new(outcomes.iter().filter(|outcome| outcome.is_ok()).count());
         completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));

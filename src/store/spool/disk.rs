@@ -17,7 +17,7 @@ use crate::proto::{FileName, Fingerprint};
 use crate::store::fs::answering::Wait;
 use crate::store::fs::durability::Durability;
 use crate::store::fs::error::StoreError;
-use crate::store::fs::flush::{Synced, sync_drafts};
+use crate::store::fs::flush::{Synced, sync_staged_files};
 use crate::store::fs::ids::{SpoolId, StageId};
 use crate::store::fs::spool_dir::{Comparison, SpoolDir};
 use crate::sync::measured_at;
@@ -116,7 +116,7 @@ pub(in crate::store) struct RealDisk {
     durability: Durability,
     /// The journal's path.
     journal: PathBuf,
-    areas: HashMap<SpoolId, Arc<SpoolDir>>,
+    dirs: HashMap<SpoolId, Arc<SpoolDir>>,
     claims: Claims,
 }
 
@@ -127,14 +127,14 @@ pub(in crate::store) struct Claims(Arc<Mutex<HashMap<SpoolId, PathBuf>>>);
 
 impl Claims {
     /// An error if another committer works there, or seems to.
-    fn add(&self, area: &SpoolDir) -> Result<(), StoreError> {
-        match lock(&self.0).entry(area.id) {
+    fn add(&self, dir: &SpoolDir) -> Result<(), StoreError> {
+        match lock(&self.0).entry(dir.id) {
             Entry::Vacant(entry) => {
-                entry.insert(area.path().to_owned());
+                entry.insert(dir.path().to_owned());
                 Ok(())
             }
-            Entry::Occupied(entry) if entry.get() == area.path() => Err(StoreError::Displaced(area.path().to_owned())),
-            Entry::Occupied(entry) => Err(StoreError::CopiedSpool(area.path().to_owned(), entry.get().clone())),
+            Entry::Occupied(entry) if entry.get() == dir.path() => Err(StoreError::Displaced(dir.path().to_owned())),
+            Entry::Occupied(entry) => Err(StoreError::CopiedSpool(dir.path().to_owned(), entry.get().clone())),
         }
     }
 
@@ -146,27 +146,27 @@ impl Claims {
 impl RealDisk {
     /// One without directories; those it gets are known to the journal of this path.
     pub(in crate::store) fn new(durability: Durability, journal: PathBuf, claims: Claims) -> Self {
-        Self { durability, journal, areas: HashMap::new(), claims }
+        Self { durability, journal, dirs: HashMap::new(), claims }
     }
 
     /// Takes a spool in; whether it is a new one.
-    pub(in crate::store) fn adopt(&mut self, area: &Arc<SpoolDir>) -> Result<bool, StoreError> {
-        match self.areas.get(&area.id) {
-            Some(known) if Arc::ptr_eq(known, area) => Ok(false),
-            Some(known) if known.path() != area.path() => {
-                Err(StoreError::CopiedSpool(area.path().to_owned(), known.path().to_owned()))
+    pub(in crate::store) fn adopt(&mut self, dir: &Arc<SpoolDir>) -> Result<bool, StoreError> {
+        match self.dirs.get(&dir.id) {
+            Some(known) if Arc::ptr_eq(known, dir) => Ok(false),
+            Some(known) if known.path() != dir.path() => {
+                Err(StoreError::CopiedSpool(dir.path().to_owned(), known.path().to_owned()))
             }
             // Opened once more: the lock is held by the one that is known.
-            Some(known) if known.directory() == area.directory() => Ok(false),
+            Some(known) if known.directory() == dir.directory() => Ok(false),
             Some(_) => {
-                area.ask(Wait::Commit, SpoolDir::lock)?;
-                self.areas.insert(area.id, area.clone());
+                dir.ask(Wait::Commit, SpoolDir::lock)?;
+                self.dirs.insert(dir.id, dir.clone());
                 Ok(false)
             }
             None => {
-                self.claims.add(area)?;
-                area.ask(Wait::Commit, SpoolDir::lock).inspect_err(|_| self.claims.remove(area.id))?;
-                self.areas.insert(area.id, area.clone());
+                self.claims.add(dir)?;
+                dir.ask(Wait::Commit, SpoolDir::lock).inspect_err(|_| self.claims.remove(dir.id))?;
+                self.dirs.insert(dir.id, dir.clone());
                 Ok(true)
             }
         }
@@ -179,11 +179,11 @@ impl RealDisk {
         wait: Wait,
         work: impl FnOnce(&SpoolDir) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.area(spool).ask(wait, work)
+        self.dir(spool).ask(wait, work)
     }
 
-    fn area(&self, spool: SpoolId) -> &Arc<SpoolDir> {
-        self.areas.get(&spool).expect("only spools that were taken in are worked on")
+    fn dir(&self, spool: SpoolId) -> &Arc<SpoolDir> {
+        self.dirs.get(&spool).expect("only spools that were taken in are worked on")
     }
 }
 
@@ -200,21 +200,20 @@ impl Disk for RealDisk {
     type Journal = RealJournal;
 
     fn spools(&self) -> Vec<(SpoolId, PathBuf)> {
-        self.areas.values().map(|area| (area.id, area.path().to_owned())).collect()
+        self.dirs.values().map(|dir| (dir.id, dir.path().to_owned())).collect()
     }
 
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>> {
         let mut by_device: HashMap<u64, Vec<SpoolId>> = HashMap::new();
         for &spool in spools {
-            by_device.entry(self.area(spool).device()).or_default().push(spool);
+            by_device.entry(self.dir(spool).device()).or_default().push(spool);
         }
         by_device.into_values().collect()
     }
 
     fn record_journal(&mut self, spool: SpoolId, is_known: bool) {
         let journal = self.journal.clone();
-        let introduced =
-            self.ask(spool, Wait::Flush, move |area| journal_link::record_journal(area, &journal, is_known));
+        let introduced = self.ask(spool, Wait::Flush, move |dir| journal_link::record_journal(dir, &journal, is_known));
         if let Err(error) = introduced {
             log::warn!("{error}");
         }
@@ -222,46 +221,46 @@ impl Disk for RealDisk {
 
     fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError> {
         let journal = self.journal.clone();
-        self.ask(spool, Wait::Commit, move |area| journal_link::is_last(area, &journal))
+        self.ask(spool, Wait::Commit, move |dir| journal_link::is_last(dir, &journal))
     }
 
     fn take_in(&mut self, spool: &Spool) -> Result<Option<(SpoolId, PathBuf)>, StoreError> {
-        let area = spool.area();
-        Ok(self.adopt(area)?.then(|| (area.id, area.path().to_owned())))
+        let dir = spool.dir();
+        Ok(self.adopt(dir)?.then(|| (dir.id, dir.path().to_owned())))
     }
 
     fn let_go(&mut self, spool: SpoolId) {
-        self.areas.remove(&spool);
+        self.dirs.remove(&spool);
         self.claims.remove(spool);
     }
 
     fn take_over(&mut self, staged: ClosedHashedTemp, name: &FileName) -> Result<(At, Option<PathBuf>), StoreError> {
-        let is_new = self.adopt(staged.area())?;
-        let (area, stage) = staged.hand_over()?;
+        let is_new = self.adopt(staged.dir())?;
+        let (dir, stage) = staged.hand_over()?;
         if let Some(time) = measured_at(name).filter(|time| is_plausible(*time)) {
-            let dated = area.ask(Wait::Commit, move |area| {
-                area.set_time(stage, time);
+            let dated = dir.ask(Wait::Commit, move |dir| {
+                dir.set_time(stage, time);
                 Ok(())
             });
             if let Err(error) = dated {
                 log::debug!("{error}");
             }
         }
-        Ok(((area.id, stage), is_new.then(|| area.path().to_owned())))
+        Ok(((dir.id, stage), is_new.then(|| dir.path().to_owned())))
     }
 
     fn sync_staged(&mut self, files: &[At]) -> Result<(), StoreError> {
         let Some(&(first, _)) = files.first() else { return Ok(()) };
         self.durability.flush(|| {
             let spools: BTreeSet<SpoolId> = files.iter().map(|&(spool, _)| spool).collect();
-            let areas: Vec<Arc<SpoolDir>> = spools.iter().map(|&spool| Arc::clone(self.area(spool))).collect();
+            let dirs: Vec<Arc<SpoolDir>> = spools.iter().map(|&spool| Arc::clone(self.dir(spool))).collect();
             let files: Vec<(Arc<SpoolDir>, StageId)> =
-                files.iter().map(|&(spool, stage)| (Arc::clone(self.area(spool)), stage)).collect();
+                files.iter().map(|&(spool, stage)| (Arc::clone(self.dir(spool)), stage)).collect();
             self.ask(first, Wait::Flush, move |_| {
-                let drafts: Vec<_> = files.iter().map(|(area, stage)| (&**area, *stage)).collect();
-                match sync_drafts(&drafts)? {
+                let files: Vec<_> = files.iter().map(|(dir, stage)| (&**dir, *stage)).collect();
+                match sync_staged_files(&files)? {
                     Synced::Filesystem => Ok(()),
-                    Synced::Bytes => areas.iter().try_for_each(|area| area.sync_staging()),
+                    Synced::Bytes => dirs.iter().try_for_each(|dir| dir.sync_staging()),
                 }
             })
         })
@@ -272,7 +271,7 @@ impl Disk for RealDisk {
     }
 
     fn check_staged(&self, (spool, stage): At) -> Result<(), StoreError> {
-        self.ask(spool, Wait::Commit, move |area| area.check_staged(stage))
+        self.ask(spool, Wait::Commit, move |dir| dir.check_staged(stage))
     }
 
     fn sync_filesystem(&mut self, spool: SpoolId) -> Result<(), StoreError> {
@@ -287,22 +286,22 @@ impl Disk for RealDisk {
 
     fn rename_into(&mut self, (spool, stage): At, name: &FileName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.ask(spool, Wait::Commit, move |area| area.rename_into(stage, &name))
+        self.ask(spool, Wait::Commit, move |dir| dir.rename_into(stage, &name))
     }
 
     fn compare_staged(&mut self, (spool, stage): At, wanted: &Fingerprint) -> Result<Comparison, StoreError> {
         let wanted = *wanted;
-        self.ask(spool, Wait::Flush, move |area| area.compare_staged(stage, &wanted))
+        self.ask(spool, Wait::Flush, move |dir| dir.compare_staged(stage, &wanted))
     }
 
     fn measure_staged(&mut self, (spool, stage): At) -> Result<Fingerprint, StoreError> {
-        self.ask(spool, Wait::Flush, move |area| area.measure_staged(stage))
+        self.ask(spool, Wait::Flush, move |dir| dir.measure_staged(stage))
     }
 
     fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool {
         let name = name.clone();
         // One that cannot be looked at counts as there.
-        self.ask(spool, Wait::Commit, move |area| Ok(area.is_published(&name))).unwrap_or(true)
+        self.ask(spool, Wait::Commit, move |dir| Ok(dir.is_published(&name))).unwrap_or(true)
     }
 
     fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError> {
@@ -310,12 +309,12 @@ impl Disk for RealDisk {
     }
 
     fn discard(&mut self, (spool, stage): At) -> Result<(), StoreError> {
-        self.ask(spool, Wait::Commit, move |area| area.discard(stage))
+        self.ask(spool, Wait::Commit, move |dir| dir.discard(stage))
     }
 
     fn invalidate(&mut self, (spool, stage): At, was: &Fingerprint) -> Result<(), StoreError> {
         let was = *was;
-        self.ask(spool, Wait::Commit, move |area| area.invalidate(stage, &was))
+        self.ask(spool, Wait::Commit, move |dir| dir.invalidate(stage, &was))
     }
 
     fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<StageId>, StoreError> {
@@ -323,6 +322,6 @@ impl Disk for RealDisk {
     }
 
     fn published_path(&self, spool: SpoolId, name: &FileName) -> PathBuf {
-        self.area(spool).published_path(name)
+        self.dir(spool).published_path(name)
     }
 }

@@ -127,11 +127,11 @@ impl<D: Disk> Engine<D> {
             failure.inspect(|_| chain.break_off())
         };
         let mut failed: HashMap<StageId, StoreError> =
-            group.iter().filter_map(|link| Some((link.intent.stage, hindrance(link)?))).collect();
+            group.iter().filter_map(|item| Some((item.intent.stage, hindrance(item)?))).collect();
         let (lost, flushed): (Vec<&Item>, Vec<&Item>) =
-            group.iter().partition(|link| failed.contains_key(&link.intent.stage));
-        self.discard(lost.iter().map(|link| (link.intent.spool, link.intent.stage)));
-        let intents: Vec<(&Intent, u64)> = flushed.iter().map(|link| (&link.intent, link.order)).collect();
+            group.iter().partition(|item| failed.contains_key(&item.intent.stage));
+        self.discard(lost.iter().map(|item| (item.intent.spool, item.intent.stage)));
+        let intents: Vec<(&Intent, u64)> = flushed.iter().map(|item| (&item.intent, item.order)).collect();
         match self.journal.commit(&intents) {
             Ok(()) => intents.iter().for_each(|(intent, _)| self.queue.push(intent)),
             Err(Unwritten { error, may_be_promised }) => {
@@ -160,7 +160,7 @@ impl<D: Disk> Engine<D> {
     /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
     fn flush(&mut self, group: &[Item]) -> BTreeMap<SpoolId, StoreError> {
         let (mut failures, mut spools) = (BTreeMap::new(), BTreeSet::new());
-        for spool in group.iter().map(|link| link.intent.spool).collect::<BTreeSet<_>>() {
+        for spool in group.iter().map(|item| item.intent.spool).collect::<BTreeSet<_>>() {
             match self.disk.check_place(spool) {
                 Ok(()) => drop(spools.insert(spool)),
                 Err(error) => drop(failures.insert(spool, error)),
@@ -169,7 +169,7 @@ impl<D: Disk> Engine<D> {
         for filesystem in self.disk.filesystems(&spools) {
             let files: Vec<At> = group
                 .iter()
-                .map(|link| &link.intent)
+                .map(|item| &item.intent)
                 .filter(|intent| filesystem.contains(&intent.spool))
                 .map(|intent| (intent.spool, intent.stage))
                 .collect();

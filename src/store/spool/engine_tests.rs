@@ -96,18 +96,18 @@ impl Scene {
         for _retry in 0..2 {
             let mut chains: HashMap<_, PublishOrder> = HashMap::new();
             for group in waiting.clone().chunks(4) {
-                let link = |copy: &SiteFile| {
+                let item = |copy: &SiteFile| {
                     let stage = self.world.borrow_mut().stage(copy.fingerprint);
                     let intent = Intent { spool: SPOOL, stage, copy: copy.clone() };
                     Item { intent, chain: chains.entry(origin(copy)).or_default().clone(), order: 0 }
                 };
-                let group: Vec<Item> = group.iter().map(link).collect();
+                let group: Vec<Item> = group.iter().map(item).collect();
                 let outcomes = engine.commit(&group);
                 if self.world.borrow().is_down() {
                     return;
                 }
                 let safe = group.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
-                let safe: Vec<SiteFile> = safe.map(|(link, _)| link.intent.copy).collect();
+                let safe: Vec<SiteFile> = safe.map(|(item, _)| item.intent.copy).collect();
                 waiting.retain(|copy| !safe.contains(copy));
                 engine.publish(self.now);
                 if !self.consume() {
@@ -221,7 +221,7 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
         let now = Instant::now();
         let mut engine =
             recovered(&world, before, PublishQueue::new(Publish::AtOnce, Spooled::default()), now).unwrap();
-        let link = |copy: &SiteFile| {
+        let item = |copy: &SiteFile| {
             let stage = world.borrow_mut().stage(copy.fingerprint);
             Item {
                 intent: Intent { spool: SPOOL, stage, copy: copy.clone() },
@@ -229,7 +229,7 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
                 order: 0,
             }
         };
-        let group: Vec<Item> = known.iter().map(link).collect();
+        let group: Vec<Item> = known.iter().map(item).collect();
         assert!(engine.commit(&group).iter().all(Result::is_ok));
         let steps = world.borrow().steps();
         for copy in known {
@@ -282,11 +282,11 @@ fn copy(site: &str, name: &str) -> SiteFile {
 
 /// Commits files as one group.
 fn commit(world: &Rc<RefCell<World>>, engine: &mut Engine<ModelDisk>, files: &[SiteFile]) {
-    let link = |copy: &SiteFile| {
+    let item = |copy: &SiteFile| {
         let stage = world.borrow_mut().stage(copy.fingerprint);
         Item { intent: Intent { spool: SPOOL, stage, copy: copy.clone() }, chain: PublishOrder::default(), order: 0 }
     };
-    let group: Vec<Item> = files.iter().map(link).collect();
+    let group: Vec<Item> = files.iter().map(item).collect();
     assert!(engine.commit(&group).iter().all(Result::is_ok));
 }
 

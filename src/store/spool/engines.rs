@@ -84,12 +84,12 @@ impl Engines {
         let builder = EngineBuilder { policy, journal, path, device, claims, spooled };
         let mut engines = Self { main: builder.build(), beside: BTreeMap::new() };
         for spool in spools {
-            engines.of(spool.area(), &builder).disk_mut().adopt(spool.area())?;
+            engines.of(spool.dir(), &builder).disk_mut().adopt(spool.dir())?;
         }
         Engine::recover(&mut engines.all().collect::<Vec<_>>(), is_damaged, Instant::now())?;
         for (id, path) in known {
             let files = builder.journal.read(|state| state.left_in(id));
-            if files > 0 && spools.iter().all(|spool| spool.area().id != id) {
+            if files > 0 && spools.iter().all(|spool| spool.dir().id != id) {
                 engines.take_up_unused(&builder, id, &path, files);
             }
         }
@@ -105,8 +105,8 @@ impl Engines {
     }
 
     /// The engine that works on this directory, or will.
-    fn of(&mut self, area: &SpoolDir, builder: &EngineBuilder) -> &mut Engine<RealDisk> {
-        match area.filesystem_beside() {
+    fn of(&mut self, dir: &SpoolDir, builder: &EngineBuilder) -> &mut Engine<RealDisk> {
+        match dir.filesystem_beside() {
             None => &mut self.main,
             Some(filesystem) => self.beside.entry(filesystem).or_insert_with(|| builder.build()),
         }
@@ -119,12 +119,12 @@ impl Engines {
         let (directory, files) = (quoted(path), Count(files, "file"));
         let (at, device) = (path.to_owned(), builder.device);
         let reopened =
-            in_time(path, move || SpoolDir::reopen(&at, id)?.map(|area| area.answering_beside(device)).transpose());
-        let taken_up = reopened.and_then(|area| {
-            let Some(area) = area.map(Arc::new) else { return Ok(false) };
-            let engine = self.of(&area, builder);
-            engine.disk_mut().adopt(&area)?;
-            engine.add_spool(id, area.path().to_owned(), Instant::now())?;
+            in_time(path, move || SpoolDir::reopen(&at, id)?.map(|dir| dir.answering_beside(device)).transpose());
+        let taken_up = reopened.and_then(|dir| {
+            let Some(dir) = dir.map(Arc::new) else { return Ok(false) };
+            let engine = self.of(&dir, builder);
+            engine.disk_mut().adopt(&dir)?;
+            engine.add_spool(id, dir.path().to_owned(), Instant::now())?;
             Ok(true)
         });
         match taken_up {

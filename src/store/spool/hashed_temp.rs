@@ -28,11 +28,11 @@ enum Open {
 }
 
 impl HashedTemp {
-    pub(in crate::store) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
-        let file = if area.staging_queue().is_some() {
-            Open::Beside(TempBeside::create(&area, kind, size_hint))
+    pub(in crate::store) fn create(dir: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+        let file = if dir.staging_queue().is_some() {
+            Open::Beside(TempBeside::create(&dir, kind, size_hint))
         } else {
-            Open::Here(staged_file::create(area, kind, size_hint)?)
+            Open::Here(staged_file::create(dir, kind, size_hint)?)
         };
         Ok(Self { file, running: Fingerprinter::default() })
     }
@@ -76,7 +76,7 @@ impl HashedTemp {
     pub fn duplicate(&self) -> Result<Self, StoreError> {
         match &self.file {
             Open::Here(file) => {
-                let mut copy = Self::create(Arc::clone(file.area()), SinkKind::default(), self.size())?;
+                let mut copy = Self::create(Arc::clone(file.dir()), SinkKind::default(), self.size())?;
                 file.read(|bytes| copy.write(bytes))?;
                 Ok(copy)
             }
@@ -113,10 +113,10 @@ impl ClosedHashedTemp {
         self.fingerprint
     }
 
-    pub(in crate::store) fn area(&self) -> &Arc<SpoolDir> {
+    pub(in crate::store) fn dir(&self) -> &Arc<SpoolDir> {
         match &self.written {
-            Closed::Here(file) => file.area(),
-            Closed::Beside(file) => &file.area,
+            Closed::Here(file) => file.dir(),
+            Closed::Beside(file) => &file.dir,
         }
     }
 

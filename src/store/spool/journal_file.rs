@@ -25,7 +25,7 @@ const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 #[derive(Debug)]
 pub(super) struct JournalFile {
     path: PathBuf,
-    draft: PathBuf,
+    new_path: PathBuf,
     home: StateDir,
     file: File,
 }
@@ -72,7 +72,7 @@ impl JournalFile {
         let mut file = open_private(&home.dir, state_dir, JOURNAL, OFlags::RDWR | OFlags::APPEND)?;
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(StoreError::std("read the journal", &path))?;
-        Ok((Self { draft: path.with_extension("new"), path, home, file }, content))
+        Ok((Self { new_path: path.with_extension("new"), path, home, file }, content))
     }
 
     /// Whether the next start would find it.
@@ -103,19 +103,19 @@ impl JournalFile {
         if !self.home.is_in_place() {
             self.home = StateDir::enter(&self.home.path)?;
         }
-        match std::fs::remove_file(&self.draft) {
+        match std::fs::remove_file(&self.new_path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::std("remove", &self.draft)(error));
+                return Err(StoreError::std("remove", &self.new_path)(error));
             }
             _ => {}
         }
         let mut options = OpenOptions::new();
-        let created = options.append(true).create_new(true).mode(PRIVATE.as_raw_mode()).open(&self.draft);
-        let mut file = created.map_err(StoreError::std("open", &self.draft))?;
+        let created = options.append(true).create_new(true).mode(PRIVATE.as_raw_mode()).open(&self.new_path);
+        let mut file = created.map_err(StoreError::std("open", &self.new_path))?;
         let failed = || StoreError::std("rewrite the journal", &self.path);
         file.write_all(journal).map_err(failed())?;
         durability.flush(|| file.sync_data().map_err(failed()))?;
-        std::fs::rename(&self.draft, &self.path).map_err(failed())?;
+        std::fs::rename(&self.new_path, &self.path).map_err(failed())?;
         self.file = file;
         let flush =
             || flush_directory(&self.home.dir).map(drop).map_err(StoreError::io("rewrite the journal", &self.path));

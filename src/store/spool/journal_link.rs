@@ -9,21 +9,21 @@ use crate::store::fs::spool_dir::SpoolDir;
 
 /// Whether no other journal was kept of this staging area since `journal` was: what another has committed there is not to be
 /// taken for what came to nothing.
-pub(super) fn is_last(area: &SpoolDir, journal: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_last(spool_dir: &SpoolDir, journal: &Path) -> Result<bool, StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
     // One that is not there may have been moved to where this one is, or removed: then nobody else knows what it knew.
-    Ok(area.last_journal()?.is_none_or(|last| last == *journal))
+    Ok(spool_dir.last_journal()?.is_none_or(|last| last == *journal))
 }
 
 /// Says whether `journal` should have known this staging area (`is_known`: it did), or another one has meanwhile known
 /// it better; and leaves word of this one.
-pub(super) fn record_journal(area: &SpoolDir, journal: &Path, is_known: bool) -> Result<(), StoreError> {
+pub(super) fn record_journal(spool_dir: &SpoolDir, journal: &Path, is_known: bool) -> Result<(), StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
-    let last = area.last_journal()?;
+    let last = spool_dir.last_journal()?;
     if let Some(doubt) = last.as_deref().and_then(|last| mismatch(last, journal, is_known)) {
-        log::warn!("{}: {doubt}", quoted(area.path()));
+        log::warn!("{}: {doubt}", quoted(spool_dir.path()));
     }
-    if last.as_deref() == Some(journal) { Ok(()) } else { area.set_last_journal(journal) }
+    if last.as_deref() == Some(journal) { Ok(()) } else { spool_dir.set_last_journal(journal) }
 }
 
 /// Why `journal` may not know all that it should, if `last` was the last to know the staging area.

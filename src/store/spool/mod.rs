@@ -40,7 +40,7 @@ use crate::store::fs::staging_queue::Deferred;
 /// [`Committer`](crate::store::Committer) is stopped and another one started.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    area: Arc<SpoolDir>,
+    dir: Arc<SpoolDir>,
     sink: SinkKind,
 }
 
@@ -50,9 +50,9 @@ impl Spool {
     /// # Errors
     /// Whatever would keep files from being stored there: no directory, no right to write, a read-only or full disk.
     pub fn open(incoming: &Path) -> Result<Self, StoreError> {
-        let area = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?;
-        area.warn_of_lacks(&[]);
-        Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
+        let dir = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?;
+        dir.warn_of_lacks(&[]);
+        Ok(Self { dir: Arc::new(dir), sink: SinkKind::default() })
     }
 
     /// As [`open`](Self::open) does, for a collector whose journal is in `state_dir`. Where the directory is on another
@@ -60,17 +60,17 @@ impl Spool {
     pub fn open_beside(incoming: &Path, state_dir: &Path) -> Result<Self, StoreError> {
         let path = incoming.to_owned();
         let device = device_of(state_dir);
-        let area =
+        let dir =
             in_time(incoming, move || SpoolDir::open(&path, FILE_MODE, Staging::Collector)?.answering_beside(device))?;
-        area.warn_of_lacks(&[]);
-        Ok(Self { area: Arc::new(area), sink: SinkKind::default() })
+        dir.warn_of_lacks(&[]);
+        Ok(Self { dir: Arc::new(dir), sink: SinkKind::default() })
     }
 
     /// As [`open_beside`](Self::open_beside) does, for a simulation that says when something is staged.
     #[cfg(test)]
     pub(crate) fn open_deferred(incoming: &Path) -> Result<(Self, Deferred), StoreError> {
-        let (area, deferred) = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.deferred()?;
-        Ok((Self { area: Arc::new(area), sink: SinkKind::default() }, deferred))
+        let (dir, deferred) = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.deferred()?;
+        Ok((Self { dir: Arc::new(dir), sink: SinkKind::default() }, deferred))
     }
 
     /// Where a path leads: a directory that is spelled in two ways is one.
@@ -87,7 +87,7 @@ impl Spool {
 
     /// The incoming directory, as an absolute path without links.
     pub fn incoming(&self) -> &Path {
-        self.area.path()
+        self.dir.path()
     }
 
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
@@ -104,28 +104,28 @@ impl Spool {
     /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: also where the filesystem has not answered
     /// lately.
     pub fn stage_only_copy(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        HashedTemp::create(self.area.clone(), self.sink, size_hint)
+        HashedTemp::create(self.dir.clone(), self.sink, size_hint)
     }
 
     /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].
     pub fn check_answers(&self) -> Result<(), StoreError> {
-        self.area.check_answers()
+        self.dir.check_answers()
     }
 
     /// What a listing of the incoming directory has, and that of no other.
     pub(crate) fn mark(&self) -> String {
-        mark_name(self.area.id)
+        mark_name(self.dir.id)
     }
 
     /// `notify` is called from now on when something is staged that somebody waits for.
     pub(in crate::store) fn set_notify(&self, notify: &CommitterNotify) {
-        if let Some(queue) = self.area.staging_queue() {
+        if let Some(queue) = self.dir.staging_queue() {
             queue.set_notify(Arc::clone(notify));
         }
     }
 
-    pub(in crate::store) fn area(&self) -> &Arc<SpoolDir> {
-        &self.area
+    pub(in crate::store) fn dir(&self) -> &Arc<SpoolDir> {
+        &self.dir
     }
 }
 

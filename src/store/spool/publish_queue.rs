@@ -35,7 +35,7 @@ const LOOK_PER_FILE: Duration = Duration::from_micros(20);
 const IDLE_LOOK_PER_FILE: Duration = Duration::from_micros(200);
 /// A data server that has taken nothing for so long is said to be idle; a file that is left while others are taken for so
 /// long does not hold up its agent's next.
-const PATIENCE: Duration = Duration::from_secs(300);
+const IGNORED_AFTER: Duration = Duration::from_secs(300);
 /// Time between two looks counts as time in which files are taken if one was so long ago at most.
 const ACTIVE: Duration = Duration::from_secs(30);
 
@@ -247,7 +247,7 @@ impl PublishQueue {
             let lines = || from.clone().take_while(|((of, _), _)| *of == spool).map(|(_, line)| line);
             let oldest = lines().flat_map(|line| &line.published).min_by_key(|file| file.since);
             let Some(oldest) = oldest else { continue };
-            if now.saturating_duration_since(activity.last_taken.max(oldest.since)) < PATIENCE {
+            if now.saturating_duration_since(activity.last_taken.max(oldest.since)) < IGNORED_AFTER {
                 continue;
             }
             activity.is_idle = true;
@@ -350,7 +350,8 @@ impl Line {
                 return false;
             }
             // A whole scan of the data server's, and another, have passed it by.
-            let is_ignored = activity.active >= file.active + PATIENCE && activity.taken - file.taken > 2 * in_place;
+            let is_ignored =
+                activity.active >= file.active + IGNORED_AFTER && activity.taken - file.taken > 2 * in_place;
             if is_ignored {
                 found.let_go.extend(file.file.take());
                 found.notices.push(Notice::Ignored { spool, name: file.name.clone() });

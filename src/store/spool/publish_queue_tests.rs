@@ -141,7 +141,7 @@ fn a_data_server_that_takes_nothing_is_told_of_once_and_waited_for() {
     scene.push_all(&["a.1700000001.data", "a.1700000002.data"]);
     scene.publish();
     let start = scene.now;
-    while scene.now < start + 10 * PATIENCE {
+    while scene.now < start + 10 * IGNORED_AFTER {
         assert_eq!(scene.look(), Vec::<String>::new());
     }
     let example: FileName = "a.1700000001.data".parse().unwrap();
@@ -167,9 +167,9 @@ fn a_file_that_is_left_while_others_are_taken_does_not_hold_up_its_agent() {
         assert_eq!(published, std::slice::from_ref(&other));
         scene.now += 10 * SECOND;
         scene.take(&other);
-        assert!(scene.now < start + 3 * PATIENCE, "it is held up for ever");
+        assert!(scene.now < start + 3 * IGNORED_AFTER, "it is held up for ever");
     }
-    assert!(scene.now >= start + PATIENCE);
+    assert!(scene.now >= start + IGNORED_AFTER);
     let name = "bad.1700000001.data".parse().unwrap();
     assert_eq!(scene.notices, [Notice::Ignored { spool: SPOOL, name }]);
 }

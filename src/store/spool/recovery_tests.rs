@@ -96,10 +96,10 @@ pub(super) fn killed(disk: &Disk, records: &[Record], tail: &[u8]) {
 }
 
 fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
-    let (area, stage) = staged(spool, bytes).hand_over().unwrap();
+    let (spool_dir, stage) = staged(spool, bytes).hand_over().unwrap();
     let copy =
         SiteFile { site: "north".into(), name: name.parse().unwrap(), fingerprint: Fingerprint::of(bytes.as_bytes()) };
-    Intent { spool: area.id, stage, copy }
+    Intent { spool: spool_dir.id, stage, copy }
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn what_a_kill_left_is_finished_once() {
     let whole = intent(&dying, "whole.1.data", "whole");
     let placed = intent(&dying, "placed.1.data", "placed");
     let damaged = intent(&dying, "damaged.1.data", "damaged");
-    let area = dying.area();
-    fs::rename(area.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
-    fs::write(area.staged_path(damaged.stage), "dam").unwrap();
+    let spool_dir = dying.dir();
+    fs::rename(spool_dir.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
+    fs::write(spool_dir.staged_path(damaged.stage), "dam").unwrap();
     staged(&dying, "of no record").hand_over().unwrap();
-    let spool = Record::Spool(area.id, area.path().to_owned());
+    let spool = Record::Spool(spool_dir.id, spool_dir.path().to_owned());
     let intents = [whole, placed, damaged].map(Record::Intent);
     killed(&disk, &[&[spool][..], &intents].concat(), b"0123456789abcdef intent torn");
     drop(dying);
@@ -137,9 +137,9 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         let disk = Disk::new();
         let dying = disk.spool();
         let (whole, damaged) = (intent(&dying, "whole.1.data", "whole"), intent(&dying, "damaged.1.data", "damaged"));
-        fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
+        fs::write(dying.dir().staged_path(damaged.stage), "dam").unwrap();
         staged(&dying, "of no record").hand_over().unwrap();
-        let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
+        let spool = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
         killed(&disk, &[spool, Record::Intent(whole), Record::Intent(damaged)], b"");
         drop(dying);
         // Not mounted yet.
@@ -173,7 +173,7 @@ fn what_waits_in_a_directory_that_no_site_has_any_more_is_published_all_the_same
     let (disk, old) = (Disk::new(), Disk::new());
     let dying = old.spool();
     let waiting = intent(&dying, "a.1.data", "one");
-    let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
+    let spool = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
     killed(&disk, &[spool, Record::Only(waiting)], b"");
     drop(dying);
     let (mut committer, _) = disk.start(&disk.spool());
@@ -195,7 +195,7 @@ fn a_directory_that_no_site_has_any_more_and_that_is_another_one_by_now_is_left_
     let (disk, old) = (Disk::new(), Disk::new());
     let dying = old.spool();
     let waiting = intent(&dying, "a.1.data", "one");
-    let spool = Record::Spool(dying.area().id, dying.area().path().to_owned());
+    let spool = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
     killed(&disk, &[spool, Record::Only(waiting)], b"");
     drop(dying);
     let aside = old.root.path().join("aside");
@@ -247,8 +247,8 @@ fn a_committed_file_that_cannot_be_read_just_now_is_not_given_up() {
         let disk = Disk::new();
         let dying = disk.spool();
         let waiting = intent(&dying, "a.1.data", "one");
-        let area = Record::Spool(dying.area().id, dying.area().path().to_owned());
-        killed(&disk, &[area, Record::Only(waiting)], b"");
+        let spool_dir = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
+        killed(&disk, &[spool_dir, Record::Only(waiting)], b"");
         drop(dying);
         without(&[reading_staged(Errno::ACCESS)], || {
             if opened_later {
@@ -277,7 +277,7 @@ fn a_start_publishes_what_is_whole_and_forgets_what_is_damaged() {
     let late = intent(&dying, "a.2.data", "late");
     let only = intent(&dying, "a.3.data", "the only copy");
     let other = intent(&dying, "b.1.data", "another agent's");
-    fs::write(dying.area().staged_path(damaged.stage), "dam").unwrap();
+    fs::write(dying.dir().staged_path(damaged.stage), "dam").unwrap();
     let records = [Record::Intent(damaged), Record::Intent(late), Record::Only(only), Record::Intent(other)];
     killed(&disk, &records, b"");
     drop(dying);

@@ -8,11 +8,11 @@ use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 
 /// An empty file in the staging area, where that is still the one that has its path.
-pub(super) fn create(area: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<TempFile, StoreError> {
-    area.check_place()?;
+pub(super) fn create(dir: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<TempFile, StoreError> {
+    dir.check_place()?;
     #[cfg(test)]
     crate::store::model::staging_step()?;
-    TempFile::create(area, kind, size_hint)
+    TempFile::create(dir, kind, size_hint)
 }
 
 /// Its next bytes.

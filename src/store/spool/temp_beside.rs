@@ -15,7 +15,7 @@ use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 /// removes the file.
 #[derive(Debug)]
 pub(super) struct TempBeside {
-    area: Arc<SpoolDir>,
+    dir: Arc<SpoolDir>,
     /// In the hands of the directory's thread, and locked for as long as its filesystem takes.
     file: Arc<Mutex<Option<TempFile>>>,
     progress: Arc<Mutex<Progress>>,
@@ -33,17 +33,17 @@ enum Progress {
 }
 
 impl TempBeside {
-    pub(super) fn create(area: &Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Self {
-        Self::begin(area, 0, move |area| staged_file::create(Arc::clone(area), kind, size_hint))
+    pub(super) fn create(dir: &Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Self {
+        Self::begin(dir, 0, move |dir| staged_file::create(Arc::clone(dir), kind, size_hint))
     }
 
     /// Another file with the bytes that were ordered to be written so far.
     pub(super) fn duplicate(&self) -> Self {
         let (file, progress) = (Arc::clone(&self.file), Arc::clone(&self.progress));
-        Self::begin(&self.area, self.size, move |area| match (&*lock(&file), lock(&progress).clone()) {
+        Self::begin(&self.dir, self.size, move |dir| match (&*lock(&file), lock(&progress).clone()) {
             (_, Progress::Failed(error)) => Err(error),
             (Some(file), _) => {
-                let mut copy = TempFile::create(Arc::clone(area), SinkKind::default(), file.size())?;
+                let mut copy = TempFile::create(Arc::clone(dir), SinkKind::default(), file.size())?;
                 file.read(|bytes| copy.write(bytes))?;
                 Ok(copy)
             }
@@ -52,16 +52,16 @@ impl TempBeside {
     }
 
     fn begin(
-        area: &Arc<SpoolDir>,
+        dir: &Arc<SpoolDir>,
         size: u64,
         make: impl FnOnce(&Arc<SpoolDir>) -> Result<TempFile, StoreError> + Send + 'static,
     ) -> Self {
         let (file, progress) = (Arc::default(), Arc::new(Mutex::new(Progress::Opening)));
-        let this = Self { area: Arc::clone(area), file, progress, size };
+        let this = Self { dir: Arc::clone(dir), file, progress, size };
         this.order(0, {
-            let area = Arc::clone(area);
+            let dir = Arc::clone(dir);
             move |file| {
-                *file = Some(make(&area)?);
+                *file = Some(make(&dir)?);
                 Ok(())
             }
         });
@@ -88,7 +88,7 @@ impl TempBeside {
     }
 
     fn queue(&self) -> &StagingQueue {
-        self.area.staging_queue().expect("a directory without one has files of the other kind")
+        self.dir.staging_queue().expect("a directory without one has files of the other kind")
     }
 
     fn failure(&self) -> Result<(), StoreError> {
@@ -145,7 +145,7 @@ impl TempBeside {
             // Where nobody waits any more, that removes it.
             tell.send(closed).ok();
         });
-        Ok(ClosedBeside { area: Arc::clone(&self.area), answer })
+        Ok(ClosedBeside { dir: Arc::clone(&self.dir), answer })
     }
 }
 
@@ -153,14 +153,14 @@ impl TempBeside {
 /// file.
 #[derive(Debug)]
 pub(super) struct ClosedBeside {
-    pub(super) area: Arc<SpoolDir>,
+    pub(super) dir: Arc<SpoolDir>,
     answer: Receiver<Result<ClosedTemp, StoreError>>,
 }
 
 impl ClosedBeside {
     /// Waits until the file is whole, unless its filesystem does not answer. For the committer of that filesystem.
     pub(super) fn wait(self) -> Result<ClosedTemp, StoreError> {
-        let Self { area, answer } = self;
-        area.staging_queue().ok_or(StoreError::Stopped)?.wait_for(&answer)
+        let Self { dir, answer } = self;
+        dir.staging_queue().ok_or(StoreError::Stopped)?.wait_for(&answer)
     }
 }

@@ -6,6 +6,6 @@ mod alerts;
 mod files;
 mod own_certificate;
 mod peer_certificate;
-mod pipe;
 mod shapes;
+mod stream;
 mod v1_reader;

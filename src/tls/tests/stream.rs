@@ -77,11 +77,11 @@ fn both_kinds() -> [(Stream, Stream); 2] {
 }
 
 /// The next bytes or the end, `max` bytes at a time.
-fn next(pipe: &mut Stream, max: usize) -> Result<Vec<u8>, StreamError> {
+fn next(stream: &mut Stream, max: usize) -> Result<Vec<u8>, StreamError> {
     let mut scratch = [0; 4096];
     eventually(|| {
         let mut bytes = Vec::new();
-        let received = pipe.read(max, &mut scratch, |shown| {
+        let received = stream.read(max, &mut scratch, |shown| {
             bytes.extend_from_slice(shown);
             shown.len()
         });
@@ -94,9 +94,9 @@ fn next(pipe: &mut Stream, max: usize) -> Result<Vec<u8>, StreamError> {
     })
 }
 
-fn send(pipe: &mut Stream, bytes: &[u8]) {
-    assert_eq!(pipe.write(bytes).unwrap(), Sent::Bytes(bytes.len()));
-    assert!(pipe.flush().unwrap());
+fn send(stream: &mut Stream, bytes: &[u8]) {
+    assert_eq!(stream.write(bytes).unwrap(), Sent::Bytes(bytes.len()));
+    assert!(stream.flush().unwrap());
 }
 
 #[test]
@@ -135,12 +135,12 @@ fn what_was_shown_but_not_taken_is_kept_counts_as_ready_and_comes_again() {
 #[test]
 fn nothing_beyond_what_is_wanted_leaves_a_plain_socket() {
     let (near, mut far) = sockets();
-    let mut pipe = Stream::plain(near, false);
+    let mut stream = Stream::plain(near, false);
     far.write_all(b"body and more").unwrap();
-    assert_eq!(next(&mut pipe, 4).unwrap(), b"body");
-    assert!(!pipe.has_buffered());
+    assert_eq!(next(&mut stream, 4).unwrap(), b"body");
+    assert!(!stream.has_buffered());
     let mut rest = [0; 64];
-    let count = eventually(|| pipe.stream().peek(&mut rest).ok());
+    let count = eventually(|| stream.tcp().peek(&mut rest).ok());
     assert_eq!(&rest[..count], b" and more");
 }
 
@@ -185,7 +185,7 @@ fn each_write_is_one_record() {
     let pki = Authority::new("CA").unwrap();
     let (mut client, server) = established(&pki);
     // The server's TLS is read past: the records themselves are wanted.
-    let mut far = TcpStream::from(server.stream().as_fd().try_clone_to_owned().unwrap());
+    let mut far = TcpStream::from(server.tcp().as_fd().try_clone_to_owned().unwrap());
     far.set_nonblocking(false).unwrap();
     for command in [&b"RECV a.data\n"[..], b"RECV OK\n"] {
         send(&mut client, command);
@@ -294,9 +294,9 @@ fn what_came_before_a_failure_is_handed_out_first() {
     let (mut client, mut server) = established(&pki);
     send(&mut server, b"whole");
     send(&mut server, b" and more");
-    server.stream().write_all(b"\x17\x03\x03\x00\x20 these bytes are not encrypted  ").unwrap();
+    server.tcp().write_all(b"\x17\x03\x03\x00\x20 these bytes are not encrypted  ").unwrap();
     // Both have to lie in the socket for one read to bring them.
-    eventually(|| (client.stream().peek(&mut [0; 256]).is_ok_and(|count| count > 37 + 22 + 26)).then_some(()));
+    eventually(|| (client.tcp().peek(&mut [0; 256]).is_ok_and(|count| count > 37 + 22 + 26)).then_some(()));
     assert_eq!(next(&mut client, 3).unwrap(), b"who");
     assert_eq!(next(&mut client, 64).unwrap(), b"le");
     assert_eq!(next(&mut client, 64).unwrap(), b" and more");
@@ -346,10 +346,10 @@ impl Transport for Narrow {
 fn the_alert_that_says_why_leaves_whole_though_the_socket_takes_it_in_pieces() {
     let pki = Authority::new("CA").unwrap();
     let acceptor = stock_tls(&pki.server([127, 0, 0, 1].into()).unwrap(), StockClients::Anyone).unwrap();
-    let wire = Narrow { incoming: io::Cursor::new(b"LS <>\n, and no TLS"), taken: Vec::new() };
-    let mut pipe = TlsStream::new(wire, acceptor.accept().unwrap().into());
-    pipe.handshake().unwrap_err();
+    let socket = Narrow { incoming: io::Cursor::new(b"LS <>\n, and no TLS"), taken: Vec::new() };
+    let mut stream = TlsStream::new(socket, acceptor.accept().unwrap().into());
+    stream.handshake().unwrap_err();
     let fatal_alert = [21, 3, 3, 0, 2, 2];
-    assert_eq!(pipe.wire().taken.len(), fatal_alert.len() + 1);
-    assert_eq!(pipe.wire().taken[..6], fatal_alert);
+    assert_eq!(stream.socket().taken.len(), fatal_alert.len() + 1);
+    assert_eq!(stream.socket().taken[..6], fatal_alert);
 }
