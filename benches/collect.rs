@@ -7,12 +7,12 @@
 //! are compared take turns, and each figure is the median of its runs.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "support/child_process.rs"]
+mod child_process;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "support/other.rs"]
-mod other;
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/processor.rs"]

@@ -12,27 +12,27 @@
 
 #[path = "disk/candidate.rs"]
 mod candidate;
+#[path = "support/child_process.rs"]
+mod child_process;
 #[path = "disk/compare.rs"]
 mod compare;
+#[path = "disk/filesystem.rs"]
+mod filesystem;
 #[path = "disk/flush.rs"]
 mod flush;
-#[path = "disk/ground.rs"]
-mod ground;
 #[path = "disk/load.rs"]
 mod load;
-#[path = "support/other.rs"]
-mod other;
 #[path = "disk/publisher.rs"]
 mod publisher;
 #[path = "disk/sinks.rs"]
 mod sinks;
+#[path = "disk/stopwatch.rs"]
+mod stopwatch;
 mod support;
-#[path = "disk/turns.rs"]
-mod turns;
 
 use std::time::Duration;
 
-use ground::Ground;
+use filesystem::Filesystem;
 use support::Result;
 
 /// How much of everything.
@@ -87,26 +87,26 @@ fn bench(scale: &Scale) -> Result<()> {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
     let mut mounted = 0;
-    for mount in [Ground::ext4, Ground::xfs] {
+    for mount in [Filesystem::ext4, Filesystem::xfs] {
         match mount(dir.path(), scale.image) {
-            Ok(ground) => {
-                compare(&ground, scale)?;
+            Ok(filesystem) => {
+                compare(&filesystem, scale)?;
                 mounted += 1;
             }
             Err(error) => println!("\n(Not in an image, since none can be mounted: {error})"),
         }
     }
     if mounted == 0 {
-        compare(&Ground::here(dir.path()), scale)?;
+        compare(&Filesystem::here(dir.path()), scale)?;
     }
     Ok(())
 }
 
 /// With nothing else to be written, and beside another program's file; then the sinks.
-fn compare(ground: &Ground, scale: &Scale) -> Result<()> {
+fn compare(filesystem: &Filesystem, scale: &Scale) -> Result<()> {
     for load in [None, Some(scale.load)] {
-        compare::compare(ground, load, scale)?;
-        flush::compare(ground, load, scale)?;
+        compare::compare(filesystem, load, scale)?;
+        flush::compare(filesystem, load, scale)?;
     }
-    sinks::compare(ground)
+    sinks::compare(filesystem)
 }

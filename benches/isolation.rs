@@ -42,6 +42,8 @@
 mod bad;
 #[path = "isolation/case.rs"]
 mod case;
+#[path = "support/child_process.rs"]
+mod child_process;
 #[path = "isolation/collecting.rs"]
 mod collecting;
 #[path = "isolation/configuration.rs"]
@@ -56,8 +58,6 @@ mod fresh_dir;
 mod kind;
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "support/other.rs"]
-mod other;
 #[path = "isolation/peers.rs"]
 mod peers;
 #[path = "isolation/scripted.rs"]

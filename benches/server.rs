@@ -71,9 +71,9 @@ use std::time::Duration;
 
 use clients::{Clients, LARGE, Op, have};
 use fresh_dir::fresh_dir;
-use process::{Ground, Make, Server};
+use process::{BenchDir, Make, Server};
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
-use sendfile_baseline::Bare;
+use sendfile_baseline::SendfileServer;
 use settings::{settings, site};
 use storage::{files_in, filled, wait_until_empty};
 use support::{Result, median, verdict};
@@ -135,65 +135,65 @@ fn main() -> Result<()> {
 }
 
 fn bench(scale: &Scale) -> Result<()> {
-    let ground = Ground::new()?;
-    println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", ground.path().to_string_lossy());
-    if support::is_in_memory(ground.path())? {
+    let dir = BenchDir::new()?;
+    println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", dir.path().to_string_lossy());
+    if support::is_in_memory(dir.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
     if !Make::all().contains(&Make::Stock) {
         println!("(STOCK_TENTACLE_SERVER names no stock server to compare with.)");
     }
-    storing(scale, &ground)?;
-    leaving(scale, &ground)?;
-    moving(scale, &ground)?;
-    as_stock_sends(scale, &ground)?;
-    idle(scale, &ground)?;
-    beside_dripping(scale, &ground)?;
-    large(scale, &ground)
+    storing(scale, &dir)?;
+    leaving(scale, &dir)?;
+    moving(scale, &dir)?;
+    as_stock_sends(scale, &dir)?;
+    idle(scale, &dir)?;
+    beside_dripping(scale, &dir)?;
+    large(scale, &dir)
 }
 
 /// `SEND` in lock-step on connections that are kept, with all they need to begin with behind them.
-fn storing(scale: &Scale, ground: &Ground) -> Result<()> {
-    println!("\nThe disk by itself, fsync, rename, fsync for each file: {:.0} files/s", disk_alone(scale, ground)?);
+fn storing(scale: &Scale, dir: &BenchDir) -> Result<()> {
+    println!("\nThe disk by itself, fsync, rename, fsync for each file: {:.0} files/s", disk_alone(scale, dir)?);
     print_heading("Storing, connections kept");
-    let least = least_ratios(scale.crowds, scale.runs, |make, tls, clients| {
-        store(make, tls, Op::Send { clients, files: scale.files }, ground)
+    let minimum = least_ratios(scale.crowds, scale.runs, |make, tls, clients| {
+        store(make, tls, Op::Send { clients, files: scale.files }, dir)
     })?;
-    least.judge("connections kept");
+    minimum.judge("connections kept");
     Ok(())
 }
 
 /// A connection for each file, as stock's client, ours, and so all agents do.
-fn leaving(scale: &Scale, ground: &Ground) -> Result<()> {
+fn leaving(scale: &Scale, dir: &BenchDir) -> Result<()> {
     print_heading("Storing, a connection for each file");
-    let least = least_ratios(scale.crowds, scale.runs.min(3), |make, tls, clients| {
+    let minimum = least_ratios(scale.crowds, scale.runs.min(3), |make, tls, clients| {
         let files = if make == Make::Stock { scale.slow_files.max(2 * clients) } else { scale.leaving_files };
-        store(make, tls, Op::SendAndLeave { clients, files }, ground)
+        store(make, tls, Op::SendAndLeave { clients, files }, dir)
     })?;
-    least.judge("a connection for each file");
+    minimum.judge("a connection for each file");
     Ok(())
 }
 
 /// Has clients send all their files to a server of its own.
-fn store(make: Make, tls: bool, deed: Op, ground: &Ground) -> Result<Run> {
-    let storage = ground.storage()?;
-    let run = Run::of(make, tls, deed, &storage, ground)?;
-    assert_eq!(Some(files_in(&storage)?), deed.files(), "files stored");
+fn store(make: Make, tls: bool, op: Op, dir: &BenchDir) -> Result<Run> {
+    let storage = dir.storage()?;
+    let run = Run::of(make, tls, op, &storage, dir)?;
+    assert_eq!(Some(files_in(&storage)?), op.files(), "files stored");
     Ok(run)
 }
 
 /// Compares all servers, plain and in TLS, with each number of clients.
 fn least_ratios(crowds: &[usize], runs: usize, run: impl Fn(Make, bool, usize) -> Result<Run>) -> Result<Minimum> {
     let makes = Make::all();
-    let mut least = Minimum::default();
+    let mut minimum = Minimum::default();
     for tls in [false, true] {
         for &clients in crowds {
             let figures = take_turns(&makes, runs, |make| run(make, tls, clients))?;
             let what = format!("{clients} clients, {}", if tls { "TLS" } else { "plain" });
-            least.extend(print_rows(&what, &makes, &figures));
+            minimum.extend(print_rows(&what, &makes, &figures));
         }
     }
-    Ok(least)
+    Ok(minimum)
 }
 
 /// How our files/s compare with stock's, which is never durable, where they do so worst: ours durable, and not.
@@ -219,29 +219,29 @@ impl Minimum {
 }
 
 /// Everything is listed and leaves the storage. Stock takes 40 ms for each file of a client in lock-step.
-fn moving(scale: &Scale, ground: &Ground) -> Result<()> {
+fn moving(scale: &Scale, dir: &BenchDir) -> Result<()> {
     let makes = Make::by_default();
     print_heading("Listing and moving out");
     for tls in [false, true] {
         let protocol = if tls { "TLS" } else { "plain" };
         let figures = take_turns(&makes, scale.runs.min(3), |make| {
             let files = if make == Make::Stock { scale.slow_files } else { scale.files };
-            Run::of(make, tls, Op::Move, &filled(files, ground)?, ground)
+            Run::of(make, tls, Op::Move, &filled(files, dir)?, dir)
         })?;
         print_rows(&format!("lock-step, {protocol}"), &makes, &figures);
-        let figures = take_turns(&makes, scale.runs.min(3), |make| collect(make, tls, scale.files, ground))?;
+        let figures = take_turns(&makes, scale.runs.min(3), |make| collect(make, tls, scale.files, dir))?;
         print_rows(&format!("our daemon, {protocol}"), &makes, &figures);
     }
     Ok(())
 }
 
 /// Our own daemon fetches, makes durable and deletes all of it.
-fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> {
-    let storage = filled(files, ground)?;
-    let server = Server::start(make, tls, &storage, ground)?;
-    let (dir, spool) = fresh_dir(ground.path())?;
-    let place = server.place();
-    let site = site("bench", place.address.port(), &spool, place.ca.as_deref());
+fn collect(make: Make, tls: bool, files: usize, dir: &BenchDir) -> Result<Run> {
+    let storage = filled(files, dir)?;
+    let server = Server::start(make, tls, &storage, dir)?;
+    let (dir, spool) = fresh_dir(dir.path())?;
+    let address = server.address();
+    let site = site("bench", address.tcp.port(), &spool, address.ca.as_deref());
     let settings = settings(&dir, Durability::Fsync, vec![site]);
     let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
@@ -259,8 +259,8 @@ fn collect(make: Make, tls: bool, files: usize, ground: &Ground) -> Result<Run> 
 }
 
 /// Files a second that a lone client's server could store durably if it had nothing else to do.
-fn disk_alone(scale: &Scale, ground: &Ground) -> Result<f64> {
-    let (storage, files) = (ground.storage()?, scale.slow_files);
+fn disk_alone(scale: &Scale, dir: &BenchDir) -> Result<f64> {
+    let (storage, files) = (dir.storage()?, scale.slow_files);
     let (directory, temp) = (File::open(&storage)?, storage.join("draft"));
     let start = support::clock();
     for (name, bytes) in clients::files(files) {
@@ -279,11 +279,11 @@ fn per_second(files: usize, took: Duration) -> f64 {
 }
 
 /// Pieces of 1 KiB, Nagle's algorithm on.
-fn as_stock_sends(scale: &Scale, ground: &Ground) -> Result<()> {
+fn as_stock_sends(scale: &Scale, dir: &BenchDir) -> Result<()> {
     let makes = Make::by_default();
     print_heading("Storing, sent as stock's client does");
-    let deed = Op::SendAsStock { files: scale.slow_files };
-    let figures = take_turns(&makes, scale.runs.min(3), |make| Run::of(make, false, deed, &ground.storage()?, ground))?;
+    let op = Op::SendAsStock { files: scale.slow_files };
+    let figures = take_turns(&makes, scale.runs.min(3), |make| Run::of(make, false, op, &dir.storage()?, dir))?;
     if let Some((gain, _)) = print_rows("1 client, plain", &makes, &figures) {
         println!();
         verdict(">= 10x stock's files/s from stock's client", &format!("{gain:.0}x"), gain >= 10.0);
@@ -292,14 +292,14 @@ fn as_stock_sends(scale: &Scale, ground: &Ground) -> Result<()> {
 }
 
 /// Memory for each connection that has stored a file and waits.
-fn idle(scale: &Scale, ground: &Ground) -> Result<()> {
+fn idle(scale: &Scale, dir: &BenchDir) -> Result<()> {
     println!("\n{:<24} {:<18} {:>8} {:>12} {:>10}", "Idle connections", "", "number", "KiB each", "peak MiB");
     let mut figures = Vec::new();
     for tls in [false, true] {
         let protocol = if tls { "TLS" } else { "plain" };
         for make in Make::by_default() {
             let clients = if make == Make::Stock { scale.idle_at_stock } else { scale.idle };
-            let runs = (0..scale.runs.min(3)).map(|_| memory_of_idle(make, tls, clients, ground));
+            let runs = (0..scale.runs.min(3)).map(|_| memory_of_idle(make, tls, clients, dir));
             let runs = runs.collect::<Result<Vec<_>>>()?;
             let each = median(runs.iter().map(|(each, _)| *each));
             let peak = median(runs.iter().map(|(_, peak)| *peak)) / 1024.0;
@@ -317,30 +317,30 @@ fn idle(scale: &Scale, ground: &Ground) -> Result<()> {
 }
 
 /// What each connection adds to what the server has once it has seen one, and the most it had, in KiB.
-fn memory_of_idle(make: Make, tls: bool, clients: usize, ground: &Ground) -> Result<(f64, f64)> {
-    let server = Server::start(make, tls, &ground.storage()?, ground)?;
-    have(Op::Stay { clients: 1 }, server.place())?;
+fn memory_of_idle(make: Make, tls: bool, clients: usize, dir: &BenchDir) -> Result<(f64, f64)> {
+    let server = Server::start(make, tls, &dir.storage()?, dir)?;
+    have(Op::Stay { clients: 1 }, server.address())?;
     let before = server.memory("VmRSS")?;
-    let mut staying = Clients::ready(Op::Stay { clients }, server.place())?;
-    staying.go()?;
+    let mut staying = Clients::ready(Op::Stay { clients }, server.address())?;
+    staying.run()?;
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
     let each = (server.memory("VmRSS")? - before) / clients as f64;
     Ok((each, server.memory("VmHWM")?))
 }
 
 /// Another client's files, while many others drip a byte a second, and without those; the disk is left out of it.
-fn beside_dripping(scale: &Scale, ground: &Ground) -> Result<()> {
+fn beside_dripping(scale: &Scale, dir: &BenchDir) -> Result<()> {
     print_heading(&format!("Storing beside {} drippers", scale.dripping));
-    let deed = Op::Send { clients: 1, files: scale.files };
+    let op = Op::Send { clients: 1, files: scale.files };
     for make in Make::all().into_iter().filter(|make| *make != OURS) {
         let figures = take_turns(&[false, true], scale.runs, |dripping| {
-            let server = Server::start(make, false, &ground.storage()?, ground)?;
+            let server = Server::start(make, false, &dir.storage()?, dir)?;
             let drip = Op::Drip { clients: scale.dripping };
-            let mut dripping = dripping.then(|| Clients::ready(drip, server.place())).transpose()?;
+            let mut dripping = dripping.then(|| Clients::ready(drip, server.address())).transpose()?;
             if let Some(dripping) = &mut dripping {
-                dripping.go()?;
+                dripping.run()?;
             }
-            Run::going(&mut Clients::ready(deed, server.place())?, &server)
+            Run::going(&mut Clients::ready(op, server.address())?, &server)
         })?;
         print_row("without", make, &figures[0], None);
         print_row("beside them", make, &figures[1], None);
@@ -353,25 +353,25 @@ fn beside_dripping(scale: &Scale, ground: &Ground) -> Result<()> {
 }
 
 /// A large file out of the plain server, against a bare loop around `sendfile`.
-fn large(scale: &Scale, ground: &Ground) -> Result<()> {
-    let storage = ground.storage()?;
+fn large(scale: &Scale, dir: &BenchDir) -> Result<()> {
+    let storage = dir.storage()?;
     let file = storage.join(LARGE);
     File::create(&file)?.set_len(scale.large)?;
-    let (server, bare) = (Server::start(OURS, false, &storage, ground)?, Bare::start(&file)?);
+    let (server, baseline) = (Server::start(OURS, false, &storage, dir)?, SendfileServer::start(&file)?);
     // The first time brings the file into memory.
-    have(Op::Receive, &bare.place)?;
+    have(Op::Receive, &baseline.address)?;
     let before = server.memory("VmRSS")?;
     let mut rates = [Vec::new(), Vec::new()];
     for _ in 0..scale.runs {
-        for (place, rates) in [server.place(), &bare.place].into_iter().zip(&mut rates) {
-            rates.push(have(Op::Receive, place)?.per_second() / f64::from(1 << 20));
+        for (address, rates) in [server.address(), &baseline.address].into_iter().zip(&mut rates) {
+            rates.push(have(Op::Receive, address)?.per_second() / f64::from(1 << 20));
         }
     }
-    let part = median(rates[0].iter().zip(&rates[1]).map(|(ours, bare)| ours / bare));
+    let part = median(rates[0].iter().zip(&rates[1]).map(|(ours, baseline)| ours / baseline));
     let growth = server.memory("VmHWM")? - before;
-    let [ours, bare] = rates.map(median);
+    let [ours, baseline] = rates.map(median);
     println!(
-        "\n{} MiB out of the plain server: {ours:.0} MiB/s, a bare sendfile loop: {bare:.0} MiB/s",
+        "\n{} MiB out of the plain server: {ours:.0} MiB/s, a bare sendfile loop: {baseline:.0} MiB/s",
         scale.large >> 20
     );
     verdict(">= 90 % of sendfile's rate", &format!("{:.0} %", 100.0 * part), part >= 0.9);

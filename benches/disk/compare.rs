@@ -4,10 +4,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::Scale;
-use super::ground::Ground;
+use super::filesystem::Filesystem;
 use super::load::Load;
 use super::publisher::{Publisher, Strategy};
-use super::turns::Stopwatch;
+use super::stopwatch::Stopwatch;
 use crate::support::{Result, clock, median, verdict};
 
 /// Files on their way at once, where many are waiting.
@@ -26,18 +26,18 @@ struct Run {
 }
 
 /// Compares all of them; `bytes` is what another program keeps writing.
-pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<()> {
+pub(crate) fn compare(filesystem: &Filesystem, bytes: Option<u64>, scale: &Scale) -> Result<()> {
     let mut runs: Vec<Vec<Run>> = Strategy::ALL.map(|_| Vec::new()).into();
     for _ in 0..scale.runs {
         for (way, runs) in Strategy::ALL.into_iter().zip(&mut runs) {
-            runs.push(run(way, ground, bytes, scale)?);
+            runs.push(run(way, filesystem, bytes, scale)?);
         }
     }
     println!("\n{:<41} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9}", "", "", "of one", "lone, ms", "", "stage, ms", "");
     let beside = bytes.map_or_else(String::new, |bytes| format!(", beside {} MiB dirty", bytes >> 20));
     println!(
         "{:<41} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9}",
-        ground.name().to_owned() + &beside,
+        filesystem.name().to_owned() + &beside,
         "files/s",
         "by one",
         "median",
@@ -52,10 +52,10 @@ pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Res
     let product = &runs[index_of(Strategy::Product)];
     println!();
     let gain = ratio(product, one_by_one);
-    verdict(&format!("{}{beside}: >= 20x one by one", ground.name()), &format!("{gain:.1}x"), gain >= 20.0);
+    verdict(&format!("{}{beside}: >= 20x one by one", filesystem.name()), &format!("{gain:.1}x"), gain >= 20.0);
     let (stall, bare) = (longest_stall(product), longest_stall(&runs[index_of(Strategy::Unflushed)]));
     let figure = format!("{stall:.1} ms (with nothing flushed {bare:.1} ms)");
-    verdict(&format!("{}{beside}: loop never stalled for 5 ms by staging", ground.name()), &figure, stall < 5.0);
+    verdict(&format!("{}{beside}: loop never stalled for 5 ms by staging", filesystem.name()), &figure, stall < 5.0);
     Ok(())
 }
 
@@ -88,17 +88,17 @@ fn longest_stall(runs: &[Run]) -> f64 {
 }
 
 /// Lone files first, then as many as it can take; both with the other program's file just written.
-fn run(way: Strategy, ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<Run> {
-    let dir = tempfile::tempdir_in(ground.dir())?;
+fn run(way: Strategy, filesystem: &Filesystem, bytes: Option<u64>, scale: &Scale) -> Result<Run> {
+    let dir = tempfile::tempdir_in(filesystem.dir())?;
     let mut publisher = way.start(dir.path())?;
-    ground.settle()?;
-    let mut load = bytes.map(|bytes| Load::start(ground.dir(), bytes)).transpose()?;
+    filesystem.settle()?;
+    let mut load = bytes.map(|bytes| Load::start(filesystem.dir(), bytes)).transpose()?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
     let lone = one_at_a_time(&mut *publisher, scale)?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
     let (files_per_second, staging) = all_at_once(publisher, scale.seconds)?;
     drop((load, dir));
-    ground.settle()?;
+    filesystem.settle()?;
     Ok(Run { files_per_second, lone, staging })
 }
 

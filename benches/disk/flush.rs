@@ -8,7 +8,7 @@ use rustix::fs::{Advice, fadvise, fsync, syncfs};
 
 use super::Scale;
 use super::candidate::{flush, flush_from};
-use super::ground::Ground;
+use super::filesystem::Filesystem;
 use super::load::Load;
 use super::publisher::SIZE;
 use crate::support::{Result, clock, median};
@@ -26,18 +26,18 @@ enum Flush {
 }
 
 /// Prints the median time for each group size and way; `bytes` is what another program keeps writing.
-pub(crate) fn compare(ground: &Ground, bytes: Option<u64>, scale: &Scale) -> Result<()> {
+pub(crate) fn compare(filesystem: &Filesystem, bytes: Option<u64>, scale: &Scale) -> Result<()> {
     let beside = bytes.map_or_else(String::new, |bytes| format!(", beside {} MiB dirty", bytes >> 20));
-    println!("\n{}{beside}: ms to flush a group of 4 KiB files, and their directory", ground.name());
+    println!("\n{}{beside}: ms to flush a group of 4 KiB files, and their directory", filesystem.name());
     println!("{:>6} {:>9} {:>9} {:>9} {:>9} {:>9}", "files", "in turn", "begun", "4 threads", "16 thr.", "syncfs");
     let ways = [Flush::InTurn, Flush::Begun, Flush::Threads(4), Flush::Threads(16), Flush::Syncfs];
-    let mut load = bytes.map(|bytes| Load::start(ground.dir(), bytes)).transpose()?;
+    let mut load = bytes.map(|bytes| Load::start(filesystem.dir(), bytes)).transpose()?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
     for &files in scale.groups {
         let mut took = ways.each_ref().map(|_| Vec::new());
         for _ in 0..scale.flushes {
             for (way, took) in ways.iter().zip(&mut took) {
-                took.push(measure(way, files, ground.dir())?);
+                took.push(measure(way, files, filesystem.dir())?);
             }
             // The last way has flushed it.
             load.as_mut().map_or(Ok(()), Load::fill)?;

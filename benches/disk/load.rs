@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::other::Other;
+use crate::child_process::ChildProcess;
 use crate::support::{Result, again};
 
 /// What the other process is told to be.
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(8);
 
 /// The other program, with its file, until this is dropped.
 pub(crate) struct Load {
-    process: Other,
+    process: ChildProcess,
     file: PathBuf,
 }
 
@@ -31,7 +31,7 @@ impl Load {
     /// Starts it on a file in `dir`, which it goes on rewriting.
     pub(crate) fn start(dir: &Path, bytes: u64) -> Result<Self> {
         let file = dir.join("other.dat");
-        let process = Other::start(again(ROLE)?.arg(&file).arg((bytes / PIECE as u64).to_string()))?;
+        let process = ChildProcess::start(again(ROLE)?.arg(&file).arg((bytes / PIECE as u64).to_string()))?;
         Ok(Self { process, file })
     }
 

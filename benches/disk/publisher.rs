@@ -54,7 +54,7 @@ impl Strategy {
     pub(crate) fn start(self, dir: &Path) -> Result<Box<dyn Publisher>> {
         match self {
             Self::Product => Ok(Box::new(Product::start(dir)?)),
-            other => Ok(Box::new(Bare::start(Candidate::new(other, dir)?)?)),
+            other => Ok(Box::new(ThreadedCandidate::start(Candidate::new(other, dir)?)?)),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Publisher for Product {
 }
 
 /// A candidate on a thread that takes whatever has gathered.
-struct Bare {
+struct ThreadedCandidate {
     staging: PathBuf,
     orders: Sender<u64>,
     published: Receiver<std::result::Result<usize, String>>,
@@ -136,7 +136,7 @@ struct Bare {
     bytes: Vec<u8>,
 }
 
-impl Bare {
+impl ThreadedCandidate {
     fn start(candidate: Candidate) -> Result<Self> {
         let staging = candidate.staging().to_owned();
         let ((orders, queue), (done, published)) = (mpsc::channel(), mpsc::channel());
@@ -144,7 +144,7 @@ impl Bare {
         Ok(Self { staging, orders, published, next: 0, pending: 0, bytes: vec![b'x'; SIZE] })
     }
 
-    fn settle(&mut self, published: std::result::Result<usize, String>) -> Result<()> {
+    fn count_published(&mut self, published: std::result::Result<usize, String>) -> Result<()> {
         self.pending -= published?;
         Ok(())
     }
@@ -165,7 +165,7 @@ fn serve(mut candidate: Candidate, queue: &Receiver<u64>, done: &Sender<std::res
     }
 }
 
-impl Publisher for Bare {
+impl Publisher for ThreadedCandidate {
     fn stage(&mut self) -> Result<()> {
         File::create_new(self.staging.join(self.next.to_string()))?.write_all(&self.bytes)?;
         self.orders.send(self.next)?;
@@ -180,7 +180,7 @@ impl Publisher for Bare {
 
     fn wait(&mut self) -> Result<()> {
         let published = self.published.recv()?;
-        self.settle(published)
+        self.count_published(published)
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

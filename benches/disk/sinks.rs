@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tentacle_sync::store::{ClosedHashedTemp, SinkKind, Spool};
 
-use super::ground::Ground;
+use super::filesystem::Filesystem;
 use super::publisher::SIZE;
 use crate::support::{Result, clock, is_smoke, median};
 
@@ -14,14 +14,14 @@ const LARGE: usize = 64 * 1024 * 1024;
 const PIECES: [usize; 2] = [16 * 1024, 256 * 1024];
 
 /// Staging alone, nothing flushed.
-pub(crate) fn compare(ground: &Ground) -> Result<()> {
+pub(crate) fn compare(filesystem: &Filesystem) -> Result<()> {
     let (small, large, runs) = if is_smoke() { (64, 1, 1) } else { (2_048, 8, 3) };
     println!("\n{:<30} {:>14} {:>14} {:>16}", "sinks: stage and remove", "append", "mapped", "mapped / append");
     for (count, size, piece) in [(small, SIZE, SIZE), (large, LARGE, PIECES[0]), (large, LARGE, PIECES[1])] {
         let mut took = [Vec::new(), Vec::new()];
         for _ in 0..runs {
             for (kind, took) in [SinkKind::Append, SinkKind::Mapped].into_iter().zip(&mut took) {
-                took.push(staging(kind, count, size, piece, ground)?.as_secs_f64());
+                took.push(staging(kind, count, size, piece, filesystem)?.as_secs_f64());
             }
         }
         let ratio = median(took[0].iter().zip(&took[1]).map(|(append, mapped)| mapped / append));
@@ -32,11 +32,11 @@ pub(crate) fn compare(ground: &Ground) -> Result<()> {
     Ok(())
 }
 
-fn staging(kind: SinkKind, count: usize, size: usize, piece: usize, ground: &Ground) -> Result<Duration> {
-    let dir = tempfile::tempdir_in(ground.dir())?;
+fn staging(kind: SinkKind, count: usize, size: usize, piece: usize, filesystem: &Filesystem) -> Result<Duration> {
+    let dir = tempfile::tempdir_in(filesystem.dir())?;
     let spool = Spool::open(dir.path())?.with_sink(kind);
     let bytes = vec![b'x'; piece];
-    ground.settle()?;
+    filesystem.settle()?;
     let start = clock();
     for _ in 0..count {
         drop(stage(&spool, size, &bytes)?);

@@ -12,7 +12,7 @@ use super::faults::{BadSite, BlackHole, DeadPort};
 use super::kind::Kind;
 use super::peers::{self, announced, announcement, healthy};
 use super::scripted::{self, Script, listing};
-use crate::other::Other;
+use crate::child_process::ChildProcess;
 use crate::support::{Result, again};
 
 /// What the process is told to be.
@@ -35,7 +35,7 @@ const TURNS: usize = 1_000;
 
 /// Bad sites that run until this is dropped.
 pub(crate) struct BadSites {
-    _process: Other,
+    _process: ChildProcess,
     id: u32,
     ports: Vec<u16>,
     /// Whom to trust, where they speak TLS.
@@ -47,7 +47,7 @@ impl BadSites {
     pub(crate) fn start(kind: Kind, count: usize, names: usize, dir: &Path) -> Result<Self> {
         let ca = dir.join("bad-ca.pem");
         let numbers = [count, names].map(|number| number.to_string());
-        let mut process = Other::start(again(ROLE)?.arg(kind.name()).args(numbers).arg(&ca))?;
+        let mut process = ChildProcess::start(again(ROLE)?.arg(kind.name()).args(numbers).arg(&ca))?;
         let (id, ports) = announced(&process.answer()?)?;
         Ok(Self { _process: process, id, ports, ca: (kind == Kind::Mixed).then_some(ca) })
     }

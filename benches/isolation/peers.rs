@@ -13,7 +13,7 @@ use tentacle_sync::testing::fake_server::{
 use tentacle_sync::tls::Acceptor;
 
 use super::stamp;
-use crate::other::Other;
+use crate::child_process::ChildProcess;
 use crate::support::{Result, again, clock};
 
 /// What the other process is told to be.
@@ -21,7 +21,7 @@ pub(crate) const ROLE: &str = "peers";
 
 /// Sites that run until this is dropped.
 pub(crate) struct Peers {
-    process: Other,
+    process: ChildProcess,
     id: u32,
     /// The busy ones' first.
     ports: Vec<u16>,
@@ -33,7 +33,7 @@ impl Peers {
     pub(crate) fn start(busy: usize, quiet: usize, dir: &Path) -> Result<Self> {
         let ca = dir.join("ca.pem");
         let counts = [busy, quiet].map(|count| count.to_string());
-        let mut process = Other::start(again(ROLE)?.args(counts).arg(&ca))?;
+        let mut process = ChildProcess::start(again(ROLE)?.args(counts).arg(&ca))?;
         let (id, ports) = announced(&process.answer()?)?;
         Ok(Self { process, id, ports, ca })
     }

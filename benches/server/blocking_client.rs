@@ -13,9 +13,9 @@ const STOCK_PIECE: usize = 1024;
 const PIECE: usize = 256 * 1024;
 
 /// A client in lock-step with its server.
-pub(crate) struct Lone(BufReader<Connection>);
+pub(crate) struct BlockingClient(BufReader<Connection>);
 
-impl Lone {
+impl BlockingClient {
     pub(crate) fn new(connection: Connection) -> Self {
         Self(BufReader::with_capacity(PIECE, connection))
     }
@@ -82,7 +82,7 @@ impl Lone {
 
     fn get(&mut self, verb: &str, name: &str, mut take: impl FnMut(&[u8])) -> Result<u64> {
         self.say(&format!("{verb} <{name}>\n"))?;
-        let line = self.hear()?;
+        let line = self.read_reply()?;
         let size = line.trim_end().strip_prefix(verb).and_then(|rest| rest.strip_prefix(" SIZE "));
         let size: u64 = size.ok_or_else(|| format!("{verb} <{name}> is answered {line:?}"))?.parse()?;
         self.say(&format!("{verb} OK\n"))?;
@@ -103,14 +103,14 @@ impl Lone {
         Ok(self.0.get_mut().write_all(line.as_bytes())?)
     }
 
-    fn hear(&mut self) -> Result<String> {
+    fn read_reply(&mut self) -> Result<String> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         Ok(line)
     }
 
     fn expect(&mut self, expected: &str) -> Result<()> {
-        let line = self.hear()?;
+        let line = self.read_reply()?;
         if line == expected { Ok(()) } else { Err(format!("{expected:?} was expected, not {line:?}").into()) }
     }
 }

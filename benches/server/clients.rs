@@ -10,9 +10,9 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tentacle_sync::testing::fake_server::AgentFiles;
 
-use super::blocking_client::Lone;
+use super::blocking_client::BlockingClient;
 use super::concurrent_clients;
-use super::connection::{Connector, Place};
+use super::connection::{Connector, ServerAddress};
 use crate::support::{Result, again, clock};
 
 /// What the other process is told to be.
@@ -72,8 +72,8 @@ pub(crate) fn files(count: usize) -> impl Iterator<Item = concurrent_clients::Fi
 }
 
 /// Has clients do it, and leave.
-pub(crate) fn have(deed: Op, place: &Place) -> Result<Done> {
-    Clients::ready(deed, place)?.go()
+pub(crate) fn have(op: Op, address: &ServerAddress) -> Result<Done> {
+    Clients::ready(op, address)?.run()
 }
 
 /// Clients, whose connections stay until this is dropped.
@@ -85,9 +85,9 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Clients that are about to do it, on connections that are open where the deed is not to open them.
-    pub(crate) fn ready(deed: Op, place: &Place) -> Result<Self> {
+    pub(crate) fn ready(op: Op, address: &ServerAddress) -> Result<Self> {
         let mut command = again(ROLE)?;
-        command.args(deed.words()).arg(place.address.to_string()).args(&place.ca);
+        command.args(op.words()).arg(address.tcp.to_string()).args(&address.ca);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (orders, Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err("the clients' pipe is missing".into());
@@ -100,7 +100,7 @@ impl Clients {
     }
 
     /// Has them do it.
-    pub(crate) fn go(&mut self) -> Result<Done> {
+    pub(crate) fn run(&mut self) -> Result<Done> {
         self.orders.as_mut().ok_or("these clients take no orders")?.write_all(b"go\n")?;
         let line = self.answer()?;
         let figures: Vec<f64> = line.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
@@ -163,14 +163,14 @@ impl Op {
 /// What the other process does.
 #[expect(clippy::print_stdout, reason = "the answer goes to the process that asked")]
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
-    let Some([deed @ .., address]) = args.get(..4) else { return Err("clients need to know what to do".into()) };
-    let deed: Vec<&str> = deed.iter().filter_map(|word| word.to_str()).collect();
-    let deed = Op::told(deed.try_into().map_err(|_| "what clients do is three words")?)?;
+    let Some([op @ .., address]) = args.get(..4) else { return Err("clients need to know what to do".into()) };
+    let op: Vec<&str> = op.iter().filter_map(|word| word.to_str()).collect();
+    let op = Op::told(op.try_into().map_err(|_| "what clients do is three words")?)?;
     let address = address.to_str().ok_or("an address is text")?.parse()?;
-    let place = Place { address, ca: args.get(4).map(PathBuf::from) };
+    let address = ServerAddress { tcp: address, ca: args.get(4).map(PathBuf::from) };
     raise_descriptor_limit()?;
     let mut staying = Vec::new();
-    let (took, count) = act(deed, &place, &mut staying)?;
+    let (took, count) = act(op, &address, &mut staying)?;
     println!("{} {count}", took.as_secs_f64());
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
@@ -185,35 +185,35 @@ fn ready() -> Result<()> {
 }
 
 /// Does it; how long it took, and how many files or bytes it was. Connections may be left that are to stay.
-fn act(deed: Op, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, u64)> {
-    let door = Connector::to(place)?;
-    match deed {
+fn act(op: Op, address: &ServerAddress, staying: &mut Vec<BlockingClient>) -> Result<(Duration, u64)> {
+    let connector = Connector::to(address)?;
+    match op {
         Op::Send { clients, files } => {
             let files: Vec<_> = self::files(files).collect();
-            Ok((concurrent_clients::send(place, clients, &files, ready)?, files.len() as u64))
+            Ok((concurrent_clients::send(address, clients, &files, ready)?, files.len() as u64))
         }
         Op::SendAndLeave { clients, files } => {
             let files: Vec<_> = self::files(files).collect();
-            timed(|| send_and_leave(&door, clients, &files))
+            timed(|| send_and_leave(&connector, clients, &files))
         }
         Op::SendAsStock { files } => {
-            let mut client = Lone::new(door.open_as_stock()?);
+            let mut client = BlockingClient::new(connector.open_as_stock()?);
             timed(|| {
                 self::files(files).try_for_each(|file| client.send_as_stock(&file))?;
                 Ok(files as u64)
             })
         }
         Op::Move => {
-            let mut client = Lone::new(door.open()?);
+            let mut client = BlockingClient::new(connector.open()?);
             timed(|| client.move_all())
         }
         Op::Receive => {
-            let mut client = Lone::new(door.open()?);
+            let mut client = BlockingClient::new(connector.open()?);
             timed(|| client.receive(LARGE))
         }
         Op::Stay { clients } => timed(|| {
             for file in files(clients) {
-                let mut client = Lone::new(door.open()?);
+                let mut client = BlockingClient::new(connector.open()?);
                 client.send(&file)?;
                 staying.push(client);
             }
@@ -222,7 +222,7 @@ fn act(deed: Op, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, u6
         Op::Drip { clients } => timed(|| {
             let mut dripping = Vec::new();
             for number in 0..clients {
-                let mut client = Lone::new(door.open()?);
+                let mut client = BlockingClient::new(connector.open()?);
                 client.begin(&format!("dripping-{number}.data"), DRIPPED)?;
                 dripping.push(client);
             }
@@ -232,16 +232,16 @@ fn act(deed: Op, place: &Place, staying: &mut Vec<Lone>) -> Result<(Duration, u6
     }
 }
 
-fn timed(deed: impl FnOnce() -> Result<u64>) -> Result<(Duration, u64)> {
+fn timed(op: impl FnOnce() -> Result<u64>) -> Result<(Duration, u64)> {
     ready()?;
     let start = clock();
-    let count = deed()?;
+    let count = op()?;
     Ok((start.elapsed(), count))
 }
 
-fn send_and_leave(door: &Connector, clients: usize, files: &[concurrent_clients::File]) -> Result<u64> {
+fn send_and_leave(connector: &Connector, clients: usize, files: &[concurrent_clients::File]) -> Result<u64> {
     let send = |file| -> Result<()> {
-        let mut client = Lone::new(door.open()?);
+        let mut client = BlockingClient::new(connector.open()?);
         client.send(file)?;
         client.quit()
     };
@@ -257,7 +257,7 @@ fn send_and_leave(door: &Connector, clients: usize, files: &[concurrent_clients:
 }
 
 /// Until the process ends. A client that the server has left is quiet from then on.
-fn drip(mut clients: Vec<Lone>) {
+fn drip(mut clients: Vec<BlockingClient>) {
     loop {
         clients.retain_mut(|client| client.drip().is_ok());
         thread::sleep(DRIP);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::blocking_client::Lone;
-use super::connection::{Connection, Connector, Place};
+use super::blocking_client::BlockingClient;
+use super::connection::{Connection, Connector, ServerAddress};
 use crate::support::{Result, clock};
 
 /// A file's name and its bytes.
@@ -19,16 +19,16 @@ const GO_ON: &[u8] = b"SEND OK\n";
 /// Sends all files, shared among so many clients; how long it took. Each client has sent another file before, so that
 /// the server has done what a connection costs it once; then `ready` is called.
 pub(crate) fn send(
-    place: &Place,
+    address: &ServerAddress,
     clients: usize,
     files: &[File],
     ready: impl FnOnce() -> Result<()>,
 ) -> Result<Duration> {
-    let door = Connector::to(place)?;
+    let connector = Connector::to(address)?;
     let mut poll = Poll::new()?;
     let mut crowd = Vec::with_capacity(clients);
     for number in 0..clients {
-        let mut client = Lone::new(door.open()?);
+        let mut client = BlockingClient::new(connector.open()?);
         client.send(&(format!("warm-up-{number}"), vec![b'x'; 1024]))?;
         let mut client = Client::new(client.into_connection(), files.iter().skip(number).step_by(clients));
         client.connection.stop_blocking()?;

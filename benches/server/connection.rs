@@ -17,8 +17,8 @@ use crate::support::Result;
 
 /// Where a server is, and whom to trust there if it speaks TLS.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) address: SocketAddr,
+pub(crate) struct ServerAddress {
+    pub(crate) tcp: SocketAddr,
     pub(crate) ca: Option<PathBuf>,
 }
 
@@ -35,8 +35,8 @@ pub(crate) enum Connection {
 }
 
 impl Connector {
-    pub(crate) fn to(place: &Place) -> Result<Self> {
-        Ok(Self { address: place.address, tls: place.ca.as_deref().map(trusting).transpose()? })
+    pub(crate) fn to(address: &ServerAddress) -> Result<Self> {
+        Ok(Self { address: address.tcp, tls: address.ca.as_deref().map(trusting).transpose()? })
     }
 
     /// A connection as programs make it that know of Nagle's algorithm.

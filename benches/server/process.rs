@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tentacle_sync::store::Durability;
 use tentacle_sync::testing::fake_server::Authority;
 
-use super::connection::Place;
+use super::connection::ServerAddress;
 use crate::fresh_dir::fresh_dir;
 use crate::memory::memory;
 use crate::support::{self, Result};
@@ -68,13 +68,13 @@ impl Make {
 }
 
 /// Where servers work: a directory that their user can enter, with a certificate for all of them.
-pub(crate) struct Ground(TempDir);
+pub(crate) struct BenchDir(TempDir);
 
-impl Ground {
+impl BenchDir {
     pub(crate) fn new() -> Result<Self> {
         let permissions = fs::Permissions::from_mode(0o755);
-        let place = support::place()?;
-        let dir = tempfile::Builder::new().prefix("server-bench-").permissions(permissions).tempdir_in(place)?;
+        let parent = support::place()?;
+        let dir = tempfile::Builder::new().prefix("server-bench-").permissions(permissions).tempdir_in(parent)?;
         let authority = Authority::new("Bench CA")?;
         let identity = authority.server(Ipv4Addr::LOCALHOST.into())?;
         fs::write(dir.path().join("ca.pem"), authority.certificate_pem())?;
@@ -101,20 +101,20 @@ impl Ground {
 /// A running server; dropping it kills it.
 pub(crate) struct Server {
     process: Child,
-    place: Place,
+    address: ServerAddress,
     /// What servers have said so far.
     log: PathBuf,
 }
 
 impl Server {
     /// Starts one on `storage`, with `-I -o -c 2000` and a patience that is longer than any case takes.
-    pub(crate) fn start(make: Make, tls: bool, storage: &Path, ground: &Ground) -> Result<Self> {
+    pub(crate) fn start(make: Make, tls: bool, storage: &Path, dir: &BenchDir) -> Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new(make.program()?);
         command.args(["-a", &address.ip().to_string(), "-p", &address.port().to_string()]);
         command.args(["-I", "-o", "-c", "2000", "-t", "300", "-m", "2000000000"]);
         command.arg("-s").arg(storage);
-        let file = |name: &str| ground.path().join(name);
+        let file = |name: &str| dir.path().join(name);
         if make == Make::Ours(Durability::None) {
             command.args([OsStr::new("-F"), file("undurable.conf").as_os_str()]);
         }
@@ -128,7 +128,8 @@ impl Server {
         if getuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let mut server = Self { process: command.spawn()?, place: Place { address, ca }, log: file("log") };
+        let mut server =
+            Self { process: command.spawn()?, address: ServerAddress { tcp: address, ca }, log: file("log") };
         server.wait_until_accepting()?;
         Ok(server)
     }
@@ -136,7 +137,7 @@ impl Server {
     fn wait_until_accepting(&mut self) -> Result<()> {
         let pause = Duration::from_millis(20);
         for _ in 0..TIMEOUT.as_millis() / pause.as_millis() {
-            if TcpStream::connect(self.place.address).is_ok() {
+            if TcpStream::connect(self.address.tcp).is_ok() {
                 return Ok(());
             }
             if let Some(status) = self.process.try_wait()? {
@@ -150,8 +151,8 @@ impl Server {
     }
 
     /// Where to find it.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn address(&self) -> &ServerAddress {
+        &self.address
     }
 
     /// What it has used of the processors so far, in all its threads, in seconds; a hundredth is the least that shows.

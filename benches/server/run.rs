@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::clients::{Clients, Op};
-use super::process::{Ground, Make, Server};
+use super::process::{BenchDir, Make, Server};
 use super::storage::wait_until_empty;
 use crate::support::{Result, median};
 
@@ -19,12 +19,12 @@ pub(crate) struct Run {
 
 impl Run {
     /// Has clients do it with a server whose storage is this.
-    pub(crate) fn of(make: Make, tls: bool, deed: Op, storage: &Path, ground: &Ground) -> Result<Self> {
-        let server = Server::start(make, tls, storage, ground)?;
-        let mut clients = Clients::ready(deed, server.place())?;
+    pub(crate) fn of(make: Make, tls: bool, op: Op, storage: &Path, dir: &BenchDir) -> Result<Self> {
+        let server = Server::start(make, tls, storage, dir)?;
+        let mut clients = Clients::ready(op, server.address())?;
         let run = Self::going(&mut clients, &server)?;
         drop(clients);
-        if let Op::Move = deed {
+        if let Op::Move = op {
             wait_until_empty(storage)?;
         }
         Ok(run)
@@ -33,7 +33,7 @@ impl Run {
     /// Has these clients do what they are ready for.
     pub(crate) fn going(clients: &mut Clients, server: &Server) -> Result<Self> {
         let cpu = server.cpu_time()?;
-        let done = clients.go()?;
+        let done = clients.run()?;
         Ok(Self {
             files_per_second: done.per_second(),
             cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / done.count,

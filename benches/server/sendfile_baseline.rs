@@ -9,28 +9,28 @@ use std::process::{Child, Stdio};
 
 use rustix::fs::sendfile;
 
-use super::connection::Place;
+use super::connection::ServerAddress;
 use crate::support::{Result, again};
 
 /// What the other process is told to be.
 pub(crate) const ROLE: &str = "bare";
 
 /// A process that gives one file to whoever asks; dropping it kills it.
-pub(crate) struct Bare {
+pub(crate) struct SendfileServer {
     process: Child,
-    pub(crate) place: Place,
+    pub(crate) address: ServerAddress,
 }
 
-impl Bare {
+impl SendfileServer {
     pub(crate) fn start(file: &Path) -> Result<Self> {
         let mut process = again(ROLE)?.arg(file).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().ok_or("the pipe is missing")?).read_line(&mut line)?;
-        Ok(Self { process, place: Place { address: line.trim_end().parse()?, ca: None } })
+        Ok(Self { process, address: ServerAddress { tcp: line.trim_end().parse()?, ca: None } })
     }
 }
 
-impl Drop for Bare {
+impl Drop for SendfileServer {
     fn drop(&mut self) {
         // It has nothing to lose, and nobody to tell.
         let _ = self.process.kill().and_then(|()| self.process.wait());

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::clients;
-use super::process::Ground;
+use super::process::BenchDir;
 use crate::support::Result;
 
 /// A storage with files in it.
-pub(crate) fn filled(files: usize, ground: &Ground) -> Result<PathBuf> {
-    let storage = ground.storage()?;
+pub(crate) fn filled(files: usize, dir: &BenchDir) -> Result<PathBuf> {
+    let storage = dir.storage()?;
     for (name, bytes) in clients::files(files) {
         fs::write(storage.join(name), bytes)?;
     }

@@ -14,7 +14,7 @@ use tentacle_sync::testing::fake_server::{
     AgentFiles, Authority, FakeServer, Fault, Setup, StockClients, WritePattern, stock_tls,
 };
 
-use crate::other::Other;
+use crate::child_process::ChildProcess;
 use crate::support::{Result, again};
 
 /// What the other process is told to be.
@@ -47,7 +47,7 @@ pub(crate) enum Order {
 
 /// Peers that run until this is dropped.
 pub(crate) struct Peers {
-    process: Other,
+    process: ChildProcess,
     ports: Vec<u16>,
     ca: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ impl Peers {
             WritePattern::Stock => "stock",
             WritePattern::Whole => "whole",
         };
-        let mut process = Other::start(again(ROLE)?.args([&crew.count.to_string(), write]).args(&ca))?;
+        let mut process = ChildProcess::start(again(ROLE)?.args([&crew.count.to_string(), write]).args(&ca))?;
         let ports = process.answer()?.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
         Ok(Self { process, ports, ca })
     }
@@ -117,12 +117,12 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let ports: Vec<String> = peers.iter().map(|peer| peer.address().port().to_string()).collect();
     println!("{}", ports.join(" "));
     for order in io::stdin().lines() {
-        println!("{}", obey(order?.parse()?, &peers)?);
+        println!("{}", execute(order?.parse()?, &peers)?);
     }
     Ok(())
 }
 
-fn obey(order: Order, peers: &[FakeServer]) -> Result<usize> {
+fn execute(order: Order, peers: &[FakeServer]) -> Result<usize> {
     match order {
         Order::Fill(files) => {
             for (number, peer) in peers.iter().enumerate() {

@@ -17,87 +17,87 @@ use crate::site::{Site, all_files, site_config};
 use crate::support::{Certificates, LOOPBACK};
 
 /// A site that misbehaves, what its configuration says besides, and what is to be said of it.
-struct Trouble {
+struct BadSite {
     site: Site,
     lines: &'static str,
     says: &'static [&'static str],
 }
 
 /// Plays one trick over and over.
-fn trouble(name: &str, faults: FaultRule, lines: &'static str, says: &'static [&'static str]) -> Trouble {
+fn bad_site(name: &str, faults: FaultRule, lines: &'static str, says: &'static [&'static str]) -> BadSite {
     let setup = Setup { faults: vec![faults], write: WritePattern::Whole, ..Setup::default() };
-    Trouble { site: Site::double(name, 12, setup), lines, says }
+    BadSite { site: Site::double(name, 12, setup), lines, says }
 }
 
 /// Collects from all of them and a healthy one, looks at each, and then again when all of them behave.
-fn suffer(troubles: &[Trouble]) {
+fn collect_from(bad_sites: &[BadSite]) {
     let healthy = Site::double("healthy", 50, Setup::default());
-    let configs = troubles.iter().map(|trouble| trouble.site.config(trouble.lines));
+    let configs = bad_sites.iter().map(|bad_site| bad_site.site.config(bad_site.lines));
     let place = Place::with_sites(configs.chain([healthy.config("")]));
     let outcome = place.once();
     outcome.assert_code(1).assert_says(&["healthy: 50 files"]);
     healthy.assert_emptied();
-    for Trouble { site, says, .. } in troubles {
+    for BadSite { site, says, .. } in bad_sites {
         let name = format!("{}: failed: ", site.name());
         outcome.assert_says(&[&[name.as_str()], *says].concat());
         site.assert_nothing_lost(&place);
     }
-    for Trouble { site, .. } in troubles {
+    for BadSite { site, .. } in bad_sites {
         site.peer().set_mischief(Vec::new());
     }
     place.once().assert_code(0);
-    place.assert_holds(&all_files(troubles.iter().map(|trouble| &trouble.site).chain([&healthy])));
-    for trouble in troubles {
-        trouble.site.assert_emptied();
+    place.assert_holds(&all_files(bad_sites.iter().map(|bad_site| &bad_site.site).chain([&healthy])));
+    for bad_site in bad_sites {
+        bad_site.site.assert_emptied();
     }
 }
 
 #[test]
 fn answers_that_make_no_sense_are_told_from_each_other() {
     let lie = |text| Fault::WrongSize(WrongSize::Literally(text));
-    suffer(&[
-        trouble("refused-ls", Fault::Refuse.at(Verb::Ls), "", &["LS ERR", "check the directory"]),
-        trouble("garbage-ls", Fault::Garbage(4096).at(Verb::Ls), "", &["expected a reply to LS"]),
-        trouble("garbage-recv", Fault::Garbage(4096).at(Verb::Recv), "", &["expected a reply to RECV"]),
-        trouble("garbage-mv", Fault::Garbage(4096).at(Verb::Mv), "", &["expected a reply to MV"]),
-        trouble("huge-ls", lie("9223372036854775808").at(Verb::Ls), "", &["9223372036854775808"]),
-        trouble("huge-recv", lie("9223372036854775808").at(Verb::Recv), "", &["9223372036854775808"]),
-        trouble("huge-mv", lie("9223372036854775808").at(Verb::Mv), "", &["9223372036854775808"]),
-        trouble("digits", lie("111111111122222222223333333333").at(Verb::Recv), "", &["11111111112222222222"]),
-        trouble("letters", lie("12abc").at(Verb::Recv), "", &["expected a reply to RECV", "12abc"]),
-        trouble("negative", lie("-1").at(Verb::Ls), "", &["expected a reply to LS", "-1"]),
+    collect_from(&[
+        bad_site("refused-ls", Fault::Refuse.at(Verb::Ls), "", &["LS ERR", "check the directory"]),
+        bad_site("garbage-ls", Fault::Garbage(4096).at(Verb::Ls), "", &["expected a reply to LS"]),
+        bad_site("garbage-recv", Fault::Garbage(4096).at(Verb::Recv), "", &["expected a reply to RECV"]),
+        bad_site("garbage-mv", Fault::Garbage(4096).at(Verb::Mv), "", &["expected a reply to MV"]),
+        bad_site("huge-ls", lie("9223372036854775808").at(Verb::Ls), "", &["9223372036854775808"]),
+        bad_site("huge-recv", lie("9223372036854775808").at(Verb::Recv), "", &["9223372036854775808"]),
+        bad_site("huge-mv", lie("9223372036854775808").at(Verb::Mv), "", &["9223372036854775808"]),
+        bad_site("digits", lie("111111111122222222223333333333").at(Verb::Recv), "", &["11111111112222222222"]),
+        bad_site("letters", lie("12abc").at(Verb::Recv), "", &["expected a reply to RECV", "12abc"]),
+        bad_site("negative", lie("-1").at(Verb::Ls), "", &["expected a reply to LS", "-1"]),
     ]);
 }
 
 #[test]
 fn connections_that_end_too_early_are_told_from_each_other() {
     let (cut, reset) = (Fault::CutBody { after: 100 }, Fault::ResetBody { after: 100 });
-    suffer(&[
-        trouble("close-ls", Fault::Close.at(Verb::Ls), "", &["closed the connection", "LS", "lacks -I"]),
-        trouble("close-recv", Fault::Close.at(Verb::Recv), "", &["close-recv0", "instead of answering RECV"]),
-        trouble("close-mv", Fault::Close.at(Verb::Mv), "", &["close-mv0", "instead of answering MV"]),
-        trouble("reset-ls", Fault::Reset.at(Verb::Ls), "", &["the connection broke: connection reset"]),
-        trouble(
+    collect_from(&[
+        bad_site("close-ls", Fault::Close.at(Verb::Ls), "", &["closed the connection", "LS", "lacks -I"]),
+        bad_site("close-recv", Fault::Close.at(Verb::Recv), "", &["close-recv0", "instead of answering RECV"]),
+        bad_site("close-mv", Fault::Close.at(Verb::Mv), "", &["close-mv0", "instead of answering MV"]),
+        bad_site("reset-ls", Fault::Reset.at(Verb::Ls), "", &["the connection broke: connection reset"]),
+        bad_site(
             "reset-recv",
             Fault::Reset.at(Verb::Recv),
             "",
             &["reset-recv0", "the connection broke: connection reset"],
         ),
-        trouble("reset-mv", Fault::Reset.at(Verb::Mv), "", &["reset-mv0", "the connection broke: connection reset"]),
-        trouble("cut-ls", Fault::CutBody { after: 10 }.at(Verb::Ls), "", &["bytes of the LS body still to come"]),
-        trouble("cut-recv", cut.clone().at(Verb::Recv), "", &["cut-recv0", "bytes of the RECV body still to come"]),
-        trouble("cut-mv", cut.at(Verb::Mv), "", &["cut-mv0", "bytes of the MV body still to come"]),
-        trouble("reset-body", reset.clone().at(Verb::Recv), "", &["reset-body0", "the connection broke"]),
-        trouble("reset-mv-body", reset.at(Verb::Mv), "", &["reset-mv-body0", "the connection broke"]),
+        bad_site("reset-mv", Fault::Reset.at(Verb::Mv), "", &["reset-mv0", "the connection broke: connection reset"]),
+        bad_site("cut-ls", Fault::CutBody { after: 10 }.at(Verb::Ls), "", &["bytes of the LS body still to come"]),
+        bad_site("cut-recv", cut.clone().at(Verb::Recv), "", &["cut-recv0", "bytes of the RECV body still to come"]),
+        bad_site("cut-mv", cut.at(Verb::Mv), "", &["cut-mv0", "bytes of the MV body still to come"]),
+        bad_site("reset-body", reset.clone().at(Verb::Recv), "", &["reset-body0", "the connection broke"]),
+        bad_site("reset-mv-body", reset.at(Verb::Mv), "", &["reset-mv-body0", "the connection broke"]),
     ]);
 }
 
 #[test]
 fn a_file_that_a_stock_site_cannot_read_is_named() {
     let cut = Fault::CutBody { after: 0 };
-    suffer(&[
-        trouble("unread-recv", cut.clone().at(Verb::Recv), "", &["unread-recv0", "still to come", "cannot read"]),
-        trouble("unread-mv", cut.at(Verb::Mv), "", &["unread-mv0", "still to come", "cannot read"]),
+    collect_from(&[
+        bad_site("unread-recv", cut.clone().at(Verb::Recv), "", &["unread-recv0", "still to come", "cannot read"]),
+        bad_site("unread-mv", cut.at(Verb::Mv), "", &["unread-mv0", "still to come", "cannot read"]),
     ]);
 }
 
@@ -105,26 +105,26 @@ fn a_file_that_a_stock_site_cannot_read_is_named() {
 fn a_site_that_falls_silent_is_given_up_in_time() {
     let drip = Fault::DripBody { bytes: 1, every: Duration::from_millis(100) };
     let stall = Fault::StallBody { after: 100 };
-    suffer(&[
-        trouble(
+    collect_from(&[
+        bad_site(
             "hang",
             Fault::HangAfterAccept.always(),
             "timeout = 1",
             &["the listing did not come in time (timeout 1 s)"],
         ),
-        trouble(
+        bad_site(
             "hang-ls",
             Fault::Hang.at(Verb::Ls),
             "timeout = 1",
             &["the listing did not come in time (timeout 1 s)"],
         ),
-        trouble("hang-recv", Fault::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
-        trouble("hang-mv", Fault::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
-        trouble("stall-ls", Fault::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),
-        trouble("stall-recv", stall.clone().at(Verb::Recv), "timeout = 1", &["bytes of stall-recv0"]),
-        trouble("stall-mv", stall.at(Verb::Mv), "timeout = 1", &["bytes of stall-mv0"]),
-        trouble("drip", drip.at(Verb::Recv), "timeout = 1\nmin_rate = \"10KB\"", &["bytes of drip0", "min_rate"]),
-        trouble(
+        bad_site("hang-recv", Fault::Hang.at(Verb::Recv), "timeout = 1", &["hang-recv0", "did not come in time"]),
+        bad_site("hang-mv", Fault::Hang.at(Verb::Mv), "timeout = 1", &["hang-mv0", "did not come in time"]),
+        bad_site("stall-ls", Fault::StallBody { after: 10 }.at(Verb::Ls), "timeout = 1", &["bytes of the listing"]),
+        bad_site("stall-recv", stall.clone().at(Verb::Recv), "timeout = 1", &["bytes of stall-recv0"]),
+        bad_site("stall-mv", stall.at(Verb::Mv), "timeout = 1", &["bytes of stall-mv0"]),
+        bad_site("drip", drip.at(Verb::Recv), "timeout = 1\nmin_rate = \"10KB\"", &["bytes of drip0", "min_rate"]),
+        bad_site(
             "more-announced",
             Fault::WrongSize(WrongSize::Over(10)).at(Verb::Recv),
             "timeout = 1",
@@ -136,9 +136,9 @@ fn a_site_that_falls_silent_is_given_up_in_time() {
 #[test]
 fn more_bytes_than_announced_are_no_file() {
     let under = |fewer| Fault::WrongSize(WrongSize::Under(fewer));
-    suffer(&[
-        trouble("fewer-announced", under(10).at(Verb::Recv), "", &["unasked"]),
-        trouble("none-announced", under(1).at(Verb::Ls), "", &["unasked"]),
+    collect_from(&[
+        bad_site("fewer-announced", under(10).at(Verb::Recv), "", &["unasked"]),
+        bad_site("none-announced", under(1).at(Verb::Ls), "", &["unasked"]),
     ]);
 }
 

@@ -12,7 +12,7 @@ use tentacle_sync::proto::Secret;
 use tentacle_sync::testing::fake_server::{Fault, Identity, Setup, StockClients, Verb, WrongSize, stock_tls};
 
 use crate::daemon::{Outcome, Place};
-use crate::site::{Door, Kind, Site};
+use crate::site::{Access, Kind, Site};
 use crate::support::{Certificates, LOOPBACK};
 
 fn run(arguments: &[&str]) -> Outcome {
@@ -227,15 +227,15 @@ fn the_shipped_configurations_are_sound() {
 #[test]
 fn probe_goes_through_all_steps_and_touches_nothing() {
     let certificates = Certificates::new();
-    let password = Door::Password("s3cret");
-    for (door, steps) in [
+    let password = Access::Password("s3cret");
+    for (access, steps) in [
         (password, &["no TLS", "password accepted"][..]),
-        (Door::Tls, &["TLS1", "the site's certificate: CN=127.0.0.1", "sha256"]),
-        (Door::TlsWithClientCertificate, &["our certificate offered"]),
+        (Access::Tls, &["TLS1", "the site's certificate: CN=127.0.0.1", "sha256"]),
+        (Access::TlsWithClientCertificate, &["our certificate offered"]),
     ] {
         for kind in [Kind::FakeServer, Kind::Stock] {
-            let Some(site) = Site::behind(door, kind, 7, &certificates) else { continue };
-            let place = Place::with_sites([site.config(&door.lines(&certificates))]);
+            let Some(site) = Site::behind(access, kind, 7, &certificates) else { continue };
+            let place = Place::with_sites([site.config(&access.lines(&certificates))]);
             let outcome = place.run("probe", &["site"]);
             outcome.assert_code(0).assert_says(&["resolved"]).assert_says(&["connected to 127.0.0.1"]);
             for step in steps {

@@ -11,32 +11,32 @@ use tentacle_sync::testing::fake_server::{FakeServer, Setup, Verb, WritePattern}
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::client_process::{Outcome, Say, Scripted, Turn, WorkDir, at};
+use crate::client_process::{Outcome, ScriptReply, ScriptStep, Scripted, WorkDir, at};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::start_stock;
 use crate::support::{Certificates, LOOPBACK, Proxy, scratch};
 
 /// A way to a server: its options, and the client's.
-struct Door {
+struct Mode {
     server: Options,
     client: Vec<String>,
 }
 
 /// Plain, with a password, and TLS in its three ways.
-fn doors(certificates: &Certificates) -> Vec<Door> {
+fn modes(certificates: &Certificates) -> Vec<Mode> {
     let file = |name: &str| certificates.path(name).to_str().unwrap().to_owned();
     let plain = || Options::usual();
-    let door = |server, client: &[&str]| Door { server, client: client.iter().map(|&arg| arg.to_owned()).collect() };
+    let mode = |server, client: &[&str]| Mode { server, client: client.iter().map(|&arg| arg.to_owned()).collect() };
     let (cert, key, ca) = (&file("client.pem"), &file("client.key"), &file("ca.pem"));
     vec![
-        door(plain(), &[]),
-        door(plain().password("s3cret"), &["-x", "s3cret"]),
-        door(plain().tls(certificates), &["-c"]),
-        door(plain().tls(certificates).client_certificate(certificates), &["-e", cert, "-k", key]),
-        door(plain().tls(certificates).client_certificate(certificates), &["-e", cert, "-k", key, "-f", ca]),
+        mode(plain(), &[]),
+        mode(plain().password("s3cret"), &["-x", "s3cret"]),
+        mode(plain().tls(certificates), &["-c"]),
+        mode(plain().tls(certificates).client_certificate(certificates), &["-e", cert, "-k", key]),
+        mode(plain().tls(certificates).client_certificate(certificates), &["-e", cert, "-k", key, "-f", ca]),
         // A stock server without -f refuses the certificate.
-        door(plain().tls(certificates), &["-e", cert, "-k", key, "-f", ca]),
-        door(plain().tls(certificates).password("s3cret"), &["-c", "-f", ca, "-x", "s3cret"]),
+        mode(plain().tls(certificates), &["-e", cert, "-k", key, "-f", ca]),
+        mode(plain().tls(certificates).password("s3cret"), &["-c", "-f", ca, "-x", "s3cret"]),
     ]
 }
 
@@ -74,19 +74,19 @@ fn assert_sends_and_gets(server: &ServerProcess, client: &[String]) {
 #[test]
 fn files_go_there_and_back_through_every_door_of_ours() {
     let certificates = Certificates::new();
-    for door in doors(&certificates) {
+    for mode in modes(&certificates) {
         let storage = scratch();
-        assert_sends_and_gets(&ServerProcess::ours(&door.server, storage.path()), &door.client);
+        assert_sends_and_gets(&ServerProcess::ours(&mode.server, storage.path()), &mode.client);
     }
 }
 
 #[test]
 fn files_go_there_and_back_through_every_door_of_stocks() {
     let certificates = Certificates::new();
-    for door in doors(&certificates) {
+    for mode in modes(&certificates) {
         let storage = scratch();
-        let Some(server) = start_stock(&door.server, storage.path()) else { return };
-        assert_sends_and_gets(&server, &door.client);
+        let Some(server) = start_stock(&mode.server, storage.path()) else { return };
+        assert_sends_and_gets(&server, &mode.client);
     }
 }
 
@@ -174,8 +174,8 @@ fn an_archive_that_unfolds_out_of_proportion_is_refused() {
 
 #[test]
 fn a_get_that_is_interrupted_leaves_the_old_file_and_nothing_else() {
-    let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
-    let server = Scripted::start(vec![turn(b"RECV SIZE 10\n"), turn(b"half")]);
+    let step = |says: &[u8]| ScriptStep { awaits: None, says: ScriptReply::Bytes(says.to_vec()) };
+    let server = Scripted::start(vec![step(b"RECV SIZE 10\n"), step(b"half")]);
     let work_dir = WorkDir::with(&[("a.data", b"the old one")]);
     let process = work_dir.start(at(server.address(), ["-t", "60", "-g", "a.data"]));
     while work_dir.files().len() < 2 {
@@ -336,9 +336,9 @@ fn what_may_help_is_said_with_v_and_never_where_scripts_read() {
 
 #[test]
 fn a_silent_server_is_given_up_when_the_retries_are_over() {
-    let turn = Turn { awaits: None, says: Say::Bytes(Vec::new()) };
+    let step = ScriptStep { awaits: None, says: ScriptReply::Bytes(Vec::new()) };
     for args in [&["a.data"][..], &["-g", "b.data"], &["-x", "p", "a.data"]] {
-        let server = Scripted::start(vec![turn.clone()]);
+        let server = Scripted::start(vec![step.clone()]);
         let work_dir = WorkDir::with(&[("a.data", b"abc")]);
         work_dir
             .run_at(server.address(), [&["-t", "1", "-r", "1"], args].concat())

@@ -118,14 +118,14 @@ impl fmt::Display for Outcome {
 
 /// One turn of a script: so many bytes are awaited, then this is said.
 #[derive(Clone, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ScriptStep {
     /// `None` for whatever one read brings, or the end.
     pub(crate) awaits: Option<usize>,
-    pub(crate) says: Say,
+    pub(crate) says: ScriptReply,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Say {
+pub(crate) enum ScriptReply {
     Bytes(Vec<u8>),
     /// Says these and closes.
     Last(Vec<u8>),
@@ -146,7 +146,7 @@ pub(crate) struct Received {
 }
 
 impl Scripted {
-    pub(crate) fn start(script: Vec<Turn>) -> Self {
+    pub(crate) fn start(script: Vec<ScriptStep>) -> Self {
         let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         Self { address, thread: thread::spawn(move || follow(&listener, &script)) }
@@ -154,10 +154,10 @@ impl Scripted {
 
     /// Says these, each after one more line of the client's, and closes after the last one.
     pub(crate) fn saying(lines: &[&[u8]]) -> Self {
-        let turn = |says| Turn { awaits: None, says };
+        let turn = |says| ScriptStep { awaits: None, says };
         let mut lines = lines.iter().map(|line| line.to_vec()).collect::<Vec<_>>();
-        let last = turn(Say::Last(lines.pop().unwrap_or_default()));
-        Self::start(lines.into_iter().map(|line| turn(Say::Bytes(line))).chain([last]).collect())
+        let last = turn(ScriptReply::Last(lines.pop().unwrap_or_default()));
+        Self::start(lines.into_iter().map(|line| turn(ScriptReply::Bytes(line))).chain([last]).collect())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -169,7 +169,7 @@ impl Scripted {
     }
 }
 
-fn follow(listener: &TcpListener, script: &[Turn]) -> Received {
+fn follow(listener: &TcpListener, script: &[ScriptStep]) -> Received {
     let (mut client, from) = listener.accept().unwrap();
     client.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut pieces = Vec::new();
@@ -187,8 +187,8 @@ fn follow(listener: &TcpListener, script: &[Turn]) -> Received {
         }
         pieces.push(piece);
         match &turn.says {
-            Say::Bytes(bytes) => drop(client.write_all(bytes)),
-            Say::Last(bytes) => {
+            ScriptReply::Bytes(bytes) => drop(client.write_all(bytes)),
+            ScriptReply::Last(bytes) => {
                 drop(client.write_all(bytes));
                 return Received { from: from.ip(), pieces };
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::client_process::{Say, Scripted, Turn, WorkDir};
+use crate::client_process::{ScriptReply, ScriptStep, Scripted, WorkDir};
 use crate::recordings::{latin1, recordings_of};
 
 #[derive(Debug, Deserialize)]
@@ -36,12 +36,12 @@ impl Recording {
         self.dialogue.iter().all(|step| step.note.is_none())
     }
 
-    fn script(&self) -> Vec<Turn> {
-        let turn = |step: &Step| Turn {
+    fn script(&self) -> Vec<ScriptStep> {
+        let turn = |step: &Step| ScriptStep {
             awaits: Some(step.received.len()).filter(|&count| count > 0),
             says: match &step.reply {
-                Some(reply) => Say::Bytes(latin1(reply)),
-                None => Say::Last(Vec::new()),
+                Some(reply) => ScriptReply::Bytes(latin1(reply)),
+                None => ScriptReply::Last(Vec::new()),
             },
         };
         self.dialogue.iter().filter(|step| step.note.is_none()).map(turn).collect()

@@ -10,14 +10,14 @@ use tentacle_sync::testing::fake_server::{FakeServer, Fault, Files, Setup, Verb}
 
 use crate::consumer::Consumer;
 use crate::daemon::{Place, assert_same, spool_of};
-use crate::site::{Door, Kind, Site, all_files, site_config};
+use crate::site::{Access, Kind, Site, all_files, site_config};
 use crate::support::{Certificates, TIMEOUT};
 
 /// Collects `count` files and looks at both ends.
-fn collects_all(door: Door, kind: Kind, count: usize) {
+fn collects_all(access: Access, kind: Kind, count: usize) {
     let certificates = Certificates::new();
-    let Some(site) = Site::behind(door, kind, count, &certificates) else { return };
-    let place = Place::with_sites([site.config(&door.lines(&certificates))]);
+    let Some(site) = Site::behind(access, kind, count, &certificates) else { return };
+    let place = Place::with_sites([site.config(&access.lines(&certificates))]);
     let outcome = place.once();
     outcome.assert_code(0).assert_says(&["site: ", &format!("{count} files")]);
     place.assert_holds(&site.files);
@@ -33,27 +33,27 @@ fn collect(site: &Site, lines: &str) -> Place {
     place
 }
 
-macro_rules! doors {
-    ($($name:ident: $door:expr, $kind:expr, $count:expr;)*) => {
-        $(#[test] fn $name() { collects_all($door, $kind, $count); })*
+macro_rules! accesses {
+    ($($name:ident: $access:expr, $kind:expr, $count:expr;)*) => {
+        $(#[test] fn $name() { collects_all($access, $kind, $count); })*
     };
 }
 
-doors! {
-    a_plain_double_is_collected_from: Door::Plain, Kind::FakeServer, 300;
-    a_double_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::FakeServer, 100;
-    a_double_with_tls_is_collected_from: Door::Tls, Kind::FakeServer, 300;
-    a_double_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::FakeServer, 100;
-    our_plain_server_is_collected_from: Door::Plain, Kind::Ours, 300;
-    our_server_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Ours, 300;
-    our_server_with_tls_is_collected_from: Door::Tls, Kind::Ours, 300;
-    our_server_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::Ours, 300;
-    a_plain_stock_server_is_collected_from: Door::Plain, Kind::Stock, 300;
-    a_stock_server_with_a_password_is_collected_from: Door::Password("s3cret"), Kind::Stock, 300;
-    a_stock_server_with_tls_is_collected_from: Door::Tls, Kind::Stock, 300;
-    a_stock_server_that_wants_a_certificate_is_collected_from: Door::TlsWithClientCertificate, Kind::Stock, 300;
-    three_thousand_files_of_a_plain_stock_server: Door::Plain, Kind::Stock, 3_000;
-    three_thousand_files_of_a_stock_server_that_wants_a_certificate: Door::TlsWithClientCertificate, Kind::Stock, 3_000;
+accesses! {
+    a_plain_double_is_collected_from: Access::Plain, Kind::FakeServer, 300;
+    a_double_with_a_password_is_collected_from: Access::Password("s3cret"), Kind::FakeServer, 100;
+    a_double_with_tls_is_collected_from: Access::Tls, Kind::FakeServer, 300;
+    a_double_that_wants_a_certificate_is_collected_from: Access::TlsWithClientCertificate, Kind::FakeServer, 100;
+    our_plain_server_is_collected_from: Access::Plain, Kind::Ours, 300;
+    our_server_with_a_password_is_collected_from: Access::Password("s3cret"), Kind::Ours, 300;
+    our_server_with_tls_is_collected_from: Access::Tls, Kind::Ours, 300;
+    our_server_that_wants_a_certificate_is_collected_from: Access::TlsWithClientCertificate, Kind::Ours, 300;
+    a_plain_stock_server_is_collected_from: Access::Plain, Kind::Stock, 300;
+    a_stock_server_with_a_password_is_collected_from: Access::Password("s3cret"), Kind::Stock, 300;
+    a_stock_server_with_tls_is_collected_from: Access::Tls, Kind::Stock, 300;
+    a_stock_server_that_wants_a_certificate_is_collected_from: Access::TlsWithClientCertificate, Kind::Stock, 300;
+    three_thousand_files_of_a_plain_stock_server: Access::Plain, Kind::Stock, 3_000;
+    three_thousand_files_of_a_stock_server_that_wants_a_certificate: Access::TlsWithClientCertificate, Kind::Stock, 3_000;
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_site_that_is_off_is_left_alone() {
 #[test]
 fn what_comes_later_is_collected_in_later_rounds() {
     let double = FakeServer::start(Setup::default()).unwrap();
-    let place = Place::with_sites([later(double.address())]);
+    let place = Place::with_sites([one_connection(double.address())]);
     let daemon = place.start();
     let mut all = Files::new();
     for round in 0..3 {
@@ -334,7 +334,7 @@ fn what_comes_later_is_collected_in_later_rounds() {
     assert_eq!(double.tally().accepted, 1, "the connection stays open between rounds");
 }
 
-fn later(address: SocketAddr) -> String {
+fn one_connection(address: SocketAddr) -> String {
     site_config("site", address, "interval = 1\nconnections = 1")
 }
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Setup, Verb};
 
 use crate::daemon::{Place, has_line, wait_until};
-use crate::site::{Door, Kind, Site, all_files};
+use crate::site::{Access, Kind, Site, all_files};
 use crate::support::{Certificates, TIMEOUT};
 
 /// What a site's configuration says that cannot be used, what the log calls it, and how.
@@ -71,7 +71,7 @@ fn where_no_site_can_be_opened_nothing_is_begun_and_another_try_may_succeed() {
 fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
     let certificates = Certificates::new();
     let good = Site::double("good", 5, Setup::default());
-    let bad = Site::behind(Door::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
+    let bad = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
     let place = Place::new();
     let (key, incoming) = (place.path("late.key"), place.path("late"));
     let [ca, cert] = ["ca.pem", "client.pem"].map(|name| certificates.path(name));
@@ -96,9 +96,9 @@ fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
 #[test]
 fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_others() {
     let certificates = Certificates::new();
-    let site = Site::behind(Door::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
+    let site = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
     let (other, fresh) = (Site::double("other", 5, Setup::default()), Site::double("fresh", 5, Setup::default()));
-    let lines = format!("interval = 1\n{}", Door::TlsWithClientCertificate.lines(&certificates));
+    let lines = format!("interval = 1\n{}", Access::TlsWithClientCertificate.lines(&certificates));
     let place = Place::with_sites([site.config(&lines), other.config("interval = 3600")]);
     let daemon = place.start();
     wait_until("both sites", || (site.left().is_empty() && other.left().is_empty()).then_some(()));

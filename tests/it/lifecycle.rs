@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{FakeServer, Fault, FaultRule, Setup, StockClients, Tally, Verb, stock_tls};
 
 use crate::daemon::{Place, staged_in, wait_until};
-use crate::site::{Door, Site, site_config};
+use crate::site::{Access, Site, site_config};
 use crate::support::{Certificates, LOOPBACK, TIMEOUT};
 
 /// Answers each fetch after a while.
@@ -46,7 +46,7 @@ fn a_connection_that_holds_nothing_does_not_hold_up_a_stop() {
     let hanging = |trick: FaultRule| Setup { faults: vec![trick], ..Setup::default() };
     for (setup, lines, reached) in [
         (hanging(Fault::HangAfterAccept.always()), "", None),
-        (Setup { tls: tls(), ..hanging(Fault::HangInTls.always()) }, Door::Tls.lines(&certificates).as_str(), None),
+        (Setup { tls: tls(), ..hanging(Fault::HangInTls.always()) }, Access::Tls.lines(&certificates).as_str(), None),
         (hanging(Fault::Hang.at(Verb::Ls)), "", Some(Verb::Ls)),
         (hanging(Fault::StallBody { after: 5 }.at(Verb::Ls)), "", Some(Verb::Ls)),
         (hanging(Fault::Hang.at(Verb::Recv)), "", Some(Verb::Recv)),

@@ -25,14 +25,14 @@ const BAD: usize = 4;
 const SITE_TIMEOUT: u32 = 2;
 
 /// The bad sites, alive as long as this is.
-struct Bad {
+struct BadSites {
     hanging: Vec<FakeServer>,
     configs: Vec<String>,
     names: Vec<String>,
     others: (Vec<FakeServer>, Vec<BlackHole>, Vec<OwnedFd>),
 }
 
-impl Bad {
+impl BadSites {
     fn set_up(certificates: &Certificates) -> Self {
         let start = |setup: &Setup| (0..BAD).map(|_| FakeServer::start(setup.clone()).unwrap()).collect::<Vec<_>>();
         let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
@@ -141,7 +141,7 @@ fn good(number: usize, certificates: &Certificates) -> (Good, Files, String) {
 #[test]
 fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
     let certificates = Certificates::new();
-    let bad = Bad::set_up(&certificates);
+    let bad = BadSites::set_up(&certificates);
     let mut goods = Vec::new();
     let mut files = Files::new();
     let mut configs = bad.configs.clone();

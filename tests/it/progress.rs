@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::client_process::{Say, Scripted, Turn, WorkDir, at};
+use crate::client_process::{ScriptReply, ScriptStep, Scripted, WorkDir, at};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::support::scratch;
 use crate::terminal::{CLIENT, CONTROL_C, Terminal};
@@ -55,8 +55,8 @@ fn progress_fits_on_a_narrow_terminal() {
 
 #[test]
 fn an_error_stands_alone_behind_progress() {
-    let turn = |says: &[u8]| Turn { awaits: None, says: Say::Bytes(says.to_vec()) };
-    let script = vec![turn(b"RECV SIZE 20000000\n"), turn(&[7; 100_000])];
+    let step = |says: &[u8]| ScriptStep { awaits: None, says: ScriptReply::Bytes(says.to_vec()) };
+    let script = vec![step(b"RECV SIZE 20000000\n"), step(&[7; 100_000])];
     let (server, work_dir) = (Scripted::start(script), WorkDir::new());
     let mut terminal =
         Terminal::run(CLIENT, at(server.address(), ["-t", "60", "-g", "large.data"]), &work_dir.path(""));

@@ -3,7 +3,7 @@
 use tentacle_sync::testing::fake_server::{Setup, WritePattern};
 
 use crate::daemon::Place;
-use crate::site::{Door, Kind, Site};
+use crate::site::{Access, Kind, Site};
 use crate::support::{Certificates, Proxy};
 
 #[test]
@@ -22,13 +22,13 @@ fn a_proxy_leads_to_the_site() {
 #[test]
 fn tls_goes_through_the_proxy_as_it_is() {
     let (proxy, certificates) = (Proxy::start("sync", "secret"), Certificates::new());
-    let site = Site::behind(Door::TlsWithClientCertificate, Kind::FakeServer, 10, &certificates).unwrap();
+    let site = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 10, &certificates).unwrap();
     let place = Place::new();
     let password = place.write("proxy.password", "secret\n");
     let (host, port) = (proxy.address().ip(), proxy.address().port());
     let table =
         format!("proxy = {{ host = \"{host}\", port = {port}, user = \"sync\", password_file = {password:?} }}");
-    let lines = format!("{}\n{table}", Door::TlsWithClientCertificate.lines(&certificates));
+    let lines = format!("{}\n{table}", Access::TlsWithClientCertificate.lines(&certificates));
     place.configure("", [site.config(&lines)]);
     place.once().assert_code(0);
     place.assert_holds(&site.files);

@@ -28,7 +28,7 @@ const OTHERS: [(&str, &str); 5] = [
 
 /// How a site lets clients in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum Access {
     /// Plain TCP.
     Plain,
     /// Plain TCP and a password (`-x`).
@@ -39,7 +39,7 @@ pub(crate) enum Door {
     TlsWithClientCertificate,
 }
 
-impl Door {
+impl Access {
     /// What a site's configuration says of it.
     pub(crate) fn lines(self, certificates: &Certificates) -> String {
         let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
@@ -125,12 +125,12 @@ impl Site {
     }
 
     /// A double, our server or a stock one, without faults; `None`, after saying so, where there is no stock server.
-    pub(crate) fn behind(door: Door, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
+    pub(crate) fn behind(access: Access, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
         match kind {
-            Kind::FakeServer => Some(Self::double("site", count, door.setup(certificates))),
+            Kind::FakeServer => Some(Self::double("site", count, access.setup(certificates))),
             Kind::Ours | Kind::Stock => {
                 let (storage, files) = stocked("site", count);
-                let options = door.options(certificates);
+                let options = access.options(certificates);
                 let peer = Peer::Process(match kind {
                     Kind::Stock => start_stock(&options, storage.path())?,
                     _ => ServerProcess::ours(&options, storage.path()),

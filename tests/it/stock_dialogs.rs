@@ -9,13 +9,13 @@ use crate::server_process::{Options, ServerProcess};
 use crate::stock::start_stock;
 use crate::support::{Client, scratch};
 
-use Step::{Closed, Hear, Remove, ScriptReply, Silence, Write};
+use Step::{Closed, Expect, Remove, ScriptReply, Silence, Write};
 
 enum Step {
     /// The client sends this in one write.
     ScriptReply(&'static str),
     /// The server sends exactly this.
-    Hear(&'static str),
+    Expect(&'static str),
     /// The server stays, and says nothing.
     Silence,
     /// The server closes.
@@ -32,35 +32,35 @@ const DIALOGUES: &[(&str, &[Step])] = &[
         "a file that grew is sent whole",
         &[
             ScriptReply("RECV <a>\n"),
-            Hear("RECV SIZE 5\n"),
+            Expect("RECV SIZE 5\n"),
             Write("a", "12345\n67"),
             ScriptReply("RECV OK\n"),
-            Hear("12345\n67"),
+            Expect("12345\n67"),
             ScriptReply("MV <a>\n"),
-            Hear("MV SIZE 8\n"),
+            Expect("MV SIZE 8\n"),
             Write("a", "12345\n67\n89"),
             ScriptReply("MV OK\n"),
-            Hear("12345\n67\n89"),
+            Expect("12345\n67\n89"),
             ScriptReply("RECV <a>\n"),
-            Hear("RECV ERR (file does not exist)\n"),
+            Expect("RECV ERR (file does not exist)\n"),
         ],
     ),
     (
         "a file that shrank is sent short",
         &[
             ScriptReply("RECV <a>\n"),
-            Hear("RECV SIZE 5\n"),
+            Expect("RECV SIZE 5\n"),
             Write("a", "123"),
             ScriptReply("RECV OK\n"),
-            Hear("123"),
+            Expect("123"),
             ScriptReply("MV <a>\n"),
-            Hear("MV SIZE 3\n"),
+            Expect("MV SIZE 3\n"),
             Write("a", "12"),
             ScriptReply("MV OK\n"),
-            Hear("12"),
+            Expect("12"),
             Silence,
             ScriptReply("MV <a>\n"),
-            Hear("MV ERR\n"),
+            Expect("MV ERR\n"),
         ],
     ),
     (
@@ -68,47 +68,47 @@ const DIALOGUES: &[(&str, &[Step])] = &[
         &[
             Write("a", ""),
             ScriptReply("MV <a>\n"),
-            Hear("MV SIZE 0\n"),
+            Expect("MV SIZE 0\n"),
             ScriptReply("MV OK\n"),
             Silence,
             ScriptReply("MV <a>\n"),
-            Hear("MV ERR\n"),
+            Expect("MV ERR\n"),
         ],
     ),
     (
         "a file that became empty closes when received",
-        &[ScriptReply("RECV <a>\n"), Hear("RECV SIZE 5\n"), Write("a", ""), ScriptReply("RECV OK\n"), Closed],
+        &[ScriptReply("RECV <a>\n"), Expect("RECV SIZE 5\n"), Write("a", ""), ScriptReply("RECV OK\n"), Closed],
     ),
     (
         "a file gone before it is received closes",
-        &[ScriptReply("RECV <a>\n"), Hear("RECV SIZE 5\n"), Remove("a"), ScriptReply("RECV OK\n"), Closed],
+        &[ScriptReply("RECV <a>\n"), Expect("RECV SIZE 5\n"), Remove("a"), ScriptReply("RECV OK\n"), Closed],
     ),
     (
         "a file gone before it is moved closes",
-        &[ScriptReply("MV <a>\n"), Hear("MV SIZE 5\n"), Remove("a"), ScriptReply("MV OK\n"), Closed],
+        &[ScriptReply("MV <a>\n"), Expect("MV SIZE 5\n"), Remove("a"), ScriptReply("MV OK\n"), Closed],
     ),
     (
         "any line but OK declines",
         &[
             ScriptReply("MV <a>\n"),
-            Hear("MV SIZE 5\n"),
+            Expect("MV SIZE 5\n"),
             ScriptReply("LS <>\n"),
             Silence,
             ScriptReply("MV <a>\n"),
-            Hear("MV SIZE 5\n"),
+            Expect("MV SIZE 5\n"),
             ScriptReply("\n"),
             Silence,
             ScriptReply("LS <>\n"),
-            Hear("LS SIZE 12\n"),
+            Expect("LS SIZE 12\n"),
         ],
     ),
     (
         "what follows a body in one write is the next command",
         &[
             ScriptReply("SEND <b> SIZE 3\n"),
-            Hear("SEND OK\n"),
+            Expect("SEND OK\n"),
             ScriptReply("abcRECV <b>\n"),
-            Hear("SEND OK\nRECV SIZE 3\n"),
+            Expect("SEND OK\nRECV SIZE 3\n"),
         ],
     ),
     (
@@ -123,38 +123,38 @@ const DIALOGUES: &[(&str, &[Step])] = &[
         "the name is checked before the size, and the size before the file",
         &[
             ScriptReply("SEND <a/> SIZE 0\n"),
-            Hear("SEND ERR (invalid file name)\n"),
+            Expect("SEND ERR (invalid file name)\n"),
             ScriptReply("SEND <a> SIZE 0\n"),
-            Hear("SEND ERR (file is too big)\n"),
+            Expect("SEND ERR (file is too big)\n"),
             ScriptReply("SEND <a> SIZE 99999999999999999999999\n"),
-            Hear("SEND ERR (file is too big)\n"),
+            Expect("SEND ERR (file is too big)\n"),
             ScriptReply("SEND <a> SIZE 3\n"),
-            Hear("SEND ERR (file already exists)\n"),
+            Expect("SEND ERR (file already exists)\n"),
         ],
     ),
     (
         "directories are no files",
         &[
             ScriptReply("RECV <conf>\n"),
-            Hear("RECV ERR (file does not exist)\n"),
+            Expect("RECV ERR (file does not exist)\n"),
             ScriptReply("RECV <..>\n"),
-            Hear("RECV ERR (file does not exist)\n"),
+            Expect("RECV ERR (file does not exist)\n"),
             ScriptReply("RECV <>\n"),
-            Hear("RECV ERR (file does not exist)\n"),
+            Expect("RECV ERR (file does not exist)\n"),
             ScriptReply("MV <..>\n"),
-            Hear("MV ERR\n"),
+            Expect("MV ERR\n"),
             ScriptReply("MV <>\n"),
-            Hear("MV ERR\n"),
+            Expect("MV ERR\n"),
             ScriptReply("SEND <conf> SIZE 3\n"),
-            Hear("SEND OK\n"),
+            Expect("SEND OK\n"),
             ScriptReply("abc"),
             Closed,
         ],
     ),
-    ("two dots list the storage itself", &[ScriptReply("LS <..>\n"), Hear("LS SIZE 12\n")]),
+    ("two dots list the storage itself", &[ScriptReply("LS <..>\n"), Expect("LS SIZE 12\n")]),
     (
         "a filter matches anywhere in a name",
-        &[Write("conf/x.conf.bak", "1"), ScriptReply("RECV <x.conf.bak>\n"), Hear("RECV SIZE 1\n")],
+        &[Write("conf/x.conf.bak", "1"), ScriptReply("RECV <x.conf.bak>\n"), Expect("RECV SIZE 1\n")],
     ),
     (
         "the password is asked for once, and only in lower case",
@@ -164,11 +164,11 @@ const DIALOGUES: &[(&str, &[Step])] = &[
         "archives are refused by name, size and absence as files are",
         &[
             ScriptReply("ZRECV <a/>\n"),
-            Hear("ZRECV ERR (file has an invalid file name)\n"),
+            Expect("ZRECV ERR (file has an invalid file name)\n"),
             ScriptReply("ZRECV <conf>\n"),
-            Hear("ZRECV ERR (file does not exist)\n"),
+            Expect("ZRECV ERR (file does not exist)\n"),
             ScriptReply("ZSEND <b> SIZE 0\n"),
-            Hear("ZSEND ERR (file is too big)\n"),
+            Expect("ZSEND ERR (file is too big)\n"),
         ],
     ),
     (
@@ -197,12 +197,12 @@ fn start_usual_stock(storage: &Path) -> Option<ServerProcess> {
     start_stock(&Options::default().arg("-I").arg("-i").arg(r".*\.conf:conf"), storage)
 }
 
-fn hold(name: &str, acts: &[Step], client: &mut Client, storage: &Path) {
+fn run_dialog(name: &str, acts: &[Step], client: &mut Client, storage: &Path) {
     println!("{name}");
     for act in acts {
         match act {
             ScriptReply(words) => client.send(words),
-            Hear(words) => client.expect(words),
+            Expect(words) => client.expect(words),
             Silence => client.expect_silence(),
             Closed => client.expect_closed(),
             Write(name, bytes) => fs::write(storage.join(name), bytes).unwrap(),
@@ -232,7 +232,7 @@ fn the_double_does_as_stock_was_seen_to_do() {
     for (name, acts) in DIALOGUES {
         let storage = storage();
         let double = start_double(storage.path());
-        hold(name, acts, &mut Client::connect(double.address()), storage.path());
+        run_dialog(name, acts, &mut Client::connect(double.address()), storage.path());
     }
     for &(first, second, answered) in LINES {
         let storage = storage();
@@ -246,7 +246,7 @@ fn a_stock_server_does_as_the_double() {
     for (name, acts) in DIALOGUES {
         let storage = storage();
         let Some(server) = start_usual_stock(storage.path()) else { return };
-        hold(name, acts, &mut Client::connect(server.address()), storage.path());
+        run_dialog(name, acts, &mut Client::connect(server.address()), storage.path());
     }
     for &(first, second, answered) in LINES {
         let storage = storage();

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tentacle_sync::testing::fake_server::{Authority, Fault, Identity, Setup, StockClients, Verb, stock_tls};
 
 use crate::daemon::{Outcome, Place};
-use crate::site::{Door, Kind, Site};
+use crate::site::{Access, Kind, Site};
 use crate::support::{Certificates, LOOPBACK};
 
 /// Not where any double listens.
@@ -137,7 +137,7 @@ fn a_certificate_nobody_wants_is_left_out_from_then_on() {
 #[test]
 fn a_stock_server_that_wants_no_certificate_is_collected_from_without() {
     let certificates = Certificates::new();
-    let Some(site) = Site::behind(Door::Tls, Kind::Stock, 100, &certificates) else { return };
+    let Some(site) = Site::behind(Access::Tls, Kind::Stock, 100, &certificates) else { return };
     let outcome = assert_collects(&site, &tls(&whole_identity(&certificates)));
     outcome.assert_logs(&["refuses our certificate", "going on without"]);
 }
@@ -208,6 +208,6 @@ fn plain_and_tls_do_not_mix_and_say_so() {
 #[test]
 fn a_stock_server_with_tls_is_known_by_its_answer_to_plain_text() {
     let certificates = Certificates::new();
-    let Some(site) = Site::behind(Door::Tls, Kind::Stock, 5, &certificates) else { return };
+    let Some(site) = Site::behind(Access::Tls, Kind::Stock, 5, &certificates) else { return };
     assert_refuses(&site, "", &["TLS"]);
 }

@@ -98,7 +98,7 @@ impl Recording {
             let Step::Exchange { send, wait_s, recv, closed } = step else { break };
             client.send(latin1(send));
             let timeout = TIMEOUT.max(Duration::from_secs_f64(wait_s * 2.0));
-            let outcome = listen(&mut client, &latin1(recv), *closed, timeout);
+            let outcome = receive_outcome(&mut client, &latin1(recv), *closed, timeout);
             if outcome != (normal(&latin1(recv)), *closed) {
                 differences.push(format!("{} step {number}: {outcome:?}, not {recv:?} closed={closed}", self.name));
             }
@@ -123,7 +123,7 @@ impl Recording {
 }
 
 /// What comes where `expected` should, and whether the server has closed after it.
-fn listen(client: &mut Client, expected: &[u8], closed: bool, timeout: Duration) -> (Vec<String>, bool) {
+fn receive_outcome(client: &mut Client, expected: &[u8], closed: bool, timeout: Duration) -> (Vec<String>, bool) {
     if closed {
         let (received, closed) = client.receive(usize::MAX, timeout);
         return (normal(&received), closed);

@@ -7,13 +7,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use crate::support::Result;
 
 /// The process, until this is dropped.
-pub(crate) struct Other {
+pub(crate) struct ChildProcess {
     process: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
-impl Other {
+impl ChildProcess {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
@@ -34,7 +34,7 @@ impl Other {
     }
 }
 
-impl Drop for Other {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // It has nothing to lose, and nobody to tell.
         let _ = self.process.kill().and_then(|()| self.process.wait());

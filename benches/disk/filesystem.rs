@@ -10,14 +10,14 @@ use rustix::fs::{FallocateFlags, fallocate, syncfs};
 use crate::support::Result;
 
 /// A directory on a filesystem; a mounted one is gone with this.
-pub(crate) struct Ground {
+pub(crate) struct Filesystem {
     name: &'static str,
     dir: PathBuf,
     /// Unmounted when dropped.
     _mount: Option<Mount>,
 }
 
-impl Ground {
+impl Filesystem {
     /// The filesystem that `dir` is on.
     pub(crate) fn here(dir: &Path) -> Self {
         Self { name: "the build directory's filesystem", dir: dir.to_owned(), _mount: None }
