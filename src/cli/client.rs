@@ -8,7 +8,7 @@ use log::Level;
 
 use super::limits;
 use crate::client::{self, Console};
-use crate::config::client::{ClientUsageError, HELP, Request, Verbosity, parse_args};
+use crate::config::client::{ClientUsageError, HELP, Invocation, Verbosity, parse_args};
 use crate::obs::{complain as say_error, print};
 
 /// Something was not done.
@@ -21,11 +21,11 @@ pub fn main() -> ExitCode {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     match parse_args(args, Path::is_file) {
-        Ok(Request::Help { exit_code }) => printed(HELP, exit_code),
-        Ok(Request::Version) => {
+        Ok(Invocation::Help { exit_code }) => printed(HELP, exit_code),
+        Ok(Invocation::Version) => {
             printed(concat!("tentacle_client ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"), 0)
         }
-        Ok(Request::Transfer(settings)) => {
+        Ok(Invocation::Transfer(settings)) => {
             let console = Console::new(settings.verbosity);
             let outcome = limits::outlive_file_size_limit().map_err(Into::into);
             match outcome.and_then(|()| client::run(&settings, console)) {

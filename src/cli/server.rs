@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use self::process::ProcessError;
 use super::limits;
 use crate::config::server::{
-    CommandLine, Env, HELP, Passphrase, Request, ServerConfig, ServerConfigError, Verbosity, load, parse_args,
+    CommandLine, Env, HELP, Invocation, Passphrase, ServerConfig, ServerConfigError, Verbosity, load, parse_args,
     read_by_load,
 };
 use crate::config::{CutOff, read_when_written, refuse_cut_off};
@@ -71,16 +71,16 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
     limits::outlive_file_size_limit()?;
     match parse_args(args).map_err(ServerConfigError::from)? {
-        Request::Help { exit_code } => {
+        Invocation::Help { exit_code } => {
             print(HELP)?;
             Ok(exit_code)
         }
-        Request::Version => {
+        Invocation::Version => {
             print(concat!("tentacle_server ", env!("CARGO_PKG_VERSION"), " (tentacle-sync)\n"))?;
             Ok(0)
         }
-        Request::Check(line) => check(&Configuration::of_system(line)?.read()?).map(|()| 0),
-        Request::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
+        Invocation::Check(line) => check(&Configuration::of_system(line)?.read()?).map(|()| 0),
+        Invocation::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
     }
 }
 

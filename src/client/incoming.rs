@@ -10,10 +10,11 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::{Builder, NamedTempFile};
 
 use super::reason::{Reason, plain};
-use crate::store::{Content, Limits, set_rights};
+use crate::store::{Content, UnpackLimits, set_rights};
 
 /// What comes out of an archive: our server's limits are of this kind.
-const LIMITS: Limits = Limits { max_size: 1 << 30, max_ratio: crate::config::server::defaults::UNZIP_RATIO };
+const LIMITS: UnpackLimits =
+    UnpackLimits { max_size: 1 << 30, max_ratio: crate::config::server::defaults::UNZIP_RATIO };
 
 /// The rights of a file that is new, before the umask takes its own.
 const RIGHTS: u32 = 0o666;

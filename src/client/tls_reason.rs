@@ -118,7 +118,7 @@ fn names(found: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::client::{Request, parse_args};
+    use crate::config::client::{Invocation, parse_args};
     use crate::tls::{
         Irregularity, Misnaming, Phase, Purpose, Sha256, UnixTime, UnknownExtension, UnsupportedShape, Weakness, Whose,
     };
@@ -126,7 +126,7 @@ mod tests {
     fn settings() -> ClientSettings {
         let args = ["-c", "-f", "ca.pem", "-a", "site.example", "a.data"].map(Into::into);
         match parse_args(args, |_| true) {
-            Ok(Request::Transfer(settings)) => *settings,
+            Ok(Invocation::Transfer(settings)) => *settings,
             other => panic!("{other:?}"),
         }
     }

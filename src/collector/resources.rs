@@ -52,7 +52,7 @@ pub(super) struct Unusable {
 }
 
 /// A site, opened or not.
-pub(super) type Opening = Result<SiteResources, Box<Unusable>>;
+pub(super) type Opened = Result<SiteResources, Box<Unusable>>;
 
 /// What makes a start impossible.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ impl StartError {
     }
 
     /// [`StartError::NoSite`], if there are sites and all of them are unusable.
-    pub(super) fn of_unusable(sites: Vec<Opening>) -> Result<Vec<Opening>, Self> {
+    pub(super) fn of_unusable(sites: Vec<Opened>) -> Result<Vec<Opened>, Self> {
         if sites.is_empty() || sites.iter().any(Result::is_ok) {
             return Ok(sites);
         }
@@ -101,11 +101,11 @@ fn no_site(sites: &[(String, Reason)]) -> String {
 }
 
 /// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.
-pub(super) fn open_all(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opening> {
+pub(super) fn open_all(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opened> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
     let state_dir = settings.state_dir();
-    let opened: Vec<Opening> = enabled.map(|site| open(site.clone(), state_dir, &mut connectors, spools)).collect();
+    let opened: Vec<Opened> = enabled.map(|site| open(site.clone(), state_dir, &mut connectors, spools)).collect();
     let usable = opened.iter().filter_map(|site| site.as_ref().ok());
     warn_of_certificates(usable.map(|one| (one.settings.name.as_str(), &*one.target)));
     opened
@@ -146,7 +146,7 @@ pub(super) fn open(
     state_dir: &Path,
     connectors: &mut Connectors,
     spools: &mut HashMap<PathBuf, Spool>,
-) -> Opening {
+) -> Opened {
     let secrets = settings.read_secrets().map_err(Reason::from);
     let opened = secrets
         .and_then(|()| target(&settings, connectors))
@@ -174,7 +174,7 @@ fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut HashMap<PathBuf, S
 
 /// Takes the spool that `error` is about out of `spools`, and its sites out of those that are usable; returns whether there
 /// was one.
-pub(super) fn withdraw(error: &StoreError, spools: &mut HashMap<PathBuf, Spool>, sites: &mut [Opening]) -> bool {
+pub(super) fn withdraw(error: &StoreError, spools: &mut HashMap<PathBuf, Spool>, sites: &mut [Opened]) -> bool {
     let is_about = |directory: &Path| error.path().is_some_and(|path| path.starts_with(directory));
     let Some(directory) = spools.keys().find(|directory| is_about(directory)).cloned() else { return false };
     spools.remove(&directory);

@@ -23,7 +23,7 @@
 //!      |                                   |                    |           |
 //!      | SEND, ZSEND                       |                    |           |
 //!      +--------------------------------> Offered               |           |
-//!                                          | go()               |           |
+//!                                          | accept()           |           |
 //!                                          v                    |           |
 //!                                      Receiving ----------> Storing -------+
 //!                                          body_moved(), all      stored()
@@ -64,12 +64,12 @@ pub use policy::{DEFAULT_MAX_SIZE, Policy};
 /// # When a moved file may go
 /// `MV` promises the client a file that is then deleted. Bytes handed to the kernel are not with the client yet: it may
 /// be gone. So the file stays until the client has shown that it has the body, with a command it sent after that or
-/// with an orderly close, and [`Event::Taken`] says so. A session that ends without it leaves the files where they are.
+/// with an orderly close, and [`Event::MovesConfirmed`] says so. A session that ends without it leaves the files where they are.
 #[derive(Debug)]
 pub struct Server {
     policy: Arc<Policy>,
     state: State,
-    moved: Moved,
+    moved: Confirmation,
     outbox: TransmitBuffer,
     events: VecDeque<Event>,
 }
@@ -97,9 +97,9 @@ enum Expected {
 
 /// Whether the client is known to have the bodies it was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moved {
+enum Confirmation {
     /// It has all there were.
-    Taken,
+    Confirmed,
     /// All are written and nothing of the client's was waiting: whoever sends the next command has them.
     AwaitingCommand,
     /// A command has been sent ahead of the last body's arrival, and shows nothing.
@@ -111,7 +111,13 @@ impl Server {
     pub fn new(policy: Arc<Policy>) -> Self {
         let due = if policy.password.is_some() { Expected::Password } else { Expected::Command };
         let state = State::awaiting(due);
-        Self { policy, state, moved: Moved::Taken, outbox: TransmitBuffer::default(), events: VecDeque::new() }
+        Self {
+            policy,
+            state,
+            moved: Confirmation::Confirmed,
+            outbox: TransmitBuffer::default(),
+            events: VecDeque::new(),
+        }
     }
 
     /// What the session waits for.
@@ -160,8 +166,8 @@ impl Server {
     ///
     /// # Errors
     /// Nothing is done unless the last event was [`Event::Offered`].
-    pub fn go(&mut self) -> Result<(), Misuse> {
-        let State::Offered { verb, size } = self.state else { return Err(self.misuse("go()")) };
+    pub fn accept(&mut self) -> Result<(), Misuse> {
+        let State::Offered { verb, size } = self.state else { return Err(self.misuse("accept()")) };
         self.reply(verb, &Reply::Ok);
         self.receive(verb, size);
         Ok(())
@@ -223,7 +229,7 @@ impl Server {
     /// Nothing is done unless [`Want::Flush`].
     pub fn body_flushed(&mut self, pipelined: bool) -> Result<(), Misuse> {
         let State::Flushing = self.state else { return Err(self.misuse("body_left()")) };
-        self.moved = if pipelined { Moved::Unconfirmed } else { Moved::AwaitingCommand };
+        self.moved = if pipelined { Confirmation::Unconfirmed } else { Confirmation::AwaitingCommand };
         self.state = State::awaiting(Expected::Command);
         Ok(())
     }
@@ -231,13 +237,13 @@ impl Server {
     /// Whether the next command will show that the client has what it was moved, unless it was
     /// [sent ahead](Self::sent_ahead).
     pub fn awaits_proof(&self) -> bool {
-        self.moved == Moved::AwaitingCommand
+        self.moved == Confirmation::AwaitingCommand
     }
 
     /// What the client sends now is no answer to the last moved body: that has not arrived yet.
     pub fn sent_ahead(&mut self) {
-        if self.moved == Moved::AwaitingCommand {
-            self.moved = Moved::Unconfirmed;
+        if self.moved == Confirmation::AwaitingCommand {
+            self.moved = Confirmation::Unconfirmed;
         }
     }
 
@@ -246,8 +252,8 @@ impl Server {
     pub fn caught_up(&mut self) {
         let between_lines =
             matches!(&self.state, State::Awaiting { due: Expected::Command, line } if line.held().is_empty());
-        if between_lines && self.moved == Moved::Unconfirmed && self.outbox.pending().is_empty() {
-            self.moved = Moved::AwaitingCommand;
+        if between_lines && self.moved == Confirmation::Unconfirmed && self.outbox.pending().is_empty() {
+            self.moved = Confirmation::AwaitingCommand;
         }
     }
 

@@ -37,11 +37,11 @@ impl Wrong {
 
 impl Guesses {
     /// When a password that `client` has sent is to be looked at. The next one from there has its turn after it.
-    pub(super) fn turn(&mut self, client: IpAddr, now: Instant) -> Instant {
+    pub(super) fn check_at(&mut self, client: IpAddr, now: Instant) -> Instant {
         let Some(wrong) = self.0.get_mut(&network(client)) else { return now };
-        let turn = wrong.next.clamp(now, now + LONGEST_WAIT);
-        wrong.next = turn + wrong.pause();
-        turn
+        let check_at = wrong.next.clamp(now, now + LONGEST_WAIT);
+        wrong.next = check_at + wrong.pause();
+        check_at
     }
 
     /// A password from `client` was wrong.
@@ -89,20 +89,20 @@ mod tests {
     fn pauses_grow_for_each_address_up_to_a_limit_and_are_forgotten() {
         let (mut guesses, mut now) = (Guesses::default(), Instant::now());
         let (one, other) = (address("10.0.0.1"), address("10.0.0.2"));
-        assert_eq!(guesses.turn(one, now), now);
+        assert_eq!(guesses.check_at(one, now), now);
         let mut waits = Vec::new();
         for _ in 0..40 {
             guesses.was_wrong(one, now);
-            let turn = guesses.turn(one, now);
-            assert_eq!(guesses.turn(other, now), now);
-            waits.push(turn - now);
-            now = turn;
+            let check_at = guesses.check_at(one, now);
+            assert_eq!(guesses.check_at(other, now), now);
+            waits.push(check_at - now);
+            now = check_at;
         }
         assert!(waits.is_sorted());
         assert_eq!((waits[0], waits[1], waits[39]), (FIRST_PAUSE, 2 * FIRST_PAUSE, LONGEST_WAIT));
         now += FORGOTTEN;
         guesses.was_wrong(one, now);
-        assert_eq!(guesses.turn(one, now), now + FIRST_PAUSE);
+        assert_eq!(guesses.check_at(one, now), now + FIRST_PAUSE);
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         let (mut guesses, now) = (Guesses::default(), Instant::now());
         let one = address("10.0.0.1");
         (0..5).for_each(|_| guesses.was_wrong(one, now));
-        let turns: Vec<Instant> = (0..10).map(|_| guesses.turn(one, now)).collect();
+        let turns: Vec<Instant> = (0..10).map(|_| guesses.check_at(one, now)).collect();
         assert!(turns.is_sorted() && turns[0] > now && turns[1] - turns[0] == 16 * FIRST_PAUSE);
         assert_eq!(turns[9], now + LONGEST_WAIT);
     }
@@ -119,8 +119,8 @@ mod tests {
     fn an_ipv6_network_is_one_client() {
         let (mut guesses, now) = (Guesses::default(), Instant::now());
         guesses.was_wrong(address("2001:db8::1"), now);
-        assert!(guesses.turn(address("2001:db8::ffff:1"), now) > now);
-        assert_eq!(guesses.turn(address("2001:db8:0:1::1"), now), now);
+        assert!(guesses.check_at(address("2001:db8::ffff:1"), now) > now);
+        assert_eq!(guesses.check_at(address("2001:db8:0:1::1"), now), now);
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn upstream(failure: &Failure) -> String {
 
 impl Reason {
     /// One word for logs: `reason=…`.
-    pub fn word(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Session(ending) => ending.reason(),
             Self::Connection(failure) => failure.reason(),
@@ -100,10 +100,10 @@ impl Reason {
             Self::Session(ending) => ending.log_key(),
             Self::TooSlow { awaited, .. } => {
                 let (words, _) = awaited.split_once(|c: char| c.is_ascii_digit()).unwrap_or((awaited, ""));
-                format!("{} {words}", self.word())
+                format!("{} {words}", self.code())
             }
-            Self::Shortened(_) => self.word().to_owned(),
-            Self::Crowded { awaited, .. } => format!("{} {awaited}", self.word()),
+            Self::Shortened(_) => self.code().to_owned(),
+            Self::Crowded { awaited, .. } => format!("{} {awaited}", self.code()),
             other => other.to_string(),
         }
     }

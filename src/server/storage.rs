@@ -14,8 +14,8 @@ use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
-    ArchiveError, Background, ClosedTemp, Finished, Full, Limits, OnConflict, Packed, Quota, Source, SpaceAccount,
-    StorageDir, StoreError, StoreRequest, StoreWorker, TempFile, Wanted,
+    ArchiveError, Background, ClosedTemp, Finished, Full, OnConflict, Packed, Quota, Source, SpaceAccount, StorageDir,
+    StoreError, StoreRequest, StoreWorker, TempFile, UnpackLimits, Wanted,
 };
 
 /// The rights of new files, before the umask.
@@ -209,7 +209,7 @@ impl Storage {
     /// Has an archive unpacked, for a session that waits for it as long as it keeps what this returns.
     pub(super) fn unpack(&mut self, id: ConnId, client: IpAddr, archive: ClosedTemp) -> Wanted {
         let unzip = self.settings.unzip;
-        let limits = Limits { max_size: unzip.max_bytes, max_ratio: unzip.ratio };
+        let limits = UnpackLimits { max_size: unzip.max_bytes, max_ratio: unzip.ratio };
         self.background.unpack(id.to_bits(), network(client), archive, limits)
     }
 
@@ -234,7 +234,7 @@ impl Storage {
     }
 
     /// Has a file removed that its client has.
-    pub(super) fn remove(&self, moved: &super::session::Moved) {
+    pub(super) fn remove(&self, moved: &super::session::MovedFile) {
         self.store_worker.remove(moved.dir.clone(), moved.name.clone(), moved.identity);
     }
 

@@ -117,12 +117,12 @@ mod fs;
 pub(crate) mod model;
 mod spool;
 
-pub use buffer::archive::{ArchiveError, Content, Limits, Packed, pack_into};
+pub use buffer::archive::{ArchiveError, Content, Packed, UnpackLimits, pack_into};
 pub use buffer::background::{Background, Finished};
+pub use buffer::fair_queue::{StillWanted, Wanted};
 pub use buffer::lister::{Lister, Listing, Progress};
 pub use buffer::storage_dir::{PendingRemovals, StorageDir};
 pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
-pub use buffer::turns::{StillWanted, Wanted};
 pub use central_config::{
     CentralCompletion, CentralConfig, CentralFinding, CentralView, Fault, InStep, InStepFile, MAX_COLLECTION,
     MAX_CONFIGURATION, Unfit, UnfitPair, check_pairs,

@@ -3,7 +3,7 @@
 mod committer;
 mod disk;
 mod fault;
-mod life;
+mod harness;
 mod site;
 mod store_worker;
 

@@ -24,7 +24,7 @@ use super::{Delivery, Selection, SiteHistory};
 use crate::proto::{FileName, Fingerprint};
 
 /// Files a second connection should find waiting before it is worth opening.
-const FILES_PER_LANE: usize = 8;
+const FILES_PER_CONNECTION: usize = 8;
 
 /// What a round came to, in files unless it says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -408,7 +408,7 @@ impl Round {
     /// How many connections are of use, of at most `most`.
     pub fn connections_wanted(&self, most: usize) -> usize {
         let waiting = self.queue.len() + self.deletes.len();
-        (1 + waiting / FILES_PER_LANE).min(most)
+        (1 + waiting / FILES_PER_CONNECTION).min(most)
     }
 
     /// Whether all that this round will do is done.

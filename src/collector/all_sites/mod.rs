@@ -19,7 +19,7 @@ use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::ports::Network;
 use super::report::RoundReport;
-use super::resources::{Opening, StartError, open_all, withdraw};
+use super::resources::{Opened, StartError, open_all, withdraw};
 use super::session::Session;
 use super::site::Site;
 use super::status::{SiteStatus, summary};
@@ -164,7 +164,7 @@ impl Collector {
     /// Sites, and what they are collected with.
     pub(super) fn with(
         deps: Deps,
-        opened: Vec<Opening>,
+        opened: Vec<Opened>,
         Limits { mode, max_connections }: Limits,
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use log::error;
 
 use super::{Collector, Mode};
-use crate::collector::resources::{Opening, SiteResources, Unusable, open_all};
+use crate::collector::resources::{Opened, SiteResources, Unusable, open_all};
 use crate::collector::same_server::SameServer;
 use crate::collector::site::{ActiveRound, AfterRound, Site};
 use crate::config::Settings;
@@ -78,7 +78,7 @@ impl Collector {
     }
 
     /// Adds, changes and retires sites until they are those of `opened`.
-    pub(super) fn adopt(&mut self, opened: Vec<Opening>) -> Reloaded {
+    pub(super) fn adopt(&mut self, opened: Vec<Opened>) -> Reloaded {
         let mut reloaded = Reloaded { sites: opened.len(), ..Reloaded::default() };
         self.commit_queue.set_shared(opened.len() > 1);
         let spread = match self.mode {

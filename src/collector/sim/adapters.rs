@@ -67,7 +67,7 @@ impl Network for Ports {
     }
 
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
-        self.0.borrow_mut().turn(until)
+        self.0.borrow_mut().poll_once(until)
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn write(sites: &mut [Site], at: usize, oracle: &mut Oracle, schedule
     if let Some(buffer) = &mut site.buffer {
         let caller = if is_new { caller(&name) } else { CALLERS - 1 };
         if buffer.give(caller, version) {
-            scheduler.plan_in(Duration::ZERO, SimEvent::Call { site: at, caller });
+            scheduler.plan_in(Duration::ZERO, SimEvent::AgentSend { site: at, caller });
         }
     } else {
         if let Some(other) = site.files.insert(name, version) {

@@ -74,7 +74,7 @@ impl World {
         let Caller { files, call } = &mut callers[caller];
         let Some(&version) = files.front() else { return };
         let (refuse, cut) = (scheduler.fault_rates.refuse, scheduler.fault_rates.cut);
-        let what = SimEvent::Call { site, caller };
+        let what = SimEvent::AgentSend { site, caller };
         if call.is_none() && (!server.is_up() || scheduler.strikes(refuse)) {
             return scheduler.plan_within(RETRY, what);
         }
@@ -92,7 +92,7 @@ impl World {
         let is_over = answer.is_some() || under_way.is_over() || scheduler.strikes(4 * cut);
         if let Some(Answer::Stored) = answer {
             scheduler.note(|| format!("site {site}: an agent is told that {} is stored", sent.name));
-            server_oracle.promise(version);
+            server_oracle.acknowledge(version);
             files.pop_front();
         }
         if is_over {
@@ -136,7 +136,7 @@ impl World {
         let woken = buffer.server.woken();
         for (caller, Caller { call, .. }) in buffer.callers.iter().enumerate() {
             if call.as_ref().is_some_and(|call| woken.contains(&call.id())) {
-                scheduler.plan_in(Duration::ZERO, SimEvent::Call { site, caller });
+                scheduler.plan_in(Duration::ZERO, SimEvent::AgentSend { site, caller });
             }
         }
         self.look_after(site);
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn bury_site(&mut self, site: usize, death: Crash) {
-        self.oracle.tally.site_crashes += 1;
+        self.oracle.counts.site_crashes += 1;
         let Self { links, sites, scheduler, .. } = self;
         scheduler.note(|| format!("site {site}: {death:?}"));
         scheduler
@@ -175,7 +175,7 @@ impl World {
         buffer.is_keeping = false;
         for (caller, Caller { call, .. }) in buffer.callers.iter_mut().enumerate() {
             if call.take().is_some() {
-                scheduler.plan_within(RETRY, SimEvent::Call { site, caller });
+                scheduler.plan_within(RETRY, SimEvent::AgentSend { site, caller });
             }
         }
         buffer.server.crash();
@@ -202,9 +202,9 @@ impl World {
             SiteFault::Broken,
         ];
         let (buffer, scheduler) = self.buffer(site);
-        let mishap = *scheduler.chance.choice(&MISHAPS).expect("there are some");
+        let fault = *scheduler.chance.choice(&MISHAPS).expect("there are some");
         let steps = scheduler.chance.u64(..40);
-        scheduler.note(|| format!("site {site}: the disk will meet {mishap:?} after {steps} steps"));
-        buffer.server.disk.will_meet(steps, mishap);
+        scheduler.note(|| format!("site {site}: the disk will meet {fault:?} after {steps} steps"));
+        buffer.server.disk.inject(steps, fault);
     }
 }

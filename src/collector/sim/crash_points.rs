@@ -18,7 +18,7 @@ use super::buffer::Buffer;
 use super::oracle::Verdict;
 use super::scenario::{Place, run};
 use super::scheduler::{Scheduler, SimEvent, Trace};
-use super::server::{Files, Lock};
+use super::server::{Files, SitePassword};
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
@@ -74,7 +74,7 @@ enum Kind {
 
 /// A life without crashes.
 #[derive(Clone, Copy, Debug)]
-struct Life {
+struct Scenario {
     script: &'static Script,
     kind: Kind,
     delivery: Delivery,
@@ -98,7 +98,7 @@ struct End {
     doubled: usize,
 }
 
-impl Life {
+impl Scenario {
     fn settings(&self, place: &Place) -> Settings {
         let mut site = SiteSettings::new("site0", "model");
         site.port = FIRST_PORT;
@@ -135,13 +135,13 @@ impl Life {
         world.oracle.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
         let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, TestServer::new(&place.site(0), true, 0)));
-        let (mischief, acceptor, lock, told) = (None, None, Lock::None, BTreeSet::new());
-        world.sites.push(Site { mischief, acceptor, lock, told, files, buffer, agents, connections });
+        let (misbehavior, acceptor, password, reported) = (None, None, SitePassword::None, BTreeSet::new());
+        world.sites.push(Site { misbehavior, acceptor, password, reported, files, buffer, agents, connections });
         world
     }
 
     /// Lives it, with crashes, each after so many more steps.
-    fn live(&self, crashes: &[(u32, Fault)], place: &Place, trace: Trace) -> End {
+    fn run(&self, crashes: &[(u32, Fault)], place: &Place, trace: Trace) -> End {
         let disk = Rc::new(RefCell::new(Disk::new(0, crashes)));
         let world = Rc::new(RefCell::new(self.populate(&disk, place, trace)));
         world.borrow_mut().pass();
@@ -206,12 +206,12 @@ struct Sum {
 
 impl Sum {
     /// Lives through these crashes.
-    fn try_out(&mut self, life: &Life, crashes: &[(u32, Fault)], place: &Place) -> End {
-        let end = catch_unwind(AssertUnwindSafe(|| life.live(crashes, place, Trace::default())));
+    fn try_out(&mut self, scenario: &Scenario, crashes: &[(u32, Fault)], place: &Place) -> End {
+        let end = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, place, Trace::default())));
         if end.as_ref().map_or(true, |end| end.lost + end.doubled > 0) && self.lost + self.doubled == 0 {
-            println!("{life:?}, {crashes:?}:");
+            println!("{scenario:?}, {crashes:?}:");
             let trace = Trace::kept();
-            let _ = catch_unwind(AssertUnwindSafe(|| life.live(crashes, place, trace.clone())));
+            let _ = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, place, trace.clone())));
             trace.lines().iter().for_each(|line| println!("{line}"));
         }
         let end = end.unwrap_or_else(|panic| resume_unwind(panic));
@@ -222,24 +222,24 @@ impl Sum {
     }
 
     /// Crashes at every storage call.
-    fn crash(&mut self, life: &Life, costs: &[Option<Spared>], place: &Place) {
-        let steps = life.live(&[], place, Trace::default()).steps;
+    fn crash(&mut self, scenario: &Scenario, costs: &[Option<Spared>], place: &Place) {
+        let steps = scenario.run(&[], place, Trace::default()).steps;
         for step in 0..steps {
             for crash in crashes(costs) {
-                self.try_out(life, &[(step, crash)], place);
+                self.try_out(scenario, &[(step, crash)], place);
             }
         }
     }
 
     /// Crashes at every storage call, and once more at every one of the recovery.
-    fn crash_twice(&mut self, life: &Life, costs: &[Option<Spared>], place: &Place) {
-        let steps = life.live(&[], place, Trace::default()).steps;
+    fn crash_twice(&mut self, scenario: &Scenario, costs: &[Option<Spared>], place: &Place) {
+        let steps = scenario.run(&[], place, Trace::default()).steps;
         for step in 0..steps {
             for first in crashes(costs) {
-                let recovery = self.try_out(life, &[(step, first)], place).recovery;
+                let recovery = self.try_out(scenario, &[(step, first)], place).recovery;
                 for again in 0..recovery {
                     for second in crashes(costs) {
-                        self.try_out(life, &[(step, first), (again, second)], place);
+                        self.try_out(scenario, &[(step, first), (again, second)], place);
                     }
                 }
             }
@@ -250,24 +250,24 @@ impl Sum {
 /// Six files at stock's server and at ours, made durable each on its own, a few together, or most of them; so many lives.
 /// Where files are moved without being safe first, those on their way at a crash do not count as lost; nor does what is sent
 /// in place of an older file in the moment of the crash.
-fn lives(most: usize) -> Vec<Life> {
+fn scenarios(most: usize) -> Vec<Scenario> {
     let ways = [Delivery::Safe, Delivery::Move].map(|delivery| [Kind::Stock, Kind::Ours].map(|kind| (kind, delivery)));
     let paces = [(300, 1), (900, 2), (0, 2)];
-    let mut lives = Vec::new();
+    let mut scenarios = Vec::new();
     for (taken, publish) in
         [(true, Publish::Paced), (false, Publish::Paced), (true, Publish::AtOnce), (false, Publish::AtOnce)]
     {
         for (disk, connections) in paces {
             let disk = Duration::from_millis(disk);
-            let life = |(number, (kind, delivery))| {
+            let scenario = |(number, (kind, delivery))| {
                 let is_beside = number % 3 == 2 || disk == Duration::from_millis(900);
-                Life { script: SIX_FILES, kind, delivery, connections, disk, taken, publish, is_beside }
+                Scenario { script: SIX_FILES, kind, delivery, connections, disk, taken, publish, is_beside }
             };
-            lives.extend(ways.concat().into_iter().enumerate().map(life));
+            scenarios.extend(ways.concat().into_iter().enumerate().map(scenario));
         }
     }
-    lives.truncate(most);
-    lives
+    scenarios.truncate(most);
+    scenarios
 }
 
 #[test]
@@ -276,16 +276,16 @@ fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
         Some(_) => (usize::MAX, &COSTS[..]),
         None => (6, &COSTS[..3]),
     };
-    let once = move |life: Life| {
+    let once = move |scenario: Scenario| {
         let mut sum = Sum::default();
-        sum.crash(&life, costs, &Place::new());
+        sum.crash(&scenario, costs, &Place::new());
         sum
     };
     let twice = move || {
         let disk = Duration::from_millis(300);
         let mut sum = Sum::default();
         let (kind, delivery) = (Kind::Stock, Delivery::Safe);
-        let life = Life {
+        let scenario = Scenario {
             script: THREE_FILES,
             kind,
             delivery,
@@ -295,12 +295,12 @@ fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
             publish: Publish::Paced,
             is_beside: false,
         };
-        sum.crash_twice(&life, &costs[..costs.len() - 1], &Place::new());
+        sum.crash_twice(&scenario, &costs[..costs.len() - 1], &Place::new());
         sum
     };
     let sums: Vec<Sum> = thread::scope(|scope| {
         let twice = scope.spawn(twice);
-        let once = lives(most).into_iter().map(|life| scope.spawn(move || once(life)));
+        let once = scenarios(most).into_iter().map(|scenario| scope.spawn(move || once(scenario)));
         let threads: Vec<_> = once.chain([twice]).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });

@@ -35,21 +35,21 @@ mod network;
 mod oracle;
 mod ours;
 mod pki;
+mod run_counts;
 mod scenario;
 mod scheduler;
 mod server;
 mod server_oracle;
 mod socket;
 mod stock;
-mod tally;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use run_counts::RunCounts;
 use scenario::{Place, Scale, run_seed};
 use scheduler::Trace;
-use tally::Tally;
 
 /// So many of the last happenings are told when something does not hold.
 const TOLD: usize = 250;
@@ -63,9 +63,9 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Lives the life of `SIM_SEED`, or those of the first seeds: so `few` of them, or as many more as `SIM_SEEDS` says.
-fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
+fn simulate(what: &str, few: u64, scale: Scale) -> RunCounts {
     let place = Place::new();
-    let mut sum = Tally::default();
+    let mut sum = RunCounts::default();
     let seeds = match variable("SIM_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("SIM_SEEDS").map_or(few, |seeds| (seeds * few).div_ceil(LIVES)),
@@ -73,7 +73,7 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     for seed in seeds.clone() {
         let lived = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, &place, Trace::default())));
         match lived {
-            Ok(tally) => sum.add(&tally),
+            Ok(counts) => sum.add(&counts),
             Err(panic) => {
                 tell(seed, scale, &place);
                 resume_unwind(panic);
@@ -83,9 +83,9 @@ fn simulate(what: &str, few: u64, scale: Scale) -> Tally {
     if let Some(seed) = variable("SIM_SEED") {
         tell(seed, scale, &place);
     }
-    let Tally { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
-    let Tally { secured, resumed, unsecured, locked_out, .. } = sum;
-    let Tally { repeated, reappeared, raced, torn, unflushed, mistaken, .. } = sum;
+    let RunCounts { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
+    let RunCounts { secured, resumed, unsecured, locked_out, .. } = sum;
+    let RunCounts { repeated, reappeared, raced, torn, unflushed, mistaken, .. } = sum;
     println!(
         "simulation: {what}: seeds {}, steps {steps}, files {written}, published {published}, crashes {crashes}, \
          crashes of sites {site_crashes}, cuts {cuts}, TLS handshakes {secured}, {resumed} of them resumed, \
@@ -102,13 +102,13 @@ fn tell(seed: u64, scale: Scale, place: &Place) {
     let trace = Trace::kept();
     let _ = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, place, trace.clone())));
     let lines = trace.lines();
-    let told = if variable("SIM_SEED").is_some() { lines.len() } else { TOLD.min(lines.len()) };
-    lines[lines.len() - told..].iter().for_each(|line| println!("{line}"));
+    let reported = if variable("SIM_SEED").is_some() { lines.len() } else { TOLD.min(lines.len()) };
+    lines[lines.len() - reported..].iter().for_each(|line| println!("{line}"));
 }
 
 #[test]
 fn one_site_lives_through_anything() {
-    let Tally { secured, unsecured, locked_out, .. } =
+    let RunCounts { secured, unsecured, locked_out, .. } =
         simulate("one site", LIVES, Scale { sites: 1, bad: 0, rough: true });
     if variable("SIM_SEED").or(variable("SIM_SEEDS")).is_none() {
         assert!(secured > 0 && unsecured > 0 && locked_out > 0, "nothing has happened to TLS, or to passwords");
@@ -122,7 +122,7 @@ fn fifty_sites_live_through_anything() {
 
 #[test]
 fn the_same_seed_lives_the_same_life() {
-    let mut sum = Tally::default();
+    let mut sum = RunCounts::default();
     for seed in 0..4 {
         let traces = [Trace::kept(), Trace::kept()];
         for trace in &traces {
@@ -137,6 +137,6 @@ fn the_same_seed_lives_the_same_life() {
 
 #[test]
 fn bad_sites_delay_nobody() {
-    let tally = simulate("fifty sites, half of them bad", 2, Scale { sites: 50, bad: 25, rough: false });
-    assert!(tally.slowest < Duration::from_secs(36), "a file waited {:?}", tally.slowest);
+    let counts = simulate("fifty sites, half of them bad", 2, Scale { sites: 50, bad: 25, rough: false });
+    assert!(counts.slowest < Duration::from_secs(36), "a file waited {:?}", counts.slowest);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::link::{ClientEnd, Layer, Link, Piece};
 use super::scheduler::{Direction, Scheduler, SimEvent};
-use super::server::{Mischief, ServerEnd, ServerIo, Turn};
+use super::server::{Misbehavior, ServerEnd, ServerIo, Turn};
 use super::socket::Tls;
 use super::world::{FIRST_PORT, Site, World};
 use crate::net::{ConnId, Event, Failure, Phase, Target};
@@ -43,10 +43,10 @@ impl World {
         assert!(open.filter(|link| link.site == site).count() <= most, "more connections than the site is to have");
         let wait = self.scheduler.latency() + self.scheduler.latency();
         let (refuse, ignore) = (self.scheduler.fault_rates.refuse, self.scheduler.fault_rates.ignore);
-        let mischief = self.sites[site].mischief;
-        if mischief == Some(Mischief::Refuse) || self.scheduler.strikes(refuse) {
+        let misbehavior = self.sites[site].misbehavior;
+        if misbehavior == Some(Misbehavior::Refuse) || self.scheduler.strikes(refuse) {
             self.scheduler.plan_in(wait, SimEvent::Refused(id));
-        } else if mischief != Some(Mischief::BlackHole) && !self.scheduler.strikes(ignore) {
+        } else if misbehavior != Some(Misbehavior::BlackHole) && !self.scheduler.strikes(ignore) {
             self.scheduler.plan_in(wait, SimEvent::Connected(id));
         }
         self.scheduler.note(|| format!("{id:?} is opened to site {site}"));
@@ -114,8 +114,8 @@ impl World {
     }
 
     /// One turn of the loop.
-    pub(super) fn turn(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
-        self.oracle.tally.steps += 1;
+    pub(super) fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
+        self.oracle.counts.steps += 1;
         self.plan_staging();
         if self.out.is_empty() && self.ready.is_empty() {
             let deadline = self.counted.iter().filter_map(|id| self.links[id].deadline).min();
@@ -190,8 +190,8 @@ impl World {
             Ok(Handshake::WantMore) => {}
             Ok(Handshake::Done) => {
                 if let ClientEnd::Securing(tls) = std::mem::replace(&mut link.near, ClientEnd::Gone) {
-                    self.oracle.tally.secured += 1;
-                    self.oracle.tally.resumed += u64::from(tls.is_resumed());
+                    self.oracle.counts.secured += 1;
+                    self.oracle.counts.resumed += u64::from(tls.is_resumed());
                     self.opened(id, Layer::Secured(tls));
                 }
             }
@@ -215,7 +215,7 @@ impl World {
         self.scheduler.note(|| format!("{id:?} fails: {failure}"));
         let is_untrusted = matches!(failure, Failure::Pipe(StreamError::Tls(TlsFailure::Certificate(_))));
         let was_securing = matches!(self.links.get(&id), Some(Link { near: ClientEnd::Securing(_), .. }));
-        self.oracle.tally.unsecured += u64::from(was_securing && !is_untrusted);
+        self.oracle.counts.unsecured += u64::from(was_securing && !is_untrusted);
         self.abort(id);
         self.out.push(Event::Failed(id, failure));
     }
@@ -245,7 +245,7 @@ impl World {
             if self.sites[link.site].buffer.is_none() {
                 self.oracle.link_fails(Some(link.site));
             }
-            self.oracle.tally.cuts += 1;
+            self.oracle.counts.cuts += 1;
             if scheduler.chance.bool() {
                 link.cut(id, scheduler);
             } else {
@@ -305,8 +305,8 @@ impl World {
         oracle.on_sound_link = link.is_sound();
         let Link { far: Some(ServerEnd { server, cover }), up, down, site, session, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
-        let mut shore = ServerIo { id, site: at, up, down, cover, files, oracle, scheduler, session };
-        if server.serve(&mut shore, buffer.as_mut().map(|buffer| &mut buffer.server)) == Turn::Over {
+        let mut server_io = ServerIo { id, site: at, up, down, cover, files, oracle, scheduler, session };
+        if server.serve(&mut server_io, buffer.as_mut().map(|buffer| &mut buffer.server)) == Turn::Over {
             link.drop_far(id, scheduler);
             if matches!(link.near, ClientEnd::Gone) {
                 links.remove(&id);

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::doubts::Doubts;
+use super::run_counts::RunCounts;
 use super::scheduler::Scheduler;
-use super::tally::Tally;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::{StageId, World as Disk};
 use crate::sync::AgentFile;
@@ -103,7 +103,7 @@ pub(super) struct Oracle {
     /// Beginnings of files that sites have sent for the whole.
     beginnings: BTreeSet<(u64, [u8; 16])>,
     disk: Rc<RefCell<Disk>>,
-    pub(super) tally: Tally,
+    pub(super) counts: RunCounts,
     /// What has left its site and rests on our disk alone.
     released: BTreeSet<usize>,
     /// What has left its site and is not safe yet.
@@ -148,7 +148,7 @@ impl Oracle {
             contents: BTreeMap::new(),
             beginnings: BTreeSet::new(),
             disk,
-            tally: Tally::default(),
+            counts: RunCounts::default(),
             released: BTreeSet::new(),
             in_flight: Vec::new(),
             losses: 0,
@@ -180,14 +180,14 @@ impl Oracle {
         self.contents.entry(key(&fingerprint)).or_default().versions.push(number);
         let is_rewrite = self.versions.iter().any(|other| other.site == site && other.name == name);
         self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place, appearances: 0 });
-        self.tally.written += 1;
+        self.counts.written += 1;
         number
     }
 
     /// From now on, the disk may have failed a step.
     pub(super) fn disk_fails(&mut self) {
         self.disk_has_failed = true;
-        self.tally.disk_errors += 1;
+        self.counts.disk_errors += 1;
     }
 
     /// A connection to this site, or to all of them, has failed: what was let go over it and is not safe may be lost.
@@ -207,7 +207,7 @@ impl Oracle {
             self.forgotten = self.versions.len();
             let is_safe = |number: &usize| self.is_safe(*number);
             let (safe, gone): (BTreeSet<_>, BTreeSet<_>) = self.released.iter().copied().partition(is_safe);
-            self.tally.unflushed += gone.len() as u64;
+            self.counts.unflushed += gone.len() as u64;
             self.released = safe;
             let disk = self.disk.borrow();
             for ((size, md5), content) in &mut self.contents {
@@ -252,7 +252,7 @@ impl Oracle {
                     continue;
                 }
                 if self.beginnings.contains(&key(&bytes)) {
-                    self.tally.torn += 1;
+                    self.counts.torn += 1;
                     continue;
                 }
                 if let Verdict::Counted { .. } = self.verdict {
@@ -265,7 +265,7 @@ impl Oracle {
                 // A loss of power had undone it.
                 continue;
             }
-            self.tally.published += 1;
+            self.counts.published += 1;
             let times = content.versions.iter().map(|&version| self.versions[version].appearances.max(1));
             let times: usize = times.sum();
             if content.files.len() > times {
@@ -273,17 +273,17 @@ impl Oracle {
                 if !may_be_repeated {
                     self.verdict.is_doubled(&bytes, scheduler, format_args!("{name} was published twice"));
                 }
-                self.tally.repeated += 1;
+                self.counts.repeated += 1;
             } else if content.files.len() > content.versions.len() {
                 scheduler.note(|| format!("{name} was published again, as it came to its site again"));
-                self.tally.reappeared += 1;
+                self.counts.reappeared += 1;
             }
             if let [number] = content.versions[..]
                 && content.files.len() == 1
             {
                 let version = &self.versions[number];
                 if !self.bad.contains(&version.site) {
-                    self.tally.slowest = self.tally.slowest.max(scheduler.now - version.written);
+                    self.counts.slowest = self.counts.slowest.max(scheduler.now - version.written);
                 }
                 self.check_order(number, scheduler);
             }
@@ -354,7 +354,7 @@ impl Oracle {
         scheduler.note(|| format!("site {} lets {} go: {:?}", version.site, version.name, version.place));
         self.doubts.deleted(version.site, &version.name);
         match version.place {
-            Place::LostUnsent => self.tally.raced += 1,
+            Place::LostUnsent => self.counts.raced += 1,
             Place::InFlight => self.in_flight.push(number),
             _ => drop(self.released.insert(number)),
         }
@@ -443,7 +443,7 @@ impl Oracle {
 
     /// All is collected that can be.
     pub(super) fn close(&mut self, scheduler: &Scheduler) {
-        self.tally.mistaken += self.mistaken();
+        self.counts.mistaken += self.mistaken();
         for (number, version) in self.versions.iter().enumerate() {
             let what = (&version.name, version.site);
             match version.place {
@@ -457,7 +457,7 @@ impl Oracle {
                     let what = format_args!("{what:?} was sent in place of an older file, and not kept");
                     self.verdict.is_lost(number, scheduler, what);
                 }
-                Place::InFlight => self.tally.raced += 1,
+                Place::InFlight => self.counts.raced += 1,
                 _ => {}
             }
         }

@@ -17,111 +17,113 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// What a passed deadline comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Late {
-    Over,
-    Part,
+enum OnDeadline {
+    Close,
+    HalfClose,
 }
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum State {
     Fresh,
     Open,
     /// The server's direction ends as soon as TLS has sent its last bytes.
-    Parting,
+    HalfClosing,
     /// The server's direction has ended.
-    Parted,
+    HalfClosed,
 }
 
 /// A session.
 pub(super) struct Ours {
     session: TestSession,
-    stage: Stage,
-    deadline: Option<(Instant, Late)>,
+    state: State,
+    deadline: Option<(Instant, OnDeadline)>,
 }
 
 impl Ours {
     pub(super) fn new(id: ConnId, server: &TestServer) -> Self {
-        Self { session: server.accept(id, Ipv4Addr::LOCALHOST), stage: Stage::Fresh, deadline: None }
+        Self { session: server.accept(id, Ipv4Addr::LOCALHOST), state: State::Fresh, deadline: None }
     }
 
-    pub(super) fn serve(&mut self, shore: &mut ServerIo<'_>, server: &mut TestServer) -> Turn {
+    pub(super) fn serve(&mut self, server_io: &mut ServerIo<'_>, server: &mut TestServer) -> Turn {
         match self.deadline {
-            Some((at, Late::Part)) if at <= shore.scheduler.now && self.stage == Stage::Open => self.part(shore),
-            Some((at, _)) if at <= shore.scheduler.now => return Turn::Over,
+            Some((at, OnDeadline::HalfClose)) if at <= server_io.scheduler.now && self.state == State::Open => {
+                self.half_close(server_io)
+            }
+            Some((at, _)) if at <= server_io.scheduler.now => return Turn::Over,
             _ => {}
         }
-        if self.stage == Stage::Parting {
-            self.end_direction(shore);
+        if self.state == State::HalfClosing {
+            self.end_direction(server_io);
         }
-        match self.go_on(shore, server) {
+        match self.go_on(server_io, server) {
             None if server.disk.is_down() => Turn::Over,
             None => {
-                if self.stage == Stage::Open {
-                    shore.say_goodbye();
-                    shore.end();
+                if self.state == State::Open {
+                    server_io.say_goodbye();
+                    server_io.end();
                 }
                 Turn::Over
             }
             Some(pause) => {
-                self.rest(pause, shore);
+                self.after_pump(pause, server_io);
                 Turn::Waiting
             }
         }
     }
 
-    fn go_on(&mut self, shore: &mut ServerIo<'_>, server: &mut TestServer) -> Option<PumpOutcome> {
-        let Self { session, stage, deadline } = self;
-        let is_fresh = *stage == Stage::Fresh;
+    fn go_on(&mut self, server_io: &mut ServerIo<'_>, server: &mut TestServer) -> Option<PumpOutcome> {
+        let Self { session, state, deadline } = self;
+        let is_fresh = *state == State::Fresh;
         if is_fresh {
-            *stage = Stage::Open;
+            *state = State::Open;
         }
-        let is_mute = server.disk.is_down() || matches!(stage, Stage::Parting | Stage::Parted);
-        let mut io = End { shore, deadline, is_mute };
+        let is_mute = server.disk.is_down() || matches!(state, State::HalfClosing | State::HalfClosed);
+        let mut io = End { server_io, deadline, is_mute };
         if is_fresh { server.open(session, &mut io) } else { server.pump(session, &mut io) }
     }
 
-    fn rest(&mut self, pause: PumpOutcome, shore: &mut ServerIo<'_>) {
+    fn after_pump(&mut self, pause: PumpOutcome, server_io: &mut ServerIo<'_>) {
         match pause {
-            PumpOutcome::Leaving if self.stage == Stage::Open => self.part(shore),
-            PumpOutcome::For(wait) => shore.visit_at(shore.scheduler.now + wait),
+            PumpOutcome::Leaving if self.state == State::Open => self.half_close(server_io),
+            PumpOutcome::For(wait) => server_io.visit_at(server_io.scheduler.now + wait),
             _ => {}
         }
         if let Some((at, _)) = self.deadline {
-            shore.visit_at(at);
+            server_io.visit_at(at);
         }
     }
 
-    fn part(&mut self, shore: &mut ServerIo<'_>) {
-        self.stage = Stage::Parting;
-        self.deadline = Some((shore.scheduler.now + LINGER, Late::Over));
-        shore.say_goodbye();
-        self.end_direction(shore);
+    fn half_close(&mut self, server_io: &mut ServerIo<'_>) {
+        self.state = State::HalfClosing;
+        self.deadline = Some((server_io.scheduler.now + LINGER, OnDeadline::Close));
+        server_io.say_goodbye();
+        self.end_direction(server_io);
     }
 
-    fn end_direction(&mut self, shore: &mut ServerIo<'_>) {
-        if shore.end() {
-            self.stage = Stage::Parted;
-            shore.down.send(Piece::End, (shore.id, Direction::Down), shore.scheduler);
+    fn end_direction(&mut self, server_io: &mut ServerIo<'_>) {
+        if server_io.end() {
+            self.state = State::HalfClosed;
+            server_io.down.send(Piece::End, (server_io.id, Direction::Down), server_io.scheduler);
         }
     }
 }
 
 /// The server's end of a connection.
 struct End<'a, 'b> {
-    shore: &'a mut ServerIo<'b>,
-    deadline: &'a mut Option<(Instant, Late)>,
+    server_io: &'a mut ServerIo<'b>,
+    deadline: &'a mut Option<(Instant, OnDeadline)>,
     is_mute: bool,
 }
 
 impl Connection for End<'_, '_> {
     fn now(&self) -> Instant {
-        self.shore.scheduler.now
+        self.server_io.scheduler.now
     }
 
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        Ok(match self.shore.receive(most, take)? {
+        Ok(match self.server_io.receive(most, take)? {
             Received::Bytes(count) => Read::Bytes(count),
             Received::WouldBlock => Read::Blocked,
             Received::Eof { orderly } => Read::Eof { orderly },
@@ -129,7 +131,7 @@ impl Connection for End<'_, '_> {
     }
 
     fn has_input(&mut self) -> bool {
-        self.shore.has_input()
+        self.server_io.has_input()
     }
 
     fn is_reset(&mut self) -> bool {
@@ -137,27 +139,27 @@ impl Connection for End<'_, '_> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        Ok(if self.is_mute { 0 } else { self.shore.write(bytes) })
+        Ok(if self.is_mute { 0 } else { self.server_io.write(bytes) })
     }
 
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
-        if self.is_mute { Ok(FileSent::Blocked) } else { self.shore.send_file(file, offset, count) }
+        if self.is_mute { Ok(FileSent::Blocked) } else { self.server_io.send_file(file, offset, count) }
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(self.shore.flush())
+        Ok(self.server_io.flush())
     }
 
     fn is_flushed(&mut self) -> bool {
-        self.shore.is_flushed()
+        self.server_io.is_flushed()
     }
 
     fn unacknowledged(&mut self) -> io::Result<usize> {
-        Ok(usize::from(!self.shore.down.is_acknowledged()))
+        Ok(usize::from(!self.server_io.down.is_acknowledged()))
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
-        *self.deadline = wait.map(|wait| (self.shore.scheduler.now + wait, Late::Over));
+        *self.deadline = wait.map(|wait| (self.server_io.scheduler.now + wait, OnDeadline::Close));
     }
 
     fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
@@ -165,6 +167,6 @@ impl Connection for End<'_, '_> {
     }
 
     fn half_close_after(&mut self, wait: Duration) {
-        *self.deadline = Some((self.shore.scheduler.now + wait, Late::Part));
+        *self.deadline = Some((self.server_io.scheduler.now + wait, OnDeadline::HalfClose));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a life came to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct RunCounts {
     pub(super) steps: u64,
     pub(super) written: u64,
     pub(super) published: u64,
@@ -39,7 +39,7 @@ pub(super) struct Tally {
     pub(super) slowest: Duration,
 }
 
-impl Tally {
+impl RunCounts {
     pub(super) fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.written += other.written;

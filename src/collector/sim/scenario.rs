@@ -10,9 +10,9 @@ use super::adapters::Ports;
 use super::agents::Agents;
 use super::buffer::Buffer;
 use super::pki::{ClientCerts, Pki};
+use super::run_counts::RunCounts;
 use super::scheduler::{Crash, FaultRates, Scheduler, SimEvent, Trace};
-use super::server::{Files, Lock, MISCHIEF, Mischief};
-use super::tally::Tally;
+use super::server::{Files, MISBEHAVIORS, Misbehavior, SitePassword};
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::budget::Budget;
 use crate::collector::RoundReport;
@@ -67,7 +67,7 @@ impl Place {
 }
 
 /// Lives the life of `seed`; panics where something does not hold that must.
-pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> Tally {
+pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> RunCounts {
     // Another life on this thread may have come to a bad end.
     fail_staging(None);
     let mut scheduler = Scheduler::new(seed, trace);
@@ -89,21 +89,21 @@ pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> 
     for site in sites.iter() {
         check_told(site, scale.rough, scheduler);
     }
-    oracle.tally
+    oracle.counts
 }
 
 /// What the collector says of a site is what there is to say: of one that is not what it is said to be, that; of a sound
 /// one where all goes well, nothing, but for agents that write over what stock is about to send.
 fn check_told(site: &Site, rough: bool, scheduler: &Scheduler) {
-    let Site { mischief, told, .. } = site;
-    if let Some(reason) = mischief.and_then(Mischief::must_be_told)
-        && !told.contains(reason)
+    let Site { misbehavior, reported, .. } = site;
+    if let Some(reason) = misbehavior.and_then(Misbehavior::required_reason)
+        && !reported.contains(reason)
     {
-        scheduler.fail(format_args!("of a site with {mischief:?} {told:?} is told, and not {reason}"));
+        scheduler.fail(format_args!("of a site with {misbehavior:?} {reported:?} is told, and not {reason}"));
     }
-    let is_sound = !rough && mischief.is_none();
-    if is_sound && told.iter().any(|reason| !["truncated", "protocol"].contains(reason)) {
-        scheduler.fail(format_args!("of a sound site {told:?} is told"));
+    let is_sound = !rough && misbehavior.is_none();
+    if is_sound && reported.iter().any(|reason| !["truncated", "protocol"].contains(reason)) {
+        scheduler.fail(format_args!("of a sound site {reported:?} is told"));
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     }
     let Ok((committer, outstanding)) = started else {
         let death = world.borrow().disk_death();
-        world.borrow_mut().bury(death);
+        world.borrow_mut().process_ended(death);
         return false;
     };
     world.borrow_mut().process.committer = Some(committer);
@@ -147,7 +147,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let limits = Limits { mode, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().scheduler.chance.u64(..));
     let listener = Rc::clone(world);
-    let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().hear(report));
+    let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().round_ended(report));
     let collector = Collector::with(deps, opened, limits, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
         let settings = match signal {
@@ -160,7 +160,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     });
     let mut death = world.borrow_mut().death.take();
     death = death.or(world.borrow().disk_death());
-    world.borrow_mut().bury(death);
+    world.borrow_mut().process_ended(death);
     outcome.is_ok() && death.is_none() && world.borrow().is_over
 }
 
@@ -174,32 +174,32 @@ fn thinned(settings: &Settings, scheduler: &mut Scheduler) -> Settings {
 
 /// What kind of site.
 struct Kind {
-    mischief: Option<Mischief>,
+    misbehavior: Option<Misbehavior>,
     is_ours: bool,
     /// Where TLS is spoken.
     tls: Option<ClientCerts>,
-    lock: Lock,
+    password: SitePassword,
 }
 
 impl Kind {
     /// Among many sites few speak TLS: a handshake costs time.
     fn new(scheduler: &mut Scheduler, is_bad: bool, is_lone: bool) -> Self {
-        let mischief = is_bad.then(|| *scheduler.chance.choice(&MISCHIEF).expect("some"));
+        let misbehavior = is_bad.then(|| *scheduler.chance.choice(&MISBEHAVIORS).expect("some"));
         let speaks_tls = scheduler.strikes(if is_lone { 400_000 } else { 200_000 });
         let scrutiny = if scheduler.strikes(300_000) { ClientCerts::Clients } else { ClientCerts::None };
-        let tls = (speaks_tls || mischief == Some(Mischief::Impostor)).then_some(scrutiny);
+        let tls = (speaks_tls || misbehavior == Some(Misbehavior::Impostor)).then_some(scrutiny);
         let has_password = scheduler.strikes(300_000);
-        let lock = match mischief {
-            Some(Mischief::OtherPassword) => Lock::Other,
-            _ if has_password => Lock::Known,
-            _ => Lock::None,
+        let password = match misbehavior {
+            Some(Misbehavior::OtherPassword) => SitePassword::Other,
+            _ if has_password => SitePassword::Known,
+            _ => SitePassword::None,
         };
-        Self { mischief, is_ours: scheduler.chance.bool() && !is_bad, tls, lock }
+        Self { misbehavior, is_ours: scheduler.chance.bool() && !is_bad, tls, password }
     }
 
     fn acceptor(&self, pki: &Pki) -> Option<Acceptor> {
-        self.tls.map(|scrutiny| match self.mischief {
-            Some(Mischief::Impostor) => pki.impostor(),
+        self.tls.map(|scrutiny| match self.misbehavior {
+            Some(Misbehavior::Impostor) => pki.impostor(),
             _ if self.is_ours => pki.ours(scrutiny),
             _ => pki.stock(scrutiny),
         })
@@ -221,7 +221,7 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], place: &Pla
         site.interval = interval;
         site.connections = connections;
         site.tls = kind.tls.map(|scrutiny| place.pki.settings(scrutiny));
-        site.password = if kind.lock == Lock::None { None } else { Lock::Known.secret() };
+        site.password = if kind.password == SitePassword::None { None } else { SitePassword::Known.secret() };
         if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
@@ -251,28 +251,28 @@ fn populate(
     place: &Place,
 ) -> World {
     let is_lone = scale.sites == 1;
-    let life = Duration::from_secs(if is_lone { scheduler.chance.u64(60..240) } else { 90 });
-    let until = scheduler.now + life;
+    let duration = Duration::from_secs(if is_lone { scheduler.chance.u64(60..240) } else { 90 });
+    let until = scheduler.now + duration;
     scheduler.fault_rates = fault_rates(&mut scheduler, scale.rough);
     let mode = if scale.rough && scheduler.strikes(250_000) { Mode::Once } else { Mode::Forever };
     let pause = Duration::from_secs(if is_lone { scheduler.chance.u64(4..30) } else { 60 });
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
         let mut buffer = kind.is_ours.then(|| buffer(&mut scheduler, number, scale.rough, place));
         if let Some(buffer) = &mut buffer {
-            buffer.server.ask_for(kind.lock.secret());
+            buffer.server.ask_for(kind.password.secret());
         }
         if scale.rough && buffer.is_some() {
-            plan_site_trouble(&mut scheduler, number, life);
+            plan_site_trouble(&mut scheduler, number, duration);
         }
-        if scale.rough && kind.lock == Lock::Known && scheduler.chance.bool() {
-            scheduler.plan_within(life, SimEvent::ChangePassword { site: number, lock: Lock::Other });
-            scheduler.plan_within(life, SimEvent::ChangePassword { site: number, lock: Lock::Known });
+        if scale.rough && kind.password == SitePassword::Known && scheduler.chance.bool() {
+            scheduler.plan_within(duration, SimEvent::ChangePassword { site: number, password: SitePassword::Other });
+            scheduler.plan_within(duration, SimEvent::ChangePassword { site: number, password: SitePassword::Known });
         }
         Site {
-            mischief: kind.mischief,
+            misbehavior: kind.misbehavior,
             acceptor: kind.acceptor(&place.pki),
-            lock: kind.lock,
-            told: BTreeSet::new(),
+            password: kind.password,
+            reported: BTreeSet::new(),
             files: Files::new(),
             buffer,
             agents: Agents::new(pause, until),
@@ -286,12 +286,12 @@ fn populate(
     }
     scheduler.plan_in(Duration::ZERO, SimEvent::Consume);
     if scale.rough {
-        plan_trouble(&mut scheduler, life);
+        plan_trouble(&mut scheduler, duration);
     }
     scheduler.plan(until, SimEvent::Calm);
     let mut world = World::new(scheduler, Rc::clone(disk));
-    let lies = |site: &Site| site.mischief == Some(Mischief::SizeUnder);
-    world.oracle.bad = (0..sites.len()).filter(|&site| sites[site].mischief.is_some()).collect();
+    let lies = |site: &Site| site.misbehavior == Some(Misbehavior::SizeUnder);
+    world.oracle.bad = (0..sites.len()).filter(|&site| sites[site].misbehavior.is_some()).collect();
     world.oracle.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
     let moves = |site: &SiteSettings| site.delivery == Delivery::Move;
     world.oracle.movers = (0..sites.len()).filter(|&site| moves(&settings.sites[site])).collect();
@@ -316,13 +316,13 @@ fn buffer(scheduler: &mut Scheduler, number: usize, rough: bool, place: &Place) 
     Buffer::new(number, server)
 }
 
-fn plan_site_trouble(scheduler: &mut Scheduler, site: usize, life: Duration) {
+fn plan_site_trouble(scheduler: &mut Scheduler, site: usize, duration: Duration) {
     for _ in 0..scheduler.chance.usize(..4) {
         let death = if scheduler.chance.bool() { Crash::Kill } else { Crash::PowerLoss };
-        scheduler.plan_within(life, SimEvent::SiteDies { site, death });
+        scheduler.plan_within(duration, SimEvent::SiteDies { site, death });
     }
     for _ in 0..scheduler.chance.usize(..4) {
-        scheduler.plan_within(life, SimEvent::SiteFault { site });
+        scheduler.plan_within(duration, SimEvent::SiteFault { site });
     }
 }
 
@@ -337,13 +337,13 @@ fn fault_rates(scheduler: &mut Scheduler, rough: bool) -> FaultRates {
     FaultRates { latency, cut, stall, refuse, ignore, spurious, lag, disk }
 }
 
-fn plan_trouble(scheduler: &mut Scheduler, life: Duration) {
+fn plan_trouble(scheduler: &mut Scheduler, duration: Duration) {
     let deaths = scheduler.chance.usize(..5);
     let faults = if scheduler.chance.bool() { scheduler.chance.usize(..4) } else { 0 };
     let staging = if scheduler.strikes(300_000) { scheduler.chance.usize(..3) } else { 0 };
     let some = |scheduler: &mut Scheduler, count: usize, what: SimEvent| {
         for _ in 0..count {
-            let at = scheduler.up_to(life);
+            let at = scheduler.up_to(duration);
             scheduler.plan_in(at, what);
         }
     };

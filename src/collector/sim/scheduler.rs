@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::server::Lock;
+use super::server::SitePassword;
 use crate::net::ConnId;
 
 /// A direction of a connection.
@@ -41,7 +41,7 @@ pub(super) enum SimEvent {
         site: usize,
     },
     /// An agent goes on sending to a site with our server.
-    Call {
+    AgentSend {
         site: usize,
         caller: usize,
     },
@@ -65,7 +65,7 @@ pub(super) enum SimEvent {
     /// A site's password changes.
     ChangePassword {
         site: usize,
-        lock: Lock,
+        password: SitePassword,
     },
     Consume,
     Group,

@@ -25,7 +25,7 @@ pub(super) type Files = BTreeMap<FileName, usize>;
 
 /// How a site misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mischief {
+pub(super) enum Misbehavior {
     Refuse,
     BlackHole,
     HangAfterAccept,
@@ -46,29 +46,29 @@ pub(super) enum Mischief {
     OtherPassword,
 }
 
-pub(super) const MISCHIEF: [Mischief; 17] = [
-    Mischief::Refuse,
-    Mischief::BlackHole,
-    Mischief::HangAfterAccept,
-    Mischief::HangAt(Verb::Ls),
-    Mischief::HangAt(Verb::Recv),
-    Mischief::HangAt(Verb::Mv),
-    Mischief::CloseAt(Verb::Ls),
-    Mischief::CloseAt(Verb::Recv),
-    Mischief::Drip,
-    Mischief::Garbage,
-    Mischief::SizeOver,
-    Mischief::SizeUnder,
-    Mischief::EndlessListing,
-    Mischief::Withhold,
-    Mischief::KeepMoved,
-    Mischief::Impostor,
-    Mischief::OtherPassword,
+pub(super) const MISBEHAVIORS: [Misbehavior; 17] = [
+    Misbehavior::Refuse,
+    Misbehavior::BlackHole,
+    Misbehavior::HangAfterAccept,
+    Misbehavior::HangAt(Verb::Ls),
+    Misbehavior::HangAt(Verb::Recv),
+    Misbehavior::HangAt(Verb::Mv),
+    Misbehavior::CloseAt(Verb::Ls),
+    Misbehavior::CloseAt(Verb::Recv),
+    Misbehavior::Drip,
+    Misbehavior::Garbage,
+    Misbehavior::SizeOver,
+    Misbehavior::SizeUnder,
+    Misbehavior::EndlessListing,
+    Misbehavior::Withhold,
+    Misbehavior::KeepMoved,
+    Misbehavior::Impostor,
+    Misbehavior::OtherPassword,
 ];
 
-impl Mischief {
+impl Misbehavior {
     /// What the collector has to say of it, at least.
-    pub(super) fn must_be_told(self) -> Option<&'static str> {
+    pub(super) fn required_reason(self) -> Option<&'static str> {
         match self {
             Self::Impostor => Some("tls"),
             Self::OtherPassword => Some("password"),
@@ -277,10 +277,10 @@ pub(super) struct ServerEnd {
 
 impl ServerEnd {
     pub(super) fn new(id: ConnId, site: &Site, now: Instant) -> Self {
-        let server = match (&site.buffer, site.mischief) {
+        let server = match (&site.buffer, site.misbehavior) {
             (Some(buffer), _) => Server::Ours(Box::new(Ours::new(id, &buffer.server))),
-            (None, Some(Mischief::HangAfterAccept)) => Server::Deaf,
-            (None, mischief) => Server::Stock(Stock::new(mischief, site.lock.secret().as_ref(), now)),
+            (None, Some(Misbehavior::HangAfterAccept)) => Server::Deaf,
+            (None, misbehavior) => Server::Stock(Stock::new(misbehavior, site.password.secret().as_ref(), now)),
         };
         let session = site.acceptor.as_ref().map(|acceptor| acceptor.accept().expect("rustls makes servers"));
         let cover = session.map_or(TlsState::Bare, |session| TlsState::Securing(Tls::new(session), now + HANDSHAKE));
@@ -308,16 +308,16 @@ pub(super) enum Server {
 
 impl Server {
     /// Goes as far as the connection lets it.
-    pub(super) fn serve(&mut self, shore: &mut ServerIo<'_>, server: Option<&mut TestServer>) -> Turn {
+    pub(super) fn serve(&mut self, server_io: &mut ServerIo<'_>, server: Option<&mut TestServer>) -> Turn {
         if let Self::Deaf = self {
             return Turn::Waiting;
         }
-        if let Some(turn) = shore.secure() {
+        if let Some(turn) = server_io.secure() {
             return turn;
         }
         match (self, server) {
-            (Self::Stock(stock), _) => stock.serve(shore),
-            (Self::Ours(ours), Some(server)) => ours.serve(shore, server),
+            (Self::Stock(stock), _) => stock.serve(server_io),
+            (Self::Ours(ours), Some(server)) => ours.serve(server_io, server),
             (Self::Deaf, _) | (Self::Ours(_), None) => Turn::Over,
         }
     }
@@ -325,14 +325,14 @@ impl Server {
 
 /// What a site asks its clients for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lock {
+pub(super) enum SitePassword {
     None,
     /// The password it is said to have.
     Known,
     Other,
 }
 
-impl Lock {
+impl SitePassword {
     pub(super) fn secret(self) -> Option<Secret> {
         match self {
             Self::None => None,

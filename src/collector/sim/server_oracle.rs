@@ -17,7 +17,7 @@ pub(super) struct ServerOracle {
     /// Of every file that ever got a name.
     versions: Vec<usize>,
     /// Those that agents have been told are stored, and that nothing has been heard of since.
-    promised: BTreeSet<usize>,
+    acknowledged: BTreeSet<usize>,
     /// Those that were removed, or that others have durably taken the place of.
     settled: BTreeSet<usize>,
     /// Those that clients have taken, and that are to be removed.
@@ -29,16 +29,16 @@ impl ServerOracle {
         Self {
             site,
             versions: Vec::new(),
-            promised: BTreeSet::new(),
+            acknowledged: BTreeSet::new(),
             settled: BTreeSet::new(),
             leaving: BTreeSet::new(),
         }
     }
 
     /// An agent has been told that its file is stored.
-    pub(super) fn promise(&mut self, version: usize) {
+    pub(super) fn acknowledge(&mut self, version: usize) {
         if !self.settled.contains(&version) {
-            self.promised.insert(version);
+            self.acknowledged.insert(version);
         }
     }
 
@@ -62,7 +62,7 @@ impl ServerOracle {
                         scheduler.fail(format_args!("site {} removes {name}, which nobody has taken", self.site));
                     }
                     disappear(version, files);
-                    self.promised.remove(&version);
+                    self.acknowledged.remove(&version);
                     self.settled.insert(version);
                     // Its client had it, whatever has become of the connection; but may not have come to keep it.
                     oracle.on_sound_link = oracle.died.is_none_or(|at| scheduler.now > at + LATEST_REMOVAL);
@@ -72,14 +72,14 @@ impl ServerOracle {
                     let version = self.versions[file];
                     // Or another one of the same bytes has its place.
                     if !keeps(disk, version, oracle) || oracle.versions[version].place == Place::Overwritten {
-                        self.promised.remove(&version);
+                        self.acknowledged.remove(&version);
                         self.settled.insert(version);
                     }
                 }
                 StorageEvent::PowerLost => self.power_lost(disk, files, oracle, scheduler),
             }
         }
-        for &version in &self.promised {
+        for &version in &self.acknowledged {
             if !keeps(disk, version, oracle) && !oracle.is_safe(version) {
                 let name = &oracle.versions[version].name;
                 scheduler.fail(format_args!("site {} has told that it has {name}, and may lose it", self.site));

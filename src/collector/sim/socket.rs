@@ -37,9 +37,9 @@ impl Tls {
         *self.0.wire_mut() = Socket {
             inbox: std::mem::take(&mut inward.arrived),
             end: match (is_broken, inward.ended) {
-                (true, _) => Ending::Reset,
-                (false, true) => Ending::Ended,
-                (false, false) => Ending::Open,
+                (true, _) => StreamEnd::Reset,
+                (false, true) => StreamEnd::Ended,
+                (false, false) => StreamEnd::Open,
             },
             first_read: short(scheduler),
             outbox: Vec::new(),
@@ -100,7 +100,7 @@ fn short(scheduler: &mut Scheduler) -> Option<usize> {
 
 /// What follows the bytes that have arrived.
 #[derive(Debug, Default)]
-enum Ending {
+enum StreamEnd {
     #[default]
     Open,
     Ended,
@@ -111,7 +111,7 @@ enum Ending {
 #[derive(Debug, Default)]
 pub(super) struct Socket {
     inbox: VecDeque<u8>,
-    end: Ending,
+    end: StreamEnd,
     /// The most that the next read brings, and the next write takes, in bytes.
     first_read: Option<usize>,
     first_write: Option<usize>,
@@ -126,16 +126,16 @@ impl io::Read for Socket {
             return self.inbox.read(&mut buffer[..most]);
         }
         match self.end {
-            Ending::Open => Err(io::ErrorKind::WouldBlock.into()),
-            Ending::Ended => Ok(0),
-            Ending::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            StreamEnd::Open => Err(io::ErrorKind::WouldBlock.into()),
+            StreamEnd::Ended => Ok(0),
+            StreamEnd::Reset => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
 }
 
 impl io::Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Ending::Reset = self.end {
+        if let StreamEnd::Reset = self.end {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         let most = self.first_write.take().unwrap_or(usize::MAX).min(bytes.len());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::{Mischief, ServerIo, Turn};
+use super::server::{Misbehavior, ServerIo, Turn};
 use crate::proto::{Answer, Command, FileName, PasswordDigest, Refusal, Reply, Secret, Verb};
 
 /// What one read takes at most, in bytes.
@@ -25,7 +25,7 @@ const ENDLESS: u64 = 1 << 32;
 /// As stock holds a session.
 pub(super) struct Stock {
     state: State,
-    mischief: Option<Mischief>,
+    misbehavior: Option<Misbehavior>,
     held: Vec<u8>,
     /// To be written.
     out: Vec<u8>,
@@ -54,33 +54,41 @@ enum Body {
 }
 
 impl Stock {
-    pub(super) fn new(mischief: Option<Mischief>, password: Option<&Secret>, now: Instant) -> Self {
-        let drips_at = (mischief == Some(Mischief::Drip)).then_some(now);
+    pub(super) fn new(misbehavior: Option<Misbehavior>, password: Option<&Secret>, now: Instant) -> Self {
+        let drips_at = (misbehavior == Some(Misbehavior::Drip)).then_some(now);
         let state = password.map_or(State::Command, |password| State::Password(PasswordDigest::of(password)));
-        Self { state, mischief, held: Vec::new(), out: Vec::new(), drips_at, idle_at: now + IDLE, listed: Vec::new() }
+        Self {
+            state,
+            misbehavior,
+            held: Vec::new(),
+            out: Vec::new(),
+            drips_at,
+            idle_at: now + IDLE,
+            listed: Vec::new(),
+        }
     }
 
-    pub(super) fn serve(&mut self, shore: &mut ServerIo<'_>) -> Turn {
+    pub(super) fn serve(&mut self, server_io: &mut ServerIo<'_>) -> Turn {
         loop {
             if let State::Stuck = self.state {
                 return Turn::Waiting;
             }
-            if !self.write(shore) {
-                return self.rest(shore);
+            if !self.write(server_io) {
+                return self.rest(server_io);
             }
             if let State::Writing(moved) = &mut self.state {
                 if let Some((name, sent)) = moved.take()
-                    && self.mischief != Some(Mischief::KeepMoved)
+                    && self.misbehavior != Some(Misbehavior::KeepMoved)
                 {
-                    shore.remove(&name, sent);
+                    server_io.remove(&name, sent);
                 }
                 self.state = State::Command;
             }
-            let Some(bytes) = shore.read(READ_BLOCK) else { return Turn::Over };
+            let Some(bytes) = server_io.read(READ_BLOCK) else { return Turn::Over };
             if bytes.is_empty() {
-                return self.rest(shore);
+                return self.rest(server_io);
             }
-            self.idle_at = shore.scheduler.now + IDLE;
+            self.idle_at = server_io.scheduler.now + IDLE;
             self.held.extend(bytes);
             if !self.held.contains(&b'\n') {
                 continue;
@@ -88,23 +96,23 @@ impl Stock {
             // All that has come is one line.
             let held = std::mem::take(&mut self.held);
             let Some(line) = held.strip_suffix(b"\n").filter(|line| !line.contains(&b'\n')) else { return Turn::Over };
-            if self.obey(line, shore).is_none() {
+            if self.execute(line, server_io).is_none() {
                 return Turn::Over;
             }
         }
     }
 
-    fn rest(&self, shore: &mut ServerIo<'_>) -> Turn {
-        if shore.scheduler.now >= self.idle_at {
+    fn rest(&self, server_io: &mut ServerIo<'_>) -> Turn {
+        if server_io.scheduler.now >= self.idle_at {
             return Turn::Over;
         }
-        shore.visit_at(self.idle_at);
+        server_io.visit_at(self.idle_at);
         Turn::Waiting
     }
 
     /// Whether all is out.
-    fn write(&mut self, shore: &mut ServerIo<'_>) -> bool {
-        let now = shore.scheduler.now;
+    fn write(&mut self, server_io: &mut ServerIo<'_>) -> bool {
+        let now = server_io.scheduler.now;
         let most = match self.drips_at {
             Some(at) if at > now => 0,
             Some(_) => 1,
@@ -113,7 +121,7 @@ impl Stock {
         let mut written = 0;
         loop {
             let left = most.min(self.out.len());
-            let taken = if left > 0 { shore.write(&self.out[..left.min(WRITE_BLOCK)]) } else { 0 };
+            let taken = if left > 0 { server_io.write(&self.out[..left.min(WRITE_BLOCK)]) } else { 0 };
             self.out.drain(..taken);
             written += taken;
             if taken == 0 || self.drips_at.is_some() {
@@ -127,13 +135,13 @@ impl Stock {
         if let Some(at) = self.drips_at
             && !self.out.is_empty()
         {
-            shore.visit_at(at.max(now + Duration::from_millis(1)));
+            server_io.visit_at(at.max(now + Duration::from_millis(1)));
         }
-        self.out.is_empty() && shore.flush()
+        self.out.is_empty() && server_io.flush()
     }
 
     /// `None`: it closes, without a word.
-    fn obey(&mut self, line: &[u8], shore: &mut ServerIo<'_>) -> Option<()> {
+    fn execute(&mut self, line: &[u8], server_io: &mut ServerIo<'_>) -> Option<()> {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Password(password) => {
                 let is_right = matches!(Command::parse(line), Ok(Command::Pass(given)) if given == password);
@@ -141,7 +149,7 @@ impl Stock {
             }
             State::Answer(verb, announced, body) => {
                 if Answer::parse(verb, line) == Answer::Accept {
-                    self.send(verb, announced, body, shore)?;
+                    self.send(verb, announced, body, server_io)?;
                 }
                 return Some(());
             }
@@ -149,32 +157,32 @@ impl Stock {
         }
         match Command::parse(line).ok()? {
             Command::List(_) => {
-                let may_lag = !self.listed.is_empty() && self.mischief != Some(Mischief::KeepMoved);
-                let lags = may_lag && shore.scheduler.strikes(shore.scheduler.fault_rates.lag);
+                let may_lag = !self.listed.is_empty() && self.misbehavior != Some(Misbehavior::KeepMoved);
+                let lags = may_lag && server_io.scheduler.strikes(server_io.scheduler.fault_rates.lag);
                 if lags {
-                    shore.lag(&self.listed);
+                    server_io.lag(&self.listed);
                 } else {
-                    self.listed = shore.listing();
-                    if self.mischief == Some(Mischief::Withhold) {
+                    self.listed = server_io.listing();
+                    if self.misbehavior == Some(Misbehavior::Withhold) {
                         self.listed.extend((0..WITHHELD).flat_map(|number| format!("x{number}.1.data\n").into_bytes()));
                     }
                 }
                 let listing = self.listed.clone();
                 self.announce(Verb::Ls, listing.len(), Body::Listing(listing))
             }
-            Command::Receive(name) => self.offer(Verb::Recv, name, Refusal::Missing, shore),
-            Command::Move(name) => self.offer(Verb::Mv, name, Refusal::Unspecified, shore),
+            Command::Receive(name) => self.offer(Verb::Recv, name, Refusal::Missing, server_io),
+            Command::Move(name) => self.offer(Verb::Mv, name, Refusal::Unspecified, server_io),
             _ => None,
         }
     }
 
     /// Begins to send what was announced.
-    fn send(&mut self, verb: Verb, announced: u64, body: Body, shore: &mut ServerIo<'_>) -> Option<()> {
+    fn send(&mut self, verb: Verb, announced: u64, body: Body, server_io: &mut ServerIo<'_>) -> Option<()> {
         let (moved, bytes) = match body {
             Body::Listing(bytes) => (None, bytes),
             Body::File(name) => {
-                let (version, bytes) = shore.body(&name)?;
-                shore.oracle.sent_more_than(announced, &bytes);
+                let (version, bytes) = server_io.body(&name)?;
+                server_io.oracle.sent_more_than(announced, &bytes);
                 ((verb == Verb::Mv).then_some((name, version)), bytes)
             }
         };
@@ -186,15 +194,15 @@ impl Stock {
         Some(())
     }
 
-    fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, shore: &mut ServerIo<'_>) -> Option<()> {
-        if self.mischief == Some(Mischief::Withhold) {
+    fn offer(&mut self, verb: Verb, name: FileName, refusal: Refusal, server_io: &mut ServerIo<'_>) -> Option<()> {
+        if self.misbehavior == Some(Misbehavior::Withhold) {
             Reply::Refused(Refusal::Unspecified).encode(verb, &mut self.out);
             return Some(());
         }
-        if let Some((_, bytes)) = shore.body(&name) {
+        if let Some((_, bytes)) = server_io.body(&name) {
             if verb == Verb::Recv {
                 // An empty file has been received with its size.
-                shore.oracle.received(shore.site, &name);
+                server_io.oracle.received(server_io.site, &name);
             }
             return self.announce(verb, bytes.len(), Body::File(name));
         }
@@ -204,19 +212,19 @@ impl Stock {
 
     fn announce(&mut self, verb: Verb, size: usize, body: Body) -> Option<()> {
         let size = size as u64;
-        let size = match self.mischief {
-            Some(Mischief::HangAt(at)) if at == verb => {
+        let size = match self.misbehavior {
+            Some(Misbehavior::HangAt(at)) if at == verb => {
                 self.state = State::Stuck;
                 return Some(());
             }
-            Some(Mischief::CloseAt(at)) if at == verb => return None,
-            Some(Mischief::Garbage) => {
+            Some(Misbehavior::CloseAt(at)) if at == verb => return None,
+            Some(Misbehavior::Garbage) => {
                 self.out.extend(b"\xff\x00 no such thing\n");
                 return Some(());
             }
-            Some(Mischief::SizeOver) if verb != Verb::Ls => size + 7,
-            Some(Mischief::SizeUnder) if verb != Verb::Ls => size.saturating_sub(9),
-            Some(Mischief::EndlessListing) if verb == Verb::Ls => ENDLESS,
+            Some(Misbehavior::SizeOver) if verb != Verb::Ls => size + 7,
+            Some(Misbehavior::SizeUnder) if verb != Verb::Ls => size.saturating_sub(9),
+            Some(Misbehavior::EndlessListing) if verb == Verb::Ls => ENDLESS,
             _ => size,
         };
         Reply::Size(size).encode(verb, &mut self.out);

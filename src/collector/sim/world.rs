@@ -10,7 +10,7 @@ use super::buffer::Buffer;
 use super::link::{ClientEnd, Link};
 use super::oracle::Oracle;
 use super::scheduler::{Crash, Scheduler, SimEvent};
-use super::server::{Files, Lock, Mischief};
+use super::server::{Files, Misbehavior, SitePassword};
 use crate::collector::all_sites::Budgets;
 use crate::collector::{Mode, Reason, RoundReport};
 use crate::net::{ConnId, Event};
@@ -30,12 +30,12 @@ const LATEST_ROUND: Duration = Duration::from_secs(40);
 pub(super) const FIRST_PORT: u16 = 1_000;
 
 pub(super) struct Site {
-    pub(super) mischief: Option<Mischief>,
+    pub(super) misbehavior: Option<Misbehavior>,
     /// Where it speaks TLS.
     pub(super) acceptor: Option<Acceptor>,
-    pub(super) lock: Lock,
+    pub(super) password: SitePassword,
     /// What the collector's user was told of it: the reasons of rounds that failed.
-    pub(super) told: BTreeSet<&'static str>,
+    pub(super) reported: BTreeSet<&'static str>,
     pub(super) files: Files,
     /// Where the server is ours.
     pub(super) buffer: Option<Buffer>,
@@ -134,13 +134,13 @@ impl World {
             SimEvent::Serve(id) => self.serve(id),
             SimEvent::SpuriousWake(id) => drop(self.ready.insert(id)),
             SimEvent::Write { site } => self.write(site),
-            SimEvent::Call { site, caller } => self.call(site, caller),
+            SimEvent::AgentSend { site, caller } => self.call(site, caller),
             SimEvent::Store { site } => self.store(site),
             SimEvent::Stored { site } => self.stored(site),
             SimEvent::SiteDies { site, death } => self.site_dies(site, death),
             SimEvent::SiteStarts { site } => self.site_starts(site),
             SimEvent::SiteFault { site } => self.plant_site_fault(site),
-            SimEvent::ChangePassword { site, lock } => self.relock(site, lock),
+            SimEvent::ChangePassword { site, password } => self.change_password(site, password),
             SimEvent::Consume => self.consume(),
             SimEvent::Group => self.commit(),
             SimEvent::GroupDone => self.committed(),
@@ -177,7 +177,7 @@ impl World {
             Fault::Error | Fault::Broken => self.oracle.disk_fails(),
             Fault::Kill | Fault::PowerLoss | Fault::Crash(..) => {}
         }
-        self.disk.borrow_mut().will_meet(steps, fault);
+        self.disk.borrow_mut().inject(steps, fault);
     }
 
     /// An agent writes.
@@ -187,17 +187,17 @@ impl World {
     }
 
     /// A site has another password from now on, or its own again.
-    fn relock(&mut self, site: usize, lock: Lock) {
-        self.scheduler.note(|| format!("site {site}: the password is {lock:?}"));
+    fn change_password(&mut self, site: usize, password: SitePassword) {
+        self.scheduler.note(|| format!("site {site}: the password is {password:?}"));
         let site = &mut self.sites[site];
-        site.lock = lock;
+        site.password = password;
         if let Some(buffer) = &mut site.buffer {
-            buffer.server.ask_for(lock.secret());
+            buffer.server.ask_for(password.secret());
         }
     }
 
     /// A round has ended, and the collector's user hears of it.
-    pub(super) fn hear(&mut self, report: &RoundReport) {
+    pub(super) fn round_ended(&mut self, report: &RoundReport) {
         let number = report.site.strip_prefix("site").and_then(|number| number.parse::<usize>().ok());
         let number = number.expect("sites have numbers");
         let Some(failure) = &report.failure else {
@@ -212,8 +212,8 @@ impl World {
         );
         let word = if is_locked_out { "password" } else { failure.code() };
         self.scheduler.note(|| format!("{}: a round fails: {word}", report.site));
-        self.oracle.tally.locked_out += u64::from(is_locked_out);
-        self.sites[number].told.insert(word);
+        self.oracle.counts.locked_out += u64::from(is_locked_out);
+        self.sites[number].reported.insert(word);
     }
 
     fn consume(&mut self) {
@@ -364,7 +364,7 @@ impl World {
     }
 
     /// The process is gone; what it had is as the kernel, or the machine, leaves it.
-    pub(super) fn bury(&mut self, death: Option<Crash>) {
+    pub(super) fn process_ended(&mut self, death: Option<Crash>) {
         self.scheduler.note(|| format!("the process ends: {death:?}"));
         self.process = Process::default();
         self.oracle.collector_ends();
@@ -375,7 +375,7 @@ impl World {
             .cancel(|what| matches!(what, SimEvent::Stage | SimEvent::Group | SimEvent::GroupDone | SimEvent::Look));
         fail_staging(None);
         if death.is_some() {
-            self.oracle.tally.crashes += 1;
+            self.oracle.counts.crashes += 1;
             self.oracle.link_fails(None);
             self.oracle.doubts.collector_dies(self.scheduler.now);
             self.oracle.died = Some(self.scheduler.now);
@@ -411,19 +411,19 @@ impl World {
         self.scheduler.note(|| "all is calm from here on".to_owned());
         let fault_rates = &mut self.scheduler.fault_rates;
         (fault_rates.cut, fault_rates.stall, fault_rates.refuse, fault_rates.ignore) = (0, 0, 0, 0);
-        self.disk.borrow_mut().heal();
-        self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.server.disk.heal());
+        self.disk.borrow_mut().clear_faults();
+        self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.server.disk.clear_faults());
         fail_staging(None);
         for site in 0..self.sites.len() {
-            if self.sites[site].lock == Lock::Other && self.sites[site].mischief.is_none() {
-                self.relock(site, Lock::Known);
+            if self.sites[site].password == SitePassword::Other && self.sites[site].misbehavior.is_none() {
+                self.change_password(site, SitePassword::Known);
             }
         }
         // A file that connections died over is tried at the end of a round, one a round.
         let left = self
             .sites
             .iter()
-            .filter(|site| site.mischief.is_none())
+            .filter(|site| site.misbehavior.is_none())
             .map(|site| site.files.len() + site.buffer.as_ref().map_or(0, Buffer::unsent))
             .max()
             .unwrap_or_default();

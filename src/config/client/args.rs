@@ -16,7 +16,7 @@ const LONG_OPTIONS: [&str; 2] = ["help", "version"];
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Request {
+pub enum Invocation {
     /// To print [`super::HELP`] on standard output.
     Help {
         /// What to exit with afterwards: 1 for `-h`, as stock does; 0 for `--help`.
@@ -49,14 +49,14 @@ impl ShortOptions {
 pub fn parse_args(
     args: impl IntoIterator<Item = OsString>,
     is_file: impl Fn(&Path) -> bool,
-) -> Result<Request, ClientUsageError> {
+) -> Result<Invocation, ClientUsageError> {
     let mut items = Getopts::new(args);
     let (mut letters, mut files) = (ShortOptions::default(), Vec::<PathBuf>::new());
     while let Some(item) = items.next() {
         match item {
             Item::Operand(file) => files.push(file.into()),
-            Item::Long { name, value: None } if name == "help" => return Ok(Request::Help { exit_code: 0 }),
-            Item::Long { name, value: None } if name == "version" => return Ok(Request::Version),
+            Item::Long { name, value: None } if name == "help" => return Ok(Invocation::Help { exit_code: 0 }),
+            Item::Long { name, value: None } if name == "version" => return Ok(Invocation::Version),
             Item::Long { name, .. } => {
                 let nearest = nearest_long(&name, LONG_OPTIONS);
                 return Err(ClientUsageError::UnknownLong(format!("--{name}"), nearest));
@@ -72,7 +72,7 @@ pub fn parse_args(
         }
     }
     if letters.has(b'h') {
-        return Ok(Request::Help { exit_code: 1 });
+        return Ok(Invocation::Help { exit_code: 1 });
     }
-    check::settings(&letters, files, is_file).map(|settings| Request::Transfer(Box::new(settings)))
+    check::settings(&letters, files, is_file).map(|settings| Invocation::Transfer(Box::new(settings)))
 }

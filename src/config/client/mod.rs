@@ -11,7 +11,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use args::{Request, parse_args};
+pub use args::{Invocation, parse_args};
 pub use error::ClientUsageError;
 pub use help::HELP;
 pub use settings::{ClientIdentity, ClientSettings, ClientTls, Direction, Server, Verbosity};

@@ -10,14 +10,14 @@ fn is_file(path: &Path) -> bool {
     path.to_str().unwrap().starts_with("there")
 }
 
-fn parse(args: &[&str]) -> Result<Request, ClientUsageError> {
+fn parse(args: &[&str]) -> Result<Invocation, ClientUsageError> {
     parse_args(args.iter().map(Into::into), is_file)
 }
 
 #[track_caller]
 fn settings(args: &[&str]) -> ClientSettings {
     match parse(args) {
-        Ok(Request::Transfer(settings)) => *settings,
+        Ok(Invocation::Transfer(settings)) => *settings,
         other => panic!("{args:?}: {other:?}"),
     }
 }
@@ -121,9 +121,9 @@ fn an_empty_password_is_none() {
 
 #[test]
 fn help_and_version_win() {
-    assert_eq!(parse(&["-p0", "-h"]), Ok(Request::Help { exit_code: 1 }));
-    assert_eq!(parse(&["--help"]), Ok(Request::Help { exit_code: 0 }));
-    assert_eq!(parse(&["-v", "--version"]), Ok(Request::Version));
+    assert_eq!(parse(&["-p0", "-h"]), Ok(Invocation::Help { exit_code: 1 }));
+    assert_eq!(parse(&["--help"]), Ok(Invocation::Help { exit_code: 0 }));
+    assert_eq!(parse(&["-v", "--version"]), Ok(Invocation::Version));
 }
 
 #[test]

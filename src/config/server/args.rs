@@ -12,7 +12,7 @@ use super::raw_option::RawOption;
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Request {
+pub enum Invocation {
     /// To print [`super::HELP`] on standard output.
     Help {
         /// What to exit with afterwards: 1 for `-h`, as stock does; 0 for `--help`.
@@ -95,7 +95,7 @@ const LONG_OPTIONS: [&str; 5] = ["allow-root", "check", "help", "user", "version
 ///
 /// # Errors
 /// What is no option, or lacks its value.
-pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut parser = Parser { items: Getopts::new(args), line: CommandLine::default(), check: false };
     while let Some(item) = parser.items.next() {
         let request = match item {
@@ -107,7 +107,7 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Request, U
             return Ok(request);
         }
     }
-    Ok(if parser.check { Request::Check(parser.line) } else { Request::Serve(parser.line) })
+    Ok(if parser.check { Invocation::Check(parser.line) } else { Invocation::Serve(parser.line) })
 }
 
 struct Parser {
@@ -117,11 +117,11 @@ struct Parser {
 }
 
 impl Parser {
-    fn letter(&mut self, letter: u8) -> Result<Option<Request>, UsageError> {
+    fn letter(&mut self, letter: u8) -> Result<Option<Invocation>, UsageError> {
         let effect = effect_of(letter).ok_or_else(|| unknown_letter(letter))?;
         let option = format!("-{}", char::from(letter));
         match effect {
-            Effect::Help => return Ok(Some(Request::Help { exit_code: 1 })),
+            Effect::Help => return Ok(Some(Invocation::Help { exit_code: 1 })),
             Effect::WindowsService => return Err(UsageError::WindowsOnly),
             Effect::AskPassphrase => self.line.ask_passphrase = true,
             Effect::Sets(Key::Verbose, "1") if self.has_said(Key::Verbose) => {}
@@ -138,7 +138,7 @@ impl Parser {
         Ok(None)
     }
 
-    fn long(&mut self, name: &str, value: Option<String>) -> Result<Option<Request>, UsageError> {
+    fn long(&mut self, name: &str, value: Option<String>) -> Result<Option<Invocation>, UsageError> {
         let option = format!("--{name}");
         if !LONG_OPTIONS.contains(&name) {
             return Err(UsageError::UnknownOption { nearest: nearest_option(name), option });
@@ -152,8 +152,8 @@ impl Parser {
                 self.say(Key::User, &value, option);
             }
             (_, Some(_)) => return Err(UsageError::UnwantedValue(option)),
-            ("help", None) => return Ok(Some(Request::Help { exit_code: 0 })),
-            ("version", None) => return Ok(Some(Request::Version)),
+            ("help", None) => return Ok(Some(Invocation::Help { exit_code: 0 })),
+            ("version", None) => return Ok(Some(Invocation::Version)),
             ("check", None) => self.check = true,
             (_, None) => self.line.allow_root = true,
         }
@@ -203,13 +203,13 @@ fn nearest_option(name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Request, UsageError> {
+    fn parse(args: &[&str]) -> Result<Invocation, UsageError> {
         parse_args(args.iter().map(OsString::from))
     }
 
     fn said(args: &[&str]) -> Vec<(&'static str, String)> {
         match parse(args).unwrap() {
-            Request::Serve(line) => line
+            Invocation::Serve(line) => line
                 .said
                 .iter()
                 .map(|said| (said.key.name(), String::from_utf8(said.value().to_vec()).unwrap()))
@@ -264,12 +264,12 @@ mod tests {
     #[test]
     fn the_long_options_are_ours() {
         assert_said(&["--user", "pandora", "--user=other"], &[("user", "pandora"), ("user", "other")]);
-        assert_eq!(parse(&["--help"]), Ok(Request::Help { exit_code: 0 }));
-        assert_eq!(parse(&["-s", "/x", "-qh"]), Ok(Request::Help { exit_code: 1 }));
-        assert_eq!(parse(&["--version"]), Ok(Request::Version));
-        assert!(matches!(parse(&["-wF", "/c", "--allow-root"]), Ok(Request::Serve(line))
+        assert_eq!(parse(&["--help"]), Ok(Invocation::Help { exit_code: 0 }));
+        assert_eq!(parse(&["-s", "/x", "-qh"]), Ok(Invocation::Help { exit_code: 1 }));
+        assert_eq!(parse(&["--version"]), Ok(Invocation::Version));
+        assert!(matches!(parse(&["-wF", "/c", "--allow-root"]), Ok(Invocation::Serve(line))
             if line.ask_passphrase && line.allow_root && line.config_file == Some("/c".into())));
-        assert!(matches!(parse(&["-s/x", "--check"]), Ok(Request::Check(_))));
+        assert!(matches!(parse(&["-s/x", "--check"]), Ok(Invocation::Check(_))));
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use args::{CommandLine, Request, parse_args};
+pub use args::{CommandLine, Invocation, parse_args};
 pub use env::{Env, FileText};
 pub use error::{Place, ServerConfigError, ServerProblem, UsageError};
 pub use filters::{FilterError, Filters};

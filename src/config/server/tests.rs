@@ -37,7 +37,7 @@ fn surroundings() -> Env {
 
 fn command_line(args: &[&str]) -> CommandLine {
     match parse_args(args.iter().map(OsString::from)).unwrap() {
-        Request::Serve(line) => line,
+        Invocation::Serve(line) => line,
         other => panic!("{args:?} asks for {other:?}"),
     }
 }

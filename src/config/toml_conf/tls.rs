@@ -20,7 +20,7 @@ pub(in crate::config) static KEYS: &[Key<TlsSettings, ()>] = &[
     key!(TlsSettings, ca: Option<PathBuf>, FilePath, ()),
     key!(TlsSettings, identity: Option<IdentitySettings>, Identity, ()),
     key!(TlsSettings, verify: Verify, Check, ()),
-    key!(TlsSettings, offer: ClientCertPolicy, Offer, ()),
+    key!(TlsSettings, offer: ClientCertPolicy, OfferClientCert, ()),
 ];
 
 /// A table like `[tls]`, or `false` for plain TCP.
@@ -184,9 +184,9 @@ fn read_pins(layers: &mut Layers<'_, '_, '_>, line: Option<usize>) -> Option<Vec
 }
 
 /// Whether our certificate is offered: `true`, `false` or `"auto"`.
-struct Offer;
+struct OfferClientCert;
 
-impl Kind<ClientCertPolicy> for Offer {
+impl Kind<ClientCertPolicy> for OfferClientCert {
     fn names(self, _: &'static str) -> Vec<&'static str> {
         vec!["offer_client_cert"]
     }

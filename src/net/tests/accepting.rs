@@ -20,7 +20,7 @@ fn who_comes_in_is_named_first_and_open_in_the_turn_after_it_is_admitted() {
     assert_eq!(peer, client.local_addr().unwrap());
     assert!(server.net.io(id).is_none());
     server.net.admit(id);
-    let events = server.turn();
+    let events = server.poll_once();
     assert!(matches!(events[..], [Event::Opened(opened), ..] if opened == id), "{events:?}");
     assert!(server.net.io(id).is_some());
 }
@@ -34,7 +34,7 @@ fn who_is_turned_away_is_heard_of_no_more() {
     server.net.abort(id);
     assert_eq!(read_all(client), b"");
     for _ in 0..3 {
-        assert!(server.turn().is_empty());
+        assert!(server.poll_once().is_empty());
     }
     assert_eq!(server.net.connections(), 0);
 }
@@ -51,7 +51,7 @@ fn who_is_not_admitted_waits_with_what_it_sent_and_costs_no_turns() {
         (ids.len() == clients.len()).then_some(())
     });
     // The sockets' readiness is told once; from then on there is nothing to do but wait.
-    server.turn();
+    server.poll_once();
     for _ in 0..3 {
         let until = server.net.now() + Duration::from_millis(2);
         assert!(server.net.poll_once(Some(until)).unwrap().is_empty());
@@ -146,7 +146,7 @@ fn in_a_process_of_its_own_descriptors_run_out() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(few), ..limit }).unwrap();
     let (mut accepted, mut failed) = (0, 0);
     for _ in 0..20 {
-        for event in server.turn() {
+        for event in server.poll_once() {
             accepted += usize::from(matches!(event, Event::Accepted(..)));
             failed += usize::from(matches!(event, Event::AcceptFailed(_)));
         }

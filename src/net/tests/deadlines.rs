@@ -9,7 +9,7 @@ const TIMEOUT: Duration = Duration::from_millis(2);
 
 /// A client is given little time and says something; meanwhile the loop is kept busy for longer.
 fn stall(server: &mut Server, id: ConnId, client: &mut TcpStream, says: &[u8]) {
-    server.turn();
+    server.poll_once();
     server.io(id).set_deadline(Some(TIMEOUT));
     client.write_all(says).unwrap();
     sleep(10 * TIMEOUT);
@@ -29,7 +29,7 @@ fn what_came_while_the_loop_was_busy_is_not_late() {
     let mut client = server.client();
     let id = server.opened();
     stall(&mut server, id, &mut client, b"in time");
-    let events = server.turn();
+    let events = server.poll_once();
     assert!(is_ready(&events) && !has_failed(&events), "{events:?}");
     assert_eq!(server.io(id).read(64, <[u8]>::len).unwrap(), Read::Bytes(7));
 }
@@ -40,9 +40,9 @@ fn who_is_ready_and_late_in_the_turn_after_is_late() {
     let mut client = server.client();
     let id = server.opened();
     stall(&mut server, id, &mut client, b"never enough");
-    assert!(is_ready(&server.turn()));
+    assert!(is_ready(&server.poll_once()));
     server.net.wake(id);
-    assert!(has_failed(&server.turn()), "it has had its turn");
+    assert!(has_failed(&server.poll_once()), "it has had its turn");
 }
 
 #[test]
@@ -51,5 +51,5 @@ fn who_says_nothing_is_late_at_once() {
     let mut client = server.client();
     let id = server.opened();
     stall(&mut server, id, &mut client, b"");
-    assert!(has_failed(&server.turn()));
+    assert!(has_failed(&server.poll_once()));
 }

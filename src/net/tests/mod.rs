@@ -1,11 +1,11 @@
 //! The accepting side over loopback, against clients of the standard library's.
 
 mod accepting;
+mod deadlines;
 mod encrypted;
 mod exchange;
-mod lateness;
-mod leaving;
 mod resolving;
+mod shutdown;
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -47,7 +47,7 @@ impl Server {
         TcpStream::connect(self.address).unwrap()
     }
 
-    fn turn(&mut self) -> Vec<Event> {
+    fn poll_once(&mut self) -> Vec<Event> {
         let until = self.net.now() + WAIT;
         let events = self.net.poll_once(Some(until)).unwrap();
         for event in &events {
@@ -63,7 +63,7 @@ impl Server {
     /// Runs the loop until `step` has a result.
     fn until<T>(&mut self, mut step: impl FnMut(&mut Net, Vec<Event>) -> Option<T>) -> T {
         for _ in 0..TURNS {
-            let events = self.turn();
+            let events = self.poll_once();
             if let Some(result) = step(&mut self.net, events) {
                 return result;
             }

@@ -21,19 +21,19 @@ type Files = BTreeMap<FileName, Vec<u8>>;
 /// arrives whole, and the server has exactly the files the client believes it has.
 pub fn client_against_server(data: &[u8]) {
     let mut dice = Dice(data);
-    let (mut near, mut far) = (Near::new(), Far::new());
+    let (mut client_side, mut server_side) = (ClientSide::new(), ServerSide::new());
     let (mut up, mut down) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        near.turn(&mut down, &mut up, &mut dice);
-        far.turn(&mut up, &mut down, &mut dice);
-        if near.is_done() && up.is_empty() {
-            assert_eq!(far.server.ending(), Some(&CloseReason::Quit));
-            assert_eq!(near.client.handle_eof(), Ok(()));
-            assert_eq!(far.files, near.believed);
+        client_side.step(&mut down, &mut up, &mut dice);
+        server_side.step(&mut up, &mut down, &mut dice);
+        if client_side.is_done() && up.is_empty() {
+            assert_eq!(server_side.server.ending(), Some(&CloseReason::Quit));
+            assert_eq!(client_side.client.handle_eof(), Ok(()));
+            assert_eq!(server_side.files, client_side.believed);
             return;
         }
     }
-    panic!("client wants {:?}, server {:?}", near.client.want(), far.server.want());
+    panic!("client wants {:?}, server {:?}", client_side.client.want(), server_side.server.want());
 }
 
 /// Decisions out of the fuzzer's bytes; all 0 once they are used up.
@@ -78,7 +78,7 @@ fn is_bad(archive: &[u8]) -> bool {
 }
 
 /// The client and its caller.
-struct Near {
+struct ClientSide {
     client: Client,
     command: Command,
     given: usize,
@@ -88,7 +88,7 @@ struct Near {
     believed: Files,
 }
 
-impl Near {
+impl ClientSide {
     fn new() -> Self {
         let command = Command::Pass(password());
         let mut client = Client::new();
@@ -100,7 +100,7 @@ impl Near {
         self.client.want() == Want::Closed && self.client.transmit().is_empty()
     }
 
-    fn turn(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
+    fn step(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
         let n = dice.piece(self.client.transmit().len());
         output.extend_from_slice(&self.client.transmit()[..n]);
         self.client.transmitted(n);
@@ -205,23 +205,23 @@ impl Near {
 }
 
 /// The server and its caller.
-struct Far {
+struct ServerSide {
     server: Server,
     files: Files,
     /// What comes in, or is left of what goes out.
     body: Vec<u8>,
     name: Option<FileName>,
-    taken_when_shown: Vec<FileName>,
+    removed_when_confirmed: Vec<FileName>,
 }
 
-impl Far {
+impl ServerSide {
     fn new() -> Self {
         let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE };
         let server = Server::new(Arc::new(policy));
-        Self { server, files: files_before(), body: Vec::new(), name: None, taken_when_shown: Vec::new() }
+        Self { server, files: files_before(), body: Vec::new(), name: None, removed_when_confirmed: Vec::new() }
     }
 
-    fn turn(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
+    fn step(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
         let n = dice.piece(self.server.transmit().len());
         output.extend_from_slice(&self.server.transmit()[..n]);
         self.server.transmitted(n);
@@ -262,7 +262,7 @@ impl Far {
             server::Event::Offered { name, .. } => {
                 self.body.clear();
                 self.name = Some(name);
-                self.server.go()
+                self.server.accept()
             }
             server::Event::BodyComplete { verb: Verb::Zsend } if is_bad(&self.body) => {
                 self.server.refuse(Refusal::BadArchive)
@@ -285,11 +285,11 @@ impl Far {
                 self.server.announce(self.body.len() as u64)
             }
             server::Event::Accepted { .. } => {
-                self.taken_when_shown.extend(self.name.take());
+                self.removed_when_confirmed.extend(self.name.take());
                 Ok(())
             }
-            server::Event::Taken => {
-                self.taken_when_shown.drain(..).for_each(|name| drop(self.files.remove(&name)));
+            server::Event::MovesConfirmed => {
+                self.removed_when_confirmed.drain(..).for_each(|name| drop(self.files.remove(&name)));
                 Ok(())
             }
             server::Event::Declined { .. } | server::Event::Refused { .. } | server::Event::PasswordAccepted => Ok(()),

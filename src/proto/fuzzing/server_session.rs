@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         };
         let server = &mut self.server;
         assert_eq!(server.body_transferred(0).map_err(|misuse| misuse.want), Err(Want::Decision));
-        server.go().or_else(|_| server.stored()).or_else(|_| server.announce(size)).is_ok()
+        server.accept().or_else(|_| server.stored()).or_else(|_| server.announce(size)).is_ok()
     }
 
     /// The end of the stream, and with it of the session, which then stays as it is.
@@ -103,8 +103,8 @@ impl<'a> Session<'a> {
         assert_eq!(end.is_ok(), ending.is_orderly());
         assert_eq!(self.server.handle_input(b"LS <>\n").is_ok(), ending.is_orderly());
         assert_eq!(self.server.handle_eof(true), end);
-        assert!(self.server.poll_event().is_none_or(|event| event == Event::Taken));
-        assert!(self.server.go().is_err() && self.server.refuse(Refusal::Missing).is_err());
+        assert!(self.server.poll_event().is_none_or(|event| event == Event::MovesConfirmed));
+        assert!(self.server.accept().is_err() && self.server.refuse(Refusal::Missing).is_err());
         assert_eq!(self.server.ending(), Some(&ending));
         self.trace.ending = Some(ending);
     }

@@ -72,5 +72,5 @@ pub enum Event {
         line: Excerpt,
     },
     /// The client has the body of every file it [`Accepted`](Self::Accepted) to be moved so far: the files may go.
-    Taken,
+    MovesConfirmed,
 }

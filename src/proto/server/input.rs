@@ -1,7 +1,7 @@
 //! What comes from the client.
 
 use super::policy::Request;
-use super::{CloseReason, Event, Expected, Moved, Server, State};
+use super::{CloseReason, Confirmation, Event, Expected, Server, State};
 use crate::proto::line::{LineTooLong, Received};
 use crate::proto::{Answer, Command, Excerpt, Refusal, Reply, Verb};
 
@@ -49,7 +49,7 @@ impl Server {
         let ending = self.ending_at_eof();
         let all_was_whole =
             matches!(ending, CloseReason::Quit | CloseReason::Closed | CloseReason::ClosedDuring { .. });
-        if orderly && all_was_whole && self.moved != Moved::Taken {
+        if orderly && all_was_whole && self.moved != Confirmation::Confirmed {
             self.taken();
         }
         self.outbox.clear();
@@ -83,7 +83,7 @@ impl Server {
     fn handle_line(&mut self, due: Expected, line: &[u8]) -> Result<(), CloseReason> {
         match due {
             Expected::Password => self.log_in(line),
-            Expected::Command => self.obey(line),
+            Expected::Command => self.execute(line),
             Expected::Answer { verb, size } => {
                 self.answered(verb, size, Answer::parse(verb, line));
                 Ok(())
@@ -104,12 +104,12 @@ impl Server {
         }
     }
 
-    fn obey(&mut self, line: &[u8]) -> Result<(), CloseReason> {
+    fn execute(&mut self, line: &[u8]) -> Result<(), CloseReason> {
         let request = match self.policy.judge(line) {
             Ok(request) => request,
             Err(ending) => return self.fail(ending),
         };
-        if self.moved == Moved::AwaitingCommand {
+        if self.moved == Confirmation::AwaitingCommand {
             self.taken();
         }
         match request {
@@ -160,15 +160,15 @@ impl Server {
 
     /// A client that wants an empty body has all of it, and may well say more at once.
     fn empty_body_left(&mut self, verb: Verb) {
-        if verb == Verb::Mv && self.moved == Moved::Taken {
+        if verb == Verb::Mv && self.moved == Confirmation::Confirmed {
             self.taken();
         }
         self.state = State::awaiting(Expected::Command);
     }
 
     fn taken(&mut self) {
-        self.moved = Moved::Taken;
-        self.events.push_back(Event::Taken);
+        self.moved = Confirmation::Confirmed;
+        self.events.push_back(Event::MovesConfirmed);
     }
 
     fn fail<T>(&mut self, ending: CloseReason) -> Result<T, CloseReason> {

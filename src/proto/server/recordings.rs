@@ -253,7 +253,7 @@ impl Caller {
                     return self.server.refuse(Refusal::Exists).unwrap();
                 }
                 self.incoming = (path, Vec::new());
-                self.server.go().unwrap();
+                self.server.accept().unwrap();
             }
             Event::BodyComplete { verb } => self.store(verb),
             Event::Asked { verb, name } => {
@@ -273,7 +273,7 @@ impl Caller {
                 }
                 None => self.server.refuse(Refusal::Unspecified).unwrap(),
             },
-            Event::Taken => self.moved.drain(..).for_each(|path| drop(self.store.files.remove(&path))),
+            Event::MovesConfirmed => self.moved.drain(..).for_each(|path| drop(self.store.files.remove(&path))),
             Event::Accepted { .. } => self.moved.extend(self.outgoing.0.take()),
             Event::Declined { .. } | Event::Refused { .. } | Event::PasswordAccepted => {}
         }

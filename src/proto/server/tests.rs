@@ -71,7 +71,7 @@ fn a_file_is_taken_and_confirmed_once_it_is_stored() {
         assert_eq!(tell(&mut server, &format!("{verb} <a.data> SIZE 5\n")), "");
         assert_eq!(events(&mut server), [Event::Offered { verb, name: name(), size: 5 }]);
         assert_eq!(server.want(), Want::Decision);
-        server.go().unwrap();
+        server.accept().unwrap();
         assert_eq!(flush(&mut server), format!("{verb} OK\n"));
         assert_eq!(server.want(), Want::Body(5));
         server.body_transferred(2).unwrap();
@@ -90,7 +90,7 @@ fn a_body_is_refused_before_or_after_it_came() {
     before.refuse(Refusal::Exists).unwrap();
     assert_eq!((flush(&mut before), before.want()), ("SEND ERR (file already exists)\n".into(), Want::Line));
     let mut after = told("ZSEND <a.data> SIZE 5\n");
-    after.go().unwrap();
+    after.accept().unwrap();
     assert_eq!(flush(&mut after), "ZSEND OK\n");
     after.body_transferred(5).unwrap();
     after.refuse(Refusal::BadArchive).unwrap();
@@ -290,7 +290,7 @@ fn commands_sent_ahead_wait_for_their_turn() {
     let mut server = server(policy());
     assert_eq!(server.handle_input(stream), Ok(21));
     assert_eq!(server.handle_input(&stream[21..]), Ok(0), "the caller has not decided");
-    server.go().unwrap();
+    server.accept().unwrap();
     assert_eq!(server.handle_input(&stream[21..]), Ok(0), "the body goes around the machine");
     server.body_transferred(3).unwrap();
     assert_eq!(server.handle_input(&stream[24..]), Ok(0), "the caller has not stored it");
@@ -313,9 +313,9 @@ fn an_end_says_what_was_missing() {
     assert_eq!(told("LS <>\n").handle_eof(true), during(Verb::Ls));
     let mut offered = told("SEND <a> SIZE 5\n");
     assert_eq!(offered.handle_eof(true), during(Verb::Send));
-    assert_eq!(offered.go(), Err(Misuse { call: "go()", want: Want::Closed }));
+    assert_eq!(offered.accept(), Err(Misuse { call: "accept()", want: Want::Closed }));
     let mut in_a_body = told("SEND <a> SIZE 5\n");
-    in_a_body.go().unwrap();
+    in_a_body.accept().unwrap();
     in_a_body.body_transferred(2).unwrap();
     assert_eq!(in_a_body.handle_eof(true), Err(CloseReason::Truncated { verb: Verb::Send, remaining: 3 }));
     assert!(in_a_body.transmit().is_empty(), "there is nobody left to tell");
@@ -325,7 +325,7 @@ fn an_end_says_what_was_missing() {
 fn a_call_out_of_turn_is_ignored_and_says_so() {
     let mut server = server(policy());
     let misuse = |call, want| Err(Misuse { call, want });
-    assert_eq!(server.go(), misuse("go()", Want::Line));
+    assert_eq!(server.accept(), misuse("accept()", Want::Line));
     assert_eq!(server.stored(), misuse("stored()", Want::Line));
     assert_eq!(server.announce(1), misuse("announce()", Want::Line));
     assert_eq!(server.refuse(Refusal::Missing), misuse("refuse()", Want::Line));
@@ -334,7 +334,7 @@ fn a_call_out_of_turn_is_ignored_and_says_so() {
     tell(&mut server, "SEND <a> SIZE 5\n");
     assert_eq!(server.announce(1), misuse("announce()", Want::Decision));
     assert_eq!(server.stored(), misuse("stored()", Want::Decision));
-    server.go().unwrap();
+    server.accept().unwrap();
     assert_eq!(server.body_transferred(6), misuse("body_moved()", Want::Body(5)));
     assert_eq!(server.refuse(Refusal::Failed), misuse("refuse()", Want::Body(5)));
     assert_eq!(flush(&mut server), "SEND OK\n");

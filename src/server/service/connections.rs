@@ -210,7 +210,7 @@ impl Service {
             self.net.abort(relay.upstream());
         }
         let client = peer.ip().to_canonical();
-        let text = format!("client={client} reason={} {reason}", reason.word());
+        let text = format!("client={client} reason={} {reason}", reason.code());
         self.log.warn(Subject::Client(client), &reason.log_key(), &text, self.net.now());
         let end = if matches!(reason, Reason::Crowded { .. }) { End::Slow } else { End::Own };
         self.end(id, end);

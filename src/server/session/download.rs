@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, LONGEST_WAIT, MOST_MOVED, Moved, PumpOutcome, Session, Task};
+use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, LONGEST_WAIT, MOST_MOVED, MovedFile, PumpOutcome, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListArg, Refusal, Verb};
 use crate::server::Reason;
@@ -25,7 +25,7 @@ pub(super) struct Download {
     /// Of those, so many have been written.
     sent: u64,
     /// What may go once the client has it.
-    moved: Option<Moved>,
+    moved: Option<MovedFile>,
 }
 
 /// Where a body's bytes are.
@@ -100,7 +100,7 @@ impl Session {
         let (name, identity) = (source.name().clone(), source.identity());
         match cx.storage.claims().take(identity) {
             Some(claim) => {
-                let moved = Moved { dir: dir.clone(), name, identity, _claim: claim };
+                let moved = MovedFile { dir: dir.clone(), name, identity, _claim: claim };
                 self.send_source(dir, source, Some(moved))
             }
             None if self.moved.iter().any(|moved| moved.identity == identity) => {
@@ -113,7 +113,7 @@ impl Session {
         }
     }
 
-    fn send_source(&mut self, dir: &StorageDir, source: Source, moved: Option<Moved>) -> Result<(), Reason> {
+    fn send_source(&mut self, dir: &StorageDir, source: Source, moved: Option<MovedFile>) -> Result<(), Reason> {
         let (name, size) = (source.name().clone(), source.size());
         let path = dir.path().join(OsStr::from_bytes(name.as_bytes()));
         let supply = Supply::File { file: source.into_file(), path };

@@ -111,7 +111,7 @@ enum Asked {
 
 /// A file that was moved to a client who has not shown that it has it.
 #[derive(Debug)]
-pub(super) struct Moved {
+pub(super) struct MovedFile {
     pub(super) dir: StorageDir,
     pub(super) name: FileName,
     pub(super) identity: Identity,
@@ -142,7 +142,7 @@ pub(super) struct Session {
     certificate: Option<Box<Certificate>>,
     machine: Server,
     task: Task,
-    moved: Vec<Moved>,
+    moved: Vec<MovedFile>,
     /// Whether the client had sent more before the end of the last body was written.
     pipelined: bool,
     /// When the password that the client has sent is looked at.
@@ -333,7 +333,7 @@ impl Session {
         }
         check_reset(cx.io)?;
         let (client, now) = (self.client(), cx.io.now());
-        let due = *self.password_due.get_or_insert_with(|| cx.storage.guesses().turn(client, now));
+        let due = *self.password_due.get_or_insert_with(|| cx.storage.guesses().check_at(client, now));
         let wait = due.saturating_duration_since(now);
         if wait.is_zero() {
             return Ok(None);
@@ -407,7 +407,7 @@ impl Session {
                 info!("client={} refused={verb}: {}: {line}", self.peer, refusal.own_words());
                 Ok(())
             }
-            Event::Taken => {
+            Event::MovesConfirmed => {
                 self.moved.drain(..).for_each(|moved| cx.storage.remove(&moved));
                 Ok(())
             }

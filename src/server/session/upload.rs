@@ -64,7 +64,7 @@ impl Session {
     fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.body_begins(size, cx);
         self.task = Task::Uploading(Upload { verb, name, sink });
-        Ok(self.machine.go()?)
+        Ok(self.machine.accept()?)
     }
 
     /// Moves bytes of a body from the connection to the disk.

@@ -66,7 +66,7 @@ impl Verdict {
 
 type File = (FileName, Vec<u8>);
 
-struct Life {
+struct Scenario {
     server: TestServer,
     now: Instant,
     piece: usize,
@@ -84,7 +84,7 @@ struct Life {
     verdict: Verdict,
 }
 
-impl Life {
+impl Scenario {
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn new(dir: &Path, overwrite: bool, piece: usize, seed: u64) -> Self {
         let mut server = TestServer::new(dir, overwrite, seed);
@@ -266,7 +266,7 @@ impl Life {
     }
 
     /// From the first wave to the last file's collection.
-    fn live(mut self) -> (Verdict, u64) {
+    fn run(mut self) -> (Verdict, u64) {
         for wave in WAVES {
             self.wave(wave);
         }
@@ -288,16 +288,16 @@ fn crash_points_of_the_server_lose_and_double_nothing() {
     let dir = memory_dir();
     let (mut points, mut sum) = (0, Verdict::default());
     for (overwrite, piece) in [false, true].into_iter().flat_map(|overwrite| PIECES.map(|piece| (overwrite, piece))) {
-        let (verdict, steps) = Life::new(dir.path(), overwrite, piece, 0).live();
+        let (verdict, steps) = Scenario::new(dir.path(), overwrite, piece, 0).run();
         assert_eq!(verdict, Verdict::default());
         for step in 0..steps {
             for crash in CRASHES {
                 points += 1;
                 let seeds = if let SiteFault::Kill(_) = crash { 1 } else { SEEDS };
                 for seed in 0..seeds {
-                    let life = Life::new(dir.path(), overwrite, piece, seed);
-                    life.server.disk.will_meet(step, crash);
-                    sum.add(&life.live().0);
+                    let scenario = Scenario::new(dir.path(), overwrite, piece, seed);
+                    scenario.server.disk.inject(step, crash);
+                    sum.add(&scenario.run().0);
                 }
             }
         }

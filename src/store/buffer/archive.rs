@@ -11,8 +11,8 @@ use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
+use super::fair_queue::StillWanted;
 use super::storage_dir::StorageDir;
-use super::turns::StillWanted;
 use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::sink::SinkKind;
@@ -24,7 +24,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// How large what comes out of an archive may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct UnpackLimits {
     /// Bytes.
     pub max_size: u64,
     /// Times the archive's own size. Deflate reaches 1032; text rarely 20.
@@ -96,7 +96,7 @@ pub struct Packed {
 /// [`ArchiveError::Unwanted`] once it is not `wanted` any more, beside whatever is wrong with it or with the disk.
 pub(in crate::store) fn unpack(
     mut archive: ClosedTemp,
-    limits: Limits,
+    limits: UnpackLimits,
     wanted: &StillWanted,
 ) -> Result<ClosedTemp, ArchiveError> {
     let mut content = Content::open(archive.open()?, archive.size(), &archive.path(), limits)?;
@@ -131,7 +131,7 @@ impl Content {
     ///
     /// # Errors
     /// It is no archive of one file, or that file is beyond the limits.
-    pub fn open(mut archive: File, size: u64, path: &Path, limits: Limits) -> Result<Self, ArchiveError> {
+    pub fn open(mut archive: File, size: u64, path: &Path, limits: UnpackLimits) -> Result<Self, ArchiveError> {
         let failed = |error| read_failed(path, error);
         let (entry, data) = find_entry(&archive, size, failed)?;
         check(&entry, size, limits)?;
@@ -207,8 +207,8 @@ fn find_entry(
     Ok((entry, entry.locate(&local, directory)?))
 }
 
-fn check(entry: &Entry, archive: u64, limits: Limits) -> Result<(), ArchiveError> {
-    let (size, Limits { max_size, max_ratio }) = (u64::from(entry.size), limits);
+fn check(entry: &Entry, archive: u64, limits: UnpackLimits) -> Result<(), ArchiveError> {
+    let (size, UnpackLimits { max_size, max_ratio }) = (u64::from(entry.size), limits);
     if size > max_size {
         return Err(ArchiveError::TooLarge { size, max: max_size });
     }

@@ -6,11 +6,11 @@ use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
 use tempfile::TempDir;
 
-use super::super::turns::Wanted;
+use super::super::fair_queue::Wanted;
 use super::*;
 use crate::store::fs::space::{Quota, SpaceAccount};
 
-const GENEROUS: Limits = Limits { max_size: 1 << 30, max_ratio: 2000 };
+const GENEROUS: UnpackLimits = UnpackLimits { max_size: 1 << 30, max_ratio: 2000 };
 
 /// What a streaming writer makes of [`GREETING`]: an absolute path, times and owners, a data descriptor.
 const STREAMED: &[u8] = b"PK\x03\x04\x14\0\x08\0\x08\0Fdw]\0\0\0\0\0\0\0\0\0\0\0\0\x0c\0\x1c\0/tmp/zz.dataUT\x09\0\x03\
@@ -32,7 +32,7 @@ fn written(storage: &StorageDir, bytes: &[u8]) -> ClosedTemp {
     temp.finish().unwrap()
 }
 
-fn unpacked(storage: &StorageDir, archive: &[u8], limits: Limits) -> Result<Vec<u8>, ArchiveError> {
+fn unpacked(storage: &StorageDir, archive: &[u8], limits: UnpackLimits) -> Result<Vec<u8>, ArchiveError> {
     let written = unpack(written(storage, archive), limits, &Wanted::new().1)?;
     let bytes = fs::read(written.path()).unwrap();
     assert_eq!(bytes.len() as u64, written.size());
@@ -134,7 +134,7 @@ fn what_says_it_becomes_too_large_is_refused_before_it_does() {
     let zeros = vec![0; 5_000_000];
     let bomb = archive(&[("a", &zeros)], options());
     let (archive, size) = (bomb.len() as u64, zeros.len() as u64);
-    let unpacked = |max_size, max_ratio| unpacked(&storage, &bomb, Limits { max_size, max_ratio });
+    let unpacked = |max_size, max_ratio| unpacked(&storage, &bomb, UnpackLimits { max_size, max_ratio });
     assert_eq!(unpacked(size - 1, 2000), Err(ArchiveError::TooLarge { size, max: size - 1 }));
     assert_eq!(unpacked(size, 100), Err(ArchiveError::Bomb { archive, size, max_ratio: 100 }));
     assert_eq!(unpacked(size, 2000), Ok(zeros));

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use super::archive::{ArchiveError, Limits, Packed, pack, unpack};
+use super::archive::{ArchiveError, Packed, UnpackLimits, pack, unpack};
+use super::fair_queue::{FairQueue, StillWanted, Wanted};
 use super::storage_dir::StorageDir;
-use super::turns::{StillWanted, Turns, Wanted};
 use crate::store::fs::error::{START_THREAD, StoreError};
 use crate::store::fs::source::Source;
 use crate::store::fs::space::SpaceAccount;
@@ -39,7 +39,7 @@ pub enum Finished {
 #[derive(Debug)]
 pub struct Background {
     worker: Worker<ArchiveWork>,
-    waiting: Turns<Archive>,
+    waiting: FairQueue<Archive>,
 }
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ struct Archive {
 
 #[derive(Debug)]
 enum Job {
-    Unpack { archive: ClosedTemp, limits: Limits },
+    Unpack { archive: ClosedTemp, limits: UnpackLimits },
     Pack { dir: StorageDir, source: Source },
 }
 
@@ -67,12 +67,12 @@ impl Background {
     pub fn start(notify: Notify) -> Result<Self, StoreError> {
         let worker =
             Worker::start(ArchiveWork, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
-        Ok(Self { worker, waiting: Turns::new() })
+        Ok(Self { worker, waiting: FairQueue::new() })
     }
 
     /// Queues an archive of `client` to be unpacked beside itself, whatever its entry's name. The room set aside for the
     /// archive goes to what was in it. Nothing may come of it once what this returns is dropped.
-    pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: ClosedTemp, limits: Limits) -> Wanted {
+    pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: ClosedTemp, limits: UnpackLimits) -> Wanted {
         self.queue(ticket, client, Job::Unpack { archive, limits })
     }
 
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::store::fs::space::Quota;
 
-    const LIMITS: Limits = Limits { max_size: 100, max_ratio: 100 };
+    const LIMITS: UnpackLimits = UnpackLimits { max_size: 100, max_ratio: 100 };
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// A folder with one file in it, which takes long to pack.

@@ -31,9 +31,9 @@ impl StillWanted {
 /// Work that waits: each client in its turn, and in its order for one client. However much one has asked for, another's
 /// is next but one.
 #[derive(Debug)]
-pub(super) struct Turns<T>(VecDeque<(IpAddr, VecDeque<T>)>);
+pub(super) struct FairQueue<T>(VecDeque<(IpAddr, VecDeque<T>)>);
 
-impl<T> Turns<T> {
+impl<T> FairQueue<T> {
     pub(super) fn new() -> Self {
         Self(VecDeque::new())
     }
@@ -75,18 +75,18 @@ mod tests {
 
     #[test]
     fn clients_take_turns_and_what_nobody_wants_is_forgotten() {
-        let mut turns = Turns::new();
+        let mut fair_queue = FairQueue::new();
         let [greedy, other, last]: [IpAddr; 3] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(Into::into);
         for number in 1..=9 {
-            turns.push(greedy, number);
+            fair_queue.push(greedy, number);
         }
-        assert_eq!(turns.pop(), Some(1));
-        turns.push(other, 10);
-        turns.push(last, 20);
-        assert_eq!([turns.pop(), turns.pop(), turns.pop(), turns.pop()], [2, 10, 20, 3].map(Some));
-        turns.retain(|number| number % 2 == 0);
+        assert_eq!(fair_queue.pop(), Some(1));
+        fair_queue.push(other, 10);
+        fair_queue.push(last, 20);
+        assert_eq!([fair_queue.pop(), fair_queue.pop(), fair_queue.pop(), fair_queue.pop()], [2, 10, 20, 3].map(Some));
+        fair_queue.retain(|number| number % 2 == 0);
         assert_eq!(
-            (turns.len(), turns.pop(), turns.pop(), turns.pop(), turns.pop()),
+            (fair_queue.len(), fair_queue.pop(), fair_queue.pop(), fair_queue.pop(), fair_queue.pop()),
             (3, Some(4), Some(6), Some(8), None)
         );
     }

@@ -5,11 +5,11 @@
 
 pub(super) mod archive;
 pub(super) mod background;
+pub(super) mod fair_queue;
 pub(super) mod lister;
 mod quota;
 pub(super) mod storage_dir;
 pub(super) mod storage_disk;
 pub(super) mod store_group;
 pub(super) mod store_worker;
-pub(super) mod turns;
 mod zip;

@@ -86,14 +86,14 @@ impl Clients {
     }
 
     /// Every name stands for a whole file, and nothing that was promised is missing.
-    fn check(&self, life: &str) {
+    fn check(&self, scenario: &str) {
         let world = self.world.borrow();
         for (&name, versions) in &self.sent {
             let bytes = world.find(&name.parse().unwrap()).map(|file| world.read(file));
             let version = bytes.map(|bytes| versions.iter().position(|&sent| sent == bytes));
-            assert_ne!(version, Some(None), "{life}: half of {name} is there");
+            assert_ne!(version, Some(None), "{scenario}: half of {name} is there");
             let (found, promised) = (version.flatten(), self.promised.get(name).copied());
-            assert!(found >= promised, "{life}: {name} is {found:?}, not {promised:?}");
+            assert!(found >= promised, "{scenario}: {name} is {found:?}, not {promised:?}");
         }
     }
 }
@@ -106,9 +106,9 @@ fn start(world: &Rc<RefCell<World>>) -> Result<(), StoreError> {
 }
 
 /// A whole life; whether all faults were met.
-fn live(seed: u64, faults: &[(u32, Fault)]) -> bool {
+fn run(seed: u64, faults: &[(u32, Fault)]) -> bool {
     let world = Rc::new(RefCell::new(World::new(seed, faults)));
-    let life = format!("seed {seed}, {faults:?}");
+    let scenario = format!("seed {seed}, {faults:?}");
     let mut clients = Clients { world: world.clone(), sent: BTreeMap::new(), promised: BTreeMap::new() };
     start(&world).ok();
     for group in LIFE {
@@ -117,11 +117,11 @@ fn live(seed: u64, faults: &[(u32, Fault)]) -> bool {
         if world.borrow().is_down() || seed.is_multiple_of(2) {
             start(&world).ok();
         }
-        clients.check(&life);
+        clients.check(&scenario);
     }
     while start(&world).is_err() {}
-    clients.check(&life);
-    assert_eq!(world.borrow().staged(), 0, "{life}: leftovers");
+    clients.check(&scenario);
+    assert_eq!(world.borrow().staged(), 0, "{scenario}: leftovers");
     world.borrow().is_spent()
 }
 
@@ -132,11 +132,11 @@ fn at_every_step(fault: Fault, then: &[Fault]) {
         for seed in 0..SEEDS {
             let mut chance = fastrand::Rng::with_seed(seed);
             let later = then.iter().map(|&fault| (chance.u32(..8), fault));
-            met += usize::from(live(seed, &iter::once((steps, fault)).chain(later).collect::<Vec<_>>()));
+            met += usize::from(run(seed, &iter::once((steps, fault)).chain(later).collect::<Vec<_>>()));
         }
     }
     assert!(met > 100, "all faults were met in {met} lives only");
-    assert!(!live(0, &[(STEPS, fault)]), "steps beyond {STEPS} go untested");
+    assert!(!run(0, &[(STEPS, fault)]), "steps beyond {STEPS} go untested");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::proto::{Count, quoted};
 
 use super::error::StoreError;
 use super::spool_dir::SpoolDir;
-use super::usage::{self, Tally};
+use super::usage::{self, Usage};
 
 /// How long the free space seen counts as what is free, less what was let in since.
 const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
@@ -119,12 +119,12 @@ struct Shared {
 #[derive(Debug)]
 struct Counters {
     quota: Quota,
-    stored: Tally,
+    stored: Usage,
     /// What has come of files on their way in: their bytes so far, and those of them that are whole. Of one that replaces
     /// another, what it takes beyond that.
-    arrived: Tally,
+    arrived: Usage,
     /// What is free on filesystems, by their numbers.
-    seen: HashMap<u64, Seen>,
+    free_space: HashMap<u64, FreeSpace>,
     recount: Recount,
 }
 
@@ -138,7 +138,7 @@ struct Recount {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct FreeSpace {
     at: Instant,
     /// Bytes free then, less what has come since.
     left: u64,
@@ -147,8 +147,8 @@ struct Seen {
 impl SpaceAccount {
     /// The account of the storage whose directory is `storage`.
     pub(in crate::store) fn of(storage: Arc<SpoolDir>, quota: Quota) -> Result<Self, StoreError> {
-        let (stored, arrived, seen) = (Tally::default(), Tally::default(), HashMap::new());
-        let counters = Mutex::new(Counters { quota, stored, arrived, seen, recount: Recount::default() });
+        let (stored, arrived, free_space) = (Usage::default(), Usage::default(), HashMap::new());
+        let counters = Mutex::new(Counters { quota, stored, arrived, free_space, recount: Recount::default() });
         let space = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), counters }));
         if quota.is_of_count() {
             space.recount()?;
@@ -177,13 +177,13 @@ impl SpaceAccount {
         replaced: Option<u64>,
         now: Instant,
     ) -> Result<Reservation, Full> {
-        let replaced = replaced.map_or_else(Tally::default, Tally::of);
+        let replaced = replaced.map_or_else(Usage::default, Usage::of);
         let mut counters = self.counters();
-        self.check_tally(&mut counters, Tally::of(size).beyond(replaced))?;
-        let seen = counters.look(dir, now);
-        check_free(seen, counters.quota.min_free, dir, size)?;
+        self.check_tally(&mut counters, Usage::of(size).beyond(replaced))?;
+        let free_space = counters.look(dir, now);
+        check_free(free_space, counters.quota.min_free, dir, size)?;
         drop(counters);
-        Ok(Reservation { space: self.clone(), dir: Arc::clone(dir), replaced, come: Tally::default() })
+        Ok(Reservation { space: self.clone(), dir: Arc::clone(dir), replaced, come: Usage::default() })
     }
 
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
@@ -231,10 +231,10 @@ impl SpaceAccount {
 
     /// A stored file was removed.
     pub(in crate::store) fn removed(&self, size: u64) {
-        self.counters().stored.subtract(Tally::of(size));
+        self.counters().stored.subtract(Usage::of(size));
     }
 
-    fn check_tally(&self, counters: &mut Counters, more: Tally) -> Result<(), Full> {
+    fn check_tally(&self, counters: &mut Counters, more: Usage) -> Result<(), Full> {
         let storage = || self.path().to_owned();
         let mut used = counters.stored;
         used.add(counters.arrived);
@@ -260,19 +260,22 @@ impl SpaceAccount {
 
 impl Counters {
     /// What is free where `storage_dir` is; looked up if a limit needs it and it was not of late.
-    fn look(&mut self, dir: &SpoolDir, now: Instant) -> Option<Seen> {
+    fn look(&mut self, dir: &SpoolDir, now: Instant) -> Option<FreeSpace> {
         self.quota.min_free?;
         let device = dir.device();
-        let fresh = self.seen.get(&device).filter(|seen| now.saturating_duration_since(seen.at) < FREE_SPACE_AGE);
-        let seen = fresh.copied().unwrap_or_else(|| Seen { at: now, left: free(dir) });
-        self.seen.insert(device, seen);
-        Some(seen)
+        let fresh = self
+            .free_space
+            .get(&device)
+            .filter(|free_space| now.saturating_duration_since(free_space.at) < FREE_SPACE_AGE);
+        let free_space = fresh.copied().unwrap_or_else(|| FreeSpace { at: now, left: free(dir) });
+        self.free_space.insert(device, free_space);
+        Some(free_space)
     }
 }
 
-fn check_free(seen: Option<Seen>, min: Option<u64>, dir: &SpoolDir, asked: u64) -> Result<(), Full> {
-    match (seen, min) {
-        (Some(Seen { left: free, .. }), Some(min)) if asked > free.saturating_sub(min) => {
+fn check_free(free_space: Option<FreeSpace>, min: Option<u64>, dir: &SpoolDir, asked: u64) -> Result<(), Full> {
+    match (free_space, min) {
+        (Some(FreeSpace { left: free, .. }), Some(min)) if asked > free.saturating_sub(min) => {
             Err(Full::Free { dir: dir.path().to_owned(), asked, free, min })
         }
         _ => Ok(()),
@@ -291,9 +294,9 @@ pub struct Reservation {
     space: SpaceAccount,
     dir: Arc<SpoolDir>,
     /// What will be gone once the file is stored.
-    replaced: Tally,
+    replaced: Usage,
     /// What has come of it.
-    come: Tally,
+    come: Usage,
 }
 
 impl Reservation {
@@ -302,7 +305,7 @@ impl Reservation {
     /// # Errors
     /// A limit is in the way; the reservation stays what it was.
     pub fn resize(&mut self, size: u64) -> Result<(), Full> {
-        self.set(Tally { bytes: size, ..self.come })
+        self.set(Usage { bytes: size, ..self.come })
     }
 
     /// The file is whole: it counts as a file.
@@ -310,19 +313,19 @@ impl Reservation {
     /// # Errors
     /// There are as many as there may be.
     pub fn complete(&mut self) -> Result<(), Full> {
-        self.set(Tally { files: 1, ..self.come })
+        self.set(Usage { files: 1, ..self.come })
     }
 
-    fn set(&mut self, come: Tally) -> Result<(), Full> {
+    fn set(&mut self, come: Usage) -> Result<(), Full> {
         let mut counters = self.space.counters();
         let (was, is) = (self.come.beyond(self.replaced), come.beyond(self.replaced));
         self.space.check_tally(&mut counters, is.beyond(was))?;
         // What is replaced is there until then. What was free is not corrected downwards: the bytes may have been written.
         let written = come.beyond(self.come).bytes;
         let device = self.dir.device();
-        check_free(counters.seen.get(&device).copied(), counters.quota.min_free, &self.dir, written)?;
-        if let Some(seen) = counters.seen.get_mut(&device) {
-            seen.left = seen.left.saturating_sub(written);
+        check_free(counters.free_space.get(&device).copied(), counters.quota.min_free, &self.dir, written)?;
+        if let Some(free_space) = counters.free_space.get_mut(&device) {
+            free_space.left = free_space.left.saturating_sub(written);
         }
         counters.arrived.subtract(was);
         counters.arrived.add(is);
@@ -334,9 +337,9 @@ impl Reservation {
     pub(in crate::store) fn commit(self, bytes: u64, replaced: Option<u64>) {
         let mut counters = self.space.counters();
         if let Some(replaced) = replaced {
-            counters.stored.subtract(Tally::of(replaced));
+            counters.stored.subtract(Usage::of(replaced));
         }
-        counters.stored.add(Tally::of(bytes));
+        counters.stored.add(Usage::of(bytes));
     }
 }
 

@@ -13,12 +13,12 @@ const MAX_DEPTH: usize = 64;
 
 /// Files, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::store) struct Tally {
+pub(in crate::store) struct Usage {
     pub(in crate::store) files: u64,
     pub(in crate::store) bytes: u64,
 }
 
-impl Tally {
+impl Usage {
     /// One file.
     pub(in crate::store) fn of(bytes: u64) -> Self {
         Self { files: 1, bytes }
@@ -42,13 +42,13 @@ impl Tally {
 
 /// Counts the files in `root` and below, staging areas and what is behind links left out. What goes away meanwhile may be
 /// counted or not; what may not be read is not.
-pub(in crate::store) fn count(root: &OwnedFd) -> Result<Tally, Errno> {
-    let mut tally = Tally::default();
+pub(in crate::store) fn count(root: &OwnedFd) -> Result<Usage, Errno> {
+    let mut tally = Usage::default();
     count_in(Dir::read_from(root)?, MAX_DEPTH, &mut tally)?;
     Ok(tally)
 }
 
-fn count_in(mut dir: Dir, levels: usize, tally: &mut Tally) -> Result<(), Errno> {
+fn count_in(mut dir: Dir, levels: usize, tally: &mut Usage) -> Result<(), Errno> {
     while let Some(entry) = dir.read() {
         let entry = entry?;
         let name = entry.file_name();
@@ -57,7 +57,7 @@ fn count_in(mut dir: Dir, levels: usize, tally: &mut Tally) -> Result<(), Errno>
         }
         let Ok(stat) = fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => tally.add(Tally::of(u64::try_from(stat.st_size).unwrap_or(0))),
+            FileType::RegularFile => tally.add(Usage::of(u64::try_from(stat.st_size).unwrap_or(0))),
             FileType::Directory if levels > 1 => {
                 if let Ok(below) = enter(dir.fd()?, name) {
                     count_in(below, levels - 1, tally)?;
@@ -81,14 +81,14 @@ mod tests {
 
     use super::*;
 
-    fn count(dir: &std::path::Path) -> Tally {
+    fn count(dir: &std::path::Path) -> Usage {
         super::count(&fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()).unwrap()
     }
 
     #[test]
     fn files_at_every_level_are_counted_and_neither_links_nor_what_is_staged() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(count(dir.path()), Tally::default());
+        assert_eq!(count(dir.path()), Usage::default());
         create_dir_all(dir.path().join("conf/deep")).unwrap();
         create_dir_all(dir.path().join("conf/.tentacle-sync")).unwrap();
         for (path, bytes) in [("a", "12345"), ("conf/b", "123"), ("conf/deep/c", ""), ("conf/.tentacle-sync/d", "1")] {
@@ -96,7 +96,7 @@ mod tests {
         }
         symlink(dir.path(), dir.path().join("loop")).unwrap();
         symlink("a", dir.path().join("link")).unwrap();
-        assert_eq!(count(dir.path()), Tally { files: 3, bytes: 8 });
+        assert_eq!(count(dir.path()), Usage { files: 3, bytes: 8 });
     }
 
     #[test]
@@ -106,13 +106,13 @@ mod tests {
         create_dir_all(&deep).unwrap();
         write(deep.join("far"), "1").unwrap();
         write(dir.path().join("d/near"), "1").unwrap();
-        assert_eq!(count(dir.path()), Tally::of(1));
+        assert_eq!(count(dir.path()), Usage::of(1));
     }
 
     #[test]
     fn a_tally_never_goes_below_nothing() {
-        let mut tally = Tally { files: 1, bytes: 5 };
-        tally.subtract(Tally { files: 2, bytes: 3 });
-        assert_eq!(tally, Tally { files: 0, bytes: 2 });
+        let mut tally = Usage { files: 1, bytes: 5 };
+        tally.subtract(Usage { files: 2, bytes: 3 });
+        assert_eq!(tally, Usage { files: 0, bytes: 2 });
     }
 }

@@ -41,12 +41,12 @@ impl World {
     }
 
     /// After so many more good steps, this happens.
-    pub(crate) fn will_meet(&mut self, steps: u32, fault: Fault) {
+    pub(crate) fn inject(&mut self, steps: u32, fault: Fault) {
         self.faults.push_back((steps, fault));
     }
 
     /// Meets no more faults.
-    pub(crate) fn heal(&mut self) {
+    pub(crate) fn clear_faults(&mut self) {
         self.faults.clear();
     }
 

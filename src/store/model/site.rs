@@ -131,12 +131,12 @@ impl SiteDisk {
     }
 
     /// After so many more good steps, this happens.
-    pub(crate) fn will_meet(&self, steps: u64, mishap: SiteFault) {
-        self.locked().site_faults.push_back((steps, mishap));
+    pub(crate) fn inject(&self, steps: u64, fault: SiteFault) {
+        self.locked().site_faults.push_back((steps, fault));
     }
 
     /// Meets no more site_faults.
-    pub(crate) fn heal(&self) {
+    pub(crate) fn clear_faults(&self) {
         self.locked().site_faults.clear();
     }
 
@@ -212,8 +212,8 @@ impl SiteDisk {
         if machine.state != State::Running {
             return Err(failed());
         }
-        let mishap = match machine.site_faults.front_mut() {
-            Some(&mut (0, mishap)) => mishap,
+        let fault = match machine.site_faults.front_mut() {
+            Some(&mut (0, fault)) => fault,
             other => {
                 if let Some((steps, _)) = other {
                     *steps -= 1;
@@ -222,7 +222,7 @@ impl SiteDisk {
                 return act(&mut Storage(&mut machine));
             }
         };
-        let is_carried_out = match mishap {
+        let is_carried_out = match fault {
             SiteFault::Kill(When::Before) | SiteFault::PowerLoss(When::Before) | SiteFault::Broken => false,
             SiteFault::Kill(When::After) | SiteFault::PowerLoss(When::After) => true,
             SiteFault::Kill(When::Either) | SiteFault::PowerLoss(When::Either) | SiteFault::Error => {
@@ -232,7 +232,7 @@ impl SiteDisk {
         if is_carried_out {
             act(&mut Storage(&mut machine)).ok();
         }
-        match mishap {
+        match fault {
             SiteFault::Broken => return Err(failed()),
             SiteFault::Error => {}
             SiteFault::Kill(_) => machine.state = State::Killed,

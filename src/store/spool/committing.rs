@@ -140,10 +140,10 @@ impl<D: Disk> Committing<D> {
         let Publication { site, name, staged, chain, .. } = publication;
         let chain = chain.unwrap_or_default();
         let fingerprint = staged.fingerprint();
-        let taken = self.engine.disk_mut().take_over(staged, &name).inspect_err(|_| chain.break_off());
+        let taken = self.engine.disk_mut().take_over(staged, &name).inspect_err(|_| chain.mark_broken());
         let ((spool, stage), new) = taken?;
         if let Some(path) = new {
-            self.engine.add_spool(spool, path, now).inspect_err(|_| chain.break_off())?;
+            self.engine.add_spool(spool, path, now).inspect_err(|_| chain.mark_broken())?;
         }
         Ok(Item { intent: Intent { spool, stage, copy: SiteFile { site, name, fingerprint } }, chain, order })
     }

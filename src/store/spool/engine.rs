@@ -23,13 +23,13 @@ pub(in crate::store) struct Engine<D: Disk> {
     disk: D,
     journal: SharedJournal<D::Journal>,
     queue: PublishQueue,
-    voided: Voided,
+    to_discard: ToDiscard,
     failing: Failing,
 }
 
 /// Abandoned files that the journal on disk may still promise: spoiled, and removed once it does not.
 #[derive(Debug, Default)]
-struct Voided {
+struct ToDiscard {
     files: Vec<At>,
     /// How often the journal had been rewritten when the last of them was abandoned.
     rewrites: u64,
@@ -90,7 +90,7 @@ impl<D: Disk> Engine<D> {
     /// One on a disk whose committed files are in this journal, among others' maybe. What the run before has left is to be
     /// [taken up](Self::recover) first.
     pub(in crate::store) fn new(disk: D, journal: SharedJournal<D::Journal>, queue: PublishQueue) -> Self {
-        Self { disk, journal, queue, voided: Voided::default(), failing: Failing::default() }
+        Self { disk, journal, queue, to_discard: ToDiscard::default(), failing: Failing::default() }
     }
 
     /// The journal that it shares with others.
@@ -124,7 +124,7 @@ impl<D: Disk> Engine<D> {
                 failure => failure.cloned(),
             };
             // At once: the chain's next file may be in this group.
-            failure.inspect(|_| chain.break_off())
+            failure.inspect(|_| chain.mark_broken())
         };
         let mut failed: HashMap<StageId, StoreError> =
             group.iter().filter_map(|item| Some((item.intent.stage, hindrance(item)?))).collect();
@@ -134,16 +134,16 @@ impl<D: Disk> Engine<D> {
         let intents: Vec<(&Intent, u64)> = flushed.iter().map(|item| (&item.intent, item.order)).collect();
         match self.journal.commit(&intents) {
             Ok(()) => intents.iter().for_each(|(intent, _)| self.queue.push(intent)),
-            Err(Unwritten { error, may_be_promised }) => {
-                self.abandon(&intents, may_be_promised);
+            Err(Unwritten { error, may_be_journaled }) => {
+                self.abandon(&intents, may_be_journaled);
                 failed.extend(intents.iter().map(|(intent, _)| (intent.stage, error.clone())));
             }
         }
-        self.discard_voided();
+        self.discard_pending();
         let outcome = |Item { intent, chain, .. }: &Item| match failed.remove(&intent.stage) {
             None => Ok(()),
             Some(error) => {
-                chain.break_off();
+                chain.mark_broken();
                 Err(error)
             }
         };
@@ -154,7 +154,7 @@ impl<D: Disk> Engine<D> {
     /// committer.
     pub(in crate::store) fn forget(&mut self, gone: Vec<(SiteFile, u64)>) {
         self.journal.forget(gone);
-        self.discard_voided();
+        self.discard_pending();
     }
 
     /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
@@ -182,8 +182,8 @@ impl<D: Disk> Engine<D> {
 
     /// Removes files whose intents were taken back; only after the promise of them is gone from the journal: a promised file
     /// that is absent counts as published.
-    fn abandon(&mut self, intents: &[(&Intent, u64)], may_be_promised: bool) {
-        if !may_be_promised {
+    fn abandon(&mut self, intents: &[(&Intent, u64)], may_be_journaled: bool) {
+        if !may_be_journaled {
             return self.discard(intents.iter().map(|(intent, _)| (intent.spool, intent.stage)));
         }
         // The last first: if that is cut short, what is left and published at the next start is no agent's later file.
@@ -196,20 +196,20 @@ impl<D: Disk> Engine<D> {
                     intent.copy.name
                 );
             }
-            self.void(at);
+            self.discard_after_rewrite(at);
         }
     }
 
     /// A file is to be removed as soon as the journal has been rewritten.
-    fn void(&mut self, file: At) {
-        self.voided.files.push(file);
-        self.voided.rewrites = self.journal.rewrites();
+    fn discard_after_rewrite(&mut self, file: At) {
+        self.to_discard.files.push(file);
+        self.to_discard.rewrites = self.journal.rewrites();
     }
 
     /// Removes what was voided before the journal was rewritten, by whomever.
-    fn discard_voided(&mut self) {
-        if !self.voided.files.is_empty() && self.journal.rewrites() > self.voided.rewrites {
-            let files = std::mem::take(&mut self.voided.files);
+    fn discard_pending(&mut self) {
+        if !self.to_discard.files.is_empty() && self.journal.rewrites() > self.to_discard.rewrites {
+            let files = std::mem::take(&mut self.to_discard.files);
             self.discard(files);
         }
     }

@@ -122,7 +122,7 @@ impl Scene {
 
 /// A whole life. How often each file reached the data server, and whether all faults were met.
 #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
-fn live(seed: u64, faults: &[(u32, Fault)]) -> (Vec<usize>, bool) {
+fn run(seed: u64, faults: &[(u32, Fault)]) -> (Vec<usize>, bool) {
     let world = Rc::new(RefCell::new(World::new(seed, faults)));
     let publish = if seed % 4 < 2 { Publish::Paced } else { Publish::AtOnce };
     let mut scene = Scene { world: Rc::clone(&world), publish, now: Instant::now(), consumed: Vec::new() };
@@ -159,13 +159,13 @@ fn at_every_step(fault: Fault, then: &[Fault], check: impl Fn(usize) -> bool) {
             let mut chance = fastrand::Rng::with_seed(seed);
             let later = then.iter().map(|&fault| (chance.u32(..8).saturating_sub(2), fault));
             let faults: Vec<_> = iter::once((steps, fault)).chain(later).collect();
-            let (times, spent) = live(seed, &faults);
+            let (times, spent) = run(seed, &faults);
             met += usize::from(spent);
             assert!(times.iter().all(|&count| check(count)), "seed {seed}, {faults:?}: {times:?}");
         }
     }
     assert!(met > 200, "all faults were met in {met} lives only");
-    assert!(!live(0, &[(STEPS, fault)]).1, "steps beyond {STEPS} go untested");
+    assert!(!run(0, &[(STEPS, fault)]).1, "steps beyond {STEPS} go untested");
 }
 
 fn once(count: usize) -> bool {
@@ -179,7 +179,7 @@ fn at_least_once(count: usize) -> bool {
 
 #[test]
 fn without_faults_everything_is_published_once() {
-    assert_eq!(live(0, &[]).0, [1; 8]);
+    assert_eq!(run(0, &[]).0, [1; 8]);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
     let none = Spared { names: Share::None, bytes: Share::None, journal: Share::None };
     let power_loss = Fault::Crash(Moment::Before, Some(none));
     let known = &waiting()[..2];
-    let life = |faults: &[(u32, Fault)]| {
+    let scenario = |faults: &[(u32, Fault)]| {
         let world = Rc::new(RefCell::new(World::new(7, faults)));
         let journal = world.borrow_mut().start();
         let before = replay(&journal).unwrap().state;
@@ -239,13 +239,13 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
         engine.publish(now);
         (world, steps, forgotten - steps)
     };
-    let (_, steps, of_forgetting) = life(&[]);
+    let (_, steps, of_forgetting) = scenario(&[]);
     let faults = match fault {
         // Instead of the first file's record, all is written anew with the second's: two steps more, the failed one included.
         Some(fault) => vec![(steps, fault), (1, power_loss)],
         None => vec![(steps + of_forgetting, power_loss)],
     };
-    let (world, ..) = life(&faults);
+    let (world, ..) = scenario(&faults);
     assert!(world.borrow().is_down());
     let journal = world.borrow_mut().start();
     replay(&journal).unwrap().state.held.into_keys().collect()

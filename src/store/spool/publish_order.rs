@@ -22,7 +22,7 @@ impl PublishOrder {
         Arc::strong_count(&self.broken) == 1
     }
 
-    pub(super) fn break_off(&self) {
+    pub(super) fn mark_broken(&self) {
         self.broken.store(true, Ordering::Release);
     }
 }

@@ -28,18 +28,18 @@ impl<J> Clone for SharedJournal<J> {
 struct Journal<J> {
     file: J,
     state: State,
-    standing: Standing,
+    file_state: FileState,
     /// How often it was rewritten.
     rewrites: u64,
 }
 
 /// What may be done with the journal's file.
 #[derive(Clone, Copy, Debug)]
-enum Standing {
+enum FileState {
     /// Append: it has this many records.
-    Sound { records: usize },
+    Intact { records: usize },
     /// Rewrite it: an append or a flush has failed, so nobody knows what it holds.
-    Doubtful,
+    Uncertain,
 }
 
 /// Intents that could not be written down, and were taken back.
@@ -47,13 +47,13 @@ enum Standing {
 pub(in crate::store) struct Unwritten {
     pub(in crate::store) error: StoreError,
     /// Whether the journal on disk may have them all the same.
-    pub(in crate::store) may_be_promised: bool,
+    pub(in crate::store) may_be_journaled: bool,
 }
 
 impl<J: JournalDisk> SharedJournal<J> {
     /// The journal that a run before has left, to be rewritten before it is used.
     pub(in crate::store) fn new(file: J, state: State) -> Self {
-        Self(Arc::new(Mutex::new(Journal { file, state, standing: Standing::Doubtful, rewrites: 0 })))
+        Self(Arc::new(Mutex::new(Journal { file, state, file_state: FileState::Uncertain, rewrites: 0 })))
     }
 
     /// Each change is whole before the lock is free: what a failure leaves undone is doubtful, or told.
@@ -79,7 +79,7 @@ impl<J: JournalDisk> SharedJournal<J> {
             for (intent, _) in intents {
                 journal.state.give_up(intent.stage);
             }
-            Unwritten { error, may_be_promised: journal.rewrite().is_err() }
+            Unwritten { error, may_be_journaled: journal.rewrite().is_err() }
         });
         journal.compact();
         outcome
@@ -94,9 +94,9 @@ impl<J: JournalDisk> SharedJournal<J> {
         if records.is_empty() {
             return;
         }
-        let written = match journal.standing {
-            Standing::Sound { .. } => journal.append_durably(&records),
-            Standing::Doubtful => journal.rewrite(),
+        let written = match journal.file_state {
+            FileState::Intact { .. } => journal.append_durably(&records),
+            FileState::Uncertain => journal.rewrite(),
         };
         if let Err(error) = written {
             log::warn!("{error}");
@@ -111,7 +111,7 @@ impl<J: JournalDisk> SharedJournal<J> {
             journal.state.committed.remove(stage);
         }
         let records: Vec<Record> = stages.into_iter().map(Record::Published).collect();
-        if let Standing::Sound { .. } = journal.standing
+        if let FileState::Intact { .. } = journal.file_state
             && !records.is_empty()
             && let Err(error) = journal.append(&records)
         {
@@ -142,10 +142,10 @@ impl<J: JournalDisk> Journal<J> {
             self.state.commit(intent.clone(), order);
         }
         self.look_after();
-        match self.standing {
-            Standing::Doubtful => self.rewrite(),
-            Standing::Sound { .. } if intents.is_empty() => Ok(()),
-            Standing::Sound { .. } => {
+        match self.file_state {
+            FileState::Uncertain => self.rewrite(),
+            FileState::Intact { .. } if intents.is_empty() => Ok(()),
+            FileState::Intact { .. } => {
                 let records: Vec<Record> = intents.iter().map(|&(intent, _)| Record::Intent(intent.clone())).collect();
                 self.append_durably(&records)
             }
@@ -154,17 +154,17 @@ impl<J: JournalDisk> Journal<J> {
 
     /// One that somebody has removed, alone or with its directory, has to be written anew.
     fn look_after(&mut self) {
-        if let Standing::Sound { .. } = self.standing
+        if let FileState::Intact { .. } = self.file_state
             && let Some(path) = self.file.lost()
         {
             log::warn!("{}: removed, or replaced, while this program runs: it is written anew", quoted(&path));
-            self.standing = Standing::Doubtful;
+            self.file_state = FileState::Uncertain;
         }
     }
 
     fn append_durably(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.append(records)?;
-        self.file.sync().inspect_err(|_| self.standing = Standing::Doubtful)
+        self.file.sync().inspect_err(|_| self.file_state = FileState::Uncertain)
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
@@ -173,15 +173,15 @@ impl<J: JournalDisk> Journal<J> {
             record.encode(&mut lines);
         }
         let appended = self.file.append(&lines);
-        self.standing = match (self.standing, &appended) {
-            (Standing::Sound { records: before }, Ok(())) => Standing::Sound { records: before + records.len() },
-            _ => Standing::Doubtful,
+        self.file_state = match (self.file_state, &appended) {
+            (FileState::Intact { records: before }, Ok(())) => FileState::Intact { records: before + records.len() },
+            _ => FileState::Uncertain,
         };
         appended
     }
 
     fn compact(&mut self) {
-        if let Standing::Sound { records } = self.standing
+        if let FileState::Intact { records } = self.file_state
             && records > 2 * self.state.len() + SLACK
             && let Err(error) = self.rewrite()
         {
@@ -190,9 +190,9 @@ impl<J: JournalDisk> Journal<J> {
     }
 
     fn rewrite(&mut self) -> Result<(), StoreError> {
-        self.standing = Standing::Doubtful;
+        self.file_state = FileState::Uncertain;
         self.file.rewrite(&self.state.snapshot())?;
-        self.standing = Standing::Sound { records: self.state.len() };
+        self.file_state = FileState::Intact { records: self.state.len() };
         self.rewrites += 1;
         Ok(())
     }

@@ -17,7 +17,7 @@ fn a_moved_file_goes_with_the_next_command_before_that_is_done() {
     assert_eq!(server.handle_input(b"MV <a.da"), Ok(8));
     assert_eq!(events(&mut server), [], "half a command shows nothing");
     tell(&mut server, "ta>\n");
-    assert_eq!(events(&mut server), [Event::Taken, Event::Asked { verb: Verb::Mv, name: name() }]);
+    assert_eq!(events(&mut server), [Event::MovesConfirmed, Event::Asked { verb: Verb::Mv, name: name() }]);
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn any_command_shows_that_a_body_arrived_and_garbage_does_not() {
     for line in ["QUIT\n", "RECV <?>\n", "SEND <a> SIZE 0\n", "LS <>\n"] {
         let mut server = moved(false);
         tell(&mut server, line);
-        assert_eq!(server.poll_event(), Some(Event::Taken), "{line}");
+        assert_eq!(server.poll_event(), Some(Event::MovesConfirmed), "{line}");
     }
     let digest = "PASS 703b089710823916d4bb7ff2deff4d8f\n";
     for line in ["FOO\n", "\n", digest, &"x".repeat(MAX_LINE)] {
@@ -45,7 +45,7 @@ fn a_command_that_was_already_waiting_shows_nothing() {
     server.body_transferred(4).unwrap();
     server.body_flushed(false).unwrap();
     tell(&mut server, "LS <>\n");
-    assert_eq!(server.poll_event(), Some(Event::Taken), "of both files");
+    assert_eq!(server.poll_event(), Some(Event::MovesConfirmed), "of both files");
 }
 
 #[test]
@@ -58,10 +58,13 @@ fn a_command_shows_what_one_sent_ahead_did_not_once_there_was_a_pause() {
     assert_eq!(server.handle_input(b"REC"), Ok(3));
     server.caught_up();
     tell(&mut server, "V <?>\n");
-    assert!(!events(&mut server).contains(&Event::Taken), "our reply had not left, nor the second command ended");
+    assert!(
+        !events(&mut server).contains(&Event::MovesConfirmed),
+        "our reply had not left, nor the second command ended"
+    );
     server.caught_up();
     tell(&mut server, "RECV <?>\n");
-    assert_eq!(server.poll_event(), Some(Event::Taken));
+    assert_eq!(server.poll_event(), Some(Event::MovesConfirmed));
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn a_moved_file_goes_with_an_orderly_close_and_stays_with_any_other() {
     for pipelined in [false, true] {
         let mut orderly = moved(pipelined);
         assert_eq!(orderly.handle_eof(true), Ok(()));
-        assert_eq!(events(&mut orderly), [Event::Taken]);
+        assert_eq!(events(&mut orderly), [Event::MovesConfirmed]);
         assert_eq!(orderly.handle_eof(true), Ok(()));
         assert_eq!(events(&mut orderly), [], "it goes once");
         let mut other = moved(pipelined);
@@ -80,7 +83,7 @@ fn a_moved_file_goes_with_an_orderly_close_and_stays_with_any_other() {
     tell(&mut after_quit, "QUIT\n");
     assert_eq!(events(&mut after_quit), []);
     assert_eq!(after_quit.handle_eof(true), Ok(()));
-    assert_eq!((events(&mut after_quit), after_quit.ending()), (vec![Event::Taken], Some(&CloseReason::Quit)));
+    assert_eq!((events(&mut after_quit), after_quit.ending()), (vec![Event::MovesConfirmed], Some(&CloseReason::Quit)));
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn an_empty_moved_file_goes_once_it_is_wanted() {
     server.announce(0).unwrap();
     assert_eq!(flush(&mut server), "MV SIZE 0\n");
     tell(&mut server, "MV OK\n");
-    assert_eq!(events(&mut server), [Event::Accepted { verb: Verb::Mv }, Event::Taken]);
+    assert_eq!(events(&mut server), [Event::Accepted { verb: Verb::Mv }, Event::MovesConfirmed]);
     assert_eq!(server.want(), Want::Line);
     let mut after_another = moved(true);
     tell(&mut after_another, "MV <a.data>\n");

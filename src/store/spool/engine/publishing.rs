@@ -51,7 +51,7 @@ impl<D: Disk> Engine<D> {
         }
         let published = self.sync_placed(&placed);
         self.journal.published(published);
-        self.discard_voided();
+        self.discard_pending();
         true
     }
 
@@ -84,7 +84,7 @@ impl<D: Disk> Engine<D> {
         for intent in files {
             // Nobody would find what gets its name in a directory that was moved away.
             self.disk.check_place(intent.spool)?;
-            match self.place(&intent)? {
+            match self.publish_file(&intent)? {
                 Placed::As(name) => {
                     self.queue.published(&intent, name, now);
                     placed.push(intent);
@@ -116,7 +116,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Moves one staged file to its name, or to a fresh one where it need not wait for its own; never over anything.
-    fn place(&mut self, intent: &Intent) -> Result<Placed, StoreError> {
+    fn publish_file(&mut self, intent: &Intent) -> Result<Placed, StoreError> {
         let at = (intent.spool, intent.stage);
         let SiteFile { site, name: own, fingerprint } = &intent.copy;
         let site = quoted(&**site);

@@ -198,7 +198,7 @@ impl<D: Disk> Engine<D> {
             Err(error) => {
                 log::warn!("{error}");
                 for file in useless {
-                    self.void(file);
+                    self.discard_after_rewrite(file);
                 }
             }
         }
