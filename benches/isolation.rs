@@ -24,18 +24,18 @@
 //! - `filler`: one with 20,000 files of one agent, of which the second waits until the data server has taken the first;
 //!   it takes none, and so many may wait for it as are collected in some seconds.
 //!
-//! Good sites speak TLS; so do the mixed ones. The other bad ones speak plainly, send what was made before, and are in a
-//! process of their own: what they cost the two processors, which they share with the others, is shown. Everything but
-//! what is said above is as by default, in a configuration file that the collector reads as the daemon does, and its log
+//! Good sites speak TLS; so do the mixed ones. The other bad ones speak plainly, send bytes made in advance, and are in
+//! a process of their own: their share of the two processors, which they use together with the others, is shown. All
+//! other settings are the defaults, in a configuration file that the collector reads as the daemon does, and its log
 //! goes to a file.
 //!
-//! A file's lateness is the time from its appearing at its site until it has its name here; most of it is the wait for the
-//! site's next round. One that has not come some seconds after the last has appeared never does. The first rounds, when all
-//! sites are connected to, are over before what is measured begins. Memory is the most that the process had. The log is
-//! counted from the start on, but for the 128 KiB that may be logged at once. The longest turn is that of the loop until the
-//! collector is told to end. Then it ends as `tentacle-syncd` does: by itself, or, where a filesystem does not answer, cut
-//! off 5 seconds after its time to end is over. One that does not has hung. Cases take turns, and each figure is the median
-//! of its runs.
+//! A file's lateness is the time from its appearing at its site until it has its name here; most of it is the wait for
+//! the site's next round. A file that has not come some seconds after the last one has appeared never does. The first
+//! rounds, in which all sites are connected to, are over before the measurement begins. Memory is the most that the
+//! process had. The log is counted from the start on, but for the 128 KiB that may be logged at once. The longest turn
+//! is that of the loop until the collector is asked to end. Then it ends as `tentacle-syncd` does: by itself, or, where
+//! a filesystem does not answer, cut off 5 seconds after its time to end is over. A collector that does not end has
+//! hung. Cases take turns, and each figure is the median of its runs.
 #![expect(clippy::print_stdout, reason = "the table is the point")]
 
 #[path = "isolation/bad.rs"]
@@ -181,7 +181,7 @@ fn wanted_kinds() -> Result<Vec<Kind>> {
     Ok(Kind::ALL.into_iter().filter(is_wanted).collect())
 }
 
-/// Those of `kinds` that can be had here; says why others cannot.
+/// The `kinds` that this machine can run; prints why it cannot run others.
 fn possible(kinds: Vec<Kind>, place: &Path) -> impl Iterator<Item = Kind> {
     let isolated = isolate().map_err(|why| why.to_string());
     let try_out = move |kind, place: &Path| {

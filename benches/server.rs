@@ -208,7 +208,7 @@ impl Extend<(f64, f64)> for Minimum {
 }
 
 impl Minimum {
-    /// Says nothing where there was no stock server.
+    /// Prints nothing where there was no stock server.
     fn judge(&self, kind: &str) {
         let Some((durable, undurable)) = self.0 else { return };
         println!();

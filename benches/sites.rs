@@ -8,10 +8,10 @@
 //! memory are the collector's alone, and no run finds a heap that an earlier one has left. Cases that are compared take
 //! turns, and each figure is the median of its runs.
 //!
-//! What hanging sites cost is told by the healthy half of the sites: the time from the start until the last of them has
-//! been collected from, with the other half healthy too, hanging after accept, and not there at all. The hanging ones are
-//! started first, which is the worst order for the others. Against no others at all, what is seen is the CPU that starting
-//! a TLS connection takes.
+//! The cost of hanging sites shows in the healthy half of the sites: the time from the start until the last of them has
+//! been collected from, with the other half healthy too, hanging after accept, and not there at all. The hanging ones
+//! are started first, which is the worst order for the others. Against no others at all, the difference is the CPU that
+//! starting a TLS connection takes.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
 #[path = "support/child_process.rs"]

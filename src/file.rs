@@ -88,7 +88,7 @@ pub(crate) fn append_to(path: &Path, missing: Missing) -> io::Result<File> {
     Ok(file)
 }
 
-/// Looks at each link itself, and at what it says: the name may lead elsewhere by then.
+/// Looks at each link itself, and at its target: the name may lead elsewhere by then.
 fn append_behind_links(path: &Path, missing: Missing, links: u8) -> io::Result<File> {
     let opened = open_with(OpenOptions::new().append(true), OFlags::NOFOLLOW, path);
     match (opened, missing) {

@@ -11,7 +11,7 @@
 //! - [`server`]: what `tentacle_server` does: admission, sessions, the storage.
 //! - `client`: what `tentacle_client` does, one thing after the other.
 //! - [`config`]: files and command lines, read into plain option structs.
-//! - [`obs`]: what an operator gets to see: the log, the status line, what the service manager hears.
+//! - [`obs`]: what an operator gets to see: the log, the status line, the notifications to the service manager.
 //! - [`store`]: files on disk. The centre's spool: staging, group commit, publishing, the journal; agents' configuration
 //!   there; the site's buffer: storage directories, archives, the quota; and what both use. Never sees a socket.
 //! - [`net`]: the readiness loop: connections opened and accepted, deadlines, name resolution, proxies, signals; and the
@@ -26,7 +26,7 @@
 //!
 //! Words of this domain:
 //!
-//! - *agent*: a program that measures; it sends files named `<agent>.<serial>.data`, of which the serial often tells when.
+//! - *agent*: a program that measures; it sends files named `<agent>.<serial>.data`, whose serial is often the time.
 //! - *site*: an isolated network's Tentacle server, as the centre sees it.
 //! - *stock*: the Perl programs that ours take the place of.
 //! - *storage directory*: where a server keeps what agents send, until it is collected.
@@ -39,7 +39,7 @@
 //! - *deletion*: asking the site to let a committed file go (`MV`); what it sends then is compared.
 //! - *rescue*: keeping what a site sent at a deletion where that is another file than the committed one.
 //! - *journal*: what is to be published, and what may still be at its site, for the next start.
-//! - *mark*: an empty file by whose name a collector knows its own incoming directory in a listing.
+//! - *mark*: an empty file by whose name a collector finds its own incoming directory in a listing.
 //! - *network*: what counts as one client where many are to be treated alike: an IPv4 address, an IPv6 /64.
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).

@@ -52,7 +52,7 @@ pub(crate) fn ask(path: &str) -> Result<Secret, PassphraseError> {
     }
 }
 
-/// `None` if a signal came in between that has not ended the program: it was stopped, say, and goes on.
+/// `None` if a signal came in between that has not ended the program: for example, it was stopped, and goes on.
 fn ask_once(mut terminal: &File, prompt: &str) -> io::Result<Option<Secret>> {
     // Dropped last.
     let signals = Held::back()?;

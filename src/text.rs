@@ -1,4 +1,4 @@
-//! Text files that are saved in an encoding nothing here reads, told by their bytes.
+//! Text files in an encoding that nothing here reads, recognized by their bytes.
 
 use std::path::Path;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::child_process::ChildProcess;
 use crate::support::{Result, again};
 
-/// What the other process is told to be.
+/// The role that the other process is started with.
 pub(crate) const ROLE: &str = "load";
 
 /// How much it writes at a time.

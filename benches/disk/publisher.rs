@@ -159,7 +159,7 @@ fn serve(mut candidate: Candidate, queue: &Receiver<u64>, done: &Sender<std::res
             return;
         }
     }
-    // The channel's end tells that all is done, or that it failed before.
+    // The channel's end means that all is done; an error before it, that it failed.
     if let Err(error) = candidate.finish() {
         let _ = done.send(Err(error.to_string()));
     }

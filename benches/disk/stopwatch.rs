@@ -8,7 +8,7 @@ use crate::support::{Result, clock};
 
 /// Times what this thread does, but for its waits for a processor.
 pub(crate) struct Stopwatch {
-    /// The kernel's account of this thread; kernels without one tell nothing, and then all waits count.
+    /// The kernel's account of this thread. Kernels without one give no figures, and then all waits count.
     account: Option<File>,
     started: Instant,
     waited: Duration,

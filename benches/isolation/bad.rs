@@ -15,7 +15,7 @@ use super::scripted::{self, Script, listing};
 use crate::child_process::ChildProcess;
 use crate::support::{Result, again};
 
-/// What the process is told to be.
+/// The role that the process is started with.
 pub(crate) const ROLE: &str = "bad";
 
 /// Files that are to be collected, at each site that lists others before them.
@@ -30,7 +30,7 @@ const BACKLOG: usize = 20_000;
 /// Files that sites have in common, with bytes of their own.
 const VARIANTS: usize = 20;
 
-/// Files that are listed at a time where what happens to each is told.
+/// Files listed at a time, where each file's fate is given.
 const TURNS: usize = 1_000;
 
 /// Bad sites that run until this is dropped.
@@ -66,7 +66,7 @@ impl BadSites {
     }
 }
 
-/// What the process does: starts the sites, says where they listen, and serves until nobody wants them any more.
+/// The process: starts the sites, prints where they listen, and serves until its standard input ends.
 #[expect(clippy::print_stdout, reason = "the answer goes to the process that gave the order")]
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let [kind, count, names, ca] = args else { return Err("bad sites need a kind, two numbers and a CA".into()) };

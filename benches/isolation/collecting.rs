@@ -18,7 +18,7 @@ use tentacle_sync::obs::start_log;
 
 use crate::support::{self, Result};
 
-/// What a process is started for: collecting until it is told to end.
+/// The role of a process that collects until it is asked to end.
 pub(crate) const ROLE: &str = "collect";
 
 /// From one look at whether it has ended to the next.
@@ -50,9 +50,9 @@ impl Collecting {
         Ok(fs::metadata(&self.log)?.len())
     }
 
-    /// Tells it to end: the longest that anything ready had to wait for its loop until then, in seconds. None where it does
-    /// not end as soon as [`forced_end`] says, and `timeout` beyond that; then it is told to once more, and must not be
-    /// waited for while it waits for something of ours.
+    /// Asks it to end. Returns the longest that anything ready had to wait for its loop until then, in seconds; `None`
+    /// where it does not end within [`forced_end`] and `timeout`. Then it is asked once more, and is not waited for
+    /// while it may wait for something of ours.
     pub(crate) fn stop(&mut self, timeout: Duration) -> Result<Option<f64>> {
         let id = Pid::from_raw(self.process.id().cast_signed()).ok_or("a child has an id")?;
         kill_process(id, Signal::TERM)?;
@@ -99,7 +99,7 @@ pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// When the process ends that was told to, whatever hangs: as `tentacle-syncd` does.
+/// When a process ends that was asked to, whatever hangs: as `tentacle-syncd` does.
 fn forced_end(shutdown_timeout: Duration) -> Duration {
     shutdown_timeout + Duration::from_secs(5)
 }

@@ -16,7 +16,7 @@ use super::stamp;
 use crate::child_process::ChildProcess;
 use crate::support::{Result, again, clock};
 
-/// What the other process is told to be.
+/// The role that the other process is started with.
 pub(crate) const ROLE: &str = "peers";
 
 /// Sites that run until this is dropped.
@@ -59,7 +59,7 @@ impl Peers {
     }
 }
 
-/// What the other process does: starts the sites, says where they listen, and has agents report when told to.
+/// The other process: starts the sites, prints where they listen, and has agents send when it is ordered to.
 #[expect(clippy::print_stdout, reason = "answers go to the process that gives the orders")]
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let [busy, quiet, ca] = args else { return Err("peers need to know how many they are, and a CA".into()) };
@@ -73,7 +73,7 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// What a process of sites says first: its number, and where they listen.
+/// The first line of a process of sites: its number, and where they listen.
 pub(crate) fn announcement(addresses: impl IntoIterator<Item = SocketAddr>) -> String {
     addresses.into_iter().fold(std::process::id().to_string(), |text, address| format!("{text} {}", address.port()))
 }
@@ -102,7 +102,7 @@ pub(crate) fn healthy(tls: &Acceptor) -> Setup {
     Setup { write: WritePattern::Whole, tls: Some(tls.clone()), ..Setup::default() }
 }
 
-/// What a site speaks TLS by, after its authority's certificate was written to `ca`.
+/// A site's TLS identity, after its authority's certificate was written to `ca`.
 pub(crate) fn tls(ca: &Path) -> Result<Acceptor> {
     let authority = Authority::new("Bench CA")?;
     std::fs::write(ca, authority.certificate_pem())?;

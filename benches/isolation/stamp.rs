@@ -1,4 +1,4 @@
-//! Files that tell when they appeared at their site, and when here.
+//! Files whose content holds the time at which they appeared at their site.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -32,8 +32,8 @@ pub(crate) fn arrived(incoming: &Path) -> Result<usize> {
     count(incoming, PREFIX)
 }
 
-/// For each such file in `incoming`: how long after it appeared at its site it was renamed here, in ms. A renamed file's
-/// change time tells when; it is as fine as the kernel's tick, 1 to 10 ms.
+/// For each such file in `incoming`: how long after it appeared at its site it was renamed here, in ms. The time of the
+/// rename is the file's change time; it is as fine as the kernel's tick, 1 to 10 ms.
 pub(crate) fn latenesses(incoming: &Path) -> Result<Vec<f64>> {
     let mut latenesses = Vec::new();
     for entry in fs::read_dir(incoming)? {

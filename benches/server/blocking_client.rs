@@ -70,7 +70,7 @@ impl BlockingClient {
         Ok(count)
     }
 
-    /// Says goodbye.
+    /// Sends `QUIT`.
     pub(crate) fn quit(&mut self) -> Result<()> {
         self.say("QUIT\n")
     }

@@ -15,13 +15,13 @@ use super::concurrent_clients;
 use super::connection::{Connector, ServerAddress};
 use crate::support::{Result, again, clock};
 
-/// What the other process is told to be.
+/// The role that the other process is started with.
 pub(crate) const ROLE: &str = "clients";
 
 /// The name of the file that [`Op::Receive`] asks for.
 pub(crate) const LARGE: &str = "large.bin";
 
-/// What clients say before they begin.
+/// The line that clients print before they begin.
 const READY: &str = "ready";
 
 /// Agents that take turns.
@@ -176,7 +176,7 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Tells the other process that all is ready, and waits for it.
+/// Reports that all is ready, and waits for the other process.
 #[expect(clippy::print_stdout, reason = "it listens there")]
 fn ready() -> Result<()> {
     println!("{READY}");

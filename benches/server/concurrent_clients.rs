@@ -13,7 +13,7 @@ use crate::support::{Result, clock};
 /// A file's name and its bytes.
 pub(crate) type File = (String, Vec<u8>);
 
-/// What the server says to each command and each body.
+/// The server's answer to each command and each body.
 const GO_ON: &[u8] = b"SEND OK\n";
 
 /// Sends all files, shared among so many clients; how long it took. Each client has sent another file before, so that
@@ -71,7 +71,7 @@ impl<'a, I: Iterator<Item = &'a File>> Client<'a, I> {
         Self { connection, rest, step: Step::Name, answer: Vec::new() }
     }
 
-    /// Says what is next. It always fits: there is never more than one file on its way.
+    /// Writes the next command. It always fits: there is never more than one file on its way.
     fn go_on(&mut self) -> Result<()> {
         self.step = match self.step {
             Step::Name => match self.rest.next() {

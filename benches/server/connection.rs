@@ -28,7 +28,7 @@ pub(crate) struct Connector {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// An open connection; it blocks until it is told not to.
+/// An open connection; it blocks unless it is set not to.
 pub(crate) enum Connection {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -39,7 +39,7 @@ impl Connector {
         Ok(Self { address: address.tcp, tls: address.ca.as_deref().map(trusting).transpose()? })
     }
 
-    /// A connection as programs make it that know of Nagle's algorithm.
+    /// A connection without Nagle's algorithm.
     pub(crate) fn open(&self) -> Result<Connection> {
         let connection = self.open_as_stock()?;
         connection.stream().set_nodelay(true)?;

@@ -26,7 +26,7 @@ const NOBODY: u32 = 65_534;
 /// How long a server may take until it accepts connections.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Linux has told times in hundredths of a second for as long as it has had `/proc`.
+/// Linux counts a process's time in hundredths of a second, as long as it has had `/proc`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Names the stock server.
@@ -102,7 +102,7 @@ impl BenchDir {
 pub(crate) struct Server {
     process: Child,
     address: ServerAddress,
-    /// What servers have said so far.
+    /// The servers' output so far.
     log: PathBuf,
 }
 
@@ -173,7 +173,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has nothing to lose, and nobody to tell.
+        // It has nothing to lose, and no error can be reported from here.
         if let Some(group) = Pid::from_raw(self.process.id().cast_signed()) {
             let _ = kill_process_group(group, Signal::KILL);
         }

@@ -76,7 +76,7 @@ pub(crate) fn print_row(what: &str, make: Make, runs: &[Run], stock: Option<&[Ru
     );
 }
 
-/// Prints a row for each make, and says how the first one and the last one but stock compare with stock, if it is there.
+/// Prints a row for each make, and compares the first one and the last one but stock with stock, if it is there.
 pub(crate) fn print_rows(what: &str, makes: &[Make], figures: &[Vec<Run>]) -> Option<(f64, f64)> {
     let stock = makes.iter().position(|make| *make == Make::Stock).map(|index| &figures[index][..]);
     for (make, runs) in makes.iter().zip(figures) {

@@ -12,7 +12,7 @@ use rustix::fs::sendfile;
 use super::connection::ServerAddress;
 use crate::support::{Result, again};
 
-/// What the other process is told to be.
+/// The role that the other process is started with.
 pub(crate) const ROLE: &str = "bare";
 
 /// A process that gives one file to whoever asks; dropping it kills it.
@@ -32,7 +32,7 @@ impl SendfileServer {
 
 impl Drop for SendfileServer {
     fn drop(&mut self) {
-        // It has nothing to lose, and nobody to tell.
+        // It has nothing to lose, and no error can be reported from here.
         let _ = self.process.kill().and_then(|()| self.process.wait());
     }
 }

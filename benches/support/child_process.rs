@@ -1,4 +1,4 @@
-//! Another process of a bench's, which answers on a line of its own whatever it is told.
+//! A child process of a bench, which answers each order with one line.
 
 use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -22,13 +22,13 @@ impl ChildProcess {
         Ok(Self { process, orders, answers: BufReader::new(answers).lines() })
     }
 
-    /// Tells it something; its answer.
+    /// Sends it an order; returns its answer.
     pub(crate) fn tell(&mut self, order: impl Display) -> Result<String> {
         writeln!(self.orders, "{order}")?;
         self.answer()
     }
 
-    /// What it says next.
+    /// Its next line.
     pub(crate) fn answer(&mut self) -> Result<String> {
         Ok(self.answers.next().ok_or("the other process has ended")??)
     }
@@ -36,7 +36,7 @@ impl ChildProcess {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // It has nothing to lose, and nobody to tell.
+        // It has nothing to lose, and no error can be reported from here.
         let _ = self.process.kill().and_then(|()| self.process.wait());
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// Says how a figure compares with what was aimed at.
+/// Prints how a figure compares with the aim.
 #[expect(clippy::print_stdout, reason = "a bench's output")]
 pub(crate) fn verdict(target: &str, figure: &str, met: bool) {
     let verdict = match met {

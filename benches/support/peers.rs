@@ -17,7 +17,7 @@ use tentacle_sync::testing::fake_server::{
 use crate::child_process::ChildProcess;
 use crate::support::{Result, again};
 
-/// What the other process is told to be.
+/// The role that the other process is started with.
 const ROLE: &str = "peers";
 
 /// Agents that take turns at one site.
@@ -34,7 +34,7 @@ pub(crate) struct PeerConfig {
     pub(crate) tls: bool,
 }
 
-/// What peers are told; they answer with a number.
+/// Orders to peers; they answer with a number.
 #[derive(Clone, Copy)]
 pub(crate) enum Order {
     /// So many files at each, as if they had never been collected.
@@ -106,7 +106,7 @@ impl FromStr for Order {
     }
 }
 
-/// What the other process does: starts the peers, says where they listen, and obeys until there are no more orders.
+/// The other process: starts the peers, prints where they listen, and carries out orders until there are no more.
 #[expect(clippy::print_stdout, reason = "answers go to the process that gives the orders")]
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let count: usize = args[0].to_string_lossy().parse()?;

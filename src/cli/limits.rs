@@ -21,7 +21,7 @@ const OPEN_EACH: u64 = 2;
 /// # Errors
 /// The system takes no handler for the signal.
 pub(super) fn outlive_file_size_limit() -> io::Result<()> {
-    // Any handler will do, as what the write answers says it all.
+    // Any handler will do: the error of the write is enough.
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 

@@ -84,7 +84,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
     }
 }
 
-/// Says what a start would come to, each step as the user that takes it then.
+/// Prints what a start would do, each step as the user that would take it.
 fn check(config: &ServerConfig) -> Result<(), Problem> {
     let warn = |warnings: &[String]| warnings.iter().try_for_each(|text| print(format_args!("warning: {text}")));
     warn(&config.warnings)?;
@@ -149,7 +149,7 @@ impl Configuration {
         Ok(config)
     }
 
-    /// What says the same as before may be as it always was.
+    /// Settings that are the same as before are not refused, though their file may be cut off.
     fn refuse_cut_off(&self, files: &[PathBuf], config: &ServerConfig, current: &ServerConfig) -> Result<(), CutOff> {
         let Env { hosts_allow, hosts_deny, .. } = &self.surroundings;
         let but_hosts = |config: &ServerConfig| ServerConfig { hosts_access: None, ..config.clone() };

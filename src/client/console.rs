@@ -10,7 +10,7 @@ use crate::proto::printable;
 /// Smaller files are over before anybody wonders, in bytes.
 const WORTH_WATCHING: u64 = 8 << 20;
 
-/// Standard output and standard error. What cannot be written there is lost: the exit status says it all.
+/// Standard output and standard error. What cannot be written there is lost: the exit status is enough.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
     verbosity: Verbosity,
@@ -37,8 +37,7 @@ impl Console {
         }
     }
 
-    /// What may help against what went wrong: not where a program reads standard error, for stock says nothing of the
-    /// kind.
+    /// Advice on an error: not where a program reads standard error, for stock prints nothing of the kind.
     pub(crate) fn advise(self, text: impl Display) {
         if self.verbosity.verbose {
             self.log(text);

@@ -1,8 +1,8 @@
 //! What `tentacle_client` does: sends files to a Tentacle server, or gets them.
 //!
-//! A program that does one thing after the other, so that `connection` hides the loop: its methods wait. What it says, on
-//! the wire and to the user, is what the stock program says, for scripts read it; what may help beyond that is said where
-//! a person reads it (`console`).
+//! A program that does one thing after the other, so `connection` hides the loop: its methods wait. What it sends, and
+//! what it prints, is what the stock program sends and prints, for scripts read it; further advice is printed where a
+//! person reads it (`console`).
 //!
 //! ```text
 //!  transfer ──► route ──► connection ──► Net      a route: to whom, and under which name it is checked

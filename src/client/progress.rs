@@ -8,7 +8,7 @@ use rustix::termios::tcgetwinsize;
 /// Nobody reads faster.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// What a terminal is taken for that does not know its width, in columns.
+/// The width of a terminal that does not report one, in columns.
 const WIDTH: usize = 80;
 
 /// A name that has to be cut keeps as much, in columns, if figures can make room for it.

@@ -1,4 +1,4 @@
-//! Why a run failed. Where stock has words for it, they are these, for scripts know them; what may help is said apart.
+//! Why a run failed. Where stock has words for it, they are these, for scripts look for them; advice is kept apart.
 
 use std::ffi::OsStr;
 use std::io;
@@ -84,7 +84,7 @@ pub(crate) enum Reason {
     Internal(Error),
 }
 
-/// What the server said instead of what it should.
+/// What the server sent instead of what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     Refusal(Verb, Refusal),

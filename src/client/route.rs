@@ -33,7 +33,7 @@ enum Certificate {
     None,
     /// It is shown if the server asks.
     Offered,
-    /// The server does not know its authority: it is kept back.
+    /// The server does not have its authority: the certificate is not offered.
     KeptBack,
 }
 
@@ -73,7 +73,7 @@ impl Route {
                 self.certificate = Certificate::KeptBack;
                 Ok(self)
             }
-            // It does need one: what it said first is what is wrong.
+            // It does need one: its first refusal names what is wrong.
             Reason::Tls { failure: TlsFailure::ClientCertificateDemanded(_), reached }
                 if self.certificate == Certificate::KeptBack =>
             {

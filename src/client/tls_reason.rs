@@ -16,7 +16,7 @@ pub(super) fn words(failure: &TlsFailure) -> String {
         TlsFailure::Certificate(Refusal { problem, .. }) => format!("The server's certificate is not accepted: {problem}."),
         TlsFailure::ClientCertificateDemanded(_) => "The server demands a client certificate.".to_owned(),
         TlsFailure::ClientCertificateRefused(alert)
-        // What OpenSSL and rustls say of a signature that does not fit; a server judges none but our certificate's.
+        // How OpenSSL and rustls report a signature that does not fit; a server judges none but our certificate's.
         | TlsFailure::Alert { alert: alert @ AlertDescription::DecryptError, .. } => format!("The server refused our certificate ({alert:?})."),
         TlsFailure::NothingInCommon(missing, hello) => {
             let what = match missing {

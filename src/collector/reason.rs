@@ -175,12 +175,12 @@ impl Reason {
         matches!(self, Self::Net(Failure::Pipe(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
     }
 
-    /// The site does not know the authority of our certificate.
+    /// The site does not have the authority of our certificate.
     pub(super) fn unknown_client_ca() -> Self {
         Failure::Pipe(TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA).into()).into()
     }
 
-    /// Whether the site wants no certificate of ours, as a stock server without `-f` does.
+    /// Whether the site takes no certificate of ours, like a stock server without `-f`.
     pub(super) fn is_certificate_refusal(&self) -> bool {
         matches!(self, Self::Net(Failure::Pipe(failure)) if failure.client_certificate_refused())
     }
@@ -196,8 +196,8 @@ fn cut_advice(reason: &Reason, came: BodyProgress) -> &'static str {
     }
 }
 
-/// What a close in the protocol's early steps usually means at a stock server, which closes without a word; and what speaks
-/// instead of Tentacle.
+/// What a close in the protocol's early steps usually means at a stock server, which closes without a message; and what
+/// speaks another protocol than Tentacle.
 fn advice(error: &Error, has_password: bool, has_tls: bool, port: u16) -> String {
     let words = match error {
         Error::ClosedAfter { verb: Verb::Pass } => {

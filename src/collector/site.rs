@@ -191,7 +191,7 @@ impl Site {
         }
     }
 
-    /// The site does not want our certificate. Returns whether to try again without.
+    /// The site does not take our certificate. Returns whether to try again without.
     pub(super) fn withdraw_certificate(&mut self) -> bool {
         let automatic = self.settings.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto);
         if !automatic || self.certificate_refused {
@@ -202,7 +202,7 @@ impl Site {
         true
     }
 
-    /// A site that refuses our certificate for its CA, and then demands one: what it said first is what is wrong. The
+    /// A site that refuses our certificate for its CA, and then demands one: its first refusal names what is wrong. The
     /// next round shows it again.
     fn as_first_refused(&mut self, reason: Reason) -> Reason {
         if self.certificate_refused && reason.is_certificate_demand() {

@@ -86,7 +86,7 @@ pub fn refuse_cut_off(path: &Path, may_be_empty: bool) -> Result<(), CutOff> {
     why_cut_off(&bytes).filter(|_| !may_be).map_or(Ok(()), |why| Err(CutOff { path: path.to_owned(), why }))
 }
 
-/// What to say at a start of a text that does not end as one does, which many do that were written by hand.
+/// What to warn of at the start of a text that does not end as one does, as many do that were written by hand.
 pub(super) fn warning_of_end(path: &Path, bytes: &[u8]) -> Option<String> {
     let why = why_cut_off(bytes).filter(|_| !bytes.trim_ascii().is_empty())?;
     Some(format!("{}: {why}; a reload will take nothing over from it", quoted(path)))
@@ -127,7 +127,7 @@ fn look(path: &Path) -> Option<Seen> {
 fn is_fresh(seen: &Seen) -> bool {
     let (seconds, _) = seen.changed;
     let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    // Whole seconds: what is said to be of this second or the last one. A time to come is another machine's clock.
+    // Whole seconds: reported as of this second or the last one. A time in the future is another machine's clock.
     SystemTime::now().duration_since(changed).is_ok_and(|age| age < 2 * FRESH)
 }
 

@@ -1,4 +1,4 @@
-//! What holds where no file says otherwise, as far as it is asked for elsewhere than where keys are read.
+//! Defaults that are needed elsewhere than where keys are read.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ pub enum ConfigError {
         /// Everything that is wrong with it, by line.
         problems: Vec<Problem>,
     },
-    /// Nobody said where to keep the state, and there is no home directory to keep it in.
+    /// No state directory is configured, and there is no home directory to put it in.
     #[error("there is no directory for the state: name one with --state-dir, or as state_dir in [sync]")]
     NoStateDir,
     /// The state would lie among the files that the data server takes.
@@ -89,7 +89,7 @@ impl Diagnostics {
         !self.problems.is_empty()
     }
 
-    /// The file can be run by, but its author should know.
+    /// The settings can be used, but their author should be warned.
     pub(super) fn warn(&mut self, line: impl Into<Option<usize>>, message: impl Into<String>) {
         self.warnings.push(Problem { line: line.into(), message: message.into() });
     }

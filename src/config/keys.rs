@@ -1,10 +1,10 @@
 //! One key of `tentacle-syncd`'s configuration is one entry of a table: what it means, its default, what its value looks
 //! like, and where it counts. Reading, `import`, the known keys of each table and what a reload cannot take over follow.
 //!
-//! To add a key, write its entry among those of `[sync]` or of a `[[site]]` in `settings.rs`; `toml_conf/kinds.rs` has the
-//! kinds. The tests then ask for what a person has to write beside it: a line in the shipped example, a word in the
-//! manual page, and a value in `keys/tests.rs`; for one that waits for a restart, what the manual page says of that. What a
-//! reload takes over at once, the collector's `reload` has to.
+//! To add a key, write its entry among those of `[sync]` or of a `[[site]]` in `settings.rs`; `toml_conf/kinds.rs` has
+//! the kinds. The tests then ask for what a person has to write beside it: a line in the shipped example, a word in the
+//! manual page, and a value in `keys/tests.rs`; for a key that waits for a restart, the sentence about that in the
+//! manual page. A key that a reload takes over at once needs code in the collector's `reload`.
 //!
 //! Not among the entries are a site's name and address, which have no default, and a proxy's keys, which are one value.
 
@@ -12,15 +12,15 @@ use toml::Table;
 
 use super::toml_conf::Layers;
 
-/// One key of the settings `S`, or the few that together say one of them.
+/// One key of the settings `S`, or the few that together give one of them.
 pub(super) struct Key<S: 'static, N: 'static> {
     /// As files spell them.
     pub(super) names: fn() -> Vec<&'static str>,
-    /// Takes over what the file says, if it says anything.
+    /// Takes over the file's value, if it has one.
     pub(super) read: fn(&mut Layers<'_, '_, '_>, &mut S),
-    /// Says the same in a table, but for secrets and what TOML cannot hold.
+    /// Writes the same value into a table, except secrets and what TOML cannot hold.
     pub(super) write: fn(&S, &mut Table),
-    /// Whether both say the same.
+    /// Whether both have the same value.
     pub(super) is_same: fn(&S, &S) -> bool,
     /// Where it counts.
     pub(super) note: N,
@@ -44,7 +44,7 @@ pub(super) fn table<S, N>(keys: &'static [Key<S, N>], settings: &S) -> Table {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reload {
     AtOnce,
-    /// It says that only a restart takes that over.
+    /// A note that only a restart takes that over.
     AtRestart,
 }
 
@@ -98,7 +98,7 @@ macro_rules! keys {
         }
 
         impl $settings {
-            /// What holds where no file says otherwise.
+            /// Defaults.
             fn built_in() -> Self {
                 Self { $($field: <$field_type>::default(),)* $($key: $default,)* }
             }

@@ -25,7 +25,7 @@ pub(super) const LARGEST_FILE: usize = 16 * 1024 * 1024;
 pub struct LoadOptions {
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
-    /// `--incoming-dir`: where every site's files land, whatever the file says.
+    /// `--incoming-dir`: where every site's files land, whatever the file has.
     pub incoming_dir: Option<PathBuf>,
     /// What the file may refer to.
     pub environment: Env,
@@ -72,7 +72,7 @@ pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigErr
     if is_toml(path, &bytes) { Ok(None) } else { pandora_conf::read_data_server(&bytes, path).map(Some) }
 }
 
-/// Reads `bytes` in whichever format they are: what the file alone says.
+/// Reads `bytes` in whichever format they are: the file's settings alone.
 pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<Settings, ConfigError> {
     let mut report = Diagnostics::default();
     if let Some((line, message)) = why_unreadable(bytes, source.path) {
@@ -107,7 +107,7 @@ fn is_toml(path: &Path, bytes: &[u8]) -> bool {
     if !bytes.contains(&b'[') {
         return false;
     }
-    // That TOML has to be UTF-8, its reader says.
+    // The TOML reader itself reports that TOML has to be UTF-8.
     let text = String::from_utf8_lossy(bytes);
     let (document, _) = DeTable::parse_recoverable(text.strip_prefix('\u{feff}').unwrap_or(&text));
     let is_tables = |value: &DeValue<'_>| value.is_table() || value.is_array();

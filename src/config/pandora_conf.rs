@@ -1,5 +1,5 @@
-//! An existing `pandora_server.conf`, read as Pandora FMS reads it, and where that would surprise its author, as it
-//! was meant.
+//! An existing `pandora_server.conf`, read as Pandora FMS reads it, and where that would surprise its author, as its
+//! author intended.
 
 mod data_server;
 mod line;
@@ -41,7 +41,8 @@ struct Entry<'a> {
     setting: Setting<'a>,
 }
 
-/// The lines that count: of each token the last one that the stock parser takes, else the last one that was meant.
+/// The lines that count: of each token the last one that the stock parser takes, else the last one whose intention is
+/// clear.
 struct Entries<'a> {
     counting: HashMap<Token, Entry<'a>>,
     /// Lines that do not count, though their author may think so.

@@ -1,5 +1,5 @@
-//! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse; and
-//! the keys that say them, see `keys.rs`.
+//! What the configuration files and the command line come down to: plain values, checked, with nothing left to parse;
+//! and their keys, see `keys.rs`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -43,8 +43,8 @@ keys! {
     pub struct Settings {
         /// Every site, enabled or not, in the order of the file; names are unique.
         sites: Vec<SiteSettings>,
-        /// What was understood though it was not written as the file's format wants it, or is dangerous: one line each,
-        /// with file and line.
+        /// What was understood though it was not written in the file's format, or is dangerous: one line each, with
+        /// file and line.
         warnings: Vec<String>,
     }
 

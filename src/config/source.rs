@@ -63,7 +63,7 @@ pub enum SecretPurpose {
     Password,
     /// Our own private key.
     Passphrase,
-    /// The proxy, which knows us as `user`.
+    /// The proxy, with our name there, `user`.
     Proxy {
         /// That name.
         user: String,

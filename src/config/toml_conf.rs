@@ -1,7 +1,7 @@
 //! Our own configuration file: `[sync]`, `[tls]`, `[defaults]` and one `[[site]]` for each isolated network.
 //!
 //! The document is walked by hand rather than deserialized, so that one reading finds everything that is wrong, each
-//! with its line, and a slip with the key that was meant.
+//! with its line, and a typo with the key that was intended.
 
 mod kinds;
 mod proxy;

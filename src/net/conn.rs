@@ -59,7 +59,7 @@ pub(super) enum ConnState {
     Connecting { tcp: TcpStream, address: SocketAddr, rest: vec::IntoIter<SocketAddr> },
     /// CONNECT has been asked; `request` is what of it is still to be written.
     Proxying { tcp: TcpStream, request: Vec<u8>, answer: Vec<u8> },
-    /// It has come in; the loop's user has heard of it and has not admitted it yet.
+    /// It has come in; the loop's user has the event and has not admitted it yet.
     Accepted { tcp: TcpStream },
     /// TLS.
     Handshaking { stream: Stream },

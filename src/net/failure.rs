@@ -112,7 +112,7 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
-/// Whether `error` says that this process, or the whole system, has as many files open as it may.
+/// Whether `error` means that this process, or the whole system, has as many files open as it may.
 pub(crate) fn lacks_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -19,12 +19,12 @@ const BUDGET: usize = 256 * 1024;
 pub enum Read {
     /// So many bytes were taken; there may be more.
     Bytes(usize),
-    /// Nothing now: the loop says when there is.
+    /// Nothing now: the loop reports when there is.
     Blocked,
-    /// The peer sends no more; we still may. In plain TCP that is always orderly. Under TLS it is if the peer said so
-    /// (close_notify): where it did not, anyone on the way may have cut the connection.
+    /// The peer sends no more; we still may. In plain TCP that is always orderly. Under TLS it is if the peer announced
+    /// it (close_notify): where it did not, anyone on the way may have cut the connection.
     Eof {
-        /// Whether the peer itself meant this to be the end.
+        /// Whether the peer itself has ended its direction.
         orderly: bool,
     },
 }
@@ -68,8 +68,8 @@ impl<'a> Io<'a> {
                 conn.readiness.read = false;
                 Ok(Read::Blocked)
             }
-            // A reset whose error something else was told of, such as a look ahead, reads as an end. Of a client's end much is
-            // made; a server that ends has ended.
+            // A reset whose error another call has taken, such as a look ahead, reads as an end. A client's end has
+            // consequences; a server's end has none.
             Received::Eof { .. } if conn.origin.is_accepted() && conn.state.writable_stream().is_some_and(is_reset) => {
                 Err(Failure::Io(io::ErrorKind::ConnectionReset.into()))
             }
@@ -77,7 +77,7 @@ impl<'a> Io<'a> {
         }
     }
 
-    /// The others have their turn: the connection is reported as ready in the next one, whatever its socket says.
+    /// The others have their turn: the connection is reported as ready in the next one, whether its socket is or not.
     pub fn wake(&mut self) {
         self.net.wake(self.id);
     }

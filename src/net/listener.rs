@@ -67,7 +67,7 @@ impl ListenerId {
 struct Listener {
     socket: TcpListener,
     config: Arc<ListenerConfig>,
-    /// Somebody may wait: cleared only when the socket says that nobody does.
+    /// A connection may wait: cleared only when `accept` would block.
     waiting: bool,
 }
 
@@ -169,7 +169,8 @@ impl Listener {
     }
 }
 
-/// Linux reports what befell a waiting connection as the failure of `accept`: accept(2) wants these tried again.
+/// Linux reports what happened to a waiting connection as the failure of `accept`: accept(2) recommends to try again
+/// after these.
 fn concerns_one_connection(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(

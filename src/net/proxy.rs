@@ -27,7 +27,7 @@ pub enum ProxyError {
         minor: u8,
         /// HTTP status.
         status: u16,
-        /// What the proxy says of it.
+        /// The proxy's reason for it.
         phrase: String,
     },
     /// What it answered is not HTTP.
@@ -36,7 +36,7 @@ pub enum ProxyError {
     /// It closed the connection before it had answered.
     #[error("the proxy closed the connection without an answer")]
     Closed,
-    /// It sent bytes beyond its answer, which nobody behind it can have meant.
+    /// It sent bytes beyond its answer, which nobody behind it can have sent.
     #[error("the proxy sent more than its answer")]
     Unsolicited,
 }

@@ -2,8 +2,8 @@
 
 use mio::event::Event;
 
-/// Sockets are registered once, for both directions and edge-triggered: what is set here stays until the socket itself says
-/// `WouldBlock`.
+/// Sockets are registered once, for both directions and edge-triggered: what is set here stays until the socket itself
+/// returns `WouldBlock`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Readiness {
     pub(super) read: bool,
@@ -12,7 +12,7 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Adds what an event tells. A closed or broken socket is ready to be read: the next call says what it has.
+    /// Adds an event. A closed or broken socket is ready to be read: the next read returns its state.
     pub(super) fn merge(&mut self, event: &Event) {
         self.read |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.reset |= event.is_error() || event.is_read_closed() && event.is_write_closed();

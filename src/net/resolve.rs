@@ -5,7 +5,7 @@
 //! them. A look-up that no connection waits for any more is not begun.
 //!
 //! A name's addresses are kept. They are used where the name server does not answer: they are most likely still right,
-//! and whether the peer is the one that is meant is for TLS to say.
+//! and TLS checks whether the peer is the right one.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

@@ -30,7 +30,7 @@ pub struct Target {
 /// What a proxy is asked in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/1.0, without a `Host`: what stock speaks.
+    /// HTTP/1.0, without a `Host`: as stock sends it.
     Http10,
     /// HTTP/1.1.
     #[default]

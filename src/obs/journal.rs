@@ -46,7 +46,7 @@ impl<W: Write + Send> Log for JournalLog<W> {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let text = with_priority(record.level(), format_args!("[{}] {}", record.level(), record.args()));
-            // There is nowhere to say that it cannot be written.
+            // A failure to write cannot be reported anywhere.
             let _ = lock(&self.out).write_all(text.as_bytes());
         }
     }

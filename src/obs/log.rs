@@ -143,7 +143,7 @@ impl LogTarget {
     /// Where there is no thread to be had, whoever logs writes, as before.
     pub fn write_in_background(&self) {
         let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
-        // What cannot do without threads tells of it in its own words.
+        // What needs no thread reports a failure in its own words.
         self.writer.start(move || tell_of_dropped(&rate, &writer)).ok();
     }
 

@@ -9,7 +9,7 @@ use log::{Level, LevelFilter, Record};
 use crate::budget::{LOG_BURST, LOG_RATE};
 use crate::mutex::lock;
 
-/// The target of lines that tell of lines that were dropped.
+/// The target of lines that report dropped lines.
 pub(super) const OF_DROPPED: &str = "dropped";
 
 /// A token bucket of bytes, for the lines that are logged unless an operator asks for more or less. Others are what the

@@ -56,7 +56,7 @@ impl LogWriter {
         }))
     }
 
-    /// From now on a thread writes. Every ten seconds, unless it has to wait, it calls `tell`.
+    /// From now on a thread writes. Every ten seconds, unless it has to wait, it calls `report`.
     ///
     /// # Errors
     /// There is no thread to be had; lines are written in place as before.
@@ -144,7 +144,7 @@ impl LogWriter {
 
     fn write(&self, line: &[u8]) {
         let mut out = lock(&self.0.out);
-        // There is nowhere to say that it cannot be written.
+        // A failure to write cannot be reported anywhere.
         let _ = out.write_all(line).and_then(|()| out.flush());
     }
 }

@@ -18,14 +18,14 @@ use crate::proto::printable;
 pub struct OutputError(#[from] io::Error);
 
 impl OutputError {
-    /// Whether the reader has gone, as `head` does: it wants no more, and no message either.
+    /// Whether the reader has gone, as `head` does: then nothing more is written, not even a message.
     pub fn is_closed(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-/// Standard output of a command. Once it cannot be written, nothing more is: the command goes on, and [`Output::finish`] says
-/// so.
+/// Standard output of a command. Once it cannot be written, nothing more is: the command goes on, and
+/// [`Output::finish`] returns the error.
 #[derive(Debug, Default)]
 pub struct Output(Option<OutputError>);
 
@@ -63,15 +63,15 @@ impl Output {
 /// Prints a whole text, whose last line need not end. A reader that went away, as `head` does, has read enough.
 ///
 /// # Errors
-/// It cannot be written: the disk behind it is full, say.
+/// It cannot be written: for example, the disk behind it is full.
 pub fn print(text: impl Display) -> Result<(), OutputError> {
     let mut out = Output::default();
     out.line(text.to_string().trim_end_matches('\n'));
     out.finish().or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
 }
 
-/// Writes to standard error, in lines of their own, why a program ends, or what it should be known to have noticed. If that
-/// cannot be written the exit status says it all.
+/// Writes to standard error, in lines of their own, why a program ends, or what it has noticed. If that cannot be
+/// written, the exit status is enough.
 pub fn complain(level: Level, text: impl Display) {
     let text = printable_lines(&text.to_string());
     let text = if stderr_is_journal() { with_priority(level, text) } else { text };

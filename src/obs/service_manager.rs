@@ -1,4 +1,4 @@
-//! What the service manager hears of a daemon, where there is one: systemd, by sd_notify(3).
+//! Notifications to the service manager, where there is one: systemd, by sd_notify(3).
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(crate) fn status(text: &str) {
     tell(&[NotifyState::Status(text)]);
 }
 
-/// The daemon has been told to stop.
+/// The daemon has been asked to stop.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }

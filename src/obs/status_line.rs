@@ -1,4 +1,4 @@
-//! A line at the bottom of a terminal that says how far a command is, and log lines above it.
+//! A line at the bottom of a terminal that shows how far a command is, and log lines above it.
 
 use crate::mutex::lock;
 use std::io::{self, Write};

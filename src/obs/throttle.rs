@@ -8,7 +8,8 @@ use crate::proto::Count;
 /// The same line is written again after this long at the earliest.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Lines of one subject that are told apart; all further ones count as one, until others are old enough to be forgotten.
+/// Lines of one subject that are counted apart; all further ones count as one, until others are old enough to be
+/// forgotten.
 const MOST_KEYS: usize = 16;
 
 /// Recoveries of one subject that are logged in the time after which a line is written again: one that fails and works in
@@ -60,8 +61,8 @@ pub struct Recovery {
 }
 
 impl LogThrottle {
-    /// Counts a failure. Whether to log it now; if so, how often it was suppressed since it was logged last. `key` tells
-    /// failures apart: it should be their text without counters.
+    /// Counts a failure. Whether to log it now; if so, how often it was suppressed since it was logged last. `key`
+    /// identifies the failure: it should be its text without counters.
     pub fn failed(&mut self, key: &str, now: Instant) -> Option<u64> {
         let trouble = self.trouble.get_or_insert(Trouble { since: now, last: now, failures: 0 });
         trouble.last = now;
@@ -104,8 +105,8 @@ impl LogThrottle {
         if is_quiet { self.recovered(now) } else { None }
     }
 
-    /// All is well again; what it was before, where it was not. `None` as well where that was told so often of late that it
-    /// says nothing: the trouble goes on then.
+    /// All is well again; returns what it was before, where it was not. `None` as well where recoveries were logged so
+    /// often of late that one more has no meaning: the trouble goes on then.
     pub fn recovered(&mut self, now: Instant) -> Option<Recovery> {
         self.trouble?;
         let recent = self.recoveries.filter(|recent| now.saturating_duration_since(recent.since) < AGAIN);

@@ -5,14 +5,14 @@ use super::{Count, Excerpt, MAX_LINE, MAX_SIZE, Verb, Want};
 /// Why a session cannot go on. All but [`Misuse`](Self::Misuse) are the peer's or the line's doing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The end of the connection where a reply should begin. Stock says so, and nothing else, when the password is
+    /// The end of the connection where a reply should begin. Stock does so, and sends no reply, when the password is
     /// wrong, missing or not asked for, and when `LS` or `MV` are not allowed.
     #[error("the peer closed the connection instead of answering {verb}")]
     ClosedAfter {
         /// What was asked.
         verb: Verb,
     },
-    /// The end of the connection after a whole body was sent: nobody knows whether it is stored.
+    /// The end of the connection after a whole body was sent: it is unknown whether it is stored.
     #[error("the peer closed the connection instead of confirming the {verb} body it was sent")]
     Unconfirmed {
         /// What was asked.
@@ -34,7 +34,7 @@ pub enum Error {
         /// Bytes of the body that were still due.
         remaining: u64,
     },
-    /// Bytes nobody asked for: the peer sent more than it announced, spoke first, or talks another protocol. What it
+    /// Bytes without a request: the peer sent more than it announced, sent first, or uses another protocol. What it
     /// sent last is not to be trusted either.
     #[error("the peer sent {excerpt} unasked, {}", after.map_or_else(|| "before any command".into(), |verb| format!("after {verb}")))]
     Unsolicited {

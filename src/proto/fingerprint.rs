@@ -6,8 +6,8 @@ use md5::{Digest, Md5};
 
 /// Size and MD5 of a file's bytes.
 ///
-/// It tells one measurement from another, as stock's own `.md5` files do; it is no defence against forgery, and none
-/// is needed: whoever can write at a site can write anything there.
+/// It distinguishes measurements, as stock's own `.md5` files do; it is no defence against forgery, and none is needed:
+/// whoever can write at a site can write anything there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// Bytes.

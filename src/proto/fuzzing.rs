@@ -16,7 +16,8 @@ pub use server_session::server_session;
 /// Sizes of the pieces the input is cut into.
 const PIECES: [usize; 2] = [1, 7];
 
-/// Any bytes as a server's replies: in one piece or in many, the same; and what was understood can be said again.
+/// Any bytes as a server's replies: in one piece or in many, the result is the same; and what was understood can be
+/// written again.
 pub fn reply(data: &[u8]) {
     let whole = in_any_pieces(|piece| first_line(data, piece));
     let Some(line) = whole else { return };
@@ -30,7 +31,7 @@ pub fn reply(data: &[u8]) {
     }
 }
 
-/// Any bytes as a client's command: what is understood is said in the same bytes, but for a size's leading zeros.
+/// Any bytes as a client's command: what is understood is written in the same bytes, but for a size's leading zeros.
 pub fn command(data: &[u8]) {
     if let Ok(command) = Command::parse(data) {
         let mut said = Vec::new();
@@ -148,7 +149,7 @@ impl<'a> Session<'a> {
         session.trace
     }
 
-    /// Does what the client wants; `false` once script or stream is at its end, or the client.
+    /// Does the client's next step; `false` once script or stream is at its end, or the client.
     fn step(&mut self) -> bool {
         self.drain();
         match self.client.want() {

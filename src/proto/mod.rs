@@ -1,8 +1,9 @@
 //! The Tentacle wire protocol, without I/O and without a clock.
 //!
 //! A connection carries commands and replies, which are lines ended by one `\n`, and bodies of an announced size.
-//! [`Client`] and [`Server`] are the machines that know whose turn it is. Their parts serve both sides: [`Command`] and
-//! [`Answer`] are what a client says, [`Reply`] is what a server says, and [`LineBuffer`] takes either out of the stream.
+//! [`Client`] and [`Server`] are the state machines of the two sides. They share their parts: [`Command`] and
+//! [`Answer`] are what a client sends, [`Reply`] is what a server sends, and [`LineBuffer`] takes either out of the
+//! stream.
 
 mod auth;
 mod client;

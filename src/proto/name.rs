@@ -15,8 +15,8 @@ const FORBIDDEN: &[u8] = b"?[]/\\=+<>:;',*~";
 /// The directory that a collector of ours has in each incoming directory.
 pub(crate) const COLLECTOR_STAGING: &str = ".tentacle-sync";
 
-/// What begins the name of the empty directory beside it, by which a collector knows an incoming directory in a listing;
-/// 32 hexadecimal digits follow. The data server does not look at it, and no command may carry its name.
+/// What begins the name of the empty directory beside it, by which a collector finds an incoming directory in a
+/// listing; 32 hexadecimal digits follow. The data server does not look at it, and no command may carry its name.
 pub(crate) const COLLECTOR_MARK: &str = ".tentacle-sync-";
 
 /// The directory that our server has in each of its directories.
@@ -117,8 +117,8 @@ impl fmt::Debug for FileName {
     }
 }
 
-/// A name as a client may put it to a server, which alone judges it: stock servers can be told which characters they
-/// take. Any bytes that fit into a line.
+/// A name as a client may put it to a server, which alone judges it: a stock server's characters are configurable. Any
+/// bytes that fit into a line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawName(Box<[u8]>);
 

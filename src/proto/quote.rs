@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 
-/// One value as it stands in a log line, after `key=` or among words: as it is where it is one word that can be told from
-/// all around it, else in double quotes with `"`, `\` and all that does not show escaped, as logfmt has it.
+/// One value as it stands in a log line, after `key=` or among words: as it is where it is one word whose ends are
+/// clear, else in double quotes with `"`, `\` and all that does not show escaped, as logfmt has it.
 #[derive(Clone, Copy)]
 pub struct Quoted<'a>(&'a [u8]);
 

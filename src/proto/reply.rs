@@ -38,11 +38,11 @@ pub enum Refusal {
     Missing,
     /// What was sent with `ZSEND` is no ZIP archive.
     BadArchive,
-    /// The server keeps as much as it may. Stock never says so.
+    /// The server keeps as much as it may. Stock never sends this.
     NoRoom,
-    /// The server's rules do not let this client do it. Stock never says so.
+    /// The server's rules do not let this client do it. Stock never sends this.
     NotAllowed,
-    /// The server's disk failed. Stock never says so.
+    /// The server's disk failed. Stock never sends this.
     Failed,
     /// The server gave no reason, as for every refused `LS` and `MV`: no such file or directory, or a bad name.
     Unspecified,

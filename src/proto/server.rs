@@ -32,8 +32,8 @@
 //! ```
 //!
 //! The machine sees commands and answers only. Bodies go around it, straight between the connection and the disk;
-//! [`Server::body_transferred`] says how much of one has passed. Only the doomed ones, whose names no file can have, it
-//! swallows itself: a stock server asks for them too, and closes when it cannot open the file.
+//! [`Server::body_transferred`] reports how much of one has passed. It consumes only the bodies of names that no file
+//! can have: a stock server asks for them too, and closes when it cannot open the file.
 
 mod close_reason;
 mod event;
@@ -55,7 +55,7 @@ pub use policy::{DEFAULT_MAX_SIZE, Policy};
 /// After every call the driver
 /// 1. writes [`transmit`](Self::transmit) and reports it with [`transmitted`](Self::transmitted),
 /// 2. takes every event from [`poll_event`](Self::poll_event),
-/// 3. does what [`want`](Self::want) says.
+/// 3. does what [`want`](Self::want) asks for.
 ///
 /// Clients may send commands ahead. They are taken one at a time and in order: where
 /// [`handle_input`](Self::handle_input) takes nothing, the driver keeps the rest, and reads no more than it has room
@@ -64,7 +64,8 @@ pub use policy::{DEFAULT_MAX_SIZE, Policy};
 /// # When a moved file may go
 /// `MV` promises the client a file that is then deleted. Bytes handed to the kernel are not with the client yet: it may
 /// be gone. So the file stays until the client has shown that it has the body, with a command it sent after that or
-/// with an orderly close, and [`Event::MovesConfirmed`] says so. A session that ends without it leaves the files where they are.
+/// with an orderly close, and [`Event::MovesConfirmed`] reports it. A session that ends without it leaves the files
+/// where they are.
 #[derive(Debug)]
 pub struct Server {
     policy: Arc<Policy>,

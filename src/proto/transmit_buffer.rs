@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// Room for a `PASS` line, so that its bytes are never moved and left behind unwiped.
 const ROOM: usize = 64;
 
-/// What a side has to say, until it is written. Wiped and freed then, and never shown: it may be a password's digest.
+/// A side's output, until it is written. Wiped and freed then, and never shown: it may be a password's digest.
 #[derive(Default)]
 pub(super) struct TransmitBuffer {
     bytes: Zeroizing<Vec<u8>>,

@@ -1,4 +1,5 @@
-//! Listings under way: one for all clients that ask for the same folder at the same time, and all together within a budget.
+//! Listings under way: one for all clients that ask for the same directory at the same time, and all together within a
+//! budget.
 //!
 //! A client is listed what is there when it asks. So it takes part in a listing that has not begun, and in no other; who
 //! asks while one is being made waits for the next. Memory is taken as a listing grows. One that finds none goes on once
@@ -59,7 +60,7 @@ impl Listings {
         Self { budget, runs: Vec::new(), given: Vec::new(), looked: None }
     }
 
-    /// Has a folder listed for a client. Nothing may come of it once what this returns is dropped.
+    /// Has a directory listed for a client. The listing may be given up once the returned value is dropped.
     pub(super) fn ask(&mut self, id: ConnId, dir: StorageDir) -> Wanted {
         let (wanting, wanted) = Wanted::new();
         let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.dir.is_same(&dir);
@@ -118,7 +119,7 @@ impl Listings {
     }
 }
 
-/// Whether one of these lists the folder: the next listing of it begins when that is done.
+/// Whether one of these lists the directory: the next listing of it begins when that is done.
 fn is_listed(runs: &[Run], dir: &StorageDir) -> bool {
     runs.iter().any(|run| run.dir.is_same(dir))
 }
@@ -155,7 +156,7 @@ mod tests {
 
     const MEMORY: u64 = 32 * 1024;
 
-    /// A folder whose listing takes some 25 KiB: more than one alone may take, and less than all.
+    /// A directory whose listing takes some 25 KiB: more than one alone may take, and less than all.
     fn storage() -> (TempDir, StorageDir) {
         let dir = tempfile::tempdir().unwrap();
         for number in 0..100 {

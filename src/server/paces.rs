@@ -73,8 +73,8 @@ impl Paces {
         }
     }
 
-    /// The connection that moves the fewest bytes a second, and how many, among those that move fewer than `least` says for
-    /// them. What has not been measured for long enough is none of them.
+    /// The connection that moves the fewest bytes a second, and how many, among those that move fewer than `least` asks
+    /// of them. One that has not been measured for long enough is not among them.
     pub(super) fn slowest(&self, least: impl Fn(ConnId) -> Option<u64>) -> Option<(ConnId, u64)> {
         let slow = self.paces.iter().filter_map(|(&id, pace)| Some((id, pace.window?.rate?, least(id)?)));
         slow.filter(|&(_, rate, least)| rate < least)

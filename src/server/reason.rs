@@ -26,7 +26,7 @@ pub enum Reason {
     /// Nothing came for too long, or too little.
     #[error("{awaited} did not come in time ({limits})")]
     TooSlow {
-        /// What the client owed us.
+        /// What the client did not send or take.
         awaited: String,
         /// The keys of the limits that it may have run into.
         limits: &'static str,
@@ -94,7 +94,7 @@ impl Reason {
         }
     }
 
-    /// What tells failures apart in the log: the text, without what a client can have as many of as it likes.
+    /// What identifies the failure in the log: the text, without the parts that a client can vary without limit.
     pub(super) fn log_key(&self) -> String {
         match self {
             Self::Session(ending) => ending.log_key(),

@@ -1,5 +1,5 @@
-//! What sessions share: the storage directory (which folder a name belongs to, who may do what there, what the threads
-//! behind it have been asked), and what is known of clients.
+//! What sessions share: the storage directory (which directory a name belongs to, who may do what there, the requests
+//! to its threads), and what is known of clients.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(super) enum Done {
     Unpacked(Result<ClosedTemp, ArchiveError>),
     /// An archive has been made, or cannot be.
     Packed(Result<Packed, ArchiveError>),
-    /// A folder has been listed, or cannot be.
+    /// A directory has been listed, or cannot be.
     Listed(Listed),
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Storage {
     guesses: Guesses,
 }
 
-/// Why there is no draft for a file, or no more of it.
+/// Why there is no temporary file for an upload, or no more of it.
 pub(super) enum NoTempFile {
     /// The quota.
     Full(Full),
@@ -155,7 +155,7 @@ impl Storage {
         self.settings.rules.permits(who, verb, self.settings.filters.directory_of(name))
     }
 
-    /// The folder that a name belongs to.
+    /// The directory that a name belongs to.
     pub(super) fn dir_of(&mut self, name: &[u8]) -> Result<StorageDir, StoreError> {
         if !self.root.is_in_place() {
             self.reopen_root()?;

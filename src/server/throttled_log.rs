@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::guesses::network;
 use crate::obs::{LogThrottle, repeated};
 
-/// Subjects that are told apart; all further ones count as one, until others are old enough to be forgotten.
+/// Subjects that are counted apart; all further ones count as one, until others are old enough to be forgotten.
 const MOST_SUBJECTS: usize = 1024;
 
 /// How long no file must have failed to be stored: where a large file finds no room, a small one may.
@@ -24,7 +24,7 @@ pub(super) enum Subject {
     Reading,
     /// The listening sockets.
     Listener,
-    /// Clients beyond those that are told apart.
+    /// Clients beyond those that are counted apart.
     Others,
 }
 
@@ -33,8 +33,8 @@ pub(super) enum Subject {
 pub(super) struct ThrottledLog(HashMap<Subject, LogThrottle>);
 
 impl ThrottledLog {
-    /// Warns of a failure, unless it was logged of this subject a short while ago. `key` tells failures apart; `text` may
-    /// hold more: names, sizes and excerpts, of which a client has as many as it likes.
+    /// Warns of a failure, unless it was logged of this subject a short while ago. `key` identifies the failure; `text`
+    /// may hold more: names, sizes and excerpts, which a client can vary without limit.
     pub(super) fn warn(&mut self, subject: Subject, key: &str, text: &str, now: Instant) {
         match self.throttle(subject, now).failed(key, now) {
             None => log::debug!("{text}"),

@@ -1,8 +1,8 @@
 //! Who has come, and has no place yet.
 //!
-//! At Tentacle the client speaks first, in the clear as under TLS. So a connection needs a place once its client has sent
-//! something, and not before: until then it costs a file descriptor and a few hundred bytes, and what is sent stays in the
-//! kernel.
+//! In Tentacle the client sends first, in the clear as under TLS. So a connection needs a place once its client has
+//! sent something, and not before: until then it costs a file descriptor and a few hundred bytes, and what is sent
+//! stays in the kernel.
 //!
 //! Places are given by turns of [networks](network), so that one which sends many clients keeps no other out.
 
@@ -18,7 +18,7 @@ use crate::net::ConnId;
 #[derive(Debug, Default)]
 pub(super) struct WaitingRoom(BTreeMap<IpAddr, Queue>);
 
-/// Those of one network, in the order in which they came or spoke.
+/// Those of one network, in the order in which they came or sent.
 #[derive(Debug, Default)]
 struct Queue {
     silent: VecDeque<Waiting>,

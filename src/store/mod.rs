@@ -5,7 +5,7 @@
 //! - `buffer`: the site: the storage's directories, the thread that stores, archives, the quota.
 //! - `fs`: what both use: directories held open, temporary files, flushing, locks, space.
 //!
-//! Both work on an *area*: a directory with a staging area inside, held open. Most of this page is about the collector,
+//! Both work on a `SpoolDir`: a directory with a staging area inside, held open. Most of this page is about the collector,
 //! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
 //! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]
@@ -34,7 +34,7 @@
 //! 1. The staged bytes, and that the files exist, are flushed: a few files each for itself, all at once; more with `syncfs`,
 //!    which is faster then but also waits for what other programs have written.
 //! 2. The journal gets an *intent* for each file, and is flushed.
-//! 3. The loop is told: the site's copy may go.
+//! 3. The loop is notified: the site's copy may go.
 //!
 //! # Publishing, for each file whose turn it is
 //! 1. The file is renamed, never over anything.
@@ -42,7 +42,7 @@
 //! 3. The journal gets *published* (not flushed).
 //!
 //! # Why nothing is lost and nothing comes twice
-//! An intent says that a whole staged file was durable, so what became of it can be read off the disk: the staged file is
+//! An intent means that a whole staged file was durable, so the disk shows what became of it: the staged file is
 //! there: it was not renamed, and waits for its turn; it is absent: it was renamed, since only that removes a file with an
 //! intent; it is damaged: it was given up. Hence step 1 of a commit ends before step 2 begins, even on one filesystem: had an
 //! intent become durable first and the file never, its absence would pass for a publication, and the site's copy would be
@@ -71,13 +71,13 @@
 //! waits so long and no longer (`fs/answering.rs`). A step that timed out is a failed step that may still be carried out, before
 //! any later one there; the argument above allows for both.
 //!
-//! Needs Linux 5.8 for write errors to be told by `syncfs`, and a local filesystem that keeps the order of its own metadata
+//! Needs Linux 5.8, whose `syncfs` reports write errors, and a local filesystem that keeps the order of its own metadata
 //! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
-//! two, followed by the data server taking the file before our next start, publishes it twice. What else is done without
-//! where a filesystem lacks it stands in `fs/lacks.rs`; a start warns of it.
+//! two, followed by the data server taking the file before our next start, publishes it twice. `fs/lacks.rs` lists
+//! what else a filesystem may lack; a start warns of it.
 //!
 //! # The server's storage
-//! A [`StorageDir`] is the storage directory or one inside it, each with a `.tentacle-sync` as above. What a client sends is
+//! A [`StorageDir`] is the storage directory or one inside it, each with a staging area, `.tentacle-server`, as above. What a client sends is
 //! written to a [`TempFile`]; the [`StoreWorker`]'s thread stores it, in groups but without a journal: whoever got no answer sends
 //! again. `buffer/store_group.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
 //! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`SpaceAccount`] holds the storage to its

@@ -43,7 +43,7 @@ pub enum DeleteResult {
     Gone,
     /// The site has another file under that name: declined, nothing was deleted.
     Changed,
-    /// We would not have it deleted now, or do not know whether it was: the next listing shows what became of it.
+    /// We would not have it deleted now, or cannot tell whether it was: the next listing shows what became of it.
     Postponed,
     /// The site would not delete it: the next listing shows whether it is there at all.
     Refused,

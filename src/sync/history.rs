@@ -1,10 +1,11 @@
 //! What is known of a site's files from one round to the next: which copies it may still have of what is committed here.
 //!
 //! A name, a size or bytes seen before do not make a file one seen before: some senders use one name for ever, and send
-//! equal bytes for hours. What is known of a name ends with the deletion of its file, and the next file there is another
-//! one. A deletion is certain once the site has not listed the file, or not known its name, after it had answered the
-//! `MV`: its last byte alone does not tell, since a server may die, or not be able to delete. Until then a file of this
-//! name is fetched, and counts as the one committed if its bytes are the same.
+//! equal bytes for hours. What is remembered of a name ends with the deletion of its file, and the next file there is
+//! another one. A deletion is certain once the site has not listed the file, or has answered that it does not have it,
+//! after it had answered the `MV`: the last byte of that answer alone proves nothing, since a server may die, or not be
+//! able to delete. Until then a file of this name is fetched, and counts as the one committed if its bytes are the
+//! same.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +16,7 @@ use super::plan::HOPELESS_AFTER;
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 
-/// The most names remembered of which something was said, so that it is said once: of more, nothing is said.
+/// The most names remembered of which something was logged, so that it is logged once: of more, nothing is logged.
 const MAX_REPORTED: usize = 10_000;
 
 /// What such a name takes.
@@ -310,7 +311,7 @@ impl SiteHistory {
         self.reported.clear();
     }
 
-    /// Whether this is the first time that something is to be said about the listed `name`.
+    /// Whether this is the first time that something is to be logged about the listed `name`.
     pub fn report_once(&mut self, name: &[u8]) -> bool {
         let name = self.hasher.hash_one(name);
         let is_new = self.reported.len() < MAX_REPORTED && !self.reported.contains(&name);

@@ -3,12 +3,12 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-/// What an agent data file's name says: `<agent>.<serial>.data`, or with `_` before the serial.
+/// What an agent data file's name consists of: `<agent>.<serial>.data`, or with `_` before the serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentFile<'a> {
     /// The agent's name, or the MD5 of it.
     pub agent: &'a [u8],
-    /// When the measurement was made, since 1970, where the serial says so: an epoch second (Unix agents), an epoch
+    /// When the measurement was made, since 1970, where the serial has it: an epoch second (Unix agents), an epoch
     /// second and a fraction (`<agent>.<second>.<fraction>.data`), an epoch millisecond, or that and four random digits
     /// (PluginTools). Windows agents write a random number.
     pub time: Option<Duration>,
@@ -76,7 +76,7 @@ pub(crate) fn agent(name: &(impl Borrow<[u8]> + ?Sized)) -> &[u8] {
     AgentFile::parse(name).map_or(name.borrow(), |file| file.agent)
 }
 
-/// When the measurement in a file was made, since 1970, where its name says so.
+/// When the measurement in a file was made, since 1970, where its name has it.
 pub(crate) fn measured_at(name: &(impl Borrow<[u8]> + ?Sized)) -> Option<Duration> {
     AgentFile::parse(name)?.time
 }

@@ -26,7 +26,7 @@ use crate::proto::{FileName, Fingerprint};
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_CONNECTION: usize = 8;
 
-/// What a round came to, in files unless it says otherwise.
+/// What a round came to, in files unless stated otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Names listed that are collected from this site.
@@ -47,7 +47,7 @@ pub struct Tally {
     pub left: usize,
     /// Of those, new ones for which there is no room, as what is committed and still there has it.
     pub without_room: usize,
-    /// Not stored for want of a working disk; still at the site.
+    /// Not stored because of a failing disk; still at the site.
     pub unstored: usize,
 }
 
@@ -278,7 +278,7 @@ impl Round {
         }
     }
 
-    /// The site has deleted `name`, as far as it says.
+    /// The site has deleted `name`, as far as its answers show.
     fn gone(&mut self, name: &FileName, history: &mut SiteHistory) {
         self.has_progressed |= history.deleted(name);
         self.tally.moved += 1;

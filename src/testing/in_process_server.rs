@@ -50,7 +50,7 @@ impl Drop for InProcessServer {
     fn drop(&mut self) {
         self.stopper.stop();
         if let Some(thread) = self.thread.take() {
-            // What it panicked with has been said.
+            // Its panic message has been printed.
             drop(thread.join());
         }
     }

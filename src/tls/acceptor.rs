@@ -26,7 +26,7 @@ use super::x509::Purpose;
 pub struct AcceptorSettings {
     /// What we show.
     pub identity: IdentitySettings,
-    /// What we want to be shown.
+    /// The certificate that we ask for.
     pub clients: ClientAuth,
     /// Which versions of TLS are spoken.
     pub versions: Versions,
@@ -110,7 +110,7 @@ impl Acceptor {
         self.0.verifies_clients
     }
 
-    /// What an operator should hear at every start, one line each.
+    /// What to log at every start, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.0.warnings
     }

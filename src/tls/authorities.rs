@@ -31,7 +31,7 @@ pub(super) struct Authority {
     validity: Validity,
 }
 
-/// What a CA file says: whom to believe, and which self-signed certificates to take as they are.
+/// A CA file's content: whom to believe, and which self-signed certificates to take as they are.
 #[derive(Debug)]
 pub(super) struct Authorities {
     listed: Vec<CertificateDer<'static>>,
@@ -239,8 +239,8 @@ impl<'a> Presented<'a> {
         Ok(Self { leaf, certificate, intermediates })
     }
 
-    /// A self-signed certificate says nothing about itself: it counts because it is in the CA file, byte for byte.
-    /// What is left to check is that it is meant for this, now.
+    /// A self-signed certificate proves nothing about itself: it counts because it is in the CA file, byte for byte.
+    /// What is left to check is that it is for this use, now.
     fn check_alone(&self, purpose: Purpose, now: UnixTime) -> Result<(), CertificateProblem> {
         check_dates(self.certificate.validity, Whose::Leaf, now)?;
         if self.certificate.version != Version::V3 {

@@ -1,4 +1,4 @@
-//! Why a peer's certificate is not accepted, in words that say what to do about it.
+//! Why a peer's certificate is not accepted, with advice on what to do about it.
 
 use std::sync::Arc;
 
@@ -108,8 +108,8 @@ pub enum CertificateProblem {
 }
 
 impl CertificateProblem {
-    /// Whether a pin gets around it: a pin takes the place of everything that is said of the certificate, but not of the
-    /// proof that the peer holds its key. What may be an attack, or mends itself, is left out.
+    /// Whether a pin gets around it: a pin takes the place of all checks of the certificate, but not of the proof that
+    /// the peer holds its key. What may be an attack, or mends itself, is left out.
     pub(super) fn is_overridden_by_a_pin(&self) -> bool {
         match self {
             Self::Malformed
@@ -131,7 +131,7 @@ impl CertificateProblem {
         }
     }
 
-    /// What rustls is told: it chooses the alert by which the peer hears of it (RFC 8446, section 6.2).
+    /// The error for rustls, which chooses the alert for the peer by it (RFC 8446, section 6.2).
     pub(super) fn to_rustls(&self) -> CertificateError {
         match self {
             // bad_certificate

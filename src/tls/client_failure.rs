@@ -37,7 +37,7 @@ pub enum ClientFailure {
     /// Any other alert.
     #[error("the client ended TLS with the alert {alert:?} {}", phase_text(*.phase))]
     Alert {
-        /// What it said.
+        /// The alert.
         alert: AlertDescription,
         /// When.
         phase: Phase,

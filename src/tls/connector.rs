@@ -73,7 +73,7 @@ impl Connector {
     }
 
     /// Begins a connection to `host`, a name or an IP address without brackets. Our own certificate, where there is
-    /// one, is offered if `offer` says so.
+    /// one, is offered if `offer` is true.
     pub fn connect(&self, host: &str, offer: bool) -> Result<ClientConnection, ConnectError> {
         let client = match &self.0.with_identity {
             Some(client) if offer => client,
@@ -109,8 +109,8 @@ impl Connector {
         self.0.with_identity.is_some()
     }
 
-    /// What an operator should hear at every start of the settings' files, one line each. Other connectors of the same
-    /// files have the same lines.
+    /// What to log at every start about the settings' files, one line each. Other connectors of the same files have the
+    /// same lines.
     pub fn file_warnings(&self) -> Vec<String> {
         self.0.report.warnings()
     }
@@ -120,7 +120,7 @@ impl Connector {
         &self.0.report.remarks
     }
 
-    /// What an operator should hear at every start of how the site is checked.
+    /// What to log at every start about how the site is checked.
     pub fn policy_warning(&self) -> Option<&'static str> {
         self.0.is_unchecked.then_some(
             "verify = \"none\": the site's certificate is not checked, so anyone on the way can read and change what is \

@@ -38,7 +38,7 @@ impl Name {
         Ok(Self(attributes))
     }
 
-    /// A name for people; one that cannot be read is said to be so.
+    /// A name for people; one that cannot be read is shown as unreadable.
     pub(super) fn text(der: &[u8]) -> String {
         Self::parse(der).map_or_else(|_| "(unreadable name)".to_owned(), |name| name.to_string())
     }

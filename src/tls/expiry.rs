@@ -1,6 +1,6 @@
 //! Ends of certificates that come near, logged once a day while a program runs: ours, those of CA files, and peers'.
 //!
-//! Pure: time is an argument, and what is to be said is the answer.
+//! Pure: time is an argument, and the lines to log are the result.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ const MOST_PEERS: usize = 10_000;
 /// The most peers that are named for one certificate.
 const MOST_NAMES: usize = 3;
 
-/// What to say of one certificate.
+/// What to log of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// It is in its last week, or over.
@@ -52,7 +52,7 @@ struct Peer {
 }
 
 impl Expiries {
-    /// Watches nothing yet. What concerns the day of `now` has been said, as the warnings of the start.
+    /// Watches nothing yet. What concerns the day of `now` has been logged, with the warnings of the start.
     pub fn new(now: UnixTime) -> Self {
         Self { files: Vec::new(), peers: HashMap::new(), day: day(now) }
     }
@@ -93,13 +93,12 @@ impl Expiries {
         announcement
     }
 
-    /// Whether a day has begun that had no announcements: those who are connected should be told of by
-    /// [`Expiries::saw`] first.
+    /// Whether a day has begun that had no announcements: report those that are connected by [`Expiries::saw`] first.
     pub fn is_due(&self, now: UnixTime) -> bool {
         day(now) != self.day
     }
 
-    /// What to say on a new day. Peers that showed up neither on this nor on the day before are forgotten: they have a
+    /// What to log on a new day. Peers that showed up neither on this nor on the day before are forgotten: they have a
     /// new certificate, or are gone.
     pub fn due(&mut self, now: UnixTime) -> Vec<Announcement> {
         if !self.is_due(now) {

@@ -1,4 +1,4 @@
-//! What a certificate's extensions say, as far as we look into them ourselves.
+//! A certificate's extensions, as far as we look into them ourselves.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.
 const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
-/// Those that webpki weighs, or knows to be without effect.
+/// Those that webpki evaluates, or ignores because they have no effect.
 const UNDERSTOOD: [ObjectIdentifier; 6] =
     [KEY_USAGE, SUBJECT_ALT_NAME, BASIC_CONSTRAINTS, NAME_CONSTRAINTS, DISTRIBUTION_POINTS, EXTENDED_KEY_USAGE];
 
@@ -58,7 +58,7 @@ impl<'a> Certificate<'a> {
         self.extension(SUBJECT_ALT_NAME)?.map_or(Ok(Vec::new()), alternative_names)
     }
 
-    /// Whether it may be used for this: nothing says otherwise.
+    /// Whether it may be used for this: nothing forbids it.
     pub(super) fn allows(&self, purpose: Purpose) -> der::Result<bool> {
         self.extension(EXTENDED_KEY_USAGE)?.map_or(Ok(true), |usages| allows(usages, purpose))
     }

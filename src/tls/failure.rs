@@ -1,4 +1,4 @@
-//! Why a connection failed, in words that say what to do about it.
+//! Why a connection failed, with advice on what to do about it.
 
 use std::io;
 
@@ -75,7 +75,7 @@ pub enum Phase {
 pub enum Missing {
     /// TLS 1.2 or 1.3.
     Version,
-    /// A cipher suite, key exchange or signature; which one, the peer did not tell.
+    /// A cipher suite, key exchange or signature; the alert does not name which one.
     Algorithm,
 }
 
@@ -88,7 +88,7 @@ pub enum TlsFailure {
     /// The peer does not accept our certificate.
     #[error("{}", refused(*.0))]
     ClientCertificateRefused(AlertDescription),
-    /// The peer wants a certificate of ours and got none it could use.
+    /// The peer demands a certificate of ours and got none it could use.
     #[error("{}", demanded(*.0))]
     ClientCertificateDemanded(AlertDescription),
     /// There is nothing both sides can do.
@@ -109,7 +109,7 @@ pub enum TlsFailure {
     /// Any other alert.
     #[error("the peer ended TLS with the alert {alert:?} {}", phase_text(*.phase))]
     Alert {
-        /// What it said.
+        /// The alert.
         alert: AlertDescription,
         /// When.
         phase: Phase,
@@ -120,7 +120,7 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
-    /// Whether the peer refused our certificate because it does not know its authority.
+    /// Whether the peer refused our certificate because it does not have its authority.
     ///
     /// A stock server with `-e -k` but without `-f` asks for a certificate and then judges it by the system's
     /// authorities: it is to be tried again without ours.
@@ -159,7 +159,7 @@ impl TlsFailure {
                 | AlertDescription::AccessDenied,
                 _,
             ) => Self::ClientCertificateRefused(alert),
-            // TLS 1.3 has an alert for it; in TLS 1.2 OpenSSL says handshake_failure, once a cipher suite is chosen.
+            // TLS 1.3 has an alert for it; in TLS 1.2 OpenSSL sends handshake_failure, once a cipher suite is chosen.
             (AlertDescription::CertificateRequired, _)
             | (AlertDescription::HandshakeFailure, Phase::Handshake | Phase::Established) => {
                 Self::ClientCertificateDemanded(alert)

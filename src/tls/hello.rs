@@ -1,6 +1,6 @@
-//! What a peer's first message says it can do, for those with whom nothing comes of it: rustls does not tell.
+//! What a peer offers in its first message, for connections that fail: rustls does not report it.
 //!
-//! Read from the bytes that lie in the socket, as far as they are there; a hello that is cut says nothing.
+//! Read from the bytes that lie in the socket, as far as they are there; a hello that is cut is ignored.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const SUPPORTED_VERSIONS: u16 = 43;
 const TLS_1_2: u16 = 0x0303;
-/// What says that a renegotiation is safe, or that a lower version is tried on purpose: no suites.
+/// Signals that a renegotiation is safe, or that a lower version is tried on purpose: no suites.
 const SIGNALS: [u16; 2] = [0x00ff, 0x5600];
 
 /// What a client offers, or a server has chosen.

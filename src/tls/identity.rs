@@ -21,7 +21,7 @@ use crate::proto::quoted;
 pub(super) struct Identity {
     /// As rustls takes it.
     pub(super) certified_key: Arc<CertifiedKey>,
-    /// What an operator should hear about the files.
+    /// What to log about the files.
     pub(super) remarks: Vec<String>,
 }
 

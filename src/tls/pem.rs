@@ -1,7 +1,7 @@
 //! PEM files: certificates and private keys as people have them.
 //!
-//! The only user of rustls-pemfile, which reads a block's base64; which blocks there are is seen here, since what is not
-//! read has to be said.
+//! The only user of rustls-pemfile, which reads a block's base64; which blocks there are is seen here, since what is
+//! not read has to be reported.
 
 mod blocks;
 
@@ -196,7 +196,7 @@ pub(super) fn parse_key(bytes: &[u8], passphrase: Option<&Secret>) -> Result<Key
     }
 }
 
-/// pemfile knows no encrypted keys, but looks at nothing but labels: under a plain key's, it reads them.
+/// pemfile has no encrypted keys, but looks at nothing but labels: under a plain key's, it reads them.
 fn decrypt(block: &Block<'_>, passphrase: Option<&Secret>) -> Result<KeyDer, FileProblem> {
     let passphrase = passphrase.ok_or(FileProblem::PassphraseMissing)?;
     let Item::Pkcs8Key(encrypted) = item(block, PKCS8_KEY)? else {

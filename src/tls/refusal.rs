@@ -1,7 +1,7 @@
 //! A refused certificate, from the verifier to whoever reports it.
 //!
-//! rustls chooses the alert that the peer hears by the `CertificateError` a verifier answers with, and the variants with
-//! the right alerts carry nothing of ours. So what is wrong goes beside it. rustls calls a verifier from within
+//! rustls chooses the alert for the peer by the `CertificateError` a verifier answers with, and the variants with the
+//! right alerts carry nothing of ours. So what is wrong goes beside it. rustls calls a verifier from within
 //! `process_new_packets`, whose error is looked at before that thread does anything else: one place for each thread is
 //! enough, and each verification empties it first.
 
@@ -41,7 +41,7 @@ impl Refusal {
         LAST.set(None);
     }
 
-    /// Leaves it for [`Refusal::behind`], and says what rustls is to be reported.
+    /// Leaves it for [`Refusal::behind`], and returns the error for rustls.
     pub(super) fn into_rustls(self) -> rustls::Error {
         let error = self.problem.to_rustls();
         LAST.set(Some(self));

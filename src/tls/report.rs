@@ -40,13 +40,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Adds what is to be said about another file.
+    /// Adds the report on another file.
     pub(super) fn extend(&mut self, other: Self) {
         self.certificates.extend(other.certificates);
         self.remarks.extend(other.remarks);
     }
 
-    /// What an operator should hear at every start, one line each.
+    /// What to log at every start, one line each.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.remarks.iter().cloned().chain(self.certificates.iter().flat_map(CertificateReport::warnings)).collect()
     }
@@ -59,7 +59,7 @@ pub struct CertificateReport {
     pub file: PathBuf,
     /// What it is used for.
     pub role: Role,
-    /// What it says.
+    /// Its content.
     pub certificate: CertificateSummary,
     /// Whole days until it expires, negative once it has.
     pub days_left: i64,

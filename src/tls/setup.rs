@@ -100,7 +100,7 @@ pub enum FileProblem {
     Broken {
         /// Where it shows.
         line: usize,
-        /// What the block says it is.
+        /// The block's label.
         label: String,
         /// What is wrong.
         fault: BlockFault,
@@ -187,7 +187,7 @@ pub enum BlockFault {
     /// Not a whole number of bytes.
     #[error("its base64 does not come to whole bytes: a line is missing or cut")]
     NotWhole,
-    /// Bytes that are not what it says it is.
+    /// Bytes that are not what the label names.
     #[error("what is in it is not that")]
     NotThat,
 }

@@ -21,7 +21,7 @@ pub struct Socket {
     leftovers: Vec<u8>,
 }
 
-/// When the peer hears that its bytes have come.
+/// When the peer's bytes are acknowledged.
 #[derive(Debug)]
 enum Acks {
     /// As the kernel thinks best: with our next bytes, or some 40 ms later.

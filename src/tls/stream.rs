@@ -42,10 +42,10 @@ pub enum Received {
     Bytes(usize),
     /// Nothing is there: wait for the socket to be readable.
     WouldBlock,
-    /// The peer sends no more; we still may. Stock never says so in TLS (close_notify), so whether this is too early
-    /// shows only in the lengths that were announced.
+    /// The peer sends no more; we still may. Stock never sends close_notify, so whether this is too early shows only in
+    /// the lengths that were announced.
     Eof {
-        /// Whether the peer said so: by close_notify in TLS, by its FIN in plain TCP.
+        /// Whether the peer ended its direction: by close_notify in TLS, by its FIN in plain TCP.
         orderly: bool,
     },
 }
@@ -188,7 +188,7 @@ impl Stream {
         }
     }
 
-    /// Says goodbye in TLS (close_notify); [`Stream::flush`] until nothing is left, then [`Stream::shutdown_write`].
+    /// Sends close_notify in TLS; [`Stream::flush`] until nothing is left, then [`Stream::shutdown_write`].
     pub fn close(&mut self) {
         if let Self::Tls(tls) = self {
             tls.close();

@@ -106,7 +106,7 @@ fn names(certificate: &Certificate<'_>) -> Vec<String> {
     names
 }
 
-/// Whether a listed certificate may vouch for others: CA:TRUE, or version 1 (which cannot say) and self-signed.
+/// Whether a listed certificate may vouch for others: CA:TRUE, or version 1 (which has no such field) and self-signed.
 pub(super) fn is_authority(certificate: &Certificate<'_>) -> bool {
     match certificate.version {
         Version::V1 => certificate.is_self_issued(),

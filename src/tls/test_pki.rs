@@ -30,13 +30,13 @@ pub struct Identity {
     pub key_pem: String,
 }
 
-/// What a stock server wants of its clients.
+/// What a stock server demands of its clients.
 #[derive(Clone, Copy, Debug)]
 pub enum StockClients<'a> {
     /// No certificate, and it does not ask.
     Anyone,
-    /// No certificate; but it asks, and refuses those of authorities it does not know, which are all that matter:
-    /// stock with `-e -k`.
+    /// No certificate; but it asks, and refuses those of authorities it does not have, which are all that matter: stock
+    /// with `-e -k`.
     AnyoneOrWellKnown,
     /// One that this authority has signed: stock with `-e -k -f`.
     SignedBy(&'a Authority),
@@ -108,7 +108,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// rustls's own verifier says of a stranger's certificate what stock says: unknown CA.
+/// rustls's own verifier reports a stranger's certificate as stock does: unknown CA.
 fn verifier(clients: StockClients<'_>) -> Result<Arc<dyn ClientCertVerifier>, SetupError> {
     let builder = |authority: &Authority| {
         let mut roots = RootCertStore::empty();

@@ -26,7 +26,7 @@ use crate::tls::{ClientCertPolicy, Connector, IdentitySettings, TlsSettings};
 pub(crate) use self::hellos::{client_hello, server_hello};
 pub(super) use self::pieces::*;
 
-/// 2026-06-01, when tests that say when happen.
+/// 2026-06-01, when tests with dates happen.
 pub(super) fn now() -> UnixTime {
     UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_780_272_000))
 }
@@ -316,7 +316,7 @@ pub(super) fn meet(client: &mut ClientConnection, server: &mut ServerConnection)
         };
         server.process_new_packets().map_err(|error| ClientFailure::from_rustls(&error, phase, &[]))?;
         pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
-        // What a client dislikes, the server hears by alert.
+        // What a client refuses, the server gets by alert.
         let _ = client.process_new_packets();
     }
     assert!(!client.is_handshaking() && !server.is_handshaking());
@@ -327,7 +327,7 @@ pub(super) fn meet(client: &mut ClientConnection, server: &mut ServerConnection)
 pub(super) fn run(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), TlsFailure> {
     for _ in 0..8 {
         pass(|wire| client.write_tls(wire), |wire| server.read_tls(wire));
-        // What a server dislikes, the client hears by alert.
+        // What a server refuses, the client gets by alert.
         let _ = server.process_new_packets();
         pass(|wire| server.write_tls(wire), |wire| client.read_tls(wire));
         let phase = if client.is_handshaking() { Phase::Handshake } else { Phase::Established };
@@ -337,7 +337,7 @@ pub(super) fn run(client: &mut ClientConnection, server: &mut ServerConnection) 
     Ok(())
 }
 
-/// The alert by which one side hears that the other ends the handshake.
+/// The alert by which one side learns that the other ends the handshake.
 pub(super) fn alert_heard(
     client: &mut ClientConnection,
     server: &mut ServerConnection,

@@ -43,7 +43,7 @@ enum End {
     Notified,
     /// With the socket, and not a word.
     Cut,
-    /// In a failure, to be told once what came before it is taken.
+    /// In a failure, to be reported once what came before it is taken.
     Failed(StreamError),
 }
 
@@ -162,7 +162,7 @@ impl<W: Transport> TlsStream<W> {
 
     fn fail(&mut self, error: &rustls::Error, phase: Phase, first: &[u8]) {
         self.end = Some(End::Failed(self.failure(error, phase, first)));
-        // The alert that tells the peer why, behind what is still to be sent; we have failed whether it leaves or not.
+        // The alert with the reason, behind what is still to be sent; we have failed whether it leaves or not.
         while self.session.wants_write() && self.session.write_tls(&mut self.socket).is_ok_and(|count| count > 0) {}
     }
 
@@ -181,7 +181,7 @@ impl<W: Transport> TlsStream<W> {
         }
     }
 
-    /// What the peer begins with: rustls does not tell what it took for no TLS, or for none that it has.
+    /// What the peer begins with: rustls does not report what it took for no TLS, or for none that it has.
     fn first_bytes(&self, phase: Phase) -> Vec<u8> {
         if phase != Phase::Hello {
             return Vec::new();
@@ -244,7 +244,7 @@ impl<W: Transport> TlsStream<W> {
         Ok(true)
     }
 
-    /// A peer that resets the connection may have said why just before: its alert is worth more than the reset.
+    /// A peer that resets the connection may have sent the reason just before: its alert is worth more than the reset.
     fn pending_alert(&mut self) -> Option<StreamError> {
         let phase = self.phase();
         self.session.read_tls(&mut self.socket).ok()?;

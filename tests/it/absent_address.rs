@@ -37,7 +37,7 @@ fn no_address_that_is_there_and_one_that_is_in_use_are_errors() {
     place.assert_refused(&["-s", "storage", "-a", "192.0.2.77,127.0.0.1", "-p", &port], 3, &["127.0.0.1", "in use"]);
 }
 
-/// Lets this thread, and what it starts, have a network of its own; `false`, after saying so, where it may not.
+/// Gives this thread, and what it starts, a network of its own; `false`, after printing so, where it may not.
 fn is_in_a_network_of_its_own() -> bool {
     let made = unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| errno.to_string()).and_then(|()| ip("link set lo up"));
     assert!(made.is_ok() || std::env::var_os("CHAIN_TEST_REQUIRED").is_none(), "{made:?}");

@@ -16,7 +16,7 @@ use crate::server_process::is_emptied;
 use crate::site::{Site, all_files, site_config};
 use crate::support::{Certificates, LOOPBACK};
 
-/// A site that misbehaves, what its configuration says besides, and what is to be said of it.
+/// A site that misbehaves, what its configuration has besides, and what is to be reported of it.
 struct BadSite {
     site: Site,
     lines: &'static str,

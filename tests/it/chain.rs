@@ -108,7 +108,7 @@ impl Drop for Running {
     }
 }
 
-/// The site's network, or `None`, after saying why.
+/// The site's network, or `None`, after printing why.
 fn isolated() -> Option<Isolated> {
     let site = if Path::new(AGENT).exists() { Isolated::new() } else { Err(format!("there is no {AGENT}")) };
     match site {
@@ -163,7 +163,7 @@ impl Agent {
         let path = format!("{}:{}", self.path("bin").to_string_lossy(), env::var("PATH").unwrap_or_default());
         let mut command = site.command(AGENT);
         command.arg(self.home.path()).env("PATH", path);
-        // Its client knows -c alone (its -e is broken), and then believes the authorities of OpenSSL.
+        // Its client takes -c alone (its -e is broken), and then believes the authorities of OpenSSL.
         command.env("SSL_CERT_FILE", ca).stdout(Stdio::null()).stderr(Stdio::null());
         let _agent = Running(command.spawn().unwrap());
         wait_until("the agent's data in the storage", || {
@@ -174,7 +174,7 @@ impl Agent {
     }
 }
 
-/// Fails unless every element ends where it should. Enough to tell a file from half of one.
+/// Fails unless every element ends where it should. Enough to recognize half a file.
 #[track_caller]
 fn assert_well_formed(xml: &str) {
     let mut open = Vec::new();

@@ -1,4 +1,4 @@
-//! The command line: what each command says, and what it exits with.
+//! The command line: each command's output, and its exit status.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -285,7 +285,7 @@ fn probe_names_the_step_that_fails() {
     place.run("probe", &["sight"]).assert_code(2).assert_logs(&["sight", "site"]);
 }
 
-/// Takes a connection and says `banner`, as a server of another protocol does.
+/// Takes a connection and sends `banner`, as a server of another protocol does.
 fn speaker_of(banner: &'static [u8]) -> (SocketAddr, thread::JoinHandle<()>) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let address = listener.local_addr().unwrap();

@@ -116,7 +116,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One turn of a script: so many bytes are awaited, then this is said.
+/// One step of a script: so many bytes are awaited, then this is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct ScriptStep {
     /// `None` for whatever one read brings, or the end.
@@ -127,7 +127,7 @@ pub(crate) struct ScriptStep {
 #[derive(Clone, Debug)]
 pub(crate) enum ScriptReply {
     Bytes(Vec<u8>),
-    /// Says these and closes.
+    /// Sends these and closes.
     Last(Vec<u8>),
 }
 
@@ -137,7 +137,7 @@ pub(crate) struct Scripted {
     thread: JoinHandle<Received>,
 }
 
-/// What a scripted server heard.
+/// What a scripted server received.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) from: IpAddr,
@@ -152,7 +152,7 @@ impl Scripted {
         Self { address, thread: thread::spawn(move || follow(&listener, &script)) }
     }
 
-    /// Says these, each after one more line of the client's, and closes after the last one.
+    /// Sends these, each after one more line of the client's, and closes after the last one.
     pub(crate) fn saying(lines: &[&[u8]]) -> Self {
         let turn = |says| ScriptStep { awaits: None, says };
         let mut lines = lines.iter().map(|line| line.to_vec()).collect::<Vec<_>>();

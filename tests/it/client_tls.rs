@@ -1,4 +1,4 @@
-//! `tentacle_client` and certificates: which ones it takes, and what it says of the others.
+//! `tentacle_client` and certificates: which ones it takes, and how it reports the others.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -44,7 +44,7 @@ fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
     for refused in [&misnamed, &foreign] {
         assert!(refused.files().unwrap().is_empty());
     }
-    // Without -f nothing is checked, and -v says so.
+    // Without -f nothing is checked, which -v reports.
     let port = foreign.address().port().to_string();
     let unchecked = work_dir.run(["-v", "-c", "-a", "127.0.0.1", "-p", &port, "a.data"]);
     unchecked.assert_done();

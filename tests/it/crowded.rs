@@ -135,7 +135,7 @@ fn clients_that_have_quit_and_take_the_rest_slowly_make_room_for_others() {
     slow.join().unwrap();
 }
 
-/// Tells threads that this one is done with them, also where its test fails.
+/// Lets threads see that this one is done with them, also where its test fails.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -213,7 +213,7 @@ fn those_who_guess_passwords_from_one_address_wait_behind_others() {
     });
 }
 
-/// Clients of many addresses, all of which say something and nothing more, again and again.
+/// Clients of many addresses, all of which send something and nothing more, again and again.
 fn crowd_of_many(buffer: &Buffer, addresses: u8, each: usize) -> Vec<Client> {
     let from = |address| guesses::from(Ipv4Addr::new(127, 0, 1, address), buffer.address());
     let mut crowd: Vec<Client> = (1..=addresses).flat_map(|address| (0..each).map(move |_| from(address))).collect();

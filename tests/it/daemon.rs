@@ -36,7 +36,7 @@ pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     panic!("in vain: waited for {what}");
 }
 
-/// A directory for one daemon: configuration, state, spool, and what it says.
+/// A directory for one daemon: configuration, state, spool, and its log.
 pub(crate) struct Place {
     root: TempDir,
     runs: AtomicU32,
@@ -57,8 +57,8 @@ impl Place {
         place
     }
 
-    /// Writes the configuration: `sync` is added to `[sync]`. No data server takes what is published, so that all of it is
-    /// published at once unless `sync` says otherwise.
+    /// Writes the configuration: `sync` is added to `[sync]`. No data server takes what is published, so that all of it
+    /// is published at once unless `sync` sets otherwise.
     pub(crate) fn configure<S: AsRef<str>>(&self, sync: &str, sites: impl IntoIterator<Item = S>) {
         let (state, incoming) = (self.state(), self.incoming());
         let publish = if sync.contains("publish") { "" } else { "publish = \"at-once\"\n" };

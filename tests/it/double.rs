@@ -1,4 +1,4 @@
-//! The double itself: its limits, its TLS, its faults.
+//! The fake server itself: its limits, its TLS, its faults.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a sender was told is stored, is stored; what is not whole has no name.
+//! A file whose sender was answered that it is stored, is stored; what is not whole has no name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,9 +21,9 @@ const KILLS: usize = 15;
 /// What became of one name.
 #[derive(Debug, PartialEq, Eq)]
 enum Sent {
-    /// The server said that it has the file.
+    /// The server has answered that it has the file.
     Stored(Vec<u8>),
-    /// It did not come to saying so.
+    /// It did not come to that answer.
     Unsure(Vec<u8>),
 }
 
@@ -69,7 +69,7 @@ fn expect_ok(server: &mut BufReader<TcpStream>) -> Option<()> {
     Some(())
 }
 
-/// Bytes that say which file and which place in it they belong to.
+/// Bytes that show which file and which place in it they belong to.
 fn body_of(name: &str, size: usize) -> Vec<u8> {
     (0..).flat_map(|number: u32| format!("{name}:{number}\n").into_bytes()).take(size).collect()
 }

@@ -1,4 +1,5 @@
-//! Certificates that end soon: said once each, however many sites they are used for, and by a probe before it is too late.
+//! Certificates that end soon: reported once each, however many sites they are used for, and by a probe before it is
+//! too late.
 
 use std::fs;
 use std::time::Duration;

@@ -105,8 +105,8 @@ fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
     daemon.stop().assert_code(0);
 }
 
-/// Each file of the good site is put there after the one before it was taken, all of them before it is even said that the
-/// other's directory does not answer.
+/// Each file of the good site is put there after the one before it was taken, all of them before it is even reported
+/// that the other's directory does not answer.
 #[test]
 fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others() {
     let Some(mount) = Mount::that_stalls() else { return };

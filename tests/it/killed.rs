@@ -25,10 +25,10 @@ use crate::server_process::{Options, ServerProcess, is_emptied, stored_in};
 use crate::site::site_config;
 use crate::support::{Certificates, Client, TIMEOUT, scratch};
 
-/// Of either program, unless `KILLS` says otherwise.
+/// Of either program, unless `KILLS` is set.
 const KILLS: usize = 50;
 
-/// How often the power is cut, unless `CUTS` says otherwise.
+/// How often the power is cut, unless `CUTS` is set.
 const CUTS: usize = 6;
 
 const AGENTS: usize = 6;
@@ -45,7 +45,7 @@ const MOST_WAITING: usize = 300;
 /// What has become of a file at its agent.
 #[derive(Clone, Copy, Default)]
 struct Sent {
-    /// Whether the server has said that it has it.
+    /// Whether the server has answered that it has it.
     is_answered: bool,
     /// How often it was sent in vain: each time the server may have stored it without our hearing of it.
     unanswered: usize,
@@ -129,7 +129,7 @@ impl Agent {
         note(self.ledger.lock().unwrap().entry(name.to_owned()).or_default());
     }
 
-    /// Whether the server has said that it has the file.
+    /// Whether the server has answered that it has the file.
     fn send(&mut self, name: &str) -> bool {
         let body = body_of(name);
         let Some(connection) = self.connect() else { return false };
@@ -359,7 +359,7 @@ fn cut_again_and_again(filesystem: Filesystem) {
             let disk = if *program == Program::Daemon { &central } else { &remote };
             // First, since a flush that is underway while a filesystem is shut down may succeed although nothing was
             // flushed: of 1,000 times with ext4 10, of 600 with XFS 3 (Linux 6.18), in a program that only writes and
-            // flushes. No program may outlive its disk's power, to hear of that.
+            // flushes. No program may outlive its disk's power and act on such a success.
             chain.send_kill(*program);
             disk.cut_power().unwrap();
             chain.kill(*program);

@@ -1,4 +1,4 @@
-//! Filesystems and containers that lack a call: it is said, with its cause, and coped with where it can be.
+//! Filesystems and containers that lack a call: it is reported, with its cause, and done without where it can be.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ use crate::server_process::{free_address, hand_over_to_server};
 use crate::site::site_config;
 use crate::support::Client;
 
-/// What the warnings of a start and of a check say.
+/// The warnings of a start and of a check.
 const RIGHTS: &str = "does not set the rights of files (chmod: Operation not permitted";
 const FLUSH: &str = "does not flush directories (fsync: Invalid argument";
 const NAMES: &str = "neither exclusive renames nor links";

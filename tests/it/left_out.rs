@@ -10,7 +10,7 @@ use crate::daemon::{Place, has_line, wait_until};
 use crate::site::{Access, Kind, Site, all_files};
 use crate::support::{Certificates, TIMEOUT};
 
-/// What a site's configuration says that cannot be used, what the log calls it, and how.
+/// What in a site's configuration cannot be used, what the log calls it, and how.
 fn unusable(certificates: &Certificates, place: &Place) -> Vec<(String, &'static str, &'static str)> {
     let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
     let tls = |ca: &Path, cert: &Path, key: &Path| format!("tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}");

@@ -1,4 +1,4 @@
-//! What the programs' logs say: each failure, in lines that nobody else can write.
+//! The programs' logs: each failure, in lines that nobody else can write.
 
 use std::fs;
 use std::path::Path;

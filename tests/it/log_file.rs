@@ -10,7 +10,7 @@ use crate::daemon::wait_until;
 use crate::program::{Place, Running};
 use crate::server_process::{NOBODY, free_address};
 
-/// Whether this is root; says so where it is not.
+/// Whether this is root; prints it where it is not.
 fn is_root() -> bool {
     let is_root = rustix::process::getuid().is_root();
     if !is_root {

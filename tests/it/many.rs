@@ -70,7 +70,7 @@ fn refusing() -> (OwnedFd, SocketAddr) {
     (socket, address)
 }
 
-/// A good site: every third is our server, and every tenth of the others speaks TLS.
+/// A good site: every third is our server, and every tenth of the others uses TLS.
 enum Good {
     Ours(InProcessServer, TempDir),
     FakeServer(FakeServer),
@@ -109,7 +109,7 @@ impl Good {
         }
     }
 
-    /// How often it has been listed, where it tells.
+    /// How often it has been listed, where it counts that.
     fn rounds(&self) -> Option<u64> {
         match self {
             Self::Ours(..) => None,

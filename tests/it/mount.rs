@@ -61,7 +61,7 @@ impl Filesystem {
 }
 
 impl Mount {
-    /// A filesystem in memory, mounted at `path`; `None`, after saying so, where we may not.
+    /// A filesystem in memory, mounted at `path`; `None`, after printing so, where we may not.
     pub(crate) fn tmpfs(path: &Path, options: &str) -> Option<Self> {
         let mount = || {
             isolate()?;
@@ -72,8 +72,8 @@ impl Mount {
         skip_or_fail("tmpfs", mount())
     }
 
-    /// A FAT, by FUSE: without links, exclusive renames, rights and lasting inodes; `None`, after saying so, where we may
-    /// not, or where it cannot be had.
+    /// A FAT, by FUSE: without links, exclusive renames, rights and lasting inodes; `None`, after printing so, where we
+    /// may not, or where it is missing.
     pub(crate) fn fat() -> Option<Self> {
         let mount = || {
             isolate()?;
@@ -139,7 +139,7 @@ impl Mount {
         Stalled(pid)
     }
 
-    /// A filesystem in a file, with all its own machinery; `None`, after saying so, where we may not.
+    /// A filesystem in a file, with all its own machinery; `None`, after printing so, where we may not.
     pub(crate) fn of(filesystem: Filesystem) -> Option<Self> {
         Self::checked(filesystem, || Ok(()))
     }
@@ -329,7 +329,7 @@ fn two_directories() -> Result<(TempDir, PathBuf, PathBuf), String> {
     Ok((home, real, path))
 }
 
-/// The mount, or `None`, after saying why.
+/// The mount, or `None`, after printing why.
 fn skip_or_fail(kind: &str, mount: Result<Mount, String>) -> Option<Mount> {
     let required = env::var(REQUIRED).is_ok_and(|kinds| kinds.split(' ').any(|required| required == kind));
     mount

@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(200);
 
 const BODY: &str = "moved\n";
 
-/// A server with one file, and a client it has been moved to and who says nothing more.
+/// A server with one file, and a client it has been moved to that sends nothing more.
 fn moved(storage: &Path, idle: Duration) -> (InProcessServer, Client) {
     fs::write(storage.join("a.1.data"), BODY).unwrap();
     let mut config = ServerConfig::storing(storage.to_owned(), LOOPBACK, 0);

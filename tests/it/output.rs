@@ -40,7 +40,7 @@ impl Sink {
 
 const SINKS: [Sink; 2] = [Sink::Full, Sink::Closed];
 
-/// Runs a program with its standard output at `sink`; its exit status and what it says on standard error.
+/// Runs a program with its standard output at `sink`; its exit status and its standard error.
 fn run(program: &str, arguments: &[&str], sink: Sink, directory: &Path) -> (ExitStatus, String) {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("TMPDIR", directory).env_remove("STATE_DIRECTORY");
@@ -48,7 +48,7 @@ fn run(program: &str, arguments: &[&str], sink: Sink, directory: &Path) -> (Exit
     (output.status, String::from_utf8(output.stderr).unwrap())
 }
 
-/// Fails unless the program says once that it could not write, where anybody wants to know, and ends with `code`.
+/// Fails unless the program reports once that it could not write, where there is a reader left, and ends with `code`.
 #[track_caller]
 fn assert_ends((status, said): (ExitStatus, String), code: i32, sink: Sink) {
     assert_eq!(status.code(), Some(code), "{said}");

@@ -31,7 +31,7 @@ fn with_locked_key() -> WorkDir {
     work_dir
 }
 
-/// A server that wants that certificate, and who asks for it.
+/// A server that needs that certificate, and the client.
 struct Site {
     work_dir: WorkDir,
     certificates: Certificates,

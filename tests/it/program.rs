@@ -1,4 +1,4 @@
-//! `tentacle_server` as a program: what it is told, what it says, and what it exits with.
+//! `tentacle_server` as a program: its options, its output, and its exit status.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -55,7 +55,7 @@ impl Place {
         Running(child)
     }
 
-    /// Runs it to its end, as a user that stock would not refuse; its exit code and all it says.
+    /// Runs it to its end, as a user that stock would not refuse; its exit code and all its output.
     pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         self.end_of(as_nobody(&mut self.command(arguments)))
     }

@@ -22,7 +22,7 @@ fn a_name_that_nobody_vouched_for_is_none_after_a_reload_either() {
     let options = Options::default().tls(&certificates).arg("-F").arg(&file);
     let server = ServerProcess::ours(&options, storage.path());
 
-    // It has come in by the old rules, and says who it is by the new ones.
+    // It has come in by the old rules, and authenticates by the new ones.
     let shaking = Client::connect(server.address());
     thread::sleep(SETTLE);
     let ca = certificates.path("ca.pem");

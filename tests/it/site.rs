@@ -1,5 +1,5 @@
-//! Sites to collect from: our own server, a double where it takes tricks or tallies, or a stock server where there is one;
-//! and what its storage holds.
+//! Sites to collect from: our own server, a fake server where faults or counts are needed, or a stock server where
+//! there is one; and what its storage holds.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    /// What a site's configuration says of it.
+    /// A site's configuration.
     pub(crate) fn lines(self, certificates: &Certificates) -> String {
         let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
         match self {
@@ -116,7 +116,7 @@ impl Site {
         Self { name: name.into(), storage, peer, files, others: others() }
     }
 
-    /// A double with `count` files of its own.
+    /// A fake server with `count` files of its own.
     pub(crate) fn double(name: &str, count: usize, setup: Setup) -> Self {
         let (storage, files) = stocked(name, count);
         let storage_there = Storage::Directory(storage.path().to_owned());
@@ -124,7 +124,8 @@ impl Site {
         Self { name: name.into(), storage, peer, files, others: others() }
     }
 
-    /// A double, our server or a stock one, without faults; `None`, after saying so, where there is no stock server.
+    /// A fake server, our server or a stock one, without faults; `None`, after printing so, where there is no stock
+    /// server.
     pub(crate) fn behind(access: Access, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
         match kind {
             Kind::FakeServer => Some(Self::double("site", count, access.setup(certificates))),
@@ -152,7 +153,7 @@ impl Site {
         }
     }
 
-    /// The double behind it.
+    /// The fake server behind it.
     #[track_caller]
     pub(crate) fn peer(&self) -> &FakeServer {
         match &self.peer {
@@ -199,7 +200,7 @@ impl Site {
     /// Fails unless all that was to be collected is gone, and nothing else is.
     #[track_caller]
     pub(crate) fn assert_emptied(&self) {
-        // Nobody hears when an empty file goes.
+        // The removal of an empty file is not reported.
         wait_until("the site to be empty", || self.left().is_empty().then_some(()));
         assert_same(&self.storage(), &self.others);
     }

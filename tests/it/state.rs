@@ -1,4 +1,4 @@
-//! A state directory that is lost, damaged or another one: nothing stops, but what it may cost is said.
+//! A state directory that is lost, damaged or another one: nothing stops, but what it may cost is reported.
 
 use std::ffi::OsStr;
 use std::fs;

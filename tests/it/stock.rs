@@ -12,12 +12,12 @@ use crate::support::{Certificates, Client, TIMEOUT, fill, scratch};
 
 const VARIABLE: &str = "STOCK_TENTACLE_SERVER";
 
-/// Starts a stock server on `storage`; `None`, after saying so, where none is named.
+/// Starts a stock server on `storage`; `None`, after printing so, where none is named.
 pub(crate) fn start_stock(options: &Options, storage: &Path) -> Option<ServerProcess> {
     Some(ServerProcess::start(&stock_program()?, options, storage))
 }
 
-/// Whether there is a stock server to test with; says so where there is none.
+/// Whether there is a stock server to test with; prints it where there is none.
 pub(crate) fn stock_program() -> Option<OsString> {
     let program = env::var_os(VARIABLE);
     if program.is_none() {

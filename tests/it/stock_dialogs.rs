@@ -1,4 +1,5 @@
-//! What the recordings do not show of a stock server, held against the double and, where there is one, a stock server.
+//! What the recordings do not show of a stock server, compared with the fake server and, where there is one, a stock
+//! server.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ enum Step {
     ScriptReply(&'static str),
     /// The server sends exactly this.
     Expect(&'static str),
-    /// The server stays, and says nothing.
+    /// The server stays, and sends nothing.
     Silence,
     /// The server closes.
     Closed,

@@ -98,7 +98,7 @@ impl Certificates {
     }
 }
 
-/// A blocking client without manners: it sends what it is told to.
+/// A blocking client without manners: it sends what it is given.
 pub(crate) enum Client {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -131,8 +131,8 @@ impl Client {
         });
     }
 
-    /// Reads until there are `wanted` bytes, the peer closes, or nothing comes for `timeout`.
-    /// Says what came, and whether the peer has closed.
+    /// Reads until there are `wanted` bytes, the peer closes, or nothing comes for `timeout`. Returns what came, and
+    /// whether the peer has closed.
     pub(crate) fn receive(&mut self, wanted: usize, timeout: Duration) -> (Vec<u8>, bool) {
         self.socket().set_read_timeout(Some(timeout)).unwrap();
         let mut received = Vec::new();
@@ -171,7 +171,7 @@ impl Client {
         assert_eq!((received.escape_ascii().to_string().as_str(), closed), ("", true));
     }
 
-    /// Fails unless the peer stays, and says nothing.
+    /// Fails unless the peer stays, and sends nothing.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) {
         let (received, closed) = self.receive(1, SETTLE);
@@ -204,7 +204,7 @@ impl Client {
         }
     }
 
-    /// Closes in good order: under TLS, after saying so.
+    /// Closes in good order: under TLS, after close_notify.
     pub(crate) fn close(mut self) {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
@@ -220,7 +220,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     socket
 }
 
-/// An HTTP proxy that takes CONNECT from whoever knows its password. Its threads end with the test's process.
+/// An HTTP proxy that takes CONNECT from clients with its password. Its threads end with the test's process.
 pub(crate) struct Proxy {
     address: SocketAddr,
     opened: Arc<Mutex<Vec<SocketAddr>>>,

@@ -14,10 +14,10 @@ use crate::daemon::{Outcome, Place};
 use crate::site::{Access, Kind, Site};
 use crate::support::{Certificates, LOOPBACK};
 
-/// Not where any double listens.
+/// Not where any fake server listens.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 
-/// A double that shows this certificate.
+/// A fake server that shows this certificate.
 fn showing(identity: &Identity, clients: StockClients<'_>) -> Site {
     let tls = Some(stock_tls(identity, clients).unwrap());
     Site::double("site", 12, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
@@ -157,7 +157,7 @@ fn a_site_that_demands_a_certificate_says_so() {
     assert_refuses(&demanding(), &tls(&ca(&certificates)), &["demands a client certificate", "set `cert` and `key`"]);
     let kept_back = tls(&format!("{}, offer_client_cert = false", whole_identity(&certificates)));
     assert_refuses(&demanding(), &kept_back, &["demands a client certificate"]);
-    // Of another authority: what the site said first is what is wrong, not what it says without.
+    // Of another authority: the site's first refusal names what is wrong, not the one without a certificate.
     let stranger = certificates.path("stranger.pem");
     let identity = Authority::new("Somebody else").unwrap().client("collector").unwrap();
     fs::write(&stranger, identity.certificate_pem + &identity.key_pem).unwrap();

@@ -13,7 +13,7 @@ use tentacle_sync::testing::fake_server::Files;
 use crate::server_ops::Buffer;
 use crate::support::{Client, TIMEOUT};
 
-/// Clients that send files, one connection after the other, until they are told to stop.
+/// Clients that send files, one connection after the other, until they are stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     address: Arc<Mutex<SocketAddr>>,

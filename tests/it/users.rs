@@ -15,7 +15,7 @@ use crate::support::Certificates;
 
 const SYNCD: &str = env!("CARGO_BIN_EXE_tentacle-syncd");
 
-/// Whether this is root; says so where it is not.
+/// Whether this is root; prints it where it is not.
 fn is_root() -> bool {
     let is_root = rustix::process::getuid().is_root();
     if !is_root {

@@ -18,7 +18,7 @@ use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::{start_stock, stock_program};
 use crate::support::{Client, SETTLE, TIMEOUT, scratch};
 
-/// Recordings that the double does not cover.
+/// Recordings that the fake server does not cover.
 const BEYOND_THE_DOUBLE: [(&str, &str); 2] =
     [("zrecv-decline", "it makes no ZIP archives"), ("zsend-one", "it opens no ZIP archives")];
 
@@ -68,7 +68,7 @@ impl Recording {
         storage
     }
 
-    /// A double that is set up as the options say.
+    /// A fake server that is set up as the options ask for.
     fn setup(&self, storage: Storage) -> Setup {
         let mut setup = Setup { storage, insecure: false, filters: Vec::new(), ..Setup::default() };
         let (mut timeout, mut retries) = (1, 3);

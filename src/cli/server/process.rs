@@ -16,7 +16,7 @@ use crate::store::MOUNT_WRITABLE;
 /// Why the process cannot become what it should be.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProcessError {
-    /// Root, and nothing said that it may be.
+    /// Root, without leave to be root.
     #[error(
         "refusing to run as root: start as another user, name one to become with --user, or say --allow-root where root \
          is all there is, as in a container"
@@ -59,7 +59,8 @@ fn instead_of_asking(error: &PassphraseError) -> &'static str {
     }
 }
 
-/// What `-l` names where standard error is meant: a file to be opened anew, which another user's pipe or terminal is not.
+/// The path given to `-l` where standard error is meant: a file to be opened anew, which another user's pipe or
+/// terminal is not.
 const STREAMS: [&str; 3] = ["/dev/stdout", "/dev/stderr", "/dev/fd"];
 
 fn log_advice(path: &Path, error: &io::Error) -> String {

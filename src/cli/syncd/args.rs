@@ -104,7 +104,7 @@ pub(super) struct Common {
     /// $XDG_STATE_HOME/tentacle-sync, or ~/.local/state/tentacle-sync]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Where the files of all sites land, whatever the configuration says.
+    /// Where the files of all sites land, whatever the configuration has.
     #[arg(long, value_name = "DIR")]
     incoming_dir: Option<PathBuf>,
     /// How much to log, on standard error.
@@ -160,7 +160,7 @@ impl Common {
         Ok(settings)
     }
 
-    /// Reads the configuration in `path`, with the log set up and its warnings said.
+    /// Reads the configuration in `path`, sets up the log, and logs the warnings.
     pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
         let log = obs::start_log(self.log_level.filter(), Level::default().filter())?;
         log.write_in_background();
@@ -173,7 +173,7 @@ impl Common {
 }
 
 impl Collecting {
-    /// Refuses to collect as root into what is another user's, unless told to.
+    /// Refuses to collect as root into another user's directories, unless that is asked for.
     pub(super) fn check_user(&self, settings: &Settings) -> Result<(), UserError> {
         if self.allow_root { Ok(()) } else { refuse_root(settings) }
     }

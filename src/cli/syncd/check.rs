@@ -204,7 +204,7 @@ fn check_data_server(settings: &Settings, config: &Path, named: Option<&Path>, f
         (Err(error), None) => return findings.warn(&format!("{error}; the data server's settings were not looked at")),
         (Err(error), Some(_)) => return findings.problem(&error.to_string()),
     };
-    // Of our own configuration these have been told.
+    // These lines are in the report on our own configuration already.
     conf.warnings.iter().filter(|warning| !settings.warnings.contains(warning)).for_each(|text| findings.warn(text));
     let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
     let is_at_once = settings.publish == Publish::AtOnce;

@@ -59,7 +59,7 @@ pub(super) fn run(files: u32) -> Outcome {
     if comparison.is_complete() {
         say(&format!("\nThe spool is in {} until you remove it.", quoted(place.path())));
     }
-    // Where nobody was told of it, it does not stay.
+    // Where the message could not be printed, the spool does not stay.
     out.take().finish()?;
     if comparison.is_complete() {
         place.disable_cleanup(true);

@@ -34,8 +34,8 @@ impl ForcedEnd {
         let watch = Self { shutdown_timeout: Arc::default() };
         watch.set(SHUTDOWN_TIMEOUT);
         let (mut source, timeout) = (Signals::new(signals)?, Arc::clone(&watch.shutdown_timeout));
-        // A thread that waits for a filesystem may be the one that the kernel gives a signal to, and does not take it. So
-        // that thread takes them that waits for nothing else; it tells the loop, too.
+        // A thread that waits for a filesystem may be the one that the kernel chooses for a signal, and such a thread
+        // does not take it. So a thread that waits for nothing else takes the signals, and passes them on to the loop.
         let numbers = signals.iter().map(|&signal| Signal::try_from(signal));
         let taken: SigSet = numbers.collect::<Result<_, Errno>>()?;
         taken.thread_block()?;

@@ -73,7 +73,7 @@ fn find_site<'a>(settings: &'a Settings, name: &str) -> Result<&'a SiteSettings,
 fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(status) => status.into(),
-        // Whoever read what was printed wants no more.
+        // The reader of the output has gone.
         Err(problem) if problem.downcast_ref().is_some_and(OutputError::is_closed) => FAILURE.into(),
         Err(problem) => {
             // Each cause on its own line, as multi-line configuration errors are.

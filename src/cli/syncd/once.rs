@@ -150,7 +150,7 @@ impl Progress {
                 Ending::Done => self.done += 1,
                 Ending::Failed => self.failed += 1,
                 Ending::Stalled => self.stalled += 1,
-                // Stopped with files left at the site: told at the end.
+                // Stopped with files left at the site: reported at the end.
                 Ending::Backlog | Ending::CutOff => {}
             }
         }

@@ -64,7 +64,7 @@ fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Set
     }
 }
 
-/// Says what is otherwise than at the start, and stays as it was.
+/// Logs the settings that differ from those of the start and stay as they were.
 fn warn_of_restart(started: &Settings, settings: &Settings) {
     let changed = settings.waiting_for_restart(started);
     if !changed.is_empty() {

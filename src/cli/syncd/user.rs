@@ -61,7 +61,7 @@ fn other_owner(settings: &Settings) -> Option<(Uid, &Path)> {
     let mut directories = [settings.state_dir()].into_iter().chain(incoming_dirs(enabled));
     directories.find_map(|directory| {
         let path = directory.to_owned();
-        // One whose filesystem does not answer is for those to tell of who open it.
+        // A directory whose filesystem does not answer is reported where it is opened.
         let metadata = in_time(directory, move || fs::metadata(path)).ok()?.ok()?;
         let owner = Uid::from_raw(metadata.uid());
         (!owner.is_root()).then_some((owner, directory))
@@ -92,8 +92,8 @@ fn shell_quoted(word: &str) -> String {
     }
 }
 
-/// Becomes the user that collecting is to be tested as: the one that is named; else, as root, the owner of the directories
-/// that it would work in. Says as whom it tests.
+/// Becomes the user that collecting is to be tested as: the one that is named; else, as root, the owner of the
+/// directories that it would work in. Prints which user that is.
 pub(super) fn become_tester(settings: &Settings, name: Option<&str>) -> Result<String, UserError> {
     let (user, why) = match name {
         Some(name) => {

@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a collector goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Until it is told to stop.
+    /// Until it is asked to stop.
     Forever,
     /// Until each site has had its round, or has failed for good.
     Once,
@@ -70,7 +70,7 @@ pub struct Collector {
     spools: HashMap<PathBuf, Spool>,
     budgets: Budgets,
     state_dir: PathBuf,
-    /// What the journal knows of sites that are not collected from, in case they are again.
+    /// What the journal holds of sites that are not collected from, in case they are again.
     removed_sites: HashMap<String, SiteHistory>,
     mode: Mode,
     max_connections: usize,
@@ -85,7 +85,7 @@ pub struct Collector {
     expiries: Expiries,
     /// Failures of the process, which are logged once, not for each site.
     log: LogThrottle,
-    /// When the collector has been told to stop.
+    /// When the collector was asked to stop.
     stop: Option<Stop>,
     observer: Box<dyn FnMut(&RoundReport)>,
     watchdog: Watchdog,
@@ -125,7 +125,7 @@ pub(super) struct Limits {
 }
 
 impl Collector {
-    /// Opens spools, journal and certificates; connects to nothing yet. `observer` hears of each round that ends.
+    /// Opens spools, journal and certificates; connects to nothing yet. `observer` is called with each round that ends.
     ///
     /// A site whose certificates or spool cannot be opened is left out until they can.
     ///

@@ -149,7 +149,7 @@ impl Collector {
         self.schedule.set(key, pace, now, spread);
     }
 
-    /// What the configuration says of a site cannot be used.
+    /// The site's settings cannot be used.
     fn leave_as_it_is(&mut self, key: Option<usize>, unusable: Unusable) {
         let Unusable { settings, reason } = unusable;
         match key.and_then(|key| self.sites[key].as_mut()) {

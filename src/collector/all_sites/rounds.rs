@@ -132,7 +132,7 @@ impl Collector {
             None => Ending::Stalled,
         };
         running.round.end(ending == Ending::Stalled, &mut site.history);
-        // Who waits for the end of this wants to know soon whether it stays like that.
+        // A caller that waits for the end of this round is to learn soon whether that stays so.
         let is_retried = ending == Ending::Stalled && !matches!(self.mode, Mode::Forever);
         let due = self.schedule.finished(key, now, if is_retried { Ending::Failed } else { ending });
         let failures = self.schedule.failures(key);

@@ -10,7 +10,7 @@ use crate::deadline::after;
 use crate::net::ConnId;
 use crate::proto::Count;
 
-/// The collector has been told to stop.
+/// The collector has been asked to stop.
 pub(super) struct Stop {
     /// When it will have stopped, whatever is under way.
     pub(super) by: Instant,
@@ -19,7 +19,7 @@ pub(super) struct Stop {
 }
 
 impl Collector {
-    /// Stops within `shutdown_timeout`; told so again, at once.
+    /// Stops within `shutdown_timeout`; asked again, at once.
     pub(super) fn stop(&mut self, shutdown_timeout: Duration) {
         let now = self.net.now();
         match &mut self.stop {

@@ -1,5 +1,5 @@
-//! A site with our server, whole: agents that send their files until they are told that they are stored, the keeper's
-//! groups, and a machine that fails.
+//! A site with our server, whole: agents that send their files until they get the answer that they are stored, the
+//! groups of its storing thread, and a machine that fails.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct Buffer {
     pub(super) server: TestServer,
     pub(super) server_oracle: ServerOracle,
     callers: [Caller; CALLERS],
-    /// The keeper is at work on a group.
+    /// The storing thread is at work on a group.
     is_keeping: bool,
 }
 
@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// The keeper carries out a group.
+    /// The storing thread carries out a group.
     pub(super) fn store(&mut self, site: usize) {
         let (buffer, scheduler) = self.buffer(site);
         scheduler.note(|| format!("site {site}: a group of {}", buffer.server.orders()));
@@ -129,7 +129,7 @@ impl World {
         self.look_after(site);
     }
 
-    /// The loop hears of it.
+    /// The loop is notified.
     pub(super) fn stored(&mut self, site: usize) {
         let (buffer, scheduler) = self.buffer(site);
         buffer.is_keeping = false;

@@ -26,7 +26,7 @@ pub(super) struct Pipe {
     pub(super) arrived: VecDeque<u8>,
     /// Nothing follows what has arrived.
     pub(super) ended: bool,
-    /// Under TLS: what was written and what was taken of it, in bytes, and whether the writer has said that this is all.
+    /// Under TLS: what was written and what was taken of it, in bytes, and whether the writer has ended its direction.
     written: u64,
     taken: u64,
     is_meant_to_end: bool,
@@ -109,8 +109,8 @@ impl Pipe {
         self.is_meant_to_end = true;
     }
 
-    /// TLS has received something: it comes to an orderly end where that was meant, and there only, and after all that was
-    /// written.
+    /// TLS has received something: it comes to an orderly end where the writer has ended, and there only, and after all
+    /// that was written.
     pub(super) fn note_received(&mut self, received: Received, scheduler: &Scheduler) {
         match received {
             Received::Bytes(count) => self.taken += count as u64,
@@ -178,7 +178,7 @@ pub(super) enum ClientEnd {
     Securing(Tls),
     Open {
         layer: Layer,
-        /// As far as the loop has been told.
+        /// As far as the loop has been notified.
         readable: bool,
     },
     /// Left by the session; TLS has last bytes to send.
@@ -188,7 +188,7 @@ pub(super) enum ClientEnd {
     Gone,
 }
 
-/// What a session speaks through.
+/// A session's connection.
 #[derive(Debug)]
 pub(super) enum Layer {
     Plain {
@@ -264,8 +264,8 @@ impl Link {
         }
     }
 
-    /// The connection breaks: either side hears of it, or both, or the machine at this end is gone. Or somebody on the way
-    /// ends it in both directions, which only TLS tells from an end that was meant.
+    /// The connection breaks: either side gets an error, or both, or the machine at this end is gone. Or somebody on
+    /// the way ends it in both directions, which only TLS tells from an end by the peer.
     pub(super) fn cut(&mut self, id: ConnId, scheduler: &mut Scheduler) {
         self.up.stall();
         self.down.stall();

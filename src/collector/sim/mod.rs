@@ -1,29 +1,31 @@
-//! A deterministic simulation: the collector as it is, with its rounds, connections, retries and sessions, and the commit
-//! protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops; sites with
-//! stock's server, some of them hostile, some whose listings lag; sites with ours, its sessions and its storage as they are, and agents that send it
-//! their files until they are told that they are stored; disks that fail and forget, there and here; processes that die at
-//! any moment and are started again; agents that write over their files; a data server that takes what it finds.
+//! A deterministic simulation: the collector as it is, with its rounds, connections, retries and sessions, and the
+//! commit protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops;
+//! sites with stock's server, some of them hostile, some whose listings lag; sites with ours, its sessions and its
+//! storage as they are, and agents that send their files to it until they get the answer that they are stored; disks
+//! that fail and lose data, there and here; processes that die at any moment and are started again; agents that write
+//! over their files; a data server that takes what it finds.
 //!
-//! Some sites speak TLS, the real one at both ends and from the handshake on: with sessions that resume, with certificates
-//! of the collector's own that are demanded or turned down, with servers that hang up without a word, as stock's does, and
-//! with somebody on the way who ends connections that are not his. Some sites ask for a password, and some of those have
-//! another one for a while. Agents send in the clear, and so does all in `crash_points`.
+//! Some sites use TLS, the real one at both ends and from the handshake on: with sessions that resume, with
+//! certificates of the collector's own that are demanded or turned down, with servers that hang up without a message,
+//! as stock's does, and with somebody on the way who ends connections that are not his. Some sites ask for a password,
+//! and some of those have another one for a while. Agents send in the clear, and so does all in `crash_points`.
 //!
-//! After every step: what has left its site is safe at the centre, whatever is published is whole and is published once,
-//! and one agent's files come oldest first. What our server has told an agent is stored is durable, there or at the centre,
-//! unless a later file took its place; and nothing at such a site is half a file. Each `SEND OK` is a measurement, also
-//! where its name, size or bytes were there before; but one that comes while it is not certain that an equal file of its
-//! name was deleted may pass for that one. In the end: all is collected. Some lives
-//! are lived with `delivery = "move"`, some with `durability = "none"`: there, what these may cost is allowed, and no more.
-//! The [oracle] has the precise words, and [server_oracle] those of our server. Under TLS, an end is orderly to its reader if it
-//! was to its writer, and follows all that was written. Whose certificate or password is wrong is named with that reason.
+//! After every step: a file that has left its site is safe at the centre, each published file is whole and is published
+//! once, and one agent's files come oldest first. A file that our server has answered for is durable, there or at the
+//! centre, unless a later file took its place; and no file at such a site is half a file. Each `SEND OK` is a
+//! measurement, also where its name, size or bytes were there before; but one that comes while it is not certain that
+//! an equal file of its name was deleted may pass for that one. In the end: all is collected. Some scenarios have
+//! `delivery = "move"`, some `durability = "none"`: there, what these may cost is allowed, and no more. The [oracle]
+//! has the precise words, and [server_oracle] those of our server. Under TLS, an end is orderly to its reader if it was
+//! to its writer, and follows all that was written. A site whose certificate or password is wrong is reported with that
+//! reason.
 //!
-//! What is published more than once had come to its site more than once: sent again by an agent that was not told, or back
-//! after its removal was undone by a crash.
+//! A file that is published more than once had come to its site more than once: sent again by an agent that got no
+//! answer, or back after its removal was undone by a crash.
 //!
-//! Everything follows from a seed; but for the random bytes of TLS, whose number does. `cargo test sim::` lives a few
-//! lives, `SIM_SEEDS=100000 cargo test --release sim::` so many of one site and a thirtieth of fifty sites, and
-//! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and tells it.
+//! Everything follows from a seed, except the random bytes of TLS, whose number does. `cargo test sim::` runs a few
+//! scenarios, `SIM_SEEDS=100000 cargo test --release sim::` so many of one site and a thirtieth of fifty sites, and
+//! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and prints its events.
 
 mod adapters;
 mod agents;
@@ -51,10 +53,10 @@ use run_counts::RunCounts;
 use scenario::{Place, Scale, run_seed};
 use scheduler::Trace;
 
-/// So many of the last happenings are told when something does not hold.
+/// So many of the last events are printed when a check fails.
 const TOLD: usize = 250;
 
-/// Lives of one site, unless `SIM_SEEDS` says otherwise.
+/// Scenarios of one site, unless `SIM_SEEDS` is set.
 const LIVES: u64 = 60;
 
 /// A variable's number.
@@ -62,7 +64,8 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
-/// Lives the life of `SIM_SEED`, or those of the first seeds: so `few` of them, or as many more as `SIM_SEEDS` says.
+/// Runs the scenario of `SIM_SEED`, or those of the first seeds: so `few` of them, or as many more as `SIM_SEEDS` asks
+/// for.
 fn simulate(what: &str, few: u64, scale: Scale) -> RunCounts {
     let place = Place::new();
     let mut sum = RunCounts::default();

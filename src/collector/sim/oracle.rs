@@ -27,8 +27,8 @@ pub(super) struct Version {
     /// Written when the site had, or had had, another file of the name.
     pub(super) is_rewrite: bool,
     pub(super) place: Place,
-    /// How often it came to be seen at a site with our server: sent again by an agent that was not told that it is
-    /// stored, or brought back by a loss of power. Each time it may be collected, and published, once.
+    /// How often it was seen at a site with our server: sent again by an agent that got no answer, or brought back by a
+    /// loss of power. Each time it may be collected, and published, once.
     pub(super) appearances: usize,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Place {
     Overwritten,
     /// Let go, and safe at the centre.
     Released,
-    /// Let go before the centre had it safe: sent in answer to an `MV` meant for an older file of its name, which no client
+    /// Let go before the centre had it safe: sent in answer to an `MV` for an older file of its name, which no client
     /// can prevent, or moved without more ado, as is configured.
     InFlight,
     /// Let go unsent, as stock does with what is written between its opening a file and removing it.
@@ -132,7 +132,7 @@ pub(super) struct Oracle {
     pub(super) movers: BTreeSet<usize>,
     /// Sites that misbehave.
     pub(super) bad: BTreeSet<usize>,
-    /// Those of them that say less than they send: what they say of a file is all that is to be known of it.
+    /// The ones that announce less than they send: no more is known of a file than its announced size.
     pub(super) liars: BTreeSet<usize>,
 }
 
@@ -196,7 +196,7 @@ impl Oracle {
         self.excused.extend(self.in_flight.iter().filter(is_on_it));
     }
 
-    /// The collector's process has ended: the next one knows what is in the journal.
+    /// The collector's process has ended: the next one has what is in the journal.
     pub(super) fn collector_ends(&mut self) {
         self.received.clear();
     }
@@ -234,7 +234,7 @@ impl Oracle {
         self.versions[version].place = Place::Overwritten;
     }
 
-    /// A site sends a file that is longer than it said.
+    /// A site sends a file that is longer than announced.
     pub(super) fn sent_more_than(&mut self, announced: u64, bytes: &[u8]) {
         let beginning = usize::try_from(announced).ok().and_then(|size| bytes.get(..size));
         self.beginnings.extend(beginning.map(|beginning| key(&Fingerprint::of(beginning))));
@@ -248,7 +248,7 @@ impl Oracle {
             let Some(content) = self.contents.get_mut(&key(&bytes)) else {
                 let is_recovered = name.as_bytes().starts_with(b"recovered-");
                 if self.is_unflushed && (is_recovered || self.disk.borrow().has_lost_power()) {
-                    // What it was before is lost; or the journal, that would know.
+                    // Its earlier state is lost, or the journal that has it.
                     continue;
                 }
                 if self.beginnings.contains(&key(&bytes)) {
@@ -320,8 +320,8 @@ impl Oracle {
         self.received.insert((site, name.clone()));
     }
 
-    /// A stock site removes a file that was moved; `sent` says which version its client was sent. What was not received
-    /// since the collector's process started is none of its to remove.
+    /// A stock site removes a file that was moved; `sent` is the version its client was sent. A file that was not
+    /// received since the collector's process started was not removed on its behalf.
     pub(super) fn moved(&mut self, number: usize, sent: usize, scheduler: &Scheduler) {
         let Version { site, name, .. } = &self.versions[number];
         let is_known = self.received.contains(&(*site, name.clone()));
@@ -332,7 +332,7 @@ impl Oracle {
         self.removed(number, sent, scheduler);
     }
 
-    /// The site removes a file; `sent` says which version its client was sent.
+    /// The site removes a file; `sent` is the version its client was sent.
     pub(super) fn removed(&mut self, number: usize, sent: usize, scheduler: &Scheduler) {
         let (is_safe, version) = (self.is_safe(number), &mut self.versions[number]);
         let is_moved = self.movers.contains(&version.site);
@@ -347,7 +347,8 @@ impl Oracle {
                 Place::InFlight
             }
         };
-        // Overwritten between its size being told and its being opened, a file breaks the connection it is moved over.
+        // Overwritten between the announcement of its size and its opening, a file breaks the connection it is moved
+        // over.
         if !self.on_sound_link || (is_moved && version.is_rewrite) {
             self.excused.insert(number);
         }
@@ -418,8 +419,8 @@ impl Oracle {
         has_landed
     }
 
-    /// A file that was sent in place of an older one can be lost with its connection; and if it turned out shorter than
-    /// was said and is no agent data, nobody knows that it was whole.
+    /// A file that was sent in place of an older one can be lost with its connection; and one that turned out shorter
+    /// than announced and is no agent data cannot be known to be whole.
     fn may_be_lost(&self, number: usize, version: &Version) -> bool {
         let is_whole = version.bytes.trim_ascii_end().ends_with(b"</agent_data>");
         let is_doubtful = !is_whole && !self.movers.contains(&version.site);

@@ -27,8 +27,8 @@ pub(super) struct RunCounts {
     pub(super) reappeared: u64,
     /// Overwritten at a stock site in the very moment it was moved, and gone with the connection or with us.
     pub(super) raced: u64,
-    /// Published in part: overwritten at a stock site, by something longer, between its size being told and its being
-    /// opened. What is missing comes in a file of its own.
+    /// Published in part: overwritten at a stock site, by something longer, between the announcement of its size and
+    /// its opening. What is missing comes in a file of its own.
     pub(super) torn: u64,
     /// Sent again, under a name and with bytes that were there before, while it was not certain that those were deleted:
     /// and taken for them.

@@ -92,8 +92,8 @@ pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> 
     oracle.counts
 }
 
-/// What the collector says of a site is what there is to say: of one that is not what it is said to be, that; of a sound
-/// one where all goes well, nothing, but for agents that write over what stock is about to send.
+/// The collector must report what is wrong with a site, and nothing of a sound one, except for agents that write over
+/// what stock is about to send.
 fn check_told(site: &Site, rough: bool, scheduler: &Scheduler) {
     let Site { misbehavior, reported, .. } = site;
     if let Some(reason) = misbehavior.and_then(Misbehavior::required_reason)
@@ -182,7 +182,7 @@ struct Kind {
 }
 
 impl Kind {
-    /// Among many sites few speak TLS: a handshake costs time.
+    /// Among many sites few use TLS: a handshake costs time.
     fn new(scheduler: &mut Scheduler, is_bad: bool, is_lone: bool) -> Self {
         let misbehavior = is_bad.then(|| *scheduler.chance.choice(&MISBEHAVIORS).expect("some"));
         let speaks_tls = scheduler.strikes(if is_lone { 400_000 } else { 200_000 });

@@ -35,7 +35,7 @@ pub(super) enum SimEvent {
     Arrival(ConnId, Direction),
     /// The server looks after this client.
     Serve(ConnId),
-    /// The collector's side may go on, whatever its socket says.
+    /// The collector's side may go on, whether its socket is ready or not.
     SpuriousWake(ConnId),
     Write {
         site: usize,
@@ -45,7 +45,7 @@ pub(super) enum SimEvent {
         site: usize,
         caller: usize,
     },
-    /// The site's keeper carries out a group, and its loop hears of it.
+    /// The site's storing thread carries out a group, and its loop is notified.
     Store {
         site: usize,
     },
@@ -108,7 +108,7 @@ impl Trace {
     }
 }
 
-/// How rough it is, in chances of one in a million where nothing else is said.
+/// How rough it is, in chances of one in a million where nothing else is stated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FaultRates {
     /// From one end to the other.
@@ -189,7 +189,7 @@ impl Scheduler {
         self.agenda.pop_first().map(|(_, what)| what)
     }
 
-    /// Takes back all that was planned and `gone` says is of no more concern.
+    /// Cancels all planned events for which `gone` is true.
     pub(super) fn cancel(&mut self, gone: impl Fn(&SimEvent) -> bool) {
         self.agenda.retain(|_, what| !gone(what));
     }

@@ -42,7 +42,7 @@ pub(super) enum Misbehavior {
     KeepMoved,
     /// Its certificate is somebody else's.
     Impostor,
-    /// It wants another password than it is said to.
+    /// It asks for another password than the configured one.
     OtherPassword,
 }
 
@@ -67,7 +67,7 @@ pub(super) const MISBEHAVIORS: [Misbehavior; 17] = [
 ];
 
 impl Misbehavior {
-    /// What the collector has to say of it, at least.
+    /// The reason that the collector has to report at least.
     pub(super) fn required_reason(self) -> Option<&'static str> {
         match self {
             Self::Impostor => Some("tls"),
@@ -181,7 +181,7 @@ impl ServerIo<'_> {
         self.secured().is_none_or(|(tls, kernel)| tls.flush(kernel).is_ok_and(|flushed| flushed))
     }
 
-    /// The last to be said is that this is the end, under TLS.
+    /// The end itself is sent last, under TLS.
     pub(super) fn say_goodbye(&mut self) {
         if let TlsState::Secured(tls) = self.cover {
             tls.say_goodbye();
@@ -292,7 +292,7 @@ impl ServerEnd {
     }
 }
 
-/// What a server speaks through.
+/// A server's connection.
 pub(super) enum TlsState {
     Bare,
     /// TLS is under way, until then at the latest.
@@ -327,7 +327,7 @@ impl Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SitePassword {
     None,
-    /// The password it is said to have.
+    /// The configured password.
     Known,
     Other,
 }

@@ -8,7 +8,7 @@ use super::scheduler::Scheduler;
 use super::server::Files;
 use crate::store::model::{FileId, SiteDisk, StorageEvent};
 
-/// How long after a client's death its server may still act on what it said.
+/// How long after a client's death its server may still act on what it sent.
 const LATEST_REMOVAL: Duration = Duration::from_secs(30);
 
 /// The books of one site; files are known there by their versions.
@@ -16,7 +16,7 @@ pub(super) struct ServerOracle {
     site: usize,
     /// Of every file that ever got a name.
     versions: Vec<usize>,
-    /// Those that agents have been told are stored, and that nothing has been heard of since.
+    /// Files whose agents were answered that they are stored, and that have not been removed or collected since.
     acknowledged: BTreeSet<usize>,
     /// Those that were removed, or that others have durably taken the place of.
     settled: BTreeSet<usize>,
@@ -35,7 +35,7 @@ impl ServerOracle {
         }
     }
 
-    /// An agent has been told that its file is stored.
+    /// An agent has been answered that its file is stored.
     pub(super) fn acknowledge(&mut self, version: usize) {
         if !self.settled.contains(&version) {
             self.acknowledged.insert(version);

@@ -87,7 +87,7 @@ impl Tls {
         !self.0.wants_write()
     }
 
-    /// That this end is meant, to be sent like anything else.
+    /// That this is an orderly end, to be sent like anything else.
     pub(super) fn say_goodbye(&mut self) {
         self.0.close();
     }

@@ -44,7 +44,7 @@ enum State {
     Answer(Verb, u64, Body),
     /// One is on its way; with `MV` the file goes after its last byte was taken by the kernel, whoever got it.
     Writing(Option<(FileName, usize)>),
-    /// Never says anything again.
+    /// Never sends anything again.
     Stuck,
 }
 

@@ -31,10 +31,10 @@ pub(super) const FIRST_PORT: u16 = 1_000;
 
 pub(super) struct Site {
     pub(super) misbehavior: Option<Misbehavior>,
-    /// Where it speaks TLS.
+    /// Where it uses TLS.
     pub(super) acceptor: Option<Acceptor>,
     pub(super) password: SitePassword,
-    /// What the collector's user was told of it: the reasons of rounds that failed.
+    /// The reasons of rounds that failed, as the collector has reported them.
     pub(super) reported: BTreeSet<&'static str>,
     pub(super) files: Files,
     /// Where the server is ours.
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// A round has ended, and the collector's user hears of it.
+    /// A round has ended, and the collector reports it.
     pub(super) fn round_ended(&mut self, report: &RoundReport) {
         let number = report.site.strip_prefix("site").and_then(|number| number.parse::<usize>().ok());
         let number = number.expect("sites have numbers");
@@ -279,7 +279,7 @@ impl World {
         self.scheduler.plan_in(wait, SimEvent::GroupDone);
     }
 
-    /// The committer's thread publishes what it may, and looks again when it wants to.
+    /// The committer's thread publishes what it may, and plans its next look.
     pub(super) fn go_on_publishing(&mut self) {
         let Some(committer) = &mut self.process.committer else { return };
         let until = committer.go_on(self.scheduler.now);
@@ -393,7 +393,7 @@ impl World {
         self.oracle.check(&self.scheduler);
     }
 
-    /// The peers hear nothing of it.
+    /// The peers are not notified.
     fn lose_power(&mut self) {
         let mut disk = self.disk.borrow_mut();
         if !disk.is_down() {

@@ -1,4 +1,4 @@
-//! What becomes of each file of a round: it is told to the round, to what is remembered of the site, and to the log.
+//! Records the result of each file of a round: in the round, in the site's history, and in the log.
 
 use std::fmt::Display;
 
@@ -99,7 +99,7 @@ impl Site {
         }
     }
 
-    /// Asked for after its deletion, the site says that it does not have the file.
+    /// Asked for after its deletion, the site answers that it does not have the file.
     pub(in crate::collector) fn deletion_confirmed(&mut self, name: FileName, commit_queue: &mut CommitQueue) {
         match (self.history.deletion_confirmed(&name), &mut self.running) {
             (Some(fingerprint), _) => commit_queue.forget(&self.name, name, fingerprint),
@@ -148,7 +148,7 @@ impl Site {
         }
     }
 
-    /// The site does not give the file, and does not say why.
+    /// The site does not give the file, and gives no reason.
     pub(in crate::collector) fn withheld(&mut self, fetch: FetchAssignment) {
         debug!(
             "site={} file={} could not be moved: gone, or in the hands of another client?",

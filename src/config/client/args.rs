@@ -28,7 +28,7 @@ pub enum Invocation {
     Transfer(Box<ClientSettings>),
 }
 
-/// What the letters say, the last one of each. Any of them may be a password, so none shows in a debug print.
+/// The letters' values, the last one of each. Any of them may be a password, so none shows in a debug print.
 #[derive(Debug, Default)]
 pub(super) struct ShortOptions(BTreeMap<u8, Secret>);
 

@@ -1,4 +1,4 @@
-//! Why a command line cannot be carried out. Where stock has words for it, they are these: scripts know them.
+//! Why a command line cannot be carried out. Where stock has words for it, they are these: scripts look for them.
 
 use std::path::PathBuf;
 

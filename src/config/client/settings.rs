@@ -17,7 +17,7 @@ pub struct ClientSettings {
     pub proxy: Option<ProxySettings>,
     /// How to speak TLS, `None` for plain TCP.
     pub tls: Option<ClientTls>,
-    /// What the server wants to know.
+    /// What the server asks for.
     pub password: Option<Secret>,
     /// How long the server may stay silent: stock's timeout × (retries + 1).
     pub patience: Duration,

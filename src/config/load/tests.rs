@@ -152,7 +152,7 @@ fn a_password_in_a_file_for_everyone_is_warned_of() {
     assert_eq!(settings.warnings, [format!("{path}:3: {warning}")]);
 }
 
-/// What is said of a configuration of this name and these bytes.
+/// What is reported of a configuration of this name and these bytes.
 fn refusal(name: &str, bytes: impl AsRef<[u8]>) -> String {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);

@@ -15,7 +15,7 @@ const MAX_QUEUE_FILES: u64 = 500;
 /// How a data server treats the files in its incoming directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataServerConf {
-    /// The file that says so.
+    /// The file that has it.
     pub path: PathBuf,
     /// `incomingdir`: where it looks for files.
     pub incoming_dir: PathBuf,

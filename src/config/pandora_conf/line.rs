@@ -1,4 +1,4 @@
-//! One line of `pandora_server.conf`: as the stock parser takes it, and as it was meant.
+//! One line of `pandora_server.conf`: as the stock parser takes it, and as its author intended it.
 //!
 //! To the stock parser a line counts if it begins with a letter and somewhere holds a word character, one blank and a
 //! value character. A token then matches at the start of the line, in any case, followed by blanks; the rest is its
@@ -82,7 +82,7 @@ pub(super) enum Line<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting<'a> {
     pub(super) token: Token,
-    /// What was meant.
+    /// What its author intended.
     pub(super) value: &'a [u8],
     /// Whether the stock parser takes the line at all.
     pub(super) counts_at_stock: bool,

@@ -20,7 +20,7 @@ pub enum Invocation {
     },
     /// To print the version (`--version`).
     Version,
-    /// To read everything and say what is in force (`--check`).
+    /// To read everything and print the settings in force (`--check`).
     Check(CommandLine),
     /// To serve.
     Serve(CommandLine),
@@ -91,7 +91,7 @@ const OPTIONS: [(u8, Effect); 28] = [
 
 const LONG_OPTIONS: [&str; 5] = ["allow-root", "check", "help", "user", "version"];
 
-/// Takes the arguments after the program's name apart; what they say is looked into by [`super::load()`].
+/// Takes the arguments after the program's name apart; [`super::load()`] checks their values.
 ///
 /// # Errors
 /// What is no option, or lacks its value.

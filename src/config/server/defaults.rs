@@ -1,4 +1,4 @@
-//! What holds where neither the command line nor the file says otherwise; the first five are stock's.
+//! Defaults; the first five are stock's.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use super::settings::{
 use crate::proto::shown;
 use crate::tls::{Sha256, TlsSettings, Verify};
 
-/// The file that says the same, secrets left out.
+/// A file with the same settings, secrets left out.
 impl Display for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Lines(f);

@@ -8,7 +8,7 @@ use crate::proto::quoted;
 /// Why there is no [`super::ServerConfig`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerConfigError {
-    /// The command line cannot be taken apart, or does not say what to do.
+    /// The command line cannot be taken apart, or does not name what to do.
     #[error(transparent)]
     Usage(#[from] UsageError),
     /// It can, and contains invalid settings; or the files do.
@@ -34,10 +34,10 @@ pub enum UsageError {
     UnknownOption {
         /// As it was given.
         option: String,
-        /// The option that was probably meant.
+        /// The option that was probably intended.
         nearest: Option<String>,
     },
-    /// The last option wants a value.
+    /// The last option needs a value.
     #[error("{0} needs a value after it")]
     MissingValue(String),
     /// A value for an option that takes none.
@@ -123,7 +123,7 @@ impl Diagnostics {
         self.problems.push(ServerProblem { place: place.clone(), message: message.into() });
     }
 
-    /// It can be run by, but its author should know.
+    /// It can be used, but its author should be warned.
     pub(super) fn warn(&mut self, place: &Place, message: impl Into<String>) {
         self.warnings.push(ServerProblem { place: place.clone(), message: message.into() });
     }

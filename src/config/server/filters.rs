@@ -16,7 +16,7 @@ pub struct Filters(Vec<Filter>);
 
 #[derive(Clone, Debug)]
 struct Filter {
-    /// As it was written, or as it was meant.
+    /// As it was written, or as its author intended it.
     pattern: String,
     regex: Regex,
     /// Below the storage directory; empty for that itself.

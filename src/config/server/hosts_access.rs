@@ -12,7 +12,7 @@ use std::path::Path;
 use super::error::{Diagnostics, Place};
 use super::network::{Network, NetworkError};
 
-/// The name that the files know this server by.
+/// The name of this server in those files.
 const DAEMON: &str = "tentacle_server";
 
 /// Who may connect at all.

@@ -93,7 +93,7 @@ impl Key {
         Self::all().find(|(_, key)| *key == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether stock does not know it, so that no file written for stock can hold it.
+    /// Whether stock does not have it, so that no file written for stock can hold it.
     pub(super) fn is_ours(self) -> bool {
         OURS.iter().any(|(_, key)| *key == self)
     }

@@ -94,7 +94,7 @@ fn exposed_secrets(bytes: &[u8], path: &Path) -> Vec<String> {
     secrets.map(|said| format!("{}: {}{advice}", said.place, said.about())).collect()
 }
 
-/// Everything but the warnings; `None` if it does not say what to do.
+/// Everything but the warnings; `None` if nothing to do is named.
 fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig> {
     let tls = tls::read(reader, line.ask_passphrase);
     let mode = if reader.has(Key::ProxyIp) {
@@ -124,8 +124,8 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
     Some(config)
 }
 
-/// A service manager that waits for word from the process it has started takes a service whose process ends for dead, and
-/// does not hear the one in the background.
+/// A service manager that waits for a notification from the process it has started takes a service whose process ends
+/// for dead, and takes no notification from the one in the background.
 fn daemon(reader: &mut Reader<'_>) -> bool {
     let is_wanted = reader.switch(Key::Daemon);
     if !reader.surroundings.is_notified {

@@ -26,7 +26,7 @@ pub enum NetworkError {
         /// As long as an address.
         longest: u8,
     },
-    /// An address within the range: it is not clear which was meant.
+    /// An address within the range: it is not clear which was intended.
     #[error("{text:?} is an address in a range; write {network} for the range, or {address} for the address")]
     HostBits {
         /// As written.

@@ -23,7 +23,7 @@ impl RawOption {
         self.value.expose()
     }
 
-    /// What a message begins with after the place: an option speaks for itself.
+    /// What a message begins with after the place: nothing for an option, whose place is its name.
     pub(super) fn about(&self) -> String {
         match &self.place {
             Place::Option(_) => String::new(),

@@ -116,7 +116,7 @@ pub(super) fn text(value: &[u8]) -> Result<String, Expected> {
     text.filter(|text| !text.starts_with("= ")).map(str::to_owned).ok_or_else(|| "text".to_owned())
 }
 
-/// A path: without NUL, and without the quotes that other formats want.
+/// A path: without NUL, and without the quotes that other formats need.
 pub(super) fn path(value: &[u8]) -> Result<PathBuf, Expected> {
     let valid = !value.is_empty() && !value.contains(&0) && !value.starts_with(b"= ");
     match value {

@@ -1,4 +1,4 @@
-//! Who may do what, beyond what stock knows: `allow` lines.
+//! Who may do what, beyond what stock can express: `allow` lines.
 //!
 //! ```text
 //! allow VERBS [in DIRECTORIES] from SOURCES [cert NAMES] [pin FINGERPRINTS]
@@ -131,12 +131,12 @@ impl Rule {
         self.rights.len() < RIGHTS.len() && self.rights.iter().any(|right| matches!(right, Right::Ls | Right::Mv))
     }
 
-    /// Whether it wants a name of a verified certificate.
+    /// Whether it needs a name of a verified certificate.
     pub(super) fn wants_verified_certificate(&self) -> bool {
         !self.cert_names.is_empty()
     }
 
-    /// Whether it wants anything of a certificate.
+    /// Whether it needs anything of a certificate.
     pub(super) fn looks_at_certificates(&self) -> bool {
         !(self.cert_names.is_empty() && self.pins.is_empty())
     }

@@ -131,11 +131,11 @@ pub struct StoreSettings {
     pub insecure: bool,
     /// Who may do what, beyond that.
     pub rules: Rules,
-    /// What a client must know.
+    /// The password of clients.
     pub password: Option<Secret>,
     /// The largest body, in bytes.
     pub max_size: u64,
-    /// When a file counts as safe, so that its sender may be told.
+    /// When a file counts as safe, so that its sender may be answered.
     pub durability: Durability,
     /// How full the storage directory may become.
     pub quota: Quota,
@@ -222,7 +222,7 @@ pub enum Passphrase {
     None,
     /// The user is asked at the terminal (`-w`).
     Ask,
-    /// A file said.
+    /// A value from a file.
     Known(Secret),
 }
 
@@ -233,7 +233,7 @@ pub struct Limits {
     pub max_connections: usize,
     /// Connections at once from one address; `None` for as many as there are.
     pub max_connections_per_client: Option<usize>,
-    /// How long a client may stay silent: stock's timeout × (retries + 1), unless said otherwise.
+    /// How long a client may stay silent: stock's timeout × (retries + 1), unless set otherwise.
     pub idle_timeout: Duration,
     /// The slowest a body may come, in bytes per second, on average after `idle_timeout`; 0 for any.
     pub body_min_rate: u64,

@@ -15,15 +15,15 @@ use crate::sync::Patterns;
 /// A kind of value.
 #[diagnostic::on_unimplemented(message = "`{Self}` does not read a `{T}`", label = "no kind for a field of type `{T}`")]
 pub(in crate::config) trait Kind<T>: Sized {
-    /// The names of the keys that say the value of a field: that of the field, unless there are several.
+    /// The names of the keys that give a field's value: that of the field, unless there are several.
     fn names(self, field: &'static str) -> Vec<&'static str> {
         vec![field]
     }
 
-    /// What the deciding table says; `None` where none says anything, or what is wrong, which is reported.
+    /// The value in the deciding table; `None` where there is none, or it is wrong, which is reported.
     fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<T>;
 
-    /// Says `value` in `table`, if it may be told and TOML can hold it.
+    /// Writes `value` into `table`, if it is no secret and TOML can hold it.
     fn write(self, value: &T, key: &'static str, table: &mut Table);
 }
 
@@ -131,7 +131,7 @@ impl Kind<Option<PathBuf>> for FilePath {
 
 /// Shell patterns for the names of files.
 pub(in crate::config) struct Globs {
-    /// What it comes to that there are none, where that is hardly meant.
+    /// The effect of an empty list, where that is hardly intended.
     pub(in crate::config) if_none: Option<&'static str>,
 }
 

@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         self.report.warn(line, message);
     }
 
-    /// Reports every key of `table` that `section` does not know.
+    /// Reports every key of `table` that `section` does not have.
     pub(super) fn check_keys(&mut self, table: &DeTable<'_>, section: Section) {
         let known = section.keys();
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
@@ -85,7 +85,7 @@ pub(super) struct Found<'t> {
 pub(in crate::config) struct Layers<'r, 'a, 't> {
     pub(super) reader: &'r mut Reader<'a>,
     pub(super) tables: &'r [&'t DeTable<'t>],
-    /// Where it is said that something is missing in them.
+    /// Where it is reported that something is missing in them.
     pub(super) line: Option<usize>,
 }
 

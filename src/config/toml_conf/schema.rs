@@ -13,7 +13,7 @@ pub(in crate::config) enum Section {
     Sync,
     /// TLS, of every site or of one.
     Tls,
-    /// What sites have unless they say otherwise.
+    /// The settings of sites that do not override them.
     Defaults,
     /// One site.
     Site,

@@ -120,7 +120,7 @@ fn from_text(reader: &mut Reader<'_>, key: &str, found: Found<'_>) -> Option<Sec
     match found.value {
         DeValue::String(text) if !text.is_empty() => Some(Secret::new(text.as_bytes().to_vec())),
         other => {
-            // What stands there may be the password all the same: its type is all that is told.
+            // The text there may be the password all the same: only its type is reported.
             let found_type = values::type_of(other);
             reader.error(found.line, format!("{key}: expected text in quotes, not empty; found {found_type}"));
             None

@@ -1,4 +1,4 @@
-//! One site: its own table over `[defaults]`, over what `[sync]` says of all, over the built-in defaults.
+//! One site: its own table over `[defaults]`, over the values in `[sync]` for all sites, over the built-in defaults.
 
 use std::collections::HashMap;
 

@@ -200,7 +200,7 @@ impl Kind<ClientCertPolicy> for OfferClientCert {
         })
     }
 
-    /// Not that it is `"auto"`: a table that does not say so is shorter.
+    /// `"auto"` is left out: that makes the table shorter.
     fn write(self, value: &ClientCertPolicy, _: &'static str, keys: &mut Table) {
         let is_offered = match value {
             ClientCertPolicy::Auto => return,

@@ -94,7 +94,7 @@ pub(super) fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-/// What a value is, without what it says.
+/// A value's kind, without its content.
 pub(super) fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",

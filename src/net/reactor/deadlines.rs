@@ -1,7 +1,7 @@
-//! What connections owe by when, and what becomes of those that are late.
+//! Connection deadlines, and what happens when one has passed.
 //!
 //! The time that a peer needs to take what was sent to it is not silence. As long as our kernel's queue for it becomes
-//! shorter, the peer makes progress; what it owes us is waited for from when the queue is empty. So while there is a queue,
+//! shorter, the peer makes progress; the time for its answer begins when the queue is empty. So while there is a queue,
 //! it is looked at now and then.
 
 use std::time::{Duration, Instant};

@@ -157,7 +157,8 @@ impl Net {
         }
     }
 
-    /// Lets a connection that has come in go on: through TLS, where its listener wants that. Its time to do so begins now.
+    /// Lets a connection that has come in go on: through TLS, where its listener has that. Its time to do so begins
+    /// now.
     pub fn admit(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         match std::mem::replace(&mut conn.state, ConnState::Failed) {

@@ -40,8 +40,8 @@ pub enum Event {
     Accepted(ConnId, SocketAddr),
     /// The peer of a connection that has come in, and is not admitted yet, has sent something or closed it.
     Arrived(ConnId),
-    /// Connections that wait could not be accepted, for want of file descriptors most likely. They are tried again
-    /// after a while.
+    /// Waiting connections could not be accepted, probably because there are no file descriptors left. They are tried
+    /// again after a while.
     AcceptFailed(io::Error),
     /// The connection is open, TLS and all: the session begins.
     Opened(ConnId),
@@ -194,8 +194,8 @@ impl Net {
         self.listeners.remove(listener);
     }
 
-    /// The progress of an accepted connection: the bytes that its peer's kernel has acknowledged and those that came, TLS and
-    /// all. `None` where the system does not say.
+    /// The progress of an accepted connection: the bytes that its peer's kernel has acknowledged and those that came,
+    /// TLS and all. `None` where the system does not report it.
     pub fn moved(&self, id: ConnId) -> Option<u64> {
         let conn = self.conns.get(id.slot()).filter(|conn| conn.id.generation() == id.generation())?;
         crate::sys::moved(conn.state.tcp()?).ok()
@@ -223,12 +223,12 @@ impl Net {
         self.conns.remove(id.slot());
     }
 
-    /// Reports an open connection as ready in the next turn, whatever its socket says.
+    /// Reports an open connection as ready in the next turn, whether its socket is or not.
     pub fn wake(&mut self, id: ConnId) {
         self.enqueue(id);
     }
 
-    /// One turn: waits for something to do, at most until `until`, does it, and says what concerns the caller.
+    /// One turn: waits for something to do, at most until `until`, does it, and returns the events for the caller.
     pub fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         let (before, last_turn) = (clock(), self.now);
         let took = self.max_loop_latency.map(|longest| longest.max(before.saturating_duration_since(last_turn)));

@@ -102,7 +102,7 @@ impl Net {
         }
     }
 
-    /// Whatever the peer still has to say goes nowhere, until it closes as well.
+    /// Whatever the peer still sends is thrown away, until it closes as well.
     pub(super) fn lingering(&mut self, id: ConnId, mut stream: Stream) {
         for _ in 0..LAST_READS {
             match stream.read(usize::MAX, &mut self.scratch, <[u8]>::len) {

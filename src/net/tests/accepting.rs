@@ -50,7 +50,7 @@ fn who_is_not_admitted_waits_with_what_it_sent_and_costs_no_turns() {
         ids.extend(events.iter().filter_map(|event| if let Event::Accepted(id, _) = event { Some(*id) } else { None }));
         (ids.len() == clients.len()).then_some(())
     });
-    // The sockets' readiness is told once; from then on there is nothing to do but wait.
+    // The sockets' readiness is reported once; from then on there is nothing to do but wait.
     server.poll_once();
     for _ in 0..3 {
         let until = server.net.now() + Duration::from_millis(2);

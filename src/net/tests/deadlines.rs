@@ -7,7 +7,7 @@ use super::{ConnId, Event, Read, Server};
 
 const TIMEOUT: Duration = Duration::from_millis(2);
 
-/// A client is given little time and says something; meanwhile the loop is kept busy for longer.
+/// A client is given little time and sends something; meanwhile the loop is kept busy for longer.
 fn stall(server: &mut Server, id: ConnId, client: &mut TcpStream, says: &[u8]) {
     server.poll_once();
     server.io(id).set_deadline(Some(TIMEOUT));

@@ -132,7 +132,7 @@ fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() 
     let failed = failure(&mut server, |id| id != client);
     assert!(matches!(failed, Failure::Pipe(StreamError::Client(ClientFailure::NoCertificate))), "{failed}");
     assert_eq!(failed.reason(), "tls");
-    // The client may take the handshake for done, and hears of it when it reads.
+    // The client may take the handshake for done, and gets the alert when it reads.
     let heard = server.until(|net, events| {
         let failed = events.into_iter().find_map(|event| match event {
             Event::Failed(id, failure) if id == client => Some(failure),

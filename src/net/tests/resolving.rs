@@ -11,7 +11,7 @@ use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 
-/// A name server that answers some questions, and others not before it is told to.
+/// A name server that answers some questions, and others not before it is allowed to.
 #[derive(Default)]
 struct NameServer {
     state: Mutex<State>,

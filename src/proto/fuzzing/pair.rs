@@ -160,7 +160,7 @@ impl ClientSide {
         }
     }
 
-    /// Holds what the server says against what it should have.
+    /// Compares the server's answer with the right one.
     fn check(&mut self, event: &Event) {
         match (event, &self.command) {
             (Event::Announced { size, .. }, Command::List(_)) => {

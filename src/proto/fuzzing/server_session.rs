@@ -14,8 +14,8 @@ const MOST_SAID: usize = 128;
 
 /// Any bytes as a client's side of a session. The first line is our side: `x` in front asks for a password, and `n`
 /// allows nobody `LS` and `MV`. Then there is one letter for each decision: `r` refuses, `e` announces an empty body,
-/// anything else does what was asked; `p` says that bytes were waiting when a moved body left, and `u` that the end was
-/// not orderly.
+/// anything else does what was asked; `p` means that bytes were waiting when a moved body left, and `u` that the end
+/// was not orderly.
 pub fn server_session(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
     let (script, stream) = (&data[..end], data.get(end + 1..).unwrap_or_default());
@@ -61,7 +61,7 @@ impl<'a> Session<'a> {
         session.trace
     }
 
-    /// Does what the server wants; `false` once script or stream is at its end, or the session.
+    /// Does the server's next step; `false` once script or stream is at its end, or the session.
     fn step(&mut self) -> bool {
         if self.drain() || self.server.ending() == Some(&CloseReason::Quit) {
             self.trace.understood = self.stream.position;
@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
         self.trace.ending = Some(ending);
     }
 
-    /// Takes what the session has to say; whether that was anything.
+    /// Takes the session's output; whether there was any.
     fn drain(&mut self) -> bool {
         let pending = self.server.transmit();
         assert!(pending.len() <= MOST_SAID, "replies pile up");

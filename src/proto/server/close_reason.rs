@@ -3,7 +3,7 @@
 use super::Want;
 use crate::proto::{Count, Excerpt, MAX_LINE, NameError, Verb};
 
-/// Why a session is over: for the operator's log. The client is told nothing, as stock tells it nothing.
+/// Why a session is over: for the operator's log. The client gets no message, as stock sends none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
     /// `QUIT`.
@@ -108,7 +108,7 @@ impl CloseReason {
         }
     }
 
-    /// What tells endings apart in a log: the text without counters, and without an excerpt whose meaning is known.
+    /// What identifies this end in a log: the text without counters, and without an excerpt whose meaning is known.
     pub fn log_key(&self) -> String {
         match self {
             Self::Truncated { verb, .. } => format!("truncated {verb}"),

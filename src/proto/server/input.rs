@@ -158,7 +158,7 @@ impl Server {
         }
     }
 
-    /// A client that wants an empty body has all of it, and may well say more at once.
+    /// A client that accepts an empty body has all of it, and may well send more at once.
     fn empty_body_left(&mut self, verb: Verb) {
         if verb == Verb::Mv && self.moved == Confirmation::Confirmed {
             self.taken();

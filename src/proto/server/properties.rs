@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::super::fuzzing::{ServerSession as Session, client_against_server};
 use super::*;
 
-/// What a client says and the letters of [`Session`]'s script that answer it.
+/// A client's lines, and the letters of [`Session`]'s script that answer them.
 type Exchange = (Vec<u8>, &'static str);
 
 fn asking() -> impl Strategy<Value = Exchange> {

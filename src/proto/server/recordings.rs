@@ -13,7 +13,7 @@ use super::*;
 /// Takes a clock: left to the tests of the whole server.
 const TIMED: &str = "idle-times-out";
 
-/// Stores what is in an archive, where the store in memory keeps the archive: what was said is compared, the file not.
+/// Stores what is in an archive, where the store in memory keeps the archive: what was sent is compared, the file not.
 const UNPACKED: &str = "zsend-one";
 
 #[derive(Debug, Deserialize)]

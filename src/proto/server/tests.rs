@@ -19,7 +19,7 @@ fn name() -> FileName {
     "a.data".parse().unwrap()
 }
 
-/// What a server says in answer to `line`, all of it at once.
+/// A server's answer to `line`, all of it at once.
 fn tell(server: &mut Server, line: &str) -> String {
     assert_eq!(server.handle_input(line.as_bytes()), Ok(line.len()), "{line:?}");
     flush(server)
@@ -35,7 +35,7 @@ fn events(server: &mut Server) -> Vec<Event> {
     std::iter::from_fn(|| server.poll_event()).collect()
 }
 
-/// A session that was told `line`, and whose caller has seen what comes of it.
+/// A session that was given `line`, and whose caller has taken its events.
 fn told(line: &str) -> Server {
     let mut server = server(policy());
     tell(&mut server, line);

@@ -150,7 +150,7 @@ impl Service {
         }
     }
 
-    /// Lets a session go on, and does what it says then.
+    /// Lets a session go on, and does what it returns.
     fn with_session(
         &mut self,
         id: ConnId,

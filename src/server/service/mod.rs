@@ -36,10 +36,11 @@ use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
 
-/// Connections that linger once they were told to go, where no more may be inside: a client that closes does not linger.
+/// Connections that linger once they were asked to go, where no more may be inside: a client that closes does not
+/// linger.
 const MAX_LINGERING: usize = 64;
 
-/// How long what is under way may take once the server has been told to stop.
+/// How long what is under way may take once the server has been asked to stop.
 const STOPPING: Duration = Duration::from_secs(10);
 
 /// What becomes of connections that could not be accepted.
@@ -146,12 +147,12 @@ pub struct Service {
     clients: HashMap<ConnId, (SocketAddr, Client)>,
     log: ThrottledLog,
     paces: Paces,
-    /// When to look at which connections again, whatever their sockets say.
+    /// When to look at which connections again, whether their sockets are ready or not.
     wakeups: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
     expiries: Expiries,
     stopper: StopHandle,
-    /// When the server has been told to stop: the time by which it will, whatever is under way.
+    /// When the server has been asked to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
 }
 
@@ -312,7 +313,7 @@ impl Service {
         }
     }
 
-    /// How many more may come in: those who were told to go and linger have a limit as well.
+    /// How many more may come in: those that were asked to go and linger have a limit as well.
     fn room(&self) -> usize {
         let going = self.net.connections().saturating_sub(self.clients.len());
         let most_going = self.limits.max_connections.max(MAX_LINGERING);

@@ -40,7 +40,7 @@ fn acceptor(tls: &ServerTls, mode: &Mode) -> Result<(Acceptor, Vec<String>), Sta
     Ok((acceptor, warnings))
 }
 
-/// To OpenSSL, and so to stock, a cipher string says nothing about TLS 1.3.
+/// To OpenSSL, and so to stock, a cipher string has no effect on TLS 1.3.
 fn suites(tls: &ServerTls, versions: Versions) -> Result<(Suites, Vec<String>), StartError> {
     let Some(text) = &tls.ciphers else { return Ok((Suites::default(), Vec::new())) };
     if versions == Versions::Only13 {

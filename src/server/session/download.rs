@@ -197,7 +197,8 @@ impl Session {
         }
     }
 
-    /// Something is to be decided: what waits for removals looks whether they are done; everything else is told.
+    /// Something is to be decided: where removals are waited for, looks whether they are done; everything else is
+    /// reported by its thread.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         match std::mem::replace(&mut self.task, Task::Idle) {
             Task::Waiting { mut awaited, asked, until } => {
@@ -224,7 +225,7 @@ impl Session {
         }
     }
 
-    /// The client wants the body that was announced.
+    /// The client accepts the body that was announced.
     pub(super) fn accepted(&mut self, cx: &mut Context<'_>) {
         let Task::Downloading(download) = &mut self.task else { return };
         if let Some(moved) = download.moved.take()

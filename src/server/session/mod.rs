@@ -1,13 +1,13 @@
 //! One client's session on the storage directory.
 //!
 //! ```text
-//! Resting ──► Taking ──► Keeping ──► Resting          SEND: draft → keeper
-//!    │            └────► Unpacking ──► Keeping ──► …  ZSEND: draft → archiver → keeper
-//!    ├──► Giving ──► Resting                          RECV, MV: straight from the file
-//!    ├──► Packing ──► Giving ──► …                    ZRECV: archiver, then as a file
-//!    ├──► Listing ──► Giving ──► …                    LS: made a piece at a time, for all who ask
-//!    └──► Settling ──► …                              what was taken before is removed first, what another client is
-//!                                                     being moved is waited for: then as above
+//! Idle ──► Uploading ──► Storing ──► Idle            SEND: temporary file → storing thread
+//!   │          └────► Unpacking ──► Storing ──► …      ZSEND: temporary file → background thread → storing thread
+//!   ├──► Downloading ──► Idle                          RECV, MV: straight from the file
+//!   ├──► Packing ──► Downloading ──► …                 ZRECV: background thread, then as a file
+//!   ├──► Listing ──► Downloading ──► …                 LS: made a piece at a time, for all who ask
+//!   └──► Waiting ──► …                                 for removals of what was taken before, or for another client
+//!                                                      that is being moved the same file: then as above
 //! ```
 
 mod download;
@@ -57,7 +57,7 @@ pub(crate) enum PumpOutcome {
     Blocked,
     /// For so long.
     For(Duration),
-    /// Until the client closes; we have said all we had to say.
+    /// Until the client closes; we have sent all we had to send.
     Leaving,
     /// It is over.
     Over,
@@ -92,8 +92,8 @@ enum Task {
     Listing {
         _wanted: Wanted,
     },
-    /// Until removals that were pending when something was asked are done: what is said to be gone must not come back. Or
-    /// until another client has shown that it has what this one would be moved, or is gone.
+    /// Until removals that were pending when something was asked are done: a file that was reported as gone must not
+    /// come back. Or until another client has shown that it has what this one would be moved, or is gone.
     Waiting {
         awaited: Awaited,
         asked: Asked,
@@ -193,7 +193,7 @@ impl Session {
         matches!(&self.task, Task::Downloading(download) if download.is_listing())
     }
 
-    /// What the client owes us, for a message about a deadline that passed.
+    /// What the client has to send or take, for a message about a deadline that passed.
     pub(super) fn awaited(&self) -> String {
         match (self.machine.want(), &self.task) {
             (Want::Body(left), Task::Uploading(upload)) => {
@@ -338,7 +338,7 @@ impl Session {
         if wait.is_zero() {
             return Ok(None);
         }
-        // What it has to say waits for us.
+        // Its input waits for us.
         cx.io.set_deadline(Some(cx.limits.idle_timeout.saturating_add(wait)));
         Ok(Some(PumpOutcome::For(wait)))
     }
@@ -414,7 +414,7 @@ impl Session {
         }
     }
 
-    /// Refuses a command, which the client is told; an operator only with `-v`, as by stock.
+    /// Refuses a command with an answer to the client; the operator sees it only with `-v`, as with stock.
     fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
         info!("client={} refused={}: {}", self.peer, Quoted::of_bytes(name), refusal.own_words());
         self.task = Task::Idle;

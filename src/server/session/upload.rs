@@ -20,7 +20,8 @@ pub(super) struct Upload {
 #[derive(Debug)]
 enum Sink {
     Temp(TempFile),
-    /// Nowhere: the disk failed or is full, and the client, who has begun to send, hears of it after the last byte.
+    /// Nowhere: the disk failed or is full, and the client, who has begun to send, gets the refusal after the last
+    /// byte.
     Refused(Refusal),
     /// Nowhere: the session ends after the last byte, as stock's does.
     RejectAfterBody(StoreError),
@@ -159,7 +160,7 @@ impl Session {
         }
     }
 
-    /// The keeper is done with the file.
+    /// The file has been stored, or not.
     pub(super) fn stored(
         &mut self,
         name: &FileName,

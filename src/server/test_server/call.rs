@@ -33,7 +33,7 @@ impl Op {
     }
 }
 
-/// What it was told.
+/// The server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Stored,
@@ -77,7 +77,7 @@ impl TestClient {
         Self { id, client, op, body, answer: None, session: opened.map(|_| session), duplex }
     }
 
-    /// What the client was told, once it was.
+    /// The server's answer, once it came.
     pub(crate) fn answer(&self) -> Option<&Answer> {
         self.answer.as_ref()
     }
@@ -175,7 +175,7 @@ impl TestClient {
 /// The server's end.
 struct End<'a> {
     duplex: &'a mut Duplex,
-    /// A process that has died says nothing more.
+    /// A process that has died sends nothing more.
     disk: &'a SiteDisk,
     now: Instant,
 }

@@ -26,7 +26,7 @@ const PIECES: [usize; 2] = [20, 100];
 /// Most rounds that a wave of ops takes.
 const ROUNDS: u32 = 1_000;
 
-/// What clients want at the same time.
+/// The clients' requests, all at the same time.
 #[derive(Clone, Copy)]
 enum Want {
     Send(&'static str),
@@ -37,8 +37,8 @@ enum Want {
 
 use Want::{Lose, Move, Send};
 
-/// Groups of one, of few, which are flushed one by one, and of many; in two folders. Names come again, in a later wave and
-/// in the same, and files go in a group with others that come.
+/// Groups of one, of few, which are flushed one by one, and of many; in two directories. Names come again, in a later
+/// wave and in the same, and files go in a group with others that come.
 const WAVES: [&[Want]; 6] = [
     &[Send("a")],
     &[Send("a"), Send("b"), Send("k.conf")],
@@ -51,7 +51,7 @@ const WAVES: [&[Want]; 6] = [
 /// How a life went.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Verdict {
-    /// Files whose clients were told that they are stored, and that are nowhere.
+    /// Files whose clients were answered that they are stored, and that are nowhere.
     lost: u64,
     /// Files collected again after a listing had shown them gone.
     doubled: u64,
@@ -73,13 +73,13 @@ struct Scenario {
     calls: u32,
     /// How often each file was collected, of all that were sent.
     sent: BTreeMap<File, u64>,
-    /// Those whose clients have been told that they are stored.
+    /// Those whose clients were answered that they are stored.
     told: Vec<File>,
     /// Of these, the ones that nobody has taken and nothing has taken the place of.
     promised: Vec<File>,
     /// What others have taken the place of.
     gone: Vec<File>,
-    /// What a collector knows that it has and that may still be there.
+    /// What a collector has in its journal and may still be there.
     journal: BTreeMap<FileName, Vec<u8>>,
     verdict: Verdict,
 }
@@ -210,7 +210,7 @@ impl Scenario {
         self.verdict.doubled += u64::from(*times > 1);
     }
 
-    /// A client says that it wants the file, and is gone.
+    /// A client accepts the file, and is gone.
     fn lose(&mut self, name: &str) {
         let mut call = self.call(Op::Move(name.parse().unwrap()));
         for _ in ["its command", "its answer"] {

@@ -86,7 +86,7 @@ impl TestServer {
         Self { disk, limits: Limits::default(), settings, policy, process: None }
     }
 
-    /// Whoever comes from now on has to know this password.
+    /// All clients from now on need this password.
     pub(crate) fn ask_for(&mut self, password: Option<Secret>) {
         self.settings.password = password;
         self.policy = Arc::new(super::service::policy(&self.settings));
@@ -163,19 +163,19 @@ impl TestServer {
         .ok()
     }
 
-    /// How many orders the keeper has.
+    /// How many orders the storing thread has.
     pub(crate) fn orders(&self) -> usize {
         self.process.as_ref().map_or(0, |process| process.store_worker.waiting())
     }
 
-    /// The keeper carries out a group of at most so many orders.
+    /// The storing thread carries out a group of at most so many orders.
     pub(crate) fn store(&mut self, most: usize) {
         if let Some(process) = &self.process {
             process.store_worker.carry_out(most);
         }
     }
 
-    /// Who is to be pumped since the keeper is done with their files.
+    /// Whose sessions to pump since their files are stored.
     pub(crate) fn woken(&mut self) -> Vec<ConnId> {
         let Some(process) = &mut self.process else { return Vec::new() };
         let done = process.storage.done();

@@ -55,7 +55,7 @@ pub enum ArchiveError {
     /// More than a limit.
     #[error("{size} bytes unpacked, {max} are allowed")]
     TooLarge {
-        /// What it says, in bytes.
+        /// The size in its header, in bytes.
         size: u64,
         /// The limit.
         max: u64,
@@ -65,7 +65,7 @@ pub enum ArchiveError {
     Bomb {
         /// The archive's bytes.
         archive: u64,
-        /// What it says, in bytes.
+        /// The size in its header, in bytes.
         size: u64,
         /// The limit.
         max_ratio: u64,
@@ -183,7 +183,7 @@ impl fmt::Debug for Content {
 fn read_failed(path: &Path, error: io::Error) -> ArchiveError {
     match error.raw_os_error() {
         Some(_) => ArchiveError::Store(StoreError::std("read", path)(error)),
-        // The end of the file, or what the decoder says.
+        // The end of the file, or the decoder's error.
         None => ArchiveError::Malformed("its entry is damaged"),
     }
 }

@@ -104,7 +104,7 @@ fn anything_but_one_file_is_refused() {
     writer.add_directory("dir", options()).unwrap();
     assert_eq!(refused(&writer.finish().unwrap().into_inner()), ArchiveError::Directory);
     let one = archive(&[("a", GREETING)], options());
-    // Two in the directory that says it has one; another archive before this one, behind it, and in its comment.
+    // Two in the directory whose count is one; another archive before this one, behind it, and in its comment.
     let two = archive(&[("a", b"1"), ("b", b"2")], options());
     let end = two.len() - END;
     for odd in [patched(&two, end + 8, &[1, 0, 1, 0]), [&*two, &*one].concat(), [&*one, b"\0"].concat()] {

@@ -1,4 +1,4 @@
-//! The thread for what takes long, so that neither the loop nor the keeper waits for it.
+//! The thread for what takes long, so that neither the loop nor the storing thread waits for it.
 //!
 //! Archives are given to the thread one by one, so that clients have them in turn, and those nobody waits for any more are
 //! left out.
@@ -120,7 +120,7 @@ impl Background {
         self.worker.tell(Order::Recount(space));
     }
 
-    /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
+    /// Whether the thread has not panicked. Once it has, those who wait for it get no completion.
     pub fn is_alive(&self) -> bool {
         self.worker.is_alive()
     }
@@ -188,7 +188,7 @@ mod tests {
     const LIMITS: UnpackLimits = UnpackLimits { max_size: 100, max_ratio: 100 };
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    /// A folder with one file in it, which takes long to pack.
+    /// A storage directory with one file in it, which takes long to pack.
     fn storage_with_much() -> (tempfile::TempDir, StorageDir) {
         let dir = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(dir.path().join("much")).unwrap();

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-/// Whoever waits for something has this: dropping it says that nobody waits any more.
+/// Held by whoever waits for something: dropping it means that nobody waits any more.
 #[derive(Debug)]
 pub struct Wanted(Arc<()>);
 
-/// Whether what is done is still wanted. Clones tell the same.
+/// Whether what is done is still wanted. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct StillWanted(Weak<()>);
 

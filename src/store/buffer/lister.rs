@@ -15,11 +15,11 @@ const LINE: usize = 512;
 const LEAST: usize = 1024;
 const MOST: usize = 1024 * 1024;
 
-/// Lists a folder a piece at a time, so that a million names hold nobody up.
+/// Lists a directory a piece at a time, so that a million names hold nobody up.
 ///
-/// Names come as the directory has them, `.`, `..` and sub-directories among them, as stock's do. Left out are names that
-/// no command may carry, what is neither a file nor a directory (no command would find it), and staging areas; not the mark
-/// by which a collector knows its own incoming directory.
+/// Names come as the directory has them, `.`, `..` and sub-directories among them, as stock's do. Left out are names
+/// that no command may carry, what is neither a file nor a directory (no command would find it), and staging areas; not
+/// the mark by which a collector finds its own incoming directory.
 #[derive(Debug)]
 pub struct Lister {
     dir: StorageDir,
@@ -105,7 +105,7 @@ fn is_listed(name: &[u8], kind: FileType) -> bool {
     match (name, kind) {
         (b"." | b"..", _) => true,
         (_, FileType::Directory | FileType::Unknown) if is_collector_mark(name) => true,
-        // Some filesystems do not say what an entry is.
+        // Some filesystems do not report what an entry is.
         (_, FileType::RegularFile | FileType::Directory | FileType::Unknown) => FileName::new(name).is_ok(),
         _ => false,
     }

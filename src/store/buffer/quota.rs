@@ -18,8 +18,8 @@ impl SpaceAccount {
         self.set_dir(Arc::clone(storage.dir()));
     }
 
-    /// Lets in a file that is to have `size` bytes and goes to `folder`, in place of one of `replaced` bytes if there is one,
-    /// or says which limit is in its way. A promise takes no room from others: the file counts as it
+    /// Lets in a file that is to have `size` bytes and goes to `dir`, in place of one of `replaced` bytes if there is
+    /// one; an error is the limit in its way. This takes no space from others: the file counts as it
     /// [comes](Reservation::resize), and may find no room after all.
     ///
     /// Where the file to be replaced is removed meanwhile, so much more than the quota can come to be stored.

@@ -19,9 +19,9 @@ use crate::store::fs::source::{Identity, Source};
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::temp_file::TempFile;
 
-/// One directory of the storage, with a staging area of its own inside. Clones are the same folder.
+/// One directory of the storage, with a staging area of its own inside. Clones are the same directory.
 ///
-/// Open a directory once and keep the value: the folder holds its lock, against other values of this process too. A
+/// Open a directory once and keep the value: it holds the directory's lock, against other values of this process too. A
 /// directory that is moved or removed while it is open, and one of its name made, must be opened anew: see
 /// [`is_in_place`](Self::is_in_place).
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct StorageDir {
     under_way: RemovalsUnderWay,
 }
 
-/// Files whose removal has been ordered: to everybody but the keeper they are gone already, though the keeper may have
+/// Files whose removal has been ordered: to everybody but the storing thread they are gone already, though it may have
 /// other things to flush first.
 #[derive(Clone, Debug, Default)]
 struct RemovalsUnderWay(Arc<Mutex<HashMap<FileName, Identity>>>);
@@ -106,7 +106,8 @@ impl StorageDir {
         lacks_of(path)
     }
 
-    /// Opens a directory inside this one, as [`StorageDir::open`] does; this folder itself if `relative` leads there.
+    /// Opens a directory inside this one, as [`StorageDir::open`] does; this directory itself if `relative` leads
+    /// there.
     ///
     /// # Errors
     /// [`StoreError::Outside`] if `relative` is an absolute path, or leads out through `..` or a link.
@@ -119,7 +120,8 @@ impl StorageDir {
         Self::of(self.dir.open_inside(&below, Mode::from_raw_mode(file_mode))?, self.dir.lacks())
     }
 
-    /// Whether [`StorageDir::open_inside`] can open `relative` in the storage directory `path`, as far as rights tell.
+    /// Whether [`StorageDir::open_inside`] can open `relative` in the storage directory `path`, as far as its rights
+    /// show.
     ///
     /// # Errors
     /// What it would fail with.
@@ -156,7 +158,8 @@ impl StorageDir {
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.
     pub fn find(&self, name: &FileName) -> Result<Option<Source>, StoreError> {
-        // Asked first: the keeper may be done with it between the two, and the file that was opened gone.
+        // Asked first: between the two, the storing thread may have removed the file that was opened, and be done with
+        // it.
         let removed = self.under_way.get(name);
         let found = Source::open(self.dir.incoming(), name.clone())
             .map_err(StoreError::io("open", &self.dir.published_path(name)))?;
@@ -214,7 +217,7 @@ impl StorageDir {
         Lister::new(self.clone(), budget)
     }
 
-    /// Whether this and the other are clones of one folder.
+    /// Whether this and the other are clones of one value.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.dir, &other.dir)
     }

@@ -15,18 +15,18 @@ use crate::store::fs::spool_dir::SpoolDir;
 
 /// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
 pub(in crate::store) trait StorageDisk {
-    /// A handle of a folder.
+    /// A handle of a directory.
     type Dir;
     /// Which file it is.
     type Identity;
 
-    /// The filesystem the folder is on.
+    /// The filesystem the directory is on.
     fn filesystem(&self, dir: &Self::Dir) -> u64;
     /// Which directory it is, however many handles there are of it.
     fn directory(&self, dir: &Self::Dir) -> (u64, u64);
     /// Makes the bytes of staged files durable. All are on one filesystem.
     fn sync_staged(&mut self, files: &[(&Self::Dir, StageId)]) -> Result<(), StoreError>;
-    /// Makes the names in the folder durable.
+    /// Makes the names in the directory durable.
     fn sync_names(&mut self, dir: &Self::Dir) -> Result<(), StoreError>;
     /// Moves a staged file to its name. After a crash it has happened or not.
     fn rename_into(
@@ -36,7 +36,7 @@ pub(in crate::store) trait StorageDisk {
         name: &FileName,
         on_conflict: OnConflict,
     ) -> Result<Change, StoreError>;
-    /// Removes the file of this name if it is still the one meant.
+    /// Removes the file of this name if it still has this identity.
     fn remove(&mut self, dir: &Self::Dir, name: &FileName, identity: &Self::Identity) -> Result<Change, StoreError>;
     /// Removes a staged file.
     fn discard(&mut self, dir: &Self::Dir, stage: StageId) -> Result<(), StoreError>;

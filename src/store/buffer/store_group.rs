@@ -5,8 +5,8 @@
 //! 3. The directories that got names, or lost some, are flushed.
 //!
 //! A name therefore always stands for a whole file: the one it stood for before, or the new one. There is no journal: a
-//! client that got no answer sends its file again. Whoever takes a file finds it again where
-//! its removal was cut short by a crash, or has failed; not once its removal has been told to anybody.
+//! client that got no answer sends its file again. Whoever takes a file finds it again where its removal was cut short
+//! by a crash, or has failed; not once its removal has been reported to anybody.
 //!
 //! A failed flush is never tried again as if it were clean. If the first fails, the group's files on that filesystem are
 //! removed. If the last fails, the files stay, and count as failed: they may come twice.
@@ -19,7 +19,7 @@ use crate::store::fs::error::StoreError;
 use crate::store::fs::ids::StageId;
 use crate::store::fs::on_conflict::OnConflict;
 
-/// One thing to do in a folder.
+/// One thing to do in a directory.
 #[derive(Debug)]
 pub(in crate::store) enum Task<F, I> {
     Store { dir: F, stage: StageId, name: FileName, on_conflict: OnConflict },
@@ -71,7 +71,7 @@ pub(in crate::store) fn store<S: StorageDisk>(disk: &mut S, group: &[TaskOf<S>])
     outcomes
 }
 
-/// What came of flushing the filesystems, by their numbers. After a failure nobody knows what is on that disk.
+/// What came of flushing the filesystems, by their numbers. After a failure it is unknown what is on that disk.
 fn flush<S: StorageDisk>(disk: &mut S, group: &[TaskOf<S>]) -> BTreeMap<u64, Result<(), StoreError>> {
     let mut filesystems: BTreeMap<u64, Vec<_>> = BTreeMap::new();
     for task in group {

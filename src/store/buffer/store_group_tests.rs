@@ -149,7 +149,7 @@ fn without_faults_every_task_does_what_it_says() {
     let wanted = [
         vec![added.clone(), added.clone(), replaced.clone()],
         vec![removed.clone(), added.clone(), exists("b"), added.clone(), exists("c")],
-        // The file of that name that was meant is not there any more.
+        // The file of that name has another identity by now.
         vec![replaced, Ok(Change::Nothing), removed.clone()],
         vec![added.clone(), removed, added.clone()],
         vec![added],

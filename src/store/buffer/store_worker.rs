@@ -16,14 +16,14 @@ use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::temp_file::ClosedTemp;
 use crate::store::fs::worker::{Notify, Work, Worker};
 
-/// A file to be made durable under a name of its folder.
+/// A file to be made durable under a name of its directory.
 #[derive(Debug)]
 pub struct StoreRequest {
     /// Comes back with [`StoreResult`].
     pub ticket: u64,
     /// The file's name.
     pub name: FileName,
-    /// Its bytes, written in its folder.
+    /// Its bytes, written in its directory.
     pub written: ClosedTemp,
     /// Whether it may replace another.
     pub on_conflict: OnConflict,
@@ -38,9 +38,9 @@ pub struct StoreResult {
     pub result: Result<(), StoreError>,
 }
 
-/// The handle of the keeper's thread. Its methods never wait for the disk, but for [`StoreWorker::stop`].
+/// The handle of the storing thread. Its methods never wait for the disk, but for [`StoreWorker::stop`].
 ///
-/// There is one keeper for all folders; orders are carried out in the order they were given in.
+/// There is one such thread for all directories; orders are carried out in the order they were given in.
 #[derive(Debug)]
 pub struct StoreWorker {
     worker: Worker<StoreWork<RealStorageDisk>>,
@@ -53,7 +53,7 @@ pub(in crate::store) enum Order {
 }
 
 impl Order {
-    /// A file is to be removed; from now on its folder no longer finds or lists it.
+    /// A file is to be removed; from now on its directory no longer finds or lists it.
     pub(in crate::store) fn removal(dir: StorageDir, name: FileName, identity: Identity) -> Self {
         dir.removal_ordered(&name, identity);
         Self::Remove { dir, name, identity }
@@ -76,13 +76,14 @@ impl StoreWorker {
         self.worker.ask(Order::Store(request), || StoreResult { ticket, result: Err(StoreError::Stopped) });
     }
 
-    /// Queues a file to be removed; its folder no longer finds or lists it. A newer file of that name stays, and so does this one if it was written to since.
-    /// (Should another program put a new file there just between our look and the removal, that one goes.)
+    /// Queues a file to be removed; its directory no longer finds or lists it. A newer file of that name stays, and so
+    /// does this one if it was written to since. (Should another program put a new file there just between our look and
+    /// the removal, that one goes.)
     pub fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
         self.worker.tell(Order::removal(dir, name, identity));
     }
 
-    /// Whether the thread has not panicked. Once it has, nobody who waits for it hears of it.
+    /// Whether the thread has not panicked. Once it has, those who wait for it get no completion.
     pub fn is_alive(&self) -> bool {
         self.worker.is_alive()
     }

@@ -168,7 +168,7 @@ impl Entry {
 
     /// The fields that both headers have, from the version needed to the extra field's length.
     fn common(&self, out: &mut Vec<u8>) {
-        // The time is the first that the format knows.
+        // The time is the first that the format can express.
         put(out, &[20, 0, self.method.code(), 0, 1 | 1 << 5]);
         for field in [self.crc, self.packed, self.size] {
             out.extend_from_slice(&field.to_le_bytes());

@@ -1,6 +1,6 @@
-//! Asking a filesystem that may not answer: one that is frozen, whose server is gone (NFS) or hangs (FUSE). Its committer,
-//! or who opens it, asks it on a thread of its own, which is waited for so long and no longer; while it does not answer, who
-//! asks hears so at once.
+//! Asking a filesystem that may not answer: one that is frozen, whose server is gone (NFS) or hangs (FUSE). Its
+//! committer, or who opens it, asks it on a thread of its own, and waits for that thread so long and no longer; while
+//! it does not answer, every caller gets an error at once.
 //!
 //! What timed out is carried out all the same as soon as the filesystem answers, and nothing else is before it.
 

@@ -35,7 +35,7 @@ pub enum StoreError {
     Busy {
         /// What it is locked for.
         path: PathBuf,
-        /// That process, where the system tells.
+        /// That process, where the system reports it.
         holder: Option<u32>,
     },
     /// Something else is where a file of ours belongs.
@@ -287,7 +287,7 @@ fn advice_for_lock(errno: Errno) -> &'static str {
     }
 }
 
-/// What to do about a filesystem that is read-only, as it is to a service whose unit does not say otherwise.
+/// What to do about a filesystem that is read-only, as it is to a service unless its unit is written otherwise.
 pub(crate) const MOUNT_WRITABLE: &str = ": mount it writable, or name it in ReadWritePaths= of the systemd unit";
 
 /// Actions that change nothing, and after which nothing is to be changed.

@@ -1,4 +1,4 @@
-//! How staging areas, and the files in them, are told from each other.
+//! The identities of staging areas and of the files in them.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Calls that not every filesystem offers, each with the way around it, and what that way costs.
 //!
-//! Seen with: `chmod` on CIFS and some of FUSE; flushing a directory on shared folders and old CIFS; exclusive renames on
-//! NFS, CIFS and FUSE, links on FAT and some of FUSE; locks on some of FUSE. An error that tells of the disk, such as
+//! Seen with: `chmod` on CIFS and some of FUSE; flushing a directory on shared folders and old CIFS; exclusive renames
+//! on NFS, CIFS and FUSE, links on FAT and some of FUSE; locks on some of FUSE. An error of the disk itself, such as
 //! `EIO` or `ENOSPC`, always stays an error.
 
 use std::fmt;

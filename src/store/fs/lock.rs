@@ -23,7 +23,7 @@ pub(in crate::store) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreEr
     }
 }
 
-/// The process that holds the lock, where the system tells: not of another container's, nor on every filesystem.
+/// The process that holds the lock, where the system reports it: not of another container's, nor on every filesystem.
 fn holder(file: impl AsFd) -> Option<u32> {
     let stat = fs::fstat(file).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

@@ -97,9 +97,9 @@ fn step_by_step(dir: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, E
 /// anybody's.
 ///
 /// # Errors
-/// [`StoreError::Foreign`] if it is neither ours nor root's nor of whoever owns the directory around it, who may exchange
-/// it at any time; [`StoreError::Exposed`] if others may write to it and we cannot change that. Where a filesystem says of
-/// all files that they are of one user, nobody is refused.
+/// [`StoreError::Foreign`] if it is neither ours nor root's nor of whoever owns the directory around it, who may
+/// exchange it at any time; [`StoreError::Exposed`] if others may write to it and we cannot change that. Where a
+/// filesystem shows all files as one user's, nobody is refused.
 pub(in crate::store) fn make_private(found: impl AsFd, path: &Path, around: &OwnedFd) -> Result<(), StoreError> {
     let failed = |errno: Errno| StoreError::io("look at", path)(errno);
     let (stat, outer) = (fs::fstat(&found).map_err(failed)?, fs::fstat(around).map_err(failed)?);
@@ -124,8 +124,9 @@ pub(in crate::store) fn make_private(found: impl AsFd, path: &Path, around: &Own
     }
 }
 
-/// Whether what we create in this directory is ours: what a filesystem is mounted with (`uid=` of CIFS and FAT, FUSE), or a
-/// server that maps users, may say otherwise, and then owners tell nothing. `path` is of something in there, for messages.
+/// Whether what we create in this directory is ours: a filesystem's mount options (`uid=` of CIFS and FAT, FUSE), or a
+/// server that maps users, may show another owner, and then owners prove nothing. `path` is of something in there, for
+/// messages.
 fn are_owners_told(directory: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
     // What was created and is held open cannot be exchanged.
     let name = format!(".tentacle-check.{:016x}", random());

@@ -47,7 +47,7 @@ const LONGEST_PATH: u64 = 4096;
 /// In bytes; more than it has.
 const LONGEST_ID: u64 = 64;
 
-/// Whether files can be stored in this directory, as far as its rights tell.
+/// Whether files can be stored in this directory, as far as its rights show.
 ///
 /// # Errors
 /// What would keep them from it.
@@ -63,7 +63,7 @@ pub(in crate::store) fn open_incoming(path: &Path) -> Result<OwnedFd, StoreError
     Ok(dir)
 }
 
-/// An error if no files can be stored in this directory, as far as its rights tell.
+/// An error if no files can be stored in this directory, as far as its rights show.
 pub(in crate::store) fn check_writable(dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     fs::accessat(dir, c".", access, AtFlags::empty()).map_err(StoreError::io("store files", path))
@@ -125,7 +125,7 @@ fn parse_id(text: &[u8]) -> Option<SpoolId> {
     std::str::from_utf8(text).ok()?.trim_end().parse().ok()
 }
 
-/// Writes a fresh identity; whoever else came first wins if `on_conflict` says so.
+/// Writes a fresh identity; with `OnConflict::Refuse`, one that was written meanwhile stays.
 fn write_id(staging: &OwnedFd, path: &Path, on_conflict: OnConflict) -> Result<(), StoreError> {
     match write(staging, path, ID, format!("{}\n", SpoolId::random()).as_bytes(), on_conflict) {
         Err(StoreError::Exists(_)) => Ok(()),
@@ -133,13 +133,13 @@ fn write_id(staging: &OwnedFd, path: &Path, on_conflict: OnConflict) -> Result<(
     }
 }
 
-/// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
+/// The journal that was the last to record this staging area, by its path; `None` if no journal ever did.
 pub(in crate::store) fn read_last_journal(staging: &OwnedFd, path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let text = read(staging, path, LAST_JOURNAL, LONGEST_PATH)?.unwrap_or_default();
     Ok(text.strip_suffix(b"\n").map(|journal| OsStr::from_bytes(journal).into()))
 }
 
-/// Leaves word of the journal that knows this staging area from now on.
+/// Records the journal that has this staging area from now on.
 pub(in crate::store) fn write_last_journal(staging: &OwnedFd, path: &Path, journal: &Path) -> Result<(), StoreError> {
     let text = [journal.as_os_str().as_bytes(), b"\n"].concat();
     write(staging, path, LAST_JOURNAL, &text, OnConflict::Replace)

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::map::Mapping;
 
-/// The way bytes are written. The [module `store`](crate::store) says what the bench makes of them.
+/// The way bytes are written. The [module `store`](crate::store) has what the bench measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkKind {
     /// One `write` for each piece.

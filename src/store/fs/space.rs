@@ -30,7 +30,7 @@ pub struct Quota {
     pub max_bytes: Option<u64>,
     /// Files.
     pub max_files: Option<u64>,
-    /// Bytes that must stay free on the filesystem of the folder a file goes to.
+    /// Bytes that must stay free on the filesystem of the directory a file goes to.
     pub min_free: Option<u64>,
 }
 
@@ -169,7 +169,7 @@ impl SpaceAccount {
         *self.storage() = storage;
     }
 
-    /// Room for a file of `size` bytes in `folder`, in place of one of `replaced` bytes if there is one.
+    /// Room for a file of `size` bytes in `dir`, in place of one of `replaced` bytes if there is one.
     pub(in crate::store) fn reserve(
         &self,
         dir: &Arc<SpoolDir>,
@@ -224,7 +224,7 @@ impl SpaceAccount {
         &self.0.path
     }
 
-    /// A folder is whole whenever the lock is free.
+    /// The handle is whole whenever the lock is free.
     fn storage(&self) -> MutexGuard<'_, Arc<SpoolDir>> {
         lock(&self.0.storage)
     }
@@ -282,7 +282,7 @@ fn check_free(free_space: Option<FreeSpace>, min: Option<u64>, dir: &SpoolDir, a
     }
 }
 
-/// Bytes that we may fill. A filesystem that does not tell is taken to be endless; writing to it will show.
+/// Bytes that we may fill. A filesystem that does not report them is taken to be endless; writing to it will show.
 fn free(dir: &SpoolDir) -> u64 {
     fs::fstatvfs(dir.incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }

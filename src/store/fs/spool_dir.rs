@@ -63,10 +63,10 @@ pub(in crate::store) struct SpoolDir {
     inode: u64,
     /// The permissions of new files.
     mode: Mode,
-    /// What the filesystem lacks. Nothing where files cannot even be made just now: what keeps them from it is told when one
-    /// is to be stored.
+    /// What the filesystem lacks. Empty where files cannot even be made just now: the reason is reported when one is to
+    /// be stored.
     lacks: Vec<Lack>,
-    /// Tells this value's files from those that others have left.
+    /// Distinguishes this value's files from those that others have left.
     session: u64,
     next: AtomicU64,
 }
@@ -98,7 +98,7 @@ impl SpoolDir {
         let staging = setup::open_staging(&incoming, &path, kind)?;
         let id = match kind {
             Staging::Collector => setup::open_id(&staging, &staging_path)?,
-            // Without a journal there is nothing to know it by again.
+            // Without a journal its identity has no use.
             Staging::Server => SpoolId::random(),
         };
         let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
@@ -155,7 +155,7 @@ impl SpoolDir {
         Ok(self)
     }
 
-    /// From now on what is staged in it is staged when a simulation says so.
+    /// From now on, files are staged in it when a simulation orders it.
     #[cfg(test)]
     pub(in crate::store) fn deferred(mut self) -> Result<(Self, Deferred), StoreError> {
         let (staging, deferred) = StagingQueue::deferred(&self.path);
@@ -251,12 +251,12 @@ impl SpoolDir {
         &self.incoming
     }
 
-    /// The journal that was the last to know this staging area, by its path; `None` if no journal ever did.
+    /// The journal that was the last to record this staging area, by its path; `None` if no journal ever did.
     pub(in crate::store) fn last_journal(&self) -> Result<Option<PathBuf>, StoreError> {
         setup::read_last_journal(&self.staging, &self.staging_path)
     }
 
-    /// Leaves word of the journal that knows this staging area from now on.
+    /// Records the journal that has this staging area from now on.
     pub(in crate::store) fn set_last_journal(&self, journal: &Path) -> Result<(), StoreError> {
         setup::write_last_journal(&self.staging, &self.staging_path, journal)
     }
@@ -282,8 +282,8 @@ impl SpoolDir {
         Ok((stage, file.into()))
     }
 
-    /// Dates a staged file, in time since 1970: a data server that is told to (`use_xml_timestamp 0`) stamps what it
-    /// reads with that.
+    /// Dates a staged file, in time since 1970: a data server with `use_xml_timestamp 0` stamps what it reads with
+    /// that.
     pub(in crate::store) fn set_time(&self, stage: StageId, time: Duration) {
         let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
         let times = Timestamps { last_access: time, last_modification: time };
@@ -378,12 +378,12 @@ impl SpoolDir {
         fingerprint(&mut self.open_staged(stage)?).map_err(StoreError::std("read", &self.staged_path(stage)))
     }
 
-    /// Whether something has this name in the incoming directory; also if that cannot be told.
+    /// Whether something has this name in the incoming directory; also if that is unknown.
     pub(in crate::store) fn is_published(&self, name: &FileName) -> bool {
         !matches!(fs::statat(&*self.incoming, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
     }
 
-    /// The names in the incoming directory, directories' left out where the filesystem tells them.
+    /// The names in the incoming directory, directories' left out where the filesystem reports them.
     pub(in crate::store) fn published_names(&self) -> Result<Vec<FileName>, StoreError> {
         let failed = |errno: Errno| StoreError::io("list the directory", &self.path)(errno);
         let mut names = Vec::new();

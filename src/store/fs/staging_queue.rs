@@ -1,5 +1,6 @@
-//! What is staged in a directory whose filesystem may not answer: by a thread of the directory's own, which the loop gives
-//! orders and never waits for. Who has no room for more orders, or needs to know what became of one, is called.
+//! What is staged in a directory whose filesystem may not answer: by a thread of the directory's own, which the loop
+//! gives orders and never waits for. A caller without room for more orders, or that needs the result of one, is
+//! notified.
 
 #[cfg(test)]
 use std::collections::VecDeque;
@@ -71,7 +72,7 @@ impl StagingQueue {
         (Self { path: path.to_owned(), orders: sender, state: Arc::default() }, orders)
     }
 
-    /// One whose orders are carried out when a simulation says so.
+    /// A queue whose orders are carried out when a simulation orders it.
     #[cfg(test)]
     pub(in crate::store) fn deferred(path: &Path) -> (Self, Deferred) {
         let (queue, orders) = Self::new(path);
@@ -104,7 +105,7 @@ impl StagingQueue {
                 notify();
             }
         });
-        // Without the thread, whoever waits for the order hears that it has stopped.
+        // Without the thread, whoever waits for the order gets the error that it has stopped.
         self.orders.send(order).ok();
     }
 
@@ -131,7 +132,7 @@ impl StagingQueue {
         if is_silent { Err(StoreError::Silent(self.path.clone())) } else { Ok(()) }
     }
 
-    /// Waits for what an order tells, unless the filesystem does not answer. Not for the loop.
+    /// Waits for an order's result, unless the filesystem does not answer. Not for the loop.
     pub(in crate::store) fn wait_for<T>(&self, answer: &Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
         loop {
             match answer.recv_timeout(LOOK) {
@@ -181,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// A queue whose orders are carried out when the test says so, and how often somebody was called.
+    /// A queue whose orders are carried out when the test orders it, and how often somebody was notified.
     fn scene() -> (StagingQueue, Receiver<Order>, Arc<AtomicUsize>) {
         let (queue, orders) = StagingQueue::new(Path::new("/directory"));
         let calls = Arc::new(AtomicUsize::new(0));

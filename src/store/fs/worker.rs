@@ -13,7 +13,7 @@ pub(in crate::store) type Notify = Box<dyn Fn() + Send>;
 
 /// What a thread does with its orders.
 pub(in crate::store) trait Work: Send + 'static {
-    /// What it is told to do.
+    /// Its orders.
     type Order: Debug + Send + 'static;
     /// How an order ended.
     type Completion: Debug + Send + 'static;

@@ -1,5 +1,5 @@
-//! The committer on the [model of a disk](super): what its thread does is done when it is told to. And the faults
-//! of staging, which goes on beside it.
+//! The committer on the [model of a disk](super): its thread's work is done when a test calls for it. And the faults of
+//! staging, which goes on beside it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ pub(in crate::store) fn staging_step() -> Result<(), StoreError> {
     }
 }
 
-/// An engine on this disk, which has taken up what the journal says.
+/// An engine on this disk, which has taken up the journal's content.
 pub(in crate::store) fn recovered(
     world: &Rc<RefCell<World>>,
     state: State,

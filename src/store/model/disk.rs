@@ -27,7 +27,7 @@ pub(in crate::store) const SPOOL: SpoolId = SpoolId(7);
 #[derive(Clone, Debug)]
 pub(in crate::store) struct ModelDisk(pub(in crate::store) Rc<RefCell<World>>);
 
-/// One folder; a file is known by its inode.
+/// One directory; a file is identified by its inode.
 impl StorageDisk for ModelDisk {
     type Dir = ();
     type Identity = StageId;

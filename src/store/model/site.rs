@@ -1,5 +1,5 @@
-//! A site's machine. The directories of its server's storage are real, for the server to work on as it does; what of them
-//! would survive a loss of power is the model's to say, and after one it is all there is.
+//! A site's machine. The directories of its server's storage are real, so that the server works on them as it does; the
+//! model decides what of them survives a loss of power, and removes the rest.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;

@@ -1,5 +1,5 @@
-//! The keeper on a [site's disk](SiteDisk): what its thread does is done when it is told to. And what else a server does to
-//! that disk.
+//! The storing thread on a [site's disk](SiteDisk): its work is done when a test calls for it. And what else a server
+//! does to that disk.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ thread_local! {
     static SITE: RefCell<Option<SiteDisk>> = const { RefCell::new(None) };
 }
 
-/// Lets a site's server work: its drafts are that site's, and its listings in an order of that site's own.
+/// Lets a site's server work: its temporary files are that site's, and its listings in an order of that site's own.
 pub(crate) fn at_site<T>(disk: &SiteDisk, work: impl FnOnce() -> T) -> T {
     SITE.set(Some(disk.clone()));
     let done = work();
@@ -31,7 +31,7 @@ pub(crate) fn at_site<T>(disk: &SiteDisk, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A step of writing a draft.
+/// A step of writing a temporary file.
 pub(in crate::store) fn writing_step() -> Result<(), StoreError> {
     SITE.with_borrow(|site| site.as_ref().map_or(Ok(()), |disk| disk.step(|_| Ok(()))))
 }
@@ -47,7 +47,7 @@ pub(in crate::store) fn reorder(listing: &mut Vec<u8>) {
     });
 }
 
-/// A server's keeper; clones are the same one.
+/// A server's storing thread; clones are the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelStoreWorker(Arc<Mutex<Inner>>);
 
@@ -168,7 +168,7 @@ impl StorageDisk for SiteStorageDisk {
             }
             Ok(change)
         });
-        // A process that has died no longer knows.
+        // A process that has died does no bookkeeping.
         if !disk.is_down() {
             disk.removal_done(directory, name, removed.is_err());
         }

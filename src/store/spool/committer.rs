@@ -141,8 +141,8 @@ impl Committer {
         Ok((Self { main, beside, engines: builder, notify, orders: AtomicU64::new(0) }, outstanding))
     }
 
-    /// Queues a file. An agent's files are published oldest first as far as their names tell, and else in the order they
-    /// were queued in; none is committed ahead of an earlier one of its chain.
+    /// Queues a file. An agent's files are published oldest first as far as their names show it, and else in the order
+    /// they were queued in; none is committed ahead of an earlier one of its chain.
     pub fn publish(&self, publication: Publication) {
         let ticket = publication.ticket;
         let stopped = || Completion { ticket, result: Err(StoreError::Stopped) };

@@ -199,7 +199,7 @@ fn a_file_that_cannot_be_committed_is_not_overtaken_by_those_of_its_chain() {
     fs::remove_dir_all(broken.incoming()).unwrap();
     committer.publish(Publication { chain: Some(chain.clone()), ..unstored });
     assert!(completed(1)[0].is_err());
-    // What was on its way when that was told.
+    // What was on its way when that was reported.
     queue(3, "a.2.data", &spool, &chain);
     queue(4, "b.1.data", &spool, &PublishOrder::default());
     let after = completed(2);

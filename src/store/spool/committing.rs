@@ -12,7 +12,7 @@ use super::journal::{Intent, SiteFile};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
 
-/// What a committer's thread is told to do. Orders have numbers, which grow.
+/// A committer's orders. They have numbers, which grow.
 #[derive(Debug)]
 pub(in crate::store) enum Order {
     Publish(Publication, u64),
@@ -121,7 +121,7 @@ impl<D: Disk> Committing<D> {
             }
         }
         let outcomes = self.engine.commit(&items);
-        // Before anybody hears of their completion, which comes before they are published.
+        // Before any completion is reported; files are published after that.
         self.waiting.add_new(outcomes.iter().filter(|outcome| outcome.is_ok()).count());
         completions.extend(tickets.into_iter().zip(outcomes).map(|(ticket, result)| Completion { ticket, result }));
         completions

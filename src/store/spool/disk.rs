@@ -45,7 +45,7 @@ pub(in crate::store) trait Disk {
     fn spools(&self) -> Vec<(SpoolId, PathBuf)>;
     /// The spools, of those given, that share a filesystem with others of them, together.
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>>;
-    /// The journal has come to know a spool: says so if another one did before, or if this one should have known it.
+    /// The journal has a new spool: warns if another journal had it before, or if this one should have had it.
     fn record_journal(&mut self, spool: SpoolId, is_known: bool);
     /// Whether no other journal was kept of a spool since this one was.
     fn is_last(&self, spool: SpoolId) -> Result<bool, StoreError>;
@@ -69,7 +69,7 @@ pub(in crate::store) trait Disk {
     fn rename_into(&mut self, at: At, name: &FileName) -> Result<bool, StoreError>;
     /// Compares a staged file with what it should be.
     fn compare_staged(&mut self, at: At, wanted: &Fingerprint) -> Result<Comparison, StoreError>;
-    /// Whether something has this name in the incoming directory; also if that cannot be told.
+    /// Whether something has this name in the incoming directory; also if that is unknown.
     fn is_published(&mut self, spool: SpoolId, name: &FileName) -> bool;
     /// The files in the incoming directory.
     fn published_names(&mut self, spool: SpoolId) -> Result<Vec<FileName>, StoreError>;
@@ -279,7 +279,8 @@ impl Disk for RealDisk {
     }
 
     fn sync_names(&mut self, spool: SpoolId) -> Result<(), StoreError> {
-        // Whoever clears the directory of what is old may take the mark with it. That it cannot be made was told at first.
+        // Whoever clears the directory of what is old may take the mark with it. A failure to make it was reported at
+        // first.
         self.ask(spool, Wait::Commit, SpoolDir::leave_mark).ok();
         self.durability.flush(|| self.ask(spool, Wait::Flush, SpoolDir::sync_names))
     }

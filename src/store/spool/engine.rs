@@ -157,7 +157,7 @@ impl<D: Disk> Engine<D> {
         self.discard_pending();
     }
 
-    /// Makes the group's bytes durable. The spools where that failed: nobody knows what is on their disks.
+    /// Makes the group's bytes durable. Returns the spools where that failed: it is unknown what is on their disks.
     fn flush(&mut self, group: &[Item]) -> BTreeMap<SpoolId, StoreError> {
         let (mut failures, mut spools) = (BTreeMap::new(), BTreeSet::new());
         for spool in group.iter().map(|item| item.intent.spool).collect::<BTreeSet<_>>() {

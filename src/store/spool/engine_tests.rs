@@ -207,8 +207,8 @@ fn a_disk_that_breaks_at_any_step_loses_nothing() {
     at_every_step(Fault::Broken, &[Fault::PowerLoss], at_least_once);
 }
 
-/// Commits two files and forgets them, the first where `fault` comes at the first step of that, and loses power with all
-/// that was not flushed; what the next start knows of them.
+/// Commits two files and forgets them, the first where `fault` comes at the first step of that, and loses power with
+/// all that was not flushed; returns what the next start finds of them.
 #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
 fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
     let none = Spared { names: Share::None, bytes: Share::None, journal: Share::None };
@@ -261,7 +261,7 @@ fn what_is_forgotten_stays_so_whatever_was_not_flushed() {
     );
 }
 
-/// An engine whose journal knows so many files that sites still have, on a disk without faults.
+/// An engine whose journal has so many files that sites still have, on a disk without faults.
 #[expect(clippy::disallowed_methods, reason = "any instant will do to start a virtual clock")]
 fn engine_that_holds(files: usize, publish: Publish) -> (Rc<RefCell<World>>, Engine<ModelDisk>, Instant) {
     let world = Rc::new(RefCell::new(World::new(1, &[])));

@@ -20,7 +20,7 @@ pub(super) fn fresh_names(name: &FileName) -> impl Iterator<Item = FileName> {
 const TRIES: u32 = 99;
 
 struct Tail<'a> {
-    /// Whether what stands before the extension ends in a serial, as the data server wants it.
+    /// Whether what stands before the extension ends in a serial, as the data server expects it.
     serial: bool,
     /// With its dot; empty if there is none.
     extension: &'a [u8],

@@ -13,8 +13,8 @@ use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 
 /// A file in the staging area that is being written. Dropping it removes the file.
 ///
-/// Where its filesystem may stop answering, nobody waits for that here: what it is told is done later, and what goes wrong
-/// then shows with a later call, or when the file is committed.
+/// Where its filesystem may stop answering, no call here waits for that: orders are carried out later, and their errors
+/// show with a later call, or when the file is committed.
 #[derive(Debug)]
 pub struct HashedTemp {
     file: Open,

@@ -13,8 +13,8 @@
 //! f00d… gone <site> <name> <size> <md5>                       the site no longer has its copy
 //! ```
 //!
-//! A line whose checksum is wrong is skipped and told; a last line without its line feed is what a crash left of an
-//! append, counts for nothing and is told too. What losing a record costs is said in the [module above](crate::store).
+//! A line whose checksum is wrong is skipped and reported; a last line without its line feed is what a crash left of an
+//! append, has no effect and is reported too. What losing a record costs stands in the [module above](crate::store).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -126,7 +126,7 @@ impl fmt::Display for SiteFile {
 /// may end first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct State {
-    /// The staging areas the records speak of.
+    /// The staging areas of the records.
     pub(in crate::store) spools: BTreeMap<SpoolId, PathBuf>,
     /// Committed files that are not known to be published.
     pub(in crate::store) committed: Committed,
@@ -246,12 +246,12 @@ impl State {
         self.held.retain(|_, held| held.spool != spool);
     }
 
-    /// At most how many records say all of this.
+    /// At most how many records hold all of this.
     pub(in crate::store) fn len(&self) -> usize {
         1 + self.spools.len() + self.committed.len() + self.held.len()
     }
 
-    /// The shortest journal that says all of this.
+    /// The shortest journal that holds all of this.
     pub(in crate::store) fn snapshot(&self) -> Vec<u8> {
         let mut out = Vec::new();
         Record::Journal(FORMAT).encode(&mut out);

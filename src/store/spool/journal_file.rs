@@ -64,7 +64,7 @@ impl JournalFile {
     /// Makes the state directory if need be, locks it, and reads the journal in it: empty if there is none.
     pub(super) fn open(state_dir: &Path) -> Result<(Self, Vec<u8>), StoreError> {
         let home = StateDir::enter(state_dir)?;
-        // An error of the disk is told of when the journal is written.
+        // An error of the disk is reported when the journal is written.
         if let Ok(Some(lack)) = flush_directory(&home.dir) {
             log::warn!("{}: {lack}", quoted(state_dir));
         }

@@ -1,5 +1,5 @@
-//! Which journal knows which staging area. Files that still are at their sites may come twice where the one that knew of
-//! them is lost, or where another is kept beside it, by another user or in another place.
+//! Which journal belongs to which staging area. Files that still are at their sites may come twice where the journal
+//! that had them is lost, or where another is kept beside it, by another user or in another place.
 
 use std::path::Path;
 
@@ -11,12 +11,13 @@ use crate::store::fs::spool_dir::SpoolDir;
 /// taken for what came to nothing.
 pub(super) fn is_last(spool_dir: &SpoolDir, journal: &Path) -> Result<bool, StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
-    // One that is not there may have been moved to where this one is, or removed: then nobody else knows what it knew.
+    // One that is not there may have been moved to where this one is, or removed: then no other journal has what it
+    // had.
     Ok(spool_dir.last_journal()?.is_none_or(|last| last == *journal))
 }
 
-/// Says whether `journal` should have known this staging area (`is_known`: it did), or another one has meanwhile known
-/// it better; and leaves word of this one.
+/// Warns if `journal` should have had this staging area and does not (`is_known`: it does), or if another one has been
+/// its journal meanwhile; then records this one.
 pub(super) fn record_journal(spool_dir: &SpoolDir, journal: &Path, is_known: bool) -> Result<(), StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
     let last = spool_dir.last_journal()?;
@@ -26,7 +27,7 @@ pub(super) fn record_journal(spool_dir: &SpoolDir, journal: &Path, is_known: boo
     if last.as_deref() == Some(journal) { Ok(()) } else { spool_dir.set_last_journal(journal) }
 }
 
-/// Why `journal` may not know all that it should, if `last` was the last to know the staging area.
+/// Why `journal` may lack records that it should have, if `last` was the last journal of the staging area.
 fn mismatch(last: &Path, journal: &Path, is_known: bool) -> Option<String> {
     let consequence = "what was collected from here and is still at its site may arrive twice";
     let (shown, here) = (quoted(last), quoted(journal));

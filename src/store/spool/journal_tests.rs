@@ -151,7 +151,7 @@ fn what_is_committed_after_a_site_let_an_equal_file_go_is_not_forgotten() {
     let intent = Intent { spool: SpoolId(7), stage: file, copy: copy.clone() };
     state.commit(intent.clone(), 5);
     assert!(state.forget(&copy, 6) && !state.forget(&copy, 7));
-    // Told to another committer, which comes to it only now.
+    // Ordered from another committer, which comes to it only now.
     state.commit(intent, 9);
     assert!(!state.forget(&copy, 8));
     assert!(state.held.contains_key(&copy));

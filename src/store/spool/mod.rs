@@ -66,7 +66,7 @@ impl Spool {
         Ok(Self { dir: Arc::new(dir), sink: SinkKind::default() })
     }
 
-    /// As [`open_beside`](Self::open_beside) does, for a simulation that says when something is staged.
+    /// As [`open_beside`](Self::open_beside) does, for a simulation that decides when something is staged.
     #[cfg(test)]
     pub(crate) fn open_deferred(incoming: &Path) -> Result<(Self, Deferred), StoreError> {
         let (dir, deferred) = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.deferred()?;

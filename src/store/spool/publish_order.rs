@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Files of which none may be committed ahead of one that was queued before it. Once one of them cannot be committed, the
-/// later ones are not either ([`StoreError::Blocked`](crate::store::StoreError::Blocked)): whoever queued them hears of both, and begins a new chain with
-/// the first. Clones are the same chain.
+/// Files of which none may be committed ahead of one that was queued before it. Once one of them cannot be committed,
+/// the later ones are not either ([`StoreError::Blocked`](crate::store::StoreError::Blocked)): whoever queued them gets
+/// both errors, and begins a new chain with the first. Clones are the same chain.
 #[derive(Clone, Debug, Default)]
 pub struct PublishOrder {
     broken: Arc<AtomicBool>,

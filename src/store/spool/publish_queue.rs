@@ -1,5 +1,5 @@
-//! Committed files on their way into the incoming directory: one agent's oldest first, and with [`Publish::Paced`] one at
-//! a time. Without I/O: the engine does what this says.
+//! Committed files on their way into the incoming directory: one agent's oldest first, and with [`Publish::Paced`] one
+//! at a time. Without I/O: the engine carries it out.
 //!
 //! A data server that finds two files of one agent takes the newest first, or any, and drops the values of counters that
 //! come out of their order. It takes one file of an agent in each scan in any case, so one at a time is as fast.
@@ -33,8 +33,8 @@ const LATEST_LOOK: Duration = Duration::from_secs(2);
 const LOOK_PER_FILE: Duration = Duration::from_micros(20);
 /// Where no file waits for another, a look is only to see what was not taken, and may cost a tenth of that.
 const IDLE_LOOK_PER_FILE: Duration = Duration::from_micros(200);
-/// A data server that has taken nothing for so long is said to be idle; a file that is left while others are taken for so
-/// long does not hold up its agent's next.
+/// A data server that has taken nothing for so long is reported as idle; a file that is left while others are taken for
+/// so long does not hold up its agent's next.
 const IGNORED_AFTER: Duration = Duration::from_secs(300);
 /// Time between two looks counts as time in which files are taken if one was so long ago at most.
 const ACTIVE: Duration = Duration::from_secs(30);

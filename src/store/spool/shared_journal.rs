@@ -38,7 +38,7 @@ struct Journal<J> {
 enum FileState {
     /// Append: it has this many records.
     Intact { records: usize },
-    /// Rewrite it: an append or a flush has failed, so nobody knows what it holds.
+    /// Rewrite it: an append or a flush has failed, so it is unknown what it holds.
     Uncertain,
 }
 
@@ -56,7 +56,7 @@ impl<J: JournalDisk> SharedJournal<J> {
         Self(Arc::new(Mutex::new(Journal { file, state, file_state: FileState::Uncertain, rewrites: 0 })))
     }
 
-    /// Each change is whole before the lock is free: what a failure leaves undone is doubtful, or told.
+    /// Each change is whole before the lock is free: what a failure leaves undone is marked as uncertain, or reported.
     fn locked(&self) -> MutexGuard<'_, Journal<J>> {
         lock(&self.0)
     }

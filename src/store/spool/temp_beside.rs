@@ -11,7 +11,7 @@ use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::staging_queue::StagingQueue;
 use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 
-/// A file in the staging area that the directory's thread makes and writes, after all that it was told before. Dropping it
+/// A file in the staging area that the directory's thread makes and writes, after all earlier orders. Dropping it
 /// removes the file.
 #[derive(Debug)]
 pub(super) struct TempBeside {

@@ -7,7 +7,7 @@ use super::command::Verb;
 /// A way to misbehave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// At a connection: accepts it and never says or does anything again.
+    /// At a connection: accepts it and never sends or does anything again.
     HangAfterAccept,
     /// At a TLS connection: takes the client's hello, sends half of what belongs next, and falls silent.
     HangInTls,
@@ -96,7 +96,7 @@ impl Fault {
     }
 }
 
-/// A fault and its occasions: connections, or commands of one kind, counted over the double's life.
+/// A fault and its occasions: connections, or commands of one kind, counted over the server's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultRule {
     fault: Fault,

@@ -48,10 +48,10 @@ use session::{Closed, Session};
 use shared::{Peer, Shared};
 use stream::Stream;
 
-/// Room for a TLS handshake in a debug build; hundreds of threads are meant to be cheap.
+/// Room for a TLS handshake in a debug build; hundreds of threads must be cheap.
 const STACK: usize = 256 * 1024;
 
-/// How long to hold off after `accept` failed, most likely for want of descriptors.
+/// How long to wait after `accept` failed, most likely because there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running imitation; dropping it ends its threads and connections.

@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
         }
         self.say(&format!("{verb} OK"))?;
         let body = self.read_body(size)?;
-        // Stock stores what is no archive as it came; an archive is beyond this double.
+        // Stock stores what is no archive as it came; archives are not supported here.
         if verb == Verb::Zsend && body.starts_with(b"PK") {
             return Err(Closed);
         }
@@ -177,7 +177,7 @@ impl<'a> Session<'a> {
         self.write_body(&body, Cut::Nowhere, faults)
     }
 
-    /// Announces a body; whether the client wants it.
+    /// Announces a body; whether the client accepts it.
     fn offer(&mut self, verb: Verb, size: u64, faults: &[Fault]) -> Result<bool, Closed> {
         let lie = faults.iter().find_map(|fault| match fault {
             Fault::WrongSize(lie) => Some(lie.about(size)),
@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
         Ok(self.read_line()? == format!("{verb} OK").as_bytes())
     }
 
-    /// What may happen to a file between its size being told and its being opened.
+    /// What may happen to a file between the announcement of its size and its opening.
     fn meddle(&self, path: &Path, faults: &[Fault]) -> io::Result<()> {
         for fault in faults {
             match fault {

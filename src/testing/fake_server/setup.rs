@@ -1,4 +1,4 @@
-//! How a double is set up.
+//! How a fake server is set up.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::faults::FaultRule;
 use crate::proto::Secret;
 use crate::tls::Acceptor;
 
-/// How a double is set up. The default is a stock server with `-I`, the usual filters, and its files in memory.
+/// How a fake server is set up. The default is a stock server with `-I`, the usual filters, and its files in memory.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Where to listen.
@@ -17,7 +17,7 @@ pub struct Setup {
     pub port: u16,
     /// Where the files are.
     pub storage: Storage,
-    /// Stock's `-x`: what `PASS` must prove to know.
+    /// Stock's `-x`: the password that `PASS` must prove.
     pub password: Option<Secret>,
     /// Stock's `-I`: whether `LS` and `MV` are served; without it they close the session.
     pub insecure: bool,
@@ -59,7 +59,7 @@ impl Default for Setup {
     }
 }
 
-/// Where a double's files are.
+/// Where a fake server's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// In memory, empty at first; the filters' directories exist.

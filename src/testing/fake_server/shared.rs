@@ -1,4 +1,4 @@
-//! What a double's threads share.
+//! What a fake server's threads share.
 
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
@@ -11,7 +11,7 @@ use super::session::Closed;
 use super::setup::Setup;
 use super::store::Store;
 
-/// What a double has counted.
+/// What a fake server has counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Connections accepted.
@@ -98,13 +98,13 @@ impl Shared {
         !outcome.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// Waits until another connection may be accepted; `false` when the double has been stopped.
+    /// Waits until another connection may be accepted; `false` when the server has been stopped.
     pub(super) fn wait_for_room(&self) -> bool {
         let full = |state: &mut State| !state.stopped && state.open.len() >= self.setup.max_connections;
         !self.changed.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner).stopped
     }
 
-    /// Lets `pause` pass, unless the double is stopped meanwhile.
+    /// Lets `pause` pass, unless the server is stopped meanwhile.
     pub(super) fn pause(&self, pause: Duration) -> Result<(), Closed> {
         let running = |state: &mut State| !state.stopped;
         let outcome = self.changed.wait_timeout_while(self.lock(), pause, running);
@@ -158,7 +158,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Lists the connection, unless the double has been stopped.
+    /// Lists the connection, unless the server has been stopped.
     pub(super) fn accept(shared: &Arc<Shared>, socket: TcpStream) -> Option<Self> {
         let socket = Arc::new(socket);
         let mut state = shared.lock();

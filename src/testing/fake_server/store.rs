@@ -1,4 +1,4 @@
-//! A double's files.
+//! A fake server's files.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -23,7 +23,7 @@ impl<'a> Stream<'a> {
         Self::Plain(socket)
     }
 
-    /// Shakes hands; says whether the client showed a certificate.
+    /// Makes the handshake; returns whether the client showed a certificate.
     pub(super) fn accept_tls(socket: &'a TcpStream, acceptor: &Acceptor) -> io::Result<(Self, bool)> {
         let mut tls = new_connection(acceptor)?;
         while tls.is_handshaking() {
@@ -64,7 +64,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Reads without an answer until the client goes away, or the double is stopped.
+/// Reads without an answer until the client goes away, or the server is stopped.
 pub(super) fn drain(mut socket: &TcpStream) -> Closed {
     let mut block = [0; 512];
     if socket.set_read_timeout(None).is_ok() {
@@ -103,7 +103,7 @@ fn new_connection(acceptor: &Acceptor) -> io::Result<ServerConnection> {
 
 fn take_record(socket: &TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
     let fed = feed(tls, &read_record(socket)?);
-    // Also after a failure: the alert that says why.
+    // Also after a failure: the alert with the reason.
     flush(socket, tls)?;
     fed
 }

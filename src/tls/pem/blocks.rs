@@ -1,7 +1,7 @@
 //! The blocks of a PEM file, each with its line: everything between `-----BEGIN` and `-----END`.
 //!
-//! Text outside of blocks is passed over, as OpenSSL does; a marker never is. Wider than RFC 7468 where it is clear what
-//! was meant: byte order marks, blanks at either end of a line, several blocks on one line, any line end.
+//! Text outside of blocks is passed over, as OpenSSL does; a marker never is. Wider than RFC 7468 where the intention
+//! is clear: byte order marks, blanks at either end of a line, several blocks on one line, any line end.
 
 use zeroize::Zeroizing;
 
@@ -14,7 +14,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One block, not decoded.
 pub(super) struct Block<'a> {
-    /// What it says it is, such as `CERTIFICATE`.
+    /// Its label, such as `CERTIFICATE`.
     pub(super) label: &'a str,
     /// The line it begins in, counted from 1.
     pub(super) line: usize,

@@ -1,4 +1,4 @@
-//! Our own server's side: who comes in, by which certificate, and what is said of those who do not.
+//! Our own server's side: who comes in, by which certificate, and how the others are reported.
 
 use std::borrow::Borrow;
 
@@ -45,7 +45,7 @@ impl Place {
     }
 }
 
-/// A client that shows `chain`, proves it with `key`, and speaks one version.
+/// A client that shows `chain`, proves it with `key`, and offers one version.
 fn client(
     chain: &[impl Borrow<CertificateDer<'static>>],
     key: &KeyPair,

@@ -1,4 +1,4 @@
-//! By which alert a peer hears that we refuse its certificate (RFC 8446, section 6.2), and what we make of alerts.
+//! By which alert a peer learns that we refuse its certificate (RFC 8446, section 6.2), and what we make of alerts.
 
 use rcgen::KeyPair;
 use rustls::ClientConnection;

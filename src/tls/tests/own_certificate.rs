@@ -42,7 +42,7 @@ fn our_certificate_stays_home_when_it_is_not_to_be_offered() {
         let mut server = server(&[site.v1_leaf()], &site.key, version, AnyClient::new());
         let failure = run(&mut client, &mut server).unwrap_err();
         assert!(!failure.client_certificate_refused());
-        // A rustls server says certificate_required in both versions.
+        // A rustls server sends certificate_required in both versions.
         assert_eq!(failure, TlsFailure::ClientCertificateDemanded(AlertDescription::CertificateRequired));
     }
 }
@@ -189,7 +189,7 @@ fn hosts_are_names_or_addresses_in_any_common_spelling() {
     assert!(connector.connect("", false).is_err());
 }
 
-/// What is said of a CA file with these certificates.
+/// What is reported of a CA file with these certificates.
 fn report_on(listed: &[CertificateDer<'_>]) -> Vec<CertificateReport> {
     connector(Verify::Chain, listed).report().to_vec()
 }

@@ -212,7 +212,7 @@ fn the_peer_is_described_once_the_handshake_is_done() {
     assert_eq!(plain_pair().0.peer(), None);
 }
 
-/// Hands shaken with a server, as far as the client can tell; what becomes of its first question.
+/// A handshake with a server, done as far as the client can see; what becomes of its first question.
 fn first_answer(clients: StockClients<'_>, pki: &Authority, identity: Option<&Identity>) -> Result<(), StreamError> {
     let (mut client, mut server) = tls_pair(pki, clients, identity);
     eventually(|| {
@@ -242,7 +242,7 @@ fn a_client_certificate_refused_after_the_handshake_is_told_as_such_on_the_first
     );
 }
 
-/// What a client says of a peer that answers the first message of TLS like this and hangs up.
+/// A client's error for a peer that answers the first message of TLS like this and hangs up.
 fn answered(answer: &[u8]) -> StreamError {
     let pki = Authority::new("CA").unwrap();
     let (near, mut far) = sockets();

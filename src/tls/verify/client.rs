@@ -10,7 +10,7 @@ use super::proof::HandshakeSignature;
 use crate::tls::authorities::Authorities;
 use crate::tls::refusal::Refusal;
 
-/// The most bytes of authorities' names that clients are told: a handshake message ends at 64 KiB.
+/// The most bytes of authorities' names that clients are sent: a handshake message ends at 64 KiB.
 const MAX_HINTS: usize = 32 * 1024;
 
 /// Which certificates are asked of clients, and the proof that they hold the key, which nothing waives.

@@ -180,7 +180,7 @@ impl Plant {
         Ok(began.elapsed())
     }
 
-    /// Stops the server, so that all it was told is done; how many files it has kept.
+    /// Stops the server after it has carried out all orders; returns how many files it has kept.
     fn close(&mut self) -> Result<usize, Box<dyn Error>> {
         self.server = None;
         Ok(files_below(&self.storage)?.keys().filter(|path| path.parent() == Some(Path::new(""))).count())

@@ -5,8 +5,8 @@ use regex::bytes::{Regex, RegexBuilder};
 /// What the manual writes after `.*\`, and agents put at the end of a name.
 const EXTENSIONS: [&[u8]; 6] = [b"conf", b"md5", b"zip", b"lock", b"rcmd", b"data"];
 
-/// The manual's command lines are wrong: `.*\*.conf` wants a literal `*`, which no name may hold, and in `.*\conf` the
-/// backslash takes the `c` away. Both mean `.*\.conf`.
+/// The manual's command lines are wrong: `.*\*.conf` asks for a literal `*`, which no name may hold, and in `.*\conf`
+/// the backslash takes the `c` away. Both stand for `.*\.conf`.
 pub(super) fn as_meant(pattern: &[u8]) -> Option<Vec<u8>> {
     let extension = match pattern.strip_prefix(br".*\")? {
         [b'*', b'.', word @ ..] if !word.is_empty() && word.iter().all(u8::is_ascii_alphanumeric) => word,
@@ -22,7 +22,7 @@ pub(super) fn slip_warning(written: &[u8], meant: &[u8]) -> String {
     format!("{written} matches no such file, though the manual has it; read as {meant}")
 }
 
-/// A regex that matches what Perl's would; an error says what cannot be.
+/// A regex that matches what Perl's would; an error names what is not supported.
 pub(super) fn compile(pattern: &[u8]) -> Result<Regex, String> {
     RegexBuilder::new(&translated(pattern)?).unicode(false).build().map_err(|error| match error {
         regex::Error::Syntax(text) => reason(&text),

@@ -77,7 +77,7 @@ fn identity(reader: &mut Reader<'_>) -> Option<IdentitySettings> {
     Some(IdentitySettings { key: key.unwrap_or_else(|| cert.clone()), cert, passphrase })
 }
 
-/// A pin alone says that it counts.
+/// Pins alone are enough: no policy needs to be named.
 fn verify(reader: &mut Reader<'_>) -> Option<Verify> {
     let pins = reader.find(Key::UpstreamSslPin);
     let policy = match reader.has(Key::UpstreamSslVerify) {

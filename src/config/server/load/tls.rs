@@ -1,4 +1,4 @@
-//! How clients speak TLS to us.
+//! The TLS settings for clients.
 
 use super::super::key::Key;
 use super::super::raw_option::RawOption;

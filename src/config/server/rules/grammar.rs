@@ -20,7 +20,7 @@ pub enum RuleError {
     Verb {
         /// As written.
         found: String,
-        /// What was probably meant.
+        /// What was probably intended.
         nearest: Option<&'static str>,
     },
     /// A word where `in`, `from`, `cert` or `pin` should stand.
@@ -28,7 +28,7 @@ pub enum RuleError {
     OutOfPlace {
         /// As written.
         found: String,
-        /// What was probably meant.
+        /// What was probably intended.
         nearest: Option<&'static str>,
     },
     /// A list that ends before an item.
@@ -37,7 +37,7 @@ pub enum RuleError {
     /// The same clause again.
     #[error("{0} stands there twice; separate several by commas")]
     Twice(&'static str),
-    /// It is not said for whom.
+    /// It names no client.
     #[error("it does not say for whom; add \"from any\", or addresses as in \"from 10.1.0.0/16\"")]
     NoFrom,
     /// A source that is no address.

@@ -1,4 +1,4 @@
-//! What is refused, and how that is said.
+//! What is refused, and with which message.
 
 use super::*;
 

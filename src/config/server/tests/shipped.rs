@@ -82,7 +82,7 @@ fn the_manual_page_has_every_key_and_option() {
     }
 }
 
-/// What can be said of `key`, and is not the default.
+/// A value of `key` that is not the default.
 fn value_of(key: Key) -> &'static str {
     match key {
         Key::Addresses => "127.0.0.1",

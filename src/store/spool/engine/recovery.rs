@@ -14,8 +14,8 @@ use crate::store::spool::disk::{At, Disk};
 use crate::store::spool::journal::{Intent, SiteFile};
 
 impl<D: Disk> Engine<D> {
-    /// Takes up what the run before has committed, as the journal that these share says: all of them, before any is used.
-    /// `is_damaged`: records of the journal are lost.
+    /// Takes up what the run before has committed, as recorded in the journal that these share: all of them, before any
+    /// is used. `is_damaged`: records of the journal are lost.
     pub(in crate::store) fn recover(
         engines: &mut [&mut Self],
         is_damaged: bool,
@@ -60,8 +60,8 @@ impl<D: Disk> Engine<D> {
         self.journal.sync()
     }
 
-    /// Takes up what the run before has left in a spool: all of it, or nothing if there is an error. The staged files that
-    /// came to nothing. `is_known`: the journal knows what was committed there, unless another was kept since.
+    /// Takes up what the run before has left in a spool: all of it, or nothing if there is an error. Returns the staged
+    /// files without an intent. `is_known`: the journal has what was committed there, unless another was kept since.
     fn take_up(&mut self, spool: SpoolId, is_known: bool, now: Instant) -> Result<Vec<At>, StoreError> {
         let leftovers = self.leftovers(spool)?;
         let is_known = is_known && self.disk.is_last(spool)?;
@@ -74,8 +74,8 @@ impl<D: Disk> Engine<D> {
         Ok(useless)
     }
 
-    /// Staged files that the journal should know and does not: sites may have none of them any more. Their names are lost; a
-    /// data server reads the agent from what is in them.
+    /// Staged files that the journal should have and does not: sites may have none of them any more. Their names are
+    /// lost; a data server reads the agent from what is in them.
     fn measure(&mut self, orphans: &[At]) -> Result<Vec<Intent>, StoreError> {
         let measured = orphans.iter().map(|&(spool, stage)| {
             let fingerprint = self.disk.measure_staged((spool, stage))?;
@@ -104,7 +104,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// A staging area whose identity has changed is another one: what was published through the old one may be lost.
-    /// Those that the journal knows.
+    /// Returns those that the journal has.
     fn match_spools(&mut self) -> BTreeSet<SpoolId> {
         let mut known = BTreeSet::new();
         for (id, path) in self.disk.spools() {
@@ -145,7 +145,7 @@ impl<D: Disk> Engine<D> {
             let at = (intent.spool, intent.stage);
             match self.disk.compare_staged(at, &intent.copy.fingerprint)? {
                 Comparison::Same => waiting.push(intent),
-                // It was whole and durable before the journal knew it, and only publishing takes it away.
+                // It was whole and durable before the journal had it, and only publishing takes it away.
                 Comparison::Absent => {
                     self.journal.change(|state| state.committed.remove(intent.stage));
                 }
@@ -171,7 +171,7 @@ impl<D: Disk> Engine<D> {
         Ok(useless)
     }
 
-    /// Staged files of earlier runs that the journal does not know.
+    /// Staged files of earlier runs that the journal does not have.
     fn leftovers(&mut self, spool: SpoolId) -> Result<Vec<At>, StoreError> {
         let leftovers = self.disk.leftovers(spool)?.into_iter();
         Ok(self.journal.read(|state| {
