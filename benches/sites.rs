@@ -101,8 +101,8 @@ struct Memory {
 fn main() -> Result<()> {
     match support::role() {
         None => bench(),
-        Some((role, args)) if role == ONCE => once(&Task::told(&args)?),
-        Some((role, args)) if role == IDLE => idle(&Task::told(&args)?),
+        Some((role, args)) if role == ONCE => once(&Task::from_args(&args)?),
+        Some((role, args)) if role == IDLE => idle(&Task::from_args(&args)?),
         Some((_, args)) => peers::serve(&args),
     }
 }
@@ -239,7 +239,7 @@ struct Task {
 }
 
 impl Task {
-    fn told(args: &[OsString]) -> Result<Self> {
+    fn from_args(args: &[OsString]) -> Result<Self> {
         let [dir, ca, numbers @ ..] = args else { return Err("a run needs its directory and a CA".into()) };
         let numbers: Vec<usize> =
             numbers.iter().map(|number| number.to_string_lossy().parse()).collect::<std::result::Result<_, _>>()?;

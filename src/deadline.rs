@@ -12,7 +12,8 @@ pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
 
 /// How slowly a body may move.
 ///
-/// What it has moved decides, not what was announced: else whoever announces much may be as slow as he likes.
+/// The bytes it has moved count, not those it announced: else a client that announces much could be as slow as it
+/// likes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyPace {
     since: Instant,

@@ -75,7 +75,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // What cannot be unmounted is left to whoever cleans up the directory.
+        // A mount that cannot be unmounted is left for the directory's clean-up.
         let _ = said(Command::new("umount").arg(&self.point));
     }
 }

@@ -37,7 +37,7 @@ impl Load {
 
     /// Has it write all of its file, as fast as it can.
     pub(crate) fn fill(&mut self) -> Result<()> {
-        self.process.tell("fill").map(drop)
+        self.process.request("fill").map(drop)
     }
 }
 
@@ -56,8 +56,8 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let file = File::create(file)?;
     let bytes = vec![b'o'; PIECE];
     let write = |number: u64| file.write_all_at(&bytes, number % pieces * PIECE as u64);
-    let (told, orders) = mpsc::channel();
-    thread::spawn(move || io::stdin().lines().map_while(io::Result::ok).try_for_each(|_| told.send(())));
+    let (sender, orders) = mpsc::channel();
+    thread::spawn(move || io::stdin().lines().map_while(io::Result::ok).try_for_each(|_| sender.send(())));
     let mut next = 0;
     loop {
         match orders.recv_timeout(PAUSE) {

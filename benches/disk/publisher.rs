@@ -85,9 +85,9 @@ impl Product {
         let incoming = dir.join("data_in");
         fs::create_dir(&incoming)?;
         let spool = Spool::open(&incoming)?;
-        let (told, calls) = mpsc::channel();
+        let (sender, calls) = mpsc::channel();
         // Nobody listens any more once all is published.
-        let notify = Arc::new(move || told.send(()).unwrap_or(()));
+        let notify = Arc::new(move || sender.send(()).unwrap_or(()));
         let spools = std::slice::from_ref(&spool);
         let policy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
         let (committer, _) = Committer::start(&dir.join("state"), policy, spools, notify)?;

@@ -55,7 +55,7 @@ impl Peers {
 
     /// Has agents report to the busy sites for so long; the number of their files.
     pub(crate) fn report(&mut self, time: Duration) -> Result<usize> {
-        Ok(self.process.tell(time.as_secs_f64())?.parse()?)
+        Ok(self.process.request(time.as_secs_f64())?.parse()?)
     }
 }
 

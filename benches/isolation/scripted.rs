@@ -13,7 +13,7 @@ const BODY: usize = 2_000;
 /// Bytes of files that are compared with each other.
 const VARIANT: usize = 60_000;
 
-/// Bodies are XML, whole as one can see: who has such a one need not wait for more.
+/// Bodies are XML whose end is visible: a reader need not wait for more.
 const BEGINNING: &str = "<agent_data>";
 const END: &str = "</agent_data>\n";
 

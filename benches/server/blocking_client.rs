@@ -36,7 +36,7 @@ impl BlockingClient {
     }
 
     fn send_in_pieces(&mut self, (name, body): &File, piece: usize) -> Result<()> {
-        self.say(&format!("SEND <{name}> SIZE {}\n", body.len()))?;
+        self.send_line(&format!("SEND <{name}> SIZE {}\n", body.len()))?;
         self.expect("SEND OK\n")?;
         for piece in body.chunks(piece) {
             self.0.get_mut().write_all(piece)?;
@@ -46,7 +46,7 @@ impl BlockingClient {
 
     /// Begins to send a file, and writes nothing of its body.
     pub(crate) fn begin(&mut self, name: &str, size: u64) -> Result<()> {
-        self.say(&format!("SEND <{name}> SIZE {size}\n"))?;
+        self.send_line(&format!("SEND <{name}> SIZE {size}\n"))?;
         self.expect("SEND OK\n")
     }
 
@@ -72,7 +72,7 @@ impl BlockingClient {
 
     /// Sends `QUIT`.
     pub(crate) fn quit(&mut self) -> Result<()> {
-        self.say("QUIT\n")
+        self.send_line("QUIT\n")
     }
 
     /// Receives a file, to no end; its size.
@@ -81,11 +81,11 @@ impl BlockingClient {
     }
 
     fn get(&mut self, verb: &str, name: &str, mut take: impl FnMut(&[u8])) -> Result<u64> {
-        self.say(&format!("{verb} <{name}>\n"))?;
+        self.send_line(&format!("{verb} <{name}>\n"))?;
         let line = self.read_reply()?;
         let size = line.trim_end().strip_prefix(verb).and_then(|rest| rest.strip_prefix(" SIZE "));
         let size: u64 = size.ok_or_else(|| format!("{verb} <{name}> is answered {line:?}"))?.parse()?;
-        self.say(&format!("{verb} OK\n"))?;
+        self.send_line(&format!("{verb} OK\n"))?;
         let mut body = (&mut self.0).take(size);
         loop {
             let bytes = body.fill_buf()?;
@@ -99,7 +99,7 @@ impl BlockingClient {
         if body.limit() > 0 { Err("the connection ended within a body".into()) } else { Ok(size) }
     }
 
-    fn say(&mut self, line: &str) -> Result<()> {
+    fn send_line(&mut self, line: &str) -> Result<()> {
         Ok(self.0.get_mut().write_all(line.as_bytes())?)
     }
 

@@ -145,7 +145,7 @@ impl Op {
         [word.into(), clients.to_string(), files.to_string()]
     }
 
-    fn told([word, clients, files]: [&str; 3]) -> Result<Self> {
+    fn from_args([word, clients, files]: [&str; 3]) -> Result<Self> {
         let (clients, files) = (clients.parse()?, files.parse()?);
         match word {
             "send" => Ok(Self::Send { clients, files }),
@@ -165,7 +165,7 @@ impl Op {
 pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let Some([op @ .., address]) = args.get(..4) else { return Err("clients need to know what to do".into()) };
     let op: Vec<&str> = op.iter().filter_map(|word| word.to_str()).collect();
-    let op = Op::told(op.try_into().map_err(|_| "what clients do is three words")?)?;
+    let op = Op::from_args(op.try_into().map_err(|_| "what clients do is three words")?)?;
     let address = address.to_str().ok_or("an address is text")?.parse()?;
     let address = ServerAddress { tcp: address, ca: args.get(4).map(PathBuf::from) };
     raise_descriptor_limit()?;

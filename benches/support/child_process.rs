@@ -23,7 +23,7 @@ impl ChildProcess {
     }
 
     /// Sends it an order; returns its answer.
-    pub(crate) fn tell(&mut self, order: impl Display) -> Result<String> {
+    pub(crate) fn request(&mut self, order: impl Display) -> Result<String> {
         writeln!(self.orders, "{order}")?;
         self.answer()
     }

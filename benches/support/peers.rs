@@ -77,7 +77,7 @@ impl Peers {
 
     /// Has them carry an order out.
     pub(crate) fn order(&mut self, order: Order) -> Result<usize> {
-        Ok(self.process.tell(order)?.parse()?)
+        Ok(self.process.request(order)?.parse()?)
     }
 }
 

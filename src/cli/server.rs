@@ -112,18 +112,18 @@ fn check(config: &ServerConfig) -> Result<(), Problem> {
 /// Where the configuration comes from, again and again.
 struct Configuration {
     line: CommandLine,
-    surroundings: Env,
+    env: Env,
     /// What was typed at the terminal, once.
     typed: Option<Secret>,
 }
 
 impl Configuration {
     fn of_system(line: CommandLine) -> io::Result<Self> {
-        Ok(Self { line, surroundings: Env::of_system(std::env::current_dir()?), typed: None })
+        Ok(Self { line, env: Env::of_system(std::env::current_dir()?), typed: None })
     }
 
     fn read(&self) -> Result<ServerConfig, ServerConfigError> {
-        let mut config = load(&self.line, &self.surroundings)?;
+        let mut config = load(&self.line, &self.env)?;
         if let (Some(tls), Some(typed)) = (&mut config.tls, &self.typed)
             && tls.passphrase == Passphrase::Ask
         {
@@ -134,7 +134,7 @@ impl Configuration {
 
     /// Reads it while a server runs by `current`: what is being written is waited for, and what may have been cut off refused.
     fn read_again(&self, current: &ServerConfig) -> Result<ServerConfig, Problem> {
-        let files = read_by_load(&self.line, &self.surroundings);
+        let files = read_by_load(&self.line, &self.env);
         let read = || -> Result<ServerConfig, Problem> {
             let config = self.read()?;
             self.refuse_cut_off(&files, &config, current)?;
@@ -151,7 +151,7 @@ impl Configuration {
 
     /// Settings that are the same as before are not refused, though their file may be cut off.
     fn refuse_cut_off(&self, files: &[PathBuf], config: &ServerConfig, current: &ServerConfig) -> Result<(), CutOff> {
-        let Env { hosts_allow, hosts_deny, .. } = &self.surroundings;
+        let Env { hosts_allow, hosts_deny, .. } = &self.env;
         let but_hosts = |config: &ServerConfig| ServerConfig { hosts_access: None, ..config.clone() };
         for file in files {
             // Either may have been empty always; that its lines vanish is looked at by themselves.
@@ -250,7 +250,7 @@ fn reload(service: &mut Service, configuration: &Configuration, current: &mut Se
         Ok(())
     });
     match reloaded {
-        Ok(()) => match configuration.line.config_file(&configuration.surroundings) {
+        Ok(()) => match configuration.line.config_file(&configuration.env) {
             Some(file) => info!(target: ASKED_FOR, "configuration reloaded from {}", quoted(&file)),
             None => info!(target: ASKED_FOR, "certificates reloaded; there is no configuration file (-F)"),
         },

@@ -1,5 +1,6 @@
-//! Files that are got. Until one is whole it lies beside its place under another name; then it is renamed: whoever has
-//! the old one open or comes in between sees the old one or the new one, and a get that fails leaves the old one.
+//! Files that are got. Until one is whole it lies beside its place under another name; then it is renamed: a program
+//! that has the old one open or comes in between sees the old one or the new one, and a get that fails leaves the old
+//! one.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};

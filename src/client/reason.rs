@@ -179,7 +179,7 @@ fn timeout_advice(settings: &ClientSettings) -> String {
     )
 }
 
-/// A stock server closes without a word.
+/// A stock server closes without a reason.
 fn closed_advice(error: &Error, settings: &ClientSettings) -> &'static str {
     match error {
         Error::ReplyCut { excerpt, .. } if settings.tls.is_none() && looks_like_tls(excerpt.as_bytes()) => {

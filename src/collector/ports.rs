@@ -24,7 +24,7 @@ pub(super) trait Network {
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
 }
 
-/// An open connection in the hands of its session: [`Io`], whose methods these are.
+/// An open connection, as its session uses it: [`Io`], whose methods these are.
 pub(super) trait Connection: ByteStream {
     fn now(&self) -> Instant;
     /// What the site has shown, over TLS.

@@ -107,7 +107,7 @@ impl Reason {
         }
     }
 
-    /// `what` was awaited in vain at `site`; `of_body`: more of a body, which has to come at a rate as well.
+    /// `what` did not come from `site`; `of_body`: more of a body, which has to come at a rate as well.
     pub(crate) fn slow(what: String, of_body: bool, site: &SiteSettings) -> Self {
         let (seconds, rate) = (site.timeout.as_secs(), site.min_rate);
         let limit = if of_body && rate > 0 {

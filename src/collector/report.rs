@@ -1,4 +1,4 @@
-//! How a site's round ended, for whoever watches, and for the log.
+//! How a site's round ended, for the status line and for the log.
 
 use std::fmt;
 use std::sync::Arc;

@@ -253,7 +253,7 @@ impl Site {
     }
 
     /// Logs which names of a listing cannot be used.
-    pub(super) fn tell_refused(&mut self, listing: &Listing) {
+    pub(super) fn log_refused(&mut self, listing: &Listing) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.history.report_once(name.as_bytes()) {
                 self.log_file(Level::Warn, name, &format!("left there: {error}"));

@@ -26,7 +26,7 @@ pub fn to_toml(settings: &Settings) -> String {
     common.insert("tls".to_owned(), tls.clone().map_or(Value::Boolean(false), Value::Table));
 
     let mut of_all = differing(&table(SYNC, settings), &table(SYNC, &Settings::of_sites(Vec::new())));
-    // Not that of whoever imports, which need not be the user who will run it.
+    // Not the home directory of the user who imports, who need not be the user who will run it.
     of_all.remove("state_dir");
     let mut text = format!("{HEADER}\n[sync]\n{}", lines(&of_all, Section::Sync));
     let _ = writeln!(text, "#state_dir = {:?}", defaults::STATE_DIR);

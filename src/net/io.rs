@@ -1,4 +1,4 @@
-//! An open connection in the hands of its session.
+//! An open connection, as its session uses it.
 
 use std::fs::File;
 use std::io;
@@ -29,7 +29,7 @@ pub enum Read {
     },
 }
 
-/// One helping of reading and writing; it ends when the socket blocks or the budget is spent.
+/// One turn of reading and writing; it ends when the socket blocks or the budget is spent.
 pub struct Io<'a> {
     net: &'a mut Net,
     id: ConnId,
@@ -173,8 +173,8 @@ impl<'a> Io<'a> {
         self.net.set_progress_timeout(self.id, wait, OnDeadline::HalfClose, drained_by);
     }
 
-    /// From now on the peer sees this connection break off, and not end, should it be dropped without having been ended
-    /// in both directions: also when the process dies.
+    /// From now on, if the connection is dropped without having been ended in both directions, the peer sees it break
+    /// off, and not end: also when the process dies.
     pub fn break_when_dropped(&mut self) -> io::Result<()> {
         self.stream().map_or(Ok(()), |stream| Ok(sockopt::set_socket_linger(stream.tcp(), Some(Duration::ZERO))?))
     }

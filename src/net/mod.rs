@@ -2,8 +2,8 @@
 //!
 //! One turn ([`Net::poll_once`]): poll until the next deadline, read the clock once, merge what is ready into each
 //! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
-//! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every
-//! helping after a budget of bytes, so that no peer keeps the loop to itself. Who began a connection ([`Net::open`] or
+//! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every turn
+//! after a budget of bytes, so that no peer keeps the loop to itself. Which side began a connection ([`Net::open`] or
 //! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] is the client's side of a session on one.
 
 mod byte_stream;

@@ -93,13 +93,13 @@ impl<L: Log> Log for OneLineEach<L> {
     }
 
     fn flush(&self) {
-        tell_of_dropped(&self.rate, &self.writer);
+        report_dropped(&self.rate, &self.writer);
         self.writer.finish();
     }
 }
 
 /// Logs how many lines are missing, where some are.
-fn tell_of_dropped(rate: &LogRate, writer: &LogWriter) {
+fn report_dropped(rate: &LogRate, writer: &LogWriter) {
     let (dropped, unwritten) = (rate.take_dropped(), writer.take_dropped());
     if dropped > 0 {
         let most = LOG_RATE / 1024;
@@ -137,14 +137,14 @@ impl LogTarget {
         Ok(())
     }
 
-    /// Has a thread write the log from now on: then whoever logs never waits for who reads the log. A process that is still
-    /// to go to the background does so before.
+    /// Has a thread write the log from now on: then a thread that logs never waits for the log's reader. A process that
+    /// is still to go to the background does so before.
     ///
-    /// Where there is no thread to be had, whoever logs writes, as before.
+    /// If no thread can be started, the thread that logs writes, as before.
     pub fn write_in_background(&self) {
         let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
         // What needs no thread reports a failure in its own words.
-        self.writer.start(move || tell_of_dropped(&rate, &writer)).ok();
+        self.writer.start(move || report_dropped(&rate, &writer)).ok();
     }
 
     /// A line on the terminal that log lines do not mix with.
@@ -184,7 +184,7 @@ impl Write for LogFile {
         if self.stale.swap(false, Ordering::Relaxed) {
             match open(&self.path, None) {
                 Ok(file) => self.file = file,
-                // Whoever looks for the new file finds none, and this in the old one.
+                // Another process that looks for the new file finds none, and this in the old one.
                 Err(error) => writeln!(
                     self.file,
                     "[WARN] {}: cannot be opened anew: {error}{}; the log goes on in the file it was",

@@ -14,7 +14,7 @@ use crate::mutex::lock;
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How often dropped lines are reported.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the log's lines go. Clones are the same one.
 #[derive(Clone)]
@@ -59,11 +59,11 @@ impl LogWriter {
     /// From now on a thread writes. Every ten seconds, unless it has to wait, it calls `report`.
     ///
     /// # Errors
-    /// There is no thread to be had; lines are written in place as before.
-    pub(super) fn start(&self, tell: impl Fn() + Send + 'static) -> io::Result<()> {
+    /// No thread can be started; lines are written in place as before.
+    pub(super) fn start(&self, report: impl Fn() + Send + 'static) -> io::Result<()> {
         let writer = self.clone();
         let mut queue = lock(&self.0.queue);
-        thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_for_ever(tell))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_loop(report))?;
         *queue = Some(Queue::default());
         Ok(())
     }
@@ -108,10 +108,10 @@ impl LogWriter {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a thread of its own, away from the loop and its clock")]
-    fn write_for_ever(&self, tell: impl Fn()) {
-        let mut tell_at = Instant::now() + TOLD_EVERY;
+    fn write_loop(&self, report: impl Fn()) {
+        let mut report_at = Instant::now() + REPORT_EVERY;
         loop {
-            match self.next(tell_at.saturating_duration_since(Instant::now())) {
+            match self.next(report_at.saturating_duration_since(Instant::now())) {
                 Some(Item::Line(line)) => {
                     self.write(&line);
                     self.written(line.len());
@@ -119,9 +119,9 @@ impl LogWriter {
                 Some(Item::Action(action)) => action(),
                 None => {}
             }
-            if Instant::now() >= tell_at {
-                tell_at = Instant::now() + TOLD_EVERY;
-                tell();
+            if Instant::now() >= report_at {
+                report_at = Instant::now() + REPORT_EVERY;
+                report();
             }
         }
     }

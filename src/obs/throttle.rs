@@ -48,7 +48,7 @@ struct Trouble {
 #[derive(Clone, Copy, Debug)]
 struct Recoveries {
     since: Instant,
-    told: u32,
+    logged: u32,
 }
 
 /// What a subject has behind it when it works again.
@@ -67,7 +67,7 @@ impl LogThrottle {
         let trouble = self.trouble.get_or_insert(Trouble { since: now, last: now, failures: 0 });
         trouble.last = now;
         trouble.failures = trouble.failures.saturating_add(1);
-        let key = if self.knows(key, now) || self.logged.len() < MOST_KEYS { key } else { OTHERS };
+        let key = if self.contains(key, now) || self.logged.len() < MOST_KEYS { key } else { OTHERS };
         match self.logged.iter_mut().find(|line| *line.key == *key) {
             Some(line) if !line.is_old(now) => {
                 line.suppressed = line.suppressed.saturating_add(1);
@@ -85,7 +85,7 @@ impl LogThrottle {
     }
 
     /// Whether `key` has been logged; forgets lines that are old where there is no room for it.
-    fn knows(&mut self, key: &str, now: Instant) -> bool {
+    fn contains(&mut self, key: &str, now: Instant) -> bool {
         let is_known = self.logged.iter().any(|line| *line.key == *key);
         if !is_known && self.logged.len() >= MOST_KEYS {
             self.logged.retain(|line| !line.is_old(now));
@@ -110,11 +110,11 @@ impl LogThrottle {
     pub fn recovered(&mut self, now: Instant) -> Option<Recovery> {
         self.trouble?;
         let recent = self.recoveries.filter(|recent| now.saturating_duration_since(recent.since) < AGAIN);
-        let recent = recent.unwrap_or(Recoveries { since: now, told: 0 });
-        if recent.told >= MOST_RECOVERIES {
+        let recent = recent.unwrap_or(Recoveries { since: now, logged: 0 });
+        if recent.logged >= MOST_RECOVERIES {
             return None;
         }
-        self.recoveries = Some(Recoveries { told: recent.told + 1, ..recent });
+        self.recoveries = Some(Recoveries { logged: recent.logged + 1, ..recent });
         self.logged.clear();
         let Trouble { since, failures, .. } = self.trouble.take()?;
         Some(Recovery { failures, lasted: now.saturating_duration_since(since) })

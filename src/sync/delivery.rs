@@ -6,6 +6,6 @@ pub enum Delivery {
     /// Fetched, made durable and published before it is deleted at the site.
     #[default]
     Safe,
-    /// One `MV` a file: the site deletes while it sends, so a link that dies at the wrong moment loses the file.
+    /// One `MV` a file: the site deletes while it sends, so a connection that dies at the wrong moment loses the file.
     Move,
 }

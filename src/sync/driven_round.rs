@@ -1,4 +1,4 @@
-//! A round in the hands of a test, which names files where a session holds what it was given.
+//! A round for tests, which name files where a session holds assignments.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};

@@ -247,7 +247,7 @@ impl SiteHistory {
         let Self { notes, held, notes_share, .. } = self;
         notes.retain(|name, note| {
             note.is_doubted &= held.contains_key(name);
-            let is_kept = note.listing == listing && note.says_something();
+            let is_kept = note.listing == listing && note.is_worth_keeping();
             if !is_kept {
                 notes_share.shrink(cost_of_note(name.as_bytes()));
             }
@@ -260,7 +260,7 @@ impl SiteHistory {
     fn note(&mut self, name: &FileName, change: impl FnOnce(&mut Note)) {
         if let Some(note) = self.notes.get_mut(name) {
             change(note);
-            if !note.says_something() {
+            if !note.is_worth_keeping() {
                 self.notes.remove(name);
                 self.notes_share.shrink(cost_of_note(name.as_bytes()));
             }
@@ -340,7 +340,7 @@ impl SiteHistory {
 }
 
 impl Note {
-    fn says_something(&self) -> bool {
+    fn is_worth_keeping(&self) -> bool {
         self.failures > 0 || self.is_skipped || self.is_doubted
     }
 }

@@ -39,8 +39,8 @@ pub struct AcceptorSettings {
 pub enum ClientAuth {
     /// None: it does not ask.
     NotAsked,
-    /// It asks, and takes any or none. Whoever shows one has proven to hold its key, and nothing else: its SHA-256
-    /// means something then, and its names do not.
+    /// It asks, and takes any or none. A client that shows one has proven to hold its key, and nothing else: its
+    /// SHA-256 means something then, and its names do not.
     Optional,
     /// One that this PEM file's authorities (or self-signed certificates) vouch for.
     Required {

@@ -204,7 +204,7 @@ impl Authorities {
 }
 
 /// Those of a CA file's certificates that may vouch for others. All have to be readable: one that is not would be
-/// missing without a word.
+/// missing without notice.
 fn vouching(listed: &pem::Certificates) -> Result<Vec<Authority>, FileProblem> {
     let mut vouching = Vec::new();
     for (index, der) in listed.ders.iter().enumerate() {

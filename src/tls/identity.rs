@@ -59,8 +59,8 @@ pub(super) fn from_pem(cert: &[u8], key: &[u8]) -> Result<Identity, SetupError> 
     certify(chain, &key, cert_name, key_name)
 }
 
-/// rustls's own constructors read the certificate with webpki, which takes no version 1: peers do, and it is theirs to
-/// judge.
+/// rustls's own constructors read the certificate with webpki, which takes no version 1: peers do, and the decision is
+/// theirs.
 fn certify(
     chain: pem::Certificates,
     key: &pem::KeyDer,

@@ -1,4 +1,4 @@
-//! A refused certificate, from the verifier to whoever reports it.
+//! A refused certificate, from the verifier to the connection's failure.
 //!
 //! rustls chooses the alert for the peer by the `CertificateError` a verifier answers with, and the variants with the
 //! right alerts carry nothing of ours. So what is wrong goes beside it. rustls calls a verifier from within

@@ -66,7 +66,7 @@ pub enum ClientCertPolicy {
     /// Offered; where the site answers that with unknown-CA, as a stock server without `-f` does, we go on without.
     #[default]
     Auto,
-    /// Offered, whatever comes of it.
+    /// Offered in any case.
     Always,
     /// Not offered.
     Never,

@@ -123,8 +123,8 @@ impl Socket {
         }
     }
 
-    /// Has what came since our last bytes acknowledged now. The kernel falls back to delayed acknowledgements by itself,
-    /// so the wish is renewed each time. Failing costs speed only.
+    /// Has what came since our last bytes acknowledged now. The kernel falls back to delayed acknowledgements by
+    /// itself, so this is set again each time. A failure costs speed only.
     fn acknowledge(&mut self) {
         if let Acks::BeforeWaiting { unanswered: unanswered @ true } = &mut self.acks {
             *unanswered = false;

@@ -4,7 +4,7 @@ use rustls::SupportedCipherSuite;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, cipher_suite};
 
-/// The suites of TLS 1.2 that can be had, by OpenSSL's name and by the words of cipher strings that mean them.
+/// The supported suites of TLS 1.2, by OpenSSL's name and by the words of cipher strings that include them.
 const KNOWN: &[(&str, SupportedCipherSuite, &[&str])] = &[
     (
         "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -97,7 +97,7 @@ impl Suites {
         Ok(Self { chosen: Some(chosen), unavailable })
     }
 
-    /// What was asked for by name and cannot be had, beside what can.
+    /// What was asked for by name and is not supported, beside what is.
     pub fn unavailable(&self) -> &[String] {
         &self.unavailable
     }

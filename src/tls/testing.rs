@@ -338,7 +338,7 @@ pub(super) fn run(client: &mut ClientConnection, server: &mut ServerConnection) 
 }
 
 /// The alert by which one side learns that the other ends the handshake.
-pub(super) fn alert_heard(
+pub(super) fn alert_received(
     client: &mut ClientConnection,
     server: &mut ServerConnection,
 ) -> Option<rustls::AlertDescription> {

@@ -130,16 +130,16 @@ fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
 
 #[test]
 fn nothing_is_sent_where_a_file_is_missing() {
-    let server = Scripted::saying(&[]);
+    let server = Scripted::sending(&[]);
     let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     work_dir.run_at(server.address(), ["a.data", "gone.data"]).assert_fails("File 'gone.data' does not exist.");
-    assert_eq!(server.heard().pieces, [b""]);
+    assert_eq!(server.received().pieces, [b""]);
 }
 
 /// Runs a get of `a.data`, where there is an old one, that has to fail.
 #[track_caller]
 fn assert_get_fails(args: &[&str], lines: &[&[u8]], says: &str) -> Outcome {
-    let server = Scripted::saying(lines);
+    let server = Scripted::sending(lines);
     let work_dir = WorkDir::with(&[("a.data", b"the old one")]);
     let outcome = work_dir.run_at(server.address(), [args, &["-g", "a.data"]].concat());
     outcome.assert_fails(says);
@@ -205,7 +205,7 @@ fn a_place_that_cannot_be_written_is_named() {
     let work_dir = WorkDir::new();
     fs::create_dir(work_dir.path("a.data")).unwrap();
     for (name, why) in [("a.data", "is a directory"), ("no/b.data", "No such file or directory")] {
-        let server = Scripted::saying(&[b"RECV SIZE 1\n"]);
+        let server = Scripted::sending(&[b"RECV SIZE 1\n"]);
         let says = format!("Cannot open file '{name}' for writing: {why}.");
         work_dir.run_at(server.address(), ["-g", name]).assert_fails(&says);
     }
@@ -244,10 +244,10 @@ fn an_empty_file_replaces_none() {
 #[test]
 fn the_connection_goes_and_comes_from_where_it_is_told_to() {
     for local in ["127.0.0.5", "localhost"] {
-        let server = Scripted::saying(&[b"SEND OK\n", b"SEND OK\n"]);
+        let server = Scripted::sending(&[b"SEND OK\n", b"SEND OK\n"]);
         let work_dir = WorkDir::with(&[("a.data", b"abc")]);
         work_dir.run_at(server.address(), ["-b", local, "a.data"]).assert_done();
-        let from = server.heard().from;
+        let from = server.received().from;
         assert_eq!(from, local.parse().unwrap_or(LOOPBACK));
     }
     let work_dir = WorkDir::with(&[("a.data", b"abc")]);
@@ -317,7 +317,7 @@ fn says_of_the_command_line(outcome: &Outcome) -> bool {
 
 #[test]
 fn what_may_help_is_said_with_v_and_never_where_scripts_read() {
-    let server = || Scripted::saying(&[]);
+    let server = || Scripted::sending(&[]);
     let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     let closed = "Connection from 127.0.0.1 unexpectedly closed.";
     let silent = work_dir.run_at(server().address(), ["-x", "wrong", "a.data"]);
@@ -343,7 +343,7 @@ fn a_silent_server_is_given_up_when_the_retries_are_over() {
         work_dir
             .run_at(server.address(), [&["-t", "1", "-r", "1"], args].concat())
             .assert_fails("Connection from 127.0.0.1 timed out.");
-        assert_eq!(server.heard().pieces.len(), 2);
+        assert_eq!(server.received().pieces.len(), 2);
     }
 }
 
@@ -357,7 +357,7 @@ fn the_longest_timeout_overflows_nothing() {
 
 #[test]
 fn more_than_was_announced_is_no_success() {
-    let server = Scripted::saying(&[b"RECV SIZE 4\n", b"body and more"]);
+    let server = Scripted::sending(&[b"RECV SIZE 4\n", b"body and more"]);
     let work_dir = WorkDir::new();
     let outcome = work_dir.run_at(server.address(), ["-g", "a.1.data"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");

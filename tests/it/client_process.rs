@@ -153,7 +153,7 @@ impl Scripted {
     }
 
     /// Sends these, each after one more line of the client's, and closes after the last one.
-    pub(crate) fn saying(lines: &[&[u8]]) -> Self {
+    pub(crate) fn sending(lines: &[&[u8]]) -> Self {
         let turn = |says| ScriptStep { awaits: None, says };
         let mut lines = lines.iter().map(|line| line.to_vec()).collect::<Vec<_>>();
         let last = turn(ScriptReply::Last(lines.pop().unwrap_or_default()));
@@ -164,7 +164,7 @@ impl Scripted {
         self.address
     }
 
-    pub(crate) fn heard(self) -> Received {
+    pub(crate) fn received(self) -> Received {
         self.thread.join().unwrap()
     }
 }

@@ -81,7 +81,7 @@ impl Recording {
         let expected = self.files_after.iter().map(|(path, bytes)| (path.into(), latin1(bytes))).collect();
         assert_eq!(work_dir.files(), expected, "{}", self.name);
         if let Some(server) = server {
-            let heard = server.heard().pieces;
+            let heard = server.received().pieces;
             for (number, step) in self.dialogue.iter().enumerate() {
                 let shown = heard[number].escape_ascii().to_string();
                 assert_eq!(shown, latin1(&step.received).escape_ascii().to_string(), "{} turn {number}", self.name);

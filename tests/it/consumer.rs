@@ -25,10 +25,10 @@ pub(crate) struct Consumer {
 impl Consumer {
     pub(crate) fn start(incoming: PathBuf) -> Self {
         let (enough, taken): (_, Arc<Mutex<Taken>>) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let (told, taking) = (Arc::clone(&enough), Arc::clone(&taken));
+        let (stop, taking) = (Arc::clone(&enough), Arc::clone(&taken));
         let thread = thread::spawn(move || {
             loop {
-                let last = told.load(Ordering::Acquire);
+                let last = stop.load(Ordering::Acquire);
                 take_all(&incoming, &mut taking.lock().unwrap());
                 if last {
                     return;

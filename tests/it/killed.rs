@@ -47,7 +47,7 @@ const MOST_WAITING: usize = 300;
 struct Sent {
     /// Whether the server has answered that it has it.
     is_answered: bool,
-    /// How often it was sent in vain: each time the server may have stored it without our hearing of it.
+    /// How often it was sent without an answer: each time the server may have stored it.
     unanswered: usize,
 }
 
@@ -301,7 +301,7 @@ fn assert_as_sent(files: &Files, sent: &Ledger) {
     }
 }
 
-fn tell(what: &str, sent: &Ledger) {
+fn print_counts(what: &str, sent: &Ledger) {
     let unanswered: usize = sent.values().map(|sent| sent.unanswered).sum();
     println!("{what}; {} files sent, {unanswered} times more for want of an answer", sent.len());
 }
@@ -339,7 +339,7 @@ fn killed_again_and_again_the_chain_loses_nothing_and_doubles_nothing() {
         }
     }
     let sent = agents.end();
-    tell(&format!("{killed} kills"), &sent);
+    print_counts(&format!("{killed} kills"), &sent);
     assert!(sent.len() > kills, "it was never let come that far");
     chain.assert_all_arrive(&sent);
 }
@@ -374,7 +374,7 @@ fn cut_again_and_again(filesystem: Filesystem) {
         }
     }
     let sent = agents.end();
-    tell(&format!("{cuts} cuts"), &sent);
+    print_counts(&format!("{cuts} cuts"), &sent);
     assert!(sent.len() > cuts, "it was never let come that far");
     chain.assert_all_arrive(&sent);
 }

@@ -88,8 +88,8 @@ fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
     wait_until("the mended site", || bad.left().is_empty().then_some(()));
     let outcome = daemon.stop();
     outcome.assert_code(0).assert_logs(&["site=site", "can be opened again"]);
-    let told = outcome.stderr.lines().filter(|line| line.contains("reason=certificate")).count();
-    assert_eq!(told, 1, "the same complaint is not made each second: {outcome}");
+    let count = outcome.stderr.lines().filter(|line| line.contains("reason=certificate")).count();
+    assert_eq!(count, 1, "the same complaint is not made each second: {outcome}");
     assert_eq!(crate::daemon::spool_of(&incoming), bad.files);
 }
 

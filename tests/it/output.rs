@@ -154,8 +154,8 @@ fn a_log_line_stands_alone_beside_progress_on_a_terminal() {
     let lines: Vec<&str> = shown.split_terminator("\r\n").collect();
     let (last, logged) = lines.split_last().unwrap();
     assert!(last.contains("8 of 16 sites, 8 failed, 160 files, "), "{shown}");
-    let told = logged.iter().filter(|line| line.contains("reason=listing")).count();
-    assert_eq!(told, 8, "{shown}");
+    let count = logged.iter().filter(|line| line.contains("reason=listing")).count();
+    assert_eq!(count, 8, "{shown}");
     for line in logged {
         let left = line.rsplit_once("\x1b[K").map_or(*line, |(_, rest)| rest);
         assert!(left.starts_with("20"), "{left:?} in {shown}");

@@ -1,4 +1,4 @@
-//! A site that serves the incoming directory of whoever collects from it: one wrong address.
+//! A site that serves the incoming directory of its own collector: one wrong address.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};

@@ -15,7 +15,7 @@ use crate::support::TIMEOUT;
 
 const CAUSE: &str = "Read-only file system";
 
-/// How many files the server has given, to whomever.
+/// How many files the server has given, to any client.
 fn gave(buffer: &Buffer) -> usize {
     buffer.log().matches(" gave=").count()
 }

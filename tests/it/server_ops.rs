@@ -172,7 +172,7 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
-    /// Ends the client's direction of the connection, without a word of TLS.
+    /// Ends the client's direction of the connection, without close_notify.
     pub(crate) fn end_direction(&self) {
         self.socket().shutdown(Shutdown::Write).unwrap();
     }

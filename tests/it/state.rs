@@ -78,10 +78,10 @@ fn another_state_directory_is_told_and_so_is_the_way_back() {
     let (_site, place) = collected();
     let (state, other) = (place.state(), place.path("other"));
     let other_dir = ["--state-dir", other.to_str().unwrap()];
-    let told = place.run("once", &other_dir);
-    assert_complains_once(&told.stderr, &[state.join("journal").to_str().unwrap(), "state_dir", "arrive twice"]);
-    let told = place.once();
-    assert_complains_once(&told.stderr, &[other.join("journal").to_str().unwrap(), "state_dir", "arrive twice"]);
+    let outcome = place.run("once", &other_dir);
+    assert_complains_once(&outcome.stderr, &[state.join("journal").to_str().unwrap(), "state_dir", "arrive twice"]);
+    let outcome = place.once();
+    assert_complains_once(&outcome.stderr, &[other.join("journal").to_str().unwrap(), "state_dir", "arrive twice"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::server_ops::Buffer;
 use crate::server_process::{Options, free_address};
 use crate::support::{Certificates, Client, TIMEOUT};
 
-/// A process that is nobody's child any more.
+/// A process without a parent that waits for it.
 pub(crate) struct Daemon(Pid);
 
 impl Daemon {
@@ -199,10 +199,11 @@ fn another_configuration_goes_for_whoever_comes_then_and_a_bad_one_for_nobody() 
 #[test]
 fn what_waits_for_a_restart_is_told_at_each_reload_until_it_is_as_at_the_start_again() {
     let buffer = Buffer::start("idle_timeout 20s\n");
-    let told = || buffer.log().lines().filter(|line| line.contains("durability") && line.contains("restart")).count();
+    let count_logged =
+        || buffer.log().lines().filter(|line| line.contains("durability") && line.contains("restart")).count();
     for (durability, times) in [("none", 1), ("none", 2), ("fsync", 2)] {
         buffer.reload(&format!("idle_timeout 20s\ndurability {durability}\n"));
-        assert_eq!(told(), times, "{}", buffer.log());
+        assert_eq!(count_logged(), times, "{}", buffer.log());
     }
 }
 

@@ -73,7 +73,7 @@ impl Manager {
 
     /// Waits for a message with this line; all its lines.
     #[track_caller]
-    fn hears(&self, wanted: &str) -> Vec<String> {
+    fn receive(&self, wanted: &str) -> Vec<String> {
         for _ in 0..1_000 {
             let mut block = [0; 4096];
             let length = self.0.recv(&mut block).unwrap_or_else(|error| panic!("{wanted}: {error}"));
@@ -102,18 +102,18 @@ fn the_service_manager_hears_how_the_daemon_is() {
     place.configure("", [good.config("interval = 1"), bad.config(&missing)]);
     let manager = Manager::new(&place);
     let daemon = manager.start(&place, "run");
-    let ready = manager.hears("READY=1");
+    let ready = manager.receive("READY=1");
     assert!(ready.contains(&"STATUS=collecting from 2 sites, 1 of which fail (bad)".to_owned()), "{ready:?}");
-    (0..3).for_each(|_| drop(manager.hears("WATCHDOG=1")));
+    (0..3).for_each(|_| drop(manager.receive("WATCHDOG=1")));
 
     place.configure("", [good.config("interval = 1"), bad.config("interval = 1")]);
     daemon.signal(Signal::HUP);
-    let reloading = manager.hears("RELOADING=1");
+    let reloading = manager.receive("RELOADING=1");
     assert!(reloading.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading:?}");
-    manager.hears("READY=1");
-    manager.hears("STATUS=collecting from 2 sites");
+    manager.receive("READY=1");
+    manager.receive("STATUS=collecting from 2 sites");
     daemon.signal(Signal::TERM);
-    manager.hears("STOPPING=1");
+    manager.receive("STOPPING=1");
     daemon.wait().assert_code(0);
 }
 

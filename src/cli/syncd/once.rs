@@ -192,7 +192,7 @@ impl Progress {
         }
         let unfinished = self.sites - self.done - self.failed - self.stalled;
         if unfinished > 0 {
-            self.tell_unfinished(unfinished, end);
+            self.report_unfinished(unfinished, end);
         }
         let not_taken = self.by_site.values().map(|progress| progress.not_taken).fold(NotTaken::default(), Add::add);
         if not_taken.count() > 0 {
@@ -207,7 +207,7 @@ impl Progress {
         Ok(if is_all_well { SUCCESS } else { FAILURE })
     }
 
-    fn tell_unfinished(&mut self, unfinished: usize, end: End) {
+    fn report_unfinished(&mut self, unfinished: usize, end: End) {
         let sites = Count(self.sites, "site");
         match end {
             End::ByItself => self.out.line(format_args!(

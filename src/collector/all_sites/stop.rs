@@ -1,4 +1,5 @@
-//! The way to the end: what holds nothing is cut at once, and only what would be lost, or done in vain, is waited for.
+//! The way to the end: connections that hold nothing are cut at once, and only what would be lost, or done for nothing,
+//! is waited for.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

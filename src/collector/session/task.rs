@@ -68,7 +68,7 @@ impl ListingTask {
             cx.site.dropped(Assignment::List(assignment));
             return Err(Reason::OwnSpool(directory.to_owned()));
         }
-        cx.site.tell_refused(&listing);
+        cx.site.log_refused(&listing);
         cx.site.listed(assignment, selection, cx.commit_queue);
         Ok(())
     }

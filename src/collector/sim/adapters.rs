@@ -23,7 +23,7 @@ const BUDGET: usize = 256 * 1024;
 /// More files than any site has waiting for the disk.
 const MOST_PENDING: usize = 520;
 
-/// The world, in the hands of a collector.
+/// The world, as a collector uses it.
 #[derive(Clone)]
 pub(super) struct Ports(pub(super) Rc<RefCell<World>>);
 
@@ -71,7 +71,7 @@ impl Network for Ports {
     }
 }
 
-/// The collector's end of a connection, for one helping.
+/// The collector's end of a connection, for one turn.
 struct End<'a> {
     world: &'a RefCell<World>,
     id: ConnId,
@@ -83,7 +83,7 @@ fn reset() -> Failure {
 }
 
 impl End<'_> {
-    /// What the socket, or what is left of the last read, has to show.
+    /// The socket's bytes, or what is left of the last read.
     fn fetch(&mut self, most: usize) -> Result<Result<Vec<u8>, Read>, Failure> {
         let mut world = self.world.borrow_mut();
         let Some((link, scheduler)) = world.link(self.id) else { return Ok(Err(Read::Blocked)) };

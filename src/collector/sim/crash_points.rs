@@ -140,7 +140,7 @@ impl Scenario {
         world
     }
 
-    /// Lives it, with crashes, each after so many more steps.
+    /// Runs it, with crashes, each after so many more steps.
     fn run(&self, crashes: &[(u32, Fault)], place: &Place, trace: Trace) -> End {
         let disk = Rc::new(RefCell::new(Disk::new(0, crashes)));
         let world = Rc::new(RefCell::new(self.populate(&disk, place, trace)));
@@ -205,7 +205,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Lives through these crashes.
+    /// Runs it with these crashes.
     fn try_out(&mut self, scenario: &Scenario, crashes: &[(u32, Fault)], place: &Place) -> End {
         let end = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, place, Trace::default())));
         if end.as_ref().map_or(true, |end| end.lost + end.doubled > 0) && self.lost + self.doubled == 0 {
@@ -247,9 +247,9 @@ impl Sum {
     }
 }
 
-/// Six files at stock's server and at ours, made durable each on its own, a few together, or most of them; so many lives.
-/// Where files are moved without being safe first, those on their way at a crash do not count as lost; nor does what is sent
-/// in place of an older file in the moment of the crash.
+/// Six files at stock's server and at ours, made durable each on its own, a few together, or most of them; so many
+/// scenarios. Where files are moved without being safe first, those on their way at a crash do not count as lost; nor
+/// does what is sent in place of an older file in the moment of the crash.
 fn scenarios(most: usize) -> Vec<Scenario> {
     let ways = [Delivery::Safe, Delivery::Move].map(|delivery| [Kind::Stock, Kind::Ours].map(|kind| (kind, delivery)));
     let paces = [(300, 1), (900, 2), (0, 2)];

@@ -78,13 +78,13 @@ fn simulate(what: &str, few: u64, scale: Scale) -> RunCounts {
         match lived {
             Ok(counts) => sum.add(&counts),
             Err(panic) => {
-                tell(seed, scale, &place);
+                print_trace(seed, scale, &place);
                 resume_unwind(panic);
             }
         }
     }
     if let Some(seed) = variable("SIM_SEED") {
-        tell(seed, scale, &place);
+        print_trace(seed, scale, &place);
     }
     let RunCounts { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
     let RunCounts { secured, resumed, unsecured, locked_out, .. } = sum;
@@ -100,8 +100,8 @@ fn simulate(what: &str, few: u64, scale: Scale) -> RunCounts {
     sum
 }
 
-/// Lives it once more, and prints its end; all of it where it was asked for.
-fn tell(seed: u64, scale: Scale, place: &Place) {
+/// Runs it once more, and prints its end; all of it where it was asked for.
+fn print_trace(seed: u64, scale: Scale, place: &Place) {
     let trace = Trace::kept();
     let _ = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, place, trace.clone())));
     let lines = trace.lines();

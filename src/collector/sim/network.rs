@@ -65,7 +65,7 @@ impl World {
                 match layer {
                     Layer::Plain { .. } => self.leave(id),
                     Layer::Secured(mut tls) => {
-                        tls.say_goodbye();
+                        tls.send_close_notify();
                         link.near = ClientEnd::Closing(tls);
                         self.ready.insert(id);
                     }

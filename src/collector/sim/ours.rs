@@ -60,7 +60,7 @@ impl Ours {
             None if server.disk.is_down() => Turn::Over,
             None => {
                 if self.state == State::Open {
-                    server_io.say_goodbye();
+                    server_io.send_close_notify();
                     server_io.end();
                 }
                 Turn::Over
@@ -97,7 +97,7 @@ impl Ours {
     fn half_close(&mut self, server_io: &mut ServerIo<'_>) {
         self.state = State::HalfClosing;
         self.deadline = Some((server_io.scheduler.now + LINGER, OnDeadline::Close));
-        server_io.say_goodbye();
+        server_io.send_close_notify();
         self.end_direction(server_io);
     }
 

@@ -1,4 +1,4 @@
-//! What lives come to, in numbers.
+//! The results of scenarios, in numbers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A seed becomes a world, and a collector lives in it: dies, is started again, and in the end has everything.
+//! A seed becomes a world, and a collector runs in it: dies, is started again, and in the end has everything.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-/// Lives the life of `seed`; panics where something does not hold that must.
+/// Runs the scenario of `seed`; panics where an invariant does not hold.
 pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> RunCounts {
     // Another life on this thread may have come to a bad end.
     fail_staging(None);
@@ -87,14 +87,14 @@ pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> 
     let World { oracle, scheduler, sites, .. } = &mut *world.borrow_mut();
     oracle.close(scheduler);
     for site in sites.iter() {
-        check_told(site, scale.rough, scheduler);
+        check_reported(site, scale.rough, scheduler);
     }
     oracle.counts
 }
 
 /// The collector must report what is wrong with a site, and nothing of a sound one, except for agents that write over
 /// what stock is about to send.
-fn check_told(site: &Site, rough: bool, scheduler: &Scheduler) {
+fn check_reported(site: &Site, rough: bool, scheduler: &Scheduler) {
     let Site { misbehavior, reported, .. } = site;
     if let Some(reason) = misbehavior.and_then(Misbehavior::required_reason)
         && !reported.contains(reason)

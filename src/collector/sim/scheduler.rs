@@ -1,4 +1,4 @@
-//! What decides a simulated life: the seed's dice, the virtual clock, and what is still to happen.
+//! What decides a simulated scenario: the seed's random numbers, the virtual clock, and the events still to come.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ pub(super) enum SimEvent {
     End,
 }
 
-/// What was seen, for whoever has to find out why.
+/// The events so far, for finding out why a check failed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace(Option<Rc<RefCell<Vec<String>>>>);
 

@@ -182,9 +182,9 @@ impl ServerIo<'_> {
     }
 
     /// The end itself is sent last, under TLS.
-    pub(super) fn say_goodbye(&mut self) {
+    pub(super) fn send_close_notify(&mut self) {
         if let TlsState::Secured(tls) = self.cover {
-            tls.say_goodbye();
+            tls.send_close_notify();
         }
     }
 

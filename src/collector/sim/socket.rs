@@ -88,7 +88,7 @@ impl Tls {
     }
 
     /// That this is an orderly end, to be sent like anything else.
-    pub(super) fn say_goodbye(&mut self) {
+    pub(super) fn send_close_notify(&mut self) {
         self.0.close();
     }
 }

@@ -42,7 +42,8 @@ enum State {
     Command,
     /// A body of so many bytes was announced.
     Answer(Verb, u64, Body),
-    /// One is on its way; with `MV` the file goes after its last byte was taken by the kernel, whoever got it.
+    /// One is on its way; with `MV` the file goes after its last byte was taken by the kernel, whether the client gets
+    /// it or not.
     Writing(Option<(FileName, usize)>),
     /// Never sends anything again.
     Stuck,
@@ -140,7 +141,7 @@ impl Stock {
         self.out.is_empty() && server_io.flush()
     }
 
-    /// `None`: it closes, without a word.
+    /// `None`: it closes, without a reply.
     fn execute(&mut self, line: &[u8], server_io: &mut ServerIo<'_>) -> Option<()> {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Password(password) => {

@@ -95,8 +95,11 @@ fn what_each_key_says_is_exported() {
     let text = to_toml(&said);
     let again = read(&text);
     assert_eq!(others(SYNC, &again, &said), ["state_dir"], "whoever imports need not be who runs: {text}");
-    let told: Vec<&str> = others(SITE, &again.sites[0], &said.sites[0]);
-    assert!(told.iter().all(|name| name.starts_with("password")), "but for secrets: {told:?} differ after {text}");
+    let differing: Vec<&str> = others(SITE, &again.sites[0], &said.sites[0]);
+    assert!(
+        differing.iter().all(|name| name.starts_with("password")),
+        "but for secrets: {differing:?} differ after {text}"
+    );
 }
 
 #[test]

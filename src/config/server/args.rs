@@ -125,14 +125,14 @@ impl Parser {
             Effect::WindowsService => return Err(UsageError::WindowsOnly),
             Effect::AskPassphrase => self.line.ask_passphrase = true,
             Effect::Sets(Key::Verbose, "1") if self.has_said(Key::Verbose) => {}
-            Effect::Sets(key, value) => self.say(key, value.as_bytes(), option),
+            Effect::Sets(key, value) => self.add(key, value.as_bytes(), option),
             Effect::ConfigFile => {
                 let path = self.value(&option)?;
                 self.line.config_file = Some(OsString::from_vec(path).into());
             }
             Effect::Says(key) => {
                 let value = self.value(&option)?;
-                self.say(key, &value, option);
+                self.add(key, &value, option);
             }
         }
         Ok(None)
@@ -149,7 +149,7 @@ impl Parser {
                     Some(attached) => attached.into_bytes(),
                     None => self.value(&option)?,
                 };
-                self.say(Key::User, &value, option);
+                self.add(Key::User, &value, option);
             }
             (_, Some(_)) => return Err(UsageError::UnwantedValue(option)),
             ("help", None) => return Ok(Some(Invocation::Help { exit_code: 0 })),
@@ -164,7 +164,7 @@ impl Parser {
         self.items.value().ok_or_else(|| UsageError::MissingValue(option.to_owned()))
     }
 
-    fn say(&mut self, key: Key, value: &[u8], option: String) {
+    fn add(&mut self, key: Key, value: &[u8], option: String) {
         self.line.said.push(RawOption::new(key, value, Place::Option(option)));
     }
 

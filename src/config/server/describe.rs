@@ -16,8 +16,8 @@ impl Display for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Lines(f);
         let addresses: Vec<String> = self.listen.iter().map(ListenAddress::to_string).collect();
-        lines.say(Key::Addresses, addresses.join(","))?;
-        lines.say(Key::Port, self.port)?;
+        lines.add(Key::Addresses, addresses.join(","))?;
+        lines.add(Key::Port, self.port)?;
         match &self.mode {
             Mode::Store(store) => lines.store(store)?,
             Mode::Relay(relay) => lines.relay(relay)?,
@@ -26,13 +26,13 @@ impl Display for ServerConfig {
             lines.tls(tls)?;
         }
         lines.switch(Key::UseLibwrap, self.hosts_access.is_some())?;
-        lines.say(Key::MaxConnections, self.limits.max_connections)?;
-        lines.say(Key::MaxConnectionsPerClient, self.limits.max_connections_per_client.unwrap_or_default())?;
-        lines.say(Key::IdleTimeout, format_duration(self.limits.idle_timeout))?;
-        lines.say(Key::BodyMinRate, format_size(self.limits.body_min_rate))?;
+        lines.add(Key::MaxConnections, self.limits.max_connections)?;
+        lines.add(Key::MaxConnectionsPerClient, self.limits.max_connections_per_client.unwrap_or_default())?;
+        lines.add(Key::IdleTimeout, format_duration(self.limits.idle_timeout))?;
+        lines.add(Key::BodyMinRate, format_size(self.limits.body_min_rate))?;
         lines.switch(Key::Daemon, self.process.daemon)?;
         lines.optional(Key::User, self.process.user.as_ref())?;
-        lines.say(Key::Umask, format_args!("{:04o}", self.process.umask))?;
+        lines.add(Key::Umask, format_args!("{:04o}", self.process.umask))?;
         lines.optional(Key::LogFile, self.log.file.as_ref().map(shown))?;
         lines.verbosity(self.log.verbosity)
     }
@@ -51,39 +51,39 @@ impl Display for ListenAddress {
 struct Lines<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl Lines<'_, '_> {
-    fn say(&mut self, key: Key, value: impl Display) -> fmt::Result {
+    fn add(&mut self, key: Key, value: impl Display) -> fmt::Result {
         writeln!(self.0, "{} {value}", key.name())
     }
 
     fn switch(&mut self, key: Key, on: bool) -> fmt::Result {
-        self.say(key, u8::from(on))
+        self.add(key, u8::from(on))
     }
 
     fn optional(&mut self, key: Key, value: Option<impl Display>) -> fmt::Result {
-        value.map_or(Ok(()), |value| self.say(key, value))
+        value.map_or(Ok(()), |value| self.add(key, value))
     }
 
     fn store(&mut self, store: &StoreSettings) -> fmt::Result {
-        self.say(Key::Directory, shown(&store.directory))?;
+        self.add(Key::Directory, shown(&store.directory))?;
         if !store.filters.is_empty() {
-            self.say(Key::Filters, &store.filters)?;
+            self.add(Key::Filters, &store.filters)?;
         }
         self.switch(Key::Insecure, store.insecure)?;
         self.switch(Key::Overwrite, store.overwrite)?;
         write!(self.0, "{}", store.rules)?;
         self.optional(Key::Password, store.password.as_ref().map(|_| "***"))?;
-        self.say(Key::MaxSize, format_size(store.max_size))?;
-        self.say(Key::Durability, word_for(&DURABILITIES, &store.durability))?;
-        self.say(Key::MaxSpoolBytes, format_size(store.quota.max_bytes))?;
-        self.say(Key::MaxSpoolFiles, store.quota.max_files)?;
-        self.say(Key::MinFree, format_size(store.quota.min_free))?;
-        self.say(Key::UnzipRatio, store.unzip.ratio)?;
-        self.say(Key::UnzipMax, format_size(store.unzip.max_bytes))
+        self.add(Key::MaxSize, format_size(store.max_size))?;
+        self.add(Key::Durability, word_for(&DURABILITIES, &store.durability))?;
+        self.add(Key::MaxSpoolBytes, format_size(store.quota.max_bytes))?;
+        self.add(Key::MaxSpoolFiles, store.quota.max_files)?;
+        self.add(Key::MinFree, format_size(store.quota.min_free))?;
+        self.add(Key::UnzipRatio, store.unzip.ratio)?;
+        self.add(Key::UnzipMax, format_size(store.unzip.max_bytes))
     }
 
     fn relay(&mut self, relay: &RelaySettings) -> fmt::Result {
-        self.say(Key::ProxyIp, &relay.host)?;
-        self.say(Key::ProxyPort, relay.port)?;
+        self.add(Key::ProxyIp, &relay.host)?;
+        self.add(Key::ProxyPort, relay.port)?;
         match &relay.tls {
             Some(tls) => self.upstream(tls),
             None => self.switch(Key::UpstreamSsl, false),
@@ -94,8 +94,8 @@ impl Lines<'_, '_> {
         self.switch(Key::UpstreamSsl, true)?;
         self.optional(Key::UpstreamSslCa, tls.ca.as_ref().map(shown))?;
         if let Some(identity) = &tls.identity {
-            self.say(Key::UpstreamSslCert, shown(&identity.cert))?;
-            self.say(Key::UpstreamSslKeyFile, shown(&identity.key))?;
+            self.add(Key::UpstreamSslCert, shown(&identity.cert))?;
+            self.add(Key::UpstreamSslKeyFile, shown(&identity.key))?;
         }
         let verify = match &tls.verify {
             Verify::Chain => "chain",
@@ -103,19 +103,19 @@ impl Lines<'_, '_> {
             Verify::None => "none",
             Verify::Pin(pins) => {
                 let pins: Vec<String> = pins.iter().map(|pin| Sha256(*pin).to_string()).collect();
-                self.say(Key::UpstreamSslPin, pins.join(","))?;
+                self.add(Key::UpstreamSslPin, pins.join(","))?;
                 "pin"
             }
         };
-        self.say(Key::UpstreamSslVerify, verify)
+        self.add(Key::UpstreamSslVerify, verify)
     }
 
     fn tls(&mut self, tls: &ServerTls) -> fmt::Result {
-        self.say(Key::SslCert, shown(&tls.cert))?;
-        self.say(Key::SslKeyFile, shown(&tls.key))?;
+        self.add(Key::SslCert, shown(&tls.cert))?;
+        self.add(Key::SslKeyFile, shown(&tls.key))?;
         self.optional(Key::SslCa, tls.client_ca.as_ref().map(shown))?;
         if matches!(tls.passphrase, Passphrase::Known(_)) {
-            self.say(Key::SslPassword, "***")?;
+            self.add(Key::SslPassword, "***")?;
         }
         self.optional(Key::SslVersion, tls.versions.as_ref())?;
         self.optional(Key::SslCipher, tls.ciphers.as_ref())
@@ -124,9 +124,9 @@ impl Lines<'_, '_> {
     fn verbosity(&mut self, verbosity: Verbosity) -> fmt::Result {
         match verbosity {
             Verbosity::Quiet => self.switch(Key::Quiet, true),
-            Verbosity::Normal => self.say(Key::Verbose, 0),
-            Verbosity::Verbose => self.say(Key::Verbose, 1),
-            Verbosity::Everything => self.say(Key::Verbose, 2),
+            Verbosity::Normal => self.add(Key::Verbose, 0),
+            Verbosity::Verbose => self.add(Key::Verbose, 1),
+            Verbosity::Everything => self.add(Key::Verbose, 2),
         }
     }
 }

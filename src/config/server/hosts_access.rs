@@ -285,7 +285,7 @@ mod tests {
         ] {
             assert_eq!(admitted("", &format!("{daemons}: ALL"), ["10.0.0.1"]), [!is_us], "{daemons}");
         }
-        // What others' lines hold is theirs to understand.
+        // Lines for other servers are not checked.
         assert!(parse("sshd: .example.org : spawn /bin/true\nin.ftpd: @group", "").is_ok());
     }
 

@@ -218,9 +218,9 @@ fn a_secret_that_cannot_be_read_is_its_sites_problem_alone() {
          [[site]]\naddress = \"b\"\npassword_file = \"pw\"\n"
     );
     let (sites, _) = read(&text).unwrap();
-    let told: Vec<String> = sites[0].unread_secrets.iter().map(ToString::to_string).collect();
+    let reported: Vec<String> = sites[0].unread_secrets.iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "password_file (line 3 of the configuration): cannot read /etc/t/none: no such file",
             "password_file (line 5 of the configuration): cannot read /etc/t/secret: permission denied",

@@ -72,7 +72,7 @@ fn listing(files: &Files) -> Vec<u8> {
     files.keys().flat_map(|name| [name.as_bytes(), b"\n"].concat()).collect()
 }
 
-/// No ZIP archive, by our lights.
+/// Whether this archive stands for a bad one.
 fn is_bad(archive: &[u8]) -> bool {
     archive.first().is_some_and(|byte| byte % 4 == 0)
 }

@@ -97,7 +97,7 @@ impl Recording {
                 caller.handle_eof();
                 break;
             }
-            let heard: Vec<u8> = latin1(&step.send).chunks(piece).flat_map(|bytes| caller.hear(bytes)).collect();
+            let heard: Vec<u8> = latin1(&step.send).chunks(piece).flat_map(|bytes| caller.receive(bytes)).collect();
             if (lines(&heard), caller.is_closed()) != (lines(&latin1(&step.recv)), step.closed) {
                 let heard = heard.escape_ascii();
                 differences.push(format!("{} step {number}: \"{heard}\" closed={}", self.name, caller.is_closed()));
@@ -198,7 +198,7 @@ impl Default for Caller {
 
 impl Caller {
     /// What the client gets for `bytes`.
-    fn hear(&mut self, bytes: &[u8]) -> Vec<u8> {
+    fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.input.extend_from_slice(bytes);
         let mut said = Vec::new();
         loop {

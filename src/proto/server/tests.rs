@@ -20,7 +20,7 @@ fn name() -> FileName {
 }
 
 /// A server's answer to `line`, all of it at once.
-fn tell(server: &mut Server, line: &str) -> String {
+fn answer_to(server: &mut Server, line: &str) -> String {
     assert_eq!(server.handle_input(line.as_bytes()), Ok(line.len()), "{line:?}");
     flush(server)
 }
@@ -36,16 +36,16 @@ fn events(server: &mut Server) -> Vec<Event> {
 }
 
 /// A session that was given `line`, and whose caller has taken its events.
-fn told(line: &str) -> Server {
+fn after_line(line: &str) -> Server {
     let mut server = server(policy());
-    tell(&mut server, line);
+    answer_to(&mut server, line);
     events(&mut server);
     server
 }
 
 /// A session in which a body of 4 bytes is on its way out.
 fn supplying(verb: Verb) -> Server {
-    let mut server = told(&format!("{verb} <a.data>\n"));
+    let mut server = after_line(&format!("{verb} <a.data>\n"));
     give(&mut server, verb);
     server
 }
@@ -54,7 +54,7 @@ fn supplying(verb: Verb) -> Server {
 fn give(server: &mut Server, verb: Verb) {
     server.announce(4).unwrap();
     assert_eq!(flush(server), format!("{verb} SIZE 4\n"));
-    assert_eq!(tell(server, &format!("{verb} OK\n")), "");
+    assert_eq!(answer_to(server, &format!("{verb} OK\n")), "");
     assert_eq!(events(server), [Event::Accepted { verb }]);
     assert_eq!(server.want(), Want::Supply(4));
 }
@@ -68,7 +68,7 @@ fn a_file_is_taken_and_confirmed_once_it_is_stored() {
     for verb in [Verb::Send, Verb::Zsend] {
         let mut server = server(policy());
         assert_eq!(server.want(), Want::Line);
-        assert_eq!(tell(&mut server, &format!("{verb} <a.data> SIZE 5\n")), "");
+        assert_eq!(answer_to(&mut server, &format!("{verb} <a.data> SIZE 5\n")), "");
         assert_eq!(events(&mut server), [Event::Offered { verb, name: name(), size: 5 }]);
         assert_eq!(server.want(), Want::Decision);
         server.accept().unwrap();
@@ -86,10 +86,10 @@ fn a_file_is_taken_and_confirmed_once_it_is_stored() {
 
 #[test]
 fn a_body_is_refused_before_or_after_it_came() {
-    let mut before = told("SEND <a.data> SIZE 5\n");
+    let mut before = after_line("SEND <a.data> SIZE 5\n");
     before.refuse(Refusal::Exists).unwrap();
     assert_eq!((flush(&mut before), before.want()), ("SEND ERR (file already exists)\n".into(), Want::Line));
-    let mut after = told("ZSEND <a.data> SIZE 5\n");
+    let mut after = after_line("ZSEND <a.data> SIZE 5\n");
     after.accept().unwrap();
     assert_eq!(flush(&mut after), "ZSEND OK\n");
     after.body_transferred(5).unwrap();
@@ -113,7 +113,7 @@ fn a_file_is_given_to_a_client_that_wants_it() {
 #[test]
 fn a_listing_is_given_for_any_word() {
     let mut server = server(policy());
-    tell(&mut server, "LS <.conf>\n");
+    answer_to(&mut server, "LS <.conf>\n");
     assert_eq!(events(&mut server), [Event::ListAsked { word: ".conf".parse().unwrap() }]);
     give(&mut server, Verb::Ls);
     server.body_transferred(4).unwrap();
@@ -123,10 +123,10 @@ fn a_listing_is_given_for_any_word() {
 #[test]
 fn all_but_the_exact_ok_declines_and_the_session_goes_on() {
     for (verb, answer) in [(Verb::Mv, "MV NO\n"), (Verb::Recv, "MV OK\n"), (Verb::Zrecv, "\n"), (Verb::Mv, "QUIT\n")] {
-        let mut server = told(&format!("{verb} <a.data>\n"));
+        let mut server = after_line(&format!("{verb} <a.data>\n"));
         server.announce(4).unwrap();
         flush(&mut server);
-        assert_eq!(tell(&mut server, answer), "");
+        assert_eq!(answer_to(&mut server, answer), "");
         assert_eq!((events(&mut server), server.want()), (vec![Event::Declined { verb }], Want::Line));
     }
 }
@@ -143,7 +143,7 @@ fn what_a_caller_refuses_is_said_in_stock_s_words() {
         ("SEND <a> SIZE 1\n", Refusal::NotAllowed, "SEND ERR (not allowed)\n"),
         ("ZSEND <a> SIZE 1\n", Refusal::Failed, "ZSEND ERR (file cannot be stored)\n"),
     ] {
-        let mut server = told(line);
+        let mut server = after_line(line);
         server.refuse(refusal).unwrap();
         assert_eq!((flush(&mut server), server.want()), (reply.into(), Want::Line), "{line}");
     }
@@ -167,7 +167,7 @@ fn what_no_caller_need_decide_is_refused_at_once() {
         ("LS <*.conf>", Refusal::InvalidName, "LS ERR\n"),
     ] {
         let mut server = server(policy());
-        assert_eq!(tell(&mut server, &format!("{line}\n")), reply, "{line}");
+        assert_eq!(answer_to(&mut server, &format!("{line}\n")), reply, "{line}");
         let verb = line.split(' ').next().unwrap();
         let refused = events(&mut server);
         assert!(
@@ -182,9 +182,9 @@ fn what_no_caller_need_decide_is_refused_at_once() {
 #[test]
 fn a_name_with_a_forbidden_character_is_refused_in_the_words_of_its_command() {
     let mut server = server(policy());
-    assert_eq!(tell(&mut server, "SEND <a?b> SIZE 3\n"), "SEND ERR (invalid file name)\n");
-    assert_eq!(tell(&mut server, "LS <a?b>\n"), "LS ERR\n");
-    assert_eq!(tell(&mut server, "RECV <a?b>\n"), "RECV ERR (file has an invalid file name)\n");
+    assert_eq!(answer_to(&mut server, "SEND <a?b> SIZE 3\n"), "SEND ERR (invalid file name)\n");
+    assert_eq!(answer_to(&mut server, "LS <a?b>\n"), "LS ERR\n");
+    assert_eq!(answer_to(&mut server, "RECV <a?b>\n"), "RECV ERR (file has an invalid file name)\n");
 }
 
 /// Stock takes the body and stumbles when it opens the file.
@@ -193,7 +193,7 @@ fn a_body_under_a_name_no_file_can_have_is_asked_for_and_ends_the_session() {
     for (name, error) in [("..", NameError::Dots), ("", NameError::Empty), (&"n".repeat(300), NameError::TooLong(300))]
     {
         let mut server = server(policy());
-        assert_eq!(tell(&mut server, &format!("SEND <{name}> SIZE 3\n")), "SEND OK\n");
+        assert_eq!(answer_to(&mut server, &format!("SEND <{name}> SIZE 3\n")), "SEND OK\n");
         assert_eq!((server.want(), events(&mut server)), (Want::Line, vec![]));
         assert_eq!(server.handle_input(b"ab"), Ok(2));
         assert_eq!(server.handle_input(b"cQUIT\n"), Err(CloseReason::Unstorable { verb: Verb::Send, error }));
@@ -205,9 +205,9 @@ fn a_body_under_a_name_no_file_can_have_is_asked_for_and_ends_the_session() {
 fn the_password_comes_first_and_once() {
     let right = "PASS 703b089710823916d4bb7ff2deff4d8f\n";
     let mut server = server(with_password());
-    assert_eq!(tell(&mut server, right), "PASS OK\n");
+    assert_eq!(answer_to(&mut server, right), "PASS OK\n");
     assert_eq!(events(&mut server), [Event::PasswordAccepted]);
-    tell(&mut server, "LS <>\n");
+    answer_to(&mut server, "LS <>\n");
     server.refuse(Refusal::Unspecified).unwrap();
     flush(&mut server);
     assert_eq!(server.handle_input(right.as_bytes()), Err(CloseReason::PasswordUnasked));
@@ -310,11 +310,11 @@ fn an_end_says_what_was_missing() {
     let during = |verb| Err(CloseReason::ClosedDuring { verb });
     assert_eq!(server(policy()).handle_eof(true), Ok(()));
     assert_eq!(server(with_password()).handle_eof(false), Ok(()));
-    assert_eq!(told("LS <>\n").handle_eof(true), during(Verb::Ls));
-    let mut offered = told("SEND <a> SIZE 5\n");
+    assert_eq!(after_line("LS <>\n").handle_eof(true), during(Verb::Ls));
+    let mut offered = after_line("SEND <a> SIZE 5\n");
     assert_eq!(offered.handle_eof(true), during(Verb::Send));
     assert_eq!(offered.accept(), Err(Misuse { call: "accept()", want: Want::Closed }));
-    let mut in_a_body = told("SEND <a> SIZE 5\n");
+    let mut in_a_body = after_line("SEND <a> SIZE 5\n");
     in_a_body.accept().unwrap();
     in_a_body.body_transferred(2).unwrap();
     assert_eq!(in_a_body.handle_eof(true), Err(CloseReason::Truncated { verb: Verb::Send, remaining: 3 }));
@@ -331,7 +331,7 @@ fn a_call_out_of_turn_is_ignored_and_says_so() {
     assert_eq!(server.refuse(Refusal::Missing), misuse("refuse()", Want::Line));
     assert_eq!(server.body_transferred(0), misuse("body_moved()", Want::Line));
     assert_eq!(server.body_flushed(false), misuse("body_left()", Want::Line));
-    tell(&mut server, "SEND <a> SIZE 5\n");
+    answer_to(&mut server, "SEND <a> SIZE 5\n");
     assert_eq!(server.announce(1), misuse("announce()", Want::Decision));
     assert_eq!(server.stored(), misuse("stored()", Want::Decision));
     server.accept().unwrap();
@@ -347,7 +347,7 @@ fn an_idle_session_is_small_and_holds_no_buffers() {
     server.body_transferred(4).unwrap();
     server.body_flushed(false).unwrap();
     assert_eq!(server.handle_input(b"MV <"), Ok(4));
-    assert_eq!(tell(&mut server, "?>\n"), "MV ERR\n");
+    assert_eq!(answer_to(&mut server, "?>\n"), "MV ERR\n");
     assert_eq!(events(&mut server).len(), 2);
     assert_eq!(server.events.capacity(), 0);
     assert_eq!(server.outbox.capacity(), 0);

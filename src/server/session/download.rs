@@ -59,7 +59,7 @@ impl Session {
             if !removals.are_done() {
                 return Ok(Found::Pending(removals));
             }
-            // Whoever is given a file that cannot go would be given it again and again.
+            // Otherwise a file that cannot be removed would be given again and again.
             if verb == Verb::Mv {
                 dir.check_removal()?;
             }

@@ -74,7 +74,7 @@ struct Scenario {
     /// How often each file was collected, of all that were sent.
     sent: BTreeMap<File, u64>,
     /// Those whose clients were answered that they are stored.
-    told: Vec<File>,
+    acknowledged: Vec<File>,
     /// Of these, the ones that nobody has taken and nothing has taken the place of.
     promised: Vec<File>,
     /// What others have taken the place of.
@@ -95,7 +95,7 @@ impl Scenario {
             piece,
             calls: 0,
             sent: BTreeMap::new(),
-            told: Vec::new(),
+            acknowledged: Vec::new(),
             promised: Vec::new(),
             gone: Vec::new(),
             journal: BTreeMap::new(),
@@ -106,13 +106,13 @@ impl Scenario {
     /// Has all of these done, at the same time, each again until it is answered.
     fn carry_out(&mut self, ops: Vec<Op>) -> Vec<Answer> {
         let mut calls: Vec<TestClient> = ops.into_iter().map(|op| self.call(op)).collect();
-        let mut told = vec![false; calls.len()];
+        let mut answered = vec![false; calls.len()];
         for _ in 0..ROUNDS {
             let mut is_moving = false;
-            for (call, told) in calls.iter_mut().zip(&mut told) {
+            for (call, answered) in calls.iter_mut().zip(&mut answered) {
                 is_moving |= call.go_on(&mut self.server, self.piece, self.now);
-                if let Some(answer) = call.answer().filter(|_| !*told) {
-                    *told = true;
+                if let Some(answer) = call.answer().filter(|_| !*answered) {
+                    *answered = true;
                     self.on_event(call.op().clone(), answer);
                 }
                 self.look();
@@ -153,7 +153,7 @@ impl Scenario {
             if !self.gone.contains(&file) {
                 self.promised.push(file.clone());
             }
-            self.told.push(file);
+            self.acknowledged.push(file);
         }
     }
 
@@ -169,7 +169,7 @@ impl Scenario {
                 }
                 StorageEvent::Removed(id) => {
                     let gone = file(&self.server, id);
-                    // Whoever takes it has it.
+                    // A file given is a file taken.
                     self.promised.retain(|promised| *promised != gone);
                 }
                 StorageEvent::Superseded(id) => {
@@ -272,7 +272,7 @@ impl Scenario {
         }
         self.collect_all();
         let is_lost = |file: &&File| self.sent[*file] == 0 && !self.gone.contains(file);
-        self.verdict.lost += self.told.iter().filter(is_lost).count() as u64;
+        self.verdict.lost += self.acknowledged.iter().filter(is_lost).count() as u64;
         (self.verdict, self.server.disk.steps())
     }
 }

@@ -1,5 +1,5 @@
 //! A server whose machine can fail: the sessions, the storage and what is done to the disk are the real ones, on a
-//! [model](SiteDisk) of the disk. Connections and the time are whoever's who runs it.
+//! [model](SiteDisk) of the disk. Connections and the time belong to the caller.
 
 mod call;
 mod crash_points;
@@ -46,7 +46,7 @@ struct Process {
     storage: Storage,
     store_worker: ModelStoreWorker,
     log: ThrottledLog,
-    /// For whoever looks for it next.
+    /// For the next search.
     done: Vec<(ConnId, Done)>,
 }
 

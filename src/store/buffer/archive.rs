@@ -70,7 +70,7 @@ pub enum ArchiveError {
         /// The limit.
         max_ratio: u64,
     },
-    /// Whoever it was for is gone.
+    /// Nobody waits for it any more.
     #[error("nobody waits for it any more")]
     Unwanted,
     /// The quota is in the way.

@@ -70,14 +70,15 @@ impl Background {
         Ok(Self { worker, waiting: FairQueue::new() })
     }
 
-    /// Queues an archive of `client` to be unpacked beside itself, whatever its entry's name. The room set aside for the
-    /// archive goes to what was in it. Nothing may come of it once what this returns is dropped.
+    /// Queues an archive of `client` to be unpacked beside itself, whatever its entry's name. The room set aside for
+    /// the archive goes to its content. The work may be given up once the returned value is dropped.
     pub fn unpack(&mut self, ticket: u64, client: IpAddr, archive: ClosedTemp, limits: UnpackLimits) -> Wanted {
         self.queue(ticket, client, Job::Unpack { archive, limits })
     }
 
-    /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `storage_dir`. For as long as the
-    /// archive is open it takes room there that no quota counts. Nothing may come of it once what this returns is dropped.
+    /// Queues a file to be packed for `client`, under its bare name, on the filesystem of `storage_dir`. For as long as
+    /// the archive is open it takes room there that no quota counts. The work may be given up once the returned value
+    /// is dropped.
     pub fn pack(&mut self, ticket: u64, client: IpAddr, dir: StorageDir, source: Source) -> Wanted {
         self.queue(ticket, client, Job::Pack { dir, source })
     }

@@ -84,7 +84,7 @@ impl StorageDir {
         Self::of(SpoolDir::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?, &[])
     }
 
-    /// Takes an area over, without a word of what the filesystem is known to lack.
+    /// Takes it over, without a warning of what the filesystem is known to lack.
     fn of(dir: SpoolDir, known: &[Lack]) -> Result<Self, StoreError> {
         dir.lock()?;
         dir.warn_of_lacks(known);

@@ -10,7 +10,7 @@ use crate::store::spool::disk::Disk;
 
 /// More steps than a whole life takes.
 const STEPS: u32 = 60;
-/// Lives for each step.
+/// Seeds for each step.
 const SEEDS: u64 = 12;
 
 /// What clients ask for, in groups.
@@ -113,7 +113,7 @@ fn run(seed: u64, faults: &[(u32, Fault)]) -> bool {
     start(&world).ok();
     for group in LIFE {
         clients.ask(group);
-        // Some lives have a restart after each group.
+        // Some scenarios have a restart after each group.
         if world.borrow().is_down() || seed.is_multiple_of(2) {
             start(&world).ok();
         }
@@ -125,7 +125,7 @@ fn run(seed: u64, faults: &[(u32, Fault)]) -> bool {
     world.borrow().is_spent()
 }
 
-/// Lives a life for every step that `fault` can come at, and several more with `then` some steps later.
+/// Runs a scenario for every step that `fault` can come at, and several more with `then` some steps later.
 fn at_every_step(fault: Fault, then: &[Fault]) {
     let mut met = 0;
     for steps in 0..STEPS {

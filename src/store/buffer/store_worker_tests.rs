@@ -54,9 +54,9 @@ fn assert_nothing_is_staged(dir: &Path) {
 fn files_are_stored_whole_in_order_and_told() {
     for durability in [Durability::Fsync, Durability::None] {
         let (dir, storage) = storage();
-        let (told, calls) = mpsc::channel();
+        let (sender, calls) = mpsc::channel();
         let space = SpaceAccount::open(&storage, Quota::default()).unwrap();
-        let worker = StoreWorker::start(durability, space, Box::new(move || told.send(()).unwrap())).unwrap();
+        let worker = StoreWorker::start(durability, space, Box::new(move || sender.send(()).unwrap())).unwrap();
         for ticket in 0..50 {
             let request = file(&storage, &format!("a.{ticket}.data"), &format!("bytes {ticket}"), Refuse);
             worker.store(StoreRequest { ticket, ..request });
@@ -186,9 +186,9 @@ fn the_room_knows_what_is_stored_replaced_and_removed() {
     fs::write(dir.path().join("before"), "1234567890").unwrap();
     let quota = Quota { max_files: Some(100), ..Quota::default() };
     let space = SpaceAccount::open(&storage, quota).unwrap();
-    let (told, calls) = mpsc::channel();
+    let (sender, calls) = mpsc::channel();
     let worker =
-        StoreWorker::start(Durability::Fsync, space.clone(), Box::new(move || told.send(()).unwrap())).unwrap();
+        StoreWorker::start(Durability::Fsync, space.clone(), Box::new(move || sender.send(()).unwrap())).unwrap();
     let store = |text: &str, bytes: &str, on_conflict| {
         let reservation = space.admit(&sub, bytes.len() as u64, None, now()).unwrap();
         let mut temp = sub.create_temp(bytes.len() as u64).unwrap().with_reservation(reservation);

@@ -125,8 +125,8 @@ impl Entry {
         let fields = Fields(local);
         let flags = fields.u16(6);
         check_flags(flags)?;
-        let told = (fields.u32(14), fields.u32(18), fields.u32(22));
-        let agrees = flags & STREAMED != 0 || told == (self.crc, self.packed, self.size);
+        let header = (fields.u32(14), fields.u32(18), fields.u32(22));
+        let agrees = flags & STREAMED != 0 || header == (self.crc, self.packed, self.size);
         if fields.u32(0) != LOCAL_SIGNATURE || fields.u16(8) != self.method.code() || !agrees {
             return Err(ArchiveError::Malformed("its entry and its directory disagree"));
         }

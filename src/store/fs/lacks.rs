@@ -99,7 +99,7 @@ pub(in crate::store) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) ->
         Ok([rights, flush, names])
     });
     for name in [&first, &second] {
-        // One of them is there. What cannot be removed is in nobody's way.
+        // One of them is there. If it cannot be removed, it does no harm.
         fs::unlinkat(directory, name, AtFlags::empty()).ok();
     }
     Ok(found.map_err(failed)?.into_iter().flatten().collect())
@@ -133,9 +133,9 @@ pub(in crate::store) fn flush_directory(directory: impl AsFd) -> Result<Option<L
     Ok(lack)
 }
 
-/// Gives a file a name that nothing has: [`Errno::EXIST`] if something does. A kill between a link and the removal of the
-/// old name leaves both names to the file; the next call removes the old one. Whoever calls this sees to it that no other
-/// process of ours does so too: without exclusive names nothing else would.
+/// Gives a file a name that nothing has: [`Errno::EXIST`] if something does. A kill between a link and the removal of
+/// the old name leaves both names to the file; the next call removes the old one. The caller must prevent another
+/// process of ours from doing so at the same time: without exclusive names nothing else does.
 pub(in crate::store) fn rename_to_free(
     from: &OwnedFd,
     old: &[u8],

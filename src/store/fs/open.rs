@@ -17,7 +17,7 @@ use super::lacks::set_rights;
 use super::setup::random;
 use crate::proto::quoted;
 
-/// What others than the owner must not have of what is ours alone.
+/// Rights that nobody but the owner must have on our own files.
 const WRITTEN_BY_OTHERS: Mode = Mode::WGRP.union(Mode::WOTH);
 
 /// What a name stands for.
@@ -93,8 +93,8 @@ fn step_by_step(dir: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, E
     inside.ok_or(Errno::NOENT)
 }
 
-/// Sees to it that a directory or a file in `around`, whose path is `path`, is ours alone: what was there before us may be
-/// anybody's.
+/// Checks that a directory or a file in `around`, whose path is `path`, is ours alone: it may have been made by anybody
+/// before.
 ///
 /// # Errors
 /// [`StoreError::Foreign`] if it is neither ours nor root's nor of whoever owns the directory around it, who may
@@ -105,7 +105,7 @@ pub(in crate::store) fn make_private(found: impl AsFd, path: &Path, around: &Own
     let (stat, outer) = (fs::fstat(&found).map_err(failed)?, fs::fstat(around).map_err(failed)?);
     let us = geteuid().as_raw();
     let is_trusted = [us, 0, outer.st_uid].contains(&stat.st_uid);
-    if !is_trusted && are_owners_told(around, path)? {
+    if !is_trusted && shows_owners(around, path)? {
         return Err(StoreError::Foreign { path: path.to_owned(), owner: stat.st_uid, us });
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
@@ -119,7 +119,7 @@ pub(in crate::store) fn make_private(found: impl AsFd, path: &Path, around: &Own
             Ok(())
         }
         // Its owner may change it wherever that can be done at all.
-        Some(_) if stat.st_uid == us || !are_owners_told(around, path)? => Ok(()),
+        Some(_) if stat.st_uid == us || !shows_owners(around, path)? => Ok(()),
         Some(_) => Err(StoreError::Exposed { path: path.to_owned(), mode: mode.as_raw_mode() }),
     }
 }
@@ -127,14 +127,14 @@ pub(in crate::store) fn make_private(found: impl AsFd, path: &Path, around: &Own
 /// Whether what we create in this directory is ours: a filesystem's mount options (`uid=` of CIFS and FAT, FUSE), or a
 /// server that maps users, may show another owner, and then owners prove nothing. `path` is of something in there, for
 /// messages.
-fn are_owners_told(directory: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
+fn shows_owners(directory: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
     // What was created and is held open cannot be exchanged.
     let name = format!(".tentacle-check.{:016x}", random());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let ours = fs::openat(directory, &name, flags, Mode::RUSR | Mode::WUSR);
     let ours = ours.map_err(StoreError::io("create a file beside", path))?;
     let stat = fs::fstat(&ours).map_err(StoreError::io("look at", path));
-    // What cannot be removed is in nobody's way.
+    // If it cannot be removed, it does no harm.
     fs::unlinkat(directory, &name, AtFlags::empty()).ok();
     Ok(stat?.st_uid == geteuid().as_raw())
 }

@@ -287,15 +287,15 @@ fn free(dir: &SpoolDir) -> u64 {
     fs::fstatvfs(dir.incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Room for a file on its way in: for what has come of it. It counts until the file is stored, which then counts itself, or
-/// this is dropped.
+/// Room for a file on its way in: for the part that has come. It counts until the file is stored, which then counts
+/// itself, or this is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     space: SpaceAccount,
     dir: Arc<SpoolDir>,
     /// What will be gone once the file is stored.
     replaced: Usage,
-    /// What has come of it.
+    /// The part that has come.
     come: Usage,
 }
 

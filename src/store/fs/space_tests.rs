@@ -166,7 +166,7 @@ fn over_the_limit_already_nothing_is_let_in() {
 fn free_space_is_looked_up_now_and_then_and_what_has_come_since_is_not_free() {
     let (_dir, storage, space) = storage(Quota::default());
     let (start, free) = (now(), free(storage.dir()));
-    // Others write to that filesystem too: a GiB more or less is theirs.
+    // Others write to that filesystem too: their writes may change it by a GiB.
     let slack = GIB.min(free / 4);
     space.set_quota(Quota { min_free: Some(slack), ..Quota::default() });
     let mut most = space.admit(&storage, free - 2 * slack, None, start).unwrap();

@@ -408,8 +408,8 @@ impl SpoolDir {
         flush_directory(&self.staging).map(drop).map_err(StoreError::io("flush the directory", &self.staging_path))
     }
 
-    /// Makes all that was written to this filesystem durable; reports every write that failed since the last call
-    /// for this spool, whoever's it was and also if its file is closed by now (Linux 5.8).
+    /// Makes all that was written to this filesystem durable; reports every write that failed since the last call for
+    /// this spool, by any process, and also if its file is closed by now (Linux 5.8).
     pub(in crate::store) fn sync_filesystem(&self) -> Result<(), StoreError> {
         fs::syncfs(&self.staging).map_err(StoreError::io("flush the filesystem", &self.path))
     }

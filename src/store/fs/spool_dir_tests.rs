@@ -267,7 +267,7 @@ fn a_staging_area_that_another_user_has_made_is_refused() {
         assert!(text.contains(&format!("{}: belongs to user 4321", kind.name())), "{text}");
         assert!(text.contains("remove it") && error.is_lasting(), "{text}");
         assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0, "nothing was put there");
-        // Whoever owns the directory around it may do as he likes in any case.
+        // The owner of the directory around it can replace it in any case.
         assert!(give_away(dir.path()));
         SpoolDir::open(dir.path(), setup::FILE_MODE, kind).unwrap();
     }

@@ -105,7 +105,7 @@ impl StagingQueue {
                 notify();
             }
         });
-        // Without the thread, whoever waits for the order gets the error that it has stopped.
+        // Without the thread, an order's answer is the error that it has stopped.
         self.orders.send(order).ok();
     }
 
@@ -120,7 +120,7 @@ impl StagingQueue {
         self.check_answers().map(|()| false)
     }
 
-    /// Who asks is called when the next order is done. What was done before can be seen by whoever looks after this.
+    /// The caller is notified when the next order is done. The results of earlier orders can be seen after this call.
     pub(in crate::store) fn await_next(&self) {
         lock(&self.state).is_awaited = true;
     }

@@ -98,7 +98,7 @@ impl<W: Work> Worker<W> {
         }
     }
 
-    /// Queues an order that nobody waits for; without the thread nothing comes of it.
+    /// Queues an order that nobody waits for; without the thread it is lost.
     pub(in crate::store) fn tell(&self, order: W::Order) {
         self.orders.send(order).ok();
     }
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_completed_in_order_and_what_is_told_is_not_waited_for() {
-        let (told, calls) = mpsc::channel();
-        let worker = Worker::start(Doubling, Box::new(move || told.send(()).unwrap())).unwrap();
+        let (sender, calls) = mpsc::channel();
+        let worker = Worker::start(Doubling, Box::new(move || sender.send(()).unwrap())).unwrap();
         for number in 1..=100 {
             worker.ask(2 * number, || unreachable!("the thread lives"));
             worker.tell(2 * number - 1);
@@ -202,8 +202,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_says_so() {
-        let (told, calls) = mpsc::channel();
-        let worker = Worker::start(Doubling, Box::new(move || told.send(()).unwrap())).unwrap();
+        let (sender, calls) = mpsc::channel();
+        let worker = Worker::start(Doubling, Box::new(move || sender.send(()).unwrap())).unwrap();
         assert!(worker.is_alive());
         worker.ask(0, || unreachable!("the thread lives"));
         calls.recv().unwrap();

@@ -254,7 +254,7 @@ impl SiteDisk {
         happened.extend(file.map(StorageEvent::RemovalOrdered));
     }
 
-    /// That order is carried out, or was in vain.
+    /// That order is carried out, or failed.
     pub(in crate::store) fn removal_done(&self, directory: usize, name: &FileName, has_failed: bool) {
         let Machine { to_be_removed, files, happened, directories, .. } = &mut *self.locked();
         let stays = |file: &FileId| directories[directory].names.get(name) == Some(file);

@@ -83,12 +83,12 @@ pub(super) fn results(completions: Vec<Completion>) -> Vec<Result<(), StoreError
 fn files_are_published_whole_in_order_and_told() {
     let disk = Disk::new();
     let spool = disk.spool();
-    let (told, calls) = mpsc::channel();
+    let (sender, calls) = mpsc::channel();
     let (committer, before) = Committer::start(
         &disk.state(),
         AT_ONCE,
         std::slice::from_ref(&spool),
-        Arc::new(move || told.send(()).unwrap()),
+        Arc::new(move || sender.send(()).unwrap()),
     )
     .unwrap();
     assert_eq!(before, []);

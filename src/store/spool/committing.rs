@@ -38,7 +38,7 @@ impl SharedWaiting {
     pub(in crate::store) fn set(&self, (files, bytes): (usize, u64)) {
         self.0.files.store(files, Ordering::Relaxed);
         self.0.bytes.store(bytes, Ordering::Relaxed);
-        // Last: whoever reads that there are none sees the others as well.
+        // Last: a reader that sees none here sees the others as well.
         self.0.new.store(0, Ordering::Release);
     }
 

@@ -206,7 +206,7 @@ impl<D: Disk> Engine<D> {
         self.to_discard.rewrites = self.journal.rewrites();
     }
 
-    /// Removes what was voided before the journal was rewritten, by whomever.
+    /// Removes what was to be discarded before the journal was rewritten, by any of the committers.
     fn discard_pending(&mut self) {
         if !self.to_discard.files.is_empty() && self.journal.rewrites() > self.to_discard.rewrites {
             let files = std::mem::take(&mut self.to_discard.files);

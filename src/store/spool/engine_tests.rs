@@ -14,7 +14,7 @@ use crate::sync::agent;
 
 /// More steps than a whole life takes.
 const STEPS: u32 = 100;
-/// Lives for each step.
+/// Seeds for each step.
 const SEEDS: u64 = 12;
 
 /// From one look at what was taken to the next, at the longest.
@@ -83,8 +83,8 @@ impl Scene {
         !self.world.borrow().is_down()
     }
 
-    /// One process, from its start until nothing is left to do or it dies: fetches what waits and was not committed, lets
-    /// go what is safe.
+    /// One process, from its start until nothing is left to do or it dies: fetches what waits and was not committed,
+    /// lets go what is safe.
     fn run(&mut self, waiting: &mut Vec<SiteFile>) {
         let journal = self.world.borrow_mut().start();
         let before = replay(&journal).unwrap().state;
@@ -151,7 +151,7 @@ fn run(seed: u64, faults: &[(u32, Fault)]) -> (Vec<usize>, bool) {
     (waiting().iter().map(times).collect(), spent)
 }
 
-/// Lives a life for every step that `fault` can come at, and several more with `then` some steps later.
+/// Runs a scenario for every step that `fault` can come at, and several more with `then` some steps later.
 fn at_every_step(fault: Fault, then: &[Fault], check: impl Fn(usize) -> bool) {
     let mut met = 0;
     for steps in 0..STEPS {

@@ -54,7 +54,7 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), dir, lock: lock_file })
     }
 
-    /// Whether whoever looks for it finds this one, and its lock.
+    /// Whether the path still leads to this file, and its lock.
     fn is_in_place(&self) -> bool {
         leads_to(&self.path, &self.dir) && is_in_place(&self.dir, LOCK, &self.lock)
     }

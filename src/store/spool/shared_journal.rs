@@ -1,6 +1,6 @@
-//! The journal in the hands of the committers, one for each filesystem that may stop answering: one file, and what it adds up
-//! to. While one of them works on it the others wait, so nothing is done under its lock but that: a filesystem that does not
-//! answer keeps nobody from the journal, unless it is the journal's own.
+//! The journal that the committers share, one committer for each filesystem that may stop answering: one file, and the
+//! state that its records add up to. While one of them works on it the others wait, so nothing is done under its lock
+//! but that: a filesystem that does not answer keeps nobody from the journal, unless it is the journal's own.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -16,7 +16,7 @@ use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 #[derive(Debug)]
 pub(super) struct TempBeside {
     dir: Arc<SpoolDir>,
-    /// In the hands of the directory's thread, and locked for as long as its filesystem takes.
+    /// Used by the directory's thread, and locked for as long as its filesystem takes.
     file: Arc<Mutex<Option<TempFile>>>,
     progress: Arc<Mutex<Progress>>,
     size: u64,

@@ -40,24 +40,24 @@ impl Agent {
     /// # Errors
     /// It could not be sent, or the server has refused it.
     pub fn send(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.say(format!("SEND <{name}> SIZE {}\n", bytes.len()).as_bytes())?;
-        self.hear_ok()?;
-        self.say(bytes)?;
-        self.hear_ok()
+        self.write(format!("SEND <{name}> SIZE {}\n", bytes.len()).as_bytes())?;
+        self.expect_ok()?;
+        self.write(bytes)?;
+        self.expect_ok()
     }
 
     /// Leaves in good order.
     pub fn quit(mut self) -> io::Result<()> {
-        self.say(b"QUIT\n")
+        self.write(b"QUIT\n")
     }
 
-    fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let stream = self.0.get_mut();
         stream.write_all(bytes)?;
         stream.flush()
     }
 
-    fn hear_ok(&mut self) -> io::Result<()> {
+    fn expect_ok(&mut self) -> io::Result<()> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         match line.as_str() {

@@ -66,7 +66,7 @@ impl FakeServer {
     /// Binds, listens, and serves from now on.
     ///
     /// # Errors
-    /// The address cannot be bound, or there is no thread to be had.
+    /// The address cannot be bound, or no thread can be started.
     pub fn start(setup: Setup) -> io::Result<Self> {
         let listener = TcpListener::bind((setup.address, setup.port))?;
         let address = listener.local_addr()?;

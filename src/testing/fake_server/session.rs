@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
         match command {
             Command::Pass { digest } if digest == expected.as_bytes() => {
                 match self.inject_reply(Verb::Pass, &faults)? {
-                    Rest::Everything => self.say("PASS OK"),
+                    Rest::Everything => self.send_line("PASS OK"),
                     Rest::Nothing => Ok(()),
                 }
             }
@@ -104,32 +104,32 @@ impl<'a> Session<'a> {
         let setup = &self.shared.setup;
         let path = self.path_of(name);
         if is_forbidden(name) {
-            return self.say(&format!("{verb} ERR (invalid file name)"));
+            return self.send_line(&format!("{verb} ERR (invalid file name)"));
         }
         if size == 0 || size > setup.max_size {
-            return self.say(&format!("{verb} ERR (file is too big)"));
+            return self.send_line(&format!("{verb} ERR (file is too big)"));
         }
         if !setup.overwrite && self.shared.store.size(&path).is_some() {
-            return self.say(&format!("{verb} ERR (file already exists)"));
+            return self.send_line(&format!("{verb} ERR (file already exists)"));
         }
-        self.say(&format!("{verb} OK"))?;
+        self.send_line(&format!("{verb} OK"))?;
         let body = self.read_body(size)?;
         // Stock stores what is no archive as it came; archives are not supported here.
         if verb == Verb::Zsend && body.starts_with(b"PK") {
             return Err(Closed);
         }
         self.shared.store.write(&path, &body)?;
-        self.say(&format!("{verb} OK"))
+        self.send_line(&format!("{verb} OK"))
     }
 
     fn give_file(&mut self, zip: bool, name: &[u8], faults: &[Fault]) -> Result<(), Closed> {
         let verb = if zip { Verb::Zrecv } else { Verb::Recv };
         if is_forbidden(name) {
-            return self.say(&format!("{verb} ERR (file has an invalid file name)"));
+            return self.send_line(&format!("{verb} ERR (file has an invalid file name)"));
         }
         let path = self.path_of(name);
         let Some(size) = self.shared.store.size(&path) else {
-            return self.say(&format!("{verb} ERR (file does not exist)"));
+            return self.send_line(&format!("{verb} ERR (file does not exist)"));
         };
         if zip {
             return Err(Closed);
@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
     fn move_file(&mut self, name: &[u8], faults: &[Fault]) -> Result<(), Closed> {
         let path = self.path_of(name);
         let size = if is_forbidden(name) { None } else { self.shared.store.size(&path) };
-        let Some(size) = size else { return self.say("MV ERR") };
+        let Some(size) = size else { return self.send_line("MV ERR") };
         if !self.offer(Verb::Mv, size, faults)? {
             return Ok(());
         }
@@ -165,7 +165,7 @@ impl<'a> Session<'a> {
     fn give_listing(&mut self, word: &[u8], faults: &[Fault]) -> Result<(), Closed> {
         let directory = self.directory_of(word);
         let names = if is_forbidden(word) { None } else { self.shared.store.list(directory).ok() };
-        let Some(names) = names else { return self.say("LS ERR") };
+        let Some(names) = names else { return self.send_line("LS ERR") };
         let mut body = Vec::new();
         for name in names.iter().map(|name| name.as_bytes()).filter(|name| !is_forbidden(name)) {
             body.extend_from_slice(name);
@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
             _ => None,
         });
         let size = lie.unwrap_or_else(|| size.to_string());
-        self.say(&format!("{verb} SIZE {size}"))?;
+        self.send_line(&format!("{verb} SIZE {size}"))?;
         Ok(self.read_line()? == format!("{verb} OK").as_bytes())
     }
 
@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
                     return Ok(Rest::Nothing);
                 }
                 Fault::Refuse => {
-                    self.say(&format!("{verb} ERR"))?;
+                    self.send_line(&format!("{verb} ERR"))?;
                     return Ok(Rest::Nothing);
                 }
                 _ => {}
@@ -263,7 +263,7 @@ impl<'a> Session<'a> {
         Ok(Rest::Everything)
     }
 
-    fn say(&mut self, line: &str) -> Result<(), Closed> {
+    fn send_line(&mut self, line: &str) -> Result<(), Closed> {
         Ok(self.stream.write_all(format!("{line}\n").as_bytes())?)
     }
 

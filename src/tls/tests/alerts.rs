@@ -40,7 +40,7 @@ fn a_site_hears_what_is_wrong_with_its_certificate() {
         for version in BOTH_VERSIONS {
             let mut client = connector.connect("10.0.0.7", false).unwrap();
             let mut server = server(std::slice::from_ref(&leaf), &site.key, version, std::sync::Arc::new(NoClientAuth));
-            assert_eq!(alert_heard(&mut client, &mut server), Some(alert), "{shape}, {version:?}");
+            assert_eq!(alert_received(&mut client, &mut server), Some(alert), "{shape}, {version:?}");
         }
     }
 }
@@ -60,7 +60,7 @@ fn a_client_hears_what_is_wrong_with_its_certificate() {
         for version in BOTH_VERSIONS {
             let config = client_config(std::slice::from_ref(&leaf), &site.key, version);
             let mut client = ClientConnection::new(config, "10.0.0.7".try_into().unwrap()).unwrap();
-            let heard = alert_heard(&mut client, &mut acceptor.accept().unwrap());
+            let heard = alert_received(&mut client, &mut acceptor.accept().unwrap());
             assert_eq!(heard, Some(alert), "{shape}, {version:?}");
         }
     }
@@ -79,7 +79,7 @@ fn a_refusal_is_forgotten_before_the_next_certificate_is_looked_at() {
     let mut client = connector.connect("10.0.0.7", false).unwrap();
     let expired = Draft { not_after: "210101000000Z", ..site.draft() }.sign(&site.ca_key);
     let mut server = server(&[expired], &site.key, BOTH_VERSIONS[1], std::sync::Arc::new(NoClientAuth));
-    alert_heard(&mut client, &mut server).unwrap();
+    alert_received(&mut client, &mut server).unwrap();
     let words = meet(&stranger, site.v1_leaf()).unwrap_err().to_string();
     assert!(words.contains("could not prove to hold its key"), "{words}");
 }

@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use super::Policy;
 use crate::tls::certificate_problem::CertificateProblem;
 
-/// Encrypted, but to whomever answers.
+/// Encrypted, with any peer.
 #[derive(Debug)]
 pub(in crate::tls) struct NoVerification;
 

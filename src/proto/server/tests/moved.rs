@@ -16,7 +16,7 @@ fn a_moved_file_goes_with_the_next_command_before_that_is_done() {
     assert_eq!(events(&mut server), []);
     assert_eq!(server.handle_input(b"MV <a.da"), Ok(8));
     assert_eq!(events(&mut server), [], "half a command shows nothing");
-    tell(&mut server, "ta>\n");
+    answer_to(&mut server, "ta>\n");
     assert_eq!(events(&mut server), [Event::MovesConfirmed, Event::Asked { verb: Verb::Mv, name: name() }]);
 }
 
@@ -24,7 +24,7 @@ fn a_moved_file_goes_with_the_next_command_before_that_is_done() {
 fn any_command_shows_that_a_body_arrived_and_garbage_does_not() {
     for line in ["QUIT\n", "RECV <?>\n", "SEND <a> SIZE 0\n", "LS <>\n"] {
         let mut server = moved(false);
-        tell(&mut server, line);
+        answer_to(&mut server, line);
         assert_eq!(server.poll_event(), Some(Event::MovesConfirmed), "{line}");
     }
     let digest = "PASS 703b089710823916d4bb7ff2deff4d8f\n";
@@ -39,12 +39,12 @@ fn any_command_shows_that_a_body_arrived_and_garbage_does_not() {
 #[test]
 fn a_command_that_was_already_waiting_shows_nothing() {
     let mut server = moved(true);
-    tell(&mut server, "MV <a.data>\n");
+    answer_to(&mut server, "MV <a.data>\n");
     assert_eq!(events(&mut server), [Event::Asked { verb: Verb::Mv, name: name() }]);
     give(&mut server, Verb::Mv);
     server.body_transferred(4).unwrap();
     server.body_flushed(false).unwrap();
-    tell(&mut server, "LS <>\n");
+    answer_to(&mut server, "LS <>\n");
     assert_eq!(server.poll_event(), Some(Event::MovesConfirmed), "of both files");
 }
 
@@ -57,13 +57,13 @@ fn a_command_shows_what_one_sent_ahead_did_not_once_there_was_a_pause() {
     flush(&mut server);
     assert_eq!(server.handle_input(b"REC"), Ok(3));
     server.caught_up();
-    tell(&mut server, "V <?>\n");
+    answer_to(&mut server, "V <?>\n");
     assert!(
         !events(&mut server).contains(&Event::MovesConfirmed),
         "our reply had not left, nor the second command ended"
     );
     server.caught_up();
-    tell(&mut server, "RECV <?>\n");
+    answer_to(&mut server, "RECV <?>\n");
     assert_eq!(server.poll_event(), Some(Event::MovesConfirmed));
 }
 
@@ -80,7 +80,7 @@ fn a_moved_file_goes_with_an_orderly_close_and_stays_with_any_other() {
         assert_eq!(events(&mut other), []);
     }
     let mut after_quit = moved(true);
-    tell(&mut after_quit, "QUIT\n");
+    answer_to(&mut after_quit, "QUIT\n");
     assert_eq!(events(&mut after_quit), []);
     assert_eq!(after_quit.handle_eof(true), Ok(()));
     assert_eq!((events(&mut after_quit), after_quit.ending()), (vec![Event::MovesConfirmed], Some(&CloseReason::Quit)));
@@ -91,12 +91,12 @@ fn an_end_inside_anything_shows_nothing() {
     let mut in_a_line = moved(false);
     in_a_line.handle_input(b"MV <").unwrap();
     let mut in_a_body = moved(true);
-    tell(&mut in_a_body, "MV <a.data>\n");
+    answer_to(&mut in_a_body, "MV <a.data>\n");
     events(&mut in_a_body);
     give(&mut in_a_body, Verb::Mv);
     in_a_body.body_transferred(3).unwrap();
     let mut unflushed = moved(true);
-    tell(&mut unflushed, "MV <a.data>\n");
+    answer_to(&mut unflushed, "MV <a.data>\n");
     events(&mut unflushed);
     give(&mut unflushed, Verb::Mv);
     unflushed.body_transferred(4).unwrap();
@@ -112,17 +112,17 @@ fn an_end_inside_anything_shows_nothing() {
 
 #[test]
 fn an_empty_moved_file_goes_once_it_is_wanted() {
-    let mut server = told("MV <a.data>\n");
+    let mut server = after_line("MV <a.data>\n");
     server.announce(0).unwrap();
     assert_eq!(flush(&mut server), "MV SIZE 0\n");
-    tell(&mut server, "MV OK\n");
+    answer_to(&mut server, "MV OK\n");
     assert_eq!(events(&mut server), [Event::Accepted { verb: Verb::Mv }, Event::MovesConfirmed]);
     assert_eq!(server.want(), Want::Line);
     let mut after_another = moved(true);
-    tell(&mut after_another, "MV <a.data>\n");
+    answer_to(&mut after_another, "MV <a.data>\n");
     after_another.announce(0).unwrap();
     flush(&mut after_another);
     events(&mut after_another);
-    tell(&mut after_another, "MV OK\n");
+    answer_to(&mut after_another, "MV OK\n");
     assert_eq!(events(&mut after_another), [Event::Accepted { verb: Verb::Mv }], "the other one is still unshown");
 }

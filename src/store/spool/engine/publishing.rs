@@ -31,7 +31,7 @@ impl<D: Disk> Engine<D> {
     pub(in crate::store) fn publish(&mut self, now: Instant) -> bool {
         let Self { queue, disk, .. } = self;
         let ready = queue.ready(now, |spool, name| disk.is_published(spool, name));
-        ready.notices.iter().for_each(|notice| self.tell(notice));
+        ready.notices.iter().for_each(|notice| self.log_notice(notice));
         let mut placed = Vec::new();
         for files in ready.agents {
             let waiting: Vec<Intent> = self
@@ -151,7 +151,7 @@ impl<D: Disk> Engine<D> {
         Err(if can_grow { StoreError::NoFreeName(taken) } else { StoreError::NoLongerName(taken) })
     }
 
-    fn tell(&self, notice: &Notice) {
+    fn log_notice(&self, notice: &Notice) {
         match notice {
             Notice::Idle { spool, example, published, waiting } => {
                 let path = self.disk.published_path(*spool, example);
