@@ -92,10 +92,10 @@ fn mixed(count: usize, ca: &Path) -> Result<(Vec<SocketAddr>, Sites)> {
             BadSite::Refuse => dead.address,
             BadSite::Swallow => hole.address,
             BadSite::Fault { faults, names } => {
-                let double = FakeServer::start(Setup { faults: faults.clone(), ..healthy(&tls) })?;
-                names.iter().try_for_each(|name| double.put(name, &[b'b'; 2_000]))?;
-                let address = double.address();
-                sites.push(Box::new(double));
+                let fake = FakeServer::start(Setup { faults: faults.clone(), ..healthy(&tls) })?;
+                names.iter().try_for_each(|name| fake.put(name, &[b'b'; 2_000]))?;
+                let address = fake.address();
+                sites.push(Box::new(fake));
                 address
             }
         });

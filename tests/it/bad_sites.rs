@@ -26,12 +26,12 @@ struct BadSite {
 /// Plays one trick over and over.
 fn bad_site(name: &str, faults: FaultRule, lines: &'static str, says: &'static [&'static str]) -> BadSite {
     let setup = Setup { faults: vec![faults], write: WritePattern::Whole, ..Setup::default() };
-    BadSite { site: Site::double(name, 12, setup), lines, says }
+    BadSite { site: Site::fake(name, 12, setup), lines, says }
 }
 
 /// Collects from all of them and a healthy one, looks at each, and then again when all of them behave.
 fn collect_from(bad_sites: &[BadSite]) {
-    let healthy = Site::double("healthy", 50, Setup::default());
+    let healthy = Site::fake("healthy", 50, Setup::default());
     let configs = bad_sites.iter().map(|bad_site| bad_site.site.config(bad_site.lines));
     let place = Place::with_sites(configs.chain([healthy.config("")]));
     let outcome = place.once();
@@ -145,10 +145,10 @@ fn more_bytes_than_announced_are_no_file() {
 #[test]
 fn passwords_that_do_not_fit_are_called_that() {
     let password = |text: &str| Setup { password: Some(Secret::new(text.into())), ..Setup::default() };
-    let wrong = Site::double("wrong", 5, password("right"));
-    let missing = Site::double("missing", 5, password("right"));
-    let needless = Site::double("needless", 5, Setup::default());
-    let closed = Site::double("closed", 5, Setup { insecure: false, ..Setup::default() });
+    let wrong = Site::fake("wrong", 5, password("right"));
+    let missing = Site::fake("missing", 5, password("right"));
+    let needless = Site::fake("needless", 5, Setup::default());
+    let closed = Site::fake("closed", 5, Setup { insecure: false, ..Setup::default() });
     let place = Place::with_sites([
         wrong.config("password = \"wrong-one\""),
         missing.config(""),
@@ -169,12 +169,12 @@ fn passwords_that_do_not_fit_are_called_that() {
 #[test]
 fn a_site_that_cannot_be_reached_says_at_which_step() {
     let certificates = Certificates::new();
-    let healthy = Site::double("healthy", 20, Setup::default());
+    let healthy = Site::fake("healthy", 20, Setup::default());
     let refused = TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap();
     let hole = BlackHole::open();
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let faults = vec![Fault::HangInTls.always()];
-    let half = Site::double("half", 5, Setup { tls, faults, ..Setup::default() });
+    let half = Site::fake("half", 5, Setup { tls, faults, ..Setup::default() });
     let place = Place::with_sites([
         site_config("refused", refused, ""),
         site_config("hole", hole.address, "timeout = 1"),
@@ -221,7 +221,7 @@ impl BlackHole {
 #[test]
 fn files_larger_than_wanted_stay_and_are_reported_once() {
     for connections in ["connections = 1", "connections = 2"] {
-        let mut site = Site::double("site", 30, Setup::default());
+        let mut site = Site::fake("site", 30, Setup::default());
         for number in 0..3 {
             site.add_other(format!("large.170000000{number}.data"), vec![b'x'; 20_000]);
         }

@@ -36,7 +36,7 @@ fn any_trick(rng: &mut Rng) -> FaultRule {
 #[test]
 fn mischief_at_any_moment_loses_nothing_and_doubles_nothing() {
     let mut rng = Rng::with_seed(seed());
-    let site = Site::double("site", FILES, Setup::default());
+    let site = Site::fake("site", FILES, Setup::default());
     let place = Place::with_sites([site_config("site", site.address(), "connections = 3")]);
     let consumer = Consumer::start(place.incoming());
     let mut codes = BTreeMap::<_, u32>::new();

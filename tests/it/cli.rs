@@ -39,7 +39,7 @@ fn a_command_line_that_makes_no_sense_exits_with_2() {
 
 #[test]
 fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
-    let (one, two) = (Site::double("one", 1, Setup::default()), Site::double("two", 1, Setup::default()));
+    let (one, two) = (Site::fake("one", 1, Setup::default()), Site::fake("two", 1, Setup::default()));
     let place = Place::with_sites([one.config("intervall = 5")]);
     place.once().assert_code(2).assert_logs(&["tentacle-syncd.toml:13", "intervall", "interval"]);
     let twice = two.config("").replace("\"two\"", "\"one\"");
@@ -54,7 +54,7 @@ fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
 
 #[test]
 fn once_takes_the_sites_that_are_named() {
-    let sites = ["plant", "ship", "bank"].map(|name| Site::double(name, 5, Setup::default()));
+    let sites = ["plant", "ship", "bank"].map(|name| Site::fake(name, 5, Setup::default()));
     let place = Place::with_sites([sites[0].config(""), sites[1].config(""), sites[2].config("enabled = false")]);
     place
         .run("once", &["plant", "bank"])
@@ -71,8 +71,8 @@ fn once_takes_the_sites_that_are_named() {
 
 #[test]
 fn once_exits_with_1_where_one_of_many_fails() {
-    let good = Site::double("good", 5, Setup::default());
-    let bad = Site::double("bad", 5, Setup { insecure: false, ..Setup::default() });
+    let good = Site::fake("good", 5, Setup::default());
+    let bad = Site::fake("bad", 5, Setup { insecure: false, ..Setup::default() });
     let place = Place::with_sites([good.config(""), bad.config("")]);
     place.once().assert_code(1).assert_says(&["good: 5 files"]).assert_says(&["bad: failed: "]);
     place.run("once", &["good"]).assert_code(0);
@@ -252,17 +252,17 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
 #[test]
 fn probe_names_the_step_that_fails() {
     let (certificates, stranger) = (Certificates::new(), Certificates::new());
-    let double = |setup| Site::double("site", 3, setup);
-    let misbehaving = |trick: Fault| double(Setup { faults: vec![trick.at(Verb::Ls)], ..Setup::default() });
+    let fake = |setup| Site::fake("site", 3, setup);
+    let misbehaving = |trick: Fault| fake(Setup { faults: vec![trick.at(Verb::Ls)], ..Setup::default() });
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let password = Some(Secret::new("right".into()));
     let idle = Duration::from_secs(1);
     let foreign_ca = format!("tls = {{ ca = {:?} }}", stranger.path("ca.pem"));
     for (site, lines, reason, says) in [
-        (double(Setup { tls: tls.clone(), ..Setup::default() }), foreign_ca.as_str(), "tls", "not accepted"),
-        (double(Setup { tls, idle, ..Setup::default() }), "", "closed", "or TLS (-e)"),
-        (double(Setup { password, ..Setup::default() }), "password = \"wrong\"", "closed", "the password is wrong"),
-        (double(Setup { insecure: false, ..Setup::default() }), "", "closed", "lacks -I"),
+        (fake(Setup { tls: tls.clone(), ..Setup::default() }), foreign_ca.as_str(), "tls", "not accepted"),
+        (fake(Setup { tls, idle, ..Setup::default() }), "", "closed", "or TLS (-e)"),
+        (fake(Setup { password, ..Setup::default() }), "password = \"wrong\"", "closed", "the password is wrong"),
+        (fake(Setup { insecure: false, ..Setup::default() }), "", "closed", "lacks -I"),
         (misbehaving(Fault::Refuse), "", "listing", "LS ERR"),
         (misbehaving(Fault::Garbage(4096)), "", "protocol", "expected a reply to LS"),
         (misbehaving(Fault::CutBody { after: 5 }), "", "truncated", "LS body still to come"),
@@ -275,7 +275,7 @@ fn probe_names_the_step_that_fails() {
         outcome.assert_says(&[&format!("FAILED (reason={reason})"), says]);
         site.assert_untouched();
     }
-    let gone = double(Setup::default());
+    let gone = fake(Setup::default());
     let place = Place::with_sites([gone.config("")]);
     drop(gone);
     let outcome = place.run("probe", &["site"]);
@@ -318,7 +318,7 @@ fn another_protocol_on_the_port_is_named() {
 
 #[test]
 fn probe_counts_what_once_takes() {
-    let mut site = Site::double("site", 7, Setup::default());
+    let mut site = Site::fake("site", 7, Setup::default());
     site.add("a.1.data", "1");
     site.add_other("b.1.xml", "included by no pattern");
     site.add_other("test.1.data", "excluded");
@@ -331,7 +331,7 @@ fn probe_counts_what_once_takes() {
 
 #[test]
 fn once_tells_what_nobody_takes_and_fails() {
-    let mut site = Site::double("site", 2, Setup::default());
+    let mut site = Site::fake("site", 2, Setup::default());
     site.add_other("big.1.data", "x".repeat(50_000));
     let place = Place::with_sites([site.config("max_file_size = 40000")]);
     let outcome = place.once();
@@ -346,7 +346,7 @@ fn once_tells_what_nobody_takes_and_fails() {
 
 #[test]
 fn once_tells_which_sites_are_disabled() {
-    let sites = [Site::double("on", 1, Setup::default()), Site::double("off", 1, Setup::default())];
+    let sites = [Site::fake("on", 1, Setup::default()), Site::fake("off", 1, Setup::default())];
     let place = Place::with_sites([sites[0].config(""), sites[1].config("enabled = false")]);
     place.once().assert_code(0).assert_logs(&["site=off left out: enabled = false"]);
     sites[1].assert_untouched();
@@ -357,7 +357,7 @@ fn once_tells_which_sites_are_disabled() {
 
 #[test]
 fn what_import_prints_loads_and_collects() {
-    let site = Site::double("site", 10, Setup::default());
+    let site = Site::fake("site", 10, Setup::default());
     let (place, address) = (Place::new(), site.address());
     let incoming = place.incoming();
     let text = format!(

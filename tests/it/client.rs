@@ -110,7 +110,7 @@ fn a_proxy_leads_to_the_server() {
 
 #[test]
 fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
-    let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
+    let fake = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
     let work_dir = WorkDir::with(&[
         ("out/b.data", b"b"),
         ("out/a.data", b"a"),
@@ -118,14 +118,14 @@ fn a_directory_stands_for_its_files_and_all_go_over_one_connection() {
         ("out/deeper/c.data", b"c"),
         ("z.data", b"z"),
     ]);
-    work_dir.run_at(double.address(), ["z.data", "out"]).assert_done();
-    let names: Vec<_> = double.files().unwrap().into_keys().collect();
+    work_dir.run_at(fake.address(), ["z.data", "out"]).assert_done();
+    let names: Vec<_> = fake.files().unwrap().into_keys().collect();
     assert_eq!(names, ["a.data", "b.data", "z.data"].map(std::path::PathBuf::from));
-    let tally = double.tally();
+    let tally = fake.tally();
     assert_eq!((tally.accepted, tally.count(Verb::Send)), (1, 3));
     let empty = WorkDir::new();
     fs::create_dir(empty.path("out")).unwrap();
-    empty.run_at(double.address(), ["out"]).assert_done();
+    empty.run_at(fake.address(), ["out"]).assert_done();
 }
 
 #[test]
@@ -188,13 +188,13 @@ fn a_get_that_is_interrupted_leaves_the_old_file_and_nothing_else() {
 
 #[test]
 fn a_get_keeps_rights_and_links_of_what_it_replaces() {
-    let double = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
-    double.put("a.data", b"new").unwrap();
-    double.put("link.data", b"newer").unwrap();
+    let fake = FakeServer::start(Setup { write: WritePattern::Whole, ..Setup::default() }).unwrap();
+    fake.put("a.data", b"new").unwrap();
+    fake.put("link.data", b"newer").unwrap();
     let work_dir = WorkDir::with(&[("a.data", b"old"), ("elsewhere/real", b"old")]);
     fs::set_permissions(work_dir.path("a.data"), Permissions::from_mode(0o640)).unwrap();
     symlink("elsewhere/real", work_dir.path("link.data")).unwrap();
-    work_dir.run_at(double.address(), ["-g", "a.data", "link.data"]).assert_done();
+    work_dir.run_at(fake.address(), ["-g", "a.data", "link.data"]).assert_done();
     assert_eq!(fs::metadata(work_dir.path("a.data")).unwrap().permissions().mode() & 0o7777, 0o640);
     assert!(work_dir.path("link.data").is_symlink());
     assert_eq!((work_dir.read("a.data"), work_dir.read("elsewhere/real")), (b"new".to_vec(), b"newer".to_vec()));

@@ -24,8 +24,8 @@ fn with_f_the_certificate_has_to_be_of_the_ca_and_for_the_server() {
     let (ours, stranger) = (Certificates::new(), Certificates::new());
     let work_dir = WorkDir::with(&[("a.data", b"abc")]);
     let file = |name: &str| ours.path(name).to_str().unwrap().to_owned();
-    let run = |double: &FakeServer, host: &str| {
-        let (port, ca) = (double.address().port().to_string(), file("ca.pem"));
+    let run = |fake: &FakeServer, host: &str| {
+        let (port, ca) = (fake.address().port().to_string(), file("ca.pem"));
         work_dir.run(["-v", "-c", "-f", &ca, "-a", host, "-p", &port, "a.data"])
     };
     let right = showing(&ours.server, StockClients::Anyone);

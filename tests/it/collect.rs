@@ -62,13 +62,13 @@ fn an_address_of_ip_version_6_is_collected_from() {
         println!("SKIPPED: no IPv6 on loopback");
         return;
     }
-    let site = Site::double("site", 20, Setup { address: Ipv6Addr::LOCALHOST.into(), ..Setup::default() });
+    let site = Site::fake("site", 20, Setup { address: Ipv6Addr::LOCALHOST.into(), ..Setup::default() });
     collect(&site, "");
 }
 
 #[test]
 fn a_round_with_much_to_do_uses_both_connections() {
-    let site = Site::double("site", 300, Setup::default());
+    let site = Site::fake("site", 300, Setup::default());
     collect(&site, "connections = 2");
     let fetching =
         |seen: tentacle_sync::testing::fake_server::LoggedCommand| (seen.verb == Verb::Recv).then_some(seen.connection);
@@ -78,14 +78,14 @@ fn a_round_with_much_to_do_uses_both_connections() {
 
 #[test]
 fn one_connection_is_enough_where_no_more_are_wanted() {
-    let site = Site::double("site", 60, Setup::default());
+    let site = Site::fake("site", 60, Setup::default());
     collect(&site, "connections = 1");
     assert_eq!(site.peer().tally().accepted, 1);
 }
 
 #[test]
 fn delivery_by_move_takes_one_command_a_file() {
-    let site = Site::double("site", 60, Setup::default());
+    let site = Site::fake("site", 60, Setup::default());
     collect(&site, "delivery = \"move\"");
     let tally = site.peer().tally();
     assert_eq!((tally.count(Verb::Recv), tally.count(Verb::Mv)), (0, 60));
@@ -122,7 +122,7 @@ fn a_file_of_five_megabytes_arrives() {
 
 #[test]
 fn names_are_bytes_and_those_that_cannot_be_stored_stay() {
-    let mut site = Site::double("site", 5, Setup::default());
+    let mut site = Site::fake("site", 5, Setup::default());
     site.add("with some spaces.1700000000.data", "spaces");
     site.add("größe.1700000000.data", "UTF-8");
     site.add(b"latin\xe4.1700000000.data", "Latin-1");
@@ -212,7 +212,7 @@ const BEFORE: &str = "<agent_data>\n<module>before</module>\n</agent_data>\n";
 /// One file is overwritten after its move was announced; what is in the spool in the end.
 fn overwritten_in_the_move(after: &str, lines: &str) -> Vec<String> {
     let faults = vec![Fault::OverwriteBetween(after.into()).at(Verb::Mv).once()];
-    let mut site = Site::double("site", 0, Setup { faults, idle: Duration::from_secs(1), ..Setup::default() });
+    let mut site = Site::fake("site", 0, Setup { faults, idle: Duration::from_secs(1), ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config(lines)]);
     let mut outcome = place.once();
@@ -252,7 +252,7 @@ fn a_file_overwritten_during_its_move_with_more_bytes_arrives_in_both_versions()
 #[test]
 fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
     let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Mv).once()];
-    let mut site = Site::double("site", 0, Setup { faults, ..Setup::default() });
+    let mut site = Site::fake("site", 0, Setup { faults, ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
     let place = Place::with_sites([site.config("")]);
     let daemon = place.start();
@@ -268,7 +268,7 @@ fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
 #[test]
 fn a_listed_file_that_is_gone_when_it_is_asked_for_is_no_error() {
     let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Recv).once()];
-    let mut site = Site::double("site", 10, Setup { faults, ..Setup::default() });
+    let mut site = Site::fake("site", 10, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("connections = 1")]);
     let daemon = place.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) == 1));
@@ -309,7 +309,7 @@ fn a_pandora_server_conf_is_all_it_takes() {
 
 #[test]
 fn a_site_that_is_off_is_left_alone() {
-    let (on, off) = (Site::ours("on", 5), Site::double("off", 5, Setup::default()));
+    let (on, off) = (Site::ours("on", 5), Site::fake("off", 5, Setup::default()));
     let place = Place::with_sites([on.config(""), off.config("enabled = false")]);
     place.once().assert_code(0);
     place.assert_holds(&on.files);
@@ -319,19 +319,19 @@ fn a_site_that_is_off_is_left_alone() {
 
 #[test]
 fn what_comes_later_is_collected_in_later_rounds() {
-    let double = FakeServer::start(Setup::default()).unwrap();
-    let place = Place::with_sites([one_connection(double.address())]);
+    let fake = FakeServer::start(Setup::default()).unwrap();
+    let place = Place::with_sites([one_connection(fake.address())]);
     let daemon = place.start();
     let mut all = Files::new();
     for round in 0..3 {
         let name = format!("web01.170000000{round}.data");
-        double.put(&name, name.as_bytes()).unwrap();
+        fake.put(&name, name.as_bytes()).unwrap();
         all.insert(name.clone().into(), name.into_bytes());
-        crate::daemon::wait_until("the round", || double.files().unwrap().is_empty().then_some(()));
+        crate::daemon::wait_until("the round", || fake.files().unwrap().is_empty().then_some(()));
         assert_same(&place.spool(), &all);
     }
     daemon.stop().assert_code(0);
-    assert_eq!(double.tally().accepted, 1, "the connection stays open between rounds");
+    assert_eq!(fake.tally().accepted, 1, "the connection stays open between rounds");
 }
 
 fn one_connection(address: SocketAddr) -> String {
@@ -341,7 +341,7 @@ fn one_connection(address: SocketAddr) -> String {
 #[test]
 fn a_file_that_the_site_has_sent_and_not_let_go_comes_once() {
     let faults = vec![Fault::KeepMoved.at(Verb::Mv).once()];
-    let site = Site::double("site", 1, Setup { faults, ..Setup::default() });
+    let site = Site::fake("site", 1, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("")]);
     place.once().assert_code(0);
     assert_same(&place.spool(), &site.files);

@@ -23,29 +23,29 @@ fn commands(tally: &Tally) -> u64 {
 #[test]
 fn fifty_kills_lose_nothing_and_double_nothing() {
     let mut rng = Rng::with_seed(seed());
-    let double = FakeServer::start(Setup::default()).unwrap();
+    let fake = FakeServer::start(Setup::default()).unwrap();
     let files: Files = AgentFiles { prefix: "web".into(), agents: 40, seed: 9 }
         .files(FILES)
         .map(|(name, body)| (name.into(), body))
         .collect();
     for (path, bytes) in &files {
-        double.put(path, bytes).unwrap();
+        fake.put(path, bytes).unwrap();
     }
-    let place = Place::with_sites([site_config("site", double.address(), "")]);
+    let place = Place::with_sites([site_config("site", fake.address(), "")]);
     let consumer = Consumer::start(place.incoming());
     for _ in 0..KILLS {
-        let until = commands(&double.tally()) + rng.u64(0..=MOST_COMMANDS);
+        let until = commands(&fake.tally()) + rng.u64(0..=MOST_COMMANDS);
         let mut daemon = place.start();
         // Where the site is empty already, it is killed while it has nothing to do.
-        double.wait_for(Duration::from_millis(400), |tally| commands(tally) >= until);
+        fake.wait_for(Duration::from_millis(400), |tally| commands(tally) >= until);
         thread::sleep(Duration::from_micros(rng.u64(0..5_000)));
         daemon.kill();
     }
-    let (fetched, left) = (double.tally().count(Verb::Recv), double.files().unwrap().len());
+    let (fetched, left) = (fake.tally().count(Verb::Recv), fake.files().unwrap().len());
     println!("{fetched} fetched, {left} left after the last kill");
     assert!(left < FILES, "it was never let come that far");
     place.once().assert_code(0);
     consumer.assert_got(&files);
-    assert!(double.files().unwrap().is_empty());
+    assert!(fake.files().unwrap().is_empty());
     assert_eq!(staged_in(&place.incoming()), Vec::<String>::new());
 }

@@ -13,8 +13,8 @@ use crate::site::{Site, all_files};
 fn a_full_disk_leaves_the_files_at_the_site_until_there_is_room() {
     let place = Place::new();
     let Some(_mount) = Mount::tmpfs(&place.incoming(), "size=256k,mode=755") else { return };
-    let site = Site::double("site", 200, Setup::default());
-    let other = Site::double("other", 20, Setup::default());
+    let site = Site::fake("site", 200, Setup::default());
+    let other = Site::fake("other", 20, Setup::default());
     fs::create_dir(place.path("roomy")).unwrap();
     let elsewhere = format!("incoming_dir = {:?}", place.path("roomy"));
     place.configure("", [site.config("interval = 1"), other.config(&elsewhere)]);
@@ -45,7 +45,7 @@ fn a_full_disk_leaves_the_files_at_the_site_until_there_is_room() {
 fn a_full_disk_under_the_journal_publishes_nothing_that_is_not_written_down() {
     let place = Place::new();
     let Some(mount) = Mount::tmpfs(&place.state(), "size=24k,mode=755") else { return };
-    let site = Site::double("site", 400, Setup::default());
+    let site = Site::fake("site", 400, Setup::default());
     place.configure("", [site.config("")]);
     let outcome = place.once();
     let state = place.state();
@@ -68,7 +68,7 @@ fn a_spool_that_is_mounted_read_only_is_found_before_anything_is_fetched() {
 
 #[test]
 fn nothing_is_published_where_nobody_would_find_it() {
-    let mut site = Site::double("site", 5, Setup::default());
+    let mut site = Site::fake("site", 5, Setup::default());
     let place = Place::with_sites([site.config("interval = 1")]);
     // First of all: the daemon sees what the thread sees that started it.
     let Some(mount) = Mount::tmpfs(&place.path("elsewhere"), "size=256k,mode=755") else { return };
@@ -102,7 +102,7 @@ fn a_spool_we_may_not_write_to_is_found_before_anything_is_fetched() {
 
 #[track_caller]
 fn refuses_to_start(place: &Place, why: &str) {
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     place.configure("", [site.config("")]);
     let incoming = place.incoming();
     place.once().assert_code(3).assert_logs(&["tentacle-syncd: ", incoming.to_str().unwrap(), why]);
@@ -115,7 +115,7 @@ fn refuses_to_start(place: &Place, why: &str) {
 fn a_missing_spool_is_called_that() {
     let place = Place::new();
     fs::remove_dir(place.incoming()).unwrap();
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     place.configure("", [site.config("")]);
     let incoming = place.incoming();
     place.once().assert_code(3).assert_logs(&[incoming.to_str().unwrap(), "No such file or directory"]);
@@ -124,7 +124,7 @@ fn a_missing_spool_is_called_that() {
 
 #[test]
 fn what_a_site_has_under_the_name_of_a_directory_arrives_under_another() {
-    let mut site = Site::double("site", 5, Setup::default());
+    let mut site = Site::fake("site", 5, Setup::default());
     site.add("web01.1700000000.data", "beside a directory");
     let place = Place::with_sites([site.config("")]);
     fs::create_dir(place.incoming().join("web01.1700000000.data")).unwrap();

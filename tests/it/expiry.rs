@@ -45,7 +45,7 @@ impl Pki {
 
     fn site(&self, name: &str) -> Site {
         let tls = Some(stock_tls(&self.server, StockClients::Anyone).unwrap());
-        Site::double(name, 2, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
+        Site::fake(name, 2, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
     }
 
     /// Our server, with a client's certificate demanded.

@@ -39,7 +39,7 @@ fn a_spool_fills_up(filesystem: Filesystem) {
     let place = Place::new();
     let spool = mount.host(&place.incoming());
     let ballast = mount.fill(LITTLE.0, LITTLE.1);
-    let site = Site::double("site", 400, Setup::default());
+    let site = Site::fake("site", 400, Setup::default());
     place.configure("", [site.config("interval = 1")]);
     let daemon = place.start();
     daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), CAUSE, "free some"]);

@@ -26,7 +26,7 @@ fn assert_ends(daemon: Daemon, stalled: Stalled) {
 fn a_stop_comes_to_its_end_though_a_directory_does_not_answer() {
     let Some(mount) = Mount::that_stalls() else { return };
     let place = Place::new();
-    let mut site = Site::double("site", 5, Setup::default());
+    let mut site = Site::fake("site", 5, Setup::default());
     let [state, incoming] = ["state", "incoming"].map(|name| mount.root().join(name));
     fs::create_dir(&incoming).unwrap();
     let sync = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\nshutdown_timeout = \"1s\"\n");
@@ -45,7 +45,7 @@ fn a_stop_comes_to_its_end_though_a_directory_does_not_answer() {
 fn a_start_that_hangs_is_stopped() {
     let Some(mount) = Mount::that_stalls() else { return };
     let place = Place::new();
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     // Nothing can be done without the journal: that is waited for.
     let state = mount.root().join("state");
     place.write(
@@ -61,7 +61,7 @@ fn a_start_that_hangs_is_stopped() {
 
 /// Two sites with some files each; those of the first are collected into `incoming`.
 fn two_sites(place: &Place, incoming: &Path, sync: &str) -> [Site; 2] {
-    let sites = ["bad", "good"].map(|name| Site::double(name, 5, Setup::default()));
+    let sites = ["bad", "good"].map(|name| Site::fake(name, 5, Setup::default()));
     let beside = format!("interval = 1\nincoming_dir = {incoming:?}");
     place.configure(sync, [sites[0].config(&beside), sites[1].config("interval = 1")]);
     sites

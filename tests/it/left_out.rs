@@ -35,7 +35,7 @@ fn unusable(certificates: &Certificates, place: &Place) -> Vec<(String, &'static
 fn a_site_that_cannot_be_opened_is_one_failed_site_and_the_others_are_collected_from() {
     let (certificates, files) = (Certificates::new(), Place::new());
     for (lines, reason, why) in unusable(&certificates, &files) {
-        let (good, bad) = (Site::double("good", 5, Setup::default()), Site::double("bad", 5, Setup::default()));
+        let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
         let place = Place::with_sites([bad.config(&lines), good.config("")]);
         let outcome = place.once();
         outcome.assert_code(1).assert_says(&["good: 5 files"]).assert_says(&["bad: failed: ", why]);
@@ -51,7 +51,7 @@ fn a_site_that_cannot_be_opened_is_one_failed_site_and_the_others_are_collected_
 fn where_no_site_can_be_opened_nothing_is_begun_and_another_try_may_succeed() {
     let (certificates, files) = (Certificates::new(), Place::new());
     for command in ["run", "once"] {
-        let site = Site::double("good", 5, Setup::default());
+        let site = Site::fake("good", 5, Setup::default());
         let all = unusable(&certificates, &files);
         let sites = all
             .iter()
@@ -70,7 +70,7 @@ fn where_no_site_can_be_opened_nothing_is_begun_and_another_try_may_succeed() {
 #[test]
 fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
     let certificates = Certificates::new();
-    let good = Site::double("good", 5, Setup::default());
+    let good = Site::fake("good", 5, Setup::default());
     let bad = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
     let place = Place::new();
     let (key, incoming) = (place.path("late.key"), place.path("late"));
@@ -97,7 +97,7 @@ fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
 fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_others() {
     let certificates = Certificates::new();
     let site = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
-    let (other, fresh) = (Site::double("other", 5, Setup::default()), Site::double("fresh", 5, Setup::default()));
+    let (other, fresh) = (Site::fake("other", 5, Setup::default()), Site::fake("fresh", 5, Setup::default()));
     let lines = format!("interval = 1\n{}", Access::TlsWithClientCertificate.lines(&certificates));
     let place = Place::with_sites([site.config(&lines), other.config("interval = 3600")]);
     let daemon = place.start();
@@ -122,7 +122,7 @@ fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_ot
 
 #[test]
 fn a_reload_takes_a_site_out_that_could_never_be_opened_and_opens_one_that_could_not() {
-    let (good, bad) = (Site::double("good", 5, Setup::default()), Site::double("bad", 5, Setup::default()));
+    let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
     let place = Place::new();
     let unusable = format!("password_file = {:?}", place.path("missing"));
     let gone = bad.config(&unusable).replace("\"bad\"", "\"gone\"");
@@ -138,7 +138,7 @@ fn a_reload_takes_a_site_out_that_could_never_be_opened_and_opens_one_that_could
 
 #[test]
 fn an_incoming_directory_that_another_process_works_in_is_its_sites_problem_alone() {
-    let (first, second) = (Site::double("first", 5, Setup::default()), Site::double("second", 5, Setup::default()));
+    let (first, second) = (Site::fake("first", 5, Setup::default()), Site::fake("second", 5, Setup::default()));
     let place = Place::with_sites([first.config("")]);
     let daemon = place.start();
     wait_until("the first daemon to work", || first.left().is_empty().then_some(()));
@@ -156,7 +156,7 @@ fn an_incoming_directory_that_another_process_works_in_is_its_sites_problem_alon
 
 #[test]
 fn an_address_that_stands_twice_is_collected_from_once() {
-    let site = Site::double("site", 10, Setup::default());
+    let site = Site::fake("site", 10, Setup::default());
     let (place, address) = (Place::new(), site.address());
     let (incoming, state) = (place.incoming(), place.state());
     let text = format!(

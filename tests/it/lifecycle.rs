@@ -14,7 +14,7 @@ use crate::support::{Certificates, LOOPBACK, TIMEOUT};
 /// Answers each fetch after a while.
 fn slow(name: &str, count: usize) -> Site {
     let faults = vec![Fault::Slow(Duration::from_millis(10)).at(Verb::Recv)];
-    Site::double(name, count, Setup { faults, ..Setup::default() })
+    Site::fake(name, count, Setup { faults, ..Setup::default() })
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_connection_that_holds_nothing_does_not_hold_up_a_stop() {
     ] {
         for command in ["run", "once"] {
             for signal in [Signal::TERM, Signal::INT] {
-                let site = Site::double("site", 5, setup.clone());
+                let site = Site::fake("site", 5, setup.clone());
                 let place = Place::new();
                 place.configure(FOR_EVER, [site.config(&format!("timeout = 3600\n{lines}"))]);
                 let config = place.config();
@@ -79,7 +79,7 @@ fn a_body_and_a_deletion_under_way_are_brought_to_their_end_by_a_stop() {
     let drops = Fault::DripBody { bytes: 20, every: PAUSE };
     for verb in [Verb::Recv, Verb::Mv] {
         let setup = Setup { faults: vec![drops.clone().at(verb)], ..Setup::default() };
-        let site = Site::double("site", 1, setup);
+        let site = Site::fake("site", 1, setup);
         let place = Place::new();
         place.configure(FOR_EVER, [site.config("")]);
         let daemon = place.start();
@@ -104,7 +104,7 @@ fn a_body_and_a_deletion_under_way_are_brought_to_their_end_by_a_stop() {
 fn a_second_signal_ends_at_once_and_what_is_whole_is_kept() {
     let setup = Setup { faults: vec![Fault::Hang.at(Verb::Mv)], ..Setup::default() };
     for command in ["run", "once"] {
-        let site = Site::double("site", 1, setup.clone());
+        let site = Site::fake("site", 1, setup.clone());
         let place = Place::new();
         place.configure(FOR_EVER, [site.config("timeout = 3600")]);
         let config = place.config();
@@ -135,7 +135,7 @@ fn once_stops_as_well_and_says_what_was_not_done() {
 
 #[test]
 fn a_second_daemon_on_the_same_state_or_spool_is_turned_away() {
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     let place = Place::with_sites([site.config("")]);
     let daemon = place.start();
     wait_until("the first to work", || site.left().is_empty().then_some(()));
@@ -151,7 +151,7 @@ fn a_second_daemon_on_the_same_state_or_spool_is_turned_away() {
 
 #[test]
 fn a_reload_adds_sites_and_takes_others_out() {
-    let (old, new) = (Site::double("old", 10, Setup::default()), Site::double("new", 10, Setup::default()));
+    let (old, new) = (Site::fake("old", 10, Setup::default()), Site::fake("new", 10, Setup::default()));
     let place = Place::with_sites([old.config("interval = 1")]);
     let daemon = place.start();
     wait_until("the old site", || old.left().is_empty().then_some(()));
@@ -191,21 +191,21 @@ fn a_site_taken_out_in_the_middle_of_its_round_keeps_what_was_not_fetched() {
 
 #[test]
 fn a_bad_configuration_changes_nothing() {
-    let double = FakeServer::start(Setup::default()).unwrap();
-    let place = Place::with_sites([site_config("site", double.address(), "interval = 1")]);
+    let fake = FakeServer::start(Setup::default()).unwrap();
+    let place = Place::with_sites([site_config("site", fake.address(), "interval = 1")]);
     let daemon = place.start();
-    assert!(double.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
+    assert!(fake.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
     let bad = [
         ("intervall = 1", &["not reloaded, going on as before", "tentacle-syncd.toml:"][..]),
         ("tls = { ca = \"missing.pem\" }", &["not reloaded", "missing.pem", "no such file"]),
         ("incoming_dir = \"missing\"", &["not reloaded", "missing", "No such file"]),
     ];
     for (lines, says) in bad {
-        place.configure("", [site_config("site", double.address(), lines)]);
+        place.configure("", [site_config("site", fake.address(), lines)]);
         daemon.signal(Signal::HUP);
         daemon.wait_for_line(says);
     }
-    double.put("web01.1700000000.data", b"still collected").unwrap();
+    fake.put("web01.1700000000.data", b"still collected").unwrap();
     wait_until("the file", || (place.spool().len() == 1).then_some(()));
     daemon.stop().assert_code(0);
 }
@@ -217,14 +217,14 @@ fn a_renewed_authority_counts_after_a_reload() {
         let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
         FakeServer::start(Setup { tls, port, address: LOOPBACK, ..Setup::default() }).unwrap()
     };
-    let double = start(&first, 0);
-    let address = double.address();
+    let fake = start(&first, 0);
+    let address = fake.address();
     let place = Place::new();
     let ca = place.write("ca.pem", first.authority.certificate_pem());
     place.configure("", [site_config("site", address, &format!("interval = 1\nretries = 0\ntls = {{ ca = {ca:?} }}"))]);
     let daemon = place.start();
-    assert!(double.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
-    drop(double);
+    assert!(fake.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
+    drop(fake);
     let renewed = start(&second, address.port());
     renewed.put("web01.1700000000.data", b"behind a new certificate").unwrap();
     daemon.wait_for_line(&["site=site", "reason=tls", "certificate is not accepted"]);

@@ -9,35 +9,35 @@ use crate::support::TIMEOUT;
 const MANY: usize = 100_000;
 
 fn crowded(name: impl Fn(usize) -> String) -> FakeServer {
-    let double = FakeServer::start(Setup::default()).unwrap();
+    let fake = FakeServer::start(Setup::default()).unwrap();
     for number in 0..MANY {
-        double.put(name(number), b"<agent_data>\n</agent_data>\n").unwrap();
+        fake.put(name(number), b"<agent_data>\n</agent_data>\n").unwrap();
     }
-    double
+    fake
 }
 
 #[test]
 fn a_few_files_among_a_hundred_thousand_others_are_found() {
-    let double = crowded(|number| format!("agent{number:06}.lock"));
+    let fake = crowded(|number| format!("agent{number:06}.lock"));
     for number in 0..5 {
-        double.put(format!("web01.170000000{number}.data"), b"found").unwrap();
+        fake.put(format!("web01.170000000{number}.data"), b"found").unwrap();
     }
-    let place = Place::with_sites([site_config("site", double.address(), "")]);
+    let place = Place::with_sites([site_config("site", fake.address(), "")]);
     place.once().assert_code(0).assert_says(&["site: 5 files, 25 bytes"]);
     assert_eq!(place.spool().len(), 5);
-    assert_eq!(double.files().unwrap().len(), MANY);
+    assert_eq!(fake.files().unwrap().len(), MANY);
 }
 
 #[test]
 fn a_hundred_thousand_files_are_taken_in_rounds_that_end() {
-    let double = crowded(|number| format!("web{:04}.{}.data", number % 100, 1_700_000_000 + number / 100));
-    let other = Site::double("other", 20, Setup::default());
-    let place = Place::with_sites([site_config("site", double.address(), "round_limit = 1"), other.config("")]);
+    let fake = crowded(|number| format!("web{:04}.{}.data", number % 100, 1_700_000_000 + number / 100));
+    let other = Site::fake("other", 20, Setup::default());
+    let place = Place::with_sites([site_config("site", fake.address(), "round_limit = 1"), other.config("")]);
     let daemon = place.start();
-    assert!(double.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
+    assert!(fake.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
     wait_until("the other site", || other.left().is_empty().then_some(()));
     daemon.stop().assert_code(0);
-    let (mut all, left) = (place.spool(), double.files().unwrap());
+    let (mut all, left) = (place.spool(), fake.files().unwrap());
     assert!(all.len() > other.files.len() && left.len() < MANY, "some were collected, and are gone at the site");
     // The last ones published may still be there: the journal names them.
     all.extend(left);

@@ -83,7 +83,7 @@ fn a_client_that_speaks_tls_to_a_plain_port_is_named_beside_one_that_speaks_http
 
 #[test]
 fn failures_of_a_site_that_take_turns_are_each_logged_once() {
-    let site = Site::double("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let site = Site::fake("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     for turn in 0..3 {
@@ -100,7 +100,7 @@ fn failures_of_a_site_that_take_turns_are_each_logged_once() {
 
 #[test]
 fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_counters() {
-    let site = Site::double("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let site = Site::fake("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     let line = daemon.wait_for_line(&["[WARN] site=site reason=listing the site answered LS ERR", "; failures=1 "]);
@@ -116,7 +116,7 @@ fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_count
 
 #[test]
 fn a_round_that_a_stop_cuts_off_is_no_recovery() {
-    let site = Site::double("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
+    let site = Site::fake("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     daemon.wait_for_line(&["site=site reason=listing"]);
@@ -138,7 +138,7 @@ fn names_of_sites_and_files_forge_nothing() {
         "a\u{2028}b.5.data",
         "\"q\".6.data",
     ];
-    let mut site = Site::double("a reason=b", 0, Setup::default());
+    let mut site = Site::fake("a reason=b", 0, Setup::default());
     for name in names {
         site.add(name, name);
     }
@@ -209,7 +209,7 @@ fn a_log_that_nobody_reads_keeps_no_client_and_no_signal_waiting() {
 
 #[test]
 fn a_log_that_nobody_reads_keeps_no_site_waiting() {
-    let site = Site::double("site", 200, Setup::default());
+    let site = Site::fake("site", 200, Setup::default());
     let place = Place::with_sites([site.config("")]);
     let (unread, log) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     fcntl_setpipe_size(&log, 4096).unwrap();
@@ -229,7 +229,7 @@ fn a_log_that_nobody_reads_keeps_no_site_waiting() {
 
 #[test]
 fn files_of_a_site_that_cannot_be_taken_are_named_up_to_a_number() {
-    let mut site = Site::double("site", 1, Setup::default());
+    let mut site = Site::fake("site", 1, Setup::default());
     for number in 0..300 {
         site.add_other(format!("bell\x07.{number}.data"), "");
     }

@@ -42,7 +42,7 @@ impl BadSites {
         let holes: Vec<_> = (0..BAD).map(|_| BlackHole::open()).collect();
         let (refusing, refused): (Vec<_>, Vec<_>) = (0..BAD).map(|_| refusing()).unzip();
         let mut bad = Self { hanging, configs: Vec::new(), names: Vec::new(), others: Default::default() };
-        let addresses = |doubles: &[FakeServer]| doubles.iter().map(FakeServer::address).collect::<Vec<_>>();
+        let addresses = |fakes: &[FakeServer]| fakes.iter().map(FakeServer::address).collect::<Vec<_>>();
         let by_tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
         bad.add("hanging", &addresses(&bad.hanging), "");
         bad.add("half", &addresses(&half), &by_tls);
@@ -89,7 +89,7 @@ impl Good {
     fn address(&self) -> SocketAddr {
         match self {
             Self::Ours(server, _) => server.address().unwrap(),
-            Self::FakeServer(double) => double.address(),
+            Self::FakeServer(fake) => fake.address(),
         }
     }
 
@@ -98,14 +98,14 @@ impl Good {
             Self::Ours(server, _) => {
                 Agent::connect(server.address().unwrap(), None).unwrap().send(name, bytes).unwrap();
             }
-            Self::FakeServer(double) => double.put(name, bytes).unwrap(),
+            Self::FakeServer(fake) => fake.put(name, bytes).unwrap(),
         }
     }
 
     fn is_empty(&self) -> bool {
         match self {
             Self::Ours(_, storage) => stored_in(storage.path()).is_empty(),
-            Self::FakeServer(double) => double.files().unwrap().is_empty(),
+            Self::FakeServer(fake) => fake.files().unwrap().is_empty(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Good {
     fn rounds(&self) -> Option<u64> {
         match self {
             Self::Ours(..) => None,
-            Self::FakeServer(double) => Some(double.tally().count(Verb::Ls)),
+            Self::FakeServer(fake) => Some(fake.tally().count(Verb::Ls)),
         }
     }
 }
@@ -155,8 +155,8 @@ fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
     let daemon = place.start();
     // Three attempts at each hanging site have timed out when the fourth begins: that is time enough for twice as many
     // rounds of the others.
-    for double in &bad.hanging {
-        assert!(double.wait_for(TIMEOUT, |tally| tally.accepted > 3));
+    for fake in &bad.hanging {
+        assert!(fake.wait_for(TIMEOUT, |tally| tally.accepted > 3));
     }
     let rounds: Vec<u64> = goods.iter().filter_map(Good::rounds).collect();
     let (fewest, most) = (rounds.iter().min().unwrap(), rounds.iter().max().unwrap());

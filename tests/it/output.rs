@@ -64,7 +64,7 @@ fn place_with(site: &Site) -> Place {
 #[test]
 fn a_round_is_finished_though_nobody_can_read_of_it() {
     for sink in SINKS {
-        let site = Site::double("site", 20, Setup::default());
+        let site = Site::fake("site", 20, Setup::default());
         let place = place_with(&site);
         let config = place.config();
         assert_ends(run(SYNCD, &["once", "--config", config.to_str().unwrap()], sink, &place.path("")), 1, sink);
@@ -75,7 +75,7 @@ fn a_round_is_finished_though_nobody_can_read_of_it() {
 
 #[test]
 fn check_probe_and_import_end_in_order() {
-    let site = Site::double("site", 3, Setup::default());
+    let site = Site::fake("site", 3, Setup::default());
     let place = place_with(&site);
     let conf = place.write("pandora_server.conf", "sync_address 192.0.2.1\n");
     let (config, conf) = (place.config(), conf.to_str().unwrap());
@@ -144,8 +144,8 @@ fn an_error_that_cannot_be_told_is_an_exit_status_all_the_same() {
 #[test]
 fn a_log_line_stands_alone_beside_progress_on_a_terminal() {
     let refusing = Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() };
-    let sites: Vec<Site> = (0..8).map(|number| Site::double(&format!("s{number}"), 20, Setup::default())).collect();
-    let bad: Vec<Site> = (0..8).map(|number| Site::double(&format!("b{number}"), 1, refusing.clone())).collect();
+    let sites: Vec<Site> = (0..8).map(|number| Site::fake(&format!("s{number}"), 20, Setup::default())).collect();
+    let bad: Vec<Site> = (0..8).map(|number| Site::fake(&format!("b{number}"), 1, refusing.clone())).collect();
     let place = Place::with_sites(sites.iter().chain(&bad).map(|site| site.config("")));
     let config = place.config();
     let arguments = ["once", "--config", config.to_str().unwrap()];

@@ -9,7 +9,7 @@ use crate::support::{Certificates, Proxy};
 #[test]
 fn a_proxy_leads_to_the_site() {
     let proxy = Proxy::start("sync", "p@ss:word");
-    let site = Site::double("site", 60, Setup { write: WritePattern::Whole, ..Setup::default() });
+    let site = Site::fake("site", 60, Setup { write: WritePattern::Whole, ..Setup::default() });
     let url = format!("proxy = \"http://sync:p%40ss%3Aword@{}\"", proxy.address());
     let place = Place::with_sites([site.config(&url)]);
     place.once().assert_code(0);
@@ -39,7 +39,7 @@ fn tls_goes_through_the_proxy_as_it_is() {
 #[test]
 fn a_wrong_password_at_the_proxy_is_called_that() {
     let proxy = Proxy::start("sync", "secret");
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     for credentials in ["sync:wrong@", ""] {
         let url = format!("proxy = \"http://{credentials}{}\"", proxy.address());
         let place = Place::with_sites([site.config(&url)]);
@@ -53,12 +53,12 @@ fn a_wrong_password_at_the_proxy_is_called_that() {
 #[test]
 fn a_proxy_that_is_none_or_cannot_reach_the_site_says_so() {
     let proxy = Proxy::start("sync", "secret");
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     // A Tentacle server answers CONNECT with a close.
     let place = Place::with_sites([site.config(&format!("proxy = \"http://{}\"", site.address()))]);
     place.once().assert_code(1).assert_says(&["site: failed: ", "proxy"]);
     site.assert_untouched();
-    let gone = Site::double("gone", 0, Setup::default());
+    let gone = Site::fake("gone", 0, Setup::default());
     let lines = gone.config(&format!("proxy = \"http://sync:secret@{}\"", proxy.address()));
     drop(gone);
     Place::with_sites([lines]).once().assert_code(1).assert_says(&["gone: failed: ", "502", "can it reach the site?"]);

@@ -30,7 +30,7 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     let place = Place::new();
     let spool = mount.host(&place.incoming());
     let faults = vec![Fault::Slow(Duration::from_millis(5)).at(Verb::Recv)];
-    let site = Site::double("site", 300, Setup { faults, ..Setup::default() });
+    let site = Site::fake("site", 300, Setup { faults, ..Setup::default() });
     place.configure("", [site.config("interval = 1")]);
     let daemon = place.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) >= 40));

@@ -15,7 +15,7 @@ const RELOADED: &str = "[INFO] reloaded ";
 /// Takes its time over the first `verb`, so that its first round runs for as long.
 fn pensive_at(verb: Verb, name: &str, count: usize) -> Site {
     let faults = vec![Fault::Slow(Duration::from_secs(2)).at(verb).once()];
-    Site::double(name, count, Setup { faults, ..Setup::default() })
+    Site::fake(name, count, Setup { faults, ..Setup::default() })
 }
 
 fn pensive(name: &str, count: usize) -> Site {
@@ -24,7 +24,7 @@ fn pensive(name: &str, count: usize) -> Site {
 
 /// A daemon in the first round of `site`, with an empty site beside it.
 fn in_its_first_round(site: &Site, lines: &str) -> (Place, Daemon, Site) {
-    let other = Site::double("other", 0, Setup::default());
+    let other = Site::fake("other", 0, Setup::default());
     let place = Place::with_sites([other.config(lines), site.config(lines)]);
     let daemon = place.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) == 1));
@@ -90,12 +90,12 @@ fn a_site_taken_out_and_put_back_in_one_go_has_one_round() {
 
 #[test]
 fn a_site_put_back_with_another_address_is_collected_from_there() {
-    let (old, new) = (pensive("old", 20), Site::double("new", 20, Setup::default()));
+    let (old, new) = (pensive("old", 20), Site::fake("new", 20, Setup::default()));
     let at = |site: &Site| site_config("site", site.address(), "interval = 1");
     let place = Place::with_sites([at(&old)]);
     let daemon = place.start();
     assert!(old.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) == 1));
-    let other = Site::double("other", 0, Setup::default());
+    let other = Site::fake("other", 0, Setup::default());
     reload(&place, &daemon, "", [other.config("")]);
     reload(&place, &daemon, "", [other.config(""), at(&new)]);
     wait_until_emptied(&new);
@@ -123,7 +123,7 @@ fn a_site_taken_out_put_back_and_taken_out_again_stays_out() {
 
 #[test]
 fn a_site_that_moves_is_followed_though_its_connection_is_kept_open() {
-    let (mut old, new) = (Site::double("old", 5, Setup::default()), Site::double("new", 5, Setup::default()));
+    let (mut old, new) = (Site::fake("old", 5, Setup::default()), Site::fake("new", 5, Setup::default()));
     let at = |site: &Site| site_config("site", site.address(), "interval = 1");
     let place = Place::with_sites([at(&old)]);
     let daemon = place.start();
@@ -149,7 +149,7 @@ fn a_stop_while_a_listing_is_awaited_waits_for_none_and_takes_no_new_files() {
 
 #[test]
 fn settings_that_wait_for_a_restart_are_named_at_each_reload() {
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     let place = Place::with_sites([site.config("")]);
     let daemon = place.start();
     wait_until_emptied(&site);
@@ -172,7 +172,7 @@ fn settings_that_wait_for_a_restart_are_named_at_each_reload() {
 
 #[test]
 fn a_file_that_was_too_large_is_taken_once_a_reload_allows_it() {
-    let mut site = Site::double("site", 0, Setup::default());
+    let mut site = Site::fake("site", 0, Setup::default());
     site.add("large.1700000000.data", vec![b'x'; 2_000]);
     let lines = |most: &str| format!("interval = 1\nmax_file_size = \"{most}\"");
     let place = Place::with_sites([site.config(&lines("1KB"))]);
@@ -188,7 +188,7 @@ fn a_file_that_was_too_large_is_taken_once_a_reload_allows_it() {
 
 #[test]
 fn what_was_left_at_a_site_is_tried_and_told_again_after_any_reload() {
-    let mut site = Site::double("site", 0, Setup::default());
+    let mut site = Site::fake("site", 0, Setup::default());
     site.add("large.1700000000.data", vec![b'x'; 2_000]);
     let config = site.config("interval = 1\nmax_file_size = \"1KB\"");
     let place = Place::with_sites([&config]);
@@ -206,7 +206,7 @@ fn what_was_left_at_a_site_is_tried_and_told_again_after_any_reload() {
 
 #[test]
 fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
-    let mut site = Site::double("site", 0, Setup { faults: vec![Fault::Refuse.at(Verb::Mv)], ..Setup::default() });
+    let mut site = Site::fake("site", 0, Setup { faults: vec![Fault::Refuse.at(Verb::Mv)], ..Setup::default() });
     site.add("web01.1700000000.data", "kept there");
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
@@ -228,7 +228,7 @@ fn what_is_published_stays_known_while_a_reload_leaves_its_name_out() {
 
 #[test]
 fn no_beginning_of_a_configuration_is_taken_over_and_no_password_is_lost() {
-    let site = Site::double("site", 0, Setup::default());
+    let site = Site::fake("site", 0, Setup::default());
     let place = Place::with_sites([site.config("interval = 3600\npassword = \"s3cret\"")]);
     let whole = fs::read_to_string(place.config()).unwrap();
     let daemon = place.start();
@@ -249,7 +249,7 @@ fn no_beginning_of_a_configuration_is_taken_over_and_no_password_is_lost() {
 
 #[test]
 fn a_certificate_that_is_checked_is_checked_until_a_restart() {
-    let site = Site::double("site", 0, Setup::default());
+    let site = Site::fake("site", 0, Setup::default());
     let place = Place::new();
     let certificates = Certificates::new();
     let config = |verify: &str| {

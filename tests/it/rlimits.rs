@@ -72,7 +72,7 @@ fn a_server_refuses_what_it_may_not_write_and_goes_on() {
 
 #[test]
 fn a_collector_leaves_what_it_may_not_write_at_the_site_and_collects_the_rest() {
-    let site = Site::double("site", 0, Setup::default());
+    let site = Site::fake("site", 0, Setup::default());
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));

@@ -117,7 +117,7 @@ impl Site {
     }
 
     /// A fake server with `count` files of its own.
-    pub(crate) fn double(name: &str, count: usize, setup: Setup) -> Self {
+    pub(crate) fn fake(name: &str, count: usize, setup: Setup) -> Self {
         let (storage, files) = stocked(name, count);
         let storage_there = Storage::Directory(storage.path().to_owned());
         let peer = Peer::FakeServer(FakeServer::start(Setup { storage: storage_there, ..setup }).unwrap());
@@ -128,7 +128,7 @@ impl Site {
     /// server.
     pub(crate) fn behind(access: Access, kind: Kind, count: usize, certificates: &Certificates) -> Option<Self> {
         match kind {
-            Kind::FakeServer => Some(Self::double("site", count, access.setup(certificates))),
+            Kind::FakeServer => Some(Self::fake("site", count, access.setup(certificates))),
             Kind::Ours | Kind::Stock => {
                 let (storage, files) = stocked("site", count);
                 let options = access.options(certificates);
@@ -148,7 +148,7 @@ impl Site {
     pub(crate) fn address(&self) -> SocketAddr {
         match &self.peer {
             Peer::Hosted(server) => server.address().unwrap(),
-            Peer::FakeServer(double) => double.address(),
+            Peer::FakeServer(fake) => fake.address(),
             Peer::Process(server) => server.address(),
         }
     }
@@ -157,8 +157,8 @@ impl Site {
     #[track_caller]
     pub(crate) fn peer(&self) -> &FakeServer {
         match &self.peer {
-            Peer::FakeServer(double) => double,
-            Peer::Hosted(_) | Peer::Process(_) => panic!("only a double tells"),
+            Peer::FakeServer(fake) => fake,
+            Peer::Hosted(_) | Peer::Process(_) => panic!("only the fake server counts"),
         }
     }
 

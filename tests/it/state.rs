@@ -15,7 +15,7 @@ const FILES: usize = 5;
 /// A place that has collected what its site cannot delete.
 fn collected() -> (Site, Place) {
     let faults = vec![Fault::Refuse.at(Verb::Mv)];
-    let site = Site::double("site", FILES, Setup { faults, ..Setup::default() });
+    let site = Site::fake("site", FILES, Setup { faults, ..Setup::default() });
     let place = Place::with_sites([site.config("")]);
     place.once();
     assert_eq!(place.spool().len(), FILES);
@@ -46,7 +46,7 @@ fn a_first_start_and_those_after_it_warn_of_nothing() {
 
 #[test]
 fn a_start_that_failed_leaves_nothing_to_be_warned_of() {
-    let site = Site::double("site", 1, Setup::default());
+    let site = Site::fake("site", 1, Setup::default());
     let place = Place::with_sites([site.config("")]);
     place.write("state", "in the way");
     place.once();
@@ -113,7 +113,7 @@ fn lines_that_are_no_records_are_told_and_not_without_end() {
 
 #[test]
 fn a_state_directory_that_is_removed_is_told_and_made_anew() {
-    let mut site = Site::double("site", FILES, Setup::default());
+    let mut site = Site::fake("site", FILES, Setup::default());
     let place = Place::with_sites([site.config("interval = 1")]);
     let daemon = place.start();
     daemon.wait_for_line(&["collected=5"]);

@@ -232,13 +232,13 @@ fn hold_line(first: usize, second: usize, answered: bool, client: &mut Client) {
 fn the_double_does_as_stock_was_seen_to_do() {
     for (name, acts) in DIALOGUES {
         let storage = storage();
-        let double = start_double(storage.path());
-        run_dialog(name, acts, &mut Client::connect(double.address()), storage.path());
+        let fake = start_double(storage.path());
+        run_dialog(name, acts, &mut Client::connect(fake.address()), storage.path());
     }
     for &(first, second, answered) in LINES {
         let storage = storage();
-        let double = start_double(storage.path());
-        hold_line(first, second, answered, &mut Client::connect(double.address()));
+        let fake = start_double(storage.path());
+        hold_line(first, second, answered, &mut Client::connect(fake.address()));
     }
 }
 

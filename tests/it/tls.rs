@@ -20,7 +20,7 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 /// A fake server that shows this certificate.
 fn showing(identity: &Identity, clients: StockClients<'_>) -> Site {
     let tls = Some(stock_tls(identity, clients).unwrap());
-    Site::double("site", 12, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
+    Site::fake("site", 12, Setup { tls, idle: Duration::from_secs(1), ..Setup::default() })
 }
 
 /// All that the site has is collected.
@@ -194,14 +194,14 @@ fn encrypted(key_pem: &str, passphrase: &str) -> String {
 #[test]
 fn plain_and_tls_do_not_mix_and_say_so() {
     let certificates = Certificates::new();
-    let plain = Site::double("site", 12, Setup { idle: Duration::from_secs(1), ..Setup::default() });
+    let plain = Site::fake("site", 12, Setup { idle: Duration::from_secs(1), ..Setup::default() });
     assert_refuses(&plain, &tls(&ca(&certificates)), &["switch TLS off for this site"]);
     let encrypted = showing(&certificates.server, StockClients::Anyone);
     assert_refuses(&encrypted, "", &["TLS"]);
     let config = stock_tls(&certificates.server, StockClients::Anyone).unwrap();
     let faults = vec![Fault::PlainWhereTls.always()];
     let setup = Setup { tls: Some(config), faults, idle: Duration::from_secs(1), ..Setup::default() };
-    let confused = Site::double("site", 12, setup);
+    let confused = Site::fake("site", 12, setup);
     assert_refuses(&confused, &tls(&ca(&certificates)), &["TLS"]);
 }
 

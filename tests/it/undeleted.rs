@@ -18,7 +18,7 @@ const FILES: usize = 600;
 
 #[test]
 fn a_site_that_deletes_nothing_gets_each_file_published_once_and_is_told_of() {
-    let site = Site::double("site", FILES, Setup { faults: vec![Fault::KeepMoved.at(Verb::Mv)], ..Setup::default() });
+    let site = Site::fake("site", FILES, Setup { faults: vec![Fault::KeepMoved.at(Verb::Mv)], ..Setup::default() });
     let place = Place::with_sites([site.config("interval = 1")]);
     let consumer = Consumer::start(place.incoming());
     let mut daemon = place.start();
@@ -69,7 +69,7 @@ fn what_a_killed_server_had_not_deleted_yet_is_known_again_after_many_others() {
 
 #[test]
 fn files_left_behind_one_that_the_site_does_not_give_are_told_of() {
-    let site = Site::double("site", 0, Setup { faults: vec![Fault::Refuse.at(Verb::Recv)], ..Setup::default() });
+    let site = Site::fake("site", 0, Setup { faults: vec![Fault::Refuse.at(Verb::Recv)], ..Setup::default() });
     (1..=3).for_each(|number| site.peer().put(format!("a.170000000{number}.data"), b"body").unwrap());
     let place = Place::with_sites([site.config("retries = 1")]);
     place

@@ -96,7 +96,7 @@ impl Manager {
 
 #[test]
 fn the_service_manager_hears_how_the_daemon_is() {
-    let (good, bad) = (Site::double("good", 5, Setup::default()), Site::double("bad", 5, Setup::default()));
+    let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
     let place = Place::new();
     let missing = format!("password_file = {:?}", place.path("missing"));
     place.configure("", [good.config("interval = 1"), bad.config(&missing)]);
@@ -141,7 +141,7 @@ fn logged(place: &Place, command: &str, is_journal: bool) -> String {
 
 #[test]
 fn the_journal_gets_priorities_and_anything_else_gets_times() {
-    let (good, bad) = (Site::double("good", 5, Setup::default()), Site::double("bad", 5, Setup::default()));
+    let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
     let place = Place::new();
     let refusing = format!("password_file = {:?}", place.path("missing"));
     place.configure("", [good.config("tls = { verify = \"none\" }\ntimeout = 2"), bad.config(&refusing)]);
@@ -160,7 +160,7 @@ fn the_journal_gets_priorities_and_anything_else_gets_times() {
 
 #[test]
 fn a_reload_goes_to_no_other_of_the_usual_files() {
-    let (chosen, other) = (Site::double("chosen", 5, Setup::default()), Site::double("other", 5, Setup::default()));
+    let (chosen, other) = (Site::fake("chosen", 5, Setup::default()), Site::fake("other", 5, Setup::default()));
     let place = Place::with_sites([chosen.config("interval = 1")]);
     let text = format!(
         "sync_address {}\nsync_port {}\nincomingdir {}\n",

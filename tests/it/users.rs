@@ -49,7 +49,7 @@ fn root_is_refused_where_the_directories_are_another_users_and_told_what_to_run(
     }
     let directories: [fn(&Place) -> std::path::PathBuf; 2] = [Place::state, Place::incoming];
     for directory in directories {
-        let site = Site::double("site", 5, Setup::default());
+        let site = Site::fake("site", 5, Setup::default());
         let place = Place::with_sites([site.config("")]);
         fs::create_dir(place.state()).unwrap();
         give_to_nobody(&directory(&place));
@@ -76,7 +76,7 @@ fn root_is_not_refused_where_the_directories_are_its_own_or_nobodys_yet() {
     if !is_root() {
         return;
     }
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     let place = Place::with_sites([site.config("")]);
     for _again in 0..2 {
         start(&place, "once", &[]).wait().assert_code(0);
@@ -125,7 +125,7 @@ fn somebody_else_checks_and_collects_as_himself_and_as_nobody_else() {
     if !is_root() {
         return;
     }
-    let site = Site::double("site", 5, Setup::default());
+    let site = Site::fake("site", 5, Setup::default());
     let place = Place::with_sites([site.config("")]);
     fs::create_dir(place.state()).unwrap();
     for path in [place.state(), place.incoming(), place.config()] {

@@ -83,7 +83,7 @@ impl Recording {
                 "-x" => setup.password = Some(Secret::new(value().clone().into())),
                 "-t" => timeout = value().parse().unwrap(),
                 "-r" => retries = value().parse().unwrap(),
-                other => panic!("{}: the double has no option {other}", self.name),
+                other => panic!("{}: the fake server has no option {other}", self.name),
             }
         }
         setup.idle = Duration::from_secs(timeout * (retries + 1));
@@ -189,7 +189,7 @@ fn within_the_double() -> Vec<Recording> {
     let (covered, beyond): (Vec<_>, Vec<_>) = Recording::load_all().into_iter().partition(covered);
     assert_eq!(beyond.len(), BEYOND_THE_DOUBLE.len(), "a name in the list of exceptions is no recording's");
     for (name, reason) in BEYOND_THE_DOUBLE {
-        println!("the double skips {name}: {reason}");
+        println!("the fake server skips {name}: {reason}");
     }
     covered
 }
@@ -198,9 +198,9 @@ fn within_the_double() -> Vec<Recording> {
 fn the_double_on_a_directory_answers_as_recorded() {
     replay_each(within_the_double(), |recording| {
         let storage = recording.storage();
-        let double = FakeServer::start(recording.setup(Storage::Directory(storage.path().to_owned()))).unwrap();
-        let mut differences = recording.replay(double.address());
-        differences.extend(recording.compare(|| double.files().unwrap()));
+        let fake = FakeServer::start(recording.setup(Storage::Directory(storage.path().to_owned()))).unwrap();
+        let mut differences = recording.replay(fake.address());
+        differences.extend(recording.compare(|| fake.files().unwrap()));
         differences
     });
 }
@@ -211,12 +211,12 @@ fn the_double_in_memory_answers_as_recorded() {
     // In memory the filters' directories are always there; and silence costs time once is enough for.
     recordings.retain(|recording| !recording.directories.is_empty() && recording.name != "idle-times-out");
     replay_each(recordings, |recording| {
-        let double = FakeServer::start(recording.setup(Storage::Memory)).unwrap();
+        let fake = FakeServer::start(recording.setup(Storage::Memory)).unwrap();
         for (path, bytes) in files(&recording.files_before) {
-            double.put(path, &bytes).unwrap();
+            fake.put(path, &bytes).unwrap();
         }
-        let mut differences = recording.replay(double.address());
-        differences.extend(recording.compare(|| double.files().unwrap()));
+        let mut differences = recording.replay(fake.address());
+        differences.extend(recording.compare(|| fake.files().unwrap()));
         differences
     });
 }

@@ -71,7 +71,7 @@ impl FakeServer {
         let listener = TcpListener::bind((setup.address, setup.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(setup));
-        let acceptor = spawn("double-accept", {
+        let acceptor = spawn("fake-accept", {
             let shared = Arc::clone(&shared);
             move || accept_until_stopped(&listener, &shared)
         })?;
@@ -140,7 +140,7 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let Some(peer) = Peer::accept(shared, socket) else { return };
         // Without a thread for it the connection is dropped, as by a server out of processes.
-        drop(spawn("double-session", move || drop(serve(&peer))));
+        drop(spawn("fake-session", move || drop(serve(&peer))));
     }
 }
 

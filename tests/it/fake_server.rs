@@ -15,19 +15,19 @@ use crate::support::{Certificates, Client, LOOPBACK, SETTLE, TIMEOUT, scratch};
 
 /// With one file, `a`, of ten bytes in two lines.
 fn start(setup: Setup) -> FakeServer {
-    let double = FakeServer::start(setup).unwrap();
-    double.put("a", b"1234\n6789\n").unwrap();
-    double
+    let fake = FakeServer::start(setup).unwrap();
+    fake.put("a", b"1234\n6789\n").unwrap();
+    fake
 }
 
 fn misbehaving(faults: FaultRule) -> (FakeServer, Client) {
-    let double = start(Setup { faults: vec![faults], ..Setup::default() });
-    let client = Client::connect(double.address());
-    (double, client)
+    let fake = start(Setup { faults: vec![faults], ..Setup::default() });
+    let client = Client::connect(fake.address());
+    (fake, client)
 }
 
-fn holds_a(double: &FakeServer) -> bool {
-    double.files().unwrap().contains_key(Path::new("a"))
+fn holds_a(fake: &FakeServer) -> bool {
+    fake.files().unwrap().contains_key(Path::new("a"))
 }
 
 fn encrypted(certificates: &Certificates, clients: StockClients<'_>, faults: Vec<FaultRule>) -> FakeServer {
@@ -37,28 +37,28 @@ fn encrypted(certificates: &Certificates, clients: StockClients<'_>, faults: Vec
 
 #[test]
 fn it_counts_and_logs_what_it_sees() {
-    let double = start(Setup::default());
-    let mut client = Client::connect(double.address());
+    let fake = start(Setup::default());
+    let mut client = Client::connect(fake.address());
     client.ask("RECV <nope>", "RECV ERR (file does not exist)");
     client.ask("RECV <?>", "RECV ERR (file has an invalid file name)");
-    assert_eq!(double.tally().count(Verb::Recv), 2);
-    assert_eq!((double.tally().accepted, double.tally().open), (1, 1));
-    let log = double.log();
+    assert_eq!(fake.tally().count(Verb::Recv), 2);
+    assert_eq!((fake.tally().accepted, fake.tally().open), (1, 1));
+    let log = fake.log();
     assert_eq!((log[0].connection, log[0].verb, log[0].name.as_str()), (1, Verb::Recv, "nope"));
     client.send("QUIT\n");
     client.expect_closed();
-    assert!(double.wait_for(TIMEOUT, |tally| tally.open == 0));
-    assert!(!double.wait_for(Duration::from_millis(1), |tally| tally.accepted > 1));
+    assert!(fake.wait_for(TIMEOUT, |tally| tally.open == 0));
+    assert!(!fake.wait_for(Duration::from_millis(1), |tally| tally.accepted > 1));
 }
 
 #[test]
 fn the_eleventh_connection_waits_for_a_place() {
-    let double = start(Setup { max_connections: 10, ..Setup::default() });
-    let mut seated: Vec<Client> = (0..10).map(|_| Client::connect(double.address())).collect();
+    let fake = start(Setup { max_connections: 10, ..Setup::default() });
+    let mut seated: Vec<Client> = (0..10).map(|_| Client::connect(fake.address())).collect();
     for client in &mut seated {
         client.ask("RECV <a>", "RECV SIZE 10");
     }
-    let mut waiting = Client::connect(double.address());
+    let mut waiting = Client::connect(fake.address());
     waiting.send("RECV <a>\n");
     waiting.expect_silence();
     seated.pop();
@@ -68,13 +68,13 @@ fn the_eleventh_connection_waits_for_a_place() {
 #[test]
 fn a_moved_file_is_gone_before_the_client_reads_it() {
     for write in [WritePattern::Stock, WritePattern::Whole] {
-        let double = start(Setup { write, ..Setup::default() });
-        let mut client = Client::connect(double.address());
+        let fake = start(Setup { write, ..Setup::default() });
+        let mut client = Client::connect(fake.address());
         client.ask("MV <a>", "MV SIZE 10");
         client.send("MV OK\n");
         let gone = (0..300).any(|_| {
             thread::sleep(SETTLE);
-            !holds_a(&double)
+            !holds_a(&fake)
         });
         assert!(gone);
     }
@@ -84,25 +84,24 @@ fn a_moved_file_is_gone_before_the_client_reads_it() {
 fn a_directory_is_served_as_memory_is() {
     let storage = scratch();
     let fleet = AgentFiles { prefix: "site".into(), agents: 2, seed: 9 };
-    let double =
-        FakeServer::start(Setup { storage: Storage::Directory(storage.path().to_owned()), ..Setup::default() })
-            .unwrap();
+    let fake = FakeServer::start(Setup { storage: Storage::Directory(storage.path().to_owned()), ..Setup::default() })
+        .unwrap();
     for (name, body) in fleet.files(3) {
-        double.put(&name, &body).unwrap();
+        fake.put(&name, &body).unwrap();
         assert_eq!(fs::read(storage.path().join(name)).unwrap(), body);
     }
-    assert_eq!(double.files().unwrap(), fleet.files(3).map(|(name, body)| (name.into(), body)).collect());
+    assert_eq!(fake.files().unwrap(), fleet.files(3).map(|(name, body)| (name.into(), body)).collect());
 }
 
 #[test]
 fn a_hundred_thousand_names_are_listed() {
-    let double = FakeServer::start(Setup::default()).unwrap();
+    let fake = FakeServer::start(Setup::default()).unwrap();
     for number in 0..100_000 {
-        double.put(format!("agent.{number:08}.data"), b"x").unwrap();
+        fake.put(format!("agent.{number:08}.data"), b"x").unwrap();
     }
     let directories = ".\n..\ncollections\nconf\nmd5\n".len();
     let size = 100_000 * "agent.00000000.data\n".len() + directories;
-    let mut client = Client::connect(double.address());
+    let mut client = Client::connect(fake.address());
     client.ask("LS <>", &format!("LS SIZE {size}"));
     client.send("LS OK\n");
     assert_eq!(client.receive(size, TIMEOUT).0.len(), size);
@@ -125,8 +124,8 @@ fn it_stops_at_once_whatever_it_is_doing() {
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     setups.push(Setup { tls, faults: vec![Fault::HangInTls.always()], idle: long, ..Setup::default() });
     for setup in setups {
-        let double = start(setup);
-        let address = double.address();
+        let fake = start(setup);
+        let address = fake.address();
         let mut clients = [Client::connect(address), Client::connect(address)];
         for client in &mut clients {
             client.send("RECV <a>\n");
@@ -134,20 +133,20 @@ fn it_stops_at_once_whatever_it_is_doing() {
             client.send("RECV OK\n");
             client.receive(usize::MAX, Duration::from_millis(20));
         }
-        drop(double);
+        drop(fake);
         assert!(clients.iter_mut().all(|client| client.receive(usize::MAX, TIMEOUT).1));
     }
 }
 
 #[test]
 fn mischief_passes_when_its_occasions_are_over() {
-    let (double, mut client) = misbehaving(Fault::Close.at(Verb::Recv).after(1).once());
+    let (fake, mut client) = misbehaving(Fault::Close.at(Verb::Recv).after(1).once());
     client.ask("RECV <nope>", "RECV ERR (file does not exist)");
     client.send("RECV <nope>\n");
     client.expect_closed();
-    let mut client = Client::connect(double.address());
+    let mut client = Client::connect(fake.address());
     client.ask("RECV <nope>", "RECV ERR (file does not exist)");
-    double.set_mischief(vec![Fault::Refuse.at(Verb::Ls)]);
+    fake.set_mischief(vec![Fault::Refuse.at(Verb::Ls)]);
     client.ask("LS <>", "LS ERR");
     client.ask("LS <>", "LS ERR");
 }
@@ -205,25 +204,25 @@ fn a_file_can_change_or_vanish_after_its_size_was_told() {
 #[test]
 fn a_body_that_breaks_off_leaves_the_file() {
     let begin = |trick: Fault| {
-        let (double, mut client) = misbehaving(trick.at(Verb::Mv));
+        let (fake, mut client) = misbehaving(trick.at(Verb::Mv));
         client.ask("MV <a>", "MV SIZE 10");
         client.send("MV OK\n");
-        (double, client)
+        (fake, client)
     };
     for trick in [Fault::StallBody { after: 3 }, Fault::DripBody { bytes: 3, every: Duration::from_secs(3_600) }] {
-        let (double, mut client) = begin(trick);
+        let (fake, mut client) = begin(trick);
         client.expect("123");
         client.expect_silence();
-        assert!(holds_a(&double));
+        assert!(holds_a(&fake));
     }
-    let (double, mut client) = begin(Fault::CutBody { after: 3 });
+    let (fake, mut client) = begin(Fault::CutBody { after: 3 });
     client.expect("123");
     client.expect_closed();
-    assert!(holds_a(&double));
+    assert!(holds_a(&fake));
     // A reset may overtake what was sent before it.
-    let (double, mut client) = begin(Fault::ResetBody { after: 3 });
+    let (fake, mut client) = begin(Fault::ResetBody { after: 3 });
     assert!(client.receive(4, TIMEOUT).1);
-    assert!(holds_a(&double));
+    assert!(holds_a(&fake));
 }
 
 #[test]
@@ -239,8 +238,8 @@ fn a_dripped_body_arrives_whole() {
 #[test]
 fn under_tls_a_record_is_a_read() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, StockClients::Anyone, Vec::new());
-    let connect = || Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
+    let fake = encrypted(&certificates, StockClients::Anyone, Vec::new());
+    let connect = || Client::connect_tls(fake.address(), certificates.client_config(false)).unwrap();
     let mut client = connect();
     // Three records, sent before the first answer.
     client.send("RECV <a>\n");
@@ -249,7 +248,7 @@ fn under_tls_a_record_is_a_read() {
     client.expect("RECV SIZE 10\n1234\n6789\nMV ERR\n");
     client.send("MV <nope>\nMV <nope>\n");
     client.expect_closed();
-    assert_eq!((double.tally().handshakes, double.tally().client_certificates), (1, 0));
+    assert_eq!((fake.tally().handshakes, fake.tally().client_certificates), (1, 0));
     // A record larger than one read of its plaintext is still read to its end.
     let mut client = connect();
     client.ask("SEND <b> SIZE 5", "SEND OK");
@@ -260,9 +259,9 @@ fn under_tls_a_record_is_a_read() {
 #[test]
 fn certificates_are_demanded_as_stock_demands_them() {
     let certificates = Certificates::new();
-    let handshake = |double: &FakeServer, with_certificate: bool| {
+    let handshake = |fake: &FakeServer, with_certificate: bool| {
         let config = certificates.client_config(with_certificate);
-        let Ok(mut client) = Client::connect_tls(double.address(), config) else { return false };
+        let Ok(mut client) = Client::connect_tls(fake.address(), config) else { return false };
         client.send("MV <nope>\n");
         client.receive(7, TIMEOUT).0 == b"MV ERR\n"
     };
@@ -278,26 +277,26 @@ fn certificates_are_demanded_as_stock_demands_them() {
 #[test]
 fn plain_can_be_spoken_where_tls_is_expected() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, StockClients::Anyone, vec![Fault::PlainWhereTls.always().once()]);
-    Client::connect(double.address()).ask("MV <nope>", "MV ERR");
-    let mut client = Client::connect_tls(double.address(), certificates.client_config(false)).unwrap();
+    let fake = encrypted(&certificates, StockClients::Anyone, vec![Fault::PlainWhereTls.always().once()]);
+    Client::connect(fake.address()).ask("MV <nope>", "MV ERR");
+    let mut client = Client::connect_tls(fake.address(), certificates.client_config(false)).unwrap();
     client.ask("MV <nope>", "MV ERR");
 }
 
 #[test]
 fn a_handshake_can_stop_half_way() {
     let certificates = Certificates::new();
-    let double = encrypted(&certificates, StockClients::Anyone, vec![Fault::HangInTls.always()]);
+    let fake = encrypted(&certificates, StockClients::Anyone, vec![Fault::HangInTls.always()]);
     let mut tls =
         ClientConnection::new(certificates.client_config(false), ServerName::IpAddress(LOOPBACK.into())).unwrap();
     let mut hello = Vec::new();
     tls.write_tls(&mut hello).unwrap();
-    let mut client = Client::connect(double.address());
+    let mut client = Client::connect(fake.address());
     client.send(hello);
     assert!(!client.receive(1, TIMEOUT).0.is_empty());
     let (_, closed) = client.receive(usize::MAX, SETTLE);
     assert!(!closed);
-    assert_eq!(double.tally().handshakes, 0);
+    assert_eq!(fake.tally().handshakes, 0);
 }
 
 #[test]
@@ -305,10 +304,10 @@ fn an_expired_certificate_is_refused_by_a_client_that_looks() {
     let certificates = Certificates::new();
     let expired = certificates.authority.expired_server(LOOPBACK).unwrap();
     let tls = Some(stock_tls(&expired, StockClients::Anyone).unwrap());
-    let double = start(Setup { tls, ..Setup::default() });
-    let Err(error) = Client::connect_tls(double.address(), certificates.client_config(false)) else {
+    let fake = start(Setup { tls, ..Setup::default() });
+    let Err(error) = Client::connect_tls(fake.address(), certificates.client_config(false)) else {
         panic!("an expired certificate was taken");
     };
     assert!(error.to_string().contains("expired"), "{error}");
-    assert_eq!(double.tally().handshakes, 0);
+    assert_eq!(fake.tally().handshakes, 0);
 }
