@@ -137,7 +137,7 @@ impl Reason {
     /// What may help.
     pub(crate) fn advice(&self, settings: &ClientSettings) -> Option<String> {
         let words = match self {
-            Self::Resolve { .. } => "Nobody knows an address of that name (-a).",
+            Self::Resolve { .. } => "No address was found for that name (-a).",
             Self::Connect { .. } if settings.local.is_some() => {
                 "Is tentacle_server running there (-a), on this port (-p), and can it be reached from the address of ours \
                  that -b names?"
@@ -191,7 +191,7 @@ fn closed_advice(error: &Error, settings: &ClientSettings) -> &'static str {
         Error::ClosedAfter { .. } if settings.password.is_none() => {
             "The server may want a password (-x), or TLS (-c, or -e and -k)."
         }
-        Error::Unconfirmed { .. } => "Nobody knows whether the server has stored the file: send it again.",
+        Error::Unconfirmed { .. } => "It is unknown whether the server has stored the file: send it again.",
         _ => "The server's log may say why.",
     }
 }

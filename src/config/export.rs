@@ -11,7 +11,7 @@ use super::toml_conf::schema::Section;
 
 const HEADER: &str = "\
 # The sites whose agents' files tentacle-syncd collects.
-# What [defaults] and [tls] say holds for every site that does not say otherwise itself.
+# The settings in [defaults] and [tls] apply to every site that has none of its own.
 ";
 
 /// `settings` as a file that reads back as the same sites.
@@ -93,7 +93,7 @@ fn notes(site: &SiteSettings) -> String {
         notes.push("This site has a password, which is not shown: password_file = \"…\"".to_owned());
     }
     if let Some((user, _)) = site.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
-        notes.push(format!("The proxy knows us as {user:?}; the password is not shown: add user and password_file."));
+        notes.push(format!("Our user name at the proxy is {user:?}; the password is not shown: add user and password_file."));
     }
     let identity = site.tls.as_ref().and_then(|tls| tls.identity.as_ref());
     if identity.is_some_and(|identity| identity.passphrase.is_some()) {

@@ -80,7 +80,7 @@ pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<Settings, Confi
     } else if is_named_toml(source.path) && pandora_conf::is_one(bytes) {
         report.error(
             None,
-            "this looks like a pandora_server.conf (`token value`, without `=`), and its name says TOML: name it *.conf, or \
+            "this looks like a pandora_server.conf (`token value`, without `=`), and its name ends in .toml: name it *.conf, or \
              make TOML of it with `tentacle-syncd import`",
         );
     }

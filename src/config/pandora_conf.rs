@@ -118,7 +118,7 @@ impl<'a> Entries<'a> {
         if let Some((line, table)) = self.table.filter(|_| self.value(Token::Address).is_some()) {
             let table = String::from_utf8_lossy(table);
             let why = format!("the file {NO_TABLE}, and is read as a pandora_server.conf");
-            let advice = "if it is meant as TOML, name it *.toml to be told what is wrong with it";
+            let advice = "if it is meant as TOML, name it *.toml to see what is wrong with it";
             report.warn(line, format!("{table} and its keys are ignored, as {why}; {advice}"));
         }
     }
@@ -183,10 +183,10 @@ impl<'a> Reader<'a, '_> {
             let advice = match unknown.find(|(.., meant)| *meant == Some(Token::Address.name())) {
                 Some((line, word, _)) => format!("did you mean it in line {line}, with {word}?"),
                 None if self.entries.table.is_some() => {
-                    let advice = "name it *.toml to be told what is wrong with it";
+                    let advice = "name it *.toml to see what is wrong with it";
                     format!("this looks like TOML ([table], key = value), but {NO_TABLE}: {advice}")
                 }
-                None => "say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2".to_owned(),
+                None => "name the Tentacle servers: sync_address 10.0.0.1,10.0.0.2".to_owned(),
             };
             self.report.error(None, format!("there is no sync_address; {advice}"));
             return sites;

@@ -143,7 +143,7 @@ keys! {
     }
 }
 
-const NONE_INCLUDED: &str = "no file is collected; leave it out, or say enabled = false";
+const NONE_INCLUDED: &str = "no file is collected; leave it out, or set enabled = false";
 
 fn any_data() -> Patterns {
     Patterns::new(&["*.data"]).expect("the default pattern is valid")

@@ -30,7 +30,7 @@ pub(crate) fn stopping() {
 /// One that does not listen misses nothing.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, state) {
-        log::debug!("the service manager cannot be told: {error}");
+        log::debug!("the service manager cannot be notified: {error}");
     }
 }
 

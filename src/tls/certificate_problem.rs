@@ -172,7 +172,7 @@ pub enum Irregularity {
     #[error("it spells out that it is of version 1")]
     ExplicitVersion1,
     /// Those are of version 3.
-    #[error("it has extensions and does not say that it is of version 3")]
+    #[error("it has extensions and is not marked as version 3")]
     ExtensionsWithoutVersion,
     /// Dates that UNIX has no number for.
     #[error("it counts from a time before 1970")]

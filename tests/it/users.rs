@@ -110,7 +110,7 @@ fn check_as_root_tests_what_the_owner_of_the_directories_can_do() {
     outcome.assert_says(&["PROBLEM", "client.key", "permission"]);
     outcome.assert_says(&["PROBLEM", "incoming directory", "cannot store files", "give the user this runs as"]);
     outcome.assert_says(&["ok", "state directory"]);
-    place.run("check", &["--user", "root"]).assert_code(0).assert_says(&["ok", "tested as root, as --user says"]);
+    place.run("check", &["--user", "root"]).assert_code(0).assert_says(&["ok", "tested as root, as given by --user"]);
 
     for path in [place.config(), place.incoming(), key] {
         give_to_nobody(&path);

@@ -18,7 +18,7 @@ use crate::store::MOUNT_WRITABLE;
 pub(super) enum ProcessError {
     /// Root, without leave to be root.
     #[error(
-        "refusing to run as root: start as another user, name one to become with --user, or say --allow-root where root \
+        "refusing to run as root: start as another user, name one to become with --user, or give --allow-root where root \
          is all there is, as in a container"
     )]
     Root,

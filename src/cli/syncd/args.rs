@@ -36,7 +36,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Collect from all sites until told to stop (SIGTERM, SIGINT); SIGHUP reloads configuration and certificates.
+    /// Collect from all sites until stopped (SIGTERM, SIGINT); SIGHUP reloads configuration and certificates.
     Run(Collecting),
     /// One round of all sites, or of those named; exit status 1 if any of them failed.
     Once {

@@ -30,7 +30,7 @@ pub(super) fn run(files: u32) -> Outcome {
     for (site, about) in scene.sites().iter().zip([
         "our tentacle_server, with TLS",
         "an imitation of a stock server: plain, slow, writes line by line",
-        "an imitation that takes the connection and never says a word",
+        "an imitation that takes the connection and never answers",
     ]) {
         say(&format!("  {:6} {}:{:<6} {about}", site.name, site.address, site.port));
     }

@@ -18,7 +18,7 @@ use crate::proto::quoted;
 pub(super) enum UserError {
     /// Root, in what is another user's.
     #[error(
-        "refusing to run as root: {} belongs to {owner}, who could not use what root makes there; run `{command}`, or say \
+        "refusing to run as root: {} belongs to {owner}, who could not use what root makes there; run `{command}`, or give \
          --allow-root",
         quoted(directory)
     )]
@@ -98,7 +98,7 @@ pub(super) fn become_tester(settings: &Settings, name: Option<&str>) -> Result<S
     let (user, why) = match name {
         Some(name) => {
             let user = User::from_name(name).ok().flatten().ok_or_else(|| UserError::Unknown(name.to_owned()))?;
-            (user, "as --user says".to_owned())
+            (user, "as given by --user".to_owned())
         }
         None if Uid::effective().is_root() => match other_owner(settings) {
             Some((uid, directory)) => match user_of(uid) {

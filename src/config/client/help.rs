@@ -10,15 +10,15 @@ The server
   -p PORT        its port (default 41121)
   -x PASSWORD    its password; visible to all users of this machine
   -y PROXY       go through an HTTP proxy: [user:password@]address:port
-  -b ADDRESS     come from this address of ours
+  -b ADDRESS     connect from this local address
 
 Files
   -g             get files rather than send them
   -z             compress them on the way
 
 TLS
-  -c             speak TLS, without a certificate of ours
-  -e FILE        speak TLS, with our certificate (PEM)
+  -c             use TLS, without a certificate of ours
+  -e FILE        use TLS, with our certificate (PEM)
   -k FILE        its private key (default: in the same file)
   -w             ask for the key's passphrase
   -f FILE        check the server's certificate: of this CA, and for ADDRESS
@@ -26,8 +26,8 @@ TLS
 Running
   -t SECONDS     one wait for the network (default 1)
   -r NUMBER      repeated waits before a silent server is given up (default 3)
-  -v             say what happens, and what may help after an error
-  -q             say nothing of errors
+  -v             print what happens, and what may help after an error
+  -q             print no errors
   -h, --help     this text; exit status 1 with -h, 0 with --help
       --version  the version
 

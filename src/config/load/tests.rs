@@ -206,7 +206,7 @@ fn toml_under_the_name_of_the_other_is_not_passed_over_without_a_word() {
     let warnings = load(&path, &options(HOME)).unwrap().warnings;
     let ignored = "[Defaults] and its keys are ignored, as the file has none of tentacle-syncd's tables ([sync], [tls], \
                    [defaults], [[site]]), and is read as a pandora_server.conf; if it is meant as TOML, name it *.toml to \
-                   be told what is wrong with it";
+                   see what is wrong with it";
     assert_eq!(warnings[1..], [format!("{}:2: {ignored}", path.to_string_lossy())]);
 }
 

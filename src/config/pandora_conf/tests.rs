@@ -224,7 +224,7 @@ fn an_address_that_stands_there_twice_is_taken_once() {
 #[test]
 fn errors_say_where_and_what_to_do() {
     for (text, errors) in [
-        ("", vec![": there is no sync_address; say where the Tentacle servers are: sync_address 10.0.0.1,10.0.0.2"]),
+        ("", vec![": there is no sync_address; name the Tentacle servers: sync_address 10.0.0.1,10.0.0.2"]),
         (
             "# sites\nsync_adress 10.0.0.1",
             vec![": there is no sync_address; did you mean it in line 2, with sync_adress?"],

@@ -19,7 +19,7 @@ Storing
   -m SIZE        the largest file, in bytes or as in 64MiB (default 2000000)
   -o             a file may replace another of its name
   -I             clients may list files (LS) and move them away (MV)
-  -x PASSWORD    what clients must know; visible to all users of this machine, unlike `password` in the file
+  -x PASSWORD    the password that clients must have; visible to all users of this machine, unlike `password` in the file
 
 Relaying
   -b ADDRESS     the server to relay to
@@ -34,15 +34,15 @@ TLS
   -u CIPHERS     ciphers, in OpenSSL's words
 
 Running
-  -F FILE        read the configuration file; options here win over it
+  -F FILE        read the configuration file; options here go before it
   -d             go to the background
   -l FILE        write the log there
-  -q             say nothing
-  -v             say what is transferred and refused
-  -V             say everything
+  -q             log nothing
+  -v             log what is transferred and refused
+  -V             log everything
       --user NAME    become this user once listening; else root is refused
       --allow-root   stay root: for containers
-      --check        read everything, say what is in force, and end; exit status 0 or as below
+      --check        read everything, print what is in force, and end; exit status 0 or as below
   -h, --help     this text; exit status 1 with -h, 0 with --help
       --version  the version
 

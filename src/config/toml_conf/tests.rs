@@ -192,7 +192,7 @@ fn checking_nothing_is_warned_of_once_where_it_is_said() {
 #[test]
 fn a_site_that_includes_nothing_is_warned_of() {
     let text = "[[site]]\naddress = \"a\"\ninclude = []\n";
-    let warning = "include: the list is empty, and no file is collected; leave it out, or say enabled = false";
+    let warning = "include: the list is empty, and no file is collected; leave it out, or set enabled = false";
     assert_eq!(read(text).unwrap().1, [format!("/etc/t/c.toml:3: {warning}")]);
     assert_eq!(read("[[site]]\naddress = \"a\"\nexclude = []\n").unwrap().1, [] as [&str; 0]);
 }

@@ -47,7 +47,7 @@ pub enum ArchiveError {
     #[error("a ZIP archive with compression method {0}: only deflate (8) and stored (0) are known")]
     Method(u16),
     /// The extension for more than 4 GiB, or a lie.
-    #[error("a ZIP64 archive: these are not known here, send the file itself")]
+    #[error("a ZIP64 archive: this is not supported, send the file itself")]
     Zip64,
     /// The entry is no file.
     #[error("a ZIP archive of a directory, where a file is expected")]
@@ -164,8 +164,8 @@ impl Content {
         self.done += count as u64;
         self.crc.update(&buffer[..count]);
         match self.done.cmp(&self.size()) {
-            Ordering::Greater => Err(ArchiveError::Malformed("its entry is longer than it says")),
-            Ordering::Less if count == 0 => Err(ArchiveError::Malformed("its entry is shorter than it says")),
+            Ordering::Greater => Err(ArchiveError::Malformed("its entry is longer than declared")),
+            Ordering::Less if count == 0 => Err(ArchiveError::Malformed("its entry is shorter than declared")),
             Ordering::Equal if count == 0 && self.crc.sum() != self.entry.crc => {
                 Err(ArchiveError::Malformed("its checksum is wrong"))
             }

@@ -145,8 +145,8 @@ fn what_lies_about_its_size_or_bytes_is_refused() {
     let (_dir, storage) = storage();
     let central = central(STREAMED);
     let cases = [
-        (24, [23, 0, 0, 0], "its entry is longer than it says"),
-        (24, [25, 0, 0, 0], "its entry is shorter than it says"),
+        (24, [23, 0, 0, 0], "its entry is longer than declared"),
+        (24, [25, 0, 0, 0], "its entry is shorter than declared"),
         (16, [1, 2, 3, 4], "its checksum is wrong"),
         (20, [10, 0, 0, 0], "its entry is damaged"),
         (20, [200, 0, 0, 0], "its entry reaches into its directory"),

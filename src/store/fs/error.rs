@@ -114,7 +114,7 @@ pub enum StoreError {
     },
     /// The journal was written by a later version.
     #[error(
-        "{}: journal of format {found}, this program knows format {known}: run the newer version, \
+        "{}: journal of format {found}, this program reads format {known}: run the newer version, \
          or move the file away (files that are waiting may then arrive twice)",
         quoted(path)
     )]
@@ -247,7 +247,7 @@ impl StoreError {
 fn which(path: &Path, holder: Option<u32>) -> String {
     match holder {
         Some(pid) => format!(", pid {pid}"),
-        None => format!(" (`fuser -v {}` says which)", quoted(path)),
+        None => format!(" (`fuser -v {}` shows which)", quoted(path)),
     }
 }
 
@@ -376,7 +376,7 @@ mod tests {
         );
         let text = busy(None);
         assert!(
-            text.starts_with("/state: in use by another process (`fuser -v /state` says which), and one at"),
+            text.starts_with("/state: in use by another process (`fuser -v /state` shows which), and one at"),
             "{text}"
         );
     }

@@ -34,7 +34,7 @@ impl fmt::Display for Lack {
         match self {
             Self::Rights(errno) => write!(
                 f,
-                "this filesystem does not set the rights of files (chmod: {errno}): they are what its mount options say, \
+                "this filesystem does not set the rights of files (chmod: {errno}): they are what its mount options set, \
                  as file_mode= and gid= of CIFS do"
             ),
             Self::DirectoryFlush(errno) => write!(

@@ -32,7 +32,7 @@ fn mismatch(last: &Path, journal: &Path, is_known: bool) -> Option<String> {
     let consequence = "what was collected from here and is still at its site may arrive twice";
     let (shown, here) = (quoted(last), quoted(journal));
     if last == journal {
-        return (!is_known).then(|| format!("{here} knows nothing of it: lost, emptied or damaged? {consequence}"));
+        return (!is_known).then(|| format!("{here} has no record of it: lost, emptied or damaged? {consequence}"));
     }
     // One that cannot be looked at counts as there.
     let is_moved = is_known && !last.try_exists().unwrap_or(true);

@@ -38,7 +38,7 @@ pub enum RuleError {
     #[error("{0} stands there twice; separate several by commas")]
     Twice(&'static str),
     /// It names no client.
-    #[error("it does not say for whom; add \"from any\", or addresses as in \"from 10.1.0.0/16\"")]
+    #[error("it names no client; add \"from any\", or addresses as in \"from 10.1.0.0/16\"")]
     NoFrom,
     /// A source that is no address.
     #[error("from: {0}, or any")]

@@ -109,7 +109,7 @@ fn what_is_no_rule_is_refused_with_what_was_expected() {
         ("send recv from any", format!("\"recv\" is out of place; {EXPECTED}")),
         ("send from", format!("there is nothing after \"from\"; {EXPECTED}")),
         ("send from any from any", "from stands there twice; separate several by commas".to_owned()),
-        ("send", "it does not say for whom; add \"from any\", or addresses as in \"from 10.1.0.0/16\"".to_owned()),
+        ("send", "it names no client; add \"from any\", or addresses as in \"from 10.1.0.0/16\"".to_owned()),
         (
             "send from centre",
             "from: \"centre\" is no address; expected one such as 10.1.2.3, fd00::1, or a range such as 10.1.0.0/16, \

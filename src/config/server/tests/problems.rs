@@ -45,7 +45,7 @@ fn what_cannot_be_understood_is_named_with_its_place() {
             "filters a:../b",
             "filters: \"a:../b\" leads out of the storage directory; name a directory inside it, without `..` and leading `/`",
         ),
-        ("allow send", "allow: it does not say for whom; add \"from any\", or addresses as in \"from 10.1.0.0/16\""),
+        ("allow send", "allow: it names no client; add \"from any\", or addresses as in \"from 10.1.0.0/16\""),
         ("upstream_ssl yes", ""),
     ] {
         let file = format!("directory /x\n{line}\n");

@@ -94,7 +94,7 @@ impl<D: Disk> Engine<D> {
         if let Some(&Intent { spool, stage, .. }) = orphans.first() {
             let path = self.journal.read(|state| state.spools.get(&spool).cloned()).unwrap_or_default();
             log::warn!(
-                "directory={} reason=orphaned no journal knows {} in the staging area: they are published as \
+                "directory={} reason=orphaned no journal has {} in the staging area: they are published as \
                  recovered-{stage}.{}.data and the like, and may arrive twice, or in part",
                 quoted(&path),
                 Count(orphans.len(), "file"),
