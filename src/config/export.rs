@@ -93,7 +93,9 @@ fn notes(site: &SiteSettings) -> String {
         notes.push("This site has a password, which is not shown: password_file = \"…\"".to_owned());
     }
     if let Some((user, _)) = site.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
-        notes.push(format!("Our user name at the proxy is {user:?}; the password is not shown: add user and password_file."));
+        notes.push(format!(
+            "Our user name at the proxy is {user:?}; the password is not shown: add user and password_file."
+        ));
     }
     let identity = site.tls.as_ref().and_then(|tls| tls.identity.as_ref());
     if identity.is_some_and(|identity| identity.passphrase.is_some()) {

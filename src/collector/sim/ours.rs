@@ -48,7 +48,7 @@ impl Ours {
     pub(super) fn serve(&mut self, server_io: &mut ServerIo<'_>, server: &mut TestServer) -> Turn {
         match self.deadline {
             Some((at, OnDeadline::HalfClose)) if at <= server_io.scheduler.now && self.state == State::Open => {
-                self.half_close(server_io)
+                self.half_close(server_io);
             }
             Some((at, _)) if at <= server_io.scheduler.now => return Turn::Over,
             _ => {}

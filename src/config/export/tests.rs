@@ -80,7 +80,9 @@ fn secrets_are_mentioned_and_not_told() {
     site.tls = Some(tls);
     let text = to_toml(&settings(vec![site]));
     assert!(!text.contains("hunter2"));
-    for mention in ["# This site has a password", "# Our user name at the proxy is \"me\"", "# The key has a passphrase"] {
+    for mention in
+        ["# This site has a password", "# Our user name at the proxy is \"me\"", "# The key has a passphrase"]
+    {
         assert!(text.contains(mention), "{mention} in {text}");
     }
     assert_eq!(read_back(&text).len(), 1);

@@ -9,7 +9,7 @@ use crate::proto::{Excerpt, FileName, ListArg, Refusal, Verb};
 pub enum Want {
     /// Bytes of the client's, for [`Server::handle_input`]; it takes none before [`Server::transmit`] is written.
     Line,
-    /// What the last event asks for: [`Server::go`], [`Server::stored`], [`Server::announce`] or [`Server::refuse`].
+    /// What the last event asks for: [`Server::accept`], [`Server::stored`], [`Server::announce`] or [`Server::refuse`].
     Decision,
     /// So many more bytes from the client, for the caller's sink; never 0.
     Body(u64),
@@ -26,7 +26,7 @@ pub enum Want {
 pub enum Event {
     /// The client has the right password.
     PasswordAccepted,
-    /// `SEND` or `ZSEND`: the client has a body for us. [`Server::go`] or [`Server::refuse`].
+    /// `SEND` or `ZSEND`: the client has a body for us. [`Server::accept`] or [`Server::refuse`].
     Offered {
         /// Which of them.
         verb: Verb,

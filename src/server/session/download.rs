@@ -278,7 +278,7 @@ impl Session {
         match std::mem::replace(&mut self.task, Task::Idle) {
             Task::Downloading(Download { name: Some(name), size, .. }) => self.log("gave", &name, size),
             Task::Downloading(Download { name: None, size, .. }) => {
-                log::info!("client={} listed bytes={size}", self.peer)
+                log::info!("client={} listed bytes={size}", self.peer);
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::ids::StageId;
 use super::spool_dir::SpoolDir;
 
-/// What [`sync_drafts`] has made durable.
+/// What [`sync_staged_files`] has made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Synced {
     /// The files' bytes, but not that the files exist.
@@ -60,15 +60,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool_dir = SpoolDir::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
         let stages: Vec<StageId> = (0..5).map(|_| spool_dir.create().unwrap().0).collect();
-        let staged: Vec<_> = stages.iter().map(|&stage| (&spool_dir, stage)).collect();
-        for count in 0..=staged.len() {
-            assert_eq!(each(&staged[..count]), Ok(()));
+        let files: Vec<_> = stages.iter().map(|&stage| (&spool_dir, stage)).collect();
+        for count in 0..=files.len() {
+            assert_eq!(each(&files[..count]), Ok(()));
         }
         for &lost in &stages {
             spool_dir.discard(lost).unwrap();
-            assert_eq!(each(&staged), Ok(()));
+            assert_eq!(each(&files), Ok(()));
             symlink("anything", spool_dir.staged_path(lost)).unwrap();
-            let error = each(&staged).unwrap_err().to_string();
+            let error = each(&files).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("{}: is a link", spool_dir.staged_path(lost).to_string_lossy())),
                 "{error}"

@@ -102,6 +102,17 @@ fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
     Intent { spool: spool_dir.id, stage, copy }
 }
 
+fn spool_record(spool: &Spool) -> Record {
+    Record::Spool(spool.dir().id, spool.dir().path().to_owned())
+}
+
+/// A kill that leaves one committed file: its journal in `journal`'s state directory, the file in `incoming`'s spool.
+fn killed_with_a_file(journal: &Disk, incoming: &Disk) {
+    let dying = incoming.spool();
+    let waiting = intent(&dying, "a.1.data", "one");
+    killed(journal, &[spool_record(&dying), Record::Only(waiting)], b"");
+}
+
 #[test]
 fn what_a_kill_left_is_finished_once() {
     let disk = Disk::new();
@@ -113,9 +124,8 @@ fn what_a_kill_left_is_finished_once() {
     fs::rename(spool_dir.staged_path(placed.stage), disk.incoming().join("placed.1.data")).unwrap();
     fs::write(spool_dir.staged_path(damaged.stage), "dam").unwrap();
     staged(&dying, "of no record").hand_over().unwrap();
-    let spool = Record::Spool(spool_dir.id, spool_dir.path().to_owned());
     let intents = [whole, placed, damaged].map(Record::Intent);
-    killed(&disk, &[&[spool][..], &intents].concat(), b"0123456789abcdef intent torn");
+    killed(&disk, &[&[spool_record(&dying)][..], &intents].concat(), b"0123456789abcdef intent torn");
     drop(dying);
     for _restart in 0..2 {
         let (committer, outstanding) = disk.start(&disk.spool());
@@ -139,8 +149,7 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
         let (whole, damaged) = (intent(&dying, "whole.1.data", "whole"), intent(&dying, "damaged.1.data", "damaged"));
         fs::write(dying.dir().staged_path(damaged.stage), "dam").unwrap();
         staged(&dying, "of no record").hand_over().unwrap();
-        let spool = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
-        killed(&disk, &[spool, Record::Intent(whole), Record::Intent(damaged)], b"");
+        killed(&disk, &[spool_record(&dying), Record::Intent(whole), Record::Intent(damaged)], b"");
         drop(dying);
         // Not mounted yet.
         let aside = disk.root.path().join("aside");
@@ -171,11 +180,7 @@ fn what_a_kill_left_in_a_directory_that_is_opened_later_is_finished_then() {
 #[test]
 fn what_waits_in_a_directory_that_no_site_has_any_more_is_published_all_the_same() {
     let (disk, old) = (Disk::new(), Disk::new());
-    let dying = old.spool();
-    let waiting = intent(&dying, "a.1.data", "one");
-    let spool = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
-    killed(&disk, &[spool, Record::Only(waiting)], b"");
-    drop(dying);
+    killed_with_a_file(&disk, &old);
     let (mut committer, _) = disk.start(&disk.spool());
     while old.published().is_empty() {
         thread::yield_now();
@@ -193,11 +198,7 @@ fn what_waits_in_a_directory_that_no_site_has_any_more_is_published_all_the_same
 #[test]
 fn a_directory_that_no_site_has_any_more_and_that_is_another_one_by_now_is_left_alone() {
     let (disk, old) = (Disk::new(), Disk::new());
-    let dying = old.spool();
-    let waiting = intent(&dying, "a.1.data", "one");
-    let spool = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
-    killed(&disk, &[spool, Record::Only(waiting)], b"");
-    drop(dying);
+    killed_with_a_file(&disk, &old);
     let aside = old.root.path().join("aside");
     fs::rename(old.incoming(), &aside).unwrap();
     for is_there in [false, true] {
@@ -245,11 +246,7 @@ fn reading_staged(errno: Errno) -> Refused {
 fn a_committed_file_that_cannot_be_read_just_now_is_not_given_up() {
     for opened_later in [false, true] {
         let disk = Disk::new();
-        let dying = disk.spool();
-        let waiting = intent(&dying, "a.1.data", "one");
-        let spool_dir = Record::Spool(dying.dir().id, dying.dir().path().to_owned());
-        killed(&disk, &[spool_dir, Record::Only(waiting)], b"");
-        drop(dying);
+        killed_with_a_file(&disk, &disk);
         without(&[reading_staged(Errno::ACCESS)], || {
             if opened_later {
                 let (mut committer, _) = Committer::start(&disk.state(), AT_ONCE, &[], Arc::new(|| {})).unwrap();
