@@ -48,6 +48,8 @@ mod child_process;
 mod collecting;
 #[path = "isolation/configuration.rs"]
 mod configuration;
+#[path = "isolation/environment.rs"]
+mod environment;
 #[path = "isolation/faults.rs"]
 mod faults;
 #[path = "isolation/figures.rs"]
@@ -65,8 +67,6 @@ mod scripted;
 #[path = "isolation/stamp.rs"]
 mod stamp;
 mod support;
-#[path = "isolation/surroundings.rs"]
-mod surroundings;
 #[path = "isolation/usage.rs"]
 mod usage;
 
@@ -75,12 +75,12 @@ use std::time::Duration;
 
 use case::Case;
 use collecting::collect;
+use environment::{Environment, isolate};
 use figures::{Figures, judge, print};
 use fresh_dir::fresh_dir;
 use kind::Kind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::Result;
-use surroundings::{Surroundings, isolate};
 
 /// How much of everything.
 struct Scale {
@@ -187,7 +187,7 @@ fn possible(kinds: Vec<Kind>, place: &Path) -> impl Iterator<Item = Kind> {
     let try_out = move |kind, place: &Path| {
         if [Kind::Names, Kind::Frozen].contains(&kind) {
             isolated.clone()?;
-            Surroundings::of(kind, &[], &fresh_dir(place)?.0)?;
+            Environment::of(kind, &[], &fresh_dir(place)?.0)?;
         }
         Result::Ok(())
     };

@@ -91,14 +91,14 @@ fn longest_stall(runs: &[Run]) -> f64 {
 fn run(way: Strategy, filesystem: &Filesystem, bytes: Option<u64>, scale: &Scale) -> Result<Run> {
     let dir = tempfile::tempdir_in(filesystem.dir())?;
     let mut publisher = way.start(dir.path())?;
-    filesystem.settle()?;
+    filesystem.sync()?;
     let mut load = bytes.map(|bytes| Load::start(filesystem.dir(), bytes)).transpose()?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
     let lone = one_at_a_time(&mut *publisher, scale)?;
     load.as_mut().map_or(Ok(()), Load::fill)?;
     let (files_per_second, staging) = all_at_once(publisher, scale.seconds)?;
     drop((load, dir));
-    filesystem.settle()?;
+    filesystem.sync()?;
     Ok(Run { files_per_second, lone, staging })
 }
 

@@ -47,7 +47,7 @@ impl Filesystem {
     }
 
     /// Writes out whatever anyone has written here.
-    pub(crate) fn settle(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         Ok(syncfs(File::open(&self.dir)?)?)
     }
 }

@@ -36,7 +36,7 @@ fn staging(kind: SinkKind, count: usize, size: usize, piece: usize, filesystem: 
     let dir = tempfile::tempdir_in(filesystem.dir())?;
     let spool = Spool::open(dir.path())?.with_sink(kind);
     let bytes = vec![b'x'; piece];
-    filesystem.settle()?;
+    filesystem.sync()?;
     let start = clock();
     for _ in 0..count {
         drop(stage(&spool, size, &bytes)?);

@@ -8,13 +8,13 @@ use super::Scale;
 use super::bad::{self, BadSites};
 use super::collecting::Collecting;
 use super::configuration::Configuration;
+use super::environment::{DOMAIN, Environment};
 use super::figures::{Figures, kib};
 use super::fresh_dir::fresh_dir;
 use super::kind::Kind;
 use super::memory::memory;
 use super::peers::Peers;
 use super::stamp;
-use super::surroundings::{DOMAIN, Surroundings};
 use super::usage::cpu_time;
 use crate::support::{Result, clock};
 
@@ -31,7 +31,7 @@ const NO_PORT: u16 = 9;
 
 /// What runs. The fields are dropped in this order: what the collector may wait for ends before it is waited for.
 pub(crate) struct Case {
-    surroundings: Surroundings,
+    environment: Environment,
     collecting: Collecting,
     begin: Instant,
     peers: Peers,
@@ -51,7 +51,7 @@ impl Case {
             _ => Some(BadSites::start(kind, count, scale.names, &dir)?),
         };
         let good: Vec<String> = (0..scale.busy).map(|number| format!("good-{number}.{DOMAIN}")).collect();
-        let surroundings = Surroundings::of(kind, &good, &dir)?;
+        let environment = Environment::of(kind, &good, &dir)?;
         let mut configuration = Configuration::new(&dir, (kind == Kind::Filler).then_some(scale.max_spool));
         if kind == Kind::Names {
             for name in (0..count).map(|number| format!("silent-{number}.{DOMAIN}")) {
@@ -61,7 +61,7 @@ impl Case {
         if let Some(bad) = &bad {
             for (number, port) in bad.ports().iter().enumerate() {
                 let name = format!("bad-{number}");
-                configuration.add(&name, (LOOPBACK, *port), bad.ca(), surroundings.incoming());
+                configuration.add(&name, (LOOPBACK, *port), bad.ca(), environment.incoming());
             }
         }
         let by_name = if kind == Kind::Names { &good[..] } else { &[] };
@@ -71,13 +71,13 @@ impl Case {
         }
         let (begin, wanted) = (clock(), if kind == Kind::Unwanted { count * bad::WANTED } else { 0 });
         let collecting = Collecting::start(&dir, configuration.text())?;
-        Ok(Self { surroundings, collecting, begin, peers, bad, spool, wanted })
+        Ok(Self { environment, collecting, begin, peers, bad, spool, wanted })
     }
 
     /// Has agents report, and measures until their files are here, or the bench has waited for long enough.
     pub(crate) fn measure(mut self, scale: &Scale) -> Result<Figures> {
         thread::sleep(scale.warm_up);
-        self.surroundings.freeze()?;
+        self.environment.freeze()?;
         let (start, before) = (clock(), self.used()?);
         let appeared = self.peers.report(scale.measured)?;
         let (took, after) = (start.elapsed(), self.used()?);

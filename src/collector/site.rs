@@ -178,7 +178,7 @@ impl Site {
             if let Some(suppressed) = self.log.failed(&reason.log_key(), now) {
                 warn!("site={} reason={} {reason};{}", self.shown(), reason.code(), repeated(suppressed));
             }
-            self.break_off(reason);
+            self.fail_round(reason);
         }
     }
 
@@ -294,7 +294,7 @@ impl Site {
     }
 
     /// The round, or what is left of it, breaks off.
-    pub(super) fn break_off(&mut self, reason: Reason) {
+    pub(super) fn fail_round(&mut self, reason: Reason) {
         let reason = self.as_first_refused(reason);
         if let Some(running) = &mut self.running {
             running.round.stop_fetching();

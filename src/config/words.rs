@@ -4,7 +4,7 @@ use crate::store::Durability;
 
 /// How a certificate is checked, before it is known against what.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Policy {
+pub(super) enum VerifyPolicy {
     Chain,
     ChainAndName,
     Pin,
@@ -12,8 +12,12 @@ pub(super) enum Policy {
 }
 
 /// `verify`.
-pub(super) const POLICIES: [(&str, Policy); 4] =
-    [("chain", Policy::Chain), ("chain+name", Policy::ChainAndName), ("pin", Policy::Pin), ("none", Policy::None)];
+pub(super) const POLICIES: [(&str, VerifyPolicy); 4] = [
+    ("chain", VerifyPolicy::Chain),
+    ("chain+name", VerifyPolicy::ChainAndName),
+    ("pin", VerifyPolicy::Pin),
+    ("none", VerifyPolicy::None),
+];
 
 /// `durability`.
 pub(super) const DURABILITIES: [(&str, Durability); 2] = [("fsync", Durability::Fsync), ("none", Durability::None)];

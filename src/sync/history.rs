@@ -182,12 +182,12 @@ impl SiteHistory {
     /// time, too: then this one file is not deleted. What was committed, if that is forgotten.
     pub fn deletion_doubted(&mut self, name: &FileName) -> Option<Fingerprint> {
         let deletes = self.deletion == Deletion::Done;
-        let is_new = deletes && self.held.contains_key(name) && self.doubt(name);
+        let is_new = deletes && self.held.contains_key(name) && self.note_uncertain(name);
         if is_new { self.forget(name) } else { None }
     }
 
     /// Whether this deletion is not certain, and the last one was. Where that cannot be noted, it is as if neither were.
-    fn doubt(&mut self, name: &FileName) -> bool {
+    fn note_uncertain(&mut self, name: &FileName) -> bool {
         self.new_note(name, |note| !std::mem::replace(&mut note.is_doubted, true)).unwrap_or(false)
     }
 

@@ -53,7 +53,7 @@ pub struct Suites {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SuitesError {
     /// Nothing is left.
-    #[error("{text:?} leaves no cipher suite of those that can be had: {known}; HIGH, DEFAULT and ALL mean all of them", known = known())]
+    #[error("{text:?} leaves no cipher suite of those that can be had: {known}; HIGH, DEFAULT and ALL mean all of them", known = supported_names())]
     Nothing {
         /// The cipher string.
         text: String,
@@ -72,7 +72,7 @@ impl Suites {
         for element in separated.split([':', ',', ';', ' ']).filter(|element| !element.is_empty()) {
             let operator = element.chars().next().filter(|first| "!-+@".contains(*first));
             let words = operator.map_or(element, |_| &element[1..]);
-            let meant: Vec<usize> = (0..KNOWN.len()).filter(|&index| means(words, index)).collect();
+            let meant: Vec<usize> = (0..KNOWN.len()).filter(|&index| matches(words, index)).collect();
             match operator {
                 Some('@') => command(element, &mut chosen)?,
                 Some('!') => {
@@ -118,8 +118,8 @@ impl Suites {
     }
 }
 
-/// Whether an element of a cipher string means a suite: by its name, or by words joined with `+` that all fit.
-fn means(element: &str, index: usize) -> bool {
+/// Whether an element of a cipher string names a suite: by its name, or by words joined with `+` that all fit.
+fn matches(element: &str, index: usize) -> bool {
     let (name, _, words) = KNOWN[index];
     element.split('+').all(|word| word == name || words.contains(&word) || ALL.contains(&word))
 }
@@ -134,7 +134,7 @@ fn command(element: &str, chosen: &mut [usize]) -> Result<(), SuitesError> {
     Ok(())
 }
 
-fn known() -> String {
+fn supported_names() -> String {
     KNOWN.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
 }
 

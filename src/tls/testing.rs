@@ -306,7 +306,7 @@ impl ClientCertVerifier for AnyClient {
 }
 
 /// Runs a handshake to its end, with what follows it; the server's view of a failure.
-pub(super) fn meet(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), ClientFailure> {
+pub(super) fn handshake(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), ClientFailure> {
     for _ in 0..8 {
         pass(|wire| client.write_tls(wire), |wire| server.read_tls(wire));
         let phase = match (server.is_handshaking(), server.negotiated_cipher_suite()) {

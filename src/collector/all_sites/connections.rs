@@ -195,7 +195,7 @@ impl Collector {
         session.abandon(site, &mut self.commit_queue);
         if !harmless {
             debug!("site={} reason={} {reason}", quoted(&**site.name()), reason.code());
-            site.break_off(reason);
+            site.fail_round(reason);
         }
         self.wake_waiting_of(key);
         self.reopen(key);

@@ -285,12 +285,12 @@ impl Collector {
             self.tick();
             self.watchdog.feed(self.net.now());
         }
-        self.break_off();
+        self.abandon_sessions();
         Ok(Ended { waiting: self.commit_queue.stop(), max_loop_latency: self.net.max_loop_latency() })
     }
 
     /// Time is up: what has come whole is still to be kept.
-    fn break_off(&mut self) {
+    fn abandon_sessions(&mut self) {
         for (_, mut session) in self.sessions.drain() {
             if let Some(site) = &mut self.sites[session.site()] {
                 session.abandon(site, &mut self.commit_queue);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::agents::Agents;
 use super::buffer::Buffer;
 use super::oracle::Verdict;
-use super::scenario::{Place, run};
+use super::scenario::{TestDirs, run};
 use super::scheduler::{Scheduler, SimEvent, Trace};
 use super::server::{Files, SitePassword};
 use super::world::{FIRST_PORT, Site, World};
@@ -99,10 +99,10 @@ struct End {
 }
 
 impl Scenario {
-    fn settings(&self, place: &Place) -> Settings {
+    fn settings(&self, dirs: &TestDirs) -> Settings {
         let mut site = SiteSettings::new("site0", "model");
         site.port = FIRST_PORT;
-        site.incoming_dir = place.path().to_owned();
+        site.incoming_dir = dirs.path().to_owned();
         site.interval = INTERVAL;
         site.connections = self.connections;
         site.delivery = self.delivery;
@@ -116,7 +116,7 @@ impl Scenario {
         }
     }
 
-    fn populate(&self, disk: &Rc<RefCell<Disk>>, place: &Place, trace: Trace) -> World {
+    fn populate(&self, disk: &Rc<RefCell<Disk>>, dirs: &TestDirs, trace: Trace) -> World {
         let mut scheduler = Scheduler::new(0, trace);
         scheduler.fault_rates.latency = Duration::from_millis(2);
         scheduler.fault_rates.disk = self.disk;
@@ -134,20 +134,20 @@ impl Scenario {
         world.oracle.verdict = Verdict::counted();
         world.oracle.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
-        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, TestServer::new(&place.site(0), true, 0)));
+        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, TestServer::new(&dirs.site(0), true, 0)));
         let (misbehavior, acceptor, password, reported) = (None, None, SitePassword::None, BTreeSet::new());
         world.sites.push(Site { misbehavior, acceptor, password, reported, files, buffer, agents, connections });
         world
     }
 
     /// Runs it, with crashes, each after so many more steps.
-    fn run(&self, crashes: &[(u32, Fault)], place: &Place, trace: Trace) -> End {
+    fn run(&self, crashes: &[(u32, Fault)], dirs: &TestDirs, trace: Trace) -> End {
         let disk = Rc::new(RefCell::new(Disk::new(0, crashes)));
-        let world = Rc::new(RefCell::new(self.populate(&disk, place, trace)));
+        let world = Rc::new(RefCell::new(self.populate(&disk, dirs, trace)));
         world.borrow_mut().pass();
         stage_on(Some(Rc::clone(&disk)));
-        let settings = self.settings(place);
-        while !run(&world, &disk, &settings, place) {
+        let settings = self.settings(dirs);
+        while !run(&world, &disk, &settings, dirs) {
             let mut world = world.borrow_mut();
             if self.taken {
                 take_all(&mut world);
@@ -206,12 +206,12 @@ struct Sum {
 
 impl Sum {
     /// Runs it with these crashes.
-    fn try_out(&mut self, scenario: &Scenario, crashes: &[(u32, Fault)], place: &Place) -> End {
-        let end = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, place, Trace::default())));
+    fn try_out(&mut self, scenario: &Scenario, crashes: &[(u32, Fault)], dirs: &TestDirs) -> End {
+        let end = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, dirs, Trace::default())));
         if end.as_ref().map_or(true, |end| end.lost + end.doubled > 0) && self.lost + self.doubled == 0 {
             println!("{scenario:?}, {crashes:?}:");
             let trace = Trace::kept();
-            let _ = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, place, trace.clone())));
+            let _ = catch_unwind(AssertUnwindSafe(|| scenario.run(crashes, dirs, trace.clone())));
             trace.lines().iter().for_each(|line| println!("{line}"));
         }
         let end = end.unwrap_or_else(|panic| resume_unwind(panic));
@@ -222,24 +222,24 @@ impl Sum {
     }
 
     /// Crashes at every storage call.
-    fn crash(&mut self, scenario: &Scenario, costs: &[Option<Spared>], place: &Place) {
-        let steps = scenario.run(&[], place, Trace::default()).steps;
+    fn crash(&mut self, scenario: &Scenario, costs: &[Option<Spared>], dirs: &TestDirs) {
+        let steps = scenario.run(&[], dirs, Trace::default()).steps;
         for step in 0..steps {
             for crash in crashes(costs) {
-                self.try_out(scenario, &[(step, crash)], place);
+                self.try_out(scenario, &[(step, crash)], dirs);
             }
         }
     }
 
     /// Crashes at every storage call, and once more at every one of the recovery.
-    fn crash_twice(&mut self, scenario: &Scenario, costs: &[Option<Spared>], place: &Place) {
-        let steps = scenario.run(&[], place, Trace::default()).steps;
+    fn crash_twice(&mut self, scenario: &Scenario, costs: &[Option<Spared>], dirs: &TestDirs) {
+        let steps = scenario.run(&[], dirs, Trace::default()).steps;
         for step in 0..steps {
             for first in crashes(costs) {
-                let recovery = self.try_out(scenario, &[(step, first)], place).recovery;
+                let recovery = self.try_out(scenario, &[(step, first)], dirs).recovery;
                 for again in 0..recovery {
                     for second in crashes(costs) {
-                        self.try_out(scenario, &[(step, first), (again, second)], place);
+                        self.try_out(scenario, &[(step, first), (again, second)], dirs);
                     }
                 }
             }
@@ -278,7 +278,7 @@ fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
     };
     let once = move |scenario: Scenario| {
         let mut sum = Sum::default();
-        sum.crash(&scenario, costs, &Place::new());
+        sum.crash(&scenario, costs, &TestDirs::new());
         sum
     };
     let twice = move || {
@@ -295,7 +295,7 @@ fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
             publish: Publish::Paced,
             is_beside: false,
         };
-        sum.crash_twice(&scenario, &costs[..costs.len() - 1], &Place::new());
+        sum.crash_twice(&scenario, &costs[..costs.len() - 1], &TestDirs::new());
         sum
     };
     let sums: Vec<Sum> = thread::scope(|scope| {

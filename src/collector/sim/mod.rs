@@ -50,7 +50,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use run_counts::RunCounts;
-use scenario::{Place, Scale, run_seed};
+use scenario::{Scale, TestDirs, run_seed};
 use scheduler::Trace;
 
 /// So many of the last events are printed when a check fails.
@@ -67,24 +67,24 @@ fn variable(name: &str) -> Option<u64> {
 /// Runs the scenario of `SIM_SEED`, or those of the first seeds: so `few` of them, or as many more as `SIM_SEEDS` asks
 /// for.
 fn simulate(what: &str, few: u64, scale: Scale) -> RunCounts {
-    let place = Place::new();
+    let dirs = TestDirs::new();
     let mut sum = RunCounts::default();
     let seeds = match variable("SIM_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("SIM_SEEDS").map_or(few, |seeds| (seeds * few).div_ceil(LIVES)),
     };
     for seed in seeds.clone() {
-        let lived = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, &place, Trace::default())));
+        let lived = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, &dirs, Trace::default())));
         match lived {
             Ok(counts) => sum.add(&counts),
             Err(panic) => {
-                print_trace(seed, scale, &place);
+                print_trace(seed, scale, &dirs);
                 resume_unwind(panic);
             }
         }
     }
     if let Some(seed) = variable("SIM_SEED") {
-        print_trace(seed, scale, &place);
+        print_trace(seed, scale, &dirs);
     }
     let RunCounts { steps, written, published, crashes, site_crashes, cuts, disk_errors, .. } = sum;
     let RunCounts { secured, resumed, unsecured, locked_out, .. } = sum;
@@ -101,9 +101,9 @@ fn simulate(what: &str, few: u64, scale: Scale) -> RunCounts {
 }
 
 /// Runs it once more, and prints its end; all of it where it was asked for.
-fn print_trace(seed: u64, scale: Scale, place: &Place) {
+fn print_trace(seed: u64, scale: Scale, dirs: &TestDirs) {
     let trace = Trace::kept();
-    let _ = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, place, trace.clone())));
+    let _ = catch_unwind(AssertUnwindSafe(|| run_seed(seed, scale, dirs, trace.clone())));
     let lines = trace.lines();
     let reported = if variable("SIM_SEED").is_some() { lines.len() } else { TOLD.min(lines.len()) };
     lines[lines.len() - reported..].iter().for_each(|line| println!("{line}"));
@@ -130,8 +130,8 @@ fn the_same_seed_lives_the_same_life() {
         let traces = [Trace::kept(), Trace::kept()];
         for trace in &traces {
             // With other keys, each time.
-            let place = Place::new();
-            sum.add(&run_seed(seed, Scale { sites: 2, bad: 0, rough: true }, &place, trace.clone()));
+            let dirs = TestDirs::new();
+            sum.add(&run_seed(seed, Scale { sites: 2, bad: 0, rough: true }, &dirs, trace.clone()));
         }
         assert_eq!(traces[0].lines(), traces[1].lines());
     }

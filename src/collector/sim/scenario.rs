@@ -40,7 +40,7 @@ pub(super) struct Scale {
 }
 
 /// The one directory that all files are staged in.
-pub(super) struct Place {
+pub(super) struct TestDirs {
     dir: tempfile::TempDir,
     /// Where sites with our server have their storage.
     sites: tempfile::TempDir,
@@ -48,7 +48,7 @@ pub(super) struct Place {
     pub(super) pki: Pki,
 }
 
-impl Place {
+impl TestDirs {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
@@ -67,17 +67,17 @@ impl Place {
 }
 
 /// Runs the scenario of `seed`; panics where an invariant does not hold.
-pub(super) fn run_seed(seed: u64, scale: Scale, place: &Place, trace: Trace) -> RunCounts {
+pub(super) fn run_seed(seed: u64, scale: Scale, dirs: &TestDirs, trace: Trace) -> RunCounts {
     // Another life on this thread may have come to a bad end.
     fail_staging(None);
     let mut scheduler = Scheduler::new(seed, trace);
     let kinds = kinds(&mut scheduler, scale);
-    let settings = settings(&mut scheduler, scale, &kinds, place);
+    let settings = settings(&mut scheduler, scale, &kinds, dirs);
     let disk = Rc::new(RefCell::new(Disk::new(seed, &[])));
-    let world = Rc::new(RefCell::new(populate(scheduler, &disk, scale, &kinds, &settings, place)));
+    let world = Rc::new(RefCell::new(populate(scheduler, &disk, scale, &kinds, &settings, dirs)));
     // Each order is a step after which all is checked: with many sites that takes its time.
     world.borrow_mut().is_beside = scale.rough && scale.sites == 1 && seed % 2 == 1;
-    while !run(&world, &disk, &settings, place) {
+    while !run(&world, &disk, &settings, dirs) {
         let wait = world.borrow_mut().scheduler.up_to(Duration::from_secs(20));
         world.borrow_mut().idle(wait);
     }
@@ -108,7 +108,7 @@ fn check_reported(site: &Site, rough: bool, scheduler: &Scheduler) {
 }
 
 /// One process, from its start to its end; whether that was the last.
-pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, place: &Place) -> bool {
+pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings: &Settings, dirs: &TestDirs) -> bool {
     let now = world.borrow().scheduler.now;
     let started = ModelCommitter::start(disk, settings.publish, now);
     {
@@ -126,7 +126,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     world.borrow_mut().process.committer = Some(committer);
     world.borrow_mut().go_on_publishing();
     let ports = Ports(Rc::clone(world));
-    let mut spools = place.spools.clone();
+    let mut spools = dirs.spools.clone();
     if world.borrow().is_beside {
         for (path, spool) in &mut spools {
             let (beside, staging) = Spool::open_deferred(path).unwrap();
@@ -210,17 +210,17 @@ fn kinds(scheduler: &mut Scheduler, scale: Scale) -> Vec<Kind> {
     (0..scale.sites).map(|number| Kind::new(scheduler, number < scale.bad, scale.sites == 1)).collect()
 }
 
-fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], place: &Place) -> Settings {
+fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &TestDirs) -> Settings {
     let interval =
         Duration::from_secs(if scale.rough { *scheduler.chance.choice([&1, &3, &30]).expect("some") } else { 30 });
     let connections = if scale.rough { scheduler.chance.usize(1..5) } else { 2 };
     let site = |(number, kind): (usize, &Kind)| {
         let mut site = SiteSettings::new(format!("site{number}"), format!("site{number}.example"));
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
-        site.incoming_dir = place.path().to_owned();
+        site.incoming_dir = dirs.path().to_owned();
         site.interval = interval;
         site.connections = connections;
-        site.tls = kind.tls.map(|scrutiny| place.pki.settings(scrutiny));
+        site.tls = kind.tls.map(|scrutiny| dirs.pki.settings(scrutiny));
         site.password = if kind.password == SitePassword::None { None } else { SitePassword::Known.secret() };
         if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
@@ -248,7 +248,7 @@ fn populate(
     scale: Scale,
     kinds: &[Kind],
     settings: &Settings,
-    place: &Place,
+    dirs: &TestDirs,
 ) -> World {
     let is_lone = scale.sites == 1;
     let duration = Duration::from_secs(if is_lone { scheduler.chance.u64(60..240) } else { 90 });
@@ -257,7 +257,7 @@ fn populate(
     let mode = if scale.rough && scheduler.strikes(250_000) { Mode::Once } else { Mode::Forever };
     let pause = Duration::from_secs(if is_lone { scheduler.chance.u64(4..30) } else { 60 });
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
-        let mut buffer = kind.is_ours.then(|| buffer(&mut scheduler, number, scale.rough, place));
+        let mut buffer = kind.is_ours.then(|| buffer(&mut scheduler, number, scale.rough, dirs));
         if let Some(buffer) = &mut buffer {
             buffer.server.ask_for(kind.password.secret());
         }
@@ -270,7 +270,7 @@ fn populate(
         }
         Site {
             misbehavior: kind.misbehavior,
-            acceptor: kind.acceptor(&place.pki),
+            acceptor: kind.acceptor(&dirs.pki),
             password: kind.password,
             reported: BTreeSet::new(),
             files: Files::new(),
@@ -308,10 +308,10 @@ fn populate(
     world
 }
 
-fn buffer(scheduler: &mut Scheduler, number: usize, rough: bool, place: &Place) -> Buffer {
+fn buffer(scheduler: &mut Scheduler, number: usize, rough: bool, dirs: &TestDirs) -> Buffer {
     // Whose name is taken waits until it is not.
     let overwrite = !rough || scheduler.chance.bool();
-    let mut server = TestServer::new(&place.site(number), overwrite, scheduler.chance.u64(..));
+    let mut server = TestServer::new(&dirs.site(number), overwrite, scheduler.chance.u64(..));
     server.limits.idle_timeout = Duration::from_secs(*scheduler.chance.choice(&[4, 15]).expect("some"));
     Buffer::new(number, server)
 }

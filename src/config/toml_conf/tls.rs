@@ -8,7 +8,7 @@ use toml::{Spanned, Table, Value};
 use super::super::keys::{Key, key, table};
 use super::super::pin::parse_pin;
 use super::super::source::SecretPurpose;
-use super::super::words::{POLICIES, Policy, word_for};
+use super::super::words::{POLICIES, VerifyPolicy, word_for};
 use super::kinds::{FilePath, Kind};
 use super::reader::{Layers, Reader};
 use super::schema::Section;
@@ -119,21 +119,21 @@ impl Kind<Verify> for Check {
         let said = layers.find("verify");
         let policy = match said {
             Some(_) => layers.read("verify", values::choice(&POLICIES))?,
-            None => Policy::Chain,
+            None => VerifyPolicy::Chain,
         };
         let line = said.map_or(layers.line, |found| Some(found.line));
         refuse_idle_pins(layers, policy);
         match policy {
-            Policy::Chain | Policy::ChainAndName if layers.find("ca").is_none() => {
+            VerifyPolicy::Chain | VerifyPolicy::ChainAndName if layers.find("ca").is_none() => {
                 let ways = "name it with ca, or choose verify = \"pin\" with pins, or verify = \"none\"";
                 let problem = format!("tls: there is no CA to check the site's certificate against; {ways}");
                 layers.reader.error(line, problem);
                 None
             }
-            Policy::Chain => Some(Verify::Chain),
-            Policy::ChainAndName => Some(Verify::ChainAndName),
-            Policy::Pin => read_pins(layers, line).map(Verify::Pin),
-            Policy::None => {
+            VerifyPolicy::Chain => Some(Verify::Chain),
+            VerifyPolicy::ChainAndName => Some(Verify::ChainAndName),
+            VerifyPolicy::Pin => read_pins(layers, line).map(Verify::Pin),
+            VerifyPolicy::None => {
                 let danger = "the site's certificate is not checked, and anyone on the way can pose as the site";
                 layers.reader.warn(line, format!("verify = \"none\": {danger}"));
                 Some(Verify::None)
@@ -143,25 +143,25 @@ impl Kind<Verify> for Check {
 
     fn write(self, value: &Verify, _: &'static str, keys: &mut Table) {
         let policy = match value {
-            Verify::Chain => Policy::Chain,
-            Verify::ChainAndName => Policy::ChainAndName,
+            Verify::Chain => VerifyPolicy::Chain,
+            Verify::ChainAndName => VerifyPolicy::ChainAndName,
             Verify::Pin(pins) => {
                 let pins = pins.iter().map(|pin| Sha256(*pin).to_string().into());
                 keys.insert("pins".to_owned(), Value::Array(pins.collect()));
-                Policy::Pin
+                VerifyPolicy::Pin
             }
-            Verify::None => Policy::None,
+            Verify::None => VerifyPolicy::None,
         };
         keys.insert("verify".to_owned(), word_for(&POLICIES, &policy).into());
     }
 }
 
 /// Those that a farther table lists are for other sites.
-fn refuse_idle_pins(layers: &mut Layers<'_, '_, '_>, policy: Policy) {
+fn refuse_idle_pins(layers: &mut Layers<'_, '_, '_>, policy: VerifyPolicy) {
     let (pins, said) = (layers.find("pins"), layers.find("verify"));
     let are_inherited = pins.zip(said).is_some_and(|(pins, said)| pins.depth > said.depth);
     if let Some(pins) = pins
-        && policy != Policy::Pin
+        && policy != VerifyPolicy::Pin
         && !are_inherited
     {
         layers.reader.error(pins.line, "pins: they count with verify = \"pin\" only; add it, or remove them");

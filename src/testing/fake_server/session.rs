@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
         if !self.offer(verb, size, faults)? {
             return Ok(());
         }
-        self.meddle(&path, faults)?;
+        self.tamper(&path, faults)?;
         let body = self.shared.store.read(&path)?;
         if body.is_empty() {
             return Err(Closed);
@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
         if !self.offer(Verb::Mv, size, faults)? {
             return Ok(());
         }
-        self.meddle(&path, faults)?;
+        self.tamper(&path, faults)?;
         let body = self.shared.store.read(&path)?;
         self.write_body(&body, Cut::Lines, faults)?;
         if !faults.contains(&Fault::KeepMoved) {
@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
     }
 
     /// What may happen to a file between the announcement of its size and its opening.
-    fn meddle(&self, path: &Path, faults: &[Fault]) -> io::Result<()> {
+    fn tamper(&self, path: &Path, faults: &[Fault]) -> io::Result<()> {
         for fault in faults {
             match fault {
                 Fault::OverwriteBetween(bytes) => self.shared.store.write(path, bytes)?,

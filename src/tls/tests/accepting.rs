@@ -14,13 +14,13 @@ use crate::tls::{
 };
 
 /// What the tests' servers show, and the files of it.
-struct Place {
+struct Setup {
     site: Site,
     leaf: CertificateDer<'static>,
     files: Files,
 }
 
-impl Place {
+impl Setup {
     fn new() -> Self {
         let site = Site::new();
         Self { leaf: site.v1_leaf(), site, files: Files::new() }
@@ -63,7 +63,7 @@ fn verdict(
 ) -> Result<(), ClientFailure> {
     let [first, second] = BOTH_VERSIONS.map(|version| {
         let mut server = acceptor.accept().unwrap();
-        meet(&mut client(sent, key, version), &mut server)
+        handshake(&mut client(sent, key, version), &mut server)
     });
     assert_eq!(first, second, "TLS 1.2 and 1.3 disagree");
     first
@@ -77,8 +77,8 @@ const NOBODY: &[CertificateDer<'static>] = &[];
 
 #[test]
 fn client_certificates_of_every_common_shape_are_taken() {
-    let (place, site) = (Place::new(), Site::new());
-    let acceptor = place.requiring(&[&site.ca]);
+    let (setup, site) = (Setup::new(), Site::new());
+    let acceptor = setup.requiring(&[&site.ca]);
     assert_eq!(verdict(&acceptor, &[site.v1_leaf()], &site.key), Ok(()), "v1 under the CA");
     let middle_key = KeyPair::generate().unwrap();
     let middle = Draft::new("middle", "CA", &middle_key).v3(&[CA_TRUE]).sign(&site.ca_key);
@@ -92,25 +92,25 @@ fn client_certificates_of_every_common_shape_are_taken() {
     }
     let v1_ca = Draft::new("CA", "CA", &site.ca_key).sign(&site.ca_key);
     let leaf = site.draft().v3(&[]).sign(&site.ca_key);
-    assert_eq!(verdict(&place.requiring(&[v1_ca]), &[leaf], &site.key), Ok(()), "v3 under a v1 CA");
+    assert_eq!(verdict(&setup.requiring(&[v1_ca]), &[leaf], &site.key), Ok(()), "v3 under a v1 CA");
 }
 
 #[test]
 fn self_signed_client_certificates_are_taken_when_they_are_listed() {
-    let place = Place::new();
+    let setup = Setup::new();
     let key = KeyPair::generate().unwrap();
     let draft = Draft::new("us", "us", &key);
     for leaf in [draft.sign(&key), draft.clone().v3(&[CA_TRUE]).sign(&key)] {
-        assert_eq!(verdict(&place.requiring(&[&leaf]), &[&leaf], &key), Ok(()));
+        assert_eq!(verdict(&setup.requiring(&[&leaf]), &[&leaf], &key), Ok(()));
         let unlisted = CertificateProblem::SelfSignedUnlisted { sha256: Sha256::of(&leaf) };
-        assert_eq!(verdict(&place.requiring(&[Site::new().ca]), &[&leaf], &key), refused(unlisted));
+        assert_eq!(verdict(&setup.requiring(&[Site::new().ca]), &[&leaf], &key), refused(unlisted));
     }
 }
 
 #[test]
 fn unsound_client_certificates_are_refused_with_a_reason() {
-    let (place, site) = (Place::new(), Site::new());
-    let acceptor = place.requiring(&[&site.ca]);
+    let (setup, site) = (Setup::new(), Site::new());
+    let acceptor = setup.requiring(&[&site.ca]);
     let verdict = |leaf: CertificateDer<'static>| verdict(&acceptor, &[leaf], &site.key);
     let authority = site.draft().v3(&[CA_TRUE]).sign(&site.ca_key);
     let unsupported = CertificateProblem::UnsupportedShape(UnsupportedShape::AuthorityAsLeaf);
@@ -142,8 +142,8 @@ fn unsound_client_certificates_are_refused_with_a_reason() {
 
 #[test]
 fn a_client_has_to_hold_the_key_whether_its_certificate_is_required_or_not() {
-    let (place, site, other) = (Place::new(), Site::new(), KeyPair::generate().unwrap());
-    for acceptor in [place.requiring(&[&site.ca]), place.acceptor(ClientAuth::Optional)] {
+    let (setup, site, other) = (Setup::new(), Site::new(), KeyPair::generate().unwrap());
+    for acceptor in [setup.requiring(&[&site.ca]), setup.acceptor(ClientAuth::Optional)] {
         let verdict = verdict(&acceptor, &[site.v1_leaf()], &other);
         assert_eq!(verdict, refused(CertificateProblem::BadHandshakeSignature));
     }
@@ -151,11 +151,11 @@ fn a_client_has_to_hold_the_key_whether_its_certificate_is_required_or_not() {
 
 #[test]
 fn a_client_without_a_certificate_is_taken_unless_one_is_required() {
-    let (place, site) = (Place::new(), Site::new());
-    assert_eq!(verdict(&place.acceptor(ClientAuth::NotAsked), NOBODY, &site.key), Ok(()));
-    assert_eq!(verdict(&place.acceptor(ClientAuth::Optional), NOBODY, &site.key), Ok(()));
-    assert_eq!(verdict(&place.requiring(&[&site.ca]), NOBODY, &site.key), Err(ClientFailure::NoCertificate));
-    let mut server = place.requiring(&[&site.ca]).accept().unwrap();
+    let (setup, site) = (Setup::new(), Site::new());
+    assert_eq!(verdict(&setup.acceptor(ClientAuth::NotAsked), NOBODY, &site.key), Ok(()));
+    assert_eq!(verdict(&setup.acceptor(ClientAuth::Optional), NOBODY, &site.key), Ok(()));
+    assert_eq!(verdict(&setup.requiring(&[&site.ca]), NOBODY, &site.key), Err(ClientFailure::NoCertificate));
+    let mut server = setup.requiring(&[&site.ca]).accept().unwrap();
     let mut client = connector(Verify::None, &[]).connect("10.0.0.7", false).unwrap();
     assert_eq!(
         run(&mut client, &mut server),
@@ -166,26 +166,26 @@ fn a_client_without_a_certificate_is_taken_unless_one_is_required() {
 
 #[test]
 fn an_optional_certificate_may_be_anybodys_and_shows_by_its_pin() {
-    let (place, site) = (Place::new(), Site::new());
-    let acceptor = place.acceptor(ClientAuth::Optional);
+    let (setup, site) = (Setup::new(), Site::new());
+    let acceptor = setup.acceptor(ClientAuth::Optional);
     let alone = Draft::new("us", "us", &site.key).v3(&[CA_TRUE]).sign(&site.key);
     let expired = Draft { not_after: "210101000000Z", ..site.draft() }.sign(&site.ca_key);
     for leaf in [alone, expired] {
         for version in BOTH_VERSIONS {
             let mut server = acceptor.accept().unwrap();
-            meet(&mut client(&[&leaf], &site.key, version), &mut server).unwrap();
+            handshake(&mut client(&[&leaf], &site.key, version), &mut server).unwrap();
             assert_eq!(server.peer_certificates().unwrap(), std::slice::from_ref(&leaf));
         }
     }
-    let mut server = place.acceptor(ClientAuth::NotAsked).accept().unwrap();
-    meet(&mut client(&[site.v1_leaf()], &site.key, BOTH_VERSIONS[1]), &mut server).unwrap();
+    let mut server = setup.acceptor(ClientAuth::NotAsked).accept().unwrap();
+    handshake(&mut client(&[site.v1_leaf()], &site.key, BOTH_VERSIONS[1]), &mut server).unwrap();
     assert_eq!(server.peer_certificates(), None, "who is not asked shows nothing");
 }
 
 #[test]
 fn our_own_certificate_is_shown_in_any_shape_and_with_its_chain() {
-    let place = Place::new();
-    let site = &place.site;
+    let setup = Setup::new();
+    let site = &setup.site;
     let middle_key = KeyPair::generate().unwrap();
     let middle = Draft::new("middle", "CA", &middle_key).v3(&[CA_TRUE]).sign(&site.ca_key);
     let below = Draft::new("site.example", "middle", &site.key).v3(&[]).sign(&middle_key);
@@ -196,8 +196,8 @@ fn our_own_certificate_is_shown_in_any_shape_and_with_its_chain() {
         (&site.ca, vec![below, middle]),
         (&alone, vec![alone.clone()]),
     ] {
-        let mut settings = place.settings(ClientAuth::NotAsked);
-        settings.identity.cert = place.files.add("shape.pem", certificates_pem(&chain));
+        let mut settings = setup.settings(ClientAuth::NotAsked);
+        settings.identity.cert = setup.files.add("shape.pem", certificates_pem(&chain));
         let acceptor = Acceptor::new(&settings, now()).unwrap();
         let mut client = connector(Verify::Chain, std::slice::from_ref(listed)).connect("10.0.0.7", false).unwrap();
         run(&mut client, &mut acceptor.accept().unwrap()).unwrap();
@@ -207,10 +207,10 @@ fn our_own_certificate_is_shown_in_any_shape_and_with_its_chain() {
 
 #[test]
 fn a_client_that_trusts_another_authority_is_told_of_as_such() {
-    let (place, other) = (Place::new(), Site::new());
-    let leaf = place.site.draft().v3(&[&alternative_names(&[], &[[10, 0, 0, 7]])]).sign(&place.site.ca_key);
-    let mut settings = place.settings(ClientAuth::NotAsked);
-    settings.identity.cert = place.files.add("v3.pem", certificates_pem(&[leaf]));
+    let (setup, other) = (Setup::new(), Site::new());
+    let leaf = setup.site.draft().v3(&[&alternative_names(&[], &[[10, 0, 0, 7]])]).sign(&setup.site.ca_key);
+    let mut settings = setup.settings(ClientAuth::NotAsked);
+    settings.identity.cert = setup.files.add("v3.pem", certificates_pem(&[leaf]));
     let acceptor = Acceptor::new(&settings, now()).unwrap();
     let stranger = Draft::new("Other", "Other", &other.ca_key).v3(&[CA_TRUE]).sign(&other.ca_key);
     for (trusted, alert, words) in [
@@ -220,7 +220,7 @@ fn a_client_that_trusts_another_authority_is_told_of_as_such() {
         for version in BOTH_VERSIONS {
             let config = rustls_client_config(&trusted, version);
             let mut client = ClientConnection::new(config, "10.0.0.7".try_into().unwrap()).unwrap();
-            let failure = meet(&mut client, &mut acceptor.accept().unwrap()).unwrap_err();
+            let failure = handshake(&mut client, &mut acceptor.accept().unwrap()).unwrap_err();
             assert_eq!(failure, ClientFailure::CertificateRefused(alert));
             assert!(failure.to_string().contains(words), "{failure}");
         }
@@ -229,16 +229,16 @@ fn a_client_that_trusts_another_authority_is_told_of_as_such() {
 
 #[test]
 fn sessions_resume_in_both_versions_and_keep_the_clients_certificate() {
-    let place = Place::new();
+    let setup = Setup::new();
     let kinds = [HandshakeKind::Full, HandshakeKind::Resumed];
-    assert_kinds_of_two_connections(&place.acceptor(ClientAuth::Optional), &Site::new(), kinds);
+    assert_kinds_of_two_connections(&setup.acceptor(ClientAuth::Optional), &Site::new(), kinds);
 }
 
 #[test]
 fn where_clients_certificates_are_verified_those_of_all_connections_are() {
-    let (place, site) = (Place::new(), Site::new());
+    let (setup, site) = (Setup::new(), Site::new());
     let kinds = [HandshakeKind::Full, HandshakeKind::Full];
-    assert_kinds_of_two_connections(&place.requiring(&[&site.ca]), &site, kinds);
+    assert_kinds_of_two_connections(&setup.requiring(&[&site.ca]), &site, kinds);
 }
 
 #[track_caller]
@@ -250,7 +250,7 @@ fn assert_kinds_of_two_connections(acceptor: &Acceptor, site: &Site, expected: [
         for _ in 0..2 {
             let mut client = ClientConnection::new(config.clone(), "10.0.0.7".try_into().unwrap()).unwrap();
             let mut server = acceptor.accept().unwrap();
-            meet(&mut client, &mut server).unwrap();
+            handshake(&mut client, &mut server).unwrap();
             assert_eq!(server.peer_certificates().unwrap(), std::slice::from_ref(&leaf));
             kinds.push(server.handshake_kind().unwrap());
         }
@@ -260,32 +260,32 @@ fn assert_kinds_of_two_connections(acceptor: &Acceptor, site: &Site, expected: [
 
 #[test]
 fn a_session_from_before_a_reload_does_not_get_around_what_is_required_now() {
-    let (place, site) = (Place::new(), Site::new());
+    let (setup, site) = (Setup::new(), Site::new());
     for version in BOTH_VERSIONS {
         let config = client_config(NOBODY, &site.key, version);
         let meet_by = |acceptor: Acceptor| {
             let mut client = ClientConnection::new(config.clone(), "10.0.0.7".try_into().unwrap()).unwrap();
-            meet(&mut client, &mut acceptor.accept().unwrap())
+            handshake(&mut client, &mut acceptor.accept().unwrap())
         };
-        assert_eq!(meet_by(place.acceptor(ClientAuth::NotAsked)), Ok(()));
-        assert_eq!(meet_by(place.requiring(&[&site.ca])), Err(ClientFailure::NoCertificate));
+        assert_eq!(meet_by(setup.acceptor(ClientAuth::NotAsked)), Ok(()));
+        assert_eq!(meet_by(setup.requiring(&[&site.ca])), Err(ClientFailure::NoCertificate));
     }
 }
 
 #[test]
 fn files_are_read_anew_by_each_new_acceptor() {
-    let place = Place::new();
-    let settings = place.settings(ClientAuth::NotAsked);
+    let setup = Setup::new();
+    let settings = setup.settings(ClientAuth::NotAsked);
     let shown = || {
         let mut client = connector(Verify::None, &[]).connect("10.0.0.7", false).unwrap();
         run(&mut client, &mut Acceptor::new(&settings, now()).unwrap().accept().unwrap()).unwrap();
         client.peer_certificates().unwrap()[0].clone()
     };
-    assert_eq!(shown(), place.leaf);
-    let renewed = place.site.draft().v3(&[]).sign(&place.site.ca_key);
-    place.files.add("server.pem", certificates_pem(std::slice::from_ref(&renewed)));
+    assert_eq!(shown(), setup.leaf);
+    let renewed = setup.site.draft().v3(&[]).sign(&setup.site.ca_key);
+    setup.files.add("server.pem", certificates_pem(std::slice::from_ref(&renewed)));
     assert_eq!(shown(), renewed);
-    place.files.add("server.pem", "");
+    setup.files.add("server.pem", "");
     let path = settings.identity.cert.clone();
     let error = SetupError::File { path, problem: FileProblem::Empty };
     assert_eq!(Acceptor::new(&settings, now()).map(drop), Err(error));
@@ -294,10 +294,10 @@ fn files_are_read_anew_by_each_new_acceptor() {
 #[test]
 fn an_encrypted_key_without_a_passphrase_is_told_from_one_with_a_wrong_one() {
     use crate::proto::Secret;
-    let place = Place::new();
-    let mut settings = place.settings(ClientAuth::NotAsked);
-    settings.identity.cert = place.files.add("rsa.pem", include_str!("../testdata/ca.openssl.pem"));
-    settings.identity.key = place.files.add("rsa.key", include_str!("../testdata/rsa.encrypted.pem"));
+    let setup = Setup::new();
+    let mut settings = setup.settings(ClientAuth::NotAsked);
+    settings.identity.cert = setup.files.add("rsa.pem", include_str!("../testdata/ca.openssl.pem"));
+    settings.identity.key = setup.files.add("rsa.key", include_str!("../testdata/rsa.encrypted.pem"));
     let mut with = |passphrase: Option<&str>| {
         settings.identity.passphrase = passphrase.map(|text| Secret::new(text.into()));
         match Acceptor::new(&settings, now()) {
@@ -313,14 +313,14 @@ fn an_encrypted_key_without_a_passphrase_is_told_from_one_with_a_wrong_one() {
 
 #[test]
 fn versions_and_suites_are_held_to() {
-    let place = Place::new();
+    let setup = Setup::new();
     let limited = |versions, suites: &str| {
         let suites = Suites::from_option(suites).unwrap();
-        Acceptor::new(&AcceptorSettings { versions, suites, ..place.settings(ClientAuth::NotAsked) }, now()).unwrap()
+        Acceptor::new(&AcceptorSettings { versions, suites, ..setup.settings(ClientAuth::NotAsked) }, now()).unwrap()
     };
     let meet_by = |acceptor: &Acceptor, version| {
         let mut server = acceptor.accept().unwrap();
-        meet(&mut client(NOBODY, &place.site.key, version), &mut server)
+        handshake(&mut client(NOBODY, &setup.site.key, version), &mut server)
             .map(|()| server.negotiated_cipher_suite().unwrap().suite())
     };
     let [tls12, tls13] = BOTH_VERSIONS;
@@ -337,23 +337,23 @@ fn versions_and_suites_are_held_to() {
 
 #[test]
 fn clients_that_offer_application_protocols_are_served() {
-    let place = Place::new();
-    let mut config = (*client_config(NOBODY, &place.site.key, BOTH_VERSIONS[1])).clone();
+    let setup = Setup::new();
+    let mut config = (*client_config(NOBODY, &setup.site.key, BOTH_VERSIONS[1])).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let mut client = ClientConnection::new(config.into(), "10.0.0.7".try_into().unwrap()).unwrap();
-    assert_eq!(meet(&mut client, &mut place.acceptor(ClientAuth::NotAsked).accept().unwrap()), Ok(()));
+    assert_eq!(handshake(&mut client, &mut setup.acceptor(ClientAuth::NotAsked).accept().unwrap()), Ok(()));
 }
 
 #[test]
 fn what_should_be_seen_to_is_reported() {
-    let (place, site) = (Place::new(), Site::new());
-    let mut settings = place.settings(ClientAuth::Required { ca: place.files.add("ca.pem", "") });
+    let (setup, site) = (Setup::new(), Site::new());
+    let mut settings = setup.settings(ClientAuth::Required { ca: setup.files.add("ca.pem", "") });
     let ClientAuth::Required { ca } = settings.clients.clone() else { unreachable!() };
     let error = SetupError::File { path: ca, problem: FileProblem::Empty };
     assert_eq!(Acceptor::new(&settings, now()).map(drop), Err(error));
-    place.files.add("ca.pem", certificates_pem(std::slice::from_ref(&site.ca)));
-    let expired = Draft { not_after: "260530000000Z", ..place.site.draft() }.sign(&place.site.ca_key);
-    settings.identity.cert = place.files.add("expired.pem", certificates_pem(&[expired]));
+    setup.files.add("ca.pem", certificates_pem(std::slice::from_ref(&site.ca)));
+    let expired = Draft { not_after: "260530000000Z", ..setup.site.draft() }.sign(&setup.site.ca_key);
+    settings.identity.cert = setup.files.add("expired.pem", certificates_pem(&[expired]));
     let acceptor = Acceptor::new(&settings, now()).unwrap();
     assert_eq!(acceptor.report().len(), 2);
     assert!(acceptor.warnings()[0].contains("expired on 2026-05-30"), "{:?}", acceptor.warnings());

@@ -70,7 +70,7 @@ fn a_client_hears_what_is_wrong_with_its_certificate() {
 fn a_refusal_is_forgotten_before_the_next_certificate_is_looked_at() {
     let (site, stranger) = (Site::new(), KeyPair::generate().unwrap());
     let connector = connector(Verify::Chain, std::slice::from_ref(&site.ca));
-    let meet = |key: &KeyPair, leaf: CertificateDer<'static>| {
+    let handshake = |key: &KeyPair, leaf: CertificateDer<'static>| {
         let mut client = connector.connect("10.0.0.7", false).unwrap();
         let mut server = server(&[leaf], key, BOTH_VERSIONS[1], std::sync::Arc::new(NoClientAuth));
         run(&mut client, &mut server)
@@ -80,7 +80,7 @@ fn a_refusal_is_forgotten_before_the_next_certificate_is_looked_at() {
     let expired = Draft { not_after: "210101000000Z", ..site.draft() }.sign(&site.ca_key);
     let mut server = server(&[expired], &site.key, BOTH_VERSIONS[1], std::sync::Arc::new(NoClientAuth));
     alert_received(&mut client, &mut server).unwrap();
-    let words = meet(&stranger, site.v1_leaf()).unwrap_err().to_string();
+    let words = handshake(&stranger, site.v1_leaf()).unwrap_err().to_string();
     assert!(words.contains("could not prove to hold its key"), "{words}");
 }
 

@@ -2,7 +2,7 @@
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::Policy;
+use super::PeerPolicy;
 use crate::tls::authorities::Authorities;
 use crate::tls::certificate_problem::CertificateProblem;
 
@@ -10,7 +10,7 @@ use crate::tls::certificate_problem::CertificateProblem;
 #[derive(Debug)]
 pub(in crate::tls) struct Chain(pub(in crate::tls) Authorities);
 
-impl Policy for Chain {
+impl PeerPolicy for Chain {
     fn accept(
         &self,
         leaf: &CertificateDer<'_>,

@@ -26,7 +26,7 @@ use super::refusal::Refusal;
 use proof::HandshakeSignature;
 
 /// Which certificates are accepted from a site.
-pub(super) trait Policy: Debug + Send + Sync {
+pub(super) trait PeerPolicy: Debug + Send + Sync {
     /// Whether `leaf`, sent with `intermediates`, is accepted for `host` at `now`.
     fn accept(
         &self,
@@ -44,13 +44,13 @@ pub(super) struct PolicyVerifier<P> {
     proof: HandshakeSignature,
 }
 
-impl<P: Policy> PolicyVerifier<P> {
+impl<P: PeerPolicy> PolicyVerifier<P> {
     pub(super) fn new(policy: P, algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { policy, proof: HandshakeSignature(algorithms) }
     }
 }
 
-impl<P: Policy> ServerCertVerifier for PolicyVerifier<P> {
+impl<P: PeerPolicy> ServerCertVerifier for PolicyVerifier<P> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

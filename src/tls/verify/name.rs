@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
-use super::Policy;
+use super::PeerPolicy;
 use crate::tls::authorities::{Authorities, limits_names};
 use crate::tls::certificate_problem::{CertificateProblem, Misnaming, UnsupportedShape};
 use crate::tls::dn::Name;
@@ -16,7 +16,7 @@ use crate::tls::x509::Certificate;
 #[derive(Debug)]
 pub(in crate::tls) struct ChainAndName(pub(in crate::tls) Authorities);
 
-impl Policy for ChainAndName {
+impl PeerPolicy for ChainAndName {
     fn accept(
         &self,
         leaf: &CertificateDer<'_>,

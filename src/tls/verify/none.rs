@@ -2,14 +2,14 @@
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::Policy;
+use super::PeerPolicy;
 use crate::tls::certificate_problem::CertificateProblem;
 
 /// Encrypted, with any peer.
 #[derive(Debug)]
 pub(in crate::tls) struct NoVerification;
 
-impl Policy for NoVerification {
+impl PeerPolicy for NoVerification {
     fn accept(
         &self,
         _leaf: &CertificateDer<'_>,

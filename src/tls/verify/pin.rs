@@ -2,7 +2,7 @@
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::Policy;
+use super::PeerPolicy;
 use crate::tls::certificate_problem::CertificateProblem;
 use crate::tls::summary::Sha256;
 
@@ -10,7 +10,7 @@ use crate::tls::summary::Sha256;
 #[derive(Debug)]
 pub(in crate::tls) struct Pinned(pub(in crate::tls) Vec<Sha256>);
 
-impl Policy for Pinned {
+impl PeerPolicy for Pinned {
     fn accept(
         &self,
         leaf: &CertificateDer<'_>,

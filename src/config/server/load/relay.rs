@@ -2,7 +2,7 @@
 
 use super::super::super::address::{Endpoint, parse_endpoint};
 use super::super::super::pin::parse_pin;
-use super::super::super::words::{POLICIES, Policy};
+use super::super::super::words::{POLICIES, VerifyPolicy};
 use super::super::defaults;
 use super::super::key::Key;
 use super::super::reader::{self, Reader};
@@ -82,23 +82,23 @@ fn verify(reader: &mut Reader<'_>) -> Option<Verify> {
     let pins = reader.find(Key::UpstreamSslPin);
     let policy = match reader.has(Key::UpstreamSslVerify) {
         true => reader.read(Key::UpstreamSslVerify, reader::choice(&POLICIES))?,
-        false if pins.is_some() => Policy::Pin,
-        false => Policy::Chain,
+        false if pins.is_some() => VerifyPolicy::Pin,
+        false => VerifyPolicy::Chain,
     };
     match (policy, pins) {
-        (Policy::Pin, Some(_)) => reader.read(Key::UpstreamSslPin, parse_pins).map(Verify::Pin),
+        (VerifyPolicy::Pin, Some(_)) => reader.read(Key::UpstreamSslPin, parse_pins).map(Verify::Pin),
         (_, Some(said)) => {
             reader.error(&said, "counts with upstream_ssl_verify pin only; remove one of them");
             None
         }
-        (Policy::Pin, None) => {
+        (VerifyPolicy::Pin, None) => {
             let said = reader.find(Key::UpstreamSslVerify)?;
             reader.error(&said, "there is no pin; add upstream_ssl_pin with the certificate's SHA-256");
             None
         }
-        (Policy::Chain, None) => Some(Verify::Chain),
-        (Policy::ChainAndName, None) => Some(Verify::ChainAndName),
-        (Policy::None, None) => {
+        (VerifyPolicy::Chain, None) => Some(Verify::Chain),
+        (VerifyPolicy::ChainAndName, None) => Some(Verify::ChainAndName),
+        (VerifyPolicy::None, None) => {
             let said = reader.find(Key::UpstreamSslVerify)?;
             reader.warn(&said, "the certificate is not checked, and anyone on the way can pose as the other server");
             Some(Verify::None)

@@ -22,13 +22,13 @@ const NAME_SERVER: &str = "127.53.53.53";
 pub(crate) const DOMAIN: &str = "bench.test";
 
 /// What a case has, until this is dropped.
-pub(crate) enum Surroundings {
+pub(crate) enum Environment {
     Usual,
     SilentNames { _server: UdpSocket, _files: Vec<Bound> },
     Freezing(Bindfs),
 }
 
-impl Surroundings {
+impl Environment {
     /// What `kind` needs, with its files in `dir`; names of good sites are resolved.
     pub(crate) fn of(kind: Kind, good: &[String], dir: &Path) -> Result<Self> {
         match kind {
