@@ -1,8 +1,9 @@
 //! What bad sites cost the others: how late their files come beside 20 sites of each bad kind, and beside hundreds that
 //! are bad in every way; what the collector takes of memory, processors and the log meanwhile.
 //!
-//! `cargo bench --bench isolation [-- DIRECTORY [KIND...]]`: works in a fresh directory inside `DIRECTORY`, by default inside
-//! the build directory, with these kinds of bad sites, by default all. With `BENCH_SMOKE=1` it does very little of everything.
+//! `cargo bench --bench isolation [-- DIRECTORY [KIND...]]`: works in a fresh directory inside `DIRECTORY`, by default
+//! inside the build directory, with these kinds of bad sites, by default all. With `BENCH_SMOKE=1` it does very little
+//! of everything.
 //!
 //! 500 sites, all on loopback, each with a round a second. At 50 of them, the same in all cases, agents report once a
 //! second. Of the others, some are bad, and the rest healthy, with nothing to be collected. So the least is to be done

@@ -26,8 +26,8 @@ pub(crate) fn moved(socket: &impl AsFd) -> io::Result<u64> {
     let mut info = [0_u64; RECEIVED + 1];
     let size = libc::socklen_t::try_from(size_of_val(&info)).expect("it is small");
     let mut length = size;
-    // SAFETY: the descriptor is borrowed and so open throughout; the kernel writes at most `length` bytes, as many as `info`
-    // has, and their number to `length`; both are ours and outlive the call. Any bytes are numbers.
+    // SAFETY: the descriptor is borrowed and so open throughout; the kernel writes at most `length` bytes, as many as
+    // `info` has, and their number to `length`; both are ours and outlive the call. Any bytes are numbers.
     let result = unsafe {
         let (info, length) = (info.as_mut_ptr().cast(), &raw mut length);
         libc::getsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info, length)

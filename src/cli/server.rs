@@ -132,7 +132,8 @@ impl Configuration {
         Ok(config)
     }
 
-    /// Reads it while a server runs by `current`: what is being written is waited for, and what may have been cut off refused.
+    /// Reads it while a server runs by `current`: what is being written is waited for, and what may have been cut off
+    /// refused.
     fn read_again(&self, current: &ServerConfig) -> Result<ServerConfig, Problem> {
         let files = read_by_load(&self.line, &self.env);
         let read = || -> Result<ServerConfig, Problem> {

@@ -1,9 +1,9 @@
 //! Sites that turn out to be one server under two names, as by its name and its address, or through a relay.
 //!
-//! Both list a file, and both fetch it before one of them has it deleted: it is published twice. The sign is that it is gone
-//! at the one, which did not ask for that, after the other had it deleted, of the same name and bytes. Another program may
-//! take files away, and agents may send theirs to two servers, so a sign stops no site: the rounds of two that show several
-//! are kept apart, which is all it takes for each file to be fetched once.
+//! Both list a file, and both fetch it before one of them has it deleted: it is published twice. The sign is that it is
+//! gone at the one, which did not ask for that, after the other had it deleted, of the same name and bytes. Another
+//! program may take files away, and agents may send theirs to two servers, so a sign stops no site: the rounds of two
+//! that show several are kept apart, which is all it takes for each file to be fetched once.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};

@@ -93,8 +93,8 @@ impl<'a> Io<'a> {
         self.stream().is_some_and(|stream| stream.has_input())
     }
 
-    /// Whether the peer has reset the connection, or is out of reach: also where bytes of its are still to be read, and where
-    /// nothing is read at all.
+    /// Whether the peer has reset the connection, or is out of reach: also where bytes of its are still to be read, and
+    /// where nothing is read at all.
     pub fn is_reset(&mut self) -> bool {
         let (conn, _) = self.net.conn_and_scratch(self.id);
         conn.readiness.reset && conn.state.writable_stream().is_some()
@@ -166,8 +166,8 @@ impl<'a> Io<'a> {
         self.net.set_progress_timeout(self.id, wait, OnDeadline::Fail, drained_by);
     }
 
-    /// The connection is [parted](Net::half_close) with where it would [fail](Io::set_deadline). How long the peer may take for
-    /// what it was sent stays as it was.
+    /// The connection is [parted](Net::half_close) with where it would [fail](Io::set_deadline). How long the peer may
+    /// take for what it was sent stays as it was.
     pub fn half_close_after(&mut self, wait: Duration) {
         let drained_by = self.net.drained_by(self.id);
         self.net.set_progress_timeout(self.id, wait, OnDeadline::HalfClose, drained_by);

@@ -65,7 +65,8 @@ pub fn printable(line: &str) -> String {
     shown
 }
 
-/// A path or name that somebody else wrote, for people and with other words around it: as it is, but for what does not show.
+/// A path or name that somebody else wrote, for people and with other words around it: as it is, but for what does not
+/// show.
 pub fn shown(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
     let mut shown = String::new();
     for chunk in text.as_ref().as_bytes().utf8_chunks() {

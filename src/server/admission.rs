@@ -165,8 +165,8 @@ impl Admission {
         fewest.is_some_and(|fewest| self.networks.of(network) >= fewest)
     }
 
-    /// The network that has the most connections inside, where another one has waited for long, would still have fewer after
-    /// it had one of these places, and has used its last one.
+    /// The network that has the most connections inside, where another one has waited for long, would still have fewer
+    /// after it had one of these places, and has used its last one.
     pub(super) fn overdrawn(&self, now: Instant) -> Option<IpAddr> {
         let long_ago = now.checked_sub(LONGEST_WAIT)?;
         let waiting = self.waiting.networks().filter(|&(network, since)| {

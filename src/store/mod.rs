@@ -8,11 +8,11 @@
 //! Both work on a `SpoolDir`: a directory with a staging area inside, held open. Most of this page is about the collector,
 //! which must remember across a crash what it has published; the last part is about the server, which need not.
 //!
-//! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The [`Committer`]
-//! makes them durable in groups and reports; only then may a site's copy go. It publishes them when their turn has come: see
-//! [`Publish`]. It has one thread for all that is on the journal's filesystem, and one for each other, and these share the
-//! journal (`spool/shared_journal.rs`). Each takes the steps below in their order for its own files, and writes to the journal
-//! whole records, one thread at a time.
+//! The loop stages files: it makes and writes them, which fills the page cache and waits for no flush. The
+//! [`Committer`] makes them durable in groups and reports; only then may a site's copy go. It publishes them when their
+//! turn has come: see [`Publish`]. It has one thread for all that is on the journal's filesystem, and one for each
+//! other, and these share the journal (`spool/shared_journal.rs`). Each takes the steps below in their order for its
+//! own files, and writes to the journal whole records, one thread at a time.
 //!
 //! # On disk
 //! ```text
@@ -42,46 +42,47 @@
 //! 3. The journal gets *published* (not flushed).
 //!
 //! # Why nothing is lost and nothing comes twice
-//! An intent means that a whole staged file was durable, so the disk shows what became of it: the staged file is
-//! there: it was not renamed, and waits for its turn; it is absent: it was renamed, since only that removes a file with an
-//! intent; it is damaged: it was given up. Hence step 1 of a commit ends before step 2 begins, even on one filesystem: had an
-//! intent become durable first and the file never, its absence would pass for a publication, and the site's copy would be
-//! deleted. Hence too a file that is given up after step 2 is removed only once a journal without its intent is durable; as
-//! long as that cannot be written the file is emptied instead.
+//! An intent means that a whole staged file was durable, so the disk shows what became of it: the staged file is there:
+//! it was not renamed, and waits for its turn; it is absent: it was renamed, since only that removes a file with an
+//! intent; it is damaged: it was given up. Hence step 1 of a commit ends before step 2 begins, even on one filesystem:
+//! had an intent become durable first and the file never, its absence would pass for a publication, and the site's copy
+//! would be deleted. Hence too a file that is given up after step 2 is removed only once a journal without its intent
+//! is durable; as long as that cannot be written the file is emptied instead.
 //!
-//! What may be at a site is another matter: it begins with the intent, and ends with *gone*, which is flushed: after it, the
-//! next file of that name is another one, whatever its bytes.
+//! What may be at a site is another matter: it begins with the intent, and ends with *gone*, which is flushed: after
+//! it, the next file of that name is another one, whatever its bytes.
 //!
-//! Losing *published* costs a look at the disk. Losing the whole journal, or finding one beside another staging area (the
-//! `id` differs), or one that another was kept after (the staging area has its path), makes it "at least once" for what may
-//! still be at sites; what waited for its publication is published under names of ours. That is warned of. A journal that is
-//! removed while we run is written anew when the next file is committed.
+//! Losing *published* costs a look at the disk. Losing the whole journal, or finding one beside another staging area
+//! (the `id` differs), or one that another was kept after (the staging area has its path), makes it "at least once" for
+//! what may still be at sites; what waited for its publication is published under names of ours. That is warned of. A
+//! journal that is removed while we run is written anew when the next file is committed.
 //!
 //! A failed flush is never tried again as if it were clean. That of step 1 of a commit fails: the group's files on that
-//! filesystem are removed and reported failed, to be fetched again. The journal fails: so too, and it is written anew before
-//! it is used again. The directory's flush fails, after the renames: the intents stay, for the next start to see what became
-//! of the files. What cannot be renamed waits, and with it its agent's later files.
+//! filesystem are removed and reported failed, to be fetched again. The journal fails: so too, and it is written anew
+//! before it is used again. The directory's flush fails, after the renames: the intents stay, for the next start to see
+//! what became of the files. What cannot be renamed waits, and with it its agent's later files.
 //!
-//! A file that fails breaks its [`PublishOrder`], its agent's files: none that was queued after it is committed, or one agent's
-//! files would not come in their order. They are reported failed too.
+//! A file that fails breaks its [`PublishOrder`], its agent's files: none that was queued after it is committed, or one
+//! agent's files would not come in their order. They are reported failed too.
 //!
 //! An incoming directory on another filesystem than the journal's may stop answering. The loop gives a thread of the
-//! directory's own orders to stage, and never waits for it: bounded in number, so that who has more to write reads no more
-//! meanwhile (`fs/staging_queue.rs`). The committer of that filesystem, for which nobody else waits, asks another thread, and
-//! waits so long and no longer (`fs/answering.rs`). A step that timed out is a failed step that may still be carried out, before
-//! any later one there; the argument above allows for both.
+//! directory's own orders to stage, and never waits for it: bounded in number, so that who has more to write reads no
+//! more meanwhile (`fs/staging_queue.rs`). The committer of that filesystem, for which nobody else waits, asks another
+//! thread, and waits so long and no longer (`fs/answering.rs`). A step that timed out is a failed step that may still
+//! be carried out, before any later one there; the argument above allows for both.
 //!
-//! Needs Linux 5.8, whose `syncfs` reports write errors, and a local filesystem that keeps the order of its own metadata
-//! (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill between those
-//! two, followed by the data server taking the file before our next start, publishes it twice. `fs/lacks.rs` lists
-//! what else a filesystem may lack; a start warns of it.
+//! Needs Linux 5.8, whose `syncfs` reports write errors, and a local filesystem that keeps the order of its own
+//! metadata (ext4, XFS, btrfs). Where a filesystem has no exclusive rename, a link and an unlink take its place: a kill
+//! between those two, followed by the data server taking the file before our next start, publishes it twice.
+//! `fs/lacks.rs` lists what else a filesystem may lack; a start warns of it.
 //!
 //! # The server's storage
-//! A [`StorageDir`] is the storage directory or one inside it, each with a staging area, `.tentacle-server`, as above. What a client sends is
-//! written to a [`TempFile`]; the [`StoreWorker`]'s thread stores it, in groups but without a journal: whoever got no answer sends
-//! again. `buffer/store_group.rs` has the steps and why no name ever stands for half a file. What a client takes is a [`Source`], one
-//! open file; it is removed by its [`Identity`], so that a newer file of its name stays. [`SpaceAccount`] holds the storage to its
-//! [`Quota`]. Archives and recounts are left to the thread of [`Background`].
+//! A [`StorageDir`] is the storage directory or one inside it, each with a staging area, `.tentacle-server`, as above.
+//! What a client sends is written to a [`TempFile`]; the [`StoreWorker`]'s thread stores it, in groups but without a
+//! journal: whoever got no answer sends again. `buffer/store_group.rs` has the steps and why no name ever stands for
+//! half a file. What a client takes is a [`Source`], one open file; it is removed by its [`Identity`], so that a newer
+//! file of its name stays. [`SpaceAccount`] holds the storage to its [`Quota`]. Archives and recounts are left to the
+//! thread of [`Background`].
 //!
 //! # What it costs
 //! `cargo bench --bench disk`: ext4 and XFS in loop images, two shared cores; medians of three runs. *Beside* is beside

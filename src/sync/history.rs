@@ -84,8 +84,9 @@ impl Default for SiteHistory {
 
 /// What is known of a site between rounds; the part that must survive this process is in the journal as well.
 ///
-/// It has its share of a budget for all sites. What has no room in it is asked for once more, if it is a note; a file that is
-/// committed is always remembered, or it would be collected again and again. So there has to be room for it first.
+/// It has its share of a budget for all sites. What has no room in it is asked for once more, if it is a note; a file
+/// that is committed is always remembered, or it would be collected again and again. So there has to be room for it
+/// first.
 #[derive(Debug)]
 pub struct SiteHistory {
     held: HashMap<FileName, Held>,
@@ -327,8 +328,8 @@ impl SiteHistory {
         self.start
     }
 
-    /// A round has ended that had room for the names before `end`, where there were more, and got somewhere or not. After some
-    /// that got nowhere, the next begins where they have ended, for what comes after to be collected, too.
+    /// A round has ended that had room for the names before `end`, where there were more, and got somewhere or not.
+    /// After some that got nowhere, the next begins where they have ended, for what comes after to be collected, too.
     pub(super) fn round_ended(&mut self, end: Option<Rank>, is_stalled: bool) {
         self.stalled = if end.is_some() && is_stalled { self.stalled + 1 } else { 0 };
         if end.is_none() {

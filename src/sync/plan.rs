@@ -25,8 +25,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Oldest first. A name that connections die over must not keep the others from coming: it waits for the round's end, one
-    /// such a round, and what its agent wrote later waits with it, until there is little hope left.
+    /// Oldest first. A name that connections die over must not keep the others from coming: it waits for the round's
+    /// end, one such a round, and what its agent wrote later waits with it, until there is little hope left.
     pub(super) fn new(selection: Selection, history: &mut SiteHistory) -> Self {
         let Selection { names, share, mut ranks, .. } = selection;
         sort_oldest_first(&mut ranks);

@@ -11,8 +11,8 @@ pub(crate) const MAX_NAMES: usize = 200_000;
 
 /// The names of a listing on its way that the round asks for, and how many it does not.
 ///
-/// What is not to be asked for takes no memory, and none of the room for what is. Where there is no room for all, the oldest
-/// are kept: one agent's files come in their order, whatever room the other sites leave.
+/// What is not to be asked for takes no memory, and none of the room for what is. Where there is no room for all, the
+/// oldest are kept: one agent's files come in their order, whatever room the other sites leave.
 #[derive(Debug)]
 pub struct Selection {
     pub(super) share: Share,

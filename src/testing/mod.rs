@@ -1,4 +1,5 @@
-//! What tests, benches and the demo use, and nothing else: in a program built without the feature `demo` there is none of it.
+//! What tests, benches and the demo use, and nothing else: in a program built without the feature `demo` there is none
+//! of it.
 //!
 //! More test support lies where it needs what is private there: [`crate::tls::test_pki`] and `tls::testing` make
 //! certificates and handshakes, `store::model` is a disk that fails, `server::test_server` a server on that disk, and

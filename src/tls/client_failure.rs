@@ -164,7 +164,7 @@ fn missing(missing: Missing) -> &'static str {
     match missing {
         Missing::Version => {
             "the client and we have no version of TLS in common: TLS 1.2 and 1.3 are spoken here, or what -z \
-             (ssl_version) leaves of them. TLS 1.1 and older cannot be had: update the client's OpenSSL"
+             (ssl_version) leaves of them. TLS 1.1 and older are not supported: update the client's OpenSSL"
         }
         Missing::Algorithm => {
             "the client has no algorithm in common with us: we speak ECDHE (X25519, P-256, P-384) with AES-GCM or \

@@ -1,9 +1,10 @@
 //! TLS as Tentacle users have it.
 //!
 //! [`Connector`] turns settings into connections: it reads PEM files, checks sites' certificates by the site's policy,
-//! and presents our own. [`Acceptor`] does the same for a server and its clients. [`Stream`] is a connection, encrypted or not. The verification policies follow what people hold:
-//! webpki judges ordinary certificates, and two narrow exceptions (`v1.rs`, and self-signed certificates that are listed
-//! in the CA file) let in the shapes it refuses though OpenSSL's defaults make them.
+//! and presents our own. [`Acceptor`] does the same for a server and its clients. [`Stream`] is a connection, encrypted
+//! or not. The verification policies follow what people hold: webpki judges ordinary certificates, and two narrow
+//! exceptions (`v1.rs`, and self-signed certificates that are listed in the CA file) let in the shapes it refuses
+//! though OpenSSL's defaults make them.
 
 mod acceptor;
 mod authorities;

@@ -53,7 +53,7 @@ pub struct Suites {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SuitesError {
     /// Nothing is left.
-    #[error("{text:?} leaves no cipher suite of those that can be had: {known}; HIGH, DEFAULT and ALL mean all of them", known = supported_names())]
+    #[error("{text:?} leaves no cipher suite of the supported ones: {known}; HIGH, DEFAULT and ALL mean all of them", known = supported_names())]
     Nothing {
         /// The cipher string.
         text: String,

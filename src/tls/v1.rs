@@ -1,8 +1,8 @@
 //! X.509 version 1 leaf certificates: what `openssl x509 -req` makes, and webpki refuses.
 //!
 //! The exception is as narrow as it can be. Such a certificate is read strictly, whole; it counts only directly under
-//! an authority of the CA file whose subject is its issuer (RFC 5280, section 7.1) and whose key signed it, by the provider's own
-//! algorithms. It never vouches for another.
+//! an authority of the CA file whose subject is its issuer (RFC 5280, section 7.1) and whose key signed it, by the
+//! provider's own algorithms. It never vouches for another.
 
 use webpki::RawPublicKeyEntity;
 

@@ -19,16 +19,16 @@ pub enum Versions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VersionsError {
     /// A version that is too old.
-    #[error("{0} cannot be had, nor can any version before TLS 1.2; TLSv1_2, TLSv1_3 and SSLv23 (both) can")]
+    #[error("{0} is not supported, nor is any version before TLS 1.2; TLSv1_2, TLSv1_3 and SSLv23 (both) are")]
     TooOld(String),
     /// No version at all.
-    #[error("{0:?} is no version of TLS: TLSv1_2, TLSv1_3 and SSLv23 (both) can be had, also as in SSLv23:!TLSv1_2")]
+    #[error("{0:?} is no version of TLS: TLSv1_2, TLSv1_3 and SSLv23 (both) are supported, also as in SSLv23:!TLSv1_2")]
     Unknown(String),
     /// Two at once.
     #[error("{0:?} names more than one version: name one, or SSLv23 with the versions left out, as in SSLv23:!TLSv1_2")]
     Several(String),
     /// All are ruled out.
-    #[error("{0:?} leaves neither TLS 1.2 nor TLS 1.3, and no other can be had")]
+    #[error("{0:?} leaves neither TLS 1.2 nor TLS 1.3, and no other is supported")]
     Nothing(String),
 }
 
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(Versions::from_option(old), Err(VersionsError::TooOld(old.to_owned())));
         }
         let text = VersionsError::TooOld("TLSv1".to_owned()).to_string();
-        assert!(text.starts_with("TLSv1 cannot be had") && text.contains("TLSv1_2, TLSv1_3"), "{text}");
+        assert!(text.starts_with("TLSv1 is not supported") && text.contains("TLSv1_2, TLSv1_3"), "{text}");
         assert_eq!(Versions::from_option("TLSv2"), Err(VersionsError::Unknown("TLSv2".to_owned())));
         assert_eq!(Versions::from_option(""), Err(VersionsError::Unknown(String::new())));
         for nothing in ["SSLv23:!TLSv1_2:!TLSv1_3", "TLSv1_2:!TLSv1_2", "!SSLv23"] {

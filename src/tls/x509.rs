@@ -3,9 +3,9 @@
 //! webpki judges ordinary certificates; this reader serves the shapes webpki will not touch and what is shown to people.
 //! It is strict DER (the `der` crate's), and everything it hands out is a slice of its input.
 //!
-//! `x509-cert` does not serve: it keeps no slice of the signed bytes, and encodes them anew to verify a signature, which fails
-//! for certificates that are not quite DER (<https://github.com/RustCrypto/formats/issues/1584>); nor does it hold a version
-//! to the fields that it may have.
+//! `x509-cert` does not serve: it keeps no slice of the signed bytes, and encodes them anew to verify a signature,
+//! which fails for certificates that are not quite DER (<https://github.com/RustCrypto/formats/issues/1584>); nor does
+//! it hold a version to the fields that it may have.
 
 use std::fmt;
 use std::time::Duration;

@@ -156,7 +156,8 @@ fn a_million_files_that_wait_come_once_each_and_take_little_memory() {
     assert_modest(&collect_from_ours(1_000_000));
 }
 
-/// `STOCK_TENTACLE_SERVER=... TMPDIR=/a/disk cargo test --release --test it a_million_files_that_wait_at_a_stock -- --ignored --nocapture`
+/// `STOCK_TENTACLE_SERVER=... TMPDIR=/a/disk cargo test --release --test it a_million_files_that_wait_at_a_stock --
+/// --ignored --nocapture`
 #[test]
 #[ignore = "takes minutes, and two million inodes"]
 fn a_million_files_that_wait_at_a_stock_server_come_once_each() {

@@ -116,7 +116,8 @@ impl Place {
         self.start_with("run", &[])
     }
 
-    /// One of the commands that take `--config`. Root may run it: some places are shared with a server, which may not be root.
+    /// One of the commands that take `--config`. Root may run it: some places are shared with a server, which may not
+    /// be root.
     fn start_with(&self, command: &str, arguments: &[&str]) -> Daemon {
         let config = self.config();
         let all = [OsStr::new(command), OsStr::new("--config"), config.as_os_str()];

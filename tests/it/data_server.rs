@@ -1,6 +1,6 @@
-//! A small model of a data server's choice of files, and of what it makes of counters: as the shipped configuration has it
-//! (`dataserver_smart_queue 1`), newest first for each agent, by modification time in whole seconds, one file of an agent in
-//! each scan. The rate of a counter needs a later measurement than the last: an earlier one is dropped.
+//! A small model of a data server's choice of files, and of what it makes of counters: as the shipped configuration has
+//! it (`dataserver_smart_queue 1`), newest first for each agent, by modification time in whole seconds, one file of an
+//! agent in each scan. The rate of a counter needs a later measurement than the last: an earlier one is dropped.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -223,8 +223,8 @@ impl Chain {
     }
 
     /// With both programs dead: fails unless each answered file is in one place at the least, and every file everywhere
-    /// is whole and was sent. What is committed and not published yet is in the staging area alone: the next start publishes
-    /// it. That it does, [`Chain::assert_all_arrive`] sees.
+    /// is whole and was sent. What is committed and not published yet is in the staging area alone: the next start
+    /// publishes it. That it does, [`Chain::assert_all_arrive`] sees.
     #[track_caller]
     fn assert_conserved(&mut self, sent: &Ledger) {
         let stored = stored_in(&self.storage);

@@ -43,8 +43,8 @@ fn on_path(name: &str) -> Option<OsString> {
     env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file()).map(PathBuf::into)
 }
 
-/// Debian's client writes a number of `IO::Socket::SSL`'s as a string, which was all the same to it in 2012. Clients are run
-/// with this module in place.
+/// Debian's client writes a number of `IO::Socket::SSL`'s as a string, which was all the same to it in 2012. Clients
+/// are run with this module in place.
 const NUMBERS: &str = r"
 package Numbers;
 use IO::Socket::SSL;

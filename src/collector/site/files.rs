@@ -23,8 +23,8 @@ impl Site {
         }
     }
 
-    /// A fetched file is staged: on to its commit with it, unless it is committed already, and the site has it all the same.
-    /// Then the site is asked once more to delete it.
+    /// A fetched file is staged: on to its commit with it, unless it is committed already, and the site has it all the
+    /// same. Then the site is asked once more to delete it.
     pub(in crate::collector) fn staged(
         &mut self,
         fetch: FetchAssignment,

@@ -1,4 +1,5 @@
-//! The configuration of `tentacle_server`: the stock program's options and `-F` file, what we add to them, and what they mean.
+//! The configuration of `tentacle_server`: the stock program's options and `-F` file, what we add to them, and what
+//! they mean.
 //!
 //! [`parse_args`] takes the command line apart as Perl's getopts does, into a [`Invocation`]. [`load()`] reads the file it
 //! names, puts the command line over it, and gives a [`ServerConfig`]; a reload is the same call with the same

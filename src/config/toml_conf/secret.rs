@@ -49,8 +49,8 @@ impl Kind<Option<Secret>> for Password {
     fn write(self, _: &Option<Secret>, _: &'static str, _: &mut Table) {}
 }
 
-/// The secret of the nearest table that gives one. A file that cannot be read is an error of the site alone: it is put among
-/// the reader's unread ones.
+/// The secret of the nearest table that gives one. A file that cannot be read is an error of the site alone: it is put
+/// among the reader's unread ones.
 pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys, purpose: SecretPurpose) -> Option<Secret> {
     let given: Vec<(&str, Found<'_>)> = keys.keys().filter_map(|key| Some((key, layers.find(key)?))).collect();
     let (key, found) = *given.iter().min_by_key(|(_, found)| found.depth)?;

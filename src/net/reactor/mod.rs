@@ -35,8 +35,9 @@ pub enum Event {
     Resolved(ConnId, usize),
     /// TCP stands, to this address: the site's, or the proxy's.
     Connected(ConnId, SocketAddr),
-    /// A connection has come in from this address. It stays as it is, and costs little more than its socket, until it is
-    /// [admitted](Net::admit) or turned away ([`Net::abort`]). Its peer has to send something within its listener's timeout.
+    /// A connection has come in from this address. It stays as it is, and costs little more than its socket, until it
+    /// is [admitted](Net::admit) or turned away ([`Net::abort`]). Its peer has to send something within its listener's
+    /// timeout.
     Accepted(ConnId, SocketAddr),
     /// The peer of a connection that has come in, and is not admitted yet, has sent something or closed it.
     Arrived(ConnId),

@@ -260,8 +260,8 @@ impl Service {
         self.stopper.clone()
     }
 
-    /// Serves until `on_signal` answers a signal that the loop takes with `false`, or a [`StopHandle`] is used, and what is under way has ended,
-    /// at most 10 s later.
+    /// Serves until `on_signal` answers a signal that the loop takes with `false`, or a [`StopHandle`] is used, and
+    /// what is under way has ended, at most 10 s later.
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             let later = self.wakeups.first().map(|&(at, _)| at);

@@ -20,7 +20,8 @@ const CRASHES: [SiteFault; 4] = [
 /// Lives for each loss of power: what survives is a matter of luck.
 const SEEDS: u64 = 2;
 
-/// Bytes a client writes at once: fewer than a body has, or all of it. Who takes a file is ahead of who sends one, or behind.
+/// Bytes a client writes at once: fewer than a body has, or all of it. Who takes a file is ahead of who sends one, or
+/// behind.
 const PIECES: [usize; 2] = [20, 100];
 
 /// Most rounds that a wave of ops takes.

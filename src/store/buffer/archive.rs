@@ -238,8 +238,8 @@ fn check_wanted(wanted: &StillWanted) -> Result<(), ArchiveError> {
     if wanted.is_wanted() { Ok(()) } else { Err(ArchiveError::Unwanted) }
 }
 
-/// Makes an archive, in the empty file `to`, of the first `size` bytes of `from`, under the bare name `name`; `directory` is
-/// where `to` is, for messages.
+/// Makes an archive, in the empty file `to`, of the first `size` bytes of `from`, under the bare name `name`;
+/// `directory` is where `to` is, for messages.
 ///
 /// # Errors
 /// [`ArchiveError::TooLarge`] for what ZIP without extensions cannot hold; whatever the disk has against it.

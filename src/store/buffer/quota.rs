@@ -13,7 +13,8 @@ impl SpaceAccount {
         Self::of(Arc::clone(storage.dir()), quota)
     }
 
-    /// The storage directory has been opened anew: what is in there is counted from the next [`recount`](SpaceAccount::recount) on.
+    /// The storage directory has been opened anew: what is in there is counted from the next
+    /// [`recount`](SpaceAccount::recount) on.
     pub fn set_storage(&self, storage: &StorageDir) {
         self.set_dir(Arc::clone(storage.dir()));
     }

@@ -96,8 +96,8 @@ impl StorageDir {
         Ok(Self { dir: Arc::new(dir), under_way: RemovalsUnderWay::default() })
     }
 
-    /// Whether `path` can be [opened](Self::open), as far as can be seen without locking anything there; what its filesystem
-    /// lacks.
+    /// Whether `path` can be [opened](Self::open), as far as can be seen without locking anything there; what its
+    /// filesystem lacks.
     ///
     /// # Errors
     /// No directory, no right to write, a read-only or full disk.

@@ -1,5 +1,5 @@
-//! The steps that keeping files takes on disk, without a journal: as a trait, so that [`store_group`](super::store_group) can be run on
-//! a model of a disk; and as the real thing.
+//! The steps that keeping files takes on disk, without a journal: as a trait, so that
+//! [`store_group`](super::store_group) can be run on a model of a disk; and as the real thing.
 
 use std::sync::Arc;
 

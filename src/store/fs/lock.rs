@@ -10,7 +10,8 @@ use super::error::{LOCK, StoreError};
 use super::lacks;
 use crate::proto::quoted;
 
-/// Takes the lock on a file or directory, for as long as it is open; warns where the filesystem has none. `path` is what it is the lock of.
+/// Takes the lock on a file or directory, for as long as it is open; warns where the filesystem has none. `path` is
+/// what it is the lock of.
 pub(in crate::store) fn lock(file: impl AsFd, path: &Path) -> Result<(), StoreError> {
     match lacks::lock(&file) {
         Ok(None) => Ok(()),

@@ -1,6 +1,6 @@
-//! How a site is known that serves the very directory that is collected into: by an empty directory in it, the *mark*, whose
-//! name is like no other. A Tentacle server lists directories, and no command can take one away; a data server looks at
-//! `*.data` only.
+//! How a site is known that serves the very directory that is collected into: by an empty directory in it, the *mark*,
+//! whose name is like no other. A Tentacle server lists directories, and no command can take one away; a data server
+//! looks at `*.data` only.
 
 use std::fs::{create_dir, remove_dir};
 use std::os::fd::OwnedFd;

@@ -187,7 +187,8 @@ impl SpaceAccount {
     }
 
     /// Counts anew what is stored. That takes about a second per million files, more if the disk must be read: see
-    /// [`Background::recount`](crate::store::Background::recount). What comes or goes meanwhile may be missed until the next count.
+    /// [`Background::recount`](crate::store::Background::recount). What comes or goes meanwhile may be missed until the
+    /// next count.
     #[expect(clippy::disallowed_methods, reason = "it measures itself, away from the loop and its clock")]
     pub fn recount(&self) -> Result<(), StoreError> {
         let storage = Arc::clone(&self.storage());

@@ -115,8 +115,8 @@ impl Thread {
 }
 
 impl Committer {
-    /// Locks `state_dir` and the spools, finishes what a crash has left, and starts the threads. `notify` is called, on one of
-    /// them, whenever there are new completions.
+    /// Locks `state_dir` and the spools, finishes what a crash has left, and starts the threads. `notify` is called, on
+    /// one of them, whenever there are new completions.
     ///
     /// What is [`Outstanding`] must not be published again: compare and let the site's copy go, or
     /// [`forget`](Committer::forget) it when the site no longer lists it.
@@ -209,8 +209,8 @@ impl Committer {
         self.threads().map(|thread| thread.worker.pending()).sum()
     }
 
-    /// Commits what is queued, publishes that as far as its turn has come, ends the threads and unlocks the state directory.
-    /// The completions not fetched so far, and what is left for the next start to publish.
+    /// Commits what is queued, publishes that as far as its turn has come, ends the threads and unlocks the state
+    /// directory. The completions not fetched so far, and what is left for the next start to publish.
     pub fn stop(self) -> (Vec<Completion>, Waiting) {
         let (mut completions, mut waiting) = (Vec::new(), Waiting::default());
         // The one that every site may need comes first: another's filesystem may not answer.

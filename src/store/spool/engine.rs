@@ -180,8 +180,8 @@ impl<D: Disk> Engine<D> {
         failures
     }
 
-    /// Removes files whose intents were taken back; only after the promise of them is gone from the journal: a promised file
-    /// that is absent counts as published.
+    /// Removes files whose intents were taken back; only after the promise of them is gone from the journal: a promised
+    /// file that is absent counts as published.
     fn abandon(&mut self, intents: &[(&Intent, u64)], may_be_journaled: bool) {
         if !may_be_journaled {
             return self.discard(intents.iter().map(|(intent, _)| (intent.spool, intent.stage)));

@@ -241,7 +241,8 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
     };
     let (_, steps, of_forgetting) = scenario(&[]);
     let faults = match fault {
-        // Instead of the first file's record, all is written anew with the second's: two steps more, the failed one included.
+        // Instead of the first file's record, all is written anew with the second's: two steps more, the failed one
+        // included.
         Some(fault) => vec![(steps, fault), (1, power_loss)],
         None => vec![(steps + of_forgetting, power_loss)],
     };

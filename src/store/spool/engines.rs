@@ -1,5 +1,5 @@
-//! The engines of a process: one for what is on the journal's filesystem, and one for each other filesystem, as each may stop
-//! answering. They share the journal.
+//! The engines of a process: one for what is on the journal's filesystem, and one for each other filesystem, as each
+//! may stop answering. They share the journal.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,8 +112,8 @@ impl Engines {
         }
     }
 
-    /// Takes up the files that are committed in a spool that no site is collected into any more, or none that can be opened:
-    /// the sites may have none of them.
+    /// Takes up the files that are committed in a spool that no site is collected into any more, or none that can be
+    /// opened: the sites may have none of them.
     #[expect(clippy::disallowed_methods, reason = "the committer's threads have a clock of their own")]
     fn take_up_unused(&mut self, builder: &EngineBuilder, id: SpoolId, path: &Path, files: usize) {
         let (directory, files) = (quoted(path), Count(files, "file"));

@@ -7,8 +7,8 @@ use crate::proto::quoted;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::spool_dir::SpoolDir;
 
-/// Whether no other journal was kept of this staging area since `journal` was: what another has committed there is not to be
-/// taken for what came to nothing.
+/// Whether no other journal was kept of this staging area since `journal` was: what another has committed there is not
+/// to be taken for what came to nothing.
 pub(super) fn is_last(spool_dir: &SpoolDir, journal: &Path) -> Result<bool, StoreError> {
     let journal = &journal.canonicalize().unwrap_or_else(|_| journal.to_owned());
     // One that is not there may have been moved to where this one is, or removed: then no other journal has what it

@@ -101,8 +101,8 @@ impl Spool {
         self.stage_only_copy(size_hint)
     }
 
-    /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: also where the filesystem has not answered
-    /// lately.
+    /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: also where the filesystem has not
+    /// answered lately.
     pub fn stage_only_copy(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
         HashedTemp::create(self.dir.clone(), self.sink, size_hint)
     }

@@ -28,8 +28,8 @@ pub enum Publish {
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// While nothing is taken, each look comes twice as late as the one before it, up to this.
 const LATEST_LOOK: Duration = Duration::from_secs(2);
-/// A look takes some microseconds for each file in the incoming directory: it comes no sooner than so long for each of them,
-/// or a directory with many would leave time for little else.
+/// A look takes some microseconds for each file in the incoming directory: it comes no sooner than so long for each of
+/// them, or a directory with many would leave time for little else.
 const LOOK_PER_FILE: Duration = Duration::from_micros(20);
 /// Where no file waits for another, a look is only to see what was not taken, and may cost a tenth of that.
 const IDLE_LOOK_PER_FILE: Duration = Duration::from_micros(200);
@@ -199,8 +199,8 @@ impl PublishQueue {
         self.next_look.get_or_insert(now + LATEST_LOOK);
     }
 
-    /// Finds the files that may be published now, each agent's in their order, and what is to be reported. `is_there` returns
-    /// whether a published file still is in the incoming directory.
+    /// Finds the files that may be published now, each agent's in their order, and what is to be reported. `is_there`
+    /// returns whether a published file still is in the incoming directory.
     pub(in crate::store) fn ready(
         &mut self,
         now: Instant,

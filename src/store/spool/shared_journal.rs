@@ -85,8 +85,8 @@ impl<J: JournalDisk> SharedJournal<J> {
         outcome
     }
 
-    /// Takes note of what the sites no longer have, of what was committed before the orders of these numbers. Durably: what is
-    /// forgotten of a name must stay so, or the next file that comes under it would pass for the last one.
+    /// Takes note of what the sites no longer have, of what was committed before the orders of these numbers. Durably:
+    /// what is forgotten of a name must stay so, or the next file that comes under it would pass for the last one.
     pub(in crate::store) fn forget(&self, gone: Vec<(SiteFile, u64)>) {
         let journal = &mut *self.locked();
         let known = gone.into_iter().filter(|(copy, order)| journal.state.forget(copy, *order));

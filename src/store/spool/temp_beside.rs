@@ -149,8 +149,8 @@ impl TempBeside {
     }
 }
 
-/// A file in the staging area that is whole as soon as the directory's thread has written all of it. Dropping it removes the
-/// file.
+/// A file in the staging area that is whole as soon as the directory's thread has written all of it. Dropping it
+/// removes the file.
 #[derive(Debug)]
 pub(super) struct ClosedBeside {
     pub(super) dir: Arc<SpoolDir>,

@@ -51,8 +51,8 @@ impl<D: Disk> Engine<D> {
         self.disk.spools().into_iter().map(|(id, _)| id).collect()
     }
 
-    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run before may
-    /// have been one that never flushes.
+    /// The page cache outlives a killed process: what is seen now, intents too, may be on no disk yet. And the run
+    /// before may have been one that never flushes.
     fn flush_filesystems(&mut self, spools: &BTreeSet<SpoolId>) -> Result<(), StoreError> {
         for filesystem in self.disk.filesystems(spools) {
             self.disk.sync_filesystem(filesystem[0])?;
