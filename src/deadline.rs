@@ -29,7 +29,7 @@ impl BodyPace {
         Self { since: now, size, idle, min_rate }
     }
 
-    /// It was not let move for so long.
+    /// For so long the peer was not allowed to move bytes.
     pub(crate) fn put_off(&mut self, by: Duration) {
         self.since = after(self.since, by);
     }

@@ -57,11 +57,11 @@ pub(crate) fn read(path: &Path, most: usize, bytes: &mut Vec<u8>) -> Result<File
 pub(crate) enum Missing {
     /// Nothing: that is an error.
     Fail,
-    /// It is created: for this user, by root, or else as ours.
+    /// It is created: as root with this owner, or else as ours.
     Create(Option<Owner>),
 }
 
-/// Whose a file is to be.
+/// The owner of a file to be created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
     pub(crate) uid: u32,

@@ -50,7 +50,7 @@ pub fn read_when_written<C, E: From<StillWritten>>(
 /// second, as a rule. Whether it had to wait. Files that are not there do not change.
 ///
 /// # Errors
-/// One changes all the time.
+/// A file had changed at each look.
 fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
     let mut before = look_at(files);
     if !before.iter().flatten().any(is_fresh) {

@@ -23,10 +23,10 @@ const PUBLISHES: [(&str, Publish); 2] = [("paced", Publish::Paced), ("at-once", 
 /// More would be an interval of its own.
 pub(super) const MOST_RETRIES: u64 = 1000;
 
-/// To one site; stock servers take 10 of everybody.
+/// Connections to one site; stock servers take 10 in all.
 const MOST_CONNECTIONS: u64 = 64;
 
-/// To all sites.
+/// Connections to all sites.
 const MOST_CONNECTIONS_OVERALL: u64 = 1_000_000;
 
 /// Each takes some memory, and its record in the journal.

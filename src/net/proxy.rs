@@ -23,7 +23,7 @@ pub enum ProxyError {
     /// It answered something else than 2xx: the status and its phrase.
     #[error("the proxy answered {}{}", quoted(format!("{status} {phrase}").trim_end()), advice(*status))]
     Refused {
-        /// Of HTTP/1.
+        /// The minor version of HTTP/1.
         minor: u8,
         /// HTTP status.
         status: u16,

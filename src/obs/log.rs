@@ -205,7 +205,7 @@ fn open(path: &Path, owner: Option<Owner>) -> io::Result<File> {
     file::append_to(path, Missing::Create(owner))
 }
 
-/// Who opens it anew may be another user than opened it first.
+/// The user who opens the log anew may be another than the one who opened it first.
 fn reopen_advice(error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return String::new();

@@ -27,7 +27,7 @@ pub(crate) fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// One that does not listen misses nothing.
+/// A failure is only logged: nothing depends on the service manager's taking it.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, state) {
         log::debug!("the service manager cannot be notified: {error}");

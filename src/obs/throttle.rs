@@ -51,7 +51,7 @@ struct Recoveries {
     logged: u32,
 }
 
-/// What a subject has behind it when it works again.
+/// The failures of a subject that has recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// How often it failed.

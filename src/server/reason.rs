@@ -36,7 +36,7 @@ pub enum Reason {
     Crowded {
         /// Bytes a second.
         rate: u64,
-        /// For what.
+        /// What the others waited for.
         awaited: &'static str,
     },
     /// The server to relay to cannot be reached or has failed.
@@ -47,7 +47,7 @@ pub enum Reason {
     Defect(#[from] Misuse),
 }
 
-/// In terms of the keys for that server.
+/// The failure's text, which names the configuration's keys for that server.
 fn upstream(failure: &Failure) -> String {
     let Failure::Pipe(StreamError::Tls(tls)) = failure else { return failure.to_string() };
     let words = match tls {

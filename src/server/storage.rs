@@ -190,7 +190,7 @@ impl Storage {
         size: u64,
         now: Instant,
     ) -> Result<TempFile, NoTempFile> {
-        // It is looked for only where that matters.
+        // Its size is looked up only where the quota counts it.
         let may_replace = self.settings.overwrite && quota(&self.settings).is_of_count();
         let replaced = if may_replace { dir.size_of(name) } else { None };
         let reservation = self.space.admit(dir, size, replaced, now).map_err(NoTempFile::Full)?;

@@ -13,7 +13,7 @@ const MOST_SUBJECTS: usize = 1024;
 /// How long no file must have failed to be stored: where a large file finds no room, a small one may.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Whom or what a line is about.
+/// The subject of a line: a client, or a part of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     /// A client; all of its network where that has IPv6.

@@ -18,11 +18,11 @@ use crate::net::ConnId;
 #[derive(Debug, Default)]
 pub(super) struct WaitingRoom(BTreeMap<IpAddr, Queue>);
 
-/// Those of one network, in the order in which they came or sent.
+/// The connections of one network, in the order in which they came or sent.
 #[derive(Debug, Default)]
 struct Queue {
     silent: VecDeque<Waiting>,
-    /// Those whose clients have sent something.
+    /// Connections whose clients have sent something.
     ready: VecDeque<Waiting>,
 }
 

@@ -28,7 +28,7 @@ const BYTES_HELD: u64 = 288;
 /// What a note takes beside its name.
 const BYTES_NOTED: u64 = 112;
 
-/// What a file that was fetched turns out to be.
+/// How a fetched file compares with the committed one of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     /// One that was not committed.

@@ -44,7 +44,7 @@ pub enum Verify {
     ChainAndName,
     /// The leaf certificate's SHA-256 is one of these; nothing else counts, and nothing else helps.
     Pin(Vec<[u8; 32]>),
-    /// Not at all.
+    /// The certificate is not checked.
     None,
 }
 

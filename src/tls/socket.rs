@@ -96,7 +96,7 @@ impl Socket {
                 Ok(FileSent::Bytes(sent as u64))
             }
             Err(Errno::AGAIN) => Ok(FileSent::Blocked),
-            // Not every filesystem lends its cache.
+            // Not every filesystem supports sendfile.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.send_copy(file, offset, most, scratch),
             Err(error @ Errno::IO) => Err(StreamError::file(&error.into())),
             Err(error) => Err(io::Error::from(error).into()),

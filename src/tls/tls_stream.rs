@@ -41,7 +41,7 @@ pub struct TlsStream<W = Socket> {
 enum End {
     /// By close_notify.
     Notified,
-    /// With the socket, and not a word.
+    /// The socket ended, without close_notify.
     Cut,
     /// In a failure, to be reported once what came before it is taken.
     Failed(StreamError),

@@ -104,7 +104,7 @@ pub(super) struct Common {
     /// $XDG_STATE_HOME/tentacle-sync, or ~/.local/state/tentacle-sync]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Where the files of all sites land, whatever the configuration has.
+    /// Where the files of all sites land, instead of what is configured.
     #[arg(long, value_name = "DIR")]
     incoming_dir: Option<PathBuf>,
     /// How much to log, on standard error.
@@ -145,7 +145,7 @@ impl Common {
         let read = || -> Result<Settings, Problem> {
             let settings = self.load(path)?;
             if settings != *current {
-                // One that always was as it is may stay so.
+                // A file with the same settings as before is not refused.
                 refuse_cut_off(path, false)?;
             }
             Ok(settings)

@@ -17,7 +17,7 @@ use crate::config::defaults::SHUTDOWN_TIMEOUT;
 /// For what has come whole to be committed, once the time to end is over: five seconds with the last word.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// For the log to take the last word.
+/// Time for the log to write the last lines.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Watches for signals that end the process, beside the loop.

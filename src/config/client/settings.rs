@@ -9,7 +9,7 @@ use crate::proto::Secret;
 /// Everything `tentacle_client` runs by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientSettings {
-    /// Whom to talk to.
+    /// The server.
     pub server: Server,
     /// Which address of ours to come from: an address, or a name of this machine.
     pub local: Option<String>,

@@ -11,7 +11,7 @@ pub enum ServerConfigError {
     /// The command line cannot be taken apart, or does not name what to do.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// It can, and contains invalid settings; or the files do.
+    /// The command line or a file contains invalid settings.
     #[error("{}", listed(.0))]
     Invalid(Vec<ServerProblem>),
 }

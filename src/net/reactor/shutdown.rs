@@ -34,8 +34,8 @@ impl Net {
         self.enqueue(id);
     }
 
-    /// Leaves a connection whose end it is not ours to declare: one whose direction we have ended closes as ever, any other
-    /// is dropped.
+    /// Leaves a connection that is cut short. Where we have ended our direction already, it closes in order; otherwise it is
+    /// dropped, so that its peer does not take this for an orderly end.
     pub fn abort_unless_shut_down(&mut self, id: ConnId) {
         match self.conn(id).map(|conn| &conn.state) {
             Some(ConnState::Ending { .. } | ConnState::Ended { .. }) => self.close(id),

@@ -62,7 +62,7 @@ impl Service {
         if slowest.is_some() {
             return self.make_room(slowest, "for a connection (max_connections)");
         }
-        // Who moves nothing goes soon, before anybody who does.
+        // A client that moves nothing is ended soon, before any that does.
         if self.paces.has_idle(LEAST) {
             return;
         }

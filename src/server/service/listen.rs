@@ -18,7 +18,7 @@ pub(super) fn listen(
     let (mut listeners, mut absent) = (Vec::new(), Vec::new());
     for address in &config.listen {
         if *address == ListenAddress::Any {
-            // Where there is no IPv6, nobody misses it.
+            // Without IPv6 on this machine its failure is no error: 0.0.0.0 follows.
             listeners.extend(net.listen((Ipv6Addr::UNSPECIFIED, config.port).into(), Arc::clone(listener_config)));
         }
         for address in addresses(address, config.port)? {

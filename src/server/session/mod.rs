@@ -326,7 +326,7 @@ impl Session {
         }
     }
 
-    /// After wrong passwords from the same address, this one has its turn.
+    /// Waits, after wrong passwords from the same address, until this one may be checked.
     fn wait_for_password(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         if !self.machine.awaits_password() || self.password_due.is_none() && !cx.io.has_input() {
             return Ok(None);

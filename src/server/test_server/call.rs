@@ -12,7 +12,7 @@ use crate::net::{ConnId, Failure, FileSent, Read};
 use crate::proto::{Client, Command, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
 
-/// Where such clients are.
+/// The address of such clients.
 const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a client calls for.

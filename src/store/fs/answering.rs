@@ -17,9 +17,9 @@ use crate::mutex::lock;
 /// How long the directory's committer waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Wait {
-    /// To what need not wait for the disk.
+    /// The operation need not wait for the disk.
     Commit,
-    /// For what has been written to come to the disk.
+    /// The operation flushes what was written.
     Flush,
 }
 

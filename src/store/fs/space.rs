@@ -160,7 +160,7 @@ impl SpaceAccount {
     pub fn set_quota(&self, quota: Quota) {
         let mut counters = self.counters();
         counters.quota = quota;
-        // Who was refused was so by other limits.
+        // Earlier refusals were due to other limits.
         counters.recount.is_wanted = false;
     }
 
