@@ -65,7 +65,7 @@ impl Route {
 
     /// Another way after this one has failed, if there is one:
     /// - a stock server with `-e -k` but without `-f` needs no certificate of ours, and refuses one of a private CA;
-    /// - stock's certificates carry an address, which is what its client checks them against, whatever `-a` says.
+    /// - stock's certificates carry an address, which is what its client checks them against, whatever the `-a` option is.
     pub(super) fn fallback(mut self, reason: Reason, console: Console) -> Result<Self, Reason> {
         match &reason {
             Reason::Tls { failure, .. } if self.offers_certificate() && failure.client_certificate_refused() => {

@@ -21,7 +21,7 @@
 //!     .tentacle-sync-<id>/           ours, and empty: a site that lists it serves this directory, by a wrong address
 //!     .tentacle-sync/                ours: mode 0700, on the same filesystem; made anew if removed while we are stopped
 //!         id                         32 hexadecimal digits: which staging area this is; locked by its committer
-//!         journal                    the path of the journal that knows it
+//!         journal                    the path of the journal that has it
 //!         <session>-<number>         staged, or committed
 //! <state_dir>/
 //!     lock                           locked by the committer
