@@ -19,7 +19,7 @@ Storing
   -m SIZE        the largest file, in bytes or as in 64MiB (default 2000000)
   -o             a file may replace another of its name
   -I             clients may list files (LS) and move them away (MV)
-  -x PASSWORD    the password that clients must have; visible to all users of this machine, unlike `password` in the file
+  -x PASSWORD    the password of clients; visible to all users of this machine, unlike `password` in the file
 
 Relaying
   -b ADDRESS     the server to relay to
