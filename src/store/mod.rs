@@ -125,7 +125,7 @@ pub use buffer::lister::{Lister, Listing, Progress};
 pub use buffer::storage_dir::{PendingRemovals, StorageDir};
 pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
 pub use central_config::{
-    CentralCompletion, CentralConfig, CentralFinding, CentralView, Fault, InStep, InStepFile, MAX_COLLECTION,
+    CentralCompletion, CentralConfig, CentralFinding, CentralView, Fault, InStepFile, MAX_COLLECTION,
     MAX_CONFIGURATION, Unfit, UnfitPair, check_pairs,
 };
 pub use fs::durability::Durability;

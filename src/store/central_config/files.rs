@@ -11,10 +11,9 @@ use rustix::io::Errno;
 use super::agent_conf::{AgentConf, parse};
 use super::directories::Directory;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::fs::ids::hex;
 use crate::store::fs::open::{self, Found};
 use crate::store::fs::spool_dir::fingerprint;
-use crate::sync::remote_config::{Item, ItemKind};
+use crate::sync::remote_config::{Item, ItemKind, parse_md5};
 
 /// The most bytes of a configuration: agents read theirs at each interval, and have a few KiB.
 pub const MAX_CONFIGURATION: u64 = 1 << 20;
@@ -23,7 +22,6 @@ pub const MAX_COLLECTION: u64 = 64 << 20;
 
 /// The most bytes of a file with an MD5: 32, and what an editor leaves behind them.
 const MAX_MD5: u64 = 64;
-const MD5_DIGITS: usize = 32;
 
 /// A file that was written to so recently may be written to again within one tick of its filesystem's clock (two seconds on
 /// FAT), and its times would not show it.
@@ -192,17 +190,6 @@ pub(super) fn read_content(directory: &Directory, item: &Item) -> Result<Option<
     }
 }
 
-/// The bytes of a file with this MD5.
-pub(super) fn md5_text(md5: [u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(md5))
-}
-
-/// The MD5 in such a file.
-pub(super) fn parse_md5(bytes: &[u8]) -> Option<[u8; 16]> {
-    let text = std::str::from_utf8(bytes.trim_ascii_end()).ok()?;
-    hex(text, MD5_DIGITS).map(u128::to_be_bytes)
-}
-
 fn most(item: &Item) -> u64 {
     match item.kind() {
         ItemKind::Configuration => MAX_CONFIGURATION,
@@ -247,19 +234,5 @@ mod tests {
         assert_eq!(known.unwrap().found, Ok(3), "it may be written to again within one tick");
         let other = look(fresh.path(), look(old, None));
         assert_eq!(other.unwrap().found, Ok(5));
-    }
-
-    #[test]
-    fn an_md5_is_32_digits_of_any_case_and_blanks_behind_them() {
-        let text = "00112233445566778899aabbccddeeff";
-        let md5 = parse_md5(text.as_bytes()).unwrap();
-        assert_eq!(md5[..3], [0x00, 0x11, 0x22]);
-        assert_eq!(md5_text(md5), text);
-        for same in [text.to_uppercase(), format!("{text}\r\n"), format!("{text} \t\n\n")] {
-            assert_eq!(parse_md5(same.as_bytes()), Some(md5), "{same:?}");
-        }
-        for other in ["", "\n", &text[1..], &format!(" {text}"), &format!("{text}0"), &format!("{text}  x.conf")] {
-            assert_eq!(parse_md5(other.as_bytes()), None, "{other:?}");
-        }
     }
 }

@@ -3,7 +3,6 @@
 //! A line for each item, as `md5sum` writes them: the MD5, two blanks, the name of the file with the content. A line that
 //! cannot be read costs a comparison, and so does the whole file.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::DirBuilder;
 use std::os::fd::OwnedFd;
@@ -13,13 +12,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 
 use super::directories::Folder;
-use super::files::{md5_text, parse_md5};
 use crate::proto::Fingerprint;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::open::make_private;
 use crate::store::fs::whole_file::{read_whole, write_whole};
-use crate::sync::remote_config::Item;
+use crate::sync::remote_config::{InStep, Item, md5_text, parse_md5};
 
 const DIRECTORY: &str = "remote-config";
 
@@ -31,9 +29,6 @@ const MOST: u64 = 16 << 20;
 
 /// The longest name of a file, in bytes; a draft's has one more.
 const LONGEST_NAME: usize = 254;
-
-/// What was the same at a site and at the centre: each item's MD5.
-pub type InStep = BTreeMap<Item, [u8; 16]>;
 
 /// A site's file in the state directory. Its methods wait for the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +58,7 @@ impl InStepFile {
     /// The file cannot be read at all.
     pub fn load(&self) -> Result<InStep, StoreError> {
         let directory = match self.open() {
-            Err(error) if error.is_missing() => return Ok(InStep::new()),
+            Err(error) if error.is_missing() => return Ok(InStep::default()),
             opened => opened?,
         };
         let bytes = read_whole(&directory, &self.path(), MOST)?.unwrap_or_default();
@@ -78,9 +73,9 @@ impl InStepFile {
         let path = self.directory();
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(StoreError::std("make the directory", &path))?;
-        let line = |(item, md5): (&Item, &[u8; 16])| {
+        let line = |(item, md5): (&Item, [u8; 16])| {
             let name = item.content_name();
-            [md5_text(*md5).as_bytes(), BLANKS, name.as_bytes(), b"\n"].concat()
+            [md5_text(md5).as_bytes(), BLANKS, name.as_bytes(), b"\n"].concat()
         };
         let text: Vec<u8> = in_step.iter().flat_map(line).collect();
         let draft = format!(".{}", self.name);
@@ -147,16 +142,14 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let state_dir = state.path().join("state");
         let (here, other) = (InStepFile::new(&state_dir, "plant/7"), InStepFile::new(&state_dir, "plant-7"));
-        assert_eq!(here.load(), Ok(InStep::new()));
+        assert_eq!(here.load(), Ok(InStep::default()));
         let satellite = Item::configuration(format!("{:032x}.srv.md5", 9).as_bytes()).unwrap();
-        let mut in_step = InStep::from([
-            (configuration(1), [7; 16]),
-            (satellite, [8; 16]),
-            (Item::collection("f c_2.md5").unwrap(), [9; 16]),
-        ]);
+        let items =
+            [(configuration(1), [7; 16]), (satellite, [8; 16]), (Item::collection("f c_2.md5").unwrap(), [9; 16])];
+        let in_step = InStep::from_iter(items.clone());
         here.save(&in_step).unwrap();
-        assert_eq!((here.load(), other.load()), (Ok(in_step.clone()), Ok(InStep::new())));
-        in_step.remove(&configuration(1));
+        assert_eq!((here.load(), other.load()), (Ok(in_step.clone()), Ok(InStep::default())));
+        let in_step: InStep = items[1..].iter().cloned().collect();
         std::fs::write(state_dir.join(DIRECTORY).join(".plant%2f7"), "left by a crash").unwrap();
         here.save(&in_step).unwrap();
         assert_eq!(here.load(), Ok(in_step));
@@ -172,7 +165,7 @@ mod tests {
     fn a_damaged_line_costs_that_line() {
         let state = tempfile::tempdir().unwrap();
         let file = InStepFile::new(state.path(), "site");
-        file.save(&InStep::from([(configuration(1), [1; 16]), (configuration(2), [2; 16])])).unwrap();
+        file.save(&InStep::from_iter([(configuration(1), [1; 16]), (configuration(2), [2; 16])])).unwrap();
         let text = std::fs::read(file.path()).unwrap();
         for index in 0..text.len() {
             for byte in [b'\0', b'\n', b' ', b'z', 0xff] {
@@ -183,7 +176,7 @@ mod tests {
                 let other =
                     if index < text.len() / 2 { (configuration(2), [2; 16]) } else { (configuration(1), [1; 16]) };
                 let is_end = text[index] == b'\n';
-                assert!(is_end || loaded.get(&other.0) == Some(&other.1), "{index}: {loaded:?}");
+                assert!(is_end || loaded.get(&other.0) == Some(other.1), "{index}: {loaded:?}");
             }
             std::fs::write(file.path(), &text[..index]).unwrap();
             assert_eq!(file.load().unwrap().len(), 2 * (index + 1) / text.len());

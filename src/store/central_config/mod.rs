@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 
 pub use check::{CentralFinding, check_pairs};
 pub use files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
-pub use in_step_file::{InStep, InStepFile};
+pub use in_step_file::InStepFile;
 pub use unfit::{Unfit, UnfitPair};
 
 use watch::{Watch, Watcher};
@@ -41,7 +41,7 @@ use super::fs::error::{START_THREAD, StoreError};
 use super::fs::worker::{Notify, Worker};
 use crate::mutex::lock;
 use crate::proto::Fingerprint;
-use crate::sync::remote_config::{Centre, Item};
+use crate::sync::remote_config::{Centre, InStep, Item};
 
 /// What is known of the directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub enum CentralCompletion {
 pub struct CentralConfig {
     worker: Worker<CentralWork>,
     view: Arc<Mutex<CentralView>>,
-    _watcher: Option<Watcher>,
+    watcher: Option<Watcher>,
 }
 
 impl CentralConfig {
@@ -110,7 +110,7 @@ impl CentralConfig {
         let tell = move || drop(orders.send(Order::Changed));
         let watcher = waiting.map(|waiting| waiting.start(tell)).transpose();
         let watcher = watcher.map_err(StoreError::std(START_THREAD, incoming))?;
-        Ok(Self { worker, view, _watcher: watcher })
+        Ok(Self { worker, view, watcher })
     }
 
     /// What is known of the directories by now.
@@ -139,7 +139,7 @@ impl CentralConfig {
 
     /// Asks for what was in step with a site. Nothing, if it cannot be read: that is logged.
     pub fn load(&self, ticket: u64, file: InStepFile) {
-        let stopped = || CentralCompletion::Loaded { ticket, in_step: InStep::new() };
+        let stopped = || CentralCompletion::Loaded { ticket, in_step: InStep::default() };
         self.worker.ask(Order::Load { ticket, file }, stopped);
     }
 
@@ -156,6 +156,13 @@ impl CentralConfig {
     /// How many orders were asked whose completion has not been fetched.
     pub fn pending(&self) -> usize {
         self.worker.pending()
+    }
+
+    /// Waits until the thread has done what it was told, and has ended.
+    pub fn stop(self) {
+        // It gives orders too.
+        drop(self.watcher);
+        self.worker.stop();
     }
 
     /// Whether the thread has not panicked. Once it has, what is pending stays so.

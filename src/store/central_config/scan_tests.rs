@@ -4,10 +4,11 @@ use std::os::unix::net::UnixListener;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::super::files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION, md5_text};
+use super::super::files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
 use super::super::testing::Incoming;
 use super::*;
 use crate::proto::Fingerprint;
+use crate::sync::remote_config::md5_text;
 
 /// A scan of a directory of the test's own.
 struct Scanned {

@@ -4,9 +4,8 @@ use std::fs::{create_dir, write};
 use std::path::{Path, PathBuf};
 
 use super::directories::{Directories, Folder};
-use super::files::md5_text;
 use crate::proto::Fingerprint;
-use crate::sync::remote_config::Item;
+use crate::sync::remote_config::{Item, md5_text};
 
 #[derive(Debug)]
 pub(super) struct Incoming(tempfile::TempDir);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::directories::{Directories, Identities};
 use super::files::{look_at_md5, read_content};
-use super::in_step_file::{InStep, InStepFile};
+use super::in_step_file::InStepFile;
 use super::publish::{publish, recover};
 use super::scan::Scan;
 use super::watch::{Changed, Unheard, Watch};
@@ -16,7 +16,7 @@ use crate::mutex::lock;
 use crate::proto::{Fingerprint, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
-use crate::sync::remote_config::Item;
+use crate::sync::remote_config::{InStep, Item};
 
 /// From the first change to the look at what has changed: an edit writes two files.
 const EDIT: Duration = Duration::from_millis(100);
@@ -174,7 +174,7 @@ impl CentralWork {
             Order::Load { ticket, file } => {
                 let in_step = file.load().unwrap_or_else(|error| {
                     log::warn!("{error}: all is compared anew");
-                    InStep::new()
+                    InStep::default()
                 });
                 Some(CentralCompletion::Loaded { ticket, in_step })
             }

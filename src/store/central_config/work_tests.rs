@@ -156,7 +156,7 @@ fn what_is_in_step_is_saved_and_loaded_and_what_cannot_be_read_is_nothing() {
     let mut working = Working::new();
     let state = working.incoming.path().join("state");
     let file = InStepFile::new(&state, "site");
-    let in_step = InStep::from([(configuration(1), [1; 16])]);
+    let in_step = InStep::from_iter([(configuration(1), [1; 16])]);
     assert!(working.carry_out(Order::Save { file: file.clone(), in_step: in_step.clone() }).is_none());
     let load = |working: &mut Working| match working.carry_out(Order::Load { ticket: 7, file: file.clone() }) {
         Some(CentralCompletion::Loaded { ticket: 7, in_step }) => in_step,
@@ -165,6 +165,6 @@ fn what_is_in_step_is_saved_and_loaded_and_what_cannot_be_read_is_nothing() {
     assert_eq!(load(&mut working), in_step);
     fs::remove_file(file.path()).unwrap();
     fs::create_dir(file.path()).unwrap();
-    assert_eq!(load(&mut working), InStep::new());
+    assert_eq!(load(&mut working), InStep::default());
     assert!(working.carry_out(Order::Save { file: file.clone(), in_step }).is_none(), "that is logged");
 }

@@ -36,10 +36,12 @@ impl Item {
         Some(Self { kind: ItemKind::Configuration, stem: stem.into() })
     }
 
-    /// The collection of this name, unless no file may have it.
+    /// The collection of this name, unless no file may have it, or its `.md5` file would be a configuration's.
     pub fn collection(name: &str) -> Option<Self> {
-        let is_usable = !name.starts_with('.') && FileName::new(format!("{name}.zip").as_bytes()).is_ok();
-        is_usable.then(|| Self { kind: ItemKind::Collection, stem: name.into() })
+        let is_usable =
+            !name.is_empty() && !name.starts_with('.') && FileName::new(format!("{name}.zip").as_bytes()).is_ok();
+        let is_configuration = Self::configuration(format!("{name}.md5").as_bytes()).is_some();
+        (is_usable && !is_configuration).then(|| Self { kind: ItemKind::Collection, stem: name.into() })
     }
 
     /// What the file is for.
@@ -120,7 +122,7 @@ mod tests {
         let names = |name| Item::collection(name).map(|item| (item.content_name(), item.md5_name()));
         let name = |name: &str| name.parse::<FileName>().unwrap();
         assert_eq!(names("fc_2"), Some((name("fc_2.zip"), name("fc_2.md5"))));
-        for bad in ["", "../fc_2", "a/b", ".hidden", "a;b", &"x".repeat(252)] {
+        for bad in ["", "../fc_2", "a/b", ".hidden", "a;b", &"x".repeat(252), K, &format!("{K}.srv")] {
             assert_eq!(names(bad), None, "{bad:?}");
         }
     }

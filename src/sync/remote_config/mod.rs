@@ -1,8 +1,30 @@
 //! Agents' configuration, which the console edits at the centre, and agents fetch from their site: who wins, and what goes
 //! where. Pure: no I/O, no clock.
 
+mod agenda;
 mod centre;
+mod guard;
+mod in_step;
 mod item;
+mod listed;
+mod md5_file;
+#[cfg(test)]
+mod model;
+mod push;
+mod removal;
+mod report;
+mod round;
+#[cfg(test)]
+mod round_tests;
+mod step;
+mod task;
 
 pub use centre::{Centre, CentreItem};
+pub use guard::{GuardReason, guard};
+pub use in_step::InStep;
 pub use item::{Item, ItemKind};
+pub use listed::Listed;
+pub use md5_file::{md5_text, parse_md5};
+pub use report::{ConfigReport, EndedEarly, Named, PushReason, Pushed};
+pub use round::{ConfigRound, Mode, RoundPolicy};
+pub use step::{CentreStep, ConfigStep, SiteStep, StepOutcome};

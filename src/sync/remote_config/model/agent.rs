@@ -1,0 +1,86 @@
+//! An agent with remote configuration.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::super::{Item, md5_text, parse_md5};
+use super::directory::collections;
+use super::site::Site;
+use crate::proto::Fingerprint;
+
+/// An agent, which asks its site for one thing at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Agent {
+    pub(super) item: Item,
+    pub(super) configuration: Vec<u8>,
+    /// The MD5 that was fetched with each collection, and its content.
+    pub(super) collections: BTreeMap<Item, ([u8; 16], Vec<u8>)>,
+    state: State,
+}
+
+/// What it does next.
+#[derive(Clone, Debug)]
+enum State {
+    Idle,
+    FetchConfiguration,
+    SendContent,
+    SendMd5,
+    FetchCollections(VecDeque<Item>),
+    FetchContent { item: Item, md5: [u8; 16], rest: VecDeque<Item> },
+}
+
+impl Agent {
+    pub(super) fn new(item: Item, configuration: Vec<u8>) -> Self {
+        Self { item, configuration, collections: BTreeMap::new(), state: State::Idle }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// One request; `fails`: the agent gets nothing, whatever the site has. Returns what it has uploaded with this.
+    pub(super) fn step(&mut self, site: &mut Site, fails: bool) -> Option<Vec<u8>> {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        let get = |name: String| site.get(&name).filter(|_| !fails);
+        let own = Fingerprint::of(&self.configuration).md5;
+        match state {
+            // It compares the file's text: one that is half there is another one.
+            State::Idle => match get(self.item.md5_name().to_string()) {
+                None => self.state = State::SendContent,
+                Some(text) if text == md5_text(own).as_bytes() => self.fetch_collections(),
+                Some(_) => self.state = State::FetchConfiguration,
+            },
+            State::FetchConfiguration => {
+                if let Some(content) = get(self.item.content_name().to_string()) {
+                    self.configuration = content.to_vec();
+                }
+                self.fetch_collections();
+            }
+            State::SendContent => {
+                let sent = site.put(&self.item.content_name().to_string(), &self.configuration);
+                self.state = if sent.is_ok() && !fails { State::SendMd5 } else { State::Idle };
+                return sent.is_ok().then(|| self.configuration.clone());
+            }
+            State::SendMd5 => drop(site.put(&self.item.md5_name().to_string(), md5_text(own).as_bytes())),
+            State::FetchCollections(mut rest) => {
+                let item = rest.pop_front()?;
+                let md5 = get(item.md5_name().to_string()).and_then(parse_md5);
+                let old = self.collections.get(&item).map(|(md5, _)| *md5);
+                self.state = match md5 {
+                    Some(md5) if old != Some(md5) => State::FetchContent { item, md5, rest },
+                    _ => State::FetchCollections(rest),
+                };
+            }
+            State::FetchContent { item, md5, rest } => {
+                if let Some(content) = get(item.content_name().to_string()) {
+                    self.collections.insert(item, (md5, content.to_vec()));
+                }
+                self.state = State::FetchCollections(rest);
+            }
+        }
+        None
+    }
+
+    fn fetch_collections(&mut self) {
+        self.state = State::FetchCollections(collections(&self.configuration).into_iter().collect());
+    }
+}

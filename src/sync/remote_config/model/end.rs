@@ -1,0 +1,133 @@
+//! What must hold once nobody changes anything any more.
+
+use std::collections::BTreeSet;
+
+use super::super::{ConfigReport, ConfigStep, EndedEarly, Item, ItemKind, Mode, SiteStep};
+use super::directory::{collections, is_md5_file};
+use super::place::{Course, Ended, Place};
+use super::world::World;
+use crate::proto::Fingerprint;
+
+/// Rounds in which everything has its turn, and once more, where there were other things to do.
+const ROUNDS: usize = 8;
+
+/// Requests in which an agent comes to an end, whatever it was about.
+const REQUESTS: usize = 20;
+
+impl World {
+    /// The console ends what it has begun, agents go on as ever, and all connections hold.
+    pub(super) fn settle(&mut self) {
+        self.console.mount();
+        while self.console.step(&mut self.oracle).is_some() {}
+        for place in 0..self.places.len() {
+            self.cut(place);
+        }
+        for round in 0..2 * ROUNDS {
+            for place in 0..self.places.len() {
+                self.run_agents(place);
+                self.whole_round(place, round >= ROUNDS);
+            }
+        }
+        for place in 0..self.places.len() {
+            self.run_agents(place);
+            let ended = self.whole_round(place, true);
+            let Place { site, .. } = &self.places[place];
+            if ended.report.ended.is_some() {
+                let is_expected = match ended.report.ended {
+                    Some(EndedEarly::NoFilters) => !site.has_filters,
+                    _ => !site.may_overwrite,
+                };
+                assert!(is_expected, "{:?}", ended.report);
+            } else {
+                if site.may_overwrite {
+                    self.check_same(place, &ended.report);
+                }
+                self.check_idle(place);
+            }
+        }
+    }
+
+    fn run_agents(&mut self, place: usize) {
+        let Place { site, agents, .. } = &mut self.places[place];
+        for agent in agents {
+            for _ in 0..REQUESTS {
+                self.oracle.uploaded.extend(agent.step(site, false));
+            }
+            while !agent.is_idle() {
+                self.oracle.uploaded.extend(agent.step(site, false));
+            }
+        }
+    }
+
+    /// `is_allowed`: an operator has allowed all deletions.
+    fn whole_round(&mut self, place: usize, is_allowed: bool) -> Ended {
+        self.begin_round(place, Mode::Apply, is_allowed);
+        loop {
+            if let Some(ended) = self.step_round(place, Course::Whole) {
+                return ended;
+            }
+        }
+    }
+
+    /// The configurations that a site lists, and the collections that those ask for at the centre.
+    fn items(&self, place: usize) -> BTreeSet<Item> {
+        let Place { site, .. } = &self.places[place];
+        let names = site.files.keys().filter_map(|path| path.rsplit('/').next()).filter(|name| is_md5_file(name));
+        let mut items: BTreeSet<Item> = names.filter_map(|name| Item::configuration(name.as_bytes())).collect();
+        let content = |item: &Item| self.console.directory.content(item);
+        let wanted: BTreeSet<Item> = items.iter().filter_map(content).flat_map(collections).collect();
+        items.extend(wanted);
+        items
+    }
+
+    /// The site has what the centre has, and its agents have it.
+    fn check_same(&mut self, place: usize, report: &ConfigReport) {
+        let mut stuck = 0;
+        let Place { site, agents, .. } = &self.places[place];
+        let directory = &self.console.directory;
+        for item in self.items(place) {
+            if let Some(content) = directory.current(&item) {
+                assert_eq!(site.pair(&item), Some(content), "{item} is another one at site {place}");
+            } else if item.kind() == ItemKind::Configuration {
+                let is_reported = report.unfit.first.contains(&item) || report.waiting.first.contains(&item);
+                assert!(is_reported, "{item} was not taken up");
+            }
+        }
+        for agent in agents {
+            if directory.look(&agent.item).is_none() {
+                // It has sent the one file, then both were deleted, or the site emptied, then it has sent the other.
+                assert!(report.waiting.first.contains(&agent.item), "the centre lacks {}", agent.item);
+                stuck += 1;
+            }
+            if let Some(content) = directory.current(&agent.item) {
+                assert_eq!(agent.configuration, content, "{} has another one", agent.item);
+            }
+            for (item, (md5, content)) in &agent.collections {
+                // An agent that takes a collection while it is replaced may have what is half there for the old one, to
+                // which the console must not go back.
+                let is_right = Fingerprint::of(content).md5 == *md5 || self.goes_back;
+                assert!(is_right || !collections(&agent.configuration).contains(item), "{item} is wrong for good");
+            }
+        }
+        self.tally.add("stuck at a site", stuck);
+    }
+
+    /// A round without anything to do has its price and no more, and all items have their turn.
+    fn check_idle(&mut self, place: usize) {
+        let mut compared = BTreeSet::new();
+        let trusted = self.items(place).iter().filter(|item| self.console.directory.current(item).is_some()).count();
+        for _ in 0..trusted.div_ceil(2) {
+            let Ended { report, steps, policy } = self.whole_round(place, true);
+            let turns = policy.rotation.min(trusted);
+            assert_eq!((report.in_step, report.pushed.count, report.deleted.count), (trusted, 0, 0), "{report:?}");
+            let waiting = 2 * report.waiting.count;
+            assert!((1 + 2 * turns..=1 + 2 * turns + waiting).contains(&steps.len()), "{steps:?}");
+            compared.extend(steps.into_iter().filter_map(|step| match step {
+                ConfigStep::Do(SiteStep::Compare { name }) => Some(name),
+                _ => None,
+            }));
+        }
+        assert_eq!(compared.len(), trusted, "not all had their turn: {compared:?}");
+        self.tally.add("in step in the end", trusted);
+    }
+}

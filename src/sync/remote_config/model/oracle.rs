@@ -1,0 +1,108 @@
+//! What must hold at each step of a round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::{Centre, CentreStep, ConfigStep, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep, parse_md5};
+use super::directory::{is_md5_file, item};
+use super::site::Site;
+use crate::proto::Fingerprint;
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    /// What agents have sent.
+    pub(super) uploaded: BTreeSet<Vec<u8>>,
+    /// Whole pairs that were at the centre.
+    pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
+}
+
+/// What a round was begun with.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) centre: Arc<Centre>,
+    pub(super) in_step: InStep,
+    pub(super) policy: RoundPolicy,
+}
+
+impl Oracle {
+    /// `content` is at the centre, with its `.md5` file.
+    pub(super) fn saw_at_centre(&mut self, item: &Item, content: &[u8]) {
+        self.at_centre.entry(item.clone()).or_default().insert(content.to_vec());
+    }
+
+    fn was_at_centre(&self, item: &Item, is_it: impl Fn(&[u8]) -> bool) -> bool {
+        self.at_centre.get(item).is_some_and(|contents| contents.iter().any(|content| is_it(content)))
+    }
+
+    /// The `site` is about to be asked to do a round's next `step`.
+    pub(super) fn check(&self, step: &ConfigStep, site: &Site, given: &Given) {
+        let is_change = match step {
+            ConfigStep::Do(SiteStep::Store { name, body }) => {
+                self.check_store(&name.to_string(), body, site);
+                true
+            }
+            ConfigStep::Do(SiteStep::Delete { name, expected }) => {
+                let is_expected = site.get(&name.to_string()).map(Fingerprint::of) == Some(*expected);
+                check_delete(&name.to_string(), site, given, is_expected);
+                true
+            }
+            ConfigStep::Ask(CentreStep::Publish { item, content }) => {
+                assert!(!content.is_empty(), "an empty configuration is published");
+                assert_eq!(item.kind(), ItemKind::Configuration, "a collection is published");
+                assert!(!given.centre.items.contains_key(item), "published over what the centre has");
+                let is_known =
+                    self.uploaded.contains(&**content) || self.was_at_centre(item, |bytes| bytes == &**content);
+                assert!(is_known, "what is published is no whole upload");
+                true
+            }
+            _ => false,
+        };
+        assert!(!is_change || given.policy.mode == Mode::Apply, "a dry run changes something: {step:?}");
+    }
+
+    fn check_store(&self, name: &str, body: &[u8], site: &Site) {
+        assert!(!body.is_empty(), "an empty file is stored");
+        let item = item(name);
+        let md5 = Fingerprint::of(body).md5;
+        if !is_md5_file(name) {
+            assert!(self.was_at_centre(&item, |content| content == body), "what is stored was never at the centre");
+            let is_new = item.kind() == ItemKind::Configuration || site.md5(&item) != Some(md5);
+            assert!(is_new, "an agent may take what is half there for the new collection");
+        } else if item.kind() == ItemKind::Collection {
+            let content = site.content(&item).map(|content| Fingerprint::of(content).md5);
+            // Where somebody has emptied the site just now, agents get neither.
+            assert!(
+                content.is_none() || content == parse_md5(body),
+                "a collection's .md5 file is newer than its content"
+            );
+        }
+    }
+
+    /// What a round has left as in step was once at the centre.
+    pub(super) fn check_in_step(&self, in_step: &InStep) {
+        for (item, md5) in in_step.iter() {
+            assert!(
+                self.was_at_centre(item, |content| Fingerprint::of(content).md5 == md5),
+                "{item} was never in step"
+            );
+        }
+    }
+}
+
+/// `is_expected`: the site does delete it.
+fn check_delete(name: &str, site: &Site, given: &Given, is_expected: bool) {
+    let item = item(name);
+    if given.centre.items.contains_key(&item) {
+        assert!(item.kind() == ItemKind::Collection && is_md5_file(name), "the centre has {name}, which is deleted");
+        return;
+    }
+    assert_eq!(given.policy.deletions, Ok(()), "{name} is deleted while the guard holds");
+    let in_step = given.in_step.get(&item);
+    assert!(in_step.is_some(), "{name} is deleted, which was not in step");
+    let content = site.content(&item).map(|content| Fingerprint::of(content).md5);
+    let at_site = if is_md5_file(name) { site.md5(&item) } else { content };
+    let is_fetched = item.kind() == ItemKind::Collection && !is_md5_file(name) && site.md5(&item).is_some();
+    assert!(!is_fetched, "{name} is deleted, which agents may be about to fetch");
+    assert!(!is_expected || at_site == in_step, "{name} is deleted, which is another one by now");
+}

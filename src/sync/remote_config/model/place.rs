@@ -1,0 +1,128 @@
+//! A site, its agents, and the rounds at it.
+
+use std::sync::Arc;
+
+use super::super::{Centre, ConfigReport, ConfigRound, ConfigStep, InStep, Mode, RoundPolicy, SiteStep, StepOutcome};
+use super::agent::Agent;
+use super::console::Console;
+use super::oracle::{Given, Oracle};
+use super::site::Site;
+
+/// A site, and what the collector has of it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) site: Site,
+    pub(super) agents: Vec<Agent>,
+    pub(super) in_step: InStep,
+    /// As it is in the state directory.
+    pub(super) saved: InStep,
+    pub(super) active: Option<Active>,
+}
+
+/// A round on its way.
+#[derive(Debug)]
+pub(super) struct Active {
+    round: ConfigRound,
+    given: Given,
+    pub(super) steps: Vec<ConfigStep>,
+    /// Whether half of the file that the step stores is there.
+    is_half_stored: bool,
+}
+
+/// How a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// To its end.
+    Whole,
+    /// Of what is stored, half comes for now.
+    Half,
+    /// To its end, but the connection dies before the outcome is seen.
+    Unseen,
+    /// Of what is stored, half comes, and the site reports that all did, as where its disk is full.
+    Untrue,
+}
+
+impl Place {
+    pub(super) fn new(site: Site) -> Self {
+        Self { site, agents: Vec::new(), in_step: InStep::default(), saved: InStep::default(), active: None }
+    }
+
+    pub(super) fn begin(&mut self, centre: Arc<Centre>, policy: RoundPolicy) {
+        let given = Given { centre: Arc::clone(&centre), in_step: self.in_step.clone(), policy: policy.clone() };
+        let round = ConfigRound::new(centre, self.in_step.clone(), policy);
+        self.active = Some(Active { round, given, steps: Vec::new(), is_half_stored: false });
+    }
+
+    /// Takes the next step of the round under way. What the round has come to, if it is over with that.
+    pub(super) fn step(&mut self, course: Course, console: &mut Console, oracle: &mut Oracle) -> Option<Ended> {
+        let active = self.active.as_mut()?;
+        let step = active.round.next_step();
+        oracle.check(&step, &self.site, &active.given);
+        let outcome = match &step {
+            ConfigStep::Do(step) => active.at_site(step, &mut self.site, course)?,
+            ConfigStep::Ask(step) => console.carry_out(step, oracle),
+            ConfigStep::Finished => return self.end(oracle),
+        };
+        active.is_half_stored = false;
+        active.steps.push(step);
+        if course == Course::Unseen {
+            return self.end(oracle);
+        }
+        active.check_bound(&self.site);
+        active.round.after(outcome);
+        None
+    }
+
+    /// The round is over, or its connection has died.
+    pub(super) fn end(&mut self, oracle: &Oracle) -> Option<Ended> {
+        let Active { round, steps, given, .. } = self.active.take()?;
+        let (in_step, report) = round.finished();
+        oracle.check_in_step(&in_step);
+        let is_dry = given.policy.mode == Mode::DryRun;
+        assert!(!is_dry || in_step == given.in_step, "a dry run changes what is in step");
+        self.in_step = in_step;
+        self.saved = self.in_step.clone();
+        Some(Ended { report, steps, policy: given.policy })
+    }
+
+    /// The collector is killed and started again.
+    pub(super) fn restart(&mut self, is_state_lost: bool) {
+        self.active = None;
+        if is_state_lost {
+            self.saved = InStep::default();
+        }
+        self.in_step = self.saved.iter().map(|(item, md5)| (item.clone(), md5)).collect();
+    }
+}
+
+/// A round that is over.
+pub(super) struct Ended {
+    pub(super) report: ConfigReport,
+    pub(super) steps: Vec<ConfigStep>,
+    pub(super) policy: RoundPolicy,
+}
+
+impl Active {
+    fn at_site(&mut self, step: &SiteStep, site: &mut Site, course: Course) -> Option<StepOutcome> {
+        if let SiteStep::Store { name, body } = step {
+            let name = name.to_string();
+            if self.is_half_stored {
+                site.complete(&name, body);
+                return Some(StepOutcome::Stored(Ok(())));
+            }
+            if course == Course::Half && site.put_half(&name, body) {
+                self.is_half_stored = true;
+                return None;
+            }
+            if course == Course::Untrue && site.put_half(&name, body) {
+                return Some(StepOutcome::Stored(Ok(())));
+            }
+        }
+        Some(site.carry_out(step))
+    }
+
+    fn check_bound(&self, site: &Site) {
+        let items = site.files.len() + self.given.in_step.len() + self.given.centre.items.len();
+        assert!(self.steps.len() <= 1 + 9 * items, "no end of steps: {:?}", self.steps);
+    }
+}

@@ -1,0 +1,98 @@
+//! A site's server and its files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::{Item, Listed, SiteStep, StepOutcome, parse_md5};
+use crate::proto::{FileName, Fingerprint, Refusal};
+
+/// A stock server.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Site {
+    /// By path.
+    pub(in super::super) files: BTreeMap<String, Vec<u8>>,
+    pub(in super::super) has_filters: bool,
+    pub(in super::super) may_overwrite: bool,
+}
+
+impl Site {
+    pub(in super::super) fn new() -> Self {
+        Self { files: BTreeMap::new(), has_filters: true, may_overwrite: true }
+    }
+
+    fn path(&self, name: &str) -> String {
+        let directory = match name.rsplit('.').next() {
+            Some("conf") => "conf/",
+            Some("md5") => "md5/",
+            Some("zip") => "collections/",
+            _ => "",
+        };
+        if self.has_filters { format!("{directory}{name}") } else { name.to_owned() }
+    }
+
+    fn list(&self) -> Listed {
+        let mut listed = Listed::default();
+        let directory = if self.has_filters { "md5/" } else { "" };
+        let directories: &[&str] =
+            if self.has_filters { &[".", ".."] } else { &[".", "..", "conf", "md5", "collections"] };
+        for name in directories {
+            listed.saw(name.as_bytes());
+        }
+        self.files.keys().filter_map(|path| path.strip_prefix(directory)).for_each(|name| listed.saw(name.as_bytes()));
+        listed
+    }
+
+    /// `None` where the file is empty as well, as the round hears it.
+    pub(in super::super) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(&self.path(name)).map(Vec::as_slice).filter(|bytes| !bytes.is_empty())
+    }
+
+    pub(in super::super) fn put(&mut self, name: &str, body: &[u8]) -> Result<(), Refusal> {
+        let path = self.path(name);
+        if !self.may_overwrite && self.files.contains_key(&path) {
+            return Err(Refusal::Exists);
+        }
+        self.files.insert(path, body.to_vec());
+        Ok(())
+    }
+
+    /// Half of a file that is on its way. Whether the site takes it.
+    pub(super) fn put_half(&mut self, name: &str, body: &[u8]) -> bool {
+        self.put(name, &body[..body.len() / 2]).is_ok()
+    }
+
+    /// All of a file of which half is there.
+    pub(super) fn complete(&mut self, name: &str, body: &[u8]) {
+        let path = self.path(name);
+        self.files.insert(path, body.to_vec());
+    }
+
+    fn delete(&mut self, name: &str, expected: Fingerprint) -> bool {
+        let is_expected = self.get(name).is_some_and(|bytes| Fingerprint::of(bytes) == expected);
+        is_expected && self.files.remove(&self.path(name)).is_some()
+    }
+
+    pub(in super::super) fn content(&self, item: &Item) -> Option<&[u8]> {
+        self.get(&item.content_name().to_string())
+    }
+
+    pub(in super::super) fn md5(&self, item: &Item) -> Option<[u8; 16]> {
+        self.get(&item.md5_name().to_string()).and_then(parse_md5)
+    }
+
+    /// The content, where its `.md5` file fits it.
+    pub(in super::super) fn pair(&self, item: &Item) -> Option<&[u8]> {
+        self.content(item).filter(|content| self.md5(item) == Some(Fingerprint::of(content).md5))
+    }
+
+    pub(in super::super) fn carry_out(&mut self, step: &SiteStep) -> StepOutcome {
+        let get = |name: &FileName| self.get(&name.to_string());
+        match step {
+            SiteStep::List => StepOutcome::Listed(self.list()),
+            SiteStep::Fetch { name } => StepOutcome::Fetched(get(name).map(Arc::from)),
+            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Fingerprint::of)),
+            SiteStep::Store { name, body } => StepOutcome::Stored(self.put(&name.to_string(), body)),
+            SiteStep::Delete { name, expected } => StepOutcome::Deleted(self.delete(&name.to_string(), *expected)),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What happens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::{ConfigReport, EndedEarly, Item, Mode, RoundPolicy, guard};
+use super::agent::Agent;
+use super::console::Console;
+use super::oracle::Oracle;
+use super::place::{Course, Ended, Place};
+use super::site::Site;
+
+/// Happenings until nobody changes anything any more.
+const HAPPENINGS: usize = 500;
+
+/// Different configurations, and collections.
+const NAMES: usize = 8;
+
+/// All of it.
+pub(super) struct World {
+    pub(super) chance: fastrand::Rng,
+    pub(super) console: Console,
+    pub(super) places: Vec<Place>,
+    pub(super) oracle: Oracle,
+    /// Whether the console may write what it has written before.
+    pub(super) goes_back: bool,
+    versions: usize,
+    pub(super) tally: Tally,
+    /// All that has happened, if it is to be shown.
+    pub(super) trace: Option<Vec<String>>,
+}
+
+/// How often things have come about.
+#[derive(Debug, Default)]
+pub(super) struct Tally(BTreeMap<&'static str, usize>);
+
+impl World {
+    pub(super) fn new(seed: u64, is_traced: bool) -> Self {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let goes_back = chance.bool();
+        let mut world = Self {
+            chance,
+            console: Console::default(),
+            places: Vec::new(),
+            oracle: Oracle::default(),
+            goes_back,
+            versions: 0,
+            tally: Tally::default(),
+            trace: is_traced.then(Vec::new),
+        };
+        for _ in 0..world.chance.usize(1..=3) {
+            let mut site = Site::new();
+            site.has_filters = world.chance.u8(..10) > 0;
+            site.may_overwrite = world.chance.u8(..10) > 0;
+            site.put("stray.md5", b"of nobody").unwrap();
+            world.places.push(Place::new(site));
+        }
+        world
+    }
+
+    /// Lives it.
+    pub(super) fn run(&mut self) -> Tally {
+        for _ in 0..HAPPENINGS {
+            self.happen();
+        }
+        self.settle();
+        std::mem::take(&mut self.tally)
+    }
+
+    fn one_in(&mut self, n: u32) -> bool {
+        self.chance.u32(..n) == 0
+    }
+
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(what());
+        }
+    }
+
+    fn happen(&mut self) {
+        let place = self.chance.usize(..self.places.len());
+        match self.chance.u32(..100) {
+            0..20 => self.console_steps(),
+            20..50 => self.agent_steps(place),
+            50..95 => self.round_steps(place),
+            95 => self.empty_site(place),
+            96 => self.restart(place),
+            97 => self.cut(place),
+            _ => self.come_or_go(place),
+        }
+    }
+
+    fn console_steps(&mut self) {
+        if !self.console.is_busy() {
+            self.begin_at_console();
+        }
+        if let Some(change) = self.console.step(&mut self.oracle) {
+            self.tell(|| format!("console: {change:?}"));
+        }
+    }
+
+    fn begin_at_console(&mut self) {
+        let item = self.some_item();
+        let content = self.some_content(&item);
+        match self.chance.u32(..24) {
+            0..14 => self.console.edit(&item, &content),
+            14..18 => self.console.delete(&item),
+            18..20 => self.console.edit_content_alone(&item, &content),
+            20 => self.console.unmount(),
+            _ => self.console.mount(),
+        }
+        if !self.console.is_mounted() {
+            self.tell(|| "console: the directories are empty".to_owned());
+        }
+    }
+
+    fn some_item(&mut self) -> Item {
+        let number = self.chance.usize(..NAMES);
+        if self.one_in(4) {
+            Item::collection(&format!("fc_{}", number % 3)).unwrap()
+        } else {
+            Item::configuration(format!("{number:032x}.conf").as_bytes()).unwrap()
+        }
+    }
+
+    /// A new one, or one that was there before.
+    fn some_content(&mut self, item: &Item) -> Vec<u8> {
+        let before: Vec<_> = self.oracle.at_centre.get(item).into_iter().flatten().cloned().collect();
+        if self.goes_back && self.one_in(2) && !before.is_empty() {
+            return before[self.chance.usize(..before.len())].clone();
+        }
+        self.versions += 1;
+        let collections = (0..3).filter(|_| self.chance.bool()).map(|number| format!("file_collection fc_{number}\n"));
+        format!("{item} {}\n{}", self.versions, collections.collect::<String>()).into_bytes()
+    }
+
+    fn agent_steps(&mut self, place: usize) {
+        let Place { site, agents, .. } = &mut self.places[place];
+        if agents.is_empty() {
+            return;
+        }
+        let agent = self.chance.usize(..agents.len());
+        let fails = self.chance.u32(..8) == 0;
+        self.oracle.uploaded.extend(agents[agent].step(site, fails));
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("site {place}: {:?}, fails {fails}", agents[agent]));
+        }
+    }
+
+    fn come_or_go(&mut self, place: usize) {
+        let (item, agents) = (self.some_item(), self.places[place].agents.len());
+        if agents > 0 && self.one_in(3) {
+            let agent = self.chance.usize(..agents);
+            self.places[place].agents.swap_remove(agent);
+        } else if Item::configuration(item.md5_name().as_bytes()).is_some() {
+            let content = self.some_content(&item);
+            self.tell(|| format!("site {place}: an agent comes, {item}"));
+            self.places[place].agents.push(Agent::new(item, content));
+        }
+    }
+
+    fn round_steps(&mut self, place: usize) {
+        if self.places[place].active.is_none() {
+            let mode = if self.one_in(10) { Mode::DryRun } else { Mode::Apply };
+            self.begin_round(place, mode, false);
+        }
+        for _ in 0..self.chance.usize(1..6) {
+            let course = match self.chance.u32(..40) {
+                0 => Course::Unseen,
+                1 => Course::Untrue,
+                2..10 => Course::Half,
+                _ => Course::Whole,
+            };
+            if self.step_round(place, course).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// `is_allowed`: an operator has allowed all deletions.
+    pub(super) fn begin_round(&mut self, place: usize, mode: Mode, is_allowed: bool) {
+        let centre = Arc::new(self.console.directory.scan());
+        let judged = guard(&centre, self.places.iter().map(|place| &place.in_step));
+        let policy = RoundPolicy { rotation: 2, deletions: if is_allowed { Ok(()) } else { judged }, named: 100, mode };
+        self.tell(|| format!("site {place}: a round begins, {policy:?}"));
+        self.places[place].begin(centre, policy);
+    }
+
+    pub(super) fn step_round(&mut self, place: usize, course: Course) -> Option<Ended> {
+        let ended = self.places[place].step(course, &mut self.console, &mut self.oracle);
+        let step = self.places[place].active.as_ref().map(|active| active.steps.last().cloned());
+        self.tell(|| format!("site {place}: {step:?} {course:?}"));
+        let ended = ended?;
+        if ended.policy.mode == Mode::DryRun {
+            self.tally.add("dry runs", 1);
+        } else {
+            self.tally.count(&ended.report);
+        }
+        self.tell(|| format!("site {place}: {:?}", ended.report));
+        Some(ended)
+    }
+
+    /// The connection dies.
+    pub(super) fn cut(&mut self, place: usize) {
+        let ended = self.places[place].end(&self.oracle);
+        self.tally.add("cut", usize::from(ended.is_some()));
+        self.tell(|| format!("site {place}: the connection dies"));
+    }
+
+    fn restart(&mut self, place: usize) {
+        let is_state_lost = self.chance.bool();
+        self.tell(|| format!("site {place}: the collector starts anew, its state lost: {is_state_lost}"));
+        self.places[place].restart(is_state_lost);
+    }
+
+    /// The site's buffer is emptied.
+    fn empty_site(&mut self, place: usize) {
+        self.tell(|| format!("site {place}: emptied"));
+        self.places[place].site.files.clear();
+    }
+}
+
+impl Tally {
+    fn count(&mut self, report: &ConfigReport) {
+        self.add("rounds", 1);
+        for (what, count) in [
+            ("pushed", report.pushed.count),
+            ("taken up", report.taken_up.count),
+            ("deleted", report.deleted.count),
+            ("withheld", report.withheld.count),
+            ("unfit", report.unfit.count),
+            ("waiting", report.waiting.count),
+            ("unpublished", report.unpublished.count),
+            ("left", report.left),
+            ("without filters", usize::from(report.ended == Some(EndedEarly::NoFilters))),
+            ("without overwriting", usize::from(report.ended == Some(EndedEarly::NoOverwrite))),
+        ] {
+            self.add(what, count);
+        }
+    }
+
+    pub(super) fn add(&mut self, what: &'static str, count: usize) {
+        *self.0.entry(what).or_default() += count;
+    }
+
+    pub(super) fn add_all(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(what, count)| self.add(what, count));
+    }
+
+    /// Whether all of it has come about.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.values().all(|count| *count > 0)
+    }
+}

@@ -1,0 +1,165 @@
+//! One site's configuration round: what is asked of the site and of the centre next.
+//!
+//! ```text
+//! List ──► Fetch md5 ──► Compare content ────────────────────────────────────────────► in step
+//!              │                │ other
+//!              │ other          ▼
+//!              ├─────────► Read ──► Store content, Compare, Store md5, Compare ───────► pushed
+//!              │ the centre has neither file
+//!              ├─────────► Fetch content ──► Publish ─────────────────────────────────► taken up
+//!              │ nor has it what was in step
+//!              └─────────► Compare content ──► Delete content, Delete md5 ────────────► deleted
+//! ```
+//!
+//! What the site has the same as the centre is believed, but for a few items a round, in turns: an agent that could not fetch
+//! its `.md5` file uploads its old configuration, which the listing does not show.
+//!
+//! Between a look and a deed, an agent may upload something else. Where that is seen, the item waits for the next round;
+//! where it is not, its turn finds it. The centre wins, always.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::agenda::Agenda;
+use super::guard::GuardReason;
+use super::report::{ConfigReport, EndedEarly, ItemResult};
+use super::step::{ConfigStep, SiteStep, StepOutcome};
+use super::task::{Next, Task};
+use super::{Centre, InStep, Item, Listed};
+
+/// How a round goes.
+#[derive(Clone, Debug)]
+pub struct RoundPolicy {
+    /// How many of the items that are believed to be in step are compared.
+    pub rotation: usize,
+    /// Whether what is missing at the centre may be deleted: what [`guard`](super::guard()) judges.
+    pub deletions: Result<(), GuardReason>,
+    /// How many items of each kind the report names.
+    pub named: usize,
+    /// Whether anything is changed.
+    pub mode: Mode,
+}
+
+/// Whether anything is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    Apply,
+    /// The site and the centre are only read, and the report has what would come of it.
+    DryRun,
+}
+
+/// One site's configuration round.
+#[derive(Debug)]
+pub struct ConfigRound {
+    centre: Arc<Centre>,
+    in_step: InStep,
+    policy: RoundPolicy,
+    /// What was in step before a dry run, and is after it.
+    before: Option<InStep>,
+    state: State,
+    report: ConfigReport,
+}
+
+#[derive(Debug)]
+enum State {
+    Listing,
+    Working { item: Item, task: Task, agenda: Agenda },
+    Finished,
+}
+
+impl ConfigRound {
+    /// A round that has asked for nothing yet. `centre` is as it was just before.
+    pub fn new(centre: Arc<Centre>, in_step: InStep, policy: RoundPolicy) -> Self {
+        let before = (policy.mode == Mode::DryRun).then(|| in_step.clone());
+        let report = ConfigReport { guard: policy.deletions.err(), ..ConfigReport::default() };
+        Self { centre, in_step, policy, before, state: State::Listing, report }
+    }
+
+    /// What to do next; the same again until [`after`](Self::after) was told what has come of it, on whatever connection.
+    pub fn next_step(&self) -> ConfigStep {
+        match &self.state {
+            State::Listing => ConfigStep::Do(SiteStep::List),
+            State::Working { item, task, .. } => task.step(item),
+            State::Finished => ConfigStep::Finished,
+        }
+    }
+
+    /// Takes what has come of the step. An outcome that is none of the step's leaves its item for the next round;
+    /// that of a listing, all.
+    pub fn after(&mut self, outcome: StepOutcome) {
+        self.state = match (mem::replace(&mut self.state, State::Finished), outcome) {
+            (State::Listing, StepOutcome::Listed(listed)) if !listed.is_root() => self.plan(&listed),
+            (State::Listing, StepOutcome::Listed(_)) => self.end(EndedEarly::NoFilters),
+            (State::Listing, StepOutcome::ListRefused(refusal)) => self.end(EndedEarly::ListRefused(refusal)),
+            (State::Working { item, task, agenda }, outcome) => match task.after(outcome, item.kind()) {
+                Next::Then(task) => self.work(item, task, agenda),
+                Next::Done(result) => {
+                    self.settle(item, result);
+                    self.begin(agenda)
+                }
+                Next::End(reason) => {
+                    self.report.left += 1 + agenda.len();
+                    self.end(reason)
+                }
+            },
+            (State::Listing | State::Finished, _) => State::Finished,
+        };
+    }
+
+    fn plan(&mut self, listed: &Listed) -> State {
+        let (agenda, settled) = Agenda::new(&self.centre, &self.in_step, listed, &self.policy);
+        for (item, result) in settled {
+            self.settle(item, result);
+        }
+        self.begin(agenda)
+    }
+
+    fn begin(&mut self, mut agenda: Agenda) -> State {
+        let Some((item, task)) = agenda.next(&mut self.in_step) else { return State::Finished };
+        self.work(item, task, agenda)
+    }
+
+    /// What is seen to be another, or missing, at the site counts as not in step until it is sent. What was only looked at
+    /// when a round breaks off stays in step: else its deletion at the centre would be taken for a site's upload.
+    fn work(&mut self, item: Item, task: Task, agenda: Agenda) -> State {
+        if let Task::Push(_) = task {
+            self.in_step.remove(&item);
+        }
+        match task.expected() {
+            Some(result) if self.policy.mode == Mode::DryRun => {
+                self.settle(item, result);
+                self.begin(agenda)
+            }
+            _ => State::Working { item, task, agenda },
+        }
+    }
+
+    fn settle(&mut self, item: Item, result: ItemResult) {
+        match result {
+            ItemResult::InStep(md5) | ItemResult::Pushed(md5, _) | ItemResult::TakenUp(md5) => {
+                self.in_step.insert(item.clone(), md5);
+            }
+            ItemResult::Deleted | ItemResult::Forgotten => self.in_step.remove(&item),
+            ItemResult::Withheld
+            | ItemResult::Unfit
+            | ItemResult::Waiting
+            | ItemResult::Refused(_)
+            | ItemResult::Unpublished(_) => {}
+        }
+        self.report.add(item, result, self.policy.named);
+    }
+
+    fn end(&mut self, reason: EndedEarly) -> State {
+        self.report.ended = Some(reason);
+        State::Finished
+    }
+
+    /// What is in step by now, and what the round has come to. After a dry run, what was in step before it.
+    pub fn finished(mut self) -> (InStep, ConfigReport) {
+        if let State::Working { agenda, .. } = &self.state {
+            self.report.left += 1 + agenda.len();
+        }
+        (self.before.unwrap_or(self.in_step), self.report)
+    }
+}

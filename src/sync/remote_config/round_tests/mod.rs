@@ -1,0 +1,114 @@
+//! Each rule of a round, at a site and a centre that nobody else changes, or where one thing changes amid a round.
+
+mod push;
+mod removal;
+mod take_up;
+mod whole;
+
+use std::sync::Arc;
+
+use super::model::{Directory, Site, deletion};
+use super::*;
+use crate::proto::{Fingerprint, Refusal};
+
+/// A site, the centre, and what was in step.
+struct Scene {
+    site: Site,
+    directory: Directory,
+    in_step: InStep,
+    policy: RoundPolicy,
+}
+
+/// An agent's configuration.
+fn agent(number: u32) -> Item {
+    Item::configuration(format!("{number:032x}.conf").as_bytes()).unwrap()
+}
+
+fn collection() -> Item {
+    Item::collection("fc_1").unwrap()
+}
+
+/// A configuration that asks for the collection.
+const ASKING: &[u8] = b"new\nfile_collection fc_1\n";
+
+impl Scene {
+    fn new() -> Self {
+        let policy = RoundPolicy { rotation: 0, deletions: Ok(()), named: 9, mode: Mode::Apply };
+        Self { site: Site::new(), directory: Directory::default(), in_step: InStep::default(), policy }
+    }
+
+    fn at_site(&mut self, item: &Item, content: &[u8]) {
+        self.site.put(&item.content_name().to_string(), content).unwrap();
+        self.site.put(&item.md5_name().to_string(), md5_text(Fingerprint::of(content).md5).as_bytes()).unwrap();
+    }
+
+    /// Both have it, and that was seen.
+    fn both(&mut self, item: &Item, content: &[u8]) {
+        self.at_site(item, content);
+        self.directory.set(item, content);
+        self.in_step.insert(item.clone(), Fingerprint::of(content).md5);
+    }
+
+    fn delete_at_centre(&mut self, item: &Item) {
+        for change in deletion(item) {
+            self.directory.apply(change);
+        }
+    }
+
+    /// Runs a round, in which `before` sees each step before it is carried out. Returns the steps.
+    fn run_with(&mut self, mut before: impl FnMut(usize, &mut Site, &mut Directory)) -> (Vec<String>, ConfigReport) {
+        let mut round = ConfigRound::new(Arc::new(self.directory.scan()), self.in_step.clone(), self.policy.clone());
+        let mut steps = Vec::new();
+        loop {
+            let step = round.next_step();
+            assert_eq!(step, round.next_step(), "it is the same until it is done");
+            before(steps.len(), &mut self.site, &mut self.directory);
+            let outcome = match &step {
+                ConfigStep::Do(step) => self.site.carry_out(step),
+                ConfigStep::Ask(step) => self.directory.carry_out(step),
+                ConfigStep::Finished => break,
+            };
+            steps.push(shown(&step));
+            round.after(outcome);
+        }
+        let (in_step, report) = round.finished();
+        self.in_step = in_step;
+        (steps, report)
+    }
+
+    fn run(&mut self) -> (Vec<String>, ConfigReport) {
+        self.run_with(|_, _, _| {})
+    }
+
+    #[track_caller]
+    fn assert_same(&self, item: &Item, content: &[u8]) {
+        assert_eq!(self.site.pair(item), Some(content));
+        assert_eq!(self.directory.current(item), Some(content));
+        assert_eq!(self.in_step.get(item), Some(Fingerprint::of(content).md5));
+    }
+}
+
+/// The verb, and what follows the last dot of the name.
+fn shown(step: &ConfigStep) -> String {
+    let (verb, name) = match step {
+        ConfigStep::Do(SiteStep::List) => return "list".to_owned(),
+        ConfigStep::Do(SiteStep::Fetch { name }) => ("fetch", name.to_string()),
+        ConfigStep::Do(SiteStep::Compare { name }) => ("compare", name.to_string()),
+        ConfigStep::Do(SiteStep::Store { name, .. }) => ("store", name.to_string()),
+        ConfigStep::Do(SiteStep::Delete { name, .. }) => ("delete", name.to_string()),
+        ConfigStep::Ask(CentreStep::Read { item }) => ("read", item.to_string()),
+        ConfigStep::Ask(CentreStep::Publish { item, .. }) => ("publish", item.to_string()),
+        ConfigStep::Finished => return "finished".to_owned(),
+    };
+    format!("{verb} {}", name.rsplit('.').next().unwrap())
+}
+
+fn pushed(item: Item, reason: PushReason) -> Named<Pushed> {
+    Named { count: 1, first: vec![Pushed { item, reason }] }
+}
+
+fn one<T>(value: T) -> Named<T> {
+    Named { count: 1, first: vec![value] }
+}
+
+const PUSH: [&str; 5] = ["read conf", "store conf", "compare conf", "store md5", "compare md5"];

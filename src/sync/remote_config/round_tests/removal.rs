@@ -1,0 +1,151 @@
+//! What is deleted at a site.
+
+use std::sync::Arc;
+
+use super::*;
+
+#[test]
+fn a_collection_that_is_asked_for_no_more_stays_at_the_site_until_the_centre_deletes_it() {
+    let mut scene = Scene::new();
+    scene.both(&agent(1), b"asks for nothing");
+    scene.both(&collection(), b"zip");
+    scene.directory.set(&collection(), b"new zip");
+    assert_eq!(scene.run().0, ["list"]);
+    scene.delete_at_centre(&collection());
+    let (steps, report) = scene.run();
+    assert_eq!(steps, ["list", "fetch md5", "delete md5", "compare zip", "delete zip"]);
+    assert_eq!(report.deleted, one(collection()));
+}
+
+#[test]
+fn what_was_deleted_at_the_centre_is_deleted_at_the_site() {
+    let mut scene = Scene::new();
+    scene.both(&agent(1), b"old");
+    scene.delete_at_centre(&agent(1));
+    let (steps, report) = scene.run();
+    assert_eq!(steps, ["list", "fetch md5", "compare conf", "delete conf", "delete md5"]);
+    assert_eq!(report, ConfigReport { deleted: one(agent(1)), ..ConfigReport::default() });
+    assert!(scene.site.files.is_empty() && scene.in_step.is_empty());
+}
+
+#[test]
+fn what_an_agent_has_uploaded_since_is_not_deleted_but_taken_up() {
+    let mut scene = Scene::new();
+    scene.both(&agent(1), b"old");
+    scene.delete_at_centre(&agent(1));
+    scene.at_site(&agent(1), b"uploaded");
+    let (steps, _) = scene.run();
+    assert_eq!(steps, ["list", "fetch md5", "fetch conf", "publish conf"]);
+    scene.assert_same(&agent(1), b"uploaded");
+}
+
+#[test]
+fn an_upload_on_its_way_is_not_deleted() {
+    for changed_before in [2, 3, 4] {
+        let mut scene = Scene::new();
+        scene.both(&agent(1), b"old");
+        scene.delete_at_centre(&agent(1));
+        let (_, report) = scene.run_with(|step, site, _| match step {
+            4 if step == changed_before => site.put(&agent(1).md5_name().to_string(), b"other").unwrap(),
+            _ if step == changed_before => site.put(&agent(1).content_name().to_string(), b"upload").unwrap(),
+            _ => {}
+        });
+        assert_eq!(report, ConfigReport { waiting: one(agent(1)), ..ConfigReport::default() });
+        assert!(scene.in_step.get(&agent(1)).is_some());
+        scene.at_site(&agent(1), b"upload");
+        scene.run();
+        scene.assert_same(&agent(1), b"upload");
+    }
+}
+
+#[test]
+fn a_deletion_that_was_cut_off_goes_on() {
+    for item in [agent(1), collection()] {
+        for steps in 0..6 {
+            let mut scene = Scene::new();
+            scene.both(&item, b"old");
+            scene.delete_at_centre(&item);
+            let mut round = ConfigRound::new(Arc::new(Centre::default()), scene.in_step.clone(), scene.policy.clone());
+            for _ in 0..steps {
+                if let ConfigStep::Do(step) = round.next_step() {
+                    round.after(scene.site.carry_out(&step));
+                }
+            }
+            let (in_step, report) = round.finished();
+            assert_eq!(report.left, usize::from((1..5).contains(&steps)));
+            scene.in_step = in_step;
+            scene.run();
+            assert!(scene.site.files.is_empty() && scene.in_step.is_empty(), "{item} {steps}");
+        }
+    }
+}
+
+#[test]
+fn what_was_only_looked_at_when_a_round_broke_off_is_deleted_with_the_next() {
+    for steps in 1..3 {
+        let mut scene = Scene::new();
+        scene.both(&agent(1), b"old");
+        scene.policy.rotation = 1;
+        let centre = Arc::new(scene.directory.scan());
+        let mut round = ConfigRound::new(centre, scene.in_step.clone(), scene.policy.clone());
+        for _ in 0..steps {
+            if let ConfigStep::Do(step) = round.next_step() {
+                round.after(scene.site.carry_out(&step));
+            }
+        }
+        assert!(matches!(round.next_step(), ConfigStep::Do(SiteStep::Fetch { .. } | SiteStep::Compare { .. })));
+        scene.in_step = round.finished().0;
+        scene.delete_at_centre(&agent(1));
+        scene.run();
+        assert!(scene.site.files.is_empty(), "after {steps} steps");
+    }
+}
+
+#[test]
+fn a_collection_that_somebody_else_has_put_there_since_is_left_alone() {
+    let mut scene = Scene::new();
+    scene.both(&collection(), b"zip");
+    scene.delete_at_centre(&collection());
+    let mut other_content = scene.site.clone();
+    other_content.files.remove("md5/fc_1.md5");
+    other_content.put("fc_1.zip", b"somebody's").unwrap();
+    scene.at_site(&collection(), b"somebody's");
+    assert_eq!(scene.run().0, ["list", "fetch md5"]);
+    assert!(scene.in_step.is_empty());
+    scene.in_step.insert(collection(), Fingerprint::of(b"zip").md5);
+    scene.site = other_content;
+    assert_eq!(scene.run().0, ["list", "compare zip"]);
+    assert!(scene.in_step.is_empty());
+}
+
+#[test]
+fn what_neither_side_has_any_more_is_forgotten() {
+    let mut scene = Scene::new();
+    scene.both(&agent(1), b"old");
+    scene.site.files.clear();
+    scene.delete_at_centre(&agent(1));
+    let (steps, report) = scene.run();
+    assert_eq!((steps, report), (vec!["list".to_owned()], ConfigReport::default()));
+    assert!(scene.in_step.is_empty());
+}
+
+#[test]
+fn nothing_is_deleted_or_forgotten_while_the_guard_holds() {
+    let mut scene = Scene::new();
+    scene.both(&agent(1), b"old");
+    scene.both(&agent(2), b"old");
+    scene.both(&collection(), b"zip");
+    for item in [agent(1), agent(2), collection()] {
+        scene.delete_at_centre(&item);
+    }
+    let reason = guard(&scene.directory.scan(), [&scene.in_step]).unwrap_err();
+    assert_eq!(reason.to_string(), "3 of 3 configurations and collections that sites have are missing at the centre");
+    scene.site.files.remove(&format!("md5/{}", agent(2).md5_name()));
+    scene.policy.deletions = Err(reason);
+    let (before, site) = (scene.in_step.clone(), scene.site.files.clone());
+    let (steps, report) = scene.run();
+    assert_eq!(steps, ["list"]);
+    let withheld = Named { count: 3, first: vec![agent(1), agent(2), collection()] };
+    assert_eq!(report, ConfigReport { withheld, guard: Some(reason), ..ConfigReport::default() });
+    assert_eq!((before, site), (scene.in_step, scene.site.files));
+}

@@ -1,0 +1,86 @@
+//! What a round asks of its site and of the centre, and what may come of it.
+
+use std::sync::Arc;
+
+use super::{Item, Listed};
+use crate::proto::{FileName, Fingerprint, Refusal};
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigStep {
+    /// This, at the site.
+    Do(SiteStep),
+    /// This, at the centre.
+    Ask(CentreStep),
+    /// Nothing more: the round is over.
+    Finished,
+}
+
+/// One command at the site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteStep {
+    /// `LS <.md5>`. Comes to [`StepOutcome::Listed`], or [`StepOutcome::ListRefused`].
+    List,
+    /// `RECV`, for the bytes. Comes to [`StepOutcome::Fetched`].
+    Fetch {
+        /// The file.
+        name: FileName,
+    },
+    /// `RECV`, for the fingerprint: the bytes need not be kept. Comes to [`StepOutcome::Compared`].
+    Compare {
+        /// The file.
+        name: FileName,
+    },
+    /// `SEND`, in place of what is there. Comes to [`StepOutcome::Stored`].
+    Store {
+        /// The file.
+        name: FileName,
+        /// All of it; never empty.
+        body: Arc<[u8]>,
+    },
+    /// `MV`, declined where the file is not the expected one. Comes to [`StepOutcome::Deleted`].
+    Delete {
+        /// The file.
+        name: FileName,
+        /// What was seen there.
+        expected: Fingerprint,
+    },
+}
+
+/// What the centre's directories are to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CentreStep {
+    /// Read the content as it is by now. Comes to [`StepOutcome::Read`].
+    Read {
+        /// Whose.
+        item: Item,
+    },
+    /// Write both files, unless one of them is there by now. Comes to [`StepOutcome::Published`].
+    Publish {
+        /// Whose.
+        item: Item,
+        /// What goes into the one; its MD5 goes into the other.
+        content: Arc<[u8]>,
+    },
+}
+
+/// What has come of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepOutcome {
+    /// The listing, whole.
+    Listed(Listed),
+    /// The site would not list.
+    ListRefused(Refusal),
+    /// The file's bytes; `None` where there is none, or it is empty or too large.
+    Fetched(Option<Arc<[u8]>>),
+    /// The file's fingerprint; `None` where there is none, or it is empty or too large.
+    Compared(Option<Fingerprint>),
+    /// Whether the site has stored the file.
+    Stored(Result<(), Refusal>),
+    /// Whether the site has deleted the file, which was the expected one.
+    Deleted(bool),
+    /// The content and its fingerprint; `None` where the two files do not fit by now.
+    Read(Option<(Arc<[u8]>, Fingerprint)>),
+    /// Whether both files were published, or why neither.
+    Published(Result<(), String>),
+}

@@ -1,0 +1,128 @@
+//! What is done about one item.
+
+use std::sync::Arc;
+
+use super::md5_file::parse_md5;
+use super::push::Push;
+use super::removal::Removal;
+use super::report::{EndedEarly, ItemResult, PushReason};
+use super::step::{CentreStep, ConfigStep, SiteStep, StepOutcome};
+use super::{Item, ItemKind};
+use crate::proto::Fingerprint;
+
+/// What is done about one item, and which step of it is next.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Fetches the site's `.md5` file of what the centre has.
+    Check { centre: Fingerprint },
+    /// The `.md5` files are the same: compares the content.
+    CheckContent { centre: Fingerprint, at_site: Md5File },
+    /// Sends it to the site.
+    Push(Push),
+    /// Fetches the site's `.md5` file of what the centre lacks: was it in step, it is to be deleted.
+    Inspect { in_step: Option<[u8; 16]> },
+    /// Fetches the content of an agent's upload.
+    TakeUp { md5: [u8; 16] },
+    /// Publishes it at the centre.
+    Publish { content: Arc<[u8]>, md5: [u8; 16] },
+    /// Deletes it at the site.
+    Removal(Removal),
+}
+
+/// A site's `.md5` file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Md5File {
+    /// The MD5 it gives.
+    pub(super) md5: [u8; 16],
+    /// Of its own bytes.
+    pub(super) file: Fingerprint,
+}
+
+/// What comes after a step of a task.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// This.
+    Then(Task),
+    /// Nothing: that is what has become of the item.
+    Done(ItemResult),
+    /// Nothing, for the others neither.
+    End(EndedEarly),
+}
+
+impl Task {
+    pub(super) fn step(&self, item: &Item) -> ConfigStep {
+        ConfigStep::Do(match self {
+            Self::Check { .. } | Self::Inspect { .. } => SiteStep::Fetch { name: item.md5_name() },
+            Self::CheckContent { .. } => SiteStep::Compare { name: item.content_name() },
+            Self::TakeUp { .. } => SiteStep::Fetch { name: item.content_name() },
+            Self::Publish { content, .. } => {
+                return ConfigStep::Ask(CentreStep::Publish { item: item.clone(), content: Arc::clone(content) });
+            }
+            Self::Push(push) => return push.step(item),
+            Self::Removal(removal) => return removal.step(item),
+        })
+    }
+
+    /// An outcome that is none of the step's leaves the item for the next round.
+    pub(super) fn after(self, outcome: StepOutcome, kind: ItemKind) -> Next {
+        match (self, outcome) {
+            (Self::Check { centre }, StepOutcome::Fetched(file)) => {
+                Next::Then(check(centre, Md5File::read(file.as_deref())))
+            }
+            (Self::CheckContent { centre, .. }, StepOutcome::Compared(Some(content))) if content == centre => {
+                Next::Done(ItemResult::InStep(centre.md5))
+            }
+            (Self::CheckContent { at_site, .. }, StepOutcome::Compared(_)) => {
+                Next::Then(Self::Push(Push::new(PushReason::OtherContent, Some(at_site))))
+            }
+            (Self::Inspect { in_step }, StepOutcome::Fetched(file)) => {
+                inspect(kind, in_step, Md5File::read(file.as_deref()))
+            }
+            (Self::TakeUp { md5 }, StepOutcome::Fetched(Some(content)))
+                if !content.is_empty() && Fingerprint::of(&content).md5 == md5 =>
+            {
+                Next::Then(Self::Publish { content, md5 })
+            }
+            (Self::Publish { md5, .. }, StepOutcome::Published(Ok(()))) => Next::Done(ItemResult::TakenUp(md5)),
+            (Self::Publish { .. }, StepOutcome::Published(Err(error))) => Next::Done(ItemResult::Unpublished(error)),
+            (Self::Push(push), outcome) => push.after(outcome, kind),
+            (Self::Removal(removal), outcome) => removal.after(outcome),
+            _ => Next::Done(ItemResult::Waiting),
+        }
+    }
+
+    /// What becomes of the item if nothing keeps the task from its end, for a dry run: once it is to change something.
+    pub(super) fn expected(&self) -> Option<ItemResult> {
+        match self {
+            Self::Check { .. } | Self::CheckContent { .. } | Self::Inspect { .. } | Self::TakeUp { .. } => None,
+            Self::Push(push) => push.expected(),
+            Self::Publish { md5, .. } => Some(ItemResult::TakenUp(*md5)),
+            Self::Removal(removal) => removal.expected(),
+        }
+    }
+}
+
+fn check(centre: Fingerprint, at_site: Option<Md5File>) -> Task {
+    match at_site {
+        Some(at_site) if at_site.md5 == centre.md5 => Task::CheckContent { centre, at_site },
+        _ => Task::Push(Push::new(PushReason::OtherMd5, at_site)),
+    }
+}
+
+fn inspect(kind: ItemKind, in_step: Option<[u8; 16]>, at_site: Option<Md5File>) -> Next {
+    match at_site {
+        None => Next::Done(ItemResult::Waiting),
+        Some(at_site) if in_step == Some(at_site.md5) => Next::Then(Task::Removal(Removal::new(kind, at_site))),
+        Some(at_site) => match kind {
+            ItemKind::Configuration => Next::Then(Task::TakeUp { md5: at_site.md5 }),
+            ItemKind::Collection => Next::Done(ItemResult::Forgotten),
+        },
+    }
+}
+
+impl Md5File {
+    fn read(file: Option<&[u8]>) -> Option<Self> {
+        let file = file?;
+        parse_md5(file).map(|md5| Self { md5, file: Fingerprint::of(file) })
+    }
+}
