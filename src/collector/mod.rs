@@ -4,6 +4,7 @@
 mod agent_order;
 mod all_sites;
 mod commit_queue;
+mod configuring;
 mod ports;
 mod reason;
 mod report;

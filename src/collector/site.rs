@@ -11,6 +11,7 @@ use log::{Level, info, warn};
 use super::Reason;
 use super::agent_order::AgentOrder;
 use super::commit_queue::{CommitQueue, SpoolShare};
+use super::configuring::SiteConfig;
 use super::report::NotTaken;
 use super::resources::SiteResources;
 use crate::budget::Budget;
@@ -71,6 +72,8 @@ pub(super) struct Site {
     /// The site has refused our certificate: [`ClientCertPolicy::Auto`] goes on without.
     certificate_refused: bool,
     pub(super) running: Option<ActiveRound>,
+    /// Where its configuration is kept the same as the centre's.
+    pub(super) configuration: Option<SiteConfig>,
     /// A connection kept open between two rounds.
     pub(super) parked: Option<ConnId>,
     pub(super) log: LogThrottle,
@@ -95,6 +98,7 @@ impl Site {
             names,
             certificate_refused: false,
             running: None,
+            configuration: None,
             parked: None,
             log: LogThrottle::default(),
             has_its_share: false,

@@ -140,6 +140,13 @@ keys! {
 
         /// Acknowledge at once (`TCP_QUICKACK`): stock servers write line by line under Nagle and wait for it.
         quickack: bool = true, Flag, Site;
+
+        /// Whether agents' configuration and their collections are kept the same here and at the site, where `incoming_dir`
+        /// has the directories for that.
+        remote_config: bool = true, Flag, Site;
+
+        /// From one comparison of the configuration to the next; what is edited here goes to the site at once.
+        remote_config_interval: Duration = 60 * SECOND, Time(SECOND..=LONGEST), Site;
     }
 }
 

@@ -223,6 +223,11 @@ impl ListArg {
         Self(Box::default())
     }
 
+    /// The word that lists what agents' `.md5` files go into.
+    pub fn md5() -> Self {
+        Self(Box::from(b".md5".as_slice()))
+    }
+
     /// The word's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

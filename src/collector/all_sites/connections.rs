@@ -40,6 +40,9 @@ impl Collector {
     }
 
     pub(super) fn pump(&mut self, id: ConnId) {
+        if self.pump_configuration(id) {
+            return;
+        }
         let pumped = self.work(id, |session, cx| (cx.site.outlook(), session.pump(cx)));
         let Some((key, (before, outcome))) = pumped else { return };
         let waits = outcome.as_ref().is_ok_and(|pause| *pause == PumpOutcome::Waiting);
@@ -96,6 +99,9 @@ impl Collector {
         let last = running.connections.is_empty();
         let keep_open = settings.keep_open;
         let due = if last { self.end_round(key) } else { None };
+        if due.is_some() && self.begin_configuration(id, key) {
+            return;
+        }
         // Connections at rest must not keep other sites from having one.
         let room = self.net.connections() <= self.max_connections / 2;
         let soon = room && due.is_some_and(|due| due.saturating_duration_since(self.net.now()) <= keep_open);
@@ -165,7 +171,7 @@ impl Collector {
     }
 
     pub(super) fn failed(&mut self, id: ConnId, failure: Failure) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(&id) else { return self.configuration_failed(id, failure) };
         let Some(site) = &self.sites[session.site()] else { return };
         let reason = match failure {
             Failure::Timeout(Phase::Session) => Reason::slow(session.awaited(), session.is_in_body(), &site.settings),

@@ -1,5 +1,6 @@
 //! All sites on one loop.
 
+mod configuring;
 mod connections;
 mod expiry;
 mod reload;
@@ -13,10 +14,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(super) use self::configuring::Centres;
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
+use super::configuring::ConfigSession;
 use super::ports::Network;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};
@@ -27,7 +30,7 @@ use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::{LogThrottle, Watchdog, service_manager};
-use crate::store::{CommitPolicy, Committer, Outstanding, Spool, Waiting};
+use crate::store::{CommitPolicy, Committer, CommitterNotify, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
 use crate::tls::Expiries;
 
@@ -67,6 +70,8 @@ pub struct Collector {
     /// Keys of sites that are no more.
     free_keys: Vec<usize>,
     sessions: HashMap<ConnId, Session>,
+    config_sessions: HashMap<ConnId, ConfigSession>,
+    centres: Centres,
     spools: HashMap<PathBuf, Spool>,
     budgets: Budgets,
     state_dir: PathBuf,
@@ -100,6 +105,7 @@ pub(super) struct Deps {
     pub(super) spools: HashMap<PathBuf, Spool>,
     pub(super) budgets: Budgets,
     pub(super) state_dir: PathBuf,
+    pub(super) centres: Centres,
 }
 
 /// What all sites together may have of the memory.
@@ -140,14 +146,14 @@ impl Collector {
         let mut spools = HashMap::new();
         let policy = CommitPolicy { durability: settings.durability, publish: settings.publish };
         let mut sites = StartError::of_unusable(open_all(settings, &mut spools))?;
+        let waker = net.waker();
+        let notify: CommitterNotify = Arc::new(move || {
+            // The waker fails only with the loop gone, and then nobody waits.
+            let _ = waker.wake();
+        });
         let (committer, outstanding) = loop {
-            let waker = net.waker();
-            let notify = Arc::new(move || {
-                // The waker fails only with the loop gone, and then nobody waits.
-                let _ = waker.wake();
-            });
             let opened: Vec<Spool> = spools.values().cloned().collect();
-            match Committer::start(settings.state_dir(), policy, &opened, notify) {
+            match Committer::start(settings.state_dir(), policy, &opened, Arc::clone(&notify)) {
                 Ok(started) => break started,
                 // Another process may work in one of the spools, or one of the disks fail.
                 Err(error) if withdraw(&error, &mut spools, &mut sites) => sites = StartError::of_unusable(sites)?,
@@ -156,7 +162,8 @@ impl Collector {
         };
         let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool());
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
-        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir };
+        let centres = Centres::new(notify, net.now());
+        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres };
         let limits = Limits { mode, max_connections: settings.max_connections };
         Ok(Self::with(deps, sites, limits, Schedule::new(fastrand::u64(..)), observer))
     }
@@ -169,7 +176,7 @@ impl Collector {
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir } = deps;
+        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres } = deps;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
@@ -181,6 +188,8 @@ impl Collector {
             statuses: BTreeMap::new(),
             free_keys: Vec::new(),
             sessions: HashMap::new(),
+            config_sessions: HashMap::new(),
+            centres,
             spools,
             budgets,
             state_dir,
@@ -286,6 +295,7 @@ impl Collector {
             self.watchdog.feed(self.net.now());
         }
         self.abandon_sessions();
+        self.centres.stop();
         Ok(Ended { waiting: self.commit_queue.stop(), max_loop_latency: self.net.max_loop_latency() })
     }
 
@@ -326,6 +336,7 @@ impl Collector {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => {
                 self.take_completions();
+                self.take_centre_news();
                 self.wake_staging();
             }
             Event::Resolved(..)

@@ -112,6 +112,7 @@ impl Collector {
         }
         self.watch_certificates();
         self.take_in_spools();
+        self.adopt_configuration();
         reloaded
     }
 
@@ -136,6 +137,7 @@ impl Collector {
                     }
                     site.replace_resources(resources);
                     self.unpark(key);
+                    self.end_configuration_of(key);
                 }
                 key
             }
@@ -191,6 +193,7 @@ impl Collector {
             return;
         }
         self.unpark(key);
+        self.end_configuration_of(key);
         if let Some(mut site) = self.sites[key].take() {
             site.history.reset_skips();
             if !site.history.holds_nothing() {

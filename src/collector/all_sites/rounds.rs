@@ -163,6 +163,8 @@ impl Collector {
             AfterRound::Same => due.filter(|_| self.stop.is_none()),
             AfterRound::Changed(resources) => {
                 site.replace_resources(*resources);
+                self.end_configuration_of(key);
+                self.adopt_configuration();
                 None
             }
             AfterRound::Gone => {
@@ -180,6 +182,7 @@ impl Collector {
         }
         self.next_tick = now + TICK;
         self.announce_expiries();
+        self.report_unfit();
         let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
         for site in self.sites.iter_mut().flatten() {
             site.look_after_spool(now);

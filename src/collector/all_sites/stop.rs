@@ -36,6 +36,9 @@ impl Collector {
     fn drain(&mut self, by: Instant) {
         info!("stopping: {} under way", Count(self.running, "round"));
         self.stop = Some(Stop { by, cut_off: BTreeSet::new() });
+        for key in 0..self.sites.len() {
+            self.end_configuration_of(key);
+        }
         for site in self.sites.iter_mut().flatten() {
             if let Some(running) = &mut site.running {
                 running.round.stop_fetching();

@@ -89,6 +89,11 @@ impl Session {
         self.site
     }
 
+    /// What a session about something else goes on with, where nothing is under way.
+    pub(super) fn into_driver(self) -> ClientDriver {
+        self.driver
+    }
+
     /// Whether no round is at stake when the connection ends.
     pub(super) fn is_parked(&self) -> bool {
         matches!(self.task, Task::Parked)

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::adapters::Ports;
@@ -16,7 +17,7 @@ use super::server::{Files, MISBEHAVIORS, Misbehavior, SitePassword};
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::budget::Budget;
 use crate::collector::RoundReport;
-use crate::collector::all_sites::{Budgets, Collector, Deps, Limits, Mode};
+use crate::collector::all_sites::{Budgets, Centres, Collector, Deps, Limits, Mode};
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::resources::open_all;
 use crate::config::{Settings, SiteSettings};
@@ -142,6 +143,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         spools,
         budgets: world.borrow().budgets.clone(),
         state_dir: PathBuf::new(),
+        centres: Centres::new(Arc::new(|| ()), world.borrow().scheduler.now),
     };
     let mode = world.borrow().mode;
     let limits = Limits { mode, max_connections: settings.max_connections };
@@ -218,6 +220,7 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         let mut site = SiteSettings::new(format!("site{number}"), format!("site{number}.example"));
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
         site.incoming_dir = dirs.path().to_owned();
+        site.remote_config = false;
         site.interval = interval;
         site.connections = connections;
         site.tls = kind.tls.map(|scrutiny| dirs.pki.settings(scrutiny));

@@ -52,6 +52,8 @@ const EVERY_KEY: &str = r#"
     round_limit = "1h"
     keep_open = 0
     quickack = false
+    remote_config = false
+    remote_config_interval = "5m"
 "#;
 
 /// Every variable is set, and every file can be read.

@@ -1,0 +1,11 @@
+//! Keeping a site's configuration the same as the centre's: what carries out the steps of a
+//! [`ConfigRound`](crate::sync::remote_config::ConfigRound).
+//!
+//! A configuration round begins on the connection of a data round that went well and has ended, so that data goes first and
+//! the site is known to work. The site's next data round has another connection, and waits for nothing here.
+
+mod session;
+mod site_config;
+
+pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession};
+pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig};

@@ -1,0 +1,305 @@
+//! One connection's conversation about configuration.
+//!
+//! ```text
+//! Ready ──► Listing, Fetching, Comparing, Storing, Deleting ──► Ready …    the round says which step is next
+//!   │ ▲                                    └──► Exhausted                  our last word goes unanswered: nothing may follow it
+//!   ▼ │
+//! Awaiting    the centre's directories have the step
+//! ```
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use crate::collector::Reason;
+use crate::collector::ports::Connection;
+use crate::config::SiteSettings;
+use crate::deadline::BodyPace;
+use crate::net::{ClientDriver, DriverError, Read};
+use crate::proto::{Command, Event, Fingerprint, Fingerprinter, ListArg, ListingParser, Refusal, Want};
+use crate::store::{MAX_COLLECTION, MAX_CONFIGURATION};
+use crate::sync::remote_config::{CentreStep, ConfigRound, ConfigStep, Listed, SiteStep, StepOutcome};
+
+/// The most of a site's `.md5` files that are looked at: an agent has one.
+const MOST_NAMES: usize = 10_000;
+
+/// The largest listing of them that is taken, in bytes.
+const MAX_LISTING: u64 = 4 << 20;
+
+/// Steps before the other connections have their turn.
+const STEPS_PER_TURN: usize = 16;
+
+/// What a session works with.
+pub(in crate::collector) struct ConfigContext<'a> {
+    pub(in crate::collector) io: &'a mut dyn Connection,
+    pub(in crate::collector) settings: &'a SiteSettings,
+    pub(in crate::collector) round: &'a mut ConfigRound,
+}
+
+/// Why a session stopped pumping.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::collector) enum ConfigPumped {
+    /// Until the socket can go on, or the centre has answered.
+    Blocked,
+    /// Until the centre has done this.
+    Ask(CentreStep),
+    /// The round is over.
+    Finished,
+    /// The round is not, but this connection can take no more commands.
+    Exhausted,
+}
+
+/// A connection's session.
+pub(in crate::collector) struct ConfigSession {
+    site: usize,
+    driver: ClientDriver,
+    task: Task,
+    /// Of the body that is under way.
+    pace: Option<BodyPace>,
+}
+
+/// A state of the diagram [above](self).
+enum Task {
+    Ready,
+    Listing(MdListing),
+    Fetching(Vec<u8>),
+    Comparing(Fingerprinter),
+    Storing(Cursor<Arc<[u8]>>),
+    Deleting { expected: Fingerprint, received: Fingerprinter },
+    Awaiting,
+    Exhausted,
+}
+
+/// A listing on its way.
+#[derive(Default)]
+struct MdListing {
+    parser: ListingParser,
+    listed: Listed,
+    names: usize,
+}
+
+impl MdListing {
+    fn feed(&mut self, bytes: &[u8]) {
+        let Self { parser, listed, names } = self;
+        parser.feed(bytes, |name| see(name, listed, names));
+    }
+
+    fn finish(self) -> Listed {
+        let Self { parser, mut listed, mut names } = self;
+        parser.finish(|name| see(name, &mut listed, &mut names));
+        listed
+    }
+}
+
+fn see(name: &[u8], listed: &mut Listed, names: &mut usize) {
+    *names += 1;
+    if *names <= MOST_NAMES {
+        listed.saw(name);
+    }
+}
+
+impl ConfigSession {
+    /// `driver` is that of a connection that stands, and on which nothing is under way.
+    pub(in crate::collector) fn new(site: usize, driver: ClientDriver) -> Self {
+        Self { site, driver, task: Task::Ready, pace: None }
+    }
+
+    /// The site's key.
+    pub(in crate::collector) fn site(&self) -> usize {
+        self.site
+    }
+
+    /// Ends the session in good order, as far as the socket takes it at once.
+    pub(in crate::collector) fn quit(&mut self, io: &mut dyn Connection) {
+        // The connection is closed next, whatever becomes of this.
+        if !matches!(self.task, Task::Exhausted) && self.driver.command(&Command::Quit).is_ok() {
+            let _ = self.driver.transmit(io);
+        }
+    }
+
+    /// The centre has answered.
+    pub(in crate::collector) fn resume(&mut self) {
+        self.task = Task::Ready;
+    }
+
+    /// Carries out steps for as long as the socket lets it.
+    pub(in crate::collector) fn pump(&mut self, cx: &mut ConfigContext<'_>) -> Result<ConfigPumped, Reason> {
+        let mut steps = 0;
+        while self.driver.transmit(cx.io)? {
+            if self.driver.want() == Want::Command {
+                if let Some(pumped) = self.begin_step(cx)? {
+                    return Ok(pumped);
+                }
+                steps += 1;
+                if steps == STEPS_PER_TURN {
+                    cx.io.wake();
+                    return Ok(ConfigPumped::Blocked);
+                }
+                continue;
+            }
+            let moved = self.move_bytes(cx).map_err(|error| Reason::session(error, cx.settings))?;
+            while let Some(event) = self.driver.poll_event() {
+                self.handle(&event, cx)?;
+            }
+            if !moved {
+                return Ok(ConfigPumped::Blocked);
+            }
+        }
+        Ok(ConfigPumped::Blocked)
+    }
+
+    /// Begins the round's next step; why not, where there is none for the site now.
+    fn begin_step(&mut self, cx: &mut ConfigContext<'_>) -> Result<Option<ConfigPumped>, Reason> {
+        match self.task {
+            Task::Exhausted => return Ok(Some(ConfigPumped::Exhausted)),
+            Task::Awaiting => return self.stand_by(cx).map(Some),
+            _ => {}
+        }
+        let step = match cx.round.next_step() {
+            ConfigStep::Do(step) => step,
+            ConfigStep::Ask(step) => {
+                self.task = Task::Awaiting;
+                cx.io.set_deadline(None);
+                return Ok(Some(ConfigPumped::Ask(step)));
+            }
+            ConfigStep::Finished => return Ok(Some(ConfigPumped::Finished)),
+        };
+        let (command, task) = match step {
+            SiteStep::List => (Command::List(ListArg::md5()), Task::Listing(MdListing::default())),
+            SiteStep::Fetch { name } => (Command::Receive(name), Task::Fetching(Vec::new())),
+            SiteStep::Compare { name } => (Command::Receive(name), Task::Comparing(Fingerprinter::default())),
+            SiteStep::Store { name, body } => {
+                (Command::Send { name, size: body.len() as u64 }, Task::Storing(Cursor::new(body)))
+            }
+            SiteStep::Delete { name, expected } => {
+                (Command::Move(name), Task::Deleting { expected, received: Fingerprinter::default() })
+            }
+        };
+        self.task = task;
+        cx.io.set_deadline(Some(cx.settings.timeout));
+        self.driver.command(&command).map_err(|error| Reason::protocol(error, cx.settings))?;
+        Ok(None)
+    }
+
+    /// Nothing is under way: all that may come is the site's close.
+    fn stand_by(&mut self, cx: &mut ConfigContext<'_>) -> Result<ConfigPumped, Reason> {
+        match self.driver.read_line(cx.io).map_err(|error| Reason::session(error, cx.settings))? {
+            Read::Eof { .. } => Ok(ConfigPumped::Exhausted),
+            Read::Some(_) | Read::Blocked => Ok(ConfigPumped::Blocked),
+        }
+    }
+
+    /// Moves what can be moved now; whether anything was.
+    fn move_bytes(&mut self, cx: &mut ConfigContext<'_>) -> Result<bool, DriverError> {
+        let moved = match (self.driver.want(), &mut self.task) {
+            (Want::Line, _) => return self.driver.read_line(cx.io).map(|read| read != Read::Blocked),
+            (Want::Body(_), task) => {
+                let read = self.driver.read_body(cx.io, u64::MAX, |bytes| task.take_body(bytes))?;
+                read != Read::Blocked
+            }
+            (Want::Supply(_), Task::Storing(body)) => self.driver.send_body(cx.io, body)? > 0,
+            // What is announced is answered at once, and a closed connection is pumped no more.
+            (Want::Supply(_) | Want::Command | Want::Decision | Want::Closed, _) => false,
+        };
+        if moved {
+            self.extend_deadline(cx);
+        }
+        Ok(moved)
+    }
+
+    /// The body under way has gone on: it may, unless it is too slow.
+    fn extend_deadline(&self, cx: &mut ConfigContext<'_>) {
+        let (Want::Body(left) | Want::Supply(left)) = self.driver.want() else {
+            cx.io.set_deadline(Some(cx.settings.timeout));
+            return;
+        };
+        let due = self.pace.and_then(|pace| pace.due(left));
+        let time = due.map_or(cx.settings.timeout, |due| due.saturating_duration_since(cx.io.now()));
+        cx.io.set_deadline(Some(time.min(cx.settings.timeout)));
+    }
+
+    fn handle(&mut self, event: &Event, cx: &mut ConfigContext<'_>) -> Result<(), Reason> {
+        match event {
+            Event::Announced { size, .. } => self.announced(*size, cx),
+            Event::Go { .. } => {
+                if let Want::Supply(size) = self.driver.want() {
+                    self.begin_body(size, cx);
+                }
+                Ok(())
+            }
+            Event::BodyComplete { .. } => {
+                let outcome = match std::mem::replace(&mut self.task, Task::Ready) {
+                    Task::Listing(listing) => StepOutcome::Listed(listing.finish()),
+                    Task::Fetching(bytes) => StepOutcome::Fetched(Some(bytes.into())),
+                    Task::Comparing(running) => StepOutcome::Compared(Some(running.finish())),
+                    Task::Deleting { expected, received } => StepOutcome::Deleted(received.finish() == expected),
+                    Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => return Ok(()),
+                };
+                cx.round.after(outcome);
+                Ok(())
+            }
+            Event::Stored { .. } => {
+                self.end_step(Ok(()), cx);
+                Ok(())
+            }
+            Event::Refused { refusal, .. } => {
+                self.end_step(Err(refusal), cx);
+                Ok(())
+            }
+            Event::PasswordAccepted => Ok(()),
+        }
+    }
+
+    /// The site has answered, and there is no body, or it has the one it was sent.
+    fn end_step(&mut self, answer: Result<(), &Refusal>, cx: &mut ConfigContext<'_>) {
+        let task = std::mem::replace(&mut self.task, Task::Ready);
+        cx.round.after(match (task, answer) {
+            (Task::Storing(_), answer) => StepOutcome::Stored(answer.map_err(Clone::clone)),
+            (Task::Listing(_), Err(refusal)) => StepOutcome::ListRefused(refusal.clone()),
+            (Task::Comparing(_), Err(_)) => StepOutcome::Compared(None),
+            (Task::Deleting { .. }, Err(_)) => StepOutcome::Deleted(false),
+            // Whatever else is answered was asked for with it.
+            _ => StepOutcome::Fetched(None),
+        });
+    }
+
+    /// Takes what is announced, or leaves it where it is.
+    fn announced(&mut self, size: u64, cx: &mut ConfigContext<'_>) -> Result<(), Reason> {
+        let is_taken = match &self.task {
+            Task::Listing(_) if size > MAX_LISTING => return Err(Reason::ListingTooLarge(size)),
+            Task::Listing(_) => true,
+            Task::Fetching(_) => (1..=MAX_CONFIGURATION).contains(&size),
+            Task::Comparing(_) => (1..=MAX_COLLECTION).contains(&size),
+            Task::Deleting { expected, .. } => size == expected.size,
+            Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => false,
+        };
+        let answered = if is_taken { self.driver.accept() } else { self.driver.decline() };
+        answered.map_err(|error| Reason::protocol(error, cx.settings))?;
+        if is_taken {
+            self.begin_body(size, cx);
+            return Ok(());
+        }
+        self.end_step(Err(&Refusal::Unspecified), cx);
+        // Nothing answers a refusal, so a stock server may read it together with the next command as one, and close; after
+        // `RECV` of an empty file it closes in any case. In TLS each is a record, and thereby a read, of its own.
+        if cx.settings.tls.is_none() || size == 0 {
+            self.task = Task::Exhausted;
+        }
+        Ok(())
+    }
+
+    fn begin_body(&mut self, size: u64, cx: &mut ConfigContext<'_>) {
+        self.pace = Some(BodyPace::new(cx.io.now(), size, cx.settings.timeout, cx.settings.min_rate));
+        cx.io.set_deadline(Some(cx.settings.timeout));
+    }
+}
+
+impl Task {
+    fn take_body(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Listing(listing) => listing.feed(bytes),
+            Self::Fetching(body) => body.extend_from_slice(bytes),
+            Self::Comparing(running) | Self::Deleting { received: running, .. } => running.update(bytes),
+            Self::Ready | Self::Storing(_) | Self::Awaiting | Self::Exhausted => {}
+        }
+    }
+}
