@@ -38,7 +38,7 @@ fn body_of(number: usize) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is printed is how long it takes")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -59,6 +59,7 @@ mod refused_calls;
 mod relay_ends;
 mod relaying;
 mod reload;
+mod remote_config;
 mod remote_config_check;
 mod rlimits;
 mod rules;

@@ -1,0 +1,356 @@
+//! Agents' configuration and collections, between the console's directories at the centre and a site's server.
+
+use std::fs;
+use std::io::{self, Cursor, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tentacle_sync::proto::Fingerprint;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::backlog::now;
+use crate::daemon::{Daemon, Place};
+use crate::server_process::{Options, ServerProcess, hand_over_to_server};
+use crate::site::site_config;
+use crate::stock::start_stock;
+use crate::support::{PATIENCE, scratch};
+
+/// From one look to the next.
+const PAUSE: Duration = Duration::from_millis(20);
+
+const K: &str = "0123456789abcdef0123456789abcdef";
+
+/// The directories that configuration is in, at the centre and at a site.
+struct Directories(PathBuf);
+
+impl Directories {
+    fn make(root: &Path) -> Self {
+        for name in ["conf", "md5", "collections"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        Self(root.to_owned())
+    }
+
+    fn conf(&self, k: &str) -> PathBuf {
+        self.0.join(format!("conf/{k}.conf"))
+    }
+
+    fn zip(&self, name: &str) -> PathBuf {
+        self.0.join(format!("collections/{name}.zip"))
+    }
+
+    fn md5(&self, name: &str) -> PathBuf {
+        self.0.join(format!("md5/{name}.md5"))
+    }
+
+    /// Writes both files as the console does: in place, the content first.
+    fn save(&self, content: &Path, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        fs::write(content, bytes).unwrap();
+        let name = content.file_stem().unwrap().to_str().unwrap();
+        fs::write(self.md5(name), md5_of(bytes)).unwrap();
+    }
+
+    /// As the console deletes: the content first.
+    fn delete(&self, k: &str) {
+        fs::remove_file(self.conf(k)).unwrap();
+        fs::remove_file(self.md5(k)).unwrap();
+    }
+
+    fn has_pair(&self, content: &Path, bytes: impl AsRef<[u8]>) -> bool {
+        let bytes = bytes.as_ref();
+        let name = content.file_stem().unwrap().to_str().unwrap();
+        read(content) == Some(bytes.into()) && read(&self.md5(name)) == Some(md5_of(bytes).into())
+    }
+
+    fn lacks(&self, k: &str) -> bool {
+        !self.conf(k).exists() && !self.md5(k).exists()
+    }
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    fs::read(path).ok()
+}
+
+fn md5_of(bytes: impl AsRef<[u8]>) -> String {
+    format!("{:032x}", u128::from_be_bytes(Fingerprint::of(bytes.as_ref()).md5))
+}
+
+/// A centre and a site's server.
+struct Scene {
+    place: Place,
+    centre: Directories,
+    site: Directories,
+    server: ServerProcess,
+    _storage: TempDir,
+}
+
+/// What starts a server on a storage directory.
+type Start = fn(&Options, &Path) -> Option<ServerProcess>;
+
+const SERVERS: [Start; 2] = [|options, storage| Some(ServerProcess::ours(options, storage)), start_stock];
+
+impl Scene {
+    fn new(start: Start, options: &Options) -> Option<Self> {
+        let (place, storage) = (Place::new(), scratch());
+        let (centre, site) = (Directories::make(&place.incoming()), Directories::make(storage.path()));
+        let server = start(options, storage.path())?;
+        let lines = "interval = 1\nremote_config_interval = 1";
+        place.configure("", [site_config("site", server.address(), lines)]);
+        Some(Self { place, centre, site, server, _storage: storage })
+    }
+
+    /// What an agent uploads.
+    fn upload(&self, k: &str, bytes: &str) {
+        self.site.save(&self.site.conf(k), bytes);
+        hand_over_to_server(&self.site.0);
+    }
+
+    #[track_caller]
+    fn wait_for(&self, daemon: &Daemon, what: &str, condition: impl Fn(&Self) -> bool) {
+        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+            if condition(self) {
+                return;
+            }
+            thread::sleep(PAUSE);
+        }
+        panic!("in vain: waited for {what}; the daemon's log:\n{}", daemon.log());
+    }
+}
+
+#[test]
+fn what_agents_upload_comes_up_and_what_the_console_does_goes_down() {
+    for start in SERVERS {
+        let Some(scene) = Scene::new(start, &Options::usual()) else { continue };
+        let (first, second) = ("agent_name web01\n", "agent_name web01\nfile_collection fc_1\n");
+        scene.upload(K, first);
+        let daemon = scene.place.start();
+        scene.wait_for(&daemon, "the upload", |scene| scene.centre.has_pair(&scene.centre.conf(K), first));
+
+        scene.centre.save(&scene.centre.zip("fc_1"), "an archive");
+        scene.centre.save(&scene.centre.zip("fc_2"), "of nobody here");
+        scene.centre.save(&scene.centre.conf(K), second);
+        scene.wait_for(&daemon, "the edit", |scene| scene.site.has_pair(&scene.site.conf(K), second));
+        scene.wait_for(&daemon, "the collection", |scene| scene.site.has_pair(&scene.site.zip("fc_1"), "an archive"));
+        assert!(!scene.site.zip("fc_2").exists() && !scene.site.md5("fc_2").exists());
+
+        // What an agent uploads whose fetch failed once is no edit.
+        scene.upload(K, first);
+        scene.wait_for(&daemon, "the centre's again", |scene| scene.site.has_pair(&scene.site.conf(K), second));
+        assert!(scene.centre.has_pair(&scene.centre.conf(K), second));
+
+        scene.centre.delete(K);
+        scene.wait_for(&daemon, "the deletion", |scene| scene.site.lacks(K));
+        daemon.stop().assert_code(0);
+    }
+}
+
+#[test]
+fn it_goes_on_after_a_restart_and_deletes_only_what_it_had_in_step() {
+    for start in SERVERS {
+        let Some(scene) = Scene::new(start, &Options::usual()) else { continue };
+        let ks: Vec<String> = (0..5).map(|number| format!("{number:032x}")).collect();
+        for k in &ks {
+            scene.upload(k, k);
+        }
+        let daemon = scene.place.start();
+        daemon.wait_for_line(&["site=site configuration: taken-up=5"]);
+        assert!(ks.iter().all(|k| scene.centre.has_pair(&scene.centre.conf(k), k)));
+        daemon.stop().assert_code(0);
+        scene.centre.delete(&ks[0]);
+        scene.centre.save(&scene.centre.conf(&ks[1]), "edited meanwhile");
+        let daemon = scene.place.start();
+        scene.wait_for(&daemon, "what was done meanwhile", |scene| {
+            scene.site.lacks(&ks[0]) && scene.site.has_pair(&scene.site.conf(&ks[1]), "edited meanwhile")
+        });
+        // An emptied directory is none of the console's doing.
+        for k in &ks[1..] {
+            scene.centre.delete(k);
+        }
+        daemon.wait_for_line(&["WARN", "reason=remote-config-guard", "4 of 4"]);
+        assert!(ks[2..].iter().all(|k| scene.site.has_pair(&scene.site.conf(k), k)));
+        daemon.stop().assert_code(0);
+    }
+}
+
+#[test]
+fn a_site_whose_server_lacks_an_option_is_reported_with_it() {
+    let filters = r".*\.conf:conf;.*\.md5:md5;.*\.zip:collections";
+    let without = [
+        (Options::default().arg("-I").arg("-o"), "start it with -i"),
+        (Options::default().arg("-I").arg("-i").arg(filters), "start it with -o"),
+    ];
+    for start in SERVERS {
+        for (options, advice) in &without {
+            let Some(scene) = Scene::new(start, options) else { continue };
+            scene.upload(K, "agent_name web01\n");
+            let daemon = scene.place.start();
+            if advice.ends_with("-o") {
+                scene.wait_for(&daemon, "the upload", |scene| {
+                    scene.centre.conf(K).exists() && scene.centre.md5(K).exists()
+                });
+                scene.centre.save(&scene.centre.conf(K), "edited");
+            }
+            daemon.wait_for_line(&["WARN", "reason=remote-config-server", advice]);
+            daemon.stop().assert_code(0);
+        }
+    }
+}
+
+#[test]
+fn nothing_but_configuration_travels() {
+    let Some(scene) = Scene::new(SERVERS[0], &Options::usual()) else { return };
+    scene.upload(K, "agent_name web01\n");
+    for other in ["pandora_ha_hosts", "F00"] {
+        scene.upload(other, "dbhost 192.0.2.1\n");
+        scene.centre.save(&scene.centre.conf(&format!("{other}0")), "dbhost 192.0.2.1\n");
+    }
+    scene.upload(&"1".repeat(32), "");
+    let daemon = scene.place.start();
+    scene.wait_for(&daemon, "the upload", |scene| scene.centre.md5(K).exists());
+    scene.upload(&"2".repeat(32), "the last");
+    scene.wait_for(&daemon, "a later round", |scene| scene.centre.md5(&"2".repeat(32)).exists());
+    assert!(scene.centre.lacks("pandora_ha_hosts") && scene.centre.lacks("F00") && scene.centre.lacks(&"1".repeat(32)));
+    assert!(scene.site.lacks("pandora_ha_hosts0") && scene.site.lacks("F000"));
+    assert!(scene.server.id() > 0);
+    daemon.stop().assert_code(0);
+}
+
+/// What Debian's pandorafms-agent installs.
+const AGENT: &str = "/usr/sbin/pandora_agent";
+
+/// A real agent that asks for its configuration every few seconds, while it lives.
+struct Agent {
+    home: TempDir,
+    process: Child,
+}
+
+impl Agent {
+    fn start(name: &str, server: SocketAddr) -> Option<Self> {
+        if !Path::new(AGENT).exists() {
+            assert!(std::env::var_os("CI_REQUIRES_DEBIAN_CLIENT").is_none(), "there is no {AGENT}");
+            writeln!(io::stderr(), "a real agent SKIPPED: there is no {AGENT}").unwrap();
+            return None;
+        }
+        let home = scratch();
+        for directory in ["out", "collections"] {
+            fs::create_dir(home.path().join(directory)).unwrap();
+        }
+        let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+        let conf = format!(
+            "server_ip {}\nserver_port {}\nserver_path /nowhere\ntransfer_mode tentacle\ntemporal {}\nlogfile {}\ninterval 1\n\
+             agent_name {name}\nremote_config 1\n",
+            server.ip(),
+            server.port(),
+            path("out"),
+            path("agent.log")
+        );
+        fs::write(home.path().join("pandora_agent.conf"), conf).unwrap();
+        let mut command = Command::new(AGENT);
+        command.arg(home.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(Self { process: command.spawn().unwrap(), home })
+    }
+
+    fn conf(&self) -> Option<String> {
+        fs::read_to_string(self.home.path().join("pandora_agent.conf")).ok()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// A collection with one file, as the console packs it.
+fn archive(name: &str, content: &str) -> Vec<u8> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    archive.start_file(name, SimpleFileOptions::default()).unwrap();
+    archive.write_all(content.as_bytes()).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_real_agent_is_configured_from_the_centre() {
+    for start in SERVERS {
+        let Some(scene) = Scene::new(start, &Options::usual()) else { continue };
+        let Some(agent) = Agent::start("web01", scene.server.address()) else { return };
+        let daemon = scene.place.start();
+        let k = md5_of("web01");
+        scene.wait_for(&daemon, "its configuration at the centre", |scene| {
+            let conf = agent.conf();
+            conf.is_some_and(|conf| scene.centre.has_pair(&scene.centre.conf(&k), conf.as_bytes()))
+        });
+
+        let edited = agent.conf().unwrap() + "file_collection fc_1\n# edited in the console\n";
+        scene.centre.save(&scene.centre.zip("fc_1"), archive("check.sh", "#!/bin/sh\n"));
+        scene.centre.save(&scene.centre.conf(&k), edited.as_bytes());
+        scene.wait_for(&daemon, "the edit in the agent's own file", |_| agent.conf().as_ref() == Some(&edited));
+        let unpacked = agent.home.path().join("collections/fc_1/check.sh");
+        scene.wait_for(&daemon, "its collection", |_| read(&unpacked) == Some(b"#!/bin/sh\n".to_vec()));
+        drop(agent);
+
+        scene.centre.delete(&k);
+        scene.wait_for(&daemon, "the deletion", |scene| scene.site.lacks(&k));
+        daemon.stop().assert_code(0);
+    }
+}
+
+/// How long a policy takes that changes all agents of many sites at once, and what becomes of the data meanwhile.
+/// `cargo test --release --test it a_policy_for_all -- --ignored --nocapture`
+#[test]
+#[ignore = "takes a while, and is there for its figures"]
+fn a_policy_for_all_agents_reaches_all_sites() {
+    let (sites, agents) = (20, 1_000);
+    let place = Place::new();
+    let centre = Directories::make(&place.incoming());
+    let at_sites: Vec<(TempDir, Directories, ServerProcess)> = (0..sites)
+        .map(|site| {
+            let storage = scratch();
+            let directories = Directories::make(storage.path());
+            for agent in 0..agents {
+                for end in [&centre, &directories] {
+                    end.save(&end.conf(&key(site, agent)), format!("agent_name a{agent}\n").repeat(100));
+                }
+            }
+            let server = ServerProcess::ours(&Options::usual(), storage.path());
+            (storage, directories, server)
+        })
+        .collect();
+    let lines = "interval = 1\nremote_config_interval = 10";
+    let configs = at_sites.iter().enumerate();
+    let configs = configs.map(|(number, (.., server))| site_config(&format!("s{number}"), server.address(), lines));
+    place.configure("max_spool_files = 1000000", configs);
+    let daemon = place.start();
+    let all = |start: Instant, what: &str, is_done: &dyn Fn(usize, usize) -> bool| {
+        while !(0..sites).all(|site| (0..agents).all(|agent| is_done(site, agent))) {
+            assert!(start.elapsed() < PATIENCE * 10, "{what}; the daemon's log:\n{}", daemon.log());
+            thread::sleep(PAUSE * 10);
+        }
+        println!("{what}: {:.1} s", start.elapsed().as_secs_f64());
+    };
+    let in_step =
+        |site: usize| fs::read_to_string(place.state().join(format!("remote-config/s{site}"))).unwrap_or_default();
+    all(now(), "compared", &|site, agent| agent > 0 || in_step(site).lines().count() == agents);
+    let start = now();
+    let edited = "edited by a policy\n".repeat(100);
+    for (site, agent) in (0..sites).flat_map(|site| (0..agents).map(move |agent| (site, agent))) {
+        centre.save(&centre.conf(&key(site, agent)), &edited);
+    }
+    println!("written by the console: {:.1} s", start.elapsed().as_secs_f64());
+    let md5 = md5_of(&edited);
+    all(start, "at its site", &|site, agent| {
+        read(&at_sites[site].1.md5(&key(site, agent))) == Some(md5.clone().into())
+    });
+    daemon.stop().assert_code(0);
+}
+
+fn key(site: usize, agent: usize) -> String {
+    format!("{:032x}", site * 1_000_000 + agent)
+}
