@@ -10,6 +10,8 @@ mod reason;
 mod report;
 mod resources;
 mod same_server;
+#[cfg(test)]
+mod scripted_connection;
 mod session;
 #[cfg(test)]
 mod sim;

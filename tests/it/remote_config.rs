@@ -18,7 +18,7 @@ use crate::daemon::{Daemon, Place};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server};
 use crate::site::site_config;
 use crate::stock::start_stock;
-use crate::support::{PATIENCE, scratch};
+use crate::support::{TIMEOUT, scratch};
 
 /// From one look to the next.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -113,7 +113,7 @@ impl Scene {
 
     #[track_caller]
     fn wait_for(&self, daemon: &Daemon, what: &str, condition: impl Fn(&Self) -> bool) {
-        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        for _ in 0..TIMEOUT.as_millis() / PAUSE.as_millis() {
             if condition(self) {
                 return;
             }
@@ -330,7 +330,7 @@ fn a_policy_for_all_agents_reaches_all_sites() {
     let daemon = place.start();
     let all = |start: Instant, what: &str, is_done: &dyn Fn(usize, usize) -> bool| {
         while !(0..sites).all(|site| (0..agents).all(|agent| is_done(site, agent))) {
-            assert!(start.elapsed() < PATIENCE * 10, "{what}; the daemon's log:\n{}", daemon.log());
+            assert!(start.elapsed() < TIMEOUT * 10, "{what}; the daemon's log:\n{}", daemon.log());
             thread::sleep(PAUSE * 10);
         }
         println!("{what}: {:.1} s", start.elapsed().as_secs_f64());

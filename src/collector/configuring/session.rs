@@ -184,7 +184,7 @@ impl ConfigSession {
     fn stand_by(&mut self, cx: &mut ConfigContext<'_>) -> Result<ConfigPumped, Reason> {
         match self.driver.read_line(cx.io).map_err(|error| Reason::session(error, cx.settings))? {
             Read::Eof { .. } => Ok(ConfigPumped::Exhausted),
-            Read::Some(_) | Read::Blocked => Ok(ConfigPumped::Blocked),
+            Read::Bytes(_) | Read::Blocked => Ok(ConfigPumped::Blocked),
         }
     }
 
@@ -303,3 +303,7 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,64 +9,12 @@ use crate::budget::Budget;
 use crate::collector::commit_queue::Ticket;
 use crate::collector::ports::Publisher;
 use crate::collector::resources::{SiteResources, target};
+use crate::collector::scripted_connection::ScriptedConnection;
 use crate::config::{Settings, SiteSettings};
-use crate::net::{ByteStream, Failure};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
 use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
 use crate::tls::Connectors;
-
-/// A connection that has brought `input`.
-struct End {
-    now: Instant,
-    input: VecDeque<u8>,
-    output: Vec<u8>,
-    deadline: Option<Instant>,
-    woken: usize,
-}
-
-impl ByteStream for End {
-    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.input.len());
-        if most == 0 {
-            return Ok(Read::Blocked);
-        }
-        let taken = take(&self.input.make_contiguous()[..most]);
-        self.input.drain(..taken);
-        Ok(Read::Bytes(taken))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        self.output.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(true)
-    }
-}
-
-impl Connection for End {
-    fn certificate(&mut self) -> Option<crate::tls::CertificateSummary> {
-        None
-    }
-
-    fn now(&self) -> Instant {
-        self.now
-    }
-
-    fn has_buffered(&mut self) -> bool {
-        false
-    }
-
-    fn wake(&mut self) {
-        self.woken += 1;
-    }
-
-    fn set_deadline(&mut self, wait: Option<Duration>) {
-        self.deadline = wait.map(|wait| crate::deadline::after(self.now, wait));
-    }
-}
 
 /// What a committer is told.
 #[derive(Clone, Default)]
@@ -114,7 +61,7 @@ impl Publisher for Orders {
 struct Scene {
     name: FileName,
     session: Session,
-    end: End,
+    end: ScriptedConnection,
     site: Site,
     commit_queue: CommitQueue,
     orders: Orders,
@@ -143,7 +90,7 @@ impl Scene {
             Site::new(0, SiteResources { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
         let (now, orders) = (Instant::now(), Orders::default());
         site.start_round(now);
-        let end = End { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 };
+        let end = ScriptedConnection::new(now);
         let commit_queue = CommitQueue::new(Box::new(orders.clone()), Settings::of_sites(Vec::new()).max_spool());
         let (name, session) = (name.parse().unwrap(), Session::new(0));
         let mut scene = Self { name, session, end, site, commit_queue, orders, _incoming: incoming };

@@ -1,0 +1,153 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::*;
+use crate::collector::scripted_connection::ScriptedConnection;
+use crate::proto::Fingerprint;
+use crate::sync::remote_config::{
+    Centre, CentreItem, ConfigReport, EndedEarly, InStep, Item, Mode, RoundPolicy, md5_text,
+};
+
+const K: &str = "0123456789abcdef0123456789abcdef";
+
+fn item() -> Item {
+    Item::configuration(format!("{K}.conf").as_bytes()).unwrap()
+}
+
+/// A round on a connection.
+struct Scene {
+    end: ScriptedConnection,
+    settings: SiteSettings,
+    round: ConfigRound,
+    session: ConfigSession,
+}
+
+impl Scene {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn new(centre: Centre) -> Self {
+        let policy = RoundPolicy { rotation: 0, deletions: Ok(()), named: 9, mode: Mode::Apply };
+        Self {
+            end: ScriptedConnection::new(Instant::now()),
+            settings: SiteSettings::new("site", "address"),
+            round: ConfigRound::new(Arc::new(centre), InStep::default(), policy),
+            session: ConfigSession::new(0, ClientDriver::new()),
+        }
+    }
+
+    /// The centre has this configuration.
+    fn with(content: &str) -> Self {
+        let content = Fingerprint::of(content.as_bytes());
+        let has = CentreItem { content: Some(content), md5: Some(content.md5), ..CentreItem::default() };
+        Self::new(Centre { items: [(item(), has)].into() })
+    }
+
+    fn pump(&mut self) -> Result<ConfigPumped, Reason> {
+        let Self { end, settings, round, session } = self;
+        session.pump(&mut ConfigContext { io: end, settings, round })
+    }
+
+    /// The site says this to what it is asked.
+    #[track_caller]
+    fn answers(&mut self, asked: &str, answer: impl AsRef<[u8]>) -> Result<ConfigPumped, Reason> {
+        if self.end.output.is_empty() {
+            self.pump()?;
+        }
+        assert_eq!(String::from_utf8_lossy(&std::mem::take(&mut self.end.output)), asked);
+        self.end.input.extend(answer.as_ref());
+        self.pump()
+    }
+
+    /// The site lists these names.
+    fn lists(&mut self, names: &str) -> Result<ConfigPumped, Reason> {
+        assert_eq!(self.answers("LS <.md5>\n", format!("LS SIZE {}\n", names.len())).unwrap(), ConfigPumped::Blocked);
+        self.answers("LS OK\n", names)
+    }
+
+    fn sends(&mut self, name: &str, body: &str) -> Result<ConfigPumped, Reason> {
+        let asked = format!("RECV <{name}>\n");
+        assert_eq!(self.answers(&asked, format!("RECV SIZE {}\n", body.len())).unwrap(), ConfigPumped::Blocked);
+        self.answers("RECV OK\n", body)
+    }
+
+    fn takes(&mut self, name: &str, body: &str) {
+        let asked = format!("SEND <{name}> SIZE {}\n", body.len());
+        assert_eq!(self.answers(&asked, "SEND OK\n").unwrap(), ConfigPumped::Blocked);
+        assert_eq!(self.answers(body, "SEND OK\n").unwrap(), ConfigPumped::Blocked);
+    }
+
+    fn report(self) -> ConfigReport {
+        self.round.finished().1
+    }
+}
+
+#[test]
+fn what_the_centre_lacks_is_fetched_and_asked_to_be_published() {
+    let (mut scene, md5) = (Scene::new(Centre::default()), md5_text(Fingerprint::of(b"new").md5));
+    scene.lists(&format!(".\n..\n{K}.md5\npandora_ha_hosts.md5\n")).unwrap();
+    scene.sends(&format!("{K}.md5"), &md5).unwrap();
+    let asked = scene.sends(&format!("{K}.conf"), "new").unwrap();
+    let content: Arc<[u8]> = b"new".as_slice().into();
+    assert_eq!(asked, ConfigPumped::Ask(CentreStep::Publish { item: item(), content }));
+    assert!(scene.end.deadline.is_none(), "it is for the centre to go on");
+    assert_eq!(scene.pump().unwrap(), ConfigPumped::Blocked);
+    scene.round.after(StepOutcome::Published(Ok(())));
+    scene.session.resume();
+    assert_eq!(scene.pump().unwrap(), ConfigPumped::Finished);
+    assert_eq!(scene.report().taken_up.count, 1);
+}
+
+#[test]
+fn what_is_sent_is_read_back() {
+    let mut scene = Scene::with("edited");
+    scene.lists(&format!("{K}.md5\n")).unwrap();
+    let asked = scene.sends(&format!("{K}.md5"), &md5_text(Fingerprint::of(b"old").md5)).unwrap();
+    assert_eq!(asked, ConfigPumped::Ask(CentreStep::Read { item: item() }));
+    scene.round.after(StepOutcome::Read(Some((b"edited".as_slice().into(), Fingerprint::of(b"edited")))));
+    scene.session.resume();
+    scene.takes(&format!("{K}.conf"), "edited");
+    scene.sends(&format!("{K}.conf"), "edited").unwrap();
+    let md5 = md5_text(Fingerprint::of(b"edited").md5);
+    scene.takes(&format!("{K}.md5"), &md5);
+    assert_eq!(scene.sends(&format!("{K}.md5"), &md5).unwrap(), ConfigPumped::Finished);
+    assert_eq!(scene.report().pushed.count, 1);
+}
+
+#[test]
+fn after_a_refused_body_nothing_is_said_in_the_clear() {
+    for size in [0, MAX_CONFIGURATION + 1] {
+        let mut scene = Scene::new(Centre::default());
+        scene.lists(&format!("{K}.md5\n")).unwrap();
+        let pumped = scene.answers(&format!("RECV <{K}.md5>\n"), format!("RECV SIZE {size}\n")).unwrap();
+        assert_eq!(pumped, ConfigPumped::Exhausted);
+        assert_eq!(scene.report().left, 0);
+    }
+}
+
+#[test]
+fn a_server_without_filters_ends_the_round() {
+    let mut scene = Scene::with("any");
+    assert_eq!(scene.lists(".\n..\nconf\nmd5\nweb01.1700000000.data\n").unwrap(), ConfigPumped::Finished);
+    assert_eq!(scene.report().ended, Some(EndedEarly::NoFilters));
+}
+
+#[test]
+fn a_listing_beyond_reason_and_more_than_was_announced_are_errors() {
+    let mut scene = Scene::with("any");
+    let error = scene.answers("LS <.md5>\n", format!("LS SIZE {}\n", MAX_LISTING + 1)).unwrap_err();
+    assert_eq!(error.code(), "listing");
+    let mut scene = Scene::with("any");
+    scene.answers("LS <.md5>\n", "LS SIZE 3\n").unwrap();
+    assert_eq!(scene.answers("LS OK\n", "a\nb\nc\n").unwrap_err().code(), "protocol");
+}
+
+#[test]
+fn of_too_many_names_the_first_are_looked_at() {
+    let (mut listing, count) = (MdListing::default(), MOST_NAMES + 10);
+    for number in 0..count {
+        listing.feed(format!("{number:032x}.md5\n").as_bytes());
+    }
+    let listed = listing.finish();
+    let mut first = Listed::default();
+    (0..MOST_NAMES).for_each(|number| first.saw(format!("{number:032x}.md5").as_bytes()));
+    assert!(listed == first);
+}

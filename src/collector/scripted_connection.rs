@@ -1,0 +1,67 @@
+//! A connection for tests of sessions.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::ports::Connection;
+use crate::deadline::after;
+use crate::net::{ByteStream, Failure, Read};
+use crate::tls::CertificateSummary;
+
+/// A connection that has brought `input`.
+pub(super) struct ScriptedConnection {
+    pub(super) now: Instant,
+    pub(super) input: VecDeque<u8>,
+    pub(super) output: Vec<u8>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) woken: usize,
+}
+
+impl ScriptedConnection {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 }
+    }
+}
+
+impl ByteStream for ScriptedConnection {
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.input.len());
+        if most == 0 {
+            return Ok(Read::Blocked);
+        }
+        let taken = take(&self.input.make_contiguous()[..most]);
+        self.input.drain(..taken);
+        Ok(Read::Bytes(taken))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        Ok(true)
+    }
+}
+
+impl Connection for ScriptedConnection {
+    fn certificate(&mut self) -> Option<CertificateSummary> {
+        None
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn has_buffered(&mut self) -> bool {
+        false
+    }
+
+    fn wake(&mut self) {
+        self.woken += 1;
+    }
+
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        self.deadline = wait.map(|wait| after(self.now, wait));
+    }
+}
