@@ -14,12 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) use self::configuring::Centres;
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
-use super::configuring::ConfigSession;
+use super::configuring::{Centres, ConfigSession};
 use super::ports::Network;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};

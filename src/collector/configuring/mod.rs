@@ -4,8 +4,10 @@
 //! A configuration round begins on the connection of a data round that went well and has ended, so that data goes first and
 //! the site is known to work. The site's next data round has another connection, and waits for nothing here.
 
+mod centres;
 mod session;
 mod site_config;
 
+pub(super) use centres::Centres;
 pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession};
 pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig};

@@ -1,7 +1,8 @@
 //! What was in step at each site, kept across restarts.
 //!
-//! A line for each item, as `md5sum` writes them: the MD5, two blanks, the name of the file with the content. A line that
-//! cannot be read costs a comparison, and so does the whole file.
+//! The first line names the incoming directory: beside another one, what the site has is compared anew. Then there is a line for
+//! each item, as `md5sum` writes them: the MD5, two blanks, the name of the file with the content. A line that cannot be read
+//! costs a comparison, and so does the whole file.
 
 use std::fmt::Write;
 use std::fs::DirBuilder;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 
 use super::directories::Folder;
-use crate::proto::Fingerprint;
+use crate::proto::{Fingerprint, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::open::make_private;
@@ -35,12 +36,14 @@ const LONGEST_NAME: usize = 254;
 pub struct InStepFile {
     state_dir: PathBuf,
     name: String,
+    /// The first line.
+    header: String,
 }
 
 impl InStepFile {
-    /// That of the site of this name, whatever characters it has.
-    pub fn new(state_dir: &Path, site: &str) -> Self {
-        Self { state_dir: state_dir.to_owned(), name: file_name(site) }
+    /// That of the site of this name, whatever characters it has, and of the centre's directories in `incoming`.
+    pub fn new(state_dir: &Path, site: &str, incoming: &Path) -> Self {
+        Self { state_dir: state_dir.to_owned(), name: file_name(site), header: format!("# {}\n", quoted(incoming)) }
     }
 
     /// Where it is.
@@ -62,7 +65,8 @@ impl InStepFile {
             opened => opened?,
         };
         let bytes = read_whole(&directory, &self.path(), MOST)?.unwrap_or_default();
-        Ok(bytes.split(|byte| *byte == b'\n').filter_map(parse).collect())
+        let items = bytes.strip_prefix(self.header.as_bytes()).unwrap_or_default();
+        Ok(items.split(|byte| *byte == b'\n').filter_map(parse).collect())
     }
 
     /// Replaces what was saved, durably.
@@ -77,7 +81,8 @@ impl InStepFile {
             let name = item.content_name();
             [md5_text(md5).as_bytes(), BLANKS, name.as_bytes(), b"\n"].concat()
         };
-        let text: Vec<u8> = in_step.iter().flat_map(line).collect();
+        let mut text = self.header.clone().into_bytes();
+        text.extend(in_step.iter().flat_map(line));
         let draft = format!(".{}", self.name);
         let private = Mode::RUSR | Mode::WUSR;
         write_whole(&self.open()?, &self.path(), draft, private, &text, OnConflict::Replace)
@@ -141,7 +146,9 @@ mod tests {
     fn what_was_saved_is_loaded_and_the_last_time_counts() {
         let state = tempfile::tempdir().unwrap();
         let state_dir = state.path().join("state");
-        let (here, other) = (InStepFile::new(&state_dir, "plant/7"), InStepFile::new(&state_dir, "plant-7"));
+        let incoming = Path::new("/incoming");
+        let (here, other) =
+            (InStepFile::new(&state_dir, "plant/7", incoming), InStepFile::new(&state_dir, "plant-7", incoming));
         assert_eq!(here.load(), Ok(InStep::default()));
         let satellite = Item::configuration(format!("{:032x}.srv.md5", 9).as_bytes()).unwrap();
         let items =
@@ -149,6 +156,8 @@ mod tests {
         let in_step = InStep::from_iter(items.clone());
         here.save(&in_step).unwrap();
         assert_eq!((here.load(), other.load()), (Ok(in_step.clone()), Ok(InStep::default())));
+        let elsewhere = InStepFile::new(&state_dir, "plant/7", Path::new("/another"));
+        assert_eq!(elsewhere.load(), Ok(InStep::default()), "of another incoming directory");
         let in_step: InStep = items[1..].iter().cloned().collect();
         std::fs::write(state_dir.join(DIRECTORY).join(".plant%2f7"), "left by a crash").unwrap();
         here.save(&in_step).unwrap();
@@ -164,22 +173,26 @@ mod tests {
     #[test]
     fn a_damaged_line_costs_that_line() {
         let state = tempfile::tempdir().unwrap();
-        let file = InStepFile::new(state.path(), "site");
+        let file = InStepFile::new(state.path(), "site", Path::new("/incoming"));
         file.save(&InStep::from_iter([(configuration(1), [1; 16]), (configuration(2), [2; 16])])).unwrap();
         let text = std::fs::read(file.path()).unwrap();
-        for index in 0..text.len() {
+        let items = file.header.len();
+        for index in items..text.len() {
             for byte in [b'\0', b'\n', b' ', b'z', 0xff] {
                 let mut damaged = text.clone();
                 damaged[index] = byte;
                 std::fs::write(file.path(), &damaged).unwrap();
                 let loaded = file.load().unwrap();
-                let other =
-                    if index < text.len() / 2 { (configuration(2), [2; 16]) } else { (configuration(1), [1; 16]) };
+                let other = if index < items + (text.len() - items) / 2 {
+                    (configuration(2), [2; 16])
+                } else {
+                    (configuration(1), [1; 16])
+                };
                 let is_end = text[index] == b'\n';
                 assert!(is_end || loaded.get(&other.0) == Some(other.1), "{index}: {loaded:?}");
             }
             std::fs::write(file.path(), &text[..index]).unwrap();
-            assert_eq!(file.load().unwrap().len(), 2 * (index + 1) / text.len());
+            assert_eq!(file.load().unwrap().len(), 2 * (index + 1 - items) / (text.len() - items));
         }
         std::fs::remove_file(file.path()).unwrap();
         std::fs::create_dir(file.path()).unwrap();

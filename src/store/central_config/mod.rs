@@ -85,6 +85,15 @@ pub enum CentralCompletion {
     },
 }
 
+impl CentralCompletion {
+    /// The order's.
+    pub fn ticket(&self) -> u64 {
+        match self {
+            Self::Read { ticket, .. } | Self::Published { ticket, .. } | Self::Loaded { ticket, .. } => *ticket,
+        }
+    }
+}
+
 /// The handle of the thread that looks after one incoming directory's agents' configuration. Its methods never wait for the
 /// disk. Once it is dropped the thread ends what it was told, and then itself; nobody waits for that.
 #[derive(Debug)]

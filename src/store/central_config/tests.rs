@@ -76,7 +76,7 @@ fn a_directory_that_is_replaced_is_heard_of() {
 #[test]
 fn orders_are_completed_in_order() {
     let running = Running::new();
-    let file = InStepFile::new(&running.incoming.path().join("state"), "site");
+    let file = InStepFile::new(&running.incoming.path().join("state"), "site", running.incoming.path());
     let in_step = InStep::from_iter([(configuration(1), [1; 16])]);
     running.central.publish(1, configuration(1), b"one".as_slice().into());
     running.central.read(2, configuration(1));

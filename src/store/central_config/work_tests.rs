@@ -155,7 +155,7 @@ fn a_look_at_all_ends_what_a_crash_has_interrupted() {
 fn what_is_in_step_is_saved_and_loaded_and_what_cannot_be_read_is_nothing() {
     let mut working = Working::new();
     let state = working.incoming.path().join("state");
-    let file = InStepFile::new(&state, "site");
+    let file = InStepFile::new(&state, "site", Path::new("/incoming"));
     let in_step = InStep::from_iter([(configuration(1), [1; 16])]);
     assert!(working.carry_out(Order::Save { file: file.clone(), in_step: in_step.clone() }).is_none());
     let load = |working: &mut Working| match working.carry_out(Order::Load { ticket: 7, file: file.clone() }) {
