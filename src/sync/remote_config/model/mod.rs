@@ -1,7 +1,7 @@
 //! A model of sites with agents, and of the centre with its console, in which anything happens between any two steps of a
 //! round, and rounds are cut off. Everything follows from a seed.
 //!
-//! `SIM_SEEDS=10000 cargo test --release remote_config::model` runs so many lives, `SIM_SEED=7 cargo test
+//! `SIM_SEEDS=10000 cargo test --release remote_config::model` runs so many seeds, `SIM_SEED=7 cargo test
 //! remote_config::model -- --nocapture` that one, with all that happens in it.
 
 mod agent;
@@ -22,7 +22,7 @@ use world::{Tally, World};
 /// Lives, unless `SIM_SEEDS` gives another number.
 const LIVES: u64 = 200;
 
-/// So many of the last happenings are printed when something does not hold.
+/// So many of the last events are printed when something does not hold.
 const SHOWN: usize = 150;
 
 /// A variable's number.
@@ -30,7 +30,7 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
-/// Lives it once more, and prints the last `shown` happenings.
+/// Runs it once more, and prints the last `shown` events.
 fn show(seed: u64, shown: usize) {
     let mut world = World::new(seed, true);
     drop(catch_unwind(AssertUnwindSafe(|| world.run())));

@@ -7,6 +7,10 @@ use super::agent::Agent;
 use super::console::Console;
 use super::oracle::{Given, Oracle};
 use super::site::Site;
+use super::world::ITEMS;
+
+/// A listing, and for each item: both files checked, one of them deleted, both stored and verified, and the content read.
+const MOST_STEPS: usize = 1 + 8 * ITEMS;
 
 /// A site, and what the collector has of it.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Place {
         if course == Course::Unseen {
             return self.end(oracle);
         }
-        active.check_bound(&self.site);
+        assert!(active.steps.len() <= MOST_STEPS, "no end of steps: {:?}", active.steps);
         active.round.after(outcome);
         None
     }
@@ -119,10 +123,5 @@ impl Active {
             }
         }
         Some(site.carry_out(step))
-    }
-
-    fn check_bound(&self, site: &Site) {
-        let items = site.files.len() + self.given.in_step.len() + self.given.centre.items.len();
-        assert!(self.steps.len() <= 1 + 9 * items, "no end of steps: {:?}", self.steps);
     }
 }

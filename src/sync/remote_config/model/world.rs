@@ -13,8 +13,14 @@ use super::site::Site;
 /// Happenings until nobody changes anything any more.
 const HAPPENINGS: usize = 500;
 
-/// Different configurations, and collections.
+/// Agents' names.
 const NAMES: usize = 8;
+
+/// Collections' names.
+const COLLECTIONS: usize = 3;
+
+/// The items that there may be.
+pub(super) const ITEMS: usize = NAMES + COLLECTIONS;
 
 /// All of it.
 pub(super) struct World {
@@ -22,7 +28,7 @@ pub(super) struct World {
     pub(super) console: Console,
     pub(super) places: Vec<Place>,
     pub(super) oracle: Oracle,
-    /// Whether the console may write what it has written before.
+    /// Whether the centre may have what it had before.
     pub(super) goes_back: bool,
     versions: usize,
     pub(super) tally: Tally,
@@ -95,6 +101,8 @@ impl World {
             self.begin_at_console();
         }
         if let Some(change) = self.console.step(&mut self.oracle) {
+            // It is out of sight once the directories are back.
+            self.goes_back |= !self.console.is_mounted();
             self.tell(|| format!("console: {change:?}"));
         }
     }
@@ -117,7 +125,7 @@ impl World {
     fn some_item(&mut self) -> Item {
         let number = self.chance.usize(..NAMES);
         if self.one_in(4) {
-            Item::collection(&format!("fc_{}", number % 3)).unwrap()
+            Item::collection(&format!("fc_{}", number % COLLECTIONS)).unwrap()
         } else {
             Item::configuration(format!("{number:032x}.conf").as_bytes()).unwrap()
         }
@@ -130,7 +138,8 @@ impl World {
             return before[self.chance.usize(..before.len())].clone();
         }
         self.versions += 1;
-        let collections = (0..3).filter(|_| self.chance.bool()).map(|number| format!("file_collection fc_{number}\n"));
+        let collections =
+            (0..COLLECTIONS).filter(|_| self.chance.bool()).map(|number| format!("file_collection fc_{number}\n"));
         format!("{item} {}\n{}", self.versions, collections.collect::<String>()).into_bytes()
     }
 
