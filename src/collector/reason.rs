@@ -56,6 +56,16 @@ pub enum Reason {
     /// The listing's announced size, in bytes, is beyond reason.
     #[error("the site announced a listing of {0} bytes; at most {max} are taken. Something is wrong there", max = super::session::MAX_LISTING)]
     ListingTooLarge(u64),
+    /// The same, of the listing of `.md5` files.
+    #[error(
+        "the site announced a listing of .md5 files of {size} bytes; at most {most} are taken: has it so many agents?"
+    )]
+    Md5ListingTooLarge {
+        /// Bytes announced.
+        size: u64,
+        /// Bytes taken at most.
+        most: u64,
+    },
     /// No answer, or not enough of a body, in time.
     #[error(
         "{what} did not come in time ({limit}); does the site hang or take no more clients (stock takes 10), or is its disk or the link too slow for timeout and min_rate?"
@@ -135,7 +145,7 @@ impl Reason {
             Self::Protocol { error: Error::Truncated { .. }, .. } => "truncated",
             Self::Protocol { .. } => "protocol",
             Self::PasswordRefused => "password",
-            Self::ListingRefused | Self::ListingTooLarge(_) => "listing",
+            Self::ListingRefused | Self::ListingTooLarge(_) | Self::Md5ListingTooLarge { .. } => "listing",
             Self::OwnSpool(_) => "own-spool",
             Self::Slow { .. } => "timeout",
             Self::Unreadable(_) => "unreadable",

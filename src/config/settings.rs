@@ -143,7 +143,7 @@ keys! {
 
         /// Whether agents' configuration and their collections are kept the same here and at the site, where `incoming_dir`
         /// has the directories for that.
-        remote_config: bool = true, Flag, Site;
+        remote_config: bool = false, Flag, Site;
 
         /// From one comparison of the configuration to the next; what is edited here goes to the site at once.
         remote_config_interval: Duration = 60 * SECOND, Time(SECOND..=LONGEST), Site;

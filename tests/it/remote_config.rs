@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tentacle_sync::proto::Fingerprint;
 use zip::ZipWriter;
@@ -100,7 +101,7 @@ impl Scene {
         let (place, storage) = (Place::new(), scratch());
         let (centre, site) = (Directories::make(&place.incoming()), Directories::make(storage.path()));
         let server = start(options, storage.path())?;
-        let lines = "interval = 1\nremote_config_interval = 1";
+        let lines = "interval = 1\nremote_config = true\nremote_config_interval = 1";
         place.configure("", [site_config("site", server.address(), lines)]);
         Some(Self { place, centre, site, server, _storage: storage })
     }
@@ -200,6 +201,35 @@ fn a_site_whose_server_lacks_an_option_is_reported_with_it() {
             daemon.stop().assert_code(0);
         }
     }
+}
+
+#[test]
+fn a_centre_without_the_directories_is_reported() {
+    let (place, storage) = (Place::new(), scratch());
+    let server = ServerProcess::ours(&Options::usual(), storage.path());
+    place.configure("", [site_config("site", server.address(), "interval = 1\nremote_config = true")]);
+    let daemon = place.start();
+    daemon.wait_for_line(&["WARN", "reason=remote-config-directory", "/incoming/conf"]);
+    fs::create_dir(place.incoming().join("conf")).unwrap();
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn another_incoming_directory_deletes_nothing_and_gets_all() {
+    let Some(scene) = Scene::new(SERVERS[0], &Options::usual()) else { return };
+    scene.upload(K, "agent_name web01\n");
+    let daemon = scene.place.start();
+    daemon.wait_for_line(&["configuration: taken-up=1"]);
+    let other = scene.place.path("other");
+    fs::create_dir(&other).unwrap();
+    let other = Directories::make(&other);
+    let lines = format!("interval = 1\nremote_config = true\nremote_config_interval = 1\nincoming_dir = {:?}", other.0);
+    scene.place.configure("", [site_config("site", scene.server.address(), &lines)]);
+    daemon.signal(Signal::HUP);
+    scene
+        .wait_for(&daemon, "the pair in the other directory", |_| other.has_pair(&other.conf(K), "agent_name web01\n"));
+    assert!(scene.site.has_pair(&scene.site.conf(K), "agent_name web01\n"));
+    daemon.stop().assert_code(0);
 }
 
 #[test]
@@ -323,7 +353,7 @@ fn a_policy_for_all_agents_reaches_all_sites() {
             (storage, directories, server)
         })
         .collect();
-    let lines = "interval = 1\nremote_config_interval = 10";
+    let lines = "interval = 1\nremote_config = true\nremote_config_interval = 10";
     let configs = at_sites.iter().enumerate();
     let configs = configs.map(|(number, (.., server))| site_config(&format!("s{number}"), server.address(), lines));
     place.configure("max_spool_files = 1000000", configs);

@@ -104,7 +104,11 @@ impl Collector {
     }
 
     fn centre_answered(&mut self, key: usize, completion: CentralCompletion) {
-        let Some(config) = self.sites[key].as_mut().and_then(|site| site.configuration.as_mut()) else { return };
+        let now = self.net.now();
+        let Some(Site { spool, configuration: Some(config), .. }) = &mut self.sites[key] else { return };
+        if let Some(in_step) = config.take_unsaved(now) {
+            self.centres.save(spool.incoming(), &config.file, in_step);
+        }
         let outcome = match completion {
             CentralCompletion::Loaded { in_step, .. } => return config.loaded(in_step),
             CentralCompletion::Read { content, .. } => StepOutcome::Read(content),

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::warn;
+use log::{info, warn};
 
+use crate::obs::{LogThrottle, repeated};
 use crate::proto::Count;
 use crate::store::{CentralCompletion, CentralConfig, CentralView, CommitterNotify, InStepFile};
 use crate::sync::remote_config::{Centre, CentreStep, InStep, Item};
@@ -36,6 +37,7 @@ struct CentreWatch {
     central: CentralConfig,
     /// What the sites were last compared with.
     seen: Option<Arc<Centre>>,
+    log: LogThrottle,
     /// Since when pairs do not fit.
     unfit: BTreeMap<Item, UnfitSince>,
 }
@@ -74,7 +76,7 @@ impl Centres {
                     return false;
                 }
             };
-            let watch = CentreWatch { central, seen: None, unfit: BTreeMap::new() };
+            let watch = CentreWatch { central, seen: None, log: LogThrottle::default(), unfit: BTreeMap::new() };
             self.by_incoming.insert(incoming.to_owned(), watch);
         }
         let ticket = self.ticket(site);
@@ -131,11 +133,14 @@ impl Centres {
         changes
     }
 
-    /// Logs pairs that have not fitted for too long to be edited just now.
-    pub(in crate::collector) fn report_unfit(&mut self, now: Instant) {
+    /// Logs directories that cannot be looked at, and pairs that have not fitted for too long to be edited just now.
+    pub(in crate::collector) fn report_problems(&mut self, now: Instant) {
         if now >= self.unfit_tick {
             self.unfit_tick = now + UNFIT_TICK;
-            self.by_incoming.values_mut().for_each(|watch| watch.report_unfit(now));
+            for watch in self.by_incoming.values_mut() {
+                watch.report_unavailable(now);
+                watch.report_unfit(now);
+            }
         }
     }
 
@@ -152,6 +157,21 @@ impl Centres {
 }
 
 impl CentreWatch {
+    fn report_unavailable(&mut self, now: Instant) {
+        let CentralView::Unavailable(error) = self.central.view() else {
+            if let Some(recovery) = self.log.recovered(now) {
+                info!("remote configuration: {recovery}");
+            }
+            return;
+        };
+        if let Some(suppressed) = self.log.failed(&error.log_key(), now) {
+            warn!(
+                "reason=remote-config-directory nothing is sent to sites or taken from them: {error};{}",
+                repeated(suppressed)
+            );
+        }
+    }
+
     /// Logs each such pair once.
     fn report_unfit(&mut self, now: Instant) {
         let CentralView::Seen { unfit, .. } = self.central.view() else { return };

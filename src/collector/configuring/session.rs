@@ -19,11 +19,8 @@ use crate::proto::{Command, Event, Fingerprint, Fingerprinter, ListArg, ListingP
 use crate::store::{MAX_COLLECTION, MAX_CONFIGURATION};
 use crate::sync::remote_config::{CentreStep, ConfigRound, ConfigStep, Listed, SiteStep, StepOutcome};
 
-/// The most of a site's `.md5` files that are looked at: an agent has one.
-const MOST_NAMES: usize = 10_000;
-
-/// The largest listing of them that is taken, in bytes.
-const MAX_LISTING: u64 = 4 << 20;
+/// The largest listing of a site's `.md5` files that is taken, in bytes: fifty thousand agents'.
+const MAX_LISTING: u64 = 2 << 20;
 
 /// Steps before the other connections have their turn.
 const STEPS_PER_TURN: usize = 16;
@@ -74,26 +71,18 @@ enum Task {
 struct MdListing {
     parser: ListingParser,
     listed: Listed,
-    names: usize,
 }
 
 impl MdListing {
     fn feed(&mut self, bytes: &[u8]) {
-        let Self { parser, listed, names } = self;
-        parser.feed(bytes, |name| see(name, listed, names));
+        let Self { parser, listed } = self;
+        parser.feed(bytes, |name| listed.saw(name));
     }
 
     fn finish(self) -> Listed {
-        let Self { parser, mut listed, mut names } = self;
-        parser.finish(|name| see(name, &mut listed, &mut names));
+        let Self { parser, mut listed } = self;
+        parser.finish(|name| listed.saw(name));
         listed
-    }
-}
-
-fn see(name: &[u8], listed: &mut Listed, names: &mut usize) {
-    *names += 1;
-    if *names <= MOST_NAMES {
-        listed.saw(name);
     }
 }
 
@@ -265,7 +254,9 @@ impl ConfigSession {
     /// Takes what is announced, or leaves it where it is.
     fn announced(&mut self, size: u64, cx: &mut ConfigContext<'_>) -> Result<(), Reason> {
         let is_taken = match &self.task {
-            Task::Listing(_) if size > MAX_LISTING => return Err(Reason::ListingTooLarge(size)),
+            Task::Listing(_) if size > MAX_LISTING => {
+                return Err(Reason::Md5ListingTooLarge { size, most: MAX_LISTING });
+            }
             Task::Listing(_) => true,
             Task::Fetching(_) => (1..=MAX_CONFIGURATION).contains(&size),
             Task::Comparing(_) => (1..=MAX_COLLECTION).contains(&size),

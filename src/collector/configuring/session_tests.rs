@@ -139,15 +139,3 @@ fn a_listing_beyond_reason_and_more_than_was_announced_are_errors() {
     scene.answers("LS <.md5>\n", "LS SIZE 3\n").unwrap();
     assert_eq!(scene.answers("LS OK\n", "a\nb\nc\n").unwrap_err().code(), "protocol");
 }
-
-#[test]
-fn of_too_many_names_the_first_are_looked_at() {
-    let (mut listing, count) = (MdListing::default(), MOST_NAMES + 10);
-    for number in 0..count {
-        listing.feed(format!("{number:032x}.md5\n").as_bytes());
-    }
-    let listed = listing.finish();
-    let mut first = Listed::default();
-    (0..MOST_NAMES).for_each(|number| first.saw(format!("{number:032x}.md5").as_bytes()));
-    assert!(listed == first);
-}

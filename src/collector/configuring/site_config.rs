@@ -13,6 +13,9 @@ use crate::proto::Quoted;
 use crate::store::InStepFile;
 use crate::sync::remote_config::{Centre, ConfigReport, ConfigRound, GuardReason, InStep, Named, RoundPolicy};
 
+/// How often what is in step is saved while a round goes on.
+const SAVED_EVERY: Duration = Duration::from_secs(3);
+
 /// What a round is begun with, beside what is the site's own.
 pub(in crate::collector) struct RoundStart {
     pub(in crate::collector) centre: Arc<Centre>,
@@ -57,6 +60,8 @@ struct ActiveConfigRound {
     /// What was in step when it began.
     before: InStep,
     since: Instant,
+    /// When what is in step was saved last.
+    saved: Instant,
 }
 
 impl SiteConfig {
@@ -92,13 +97,30 @@ impl SiteConfig {
         }
     }
 
+    /// What is to be saved while a round goes on: a kill forgets no more than what some seconds have brought.
+    pub(in crate::collector) fn take_unsaved(&mut self, now: Instant) -> Option<InStep> {
+        let ConfigState::Running(running) = &mut self.state else { return None };
+        let is_due = now.saturating_duration_since(running.saved) >= SAVED_EVERY;
+        is_due.then(|| {
+            running.saved = now;
+            running.round.in_step().clone()
+        })
+    }
+
     /// Begins a round, if none is under way.
     pub(in crate::collector) fn begin(&mut self, start: RoundStart) {
         let RoundStart { centre, policy, connection, now: since } = start;
         if let ConfigState::Waiting(in_step) = &mut self.state {
             let before = std::mem::take(in_step);
             let round = ConfigRound::new(Arc::clone(&centre), before.clone(), policy);
-            self.state = ConfigState::Running(Box::new(ActiveConfigRound { round, connection, centre, before, since }));
+            self.state = ConfigState::Running(Box::new(ActiveConfigRound {
+                round,
+                connection,
+                centre,
+                before,
+                since,
+                saved: since,
+            }));
         }
     }
 

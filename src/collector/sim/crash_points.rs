@@ -103,7 +103,6 @@ impl Scenario {
         let mut site = SiteSettings::new("site0", "model");
         site.port = FIRST_PORT;
         site.incoming_dir = dirs.path().to_owned();
-        site.remote_config = false;
         site.interval = INTERVAL;
         site.connections = self.connections;
         site.delivery = self.delivery;

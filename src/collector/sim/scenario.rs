@@ -221,7 +221,6 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         let mut site = SiteSettings::new(format!("site{number}"), format!("site{number}.example"));
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
         site.incoming_dir = dirs.path().to_owned();
-        site.remote_config = false;
         site.interval = interval;
         site.connections = connections;
         site.tls = kind.tls.map(|scrutiny| dirs.pki.settings(scrutiny));

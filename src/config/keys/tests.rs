@@ -52,7 +52,7 @@ const EVERY_KEY: &str = r#"
     round_limit = "1h"
     keep_open = 0
     quickack = false
-    remote_config = false
+    remote_config = true
     remote_config_interval = "5m"
 "#;
 

@@ -92,19 +92,28 @@ impl ConfigRound {
             (State::Listing, StepOutcome::Listed(listed)) if !listed.is_root() => self.plan(&listed),
             (State::Listing, StepOutcome::Listed(_)) => self.end(EndedEarly::NoFilters),
             (State::Listing, StepOutcome::ListRefused(refusal)) => self.end(EndedEarly::ListRefused(refusal)),
-            (State::Working { item, task, agenda }, outcome) => match task.after(outcome, item.kind()) {
-                Next::Then(task) => self.work(item, task, agenda),
-                Next::Done(result) => {
-                    self.settle(item, result);
-                    self.begin(agenda)
-                }
-                Next::End(reason) => {
-                    self.report.left += 1 + agenda.len();
-                    self.end(reason)
-                }
-            },
+            (State::Working { item, task, agenda }, outcome) => self.after_step(item, task, agenda, outcome),
             (State::Listing | State::Finished, _) => State::Finished,
         };
+    }
+
+    fn after_step(&mut self, item: Item, task: Task, agenda: Agenda, outcome: StepOutcome) -> State {
+        // From now on the site has something else, until all is sent. What was only looked at, or refused, stays in step: else
+        // its deletion at the centre would be taken for a site's upload.
+        if let (Task::Push(_), StepOutcome::Stored(Ok(()))) = (&task, &outcome) {
+            self.in_step.remove(&item);
+        }
+        match task.after(outcome, item.kind()) {
+            Next::Then(task) => self.work(item, task, agenda),
+            Next::Done(result) => {
+                self.settle(item, result);
+                self.begin(agenda)
+            }
+            Next::End(reason) => {
+                self.report.left += 1 + agenda.len();
+                self.end(reason)
+            }
+        }
     }
 
     fn plan(&mut self, listed: &Listed) -> State {
@@ -120,12 +129,7 @@ impl ConfigRound {
         self.work(item, task, agenda)
     }
 
-    /// What is seen to be another, or missing, at the site counts as not in step until it is sent. What was only looked at
-    /// when a round breaks off stays in step: else its deletion at the centre would be taken for a site's upload.
     fn work(&mut self, item: Item, task: Task, agenda: Agenda) -> State {
-        if let Task::Push(_) = task {
-            self.in_step.remove(&item);
-        }
         match task.expected() {
             Some(result) if self.policy.mode == Mode::DryRun => {
                 self.settle(item, result);
@@ -153,6 +157,11 @@ impl ConfigRound {
     fn end(&mut self, reason: EndedEarly) -> State {
         self.report.ended = Some(reason);
         State::Finished
+    }
+
+    /// What is in step so far.
+    pub fn in_step(&self) -> &InStep {
+        self.before.as_ref().unwrap_or(&self.in_step)
     }
 
     /// What is in step by now, and what the round has come to. After a dry run, what was in step before it.

@@ -102,6 +102,28 @@ fn what_was_only_looked_at_when_a_round_broke_off_is_deleted_with_the_next() {
 }
 
 #[test]
+fn a_deletion_after_an_edit_that_the_site_refused_is_one() {
+    let mut scene = Scene::new();
+    scene.both(&agent(1), b"old");
+    scene.directory.set(&agent(1), b"edited");
+    let centre = Arc::new(scene.directory.scan());
+    let mut round = ConfigRound::new(centre, scene.in_step.clone(), scene.policy.clone());
+    loop {
+        let outcome = match round.next_step() {
+            ConfigStep::Do(SiteStep::Store { .. }) => StepOutcome::Stored(Err(Refusal::TooBig)),
+            ConfigStep::Do(step) => scene.site.carry_out(&step),
+            ConfigStep::Ask(step) => scene.directory.carry_out(&step),
+            ConfigStep::Finished => break,
+        };
+        round.after(outcome);
+    }
+    scene.in_step = round.finished().0;
+    scene.delete_at_centre(&agent(1));
+    let (_, report) = scene.run();
+    assert_eq!((report.deleted.count, report.taken_up.count), (1, 0));
+}
+
+#[test]
 fn a_collection_that_somebody_else_has_put_there_since_is_left_alone() {
     let mut scene = Scene::new();
     scene.both(&collection(), b"zip");
