@@ -7,7 +7,8 @@
 //!
 //! - [`cli`]: what the programs do with a command line: `cli::syncd` with its commands (run, once, check, probe, import,
 //!   demo), `cli::server` and `cli::client`. Users, the background, signals, exit statuses.
-//! - [`collector`]: what `tentacle-syncd` does: all sites on one loop, each with its connections' sessions.
+//! - [`collector`]: what `tentacle-syncd` does: all sites on one loop, each with its connections' sessions, for data and for
+//!   agents' configuration.
 //! - [`server`]: what `tentacle_server` does: admission, sessions, the storage.
 //! - `client`: what `tentacle_client` does, one thing after the other.
 //! - [`config`]: files and command lines, read into plain option structs.
@@ -18,7 +19,8 @@
 //!   driver of a client's session on a connection. Never sees a path.
 //! - [`tls`]: certificates, verification policies and the [`tls::Stream`] that hides whether a connection is encrypted.
 //!   The only user of rustls.
-//! - [`sync`]: what to do next: one site's round, and when the next one is due. Pure: no I/O, no clock.
+//! - [`sync`]: what to do next: one site's round, when the next one is due, and who wins where agents' configuration differs.
+//!   Pure: no I/O, no clock.
 //! - [`proto`]: the wire protocol: a client's session and a server's. Pure as well: bytes in, bytes and events out.
 //! - `budget`: what peers together may make us hold.
 //! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
@@ -40,6 +42,8 @@
 //! - *rescue*: keeping what a site sent at a deletion where that is another file than the committed one.
 //! - *journal*: what is to be published, and what may still be at its site, for the next start.
 //! - *mark*: an empty file by whose name a collector finds its own incoming directory in a listing.
+//! - *item*: an agent's configuration (`K.conf`), or a collection of files that one asks for, with the `.md5` file beside it.
+//! - *in step*: the same at the centre and at a site, as was seen last.
 //! - *network*: what counts as one client where many are to be treated alike: an IPv4 address, an IPv6 /64.
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
 use std::thread;
@@ -58,16 +58,27 @@ impl Collecting {
         kill_process(id, Signal::TERM)?;
         let mut pipe = self.process.stdout.take().ok_or("the collector's pipe is missing")?;
         for _ in 0..(forced_end(SHUTDOWN_TIMEOUT) + timeout).as_millis() / PAUSE.as_millis() {
-            if let Some(status) = self.process.try_wait()? {
+            let has_ended = self.process.try_wait()?.is_some() || self.is_exiting()?;
+            if has_ended {
+                // Not to the pipe's end, which a thread that is left may hold open.
                 let mut figure = String::new();
-                pipe.read_to_string(&mut figure)?;
-                let seconds = figure.trim().parse().map_err(|_| format!("the collector has failed: {status}"))?;
-                return Ok(Some(seconds));
+                BufReader::new(&mut pipe).read_line(&mut figure)?;
+                return Ok(Some(figure.trim().parse().map_err(|_| "the collector has failed")?));
             }
             thread::sleep(PAUSE);
         }
         self.process.kill()?;
         Ok(None)
+    }
+}
+
+impl Collecting {
+    /// Whether it has ended but for a thread that the kernel does not end: one whose request the stopped filesystem has
+    /// taken, and not answered.
+    fn is_exiting(&self) -> Result<bool> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // `proc(5)`: the state comes after the name, which stands in parentheses.
+        Ok(stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
     }
 }
 

@@ -140,14 +140,15 @@ impl SiteConfig {
                 return None;
             }
         };
-        let ActiveConfigRound { round, centre, before, since, .. } = *running;
+        let ActiveConfigRound { round, centre, before, since, saved, .. } = *running;
         let (in_step, report) = round.finished();
         log_report(site, &report, end, now.saturating_duration_since(since), &mut self.log, now);
         self.due = match end {
             ConfigEnd::Done | ConfigEnd::Failed(_) => after(since, interval).max(now),
             ConfigEnd::Exhausted | ConfigEnd::BrokenOff => now,
         };
-        let changed = (in_step != before).then(|| in_step.clone());
+        // What was saved on the way may be less.
+        let changed = (in_step != before || saved > since).then(|| in_step.clone());
         self.state = ConfigState::Waiting(in_step);
         Some((changed, centre))
     }
