@@ -36,7 +36,8 @@
 //! process had. The log is counted from the start on, but for the 128 KiB that may be logged at once. The longest turn
 //! is that of the loop until the collector is asked to end. Then it ends as `tentacle-syncd` does: by itself, or, where
 //! a filesystem does not answer, cut off 5 seconds after its time to end is over. A collector that does not end has
-//! hung. Cases take turns, and each figure is the median of its runs.
+//! hung; one has ended where the kernel keeps a last thread amid a request to that filesystem. Cases take turns, and
+//! each figure is the median of its runs.
 #![expect(clippy::print_stdout, reason = "the table is the point")]
 
 #[path = "isolation/bad.rs"]
