@@ -39,6 +39,12 @@ impl BodyPace {
         let seconds = self.size.saturating_sub(left).checked_div(self.min_rate)?;
         Some(after(self.since, self.idle.saturating_add(Duration::from_secs(seconds))))
     }
+
+    /// How long the next bytes may take `now`, as long as `left` bytes have not moved: as long as silence, or until they are
+    /// due.
+    pub(crate) fn wait(&self, left: u64, silence: Duration, now: Instant) -> Duration {
+        self.due(left).map_or(silence, |due| due.saturating_duration_since(now).min(silence))
+    }
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl<'n> Connection<'n> {
             });
             outcome?;
             let count = self.after_read(read)?;
-            self.moved(count, pace.due(left.saturating_sub(count)));
+            self.moved(count, pace, left.saturating_sub(count));
         }
         self.reply().map(drop)
     }
@@ -139,7 +139,7 @@ impl<'n> Connection<'n> {
                 Ok(FileSent::Bytes(count)) => {
                     offset += count;
                     passed(count, now);
-                    self.moved(count, pace.due(left.saturating_sub(count)));
+                    self.moved(count, pace, left.saturating_sub(count));
                 }
                 Ok(FileSent::Blocked) => self.wait(Direction::Out)?,
                 Ok(FileSent::Short) => return Ok(false),
@@ -207,12 +207,12 @@ impl<'n> Connection<'n> {
         BodyPace::new(self.net.now(), size, self.timeout, MIN_RATE)
     }
 
-    fn moved(&mut self, count: u64, due: Option<Instant>) {
+    /// So many bytes of a body have moved, and `left` have not yet.
+    fn moved(&mut self, count: u64, pace: BodyPace, left: u64) {
         if count > 0 {
-            let now = self.net.now();
-            let left = due.map_or(self.timeout, |due| due.saturating_duration_since(now).min(self.timeout));
+            let wait = pace.wait(left, self.timeout, self.net.now());
             if let Some(mut io) = self.net.io(self.id) {
-                io.drain_by(left, due);
+                io.drain_by(wait, pace.due(left));
             }
         }
     }

@@ -53,14 +53,9 @@ pub enum Reason {
         /// What happened.
         reason: Box<Reason>,
     },
-    /// The listing's announced size, in bytes, is beyond reason.
-    #[error("the site announced a listing of {0} bytes; at most {max} are taken. Something is wrong there", max = super::session::MAX_LISTING)]
-    ListingTooLarge(u64),
-    /// The same, of the listing of `.md5` files.
-    #[error(
-        "the site announced a listing of .md5 files of {size} bytes; at most {most} are taken: has it so many agents?"
-    )]
-    Md5ListingTooLarge {
+    /// A listing's announced size is beyond reason.
+    #[error("the site announced a listing of {size} bytes; at most {most} are taken. Something is wrong there")]
+    ListingTooLarge {
         /// Bytes announced.
         size: u64,
         /// Bytes taken at most.
@@ -145,7 +140,7 @@ impl Reason {
             Self::Protocol { error: Error::Truncated { .. }, .. } => "truncated",
             Self::Protocol { .. } => "protocol",
             Self::PasswordRefused => "password",
-            Self::ListingRefused | Self::ListingTooLarge(_) | Self::Md5ListingTooLarge { .. } => "listing",
+            Self::ListingRefused | Self::ListingTooLarge { .. } => "listing",
             Self::OwnSpool(_) => "own-spool",
             Self::Slow { .. } => "timeout",
             Self::Unreadable(_) => "unreadable",

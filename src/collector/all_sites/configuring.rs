@@ -21,17 +21,21 @@ impl Collector {
     /// Sites whose configuration is to be kept the same as the centre's, and their directories, from now on.
     pub(super) fn adopt_configuration(&mut self) {
         for key in 0..self.sites.len() {
-            let is_wanted =
-                self.mode == Mode::Forever && self.sites[key].as_ref().is_some_and(|site| site.settings.remote_config);
-            if is_wanted {
-                self.open_configuration(key);
-            } else {
-                self.end_configuration_of(key);
-            }
+            self.adopt_configuration_of(key);
         }
         let configured = self.sites.iter().flatten().filter(|site| site.configuration.is_some());
         let used = configured.map(|site| site.spool.incoming().to_owned()).collect();
         self.centres.keep_only(&used);
+    }
+
+    /// The same, of one site that is collected from by now.
+    pub(super) fn adopt_configuration_of(&mut self, key: usize) {
+        let site = self.sites[key].as_ref().filter(|_| self.mode == Mode::Forever);
+        if site.is_some_and(|site| site.settings.remote_config) {
+            self.open_configuration(key);
+        } else {
+            self.end_configuration_of(key);
+        }
     }
 
     fn open_configuration(&mut self, key: usize) {
@@ -128,12 +132,13 @@ impl Collector {
     fn centre_changed(&mut self, incoming: &Path, before: &Centre) {
         let now = self.net.now();
         let Some(after) = self.centres.seen(incoming).cloned() else { return };
+        let changed = after.changed_from(before);
         for key in 0..self.sites.len() {
             let Some(site) = self.sites[key].as_mut().filter(|site| site.spool.incoming() == incoming) else {
                 continue;
             };
             let Some(config) = &mut site.configuration else { continue };
-            let concerns = config.centre_changed(before, &after, now);
+            let concerns = config.centre_changed(&changed, &after, now);
             // The end of a round under way sees that by itself; a site that fails is tried in its turn.
             if concerns && config.running().is_none() && self.schedule.failures(key) == 0 {
                 self.schedule.hurry(key, now);
@@ -156,7 +161,7 @@ impl Collector {
         }
         // An edit may have come while the round ran.
         if let Some(seen) = self.centres.seen(incoming)
-            && config.centre_changed(&centre, seen, now)
+            && config.centre_changed(&seen.changed_from(&centre), seen, now)
         {
             self.schedule.hurry(key, now);
         }

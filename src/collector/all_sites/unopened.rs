@@ -70,7 +70,7 @@ impl Collector {
         self.unopened.remove(&key);
         info!("site={} can be opened again: collecting from it", quoted(&resources.settings.name));
         self.add(key, resources);
-        self.adopt_configuration();
+        self.adopt_configuration_of(key);
     }
 
     fn report_unopened(&mut self, key: usize, reason: Reason) {

@@ -197,13 +197,12 @@ impl ConfigSession {
 
     /// The body under way has gone on: it may, unless it is too slow.
     fn extend_deadline(&self, cx: &mut ConfigContext<'_>) {
-        let (Want::Body(left) | Want::Supply(left)) = self.driver.want() else {
-            cx.io.set_deadline(Some(cx.settings.timeout));
-            return;
+        let timeout = cx.settings.timeout;
+        let wait = match (self.driver.want(), self.pace) {
+            (Want::Body(left) | Want::Supply(left), Some(pace)) => pace.wait(left, timeout, cx.io.now()),
+            _ => timeout,
         };
-        let due = self.pace.and_then(|pace| pace.due(left));
-        let time = due.map_or(cx.settings.timeout, |due| due.saturating_duration_since(cx.io.now()));
-        cx.io.set_deadline(Some(time.min(cx.settings.timeout)));
+        cx.io.set_deadline(Some(wait));
     }
 
     fn handle(&mut self, event: &Event, cx: &mut ConfigContext<'_>) -> Result<(), Reason> {
@@ -255,7 +254,7 @@ impl ConfigSession {
     fn announced(&mut self, size: u64, cx: &mut ConfigContext<'_>) -> Result<(), Reason> {
         let is_taken = match &self.task {
             Task::Listing(_) if size > MAX_LISTING => {
-                return Err(Reason::Md5ListingTooLarge { size, most: MAX_LISTING });
+                return Err(Reason::ListingTooLarge { size, most: MAX_LISTING });
             }
             Task::Listing(_) => true,
             Task::Fetching(_) => (1..=MAX_CONFIGURATION).contains(&size),

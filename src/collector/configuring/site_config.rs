@@ -1,5 +1,6 @@
 //! Where a site's configuration stands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,9 @@ use crate::net::ConnId;
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::Quoted;
 use crate::store::InStepFile;
-use crate::sync::remote_config::{Centre, ConfigReport, ConfigRound, GuardReason, InStep, Named, RoundPolicy};
+use crate::sync::remote_config::{
+    Centre, ConfigReport, ConfigRound, GuardReason, InStep, Item, ItemKind, Named, RoundPolicy,
+};
 
 /// How often what is in step is saved while a round goes on.
 const SAVED_EVERY: Duration = Duration::from_secs(3);
@@ -153,19 +156,26 @@ impl SiteConfig {
         Some((changed, centre))
     }
 
-    /// The centre has changed: the next round may begin at once, where something is this site's. Whether it is.
-    pub(in crate::collector) fn centre_changed(&mut self, before: &Centre, after: &Centre, now: Instant) -> bool {
-        let is_other = |item| before.items.get(item) != after.items.get(item);
+    /// These items have changed at the centre: the next round may begin at once, where some are this site's. Whether they
+    /// are.
+    pub(in crate::collector) fn centre_changed(
+        &mut self,
+        changed: &BTreeSet<Item>,
+        after: &Centre,
+        now: Instant,
+    ) -> bool {
         let Some(in_step) = self.in_step() else { return false };
-        let concerns = in_step.iter().any(|(item, _)| is_other(item))
-            || in_step
-                .iter()
-                .filter_map(|(item, _)| after.items.get(item))
-                .any(|item| item.collections.iter().any(is_other));
-        if concerns {
+        let is_asked_for = |collection: &Item| {
+            let configurations = in_step.iter().filter_map(|(item, _)| after.items.get(item));
+            configurations.into_iter().any(|item| item.collections.contains(collection))
+        };
+        let concerns =
+            |item: &Item| in_step.get(item).is_some() || (item.kind() == ItemKind::Collection && is_asked_for(item));
+        let is_concerned = changed.iter().any(concerns);
+        if is_concerned {
             self.due = now;
         }
-        concerns
+        is_concerned
     }
 }
 

@@ -26,13 +26,12 @@ pub(super) enum Body {
 impl Session {
     /// A body of which `left` bytes have not come yet may go on, unless it is too slow.
     pub(super) fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
-        let patience = cx.site.settings.timeout;
-        let due = match self.body {
-            Body::Moving(pace) => pace.due(left),
-            Body::None | Body::Held(..) => None,
+        let timeout = cx.site.settings.timeout;
+        let wait = match self.body {
+            Body::Moving(pace) => pace.wait(left, timeout, cx.io.now()),
+            Body::None | Body::Held(..) => timeout,
         };
-        let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
-        cx.io.set_deadline(Some(time.map_or(patience, |time| time.min(patience))));
+        cx.io.set_deadline(Some(wait));
     }
 
     /// There is no room for more of the body: the site cannot be told apart from a slow one until there is.

@@ -103,7 +103,7 @@ impl Task {
         match self {
             Self::Listing(listing) if size > MAX_LISTING => {
                 cx.site.dropped(Assignment::List(listing.assignment));
-                Err(Reason::ListingTooLarge(size))
+                Err(Reason::ListingTooLarge { size, most: MAX_LISTING })
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
             Self::Moving(moving) => Ok(moving.announced(size, cx)),

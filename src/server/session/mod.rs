@@ -424,9 +424,8 @@ impl Session {
     /// A body of which `left` bytes have not moved yet may go on, unless it is too slow.
     fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
         let idle_timeout = cx.limits.idle_timeout;
-        let due = self.body.and_then(|body| body.due(left));
-        let time = due.map(|due| due.saturating_duration_since(cx.io.now()));
-        cx.io.set_deadline(Some(time.map_or(idle_timeout, |time| time.min(idle_timeout))));
+        let wait = self.body.map_or(idle_timeout, |body| body.wait(left, idle_timeout, cx.io.now()));
+        cx.io.set_deadline(Some(wait));
     }
 
     /// A body of so many bytes begins.

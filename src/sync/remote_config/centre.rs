@@ -12,6 +12,15 @@ pub struct Centre {
     pub items: BTreeMap<Item, CentreItem>,
 }
 
+impl Centre {
+    /// The items of which it has something else than `before`, or nothing any more, or had nothing.
+    pub fn changed_from(&self, before: &Self) -> BTreeSet<Item> {
+        let gone = before.items.keys().filter(|item| !self.items.contains_key(*item));
+        let other = self.items.iter().filter(|(item, has)| before.items.get(*item) != Some(*has));
+        other.map(|(item, _)| item).chain(gone).cloned().collect()
+    }
+}
+
 /// What the centre has of one item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CentreItem {
@@ -29,5 +38,20 @@ impl CentreItem {
     /// The content, if both files are there, fit each other, and are not empty. While somebody edits, they do not fit.
     pub fn current(&self) -> Option<Fingerprint> {
         self.content.filter(|content| content.size > 0 && self.md5 == Some(content.md5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_come_gone_or_become_another_has_changed() {
+        let item = |name| Item::collection(name).unwrap();
+        let has = |byte| CentreItem { md5: Some([byte; 16]), ..CentreItem::default() };
+        let before = Centre { items: [(item("gone"), has(1)), (item("same"), has(1)), (item("other"), has(1))].into() };
+        let after = Centre { items: [(item("new"), has(1)), (item("same"), has(1)), (item("other"), has(2))].into() };
+        assert_eq!(after.changed_from(&before), ["gone", "new", "other"].map(item).into());
+        assert_eq!(after.changed_from(&after), BTreeSet::new());
     }
 }

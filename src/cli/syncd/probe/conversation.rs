@@ -109,7 +109,9 @@ impl<'a> Conversation<'a> {
                 news.push("password accepted");
                 ProbeStep::List
             }
-            (Event::Announced { size, .. }, _) if *size > MAX_LISTING => return Err(Reason::ListingTooLarge(*size)),
+            (Event::Announced { size, .. }, _) if *size > MAX_LISTING => {
+                return Err(Reason::ListingTooLarge { size: *size, most: MAX_LISTING });
+            }
             (Event::Announced { .. }, _) => {
                 self.driver.accept().map_err(|error| self.wrong(error))?;
                 ProbeStep::Listing(ListingParser::default(), Found::default())
