@@ -96,7 +96,9 @@ impl fmt::Display for Filters {
                 root if root.is_empty() => ".".into(),
                 directory => directory,
             };
-            write!(f, "{separator}{}:{directory}", filter.pattern)?;
+            // The blanks at the end of a line are no part of a value.
+            let slash = if directory.ends_with(|c: char| c.is_ascii_whitespace()) { "/" } else { "" };
+            write!(f, "{separator}{}:{directory}{slash}", filter.pattern)?;
         }
         Ok(())
     }

@@ -88,6 +88,13 @@ mod tests {
         fuzz_server_conf(include_bytes!("../../../config/tentacle_server.conf"));
     }
 
+    #[test]
+    fn a_directory_that_ends_in_a_blank_reads_back() {
+        for filters in ["}:a /", "a:b\t/./", "a: /;", "a:b\r/", "a:b /;c:d\u{c}//"] {
+            fuzz_server_conf(format!("directory a\nfilters {filters}\n").as_bytes());
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_survived(data: Vec<u8>) {
@@ -97,6 +104,13 @@ mod tests {
         #[test]
         fn anything_that_looks_like_a_configuration_is_survived(
             data in "(directory a\n)?((addresses|port|filters|allow|umask|timeout|ssl_cert|upstream_ssl|min_free|proxy_ip|verbose) [a-z0-9 ,.:;/*+\\[\\]()\\\\\"'{}^$-]{0,24}\n){0,12}",
+        ) {
+            fuzz_server_conf(data.as_bytes());
+        }
+
+        #[test]
+        fn anything_that_looks_like_a_filter_is_survived(
+            data in "directory a\nfilters ([a.*\\[\\]()\\\\^ ]{1,3}:[a./\t ]{1,5};?){1,3}\n",
         ) {
             fuzz_server_conf(data.as_bytes());
         }
