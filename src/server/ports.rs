@@ -6,20 +6,16 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::net::{Failure, FileSent, Io, Read};
+use crate::net::{ByteStream, Failure, FileSent, Io};
 use crate::proto::FileName;
 use crate::store::{Identity, StorageDir, StoreRequest, StoreResult, StoreWorker};
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
-pub(crate) trait Connection {
+pub(crate) trait Connection: ByteStream {
     fn now(&self) -> Instant;
-    /// `take` is called at most once.
-    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     fn has_input(&mut self) -> bool;
     fn is_reset(&mut self) -> bool;
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure>;
-    fn flush(&mut self) -> Result<bool, Failure>;
     fn is_flushed(&mut self) -> bool;
     fn unacknowledged(&mut self) -> io::Result<usize>;
     fn set_deadline(&mut self, wait: Option<Duration>);
@@ -41,10 +37,6 @@ impl Connection for Io<'_> {
         self.now()
     }
 
-    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
-        self.read(most, take)
-    }
-
     fn has_input(&mut self) -> bool {
         self.has_input()
     }
@@ -53,16 +45,8 @@ impl Connection for Io<'_> {
         self.is_reset()
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        self.write(bytes)
-    }
-
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         self.send_file(file, offset, count)
-    }
-
-    fn flush(&mut self) -> Result<bool, Failure> {
-        self.flush()
     }
 
     fn is_flushed(&mut self) -> bool {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::link::Piece;
 use super::scheduler::Direction;
 use super::server::{ServerIo, Turn};
-use crate::net::{ConnId, Failure, FileSent, Read};
+use crate::net::{ByteStream, ConnId, Failure, FileSent, Read};
 use crate::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
 use crate::tls::Received;
 
@@ -116,11 +116,7 @@ struct End<'a, 'b> {
     is_mute: bool,
 }
 
-impl Connection for End<'_, '_> {
-    fn now(&self) -> Instant {
-        self.server_io.scheduler.now
-    }
-
+impl ByteStream for End<'_, '_> {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         Ok(match self.server_io.receive(most, take)? {
@@ -128,6 +124,20 @@ impl Connection for End<'_, '_> {
             Received::WouldBlock => Read::Blocked,
             Received::Eof { orderly } => Read::Eof { orderly },
         })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        Ok(if self.is_mute { 0 } else { self.server_io.write(bytes) })
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        Ok(self.server_io.flush())
+    }
+}
+
+impl Connection for End<'_, '_> {
+    fn now(&self) -> Instant {
+        self.server_io.scheduler.now
     }
 
     fn has_input(&mut self) -> bool {
@@ -138,16 +148,8 @@ impl Connection for End<'_, '_> {
         false
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        Ok(if self.is_mute { 0 } else { self.server_io.write(bytes) })
-    }
-
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         if self.is_mute { Ok(FileSent::Blocked) } else { self.server_io.send_file(file, offset, count) }
-    }
-
-    fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(self.server_io.flush())
     }
 
     fn is_flushed(&mut self) -> bool {

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::{Connection, TestServer, TestSession};
-use crate::net::{ConnId, Failure, FileSent, Read};
+use crate::net::{ByteStream, ConnId, Failure, FileSent, Read};
 use crate::proto::{Client, Command, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
 
@@ -180,11 +180,7 @@ struct End<'a> {
     now: Instant,
 }
 
-impl Connection for End<'_> {
-    fn now(&self) -> Instant {
-        self.now
-    }
-
+impl ByteStream for End<'_> {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let count = usize::try_from(most).unwrap_or(usize::MAX).min(self.duplex.up.len());
         if count == 0 {
@@ -193,14 +189,6 @@ impl Connection for End<'_> {
         let taken = take(&self.duplex.up.make_contiguous()[..count]);
         self.duplex.up.drain(..taken);
         Ok(Read::Bytes(taken))
-    }
-
-    fn has_input(&mut self) -> bool {
-        !self.duplex.up.is_empty()
-    }
-
-    fn is_reset(&mut self) -> bool {
-        false
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
@@ -212,14 +200,28 @@ impl Connection for End<'_> {
         Ok(bytes.len())
     }
 
+    fn flush(&mut self) -> Result<bool, Failure> {
+        Ok(true)
+    }
+}
+
+impl Connection for End<'_> {
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn has_input(&mut self) -> bool {
+        !self.duplex.up.is_empty()
+    }
+
+    fn is_reset(&mut self) -> bool {
+        false
+    }
+
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset).map_err(Failure::Io)?;
         self.write(&bytes).map(|count| FileSent::Bytes(count as u64))
-    }
-
-    fn flush(&mut self) -> Result<bool, Failure> {
-        Ok(true)
     }
 
     fn is_flushed(&mut self) -> bool {
