@@ -1,6 +1,6 @@
 //! What a site's settings name, opened: certificates, spool, target.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,7 +101,7 @@ fn no_site(sites: &[(String, Reason)]) -> String {
 }
 
 /// Opens what the sites' settings name: certificates, spools. Disabled sites are left out.
-pub(super) fn open_all(settings: &Settings, spools: &mut HashMap<PathBuf, Spool>) -> Vec<Opened> {
+pub(super) fn open_all(settings: &Settings, spools: &mut BTreeMap<PathBuf, Spool>) -> Vec<Opened> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
     let state_dir = settings.state_dir();
@@ -145,7 +145,7 @@ pub(super) fn open(
     mut settings: SiteSettings,
     state_dir: &Path,
     connectors: &mut Connectors,
-    spools: &mut HashMap<PathBuf, Spool>,
+    spools: &mut BTreeMap<PathBuf, Spool>,
 ) -> Opened {
     let secrets = settings.read_secrets().map_err(Reason::from);
     let opened = secrets
@@ -158,7 +158,7 @@ pub(super) fn open(
 }
 
 /// The spool in `incoming`: one and the same however the directory is spelled.
-fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut HashMap<PathBuf, Spool>) -> Result<Spool, StoreError> {
+fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut BTreeMap<PathBuf, Spool>) -> Result<Spool, StoreError> {
     if let Some(spool) = spools.get(incoming).filter(|spool| spool.check_answers().is_err()) {
         // Where a path leads that is in a filesystem which does not answer cannot be found out.
         return Ok(spool.clone());
@@ -174,7 +174,7 @@ fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut HashMap<PathBuf, S
 
 /// Takes the spool that `error` is about out of `spools`, and its sites out of those that are usable; returns whether there
 /// was one.
-pub(super) fn withdraw(error: &StoreError, spools: &mut HashMap<PathBuf, Spool>, sites: &mut [Opened]) -> bool {
+pub(super) fn withdraw(error: &StoreError, spools: &mut BTreeMap<PathBuf, Spool>, sites: &mut [Opened]) -> bool {
     let is_about = |directory: &Path| error.path().is_some_and(|path| path.starts_with(directory));
     let Some(directory) = spools.keys().find(|directory| is_about(directory)).cloned() else { return false };
     spools.remove(&directory);

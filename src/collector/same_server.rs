@@ -5,7 +5,7 @@
 //! program may take files away, and agents may send theirs to two servers, so a sign stops no site: the rounds of two
 //! that show several are kept apart, which is all it takes for each file to be fetched once.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) struct SameServer {
     by_file: HashMap<u64, Vec<usize>>,
     signs: HashMap<(usize, usize), u32>,
     /// Each site that is one server with others, with those.
-    others: HashMap<usize, HashSet<usize>>,
+    others: HashMap<usize, BTreeSet<usize>>,
     names: HashMap<usize, Arc<str>>,
 }
 

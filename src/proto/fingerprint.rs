@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 ///
 /// It distinguishes measurements, as stock's own `.md5` files do; it is no defence against forgery, and none is needed:
 /// whoever can write at a site can write anything there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint {
     /// Bytes.
     pub size: u64,

@@ -9,7 +9,7 @@
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hasher};
 
 use super::order::Rank;
 use super::plan::HOPELESS_AFTER;
@@ -78,7 +78,7 @@ enum Deletion {
 impl Default for SiteHistory {
     /// With room for anything.
     fn default() -> Self {
-        Self::new(&Budget::new(u64::MAX))
+        Self::new(&Budget::new(u64::MAX), 0)
     }
 }
 
@@ -101,7 +101,8 @@ pub struct SiteHistory {
     deletion: Deletion,
     /// Hashes of names.
     reported: HashSet<u64>,
-    hasher: RandomState,
+    /// What the hashes are keyed with.
+    key: u64,
     /// Where the next round begins.
     start: Option<Rank>,
     /// Rounds in a row that began there, had room for a part of the listing only, and got nowhere.
@@ -109,8 +110,9 @@ pub struct SiteHistory {
 }
 
 impl SiteHistory {
-    /// Of a site of which nothing is known.
-    pub(crate) fn new(budget: &Budget) -> Self {
+    /// Of a site of which nothing is known. `key` decides which of the names without a time come first where there is no
+    /// room for all: a random one, so that nobody can choose names that do.
+    pub(crate) fn new(budget: &Budget, key: u64) -> Self {
         Self {
             held: HashMap::new(),
             held_share: budget.share(),
@@ -120,7 +122,7 @@ impl SiteHistory {
             listing: 0,
             deletion: Deletion::default(),
             reported: HashSet::new(),
-            hasher: RandomState::new(),
+            key,
             start: None,
             stalled: 0,
         }
@@ -235,10 +237,12 @@ impl SiteHistory {
         held.map(|held| held.listing = self.listing).is_some()
     }
 
-    /// The listing has come whole. Returns the committed files that are not in it: they are gone there, by whatever hand.
+    /// The listing has come whole. Returns the committed files that are not in it, by name: they are gone there, by
+    /// whatever hand.
     pub(super) fn end_listing(&mut self) -> Vec<(FileName, Fingerprint)> {
         let listing = self.listing;
-        let gone: Vec<(FileName, Held)> = self.held.extract_if(|_, held| held.listing != listing).collect();
+        let mut gone: Vec<(FileName, Held)> = self.held.extract_if(|_, held| held.listing != listing).collect();
+        gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         if gone.iter().any(|(_, held)| held.was_deleted) {
             self.deletion = Deletion::Done;
         }
@@ -314,13 +318,17 @@ impl SiteHistory {
 
     /// Whether this is the first time that something is to be logged about the listed `name`.
     pub fn report_once(&mut self, name: &[u8]) -> bool {
-        let name = self.hasher.hash_one(name);
+        let name = self.hash(name);
         let is_new = self.reported.len() < MAX_REPORTED && !self.reported.contains(&name);
         is_new && self.notes_share.grow(BYTES_REPORTED) && self.reported.insert(name)
     }
 
+    /// A hash that only who has the key can foresee.
     pub(super) fn hash(&self, name: &[u8]) -> u64 {
-        self.hasher.hash_one(name)
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.key);
+        hasher.write(name);
+        hasher.finish()
     }
 
     /// Where the next round begins: names before that are such as rounds have not got rid of.
@@ -403,7 +411,7 @@ mod tests {
     #[test]
     fn what_is_noted_lasts_as_long_as_its_name_is_listed_and_gives_its_room_back() {
         let budget = Budget::new(0).with_least(300);
-        let mut history = SiteHistory::new(&budget);
+        let mut history = SiteHistory::new(&budget, 0);
         let [first, second, third] = ["a.1.data", "b.1.data", "c.1.data"].map(name);
         history.failed(&first);
         assert!(history.skip(&second) && !history.skip(&third), "there is no more room");

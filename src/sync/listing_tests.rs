@@ -108,7 +108,7 @@ fn names_that_are_of_no_use_do_not_keep_those_behind_them_from_being_asked_for()
     let mut history = SiteHistory::default();
     let rounds = rounds_until(last, &names("err"), 10, &mut history);
     assert!(rounds > 5, "what comes later waits a few rounds for what is not given: {rounds}");
-    let mut history = SiteHistory::new(&Budget::new(0).with_least(4_000));
+    let mut history = SiteHistory::new(&Budget::new(0).with_least(4_000), 0);
     let rounds = rounds_until(last, &names("err"), 1_000, &mut history);
     assert!(rounds > 5, "nor is there room to remember all of them: {rounds}");
     let mut history = SiteHistory::default();
@@ -157,7 +157,7 @@ fn a_listing_that_has_room_is_taken_from_its_beginning() {
 #[test]
 fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
     let budget = Budget::new(0).with_least(1_000);
-    let mut history = SiteHistory::new(&budget);
+    let mut history = SiteHistory::new(&budget, 0);
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data", "e.1.data"], &mut history);
     let mut kept = Vec::new();
     while let Next::Fetch(file) = round.next_step() {

@@ -68,10 +68,10 @@ pub struct Collector {
     statuses: BTreeMap<usize, SiteStatus>,
     /// Keys of sites that are no more.
     free_keys: Vec<usize>,
-    sessions: HashMap<ConnId, Session>,
+    sessions: BTreeMap<ConnId, Session>,
     config_sessions: HashMap<ConnId, ConfigSession>,
     centres: Centres,
-    spools: HashMap<PathBuf, Spool>,
+    spools: BTreeMap<PathBuf, Spool>,
     budgets: Budgets,
     state_dir: PathBuf,
     /// What the journal holds of sites that are not collected from, in case they are again.
@@ -101,7 +101,7 @@ pub(super) struct Deps {
     pub(super) commit_queue: CommitQueue,
     /// What the run before has published and not seen gone.
     pub(super) outstanding: Vec<Outstanding>,
-    pub(super) spools: HashMap<PathBuf, Spool>,
+    pub(super) spools: BTreeMap<PathBuf, Spool>,
     pub(super) budgets: Budgets,
     pub(super) state_dir: PathBuf,
     pub(super) centres: Centres,
@@ -114,12 +114,21 @@ pub(super) struct Budgets {
     pub(super) listed: Budget,
     /// For what is remembered of sites.
     pub(super) remembered: Budget,
+    /// Which names have room where that is not for all: see [`SiteHistory::new`].
+    pub(super) key: u64,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
         let [listed, remembered] = [LISTED, REMEMBERED].map(|total| Budget::new(total).with_least(LEAST_OF_SITE));
-        Self { listed, remembered }
+        Self { listed, remembered, key: fastrand::u64(..) }
+    }
+}
+
+impl Budgets {
+    /// Of a site of which nothing is known.
+    fn new_history(&self) -> SiteHistory {
+        SiteHistory::new(&self.remembered, self.key)
     }
 }
 
@@ -142,7 +151,7 @@ impl Collector {
         mode: Mode,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Result<Self, StartError> {
-        let mut spools = HashMap::new();
+        let mut spools = BTreeMap::new();
         let policy = CommitPolicy { durability: settings.durability, publish: settings.publish };
         let mut sites = StartError::of_unusable(open_all(settings, &mut spools))?;
         let waker = net.waker();
@@ -186,7 +195,7 @@ impl Collector {
             unopened: BTreeMap::new(),
             statuses: BTreeMap::new(),
             free_keys: Vec::new(),
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             config_sessions: HashMap::new(),
             centres,
             spools,
@@ -206,11 +215,11 @@ impl Collector {
             watchdog: Watchdog::default(),
         };
         for Outstanding { site, name, fingerprint } in outstanding {
-            let remembered = &collector.budgets.remembered;
-            let history = collector.removed_sites.entry(site.clone()).or_insert_with(|| SiteHistory::new(remembered));
+            let Collector { budgets, removed_sites, commit_queue, .. } = &mut collector;
+            let history = removed_sites.entry(site.clone()).or_insert_with(|| budgets.new_history());
             // One of a name is enough: what else the journal has of it was overwritten at the site.
             if let Some(other) = history.forget(&name) {
-                collector.commit_queue.forget(&site.into(), name.clone(), other);
+                commit_queue.forget(&site.into(), name.clone(), other);
             }
             history.committed(name, fingerprint);
         }
@@ -300,7 +309,7 @@ impl Collector {
 
     /// Time is up: what has come whole is still to be kept.
     fn abandon_sessions(&mut self) {
-        for (_, mut session) in self.sessions.drain() {
+        for (_, mut session) in std::mem::take(&mut self.sessions) {
             if let Some(site) = &mut self.sites[session.site()] {
                 session.abandon(site, &mut self.commit_queue);
             }

@@ -13,7 +13,6 @@ use crate::collector::site::{ActiveRound, AfterRound, Site};
 use crate::config::Settings;
 use crate::net::Target;
 use crate::proto::{Count, quoted};
-use crate::sync::SiteHistory;
 
 /// Sites' first rounds are spread over this long for each of them.
 const SPREAD_PER_SITE: Duration = Duration::from_millis(5);
@@ -169,7 +168,7 @@ impl Collector {
 
     pub(super) fn add(&mut self, key: usize, resources: SiteResources) {
         let known = self.removed_sites.remove(&resources.settings.name);
-        let history = known.unwrap_or_else(|| SiteHistory::new(&self.budgets.remembered));
+        let history = known.unwrap_or_else(|| self.budgets.new_history());
         self.sites[key] = Some(Site::new(key, resources, history, self.budgets.listed.clone()));
     }
 

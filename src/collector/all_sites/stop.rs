@@ -45,9 +45,7 @@ impl Collector {
             }
         }
         let idle = self.sessions.iter().filter(|(_, session)| !session.has_file_under_way());
-        let mut idle: Vec<ConnId> = idle.map(|(&id, _)| id).collect();
-        // The sessions' own order is another in each process.
-        idle.sort_unstable();
+        let idle: Vec<ConnId> = idle.map(|(&id, _)| id).collect();
         for id in idle {
             self.cut_off(id);
         }

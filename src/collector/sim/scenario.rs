@@ -1,7 +1,7 @@
 //! A seed becomes a world, and a collector runs in it: dies, is started again, and in the end has everything.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) struct TestDirs {
     dir: tempfile::TempDir,
     /// Where sites with our server have their storage.
     sites: tempfile::TempDir,
-    spools: HashMap<PathBuf, Spool>,
+    spools: BTreeMap<PathBuf, Spool>,
     pub(super) pki: Pki,
 }
 
@@ -55,7 +55,7 @@ impl TestDirs {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let spool = Spool::open(&path).unwrap();
-        Self { spools: HashMap::from([(path, spool)]), dir, sites: memory_dir(), pki: Pki::new() }
+        Self { spools: BTreeMap::from([(path, spool)]), dir, sites: memory_dir(), pki: Pki::new() }
     }
 
     /// Where a site's server is to store.
@@ -302,10 +302,11 @@ fn populate(
     disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
     world.max_connections = settings.max_connections;
+    world.budgets.key = world.scheduler.seed;
     if world.scheduler.chance.bool() {
         // A few names of each site, and no more.
         let scarce = Budget::new(0).with_least(SCARCE);
-        world.budgets = Budgets { listed: scarce.clone(), remembered: scarce };
+        world.budgets = Budgets { listed: scarce.clone(), remembered: scarce, ..world.budgets };
     }
     world.mode = mode;
     world

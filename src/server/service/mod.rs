@@ -7,7 +7,7 @@ mod listen;
 mod reload;
 mod stopper;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ pub struct Service {
     limits: Limits,
     backend: Backend,
     admission: Admission,
-    clients: HashMap<ConnId, (SocketAddr, Client)>,
+    clients: BTreeMap<ConnId, (SocketAddr, Client)>,
     log: ThrottledLog,
     paces: Paces,
     /// When to look at which connections again, whether their sockets are ready or not.
@@ -242,7 +242,7 @@ impl Bound {
             limits: config.limits,
             started: config,
             backend,
-            clients: HashMap::new(),
+            clients: BTreeMap::new(),
             log: ThrottledLog::default(),
             paces: Paces::default(),
             wakeups: BTreeSet::new(),

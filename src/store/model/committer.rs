@@ -87,10 +87,7 @@ impl ModelCommitter {
         let engine = recovered(world, state, PublishQueue::new(publish, spooled.clone()), now)?;
         let steps = world.borrow().steps();
         world.borrow_mut().recovery = steps - before;
-        let mut outstanding: Vec<Outstanding> =
-            engine.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
-        // They come in a hash map's order.
-        outstanding.sort_by(|one, other| (&one.site, &one.name).cmp(&(&other.site, &other.name)));
+        let outstanding = engine.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
         Ok((Self { committing: Committing::new(engine), spooled, orders: VecDeque::new(), count: 0 }, outstanding))
     }
 
@@ -123,12 +120,7 @@ impl ModelCommitter {
     /// Carries out a group.
     pub(crate) fn carry_out(&mut self, now: Instant) -> Vec<Completion> {
         let most = <Committing<RealDisk> as Work>::GROUP.min(self.orders.len());
-        let mut group: Vec<Order> = self.orders.drain(..most).collect();
-        // What is forgotten together comes in any order: a hash map's.
-        group.sort_by_key(|order| match order {
-            Order::Forget(copy, _) => Some((Arc::clone(&copy.site), copy.name.clone())),
-            Order::Publish(..) | Order::TakeIn(_) => None,
-        });
+        let group = self.orders.drain(..most).collect();
         self.committing.carry_out(group, now)
     }
 

@@ -2,7 +2,7 @@
 //! of a disk that fails, dies and forgets; and as the real thing.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -116,7 +116,7 @@ pub(in crate::store) struct RealDisk {
     durability: Durability,
     /// The journal's path.
     journal: PathBuf,
-    dirs: HashMap<SpoolId, Arc<SpoolDir>>,
+    dirs: BTreeMap<SpoolId, Arc<SpoolDir>>,
     claims: Claims,
 }
 
@@ -146,7 +146,7 @@ impl Claims {
 impl RealDisk {
     /// One without directories; those it gets are known to the journal of this path.
     pub(in crate::store) fn new(durability: Durability, journal: PathBuf, claims: Claims) -> Self {
-        Self { durability, journal, dirs: HashMap::new(), claims }
+        Self { durability, journal, dirs: BTreeMap::new(), claims }
     }
 
     /// Takes a spool in; whether it is a new one.
@@ -204,7 +204,7 @@ impl Disk for RealDisk {
     }
 
     fn filesystems(&self, spools: &BTreeSet<SpoolId>) -> Vec<Vec<SpoolId>> {
-        let mut by_device: HashMap<u64, Vec<SpoolId>> = HashMap::new();
+        let mut by_device: BTreeMap<u64, Vec<SpoolId>> = BTreeMap::new();
         for &spool in spools {
             by_device.entry(self.dir(spool).device()).or_default().push(spool);
         }

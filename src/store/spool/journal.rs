@@ -30,7 +30,7 @@ use crate::store::fs::ids::{SpoolId, StageId, hex};
 pub(in crate::store) const FORMAT: u32 = 1;
 
 /// A file at a site.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::store) struct SiteFile {
     pub(in crate::store) site: Arc<str>,
     pub(in crate::store) name: FileName,
@@ -131,7 +131,7 @@ pub(in crate::store) struct State {
     /// Committed files that are not known to be published.
     pub(in crate::store) committed: Committed,
     /// Files committed here that the sites may still have.
-    pub(in crate::store) held: HashMap<SiteFile, Held>,
+    pub(in crate::store) held: BTreeMap<SiteFile, Held>,
 }
 
 /// What is known of a file that its site may still have.
