@@ -27,6 +27,15 @@ pub(crate) enum NoAnswer {
     Panicked,
 }
 
+/// A path that is being looked at, until this is dropped: also by a thread that panics.
+struct Asked(PathBuf);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        lock(&OVERDUE).remove(&self.0);
+    }
+}
+
 /// Does `work`, which is about `path`, on a thread that is waited for some seconds. As long as one about this path has not
 /// come back there is no other.
 pub(crate) fn in_time<T: Send + 'static>(
@@ -37,16 +46,15 @@ pub(crate) fn in_time<T: Send + 'static>(
         return Err(NoAnswer::Overdue);
     }
     let (tell, answer) = mpsc::sync_channel(1);
-    let about = path.to_owned();
+    let asked = Asked(path.to_owned());
     let run = move || {
+        // The last is dropped first, after a panic too: who is answered may ask again.
+        let (tell, asked) = (tell, asked);
         let answer = work();
-        lock(&OVERDUE).remove(&about);
+        drop(asked);
         tell.send(answer).ok();
     };
-    if let Err(error) = thread::Builder::new().name("directory".into()).spawn(run) {
-        lock(&OVERDUE).remove(path);
-        return Err(NoAnswer::NoThread(error));
-    }
+    thread::Builder::new().name("directory".into()).spawn(run).map_err(NoAnswer::NoThread)?;
     answer.recv_timeout(LONGEST_WAIT).map_err(|error| match error {
         RecvTimeoutError::Disconnected => NoAnswer::Panicked,
         RecvTimeoutError::Timeout => NoAnswer::Overdue,
@@ -68,5 +76,13 @@ mod tests {
         while in_time(path, || 1).is_err() {
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_look_that_panics_is_not_waited_for_by_the_next() {
+        let path = Path::new("/panics");
+        let panics = in_time(path, || assert!(path.is_relative(), "it panics"));
+        assert!(matches!(panics, Err(NoAnswer::Panicked)));
+        assert!(in_time(path, || 1).is_ok());
     }
 }

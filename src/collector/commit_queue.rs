@@ -152,6 +152,11 @@ impl CommitQueue {
         self.committer.is_all_published()
     }
 
+    /// Whether what was handed over is still being worked on: see [`Committer::is_alive`](crate::store::Committer::is_alive).
+    pub(super) fn is_alive(&self) -> bool {
+        self.committer.is_alive()
+    }
+
     /// What has been committed, or could not be, since the last call.
     pub(super) fn completions(&mut self) -> Vec<(Ticket, Completion)> {
         let Self { tickets, pending, .. } = self;

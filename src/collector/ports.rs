@@ -42,6 +42,7 @@ pub(super) trait Publisher {
     fn waiting(&self) -> Waiting;
     fn is_all_published(&self) -> bool;
     fn in_spool(&self, site: &str) -> InSpool;
+    fn is_alive(&self) -> bool;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
 }
@@ -133,6 +134,10 @@ impl Publisher for Committer {
 
     fn in_spool(&self, site: &str) -> InSpool {
         Self::in_spool(self, site)
+    }
+
+    fn is_alive(&self) -> bool {
+        Self::is_alive(self)
     }
 
     fn completions(&mut self) -> Vec<Completion> {

@@ -299,12 +299,22 @@ impl Collector {
                     other => self.handle(other),
                 }
             }
+            self.check_threads()?;
             self.tick();
             self.watchdog.feed(self.net.now());
         }
         self.abandon_sessions();
         self.centres.stop();
         Ok(Ended { waiting: self.commit_queue.stop(), max_loop_latency: self.net.max_loop_latency() })
+    }
+
+    /// Without its committer a collector could but let its files wait: one that is started anew takes them up.
+    fn check_threads(&self) -> io::Result<()> {
+        if self.commit_queue.is_alive() {
+            Ok(())
+        } else {
+            Err(io::Error::other("a thread of the committer has panicked"))
+        }
     }
 
     /// Time is up: what has come whole is still to be kept.

@@ -48,6 +48,10 @@ impl Publisher for Orders {
         InSpool::default()
     }
 
+    fn is_alive(&self) -> bool {
+        true
+    }
+
     fn completions(&mut self) -> Vec<Completion> {
         self.tickets.take().into_iter().map(|ticket| Completion { ticket, result: Ok(()) }).collect()
     }

@@ -279,6 +279,10 @@ impl Publisher for Ports {
         world.process.committer.as_ref().map(|committer| committer.in_spool(site)).unwrap_or_default()
     }
 
+    fn is_alive(&self) -> bool {
+        !self.0.borrow().process.has_lost_committer
+    }
+
     fn completions(&mut self) -> Vec<Completion> {
         let mut world = self.0.borrow_mut();
         let done = std::mem::take(&mut world.process.done);

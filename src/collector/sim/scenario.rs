@@ -167,6 +167,19 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     outcome.is_ok() && death.is_none() && world.borrow().is_over
 }
 
+#[test]
+fn a_collector_ends_when_its_committer_has_panicked() {
+    let (dirs, scale) = (TestDirs::new(), Scale { sites: 1, bad: 0, rough: false });
+    let mut scheduler = Scheduler::new(1, Trace::default());
+    let kinds = kinds(&mut scheduler, scale);
+    let settings = settings(&mut scheduler, scale, &kinds, &dirs);
+    let disk = Rc::new(RefCell::new(Disk::new(1, &[])));
+    let world = Rc::new(RefCell::new(populate(scheduler, &disk, scale, &kinds, &settings, &dirs)));
+    world.borrow_mut().process.has_lost_committer = true;
+    run(&world, &disk, &settings, &dirs);
+    assert!(!world.borrow().is_over, "it did not end by itself");
+}
+
 /// Without some of the sites, or all.
 fn thinned(settings: &Settings, scheduler: &mut Scheduler) -> Settings {
     let mut settings = settings.clone();

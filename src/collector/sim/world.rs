@@ -55,6 +55,8 @@ pub(super) struct Process {
     /// Of the group that is being committed.
     pub(super) outcomes: Vec<Completion>,
     pub(super) done: Vec<Completion>,
+    /// Whether its committer's thread has panicked.
+    pub(super) has_lost_committer: bool,
     pub(super) pending: usize,
 }
 

@@ -204,6 +204,12 @@ impl Committer {
         self.threads().flat_map(|thread| thread.worker.completions()).collect()
     }
 
+    /// Whether no thread has panicked. Where one has, what it was given is never completed: the process is to be started
+    /// anew.
+    pub fn is_alive(&self) -> bool {
+        self.threads().all(|thread| thread.worker.is_alive())
+    }
+
     /// How many files were queued whose completion has not been fetched.
     pub fn pending(&self) -> usize {
         self.threads().map(|thread| thread.worker.pending()).sum()

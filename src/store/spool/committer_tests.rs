@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -73,6 +74,23 @@ pub(super) fn now() -> Instant {
 
 pub(super) fn file(ticket: u64, name: &str, staged: ClosedHashedTemp) -> Publication {
     Publication { ticket, site: "north".into(), name: name.parse().unwrap(), staged, chain: None }
+}
+
+#[test]
+fn a_thread_that_panics_is_noticed() {
+    let (disk, has_panicked) = (Disk::new(), AtomicBool::new(false));
+    let spool = disk.spool();
+    let (ended, end) = mpsc::channel();
+    let notify = move || {
+        assert!(has_panicked.swap(true, Ordering::Relaxed), "the first call panics");
+        ended.send(()).unwrap();
+    };
+    let started = Committer::start(&disk.state(), AT_ONCE, std::slice::from_ref(&spool), Arc::new(notify));
+    let (committer, _) = started.unwrap();
+    assert!(committer.is_alive());
+    committer.publish(file(1, "a.1.data", staged(&spool, "x")));
+    end.recv().unwrap();
+    assert!(!committer.is_alive());
 }
 
 pub(super) fn results(completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
