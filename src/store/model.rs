@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rustix::io::Errno;
 
 use super::Durability;
+use super::fs::compare::Comparison;
 use super::fs::error::StoreError;
-use super::fs::spool_dir::Comparison;
 use crate::proto::{FileName, Fingerprint};
 pub(crate) use crate::store::fs::ids::StageId;
 
@@ -24,8 +24,8 @@ pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(super) use disk::{ModelDisk, SPOOL};
 pub(crate) use fault::{Fault, Moment, Share, Spared};
 pub(crate) use site::{FileId, SiteDisk, SiteFault, StorageEvent, When};
-pub(crate) use store_worker::{ModelStoreWorker, at_site};
-pub(super) use store_worker::{reorder, writing_step};
+pub(super) use store_worker::writing_step;
+pub(crate) use store_worker::{ModelStoreWorker, at_site, reordered};
 
 /// The names of a filesystem; an inode is known by the staged name it was born under.
 #[derive(Clone, Debug, Default)]

@@ -22,7 +22,7 @@ use crate::config::server::{Filters, Limits, StoreSettings};
 use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
-use crate::store::model::{ModelStoreWorker, SiteDisk, at_site};
+use crate::store::model::{ModelStoreWorker, SiteDisk, at_site, reordered};
 use crate::store::{Background, Identity, StorageDir, StoreRequest, StoreResult};
 
 /// Names that end in `.conf` go to the directory `conf`.
@@ -58,11 +58,17 @@ pub(crate) struct TestSession {
 }
 
 impl TestSession {
-    /// Has what the session asked for listed at once.
-    fn list(&mut self, mut pause: Result<PumpOutcome, Reason>, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+    /// Has what the session asked for listed at once, in an order of the site's own.
+    fn list(
+        &mut self,
+        mut pause: Result<PumpOutcome, Reason>,
+        cx: &mut Context<'_>,
+        disk: &SiteDisk,
+    ) -> Result<PumpOutcome, Reason> {
         while pause.is_ok() && cx.storage.listings().due(cx.io.now()).is_some() {
             for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
                 assert_eq!(id, self.id, "nobody else waits for a listing");
+                let listed = listed.map(|listing| Arc::new(reordered(&listing, disk)));
                 pause = self.session.done(Done::Listed(listed), cx);
             }
         }
@@ -147,7 +153,7 @@ impl TestServer {
                 Some(done) => session.session.done(done, &mut cx),
                 None => session.session.pump(&mut cx),
             };
-            session.list(pause, &mut cx)
+            session.list(pause, &mut cx, &self.disk)
         });
         pause.ok().filter(|&pause| pause != PumpOutcome::Over)
     }
@@ -158,7 +164,7 @@ impl TestServer {
         let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
         at_site(&self.disk, || {
             let pause = session.session.opened(&mut cx);
-            session.list(pause, &mut cx)
+            session.list(pause, &mut cx, &self.disk)
         })
         .ok()
     }

@@ -16,14 +16,14 @@ use crate::store::fs::ids::StageId;
 use crate::store::fs::source::Identity;
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::worker::Work;
-use crate::store::{Durability, OnConflict, SpaceAccount, StorageDir};
+use crate::store::{Durability, Listing, OnConflict, SpaceAccount, StorageDir};
 
 thread_local! {
     /// Whose server is at work on this thread.
     static SITE: RefCell<Option<SiteDisk>> = const { RefCell::new(None) };
 }
 
-/// Lets a site's server work: its temporary files are that site's, and its listings in an order of that site's own.
+/// Lets a site's server work: its temporary files are that site's.
 pub(crate) fn at_site<T>(disk: &SiteDisk, work: impl FnOnce() -> T) -> T {
     SITE.set(Some(disk.clone()));
     let done = work();
@@ -36,15 +36,12 @@ pub(in crate::store) fn writing_step() -> Result<(), StoreError> {
     SITE.with_borrow(|site| site.as_ref().map_or(Ok(()), |disk| disk.step(|_| Ok(()))))
 }
 
-/// Puts a listing's lines into an order that is the seed's, and not that of the directory the test runs in.
-pub(in crate::store) fn reorder(listing: &mut Vec<u8>) {
-    SITE.with_borrow(|site| {
-        let Some(disk) = site else { return };
-        let mut lines: Vec<&[u8]> = listing.split_inclusive(|&byte| byte == b'\n').collect();
-        lines.sort_unstable();
-        disk.shuffle(&mut lines);
-        *listing = lines.concat();
-    });
+/// A listing with its lines in an order that is the seed's, and not that of the directory the test runs in.
+pub(crate) fn reordered(listing: &Listing, disk: &SiteDisk) -> Listing {
+    let mut lines: Vec<&[u8]> = listing.as_bytes().split_inclusive(|&byte| byte == b'\n').collect();
+    lines.sort_unstable();
+    disk.shuffle(&mut lines);
+    Listing::of(lines.concat())
 }
 
 /// A server's storing thread; clones are the same one.
