@@ -8,25 +8,17 @@
 //! same.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
+use super::notes::{Note, Notes};
 use super::order::Rank;
 use super::plan::HOPELESS_AFTER;
 use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 
-/// The most names remembered of which something was logged, so that it is logged once: of more, nothing is logged.
-const MAX_REPORTED: usize = 10_000;
-
-/// What such a name takes.
-const BYTES_REPORTED: u64 = 32;
-
 /// What a committed file takes in memory beside its name: here, and in the state of the journal, which has it too.
 const BYTES_HELD: u64 = 288;
-
-/// What a note takes beside its name.
-const BYTES_NOTED: u64 = 112;
 
 /// How a fetched file compares with the committed one of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +41,6 @@ struct Held {
     /// Whether the site has been asked to delete it, and has sent it.
     was_deleted: bool,
     /// The last listing that it is in, or that came after it was committed.
-    listing: u32,
-}
-
-/// What else is known of a listed name.
-#[derive(Clone, Copy, Debug, Default)]
-struct Note {
-    /// Connections that died over it.
-    failures: u32,
-    is_skipped: bool,
-    /// Its last deletion was not certain, though the site deletes.
-    is_doubted: bool,
-    /// The last listing that it is in, or that came after it was noted.
     listing: u32,
 }
 
@@ -93,14 +73,11 @@ pub struct SiteHistory {
     held_share: Share,
     /// What of that is for files that are still to be committed.
     reserved: u64,
-    notes: HashMap<FileName, Note>,
-    notes_share: Share,
+    notes: Notes,
     /// The number of the listing that is on its way, or was the last.
     listing: u32,
     /// What the site does when it is to delete a file.
     deletion: Deletion,
-    /// Hashes of names.
-    reported: HashSet<u64>,
     /// What the hashes are keyed with.
     key: u64,
     /// Where the next round begins.
@@ -117,11 +94,9 @@ impl SiteHistory {
             held: HashMap::new(),
             held_share: budget.share(),
             reserved: 0,
-            notes: HashMap::new(),
-            notes_share: budget.share(),
+            notes: Notes::new(budget.share()),
             listing: 0,
             deletion: Deletion::default(),
-            reported: HashSet::new(),
             key,
             start: None,
             stalled: 0,
@@ -177,7 +152,7 @@ impl SiteHistory {
     /// Asked for after its deletion, `name` is not there. What was committed.
     pub fn deletion_confirmed(&mut self, name: &FileName) -> Option<Fingerprint> {
         self.deletion = Deletion::Done;
-        self.note(name, |note| note.is_doubted = false);
+        self.notes.change(name, |note| note.is_doubted = false);
         self.forget(name)
     }
 
@@ -191,7 +166,8 @@ impl SiteHistory {
 
     /// Whether this deletion is not certain, and the last one was. Where that cannot be noted, it is as if neither were.
     fn note_uncertain(&mut self, name: &FileName) -> bool {
-        self.new_note(name, |note| !std::mem::replace(&mut note.is_doubted, true)).unwrap_or(false)
+        let doubt = |note: &mut Note| !std::mem::replace(&mut note.is_doubted, true);
+        self.notes.add(name, self.listing, doubt).unwrap_or(false)
     }
 
     /// The site would not delete a file, or has one again that it was to delete.
@@ -230,9 +206,7 @@ impl SiteHistory {
 
     /// `name` is in the listing. Whether a file of this name is committed.
     pub(super) fn saw(&mut self, name: &[u8]) -> bool {
-        if let Some(note) = self.notes.get_mut(name) {
-            note.listing = self.listing;
-        }
+        self.notes.saw(name, self.listing);
         let held = self.held.get_mut(name);
         held.map(|held| held.listing = self.listing).is_some()
     }
@@ -249,78 +223,45 @@ impl SiteHistory {
         for (name, _) in &gone {
             self.held_share.shrink(cost_of_held(name.as_bytes()));
         }
-        let Self { notes, held, notes_share, .. } = self;
-        notes.retain(|name, note| {
-            note.is_doubted &= held.contains_key(name);
-            let is_kept = note.listing == listing && note.is_worth_keeping();
-            if !is_kept {
-                notes_share.shrink(cost_of_note(name.as_bytes()));
-            }
-            is_kept
-        });
+        self.notes.end_listing(listing, |name| self.held.contains_key(name));
         gone.into_iter().map(|(name, held)| (name, held.fingerprint)).collect()
-    }
-
-    /// Changes what is noted of `name`, if anything is.
-    fn note(&mut self, name: &FileName, change: impl FnOnce(&mut Note)) {
-        if let Some(note) = self.notes.get_mut(name) {
-            change(note);
-            if !note.is_worth_keeping() {
-                self.notes.remove(name);
-                self.notes_share.shrink(cost_of_note(name.as_bytes()));
-            }
-        }
-    }
-
-    /// Notes something of `name`, if there is room.
-    fn new_note<T>(&mut self, name: &FileName, change: impl FnOnce(&mut Note) -> T) -> Option<T> {
-        if !self.notes.contains_key(name) {
-            if !self.notes_share.grow(cost_of_note(name.as_bytes())) {
-                return None;
-            }
-            self.notes.insert(name.clone(), Note { listing: self.listing, ..Note::default() });
-        }
-        self.notes.get_mut(name).map(change)
     }
 
     /// A connection died while `name` was asked for.
     pub fn failed(&mut self, name: &FileName) {
-        self.new_note(name, |note| note.failures = note.failures.saturating_add(1));
+        self.notes.add(name, self.listing, |note| note.failures = note.failures.saturating_add(1));
     }
 
     /// `name` did come after all, or is gone.
     pub fn clear_failures(&mut self, name: &FileName) {
-        self.note(name, |note| note.failures = 0);
+        self.notes.change(name, |note| note.failures = 0);
     }
 
     /// How many connections have died over `name`.
     pub fn failures(&self, name: &(impl Borrow<[u8]> + ?Sized)) -> u32 {
-        self.notes.get(name.borrow()).map_or(0, |note| note.failures)
+        self.notes.of(name.borrow()).failures
     }
 
     /// `name` is not to be asked for again while it is listed, or until the next [reset](Self::reset_skips). Whether it can
     /// be remembered.
     pub fn skip(&mut self, name: &FileName) -> bool {
-        self.new_note(name, |note| note.is_skipped = true).is_some()
+        self.notes.add(name, self.listing, |note| note.is_skipped = true).is_some()
     }
 
     /// Whether `name` is not to be asked for.
     pub fn is_skipped(&self, name: &(impl Borrow<[u8]> + ?Sized)) -> bool {
-        self.notes.get(name.borrow()).is_some_and(|note| note.is_skipped)
+        self.notes.of(name.borrow()).is_skipped
     }
 
     /// What was skipped is to be asked for again, and logged again where it still is not taken.
     pub fn reset_skips(&mut self) {
-        self.notes.values_mut().for_each(|note| note.is_skipped = false);
-        self.notes_share.shrink(BYTES_REPORTED * self.reported.len() as u64);
-        self.reported.clear();
+        self.notes.reset_skips();
     }
 
     /// Whether this is the first time that something is to be logged about the listed `name`.
     pub fn report_once(&mut self, name: &[u8]) -> bool {
         let name = self.hash(name);
-        let is_new = self.reported.len() < MAX_REPORTED && !self.reported.contains(&name);
-        is_new && self.notes_share.grow(BYTES_REPORTED) && self.reported.insert(name)
+        self.notes.report_once(name)
     }
 
     /// A hash that only who has the key can foresee.
@@ -348,19 +289,9 @@ impl SiteHistory {
     }
 }
 
-impl Note {
-    fn is_worth_keeping(&self) -> bool {
-        self.failures > 0 || self.is_skipped || self.is_doubted
-    }
-}
-
 /// Two times the name: the journal's state has one of its own.
 fn cost_of_held(name: &[u8]) -> u64 {
     2 * name.len() as u64 + BYTES_HELD
-}
-
-fn cost_of_note(name: &[u8]) -> u64 {
-    name.len() as u64 + BYTES_NOTED
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod driven_round;
 mod history;
 #[cfg(test)]
 mod listing_tests;
+mod notes;
 mod order;
 mod patterns;
 mod plan;
