@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::agent_conf::{AgentConf, parse};
 use super::directories::Directory;
 use crate::proto::{FileName, Fingerprint};
+use crate::store::fs::compare::fingerprint;
 use crate::store::fs::open::{self, Found};
-use crate::store::fs::spool_dir::fingerprint;
 use crate::sync::remote_config::{Item, ItemKind, parse_md5};
 
 /// The most bytes of a configuration: agents read theirs at each interval, and have a few KiB.

@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use super::directories::{Directories, Directory, Folder, draft_name, name_of_draft};
 use super::files::{Content, Fault, look_at_content};
 use crate::proto::{FileName, Fingerprint, quoted};
+use crate::store::fs::compare::{Comparison, compare};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::lacks::{flush_directory, rename_to_free};
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::open::is_in_place;
 use crate::store::fs::setup::FILE_MODE;
-use crate::store::fs::spool_dir::{Comparison, compare};
 use crate::store::fs::whole_file::{Draft, read_whole};
 use crate::sync::remote_config::{Item, md5_text, parse_md5};
 

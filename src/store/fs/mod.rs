@@ -5,6 +5,7 @@
 //! there (`open`).
 
 pub(super) mod answering;
+pub(super) mod compare;
 pub(super) mod durability;
 pub(super) mod error;
 pub(super) mod flush;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::answering::{Answering, Wait};
+use super::compare::{Comparison, compare, fingerprint};
 use super::error::StoreError;
 use super::ids::{SpoolId, StageId};
 use super::lacks::{self, Lack, flush_directory};
@@ -25,18 +25,7 @@ use super::source::Identity;
 #[cfg(test)]
 use super::staging_queue::Deferred;
 use super::staging_queue::StagingQueue;
-use crate::proto::{FileName, Fingerprint, Fingerprinter, quoted};
-
-/// How a file's bytes compare with what they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Comparison {
-    /// A plain file with these bytes.
-    Same,
-    /// Something else: other bytes, a directory, a link.
-    Different,
-    /// Nothing is there.
-    Absent,
-}
+use crate::proto::{FileName, Fingerprint, quoted};
 
 /// Who works on a directory whose filesystem may not answer while others are to go on.
 #[derive(Debug)]
@@ -434,32 +423,6 @@ impl SpoolDir {
     /// Where a published file is, for messages.
     pub(in crate::store) fn published_path(&self, name: &FileName) -> PathBuf {
         self.path.join(OsStr::from_bytes(name.as_bytes()))
-    }
-}
-
-/// Compares the file of this name with what it should be.
-pub(in crate::store) fn compare(dir: &OwnedFd, name: &[u8], wanted: &Fingerprint) -> Result<Comparison, Errno> {
-    let (mut file, stat) = match open::file(dir, name, OFlags::RDONLY, Mode::empty())? {
-        Found::File(file, stat) => (file, stat),
-        Found::Nothing => return Ok(Comparison::Absent),
-        Found::Other(_) => return Ok(Comparison::Different),
-    };
-    if u64::try_from(stat.st_size) != Ok(wanted.size) {
-        return Ok(Comparison::Different);
-    }
-    let found = fingerprint(&mut file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(if found == *wanted { Comparison::Same } else { Comparison::Different })
-}
-
-/// Measures what is left to be read.
-pub(in crate::store) fn fingerprint(file: &mut impl Read) -> std::io::Result<Fingerprint> {
-    let mut running = Fingerprinter::default();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(running.finish()),
-            count => running.update(&buffer[..count]),
-        }
     }
 }
 

@@ -15,11 +15,12 @@ use super::journal_link;
 use crate::mutex::lock;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::fs::answering::Wait;
+use crate::store::fs::compare::Comparison;
 use crate::store::fs::durability::Durability;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::flush::{Synced, sync_staged_files};
 use crate::store::fs::ids::{SpoolId, StageId};
-use crate::store::fs::spool_dir::{Comparison, SpoolDir};
+use crate::store::fs::spool_dir::SpoolDir;
 use crate::sync::measured_at;
 
 /// A staged file: which spool, and which file there.

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::{AgentKey, Engine};
 use crate::proto::{FileName, quoted};
+use crate::store::fs::compare::Comparison;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::ids::{SpoolId, StageId};
-use crate::store::fs::spool_dir::Comparison;
 use crate::store::spool::disk::Disk;
 use crate::store::spool::fresh_name::fresh_names;
 use crate::store::spool::journal::{Intent, SiteFile};

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::Engine;
 use crate::proto::{Count, quoted};
+use crate::store::fs::compare::Comparison;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::ids::SpoolId;
-use crate::store::fs::spool_dir::Comparison;
 use crate::store::spool::disk::{At, Disk};
 use crate::store::spool::journal::{Intent, SiteFile};
 
