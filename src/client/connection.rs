@@ -43,7 +43,7 @@ impl<'n> Connection<'n> {
         console: Console,
     ) -> Result<Self, Reason> {
         let id = net.open(route.target(), route.offers_certificate());
-        let (mut peer, patience) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), settings.patience);
+        let (mut peer, timeout) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), settings.timeout);
         loop {
             for event in net.poll_once(None)? {
                 match event {
@@ -56,7 +56,7 @@ impl<'n> Connection<'n> {
                     Event::Opened(_) => {
                         let server = &settings.server;
                         console.log(format_args!("Connected to {} port {}", server.host, server.port));
-                        return Ok(Self { net, id, driver: ClientDriver::new(), peer, timeout: patience });
+                        return Ok(Self { net, id, driver: ClientDriver::new(), peer, timeout });
                     }
                     Event::Failed(_, failure) => return Err(not_connected(failure, peer, settings)),
                     Event::Signal(_) => return Err(Reason::Interrupted),
@@ -252,9 +252,9 @@ impl<'n> Connection<'n> {
     fn failed(&self, failure: Failure, moving: Direction) -> Reason {
         let why = match failure {
             Failure::Timeout(_) | Failure::ClientTimeout(_) => return Reason::TimedOut { peer: self.peer },
-            Failure::Pipe(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: self.peer },
+            Failure::Stream(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: self.peer },
             Failure::Io(error) => plain(&error),
-            Failure::Pipe(StreamError::Io { message, .. }) => message,
+            Failure::Stream(StreamError::Io { message, .. }) => message,
             other => other.to_string(),
         };
         match moving {
@@ -281,11 +281,11 @@ fn not_connected(failure: Failure, peer: IpAddr, settings: &ClientSettings) -> R
         Failure::Proxy(ProxyError::Closed) => return Reason::ClosedByProxy { peer },
         Failure::Proxy(error) => return Reason::Proxy(error),
         Failure::Tls(error) => return Reason::TlsName(error),
-        Failure::Pipe(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: peer },
+        Failure::Stream(StreamError::Tls(failure)) => return Reason::Tls { failure, reached: peer },
         Failure::Timeout(Phase::Proxy | Phase::Handshake) => return Reason::TimedOut { peer },
         Failure::Timeout(_) => "Connection timed out".to_owned(),
         Failure::Resolve { error, .. } | Failure::Connect { error, .. } | Failure::Io(error) => plain(&error),
-        Failure::Pipe(StreamError::Io { message, .. }) => message,
+        Failure::Stream(StreamError::Io { message, .. }) => message,
         other => other.to_string(),
     };
     if let Some(proxy) = &settings.proxy {

@@ -170,7 +170,7 @@ impl Reason {
 }
 
 fn timeout_advice(settings: &ClientSettings) -> String {
-    let seconds = settings.patience.as_secs();
+    let seconds = settings.timeout.as_secs();
     let tls =
         if settings.tls.is_none() { " One that wants TLS (-c, or -e and -k) may say nothing as well." } else { "" };
     format!(

@@ -49,7 +49,7 @@ impl Route {
             local: settings.local.as_deref().map(local_address).transpose()?,
             proxy: settings.proxy.as_ref().map(|settings| proxy(settings, HttpVersion::Http10)),
             tls,
-            timeout: settings.patience.max(LEAST_SETUP),
+            timeout: settings.timeout.max(LEAST_SETUP),
             quick_ack: true,
         };
         Ok(Self { target: Arc::new(target), certificate })

@@ -25,8 +25,8 @@ pub(crate) fn run(settings: &ClientSettings, console: Console) -> Result<(), Rea
     net.take_signals(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut transfer = Transfer { settings, console, files: Files::Named };
     loop {
-        let link = Connection::open(&mut net, &route, settings, console);
-        match link.and_then(|link| transfer.run(link)) {
+        let connection = Connection::open(&mut net, &route, settings, console);
+        match connection.and_then(|connection| transfer.run(connection)) {
             Ok(()) => return Ok(()),
             Err(reason) => route = route.fallback(reason, console)?,
         }
@@ -47,30 +47,30 @@ enum Files {
 }
 
 impl Transfer<'_> {
-    fn run(&mut self, mut link: Connection<'_>) -> Result<(), Reason> {
-        self.log_in(&mut link)?;
+    fn run(&mut self, mut connection: Connection<'_>) -> Result<(), Reason> {
+        self.log_in(&mut connection)?;
         self.list()?;
         while let Some(path) = self.next() {
             let outcome = match self.settings.direction {
-                Direction::Get => self.get(&mut link, &path),
-                Direction::Send => self.send(&mut link, &path),
+                Direction::Get => self.get(&mut connection, &path),
+                Direction::Send => self.send(&mut connection, &path),
             };
             if let Err(reason) = outcome {
                 if self.settings.direction == Direction::Send && matches!(reason, Reason::Responded { .. }) {
-                    link.quit();
+                    connection.quit();
                 }
                 return Err(reason);
             }
             self.done();
         }
-        link.quit();
+        connection.quit();
         Ok(())
     }
 
-    fn log_in(&self, link: &mut Connection<'_>) -> Result<(), Reason> {
+    fn log_in(&self, connection: &mut Connection<'_>) -> Result<(), Reason> {
         let Some(password) = &self.settings.password else { return Ok(()) };
-        link.command(&Command::Pass(PasswordDigest::of(password)))?;
-        match link.reply()? {
+        connection.command(&Command::Pass(PasswordDigest::of(password)))?;
+        match connection.reply()? {
             Event::PasswordAccepted => Ok(()),
             _ => Err(Reason::AuthenticationFailed),
         }
@@ -102,33 +102,33 @@ impl Transfer<'_> {
         }
     }
 
-    fn send(&self, link: &mut Connection<'_>, path: &Path) -> Result<(), Reason> {
+    fn send(&self, connection: &mut Connection<'_>, path: &Path) -> Result<(), Reason> {
         let zip = self.settings.zip;
         let outgoing = Outgoing::open(path)?;
         let Outgoing { name, file, size } = if zip { outgoing.pack()? } else { outgoing };
         let request = Request::Send { name, zip, size };
-        link.request(&request)?;
+        connection.request(&request)?;
         let (verb, name) = (request.verb(), shown(path.file_name().unwrap_or_default()));
         let compressed = if zip { " (compressed)" } else { "" };
         self.console.log(format_args!("Request to send file '{name}' size {size}b{compressed}"));
-        link.answer()?;
+        connection.answer()?;
         self.console.log(format_args!("Server responded {verb} OK"));
         let mut progress = self.console.progress(name, size);
-        if !link.supply(&file, |count, now| progress.advance(count, now))? {
+        if !connection.supply(&file, |count, now| progress.advance(count, now))? {
             return Err(Reason::Shortened(path.to_owned()));
         }
-        link.answer()?;
+        connection.answer()?;
         drop(progress);
         self.console.log("File sent");
         Ok(())
     }
 
-    fn get(&self, link: &mut Connection<'_>, path: &Path) -> Result<(), Reason> {
+    fn get(&self, connection: &mut Connection<'_>, path: &Path) -> Result<(), Reason> {
         let zip = self.settings.zip;
         let name = RawName::new(path.as_os_str().as_encoded_bytes())
             .map_err(|error| Reason::Name { path: path.to_owned(), error })?;
-        link.request(&Request::Receive { name, zip })?;
-        let size = link.announcement()?;
+        connection.request(&Request::Receive { name, zip })?;
+        let size = connection.announcement()?;
         if size == 0 {
             return Err(Reason::Empty(path.to_owned()));
         }
@@ -136,13 +136,13 @@ impl Transfer<'_> {
         let mut progress = self.console.progress(shown(path), size);
         if zip {
             let mut archive = temporary()?;
-            link.take_body(|bytes, now| {
+            connection.take_body(|bytes, now| {
                 progress.advance(bytes.len() as u64, now);
                 archive.write_all(bytes).map_err(Reason::Temporary)
             })?;
             incoming.unpack(archive, size)?;
         } else {
-            link.take_body(|bytes, now| {
+            connection.take_body(|bytes, now| {
                 progress.advance(bytes.len() as u64, now);
                 incoming.write(bytes)
             })?;

@@ -177,17 +177,17 @@ impl Reason {
 
     /// Whether the site demands a certificate of ours.
     pub(super) fn is_certificate_demand(&self) -> bool {
-        matches!(self, Self::Net(Failure::Pipe(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
+        matches!(self, Self::Net(Failure::Stream(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))))
     }
 
     /// The site does not have the authority of our certificate.
     pub(super) fn unknown_client_ca() -> Self {
-        Failure::Pipe(TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA).into()).into()
+        Failure::Stream(TlsFailure::ClientCertificateRefused(AlertDescription::UnknownCA).into()).into()
     }
 
     /// Whether the site takes no certificate of ours, like a stock server without `-f`.
     pub(super) fn is_certificate_refusal(&self) -> bool {
-        matches!(self, Self::Net(Failure::Pipe(failure)) if failure.client_certificate_refused())
+        matches!(self, Self::Net(Failure::Stream(failure)) if failure.client_certificate_refused())
     }
 }
 

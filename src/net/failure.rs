@@ -63,7 +63,7 @@ pub enum Failure {
     Proxy(#[from] ProxyError),
     /// TLS, or the connection under the session.
     #[error(transparent)]
-    Pipe(#[from] StreamError),
+    Stream(#[from] StreamError),
     /// TLS cannot even begin.
     #[error(transparent)]
     Tls(#[from] ConnectError),
@@ -98,10 +98,10 @@ impl Failure {
             Self::Resolve { .. } => "resolve",
             Self::Connect { .. } => "connect",
             Self::Proxy(_) => "proxy",
-            Self::Tls(_) | Self::Pipe(StreamError::Tls(_) | StreamError::Client(_)) => "tls",
+            Self::Tls(_) | Self::Stream(StreamError::Tls(_) | StreamError::Client(_)) => "tls",
             Self::Timeout(_) | Self::ClientTimeout(_) => "timeout",
-            Self::Io(_) | Self::Pipe(StreamError::Io { .. }) => "broken",
-            Self::Pipe(StreamError::File { .. }) => "file",
+            Self::Io(_) | Self::Stream(StreamError::Io { .. }) => "broken",
+            Self::Stream(StreamError::File { .. }) => "file",
         }
     }
 }

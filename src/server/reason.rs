@@ -49,7 +49,7 @@ pub enum Reason {
 
 /// The failure's text, which names the configuration's keys for that server.
 fn upstream(failure: &Failure) -> String {
-    let Failure::Pipe(StreamError::Tls(tls)) = failure else { return failure.to_string() };
+    let Failure::Stream(StreamError::Tls(tls)) = failure else { return failure.to_string() };
     let words = match tls {
         TlsFailure::ClientCertificateDemanded(_) => {
             "it demands a client certificate, of the authority that its -f names (upstream_ssl_cert, upstream_ssl_key)"

@@ -50,15 +50,15 @@ enum Flow {
     /// Bytes read and not written yet.
     Open(Vec<u8>),
     /// The sender has ended; these are the last.
-    Ending {
+    Draining {
         held: Vec<u8>,
         orderly: bool,
     },
-    Ended,
+    Closed,
 }
 
 /// What a direction came to.
-struct Moved {
+struct Progress {
     /// Whether any bytes were.
     any: bool,
     next: Next,
@@ -102,7 +102,7 @@ impl Relay {
         }
         if let Next::Last { .. } = down.next {
             net.shutdown_write(client);
-            self.to_client = Flow::Ended;
+            self.to_client = Flow::Closed;
         }
         if let Next::Last { orderly } = up.next {
             if !self.has_all(net).map_err(|failure| blame((client, failure)))? {
@@ -112,10 +112,10 @@ impl Relay {
                 return Ok(Relayed::Over);
             }
             net.shutdown_write(upstream);
-            self.to_upstream = Flow::Ended;
+            self.to_upstream = Flow::Closed;
         }
         Ok(match (&self.to_upstream, &self.to_client) {
-            (Flow::Ended, Flow::Ended) => Relayed::Over,
+            (Flow::Closed, Flow::Closed) => Relayed::Over,
             _ if matches!((up.next, down.next), (Next::More, _) | (_, Next::More)) => Relayed::Yielding,
             _ => Relayed::Blocked,
         })
@@ -123,7 +123,7 @@ impl Relay {
 
     /// Whether both kernels have all that they were sent. A client that is found gone did not take it.
     fn has_all(&self, net: &mut Net) -> Result<bool, Failure> {
-        if matches!(&self.to_client, Flow::Open(held) | Flow::Ending { held, .. } if !held.is_empty()) {
+        if matches!(&self.to_client, Flow::Open(held) | Flow::Draining { held, .. } if !held.is_empty()) {
             return Ok(false);
         }
         let Some(mut io) = net.io(self.client) else { return Ok(true) };
@@ -135,24 +135,24 @@ impl Relay {
 
 impl Flow {
     /// Moves bytes until one side cannot go on, or for a while. An error says whose connection it is.
-    fn pump(&mut self, net: &mut Net, from: ConnId, to: ConnId) -> Result<Moved, (ConnId, Failure)> {
+    fn pump(&mut self, net: &mut Net, from: ConnId, to: ConnId) -> Result<Progress, (ConnId, Failure)> {
         let mut any = false;
         for _ in 0..READS {
-            let (Self::Open(held) | Self::Ending { held, .. }) = self else {
-                return Ok(Moved { any, next: Next::Blocked });
+            let (Self::Open(held) | Self::Draining { held, .. }) = self else {
+                return Ok(Progress { any, next: Next::Blocked });
             };
             let before = held.len();
             let is_out = write_out(held, net, to).map_err(|failure| (to, failure))?;
             any |= held.len() < before;
             if !is_out {
-                return Ok(Moved { any, next: Next::Blocked });
+                return Ok(Progress { any, next: Next::Blocked });
             }
             let held = match self {
                 Self::Open(held) => held,
-                &mut Self::Ending { orderly, .. } => return Ok(Moved { any, next: Next::Last { orderly } }),
-                Self::Ended => return Ok(Moved { any, next: Next::Blocked }),
+                &mut Self::Draining { orderly, .. } => return Ok(Progress { any, next: Next::Last { orderly } }),
+                Self::Closed => return Ok(Progress { any, next: Next::Blocked }),
             };
-            let Some(mut io) = net.io(from) else { return Ok(Moved { any, next: Next::Blocked }) };
+            let Some(mut io) = net.io(from) else { return Ok(Progress { any, next: Next::Blocked }) };
             let read = io.read(HELD, |bytes| {
                 held.extend_from_slice(bytes);
                 bytes.len()
@@ -162,12 +162,12 @@ impl Flow {
                 Read::Blocked => {
                     // An idle pair holds no memory.
                     *held = Vec::new();
-                    return Ok(Moved { any, next: Next::Blocked });
+                    return Ok(Progress { any, next: Next::Blocked });
                 }
-                Read::Eof { orderly } => *self = Self::Ending { held: std::mem::take(held), orderly },
+                Read::Eof { orderly } => *self = Self::Draining { held: std::mem::take(held), orderly },
             }
         }
-        Ok(Moved { any, next: Next::More })
+        Ok(Progress { any, next: Next::More })
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::daemon::wait_until;
-use crate::program::{Place, as_nobody};
+use crate::program::{Sandbox, as_nobody};
 use crate::server_process::free_address;
 use crate::support::{Client, LOOPBACK};
 
@@ -17,24 +17,28 @@ const ABSENT: &str = "192.0.2.77";
 
 #[test]
 fn an_address_that_is_not_there_is_warned_of_and_the_others_are_served() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
     let port = address.port().to_string();
-    let mut command = place.command(&["-s", "storage", "-a", &format!("{ABSENT},127.0.0.1"), "-p", &port]);
-    let _running = place.launch(as_nobody(&mut command));
+    let mut command = sandbox.command(&["-s", "storage", "-a", &format!("{ABSENT},127.0.0.1"), "-p", &port]);
+    let _running = sandbox.launch(as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect(address).ok());
     Client::connect(address).store("a.1.data", "body");
-    let log = fs::read_to_string(place.path("stderr")).unwrap();
+    let log = fs::read_to_string(sandbox.path("stderr")).unwrap();
     assert!(log.contains("WARN") && log.contains(&format!("{ABSENT}:{port}")), "{log}");
 }
 
 #[test]
 fn no_address_that_is_there_and_one_that_is_in_use_are_errors() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let taken = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    place.assert_refused(&["-s", "storage", "-a", "192.0.2.76,192.0.2.77", "-p", &port], 3, &["192.0.2.77", "none of"]);
-    place.assert_refused(&["-s", "storage", "-a", "192.0.2.77,127.0.0.1", "-p", &port], 3, &["127.0.0.1", "in use"]);
+    sandbox.assert_refused(
+        &["-s", "storage", "-a", "192.0.2.76,192.0.2.77", "-p", &port],
+        3,
+        &["192.0.2.77", "none of"],
+    );
+    sandbox.assert_refused(&["-s", "storage", "-a", "192.0.2.77,127.0.0.1", "-p", &port], 3, &["127.0.0.1", "in use"]);
 }
 
 /// Gives this thread, and what it starts, a network of its own; `false`, after printing so, where it may not.
@@ -58,13 +62,13 @@ fn an_address_that_comes_later_is_served_from_then_on_and_after_a_reload() {
         return;
     }
     let addresses = [ABSENT, "2001:db8::77"];
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let port = free_address().port();
     let listed = format!("127.0.0.1,{}", addresses.join(","));
-    let mut command = place.command(&["-s", "storage", "-a", &listed, "-p", &port.to_string(), "-v"]);
-    let running = place.launch(as_nobody(&mut command));
+    let mut command = sandbox.command(&["-s", "storage", "-a", &listed, "-p", &port.to_string(), "-v"]);
+    let running = sandbox.launch(as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect((LOOPBACK, port)).ok());
-    let log = || fs::read_to_string(place.path("stderr")).unwrap();
+    let log = || fs::read_to_string(sandbox.path("stderr")).unwrap();
     wait_until("it to listen", || addresses.iter().all(|address| log().contains(address)).then_some(()));
     for address in addresses.map(|address| SocketAddr::from((address.parse::<IpAddr>().unwrap(), port))) {
         assert!(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err());

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::server_process::{Options, ServerProcess, is_emptied};
 use crate::site::site_config;
 use crate::stock::start_stock;
@@ -106,12 +106,12 @@ fn collect(files: usize, start: impl FnOnce(&Options, &Path) -> Option<ServerPro
     }
     let server = start(&Options::usual().tls(&certificates), storage.path())?;
     let tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
-    let place = Place::with_sites([site_config("site", server.address(), &tls)]);
+    let sandbox = Sandbox::with_sites([site_config("site", server.address(), &tls)]);
     let mut arrivals = Arrivals::of(files);
-    let daemon = place.start();
+    let daemon = sandbox.start();
     let mut last = (0, now());
     while !arrivals.are_complete() {
-        arrivals.take(&place.incoming());
+        arrivals.take(&sandbox.incoming());
         if arrivals.count > last.0 {
             last = (arrivals.count, now());
         }
@@ -123,7 +123,7 @@ fn collect(files: usize, start: impl FnOnce(&Options, &Path) -> Option<ServerPro
     let peaks = Peaks { daemon: peak_memory(daemon.id()), server: peak_memory(server.id()) };
     println!("peak memory: daemon {} KiB, server {} KiB", peaks.daemon, peaks.server);
     daemon.stop().assert_code(0);
-    arrivals.take(&place.incoming());
+    arrivals.take(&sandbox.incoming());
     Some(peaks)
 }
 

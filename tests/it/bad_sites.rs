@@ -10,7 +10,7 @@ use tentacle_sync::testing::fake_server::{
     Fault, FaultRule, Setup, StockClients, Verb, WritePattern, WrongSize, stock_tls,
 };
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::server_ops::Buffer;
 use crate::server_process::is_emptied;
 use crate::site::{Site, all_files, site_config};
@@ -33,20 +33,20 @@ fn bad_site(name: &str, faults: FaultRule, lines: &'static str, says: &'static [
 fn collect_from(bad_sites: &[BadSite]) {
     let healthy = Site::fake("healthy", 50, Setup::default());
     let configs = bad_sites.iter().map(|bad_site| bad_site.site.config(bad_site.lines));
-    let place = Place::with_sites(configs.chain([healthy.config("")]));
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites(configs.chain([healthy.config("")]));
+    let outcome = sandbox.once();
     outcome.assert_code(1).assert_says(&["healthy: 50 files"]);
     healthy.assert_emptied();
     for BadSite { site, says, .. } in bad_sites {
         let name = format!("{}: failed: ", site.name());
         outcome.assert_says(&[&[name.as_str()], *says].concat());
-        site.assert_nothing_lost(&place);
+        site.assert_nothing_lost(&sandbox);
     }
     for BadSite { site, .. } in bad_sites {
         site.peer().set_mischief(Vec::new());
     }
-    place.once().assert_code(0);
-    place.assert_holds(&all_files(bad_sites.iter().map(|bad_site| &bad_site.site).chain([&healthy])));
+    sandbox.once().assert_code(0);
+    sandbox.assert_holds(&all_files(bad_sites.iter().map(|bad_site| &bad_site.site).chain([&healthy])));
     for bad_site in bad_sites {
         bad_site.site.assert_emptied();
     }
@@ -149,13 +149,13 @@ fn passwords_that_do_not_fit_are_called_that() {
     let missing = Site::fake("missing", 5, password("right"));
     let needless = Site::fake("needless", 5, Setup::default());
     let closed = Site::fake("closed", 5, Setup { insecure: false, ..Setup::default() });
-    let place = Place::with_sites([
+    let sandbox = Sandbox::with_sites([
         wrong.config("password = \"wrong-one\""),
         missing.config(""),
         needless.config("password = \"needless-one\""),
         closed.config(""),
     ]);
-    let outcome = place.once();
+    let outcome = sandbox.once();
     outcome.assert_code(1);
     outcome.assert_says(&["wrong: failed: ", "the password is wrong", "check the site's password setting"]);
     outcome.assert_says(&["missing: failed: ", "wants a password (-x)"]);
@@ -163,7 +163,7 @@ fn passwords_that_do_not_fit_are_called_that() {
     outcome.assert_says(&["closed: failed: ", "lacks -I"]);
     assert!(!outcome.to_string().contains("-one"), "no secrets: {outcome}");
     [wrong, missing, needless, closed].iter().for_each(Site::assert_untouched);
-    assert!(place.spool().is_empty());
+    assert!(sandbox.spool().is_empty());
 }
 
 #[test]
@@ -175,14 +175,14 @@ fn a_site_that_cannot_be_reached_says_at_which_step() {
     let tls = Some(stock_tls(&certificates.server, StockClients::Anyone).unwrap());
     let faults = vec![Fault::HangInTls.always()];
     let half = Site::fake("half", 5, Setup { tls, faults, ..Setup::default() });
-    let place = Place::with_sites([
+    let sandbox = Sandbox::with_sites([
         site_config("refused", refused, ""),
         site_config("hole", hole.address, "timeout = 1"),
         half.config(&format!("timeout = 1\ntls = {{ ca = {:?} }}", certificates.path("ca.pem"))),
         "\n[[site]]\nname = \"nameless\"\naddress = \"no-such-host.invalid\"\ntimeout = 1\n".into(),
         healthy.config(""),
     ]);
-    let outcome = place.once();
+    let outcome = sandbox.once();
     outcome.assert_code(1).assert_says(&["healthy: 20 files"]);
     outcome.assert_says(&["refused: failed: cannot connect to ", "is the Tentacle server running there"]);
     outcome.assert_says(&["hole: failed: ", "in time", "does a firewall drop it?"]);
@@ -225,14 +225,15 @@ fn files_larger_than_wanted_stay_and_are_reported_once() {
         for number in 0..3 {
             site.add_other(format!("large.170000000{number}.data"), vec![b'x'; 20_000]);
         }
-        let place = Place::with_sites([site.config(&format!("max_file_size = 10000\ninterval = 1\n{connections}"))]);
-        let daemon = place.start();
+        let sandbox =
+            Sandbox::with_sites([site.config(&format!("max_file_size = 10000\ninterval = 1\n{connections}"))]);
+        let daemon = sandbox.start();
         let done = |tally: &tentacle_sync::testing::fake_server::Tally| tally.count(Verb::Ls) >= 2;
         assert!(site.peer().wait_for(crate::support::TIMEOUT, done));
         let outcome = daemon.stop();
         outcome.assert_code(0).assert_logs(&["WARN", "site=site", "large.1700000000.data", "20000", "max_file_size"]);
         assert_eq!(outcome.stderr.matches("large.1700000000.data").count(), 1, "{outcome}");
-        place.assert_holds(&site.files);
+        sandbox.assert_holds(&site.files);
         site.assert_emptied();
     }
 }
@@ -247,12 +248,12 @@ fn a_file_that_the_site_cannot_read_is_fetched_when_it_can() {
     let files = buffer.files();
     let set_mode = |mode| fs::set_permissions(buffer.storage().join(early), Permissions::from_mode(mode)).unwrap();
     set_mode(0);
-    let place = Place::with_sites([site_config("site", buffer.address(), "interval = 1")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site_config("site", buffer.address(), "interval = 1")]);
+    let daemon = sandbox.start();
     daemon.wait_for_line(&["WARN", "site=site reason=unreadable", early, "look at its disk"]);
-    wait_until("the other agent's file", || (place.spool().len() == 1).then_some(()));
+    wait_until("the other agent's file", || (sandbox.spool().len() == 1).then_some(()));
     set_mode(0o660);
     wait_until("the others", || is_emptied(&buffer.storage()).then_some(()));
     daemon.stop().assert_code(0);
-    place.assert_holds(&files);
+    sandbox.assert_holds(&files);
 }

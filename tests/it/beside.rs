@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tentacle_sync::testing::fake_server::{FakeServer, Setup};
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::scripted::{Script, listing, serve};
 use crate::site::site_config;
 
@@ -34,9 +34,9 @@ fn a_good_sites_files_come_beside_one_of_each_bad_kind() {
     ];
     let bad = scripts.map(|(name, script)| site_config(name, serve(script).unwrap(), "interval = 1"));
     let good = FakeServer::start(Setup::default()).unwrap();
-    let place = Place::with_sites(bad.into_iter().chain([site_config("good", good.address(), "interval = 1")]));
-    let daemon = place.start();
-    let has = |beginning: &str| place.names().iter().any(|name| name.starts_with(beginning));
+    let sandbox = Sandbox::with_sites(bad.into_iter().chain([site_config("good", good.address(), "interval = 1")]));
+    let daemon = sandbox.start();
+    let has = |beginning: &str| sandbox.names().iter().any(|name| name.starts_with(beginning));
     for what in ["variants-", "turn-", "0000000000"] {
         wait_until(what, || has(what).then_some(()));
     }
@@ -52,6 +52,6 @@ fn a_good_sites_files_come_beside_one_of_each_bad_kind() {
     outcome.assert_code(0);
     assert!(!outcome.stderr.lines().any(|line| line.contains("site=good") && line.contains("reason=")), "{outcome}");
     for name in (0..FILES).map(|number| format!("good.170000000{number}.data")) {
-        assert_eq!(std::fs::read(place.incoming().join(&name)).unwrap(), name.as_bytes());
+        assert_eq!(std::fs::read(sandbox.incoming().join(&name)).unwrap(), name.as_bytes());
     }
 }

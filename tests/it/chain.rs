@@ -21,7 +21,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 use tentacle_sync::testing::fake_server::files_below;
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::server_process::stored_in;
 use crate::site::site_config;
 use crate::support::{Certificates, scratch};
@@ -245,10 +245,10 @@ fn what_a_real_agent_gathers_arrives_as_it_was_written() {
     for (name, client, options) in [("with-its-own", Path::new(ITS_CLIENT), "-c"), ("with-ours", ours, &checking)] {
         let agent = Agent::new(name, client, options);
         agent.run(&site, storage.path(), &ca);
-        let place = Place::with_sites([site_config("site", address, &tls)]);
-        place.once().assert_code(0);
+        let sandbox = Sandbox::with_sites([site_config("site", address, &tls)]);
+        sandbox.once().assert_code(0);
         let written = files_below(&agent.path("written")).unwrap();
-        place.assert_holds(&written);
+        sandbox.assert_holds(&written);
         wait_until("the storage to be empty", || stored_in(storage.path()).is_empty().then_some(()));
         for (path, bytes) in &written {
             assert!(path.to_str().unwrap().starts_with(name), "{}", path.to_string_lossy());

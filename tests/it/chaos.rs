@@ -6,7 +6,7 @@ use fastrand::Rng;
 use tentacle_sync::testing::fake_server::{Fault, FaultRule, Setup, Verb, WrongSize};
 
 use crate::consumer::{Consumer, seed};
-use crate::daemon::{Place, staged_in};
+use crate::daemon::{Sandbox, staged_in};
 use crate::site::{Site, site_config};
 
 const FILES: usize = 300;
@@ -37,19 +37,19 @@ fn any_trick(rng: &mut Rng) -> FaultRule {
 fn mischief_at_any_moment_loses_nothing_and_doubles_nothing() {
     let mut rng = Rng::with_seed(seed());
     let site = Site::fake("site", FILES, Setup::default());
-    let place = Place::with_sites([site_config("site", site.address(), "connections = 3")]);
-    let consumer = Consumer::start(place.incoming());
+    let sandbox = Sandbox::with_sites([site_config("site", site.address(), "connections = 3")]);
+    let consumer = Consumer::start(sandbox.incoming());
     let mut codes = BTreeMap::<_, u32>::new();
     for _ in 0..40 {
         site.peer().set_mischief((0..3).map(|_| any_trick(&mut rng)).collect());
-        let outcome = place.once();
+        let outcome = sandbox.once();
         assert!(matches!(outcome.code(), Some(0 | 1)), "{outcome}");
         *codes.entry(outcome.code()).or_default() += 1;
     }
     println!("rounds by exit status: {codes:?}, {} files left", site.left().len());
     site.peer().set_mischief(Vec::new());
-    place.once().assert_code(0);
+    sandbox.once().assert_code(0);
     site.assert_emptied();
     consumer.assert_got(&site.files);
-    assert_eq!(staged_in(&place.incoming()), Vec::<String>::new());
+    assert_eq!(staged_in(&sandbox.incoming()), Vec::<String>::new());
 }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use tentacle_sync::proto::Secret;
 use tentacle_sync::testing::fake_server::{Fault, Identity, Setup, StockClients, Verb, WrongSize, stock_tls};
 
-use crate::daemon::{Outcome, Place};
+use crate::daemon::{Outcome, Sandbox};
 use crate::site::{Access, Kind, Site};
 use crate::support::{Certificates, LOOPBACK};
 
 fn run(arguments: &[&str]) -> Outcome {
-    Place::new().launch(arguments.iter().map(OsStr::new)).wait()
+    Sandbox::new().launch(arguments.iter().map(OsStr::new)).wait()
 }
 
 #[test]
@@ -40,12 +40,12 @@ fn a_command_line_that_makes_no_sense_exits_with_2() {
 #[test]
 fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
     let (one, two) = (Site::fake("one", 1, Setup::default()), Site::fake("two", 1, Setup::default()));
-    let place = Place::with_sites([one.config("intervall = 5")]);
-    place.once().assert_code(2).assert_logs(&["tentacle-syncd.toml:13", "intervall", "interval"]);
+    let sandbox = Sandbox::with_sites([one.config("intervall = 5")]);
+    sandbox.once().assert_code(2).assert_logs(&["tentacle-syncd.toml:13", "intervall", "interval"]);
     let twice = two.config("").replace("\"two\"", "\"one\"");
-    let place = Place::with_sites([one.config(""), twice]);
+    let sandbox = Sandbox::with_sites([one.config(""), twice]);
     for command in ["once", "run", "check"] {
-        let outcome = place.run(command, &[]);
+        let outcome = sandbox.run(command, &[]);
         outcome.assert_code(2).assert_logs(&["tentacle-syncd.toml:15", "\"one\"", "line 9", "names are unique"]);
     }
     one.assert_untouched();
@@ -55,8 +55,8 @@ fn a_configuration_that_makes_no_sense_is_refused_with_file_and_line() {
 #[test]
 fn once_takes_the_sites_that_are_named() {
     let sites = ["plant", "ship", "bank"].map(|name| Site::fake(name, 5, Setup::default()));
-    let place = Place::with_sites([sites[0].config(""), sites[1].config(""), sites[2].config("enabled = false")]);
-    place
+    let sandbox = Sandbox::with_sites([sites[0].config(""), sites[1].config(""), sites[2].config("enabled = false")]);
+    sandbox
         .run("once", &["plant", "bank"])
         .assert_code(0)
         .assert_says(&["plant: 5 files"])
@@ -64,7 +64,7 @@ fn once_takes_the_sites_that_are_named() {
     sites[0].assert_emptied();
     sites[1].assert_untouched();
     sites[2].assert_emptied();
-    let outcome = place.run("once", &["ship", "shop"]);
+    let outcome = sandbox.run("once", &["ship", "shop"]);
     outcome.assert_code(2).assert_logs(&["shop", "plant, ship, bank"]);
     sites[1].assert_untouched();
 }
@@ -73,16 +73,16 @@ fn once_takes_the_sites_that_are_named() {
 fn once_exits_with_1_where_one_of_many_fails() {
     let good = Site::fake("good", 5, Setup::default());
     let bad = Site::fake("bad", 5, Setup { insecure: false, ..Setup::default() });
-    let place = Place::with_sites([good.config(""), bad.config("")]);
-    place.once().assert_code(1).assert_says(&["good: 5 files"]).assert_says(&["bad: failed: "]);
-    place.run("once", &["good"]).assert_code(0);
+    let sandbox = Sandbox::with_sites([good.config(""), bad.config("")]);
+    sandbox.once().assert_code(1).assert_says(&["good: 5 files"]).assert_says(&["bad: failed: "]);
+    sandbox.run("once", &["good"]).assert_code(0);
 }
 
 /// A site whose TLS is set up by files of these names.
-fn with_tls(certificates: &Certificates, [ca, cert, key]: [&str; 3]) -> Place {
+fn with_tls(certificates: &Certificates, [ca, cert, key]: [&str; 3]) -> Sandbox {
     let [ca, cert, key] = [ca, cert, key].map(|name| certificates.path(name));
     let site = "\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n";
-    Place::with_sites([format!("{site}tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}\n")])
+    Sandbox::with_sites([format!("{site}tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}\n")])
 }
 
 fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) {
@@ -93,10 +93,10 @@ fn write_identity(certificates: &Certificates, name: &str, identity: &Identity) 
 #[test]
 fn check_looks_at_certificates_and_directories_and_connects_to_nothing() {
     let certificates = Certificates::new();
-    let place = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]);
+    let sandbox = with_tls(&certificates, ["ca.pem", "client.pem", "client.key"]);
     let pandora_conf =
-        place.write("pandora_server.conf", format!("incomingdir {}\n", place.incoming().to_string_lossy()));
-    let outcome = place.run("check", &["--pandora-conf", pandora_conf.to_str().unwrap()]);
+        sandbox.write("pandora_server.conf", format!("incomingdir {}\n", sandbox.incoming().to_string_lossy()));
+    let outcome = sandbox.run("check", &["--pandora-conf", pandora_conf.to_str().unwrap()]);
     outcome.assert_code(0).assert_says(&["ok", "1 site, 1 enabled"]).assert_says(&["0 problems"]);
     outcome.assert_says(&["ok", "ca.pem", "Test authority", "days left"]);
     outcome.assert_says(&["ok", "client.pem", "collector", "days left"]);
@@ -120,35 +120,35 @@ fn check_finds_what_is_wrong_with_certificates_and_keys() {
         (["client.key", "client.pem", "client.key"], &["client.key", "holds no certificate"]),
         (["client.pem", "client.pem", "client.key"], &["client.pem", "vouches for nothing"]),
     ] {
-        let place = with_tls(&certificates, files);
-        place.run("check", &[]).assert_code(1).assert_says(&[&["PROBLEM"], says].concat());
-        place.run("check", &["--syntax-only"]).assert_code(0);
+        let sandbox = with_tls(&certificates, files);
+        sandbox.run("check", &[]).assert_code(1).assert_says(&[&["PROBLEM"], says].concat());
+        sandbox.run("check", &["--syntax-only"]).assert_code(0);
         if files[1] != "expired.pem" {
-            place.once().assert_code(3).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
+            sandbox.once().assert_code(3).assert_logs(&[&["tentacle-syncd: site plant: "], says].concat());
         }
     }
 }
 
 #[test]
 fn check_finds_a_missing_incoming_directory() {
-    let place = with_tls(&Certificates::new(), ["ca.pem", "client.pem", "client.key"]);
-    fs::remove_dir(place.incoming()).unwrap();
-    let outcome = place.run("check", &[]);
-    let incoming = place.incoming();
+    let sandbox = with_tls(&Certificates::new(), ["ca.pem", "client.pem", "client.key"]);
+    fs::remove_dir(sandbox.incoming()).unwrap();
+    let outcome = sandbox.run("check", &[]);
+    let incoming = sandbox.incoming();
     outcome.assert_code(1).assert_says(&["PROBLEM", incoming.to_str().unwrap(), "create it"]);
 }
 
 #[test]
 fn check_says_what_the_data_server_makes_of_the_files() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let configure = |publish: &str| {
-        place.configure(publish, ["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+        sandbox.configure(publish, ["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
     };
     configure("publish = \"paced\"");
-    let incoming = place.incoming();
+    let incoming = sandbox.incoming();
     let check = |text: &str| {
-        let conf = place.write("pandora_server.conf", text);
-        place.run("check", &["--pandora-conf", conf.to_str().unwrap()])
+        let conf = sandbox.write("pandora_server.conf", text);
+        sandbox.run("check", &["--pandora-conf", conf.to_str().unwrap()])
     };
     let shipped =
         format!("dataserver_smart_queue 1\nmax_queue_files 5000\nincomingdir {}\n", incoming.to_string_lossy());
@@ -170,7 +170,7 @@ fn check_says_what_the_data_server_makes_of_the_files() {
     configure("publish = \"at-once\"");
     check(&shipped).assert_code(0).assert_says(&["warning", "takes the newest waiting file of an agent first"]);
     check("[[site]]\n").assert_code(1).assert_says(&["PROBLEM", "is no pandora_server.conf"]);
-    let missing = place.run("check", &["--pandora-conf", "missing.conf"]);
+    let missing = sandbox.run("check", &["--pandora-conf", "missing.conf"]);
     missing.assert_code(1).assert_says(&[
         "PROBLEM",
         "missing.conf",
@@ -181,23 +181,23 @@ fn check_says_what_the_data_server_makes_of_the_files() {
 
 #[test]
 fn check_looks_for_the_data_server_in_the_configuration_itself() {
-    let place = Place::new();
-    let (incoming, state) = (place.incoming(), place.state());
-    place.write(
+    let sandbox = Sandbox::new();
+    let (incoming, state) = (sandbox.incoming(), sandbox.state());
+    sandbox.write(
         "tentacle-syncd.toml",
         format!(
             "syncserver 0\nsync_address 192.0.2.1\ndataserver_smart_queue 0\nincomingdir {}\n",
             incoming.to_string_lossy()
         ),
     );
-    let config = place.path("pandora_server.conf");
-    fs::rename(place.config(), &config).unwrap();
+    let config = sandbox.path("pandora_server.conf");
+    fs::rename(sandbox.config(), &config).unwrap();
     let check = |more: &[&str]| {
         let common = ["check", "--config", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
-        place.launch(common.iter().chain(more).map(OsStr::new)).wait()
+        sandbox.launch(common.iter().chain(more).map(OsStr::new)).wait()
     };
     check(&[]).assert_code(0).assert_says(&["ok", "takes files from", "pandora_server.conf:4)"]);
-    let elsewhere = place.path("elsewhere");
+    let elsewhere = sandbox.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let outcome = check(&["--incoming-dir", elsewhere.to_str().unwrap()]);
     outcome.assert_code(1).assert_says(&[
@@ -235,8 +235,8 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
     ] {
         for kind in [Kind::FakeServer, Kind::Stock] {
             let Some(site) = Site::behind(access, kind, 7, &certificates) else { continue };
-            let place = Place::with_sites([site.config(&access.lines(&certificates))]);
-            let outcome = place.run("probe", &["site"]);
+            let sandbox = Sandbox::with_sites([site.config(&access.lines(&certificates))]);
+            let outcome = sandbox.run("probe", &["site"]);
             outcome.assert_code(0).assert_says(&["resolved"]).assert_says(&["connected to 127.0.0.1"]);
             for step in steps {
                 outcome.assert_says(&[step]);
@@ -244,7 +244,7 @@ fn probe_goes_through_all_steps_and_touches_nothing() {
             outcome.assert_says(&["7 to be collected"]).assert_says(&["nothing was fetched or deleted"]);
             assert!(!outcome.to_string().contains("s3cret"), "no secrets: {outcome}");
             site.assert_untouched();
-            assert!(place.spool().is_empty());
+            assert!(sandbox.spool().is_empty());
         }
     }
 }
@@ -270,19 +270,20 @@ fn probe_names_the_step_that_fails() {
         (misbehaving(Fault::Reset), "", "broken", "the connection broke"),
         (misbehaving(Fault::Hang), "timeout = 1", "timeout", "the listing did not come in time"),
     ] {
-        let outcome = Place::with_sites([site.config(lines)]).run("probe", &["site"]);
+        let outcome = Sandbox::with_sites([site.config(lines)]).run("probe", &["site"]);
         outcome.assert_code(1).assert_says(&["connected to"]);
         outcome.assert_says(&[&format!("FAILED (reason={reason})"), says]);
         site.assert_untouched();
     }
     let gone = fake(Setup::default());
-    let place = Place::with_sites([gone.config("")]);
+    let sandbox = Sandbox::with_sites([gone.config("")]);
     drop(gone);
-    let outcome = place.run("probe", &["site"]);
+    let outcome = sandbox.run("probe", &["site"]);
     outcome.assert_code(1).assert_says(&["resolved"]).assert_says(&["FAILED (reason=connect)", "refused"]);
-    let place = Place::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"no-such-host.invalid\"\ntimeout = 2\n"]);
-    place.run("probe", &["site"]).assert_code(1).assert_says(&["FAILED (reason=", " name"]);
-    place.run("probe", &["sight"]).assert_code(2).assert_logs(&["sight", "site"]);
+    let sandbox =
+        Sandbox::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"no-such-host.invalid\"\ntimeout = 2\n"]);
+    sandbox.run("probe", &["site"]).assert_code(1).assert_says(&["FAILED (reason=", " name"]);
+    sandbox.run("probe", &["sight"]).assert_code(2).assert_logs(&["sight", "site"]);
 }
 
 /// Takes a connection and sends `banner`, as a server of another protocol does.
@@ -308,7 +309,7 @@ fn another_protocol_on_the_port_is_named() {
         let (address, speaker) = speaker_of(banner);
         let (ip, port) = (address.ip(), address.port());
         let site = format!("\n[[site]]\nname = \"site\"\naddress = \"{ip}\"\nport = {port}\n");
-        let outcome = Place::with_sites([site]).run("probe", &["site"]);
+        let outcome = Sandbox::with_sites([site]).run("probe", &["site"]);
         speaker.join().unwrap();
         outcome
             .assert_code(1)
@@ -322,10 +323,10 @@ fn probe_counts_what_once_takes() {
     site.add("a.1.data", "1");
     site.add_other("b.1.xml", "included by no pattern");
     site.add_other("test.1.data", "excluded");
-    let place = Place::with_sites([site.config("include = [\"*.data\"]\nexclude = [\"test*\"]")]);
-    let probed = place.run("probe", &["site"]);
+    let sandbox = Sandbox::with_sites([site.config("include = [\"*.data\"]\nexclude = [\"test*\"]")]);
+    let probed = sandbox.run("probe", &["site"]);
     probed.assert_code(0).assert_says(&["8 to be collected", "left out by include and exclude"]);
-    place.once().assert_code(0).assert_says(&["site: 8 files, "]);
+    sandbox.once().assert_code(0).assert_says(&["site: 8 files, "]);
     site.assert_emptied();
 }
 
@@ -333,24 +334,24 @@ fn probe_counts_what_once_takes() {
 fn once_tells_what_nobody_takes_and_fails() {
     let mut site = Site::fake("site", 2, Setup::default());
     site.add_other("big.1.data", "x".repeat(50_000));
-    let place = Place::with_sites([site.config("max_file_size = 40000")]);
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites([site.config("max_file_size = 40000")]);
+    let outcome = sandbox.once();
     outcome.assert_code(1).assert_says(&["site: 2 files, ", "left there: 1 file larger than max_file_size"]);
     outcome.assert_says(&["left at their sites", "1 file larger than max_file_size; the log names"]);
     outcome.assert_logs(&["[WARN] site=site file=big.1.data", "50000 bytes, max_file_size is 40000", "raise that"]);
     site.assert_emptied();
-    place.configure("", [site.config("max_file_size = 60000")]);
-    let outcome = place.once();
+    sandbox.configure("", [site.config("max_file_size = 60000")]);
+    let outcome = sandbox.once();
     outcome.assert_code(0).assert_says(&["site: 1 file, 50000 bytes"]);
 }
 
 #[test]
 fn once_tells_which_sites_are_disabled() {
     let sites = [Site::fake("on", 1, Setup::default()), Site::fake("off", 1, Setup::default())];
-    let place = Place::with_sites([sites[0].config(""), sites[1].config("enabled = false")]);
-    place.once().assert_code(0).assert_logs(&["site=off left out: enabled = false"]);
+    let sandbox = Sandbox::with_sites([sites[0].config(""), sites[1].config("enabled = false")]);
+    sandbox.once().assert_code(0).assert_logs(&["site=off left out: enabled = false"]);
     sites[1].assert_untouched();
-    let outcome = place.run("once", &["off"]);
+    let outcome = sandbox.run("once", &["off"]);
     outcome.assert_code(0).assert_logs(&["site=off collected from since it is named", "enabled = false"]);
     sites[1].assert_emptied();
 }
@@ -358,31 +359,31 @@ fn once_tells_which_sites_are_disabled() {
 #[test]
 fn what_import_prints_loads_and_collects() {
     let site = Site::fake("site", 10, Setup::default());
-    let (place, address) = (Place::new(), site.address());
-    let incoming = place.incoming();
+    let (sandbox, address) = (Sandbox::new(), site.address());
+    let incoming = sandbox.incoming();
     let text = format!(
         "syncserver 0\nsync_address {}\nsync_port {}\nsync_retries 1\nsync_timeout 5\nserver_threshold 7\nincomingdir {}\n",
         address.ip(),
         address.port(),
         incoming.to_string_lossy()
     );
-    let conf = place.write("pandora_server.conf", text);
-    let imported = place.launch([OsStr::new("import"), conf.as_os_str()]).wait();
+    let conf = sandbox.write("pandora_server.conf", text);
+    let imported = sandbox.launch([OsStr::new("import"), conf.as_os_str()]).wait();
     imported.assert_code(0).assert_says(&["[[site]]"]);
-    place.write("tentacle-syncd.toml", &imported.stdout);
-    let state = place.state();
+    sandbox.write("tentacle-syncd.toml", &imported.stdout);
+    let state = sandbox.state();
     let state_dir = ["--state-dir", state.to_str().unwrap()];
-    place.run("check", &[&["--syntax-only"], &state_dir[..]].concat()).assert_code(0).assert_says(&["0 problems"]);
-    place.run("once", &state_dir).assert_code(0);
-    place.assert_holds(&site.files);
+    sandbox.run("check", &[&["--syntax-only"], &state_dir[..]].concat()).assert_code(0).assert_says(&["0 problems"]);
+    sandbox.run("once", &state_dir).assert_code(0);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
 }
 
 #[test]
 fn import_says_what_is_missing() {
-    let place = Place::new();
-    let conf = place.write("pandora_server.conf", "syncserver 0\n");
-    let outcome = place.launch([OsStr::new("import"), conf.as_os_str()]).wait();
+    let sandbox = Sandbox::new();
+    let conf = sandbox.write("pandora_server.conf", "syncserver 0\n");
+    let outcome = sandbox.launch([OsStr::new("import"), conf.as_os_str()]).wait();
     outcome.assert_code(2).assert_logs(&["pandora_server.conf", "sync_address"]);
     assert_eq!(outcome.stdout, "");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tentacle_sync::testing::fake_server::{FakeServer, Fault, Files, Setup, Verb};
 
 use crate::consumer::Consumer;
-use crate::daemon::{Place, assert_same, spool_of};
+use crate::daemon::{Sandbox, assert_same, spool_of};
 use crate::site::{Access, Kind, Site, all_files, site_config};
 use crate::support::{Certificates, TIMEOUT};
 
@@ -17,20 +17,20 @@ use crate::support::{Certificates, TIMEOUT};
 fn collects_all(access: Access, kind: Kind, count: usize) {
     let certificates = Certificates::new();
     let Some(site) = Site::behind(access, kind, count, &certificates) else { return };
-    let place = Place::with_sites([site.config(&access.lines(&certificates))]);
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites([site.config(&access.lines(&certificates))]);
+    let outcome = sandbox.once();
     outcome.assert_code(0).assert_says(&["site: ", &format!("{count} files")]);
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
 }
 
 /// Collects from one site once.
-fn collect(site: &Site, lines: &str) -> Place {
-    let place = Place::with_sites([site.config(lines)]);
-    place.once().assert_code(0);
-    place.assert_holds(&site.files);
+fn collect(site: &Site, lines: &str) -> Sandbox {
+    let sandbox = Sandbox::with_sites([site.config(lines)]);
+    sandbox.once().assert_code(0);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
-    place
+    sandbox
 }
 
 macro_rules! accesses {
@@ -94,10 +94,10 @@ fn delivery_by_move_takes_one_command_a_file() {
 #[test]
 fn without_durability_files_arrive_all_the_same() {
     let site = Site::ours("site", 60);
-    let place = Place::new();
-    place.configure("durability = \"none\"", [site.config("")]);
-    place.once().assert_code(0);
-    place.assert_holds(&site.files);
+    let sandbox = Sandbox::new();
+    sandbox.configure("durability = \"none\"", [site.config("")]);
+    sandbox.once().assert_code(0);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
 }
 
@@ -128,9 +128,9 @@ fn names_are_bytes_and_those_that_cannot_be_stored_stay() {
     site.add(b"latin\xe4.1700000000.data", "Latin-1");
     site.add(".hidden.1700000000.data", "dot");
     site.add_other("bell\x07.1700000000.data", "a control character");
-    let place = Place::with_sites([site.config("")]);
-    let outcome = place.once();
-    place.assert_holds(&site.files);
+    let sandbox = Sandbox::with_sites([site.config("")]);
+    let outcome = sandbox.once();
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
     outcome.assert_code(1).assert_says(&["site: 9 files, ", "left there: 1 file with a name that cannot be used"]);
     outcome.assert_logs(&["site=site", "bell\\x07.1700000000.data", "left there"]);
@@ -149,13 +149,13 @@ fn include_and_exclude_choose_what_is_collected() {
 #[test]
 fn a_site_has_an_incoming_directory_of_its_own_where_it_says_so() {
     let (plant, ship) = (Site::ours("plant", 10), Site::ours("ship", 10));
-    let place = Place::new();
-    fs::create_dir(place.path("ships")).unwrap();
-    let own = format!("incoming_dir = {:?}", place.path("ships"));
-    place.configure("", [plant.config(""), ship.config(&own)]);
-    place.once().assert_code(0);
-    place.assert_holds(&plant.files);
-    assert_same(&spool_of(&place.path("ships")), &ship.files);
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("ships")).unwrap();
+    let own = format!("incoming_dir = {:?}", sandbox.path("ships"));
+    sandbox.configure("", [plant.config(""), ship.config(&own)]);
+    sandbox.once().assert_code(0);
+    sandbox.assert_holds(&plant.files);
+    assert_same(&spool_of(&sandbox.path("ships")), &ship.files);
 }
 
 #[test]
@@ -164,11 +164,11 @@ fn a_name_two_sites_have_with_the_same_bytes_arrives_twice_too() {
     for site in [&mut one, &mut two] {
         site.add("web01.1700000000.data", "the same");
     }
-    let place = Place::with_sites([one.config(""), two.config("")]);
-    place.once().assert_code(0);
+    let sandbox = Sandbox::with_sites([one.config(""), two.config("")]);
+    sandbox.once().assert_code(0);
     let mut expected = all_files([&one, &two]);
     expected.insert("web01.170000000001.data".into(), "the same".into());
-    place.assert_holds(&expected);
+    sandbox.assert_holds(&expected);
     one.assert_emptied();
     two.assert_emptied();
 }
@@ -178,14 +178,14 @@ fn a_name_two_sites_have_with_other_bytes_arrives_twice() {
     let (mut one, mut two) = (Site::ours("one", 5), Site::ours("two", 5));
     one.add("web01.1700000000.data", "from the first");
     two.add("web01.1700000000.data", "from the second");
-    let place = Place::with_sites([one.config(""), two.config("")]);
-    place.once().assert_code(0);
+    let sandbox = Sandbox::with_sites([one.config(""), two.config("")]);
+    sandbox.once().assert_code(0);
     one.assert_emptied();
     two.assert_emptied();
-    let found = bodies_of(&place.spool(), "web01");
+    let found = bodies_of(&sandbox.spool(), "web01");
     assert_eq!(found, ["from the first", "from the second"]);
-    assert_eq!(place.spool().len(), 12);
-    assert!(place.spool().keys().all(|path| is_for_the_data_server(path)), "{:?}", place.spool().keys());
+    assert_eq!(sandbox.spool().len(), 12);
+    assert!(sandbox.spool().keys().all(|path| is_for_the_data_server(path)), "{:?}", sandbox.spool().keys());
 }
 
 /// `^.*[._]\d+\.data$`
@@ -214,15 +214,15 @@ fn overwritten_in_the_move(after: &str, lines: &str) -> Vec<String> {
     let faults = vec![Fault::OverwriteBetween(after.into()).at(Verb::Mv).once()];
     let mut site = Site::fake("site", 0, Setup { faults, idle: Duration::from_secs(1), ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
-    let place = Place::with_sites([site.config(lines)]);
-    let mut outcome = place.once();
+    let sandbox = Sandbox::with_sites([site.config(lines)]);
+    let mut outcome = sandbox.once();
     if outcome.code() != Some(0) {
-        outcome = place.once();
+        outcome = sandbox.once();
     }
     outcome.assert_code(0);
     site.assert_emptied();
-    assert!(place.spool().keys().all(|path| is_for_the_data_server(path)), "{:?}", place.spool().keys());
-    bodies_of(&place.spool(), "web01")
+    assert!(sandbox.spool().keys().all(|path| is_for_the_data_server(path)), "{:?}", sandbox.spool().keys());
+    bodies_of(&sandbox.spool(), "web01")
 }
 
 #[test]
@@ -254,45 +254,45 @@ fn a_file_overwritten_between_fetch_and_move_arrives_in_both_versions() {
     let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Mv).once()];
     let mut site = Site::fake("site", 0, Setup { faults, ..Setup::default() });
     site.add("web01.1700000000.data", BEFORE);
-    let place = Place::with_sites([site.config("")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("")]);
+    let daemon = sandbox.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Mv) == 1));
     let after = BEFORE.replace("before", "quite a bit longer");
     site.peer().put("web01.1700000000.data", after.as_bytes()).unwrap();
     daemon.wait_for_line(&["overwritten"]);
     crate::daemon::wait_until("the site to be empty", || site.left().is_empty().then_some(()));
     daemon.stop().assert_code(0);
-    assert_eq!(bodies_of(&place.spool(), "web01"), [BEFORE, &after]);
+    assert_eq!(bodies_of(&sandbox.spool(), "web01"), [BEFORE, &after]);
 }
 
 #[test]
 fn a_listed_file_that_is_gone_when_it_is_asked_for_is_no_error() {
     let faults = vec![Fault::Slow(Duration::from_millis(700)).at(Verb::Recv).once()];
     let mut site = Site::fake("site", 10, Setup { faults, ..Setup::default() });
-    let place = Place::with_sites([site.config("connections = 1")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("connections = 1")]);
+    let daemon = sandbox.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) == 1));
     let (last, _) = site.files.pop_last().unwrap();
     site.remove(&last);
-    crate::daemon::wait_until("the rest to be collected", || (place.spool() == site.files).then_some(()));
+    crate::daemon::wait_until("the rest to be collected", || (sandbox.spool() == site.files).then_some(()));
     let outcome = daemon.stop();
     outcome.assert_code(0);
     assert!(!outcome.stderr.contains("reason="), "{outcome}");
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
 }
 
 #[test]
 fn a_pandora_server_conf_is_all_it_takes() {
     let site = Site::ours("site", 30);
-    let (place, address) = (Place::new(), site.address());
+    let (sandbox, address) = (Sandbox::new(), site.address());
     let text = format!(
         "# A comment\nservername centre\nsyncserver 0\nsync_address {}\nsync_port {}\nsync_timeout 10\nincomingdir {}\n",
         address.ip(),
         address.port(),
-        place.incoming().to_string_lossy()
+        sandbox.incoming().to_string_lossy()
     );
-    let (config, state) = (place.write("pandora_server.conf", text), place.state());
+    let (config, state) = (sandbox.write("pandora_server.conf", text), sandbox.state());
     let arguments = [
         "once".as_ref(),
         "--wait".as_ref(),
@@ -301,8 +301,8 @@ fn a_pandora_server_conf_is_all_it_takes() {
         "--state-dir".as_ref(),
         state.as_os_str(),
     ];
-    let data_server = Consumer::start(place.incoming());
-    place.launch(arguments).wait().assert_code(0);
+    let data_server = Consumer::start(sandbox.incoming());
+    sandbox.launch(arguments).wait().assert_code(0);
     data_server.assert_got(&site.files);
     site.assert_emptied();
 }
@@ -310,9 +310,9 @@ fn a_pandora_server_conf_is_all_it_takes() {
 #[test]
 fn a_site_that_is_off_is_left_alone() {
     let (on, off) = (Site::ours("on", 5), Site::fake("off", 5, Setup::default()));
-    let place = Place::with_sites([on.config(""), off.config("enabled = false")]);
-    place.once().assert_code(0);
-    place.assert_holds(&on.files);
+    let sandbox = Sandbox::with_sites([on.config(""), off.config("enabled = false")]);
+    sandbox.once().assert_code(0);
+    sandbox.assert_holds(&on.files);
     off.assert_untouched();
     assert_eq!(off.peer().tally().accepted, 0);
 }
@@ -320,15 +320,15 @@ fn a_site_that_is_off_is_left_alone() {
 #[test]
 fn what_comes_later_is_collected_in_later_rounds() {
     let fake = FakeServer::start(Setup::default()).unwrap();
-    let place = Place::with_sites([one_connection(fake.address())]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([one_connection(fake.address())]);
+    let daemon = sandbox.start();
     let mut all = Files::new();
     for round in 0..3 {
         let name = format!("web01.170000000{round}.data");
         fake.put(&name, name.as_bytes()).unwrap();
         all.insert(name.clone().into(), name.into_bytes());
         crate::daemon::wait_until("the round", || fake.files().unwrap().is_empty().then_some(()));
-        assert_same(&place.spool(), &all);
+        assert_same(&sandbox.spool(), &all);
     }
     daemon.stop().assert_code(0);
     assert_eq!(fake.tally().accepted, 1, "the connection stays open between rounds");
@@ -342,15 +342,15 @@ fn one_connection(address: SocketAddr) -> String {
 fn a_file_that_the_site_has_sent_and_not_let_go_comes_once() {
     let faults = vec![Fault::KeepMoved.at(Verb::Mv).once()];
     let site = Site::fake("site", 1, Setup { faults, ..Setup::default() });
-    let place = Place::with_sites([site.config("")]);
-    place.once().assert_code(0);
-    assert_same(&place.spool(), &site.files);
+    let sandbox = Sandbox::with_sites([site.config("")]);
+    sandbox.once().assert_code(0);
+    assert_same(&sandbox.spool(), &site.files);
     for path in site.files.keys() {
         // The data server takes it.
-        fs::remove_file(place.incoming().join(path)).unwrap();
+        fs::remove_file(sandbox.incoming().join(path)).unwrap();
     }
     assert_eq!(site.left(), site.files);
-    place.once().assert_code(0);
-    assert_same(&place.spool(), &Files::new());
+    sandbox.once().assert_code(0);
+    assert_same(&sandbox.spool(), &Files::new());
     site.assert_emptied();
 }

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use tentacle_sync::testing::fake_server::{AgentFiles, FakeServer, Files, Setup, Tally, Verb};
 
 use crate::consumer::{Consumer, seed};
-use crate::daemon::{Place, staged_in};
+use crate::daemon::{Sandbox, staged_in};
 use crate::site::site_config;
 
 const FILES: usize = 2_000;
@@ -31,11 +31,11 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
     for (path, bytes) in &files {
         fake.put(path, bytes).unwrap();
     }
-    let place = Place::with_sites([site_config("site", fake.address(), "")]);
-    let consumer = Consumer::start(place.incoming());
+    let sandbox = Sandbox::with_sites([site_config("site", fake.address(), "")]);
+    let consumer = Consumer::start(sandbox.incoming());
     for _ in 0..KILLS {
         let until = commands(&fake.tally()) + rng.u64(0..=MOST_COMMANDS);
-        let mut daemon = place.start();
+        let mut daemon = sandbox.start();
         // Where the site is empty already, it is killed while it has nothing to do.
         fake.wait_for(Duration::from_millis(400), |tally| commands(tally) >= until);
         thread::sleep(Duration::from_micros(rng.u64(0..5_000)));
@@ -44,8 +44,8 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
     let (fetched, left) = (fake.tally().count(Verb::Recv), fake.files().unwrap().len());
     println!("{fetched} fetched, {left} left after the last kill");
     assert!(left < FILES, "it was never let come that far");
-    place.once().assert_code(0);
+    sandbox.once().assert_code(0);
     consumer.assert_got(&files);
     assert!(fake.files().unwrap().is_empty());
-    assert_eq!(staged_in(&place.incoming()), Vec::<String>::new());
+    assert_eq!(staged_in(&sandbox.incoming()), Vec::<String>::new());
 }

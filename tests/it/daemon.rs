@@ -37,24 +37,24 @@ pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
 }
 
 /// A directory for one daemon: configuration, state, spool, and its log.
-pub(crate) struct Place {
+pub(crate) struct Sandbox {
     root: TempDir,
     runs: AtomicU32,
 }
 
-impl Place {
+impl Sandbox {
     /// With an empty spool and no configuration.
     pub(crate) fn new() -> Self {
-        let place = Self { root: scratch(), runs: AtomicU32::new(0) };
-        fs::create_dir(place.incoming()).unwrap();
-        place
+        let sandbox = Self { root: scratch(), runs: AtomicU32::new(0) };
+        fs::create_dir(sandbox.incoming()).unwrap();
+        sandbox
     }
 
     /// With a configuration of these sites, which do not retry.
     pub(crate) fn with_sites<S: AsRef<str>>(sites: impl IntoIterator<Item = S>) -> Self {
-        let place = Self::new();
-        place.configure("", sites);
-        place
+        let sandbox = Self::new();
+        sandbox.configure("", sites);
+        sandbox
     }
 
     /// Writes the configuration: `sync` is added to `[sync]`. No data server takes what is published, so that all of it

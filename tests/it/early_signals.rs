@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::daemon::{Place as SyncdPlace, wait_until};
-use crate::program::{Place, as_nobody};
+use crate::daemon::{Sandbox as SyncdSandbox, wait_until};
+use crate::program::{Sandbox, as_nobody};
 use crate::server_process::free_address;
 use crate::supervised::Daemon;
 
@@ -24,9 +24,9 @@ fn piped(command: &mut Command) -> &mut Command {
 #[test]
 fn a_server_that_is_told_to_reload_as_soon_as_it_listens_stays() {
     for _ in 0..TIMES {
-        let place = Place::new();
+        let sandbox = Sandbox::new();
         let port = free_address().port().to_string();
-        let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v"]);
+        let mut command = sandbox.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v"]);
         let mut server = as_nobody(piped(&mut command)).spawn().unwrap();
         let pid = Pid::from_child(&server);
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
@@ -43,12 +43,12 @@ fn a_server_that_is_told_to_reload_as_soon_as_it_listens_stays() {
 #[test]
 fn a_server_in_the_background_that_is_told_to_reload_as_soon_as_it_listens_stays() {
     for _ in 0..5 {
-        let place = Place::new();
+        let sandbox = Sandbox::new();
         let address = free_address();
-        let (port, storage, log) = (address.port().to_string(), place.path("storage"), place.path("log"));
+        let (port, storage, log) = (address.port().to_string(), sandbox.path("storage"), sandbox.path("log"));
         let names = [&storage, &log].map(|path| path.to_str().unwrap());
         let arguments = ["-s", names[0], "-a", "127.0.0.1", "-p", &port, "-d", "-v", "-l", names[1]];
-        assert_eq!(place.run(&arguments), (Some(0), String::new()));
+        assert_eq!(sandbox.run(&arguments), (Some(0), String::new()));
         let daemon = Daemon::of(&storage);
         while !fs::read_to_string(&log).unwrap_or_default().contains("listening on") {}
         daemon.signal(Signal::HUP);
@@ -60,13 +60,13 @@ fn a_server_in_the_background_that_is_told_to_reload_as_soon_as_it_listens_stays
 
 #[test]
 fn a_collector_that_is_told_to_reload_as_soon_as_it_logs_stays() {
-    let place = SyncdPlace::with_sites([
+    let sandbox = SyncdSandbox::with_sites([
         "[[site]]\nname = \"a\"\naddress = \"127.0.0.1\"\nport = 9\n",
         "[[site]]\nname = \"b\"\naddress = \"127.0.0.1\"\nport = 9\ntimeout = 3\n",
     ]);
     for _ in 0..TIMES {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tentacle-syncd"));
-        command.args(["run", "--config"]).arg(place.config()).env_remove("STATE_DIRECTORY");
+        command.args(["run", "--config"]).arg(sandbox.config()).env_remove("STATE_DIRECTORY");
         let mut daemon = piped(&mut command).spawn().unwrap();
         let pid = Pid::from_child(&daemon);
         let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines();

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tentacle_sync::testing::fake_server::{Identity, Setup, StockClients, stock_tls};
 use tentacle_sync::tls::UnixTime;
 
-use crate::daemon::Place;
+use crate::daemon::Sandbox;
 use crate::server_ops::Buffer;
 use crate::server_process::Options;
 use crate::site::{Site, site_config};
@@ -79,8 +79,8 @@ fn each_certificate_that_ends_soon_is_told_of_once_for_all_sites() {
     let sites = ["a", "b", "c"].map(|name| pki.site(name));
     // Other settings, the same files.
     let settings = ["", ", offer_client_cert = true", ", offer_client_cert = false"];
-    let place = Place::with_sites(sites.iter().zip(settings).map(|(site, more)| site.config(&pki.lines(more))));
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites(sites.iter().zip(settings).map(|(site, more)| site.config(&pki.lines(more))));
+    let outcome = sandbox.once();
     outcome.assert_code(0);
     let log = &outcome.stderr;
     for (parts, level) in [
@@ -91,7 +91,7 @@ fn each_certificate_that_ends_soon_is_told_of_once_for_all_sites() {
         assert_eq!(count(log, &parts), 1, "{outcome}");
         assert_eq!(count(log, &[&parts[..], &[level]].concat()), 1, "{outcome}");
     }
-    let checked = place.run("check", &[]);
+    let checked = sandbox.run("check", &[]);
     assert_eq!(count(&checked.stdout, &["CN=CA"]), 1, "{checked}");
 }
 
@@ -104,8 +104,8 @@ fn a_probe_says_how_long_both_certificates_still_count() {
     ] {
         let pki = Pki::new(100, server, client);
         let site = pki.site("site");
-        let place = Place::with_sites([site.config(&pki.lines(""))]);
-        let outcome = place.run("probe", &["site"]);
+        let sandbox = Sandbox::with_sites([site.config(&pki.lines(""))]);
+        let outcome = sandbox.run("probe", &["site"]);
         let days = |days| format!("{days} day{} left", if days == 1 { "" } else { "s" });
         outcome.assert_code(0).assert_says(&["  valid ", &days(server)]);
         outcome.assert_says(&["our certificate: CN=collector", &days(client)]);
@@ -122,8 +122,8 @@ fn a_server_tells_of_its_own_certificate_and_of_its_clients_once() {
     let pki = Pki::new(100, 20, 3);
     let server = pki.server();
     for name in ["first", "second"] {
-        let place = Place::with_sites([site_config(name, server.address(), &pki.lines(""))]);
-        place.once().assert_code(0);
+        let sandbox = Sandbox::with_sites([site_config(name, server.address(), &pki.lines(""))]);
+        sandbox.once().assert_code(0);
     }
     let (ours, theirs) = (["server.pem: ", "\"CN=site\" expires in 20 days"], ["\"CN=collector\" expires in 3 days"]);
     server.wait_for_line(&theirs);
@@ -135,8 +135,8 @@ fn a_server_tells_of_its_own_certificate_and_of_its_clients_once() {
 #[test]
 fn a_certificate_that_ends_soon_is_a_warning_of_check_and_no_problem() {
     let pki = Pki::new(20, 3, 0);
-    let place = Place::with_sites([pki.site("site").config(&pki.lines(""))]);
-    let outcome = place.run("check", &[]);
+    let sandbox = Sandbox::with_sites([pki.site("site").config(&pki.lines(""))]);
+    let outcome = sandbox.run("check", &[]);
     outcome.assert_code(0).assert_says(&["warning", "ca.pem", "20 days left: expires in 20 days"]);
     outcome.assert_says(&["warning", "client.pem", "0 days left: expires in less than a day"]);
     outcome.assert_says(&["0 problems, "]);

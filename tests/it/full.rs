@@ -4,7 +4,7 @@ use std::fs;
 
 use tentacle_sync::testing::fake_server::{Files, Setup, Verb};
 
-use crate::daemon::{Place, assert_complains_once, assert_same, wait_until};
+use crate::daemon::{Sandbox, assert_complains_once, assert_same, wait_until};
 use crate::mount::{Filesystem, Mount};
 use crate::server_ops::Buffer;
 use crate::site::Site;
@@ -18,8 +18,8 @@ const LITTLE: (u64, u64) = (600 << 10, 40);
 /// Fails unless each file in the spool is one of the site's, whole, and each of the site's is here, published or not, or
 /// there.
 #[track_caller]
-fn assert_conserved(site: &Site, place: &Place) {
-    let (left, spool, staged) = (site.left(), place.spool(), place.staged_bytes());
+fn assert_conserved(site: &Site, sandbox: &Sandbox) {
+    let (left, spool, staged) = (site.left(), sandbox.spool(), sandbox.staged_bytes());
     for (path, bytes) in &spool {
         assert!(
             site.files.get(path) == Some(bytes),
@@ -36,24 +36,24 @@ fn assert_conserved(site: &Site, place: &Place) {
 
 fn a_spool_fills_up(filesystem: Filesystem) {
     let Some(mount) = Mount::of(filesystem) else { return };
-    let place = Place::new();
-    let spool = mount.host(&place.incoming());
+    let sandbox = Sandbox::new();
+    let spool = mount.host(&sandbox.incoming());
     let ballast = mount.fill(LITTLE.0, LITTLE.1);
     let site = Site::fake("site", 400, Setup::default());
-    place.configure("", [site.config("interval = 1")]);
-    let daemon = place.start();
+    sandbox.configure("", [site.config("interval = 1")]);
+    let daemon = sandbox.start();
     daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), CAUSE, "free some"]);
     let rounds = site.peer().tally().count(Verb::Ls);
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= rounds + 4), "it goes on trying");
-    let published = place.spool();
+    let published = sandbox.spool();
     assert!(!published.is_empty() && !site.left().is_empty(), "{} came", published.len());
-    assert_conserved(&site, &place);
+    assert_conserved(&site, &sandbox);
     assert_complains_once(&daemon.log(), &[CAUSE]);
     ballast.remove();
     wait_until("all to have come", || site.left().is_empty().then_some(()));
     daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
 }
 

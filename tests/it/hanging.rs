@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::Setup;
 
-use crate::daemon::{Daemon, Place, assert_same, spool_of, wait_until};
+use crate::daemon::{Daemon, Sandbox, assert_same, spool_of, wait_until};
 use crate::mount::{Mount, Stalled};
 use crate::site::Site;
 
@@ -25,13 +25,13 @@ fn assert_ends(daemon: Daemon, stalled: Stalled) {
 #[test]
 fn a_stop_comes_to_its_end_though_a_directory_does_not_answer() {
     let Some(mount) = Mount::that_stalls() else { return };
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let mut site = Site::fake("site", 5, Setup::default());
     let [state, incoming] = ["state", "incoming"].map(|name| mount.root().join(name));
     fs::create_dir(&incoming).unwrap();
     let sync = format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {incoming:?}\nshutdown_timeout = \"1s\"\n");
-    place.write("tentacle-syncd.toml", sync + &site.config("interval = 1"));
-    let daemon = place.start();
+    sandbox.write("tentacle-syncd.toml", sync + &site.config("interval = 1"));
+    let daemon = sandbox.start();
     wait_until("the first files", || site.left().is_empty().then_some(()));
     let stalled = mount.stall();
     site.add("late.1800000000.data", "late");
@@ -44,35 +44,35 @@ fn a_stop_comes_to_its_end_though_a_directory_does_not_answer() {
 #[test]
 fn a_start_that_hangs_is_stopped() {
     let Some(mount) = Mount::that_stalls() else { return };
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let site = Site::fake("site", 5, Setup::default());
     // Nothing can be done without the journal: that is waited for.
     let state = mount.root().join("state");
-    place.write(
+    sandbox.write(
         "tentacle-syncd.toml",
-        format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {:?}\n", place.incoming()) + &site.config(""),
+        format!("[sync]\nstate_dir = {state:?}\nincoming_dir = {:?}\n", sandbox.incoming()) + &site.config(""),
     );
     let stalled = mount.stall();
-    let daemon = place.start();
+    let daemon = sandbox.start();
     thread::sleep(Duration::from_secs(1));
     assert_ends(daemon, stalled);
     site.assert_untouched();
 }
 
 /// Two sites with some files each; those of the first are collected into `incoming`.
-fn two_sites(place: &Place, incoming: &Path, sync: &str) -> [Site; 2] {
+fn two_sites(sandbox: &Sandbox, incoming: &Path, sync: &str) -> [Site; 2] {
     let sites = ["bad", "good"].map(|name| Site::fake(name, 5, Setup::default()));
     let beside = format!("interval = 1\nincoming_dir = {incoming:?}");
-    place.configure(sync, [sites[0].config(&beside), sites[1].config("interval = 1")]);
+    sandbox.configure(sync, [sites[0].config(&beside), sites[1].config("interval = 1")]);
     sites
 }
 
 #[test]
 fn a_directory_that_does_not_answer_costs_its_own_sites_alone() {
     let Some(mount) = Mount::that_stalls() else { return };
-    let place = Place::new();
-    let [mut bad, mut good] = two_sites(&place, mount.root(), "publish = \"at-once\"\nshutdown_timeout = \"1s\"");
-    let daemon = place.start();
+    let sandbox = Sandbox::new();
+    let [mut bad, mut good] = two_sites(&sandbox, mount.root(), "publish = \"at-once\"\nshutdown_timeout = \"1s\"");
+    let daemon = sandbox.start();
     wait_until("the first files", || (bad.left().is_empty() && good.left().is_empty()).then_some(()));
     let stalled = mount.stall();
     bad.add("late.1800000000.data", "late");
@@ -81,7 +81,7 @@ fn a_directory_that_does_not_answer_costs_its_own_sites_alone() {
         good.add(format!("good.{number}.data"), "beside");
         wait_until("a file of the good site", || good.left().is_empty().then_some(()));
     }
-    place.assert_holds(&good.files);
+    sandbox.assert_holds(&good.files);
     assert_eq!(bad.left().len(), 1);
     drop(stalled);
     wait_until("the file that was late", || bad.left().is_empty().then_some(()));
@@ -92,10 +92,10 @@ fn a_directory_that_does_not_answer_costs_its_own_sites_alone() {
 #[test]
 fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
     let Some(mount) = Mount::that_stalls() else { return };
-    let place = Place::new();
-    let [bad, good] = two_sites(&place, mount.root(), "publish = \"at-once\"");
+    let sandbox = Sandbox::new();
+    let [bad, good] = two_sites(&sandbox, mount.root(), "publish = \"at-once\"");
     let stalled = mount.stall();
-    let daemon = place.start();
+    let daemon = sandbox.start();
     wait_until("the files of the good site", || good.left().is_empty().then_some(()));
     daemon.wait_for_line(&["site=bad", "reason=directory-hangs"]);
     bad.assert_untouched();
@@ -110,9 +110,9 @@ fn a_directory_that_does_not_answer_at_the_start_costs_its_own_sites_alone() {
 #[test]
 fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others() {
     let Some(mount) = Mount::that_stalls() else { return };
-    let place = Place::new();
-    let [mut bad, mut good] = two_sites(&place, mount.root(), "publish = \"at-once\"");
-    let daemon = place.start();
+    let sandbox = Sandbox::new();
+    let [mut bad, mut good] = two_sites(&sandbox, mount.root(), "publish = \"at-once\"");
+    let daemon = sandbox.start();
     wait_until("the first files", || (bad.left().is_empty() && good.left().is_empty()).then_some(()));
     let large = vec![b'x'; 1 << 20];
     for number in 0..300 {
@@ -126,7 +126,7 @@ fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others(
     }
     assert!(!daemon.log().contains("reason=directory-hangs"), "{}", daemon.log());
     daemon.wait_for_line(&["site=bad", "reason=directory-hangs", "does not answer"]);
-    place.assert_holds(&good.files);
+    sandbox.assert_holds(&good.files);
     assert!(!bad.left().is_empty());
     drop(stalled);
     wait_until("the files that were late", || bad.left().is_empty().then_some(()));
@@ -139,12 +139,12 @@ fn a_directory_that_freezes_while_files_are_put_into_it_costs_no_time_of_others(
 #[test]
 fn a_start_and_reloads_below_a_mount_that_does_not_answer_cost_its_own_sites_alone() {
     let Some(mount) = Mount::that_stalls() else { return };
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let incoming = mount.root().join("in");
     fs::create_dir(&incoming).unwrap();
-    let [bad, mut good] = two_sites(&place, &incoming, "publish = \"at-once\"");
+    let [bad, mut good] = two_sites(&sandbox, &incoming, "publish = \"at-once\"");
     let stalled = mount.stall();
-    let daemon = place.start();
+    let daemon = sandbox.start();
     wait_until("the files of the good site", || good.left().is_empty().then_some(()));
     for number in 0..2 {
         daemon.signal(Signal::HUP);

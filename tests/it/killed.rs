@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 use tentacle_sync::testing::fake_server::Files;
 
 use crate::consumer::{Consumer, Taken, seed};
-use crate::daemon::{Daemon, Place, spool_of};
+use crate::daemon::{Daemon, Sandbox, spool_of};
 use crate::mount::{Filesystem, Mount};
 use crate::server_process::{Options, ServerProcess, is_emptied, stored_in};
 use crate::site::site_config;
@@ -174,7 +174,7 @@ enum Spool {
 
 /// Both programs, and what they work on.
 struct Chain {
-    place: Place,
+    sandbox: Sandbox,
     storage: PathBuf,
     options: Options,
     server: ServerProcess,
@@ -184,16 +184,16 @@ struct Chain {
 }
 
 impl Chain {
-    fn start(place: Place, spool: Spool, storage: &Path) -> Self {
+    fn start(sandbox: Sandbox, spool: Spool, storage: &Path) -> Self {
         let certificates = Certificates::new();
         let options = Options::usual().tls(&certificates);
         let server = ServerProcess::ours(&options, storage);
         let tls = format!("tls = {{ ca = {:?} }}", certificates.path("ca.pem"));
         let lines = format!("interval = 1\nretries = 1000\n{tls}");
-        place.configure("", [site_config("site", server.address(), &lines)]);
-        let daemon = place.start();
+        sandbox.configure("", [site_config("site", server.address(), &lines)]);
+        let daemon = sandbox.start();
         let storage = storage.to_owned();
-        Self { place, storage, options, server, daemon, certificates, spool }
+        Self { sandbox, storage, options, server, daemon, certificates, spool }
     }
 
     fn agents(&self, rng: &mut Rng) -> Agents {
@@ -217,7 +217,7 @@ impl Chain {
 
     fn restart(&mut self, program: Program) {
         match program {
-            Program::Daemon => self.daemon = self.place.start(),
+            Program::Daemon => self.daemon = self.sandbox.start(),
             Program::Server => self.server.restart(&self.options),
         }
     }
@@ -229,7 +229,7 @@ impl Chain {
     fn assert_conserved(&mut self, sent: &Ledger) {
         let stored = stored_in(&self.storage);
         assert_as_sent(&stored, sent);
-        let (published, staged) = (self.published(sent), self.place.staged_bytes());
+        let (published, staged) = (self.published(sent), self.sandbox.staged_bytes());
         for (name, _) in sent.iter().filter(|(_, sent)| sent.is_answered) {
             let path: &Path = name.as_ref();
             let is_here = published.contains(path) || staged.contains(&body_of(name));
@@ -240,7 +240,7 @@ impl Chain {
     /// What has ever been published; fails if any of it is not as it was sent.
     #[track_caller]
     fn published(&mut self, sent: &Ledger) -> BTreeSet<PathBuf> {
-        let incoming = self.place.incoming();
+        let incoming = self.sandbox.incoming();
         match &mut self.spool {
             Spool::Taken(consumer) => consumer.look(|taken| {
                 let spool = spool_of(&incoming);
@@ -268,11 +268,11 @@ impl Chain {
             thread::sleep(PAUSE / 2);
         }
         assert!(is_emptied(&self.storage), "files are left at the site; the daemon's log:\n{}", self.daemon.log());
-        let Self { place, daemon, spool, .. } = self;
+        let Self { sandbox, daemon, spool, .. } = self;
         daemon.stop().assert_code(0);
         match spool {
             Spool::Taken(consumer) => assert_taken(&consumer.end(), sent),
-            Spool::Left(_) => place.assert_holds(&sent.keys().map(|name| (name.into(), body_of(name))).collect()),
+            Spool::Left(_) => sandbox.assert_holds(&sent.keys().map(|name| (name.into(), body_of(name))).collect()),
         }
     }
 }
@@ -318,9 +318,9 @@ fn times(variable: &str, usually: usize) -> usize {
 #[test]
 fn killed_again_and_again_the_chain_loses_nothing_and_doubles_nothing() {
     let (mut rng, kills, storage) = (Rng::with_seed(seed()), times("KILLS", KILLS), scratch());
-    let place = Place::new();
-    let spool = Spool::Taken(Consumer::start(place.incoming()));
-    let mut chain = Chain::start(place, spool, storage.path());
+    let sandbox = Sandbox::new();
+    let spool = Spool::Taken(Consumer::start(sandbox.incoming()));
+    let mut chain = Chain::start(sandbox, spool, storage.path());
     let agents = chain.agents(&mut rng);
     let mut killed = 0;
     while killed < kills {
@@ -349,7 +349,7 @@ fn cut_again_and_again(filesystem: Filesystem) {
     let Some(central) = Mount::with_power(filesystem) else { return };
     let Some(remote) = Mount::with_power(filesystem) else { return };
     let (mut rng, cuts) = (Rng::with_seed(seed()), times("CUTS", CUTS));
-    let mut chain = Chain::start(place_on(&central), Spool::Left(BTreeSet::new()), &remote.directory("storage"));
+    let mut chain = Chain::start(sandbox_on(&central), Spool::Left(BTreeSet::new()), &remote.directory("storage"));
     let agents = chain.agents(&mut rng);
     for _ in 0..cuts {
         thread::sleep(PAUSE.mul_f64(rng.f64()));
@@ -380,11 +380,11 @@ fn cut_again_and_again(filesystem: Filesystem) {
 }
 
 /// With its spool and its state there.
-fn place_on(disk: &Mount) -> Place {
-    let place = Place::new();
-    disk.host(&place.incoming());
-    disk.host(&place.state());
-    place
+fn sandbox_on(disk: &Mount) -> Sandbox {
+    let sandbox = Sandbox::new();
+    disk.host(&sandbox.incoming());
+    disk.host(&sandbox.state());
+    sandbox
 }
 
 #[test]

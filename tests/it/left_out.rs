@@ -6,18 +6,18 @@ use std::path::Path;
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Setup, Verb};
 
-use crate::daemon::{Place, has_line, wait_until};
+use crate::daemon::{Sandbox, has_line, wait_until};
 use crate::site::{Access, Kind, Site, all_files};
 use crate::support::{Certificates, TIMEOUT};
 
 /// What in a site's configuration cannot be used, what the log calls it, and how.
-fn unusable(certificates: &Certificates, place: &Place) -> Vec<(String, &'static str, &'static str)> {
+fn unusable(certificates: &Certificates, sandbox: &Sandbox) -> Vec<(String, &'static str, &'static str)> {
     let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
     let tls = |ca: &Path, cert: &Path, key: &Path| format!("tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}");
-    let (missing, directory) = (place.path("missing"), certificates.path(""));
-    let encrypted = place
+    let (missing, directory) = (sandbox.path("missing"), certificates.path(""));
+    let encrypted = sandbox
         .write("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n");
-    let file = place.write("file", "");
+    let file = sandbox.write("file", "");
     vec![
         (tls(&ca, &cert, &missing), "certificate", "no such file"),
         (tls(&ca, &cert, &directory), "certificate", "is a directory"),
@@ -33,23 +33,23 @@ fn unusable(certificates: &Certificates, place: &Place) -> Vec<(String, &'static
 
 #[test]
 fn a_site_that_cannot_be_opened_is_one_failed_site_and_the_others_are_collected_from() {
-    let (certificates, files) = (Certificates::new(), Place::new());
+    let (certificates, files) = (Certificates::new(), Sandbox::new());
     for (lines, reason, why) in unusable(&certificates, &files) {
         let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
-        let place = Place::with_sites([bad.config(&lines), good.config("")]);
-        let outcome = place.once();
+        let sandbox = Sandbox::with_sites([bad.config(&lines), good.config("")]);
+        let outcome = sandbox.once();
         outcome.assert_code(1).assert_says(&["good: 5 files"]).assert_says(&["bad: failed: ", why]);
         outcome.assert_logs(&["[ERROR]", "site=bad", &format!("reason={reason}"), why]);
-        place.assert_holds(&good.files);
+        sandbox.assert_holds(&good.files);
         bad.assert_untouched();
-        place.run("check", &[]).assert_code(1).assert_says(&["PROBLEM", why]);
-        place.run("once", &["good"]).assert_code(0);
+        sandbox.run("check", &[]).assert_code(1).assert_says(&["PROBLEM", why]);
+        sandbox.run("once", &["good"]).assert_code(0);
     }
 }
 
 #[test]
 fn where_no_site_can_be_opened_nothing_is_begun_and_another_try_may_succeed() {
-    let (certificates, files) = (Certificates::new(), Place::new());
+    let (certificates, files) = (Certificates::new(), Sandbox::new());
     for command in ["run", "once"] {
         let site = Site::fake("good", 5, Setup::default());
         let all = unusable(&certificates, &files);
@@ -57,8 +57,8 @@ fn where_no_site_can_be_opened_nothing_is_begun_and_another_try_may_succeed() {
             .iter()
             .enumerate()
             .map(|(number, (lines, ..))| site.config(lines).replace("\"good\"", &format!("\"bad{number}\"")));
-        let place = Place::with_sites(sites);
-        let outcome = place.run(command, &[]);
+        let sandbox = Sandbox::with_sites(sites);
+        let outcome = sandbox.run(command, &[]);
         outcome.assert_code(3).assert_logs(&["tentacle-syncd: none of the 9 sites can be collected from:"]);
         for (number, (_, _, why)) in all.iter().enumerate() {
             outcome.assert_logs(&[&format!("site bad{number}: "), why]);
@@ -72,13 +72,13 @@ fn a_site_is_collected_from_as_soon_as_its_files_are_mended() {
     let certificates = Certificates::new();
     let good = Site::fake("good", 5, Setup::default());
     let bad = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
-    let place = Place::new();
-    let (key, incoming) = (place.path("late.key"), place.path("late"));
+    let sandbox = Sandbox::new();
+    let (key, incoming) = (sandbox.path("late.key"), sandbox.path("late"));
     let [ca, cert] = ["ca.pem", "client.pem"].map(|name| certificates.path(name));
     let tls =
         format!("interval = 1\nincoming_dir = {incoming:?}\ntls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}");
-    place.configure("", [bad.config(&tls), good.config("interval = 1")]);
-    let daemon = place.start();
+    sandbox.configure("", [bad.config(&tls), good.config("interval = 1")]);
+    let daemon = sandbox.start();
     wait_until("the good site", || good.left().is_empty().then_some(()));
     daemon.wait_for_line(&["[ERROR]", "site=site", "reason=certificate", "late.key"]);
     assert!(good.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 4), "for a few of the other's rounds");
@@ -99,11 +99,11 @@ fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_ot
     let site = Site::behind(Access::TlsWithClientCertificate, Kind::FakeServer, 5, &certificates).unwrap();
     let (other, fresh) = (Site::fake("other", 5, Setup::default()), Site::fake("fresh", 5, Setup::default()));
     let lines = format!("interval = 1\n{}", Access::TlsWithClientCertificate.lines(&certificates));
-    let place = Place::with_sites([site.config(&lines), other.config("interval = 3600")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config(&lines), other.config("interval = 3600")]);
+    let daemon = sandbox.start();
     wait_until("both sites", || (site.left().is_empty() && other.left().is_empty()).then_some(()));
     fs::rename(certificates.path("client.key"), certificates.path("moved.key")).unwrap();
-    place.configure("", [site.config(&lines), other.config("interval = 1"), fresh.config("interval = 1")]);
+    sandbox.configure("", [site.config(&lines), other.config("interval = 1"), fresh.config("interval = 1")]);
     daemon.signal(Signal::HUP);
     daemon.wait_for_line(&["[ERROR]", "site=site", "reason=certificate", "not reloaded", "client.key"]);
     let says = "tentacle-syncd.toml: 3 sites: 1 added (fresh), 1 changed (other), 0 removed, 1 cannot be used (site)";
@@ -117,19 +117,19 @@ fn a_reload_with_a_bad_certificate_leaves_that_site_as_it_was_and_changes_the_ot
     daemon.signal(Signal::HUP);
     daemon.wait_for_line(&["reloaded ", "3 sites: 0 added, 0 changed, 0 removed"]);
     daemon.stop().assert_code(0);
-    place.assert_holds(&all_files([&site, &other, &fresh]));
+    sandbox.assert_holds(&all_files([&site, &other, &fresh]));
 }
 
 #[test]
 fn a_reload_takes_a_site_out_that_could_never_be_opened_and_opens_one_that_could_not() {
     let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
-    let place = Place::new();
-    let unusable = format!("password_file = {:?}", place.path("missing"));
+    let sandbox = Sandbox::new();
+    let unusable = format!("password_file = {:?}", sandbox.path("missing"));
     let gone = bad.config(&unusable).replace("\"bad\"", "\"gone\"");
-    place.configure("", [good.config(""), bad.config(&unusable), gone]);
-    let daemon = place.start();
+    sandbox.configure("", [good.config(""), bad.config(&unusable), gone]);
+    let daemon = sandbox.start();
     daemon.wait_for_line(&["[ERROR]", "site=bad", "reason=secret"]);
-    place.configure("", [good.config(""), bad.config("")]);
+    sandbox.configure("", [good.config(""), bad.config("")]);
     daemon.signal(Signal::HUP);
     wait_until("the mended site", || bad.left().is_empty().then_some(()));
     let outcome = daemon.stop();
@@ -139,12 +139,12 @@ fn a_reload_takes_a_site_out_that_could_never_be_opened_and_opens_one_that_could
 #[test]
 fn an_incoming_directory_that_another_process_works_in_is_its_sites_problem_alone() {
     let (first, second) = (Site::fake("first", 5, Setup::default()), Site::fake("second", 5, Setup::default()));
-    let place = Place::with_sites([first.config("")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([first.config("")]);
+    let daemon = sandbox.start();
     wait_until("the first daemon to work", || first.left().is_empty().then_some(()));
-    let (other, own) = (Place::new(), place.path("own"));
+    let (other, own) = (Sandbox::new(), sandbox.path("own"));
     fs::create_dir(&own).unwrap();
-    let shared = format!("incoming_dir = {:?}", place.incoming());
+    let shared = format!("incoming_dir = {:?}", sandbox.incoming());
     other.configure("", [first.config(&shared), second.config(&format!("incoming_dir = {own:?}"))]);
     let outcome = other.once();
     outcome.assert_code(1).assert_says(&["second: 5 files"]);
@@ -157,18 +157,18 @@ fn an_incoming_directory_that_another_process_works_in_is_its_sites_problem_alon
 #[test]
 fn an_address_that_stands_twice_is_collected_from_once() {
     let site = Site::fake("site", 10, Setup::default());
-    let (place, address) = (Place::new(), site.address());
-    let (incoming, state) = (place.incoming(), place.state());
+    let (sandbox, address) = (Sandbox::new(), site.address());
+    let (incoming, state) = (sandbox.incoming(), sandbox.state());
     let text = format!(
         "sync_address {0},{0}\nsync_port {1}\nincomingdir {2}\n",
         address.ip(),
         address.port(),
         incoming.to_string_lossy()
     );
-    let conf = place.write("pandora_server.conf", text);
+    let conf = sandbox.write("pandora_server.conf", text);
     let arguments = ["once", "--config", conf.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
-    let outcome = place.launch(arguments.iter().map(std::ffi::OsStr::new)).wait();
+    let outcome = sandbox.launch(arguments.iter().map(std::ffi::OsStr::new)).wait();
     outcome.assert_code(0).assert_logs(&["[WARN]", "pandora_server.conf:1", "stands there twice"]);
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     assert!(!has_line(&outcome.stderr, &["ERROR"]), "{outcome}");
 }

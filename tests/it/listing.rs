@@ -2,7 +2,7 @@
 
 use tentacle_sync::testing::fake_server::{FakeServer, Setup, Verb};
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::site::{Site, site_config};
 use crate::support::TIMEOUT;
 
@@ -22,9 +22,9 @@ fn a_few_files_among_a_hundred_thousand_others_are_found() {
     for number in 0..5 {
         fake.put(format!("web01.170000000{number}.data"), b"found").unwrap();
     }
-    let place = Place::with_sites([site_config("site", fake.address(), "")]);
-    place.once().assert_code(0).assert_says(&["site: 5 files, 25 bytes"]);
-    assert_eq!(place.spool().len(), 5);
+    let sandbox = Sandbox::with_sites([site_config("site", fake.address(), "")]);
+    sandbox.once().assert_code(0).assert_says(&["site: 5 files, 25 bytes"]);
+    assert_eq!(sandbox.spool().len(), 5);
     assert_eq!(fake.files().unwrap().len(), MANY);
 }
 
@@ -32,12 +32,12 @@ fn a_few_files_among_a_hundred_thousand_others_are_found() {
 fn a_hundred_thousand_files_are_taken_in_rounds_that_end() {
     let fake = crowded(|number| format!("web{:04}.{}.data", number % 100, 1_700_000_000 + number / 100));
     let other = Site::fake("other", 20, Setup::default());
-    let place = Place::with_sites([site_config("site", fake.address(), "round_limit = 1"), other.config("")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site_config("site", fake.address(), "round_limit = 1"), other.config("")]);
+    let daemon = sandbox.start();
     assert!(fake.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 2), "a second round follows the first");
     wait_until("the other site", || other.left().is_empty().then_some(()));
     daemon.stop().assert_code(0);
-    let (mut all, left) = (place.spool(), fake.files().unwrap());
+    let (mut all, left) = (sandbox.spool(), fake.files().unwrap());
     assert!(all.len() > other.files.len() && left.len() < MANY, "some were collected, and are gone at the site");
     // The last ones published may still be there: the journal names them.
     all.extend(left);

@@ -9,7 +9,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, ServerProcess};
 use crate::site::Site;
@@ -84,8 +84,8 @@ fn a_client_that_speaks_tls_to_a_plain_port_is_named_beside_one_that_speaks_http
 #[test]
 fn failures_of_a_site_that_take_turns_are_each_logged_once() {
     let site = Site::fake("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
-    let place = Place::with_sites([site.config("interval = 1")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("interval = 1")]);
+    let daemon = sandbox.start();
     for turn in 0..3 {
         let lists = site.peer().tally().count(Verb::Ls);
         let trick = if turn % 2 == 0 { Fault::Refuse } else { Fault::Close };
@@ -101,8 +101,8 @@ fn failures_of_a_site_that_take_turns_are_each_logged_once() {
 #[test]
 fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_counters() {
     let site = Site::fake("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
-    let place = Place::with_sites([site.config("interval = 1")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("interval = 1")]);
+    let daemon = sandbox.start();
     let line = daemon.wait_for_line(&["[WARN] site=site reason=listing the site answered LS ERR", "; failures=1 "]);
     assert!(!line.contains("repeated="), "{line}");
     assert_eq!(values_of(&line, "failures"), ["1"]);
@@ -117,8 +117,8 @@ fn a_recovery_tells_after_how_many_failures_and_the_cause_comes_before_the_count
 #[test]
 fn a_round_that_a_stop_cuts_off_is_no_recovery() {
     let site = Site::fake("site", 3, Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() });
-    let place = Place::with_sites([site.config("interval = 1")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("interval = 1")]);
+    let daemon = sandbox.start();
     daemon.wait_for_line(&["site=site reason=listing"]);
     site.peer().set_mischief(vec![Fault::Hang.at(Verb::Ls)]);
     let lists = site.peer().tally().count(Verb::Ls);
@@ -129,7 +129,7 @@ fn a_round_that_a_stop_cuts_off_is_no_recovery() {
 
 #[test]
 fn names_of_sites_and_files_forge_nothing() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let names = [
         "a b.1.data",
         "a\u{202e}b.2.data",
@@ -143,8 +143,8 @@ fn names_of_sites_and_files_forge_nothing() {
         site.add(name, name);
     }
     site.add_other("x=y reason=lost.7.data", "not taken");
-    place.configure("", [site.config("")]);
-    let outcome = place.run("once", &["--log-level", "debug"]);
+    sandbox.configure("", [site.config("")]);
+    let outcome = sandbox.run("once", &["--log-level", "debug"]);
     outcome.assert_code(0);
     for line in outcome.stderr.lines().chain(outcome.stdout.lines()) {
         assert!(!line.contains(acts), "{line:?}");
@@ -160,7 +160,7 @@ fn names_of_sites_and_files_forge_nothing() {
     ] {
         outcome.assert_logs(&[shown, "collected"]);
     }
-    assert!(names.iter().all(|name| place.spool().contains_key(Path::new(name))), "{outcome}");
+    assert!(names.iter().all(|name| sandbox.spool().contains_key(Path::new(name))), "{outcome}");
 }
 
 #[test]
@@ -210,20 +210,20 @@ fn a_log_that_nobody_reads_keeps_no_client_and_no_signal_waiting() {
 #[test]
 fn a_log_that_nobody_reads_keeps_no_site_waiting() {
     let site = Site::fake("site", 200, Setup::default());
-    let place = Place::with_sites([site.config("")]);
+    let sandbox = Sandbox::with_sites([site.config("")]);
     let (unread, log) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     fcntl_setpipe_size(&log, 4096).unwrap();
-    let config = place.config();
+    let config = sandbox.config();
     let arguments = ["once", "--allow-root", "--log-level", "debug", "--config"].map(AsRef::as_ref);
     let arguments = arguments.into_iter().chain([config.as_os_str()]);
     let program = env!("CARGO_BIN_EXE_tentacle-syncd").as_ref();
-    place
+    sandbox
         .launch_as(program, arguments, |command| {
             command.stderr(log);
         })
         .wait()
         .assert_code(0);
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     drop(unread);
 }
 
@@ -233,8 +233,8 @@ fn files_of_a_site_that_cannot_be_taken_are_named_up_to_a_number() {
     for number in 0..300 {
         site.add_other(format!("bell\x07.{number}.data"), "");
     }
-    let place = Place::with_sites([site.config("")]);
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites([site.config("")]);
+    let outcome = sandbox.once();
     let named = outcome.stderr.lines().filter(|line| line.contains("left there")).count();
     assert!((1..=20).contains(&named), "{named}: {outcome}");
 }

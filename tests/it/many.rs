@@ -11,7 +11,7 @@ use tentacle_sync::testing::fake_server::{
 };
 
 use crate::bad_sites::BlackHole;
-use crate::daemon::{Place, assert_same, wait_until};
+use crate::daemon::{Sandbox, assert_same, wait_until};
 use crate::server_process::stored_in;
 use crate::site::{hosted, site_config};
 use crate::support::{Certificates, LOOPBACK, TIMEOUT, scratch};
@@ -151,8 +151,8 @@ fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
         files.extend(its_files);
         configs.push(config);
     }
-    let place = Place::with_sites(configs);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites(configs);
+    let daemon = sandbox.start();
     // Three attempts at each hanging site have timed out when the fourth begins: that is time enough for twice as many
     // rounds of the others.
     for fake in &bad.hanging {
@@ -173,5 +173,5 @@ fn twenty_bad_sites_among_two_hundred_cost_the_others_nothing() {
     let outcome = daemon.stop();
     outcome.assert_code(0);
     assert!(!outcome.stderr.lines().any(|line| line.contains("site=good") && line.contains("reason=")), "{outcome}");
-    assert_same(&place.spool(), &files);
+    assert_same(&sandbox.spool(), &files);
 }

@@ -16,13 +16,13 @@ const NAME: &str = "web01.1700000000.data";
 const LARGE: usize = 16 << 20;
 
 /// A server, and how to reach it.
-struct Place {
+struct Fixture {
     buffer: Buffer,
     tls: Option<Arc<ClientConfig>>,
     _certificates: Certificates,
 }
 
-impl Place {
+impl Fixture {
     fn new(by_tls: bool) -> Self {
         let certificates = Certificates::new();
         let options = if by_tls { Options::usual().tls(&certificates) } else { Options::usual() };
@@ -72,20 +72,20 @@ fn large() -> Vec<u8> {
 
 /// A sync server without a plan: it lists, and moves; each time something breaks right after `MV OK`.
 fn moves_and_breaks_every_time(by_tls: bool, files: usize) {
-    let place = Place::new(by_tls);
+    let fixture = Fixture::new(by_tls);
     for number in 0..files {
-        place.buffer.put(&format!("web{number:04}.1700000000.data"), format!("body {number}\n"));
+        fixture.buffer.put(&format!("web{number:04}.1700000000.data"), format!("body {number}\n"));
     }
-    let before = place.buffer.files();
-    for name in place.connect().names("") {
-        let mut client = place.connect();
+    let before = fixture.buffer.files();
+    for name in fixture.connect().names("") {
+        let mut client = fixture.connect();
         client.announced("MV", &name);
         client.send("MV OK\n");
         client.reset();
     }
     // By then, all resets have been seen.
-    place.connect().take("LS", "");
-    assert_eq!(place.buffer.files(), before);
+    fixture.connect().take("LS", "");
+    assert_eq!(fixture.buffer.files(), before);
 }
 
 #[test]
@@ -101,145 +101,145 @@ fn so_are_those_of_clients_under_tls() {
 #[test]
 fn a_file_of_which_half_was_read_stays() {
     for by_tls in [false, true] {
-        let (place, body) = (Place::new(by_tls), large());
-        let mut client = place.promised(&body);
+        let (fixture, body) = (Fixture::new(by_tls), large());
+        let mut client = fixture.promised(&body);
         assert_eq!(client.receive(LARGE / 2, TIMEOUT).0.len(), LARGE / 2);
         client.reset();
-        place.assert_stays(&body);
+        fixture.assert_stays(&body);
     }
 }
 
 #[test]
 fn a_file_stays_for_a_client_that_closes_before_its_end() {
-    let (place, body) = (Place::new(false), large());
-    let mut client = place.promised(&body);
+    let (fixture, body) = (Fixture::new(false), large());
+    let mut client = fixture.promised(&body);
     assert_eq!(client.receive(LARGE / 2, TIMEOUT).0.len(), LARGE / 2);
     client.close();
-    place.assert_stays(&body);
+    fixture.assert_stays(&body);
 }
 
 #[test]
 fn a_small_file_stays_for_a_client_that_closes_without_reading_it() {
-    let place = Place::new(false);
-    let client = place.promised(b"small");
+    let fixture = Fixture::new(false);
+    let client = fixture.promised(b"small");
     client.close();
-    place.assert_stays(b"small");
+    fixture.assert_stays(b"small");
 }
 
 #[test]
 fn a_client_that_read_it_all_and_closes_has_it() {
     for by_tls in [false, true] {
-        let place = Place::new(by_tls);
-        let mut client = place.promised(b"body");
+        let fixture = Fixture::new(by_tls);
+        let mut client = fixture.promised(b"body");
         client.expect("body");
         client.close();
-        place.assert_goes();
+        fixture.assert_goes();
     }
 }
 
 #[test]
 fn the_next_command_shows_that_the_client_has_it() {
     for by_tls in [false, true] {
-        let place = Place::new(by_tls);
-        let mut client = place.promised(b"body");
+        let fixture = Fixture::new(by_tls);
+        let mut client = fixture.promised(b"body");
         client.expect("body");
         client.ask("RECV <nothing>", "RECV ERR (file does not exist)");
-        assert_eq!(place.connect().names(""), [].into());
-        place.assert_goes();
+        assert_eq!(fixture.connect().names(""), [].into());
+        fixture.assert_goes();
     }
 }
 
 #[test]
 fn a_tls_connection_cut_by_whomever_shows_nothing() {
-    let place = Place::new(true);
-    let mut client = place.promised(b"body");
+    let fixture = Fixture::new(true);
+    let mut client = fixture.promised(b"body");
     client.expect("body");
     client.end_direction();
-    place.assert_stays(b"body");
+    fixture.assert_stays(b"body");
 }
 
 #[test]
 fn a_client_that_read_it_all_and_breaks_off_may_find_it_again() {
     for by_tls in [false, true] {
-        let place = Place::new(by_tls);
-        let mut client = place.promised(b"body");
+        let fixture = Fixture::new(by_tls);
+        let mut client = fixture.promised(b"body");
         client.expect("body");
         client.reset();
-        place.assert_stays(b"body");
+        fixture.assert_stays(b"body");
     }
 }
 
 #[test]
 fn commands_sent_ahead_show_nothing_until_one_comes_after_the_body() {
     for by_tls in [false, true] {
-        let place = Place::new(by_tls);
-        place.buffer.put("a", "1");
-        place.buffer.put("b", "2");
-        let mut client = place.connect();
+        let fixture = Fixture::new(by_tls);
+        fixture.buffer.put("a", "1");
+        fixture.buffer.put("b", "2");
+        let mut client = fixture.connect();
         client.send("MV <a>\nMV OK\nMV <b>\nMV OK\nRECV <x>\n");
         client.expect("MV SIZE 1\n1MV SIZE 1\n2RECV ERR (file does not exist)\n");
         client.expect_silence();
-        assert!(place.buffer.holds("a") && place.buffer.holds("b"));
+        assert!(fixture.buffer.holds("a") && fixture.buffer.holds("b"));
         client.ask("RECV <y>", "RECV ERR (file does not exist)");
-        wait_until("both to go", || (!place.buffer.holds("a") && !place.buffer.holds("b")).then_some(()));
+        wait_until("both to go", || (!fixture.buffer.holds("a") && !fixture.buffer.holds("b")).then_some(()));
     }
 }
 
 #[test]
 fn commands_sent_ahead_of_a_break_lose_nothing() {
-    let place = Place::new(false);
+    let fixture = Fixture::new(false);
     let names: Vec<String> = (0..500).map(|number| format!("web{number}.1.data")).collect();
     for name in &names {
-        place.buffer.put(name, name);
+        fixture.buffer.put(name, name);
     }
-    let before = place.buffer.files();
+    let before = fixture.buffer.files();
     for _ in 0..5 {
-        let mut client = place.connect();
+        let mut client = fixture.connect();
         let commands: Vec<String> = names.iter().map(|name| format!("MV <{name}>\nMV OK\n")).collect();
         client.send(commands.concat());
         client.receive(1_000, TIMEOUT);
         client.reset();
     }
-    place.connect().take("LS", "");
-    assert_eq!(place.buffer.files(), before);
+    fixture.connect().take("LS", "");
+    assert_eq!(fixture.buffer.files(), before);
 }
 
 #[test]
 fn a_newer_file_of_the_name_stays() {
     for by_tls in [false, true] {
-        let place = Place::new(by_tls);
-        let mut client = place.promised(b"older");
+        let fixture = Fixture::new(by_tls);
+        let mut client = fixture.promised(b"older");
         client.expect("older");
-        place.connect().store(NAME, "newer");
+        fixture.connect().store(NAME, "newer");
         client.ask("RECV <nothing>", "RECV ERR (file does not exist)");
         client.close();
-        let mut other = place.connect();
+        let mut other = fixture.connect();
         assert_eq!(other.take("RECV", NAME), b"newer");
         other.send("QUIT\n");
         other.expect_closed();
-        assert_eq!(place.buffer.files().len(), 1);
+        assert_eq!(fixture.buffer.files().len(), 1);
     }
 }
 
 #[test]
 fn a_file_replaced_while_it_is_sent_arrives_as_it_was() {
-    let (place, body) = (Place::new(false), large());
-    let mut client = place.promised(&body);
+    let (fixture, body) = (Fixture::new(false), large());
+    let mut client = fixture.promised(&body);
     let (first, _) = client.receive(1_000, TIMEOUT);
-    place.connect().store(NAME, "newer");
+    fixture.connect().store(NAME, "newer");
     let (rest, _) = client.receive(LARGE - 1_000, TIMEOUT);
     assert!([first, rest].concat() == body);
     client.ask("RECV <nothing>", "RECV ERR (file does not exist)");
-    assert_eq!(place.connect().take("RECV", NAME), b"newer");
+    assert_eq!(fixture.connect().take("RECV", NAME), b"newer");
 }
 
 #[test]
 fn once_it_is_gone_nobody_sees_it() {
-    let place = Place::new(false);
-    let mut other = place.connect();
+    let fixture = Fixture::new(false);
+    let mut other = fixture.connect();
     for number in 0..200 {
         let body = format!("body {number}");
-        let mut client = place.promised(body.as_bytes());
+        let mut client = fixture.promised(body.as_bytes());
         client.expect(&body);
         client.ask("RECV <nothing>", "RECV ERR (file does not exist)");
         other.ask(&format!("RECV <{NAME}>"), "RECV ERR (file does not exist)");
@@ -251,9 +251,9 @@ fn once_it_is_gone_nobody_sees_it() {
 
 #[test]
 fn a_file_is_moved_to_one_client_at_a_time() {
-    let place = Place::new(false);
-    let mut one = place.promised(b"body");
-    let mut other = place.connect();
+    let fixture = Fixture::new(false);
+    let mut one = fixture.promised(b"body");
+    let mut other = fixture.connect();
     // Whoever has it does not show that; the other is not kept waiting for long.
     other.ask(&format!("MV <{NAME}>"), "MV ERR");
     assert_eq!(other.take("RECV", NAME), b"body", "it is there for everybody until it goes");
@@ -261,30 +261,30 @@ fn a_file_is_moved_to_one_client_at_a_time() {
     other.send(format!("MV <{NAME}>\n"));
     one.ask("RECV <nothing>", "RECV ERR (file does not exist)");
     other.expect("MV ERR\n");
-    place.assert_goes();
+    fixture.assert_goes();
 }
 
 #[test]
 fn a_file_whose_mover_leaves_is_moved_to_the_next() {
-    let place = Place::new(false);
-    let mut one = place.promised(b"body");
+    let fixture = Fixture::new(false);
+    let mut one = fixture.promised(b"body");
     one.expect("body");
-    let mut other = place.connect();
+    let mut other = fixture.connect();
     other.send(format!("MV <{NAME}>\n"));
     one.reset();
     other.expect("MV SIZE 4\n");
     other.send("MV OK\n");
     other.expect("body");
     other.ask("RECV <nothing>", "RECV ERR (file does not exist)");
-    place.assert_goes();
+    fixture.assert_goes();
 }
 
 #[test]
 fn an_empty_file_is_moved() {
     for by_tls in [false, true] {
-        let place = Place::new(by_tls);
-        let mut client = place.promised(b"");
+        let fixture = Fixture::new(by_tls);
+        let mut client = fixture.promised(b"");
         client.ask("RECV <nothing>", "RECV ERR (file does not exist)");
-        place.assert_goes();
+        fixture.assert_goes();
     }
 }

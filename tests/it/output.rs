@@ -9,7 +9,7 @@ use rustix::pipe::pipe;
 use tempfile::TempDir;
 use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
-use crate::daemon::Place;
+use crate::daemon::Sandbox;
 use crate::site::Site;
 use crate::support::scratch;
 use crate::terminal::{CLIENT, SERVER, Terminal};
@@ -57,18 +57,18 @@ fn assert_ends((status, said): (ExitStatus, String), code: i32, sink: Sink) {
     assert_eq!(complaints, usize::from(sink == Sink::Full), "{said}");
 }
 
-fn place_with(site: &Site) -> Place {
-    Place::with_sites([site.config("")])
+fn sandbox_with(site: &Site) -> Sandbox {
+    Sandbox::with_sites([site.config("")])
 }
 
 #[test]
 fn a_round_is_finished_though_nobody_can_read_of_it() {
     for sink in SINKS {
         let site = Site::fake("site", 20, Setup::default());
-        let place = place_with(&site);
-        let config = place.config();
-        assert_ends(run(SYNCD, &["once", "--config", config.to_str().unwrap()], sink, &place.path("")), 1, sink);
-        place.assert_holds(&site.files);
+        let sandbox = sandbox_with(&site);
+        let config = sandbox.config();
+        assert_ends(run(SYNCD, &["once", "--config", config.to_str().unwrap()], sink, &sandbox.path("")), 1, sink);
+        sandbox.assert_holds(&site.files);
         site.assert_emptied();
     }
 }
@@ -76,14 +76,14 @@ fn a_round_is_finished_though_nobody_can_read_of_it() {
 #[test]
 fn check_probe_and_import_end_in_order() {
     let site = Site::fake("site", 3, Setup::default());
-    let place = place_with(&site);
-    let conf = place.write("pandora_server.conf", "sync_address 192.0.2.1\n");
-    let (config, conf) = (place.config(), conf.to_str().unwrap());
+    let sandbox = sandbox_with(&site);
+    let conf = sandbox.write("pandora_server.conf", "sync_address 192.0.2.1\n");
+    let (config, conf) = (sandbox.config(), conf.to_str().unwrap());
     let config = config.to_str().unwrap();
     for sink in SINKS {
         for arguments in [&["check", "--config", config][..], &["probe", "--config", config, "site"], &["import", conf]]
         {
-            assert_ends(run(SYNCD, arguments, sink, &place.path("")), 1, sink);
+            assert_ends(run(SYNCD, arguments, sink, &sandbox.path("")), 1, sink);
         }
     }
     site.assert_untouched();
@@ -92,32 +92,32 @@ fn check_probe_and_import_end_in_order() {
 #[test]
 fn a_demo_that_cannot_say_where_its_spool_is_leaves_none() {
     for sink in SINKS {
-        let place: TempDir = scratch();
-        assert_ends(run(SYNCD, &["demo", "--files", "5"], sink, place.path()), 1, sink);
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        let sandbox: TempDir = scratch();
+        assert_ends(run(SYNCD, &["demo", "--files", "5"], sink, sandbox.path()), 1, sink);
+        assert_eq!(fs::read_dir(sandbox.path()).unwrap().count(), 0);
     }
 }
 
 #[test]
 fn the_server_ends_in_order() {
-    let place = scratch();
-    fs::create_dir(place.path().join("storage")).unwrap();
+    let sandbox = scratch();
+    fs::create_dir(sandbox.path().join("storage")).unwrap();
     for sink in SINKS {
         let check = &["-s", "storage", "--check", "--allow-root"];
         for (arguments, code) in [(&["-h"][..], 1), (&["--version"], 0), (check, 0)] {
             // A reader that has gone has read enough.
             let code = if sink == Sink::Full { 3 } else { code };
-            assert_ends(run(SERVER, arguments, sink, place.path()), code, sink);
+            assert_ends(run(SERVER, arguments, sink, sandbox.path()), code, sink);
         }
     }
 }
 
 #[test]
 fn help_is_no_reason_to_panic() {
-    let place = scratch();
+    let sandbox = scratch();
     for sink in SINKS {
         for (program, argument) in [(SYNCD, "--help"), (SYNCD, "--version"), (CLIENT, "-h")] {
-            let (_, said) = run(program, &[argument], sink, place.path());
+            let (_, said) = run(program, &[argument], sink, sandbox.path());
             assert!(!said.contains("panicked"), "{said}");
         }
     }
@@ -125,7 +125,7 @@ fn help_is_no_reason_to_panic() {
 
 #[test]
 fn an_error_that_cannot_be_told_is_an_exit_status_all_the_same() {
-    let place = scratch();
+    let sandbox = scratch();
     for sink in SINKS {
         for (program, arguments, code) in [
             (SYNCD, &["once", "--config", "missing"][..], 2),
@@ -134,7 +134,7 @@ fn an_error_that_cannot_be_told_is_an_exit_status_all_the_same() {
             (CLIENT, &["missing"], 1),
         ] {
             let mut command = Command::new(program);
-            command.args(arguments).current_dir(place.path()).stdin(Stdio::null()).stdout(Stdio::null());
+            command.args(arguments).current_dir(sandbox.path()).stdin(Stdio::null()).stdout(Stdio::null());
             let status = command.stderr(sink.open()).status().unwrap();
             assert_eq!(status.code(), Some(code), "{program} {arguments:?}");
         }
@@ -146,10 +146,10 @@ fn a_log_line_stands_alone_beside_progress_on_a_terminal() {
     let refusing = Setup { faults: vec![Fault::Refuse.at(Verb::Ls)], ..Setup::default() };
     let sites: Vec<Site> = (0..8).map(|number| Site::fake(&format!("s{number}"), 20, Setup::default())).collect();
     let bad: Vec<Site> = (0..8).map(|number| Site::fake(&format!("b{number}"), 1, refusing.clone())).collect();
-    let place = Place::with_sites(sites.iter().chain(&bad).map(|site| site.config("")));
-    let config = place.config();
+    let sandbox = Sandbox::with_sites(sites.iter().chain(&bad).map(|site| site.config("")));
+    let config = sandbox.config();
     let arguments = ["once", "--config", config.to_str().unwrap()];
-    let (status, shown) = Terminal::wide(500, SYNCD, arguments, &place.path("")).end();
+    let (status, shown) = Terminal::wide(500, SYNCD, arguments, &sandbox.path("")).end();
     assert_eq!(status.code(), Some(1), "{shown}");
     let lines: Vec<&str> = shown.split_terminator("\r\n").collect();
     let (last, logged) = lines.split_last().unwrap();

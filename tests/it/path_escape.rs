@@ -15,12 +15,12 @@ use crate::support::{Client, scratch};
 const SECRET: &str = "what nobody is to see";
 
 /// A directory beside the storage, with a file in it, and a server whose storage leads there by links.
-struct Place {
+struct Fixture {
     outside: TempDir,
     buffer: Buffer,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         let outside = scratch();
         fs::write(outside.path().join("secret"), SECRET).unwrap();
@@ -44,28 +44,28 @@ impl Place {
 
 #[test]
 fn what_is_no_file_is_not_read_and_not_moved() {
-    let place = Place::new();
-    let mut client = place.buffer.connect();
+    let fixture = Fixture::new();
+    let mut client = fixture.buffer.connect();
     for name in ["link.data", "dangling.data", "directory.data", "fifo.data", "conf"] {
         client.ask(&format!("RECV <{name}>"), "RECV ERR (file does not exist)");
         client.ask(&format!("ZRECV <{name}>"), "ZRECV ERR (file does not exist)");
         client.ask(&format!("MV <{name}>"), "MV ERR");
-        assert!(place.buffer.holds(name), "{name}");
+        assert!(fixture.buffer.holds(name), "{name}");
     }
-    place.assert_untouched();
+    fixture.assert_untouched();
 }
 
 #[test]
 fn a_file_that_is_sent_replaces_a_link_and_goes_nowhere_else() {
-    let place = Place::new();
-    let mut client = place.buffer.connect();
+    let fixture = Fixture::new();
+    let mut client = fixture.buffer.connect();
     for name in ["link.data", "dangling.data", "fifo.data"] {
         client.store(name, "sent");
-        let path = place.buffer.storage().join(name);
+        let path = fixture.buffer.storage().join(name);
         assert!(path.symlink_metadata().unwrap().is_file(), "{name}");
         assert_eq!(fs::read_to_string(path).unwrap(), "sent");
     }
-    place.assert_untouched();
+    fixture.assert_untouched();
 }
 
 #[test]
@@ -90,22 +90,22 @@ fn send_as(client: &mut Client, name: &[u8]) -> String {
 
 #[test]
 fn names_that_lead_elsewhere_are_refused() {
-    let place = Place::new();
-    let before = place.buffer.connect().names("");
+    let fixture = Fixture::new();
+    let before = fixture.buffer.connect().names("");
     for name in ["../escaped", "/tmp/escaped", "conf/escaped", "a/../../escaped", "\\escaped", "~root"] {
-        let mut client = place.buffer.connect();
+        let mut client = fixture.buffer.connect();
         assert_eq!(send_as(&mut client, name.as_bytes()), "SEND ERR (invalid file name)", "{name}");
         client.ask(&format!("RECV <{name}>"), "RECV ERR (file has an invalid file name)");
         client.ask(&format!("MV <{name}>"), "MV ERR");
         client.ask(&format!("LS <{name}>"), "LS ERR");
     }
     for name in [&b".."[..], b".", b"", b"a\0b", b"\0", b".tentacle-server", b"conf"] {
-        let answer = send_as(&mut place.buffer.connect(), name);
+        let answer = send_as(&mut fixture.buffer.connect(), name);
         assert!(answer.is_empty() || answer.contains("ERR"), "{}: {answer}", name.escape_ascii());
     }
-    assert_eq!(place.buffer.connect().names(""), before);
-    assert!(!place.buffer.storage().parent().unwrap().join("escaped").exists());
-    place.assert_untouched();
+    assert_eq!(fixture.buffer.connect().names(""), before);
+    assert!(!fixture.buffer.storage().parent().unwrap().join("escaped").exists());
+    fixture.assert_untouched();
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn a_filter_directory_may_be_a_link_that_stays_inside() {
 
 #[test]
 fn a_fifo_keeps_nobody_waiting() {
-    let place = Place::new();
-    let mut client = place.buffer.connect();
+    let fixture = Fixture::new();
+    let mut client = fixture.buffer.connect();
     client.send("RECV <fifo.data>\nMV <fifo.data>\nLS <>\n");
     let (answer, _) = client.receive(60, Duration::from_secs(5));
     assert!(answer.starts_with(b"RECV ERR (file does not exist)\nMV ERR\nLS SIZE "), "{}", answer.escape_ascii());

@@ -20,14 +20,14 @@ fn is_root() -> bool {
 }
 
 /// Where the program runs: a directory with a storage directory in it.
-pub(crate) struct Place(TempDir);
+pub(crate) struct Sandbox(TempDir);
 
-impl Place {
+impl Sandbox {
     pub(crate) fn new() -> Self {
-        let place = Self(scratch());
-        fs::create_dir(place.path("storage")).unwrap();
-        hand_over_to_server(place.0.path());
-        place
+        let sandbox = Self(scratch());
+        fs::create_dir(sandbox.path("storage")).unwrap();
+        hand_over_to_server(sandbox.0.path());
+        sandbox
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -110,18 +110,18 @@ impl Drop for Running {
 
 #[test]
 fn a_command_line_that_cannot_be_used_is_explained_and_exits_with_1() {
-    let place = Place::new();
-    place.assert_refused(&[], 1, &["-s", "-b"]);
-    place.assert_refused(&["-s", "storage", "-Y"], 1, &["-Y"]);
-    place.assert_refused(&["-s", "storage", "-p"], 1, &["-p"]);
+    let sandbox = Sandbox::new();
+    sandbox.assert_refused(&[], 1, &["-s", "-b"]);
+    sandbox.assert_refused(&["-s", "storage", "-Y"], 1, &["-Y"]);
+    sandbox.assert_refused(&["-s", "storage", "-p"], 1, &["-p"]);
     // As at stock.
-    place.assert_refused(&["-s", "storage", "-S", "install"], 2, &["Windows"]);
-    place.assert_refused(&["-h"], 1, &["Usage"]);
+    sandbox.assert_refused(&["-s", "storage", "-S", "install"], 2, &["Windows"]);
+    sandbox.assert_refused(&["-h"], 1, &["Usage"]);
 }
 
 #[test]
 fn a_value_that_cannot_be_used_is_explained_and_exits_with_2() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for arguments in [
         &["-p", "70000"][..],
         &["-c", "many"],
@@ -132,23 +132,23 @@ fn a_value_that_cannot_be_used_is_explained_and_exits_with_2() {
         &["-i", "(:conf"],
     ] {
         let arguments = [&["-s", "storage"], arguments].concat();
-        place.assert_refused(&arguments, 2, &[arguments[2]]);
+        sandbox.assert_refused(&arguments, 2, &[arguments[2]]);
     }
 }
 
 #[test]
 fn a_rule_about_certificates_needs_clients_that_have_some() {
-    let place = Place::new();
-    place.write("server.conf", &format!("allow all from any pin {}\n", "ab".repeat(32)));
-    place.assert_refused(&["-s", "storage", "-F", "server.conf"], 2, &["server.conf", "allow"]);
+    let sandbox = Sandbox::new();
+    sandbox.write("server.conf", &format!("allow all from any pin {}\n", "ab".repeat(32)));
+    sandbox.assert_refused(&["-s", "storage", "-F", "server.conf"], 2, &["server.conf", "allow"]);
 }
 
 #[test]
 fn keys_and_certificates_that_cannot_be_used_are_named() {
-    let (place, certificates) = (Place::new(), Certificates::new());
+    let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     let path = |name| certificates.path(name).to_string_lossy().to_string();
     let [ca, certificate, key, other] = ["ca.pem", "server.pem", "server.key", "client.key"].map(path);
-    place.write("no.pem", "-----BEGIN NOTHING-----\n");
+    sandbox.write("no.pem", "-----BEGIN NOTHING-----\n");
     for (arguments, named) in [
         (["-e", &certificate, "-k", "absent.key"], "absent.key"),
         (["-e", "absent.pem", "-k", &key], "absent.pem"),
@@ -158,64 +158,64 @@ fn keys_and_certificates_that_cannot_be_used_are_named() {
         (["-e", &certificate, "-k", &ca], "ca.pem"),
     ] {
         let address = free_address().port().to_string();
-        place.assert_refused(&[&["-s", "storage", "-p", &address], &arguments[..]].concat(), 2, &[named]);
-        place.assert_refused(&[&["-s", "storage", "--check"], &arguments[..]].concat(), 2, &[named]);
+        sandbox.assert_refused(&[&["-s", "storage", "-p", &address], &arguments[..]].concat(), 2, &[named]);
+        sandbox.assert_refused(&[&["-s", "storage", "--check"], &arguments[..]].concat(), 2, &[named]);
     }
 }
 
 #[test]
 fn a_storage_directory_that_cannot_be_used_is_named() {
-    let place = Place::new();
-    place.write("file", "");
-    fs::create_dir(place.path("locked")).unwrap();
-    fs::set_permissions(place.path("locked"), Permissions::from_mode(0o500)).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "");
+    fs::create_dir(sandbox.path("locked")).unwrap();
+    fs::set_permissions(sandbox.path("locked"), Permissions::from_mode(0o500)).unwrap();
     for directory in ["absent", "file", "locked"] {
         let port = free_address().port().to_string();
-        place.assert_refused(&["-s", directory, "-p", &port], 2, &[directory]);
-        place.assert_refused(&["-s", directory, "--check"], 2, &[directory]);
+        sandbox.assert_refused(&["-s", directory, "-p", &port], 2, &[directory]);
+        sandbox.assert_refused(&["-s", directory, "--check"], 2, &[directory]);
     }
 }
 
 #[test]
 fn a_port_that_is_taken_is_named() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &[&port, "another"]);
-    place.assert_refused(&["-s", "storage", "-a", "192.0.2.77", "-p", &port], 3, &["192.0.2.77"]);
+    sandbox.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &[&port, "another"]);
+    sandbox.assert_refused(&["-s", "storage", "-a", "192.0.2.77", "-p", &port], 3, &["192.0.2.77"]);
 }
 
 #[test]
 fn a_storage_directory_has_one_server() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
     let port = address.port().to_string();
-    let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port]);
-    let _running = place.launch(as_nobody(&mut command));
+    let mut command = sandbox.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port]);
+    let _running = sandbox.launch(as_nobody(&mut command));
     wait_until("the first server", || TcpStream::connect(address).ok());
     let port = free_address().port().to_string();
-    place.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &["storage", "in use"]);
+    sandbox.assert_refused(&["-s", "storage", "-a", "127.0.0.1", "-p", &port], 3, &["storage", "in use"]);
 }
 
 #[test]
 fn check_says_what_is_in_force_and_listens_nowhere() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    let (code, said) = place.run(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "--check"]);
+    let (code, said) = sandbox.run(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "--check"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&port) && said.contains("storage") && !said.contains("s3cret"), "{said}");
-    assert_eq!(fs::read_dir(place.path("storage")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(sandbox.path("storage")).unwrap().count(), 0);
 }
 
 #[test]
 fn quiet_is_quiet_and_no_more() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
     let port = address.port().to_string();
     let mut command =
-        place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "-q", "-t", "1"]);
-    let running = place.launch(as_nobody(&mut command));
+        sandbox.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-x", "s3cret", "-q", "-t", "1"]);
+    let running = sandbox.launch(as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect(address).ok());
     let mut client = Client::connect(address);
     client.send(format!("PASS {}\n", "0".repeat(32)));
@@ -229,17 +229,17 @@ fn quiet_is_quiet_and_no_more() {
     client.send("FOO\n");
     client.expect_closed();
     assert_eq!(running.stop(), Some(0));
-    assert_eq!(place.said(), "");
-    assert_eq!(fs::read(place.path("storage/a.1.data")).unwrap(), b"body");
+    assert_eq!(sandbox.said(), "");
+    assert_eq!(fs::read(sandbox.path("storage/a.1.data")).unwrap(), b"body");
 }
 
 #[test]
 fn verbose_it_logs_what_stock_logs_of_requests() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
     let port = address.port().to_string();
-    let mut command = place.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v", "-I"]);
-    let running = place.launch(as_nobody(&mut command));
+    let mut command = sandbox.command(&["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-v", "-I"]);
+    let running = sandbox.launch(as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect(address).ok());
     let mut client = Client::connect(address);
     client.store("a.1.data", "body");
@@ -254,13 +254,13 @@ fn verbose_it_logs_what_stock_logs_of_requests() {
         ("RECV <none>", "RECV ERR (file does not exist)", "refused=none: file does not exist"),
     ] {
         client.ask(line, answer);
-        wait_until(logged, || place.said().contains(logged).then_some(()));
+        wait_until(logged, || sandbox.said().contains(logged).then_some(()));
     }
     client.take("LS", "");
     client.ask("RECV <a.1.data>", "RECV SIZE 4");
     client.send("NO\n");
     client.ask("RECV <none>", "RECV ERR (file does not exist)");
-    let said = place.said();
+    let said = sandbox.said();
     assert!(said.contains("listed bytes=") && said.contains("declined"), "{said}");
     assert_eq!(running.stop(), Some(0));
 }
@@ -271,19 +271,19 @@ fn root_is_refused_unless_it_says_what_it_wants() {
         println!("SKIPPED: not root");
         return;
     }
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let port = free_address().port().to_string();
     let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port];
-    let (code, said) = place.end_of(&mut place.command(&usual));
+    let (code, said) = sandbox.end_of(&mut sandbox.command(&usual));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("--user") && said.contains("--allow-root"), "{said}");
-    let (code, said) = place.end_of(&mut place.command(&[&usual[..], &["--user", "nobody-of-that-name"]].concat()));
+    let (code, said) = sandbox.end_of(&mut sandbox.command(&[&usual[..], &["--user", "nobody-of-that-name"]].concat()));
     assert!(code == Some(2) && said.contains("nobody-of-that-name"), "{code:?} {said}");
     // A check looks at the directory as that user.
     let check = [&usual[..], &["--check", "--user", "nobody"]].concat();
-    assert_eq!(place.end_of(&mut place.command(&check)).0, Some(0));
-    std::os::unix::fs::chown(place.path("storage"), Some(0), Some(0)).unwrap();
-    let (code, said) = place.end_of(&mut place.command(&check));
+    assert_eq!(sandbox.end_of(&mut sandbox.command(&check)).0, Some(0));
+    std::os::unix::fs::chown(sandbox.path("storage"), Some(0), Some(0)).unwrap();
+    let (code, said) = sandbox.end_of(&mut sandbox.command(&check));
     assert!(code == Some(2) && said.contains("storage: cannot store files: Permission denied"), "{code:?} {said}");
 }
 
@@ -293,9 +293,9 @@ fn check_says_that_root_would_be_refused() {
         println!("SKIPPED: not root");
         return;
     }
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let check = |more: &[&str]| {
-        let (code, said) = place.end_of(&mut place.command(&[&["-s", "storage", "--check"], more].concat()));
+        let (code, said) = sandbox.end_of(&mut sandbox.command(&[&["-s", "storage", "--check"], more].concat()));
         assert_eq!(code, Some(0), "{said}");
         said.contains("warning: refusing to run as root")
     };
@@ -305,9 +305,9 @@ fn check_says_that_root_would_be_refused() {
 
 #[test]
 fn somebody_else_cannot_become_another() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let port = free_address().port().to_string();
-    place.assert_refused(
+    sandbox.assert_refused(
         &["-s", "storage", "-a", "127.0.0.1", "-p", &port, "--user", "daemon"],
         1,
         &["daemon", "root"],
@@ -315,11 +315,11 @@ fn somebody_else_cannot_become_another() {
 }
 
 /// Starts it as root, and waits until it is there.
-fn as_root(place: &Place, arguments: &[&str]) -> (Running, Client) {
+fn as_root(sandbox: &Sandbox, arguments: &[&str]) -> (Running, Client) {
     let address = free_address();
     let port = address.port().to_string();
     let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-l", "log", "-v"];
-    let running = place.launch(&mut place.command(&[&usual[..], arguments].concat()));
+    let running = sandbox.launch(&mut sandbox.command(&[&usual[..], arguments].concat()));
     wait_until("the server", || TcpStream::connect(address).ok());
     (running, Client::connect(address))
 }
@@ -330,8 +330,8 @@ fn root_may_become_nobody_who_owns_what_is_stored_and_the_log() {
         println!("SKIPPED: not root");
         return;
     }
-    let place = Place::new();
-    let (running, mut client) = as_root(&place, &["--user", "nobody"]);
+    let sandbox = Sandbox::new();
+    let (running, mut client) = as_root(&sandbox, &["--user", "nobody"]);
     // It listens while it is root still, and serves when it no longer is.
     client.store("a.1.data", "body");
     let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
@@ -342,10 +342,10 @@ fn root_may_become_nobody_who_owns_what_is_stored_and_the_log() {
     assert!(ids("Uid:").iter().chain(&ids("Gid:")).all(|id| *id == NOBODY.to_string()), "{status}");
     assert!(ids("Groups:").iter().all(|id| *id == NOBODY.to_string()), "{status}");
     assert!(ids("CapEff:").iter().all(|set| set.bytes().all(|digit| digit == b'0')), "{status}");
-    assert_eq!(place.path("storage/a.1.data").metadata().unwrap().uid(), NOBODY);
-    fs::rename(place.path("log"), place.path("log.1")).unwrap();
+    assert_eq!(sandbox.path("storage/a.1.data").metadata().unwrap().uid(), NOBODY);
+    fs::rename(sandbox.path("log"), sandbox.path("log.1")).unwrap();
     kill_process(running.pid(), Signal::HUP).unwrap();
-    wait_until("a new log", || fs::read_to_string(place.path("log")).ok()?.contains("reloaded").then_some(()));
+    wait_until("a new log", || fs::read_to_string(sandbox.path("log")).ok()?.contains("reloaded").then_some(()));
     assert_eq!(running.stop(), Some(0));
 }
 
@@ -355,9 +355,9 @@ fn root_may_stay_root_if_it_says_so() {
         println!("SKIPPED: not root");
         return;
     }
-    let place = Place::new();
-    let (running, mut client) = as_root(&place, &["--allow-root"]);
+    let sandbox = Sandbox::new();
+    let (running, mut client) = as_root(&sandbox, &["--allow-root"]);
     client.store("a.1.data", "body");
-    assert_eq!(place.path("storage/a.1.data").metadata().unwrap().uid(), 0);
+    assert_eq!(sandbox.path("storage/a.1.data").metadata().unwrap().uid(), 0);
     assert_eq!(running.stop(), Some(0));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
 
 use crate::consumer::Consumer;
-use crate::daemon::{Place, assert_complains_once, wait_until};
+use crate::daemon::{Sandbox, assert_complains_once, wait_until};
 use crate::mount::{Filesystem, Mount};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, hand_over_to_server, is_emptied};
@@ -27,12 +27,12 @@ fn refused(buffer: &Buffer) -> usize {
 #[test]
 fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
     let Some(mount) = Mount::of(Filesystem::Ext4) else { return };
-    let place = Place::new();
-    let spool = mount.host(&place.incoming());
+    let sandbox = Sandbox::new();
+    let spool = mount.host(&sandbox.incoming());
     let faults = vec![Fault::Slow(Duration::from_millis(5)).at(Verb::Recv)];
     let site = Site::fake("site", 300, Setup { faults, ..Setup::default() });
-    place.configure("", [site.config("interval = 1")]);
-    let daemon = place.start();
+    sandbox.configure("", [site.config("interval = 1")]);
+    let daemon = sandbox.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Recv) >= 40));
     mount.remount("ro");
     daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), CAUSE, "mount it writable"]);
@@ -46,15 +46,15 @@ fn a_spool_that_becomes_read_only_goes_on_when_it_is_writable_again() {
         after.accepted - before.accepted
     );
     assert!(!site.left().is_empty());
-    site.assert_nothing_lost(&place);
+    site.assert_nothing_lost(&sandbox);
     assert_complains_once(&daemon.log(), &["site=site", CAUSE]);
     mount.remount("rw");
     wait_until("all to have come", || site.left().is_empty().then_some(()));
     daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
     // What could not be removed from the staging area then is removed now.
-    place.once().assert_code(0);
-    place.assert_holds(&site.files);
+    sandbox.once().assert_code(0);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
 }
 
@@ -82,9 +82,9 @@ fn a_storage_that_becomes_read_only_refuses_what_it_cannot_do_and_goes_on_when_i
     assert_eq!(client.take("RECV", "web01.1700000007.data"), b"body 7\n");
     client.ask("MV <web01.1700000007.data>", "MV ERR");
 
-    let place = Place::with_sites([site_config("site", buffer.address(), "interval = 1")]);
-    let consumer = Consumer::start(place.incoming());
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site_config("site", buffer.address(), "interval = 1")]);
+    let consumer = Consumer::start(sandbox.incoming());
+    let daemon = sandbox.start();
     daemon.wait_for_line(&[
         "WARN",
         "site=site reason=kept the site does not delete",

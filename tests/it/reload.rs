@@ -7,7 +7,7 @@ use std::thread;
 use rustix::process::{Signal, kill_process};
 
 use crate::daemon::wait_until;
-use crate::program::{Place, as_nobody};
+use crate::program::{Sandbox, as_nobody};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, ServerProcess, free_address};
 use crate::support::{Certificates, Client, SETTLE, scratch};
@@ -16,8 +16,8 @@ use crate::support::{Certificates, Client, SETTLE, scratch};
 fn a_name_that_nobody_vouched_for_is_none_after_a_reload_either() {
     let (mut certificates, mut strangers) = (Certificates::new(), Certificates::new());
     std::mem::swap(&mut certificates.client, &mut strangers.client);
-    let (storage, place) = (scratch(), scratch());
-    let file = place.path().join("tentacle_server.conf");
+    let (storage, sandbox) = (scratch(), scratch());
+    let file = sandbox.path().join("tentacle_server.conf");
     fs::write(&file, format!("insecure 1\nidle_timeout 1m\nallow all from any pin {}\n", "00".repeat(32))).unwrap();
     let options = Options::default().tls(&certificates).arg("-F").arg(&file);
     let server = ServerProcess::ours(&options, storage.path());
@@ -118,20 +118,20 @@ fn a_configuration_with_the_line_ends_of_windows_is_in_force_as_it_was_meant() {
 #[test]
 fn a_reload_is_one_line_of_the_log_unless_that_is_quiet() {
     for (more, is_told) in [(&[][..], true), (&["-q"], false)] {
-        let place = Place::new();
-        place.write("server.conf", "idle_timeout 20s\n");
+        let sandbox = Sandbox::new();
+        sandbox.write("server.conf", "idle_timeout 20s\n");
         let address = free_address();
         let port = address.port().to_string();
         let usual = ["-s", "storage", "-a", "127.0.0.1", "-p", &port, "-F", "server.conf"];
-        let running = place.launch(as_nobody(&mut place.command(&[&usual[..], more].concat())));
+        let running = sandbox.launch(as_nobody(&mut sandbox.command(&[&usual[..], more].concat())));
         wait_until("the server", || TcpStream::connect(address).ok());
-        let path = place.path("server.conf");
+        let path = sandbox.path("server.conf");
         let line = format!("[INFO] configuration reloaded from {}\n", path.to_string_lossy());
         kill_process(running.pid(), Signal::HUP).unwrap();
         if is_told {
-            wait_until("the line", || place.said().ends_with(&line).then_some(()));
+            wait_until("the line", || sandbox.said().ends_with(&line).then_some(()));
         }
         assert_eq!(running.stop(), Some(0));
-        assert_eq!(place.said().lines().count(), usize::from(is_told), "{}", place.said());
+        assert_eq!(sandbox.said().lines().count(), usize::from(is_told), "{}", sandbox.said());
     }
 }

@@ -15,7 +15,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use crate::backlog::now;
-use crate::daemon::{Daemon, Place};
+use crate::daemon::{Daemon, Sandbox};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server};
 use crate::site::site_config;
 use crate::stock::start_stock;
@@ -84,7 +84,7 @@ fn md5_of(bytes: impl AsRef<[u8]>) -> String {
 
 /// A centre and a site's server.
 struct Scene {
-    place: Place,
+    sandbox: Sandbox,
     centre: Directories,
     site: Directories,
     server: ServerProcess,
@@ -98,12 +98,12 @@ const SERVERS: [Start; 2] = [|options, storage| Some(ServerProcess::ours(options
 
 impl Scene {
     fn new(start: Start, options: &Options) -> Option<Self> {
-        let (place, storage) = (Place::new(), scratch());
-        let (centre, site) = (Directories::make(&place.incoming()), Directories::make(storage.path()));
+        let (sandbox, storage) = (Sandbox::new(), scratch());
+        let (centre, site) = (Directories::make(&sandbox.incoming()), Directories::make(storage.path()));
         let server = start(options, storage.path())?;
         let lines = "interval = 1\nremote_config = true\nremote_config_interval = 1";
-        place.configure("", [site_config("site", server.address(), lines)]);
-        Some(Self { place, centre, site, server, _storage: storage })
+        sandbox.configure("", [site_config("site", server.address(), lines)]);
+        Some(Self { sandbox, centre, site, server, _storage: storage })
     }
 
     /// What an agent uploads.
@@ -130,7 +130,7 @@ fn what_agents_upload_comes_up_and_what_the_console_does_goes_down() {
         let Some(scene) = Scene::new(start, &Options::usual()) else { continue };
         let (first, second) = ("agent_name web01\n", "agent_name web01\nfile_collection fc_1\n");
         scene.upload(K, first);
-        let daemon = scene.place.start();
+        let daemon = scene.sandbox.start();
         scene.wait_for(&daemon, "the upload", |scene| scene.centre.has_pair(&scene.centre.conf(K), first));
 
         scene.centre.save(&scene.centre.zip("fc_1"), "an archive");
@@ -159,13 +159,13 @@ fn it_goes_on_after_a_restart_and_deletes_only_what_it_had_in_step() {
         for k in &ks {
             scene.upload(k, k);
         }
-        let daemon = scene.place.start();
+        let daemon = scene.sandbox.start();
         daemon.wait_for_line(&["site=site configuration: taken-up=5"]);
         assert!(ks.iter().all(|k| scene.centre.has_pair(&scene.centre.conf(k), k)));
         daemon.stop().assert_code(0);
         scene.centre.delete(&ks[0]);
         scene.centre.save(&scene.centre.conf(&ks[1]), "edited meanwhile");
-        let daemon = scene.place.start();
+        let daemon = scene.sandbox.start();
         scene.wait_for(&daemon, "what was done meanwhile", |scene| {
             scene.site.lacks(&ks[0]) && scene.site.has_pair(&scene.site.conf(&ks[1]), "edited meanwhile")
         });
@@ -190,7 +190,7 @@ fn a_site_whose_server_lacks_an_option_is_reported_with_it() {
         for (options, advice) in &without {
             let Some(scene) = Scene::new(start, options) else { continue };
             scene.upload(K, "agent_name web01\n");
-            let daemon = scene.place.start();
+            let daemon = scene.sandbox.start();
             if advice.ends_with("-o") {
                 scene.wait_for(&daemon, "the upload", |scene| {
                     scene.centre.conf(K).exists() && scene.centre.md5(K).exists()
@@ -205,12 +205,12 @@ fn a_site_whose_server_lacks_an_option_is_reported_with_it() {
 
 #[test]
 fn a_centre_without_the_directories_is_reported() {
-    let (place, storage) = (Place::new(), scratch());
+    let (sandbox, storage) = (Sandbox::new(), scratch());
     let server = ServerProcess::ours(&Options::usual(), storage.path());
-    place.configure("", [site_config("site", server.address(), "interval = 1\nremote_config = true")]);
-    let daemon = place.start();
+    sandbox.configure("", [site_config("site", server.address(), "interval = 1\nremote_config = true")]);
+    let daemon = sandbox.start();
     daemon.wait_for_line(&["WARN", "reason=remote-config-directory", "/incoming/conf"]);
-    fs::create_dir(place.incoming().join("conf")).unwrap();
+    fs::create_dir(sandbox.incoming().join("conf")).unwrap();
     daemon.stop().assert_code(0);
 }
 
@@ -218,13 +218,13 @@ fn a_centre_without_the_directories_is_reported() {
 fn another_incoming_directory_deletes_nothing_and_gets_all() {
     let Some(scene) = Scene::new(SERVERS[0], &Options::usual()) else { return };
     scene.upload(K, "agent_name web01\n");
-    let daemon = scene.place.start();
+    let daemon = scene.sandbox.start();
     daemon.wait_for_line(&["configuration: taken-up=1"]);
-    let other = scene.place.path("other");
+    let other = scene.sandbox.path("other");
     fs::create_dir(&other).unwrap();
     let other = Directories::make(&other);
     let lines = format!("interval = 1\nremote_config = true\nremote_config_interval = 1\nincoming_dir = {:?}", other.0);
-    scene.place.configure("", [site_config("site", scene.server.address(), &lines)]);
+    scene.sandbox.configure("", [site_config("site", scene.server.address(), &lines)]);
     daemon.signal(Signal::HUP);
     scene
         .wait_for(&daemon, "the pair in the other directory", |_| other.has_pair(&other.conf(K), "agent_name web01\n"));
@@ -241,7 +241,7 @@ fn nothing_but_configuration_travels() {
         scene.centre.save(&scene.centre.conf(&format!("{other}0")), "dbhost 192.0.2.1\n");
     }
     scene.upload(&"1".repeat(32), "");
-    let daemon = scene.place.start();
+    let daemon = scene.sandbox.start();
     scene.wait_for(&daemon, "the upload", |scene| scene.centre.md5(K).exists());
     scene.upload(&"2".repeat(32), "the last");
     scene.wait_for(&daemon, "a later round", |scene| scene.centre.md5(&"2".repeat(32)).exists());
@@ -311,7 +311,7 @@ fn a_real_agent_is_configured_from_the_centre() {
     for start in SERVERS {
         let Some(scene) = Scene::new(start, &Options::usual()) else { continue };
         let Some(agent) = Agent::start("web01", scene.server.address()) else { return };
-        let daemon = scene.place.start();
+        let daemon = scene.sandbox.start();
         let k = md5_of("web01");
         scene.wait_for(&daemon, "its configuration at the centre", |scene| {
             let conf = agent.conf();
@@ -338,8 +338,8 @@ fn a_real_agent_is_configured_from_the_centre() {
 #[ignore = "takes a while, and is there for its figures"]
 fn a_policy_for_all_agents_reaches_all_sites() {
     let (sites, agents) = (20, 1_000);
-    let place = Place::new();
-    let centre = Directories::make(&place.incoming());
+    let sandbox = Sandbox::new();
+    let centre = Directories::make(&sandbox.incoming());
     let at_sites: Vec<(TempDir, Directories, ServerProcess)> = (0..sites)
         .map(|site| {
             let storage = scratch();
@@ -356,8 +356,8 @@ fn a_policy_for_all_agents_reaches_all_sites() {
     let lines = "interval = 1\nremote_config = true\nremote_config_interval = 10";
     let configs = at_sites.iter().enumerate();
     let configs = configs.map(|(number, (.., server))| site_config(&format!("s{number}"), server.address(), lines));
-    place.configure("max_spool_files = 1000000", configs);
-    let daemon = place.start();
+    sandbox.configure("max_spool_files = 1000000", configs);
+    let daemon = sandbox.start();
     let all = |start: Instant, what: &str, is_done: &dyn Fn(usize, usize) -> bool| {
         while !(0..sites).all(|site| (0..agents).all(|agent| is_done(site, agent))) {
             assert!(start.elapsed() < TIMEOUT * 10, "{what}; the daemon's log:\n{}", daemon.log());
@@ -366,7 +366,7 @@ fn a_policy_for_all_agents_reaches_all_sites() {
         println!("{what}: {:.1} s", start.elapsed().as_secs_f64());
     };
     let in_step =
-        |site: usize| fs::read_to_string(place.state().join(format!("remote-config/s{site}"))).unwrap_or_default();
+        |site: usize| fs::read_to_string(sandbox.state().join(format!("remote-config/s{site}"))).unwrap_or_default();
     all(now(), "compared", &|site, agent| agent > 0 || in_step(site).lines().count() == agents);
     let start = now();
     let edited = "edited by a policy\n".repeat(100);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tentacle_sync::proto::Fingerprint;
 
-use crate::daemon::{Outcome, Place, has_line};
+use crate::daemon::{Outcome, Sandbox, has_line};
 
 const K: &str = "0123456789abcdef0123456789abcdef";
 
@@ -21,27 +21,27 @@ fn put(incoming: &Path, k: &str, content: &str, content_of_md5: &str) {
     write(&incoming.join(format!("md5/{k}.md5")), format!("{md5:032x}").as_bytes(), 0o660);
 }
 
-fn check(place: &Place) -> Outcome {
-    place.run("check", &[])
+fn check(sandbox: &Sandbox) -> Outcome {
+    sandbox.run("check", &[])
 }
 
 #[test]
 fn check_says_which_agents_configurations_fit_and_what_is_in_the_others_way() {
-    let place = Place::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
-    let incoming = place.incoming();
-    let outcome = check(&place);
+    let sandbox = Sandbox::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+    let incoming = sandbox.incoming();
+    let outcome = check(&sandbox);
     outcome.assert_code(0);
     assert!(!outcome.stdout.contains("remote configuration"), "{outcome}");
 
     fs::create_dir(incoming.join("conf")).unwrap();
-    check(&place).assert_code(0).assert_says(&["warning", "remote configuration", "/md5", "create it"]);
+    check(&sandbox).assert_code(0).assert_says(&["warning", "remote configuration", "/md5", "create it"]);
 
     fs::create_dir(incoming.join("md5")).unwrap();
     for name in ["conf", "md5"] {
         fs::set_permissions(incoming.join(name), Permissions::from_mode(0o2770)).unwrap();
     }
     put(&incoming, K, "agent_name web01\n", "agent_name web01\n");
-    let outcome = check(&place);
+    let outcome = check(&sandbox);
     outcome.assert_code(0).assert_says(&["ok", "remote configuration", "1 configuration and 0 collections fit"]);
     outcome.assert_says(&["ok", "remote configuration", "/conf is written to by us and by the group"]);
     assert!(!has_line(&outcome.stdout, &["warning", "remote configuration"]), "{outcome}");
@@ -50,7 +50,7 @@ fn check_says_which_agents_configurations_fit_and_what_is_in_the_others_way() {
     put(&incoming, &edited, "agent_name web02\n", "agent_name before\n");
     put(&incoming, &closed, "agent_name web03\n", "agent_name web03\n");
     fs::set_permissions(incoming.join(format!("md5/{closed}.md5")), Permissions::from_mode(0o644)).unwrap();
-    let outcome = check(&place);
+    let outcome = check(&sandbox);
     outcome.assert_code(0).assert_says(&["ok", "remote configuration", "2 configurations and 0 collections fit"]);
     outcome.assert_says(&["warning", &format!("{edited}.conf (agent web02)"), "has the MD5 of other bytes"]);
     outcome.assert_says(&["warning", &format!("{closed}.md5 has mode 0644"), "chmod 0660"]);
@@ -58,14 +58,14 @@ fn check_says_which_agents_configurations_fit_and_what_is_in_the_others_way() {
 
 #[test]
 fn check_prints_no_more_than_can_be_read() {
-    let place = Place::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
-    let incoming = place.incoming();
+    let sandbox = Sandbox::with_sites(["\n[[site]]\nname = \"plant\"\naddress = \"192.0.2.1\"\n"]);
+    let incoming = sandbox.incoming();
     for name in ["conf", "md5"] {
         fs::create_dir(incoming.join(name)).unwrap();
         fs::set_permissions(incoming.join(name), Permissions::from_mode(0o2770)).unwrap();
     }
     (0..60).for_each(|number| put(&incoming, &format!("{number:032x}"), "new", "old"));
-    let outcome = check(&place);
+    let outcome = check(&sandbox);
     outcome.assert_code(0).assert_says(&["warning", "10 more faults like these"]);
     assert_eq!(outcome.stdout.matches("has the MD5 of other bytes").count(), 50, "{outcome}");
 }

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tentacle_sync::testing::fake_server::{FakeServer, Fault, Setup, Verb};
 
 use crate::client_process::{Outcome, WorkDir, at};
-use crate::daemon::{Place, assert_complains_once, has_line, staged_in, wait_until};
+use crate::daemon::{Sandbox, assert_complains_once, has_line, staged_in, wait_until};
 use crate::program;
 use crate::server_process::{free_address, stored_in};
 use crate::site::{Site, site_config};
@@ -30,27 +30,27 @@ fn limit(process: u32, resource: Resource, most: Option<u64>) {
 }
 
 /// A program that may have only so much. Of another user's process, only root may change the limits.
-fn limited(place: &program::Place, limit: &str, program: &str, arguments: &[&str]) -> Command {
+fn limited(sandbox: &program::Sandbox, limit: &str, program: &str, arguments: &[&str]) -> Command {
     let script = format!("{limit}; exec \"$0\" \"$@\"");
-    place.command_of("sh".as_ref(), &[&["-c", &script, program], arguments].concat())
+    sandbox.command_of("sh".as_ref(), &[&["-c", &script, program], arguments].concat())
 }
 
 /// Starts a server that may have only so much, and waits for it.
-fn start_limited_server(place: &program::Place, limit: &str, options: &[&str]) -> (program::Running, SocketAddr) {
+fn start_limited_server(sandbox: &program::Sandbox, limit: &str, options: &[&str]) -> (program::Running, SocketAddr) {
     let address = free_address();
     let (ip, port) = (address.ip().to_string(), address.port().to_string());
     let arguments = [&["-s", "storage", "-a", &ip, "-p", &port], options].concat();
-    let mut command = limited(place, limit, env!("CARGO_BIN_EXE_tentacle_server"), &arguments);
-    let server = place.launch(program::as_nobody(&mut command));
+    let mut command = limited(sandbox, limit, env!("CARGO_BIN_EXE_tentacle_server"), &arguments);
+    let server = sandbox.launch(program::as_nobody(&mut command));
     wait_until("the server", || TcpStream::connect(address).ok());
     (server, address)
 }
 
 #[test]
 fn a_server_refuses_what_it_may_not_write_and_goes_on() {
-    let place = program::Place::new();
+    let sandbox = program::Sandbox::new();
     // A block is 512 bytes, or 1024.
-    let (server, address) = start_limited_server(&place, "ulimit -f 40", &[]);
+    let (server, address) = start_limited_server(&sandbox, "ulimit -f 40", &[]);
     let mut client = Client::connect(address);
     for number in 0..3 {
         client.ask(&format!("SEND <large{number}.data> SIZE {}", LARGE.len()), "SEND OK");
@@ -60,8 +60,8 @@ fn a_server_refuses_what_it_may_not_write_and_goes_on() {
     }
     client.store("small.data", "body");
     drop(server);
-    let storage = place.path("storage");
-    let log = fs::read_to_string(place.path("stderr")).unwrap();
+    let storage = sandbox.path("storage");
+    let log = fs::read_to_string(sandbox.path("stderr")).unwrap();
     let parts = ["WARN", storage.to_str().unwrap(), "cannot write: File too large", "LimitFSIZE", "ulimit -f"];
     assert!(has_line(&log, &parts), "{log}");
     assert_complains_once(&log, &["File too large"]);
@@ -73,20 +73,20 @@ fn a_server_refuses_what_it_may_not_write_and_goes_on() {
 #[test]
 fn a_collector_leaves_what_it_may_not_write_at_the_site_and_collects_the_rest() {
     let site = Site::fake("site", 0, Setup::default());
-    let place = Place::with_sites([site.config("interval = 1")]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("interval = 1")]);
+    let daemon = sandbox.start();
     assert!(site.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= 1));
     limit(daemon.id(), Resource::Fsize, Some(LARGEST));
     site.peer().put("large.1700000000.data", &LARGE).unwrap();
-    let spool = place.incoming();
+    let spool = sandbox.incoming();
     daemon.wait_for_line(&["WARN", "site=site reason=store", spool.to_str().unwrap(), "File too large", "LimitFSIZE"]);
     site.peer().put("small.1700000000.data", b"body").unwrap();
-    wait_until("the small file", || (place.spool().len() == 1).then_some(()));
+    wait_until("the small file", || (sandbox.spool().len() == 1).then_some(()));
     assert!(site.peer().files().unwrap().contains_key(Path::new("large.1700000000.data")));
     assert_complains_once(&daemon.log(), &["File too large"]);
     assert_eq!(staged_in(&spool), [] as [&str; 0]);
     limit(daemon.id(), Resource::Fsize, None);
-    wait_until("the large file", || (place.spool().len() == 2).then_some(()));
+    wait_until("the large file", || (sandbox.spool().len() == 2).then_some(()));
     daemon.wait_for_line(&["site=site recovered after"]);
     daemon.stop().assert_code(0);
 }
@@ -122,8 +122,8 @@ fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
     let faults = vec![Fault::Slow(Duration::from_millis(200)).at(Verb::Ls)];
     let site = FakeServer::start(Setup { faults, max_connections: 100, ..Setup::default() }).unwrap();
     let config = |number: u32| site_config(&format!("site{number}"), site.address(), "interval = 1\nkeep_open = 0");
-    let place = Place::with_sites((0..30).map(config));
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites((0..30).map(config));
+    let daemon = sandbox.start();
     let is_listed = |times: u64| site.wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) >= times);
     assert!(is_listed(30));
     limit(daemon.id(), Resource::Nofile, Some(25));
@@ -141,16 +141,16 @@ fn a_collector_that_may_open_too_few_files_says_so_once_and_what_to_do() {
 #[test]
 fn connections_that_need_more_files_than_may_be_open_are_warned_of() {
     let site = FakeServer::start(Setup::default()).unwrap();
-    let place = Place::new();
-    place.configure("max_connections = 500", [site_config("site", site.address(), "connections = 64")]);
-    let (config, shell) = (place.config(), program::Place::new());
+    let sandbox = Sandbox::new();
+    sandbox.configure("max_connections = 500", [site_config("site", site.address(), "connections = 64")]);
+    let (config, shell) = (sandbox.config(), program::Sandbox::new());
     let once = ["once", "--config", config.to_str().unwrap()];
     let mut command = limited(&shell, "ulimit -n 100", env!("CARGO_BIN_EXE_tentacle-syncd"), &once);
     assert_eq!(shell.launch(&mut command).wait(), Some(0));
     let log = fs::read_to_string(shell.path("stderr")).unwrap();
     assert_complains_once(&log, &["64 connections", "100", "LimitNOFILE=", "max_connections"]);
-    let place = program::Place::new();
-    drop(start_limited_server(&place, "ulimit -n 100", &["-c", "500"]));
-    let log = fs::read_to_string(place.path("stderr")).unwrap();
+    let sandbox = program::Sandbox::new();
+    drop(start_limited_server(&sandbox, "ulimit -n 100", &["-c", "500"]));
+    let log = fs::read_to_string(sandbox.path("stderr")).unwrap();
     assert_complains_once(&log, &["500 connections", "100", "LimitNOFILE=", "max_connections"]);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tentacle_sync::testing::fake_server::Files;
 
 use crate::consumer::Consumer;
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server, is_emptied};
 use crate::site::site_config;
 use crate::support::scratch;
@@ -31,10 +31,10 @@ fn send(storage: &Path, wave: usize) -> Files {
 fn one_server_under_two_names_is_told_of_and_each_file_comes_once_from_then_on() {
     let storage = scratch();
     let server = ServerProcess::ours(&Options::usual(), storage.path());
-    let place =
-        Place::with_sites(["by-name", "by-address"].map(|name| site_config(name, server.address(), "interval = 1")));
-    let consumer = Consumer::start(place.incoming());
-    let daemon = place.start();
+    let sandbox =
+        Sandbox::with_sites(["by-name", "by-address"].map(|name| site_config(name, server.address(), "interval = 1")));
+    let consumer = Consumer::start(sandbox.incoming());
+    let daemon = sandbox.start();
     let mut wave = 0;
     wait_until("a word of it", || {
         wave += 1;

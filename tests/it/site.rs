@@ -12,7 +12,7 @@ use tentacle_sync::proto::Secret;
 use tentacle_sync::testing::InProcessServer;
 use tentacle_sync::testing::fake_server::{AgentFiles, FakeServer, Files, Setup, StockClients, Storage, stock_tls};
 
-use crate::daemon::{Place, assert_same, wait_until};
+use crate::daemon::{Sandbox, assert_same, wait_until};
 use crate::server_process::{Options, ServerProcess, stored_in};
 use crate::stock::start_stock;
 use crate::support::{Certificates, LOOPBACK, scratch};
@@ -207,9 +207,9 @@ impl Site {
 
     /// Fails unless each file is still here or in the spool, as it was.
     #[track_caller]
-    pub(crate) fn assert_nothing_lost(&self, place: &Place) {
+    pub(crate) fn assert_nothing_lost(&self, sandbox: &Sandbox) {
         // In this order: a file is committed here before it is gone there, and staged before it is published.
-        let (left, staged, spool) = (self.left(), place.staged_bytes(), place.spool());
+        let (left, staged, spool) = (self.left(), sandbox.staged_bytes(), sandbox.spool());
         for (path, bytes) in &self.files {
             let file = format!("{} of {}", path.to_string_lossy(), self.name);
             let is_somewhere = left.contains_key(path) || staged.contains(bytes) || spool.contains_key(path);

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::daemon::wait_until;
-use crate::program::{Place, as_nobody};
+use crate::program::{Sandbox, as_nobody};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, free_address};
 use crate::support::{Certificates, Client, TIMEOUT};
@@ -19,14 +19,14 @@ pub(crate) struct Daemon(Pid);
 
 impl Daemon {
     /// The one whose command line names this place.
-    pub(crate) fn of(place: &Path) -> Self {
-        let place = place.to_str().unwrap().to_owned();
+    pub(crate) fn of(sandbox: &Path) -> Self {
+        let sandbox = sandbox.to_str().unwrap().to_owned();
         Self(wait_until("the daemon", || {
             fs::read_dir("/proc").unwrap().find_map(|entry| {
                 let entry = entry.unwrap();
                 let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
                 let pid = entry.file_name().to_str()?.parse().ok()?;
-                line.contains(&place).then(|| Pid::from_raw(pid)).flatten()
+                line.contains(&sandbox).then(|| Pid::from_raw(pid)).flatten()
             })
         }))
     }
@@ -49,12 +49,12 @@ impl Drop for Daemon {
 
 #[test]
 fn in_the_background_it_serves_as_before_with_a_sane_umask_and_a_log_that_can_be_rotated() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
-    let (port, storage, log) = (address.port().to_string(), place.path("storage"), place.path("log"));
+    let (port, storage, log) = (address.port().to_string(), sandbox.path("storage"), sandbox.path("log"));
     let (storage_name, log_name) = (storage.to_str().unwrap(), log.to_str().unwrap());
     let arguments = ["-a", "127.0.0.1", "-p", &port, "-s", storage_name, "-d", "-l", log_name, "-v", "-o"];
-    let (code, said) = place.run(&arguments);
+    let (code, said) = sandbox.run(&arguments);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     let daemon = Daemon::of(&storage);
     wait_until("the server", || TcpStream::connect(address).ok());
@@ -62,33 +62,33 @@ fn in_the_background_it_serves_as_before_with_a_sane_umask_and_a_log_that_can_be
     assert_eq!(storage.join("a.1.data").metadata().unwrap().mode() & 0o777, 0o660);
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.0.as_raw_nonzero())).unwrap();
     assert!(status.lines().any(|line| line == "Umask:\t0007"), "{status}");
-    fs::rename(&log, place.path("log.1")).unwrap();
+    fs::rename(&log, sandbox.path("log.1")).unwrap();
     kill_process(daemon.0, Signal::HUP).unwrap();
     wait_until("a new log", || fs::read_to_string(&log).ok()?.contains("reloaded").then_some(()));
     Client::connect(address).store("b.1.data", "body");
     daemon.stop();
-    let logs = [place.path("log.1"), log].map(|path| fs::read_to_string(path).unwrap());
+    let logs = [sandbox.path("log.1"), log].map(|path| fs::read_to_string(path).unwrap());
     assert!(logs[0].contains("stored=a.1.data") && !logs[0].contains("stored=b.1.data"), "{logs:?}");
     assert!(logs[1].contains("stored=b.1.data") && logs[1].contains("stopped"), "{logs:?}");
 }
 
 #[test]
 fn in_the_background_or_not_what_keeps_it_from_starting_is_said_at_once() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-d"], 3, &[&port]);
-    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 3, &[&port]);
+    sandbox.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-d"], 3, &[&port]);
+    sandbox.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 3, &[&port]);
     let port = free_address().port().to_string();
-    place.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 2, &["absent"]);
+    sandbox.assert_refused(&["-a", "127.0.0.1", "-p", &port, "-s", "absent", "-d"], 2, &["absent"]);
 }
 
 #[test]
 fn the_service_manager_hears_when_it_is_ready_alive_reloading_and_stopping() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
-    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
-    fs::set_permissions(place.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let socket = UnixDatagram::bind(sandbox.path("notify")).unwrap();
+    fs::set_permissions(sandbox.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     // The watchdog is for the process that the service manager has started.
     let line = format!(
@@ -96,9 +96,9 @@ fn the_service_manager_hears_when_it_is_ready_alive_reloading_and_stopping() {
         env!("CARGO_BIN_EXE_tentacle_server"),
         address.port()
     );
-    let mut command = place.command_of("sh".as_ref(), &["-c", &line]);
-    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "200000");
-    let running = place.launch(as_nobody(&mut command));
+    let mut command = sandbox.command_of("sh".as_ref(), &["-c", &line]);
+    command.env("NOTIFY_SOCKET", sandbox.path("notify")).env("WATCHDOG_USEC", "200000");
+    let running = sandbox.launch(as_nobody(&mut command));
     let heard = |wanted: &str| {
         for _ in 0..1_000 {
             let mut block = [0; 512];
@@ -122,29 +122,29 @@ fn the_service_manager_hears_when_it_is_ready_alive_reloading_and_stopping() {
 
 #[test]
 fn under_a_service_manager_that_waits_for_word_it_does_not_go_to_the_background() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let address = free_address();
-    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
-    fs::set_permissions(place.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let socket = UnixDatagram::bind(sandbox.path("notify")).unwrap();
+    fs::set_permissions(sandbox.path("notify"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    place.write("stock.conf", "daemon 1\n");
+    sandbox.write("stock.conf", "daemon 1\n");
     let port = address.port().to_string();
     let arguments = ["-a", "127.0.0.1", "-p", &port, "-s", "storage", "-F", "stock.conf"];
-    let mut command = place.command(&arguments);
-    let running = place.launch(as_nobody(command.env("NOTIFY_SOCKET", place.path("notify"))));
+    let mut command = sandbox.command(&arguments);
+    let running = sandbox.launch(as_nobody(command.env("NOTIFY_SOCKET", sandbox.path("notify"))));
     let mut block = [0; 512];
     let length = socket.recv(&mut block).unwrap();
     assert!(String::from_utf8_lossy(&block[..length]).contains("READY=1"));
     Client::connect(address).store("a.1.data", "body");
     kill_process(running.pid(), Signal::TERM).unwrap();
     assert_eq!(running.wait(), Some(0));
-    let log = fs::read_to_string(place.path("stderr")).unwrap();
+    let log = fs::read_to_string(sandbox.path("stderr")).unwrap();
     assert!(log.contains("stock.conf:1: daemon: ignored") && log.contains("Type=notify"), "{log}");
 
-    let (code, said) = place.run(&[&arguments[..], &["--check"]].concat());
+    let (code, said) = sandbox.run(&[&arguments[..], &["--check"]].concat());
     assert!(code == Some(0) && said.contains("note: daemon (-d) is ignored under systemd's Type=notify"), "{said}");
-    let mut command = place.command(&[&arguments[..], &["--check"]].concat());
-    let (code, said) = place.end_of(as_nobody(command.env("NOTIFY_SOCKET", "/run/systemd/notify")));
+    let mut command = sandbox.command(&[&arguments[..], &["--check"]].concat());
+    let (code, said) = sandbox.end_of(as_nobody(command.env("NOTIFY_SOCKET", "/run/systemd/notify")));
     assert!(code == Some(0) && said.contains("warning: ") && said.contains("daemon: ignored"), "{said}");
 }
 

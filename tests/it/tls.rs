@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tentacle_sync::testing::fake_server::{Authority, Fault, Identity, Setup, StockClients, Verb, stock_tls};
 
-use crate::daemon::{Outcome, Place};
+use crate::daemon::{Outcome, Sandbox};
 use crate::site::{Access, Kind, Site};
 use crate::support::{Certificates, LOOPBACK};
 
@@ -26,10 +26,10 @@ fn showing(identity: &Identity, clients: StockClients<'_>) -> Site {
 /// All that the site has is collected.
 #[track_caller]
 fn assert_collects(site: &Site, lines: &str) -> Outcome {
-    let place = Place::with_sites([site.config(lines)]);
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites([site.config(lines)]);
+    let outcome = sandbox.once();
     outcome.assert_code(0);
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
     outcome
 }
@@ -37,9 +37,9 @@ fn assert_collects(site: &Site, lines: &str) -> Outcome {
 /// Nothing of the site is touched, and the reason given has all of `parts`.
 #[track_caller]
 fn assert_refuses(site: &Site, lines: &str, parts: &[&str]) {
-    let place = Place::with_sites([site.config(lines)]);
-    place.once().assert_code(1).assert_says(&[&["site: failed: "], parts].concat());
-    assert!(place.spool().is_empty());
+    let sandbox = Sandbox::with_sites([site.config(lines)]);
+    sandbox.once().assert_code(1).assert_says(&[&["site: failed: "], parts].concat());
+    assert!(sandbox.spool().is_empty());
     site.assert_untouched();
 }
 
@@ -88,8 +88,8 @@ fn a_pinned_certificate_needs_no_authority_and_no_other_will_do() {
     assert_collects(&showing(&certificates.server, StockClients::Anyone), &lines(&pins));
     let found = fingerprint(&certificates.server).replace(':', "");
     let renewed = showing(&certificates.server, StockClients::Anyone);
-    let place = Place::with_sites([renewed.config(&lines(&pins[..1]))]);
-    let outcome = place.once();
+    let sandbox = Sandbox::with_sites([renewed.config(&lines(&pins[..1]))]);
+    let outcome = sandbox.once();
     let advice =
         ["openssl x509", "if it differs", "if it is the same", "was renewed: add it to the site's pins (pins = ["];
     outcome.assert_code(1).assert_says(&["site: failed: ", "none of the pinned ones"]).assert_says(&advice);
@@ -120,12 +120,12 @@ fn a_certificate_nobody_wants_is_left_out_from_then_on() {
     let certificates = Certificates::new();
     let site = showing(&certificates.server, StockClients::AnyoneOrWellKnown);
     let lines = format!("{}\ninterval = 1\nkeep_open = 0\nconnections = 1", tls(&whole_identity(&certificates)));
-    let place = Place::with_sites([site.config(&lines)]);
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config(&lines)]);
+    let daemon = sandbox.start();
     assert!(site.peer().wait_for(crate::support::TIMEOUT, |tally| tally.count(Verb::Ls) >= 3));
     let outcome = daemon.stop();
     outcome.assert_code(0).assert_logs(&["site=site", "refuses our certificate", "going on without"]);
-    place.assert_holds(&site.files);
+    sandbox.assert_holds(&site.files);
     site.assert_emptied();
     let tally = site.peer().tally();
     // A second listing of the first round has shown what the site has deleted.
@@ -177,8 +177,8 @@ fn an_encrypted_key_is_opened_with_its_passphrase() {
         fs::write(&file, format!("{passphrase}\n")).unwrap();
         tls(&format!("{}, cert = {cert:?}, key = {key:?}, passphrase_file = {file:?}", ca(&certificates)))
     };
-    let place = Place::with_sites([site.config(&lines("wrong"))]);
-    place.once().assert_code(3).assert_logs(&["site site", "encrypted.key", "passphrase does not open"]);
+    let sandbox = Sandbox::with_sites([site.config(&lines("wrong"))]);
+    sandbox.once().assert_code(3).assert_logs(&["site site", "encrypted.key", "passphrase does not open"]);
     assert_collects(&site, &lines("open sesame"));
 }
 

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Fault, Files, Setup, Verb};
 
 use crate::consumer::Consumer;
-use crate::daemon::{Place, wait_until};
+use crate::daemon::{Sandbox, wait_until};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server, is_emptied};
 use crate::site::{Site, site_config};
 use crate::support::{TIMEOUT, scratch};
@@ -19,9 +19,9 @@ const FILES: usize = 600;
 #[test]
 fn a_site_that_deletes_nothing_gets_each_file_published_once_and_is_told_of() {
     let site = Site::fake("site", FILES, Setup { faults: vec![Fault::KeepMoved.at(Verb::Mv)], ..Setup::default() });
-    let place = Place::with_sites([site.config("interval = 1")]);
-    let consumer = Consumer::start(place.incoming());
-    let mut daemon = place.start();
+    let sandbox = Sandbox::with_sites([site.config("interval = 1")]);
+    let consumer = Consumer::start(sandbox.incoming());
+    let mut daemon = sandbox.start();
     daemon.wait_for_line(&["WARN", "reason=kept"]);
     let after = |listings: u64| {
         let listed = site.peer().tally().count(Verb::Ls);
@@ -29,7 +29,7 @@ fn a_site_that_deletes_nothing_gets_each_file_published_once_and_is_told_of() {
     };
     after(2);
     daemon.kill();
-    let daemon = place.start();
+    let daemon = sandbox.start();
     after(3);
     daemon.stop().assert_code(0);
     assert_eq!(site.left(), site.files);
@@ -53,9 +53,9 @@ fn what_a_killed_server_had_not_deleted_yet_is_known_again_after_many_others() {
         add(&format!("new{agent}"), 1_800_000_000, 1);
     }
     let mut server = ServerProcess::ours(&Options::usual(), storage.path());
-    let place = Place::with_sites([site_config("site", server.address(), "interval = 1\nretries = 1000")]);
-    let consumer = Consumer::start(place.incoming());
-    let daemon = place.start();
+    let sandbox = Sandbox::with_sites([site_config("site", server.address(), "interval = 1\nretries = 1000")]);
+    let consumer = Consumer::start(sandbox.incoming());
+    let daemon = sandbox.start();
     wait_until("half of the files", || (consumer.look(BTreeMap::len) > FILES / 2).then_some(()));
     server.signal(Signal::KILL);
     server.wait();
@@ -71,8 +71,8 @@ fn what_a_killed_server_had_not_deleted_yet_is_known_again_after_many_others() {
 fn files_left_behind_one_that_the_site_does_not_give_are_told_of() {
     let site = Site::fake("site", 0, Setup { faults: vec![Fault::Refuse.at(Verb::Recv)], ..Setup::default() });
     (1..=3).for_each(|number| site.peer().put(format!("a.170000000{number}.data"), b"body").unwrap());
-    let place = Place::with_sites([site.config("retries = 1")]);
-    place
+    let sandbox = Sandbox::with_sites([site.config("retries = 1")]);
+    sandbox
         .once()
         .assert_code(1)
         .assert_says(&["site: 2 files left there, behind others that it does not give or delete"]);

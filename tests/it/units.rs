@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Setup, Verb};
 
-use crate::daemon::{Daemon, Place, wait_until};
+use crate::daemon::{Daemon, Sandbox, wait_until};
 use crate::site::Site;
 use crate::support::{TIMEOUT, scratch};
 use crate::terminal::SERVER;
@@ -34,10 +34,10 @@ fn systemd_takes_the_units_as_they_are() {
         eprintln!("skipped: there is no systemd-analyze");
         return;
     }
-    let place = scratch();
+    let sandbox = scratch();
     for name in UNITS {
         let text = unit(name).replace("/usr/local/bin/tentacle-syncd", SYNCD);
-        let path = place.path().join(name);
+        let path = sandbox.path().join(name);
         fs::write(&path, text.replace("/usr/local/bin/tentacle_server", SERVER)).unwrap();
         let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&verified.stderr);
@@ -64,8 +64,8 @@ fn a_reload_is_checked_before_it_is_asked_for() {
 struct Manager(UnixDatagram, PathBuf);
 
 impl Manager {
-    fn new(place: &Place) -> Self {
-        let path = place.path("notify");
+    fn new(sandbox: &Sandbox) -> Self {
+        let path = sandbox.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self(socket, path)
@@ -85,10 +85,10 @@ impl Manager {
         panic!("{wanted} never came");
     }
 
-    fn start(&self, place: &Place, command: &str) -> Daemon {
+    fn start(&self, sandbox: &Sandbox, command: &str) -> Daemon {
         // The watchdog is for the process that the service manager has started.
-        let line = format!("WATCHDOG_PID=$$ exec {SYNCD} {command} --config {}", place.config().to_string_lossy());
-        place.launch_as("sh".as_ref(), ["-c", &line].map(OsStr::new), |command| {
+        let line = format!("WATCHDOG_PID=$$ exec {SYNCD} {command} --config {}", sandbox.config().to_string_lossy());
+        sandbox.launch_as("sh".as_ref(), ["-c", &line].map(OsStr::new), |command| {
             command.env("NOTIFY_SOCKET", &self.1).env("WATCHDOG_USEC", "200000");
         })
     }
@@ -97,16 +97,16 @@ impl Manager {
 #[test]
 fn the_service_manager_hears_how_the_daemon_is() {
     let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
-    let place = Place::new();
-    let missing = format!("password_file = {:?}", place.path("missing"));
-    place.configure("", [good.config("interval = 1"), bad.config(&missing)]);
-    let manager = Manager::new(&place);
-    let daemon = manager.start(&place, "run");
+    let sandbox = Sandbox::new();
+    let missing = format!("password_file = {:?}", sandbox.path("missing"));
+    sandbox.configure("", [good.config("interval = 1"), bad.config(&missing)]);
+    let manager = Manager::new(&sandbox);
+    let daemon = manager.start(&sandbox, "run");
     let ready = manager.receive("READY=1");
     assert!(ready.contains(&"STATUS=collecting from 2 sites, 1 of which fail (bad)".to_owned()), "{ready:?}");
     (0..3).for_each(|_| drop(manager.receive("WATCHDOG=1")));
 
-    place.configure("", [good.config("interval = 1"), bad.config("interval = 1")]);
+    sandbox.configure("", [good.config("interval = 1"), bad.config("interval = 1")]);
     daemon.signal(Signal::HUP);
     let reloading = manager.receive("RELOADING=1");
     assert!(reloading.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading:?}");
@@ -119,22 +119,22 @@ fn the_service_manager_hears_how_the_daemon_is() {
 
 #[test]
 fn a_start_that_fails_never_says_that_it_is_ready() {
-    let place =
-        Place::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"127.0.0.1\"\nincoming_dir = \"missing\"\n"]);
-    let manager = Manager::new(&place);
-    manager.start(&place, "run").wait().assert_code(3);
+    let sandbox =
+        Sandbox::with_sites(["\n[[site]]\nname = \"site\"\naddress = \"127.0.0.1\"\nincoming_dir = \"missing\"\n"]);
+    let manager = Manager::new(&sandbox);
+    manager.start(&sandbox, "run").wait().assert_code(3);
     manager.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     assert!(manager.0.recv(&mut [0; 512]).is_err());
 }
 
 /// What goes to a standard error that is, or is not, the journal's.
-fn logged(place: &Place, command: &str, is_journal: bool) -> String {
-    let stderr = place.path("stderr.journal");
+fn logged(sandbox: &Sandbox, command: &str, is_journal: bool) -> String {
+    let stderr = sandbox.path("stderr.journal");
     let file = File::create(&stderr).unwrap();
     let stat = file.metadata().unwrap();
     let inode = if is_journal { stat.ino() } else { stat.ino() + 1 };
     let mut daemon = Command::new(SYNCD);
-    daemon.arg(command).arg("--config").arg(place.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    daemon.arg(command).arg("--config").arg(sandbox.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
     daemon.env("JOURNAL_STREAM", format!("{}:{inode}", stat.dev())).status().unwrap();
     fs::read_to_string(stderr).unwrap()
 }
@@ -142,41 +142,41 @@ fn logged(place: &Place, command: &str, is_journal: bool) -> String {
 #[test]
 fn the_journal_gets_priorities_and_anything_else_gets_times() {
     let (good, bad) = (Site::fake("good", 5, Setup::default()), Site::fake("bad", 5, Setup::default()));
-    let place = Place::new();
-    let refusing = format!("password_file = {:?}", place.path("missing"));
-    place.configure("", [good.config("tls = { verify = \"none\" }\ntimeout = 2"), bad.config(&refusing)]);
-    let log = logged(&place, "once", true);
+    let sandbox = Sandbox::new();
+    let refusing = format!("password_file = {:?}", sandbox.path("missing"));
+    sandbox.configure("", [good.config("tls = { verify = \"none\" }\ntimeout = 2"), bad.config(&refusing)]);
+    let log = logged(&sandbox, "once", true);
     for line in ["<3>[ERROR] site=bad", "<4>[WARN] ", "<6>[INFO] state in "] {
         assert!(log.lines().any(|found| found.starts_with(line)), "{line}: {log}");
     }
     assert!(log.lines().all(|line| line.starts_with('<')), "{log}");
-    let log = logged(&place, "once", false);
+    let log = logged(&sandbox, "once", false);
     assert!(log.lines().all(|line| line.starts_with("20")), "{log}");
-    place.write("tentacle-syncd.toml", "nonsense = 1\nmore = 2\n");
-    let log = logged(&place, "once", true);
+    sandbox.write("tentacle-syncd.toml", "nonsense = 1\nmore = 2\n");
+    let log = logged(&sandbox, "once", true);
     assert!(log.lines().count() > 1 && log.lines().all(|line| line.starts_with("<3>")), "{log}");
-    assert!(!logged(&place, "once", false).contains("<3>"));
+    assert!(!logged(&sandbox, "once", false).contains("<3>"));
 }
 
 #[test]
 fn a_reload_goes_to_no_other_of_the_usual_files() {
     let (chosen, other) = (Site::fake("chosen", 5, Setup::default()), Site::fake("other", 5, Setup::default()));
-    let place = Place::with_sites([chosen.config("interval = 1")]);
+    let sandbox = Sandbox::with_sites([chosen.config("interval = 1")]);
     let text = format!(
         "sync_address {}\nsync_port {}\nincomingdir {}\n",
         other.address().ip(),
         other.address().port(),
-        place.incoming().to_string_lossy()
+        sandbox.incoming().to_string_lossy()
     );
-    place.write("pandora_server.conf", text);
+    sandbox.write("pandora_server.conf", text);
     // In a mount namespace of its own, /etc holds both of the usual files and nothing else.
     let script = format!(
         "mount -t tmpfs tmpfs /etc && mkdir /etc/tentacle-sync /etc/pandora && cp tentacle-syncd.toml /etc/tentacle-sync && \
          cp pandora_server.conf /etc/pandora && exec {SYNCD} run"
     );
     let arguments = ["--mount", "sh", "-c", &script].map(OsStr::new);
-    let daemon = place.launch_as("unshare".as_ref(), arguments, |command| {
-        command.env("STATE_DIRECTORY", place.state());
+    let daemon = sandbox.launch_as("unshare".as_ref(), arguments, |command| {
+        command.env("STATE_DIRECTORY", sandbox.state());
     });
     if !wait_until("a start, or a refusal", || {
         let log = daemon.log();

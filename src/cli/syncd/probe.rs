@@ -30,7 +30,7 @@ pub(super) fn run(common: &Common, name: &str) -> Outcome {
         warn_of_certificates(std::iter::once((site.name.as_str(), target)));
     }
     let mut probe = Probe { site: &site, since: net.now(), net, out: Output::default(), near_ends: Vec::new() };
-    probe.introduce();
+    probe.describe_site();
     let marks: Vec<_> =
         incoming_dirs(&settings.sites).map(|directory| (BorrowedMark::of(directory), directory)).collect();
     let found = target.and_then(|target| probe.run(&Arc::new(target))).and_then(|found| {
@@ -67,7 +67,7 @@ impl Probe<'_> {
         self.out.line(format_args!("{milliseconds:>6} ms  {text}"));
     }
 
-    fn introduce(&mut self) {
+    fn describe_site(&mut self) {
         let site = self.site;
         let tls = if site.tls.is_some() { "TLS" } else { "plain TCP" };
         let through = site.proxy.as_ref().map(|proxy| format!(", through the proxy {}:{}", proxy.host, proxy.port));
@@ -84,7 +84,7 @@ impl Probe<'_> {
         let offer =
             self.site.tls.as_ref().is_some_and(|tls| tls.identity.is_some() && tls.offer != ClientCertPolicy::Never);
         match self.attempt(target, offer) {
-            Err(Reason::Net(Failure::Pipe(refused)))
+            Err(Reason::Net(Failure::Stream(refused)))
                 if refused.client_certificate_refused()
                     && self.site.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto) =>
             {
@@ -111,9 +111,9 @@ impl Probe<'_> {
                     Event::Failed(_, failure) => return Err(failure.into()),
                     Event::Opened(_) => {
                         self.describe_peer(id, target, offer);
-                        self.converse(id, &mut conversation)?;
+                        self.pump(id, &mut conversation)?;
                     }
-                    Event::Ready(_) => self.converse(id, &mut conversation)?,
+                    Event::Ready(_) => self.pump(id, &mut conversation)?,
                     Event::Woken
                     | Event::Signal(_)
                     | Event::Accepted(..)
@@ -163,7 +163,7 @@ impl Probe<'_> {
     }
 
     /// Goes on with the conversation for as long as the socket lets it.
-    fn converse(&mut self, id: ConnId, conversation: &mut Conversation<'_>) -> Result<(), Reason> {
+    fn pump(&mut self, id: ConnId, conversation: &mut Conversation<'_>) -> Result<(), Reason> {
         let news = self.net.io(id).map(|mut io| conversation.go_on(&mut io)).transpose()?;
         news.iter().flatten().for_each(|line| self.say(line));
         Ok(())

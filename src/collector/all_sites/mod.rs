@@ -133,7 +133,7 @@ impl Budgets {
 }
 
 /// How far a collector goes.
-pub(super) struct Limits {
+pub(super) struct RunOptions {
     pub(super) mode: Mode,
     pub(super) max_connections: usize,
 }
@@ -172,15 +172,15 @@ impl Collector {
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
         let centres = Centres::new(notify, net.now());
         let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres };
-        let limits = Limits { mode, max_connections: settings.max_connections };
-        Ok(Self::with(deps, sites, limits, Schedule::new(fastrand::u64(..)), observer))
+        let options = RunOptions { mode, max_connections: settings.max_connections };
+        Ok(Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer))
     }
 
     /// Sites, and what they are collected with.
     pub(super) fn with(
         deps: Deps,
         opened: Vec<Opened>,
-        Limits { mode, max_connections }: Limits,
+        RunOptions { mode, max_connections }: RunOptions,
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {

@@ -71,8 +71,8 @@ impl Session {
     /// The site has sent more than it announced, and nothing that it says is to be believed any more.
     fn overrun(&mut self, error: Error, cx: &Context<'_>) -> Result<bool, Reason> {
         match std::mem::replace(&mut self.task, Task::Exhausted) {
-            Task::Moving(moving) => {
-                self.task = Task::Overrun(moving);
+            Task::Deleting(delete) => {
+                self.task = Task::Overrun(delete);
                 Ok(true)
             }
             task => {

@@ -1,24 +1,24 @@
 //! One connection's conversation with its site.
 //!
 //! ```text
-//! Opening ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
-//!                            │  ──► Fetching ──► Ready …    stage → committer
-//!                            │  ──► Moving ────► Ready …    compare with what was published
-//!                            │         ├──► Staging ► Fetching, Moving, Ready    until there is a place for what is announced
-//!                            │         ├──► Confirming ► Ready …    is a file of a name that may come again gone?
-//!                            │         └──► Trailing, Overrun     longer than announced: the session's last
-//!                            ├──► Spent                     our last word goes unanswered: nothing may follow it
-//!                            └──► Parked                    open, without a round
+//! Connecting ──► Greeting ──► Ready ──► Listing ──► Ready …    the round says which step is next
+//!                               │  ──► Fetching ──► Ready …    stage → committer
+//!                               │  ──► Deleting ──► Ready …    compare with what was published
+//!                               │         ├──► Staging ► Fetching, Deleting, Ready    until there is a place for what is announced
+//!                               │         ├──► Confirming ► Ready …    is a file of a name that may come again gone?
+//!                               │         └──► Trailing, Overrun     longer than announced: the session's last
+//!                               ├──► Exhausted                 our last word goes unanswered: nothing may follow it
+//!                               └──► Parked                    open, without a round
 //! ```
 
 mod body;
+mod delete;
 mod fetch;
-mod moving;
 mod task;
 
 use body::Body;
+use delete::Delete;
 use fetch::Fetch;
-use moving::Moving;
 use task::{ListingTask, Task};
 
 use super::Reason;
@@ -81,7 +81,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(site: usize) -> Self {
-        Self { site, driver: ClientDriver::new(), task: Task::Opening, standing: Reuse::Fresh, body: Body::None }
+        Self { site, driver: ClientDriver::new(), task: Task::Connecting, standing: Reuse::Fresh, body: Body::None }
     }
 
     /// The site's key.
@@ -248,7 +248,7 @@ impl Session {
                 (command, Task::Fetching(Fetch::new(assignment)))
             }
             Step::Do(Assignment::Delete(assignment)) => {
-                (Command::Move(assignment.name().clone()), Task::Moving(Moving::new(assignment)))
+                (Command::Move(assignment.name().clone()), Task::Deleting(Delete::new(assignment)))
             }
             Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
             Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
@@ -295,8 +295,8 @@ impl Session {
                 self.react(reaction, (*verb, *size), cx)
             }
             Event::BodyComplete { .. } => match task {
-                Task::Moving(moving) if moving.is_doubtful() => {
-                    self.task = Task::Trailing(moving.rescue_beginning(cx.site, cx.commit_queue)?);
+                Task::Deleting(delete) if delete.is_doubtful() => {
+                    self.task = Task::Trailing(delete.rescue_beginning(cx.site, cx.commit_queue)?);
                     Ok(())
                 }
                 task => match task.complete(cx)? {

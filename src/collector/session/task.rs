@@ -1,7 +1,7 @@
 //! What a session is at, and what it makes of the site's answers.
 
+use super::delete::{Delete, Received, Trailing};
 use super::fetch::Fetch;
-use super::moving::{Moving, Received, Trailing};
 use super::{Context, MAX_LISTING};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
@@ -13,12 +13,12 @@ use crate::sync::{Assignment, DeleteResult, ListAssignment, Selection};
 
 /// A state of the diagram [above](super).
 pub(super) enum Task {
-    Opening,
+    Connecting,
     Greeting,
     Ready,
     Listing(ListingTask),
     Fetching(Fetch),
-    Moving(Moving),
+    Deleting(Delete),
     /// What is announced is asked for, or not, once there is a place for it.
     Staging {
         task: Box<Task>,
@@ -26,7 +26,7 @@ pub(super) enum Task {
         size: u64,
     },
     /// More comes than was announced.
-    Overrun(Moving),
+    Overrun(Delete),
     /// What was announced has come, and is kept: whether more comes shows whether it was the beginning of something longer.
     Trailing(Trailing),
     /// Asking once more for a file that was deleted: is it gone?
@@ -87,9 +87,9 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Moving(moving) | Self::Overrun(moving) => moving.received().take(bytes),
+            Self::Deleting(delete) | Self::Overrun(delete) => delete.received().take(bytes),
             Self::Trailing(trailing) => trailing.received().take(bytes),
-            Self::Opening
+            Self::Connecting
             | Self::Greeting
             | Self::Ready
             | Self::Staging { .. }
@@ -106,7 +106,7 @@ impl Task {
                 Err(Reason::ListingTooLarge { size, most: MAX_LISTING })
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
-            Self::Moving(moving) => Ok(moving.announced(size, cx)),
+            Self::Deleting(delete) => Ok(delete.announced(size, cx)),
             Self::Confirming(name) => {
                 cx.site.deletion_doubted(&name, cx.commit_queue);
                 Ok(Reaction::Decline)
@@ -119,7 +119,7 @@ impl Task {
     pub(super) fn staged(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
         match self {
             Self::Fetching(fetch) => fetch.staged(verb, size, cx),
-            Self::Moving(moving) => moving.staged(cx),
+            Self::Deleting(delete) => delete.staged(cx),
             other => Reaction::Accept(Box::new(other)),
         }
     }
@@ -128,7 +128,7 @@ impl Task {
     pub(super) fn awaits_staging(&self, progress: fn(&HashedTemp) -> Result<bool, StoreError>) -> bool {
         let stage = match self {
             Self::Fetching(fetch) => fetch.stage(),
-            Self::Moving(moving) => moving.stage(),
+            Self::Deleting(delete) => delete.stage(),
             _ => None,
         };
         stage.is_some_and(|stage| progress(stage) == Ok(false))
@@ -138,7 +138,7 @@ impl Task {
     pub(super) fn has_room(&mut self) -> bool {
         match self {
             Self::Fetching(fetch) => fetch.has_room(),
-            Self::Moving(moving) => moving.has_room(),
+            Self::Deleting(delete) => delete.has_room(),
             _ => true,
         }
     }
@@ -148,8 +148,8 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.finish(cx)?,
             Self::Fetching(fetch) => return Ok(fetch.complete(cx)),
-            Self::Moving(moving) => return moving.complete(cx),
-            Self::Opening
+            Self::Deleting(delete) => return delete.complete(cx),
+            Self::Connecting
             | Self::Greeting
             | Self::Ready
             | Self::Staging { .. }
@@ -170,9 +170,9 @@ impl Task {
             }
             Self::Greeting => return Err(Reason::PasswordRefused),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
-            Self::Moving(moving) => cx.site.deleted(moving.into_assignment(), DeleteResult::Refused),
+            Self::Deleting(delete) => cx.site.deleted(delete.into_assignment(), DeleteResult::Refused),
             Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
-            Self::Opening
+            Self::Connecting
             | Self::Ready
             | Self::Staging { .. }
             | Self::Overrun(..)
@@ -190,16 +190,16 @@ impl Task {
             Self::Listing(listing) => site.dropped(Assignment::List(listing.assignment)),
             Self::Fetching(fetch) => site.dropped(Assignment::Fetch(fetch.into_assignment())),
             Self::Staging { task, .. } => task.on_disconnect(site, commit_queue),
-            Self::Moving(moving) | Self::Overrun(moving) => moving.on_disconnect(site, commit_queue),
+            Self::Deleting(delete) | Self::Overrun(delete) => delete.on_disconnect(site, commit_queue),
             Self::Trailing(trailing) => trailing.on_disconnect(site, commit_queue),
-            Self::Opening | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Exhausted | Self::Parked => {}
+            Self::Connecting | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Exhausted | Self::Parked => {}
         }
     }
 
     /// What comes beyond what was announced, where that is followed.
     pub(super) fn received_beyond(&mut self) -> Option<&mut Received> {
         match self {
-            Self::Overrun(moving) => Some(moving.received()),
+            Self::Overrun(delete) => Some(delete.received()),
             Self::Trailing(trailing) => Some(trailing.received()),
             _ => None,
         }
@@ -210,9 +210,9 @@ impl Task {
         match self {
             Self::Fetching(fetch) => Some((fetch.name(), fetch.came())),
             Self::Staging { task, .. } => task.file(),
-            Self::Moving(moving) | Self::Overrun(moving) => Some((moving.name(), moving.came())),
+            Self::Deleting(delete) | Self::Overrun(delete) => Some((delete.name(), delete.came())),
             Self::Trailing(trailing) => Some((trailing.name(), trailing.came())),
-            Self::Opening
+            Self::Connecting
             | Self::Greeting
             | Self::Ready
             | Self::Listing(_)

@@ -213,7 +213,7 @@ impl World {
 
     fn fail(&mut self, id: ConnId, failure: Failure) {
         self.scheduler.note(|| format!("{id:?} fails: {failure}"));
-        let is_untrusted = matches!(failure, Failure::Pipe(StreamError::Tls(TlsFailure::Certificate(_))));
+        let is_untrusted = matches!(failure, Failure::Stream(StreamError::Tls(TlsFailure::Certificate(_))));
         let was_securing = matches!(self.links.get(&id), Some(Link { near: ClientEnd::Securing(_), .. }));
         self.oracle.counts.unsecured += u64::from(was_securing && !is_untrusted);
         self.abort(id);

@@ -17,7 +17,7 @@ use super::server::{Files, MISBEHAVIORS, Misbehavior, SitePassword};
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
 use crate::budget::Budget;
 use crate::collector::RoundReport;
-use crate::collector::all_sites::{Budgets, Collector, Deps, Limits, Mode};
+use crate::collector::all_sites::{Budgets, Collector, Deps, Mode, RunOptions};
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::configuring::Centres;
 use crate::collector::resources::open_all;
@@ -147,11 +147,11 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         centres: Centres::new(Arc::new(|| ()), world.borrow().scheduler.now),
     };
     let mode = world.borrow().mode;
-    let limits = Limits { mode, max_connections: settings.max_connections };
+    let options = RunOptions { mode, max_connections: settings.max_connections };
     let schedule = Schedule::new(world.borrow_mut().scheduler.chance.u64(..));
     let listener = Rc::clone(world);
     let observer = Box::new(move |report: &RoundReport| listener.borrow_mut().round_ended(report));
-    let collector = Collector::with(deps, opened, limits, schedule, observer);
+    let collector = Collector::with(deps, opened, options, schedule, observer);
     let outcome = collector.run(settings.shutdown_timeout, |collector, signal| {
         let settings = match signal {
             RELOAD => settings.clone(),

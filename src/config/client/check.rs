@@ -49,7 +49,7 @@ pub(super) fn settings(
         proxy,
         tls,
         password: letters.value(b'x').filter(|password| !password.expose().is_empty()).cloned(),
-        patience: Duration::from_secs(u64::from(timeout) * (u64::from(retries) + 1)),
+        timeout: Duration::from_secs(u64::from(timeout) * (u64::from(retries) + 1)),
         direction,
         zip: letters.has(b'z'),
         files,

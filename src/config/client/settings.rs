@@ -20,7 +20,7 @@ pub struct ClientSettings {
     /// What the server asks for.
     pub password: Option<Secret>,
     /// How long the server may stay silent: stock's timeout × (retries + 1).
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Which way the files go.
     pub direction: Direction,
     /// Whether they are compressed on the way.

@@ -130,7 +130,7 @@ fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() 
     let target = pki.target(&server, None);
     let client = server.net.open(target, true);
     let failed = failure(&mut server, |id| id != client);
-    assert!(matches!(failed, Failure::Pipe(StreamError::Client(ClientFailure::NoCertificate))), "{failed}");
+    assert!(matches!(failed, Failure::Stream(StreamError::Client(ClientFailure::NoCertificate))), "{failed}");
     assert_eq!(failed.reason(), "tls");
     // The client may take the handshake for done, and gets the alert when it reads.
     let heard = server.until(|net, events| {
@@ -140,7 +140,7 @@ fn a_client_without_the_required_certificate_is_refused_and_both_ends_say_why() 
         });
         failed.or_else(|| net.io(client)?.read(64, <[u8]>::len).err())
     });
-    assert!(matches!(heard, Failure::Pipe(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))), "{heard}");
+    assert!(matches!(heard, Failure::Stream(StreamError::Tls(TlsFailure::ClientCertificateDemanded(_)))), "{heard}");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn plain_clients_at_a_tls_port_are_recognised() {
         let mut client = server.client();
         client.write_all(said).unwrap();
         match failure(&mut server, |_| true) {
-            Failure::Pipe(StreamError::Client(ClientFailure::NotTls(found))) => assert_eq!(found, opening),
+            Failure::Stream(StreamError::Client(ClientFailure::NotTls(found))) => assert_eq!(found, opening),
             other => panic!("{other}"),
         }
         let mut answer = [0; 2];
@@ -212,7 +212,7 @@ fn a_silent_client_gets_no_further_than_its_entrance_allows() {
     assert_eq!(failed.reason(), "timeout");
     drop(server.client());
     let failed = failure(&mut server, |_| true);
-    assert!(matches!(failed, Failure::Pipe(StreamError::Client(ClientFailure::ClosedInHandshake))), "{failed}");
+    assert!(matches!(failed, Failure::Stream(StreamError::Client(ClientFailure::ClosedInHandshake))), "{failed}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const BLANKS: &[u8] = b"\n\r \t";
 const MOST_BLANKS: u32 = 4;
 
 /// A published file that the site is to let go.
-pub(super) struct Moving {
+pub(super) struct Delete {
     assignment: DeleteAssignment,
     received: Received,
 }
@@ -39,19 +39,19 @@ pub(super) struct Trailing {
 /// What the site sends.
 pub(super) struct Received {
     running: Fingerprinter,
-    kept: Kept,
+    sink: Sink,
 }
 
 /// What is kept of the body, in case it is another file's.
-enum Kept {
+enum Sink {
     Memory(Vec<u8>),
     Stage(HashedTemp),
-    Unkept(StoreError),
+    Discard(StoreError),
 }
 
-impl Moving {
+impl Delete {
     pub(super) fn new(assignment: DeleteAssignment) -> Self {
-        Self { assignment, received: Received { running: Fingerprinter::default(), kept: Kept::Memory(Vec::new()) } }
+        Self { assignment, received: Received { running: Fingerprinter::default(), sink: Sink::Memory(Vec::new()) } }
     }
 
     pub(super) fn name(&self) -> &FileName {
@@ -85,7 +85,7 @@ impl Moving {
         }
         if size > COMPARED_IN_MEMORY {
             match cx.site.spool.stage(size) {
-                Ok(stage) => self.received.kept = Kept::Stage(stage),
+                Ok(stage) => self.received.sink = Sink::Stage(stage),
                 Err(error) => {
                     cx.site.delete_postponed(self.assignment, error);
                     return Reaction::Decline;
@@ -97,33 +97,33 @@ impl Moving {
 
     /// The file is asked to be sent, and deleted, once there is a place for it.
     pub(super) fn staged(self, cx: &mut Context<'_>) -> Reaction {
-        let is_open = match &self.received.kept {
-            Kept::Stage(stage) => stage.is_open(),
-            Kept::Memory(_) | Kept::Unkept(_) => Ok(true),
+        let is_open = match &self.received.sink {
+            Sink::Stage(stage) => stage.is_open(),
+            Sink::Memory(_) | Sink::Discard(_) => Ok(true),
         };
         match is_open {
             Err(error) => {
                 cx.site.delete_postponed(self.assignment, error);
                 Reaction::Decline
             }
-            Ok(false) => Reaction::Await(Box::new(Task::Moving(self))),
-            Ok(true) => Reaction::Accept(Box::new(Task::Moving(self))),
+            Ok(false) => Reaction::Await(Box::new(Task::Deleting(self))),
+            Ok(true) => Reaction::Accept(Box::new(Task::Deleting(self))),
         }
     }
 
     /// Where its bytes go, if that is not memory.
     pub(super) fn stage(&self) -> Option<&HashedTemp> {
-        match &self.received.kept {
-            Kept::Stage(stage) => Some(stage),
-            Kept::Memory(_) | Kept::Unkept(_) => None,
+        match &self.received.sink {
+            Sink::Stage(stage) => Some(stage),
+            Sink::Memory(_) | Sink::Discard(_) => None,
         }
     }
 
     /// Whether its next bytes can be taken.
     pub(super) fn has_room(&mut self) -> bool {
-        let Kept::Stage(stage) = &self.received.kept else { return true };
+        let Sink::Stage(stage) = &self.received.sink else { return true };
         stage.has_room().unwrap_or_else(|error| {
-            self.received.kept = Kept::Unkept(error);
+            self.received.sink = Sink::Discard(error);
             true
         })
     }
@@ -165,7 +165,7 @@ impl Moving {
 
     /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.
     fn rescue(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<(), Reason> {
-        let staged = self.received.kept.into_staged(&site.spool);
+        let staged = self.received.sink.into_staged(&site.spool);
         rescue(self.assignment, staged, site, commit_queue)
     }
 
@@ -173,7 +173,7 @@ impl Moving {
     pub(super) fn rescue_beginning(self, site: &mut Site, commit_queue: &mut CommitQueue) -> Result<Trailing, Reason> {
         let Self { assignment, received } = self;
         let trailing = Trailing { name: assignment.name().clone(), published: assignment.published(), received };
-        let staged = trailing.received.kept.copy(&site.spool);
+        let staged = trailing.received.sink.copy(&site.spool);
         rescue(assignment, staged, site, commit_queue).map(|()| trailing)
     }
 }
@@ -199,7 +199,7 @@ impl Trailing {
     /// The connection ended. Keeps what turned out longer than its beginning, which was kept before.
     pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
         if self.is_longer() {
-            match self.received.kept.into_staged(&site.spool) {
+            match self.received.sink.into_staged(&site.spool) {
                 Ok(staged) => site.rescued_longer(self.name, staged, commit_queue),
                 Err(error) => site.lost(&self.name, &error),
             }
@@ -214,16 +214,16 @@ impl Received {
 
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.running.update(bytes);
-        let kept = match &mut self.kept {
-            Kept::Memory(copy) => {
+        let written = match &mut self.sink {
+            Sink::Memory(copy) => {
                 copy.extend_from_slice(bytes);
                 Ok(())
             }
-            Kept::Stage(stage) => stage.write(bytes),
-            Kept::Unkept(_) => Ok(()),
+            Sink::Stage(stage) => stage.write(bytes),
+            Sink::Discard(_) => Ok(()),
         };
-        if let Err(error) = kept {
-            self.kept = Kept::Unkept(error);
+        if let Err(error) = written {
+            self.sink = Sink::Discard(error);
         }
     }
 
@@ -234,7 +234,7 @@ impl Received {
 
     /// Whether what has come is XML to its end, which no beginning of such a file can be.
     fn is_whole(&self) -> bool {
-        matches!(&self.kept, Kept::Memory(bytes) if is_whole_xml(bytes))
+        matches!(&self.sink, Sink::Memory(bytes) if is_whole_xml(bytes))
     }
 
     /// Whether there is nothing to be gained from reading on, beyond what was announced.
@@ -286,18 +286,18 @@ fn is_whole_xml(bytes: &[u8]) -> bool {
     tag.and_then(|tag| tag.strip_suffix(name)).is_some_and(|before| before.ends_with(b"</"))
 }
 
-impl Kept {
+impl Sink {
     fn into_staged(self, spool: &Spool) -> Result<ClosedHashedTemp, StoreError> {
         match self {
             Self::Stage(stage) => stage.finish(),
-            Self::Memory(_) | Self::Unkept(_) => self.copy(spool),
+            Self::Memory(_) | Self::Discard(_) => self.copy(spool),
         }
     }
 
     fn copy(&self, spool: &Spool) -> Result<ClosedHashedTemp, StoreError> {
         match self {
             Self::Stage(stage) => stage.duplicate()?.finish(),
-            Self::Unkept(error) => Err(error.clone()),
+            Self::Discard(error) => Err(error.clone()),
             Self::Memory(bytes) => {
                 let mut stage = spool.stage_only_copy(bytes.len() as u64)?;
                 stage.write(bytes)?;
