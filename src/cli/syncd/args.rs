@@ -9,6 +9,7 @@ use super::super::limits;
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
+use super::config::{self as agent_config, ConfigCommand};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
@@ -70,6 +71,11 @@ enum Command {
         common: Common,
         /// The site's name.
         site: String,
+    },
+    /// Agents' configuration (`remote_config`), at the centre and at sites.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// Print the TOML configuration that does what a pandora_server.conf asks for.
     Import {
@@ -208,6 +214,7 @@ fn dispatch(command: Command) -> Outcome {
             check::run(&common, &check::Scope { syntax_only, user, pandora_conf })
         }
         Command::Probe { common, site } => probe::run(&common, &site),
+        Command::Config { command } => agent_config::run(command),
         Command::Import { file } => import::run(&file),
         #[cfg(feature = "demo")]
         Command::Demo { files } => demo::run(files),
@@ -236,7 +243,8 @@ mod tests {
     #[test]
     fn the_manual_page_has_every_command_and_option() {
         let program = Cli::command();
-        for command in program.get_subcommands() {
+        let groups = program.get_subcommands().flat_map(|command| command.get_subcommands());
+        for command in program.get_subcommands().chain(groups) {
             assert!(has_item("Cm", command.get_name()), "{}", command.get_name());
             let options = command.get_arguments().filter(|argument| !argument.is_positional());
             for option in options {
@@ -256,8 +264,10 @@ mod tests {
     #[test]
     fn the_manual_page_has_no_option_of_its_own() {
         let program = Cli::command();
+        let groups = program.get_subcommands().flat_map(|command| command.get_subcommands());
         let known: Vec<String> = program
             .get_subcommands()
+            .chain(groups)
             .flat_map(|command| command.get_arguments().filter_map(|argument| argument.get_long()))
             .map(|long| format!("-{long}"))
             .collect();

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod config;
 mod data_server;
 #[cfg(feature = "demo")]
 mod demo;
