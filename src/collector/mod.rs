@@ -19,6 +19,9 @@ mod site;
 mod status;
 
 pub use all_sites::{Collector, Ended, Mode, Reloaded};
+pub use configuring::{
+    CompareError, Compared, ConfigOutcome, ConfigRounds, Interruption, ItemLine, compare as compare_configuration,
+};
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;

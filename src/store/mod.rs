@@ -125,8 +125,8 @@ pub use buffer::lister::{Lister, Listing, Progress};
 pub use buffer::storage_dir::{PendingRemovals, StorageDir};
 pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
 pub use central_config::{
-    CentralCompletion, CentralConfig, CentralFinding, CentralView, Fault, InStepFile, MAX_COLLECTION,
-    MAX_CONFIGURATION, Unfit, UnfitPair, check_pairs,
+    CentralCompletion, CentralConfig, CentralFiles, CentralFinding, CentralView, Fault, InStepFile, MAX_COLLECTION,
+    MAX_CONFIGURATION, Unfit, UnfitPair, agent_of, check_pairs,
 };
 pub use fs::durability::Durability;
 pub(crate) use fs::error::MOUNT_WRITABLE;
@@ -148,6 +148,7 @@ pub use spool::hashed_temp::{ClosedHashedTemp, HashedTemp};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use spool::journal::fuzz_journal;
+pub use spool::journal_file::StateDir;
 pub use spool::publish_order::PublishOrder;
 pub use spool::publish_queue::Publish;
 pub use spool::spooled::InSpool;

@@ -61,6 +61,7 @@ mod relaying;
 mod reload;
 mod remote_config;
 mod remote_config_check;
+mod remote_config_commands;
 mod rlimits;
 mod rules;
 mod same_server;

@@ -24,33 +24,33 @@ use crate::support::{TIMEOUT, scratch};
 /// From one look to the next.
 const PAUSE: Duration = Duration::from_millis(20);
 
-const K: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const K: &str = "0123456789abcdef0123456789abcdef";
 
 /// The directories that configuration is in, at the centre and at a site.
-struct Directories(PathBuf);
+pub(crate) struct Directories(pub(crate) PathBuf);
 
 impl Directories {
-    fn make(root: &Path) -> Self {
+    pub(crate) fn make(root: &Path) -> Self {
         for name in ["conf", "md5", "collections"] {
             fs::create_dir(root.join(name)).unwrap();
         }
         Self(root.to_owned())
     }
 
-    fn conf(&self, k: &str) -> PathBuf {
+    pub(crate) fn conf(&self, k: &str) -> PathBuf {
         self.0.join(format!("conf/{k}.conf"))
     }
 
-    fn zip(&self, name: &str) -> PathBuf {
+    pub(crate) fn zip(&self, name: &str) -> PathBuf {
         self.0.join(format!("collections/{name}.zip"))
     }
 
-    fn md5(&self, name: &str) -> PathBuf {
+    pub(crate) fn md5(&self, name: &str) -> PathBuf {
         self.0.join(format!("md5/{name}.md5"))
     }
 
     /// Writes both files as the console does: in place, the content first.
-    fn save(&self, content: &Path, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn save(&self, content: &Path, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         fs::write(content, bytes).unwrap();
         let name = content.file_stem().unwrap().to_str().unwrap();
@@ -58,18 +58,18 @@ impl Directories {
     }
 
     /// As the console deletes: the content first.
-    fn delete(&self, k: &str) {
+    pub(crate) fn delete(&self, k: &str) {
         fs::remove_file(self.conf(k)).unwrap();
         fs::remove_file(self.md5(k)).unwrap();
     }
 
-    fn has_pair(&self, content: &Path, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) fn has_pair(&self, content: &Path, bytes: impl AsRef<[u8]>) -> bool {
         let bytes = bytes.as_ref();
         let name = content.file_stem().unwrap().to_str().unwrap();
         read(content) == Some(bytes.into()) && read(&self.md5(name)) == Some(md5_of(bytes).into())
     }
 
-    fn lacks(&self, k: &str) -> bool {
+    pub(crate) fn lacks(&self, k: &str) -> bool {
         !self.conf(k).exists() && !self.md5(k).exists()
     }
 }
@@ -78,26 +78,26 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     fs::read(path).ok()
 }
 
-fn md5_of(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn md5_of(bytes: impl AsRef<[u8]>) -> String {
     format!("{:032x}", u128::from_be_bytes(Fingerprint::of(bytes.as_ref()).md5))
 }
 
 /// A centre and a site's server.
-struct Scene {
-    sandbox: Sandbox,
-    centre: Directories,
-    site: Directories,
-    server: ServerProcess,
+pub(crate) struct Scene {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) centre: Directories,
+    pub(crate) site: Directories,
+    pub(crate) server: ServerProcess,
     _storage: TempDir,
 }
 
 /// What starts a server on a storage directory.
-type Start = fn(&Options, &Path) -> Option<ServerProcess>;
+pub(crate) type Start = fn(&Options, &Path) -> Option<ServerProcess>;
 
-const SERVERS: [Start; 2] = [|options, storage| Some(ServerProcess::ours(options, storage)), start_stock];
+pub(crate) const SERVERS: [Start; 2] = [|options, storage| Some(ServerProcess::ours(options, storage)), start_stock];
 
 impl Scene {
-    fn new(start: Start, options: &Options) -> Option<Self> {
+    pub(crate) fn new(start: Start, options: &Options) -> Option<Self> {
         let (sandbox, storage) = (Sandbox::new(), scratch());
         let (centre, site) = (Directories::make(&sandbox.incoming()), Directories::make(storage.path()));
         let server = start(options, storage.path())?;
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// What an agent uploads.
-    fn upload(&self, k: &str, bytes: &str) {
+    pub(crate) fn upload(&self, k: &str, bytes: &str) {
         self.site.save(&self.site.conf(k), bytes);
         hand_over_to_server(&self.site.0);
     }

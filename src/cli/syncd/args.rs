@@ -14,6 +14,7 @@ use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::proto::quoted;
+use crate::sync::remote_config::Mode as RoundMode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +40,9 @@ struct Cli {
 enum Command {
     /// Collect from all sites until stopped (SIGTERM, SIGINT); SIGHUP reloads configuration and certificates.
     Run(Collecting),
-    /// One round of all sites, or of those named; exit status 1 if any of them failed.
+    /// One round of all sites, or of those named: their data, and then agents' configuration where `remote_config` is on. Exit
+    /// status 1 if any of them failed, left files behind, or has a configuration or collection afterwards that is not the same
+    /// as at the centre.
     Once {
         #[command(flatten)]
         collecting: Collecting,
@@ -47,6 +50,13 @@ enum Command {
         /// the one before it.
         #[arg(long)]
         wait: bool,
+        /// Only agents' configuration: no data is touched, and all that is believed to be the same is compared.
+        #[arg(long, conflicts_with = "wait")]
+        config_only: bool,
+        /// Print what would go where, and why, a line for each configuration and collection (site, file, action, reason), and
+        /// change nothing at either end; works beside a daemon.
+        #[arg(long, requires = "config_only")]
+        dry_run: bool,
         /// Sites by name; all enabled ones where none is named.
         sites: Vec<String>,
     },
@@ -208,7 +218,10 @@ fn dispatch(command: Command) -> Outcome {
     limits::outlive_file_size_limit()?;
     match command {
         Command::Run(collecting) => run::run(&collecting),
-        Command::Once { collecting, wait, sites } => once::run(&collecting, &sites, wait),
+        Command::Once { collecting, config_only: true, dry_run, sites, .. } => {
+            once::configure(&collecting, &sites, if dry_run { RoundMode::DryRun } else { RoundMode::Apply })
+        }
+        Command::Once { collecting, wait, sites, .. } => once::run(&collecting, &sites, wait),
         Command::Check { common, syntax_only, user, pandora_conf } => {
             let (user, pandora_conf) = (user.as_deref(), pandora_conf.as_deref());
             check::run(&common, &check::Scope { syntax_only, user, pandora_conf })

@@ -53,6 +53,15 @@ struct UnknownSite {
     names: Vec<String>,
 }
 
+/// No site that is meant has `remote_config`.
+#[derive(Debug, thiserror::Error)]
+enum NotConfigured {
+    #[error("no site that is enabled has remote_config = true: there is no configuration to be kept the same")]
+    Any,
+    #[error("site {}: remote_config is not on: set remote_config = true for it", quoted(.0))]
+    Named(String),
+}
+
 fn list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name).to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -87,6 +96,7 @@ fn exit_code(outcome: Outcome) -> ExitCode {
 fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     let is_of_configuration = problem.is::<ConfigError>()
         || problem.is::<UnknownSite>()
+        || problem.is::<NotConfigured>()
         || problem.is::<UserError>()
         || problem.downcast_ref().is_some_and(StartError::is_of_configuration);
     match problem {

@@ -1,7 +1,9 @@
-//! `once`: one round of each site.
+//! `once`: one round of each site: its data, then agents' configuration.
+
+mod configuration;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::ops::Add;
 use std::rc::Rc;
@@ -10,16 +12,18 @@ use std::sync::Arc;
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use self::configuration::{Configured, ROTATION};
 use super::args::Collecting;
 use super::forced_end::ForcedEnd;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
 use crate::collector::{Collector, Mode, NotTaken, RoundReport};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
-use crate::obs::{Output, StatusLine, finish_log};
+use crate::obs::{Output, OutputError, StatusLine, finish_log};
 use crate::proto::{Count, quoted};
 use crate::store::Waiting;
 use crate::sync::Ending;
+use crate::sync::remote_config::Mode as RoundMode;
 
 pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outcome {
     let mut net = Net::new()?;
@@ -27,6 +31,7 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
     let forced_end = ForcedEnd::after(&[SIGTERM, SIGINT])?;
     let common = &arguments.common;
     let (mut settings, log) = common.start(common.path())?;
+    let configured = Configured::of(&settings, names);
     select(&mut settings, names)?;
     forced_end.set(settings.shutdown_timeout);
     arguments.check_user(&settings)?;
@@ -51,7 +56,34 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
     };
     // What follows is what it came to: on a terminal, below what was logged.
     finish_log();
-    progress.take().finish(end, ended.waiting)
+    let progress = progress.take();
+    let configured = configured.only(&progress.come_to_an_end);
+    let is_collected = progress.finish(end, ended.waiting)?;
+    let is_in_step = match configured {
+        configured if !configured.has_sites() => true,
+        _ if is_stopped.get() => {
+            info!("stopped before agents' configuration was looked at");
+            false
+        }
+        configured => configured.run(&settings, &log, RoundMode::Apply, ROTATION)?,
+    };
+    Ok(if is_collected && is_in_step { SUCCESS } else { FAILURE })
+}
+
+/// `once --config-only`.
+pub(super) fn configure(arguments: &Collecting, names: &[String], mode: RoundMode) -> Outcome {
+    let forced_end = ForcedEnd::after(&[SIGTERM, SIGINT])?;
+    let common = &arguments.common;
+    let (mut settings, log) = common.start(common.path())?;
+    let configured = Configured::of(&settings, names);
+    select(&mut settings, names)?;
+    forced_end.set(settings.shutdown_timeout);
+    configured.check(names)?;
+    if mode == RoundMode::Apply {
+        arguments.check_user(&settings)?;
+    }
+    info!("state in {}", quoted(settings.state_dir()));
+    Ok(if configured.run(&settings, &log, mode, usize::MAX)? { SUCCESS } else { FAILURE })
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
@@ -133,6 +165,8 @@ struct Progress {
     bytes: u64,
     /// Those that have had a round.
     by_site: BTreeMap<Arc<str>, SiteProgress>,
+    /// Those whose last round did not fail.
+    come_to_an_end: BTreeSet<Arc<str>>,
 }
 
 impl Progress {
@@ -146,6 +180,9 @@ impl Progress {
         let of_site = self.by_site.entry(Arc::clone(&report.site)).or_default();
         of_site.note(report);
         if report.is_final {
+            if matches!(report.ending, Ending::Done | Ending::Stalled) {
+                self.come_to_an_end.insert(Arc::clone(&report.site));
+            }
             match report.ending {
                 Ending::Done => self.done += 1,
                 Ending::Failed => self.failed += 1,
@@ -175,7 +212,8 @@ impl Progress {
         }
     }
 
-    fn finish(mut self, end: End, waiting: Waiting) -> Outcome {
+    /// Whether all is collected that is to be.
+    fn finish(mut self, end: End, waiting: Waiting) -> Result<bool, OutputError> {
         if let Some(line) = &self.line {
             self.out.attempt(|| line.end());
         } else {
@@ -203,8 +241,7 @@ impl Progress {
         }
         self.out.finish()?;
         let is_all_published = end != End::StoppedWaiting || waiting.files == 0;
-        let is_all_well = self.failed + self.stalled + unfinished == 0 && not_taken.count() == 0 && is_all_published;
-        Ok(if is_all_well { SUCCESS } else { FAILURE })
+        Ok(self.failed + self.stalled + unfinished == 0 && not_taken.count() == 0 && is_all_published)
     }
 
     fn report_unfinished(&mut self, unfinished: usize, end: End) {

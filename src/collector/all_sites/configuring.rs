@@ -79,7 +79,7 @@ impl Collector {
         let key = session.site();
         let Some(Site { settings, configuration: Some(config), .. }) = &mut self.sites[key] else { return true };
         let (Some((round, _)), Some(mut io)) = (config.running(), self.net.io(id)) else { return true };
-        let pumped = session.pump(&mut ConfigContext { io: &mut *io, settings, round });
+        let pumped = session.pump(&mut ConfigContext { io: &mut *io, settings, steps: round });
         drop(io);
         match pumped {
             Ok(ConfigPumped::Blocked) => {}

@@ -2,12 +2,20 @@
 //! [`ConfigRound`](crate::sync::remote_config::ConfigRound).
 //!
 //! A configuration round begins on the connection of a data round that went well and has ended, so that data goes first and
-//! the site is known to work. The site's next data round has another connection, and waits for nothing here.
+//! the site is known to work. The site's next data round has another connection, and waits for nothing here. A command's
+//! rounds have connections of their own.
 
 mod centres;
+mod compare;
+mod outcome;
+mod rounds;
+mod runner;
 mod session;
 mod site_config;
 
 pub(super) use centres::Centres;
+pub use compare::{CompareError, Compared, compare};
+pub use outcome::{ConfigOutcome, Interruption, ItemLine};
+pub use rounds::ConfigRounds;
 pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession};
 pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig};

@@ -1,7 +1,8 @@
 //! One connection's conversation about configuration.
 //!
 //! ```text
-//! Ready ──► Listing, Fetching, Comparing, Storing, Deleting ──► Ready …    the round says which step is next
+//! Opening ──► Greeting ──► Ready
+//! Ready ──► Listing, Fetching, Comparing, Storing, Deleting ──► Ready …    the steps say which is next
 //!   │ ▲                                    └──► Exhausted                  our last word goes unanswered: nothing may follow it
 //!   ▼ │
 //! Awaiting    the centre's directories have the step
@@ -15,9 +16,11 @@ use crate::collector::ports::Connection;
 use crate::config::SiteSettings;
 use crate::deadline::BodyPace;
 use crate::net::{ClientDriver, DriverError, Read};
-use crate::proto::{Command, Event, Fingerprint, Fingerprinter, ListArg, ListingParser, Refusal, Want};
+use crate::proto::{
+    Command, Event, Fingerprint, Fingerprinter, ListArg, ListingParser, PasswordDigest, Refusal, Verb, Want,
+};
 use crate::store::{MAX_COLLECTION, MAX_CONFIGURATION};
-use crate::sync::remote_config::{CentreStep, ConfigRound, ConfigStep, Listed, SiteStep, StepOutcome};
+use crate::sync::remote_config::{CentreStep, ConfigStep, Listed, SiteStep, StepOutcome, Steps};
 
 /// The largest listing of a site's `.md5` files that is taken, in bytes: fifty thousand agents'.
 const MAX_LISTING: u64 = 2 << 20;
@@ -29,7 +32,7 @@ const STEPS_PER_TURN: usize = 16;
 pub(in crate::collector) struct ConfigContext<'a> {
     pub(in crate::collector) io: &'a mut dyn Connection,
     pub(in crate::collector) settings: &'a SiteSettings,
-    pub(in crate::collector) round: &'a mut ConfigRound,
+    pub(in crate::collector) steps: &'a mut dyn Steps,
 }
 
 /// Why a session stopped pumping.
@@ -39,9 +42,9 @@ pub(in crate::collector) enum ConfigPumped {
     Blocked,
     /// Until the centre has done this.
     Ask(CentreStep),
-    /// The round is over.
+    /// There are no more steps.
     Finished,
-    /// The round is not, but this connection can take no more commands.
+    /// There are, but this connection can take no more commands.
     Exhausted,
 }
 
@@ -56,6 +59,8 @@ pub(in crate::collector) struct ConfigSession {
 
 /// A state of the diagram [above](self).
 enum Task {
+    Opening,
+    Greeting,
     Ready,
     Listing(MdListing),
     Fetching(Vec<u8>),
@@ -87,6 +92,11 @@ impl MdListing {
 }
 
 impl ConfigSession {
+    /// On a connection that stands, and on which nothing was said: the password first, where there is one.
+    pub(in crate::collector) fn open(site: usize) -> Self {
+        Self { site, driver: ClientDriver::new(), task: Task::Opening, pace: None }
+    }
+
     /// `driver` is that of a connection that stands, and on which nothing is under way.
     pub(in crate::collector) fn new(site: usize, driver: ClientDriver) -> Self {
         Self { site, driver, task: Task::Ready, pace: None }
@@ -136,21 +146,26 @@ impl ConfigSession {
         Ok(ConfigPumped::Blocked)
     }
 
-    /// Begins the round's next step; why not, where there is none for the site now.
+    /// Begins the next step; why not, where there is none for the site now.
     fn begin_step(&mut self, cx: &mut ConfigContext<'_>) -> Result<Option<ConfigPumped>, Reason> {
-        match self.task {
-            Task::Exhausted => return Ok(Some(ConfigPumped::Exhausted)),
-            Task::Awaiting => return self.stand_by(cx).map(Some),
+        match (&self.task, &cx.settings.password) {
+            (Task::Awaiting, _) => return self.stand_by(cx).map(Some),
+            (Task::Opening, Some(password)) => {
+                let command = Command::Pass(PasswordDigest::of(password));
+                self.command(&command, Task::Greeting, cx)?;
+                return Ok(None);
+            }
             _ => {}
         }
-        let step = match cx.round.next_step() {
+        let step = match cx.steps.next_step() {
+            ConfigStep::Finished => return Ok(Some(ConfigPumped::Finished)),
+            _ if matches!(self.task, Task::Exhausted) => return Ok(Some(ConfigPumped::Exhausted)),
             ConfigStep::Do(step) => step,
             ConfigStep::Ask(step) => {
                 self.task = Task::Awaiting;
                 cx.io.set_deadline(None);
                 return Ok(Some(ConfigPumped::Ask(step)));
             }
-            ConfigStep::Finished => return Ok(Some(ConfigPumped::Finished)),
         };
         let (command, task) = match step {
             SiteStep::List => (Command::List(ListArg::md5()), Task::Listing(MdListing::default())),
@@ -163,10 +178,14 @@ impl ConfigSession {
                 (Command::Move(name), Task::Deleting { expected, received: Fingerprinter::default() })
             }
         };
+        self.command(&command, task, cx)?;
+        Ok(None)
+    }
+
+    fn command(&mut self, command: &Command, task: Task, cx: &mut ConfigContext<'_>) -> Result<(), Reason> {
         self.task = task;
         cx.io.set_deadline(Some(cx.settings.timeout));
-        self.driver.command(&command).map_err(|error| Reason::protocol(error, cx.settings))?;
-        Ok(None)
+        self.driver.command(command).map_err(|error| Reason::protocol(error, cx.settings))
     }
 
     /// Nothing is under way: all that may come is the site's close.
@@ -220,27 +239,31 @@ impl ConfigSession {
                     Task::Fetching(bytes) => StepOutcome::Fetched(Some(bytes.into())),
                     Task::Comparing(running) => StepOutcome::Compared(Some(running.finish())),
                     Task::Deleting { expected, received } => StepOutcome::Deleted(received.finish() == expected),
-                    Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => return Ok(()),
+                    Task::Opening | Task::Greeting | Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => return Ok(()),
                 };
-                cx.round.after(outcome);
+                cx.steps.after(outcome);
                 Ok(())
             }
             Event::Stored { .. } => {
                 self.end_step(Ok(()), cx);
                 Ok(())
             }
+            Event::Refused { verb: Verb::Pass, .. } => Err(Reason::PasswordRefused),
             Event::Refused { refusal, .. } => {
                 self.end_step(Err(refusal), cx);
                 Ok(())
             }
-            Event::PasswordAccepted => Ok(()),
+            Event::PasswordAccepted => {
+                self.task = Task::Ready;
+                Ok(())
+            }
         }
     }
 
     /// The site has answered, and there is no body, or it has the one it was sent.
     fn end_step(&mut self, answer: Result<(), &Refusal>, cx: &mut ConfigContext<'_>) {
         let task = std::mem::replace(&mut self.task, Task::Ready);
-        cx.round.after(match (task, answer) {
+        cx.steps.after(match (task, answer) {
             (Task::Storing(_), answer) => StepOutcome::Stored(answer.map_err(Clone::clone)),
             (Task::Listing(_), Err(refusal)) => StepOutcome::ListRefused(refusal.clone()),
             (Task::Comparing(_), Err(_)) => StepOutcome::Compared(None),
@@ -260,7 +283,7 @@ impl ConfigSession {
             Task::Fetching(_) => (1..=MAX_CONFIGURATION).contains(&size),
             Task::Comparing(_) => (1..=MAX_COLLECTION).contains(&size),
             Task::Deleting { expected, .. } => size == expected.size,
-            Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => false,
+            Task::Opening | Task::Greeting | Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => false,
         };
         let answered = if is_taken { self.driver.accept() } else { self.driver.decline() };
         answered.map_err(|error| Reason::protocol(error, cx.settings))?;
@@ -289,7 +312,7 @@ impl Task {
             Self::Listing(listing) => listing.feed(bytes),
             Self::Fetching(body) => body.extend_from_slice(bytes),
             Self::Comparing(running) | Self::Deleting { received: running, .. } => running.update(bytes),
-            Self::Ready | Self::Storing(_) | Self::Awaiting | Self::Exhausted => {}
+            Self::Opening | Self::Greeting | Self::Ready | Self::Storing(_) | Self::Awaiting | Self::Exhausted => {}
         }
     }
 }

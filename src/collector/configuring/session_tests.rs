@@ -5,7 +5,7 @@ use super::*;
 use crate::collector::scripted_connection::ScriptedConnection;
 use crate::proto::Fingerprint;
 use crate::sync::remote_config::{
-    Centre, CentreItem, ConfigReport, EndedEarly, InStep, Item, Mode, RoundPolicy, md5_text,
+    Centre, CentreItem, ConfigReport, ConfigRound, EndedEarly, InStep, Item, Mode, RoundPolicy, md5_text,
 };
 
 const K: &str = "0123456789abcdef0123456789abcdef";
@@ -43,7 +43,7 @@ impl Scene {
 
     fn pump(&mut self) -> Result<ConfigPumped, Reason> {
         let Self { end, settings, round, session } = self;
-        session.pump(&mut ConfigContext { io: end, settings, round })
+        session.pump(&mut ConfigContext { io: end, settings, steps: round })
     }
 
     /// The site says this to what it is asked.
@@ -115,12 +115,29 @@ fn what_is_sent_is_read_back() {
 #[test]
 fn after_a_refused_body_nothing_is_said_in_the_clear() {
     for size in [0, MAX_CONFIGURATION + 1] {
-        let mut scene = Scene::new(Centre::default());
-        scene.lists(&format!("{K}.md5\n")).unwrap();
-        let pumped = scene.answers(&format!("RECV <{K}.md5>\n"), format!("RECV SIZE {size}\n")).unwrap();
-        assert_eq!(pumped, ConfigPumped::Exhausted);
-        assert_eq!(scene.report().left, 0);
+        for (others, pumped) in [("", ConfigPumped::Finished), ("f.md5\n", ConfigPumped::Exhausted)] {
+            let mut scene = Scene::new(Centre::default());
+            let others = others.replace('f', &"f".repeat(32));
+            scene.lists(&format!("{K}.md5\n{others}")).unwrap();
+            let answered = scene.answers(&format!("RECV <{K}.md5>\n"), format!("RECV SIZE {size}\n")).unwrap();
+            assert_eq!(answered, pumped, "whether there is more to be done");
+            scene.session.quit(&mut scene.end);
+            assert!(scene.end.output.is_empty());
+            assert_eq!(scene.report().waiting.count, 1);
+        }
     }
+}
+
+#[test]
+fn the_password_comes_first() {
+    let mut scene = Scene::new(Centre::default());
+    scene.settings.password = Some(crate::proto::Secret::new("secret".into()));
+    scene.session = ConfigSession::open(0);
+    let asked = format!("{}\n", PasswordDigest::of(scene.settings.password.as_ref().unwrap()).as_str());
+    assert_eq!(scene.answers(&format!("PASS {asked}"), "PASS OK\n").unwrap(), ConfigPumped::Blocked);
+    assert_eq!(scene.lists(".\n..\n").unwrap(), ConfigPumped::Finished);
+    scene.session = ConfigSession::open(0);
+    assert_eq!(scene.answers(&format!("PASS {asked}"), "PASS ERR\n").unwrap_err().code(), "password");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::sync::remote_config::{
 };
 
 /// How often what is in step is saved while a round goes on.
-const SAVED_EVERY: Duration = Duration::from_secs(3);
+pub(super) const SAVED_EVERY: Duration = Duration::from_secs(3);
 
 /// What a round is begun with, beside what is the site's own.
 pub(in crate::collector) struct RoundStart {
@@ -180,7 +180,7 @@ impl SiteConfig {
 }
 
 /// Logs what a round has come to: what was done at `info`; what it could not do now and then.
-fn log_report(
+pub(super) fn log_report(
     site: &str,
     report: &ConfigReport,
     end: &ConfigEnd,

@@ -60,7 +60,19 @@ impl InStepFile {
     /// # Errors
     /// The file cannot be read at all.
     pub fn load(&self) -> Result<InStep, StoreError> {
-        let directory = match self.open() {
+        self.load_from(self.open())
+    }
+
+    /// The same, and changes nothing, not even the rights of a directory that others may write to.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn look_at(&self) -> Result<InStep, StoreError> {
+        self.load_from(self.open_as_it_is().map(|(_, directory)| directory))
+    }
+
+    fn load_from(&self, opened: Result<OwnedFd, StoreError>) -> Result<InStep, StoreError> {
+        let directory = match opened {
             Err(error) if error.is_missing() => return Ok(InStep::default()),
             opened => opened?,
         };
@@ -90,14 +102,18 @@ impl InStepFile {
 
     /// Opens the directory, ours alone.
     fn open(&self) -> Result<OwnedFd, StoreError> {
+        let (around, directory) = self.open_as_it_is()?;
+        make_private(&directory, &self.directory(), &around)?;
+        Ok(directory)
+    }
+
+    /// Opens the state directory and the one in it.
+    fn open_as_it_is(&self) -> Result<(OwnedFd, OwnedFd), StoreError> {
         let open = |path: &Path, flags: OFlags| {
             let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             fs::open(path, flags, Mode::empty()).map_err(StoreError::io("open the directory", path))
         };
-        let path = self.directory();
-        let (around, directory) = (open(&self.state_dir, OFlags::empty())?, open(&path, OFlags::NOFOLLOW)?);
-        make_private(&directory, &path, &around)?;
-        Ok(directory)
+        Ok((open(&self.state_dir, OFlags::empty())?, open(&self.directory(), OFlags::NOFOLLOW)?))
     }
 }
 

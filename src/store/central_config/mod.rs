@@ -16,6 +16,7 @@
 //! ```
 
 mod agent_conf;
+mod central_files;
 mod check;
 mod directories;
 mod files;
@@ -29,6 +30,7 @@ mod work;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+pub use central_files::{CentralFiles, agent_of};
 pub use check::{CentralFinding, check_pairs};
 pub use files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
 pub use in_step_file::InStepFile;

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::central_files::read_fitting;
 use super::directories::{Directories, Identities};
-use super::files::{look_at_md5, read_content};
 use super::in_step_file::InStepFile;
 use super::publish::{publish, recover};
 use super::scan::Scan;
 use super::watch::{Changed, Unheard, Watch};
 use super::{CentralCompletion, CentralView};
 use crate::mutex::lock;
-use crate::proto::{Fingerprint, quoted};
+use crate::proto::quoted;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
 use crate::sync::remote_config::{InStep, Item};
@@ -145,15 +145,6 @@ impl CentralWork {
         is_other
     }
 
-    /// The item's content, if it fits its MD5 as it is read.
-    fn read(&self, item: &Item) -> Option<(Arc<[u8]>, Fingerprint)> {
-        let directories = Directories::open(&self.incoming).ok()?;
-        let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
-        let content = read_content(directories.content(item)?, item).ok()??;
-        let fingerprint = Fingerprint::of(&content);
-        (fingerprint.size > 0 && fingerprint.md5 == md5).then(|| (content.into(), fingerprint))
-    }
-
     fn publish(&mut self, item: &Item, content: &[u8], now: Instant) -> Result<(), StoreError> {
         let published = Directories::open(&self.incoming).and_then(|directories| publish(&directories, item, content));
         // Whoever asked is to see it when this is completed, and so what was in its way.
@@ -167,7 +158,7 @@ impl CentralWork {
                 self.changed = self.changed.or(Some(now + EDIT));
                 None
             }
-            Order::Read { ticket, item } => Some(CentralCompletion::Read { ticket, content: self.read(&item) }),
+            Order::Read { ticket, item } => Some(CentralCompletion::Read { ticket, content: read_fitting(&self.incoming, &item) }),
             Order::Publish { ticket, item, content } => {
                 Some(CentralCompletion::Published { ticket, result: self.publish(&item, &content, now) })
             }

@@ -30,9 +30,9 @@ pub(super) struct JournalFile {
     file: File,
 }
 
-/// The state directory.
+/// The state directory, locked: no other process changes what is in it, as long as this is there.
 #[derive(Debug)]
-struct StateDir {
+pub struct StateDir {
     path: PathBuf,
     dir: OwnedFd,
     /// Ours while it is open.
@@ -41,7 +41,10 @@ struct StateDir {
 
 impl StateDir {
     /// Makes the directory if need be, and locks it.
-    fn enter(path: &Path) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if another process works there; whatever keeps it from being made or locked.
+    pub fn enter(path: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -11,7 +11,7 @@ mod engines;
 mod fresh_name;
 pub(super) mod hashed_temp;
 pub(super) mod journal;
-mod journal_file;
+pub(super) mod journal_file;
 mod journal_link;
 pub(super) mod publish_order;
 pub(super) mod publish_queue;

@@ -3,6 +3,7 @@
 
 mod agenda;
 mod centre;
+mod comparison;
 mod guard;
 mod in_step;
 mod item;
@@ -20,6 +21,7 @@ mod step;
 mod task;
 
 pub use centre::{Centre, CentreItem};
+pub use comparison::{AtSite, Comparison};
 pub use guard::{GuardReason, guard};
 pub use in_step::InStep;
 pub use item::{Item, ItemKind};
@@ -27,4 +29,4 @@ pub use listed::Listed;
 pub use md5_file::{md5_text, parse_md5};
 pub use report::{ConfigReport, EndedEarly, Named, PushReason, Pushed};
 pub use round::{ConfigRound, Mode, RoundPolicy};
-pub use step::{CentreStep, ConfigStep, SiteStep, StepOutcome};
+pub use step::{CentreStep, ConfigStep, SiteStep, StepOutcome, Steps};

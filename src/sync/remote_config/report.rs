@@ -93,6 +93,15 @@ pub(super) enum ItemResult {
 }
 
 impl ConfigReport {
+    /// The items that it names.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        let items = [&self.taken_up, &self.deleted, &self.withheld, &self.unfit, &self.waiting];
+        let pushed = self.pushed.first.iter().map(|pushed| &pushed.item);
+        let refused = self.refused.first.iter().map(|(item, _)| item);
+        let unpublished = self.unpublished.first.iter().map(|(item, _)| item);
+        items.into_iter().flat_map(|items| &items.first).chain(pushed).chain(refused).chain(unpublished)
+    }
+
     /// Takes note of what has become of `item`; names `most` of each kind.
     pub(super) fn add(&mut self, item: Item, result: ItemResult, most: usize) {
         match result {

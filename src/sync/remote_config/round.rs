@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::agenda::Agenda;
 use super::guard::GuardReason;
 use super::report::{ConfigReport, EndedEarly, ItemResult};
-use super::step::{ConfigStep, SiteStep, StepOutcome};
+use super::step::{ConfigStep, SiteStep, StepOutcome, Steps};
 use super::task::{Next, Task};
 use super::{Centre, InStep, Item, Listed};
 
@@ -170,5 +170,15 @@ impl ConfigRound {
             self.report.left += 1 + agenda.len();
         }
         (self.before.unwrap_or(self.in_step), self.report)
+    }
+}
+
+impl Steps for ConfigRound {
+    fn next_step(&self) -> ConfigStep {
+        self.next_step()
+    }
+
+    fn after(&mut self, outcome: StepOutcome) {
+        self.after(outcome);
     }
 }

@@ -5,6 +5,15 @@ use std::sync::Arc;
 use super::{Item, Listed};
 use crate::proto::{FileName, Fingerprint, Refusal};
 
+/// What says, step by step, what is to be done at a site and at the centre.
+pub trait Steps {
+    /// What to do next; the same again until [`after`](Self::after) was told what has come of it, on whatever connection.
+    fn next_step(&self) -> ConfigStep;
+
+    /// Takes what has come of the step.
+    fn after(&mut self, outcome: StepOutcome);
+}
+
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigStep {

@@ -1,0 +1,191 @@
+//! Steps at sites, carried out for a command: on a loop of its own, beside which no data is collected.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::info;
+
+use super::outcome::Interruption;
+use super::session::{ConfigContext, ConfigPumped, ConfigSession};
+use crate::collector::Reason;
+use crate::config::SiteSettings;
+use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
+use crate::proto::quoted;
+use crate::sync::remote_config::{CentreStep, StepOutcome, Steps};
+use crate::tls::ClientCertPolicy;
+
+/// What is to be done at each of the sites.
+pub(super) trait Work {
+    type Steps: Steps;
+
+    /// A connection to the site stands.
+    fn begin(&mut self, site: usize, now: Instant) -> Self::Steps;
+
+    /// Has the centre's directories carry this out. Waits for the disk.
+    fn ask(&mut self, site: usize, step: CentreStep) -> StepOutcome;
+
+    /// The site's steps have gone on, or may have.
+    fn went_on(&mut self, site: usize, steps: &Self::Steps, now: Instant);
+
+    /// No more is done at the site: all, unless there was an `interruption`; nothing, where it had no `steps`.
+    fn ended(&mut self, site: usize, steps: Option<Self::Steps>, interruption: Option<Interruption>, now: Instant);
+}
+
+/// A site to connect to.
+pub(super) struct RunSite {
+    pub(super) settings: SiteSettings,
+    pub(super) target: Arc<Target>,
+}
+
+/// A site that is to have a connection.
+struct Attempt<S> {
+    site: usize,
+    /// Whether our certificate is shown there.
+    offer: bool,
+    /// Those that an earlier connection could take no more of.
+    steps: Option<S>,
+}
+
+/// A site that has one.
+struct Conversation<S> {
+    attempt: Attempt<S>,
+    session: ConfigSession,
+}
+
+/// The loop.
+pub(super) struct Runner<'a, W: Work> {
+    net: Net,
+    sites: &'a [RunSite],
+    work: &'a mut W,
+    most_connections: usize,
+    waiting: VecDeque<Attempt<W::Steps>>,
+    open: HashMap<ConnId, Conversation<W::Steps>>,
+}
+
+impl<'a, W: Work> Runner<'a, W> {
+    /// Connects to nothing yet.
+    pub(super) fn new(net: Net, sites: &'a [RunSite], most_connections: usize, work: &'a mut W) -> Self {
+        let attempt = |(site, RunSite { settings, .. }): (usize, &RunSite)| {
+            let tls = settings.tls.as_ref();
+            let offer = tls.is_some_and(|tls| tls.identity.is_some() && tls.offer != ClientCertPolicy::Never);
+            Attempt { site, offer, steps: None }
+        };
+        let waiting = sites.iter().enumerate().map(attempt).collect();
+        Self { net, sites, work, most_connections, waiting, open: HashMap::new() }
+    }
+
+    /// Runs until all sites are done, or a signal comes.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        loop {
+            self.open_more();
+            if self.open.is_empty() && self.waiting.is_empty() {
+                return Ok(());
+            }
+            for event in self.net.poll_once(None)? {
+                match event {
+                    Event::Opened(id) | Event::Ready(id) => self.pump(id),
+                    Event::Failed(id, failure) => self.failed(id, failure),
+                    Event::Signal(_) => {
+                        self.stop();
+                        return Ok(());
+                    }
+                    Event::Resolved(..)
+                    | Event::Connected(..)
+                    | Event::Woken
+                    | Event::Accepted(..)
+                    | Event::Arrived(_)
+                    | Event::AcceptFailed(_) => {}
+                }
+            }
+        }
+    }
+
+    fn open_more(&mut self) {
+        while self.open.len() < self.most_connections.max(1)
+            && let Some(attempt) = self.waiting.pop_front()
+        {
+            let id = self.net.open(Arc::clone(&self.sites[attempt.site].target), attempt.offer);
+            let session = ConfigSession::open(attempt.site);
+            self.open.insert(id, Conversation { attempt, session });
+        }
+    }
+
+    fn pump(&mut self, id: ConnId) {
+        let now = self.net.now();
+        while let Some(Conversation { attempt, session }) = self.open.get_mut(&id)
+            && let Some(mut io) = self.net.io(id)
+        {
+            let site = attempt.site;
+            let steps = attempt.steps.get_or_insert_with(|| self.work.begin(site, now));
+            let settings = &self.sites[site].settings;
+            let pumped = session.pump(&mut ConfigContext { io: &mut io, settings, steps });
+            self.work.went_on(site, steps, now);
+            match pumped {
+                Ok(ConfigPumped::Blocked) => return,
+                Ok(ConfigPumped::Ask(step)) => {
+                    steps.after(self.work.ask(site, step));
+                    session.resume();
+                }
+                Ok(ConfigPumped::Finished) => {
+                    session.quit(&mut io);
+                    self.net.close(id);
+                    self.end(id, None);
+                }
+                Ok(ConfigPumped::Exhausted) => {
+                    self.net.close(id);
+                    let conversation = self.open.remove(&id);
+                    self.waiting.extend(conversation.map(|conversation| conversation.attempt));
+                }
+                Err(reason) => self.broke(id, reason),
+            }
+        }
+    }
+
+    fn failed(&mut self, id: ConnId, failure: Failure) {
+        let Some(Conversation { attempt, .. }) = self.open.get(&id) else { return };
+        let reason = match failure {
+            Failure::Timeout(Phase::Session) => {
+                Reason::slow("the answer".to_owned(), false, &self.sites[attempt.site].settings)
+            }
+            other => Reason::Net(other),
+        };
+        self.broke(id, reason);
+    }
+
+    fn broke(&mut self, id: ConnId, reason: Reason) {
+        self.net.abort(id);
+        let Some(Conversation { attempt, .. }) = self.open.get(&id) else { return };
+        let settings = &self.sites[attempt.site].settings;
+        let is_automatic = settings.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto);
+        if attempt.offer && is_automatic && reason.is_certificate_refusal() {
+            info!(
+                "site={} refuses our certificate: going on without one (offer_client_cert = \"auto\")",
+                quoted(&settings.name)
+            );
+            let conversation = self.open.remove(&id);
+            self.waiting.extend(conversation.map(|Conversation { attempt, .. }| Attempt { offer: false, ..attempt }));
+            return;
+        }
+        self.end(id, Some(Interruption::Failed(reason)));
+    }
+
+    fn end(&mut self, id: ConnId, interruption: Option<Interruption>) {
+        if let Some(Conversation { attempt: Attempt { site, steps, .. }, .. }) = self.open.remove(&id) {
+            self.work.ended(site, steps, interruption, self.net.now());
+        }
+    }
+
+    /// What is under way ends where it is: the next round goes on from there.
+    fn stop(&mut self) {
+        let ids: Vec<ConnId> = self.open.keys().copied().collect();
+        for id in ids {
+            self.net.abort(id);
+            self.end(id, Some(Interruption::Stopped));
+        }
+        for Attempt { site, steps, .. } in std::mem::take(&mut self.waiting) {
+            self.work.ended(site, steps, Some(Interruption::Stopped), self.net.now());
+        }
+    }
+}
