@@ -5,8 +5,8 @@
 //!
 //! The parts, from what a program does to what it is made of:
 //!
-//! - [`cli`]: what the programs do with a command line: `cli::syncd` with its commands (run, once, check, probe, import,
-//!   demo), `cli::server` and `cli::client`. Users, the background, signals, exit statuses.
+//! - [`cli`]: what the programs do with a command line: `cli::syncd` with its commands (run, once, check, probe, config,
+//!   import, demo), `cli::server` and `cli::client`. Users, the background, signals, exit statuses.
 //! - [`collector`]: what `tentacle-syncd` does: all sites on one loop, each with its connections' sessions, for data and for
 //!   agents' configuration.
 //! - [`server`]: what `tentacle_server` does: admission, sessions, the storage.

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::super::limits;
+use super::config::{self as agent_config, ConfigCommand};
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
-use super::config::{self as agent_config, ConfigCommand};
 use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_manual_page_has_every_command_and_option() {
         let program = Cli::command();
-        let groups = program.get_subcommands().flat_map(|command| command.get_subcommands());
+        let groups = program.get_subcommands().flat_map(clap::Command::get_subcommands);
         for command in program.get_subcommands().chain(groups) {
             assert!(has_item("Cm", command.get_name()), "{}", command.get_name());
             let options = command.get_arguments().filter(|argument| !argument.is_positional());
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn the_manual_page_has_no_option_of_its_own() {
         let program = Cli::command();
-        let groups = program.get_subcommands().flat_map(|command| command.get_subcommands());
+        let groups = program.get_subcommands().flat_map(clap::Command::get_subcommands);
         let known: Vec<String> = program
             .get_subcommands()
             .chain(groups)

@@ -101,9 +101,7 @@ impl Work for Comparing {
         self.end = match (interruption, steps) {
             (Some(Interruption::Stopped), _) => Err(CompareError::Stopped),
             (Some(Interruption::Failed(reason)), _) => Err(reason.into()),
-            (None, steps) => {
-                steps.map_or(Ok(Vec::new()), Comparison::finished).map_err(CompareError::Server)
-            }
+            (None, steps) => steps.map_or(Ok(Vec::new()), Comparison::finished).map_err(CompareError::Server),
         };
     }
 }

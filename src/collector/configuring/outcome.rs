@@ -104,8 +104,12 @@ impl fmt::Display for ConfigOutcome {
         let ConfigReport { in_step, pushed, taken_up, deleted, .. } = &self.report;
         let (pushed, taken_up, deleted) = (pushed.count, taken_up.count, deleted.count);
         match self.mode {
-            Mode::Apply => write!(f, "{pushed} pushed, {taken_up} taken up, {deleted} deleted, {in_step} in step before")?,
-            Mode::DryRun => write!(f, "{pushed} to push, {taken_up} to take up, {deleted} to delete, {in_step} in step")?,
+            Mode::Apply => {
+                write!(f, "{pushed} pushed, {taken_up} taken up, {deleted} deleted, {in_step} in step before")?;
+            }
+            Mode::DryRun => {
+                write!(f, "{pushed} to push, {taken_up} to take up, {deleted} to delete, {in_step} in step")?;
+            }
         }
         match self.not_in_step() {
             0 => Ok(()),

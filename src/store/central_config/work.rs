@@ -158,7 +158,9 @@ impl CentralWork {
                 self.changed = self.changed.or(Some(now + EDIT));
                 None
             }
-            Order::Read { ticket, item } => Some(CentralCompletion::Read { ticket, content: read_fitting(&self.incoming, &item) }),
+            Order::Read { ticket, item } => {
+                Some(CentralCompletion::Read { ticket, content: read_fitting(&self.incoming, &item) })
+            }
             Order::Publish { ticket, item, content } => {
                 Some(CentralCompletion::Published { ticket, result: self.publish(&item, &content, now) })
             }

@@ -3,6 +3,7 @@ use std::fs;
 use super::super::directories::draft_name;
 use super::super::testing::{Incoming, configuration};
 use super::*;
+use crate::proto::Fingerprint;
 use crate::sync::remote_config::Centre;
 
 /// The thread's work, without the thread.

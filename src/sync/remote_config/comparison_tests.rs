@@ -37,11 +37,15 @@ fn answer(at_site: &[(u8, &'static [u8])], step: &ConfigStep) -> StepOutcome {
     match step {
         ConfigStep::Do(SiteStep::List) => {
             let mut listed = Listed::default();
-            at_site.iter().for_each(|(number, _)| listed.saw(item(*number).md5_name().as_bytes()));
+            for (number, _) in at_site {
+                listed.saw(item(*number).md5_name().as_bytes());
+            }
             StepOutcome::Listed(listed)
         }
         ConfigStep::Do(SiteStep::Fetch { name }) => StepOutcome::Fetched(of(name).map(Into::into)),
-        ConfigStep::Do(SiteStep::Compare { name }) => StepOutcome::Compared(of(name).map(|bytes| Fingerprint::of(&bytes))),
+        ConfigStep::Do(SiteStep::Compare { name }) => {
+            StepOutcome::Compared(of(name).map(|bytes| Fingerprint::of(&bytes)))
+        }
         ConfigStep::Ask(_) => StepOutcome::Read(Some((b"edited".as_slice().into(), Fingerprint::of(b"edited")))),
         other => panic!("{other:?}"),
     }
@@ -49,7 +53,8 @@ fn answer(at_site: &[(u8, &'static [u8])], step: &ConfigStep) -> StepOutcome {
 
 #[test]
 fn what_differs_is_fetched_and_nothing_is_changed() {
-    let centre = Centre { items: [(item(1), has(b"same")), (item(2), has(b"edited")), (item(5), has(b"edited"))].into() };
+    let centre =
+        Centre { items: [(item(1), has(b"same")), (item(2), has(b"edited")), (item(5), has(b"edited"))].into() };
     // What is believed to be the same is compared as well; what was deleted at the centre is shown.
     let in_step = [(1, b"same".as_slice()), (3, b"deleted"), (5, b"edited")];
     let in_step = in_step.map(|(number, content)| (item(number), Fingerprint::of(content).md5)).into_iter().collect();

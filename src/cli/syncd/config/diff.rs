@@ -53,7 +53,9 @@ fn diff(common: &Common, name: &str, item: Option<&str>) -> Outcome {
         deadline: now + DIFF_TIME,
         status: SAME,
     };
-    at_site.iter().for_each(|found| shown.show(found));
+    for found in &at_site {
+        shown.show(found);
+    }
     shown.out.finish()?;
     Ok(shown.status)
 }
@@ -101,7 +103,9 @@ impl Shown<'_> {
         match (old, new) {
             (None, None) => {
                 let (site, item) = (quoted(self.site), &found.item);
-                self.trouble(&format!("neither the site {site} nor the centre has {item}, or it is empty or too large there"));
+                self.trouble(&format!(
+                    "neither the site {site} nor the centre has {item}, or it is empty or too large there"
+                ));
             }
             _ if old == new => self.compare_md5(found, &agent),
             _ if [old, new].into_iter().flatten().any(|content| content.contains(&b'\0')) => {

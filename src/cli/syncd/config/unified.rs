@@ -26,7 +26,9 @@ pub(super) fn hunks(old: &[u8], new: &[u8], deadline: Instant) -> String {
             let of_new = range(first.new_range().start, last.new_range().end);
             let _ = writeln!(text, "@@ -{of_old} +{of_new} @@");
         }
-        group.iter().for_each(|op| write_op(op, &old, &new, &mut text));
+        for op in &group {
+            write_op(op, &old, &new, &mut text);
+        }
     }
     text
 }
@@ -75,7 +77,10 @@ mod tests {
         assert_eq!(diff(b"", b"a\n"), "@@ -0,0 +1 @@\n+a\n");
         assert_eq!(diff(b"a\n", b""), "@@ -1 +0,0 @@\n-a\n");
         assert_eq!(diff(b"a", b"a\n"), "@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n");
-        let lines = |changed: usize| -> String { (0..20).map(|n| format!("{}\n", if n == changed { 99 } else { n })).collect() };
+        let lines = |changed: usize| -> String {
+            let line = |n: usize| if n == changed { "99".to_owned() } else { n.to_string() };
+            (0..20).map(line).collect::<Vec<_>>().join("\n") + "\n"
+        };
         let text = diff(lines(2).as_bytes(), lines(17).as_bytes());
         assert!(text.starts_with("@@ -1,6 +1,6 @@\n 0\n 1\n-99\n+2\n 3\n"), "{text}");
         assert!(text.contains("@@ -15,6 +15,6 @@\n 14\n 15\n 16\n-17\n+99\n 18\n 19\n"), "{text}");
@@ -83,6 +88,9 @@ mod tests {
 
     #[test]
     fn nothing_that_a_terminal_acts_on_is_written() {
-        assert_eq!(diff(b"a\x1b[2J\r\n", b"caf\xe9\tb\xe2\x80\xae\n"), "@@ -1 +1 @@\n-a\\x1b[2J\\r\n+caf\\xe9\\tb\\u{202e}\n");
+        assert_eq!(
+            diff(b"a\x1b[2J\r\n", b"caf\xe9\tb\xe2\x80\xae\n"),
+            "@@ -1 +1 @@\n-a\\x1b[2J\\r\n+caf\\xe9\\tb\\u{202e}\n"
+        );
     }
 }

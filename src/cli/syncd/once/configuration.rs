@@ -59,7 +59,13 @@ impl Configured {
     }
 
     /// Has the rounds. Whether all sites have the same as the centre by now; of a dry run, whether they would.
-    pub(super) fn run(self, settings: &Settings, log: &LogTarget, mode: Mode, rotation: usize) -> Result<bool, Problem> {
+    pub(super) fn run(
+        self,
+        settings: &Settings,
+        log: &LogTarget,
+        mode: Mode,
+        rotation: usize,
+    ) -> Result<bool, Problem> {
         let mut net = Net::new()?;
         net.take_signals(&[SIGTERM, SIGINT])?;
         let Self { sites, others } = self;
@@ -98,7 +104,8 @@ impl Progress {
 
     fn note(&mut self, outcome: &ConfigOutcome) {
         let report = &outcome.report;
-        for (all, count) in self.changes.iter_mut().zip([&report.pushed.count, &report.taken_up.count, &report.deleted.count])
+        for (all, count) in
+            self.changes.iter_mut().zip([&report.pushed.count, &report.taken_up.count, &report.deleted.count])
         {
             *all += count;
         }
@@ -133,7 +140,13 @@ impl Progress {
 
     fn show(&mut self) {
         if let Some(line) = &self.line {
-            let text = format!("configuration: {} of {}, {} failed, {}", self.done, Count(self.sites, "site"), self.failed, self.counts());
+            let text = format!(
+                "configuration: {} of {}, {} failed, {}",
+                self.done,
+                Count(self.sites, "site"),
+                self.failed,
+                self.counts()
+            );
             self.out.attempt(|| line.show(&text));
         }
     }
@@ -152,7 +165,9 @@ impl Progress {
         if let Some(line) = &self.line {
             self.out.attempt(|| line.end());
         }
-        std::mem::take(&mut self.below).into_iter().for_each(|text| self.out.line(text));
+        for text in std::mem::take(&mut self.below) {
+            self.out.line(text);
+        }
         if self.mode == Mode::DryRun {
             let (sites, failed, counts) = (Count(self.sites, "site"), self.failed, self.counts());
             let not = self.not_in_step;
