@@ -47,7 +47,7 @@ impl Scene {
 fn config_diff(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
     let config = sandbox.config();
     let words = ["config", "diff", "--config"].map(str::as_ref).into_iter().chain([config.as_os_str()]);
-    sandbox.launch(words.chain(arguments.iter().map(|word| word.as_ref()))).wait()
+    sandbox.launch(words.chain(arguments.iter().map(AsRef::as_ref))).wait()
 }
 
 /// The lines, sorted, but for the last one, which sums them up.
