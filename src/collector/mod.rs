@@ -18,7 +18,7 @@ mod sim;
 mod site;
 mod status;
 
-pub use all_sites::{Collector, Ended, Mode, Reloaded};
+pub use all_sites::{Assigned, Collector, ConfirmedDeletions, Ended, Mode, Reloaded, ToAssign};
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;

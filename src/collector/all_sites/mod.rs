@@ -3,6 +3,7 @@
 mod configuring;
 mod connections;
 mod expiry;
+mod operator;
 mod reload;
 mod rounds;
 mod stop;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::operator::{Assigned, ConfirmedDeletions, ToAssign};
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
