@@ -1,0 +1,321 @@
+//! What is asked on the control socket.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::process;
+use std::time::{Duration, Instant};
+
+use log::info;
+
+use super::Collector;
+use crate::collector::session::Session;
+use crate::collector::site::Site;
+use crate::collector::status::{SeenWaiting, SiteStatus};
+use crate::control::{
+    Amount, Answer, Command, DaemonAnswer, Listed, PIECE, ProblemAnswer, ReloadAnswer, Request, SiteAnswer, SiteState,
+};
+use crate::net::{LocalEvent, LocalId};
+use crate::obs::ASKED_FOR;
+use crate::proto::{Count, printable, quoted};
+use crate::store::Waiting;
+
+/// Of a message about a problem, an answer has at most so many characters.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// The most sites that an error names.
+const SITES_NAMED: usize = 10;
+
+/// Clients of the control socket whose answers are not whole.
+#[derive(Debug, Default)]
+pub(super) struct ControlClients {
+    /// The sites that each is still to be told of.
+    sites: HashMap<LocalId, VecDeque<usize>>,
+    /// Those who wait for a reload.
+    reloads: Vec<LocalId>,
+}
+
+impl ControlClients {
+    pub(super) fn awaits_reload(&self) -> bool {
+        !self.reloads.is_empty()
+    }
+}
+
+impl Collector {
+    /// Answers those who come to this control socket from now on.
+    pub fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()> {
+        self.net.listen_locally(listener)
+    }
+
+    pub(super) fn asked_locally(&mut self, event: LocalEvent) {
+        match event {
+            LocalEvent::Asked(client, line) => self.asked(client, &line),
+            LocalEvent::Drained(client) => self.tell_of_sites(client),
+            LocalEvent::Left(client) => {
+                self.control.sites.remove(&client);
+                self.control.reloads.retain(|other| *other != client);
+            }
+        }
+    }
+
+    fn asked(&mut self, client: LocalId, line: &[u8]) {
+        match Request::parse(line) {
+            Err(error) => self.answer(client, &[Answer::error(error)]),
+            Ok(Command::Status { sites }) => self.tell_status(client, &sites),
+            Ok(Command::Reload {}) => {
+                info!(target: ASKED_FOR, "reload asked for on the control socket");
+                self.control.reloads.push(client);
+            }
+            Ok(Command::SyncNow { sites }) => self.with_each(client, &sites, Self::sync_now),
+            Ok(Command::Pause { sites }) => self.with_each(client, &sites, Self::pause),
+            Ok(Command::Resume { sites }) => self.with_each(client, &sites, Self::resume),
+        }
+    }
+
+    /// Answers `client` with these lines, and with the end where none is an error.
+    fn answer(&mut self, client: LocalId, lines: &[Answer]) {
+        let mut text: String = lines.iter().map(Answer::to_line).collect();
+        if !lines.iter().any(|line| matches!(line, Answer::Error { .. })) {
+            text += &Answer::End {}.to_line();
+        }
+        self.net.answer(client, text.as_bytes());
+        self.net.finish_answer(client);
+    }
+
+    /// The reload is over for which clients may wait: what it has changed, or why it was refused, in lines.
+    pub fn reload_ended(&mut self, outcome: &Result<ReloadAnswer, String>) {
+        let answer = match outcome {
+            Ok(reloaded) => Answer::Reloaded(reloaded.clone()),
+            Err(why) => Answer::error(why),
+        };
+        for client in std::mem::take(&mut self.control.reloads) {
+            self.answer(client, std::slice::from_ref(&answer));
+        }
+    }
+
+    /// The keys of the sites that have these names.
+    fn keys_of(&self, names: &[String]) -> Result<BTreeSet<usize>, Answer> {
+        let keys: HashMap<&str, usize> = self.statuses.iter().map(|(&key, status)| (&*status.name, key)).collect();
+        let unknown: BTreeSet<&String> = names.iter().filter(|name| !keys.contains_key(name.as_str())).collect();
+        if unknown.is_empty() {
+            return Ok(names.iter().filter_map(|name| keys.get(name.as_str()).copied()).collect());
+        }
+        let mut known: Vec<&str> = keys.keys().copied().collect();
+        known.sort_unstable();
+        let known = match named(known.into_iter()) {
+            none if none.is_empty() => "there is none".to_owned(),
+            some => format!("there are: {some}"),
+        };
+        let unknown = named(unknown.into_iter().map(String::as_str));
+        Err(Answer::error(format_args!("no site that is collected from is named {unknown}; {known}")))
+    }
+
+    /// Does something with each of the sites that are named, if all of them are there.
+    fn with_each(&mut self, client: LocalId, names: &[String], act: impl Fn(&mut Self, usize) -> String) {
+        let keys = match self.keys_of(names) {
+            Ok(keys) if keys.is_empty() => return self.answer(client, &[Answer::error("expected the name of a site")]),
+            Ok(keys) => keys,
+            Err(error) => return self.answer(client, &[error]),
+        };
+        let mut done = Vec::new();
+        for key in keys {
+            let text = act(self, key);
+            let site = self.statuses.get(&key).map(|status| status.name.to_string());
+            info!(target: ASKED_FOR, "site={} {text}", quoted(site.as_deref().unwrap_or_default()));
+            done.push(Answer::Done { site, text });
+        }
+        self.answer(client, &done);
+    }
+
+    fn sync_now(&mut self, key: usize) -> String {
+        let now = self.net.now();
+        if self.is_paused(key) {
+            return "is paused, and has no round before it is resumed".to_owned();
+        }
+        if self.held_up.contains_key(&key) {
+            return "has a round that is due, and held up: the log says why".to_owned();
+        }
+        if self.schedule.due(key).is_none() {
+            return "has a round under way".to_owned();
+        }
+        self.schedule.hurry(key, now);
+        "has its next round now, as was asked for".to_owned()
+    }
+
+    fn pause(&mut self, key: usize) -> String {
+        let now = self.net.now();
+        let Some(status) = self.statuses.get_mut(&key) else { return "is gone".to_owned() };
+        if status.paused.is_some() {
+            return "is paused already".to_owned();
+        }
+        status.paused = Some(now);
+        self.unpark(key);
+        if let Some(running) = self.sites[key].as_mut().and_then(|site| site.running.as_mut()) {
+            running.round.stop_fetching();
+        }
+        self.wake_waiting_of(key);
+        self.reopen(key);
+        "is paused: no round of it begins until it is resumed, or tentacle-syncd is started anew".to_owned()
+    }
+
+    fn resume(&mut self, key: usize) -> String {
+        match self.statuses.get_mut(&key).and_then(|status| status.paused.take()) {
+            Some(_) => "is collected from again".to_owned(),
+            None => "is not paused".to_owned(),
+        }
+    }
+
+    pub(super) fn is_paused(&self, key: usize) -> bool {
+        self.statuses.get(&key).is_some_and(|status| status.paused.is_some())
+    }
+
+    fn tell_status(&mut self, client: LocalId, names: &[String]) {
+        let keys = match self.keys_of(names) {
+            Ok(_) if names.is_empty() => self.statuses.keys().copied().collect(),
+            Ok(keys) => keys.into_iter().collect(),
+            Err(error) => return self.answer(client, &[error]),
+        };
+        self.control.sites.insert(client, keys);
+        let daemon = Answer::Daemon(self.daemon_answer()).to_line();
+        self.net.answer(client, daemon.as_bytes());
+    }
+
+    /// Answers with as many sites as fit in a piece; the next ones follow when the client has those.
+    fn tell_of_sites(&mut self, client: LocalId) {
+        let Some(mut keys) = self.control.sites.remove(&client) else { return };
+        let mut piece = String::new();
+        while piece.len() < PIECE {
+            let Some(key) = keys.pop_front() else {
+                piece += &Answer::End {}.to_line();
+                self.net.answer(client, piece.as_bytes());
+                return self.net.finish_answer(client);
+            };
+            if let Some(site) = self.site_answer(key) {
+                piece += &Answer::Site(Box::new(site)).to_line();
+            }
+        }
+        self.control.sites.insert(client, keys);
+        self.net.answer(client, piece.as_bytes());
+    }
+
+    fn daemon_answer(&self) -> DaemonAnswer {
+        let now = self.net.now();
+        let sites: Vec<&SiteStatus> = self.statuses().collect();
+        DaemonAnswer {
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: process::id(),
+            time: self.net.date().as_secs(),
+            uptime_seconds: seconds(self.started, now),
+            sites: sites.len() as u64,
+            failing: sites.iter().filter(|site| site.is_failing()).count() as u64,
+            rounds: self.running as u64,
+            connections: self.net.connections() as u64,
+            max_connections: self.max_connections as u64,
+            longest_loop_wait_microseconds: u64::try_from(self.net.max_loop_latency().as_micros()).unwrap_or(u64::MAX),
+            committing: self.commit_queue.committing() as u64,
+            unpublished: amount(self.commit_queue.unpublished()),
+        }
+    }
+
+    fn site_answer(&self, key: usize) -> Option<SiteAnswer> {
+        let (now, status, site) = (self.net.now(), self.statuses.get(&key)?, self.sites[key].as_ref());
+        let settings = site.map(|site| &site.settings).or_else(|| Some(self.unopened.get(&key)?.settings()))?;
+        let (state, since) = self.state(key, status);
+        let is_scheduled = matches!(state, SiteState::Waiting | SiteState::BackingOff | SiteState::Unusable);
+        let due = self.schedule.due(key).filter(|_| is_scheduled);
+        Some(SiteAnswer {
+            name: status.name.to_string(),
+            address: format!("{}:{}", settings.address, settings.port),
+            state,
+            state_seconds: seconds(since, now),
+            is_failing: status.is_failing(),
+            last_success_seconds: status.last_success.map(|at| seconds(at, now)),
+            problem: status.problem(now),
+            waiting: site.and_then(|site| site.waiting).map(|waiting| self.listed(waiting)),
+            collected: Amount { files: status.files as u64, bytes: status.bytes },
+            here: amount(self.commit_queue.here(&status.name)),
+            connections: site.map_or(0, connections),
+            next_round_seconds: due.map(|due| due.saturating_duration_since(now).as_secs()),
+        })
+    }
+
+    /// What a site is at, and since when.
+    fn state(&self, key: usize, status: &SiteStatus) -> (SiteState, Instant) {
+        if let Some(paused) = status.paused {
+            return (SiteState::Paused, paused);
+        }
+        let site = self.sites[key].as_ref();
+        if let Some(running) = site.and_then(|site| site.running.as_ref()) {
+            let stands = |id| self.sessions.get(id).is_some_and(Session::is_open);
+            let state = match running.connections.iter().any(stands) || running.round.committing() > 0 {
+                _ if site.is_some_and(Site::is_leaving) => SiteState::Leaving,
+                true => SiteState::Collecting,
+                false => SiteState::Connecting,
+            };
+            return (state, running.since);
+        }
+        if let Some(&held_up) = self.held_up.get(&key) {
+            return (SiteState::HeldUp, held_up);
+        }
+        let ended = status.last_round.as_ref().map_or(status.since, |(at, _)| *at);
+        match status.failing {
+            Some((_, since)) if site.is_none() => (SiteState::Unusable, since),
+            Some(_) => (SiteState::BackingOff, ended),
+            None => (SiteState::Waiting, ended),
+        }
+    }
+
+    fn listed(&self, SeenWaiting { files, oldest, at }: SeenWaiting) -> Listed {
+        let date = Duration::from_secs(self.net.date().as_secs());
+        Listed {
+            files: files as u64,
+            // What is measured in the future, as the clocks differ, is new.
+            oldest_seconds: oldest.filter(|_| files > 0).map(|oldest| date.saturating_sub(oldest).as_secs()),
+            listed_seconds: seconds(at, self.net.now()),
+        }
+    }
+}
+
+impl SiteStatus {
+    fn problem(&self, now: Instant) -> Option<ProblemAnswer> {
+        let (at, report) = self.last_round.as_ref()?;
+        let (reason, message) = report.problem()?;
+        let (failures, since) = self.failing.unwrap_or((0, *at));
+        Some(ProblemAnswer {
+            reason: reason.to_owned(),
+            message: cut(&printable(&message)),
+            failures,
+            since_seconds: seconds(since, now),
+        })
+    }
+}
+
+/// Connections that collect from the site, or stay open for its next round.
+fn connections(site: &Site) -> u64 {
+    let running = site.running.as_ref().map_or(0, |running| running.connections.len());
+    (running + usize::from(site.parked.is_some())) as u64
+}
+
+fn amount(Waiting { files, bytes }: Waiting) -> Amount {
+    Amount { files: files as u64, bytes }
+}
+
+fn seconds(since: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(since).as_secs()
+}
+
+/// A message as far as an answer has it, with a mark where it goes on.
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+/// Some names in one line.
+fn named<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(SITES_NAMED);
+    let shown: Vec<String> = names.take(SITES_NAMED).map(|name| quoted(name).to_string()).collect();
+    let more = if more > 0 { format!(" and {}", Count(more, "more site")) } else { String::new() };
+    shown.join(", ") + &more
+}
