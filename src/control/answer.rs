@@ -23,6 +23,8 @@ pub enum Answer {
     },
     /// What was asked for was not done: the last line.
     Error {
+        /// What is wrong.
+        reason: ErrorReason,
         /// Why not: a line for each problem.
         problems: Vec<String>,
     },
@@ -43,8 +45,8 @@ struct Line<'a> {
 
 impl Answer {
     /// Why something was not done.
-    pub fn error(problem: impl ToString) -> Self {
-        Self::Error { problems: problem.to_string().lines().map(str::to_owned).collect() }
+    pub fn error(reason: ErrorReason, problem: impl ToString) -> Self {
+        Self::Error { reason, problems: problem.to_string().lines().map(str::to_owned).collect() }
     }
 
     /// As a line, with its end.
@@ -59,6 +61,21 @@ impl Answer {
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(line)
     }
+}
+
+/// Why something was not done, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorReason {
+    /// The request is none.
+    Request,
+    /// It is about something that is not there.
+    Name,
+    /// The configuration cannot be used.
+    Configuration,
+    /// One that a later daemon knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Files, and their bytes.
@@ -192,6 +209,8 @@ pub struct ReloadAnswer {
     pub removed: Vec<String>,
     /// Sites whose settings or certificates cannot be used: they go on as before, or stay left out.
     pub unusable: Vec<String>,
+    /// Why not, a line for each.
+    pub problems: Vec<String>,
     /// Keys that differ from those of the start, and stay as they were until a restart.
     pub after_restart: Vec<String>,
     /// What is dangerous in the configuration, or was understood though it was not written as it should be.
@@ -208,11 +227,14 @@ mod tests {
         for answer in [
             Answer::Reloaded(reloaded),
             Answer::Done { site: Some("a".to_owned()), text: "paused".to_owned() },
-            Answer::error("one\ntwo"),
+            Answer::error(ErrorReason::Name, "one\ntwo"),
             Answer::End {},
         ] {
             let line = answer.to_line();
-            assert!(line.starts_with("{\"version\":1,\"type\":\"") && line.find('\n') == Some(line.len() - 1), "{line}");
+            assert!(
+                line.starts_with("{\"version\":1,\"type\":\"") && line.find('\n') == Some(line.len() - 1),
+                "{line}"
+            );
             assert_eq!(Answer::parse(line.as_bytes()).unwrap(), answer);
         }
         assert_eq!(Answer::parse(br#"{"version":1,"type":"weather","sun":true}"#).unwrap(), Answer::Unknown);

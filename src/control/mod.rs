@@ -24,7 +24,9 @@ mod exchange;
 mod json;
 mod request;
 
-pub use answer::{Amount, Answer, DaemonAnswer, Listed, ProblemAnswer, ReloadAnswer, SiteAnswer, SiteState};
+pub use answer::{
+    Amount, Answer, DaemonAnswer, ErrorReason, Listed, ProblemAnswer, ReloadAnswer, SiteAnswer, SiteState,
+};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
 pub use request::{Command, Request, RequestError};

@@ -49,7 +49,9 @@ pub enum RequestError {
     #[error("a request has at most {LARGEST_REQUEST} bytes, and this one more")]
     TooLong,
     /// Another protocol's.
-    #[error("the daemon speaks version {VERSION} of the control protocol, and this is version {0}: use the program of its version")]
+    #[error(
+        "the daemon speaks version {VERSION} of the control protocol, and this is version {0}: use the program of its version"
+    )]
     Version(u64),
     /// It cannot be read.
     #[error(
@@ -125,7 +127,10 @@ mod tests {
         refused("GET / HTTP/1.1", &["expected one line"]);
         refused("\u{0}\u{ff}", &["expected one line"]);
         refused(r#"{"command":{"status":{}}}"#, &["missing field `version`"]);
-        refused(r#"{"version":1,"command":{"stop":{}}}"#, &["unknown variant `stop`", "`status`", "`reload`", "`pause`"]);
+        refused(
+            r#"{"version":1,"command":{"stop":{}}}"#,
+            &["unknown variant `stop`", "`status`", "`reload`", "`pause`"],
+        );
         refused(r#"{"version":1,"command":{"status":{"site":["a"]}}}"#, &["unknown field `site`", "`sites`"]);
         refused(r#"{"version":1,"command":{"pause":{}}}"#, &["missing field `sites`"]);
         refused(r#"{"version":2,"news":true}"#, &["version 1", "version 2"]);

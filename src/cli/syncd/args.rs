@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::super::limits;
+use super::control::SiteCommand;
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
-use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
+use super::{Outcome, Problem, check, control, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::proto::quoted;
@@ -22,9 +23,22 @@ Examples:
       What happens between here and the site plant-7, step by step.
   tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
       Move to the richer configuration.
+  tentacle-syncd status
+      What each site is at, the worst first, and what is wrong with it.
+  tentacle-syncd reload
+      Take the configuration over, and see what came of it.
 
 Exit status: 0 all went well; 1 something did not; 2 the command line or the
 configuration cannot be used; 3 it cannot be begun now, and another try may succeed.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  tentacle-syncd status
+      All sites, and what is wrong with the worst ten.
+  tentacle-syncd status plant-7
+      One site, and what is wrong with it.
+  tentacle-syncd status --json | jq -r '.sites[] | select(.is_failing) | .name'
+      The names of sites that fail, for scripts.";
 
 /// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
 #[derive(Debug, Parser)]
@@ -71,6 +85,51 @@ enum Command {
         /// The site's name.
         site: String,
     },
+    /// Ask the daemon that runs what its sites are at, the worst first; exit status 1 if any of them fails, 3 if there is no
+    /// daemon.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Print one line of JSON, as the manual page describes it.
+        #[arg(long)]
+        json: bool,
+        /// Which site comes first.
+        #[arg(long, value_enum, default_value_t)]
+        sort: control::Order,
+        /// Sites by name; all where none is named.
+        sites: Vec<String>,
+    },
+    /// Have the daemon that runs read its configuration again, and print what came of it; exit status 1 if it was refused, in
+    /// whole or for a site.
+    Reload {
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Have the daemon that runs begin the next round of these sites now.
+    SyncNow {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name.
+        #[arg(required = true)]
+        sites: Vec<String>,
+    },
+    /// Have the daemon that runs begin no more rounds of these sites, until they are resumed or it is started anew.
+    Pause {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name.
+        #[arg(required = true)]
+        sites: Vec<String>,
+    },
+    /// Have the daemon that runs collect from paused sites again.
+    Resume {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name.
+        #[arg(required = true)]
+        sites: Vec<String>,
+    },
     /// Print the TOML configuration that does what a pandora_server.conf asks for.
     Import {
         /// The pandora_server.conf.
@@ -112,6 +171,29 @@ pub(super) struct Common {
     log_level: Level,
 }
 
+/// Which daemon is asked.
+#[derive(Debug, Args)]
+pub(super) struct ControlArgs {
+    /// The daemon's configuration, for where its control socket is [default: as of `run`]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The daemon's --state-dir, if it was given one
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// The daemon's control socket [default: control_socket of the configuration; else control.sock in $RUNTIME_DIRECTORY, in
+    /// /run/tentacle-sync, or in the state directory]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "state_dir"])]
+    pub(super) control_socket: Option<PathBuf>,
+}
+
+impl ControlArgs {
+    /// Reads the daemon's configuration.
+    pub(super) fn load(&self) -> Result<Settings, ConfigError> {
+        let options = LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() };
+        config::load(usual_path(self.config.as_deref()), &options)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Level {
     Error,
@@ -122,12 +204,15 @@ enum Level {
     Trace,
 }
 
+fn usual_path(named: Option<&Path>) -> &Path {
+    // Where there is none at all, the error names the place it belongs.
+    named.or_else(|| config::default_path()).unwrap_or(Path::new(config::DEFAULT_PATHS[0]))
+}
+
 impl Common {
     /// The configuration's file: the one that is named, else the first of the usual ones that is there.
     pub(super) fn path(&self) -> &Path {
-        // Where there is none at all, the error names the place it belongs.
-        let usual = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
-        self.config.as_deref().unwrap_or_else(usual)
+        usual_path(self.config.as_deref())
     }
 
     /// Reads the configuration in `path`.
@@ -209,6 +294,11 @@ fn dispatch(command: Command) -> Outcome {
         }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),
+        Command::Status { control, json, sort, sites } => control::status(&control, &sites, json, sort),
+        Command::Reload { control } => control::reload(&control),
+        Command::SyncNow { control, sites } => control::with_sites(&control, SiteCommand::SyncNow, &sites),
+        Command::Pause { control, sites } => control::with_sites(&control, SiteCommand::Pause, &sites),
+        Command::Resume { control, sites } => control::with_sites(&control, SiteCommand::Resume, &sites),
         #[cfg(feature = "demo")]
         Command::Demo { files } => demo::run(files),
     }

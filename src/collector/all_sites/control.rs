@@ -13,7 +13,8 @@ use crate::collector::session::Session;
 use crate::collector::site::Site;
 use crate::collector::status::{SeenWaiting, SiteStatus};
 use crate::control::{
-    Amount, Answer, Command, DaemonAnswer, Listed, PIECE, ProblemAnswer, ReloadAnswer, Request, SiteAnswer, SiteState,
+    Amount, Answer, Command, DaemonAnswer, ErrorReason, Listed, PIECE, ProblemAnswer, ReloadAnswer, Request,
+    SiteAnswer, SiteState,
 };
 use crate::net::{LocalEvent, LocalId};
 use crate::obs::ASKED_FOR;
@@ -60,7 +61,7 @@ impl Collector {
 
     fn asked(&mut self, client: LocalId, line: &[u8]) {
         match Request::parse(line) {
-            Err(error) => self.answer(client, &[Answer::error(error)]),
+            Err(error) => self.answer(client, &[Answer::error(ErrorReason::Request, error)]),
             Ok(Command::Status { sites }) => self.tell_status(client, &sites),
             Ok(Command::Reload {}) => {
                 info!(target: ASKED_FOR, "reload asked for on the control socket");
@@ -86,7 +87,7 @@ impl Collector {
     pub fn reload_ended(&mut self, outcome: &Result<ReloadAnswer, String>) {
         let answer = match outcome {
             Ok(reloaded) => Answer::Reloaded(reloaded.clone()),
-            Err(why) => Answer::error(why),
+            Err(why) => Answer::error(ErrorReason::Configuration, why),
         };
         for client in std::mem::take(&mut self.control.reloads) {
             self.answer(client, std::slice::from_ref(&answer));
@@ -107,13 +108,17 @@ impl Collector {
             some => format!("there are: {some}"),
         };
         let unknown = named(unknown.into_iter().map(String::as_str));
-        Err(Answer::error(format_args!("no site that is collected from is named {unknown}; {known}")))
+        let problem = format!("no site that is collected from is named {unknown}; {known}");
+        Err(Answer::error(ErrorReason::Name, problem))
     }
 
     /// Does something with each of the sites that are named, if all of them are there.
     fn with_each(&mut self, client: LocalId, names: &[String], act: impl Fn(&mut Self, usize) -> String) {
         let keys = match self.keys_of(names) {
-            Ok(keys) if keys.is_empty() => return self.answer(client, &[Answer::error("expected the name of a site")]),
+            Ok(keys) if keys.is_empty() => {
+                let error = Answer::error(ErrorReason::Request, "expected the name of a site");
+                return self.answer(client, &[error]);
+            }
             Ok(keys) => keys,
             Err(error) => return self.answer(client, &[error]),
         };
