@@ -73,6 +73,8 @@ pub enum ErrorReason {
     Name,
     /// The configuration cannot be used.
     Configuration,
+    /// It cannot be done now.
+    Later,
     /// One that a later daemon knows.
     #[serde(other)]
     Unknown,

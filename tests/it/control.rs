@@ -70,10 +70,16 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     let (outcome, json) = status(&place, &[]);
     outcome.assert_code(1);
     assert!(!outcome.stdout.contains('\u{1b}') && outcome.stdout.lines().count() == 1, "{outcome}");
-    assert_eq!((&json["version"], &json["daemon"]["sites"], &json["daemon"]["failing"]), (&1.into(), &3.into(), &2.into()));
+    assert_eq!(
+        (&json["version"], &json["daemon"]["sites"], &json["daemon"]["failing"]),
+        (&1.into(), &3.into(), &2.into())
+    );
     assert_eq!(json["daemon"]["program_version"], env!("CARGO_PKG_VERSION"));
     let found = site(&json, "ours");
-    assert_eq!((&found["is_failing"], &found["problem"], &found["waiting"]["files"]), (&false.into(), &Value::Null, &0.into()));
+    assert_eq!(
+        (&found["is_failing"], &found["problem"], &found["waiting"]["files"]),
+        (&false.into(), &Value::Null, &0.into())
+    );
     let found = site(&json, "stock");
     assert_eq!(found["waiting"]["files"], 13);
     assert!(found["waiting"]["oldest_seconds"].as_u64() > Some(60_000_000), "{found}");
@@ -84,7 +90,10 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
 
     let outcome = place.run("status", &[]);
     outcome.assert_code(1).assert_says(&["3 sites, 2 fail"]);
-    outcome.assert_says(&["! \"de\\\"ad \\x1b[2J\"", "never"]).assert_says(&["! stock", "~"]).assert_says(&["  ours", "7"]);
+    outcome
+        .assert_says(&["! \"de\\\"ad \\x1b[2J\"", "never"])
+        .assert_says(&["! stock", "~"])
+        .assert_says(&["  ours", "7"]);
     outcome.assert_says(&["connection refused; is the Tentacle server"]);
     assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80), "{outcome}");
     let row = |name: &str| outcome.stdout.lines().position(|line| line.contains(name)).unwrap();
@@ -131,9 +140,13 @@ fn the_socket_is_where_the_configuration_and_the_surroundings_say() {
     let launch = |command: &str| {
         let arguments = [command.as_ref(), "--config".as_ref(), config.as_os_str()];
         let allowed = (command == "run").then_some("--allow-root".as_ref());
-        place.launch_as(env!("CARGO_BIN_EXE_tentacle-syncd").as_ref(), arguments.into_iter().chain(allowed), |command| {
-            command.env("RUNTIME_DIRECTORY", &runtime);
-        })
+        place.launch_as(
+            env!("CARGO_BIN_EXE_tentacle-syncd").as_ref(),
+            arguments.into_iter().chain(allowed),
+            |command| {
+                command.env("RUNTIME_DIRECTORY", &runtime);
+            },
+        )
     };
     let _daemon = launch("run");
     wait_until("the control socket", || UnixStream::connect(runtime.join("control.sock")).ok());
@@ -185,7 +198,10 @@ fn a_reload_is_answered_with_what_came_of_it() {
     assert_eq!(outcome.code(), Some(2), "one place at a time: {outcome}");
     let asked = socket(&place).to_string_lossy().into_owned();
     let outcome = place.launch(["reload", "--control-socket", &asked].map(AsRef::as_ref)).wait();
-    outcome.assert_code(1).assert_logs(&["not reloaded"]).assert_logs(&[&format!("{}:3", path.to_string_lossy()), "address"]);
+    outcome
+        .assert_code(1)
+        .assert_logs(&["not reloaded"])
+        .assert_logs(&[&format!("{}:3", path.to_string_lossy()), "address"]);
     let answers = ask(&socket(&place), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
     assert_eq!(answers.iter().filter(|line| line["type"] == "site").count(), 2, "the last good one stays");
 }
@@ -278,7 +294,10 @@ fn what_is_no_request_is_answered_with_what_was_expected() {
         (&long, "65536"),
     ] {
         let answers = ask(&socket(&place), request);
-        assert_eq!((answers.len(), &answers[0]["type"], &answers[0]["reason"]), (1, &"error".into(), &"request".into()));
+        assert_eq!(
+            (answers.len(), &answers[0]["type"], &answers[0]["reason"]),
+            (1, &"error".into(), &"request".into())
+        );
         assert!(answers[0]["problems"].to_string().contains(word), "{answers:?}");
     }
     // A request that lacks its end alone, as a program without care writes it.

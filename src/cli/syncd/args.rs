@@ -31,6 +31,13 @@ Examples:
 Exit status: 0 all went well; 1 something did not; 2 the command line or the
 configuration cannot be used; 3 it cannot be begun now, and another try may succeed.";
 
+const ASSIGN_EXAMPLES: &str = "\
+Examples:
+  tentacle-syncd config assign plant-7 web01 0123456789abcdef0123456789abcdef
+      Two agents' configurations are those of agents at plant-7.
+  tentacle-syncd config assign --all plant-7
+      All that plant-7 has and that belongs to no site.";
+
 const STATUS_EXAMPLES: &str = "\
 Examples:
   tentacle-syncd status
@@ -130,6 +137,11 @@ enum Command {
         #[arg(required = true)]
         sites: Vec<String>,
     },
+    /// Agents' configuration at the centre and at the sites (remote_config): what the daemon that runs is to do about it.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print the TOML configuration that does what a pandora_server.conf asks for.
     Import {
         /// The pandora_server.conf.
@@ -141,6 +153,29 @@ enum Command {
         /// Agent files at each of the sites that work.
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         files: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Have agents' configuration belong to a site, whatever site it belonged to: what is here goes there.
+    #[command(after_help = ASSIGN_EXAMPLES)]
+    Assign {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// All that the site listed in its last round and that belongs to no site.
+        #[arg(long, conflicts_with = "items", required_unless_present = "items")]
+        all: bool,
+        /// The site's name.
+        site: String,
+        /// Configurations that are here, each by its key (32 hexadecimal digits, perhaps with .srv) or by its agent's name.
+        #[arg(value_name = "KEY|AGENT")]
+        items: Vec<String>,
+    },
+    /// Let the deletions through that are held back because so much is missing here (reason=remote-config-guard).
+    ConfirmDeletions {
+        #[command(flatten)]
+        control: ControlArgs,
     },
 }
 
@@ -294,6 +329,12 @@ fn dispatch(command: Command) -> Outcome {
         }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Import { file } => import::run(&file),
+        Command::Config { command: ConfigCommand::Assign { control, all, site, items } } => {
+            control::assign(&control, &site, (!all).then_some(&items[..]))
+        }
+        Command::Config { command: ConfigCommand::ConfirmDeletions { control } } => {
+            control::confirm_deletions(&control)
+        }
         Command::Status { control, json, sort, sites } => control::status(&control, &sites, json, sort),
         Command::Reload { control } => control::reload(&control),
         Command::SyncNow { control, sites } => control::with_sites(&control, SiteCommand::SyncNow, &sites),

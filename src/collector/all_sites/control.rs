@@ -4,17 +4,18 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::process;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::info;
 
-use super::Collector;
+use super::{Assigned, Collector, ConfirmedDeletions, ToAssign};
 use crate::collector::session::Session;
 use crate::collector::site::Site;
 use crate::collector::status::{SeenWaiting, SiteStatus};
 use crate::control::{
-    Amount, Answer, Command, DaemonAnswer, ErrorReason, Listed, PIECE, ProblemAnswer, ReloadAnswer, Request,
-    SiteAnswer, SiteState,
+    Amount, Answer, Command, DaemonAnswer, ErrorReason, ItemsToAssign, Listed, PIECE, ProblemAnswer, ReloadAnswer,
+    Request, SiteAnswer, SiteState,
 };
 use crate::net::{LocalEvent, LocalId};
 use crate::obs::ASKED_FOR;
@@ -70,6 +71,8 @@ impl Collector {
             Ok(Command::SyncNow { sites }) => self.with_each(client, &sites, Self::sync_now),
             Ok(Command::Pause { sites }) => self.with_each(client, &sites, Self::pause),
             Ok(Command::Resume { sites }) => self.with_each(client, &sites, Self::resume),
+            Ok(Command::ConfigAssign { site, items }) => self.assign_configuration(client, &site, items),
+            Ok(Command::ConfigConfirmDeletions {}) => self.confirm_deletions_for(client),
         }
     }
 
@@ -122,14 +125,14 @@ impl Collector {
             Ok(keys) => keys,
             Err(error) => return self.answer(client, &[error]),
         };
-        let mut done = Vec::new();
+        let mut lines = Vec::new();
         for key in keys {
             let text = act(self, key);
             let site = self.statuses.get(&key).map(|status| status.name.to_string());
             info!(target: ASKED_FOR, "site={} {text}", quoted(site.as_deref().unwrap_or_default()));
-            done.push(Answer::Done { site, text });
+            lines.push(Answer::Done { site, text });
         }
-        self.answer(client, &done);
+        self.answer(client, &lines);
     }
 
     fn sync_now(&mut self, key: usize) -> String {
@@ -172,6 +175,33 @@ impl Collector {
 
     pub(super) fn is_paused(&self, key: usize) -> bool {
         self.statuses.get(&key).is_some_and(|status| status.paused.is_some())
+    }
+
+    fn assign_configuration(&mut self, client: LocalId, site: &str, items: ItemsToAssign) {
+        if let Err(error) = self.keys_of(&[site.to_owned()]) {
+            return self.answer(client, &[error]);
+        }
+        let items = match items {
+            ItemsToAssign::Unclaimed => ToAssign::Unclaimed,
+            ItemsToAssign::Named(names) => ToAssign::Named(names),
+        };
+        let assigned = self.assign(site, &items);
+        info!(target: ASKED_FOR, "site={} configuration assigned: {}", quoted(site), summary(&assigned));
+        self.answer(client, &told(site, assigned));
+    }
+
+    fn confirm_deletions_for(&mut self, client: LocalId) {
+        let mut lines = Vec::new();
+        for ConfirmedDeletions { incoming, items } in self.confirm_deletions() {
+            let (deletions, incoming) = (Count(items.len(), "deletion"), quoted(&incoming).to_string());
+            info!(target: ASKED_FOR, "incoming={incoming} {deletions} confirmed");
+            lines.push(done(None, format!("{incoming}: {deletions} let through")));
+            lines.extend(items.iter().map(|item| done(None, format!("  {item}"))));
+        }
+        if lines.is_empty() {
+            lines.push(done(None, "no deletion was held back".to_owned()));
+        }
+        self.answer(client, &lines);
     }
 
     fn tell_status(&mut self, client: LocalId, names: &[String]) {
@@ -295,6 +325,51 @@ impl SiteStatus {
     }
 }
 
+fn done(site: Option<&str>, text: String) -> Answer {
+    Answer::Done { site: site.map(str::to_owned), text }
+}
+
+/// What an assignment came to, for the log.
+fn summary(assigned: &Assigned) -> String {
+    match assigned {
+        Assigned::Done { assigned, unchanged, unknown } => {
+            format!("assigned={} unchanged={unchanged} unknown={}", assigned.len(), unknown.len())
+        }
+        _ => "not done".to_owned(),
+    }
+}
+
+/// What an assignment came to, for who asked for it.
+fn told(site: &str, assigned: Assigned) -> Vec<Answer> {
+    let error = |reason, text: &str| vec![Answer::error(reason, format_args!("site {} {text}", quoted(site)))];
+    match assigned {
+        Assigned::UnknownSite => {
+            error(ErrorReason::Later, "cannot be used now, and has no configuration before it can")
+        }
+        Assigned::NotConfigured => error(ErrorReason::Configuration, "has remote_config = false"),
+        Assigned::NotKnownYet => error(
+            ErrorReason::Later,
+            "has not been compared yet, or the directories here cannot be looked at: try again, and see the log",
+        ),
+        Assigned::Done { assigned, unchanged, unknown } => {
+            let of = |before: Option<Arc<str>>| before.map_or("no site".to_owned(), |site| quoted(&*site).to_string());
+            let each = |(item, before)| done(Some(site), format!("has {item} from now on, and {} had it", of(before)));
+            let mut lines: Vec<Answer> = assigned.into_iter().map(each).collect();
+            if unchanged > 0 {
+                lines.push(done(Some(site), format!("had {} of those before", Count(unchanged, "configuration"))));
+            }
+            if lines.is_empty() && unknown.is_empty() {
+                lines.push(done(Some(site), "lists none that belongs to no site".to_owned()));
+            }
+            if !unknown.is_empty() {
+                let names = named(unknown.iter().map(String::as_str));
+                lines.push(Answer::error(ErrorReason::Name, format_args!("there is no configuration here of {names}")));
+            }
+            lines
+        }
+    }
+}
+
 /// Connections that collect from the site, or stay open for its next round.
 fn connections(site: &Site) -> u64 {
     let running = site.running.as_ref().map_or(0, |running| running.connections.len());
@@ -321,6 +396,6 @@ fn cut(message: &str) -> String {
 fn named<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(SITES_NAMED);
     let shown: Vec<String> = names.take(SITES_NAMED).map(|name| quoted(name).to_string()).collect();
-    let more = if more > 0 { format!(" and {}", Count(more, "more site")) } else { String::new() };
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     shown.join(", ") + &more
 }

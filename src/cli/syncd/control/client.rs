@@ -81,14 +81,14 @@ fn list(places: &[PathBuf]) -> String {
 }
 
 fn refusal(reason: ErrorReason) -> &'static str {
-    if reason == ErrorReason::Configuration { "not reloaded, tentacle-syncd goes on as before:\n" } else { "" }
+    if reason == ErrorReason::Configuration { "not done, tentacle-syncd goes on as before:\n" } else { "" }
 }
 
 impl ControlError {
     pub(in crate::cli::syncd) fn exit_code(&self) -> u8 {
         match self {
             Self::Refused { reason: ErrorReason::Request | ErrorReason::Name, .. } | Self::Denied(_) => UNUSABLE,
-            Self::Refused { .. } => FAILURE,
+            Self::Refused { reason: ErrorReason::Configuration | ErrorReason::Unknown, .. } => FAILURE,
             _ => TRANSIENT,
         }
     }
@@ -123,11 +123,11 @@ impl DaemonClient {
         }
     }
 
-    /// Has the daemon do something: the whole answer, but for its end.
+    /// Has the daemon do something; `each` gets the lines of its answer as they come, but for the last one.
     ///
     /// # Errors
-    /// It was not done, or nobody says whether it was.
-    pub(super) fn ask(&self, command: &Command) -> Result<Vec<Answer>, ControlError> {
+    /// Not all of it was done, or nobody says whether it was.
+    pub(super) fn ask(&self, command: &Command, mut each: impl FnMut(Answer)) -> Result<(), ControlError> {
         let (socket, path) = self.connect()?;
         let failed = |error: io::Error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => ControlError::Silent(path.to_owned()),
@@ -135,7 +135,6 @@ impl DaemonClient {
             _ => ControlError::Io { path: path.to_owned(), error },
         };
         prepare(&socket).and_then(|()| (&socket).write_all(command.to_line().as_bytes())).map_err(failed)?;
-        let mut answers = Vec::new();
         let mut reader = BufReader::new(&socket);
         loop {
             let mut line = Vec::new();
@@ -145,9 +144,9 @@ impl DaemonClient {
             }
             let answer = Answer::parse(&line);
             match answer.map_err(|error| ControlError::NoAnswer { path: path.to_owned(), error })? {
-                Answer::End {} => return Ok(answers),
+                Answer::End {} => return Ok(()),
                 Answer::Error { reason, problems } => return Err(ControlError::Refused { reason, problems }),
-                answer => answers.push(answer),
+                answer => each(answer),
             }
         }
     }

@@ -9,7 +9,7 @@ pub(super) use status::{Order, status};
 
 use super::args::ControlArgs;
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::control::{Answer, Command, ReloadAnswer};
+use crate::control::{Answer, Command, ItemsToAssign, ReloadAnswer};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 
@@ -29,34 +29,42 @@ pub(super) fn with_sites(arguments: &ControlArgs, command: SiteCommand, sites: &
         SiteCommand::Pause => Command::Pause { sites },
         SiteCommand::Resume => Command::Resume { sites },
     };
-    print_done(&DaemonClient::find(arguments).ask(&command)?)
+    print_done(arguments, &command)
 }
 
-/// Prints what was done, a line for each thing.
-fn print_done(answers: &[Answer]) -> Outcome {
+/// `config assign`: these items, or all that belong to no site.
+pub(super) fn assign(arguments: &ControlArgs, site: &str, items: Option<&[String]>) -> Outcome {
+    let items = items.map_or(ItemsToAssign::Unclaimed, |items| ItemsToAssign::Named(items.to_vec()));
+    print_done(arguments, &Command::ConfigAssign { site: site.to_owned(), items })
+}
+
+/// `config confirm-deletions`.
+pub(super) fn confirm_deletions(arguments: &ControlArgs) -> Outcome {
+    print_done(arguments, &Command::ConfigConfirmDeletions {})
+}
+
+/// Has something done, and prints what was, a line for each thing.
+fn print_done(arguments: &ControlArgs, command: &Command) -> Outcome {
     let mut out = Output::default();
-    for answer in answers {
-        match answer {
-            Answer::Done { site: Some(site), text } => out.line(format_args!("{} {text}", quoted(site))),
-            Answer::Done { site: None, text } => out.line(text),
-            _ => {}
-        }
-    }
+    let asked = DaemonClient::find(arguments).ask(command, |answer| match answer {
+        Answer::Done { site: Some(site), text } => out.line(format_args!("{} {text}", quoted(&site))),
+        Answer::Done { site: None, text } => out.line(text),
+        _ => {}
+    });
     out.finish()?;
+    asked?;
     Ok(SUCCESS)
 }
 
 /// `reload`: waits for what comes of it.
 pub(super) fn reload(arguments: &ControlArgs) -> Outcome {
-    let answers = DaemonClient::find(arguments).ask(&Command::Reload {})?;
-    let mut out = Output::default();
-    let mut is_whole = true;
-    for answer in &answers {
+    let (mut out, mut is_whole) = (Output::default(), true);
+    DaemonClient::find(arguments).ask(&Command::Reload {}, |answer| {
         if let Answer::Reloaded(reloaded) = answer {
-            lines(reloaded).iter().for_each(|line| out.line(line));
+            lines(&reloaded).iter().for_each(|line| out.line(line));
             is_whole &= reloaded.unusable.is_empty();
         }
-    }
+    })?;
     out.finish()?;
     Ok(if is_whole { SUCCESS } else { FAILURE })
 }

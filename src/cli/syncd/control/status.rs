@@ -47,13 +47,11 @@ struct Report<'a> {
 pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], json: bool, order: Order) -> Outcome {
     let client = DaemonClient::find(arguments);
     let (mut daemon, mut found) = (None, Vec::new());
-    for answer in client.ask(&Command::Status { sites: sites.to_vec() })? {
-        match answer {
-            Answer::Daemon(answer) => daemon = Some(answer),
-            Answer::Site(site) => found.push(*site),
-            _ => {}
-        }
-    }
+    client.ask(&Command::Status { sites: sites.to_vec() }, |answer| match answer {
+        Answer::Daemon(answer) => daemon = Some(answer),
+        Answer::Site(site) => found.push(*site),
+        _ => {}
+    })?;
     let daemon = daemon.ok_or("tentacle-syncd answered without a word about itself")?;
     order.sort(&mut found);
     let mut out = Output::default();
