@@ -46,6 +46,7 @@
 //! - *item*: an agent's configuration (`K.conf`), or a collection of files that one asks for, with the `.md5` file beside it.
 //! - *in step*: the same at the centre and at a site, as was seen last.
 //! - *network*: what counts as one client where many are to be treated alike: an IPv4 address, an IPv6 /64.
+//! - *control socket*: where a running daemon is asked things, on its own machine.
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).
 //!

@@ -246,3 +246,141 @@ fn wrapped_at(text: &str, indent: &str, width: usize) -> Vec<String> {
     lines.push(line);
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Amount, ProblemAnswer};
+
+    fn site(name: &str) -> SiteAnswer {
+        SiteAnswer {
+            name: name.to_owned(),
+            address: "10.1.2.3:41121".to_owned(),
+            state: SiteState::Waiting,
+            state_seconds: 1,
+            is_failing: false,
+            last_success_seconds: Some(8),
+            problem: None,
+            waiting: Some(Listed { files: 0, oldest_seconds: None, listed_seconds: 8 }),
+            collected: Amount { files: 12, bytes: 3 },
+            here: Amount::default(),
+            connections: 0,
+            next_round_seconds: Some(21),
+        }
+    }
+
+    fn waiting(name: &str, files: u64, oldest_seconds: u64) -> SiteAnswer {
+        let listed = Listed { files, oldest_seconds: Some(oldest_seconds), listed_seconds: 3 };
+        SiteAnswer { waiting: Some(listed), ..site(name) }
+    }
+
+    fn failing(name: &str, last_success_seconds: Option<u64>) -> SiteAnswer {
+        let problem = ProblemAnswer {
+            reason: "connect".to_owned(),
+            message: format!("cannot connect: {}", "what to do about it ".repeat(10).trim_end()),
+            failures: 12,
+            since_seconds: 1860,
+        };
+        let (is_failing, problem) = (true, Some(problem));
+        SiteAnswer {
+            state: SiteState::BackingOff,
+            is_failing,
+            problem,
+            last_success_seconds,
+            ..waiting(name, 120, 2040)
+        }
+    }
+
+    fn daemon() -> DaemonAnswer {
+        DaemonAnswer {
+            program_version: "1.2.3".to_owned(),
+            pid: 4711,
+            time: 1_700_000_000,
+            uptime_seconds: 90_000,
+            sites: 3,
+            failing: 1,
+            rounds: u64::MAX,
+            connections: 1,
+            max_connections: 1024,
+            longest_loop_wait_microseconds: 1,
+            committing: 0,
+            unpublished: Amount::default(),
+        }
+    }
+
+    fn sorted(order: Order, mut sites: Vec<SiteAnswer>) -> Vec<String> {
+        order.sort(&mut sites);
+        sites.into_iter().map(|site| site.name).collect()
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let kept = SiteAnswer { is_failing: false, ..failing("kept", Some(1)) };
+        let paused = SiteAnswer { state: SiteState::Paused, ..site("paused") };
+        let sites = || {
+            vec![
+                site("b"),
+                waiting("young", 900, 10),
+                waiting("old", 1, 99),
+                paused.clone(),
+                kept.clone(),
+                failing("recent", Some(5)),
+                site("a"),
+                failing("long", Some(500)),
+                failing("ever", None),
+            ]
+        };
+        let worst = ["ever", "long", "recent", "kept", "paused", "old", "young", "a", "b"];
+        assert_eq!(sorted(Order::Worst, sites()), worst);
+        assert_eq!(sorted(Order::Waiting, sites())[0], "young");
+        assert_eq!(sorted(Order::Age, sites())[..5], ["ever", "kept", "long", "recent", "old"]);
+        assert_eq!(sorted(Order::Name, sites())[0], "a");
+    }
+
+    #[test]
+    fn a_site_is_a_line_and_its_problem_follows_the_table() {
+        let sites = [failing("plant-7", Some(1860)), site("plant-8"), SiteAnswer { waiting: None, ..site("new") }];
+        let lines = render(&daemon(), &sites, 10);
+        assert_eq!(lines[0], "tentacle-syncd 1.2.3, process 4711, up 25h: 3 sites, 1 fails");
+        let table = lines.iter().position(|line| line.starts_with("  SITE")).unwrap();
+        assert_eq!(
+            lines[table..table + 6],
+            [
+                "  SITE                   STATE        WAITING OLDEST COLLECTED LAST OK   NEXT",
+                "! plant-7                backing off      120   ~34m        12     31m    21s",
+                "  plant-8                waiting            0               12      8s    21s",
+                "  new                    waiting            ?      ?        12      8s    21s",
+                "",
+                "! plant-7 (10.1.2.3:41121): connect, 12 rounds in a row failed since 31m",
+            ]
+        );
+        assert!(lines[table + 6].starts_with("    cannot connect: what to do"), "{lines:#?}");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_terminal_whatever_the_values() {
+        let huge = u64::MAX;
+        let mut monster = failing(&"n\u{1b}ame ".repeat(100), Some(huge));
+        monster.address = "a".repeat(300);
+        monster.collected.files = huge;
+        monster.next_round_seconds = Some(huge);
+        monster.waiting = Some(Listed { files: huge, oldest_seconds: Some(huge), listed_seconds: huge });
+        for name in ["short", "a-name-of-more-than-twenty-two-characters"] {
+            let sites = [monster.clone(), SiteAnswer { name: name.to_owned(), ..monster.clone() }];
+            let lines = render(&daemon(), &sites, 1);
+            for line in &lines {
+                assert!(line.chars().count() <= WIDTH && !line.contains('\u{1b}'), "{line}");
+            }
+            assert_eq!(lines.last().unwrap(), "and 1 more site with a problem: name one to see it");
+        }
+        assert!(render(&daemon(), &[], 1).last().unwrap().contains("no site"));
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped_at("one two three", "", 7), ["one two", "three"]);
+        assert_eq!(wrapped_at("one two three", "  ", 7), ["one two", "  three"]);
+        assert_eq!(wrapped_at("abcdefghij kl", "", 4), ["abcd", "efgh", "ij", "kl"]);
+        assert_eq!(wrapped_at("", "", 4), [""]);
+    }
+}
