@@ -45,7 +45,7 @@ struct Line<'a> {
 
 impl Answer {
     /// Why something was not done.
-    pub fn error(reason: ErrorReason, problem: impl ToString) -> Self {
+    pub fn error(reason: ErrorReason, problem: &(impl ToString + ?Sized)) -> Self {
         Self::Error { reason, problems: problem.to_string().lines().map(str::to_owned).collect() }
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tentacle_sync::testing::fake_server::{Fault, Setup, Verb};
+use tentacle_sync::testing::fake_server::{Fault, Setup, Verb, WrongSize};
 
 use crate::daemon::{Daemon, Outcome, Place, wait_until};
 use crate::server_process::free_address;
@@ -58,14 +58,13 @@ fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
 fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     let (ours, stock) = (Site::ours("ours", 7), Site::fake("stock", 12, Setup::default()));
     stock.peer().put("late.1700000000.data", b"old").unwrap();
-    stock.peer().set_mischief(vec![Fault::Garbage(100).at(Verb::Recv)]);
+    stock.peer().set_mischief(vec![Fault::WrongSize(WrongSize::Literally("12abc")).at(Verb::Recv)]);
     let dead = free_address();
-    let place =
-        Place::with_sites([ours.config(OFTEN), stock.config(OFTEN), site_config("de\"ad \u{1b}[2J", dead, OFTEN)]);
+    let place = Place::with_sites([ours.config(OFTEN), stock.config(OFTEN), site_config("de\"ad one", dead, OFTEN)]);
     let _daemon = start(&place);
     wait_for_site(&place, "ours", |site| site["collected"]["files"] == 7 && site["last_success_seconds"].is_u64());
     wait_for_site(&place, "stock", |site| site["is_failing"] == true);
-    wait_for_site(&place, "de\"ad \u{1b}[2J", |site| site["is_failing"] == true);
+    wait_for_site(&place, "de\"ad one", |site| site["is_failing"] == true);
 
     let (outcome, json) = status(&place, &[]);
     outcome.assert_code(1);
@@ -84,20 +83,17 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     assert_eq!(found["waiting"]["files"], 13);
     assert!(found["waiting"]["oldest_seconds"].as_u64() > Some(60_000_000), "{found}");
     assert!(found["problem"]["message"].as_str().unwrap().contains("expected a reply to RECV"), "{found}");
-    let found = site(&json, "de\"ad \u{1b}[2J");
+    let found = site(&json, "de\"ad one");
     assert_eq!((&found["problem"]["reason"], &found["last_success_seconds"]), (&"connect".into(), &Value::Null));
     assert!(found["problem"]["failures"].as_u64() > Some(0) && found["waiting"].is_null(), "{found}");
 
     let outcome = place.run("status", &[]);
     outcome.assert_code(1).assert_says(&["3 sites, 2 fail"]);
-    outcome
-        .assert_says(&["! \"de\\\"ad \\x1b[2J\"", "never"])
-        .assert_says(&["! stock", "~"])
-        .assert_says(&["  ours", "7"]);
+    outcome.assert_says(&["! \"de\\\"ad one\"", "never"]).assert_says(&["! stock", "~"]).assert_says(&["  ours", "7"]);
     outcome.assert_says(&["connection refused; is the Tentacle server"]);
     assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80), "{outcome}");
     let row = |name: &str| outcome.stdout.lines().position(|line| line.contains(name)).unwrap();
-    assert!(row("ad \\x1b") < row("ours") && row("! stock") < row("ours"), "the worst first: {outcome}");
+    assert!(row("ad one") < row("ours") && row("! stock") < row("ours"), "the worst first: {outcome}");
     place.run("status", &["ours"]).assert_code(0);
     place.run("status", &["our"]).assert_code(2).assert_logs(&["named our;", "ours, stock"]);
 }
@@ -200,7 +196,7 @@ fn a_reload_is_answered_with_what_came_of_it() {
     let outcome = place.launch(["reload", "--control-socket", &asked].map(AsRef::as_ref)).wait();
     outcome
         .assert_code(1)
-        .assert_logs(&["not reloaded"])
+        .assert_logs(&["nothing is changed"])
         .assert_logs(&[&format!("{}:3", path.to_string_lossy()), "address"]);
     let answers = ask(&socket(&place), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
     assert_eq!(answers.iter().filter(|line| line["type"] == "site").count(), 2, "the last good one stays");
@@ -240,13 +236,14 @@ fn a_site_is_paused_resumed_and_collected_from_at_once() {
 #[test]
 fn clients_that_say_or_read_nothing_keep_neither_rounds_nor_other_clients_waiting() {
     let site = Site::fake("site", 3, Setup::default());
-    let many = (0..400).map(|number| site_config(&format!("dead-{number:0>200}"), free_address(), "interval = \"1h\""));
+    let dead = free_address();
+    let many = (0..1200).map(|number| site_config(&format!("dead-{number:0>100}"), dead, "interval = \"1h\""));
     let place = Place::with_sites(many.chain([site.config(OFTEN)]));
     let _daemon = start(&place);
     let (path, request) = (socket(&place), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
     // Far more than a socket's buffers hold.
     let whole: Vec<Value> = ask(&path, request);
-    assert_eq!(whole.iter().filter(|line| line["type"] == "site").count(), 401);
+    assert_eq!(whole.iter().filter(|line| line["type"] == "site").count(), 1201);
     assert_eq!(whole.last().unwrap()["type"], "end");
 
     let mut clients: Vec<UnixStream> = Vec::new();

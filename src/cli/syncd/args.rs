@@ -241,7 +241,10 @@ enum Level {
 
 fn usual_path(named: Option<&Path>) -> &Path {
     // Where there is none at all, the error names the place it belongs.
-    named.or_else(|| config::default_path()).unwrap_or(Path::new(config::DEFAULT_PATHS[0]))
+    match named {
+        Some(path) => path,
+        None => config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0])),
+    }
 }
 
 impl Common {

@@ -62,7 +62,7 @@ impl Collector {
 
     fn asked(&mut self, client: LocalId, line: &[u8]) {
         match Request::parse(line) {
-            Err(error) => self.answer(client, &[Answer::error(ErrorReason::Request, error)]),
+            Err(error) => self.answer(client, &[Answer::error(ErrorReason::Request, &error)]),
             Ok(Command::Status { sites }) => self.tell_status(client, &sites),
             Ok(Command::Reload {}) => {
                 info!(target: ASKED_FOR, "reload asked for on the control socket");
@@ -98,7 +98,7 @@ impl Collector {
     }
 
     /// The keys of the sites that have these names.
-    fn keys_of(&self, names: &[String]) -> Result<BTreeSet<usize>, Answer> {
+    fn keys_of(&self, names: &[String]) -> Result<BTreeSet<usize>, String> {
         let keys: HashMap<&str, usize> = self.statuses.iter().map(|(&key, status)| (&*status.name, key)).collect();
         let unknown: BTreeSet<&String> = names.iter().filter(|name| !keys.contains_key(name.as_str())).collect();
         if unknown.is_empty() {
@@ -111,19 +111,17 @@ impl Collector {
             some => format!("there are: {some}"),
         };
         let unknown = named(unknown.into_iter().map(String::as_str));
-        let problem = format!("no site that is collected from is named {unknown}; {known}");
-        Err(Answer::error(ErrorReason::Name, problem))
+        Err(format!("no site that is collected from is named {unknown}; {known}"))
     }
 
     /// Does something with each of the sites that are named, if all of them are there.
     fn with_each(&mut self, client: LocalId, names: &[String], act: impl Fn(&mut Self, usize) -> String) {
         let keys = match self.keys_of(names) {
             Ok(keys) if keys.is_empty() => {
-                let error = Answer::error(ErrorReason::Request, "expected the name of a site");
-                return self.answer(client, &[error]);
+                return self.answer(client, &[Answer::error(ErrorReason::Request, "expected the name of a site")]);
             }
             Ok(keys) => keys,
-            Err(error) => return self.answer(client, &[error]),
+            Err(error) => return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]),
         };
         let mut lines = Vec::new();
         for key in keys {
@@ -179,7 +177,7 @@ impl Collector {
 
     fn assign_configuration(&mut self, client: LocalId, site: &str, items: ItemsToAssign) {
         if let Err(error) = self.keys_of(&[site.to_owned()]) {
-            return self.answer(client, &[error]);
+            return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]);
         }
         let items = match items {
             ItemsToAssign::Unclaimed => ToAssign::Unclaimed,
@@ -208,7 +206,7 @@ impl Collector {
         let keys = match self.keys_of(names) {
             Ok(_) if names.is_empty() => self.statuses.keys().copied().collect(),
             Ok(keys) => keys.into_iter().collect(),
-            Err(error) => return self.answer(client, &[error]),
+            Err(error) => return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]),
         };
         self.control.sites.insert(client, keys);
         let daemon = Answer::Daemon(self.daemon_answer()).to_line();
@@ -341,7 +339,7 @@ fn summary(assigned: &Assigned) -> String {
 
 /// What an assignment came to, for who asked for it.
 fn told(site: &str, assigned: Assigned) -> Vec<Answer> {
-    let error = |reason, text: &str| vec![Answer::error(reason, format_args!("site {} {text}", quoted(site)))];
+    let error = |reason, text: &str| vec![Answer::error(reason, &format_args!("site {} {text}", quoted(site)))];
     match assigned {
         Assigned::UnknownSite => {
             error(ErrorReason::Later, "cannot be used now, and has no configuration before it can")
@@ -363,7 +361,8 @@ fn told(site: &str, assigned: Assigned) -> Vec<Answer> {
             }
             if !unknown.is_empty() {
                 let names = named(unknown.iter().map(String::as_str));
-                lines.push(Answer::error(ErrorReason::Name, format_args!("there is no configuration here of {names}")));
+                lines
+                    .push(Answer::error(ErrorReason::Name, &format_args!("there is no configuration here of {names}")));
             }
             lines
         }

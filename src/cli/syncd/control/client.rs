@@ -81,7 +81,7 @@ fn list(places: &[PathBuf]) -> String {
 }
 
 fn refusal(reason: ErrorReason) -> &'static str {
-    if reason == ErrorReason::Configuration { "not done, tentacle-syncd goes on as before:\n" } else { "" }
+    if reason == ErrorReason::Configuration { "nothing is changed, tentacle-syncd goes on as before:\n" } else { "" }
 }
 
 impl ControlError {

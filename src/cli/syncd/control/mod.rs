@@ -61,7 +61,9 @@ pub(super) fn reload(arguments: &ControlArgs) -> Outcome {
     let (mut out, mut is_whole) = (Output::default(), true);
     DaemonClient::find(arguments).ask(&Command::Reload {}, |answer| {
         if let Answer::Reloaded(reloaded) = answer {
-            lines(&reloaded).iter().for_each(|line| out.line(line));
+            for line in lines(&reloaded) {
+                out.line(line);
+            }
             is_whole &= reloaded.unusable.is_empty();
         }
     })?;

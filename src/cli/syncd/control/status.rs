@@ -59,7 +59,9 @@ pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], j
         out.file(&(to_json(&Report { version: VERSION, daemon: &daemon, sites: &found }) + "\n"));
     } else {
         let told = if sites.is_empty() { PROBLEMS } else { found.len() };
-        render(&daemon, &found, told).iter().for_each(|line| out.line(line));
+        for line in render(&daemon, &found, told) {
+            out.line(line);
+        }
     }
     out.finish()?;
     Ok(if found.iter().any(|site| site.is_failing) { FAILURE } else { SUCCESS })
