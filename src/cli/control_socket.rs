@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -98,20 +98,15 @@ pub(super) fn places(configured: Option<&Path>, state_dir: Option<&Path>, surrou
     places
 }
 
-/// A socket that is served. It is removed when dropped, unless another has taken its place.
+/// A socket's file. It is removed when dropped, which is to be when nobody listens any more: where somebody does, another
+/// has taken its place.
 #[derive(Debug)]
-pub(super) struct ControlSocket {
-    path: PathBuf,
-    /// Its device and inode.
-    file: (u64, u64),
-}
+pub(super) struct ControlSocket(PathBuf);
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file) {
-            // One that cannot be removed is replaced by the next start.
-            let _ = fs::remove_file(&self.path);
-        }
+        // One that cannot be removed is replaced by the next start.
+        let _ = remove_stale(&self.0);
     }
 }
 
@@ -130,8 +125,7 @@ pub(super) fn serve(
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, kind, None);
     let socket = socket.map_err(|errno| failed("make")(errno.into()))?;
     bind(&socket, &address).map_err(|errno| failed("make")(errno.into()))?;
-    let metadata = fs::symlink_metadata(path).map_err(failed("make"))?;
-    let served = ControlSocket { path: path.to_owned(), file: (metadata.dev(), metadata.ino()) };
+    let served = ControlSocket(path.to_owned());
     // Nobody can connect before it listens, whatever rights it has until then.
     if group.is_some() {
         chown(path, None, group).map_err(failed("give control_group"))?;
