@@ -6,7 +6,8 @@
 //! The parts, from what a program does to what it is made of:
 //!
 //! - [`cli`]: what the programs do with a command line: `cli::syncd` with its commands (run, once, check, probe, config,
-//!   import, demo), `cli::server` and `cli::client`. Users, the background, signals, exit statuses.
+//!   import, demo, and those for a daemon that runs: status, reload, pause and others), `cli::server` and `cli::client`.
+//!   Users, the background, signals, exit statuses.
 //! - [`collector`]: what `tentacle-syncd` does: all sites on one loop, each with its connections' sessions, for data and for
 //!   agents' configuration.
 //! - [`server`]: what `tentacle_server` does: admission, sessions, the storage.
@@ -21,6 +22,7 @@
 //!   The only user of rustls.
 //! - [`sync`]: what to do next: one site's round, when the next one is due, and who wins where agents' configuration differs.
 //!   Pure: no I/O, no clock.
+//! - [`control`]: the control socket's protocol: what a running daemon is asked, and what it answers. Pure.
 //! - [`proto`]: the wire protocol: a client's session and a server's. Pure as well: bytes in, bytes and events out.
 //! - `budget`: what peers together may make us hold.
 //! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
@@ -45,10 +47,11 @@
 //! - *item*: an agent's configuration (`K.conf`), or a collection of files that one asks for, with the `.md5` file beside it.
 //! - *in step*: the same at the centre and at a site, as was seen last.
 //! - *network*: what counts as one client where many are to be treated alike: an IPv4 address, an IPv6 /64.
+//! - *control socket*: where a running daemon is asked things, on its own machine.
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).
 //!
-//! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync} → proto`: a module
+//! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync, control} → proto`: a module
 //! imports what is to its right. Of those to its right, `config` and `obs` use types alone.
 
 mod budget;
@@ -56,6 +59,7 @@ pub mod cli;
 mod client;
 pub mod collector;
 pub mod config;
+pub mod control;
 mod deadline;
 mod file;
 mod in_time;

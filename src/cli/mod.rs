@@ -1,6 +1,7 @@
 //! What the programs do with a command line: each module's `main` is a program.
 
 pub mod client;
+mod control_socket;
 mod limits;
 pub mod server;
 pub mod syncd;

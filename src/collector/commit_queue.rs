@@ -99,6 +99,21 @@ impl CommitQueue {
         self.is_shared = is_shared;
     }
 
+    /// Files that are staged and being made durable.
+    pub(super) fn committing(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// What is committed and waits for its publication.
+    pub(super) fn unpublished(&self) -> Waiting {
+        self.committer.waiting()
+    }
+
+    /// What is here of a site, committed and not published yet or not taken by the data server.
+    pub(super) fn here(&self, site: &str) -> Waiting {
+        self.committer.in_spool(site).site
+    }
+
     /// What is here of a site, which may be as much as is left free for the others; `None` where there are none.
     pub(super) fn share(&self, (key, name): (usize, &Arc<str>)) -> Option<SpoolShare> {
         if !self.is_shared {

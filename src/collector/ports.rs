@@ -1,10 +1,11 @@
 //! What a collector reaches the outside through: as traits, so that all of it can be run on a simulated world.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{ByteStream, ConnId, Event, Io, Net, Target};
+use crate::net::{ByteStream, ConnId, Event, Io, LocalId, Net, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{CertificateSummary, UnixTime};
@@ -21,6 +22,10 @@ pub(super) trait Network {
     fn wake(&mut self, id: ConnId);
     fn close(&mut self, id: ConnId);
     fn abort(&mut self, id: ConnId);
+    /// The control socket: its clients are answered.
+    fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()>;
+    fn answer(&mut self, client: LocalId, more: &[u8]);
+    fn finish_answer(&mut self, client: LocalId);
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
 }
 
@@ -82,6 +87,18 @@ impl Network for Net {
 
     fn abort(&mut self, id: ConnId) {
         self.abort(id);
+    }
+
+    fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()> {
+        self.listen_locally(listener)
+    }
+
+    fn answer(&mut self, client: LocalId, more: &[u8]) {
+        self.answer(client, more);
+    }
+
+    fn finish_answer(&mut self, client: LocalId) {
+        self.finish_answer(client);
     }
 
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {

@@ -100,16 +100,12 @@ impl RoundReport {
             }
             return;
         }
-        let Tally { refused, without_room, .. } = self.tally;
-        if without_room > 0 && self.ending == Ending::Stalled {
-            if let Some(suppressed) = of_site.failed(NO_ROOM, now) {
-                warn!("site={site} reason=kept {NO_ROOM}; not-taken={without_room}{} {counts}", repeated(suppressed));
-            }
-            return;
-        }
-        if refused > 0 {
-            if let Some(suppressed) = of_site.failed(NOT_DELETED, now) {
-                warn!("site={site} reason=kept {NOT_DELETED}; refused={refused}{} {counts}", repeated(suppressed));
+        if let Some(kept) = self.kept() {
+            if let Some(suppressed) = of_site.failed(kept, now) {
+                let Tally { refused, without_room, .. } = self.tally;
+                let which =
+                    if kept == NO_ROOM { format!("not-taken={without_room}") } else { format!("refused={refused}") };
+                warn!("site={site} reason={KEPT} {kept}; {which}{} {counts}", repeated(suppressed));
             }
             return;
         }
@@ -123,6 +119,21 @@ impl RoundReport {
         log!(level, "site={site} {counts}");
     }
 
+    /// Why files that are safe here stay at the site, where they do.
+    fn kept(&self) -> Option<&'static str> {
+        let Tally { refused, without_room, .. } = self.tally;
+        match self.ending {
+            Ending::Stalled if without_room > 0 => Some(NO_ROOM),
+            _ => (refused > 0).then_some(NOT_DELETED),
+        }
+    }
+
+    /// What is wrong with the site, in the log's word and in words.
+    pub(super) fn problem(&self) -> Option<(&'static str, String)> {
+        let kept = || Some((KEPT, self.kept()?.to_owned()));
+        self.failure.as_ref().map(|reason| (reason.code(), reason.to_string())).or_else(kept)
+    }
+
     fn counts(&self) -> String {
         let Tally { collected, bytes, moved, left, skipped, unstored, .. } = self.tally;
         let milliseconds = self.took.as_millis();
@@ -132,6 +143,9 @@ impl RoundReport {
         )
     }
 }
+
+/// The word for both of these.
+const KEPT: &str = "kept";
 
 /// Why no new files are taken from a site.
 const NO_ROOM: &str = "no new files are taken from this site: it does not delete those that are safe here, as many of them \

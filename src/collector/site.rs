@@ -14,6 +14,7 @@ use super::commit_queue::{CommitQueue, SpoolShare};
 use super::configuring::SiteConfig;
 use super::report::NotTaken;
 use super::resources::SiteResources;
+use super::status::SeenWaiting;
 use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
@@ -74,6 +75,8 @@ pub(super) struct Site {
     /// The site has refused our certificate: [`ClientCertPolicy::Auto`] goes on without.
     certificate_refused: bool,
     pub(super) running: Option<ActiveRound>,
+    /// What waits there, as its last listing showed.
+    pub(super) waiting: Option<SeenWaiting>,
     /// Where its configuration is kept the same as the centre's.
     pub(super) configuration: Option<SiteConfig>,
     /// A connection kept open between two rounds.
@@ -100,6 +103,7 @@ impl Site {
             names,
             certificate_refused: false,
             running: None,
+            waiting: None,
             configuration: None,
             parked: None,
             log: LogThrottle::default(),
@@ -279,6 +283,12 @@ impl Site {
         if let Some(running) = &mut self.running {
             running.not_taken.bad_name = listing.refused_count();
         }
+    }
+
+    /// Takes note of what a listing shows to be waiting at the site.
+    pub(super) fn note_waiting(&mut self, selection: &Selection, now: Instant) {
+        let (files, oldest) = selection.waiting();
+        self.waiting = Some(SeenWaiting { files, oldest, at: now });
     }
 
     /// A listing has come.

@@ -1,7 +1,7 @@
 //! What is known of a site, also between its rounds.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::report::RoundReport;
 use crate::proto::{Count, quoted};
@@ -22,11 +22,29 @@ pub struct SiteStatus {
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// Since when that is known.
+    pub(super) since: Instant,
+    /// How many rounds have failed one after the other, and when the first of them has ended.
+    pub(super) failing: Option<(u64, Instant)>,
+    /// Since when no more rounds begin, where somebody has asked for that.
+    pub(super) paused: Option<Instant>,
+}
+
+/// What waits at a site to be collected, as its last listing showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeenWaiting {
+    /// Files, without those that were collected since.
+    pub(super) files: usize,
+    /// When the oldest of those listed was measured, since 1970, where a name has that.
+    pub(super) oldest: Option<Duration>,
+    /// When the listing came.
+    pub(super) at: Instant,
 }
 
 impl SiteStatus {
-    pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, last_success: None, last_round: None, files: 0, bytes: 0 }
+    pub(super) fn new(name: Arc<str>, now: Instant) -> Self {
+        let (last_success, last_round, failing, paused) = (None, None, None, None);
+        Self { name, last_success, last_round, files: 0, bytes: 0, since: now, failing, paused }
     }
 
     /// A round has ended. Whether the site fails from now on, or no longer.
@@ -34,6 +52,10 @@ impl SiteStatus {
         let was_failing = self.is_failing();
         if report.failure.is_none() {
             self.last_success = Some(now);
+            self.failing = None;
+        } else {
+            let (failures, since) = self.failing.unwrap_or((0, now));
+            self.failing = Some((failures + 1, since));
         }
         self.files += report.tally.collected;
         self.bytes += report.tally.bytes;
@@ -43,7 +65,7 @@ impl SiteStatus {
 
     /// Whether its last round has failed.
     pub fn is_failing(&self) -> bool {
-        self.last_round.as_ref().is_some_and(|(_, report)| report.failure.is_some())
+        self.failing.is_some()
     }
 }
 

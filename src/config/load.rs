@@ -161,7 +161,10 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// Where nobody named a directory: systemd's, the system's, the user's own.
-fn default_state_dir(environment: Env) -> Result<PathBuf, ConfigError> {
+///
+/// # Errors
+/// The user has no directory for that.
+pub fn default_state_dir(environment: Env) -> Result<PathBuf, ConfigError> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     if let Some(directories) = (environment.var)("STATE_DIRECTORY")
         && let Some(first) = std::env::split_paths(&directories).next().and_then(absolute)

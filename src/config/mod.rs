@@ -28,7 +28,7 @@ pub use export::to_toml;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use fuzz::{fuzz_pandora_conf, fuzz_toml_conf};
-pub use load::{DEFAULT_PATHS, LoadOptions, default_path, load, load_data_server};
+pub use load::{DEFAULT_PATHS, LoadOptions, default_path, default_state_dir, load, load_data_server};
 pub use pandora_conf::DataServerConf;
 pub(crate) use proxy::proxy;
 pub use settings::{ProxySettings, Settings, SiteSettings, incoming_dirs};

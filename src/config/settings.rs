@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::defaults;
 use super::keys::{Reload, Tables, keys};
 use super::source::{SecretFile, SecretPurpose, UnreadSecret};
-use super::toml_conf::{FilePath, Flag, Globs, Number, Password, Proxy, Size, Time, Tls, Word};
+use super::toml_conf::{FilePath, Flag, Globs, Number, Password, Permissions, Proxy, Size, Text, Time, Tls, Word};
 use super::words::DURABILITIES;
 use crate::proto::{Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
@@ -67,6 +67,15 @@ keys! {
 
         /// The most connections open at once, over all sites.
         max_connections: usize = 1024, Number(1..=MOST_CONNECTIONS_OVERALL), AtOnce;
+
+        /// The control socket; see `cli::control_socket` for where it is otherwise.
+        control_socket: Option<PathBuf> = None, FilePath, AtRestart;
+
+        /// Who may use it.
+        control_mode: u32 = 0o660, Permissions, AtRestart;
+
+        /// Its group, where it is not that of the process.
+        control_group: Option<String> = None, Text, AtRestart;
 
         /// How long a stop may take before what is under way is cut, see SIGTERM.
         shutdown_timeout: Duration = defaults::SHUTDOWN_TIMEOUT, Time(Duration::ZERO..=LONGEST), AtRestart;

@@ -14,7 +14,7 @@ mod values;
 
 use toml::de::DeTable;
 
-pub(super) use self::kinds::{FilePath, Flag, Globs, Kind, Number, Size, Time, Word};
+pub(super) use self::kinds::{FilePath, Flag, Globs, Kind, Number, Permissions, Size, Text, Time, Word};
 pub(super) use self::proxy::Proxy;
 pub(super) use self::reader::Layers;
 use self::reader::Reader;

@@ -148,6 +148,14 @@ impl Schedule {
         }
     }
 
+    /// When the next round of `key` is due, unless one is running.
+    pub fn due(&self, key: usize) -> Option<Instant> {
+        match self.slots.get(key)?.as_ref()?.state {
+            State::Waiting { due } => Some(due),
+            State::Running { .. } => None,
+        }
+    }
+
     /// How many rounds of `key` have failed since the last one that went well.
     pub fn failures(&self, key: usize) -> u32 {
         self.slots.get(key).and_then(Option::as_ref).map_or(0, |slot| slot.failures)

@@ -1,5 +1,7 @@
 //! Which of the names that a site lists a round asks for: judged one by one, as they come.
 
+use std::time::Duration;
+
 use super::SiteHistory;
 use super::order::{Rank, measured_at};
 use super::queue::BYTES_PER_NAME;
@@ -27,6 +29,10 @@ pub struct Selection {
     /// Safe here, and not deleted by the site.
     pub(super) refused: usize,
     has_refused: bool,
+    /// To be collected, and not known to be safe here.
+    waiting: usize,
+    /// When the oldest of those was measured, since 1970, where their names have that.
+    oldest: Option<Duration>,
 }
 
 impl Selection {
@@ -42,7 +48,15 @@ impl Selection {
             skipped: 0,
             refused: 0,
             has_refused: false,
+            waiting: 0,
+            oldest: None,
         }
+    }
+
+    /// How many files wait at the site to be collected, and when the oldest of them was measured, since 1970, as far as
+    /// their names have that.
+    pub(crate) fn waiting(&self) -> (usize, Option<Duration>) {
+        (self.waiting, self.oldest)
     }
 
     /// How many names are listed that are to be collected.
@@ -74,6 +88,10 @@ impl Selection {
             return;
         }
         let rank = rank(name, history);
+        if !is_held {
+            self.waiting += 1;
+            self.oldest = self.oldest.into_iter().chain(measured_at(name)).min();
+        }
         if !is_refused && history.start().is_some_and(|start| rank < start) {
             self.left_out += 1;
         } else {

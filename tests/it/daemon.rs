@@ -143,6 +143,7 @@ impl Sandbox {
         command
             .args(arguments)
             .env_remove("STATE_DIRECTORY")
+            .env_remove("RUNTIME_DIRECTORY")
             .env_remove("JOURNAL_STREAM")
             .env("TMPDIR", self.root.path())
             .current_dir(self.root.path())

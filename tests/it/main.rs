@@ -15,6 +15,7 @@ mod client_tls;
 mod client_vectors;
 mod collect;
 mod consumer;
+mod control;
 mod crash;
 mod crowded;
 mod daemon;

@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::super::limits;
 use super::config::{self as agent_config, ConfigCommand};
+use super::control::SiteCommand;
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
-use super::{Outcome, Problem, check, exit_code, import, once, probe, run};
+use super::{Outcome, Problem, check, control, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::proto::quoted;
@@ -24,9 +25,22 @@ Examples:
       What happens between here and the site plant-7, step by step.
   tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
       Move to the richer configuration.
+  tentacle-syncd status
+      What each site is at, the worst first, and what is wrong with it.
+  tentacle-syncd reload
+      Take the configuration over, and see what came of it.
 
 Exit status: 0 all went well; 1 something did not; 2 the command line or the
 configuration cannot be used; 3 it cannot be begun now, and another try may succeed.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  tentacle-syncd status
+      All sites, and what is wrong with the worst ten.
+  tentacle-syncd status plant-7
+      One site, and what is wrong with it.
+  tentacle-syncd status --json | jq -r '.sites[] | select(.is_failing) | .name'
+      The names of sites that fail, for scripts.";
 
 /// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
 #[derive(Debug, Parser)]
@@ -82,6 +96,51 @@ enum Command {
         /// The site's name.
         site: String,
     },
+    /// Ask the daemon that runs what its sites are at, the worst first; exit status 1 if any of them fails, 3 if there is no
+    /// daemon.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Print one line of JSON, as the manual page describes it.
+        #[arg(long)]
+        json: bool,
+        /// Which site comes first.
+        #[arg(long, value_enum, default_value_t)]
+        sort: control::Order,
+        /// Sites by name; all where none is named.
+        sites: Vec<String>,
+    },
+    /// Have the daemon that runs read its configuration again, and print what came of it; exit status 1 if it was refused, in
+    /// whole or for a site.
+    Reload {
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Have the daemon that runs begin the next round of these sites now.
+    SyncNow {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name.
+        #[arg(required = true)]
+        sites: Vec<String>,
+    },
+    /// Have the daemon that runs begin no more rounds of these sites, until they are resumed or it is started anew.
+    Pause {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name.
+        #[arg(required = true)]
+        sites: Vec<String>,
+    },
+    /// Have the daemon that runs collect from paused sites again.
+    Resume {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name.
+        #[arg(required = true)]
+        sites: Vec<String>,
+    },
     /// Agents' configuration (`remote_config`), at the centre and at sites.
     Config {
         #[command(subcommand)]
@@ -128,6 +187,29 @@ pub(super) struct Common {
     log_level: Level,
 }
 
+/// Which daemon is asked.
+#[derive(Debug, Args)]
+pub(super) struct ControlArgs {
+    /// The daemon's configuration, for where its control socket is [default: as of `run`]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The daemon's --state-dir, if it was given one
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// The daemon's control socket [default: control_socket of the configuration; else control.sock in $RUNTIME_DIRECTORY, in
+    /// /run/tentacle-sync, or in the state directory]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "state_dir"])]
+    pub(super) control_socket: Option<PathBuf>,
+}
+
+impl ControlArgs {
+    /// Reads the daemon's configuration.
+    pub(super) fn load(&self) -> Result<Settings, ConfigError> {
+        let options = LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() };
+        config::load(usual_path(self.config.as_deref()), &options)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Level {
     Error,
@@ -138,12 +220,18 @@ enum Level {
     Trace,
 }
 
+fn usual_path(named: Option<&Path>) -> &Path {
+    // Where there is none at all, the error names the place it belongs.
+    match named {
+        Some(path) => path,
+        None => config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0])),
+    }
+}
+
 impl Common {
     /// The configuration's file: the one that is named, else the first of the usual ones that is there.
     pub(super) fn path(&self) -> &Path {
-        // Where there is none at all, the error names the place it belongs.
-        let usual = || config::default_path().unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
-        self.config.as_deref().unwrap_or_else(usual)
+        usual_path(self.config.as_deref())
     }
 
     /// Reads the configuration in `path`.
@@ -229,6 +317,11 @@ fn dispatch(command: Command) -> Outcome {
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Config { command } => agent_config::run(command),
         Command::Import { file } => import::run(&file),
+        Command::Status { control, json, sort, sites } => control::status(&control, &sites, json, sort),
+        Command::Reload { control } => control::reload(&control),
+        Command::SyncNow { control, sites } => control::with_sites(&control, SiteCommand::SyncNow, &sites),
+        Command::Pause { control, sites } => control::with_sites(&control, SiteCommand::Pause, &sites),
+        Command::Resume { control, sites } => control::with_sites(&control, SiteCommand::Resume, &sites),
         #[cfg(feature = "demo")]
         Command::Demo { files } => demo::run(files),
     }
@@ -253,11 +346,17 @@ mod tests {
         items.any(|item| item.starts_with(kind) && item.split(' ').any(|word| word == name))
     }
 
+    /// All that do something: those that have commands of their own are named with them.
+    fn commands() -> Vec<clap::Command> {
+        let program = Cli::command();
+        let is_whole = |command: &&clap::Command| !command.has_subcommands();
+        let below = program.get_subcommands().flat_map(clap::Command::get_subcommands);
+        below.chain(program.get_subcommands().filter(is_whole)).cloned().collect()
+    }
+
     #[test]
     fn the_manual_page_has_every_command_and_option() {
-        let program = Cli::command();
-        let groups = program.get_subcommands().flat_map(clap::Command::get_subcommands);
-        for command in program.get_subcommands().chain(groups) {
+        for command in commands() {
             assert!(has_item("Cm", command.get_name()), "{}", command.get_name());
             let options = command.get_arguments().filter(|argument| !argument.is_positional());
             for option in options {
@@ -276,11 +375,9 @@ mod tests {
     #[cfg(feature = "demo")]
     #[test]
     fn the_manual_page_has_no_option_of_its_own() {
-        let program = Cli::command();
-        let groups = program.get_subcommands().flat_map(clap::Command::get_subcommands);
-        let known: Vec<String> = program
-            .get_subcommands()
-            .chain(groups)
+        let commands = commands();
+        let known: Vec<String> = commands
+            .iter()
             .flat_map(|command| command.get_arguments().filter_map(|argument| argument.get_long()))
             .map(|long| format!("-{long}"))
             .collect();

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config;
+mod control;
 mod data_server;
 #[cfg(feature = "demo")]
 mod demo;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 pub use args::main;
 use log::Level;
 
+use self::control::ControlError;
 use self::user::UserError;
 use super::limits;
 use crate::collector::StartError;
@@ -102,7 +104,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
     match problem {
         _ if is_of_configuration => UNUSABLE,
         _ if problem.is::<OutputError>() => FAILURE,
-        _ => TRANSIENT,
+        _ => problem.downcast_ref().map_or(TRANSIENT, ControlError::exit_code),
     }
 }
 

@@ -118,7 +118,8 @@ impl Probe<'_> {
                     | Event::Signal(_)
                     | Event::Accepted(..)
                     | Event::Arrived(_)
-                    | Event::AcceptFailed(_) => {}
+                    | Event::AcceptFailed(_)
+                    | Event::Local(_) => {}
                 }
             }
             if let ProbeStep::Listed(found) = conversation.talk {

@@ -5,11 +5,13 @@ use std::path::Path;
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::super::control_socket::{ControlSocket, Surroundings, place, serve};
 use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
 use super::{Outcome, SUCCESS, check_open_files};
-use crate::collector::{Collector, Mode};
+use crate::collector::{Collector, Mode, Reloaded};
 use crate::config::Settings;
+use crate::control::ReloadAnswer;
 use crate::net::Net;
 use crate::obs::{Watchdog, service_manager};
 use crate::proto::quoted;
@@ -28,6 +30,7 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     check_open_files(&settings);
     let mut collector = Collector::new(net, &settings, Mode::Forever, Box::new(|_| ()))?;
     collector.feed(Watchdog::from_environment());
+    let control = serve_control(&mut collector, &settings);
     let line = collector.summary();
     info!("{}: {line}; state in {}", quoted(path), quoted(settings.state_dir()));
     service_manager::ready(&line);
@@ -38,36 +41,60 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
             return false;
         }
         service_manager::reloading();
-        reload(collector, common, path, &settings, &mut current);
+        let outcome = reload(collector, common, path, &settings, &mut current);
+        collector.reload_ended(&outcome);
         service_manager::ready(&collector.summary());
         true
     })?;
+    drop(control);
     info!("stopped");
     Ok(SUCCESS)
 }
 
-/// The last good configuration stays when the new one is bad. `started` is what the start came by.
-fn reload(collector: &mut Collector, common: &Common, path: &Path, started: &Settings, current: &mut Settings) {
-    match common.load_again(path, current) {
-        Ok(settings) => {
-            settings.warnings.iter().for_each(|warning| warn!("{warning}"));
-            check_open_files(&settings);
-            let reloaded = collector.reload(&settings);
-            warn_of_restart(started, &settings);
-            info!("reloaded {}: {reloaded}", quoted(path));
-            current.replace_by(settings, &reloaded.unusable);
-        }
-        // Each problem of a file is a line of its own.
-        Err(error) => {
-            error.to_string().lines().for_each(|why| error!("not reloaded, going on as before: {why}"));
+/// Makes the control socket, and serves it. Without it, sites are collected from all the same.
+fn serve_control(collector: &mut Collector, settings: &Settings) -> Option<ControlSocket> {
+    // The state directory is this process's alone by now: what lies there is nobody else's.
+    let path = place(settings.control_socket.as_deref(), settings.state_dir(), Surroundings::of_process());
+    let served = serve(&path, settings.control_mode, settings.control_group.as_deref());
+    let served = served.map_err(|error| error.to_string());
+    let served = served.and_then(|(listener, socket)| match collector.listen_locally(listener) {
+        Ok(()) => Ok(socket),
+        Err(error) => Err(format!("cannot serve the control socket {}: {error}", quoted(&path))),
+    });
+    match served {
+        Ok(socket) => Some(socket),
+        Err(why) => {
+            warn!("reason=control {why}; collecting without it: `tentacle-syncd status` and others reach nobody");
+            None
         }
     }
 }
 
-/// Logs the settings that differ from those of the start and stay as they were.
-fn warn_of_restart(started: &Settings, settings: &Settings) {
-    let changed = settings.waiting_for_restart(started);
-    if !changed.is_empty() {
-        warn!("reloaded, but for {}: these change with a restart", changed.join(", "));
+/// The last good configuration stays when the new one is bad. `started` is what the start came by.
+fn reload(
+    collector: &mut Collector,
+    common: &Common,
+    path: &Path,
+    started: &Settings,
+    current: &mut Settings,
+) -> Result<ReloadAnswer, String> {
+    let settings = common.load_again(path, current).map_err(|error| {
+        let error = error.to_string();
+        // Each problem of a file is a line of its own.
+        error.lines().for_each(|why| error!("not reloaded, going on as before: {why}"));
+        error
+    })?;
+    settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+    check_open_files(&settings);
+    let reloaded = collector.reload(&settings);
+    let after_restart = settings.waiting_for_restart(started);
+    if !after_restart.is_empty() {
+        warn!("reloaded, but for {}: these change with a restart", after_restart.join(", "));
     }
+    info!("reloaded {}: {reloaded}", quoted(path));
+    let warnings = settings.warnings.clone();
+    current.replace_by(settings, &reloaded.unusable);
+    let Reloaded { sites, added, changed, removed, unusable, problems } = reloaded;
+    let after_restart = after_restart.into_iter().map(str::to_owned).collect();
+    Ok(ReloadAnswer { sites: sites as u64, added, changed, removed, unusable, problems, after_restart, warnings })
 }

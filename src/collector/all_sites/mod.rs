@@ -2,7 +2,9 @@
 
 mod configuring;
 mod connections;
+mod control;
 mod expiry;
+mod operator;
 mod reload;
 mod rounds;
 mod stop;
@@ -14,6 +16,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::SIGHUP;
+
+use self::control::ControlClients;
+pub use self::operator::{Assigned, ConfirmedDeletions, ToAssign};
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
@@ -89,7 +95,10 @@ pub struct Collector {
     expiries: Expiries,
     /// Failures of the process, which are logged once, not for each site.
     log: LogThrottle,
-    /// When the collector was asked to stop.
+    control: ControlClients,
+    /// When the collector began.
+    started: Instant,
+    /// When it was asked to stop.
     stop: Option<Stop>,
     observer: Box<dyn FnMut(&RoundReport)>,
     watchdog: Watchdog,
@@ -210,6 +219,8 @@ impl Collector {
             held_up: BTreeMap::new(),
             next_tick: now,
             log: LogThrottle::default(),
+            control: ControlClients::default(),
+            started: now,
             stop: None,
             observer,
             watchdog: Watchdog::default(),
@@ -264,7 +275,7 @@ impl Collector {
             self.sites.push(None);
             self.sites.len() - 1
         });
-        self.statuses.insert(key, SiteStatus::new(name.into()));
+        self.statuses.insert(key, SiteStatus::new(name.into(), self.net.now()));
         key
     }
 
@@ -275,7 +286,8 @@ impl Collector {
     }
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
-    /// at most `shutdown_timeout` later; answered with `false` once more, ends at once.
+    /// at most `shutdown_timeout` later; answered with `false` once more, ends at once. A reload that is asked for on the
+    /// control socket is a SIGHUP, whose outcome goes to [`Collector::reload_ended`].
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
@@ -300,6 +312,9 @@ impl Collector {
                 }
             }
             self.check_threads()?;
+            if self.control.awaits_reload() && !on_signal(&mut self, SIGHUP) {
+                self.stop(shutdown_timeout);
+            }
             self.tick();
             self.watchdog.feed(self.net.now());
         }
@@ -357,6 +372,7 @@ impl Collector {
                 self.take_centre_news();
                 self.wake_staging();
             }
+            Event::Local(event) => self.asked_locally(event),
             Event::Resolved(..)
             | Event::Connected(..)
             | Event::Accepted(..)

@@ -33,6 +33,8 @@ pub struct Reloaded {
     pub removed: Vec<String>,
     /// Sites whose settings or certificates cannot be used: they go on as before, or stay left out.
     pub unusable: Vec<String>,
+    /// Why not, a line for each.
+    pub problems: Vec<String>,
 }
 
 impl Display for Reloaded {
@@ -94,6 +96,8 @@ impl Collector {
                     self.adopt_one(key, resources, spread, &mut reloaded);
                 }
                 Err(unusable) => {
+                    let Unusable { settings, reason } = &*unusable;
+                    reloaded.problems.push(format!("site {}: {reason}", quoted(&settings.name)));
                     reloaded.unusable.push(unusable.settings.name.clone());
                     let key = known.remove(&unusable.settings.name);
                     self.leave_as_it_is(key, *unusable);

@@ -20,6 +20,8 @@ enum Hindrance {
     SpoolShare,
     /// It is one server with another site, whose round is under way.
     SameServer,
+    /// Somebody has asked for that.
+    Paused,
 }
 
 impl Collector {
@@ -37,6 +39,9 @@ impl Collector {
     /// Why the site is to have no round just now.
     fn hindrance(&mut self, key: usize) -> Option<Hindrance> {
         let now = self.net.now();
+        if self.is_paused(key) {
+            return Some(Hindrance::Paused);
+        }
         let is_running = |other: usize| self.sites[other].as_ref().is_some_and(|site| site.running.is_some());
         if self.commit_queue.same_server.others(key).any(is_running) {
             return Some(Hindrance::SameServer);
@@ -79,6 +84,10 @@ impl Collector {
             && let Some(due) = self.schedule.next_due()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
+            if self.is_paused(key) {
+                self.hold_up(key, Hindrance::Paused);
+                continue;
+            }
             if !self.is_open(key) {
                 continue;
             }

@@ -26,6 +26,10 @@ impl Unopened {
     pub(super) fn name(&self) -> &str {
         &self.settings.name
     }
+
+    pub(super) fn settings(&self) -> &SiteSettings {
+        &self.settings
+    }
 }
 
 impl Collector {

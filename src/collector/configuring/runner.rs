@@ -94,6 +94,7 @@ impl<'a, W: Work> Runner<'a, W> {
                     Event::Resolved(..)
                     | Event::Connected(..)
                     | Event::Woken
+                    | Event::Local(_)
                     | Event::Accepted(..)
                     | Event::Arrived(_)
                     | Event::AcceptFailed(_) => {}

@@ -94,6 +94,11 @@ impl Session {
         self.driver
     }
 
+    /// Whether the connection stands.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.task, Task::Connecting)
+    }
+
     /// Whether no round is at stake when the connection ends.
     pub(super) fn is_parked(&self) -> bool {
         matches!(self.task, Task::Parked)

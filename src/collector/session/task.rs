@@ -69,6 +69,7 @@ impl ListingTask {
             return Err(Reason::OwnSpool(directory.to_owned()));
         }
         cx.site.log_refused(&listing);
+        cx.site.note_waiting(&selection, cx.io.now());
         cx.site.listed(assignment, selection, cx.commit_queue);
         Ok(())
     }

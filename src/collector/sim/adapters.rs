@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::scheduler::{Direction, SimEvent};
 use super::socket::{Kernel, Tls};
 use super::world::World;
 use crate::collector::ports::{Connection, Network, Publisher};
-use crate::net::{ByteStream, ConnId, Event, Failure, Read, Target};
+use crate::net::{ByteStream, ConnId, Event, Failure, LocalId, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
@@ -65,6 +66,15 @@ impl Network for Ports {
     fn abort(&mut self, id: ConnId) {
         self.0.borrow_mut().abort(id);
     }
+
+    /// Nobody asks anything in this world.
+    fn listen_locally(&mut self, _: UnixListener) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn answer(&mut self, _: LocalId, _: &[u8]) {}
+
+    fn finish_answer(&mut self, _: LocalId) {}
 
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         self.0.borrow_mut().poll_once(until)

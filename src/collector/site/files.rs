@@ -75,6 +75,9 @@ impl Site {
             // Its beginning may have been kept before.
             self.forget(&name, commit_queue);
         }
+        if let Some(waiting) = self.waiting.as_mut().filter(|_| !is_rescue) {
+            waiting.files = waiting.files.saturating_sub(1);
+        }
         let Some(running) = &mut self.running else { return };
         if !is_rescue {
             running.agent_order.published(&name);

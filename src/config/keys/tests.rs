@@ -22,6 +22,9 @@ const EVERY_KEY: &str = r#"
     max_spool_files = 9
     max_spool_bytes = "1MiB"
     max_connections = 7
+    control_socket = "/run/c.sock"
+    control_mode = "0600"
+    control_group = "operators"
     shutdown_timeout = "1m30s"
 
     [tls]
@@ -219,7 +222,8 @@ fn what_the_example_has_commented_out_would_be_understood() {
 
 #[test]
 fn the_defaults_the_example_shows_are_the_defaults() {
-    let without_default = ["state_dir", "password_file", "password_env", "password", "tls", "proxy"];
+    let without_default =
+        ["state_dir", "control_socket", "control_group", "password_file", "password_env", "password", "tls", "proxy"];
     let chosen: Vec<&str> = example_lines(EXAMPLE)
         .into_iter()
         .filter(|line| matches!(line.header, Some("[sync]" | "[defaults]")) && !without_default.contains(&line.key))

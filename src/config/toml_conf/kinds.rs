@@ -89,6 +89,34 @@ impl Kind<u64> for Size {
     }
 }
 
+/// Who may read and write something: digits as chmod(1) takes them.
+pub(in crate::config) struct Permissions;
+
+impl Kind<u32> for Permissions {
+    fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<u32> {
+        layers.read(key, values::permissions)
+    }
+
+    fn write(self, value: &u32, key: &'static str, table: &mut Table) {
+        table.insert(key.to_owned(), format!("{value:04o}").into());
+    }
+}
+
+/// Text that is not empty.
+pub(in crate::config) struct Text;
+
+impl Kind<Option<String>> for Text {
+    fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Option<String>> {
+        layers.read(key, values::text).map(Some)
+    }
+
+    fn write(self, value: &Option<String>, key: &'static str, table: &mut Table) {
+        if let Some(text) = value {
+            table.insert(key.to_owned(), text.as_str().into());
+        }
+    }
+}
+
 /// One of a few words.
 pub(in crate::config) struct Word<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
 

@@ -25,6 +25,13 @@ pub(super) fn path(value: &DeValue<'_>) -> Result<String, Expected> {
     text(value).ok().filter(|path| !path.contains('\0')).ok_or_else(|| "a path in quotes".to_owned())
 }
 
+/// Permissions of owner, group and others, in octal digits.
+pub(super) fn permissions(value: &DeValue<'_>) -> Result<u32, Expected> {
+    let digits = value.as_str().filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok()).filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "permissions in quotes such as \"0660\"".to_owned())
+}
+
 /// A list of texts.
 pub(super) fn list(value: &DeValue<'_>) -> Result<Vec<String>, Expected> {
     let texts = value.as_array().and_then(|items| items.iter().map(|item| text(item.get_ref()).ok()).collect());

@@ -7,6 +7,7 @@ mod shutdown;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use slab::Slab;
 
 use super::conn::{Conn, ConnState, Origin};
 use super::listener::Listeners;
+use super::local::{LocalClients, LocalEvent, LocalId};
 use super::readiness::Readiness;
 use super::resolve::Resolver;
 use super::{ConnId, Failure, Io, ListenerConfig, ListenerId, Presence, Target};
@@ -50,6 +52,8 @@ pub enum Event {
     Ready(ConnId),
     /// The connection failed and is gone.
     Failed(ConnId, Failure),
+    /// Of the control socket.
+    Local(LocalEvent),
     /// Somebody used the waker.
     Woken,
     /// A signal arrived.
@@ -64,6 +68,7 @@ pub struct Net {
     signals: Option<Signals>,
     resolver: Resolver,
     listeners: Listeners,
+    local: LocalClients,
     conns: Slab<Conn>,
     generation: u32,
     queue: VecDeque<ConnId>,
@@ -93,6 +98,7 @@ impl Net {
             waker,
             signals: None,
             listeners: Listeners::new(),
+            local: LocalClients::default(),
             conns: Slab::new(),
             generation: 0,
             queue: VecDeque::new(),
@@ -195,6 +201,22 @@ impl Net {
         self.listeners.remove(listener);
     }
 
+    /// Serves the clients of this control socket from now on.
+    pub fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()> {
+        self.local.listen(self.poll.registry(), listener)
+    }
+
+    /// More of a control socket's client's answer. It is told when the client [has it](LocalEvent::Drained): no more is to be
+    /// made before.
+    pub fn answer(&mut self, client: LocalId, more: &[u8]) {
+        self.local.answer(client, more, self.now, &mut self.out);
+    }
+
+    /// A control socket's client has its whole answer once it has what is made of it.
+    pub fn finish_answer(&mut self, client: LocalId) {
+        self.local.finish(client, self.now, &mut self.out);
+    }
+
     /// The progress of an accepted connection: the bytes that its peer's kernel has acknowledged and those that came,
     /// TLS and all. `None` where the system does not report it.
     pub fn moved(&self, id: ConnId) -> Option<u64> {
@@ -235,7 +257,7 @@ impl Net {
         let took = self.max_loop_latency.map(|longest| longest.max(before.saturating_duration_since(last_turn)));
         self.max_loop_latency = Some(took.unwrap_or_default());
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        let next = [deadline, self.listeners.due(before), until].into_iter().flatten().min();
+        let next = [deadline, self.listeners.due(before), self.local.due(before), until].into_iter().flatten().min();
         let timeout = if self.queue.is_empty() && self.out.is_empty() {
             next.map(|at| at.saturating_duration_since(before))
         } else {
@@ -256,6 +278,7 @@ impl Net {
         }
         self.expire(last_turn);
         self.accept();
+        self.local.turn(self.poll.registry(), self.now, &mut self.out);
         Ok(std::mem::take(&mut self.out))
     }
 
@@ -268,10 +291,15 @@ impl Net {
                     self.out.push(Event::Woken);
                 }
                 SIGNALS => self.out.extend(self.signals.iter_mut().flat_map(|s| s.pending().map(Event::Signal))),
-                token => match ListenerId::from_token(token) {
-                    Some(listener) => self.listeners.mark_waiting(listener),
-                    None => self.merge_event(ConnId::from_token(token), event),
-                },
+                token => {
+                    if let Some(client) = LocalId::from_token(token) {
+                        self.local.ready(client, self.now, &mut self.out);
+                    } else if let Some(listener) = ListenerId::from_token(token) {
+                        self.listeners.mark_waiting(listener);
+                    } else {
+                        self.merge_event(ConnId::from_token(token), event);
+                    }
+                }
             }
         }
         self.events = events;

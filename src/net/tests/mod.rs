@@ -4,6 +4,7 @@ mod accepting;
 mod deadlines;
 mod encrypted;
 mod exchange;
+mod local;
 mod resolving;
 mod shutdown;
 

@@ -351,7 +351,7 @@ impl Service {
                 let text = format!("reason={word} no connection can be accepted: {error}; {advice}");
                 self.log.warn(Subject::Listener, word, &text, self.net.now());
             }
-            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
+            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) | Event::Local(_) => {}
         }
     }
 

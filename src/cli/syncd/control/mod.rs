@@ -1,0 +1,115 @@
+//! The commands for a daemon that runs: they ask it on its control socket.
+
+mod client;
+mod status;
+
+pub(super) use client::ControlError;
+use client::DaemonClient;
+pub(super) use status::{Order, status};
+
+use super::args::ControlArgs;
+use super::{FAILURE, Outcome, SUCCESS};
+use crate::control::{Answer, Command, ItemsToAssign, ReloadAnswer};
+use crate::obs::Output;
+use crate::proto::{Count, quoted};
+
+/// What `run` may be told of sites.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SiteCommand {
+    SyncNow,
+    Pause,
+    Resume,
+}
+
+/// `sync-now`, `pause`, `resume`.
+pub(super) fn with_sites(arguments: &ControlArgs, command: SiteCommand, sites: &[String]) -> Outcome {
+    let sites = sites.to_vec();
+    let command = match command {
+        SiteCommand::SyncNow => Command::SyncNow { sites },
+        SiteCommand::Pause => Command::Pause { sites },
+        SiteCommand::Resume => Command::Resume { sites },
+    };
+    print_done(arguments, &command)
+}
+
+/// `config assign`: these items, or all that belong to no site.
+pub(super) fn assign(arguments: &ControlArgs, site: &str, items: Option<&[String]>) -> Outcome {
+    let items = items.map_or(ItemsToAssign::Unclaimed, |items| ItemsToAssign::Named(items.to_vec()));
+    print_done(arguments, &Command::ConfigAssign { site: site.to_owned(), items })
+}
+
+/// `config confirm-deletions`.
+pub(super) fn confirm_deletions(arguments: &ControlArgs) -> Outcome {
+    print_done(arguments, &Command::ConfigConfirmDeletions {})
+}
+
+/// Has something done, and prints what was, a line for each thing.
+fn print_done(arguments: &ControlArgs, command: &Command) -> Outcome {
+    let mut out = Output::default();
+    let asked = DaemonClient::find(arguments).ask(command, |answer| match answer {
+        Answer::Done { site: Some(site), text } => out.line(format_args!("{} {text}", quoted(&site))),
+        Answer::Done { site: None, text } => out.line(text),
+        _ => {}
+    });
+    out.finish()?;
+    asked?;
+    Ok(SUCCESS)
+}
+
+/// `reload`: waits for what comes of it.
+pub(super) fn reload(arguments: &ControlArgs) -> Outcome {
+    let (mut out, mut is_whole) = (Output::default(), true);
+    DaemonClient::find(arguments).ask(&Command::Reload {}, |answer| {
+        if let Answer::Reloaded(reloaded) = answer {
+            for line in lines(&reloaded) {
+                out.line(line);
+            }
+            is_whole &= reloaded.unusable.is_empty();
+        }
+    })?;
+    out.finish()?;
+    Ok(if is_whole { SUCCESS } else { FAILURE })
+}
+
+/// What a reload came to, for people.
+fn lines(reloaded: &ReloadAnswer) -> Vec<String> {
+    let ReloadAnswer { sites, added, changed, removed, unusable, problems, after_restart, warnings } = reloaded;
+    let counts = [(added, "added"), (changed, "changed"), (removed, "removed"), (unusable, "cannot be used")];
+    let counts = counts.map(|(names, what)| format!("{} {what}", names.len())).join(", ");
+    let mut lines = vec![format!("reloaded: {}: {counts}", Count(*sites, "site"))];
+    for (names, mark) in [(added, '+'), (changed, '~'), (removed, '-')] {
+        lines.extend(names.iter().map(|name| format!("  {mark} {}", quoted(name))));
+    }
+    lines.extend(problems.iter().map(|problem| format!("not taken over: {problem}")));
+    lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    if !after_restart.is_empty() {
+        lines.push(format!("these change with a restart: {}", after_restart.join(", ")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_is_told_with_each_site_that_differs_and_what_was_refused() {
+        let reloaded = ReloadAnswer {
+            sites: 3,
+            added: vec!["a b".to_owned()],
+            unusable: vec!["c".to_owned()],
+            problems: vec!["site c: no certificate".to_owned()],
+            after_restart: vec!["state_dir".to_owned()],
+            ..ReloadAnswer::default()
+        };
+        assert_eq!(
+            lines(&reloaded),
+            [
+                "reloaded: 3 sites: 1 added, 0 changed, 0 removed, 1 cannot be used",
+                "  + \"a b\"",
+                "not taken over: site c: no certificate",
+                "these change with a restart: state_dir",
+            ]
+        );
+    }
+}

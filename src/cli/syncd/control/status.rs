@@ -1,0 +1,388 @@
+//! `status`: the daemon and its sites at a glance.
+
+use std::cmp::Reverse;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::super::args::ControlArgs;
+use super::super::{FAILURE, Outcome, SUCCESS};
+use super::client::DaemonClient;
+use crate::control::{Answer, Command, DaemonAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json};
+use crate::obs::Output;
+use crate::proto::{Count, quoted};
+
+/// A terminal's.
+const WIDTH: usize = 80;
+
+/// Of a site's name, so much is shown.
+const NAME: usize = 22;
+
+/// Sites whose problems are told, where not all are asked for by name.
+const PROBLEMS: usize = 10;
+
+/// Which site comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli::syncd) enum Order {
+    /// The one that fails, for the longest; then other problems, and where the oldest files wait.
+    #[default]
+    Worst,
+    /// Where the oldest file waits.
+    Age,
+    /// Where the most files wait.
+    Waiting,
+    /// By name.
+    Name,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    daemon: &'a DaemonAnswer,
+    sites: &'a [SiteAnswer],
+}
+
+/// Prints what is known of `sites`, or of all. The exit status says whether any of them fails.
+pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], json: bool, order: Order) -> Outcome {
+    let client = DaemonClient::find(arguments);
+    let (mut daemon, mut found) = (None, Vec::new());
+    client.ask(&Command::Status { sites: sites.to_vec() }, |answer| match answer {
+        Answer::Daemon(answer) => daemon = Some(answer),
+        Answer::Site(site) => found.push(*site),
+        _ => {}
+    })?;
+    let daemon = daemon.ok_or("tentacle-syncd answered without a word about itself")?;
+    order.sort(&mut found);
+    let mut out = Output::default();
+    if json {
+        out.file(&(to_json(&Report { version: VERSION, daemon: &daemon, sites: &found }) + "\n"));
+    } else {
+        let told = if sites.is_empty() { PROBLEMS } else { found.len() };
+        for line in render(&daemon, &found, told) {
+            out.line(line);
+        }
+    }
+    out.finish()?;
+    Ok(if found.iter().any(|site| site.is_failing) { FAILURE } else { SUCCESS })
+}
+
+impl Order {
+    fn sort(self, sites: &mut [SiteAnswer]) {
+        sites.sort_by(|one, other| one.name.cmp(&other.name));
+        let age = |site: &SiteAnswer| Reverse(oldest(site));
+        let waiting = |site: &SiteAnswer| Reverse(site.waiting.map_or(0, |waiting| waiting.files));
+        match self {
+            Self::Worst => sites.sort_by_key(|site| {
+                // A site that never had a good round has failed for as long as is known.
+                let since = site.last_success_seconds.unwrap_or(u64::MAX);
+                let failing = site.is_failing.then_some(since);
+                let is_odd = site.problem.is_some() || matches!(site.state, SiteState::Paused | SiteState::HeldUp);
+                (Reverse(failing), !is_odd, age(site), waiting(site))
+            }),
+            Self::Age => sites.sort_by_key(age),
+            Self::Waiting => sites.sort_by_key(waiting),
+            Self::Name => {}
+        }
+    }
+}
+
+fn oldest(site: &SiteAnswer) -> Option<u64> {
+    site.waiting.and_then(|waiting| waiting.oldest_seconds)
+}
+
+/// All of it, in lines of at most [`WIDTH`] characters. Of `told` sites that have a problem, it is told.
+fn render(daemon: &DaemonAnswer, sites: &[SiteAnswer], told: usize) -> Vec<String> {
+    let mut lines = head(daemon);
+    if sites.is_empty() {
+        lines.push("no site is configured, or all are disabled".to_owned());
+        return lines;
+    }
+    lines.push(String::new());
+    lines.push(row(["", "SITE", "STATE", "WAITING", "OLDEST", "COLLECTED", "LAST OK", "NEXT"].map(str::to_owned)));
+    lines.extend(sites.iter().map(|site| row(cells(site))));
+    let with_problem: Vec<&SiteAnswer> = sites.iter().filter(|site| site.problem.is_some()).collect();
+    for site in with_problem.iter().take(told) {
+        lines.push(String::new());
+        lines.extend(problem(site));
+    }
+    if let Some(more @ 1..) = with_problem.len().checked_sub(told) {
+        lines.push(String::new());
+        lines.push(format!("and {} with a problem: name one to see it", Count(more, "more site")));
+    }
+    lines
+}
+
+fn head(daemon: &DaemonAnswer) -> Vec<String> {
+    let DaemonAnswer { program_version, pid, uptime_seconds, sites, failing, rounds, connections, .. } = daemon;
+    let up = duration(*uptime_seconds);
+    let fail = if *failing == 1 { "fails" } else { "fail" };
+    let waited = daemon.longest_loop_wait_microseconds.div_ceil(1000);
+    let (files, committing) = (Count(daemon.unpublished.files, "file"), daemon.committing);
+    [
+        format!(
+            "tentacle-syncd {program_version}, process {pid}, up {up}: {}, {failing} {fail}",
+            Count(*sites, "site")
+        ),
+        format!(
+            "{} under way, {}; {files} unpublished, {committing} being committed; the loop waited {waited} ms at the longest",
+            Count(*rounds, "round"),
+            Count(*connections, "connection"),
+        ),
+    ]
+    .iter()
+    .flat_map(|line| wrapped(line, ""))
+    .collect()
+}
+
+/// A line of the table.
+fn row([mark, name, state, waiting, oldest, collected, last, next]: [String; 8]) -> String {
+    let line = format!("{mark:1} {name:NAME$} {state:11} {waiting:>8} {oldest:>6} {collected:>9} {last:>7} {next:>6}");
+    line.trim_end().to_owned()
+}
+
+fn cells(site: &SiteAnswer) -> [String; 8] {
+    let mark = match (site.is_failing, &site.problem) {
+        (true, _) => "!",
+        (false, Some(_)) => "?",
+        (false, None) => "",
+    };
+    let unknown = || "?".to_owned();
+    let oldest = match site.waiting {
+        Some(Listed { files: 0, .. }) => String::new(),
+        Some(Listed { oldest_seconds: Some(age), .. }) => format!("~{}", duration(age)),
+        _ => unknown(),
+    };
+    [
+        mark.to_owned(),
+        cut(&quoted(&site.name).to_string(), NAME),
+        word(site.state).to_owned(),
+        site.waiting.map_or_else(unknown, |waiting| number(waiting.files)),
+        oldest,
+        number(site.collected.files),
+        site.last_success_seconds.map_or_else(|| "never".to_owned(), duration),
+        site.next_round_seconds.map(duration).unwrap_or_default(),
+    ]
+}
+
+/// What is wrong with a site, and what to do.
+fn problem(site: &SiteAnswer) -> Vec<String> {
+    let Some(problem) = &site.problem else { return Vec::new() };
+    let name = quoted(&site.name);
+    let mark = if site.is_failing { '!' } else { '?' };
+    let since = duration(problem.since_seconds);
+    let rounds = match problem.failures {
+        0 => format!("since {since}"),
+        failures => format!("{} in a row failed since {since}", Count(failures, "round")),
+    };
+    let first = format!("{mark} {name} ({}): {}, {rounds}", site.address, problem.reason);
+    let mut lines = wrapped(&first, "  ");
+    lines.extend(wrapped_at(&problem.message, "", WIDTH - 4).into_iter().map(|line| format!("    {line}")));
+    lines
+}
+
+fn word(state: SiteState) -> &'static str {
+    match state {
+        SiteState::Waiting => "waiting",
+        SiteState::Connecting => "connecting",
+        SiteState::Collecting => "collecting",
+        SiteState::BackingOff => "backing off",
+        SiteState::HeldUp => "held up",
+        SiteState::Paused => "paused",
+        SiteState::Unusable => "unusable",
+        SiteState::Leaving => "leaving",
+        SiteState::Unknown => "?",
+    }
+}
+
+/// Seconds, with two digits or three and one unit.
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..100 => format!("{seconds}s"),
+        100..6000 => format!("{}m", seconds / 60),
+        6000..172_800 => format!("{}h", seconds / 3600),
+        172_800..86_400_000 => format!("{}d", seconds / 86_400),
+        _ => format!("{}y", (seconds / 31_557_600).min(9999)),
+    }
+}
+
+/// A number of up to eight characters.
+fn number(count: u64) -> String {
+    match count {
+        0..100_000_000 => count.to_string(),
+        100_000_000..100_000_000_000 => format!("{}M", count / 1_000_000),
+        _ => format!("{}G", (count / 1_000_000_000).min(9_999_999)),
+    }
+}
+
+/// As far as it fits, with a mark where it goes on.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+/// In lines of at most [`WIDTH`] characters, the second and all later ones after `indent`.
+fn wrapped(text: &str, indent: &str) -> Vec<String> {
+    wrapped_at(text, indent, WIDTH)
+}
+
+fn wrapped_at(text: &str, indent: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        // A word that is longer than a line is broken.
+        let characters: Vec<char> = word.chars().collect();
+        let pieces = characters.chunks(width - indent.len()).map(|piece| piece.iter().collect::<String>());
+        for piece in pieces {
+            let is_first = line.is_empty() || line == indent;
+            if !is_first && line.chars().count() + 1 + piece.chars().count() > width {
+                lines.push(std::mem::replace(&mut line, indent.to_owned()));
+            } else if !is_first {
+                line.push(' ');
+            }
+            line.push_str(&piece);
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Amount, ProblemAnswer};
+
+    fn site(name: &str) -> SiteAnswer {
+        SiteAnswer {
+            name: name.to_owned(),
+            address: "10.1.2.3:41121".to_owned(),
+            state: SiteState::Waiting,
+            state_seconds: 1,
+            is_failing: false,
+            last_success_seconds: Some(8),
+            problem: None,
+            waiting: Some(Listed { files: 0, oldest_seconds: None, listed_seconds: 8 }),
+            collected: Amount { files: 12, bytes: 3 },
+            here: Amount::default(),
+            connections: 0,
+            next_round_seconds: Some(21),
+        }
+    }
+
+    fn waiting(name: &str, files: u64, oldest_seconds: u64) -> SiteAnswer {
+        let listed = Listed { files, oldest_seconds: Some(oldest_seconds), listed_seconds: 3 };
+        SiteAnswer { waiting: Some(listed), ..site(name) }
+    }
+
+    fn failing(name: &str, last_success_seconds: Option<u64>) -> SiteAnswer {
+        let problem = ProblemAnswer {
+            reason: "connect".to_owned(),
+            message: format!("cannot connect: {}", "what to do about it ".repeat(10).trim_end()),
+            failures: 12,
+            since_seconds: 1860,
+        };
+        let (is_failing, problem) = (true, Some(problem));
+        SiteAnswer {
+            state: SiteState::BackingOff,
+            is_failing,
+            problem,
+            last_success_seconds,
+            ..waiting(name, 120, 2040)
+        }
+    }
+
+    fn daemon() -> DaemonAnswer {
+        DaemonAnswer {
+            program_version: "1.2.3".to_owned(),
+            pid: 4711,
+            time: 1_700_000_000,
+            uptime_seconds: 90_000,
+            sites: 3,
+            failing: 1,
+            rounds: u64::MAX,
+            connections: 1,
+            max_connections: 1024,
+            longest_loop_wait_microseconds: 1,
+            committing: 0,
+            unpublished: Amount::default(),
+        }
+    }
+
+    fn sorted(order: Order, mut sites: Vec<SiteAnswer>) -> Vec<String> {
+        order.sort(&mut sites);
+        sites.into_iter().map(|site| site.name).collect()
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let kept = SiteAnswer { is_failing: false, ..failing("kept", Some(1)) };
+        let paused = SiteAnswer { state: SiteState::Paused, ..site("paused") };
+        let sites = || {
+            vec![
+                site("b"),
+                waiting("young", 900, 10),
+                waiting("old", 1, 99),
+                paused.clone(),
+                kept.clone(),
+                failing("recent", Some(5)),
+                site("a"),
+                failing("long", Some(500)),
+                failing("ever", None),
+            ]
+        };
+        let worst = ["ever", "long", "recent", "kept", "paused", "old", "young", "a", "b"];
+        assert_eq!(sorted(Order::Worst, sites()), worst);
+        assert_eq!(sorted(Order::Waiting, sites())[0], "young");
+        assert_eq!(sorted(Order::Age, sites())[..5], ["ever", "kept", "long", "recent", "old"]);
+        assert_eq!(sorted(Order::Name, sites())[0], "a");
+    }
+
+    #[test]
+    fn a_site_is_a_line_and_its_problem_follows_the_table() {
+        let sites = [failing("plant-7", Some(1860)), site("plant-8"), SiteAnswer { waiting: None, ..site("new") }];
+        let lines = render(&daemon(), &sites, 10);
+        assert_eq!(lines[0], "tentacle-syncd 1.2.3, process 4711, up 25h: 3 sites, 1 fails");
+        let table = lines.iter().position(|line| line.starts_with("  SITE")).unwrap();
+        assert_eq!(
+            lines[table..table + 6],
+            [
+                "  SITE                   STATE        WAITING OLDEST COLLECTED LAST OK   NEXT",
+                "! plant-7                backing off      120   ~34m        12     31m    21s",
+                "  plant-8                waiting            0               12      8s    21s",
+                "  new                    waiting            ?      ?        12      8s    21s",
+                "",
+                "! plant-7 (10.1.2.3:41121): connect, 12 rounds in a row failed since 31m",
+            ]
+        );
+        assert!(lines[table + 6].starts_with("    cannot connect: what to do"), "{lines:#?}");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_terminal_whatever_the_values() {
+        let huge = u64::MAX;
+        let mut monster = failing(&"n\u{1b}ame ".repeat(100), Some(huge));
+        monster.address = "a".repeat(300);
+        monster.collected.files = huge;
+        monster.next_round_seconds = Some(huge);
+        monster.waiting = Some(Listed { files: huge, oldest_seconds: Some(huge), listed_seconds: huge });
+        for name in ["short", "a-name-of-more-than-twenty-two-characters"] {
+            let sites = [monster.clone(), SiteAnswer { name: name.to_owned(), ..monster.clone() }];
+            let lines = render(&daemon(), &sites, 1);
+            for line in &lines {
+                assert!(line.chars().count() <= WIDTH && !line.contains('\u{1b}'), "{line}");
+            }
+            assert_eq!(lines.last().unwrap(), "and 1 more site with a problem: name one to see it");
+        }
+        assert!(render(&daemon(), &[], 1).last().unwrap().contains("no site"));
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped_at("one two three", "", 7), ["one two", "three"]);
+        assert_eq!(wrapped_at("one two three", "  ", 7), ["one two", "  three"]);
+        assert_eq!(wrapped_at("abcdefghij kl", "", 4), ["abcd", "efgh", "ij", "kl"]);
+        assert_eq!(wrapped_at("", "", 4), [""]);
+    }
+}
