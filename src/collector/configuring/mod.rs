@@ -8,6 +8,6 @@ mod centres;
 mod session;
 mod site_config;
 
-pub(super) use centres::Centres;
+pub(super) use centres::{Asked, Centres};
 pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession};
 pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::md5_file::md5_text;
 use super::report::{EndedEarly, ItemResult, PushReason};
-use super::step::{CentreStep, ConfigStep, SiteStep, StepOutcome};
+use super::step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
 use super::{Item, ItemKind};
 use crate::proto::{Fingerprint, Refusal};
@@ -80,7 +80,7 @@ impl Push {
                     _ => then(Self::StoreContent(payload)),
                 }
             }
-            (Self::Withdraw { payload, .. }, StepOutcome::Deleted(true)) => then(Self::StoreContent(payload)),
+            (Self::Withdraw { payload, .. }, StepOutcome::Deleted(Deletion::Done)) => then(Self::StoreContent(payload)),
             (Self::StoreContent(payload), StepOutcome::Stored(Ok(()))) => then(Self::VerifyContent(payload)),
             (Self::VerifyContent(payload), StepOutcome::Compared(Some(at_site))) if at_site == payload.fingerprint => {
                 then(Self::StoreMd5(payload))
