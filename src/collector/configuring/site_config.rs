@@ -26,6 +26,9 @@ const WAITING_FOR: Duration = Duration::from_secs(300);
 /// What was not seen to wait for so long may be well by now.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(1_800);
 
+/// What the site did not take is not sent again for so long, unless it is another by then.
+const REFUSED_FOR: Duration = Duration::from_secs(3_600);
+
 /// Items that a log line names.
 const NAMED: usize = 5;
 
@@ -57,6 +60,8 @@ pub(in crate::collector) struct SiteConfig {
     /// here.
     lost: BTreeSet<Item>,
     waiting: Waiting,
+    /// When it is tried again to send what the site did not take.
+    refusals_forgotten: Instant,
     /// When the next round may begin.
     due: Instant,
     log: LogThrottle,
@@ -84,7 +89,15 @@ struct ActiveConfigRound {
 impl SiteConfig {
     pub(in crate::collector) fn new(file: InStepFile, now: Instant) -> Self {
         let (lost, waiting) = (BTreeSet::new(), Waiting::default());
-        Self { file, state: ConfigState::Loading, lost, waiting, due: now, log: LogThrottle::default() }
+        Self {
+            file,
+            state: ConfigState::Loading,
+            lost,
+            waiting,
+            refusals_forgotten: after(now, REFUSED_FOR),
+            due: now,
+            log: LogThrottle::default(),
+        }
     }
 
     /// What was in step is read.
@@ -151,6 +164,10 @@ impl SiteConfig {
     pub(in crate::collector) fn begin(&mut self, start: RoundStart) {
         let RoundStart { seen, policy, connection, now: since } = start;
         if let ConfigState::Waiting(in_step) = &mut self.state {
+            if self.refusals_forgotten <= since {
+                in_step.forget_refusals();
+                self.refusals_forgotten = after(since, REFUSED_FOR);
+            }
             let before = std::mem::take(in_step);
             self.lost.retain(|item| seen.centre.items.contains_key(item));
             let round = ConfigRound::new(Arc::clone(&seen.centre), before.clone(), policy);

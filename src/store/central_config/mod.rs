@@ -19,6 +19,7 @@ mod agent_conf;
 mod check;
 mod directories;
 mod files;
+mod held;
 mod in_step_file;
 mod publish;
 mod room;

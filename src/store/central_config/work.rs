@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::CentralCompletion;
 use super::directories::{Directories, Identities};
 use super::files::{look_at_md5, read_content};
+use super::held::Held;
 use super::in_step_file::InStepFile;
 use super::publish::{Pair, publish_all, recover};
 use super::room::Room;
@@ -17,7 +18,7 @@ use super::watch::{Changed, Unheard, Watch};
 use crate::proto::{Fingerprint, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
-use crate::sync::remote_config::{InStep, Item};
+use crate::sync::remote_config::{InStep, Item, ItemKind};
 
 /// From the first change to the look at what has changed: an edit writes two files.
 const EDIT: Duration = Duration::from_millis(100);
@@ -85,6 +86,7 @@ pub(super) struct CentralWork {
     /// Their number: it grows whenever there are others.
     directories: u64,
     view: SharedView,
+    held: Held,
     /// When to look at all; before the first time `None`.
     next: Option<Instant>,
     /// When to look whether they are the same directories.
@@ -103,6 +105,7 @@ impl CentralWork {
             looked_at: None,
             directories: 0,
             view,
+            held: Held::new(),
             next: None,
             next_identified: None,
             changed: None,
@@ -217,9 +220,16 @@ impl CentralWork {
     fn read(&mut self, item: &Item, directories: u64, now: Instant) -> Option<(Arc<[u8]>, Fingerprint)> {
         let directories = self.open(directories, now).ok()?;
         let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
-        let content = read_content(directories.content(item)?, item).ok()??;
-        let fingerprint = Fingerprint::of(&content);
-        (fingerprint.size > 0 && fingerprint.md5 == md5).then(|| (content.into(), fingerprint))
+        let directory = directories.content(item)?;
+        let (content, fingerprint) = match item.kind() {
+            ItemKind::Configuration => {
+                let content = read_content(directory, item).ok()??;
+                let fingerprint = Fingerprint::of(&content);
+                (content.into(), fingerprint)
+            }
+            ItemKind::Collection => self.held.read(directory, item)?.ok()?,
+        };
+        (fingerprint.size > 0 && fingerprint.md5 == md5).then_some((content, fingerprint))
     }
 
     /// Whether neither file is there, and that is seen.

@@ -54,6 +54,18 @@ impl Push {
         })
     }
 
+    /// The MD5 of what it sends.
+    pub(super) fn sends(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Withdraw { payload, .. }
+            | Self::StoreContent(payload)
+            | Self::VerifyContent(payload)
+            | Self::StoreMd5(payload)
+            | Self::VerifyMd5(payload) => Some(payload.fingerprint.md5),
+        }
+    }
+
     /// What becomes of the item, once there is something to be sent.
     pub(super) fn expected(&self) -> Option<ItemResult> {
         match self {

@@ -22,10 +22,12 @@ use std::sync::Arc;
 
 use super::agenda::Agenda;
 use super::guard::GuardReason;
+use super::push::Push;
 use super::report::{ConfigReport, EndedEarly, ItemResult};
 use super::step::{ConfigStep, SiteStep, StepOutcome};
 use super::task::{Next, Task};
-use super::{Centre, InStep, Item, Listed};
+use super::{Centre, CentreItem, InStep, Item, Listed};
+use crate::proto::Refusal;
 
 /// How a round goes.
 #[derive(Clone, Debug)]
@@ -128,6 +130,11 @@ impl ConfigRound {
         if let (Task::Push(_), StepOutcome::Stored(Ok(()))) = (&task, &outcome) {
             self.in_step.remove(&item);
         }
+        if let (Some(md5), StepOutcome::Stored(Err(refusal))) = (task.sends(), &outcome)
+            && *refusal != Refusal::Exists
+        {
+            self.in_step.refuse(item.clone(), md5, refusal.clone());
+        }
         match task.after(outcome, &item) {
             Next::Then(task) => self.work(item, task, agenda),
             Next::Done(result) => {
@@ -151,7 +158,7 @@ impl ConfigRound {
 
     fn begin(&mut self, mut agenda: Agenda) -> State {
         while let Some((item, task)) = agenda.next(&mut self.in_step) {
-            match self.foregone(&task) {
+            match self.foregone(&item, &task) {
                 Some(result) => self.settle(item, result),
                 None => return State::Working { item, task, agenda },
             }
@@ -160,7 +167,7 @@ impl ConfigRound {
     }
 
     fn work(&mut self, item: Item, task: Task, agenda: Agenda) -> State {
-        match self.foregone(&task) {
+        match self.foregone(&item, &task) {
             Some(result) => {
                 self.settle(item, result);
                 self.begin(agenda)
@@ -170,7 +177,13 @@ impl ConfigRound {
     }
 
     /// What becomes of an item whose task is not to be gone on with.
-    fn foregone(&mut self, task: &Task) -> Option<ItemResult> {
+    fn foregone(&mut self, item: &Item, task: &Task) -> Option<ItemResult> {
+        if let Task::Push(Push::Read { .. }) = task
+            && let Some(centre) = self.centre.items.get(item).and_then(CentreItem::current)
+            && let Some(refusal) = self.in_step.refusal(item, centre.md5)
+        {
+            return Some(ItemResult::Refused(refusal.clone()));
+        }
         let allowance = &mut self.policy.allowance;
         let is_let = match task {
             Task::Inspect { in_step: None } | Task::TakeUp { .. } => allowance.items > 0,

@@ -92,6 +92,14 @@ impl Task {
         }
     }
 
+    /// The MD5 of the content that it is to bring to the site.
+    pub(super) fn sends(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Push(push) => push.sends(),
+            _ => None,
+        }
+    }
+
     /// What becomes of the item if nothing keeps the task from its end, for a dry run: once it is to change something.
     pub(super) fn expected(&self) -> Option<ItemResult> {
         match self {
