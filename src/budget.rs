@@ -23,6 +23,10 @@ pub(crate) const REMEMBERED: u64 = 24 << 20;
 /// Bytes that each site has of either, whatever the others have: with them it is collected from, if in small rounds.
 pub(crate) const LEAST_OF_SITE: u64 = 32 << 10;
 
+/// Bytes of the collections that sites are being sent from the directories of one incoming directory. Each is held once,
+/// however many sites it goes to.
+pub(crate) const COLLECTIONS: u64 = 256 << 20;
+
 /// The log, in bytes a second in the long run, of lines that are logged unless an operator asks for more.
 pub(crate) const LOG_RATE: i64 = 8 * 1024;
 

@@ -156,6 +156,15 @@ keys! {
 
         /// From one comparison of the configuration to the next; what is edited here goes to the site at once.
         remote_config_interval: Duration = 60 * SECOND, Time(SECOND..=LONGEST), Site;
+
+        /// How many of a site's agents may have their configuration here: more are not taken up.
+        remote_config_max_agents: usize = 50_000, Number(0..=MOST_SPOOLED), Site;
+
+        /// How many bytes these may have.
+        remote_config_max_bytes: u64 = 256 << 20, Size(0), Site;
+
+        /// What stays free on the filesystem, in bytes: where less would, nothing is taken up.
+        remote_config_min_free: u64 = 256 << 20, Size(0), Site;
     }
 }
 

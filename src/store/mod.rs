@@ -126,7 +126,7 @@ pub use buffer::storage_dir::{PendingRemovals, StorageDir};
 pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
 pub use central_config::{
     CentralCompletion, CentralConfig, CentralFiles, CentralFinding, CentralView, Fault, InStepFile, MAX_COLLECTION,
-    MAX_CONFIGURATION, Unfit, UnfitPair, agent_of, check_pairs,
+    MAX_CONFIGURATION, SeenCentre, Unfit, UnfitPair, Upload, agent_of, check_pairs,
 };
 pub use fs::durability::Durability;
 pub(crate) use fs::error::MOUNT_WRITABLE;

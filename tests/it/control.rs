@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tentacle_sync::testing::fake_server::{Fault, Setup, Verb, WrongSize};
 
-use crate::daemon::{Daemon, Outcome, Place, wait_until};
+use crate::daemon::{Daemon, Outcome, Sandbox, wait_until};
 use crate::server_process::free_address;
 use crate::site::{Site, site_config};
 use crate::support::TIMEOUT;
@@ -17,19 +17,19 @@ use crate::support::TIMEOUT;
 /// What each of these asks for a round now and then.
 const OFTEN: &str = "interval = 1";
 
-fn socket(place: &Place) -> PathBuf {
-    place.state().join("control.sock")
+fn socket(sandbox: &Sandbox) -> PathBuf {
+    sandbox.state().join("control.sock")
 }
 
 /// The daemon, once it can be asked.
-fn start(place: &Place) -> Daemon {
-    let daemon = place.start();
-    wait_until("the control socket", || UnixStream::connect(socket(place)).ok());
+fn start(sandbox: &Sandbox) -> Daemon {
+    let daemon = sandbox.start();
+    wait_until("the control socket", || UnixStream::connect(socket(sandbox)).ok());
     daemon
 }
 
-fn status(place: &Place, arguments: &[&str]) -> (Outcome, Value) {
-    let outcome = place.run("status", &[&["--json"], arguments].concat());
+fn status(sandbox: &Sandbox, arguments: &[&str]) -> (Outcome, Value) {
+    let outcome = sandbox.run("status", &[&["--json"], arguments].concat());
     let json = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"));
     (outcome, json)
 }
@@ -41,8 +41,8 @@ fn site<'a>(status: &'a Value, name: &str) -> &'a Value {
 }
 
 /// Waits until a site is as `wanted`.
-fn wait_for_site(place: &Place, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    wait_until(name, || Some(site(&status(place, &[]).1, name).clone()).filter(&wanted))
+fn wait_for_site(sandbox: &Sandbox, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    wait_until(name, || Some(site(&status(sandbox, &[]).1, name).clone()).filter(&wanted))
 }
 
 fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
@@ -60,13 +60,14 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     stock.peer().put("late.1700000000.data", b"old").unwrap();
     stock.peer().set_mischief(vec![Fault::WrongSize(WrongSize::Literally("12abc")).at(Verb::Recv)]);
     let dead = free_address();
-    let place = Place::with_sites([ours.config(OFTEN), stock.config(OFTEN), site_config("de\"ad one", dead, OFTEN)]);
-    let _daemon = start(&place);
-    wait_for_site(&place, "ours", |site| site["collected"]["files"] == 7 && site["last_success_seconds"].is_u64());
-    wait_for_site(&place, "stock", |site| site["is_failing"] == true);
-    wait_for_site(&place, "de\"ad one", |site| site["is_failing"] == true);
+    let sandbox =
+        Sandbox::with_sites([ours.config(OFTEN), stock.config(OFTEN), site_config("de\"ad one", dead, OFTEN)]);
+    let _daemon = start(&sandbox);
+    wait_for_site(&sandbox, "ours", |site| site["collected"]["files"] == 7 && site["last_success_seconds"].is_u64());
+    wait_for_site(&sandbox, "stock", |site| site["is_failing"] == true);
+    wait_for_site(&sandbox, "de\"ad one", |site| site["is_failing"] == true);
 
-    let (outcome, json) = status(&place, &[]);
+    let (outcome, json) = status(&sandbox, &[]);
     outcome.assert_code(1);
     assert!(!outcome.stdout.contains('\u{1b}') && outcome.stdout.lines().count() == 1, "{outcome}");
     assert_eq!(
@@ -87,56 +88,56 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     assert_eq!((&found["problem"]["reason"], &found["last_success_seconds"]), (&"connect".into(), &Value::Null));
     assert!(found["problem"]["failures"].as_u64() > Some(0) && found["waiting"].is_null(), "{found}");
 
-    let outcome = place.run("status", &[]);
+    let outcome = sandbox.run("status", &[]);
     outcome.assert_code(1).assert_says(&["3 sites, 2 fail"]);
     outcome.assert_says(&["! \"de\\\"ad one\"", "never"]).assert_says(&["! stock", "~"]).assert_says(&["  ours", "7"]);
     outcome.assert_says(&["connection refused;"]);
     assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80), "{outcome}");
     let row = |name: &str| outcome.stdout.lines().position(|line| line.contains(name)).unwrap();
     assert!(row("ad one") < row("ours") && row("! stock") < row("ours"), "the worst first: {outcome}");
-    place.run("status", &["ours"]).assert_code(0);
-    place.run("status", &["our"]).assert_code(2).assert_logs(&["named our;", "ours, stock"]);
+    sandbox.run("status", &["ours"]).assert_code(0);
+    sandbox.run("status", &["our"]).assert_code(2).assert_logs(&["named our;", "ours, stock"]);
 }
 
 #[test]
 fn a_daemon_that_is_not_running_is_told_from_one_that_is() {
     let site = Site::fake("site", 1, Setup::default());
-    let place = Place::with_sites([site.config(OFTEN)]);
+    let sandbox = Sandbox::with_sites([site.config(OFTEN)]);
     for command in ["status", "reload"] {
-        place.run(command, &[]).assert_code(3).assert_logs(&["not running", "state/control.sock"]);
+        sandbox.run(command, &[]).assert_code(3).assert_logs(&["not running", "state/control.sock"]);
     }
-    let daemon = start(&place);
-    let mode = fs::symlink_metadata(socket(&place)).unwrap();
+    let daemon = start(&sandbox);
+    let mode = fs::symlink_metadata(socket(&sandbox)).unwrap();
     assert!(mode.file_type().is_socket() && mode.permissions().mode() & 0o777 == 0o660, "{mode:?}");
     // Whatever becomes of its configuration.
-    place.write("tentacle-syncd.toml", "[[");
-    wait_until("an answer", || (place.run("status", &["--state-dir", "state"]).code() == Some(0)).then_some(()));
-    let path = socket(&place).to_string_lossy().into_owned();
-    let outcome = place.launch(["status", "--control-socket", &path].map(AsRef::as_ref)).wait();
+    sandbox.write("tentacle-syncd.toml", "[[");
+    wait_until("an answer", || (sandbox.run("status", &["--state-dir", "state"]).code() == Some(0)).then_some(()));
+    let path = socket(&sandbox).to_string_lossy().into_owned();
+    let outcome = sandbox.launch(["status", "--control-socket", &path].map(AsRef::as_ref)).wait();
     outcome.assert_code(0).assert_says(&["site"]);
     daemon.stop().assert_code(0);
-    assert!(!socket(&place).exists());
+    assert!(!socket(&sandbox).exists());
 }
 
 #[test]
 fn the_socket_is_where_the_configuration_and_the_surroundings_say() {
     let site = Site::fake("site", 1, Setup::default());
-    let place = Place::new();
-    let (named, runtime) = (place.path("named.sock"), place.path("runtime"));
-    place.configure(&format!("control_socket = {named:?}\ncontrol_mode = \"0600\"\n"), [site.config(OFTEN)]);
-    let daemon = place.start();
+    let sandbox = Sandbox::new();
+    let (named, runtime) = (sandbox.path("named.sock"), sandbox.path("runtime"));
+    sandbox.configure(&format!("control_socket = {named:?}\ncontrol_mode = \"0600\"\n"), [site.config(OFTEN)]);
+    let daemon = sandbox.start();
     wait_until("the control socket", || UnixStream::connect(&named).ok());
     assert_eq!(fs::symlink_metadata(&named).unwrap().permissions().mode() & 0o777, 0o600);
-    place.run("status", &[]).assert_code(0);
+    sandbox.run("status", &[]).assert_code(0);
     daemon.stop();
 
     fs::create_dir(&runtime).unwrap();
-    place.configure("", [site.config(OFTEN)]);
-    let config = place.config();
+    sandbox.configure("", [site.config(OFTEN)]);
+    let config = sandbox.config();
     let launch = |command: &str| {
         let arguments = [command.as_ref(), "--config".as_ref(), config.as_os_str()];
         let allowed = (command == "run").then_some("--allow-root".as_ref());
-        place.launch_as(
+        sandbox.launch_as(
             env!("CARGO_BIN_EXE_tentacle-syncd").as_ref(),
             arguments.into_iter().chain(allowed),
             |command| {
@@ -152,24 +153,24 @@ fn the_socket_is_where_the_configuration_and_the_surroundings_say() {
 #[test]
 fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let site = Site::fake("site", 1, Setup::default());
-    let place = Place::with_sites([site.config(OFTEN)]);
-    let mut daemon = start(&place);
+    let sandbox = Sandbox::with_sites([site.config(OFTEN)]);
+    let mut daemon = start(&sandbox);
     daemon.kill();
-    assert!(socket(&place).exists());
-    let daemon = place.start();
-    wait_until("the new daemon's socket", || UnixStream::connect(socket(&place)).ok());
+    assert!(socket(&sandbox).exists());
+    let daemon = sandbox.start();
+    wait_until("the new daemon's socket", || UnixStream::connect(socket(&sandbox)).ok());
 
     // Another one on the same state directory does not come so far.
-    place.start().wait().assert_code(3);
+    sandbox.start().wait().assert_code(3);
     // One with its own collects, and says why it cannot be asked.
-    let (other, path) = (Place::new(), socket(&place));
+    let (other, path) = (Sandbox::new(), socket(&sandbox));
     let further = Site::fake("further", 3, Setup::default());
     other.configure(&format!("control_socket = {path:?}\n"), [further.config(OFTEN)]);
     let second = other.start();
     second.wait_for_line(&["[WARN]", "reason=control", "another process serves the control socket"]);
     wait_until("its files", || (other.names().len() > 3).then_some(()));
     second.stop().assert_code(0);
-    let (_, json) = status(&place, &[]);
+    let (_, json) = status(&sandbox, &[]);
     assert_eq!(json["daemon"]["pid"], daemon.id());
     daemon.stop();
 }
@@ -177,59 +178,59 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
 #[test]
 fn a_reload_is_answered_with_what_came_of_it() {
     let (first, second) = (Site::fake("first", 1, Setup::default()), Site::fake("second", 1, Setup::default()));
-    let place = Place::with_sites([first.config(OFTEN)]);
-    let daemon = start(&place);
-    place.configure("shutdown_timeout = 5", [first.config("interval = 2"), second.config(OFTEN)]);
-    let outcome = place.run("reload", &[]);
+    let sandbox = Sandbox::with_sites([first.config(OFTEN)]);
+    let daemon = start(&sandbox);
+    sandbox.configure("shutdown_timeout = 5", [first.config("interval = 2"), second.config(OFTEN)]);
+    let outcome = sandbox.run("reload", &[]);
     outcome.assert_code(0).assert_says(&["reloaded: 2 sites: 1 added, 1 changed, 0 removed"]);
     outcome.assert_says(&["+ second"]).assert_says(&["change with a restart: shutdown_timeout"]);
     daemon.wait_for_line(&["reloaded", "2 sites: 1 added (second)"]);
 
-    place.configure("", [first.config("interval = 2"), second.config("tls = { ca = \"/missing.pem\" }")]);
-    let outcome = place.run("reload", &[]);
+    sandbox.configure("", [first.config("interval = 2"), second.config("tls = { ca = \"/missing.pem\" }")]);
+    let outcome = sandbox.run("reload", &[]);
     outcome.assert_code(1).assert_says(&["1 cannot be used"]).assert_says(&["site second", "/missing.pem"]);
 
-    let path = place.write("tentacle-syncd.toml", "[[site]]\nname = \"x\"\naddres = \"1.2.3.4\"\n");
-    let outcome = place.run("reload", &["--control-socket", &socket(&place).to_string_lossy()]);
-    assert_eq!(outcome.code(), Some(2), "one place at a time: {outcome}");
-    let asked = socket(&place).to_string_lossy().into_owned();
-    let outcome = place.launch(["reload", "--control-socket", &asked].map(AsRef::as_ref)).wait();
+    let path = sandbox.write("tentacle-syncd.toml", "[[site]]\nname = \"x\"\naddres = \"1.2.3.4\"\n");
+    let outcome = sandbox.run("reload", &["--control-socket", &socket(&sandbox).to_string_lossy()]);
+    assert_eq!(outcome.code(), Some(2), "one sandbox at a time: {outcome}");
+    let asked = socket(&sandbox).to_string_lossy().into_owned();
+    let outcome = sandbox.launch(["reload", "--control-socket", &asked].map(AsRef::as_ref)).wait();
     outcome
         .assert_code(1)
         .assert_logs(&["nothing is changed"])
         .assert_logs(&[&format!("{}:3", path.to_string_lossy()), "address"]);
-    let answers = ask(&socket(&place), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
+    let answers = ask(&socket(&sandbox), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
     assert_eq!(answers.iter().filter(|line| line["type"] == "site").count(), 2, "the last good one stays");
 }
 
 #[test]
 fn a_site_is_paused_resumed_and_collected_from_at_once() {
     let (site, other) = (Site::fake("site", 2, Setup::default()), Site::fake("other", 2, Setup::default()));
-    let place = Place::with_sites([site.config(OFTEN), other.config("interval = \"1h\"")]);
-    let _daemon = start(&place);
-    wait_until("the files", || (place.spool().len() == 4).then_some(()));
-    place.run("pause", &["site"]).assert_code(0).assert_says(&["site is paused: no round"]);
-    wait_for_site(&place, "site", |site| site["state"] == "paused" && site["connections"] == 0);
+    let sandbox = Sandbox::with_sites([site.config(OFTEN), other.config("interval = \"1h\"")]);
+    let _daemon = start(&sandbox);
+    wait_until("the files", || (sandbox.spool().len() == 4).then_some(()));
+    sandbox.run("pause", &["site"]).assert_code(0).assert_says(&["site is paused: no round"]);
+    wait_for_site(&sandbox, "site", |site| site["state"] == "paused" && site["connections"] == 0);
     site.peer().put("paused.1700000000.data", b"later").unwrap();
-    place.run("sync-now", &["site"]).assert_code(0).assert_says(&["site is paused"]);
+    sandbox.run("sync-now", &["site"]).assert_code(0).assert_says(&["site is paused"]);
     // A reload changes nothing about it.
-    place.configure("", [site.config("interval = 2"), other.config("interval = \"1h\"")]);
-    place.run("reload", &[]).assert_code(0);
-    let (_, json) = status(&place, &["site"]);
+    sandbox.configure("", [site.config("interval = 2"), other.config("interval = \"1h\"")]);
+    sandbox.run("reload", &[]).assert_code(0);
+    let (_, json) = status(&sandbox, &["site"]);
     assert_eq!(json["sites"][0]["state"], "paused");
 
     // What comes to the other one waits for an hour, but for this.
     let before = site.peer().tally().accepted;
     other.peer().put("new.1700000000.data", b"new").unwrap();
-    wait_for_site(&place, "other", |site| site["state"] == "waiting");
-    place.run("sync-now", &["other"]).assert_code(0).assert_says(&["other has its next round now"]);
-    wait_until("the new file", || place.names().contains(&"new.1700000000.data".to_owned()).then_some(()));
+    wait_for_site(&sandbox, "other", |site| site["state"] == "waiting");
+    sandbox.run("sync-now", &["other"]).assert_code(0).assert_says(&["other has its next round now"]);
+    wait_until("the new file", || sandbox.names().contains(&"new.1700000000.data".to_owned()).then_some(()));
     assert_eq!(site.peer().tally().accepted, before, "nobody goes to a paused site");
-    assert!(!place.names().contains(&"paused.1700000000.data".to_owned()));
-    place.run("resume", &["site"]).assert_code(0).assert_says(&["site is collected from again"]);
-    wait_until("what waited", || place.names().contains(&"paused.1700000000.data".to_owned()).then_some(()));
-    place.run("pause", &["site", "nobody"]).assert_code(2).assert_logs(&["nobody"]);
-    let (_, json) = status(&place, &["site"]);
+    assert!(!sandbox.names().contains(&"paused.1700000000.data".to_owned()));
+    sandbox.run("resume", &["site"]).assert_code(0).assert_says(&["site is collected from again"]);
+    wait_until("what waited", || sandbox.names().contains(&"paused.1700000000.data".to_owned()).then_some(()));
+    sandbox.run("pause", &["site", "nobody"]).assert_code(2).assert_logs(&["nobody"]);
+    let (_, json) = status(&sandbox, &["site"]);
     assert_ne!(json["sites"][0]["state"], "paused", "all of those named, or none");
 }
 
@@ -238,9 +239,9 @@ fn clients_that_say_or_read_nothing_keep_neither_rounds_nor_other_clients_waitin
     let site = Site::fake("site", 3, Setup::default());
     let dead = free_address();
     let many = (0..1200).map(|number| site_config(&format!("dead-{number:0>100}"), dead, "interval = \"1h\""));
-    let place = Place::with_sites(many.chain([site.config(OFTEN)]));
-    let _daemon = start(&place);
-    let (path, request) = (socket(&place), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
+    let sandbox = Sandbox::with_sites(many.chain([site.config(OFTEN)]));
+    let _daemon = start(&sandbox);
+    let (path, request) = (socket(&sandbox), b"{\"version\":1,\"command\":{\"status\":{}}}\n");
     // Far more than a socket's buffers hold.
     let whole: Vec<Value> = ask(&path, request);
     assert_eq!(whole.iter().filter(|line| line["type"] == "site").count(), 1201);
@@ -262,7 +263,7 @@ fn clients_that_say_or_read_nothing_keep_neither_rounds_nor_other_clients_waitin
         if number % 100 == 99 {
             let name = format!("during.{}.data", 1_700_000_000 + number);
             site.peer().put(&name, b"collected all the same").unwrap();
-            wait_until("a round", || place.names().contains(&name).then_some(()));
+            wait_until("a round", || sandbox.names().contains(&name).then_some(()));
             let answers = ask(&path, request);
             assert_eq!(answers.last().unwrap()["type"], "end", "with {number} others");
         }
@@ -280,8 +281,8 @@ fn clients_that_say_or_read_nothing_keep_neither_rounds_nor_other_clients_waitin
 #[test]
 fn what_is_no_request_is_answered_with_what_was_expected() {
     let site = Site::fake("site", 1, Setup::default());
-    let place = Place::with_sites([site.config(OFTEN)]);
-    let _daemon = start(&place);
+    let sandbox = Sandbox::with_sites([site.config(OFTEN)]);
+    let _daemon = start(&sandbox);
     let long = [vec![b'x'; 100_000], vec![b'\n']].concat();
     for (request, word) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "expected one line such as"),
@@ -290,7 +291,7 @@ fn what_is_no_request_is_answered_with_what_was_expected() {
         (b"{\"version\":1,\"command\":{\"destroy\":{}}}\n", "expected one of `status`"),
         (&long, "65536"),
     ] {
-        let answers = ask(&socket(&place), request);
+        let answers = ask(&socket(&sandbox), request);
         assert_eq!(
             (answers.len(), &answers[0]["type"], &answers[0]["reason"]),
             (1, &"error".into(), &"request".into())
@@ -298,7 +299,7 @@ fn what_is_no_request_is_answered_with_what_was_expected() {
         assert!(answers[0]["problems"].to_string().contains(word), "{answers:?}");
     }
     // A request that lacks its end alone, as a program without care writes it.
-    let mut client = UnixStream::connect(socket(&place)).unwrap();
+    let mut client = UnixStream::connect(socket(&sandbox)).unwrap();
     client.write_all(b"{\"version\":1,\"command\":{\"status\":{}}}").unwrap();
     client.shutdown(std::net::Shutdown::Write).unwrap();
     let lines = BufReader::new(client).lines().count();

@@ -1,15 +1,19 @@
 //! Configuration rounds, from their start to their end.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Collector, Mode};
 use crate::collector::Reason;
-use crate::collector::configuring::{ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig};
+use crate::collector::configuring::{
+    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig,
+};
 use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
-use crate::store::{CentralCompletion, InStepFile};
-use crate::sync::remote_config::{Centre, CentreStep, Mode as RoundMode, RoundPolicy, StepOutcome, guard};
+use crate::store::{CentralCompletion, InStepFile, SeenCentre};
+use crate::sync::remote_config::{CentreStep, Item, Mode as RoundMode, RoundPolicy, StepOutcome, guard};
 
 /// Items that are believed to be in step, and are compared in a round all the same.
 const ROTATION: usize = 16;
@@ -57,16 +61,17 @@ impl Collector {
             return false;
         }
         let incoming = site.spool.incoming();
-        let Some(centre) = self.centres.centre(incoming) else { return false };
+        let Some(seen) = self.centres.seen(incoming) else { return false };
         // Without what other sites have, it cannot be seen how much is missing.
         let of_centre = self.sites.iter().flatten().filter(|other| other.spool.incoming() == incoming);
         let in_step: Option<Vec<_>> =
             of_centre.filter_map(|other| other.configuration.as_ref()).map(SiteConfig::in_step).collect();
-        let Some(deletions) = in_step.map(|in_step| guard(&centre, in_step)) else { return false };
+        let Some(deletions) = in_step.map(|in_step| guard(&seen.centre, in_step)) else { return false };
         let Some(session) = self.sessions.remove(&id) else { return false };
-        let policy = RoundPolicy { rotation: ROTATION, deletions, named: NAMED, mode: RoundMode::Apply };
-        if let Some(config) = self.sites[key].as_mut().and_then(|site| site.configuration.as_mut()) {
-            config.begin(RoundStart { centre, policy, connection: id, now });
+        if let Some(Site { settings, configuration: Some(config), .. }) = &mut self.sites[key] {
+            let allowance = config.allowance(&seen.centre, settings);
+            let policy = RoundPolicy { rotation: ROTATION, deletions, allowance, named: NAMED, mode: RoundMode::Apply };
+            config.begin(RoundStart { seen, policy, connection: id, now });
         }
         self.config_sessions.insert(id, ConfigSession::new(key, session.into_driver()));
         self.net.wake(id);
@@ -92,9 +97,10 @@ impl Collector {
     }
 
     fn ask_centre(&mut self, key: usize, step: CentreStep) {
-        if let Some(site) = &self.sites[key] {
-            self.centres.ask(site.spool.incoming(), key, step);
-        }
+        let Some(Site { spool, settings, configuration: Some(config), .. }) = &self.sites[key] else { return };
+        let Some(directories) = config.directories() else { return };
+        let min_free = settings.remote_config_min_free;
+        self.centres.ask(key, Asked { incoming: spool.incoming(), directories, min_free, step });
     }
 
     /// What the centre's directories were asked, and whether they have changed.
@@ -102,8 +108,35 @@ impl Collector {
         for (key, completion) in self.centres.completions() {
             self.centre_answered(key, completion);
         }
-        for (incoming, before) in self.centres.changes() {
-            self.centre_changed(&incoming, &before);
+        for (incoming, changed) in self.centres.changes() {
+            self.centre_changed(&incoming, &changed);
+        }
+        for incoming in self.centres.take_dead(self.net.now()) {
+            for key in self.configured_in(&incoming) {
+                self.end_configuration(key, &ConfigEnd::BrokenOff);
+                self.centres.withdraw(key);
+            }
+        }
+    }
+
+    /// The sites whose configuration is that in `incoming`.
+    fn configured_in(&self, incoming: &Path) -> Vec<usize> {
+        let is_one = |site: &Site| site.configuration.is_some() && site.spool.incoming() == incoming;
+        (0..self.sites.len()).filter(|key| self.sites[*key].as_ref().is_some_and(is_one)).collect()
+    }
+
+    /// Logs what is wrong with the centre's directories, and sees to threads that have panicked.
+    pub(super) fn look_after_centres(&mut self, now: Instant) {
+        self.centres.report_problems(now);
+        for incoming in self.centres.restart(now) {
+            for key in self.configured_in(&incoming) {
+                let Some(Site { configuration: Some(config), .. }) = &self.sites[key] else { continue };
+                // What was told to the one before may be lost.
+                match config.in_step() {
+                    Some(in_step) => self.centres.save(&incoming, &config.file, in_step.clone()),
+                    None => self.centres.load(&incoming, key, &config.file),
+                }
+            }
         }
     }
 
@@ -115,6 +148,7 @@ impl Collector {
         }
         let outcome = match completion {
             CentralCompletion::Loaded { in_step, .. } => return config.loaded(in_step),
+            CentralCompletion::Confirmed { is_missing, .. } => StepOutcome::Confirmed(is_missing),
             CentralCompletion::Read { content, .. } => StepOutcome::Read(content),
             CentralCompletion::Published { result, .. } => {
                 StepOutcome::Published(result.map_err(|error| error.to_string()))
@@ -129,16 +163,15 @@ impl Collector {
     }
 
     /// What was edited goes to the sites that have it, at once.
-    fn centre_changed(&mut self, incoming: &Path, before: &Centre) {
+    fn centre_changed(&mut self, incoming: &Path, changed: &BTreeSet<Item>) {
         let now = self.net.now();
-        let Some(after) = self.centres.seen(incoming).cloned() else { return };
-        let changed = after.changed_from(before);
+        let Some(SeenCentre { centre: after, .. }) = self.centres.seen(incoming) else { return };
         for key in 0..self.sites.len() {
             let Some(site) = self.sites[key].as_mut().filter(|site| site.spool.incoming() == incoming) else {
                 continue;
             };
             let Some(config) = &mut site.configuration else { continue };
-            let concerns = config.centre_changed(&changed, &after, now);
+            let concerns = config.centre_changed(changed, &after, now);
             // The end of a round under way sees that by itself; a site that fails is tried in its turn.
             if concerns && config.running().is_none() && self.schedule.failures(key) == 0 {
                 self.schedule.hurry(key, now);
@@ -160,8 +193,8 @@ impl Collector {
             self.centres.save(incoming, &config.file, in_step);
         }
         // An edit may have come while the round ran.
-        if let Some(seen) = self.centres.seen(incoming)
-            && config.centre_changed(&seen.changed_from(&centre), seen, now)
+        if let Some(SeenCentre { centre: after, .. }) = self.centres.seen(incoming)
+            && config.centre_changed(&after.changed_from(&centre), &after, now)
         {
             self.schedule.hurry(key, now);
         }

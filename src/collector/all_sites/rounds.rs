@@ -193,7 +193,7 @@ impl Collector {
         }
         self.next_tick = now + TICK;
         self.announce_expiries();
-        self.centres.report_problems(now);
+        self.look_after_centres(now);
         let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
         for site in self.sites.iter_mut().flatten() {
             site.look_after_spool(now);

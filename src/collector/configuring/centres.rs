@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{error, info, warn};
 
+use crate::deadline::after;
 use crate::obs::{LogThrottle, repeated};
-use crate::proto::Count;
-use crate::store::{CentralCompletion, CentralConfig, CentralView, CommitterNotify, InStepFile};
-use crate::sync::remote_config::{Centre, CentreStep, InStep, Item};
+use crate::proto::{Count, quoted};
+use crate::store::{CentralCompletion, CentralConfig, CentralView, CommitterNotify, InStepFile, SeenCentre, Upload};
+use crate::sync::remote_config::{CentreStep, InStep, Item};
 
 /// Pairs that a log line each is for, of those that are found not to fit at one time.
 const NAMED: usize = 5;
@@ -21,10 +22,15 @@ const UNFIT_FOR: Duration = Duration::from_secs(300);
 /// How often that is looked at.
 const UNFIT_TICK: Duration = Duration::from_secs(10);
 
+/// From the end of a thread that has panicked to the next.
+const RESTARTED_AFTER: Duration = Duration::from_secs(60);
+
 /// The centre's directories that sites have their configuration from, by the incoming directories they are in.
 pub(in crate::collector) struct Centres {
     notify: CommitterNotify,
     by_incoming: HashMap<PathBuf, CentreWatch>,
+    /// Whose thread has panicked, and when there is to be another.
+    dead: HashMap<PathBuf, Instant>,
     /// The sites that wait for what was asked, by ticket. Those whose round has ended wait no longer: the answer would be
     /// taken for another's.
     asked: HashMap<u64, usize>,
@@ -35,8 +41,6 @@ pub(in crate::collector) struct Centres {
 
 struct CentreWatch {
     central: CentralConfig,
-    /// What the sites were last compared with.
-    seen: Option<Arc<Centre>>,
     log: LogThrottle,
     /// Since when pairs do not fit.
     unfit: BTreeMap<Item, UnfitSince>,
@@ -49,55 +53,113 @@ enum UnfitSince {
     Reported,
 }
 
+/// A step, and on the strength of what it is asked for.
+pub(in crate::collector) struct Asked<'a> {
+    pub(in crate::collector) incoming: &'a Path,
+    /// The directories that the round was begun with.
+    pub(in crate::collector) directories: u64,
+    /// What is to stay free on their filesystem.
+    pub(in crate::collector) min_free: u64,
+    pub(in crate::collector) step: CentreStep,
+}
+
 impl Centres {
     /// `notify` wakes the loop.
     pub(in crate::collector) fn new(notify: CommitterNotify, now: Instant) -> Self {
-        Self { notify, by_incoming: HashMap::new(), asked: HashMap::new(), last_ticket: 0, unfit_tick: now }
+        let (by_incoming, dead) = (HashMap::new(), HashMap::new());
+        Self { notify, by_incoming, dead, asked: HashMap::new(), last_ticket: 0, unfit_tick: now }
     }
 
     /// What is in the directories there; `None` while that is not known.
-    pub(in crate::collector) fn centre(&self, incoming: &Path) -> Option<Arc<Centre>> {
-        self.by_incoming.get(incoming)?.central.centre()
+    pub(in crate::collector) fn seen(&self, incoming: &Path) -> Option<SeenCentre> {
+        self.by_incoming.get(incoming)?.central.seen()
     }
 
-    /// What the sites were last compared with.
-    pub(in crate::collector) fn seen(&self, incoming: &Path) -> Option<&Arc<Centre>> {
-        self.by_incoming.get(incoming)?.seen.as_ref()
-    }
-
-    /// Looks after the directories in `incoming`, and reads for `site` what was in step. Whether it does.
+    /// Looks after the directories in `incoming`, and reads for `site` what was in step. Whether it does, or will.
     pub(in crate::collector) fn open(&mut self, incoming: &Path, site: usize, file: &InStepFile) -> bool {
-        if !self.by_incoming.contains_key(incoming) {
-            let notify = Arc::clone(&self.notify);
-            let central = match CentralConfig::start(incoming, Box::new(move || notify())) {
-                Ok(central) => central,
-                Err(error) => {
-                    warn!("{error}");
-                    return false;
-                }
-            };
-            let watch = CentreWatch { central, seen: None, log: LogThrottle::default(), unfit: BTreeMap::new() };
-            self.by_incoming.insert(incoming.to_owned(), watch);
+        let is_open = self.dead.contains_key(incoming) || self.start(incoming);
+        if is_open {
+            self.load(incoming, site, file);
         }
+        is_open
+    }
+
+    fn start(&mut self, incoming: &Path) -> bool {
+        if self.by_incoming.contains_key(incoming) {
+            return true;
+        }
+        let notify = Arc::clone(&self.notify);
+        let central = match CentralConfig::start(incoming, Box::new(move || notify())) {
+            Ok(central) => central,
+            Err(error) => {
+                warn!("{error}");
+                return false;
+            }
+        };
+        let watch = CentreWatch { central, log: LogThrottle::default(), unfit: BTreeMap::new() };
+        self.by_incoming.insert(incoming.to_owned(), watch);
+        true
+    }
+
+    /// Reads for `site` what was in step.
+    pub(in crate::collector) fn load(&mut self, incoming: &Path, site: usize, file: &InStepFile) {
         let ticket = self.ticket(site);
         if let Some(watch) = self.by_incoming.get(incoming) {
             watch.central.load(ticket, file.clone());
         }
-        true
+    }
+
+    /// The directories whose thread has panicked: nothing that was asked of it is answered any more.
+    pub(in crate::collector) fn take_dead(&mut self, now: Instant) -> Vec<PathBuf> {
+        let is_dead = |_: &PathBuf, watch: &mut CentreWatch| !watch.central.is_alive();
+        let dead: Vec<PathBuf> = self.by_incoming.extract_if(is_dead).map(|(incoming, _)| incoming).collect();
+        for incoming in &dead {
+            error!(
+                "directory={} reason=remote-config-thread the thread that looks after agents' configuration has stopped by an \
+                 error of this program, which is worth a report: nothing is sent to sites or taken from them until it is \
+                 started anew in {} s",
+                quoted(incoming),
+                RESTARTED_AFTER.as_secs()
+            );
+            self.dead.insert(incoming.clone(), after(now, RESTARTED_AFTER));
+        }
+        dead
+    }
+
+    /// Starts the threads anew whose time has come: their directories.
+    pub(in crate::collector) fn restart(&mut self, now: Instant) -> Vec<PathBuf> {
+        let due = self.dead.iter().filter(|(_, at)| **at <= now).map(|(incoming, _)| incoming.clone());
+        let mut restarted: Vec<PathBuf> = due.collect();
+        restarted.retain(|incoming| {
+            let is_started = self.start(incoming);
+            if is_started {
+                self.dead.remove(incoming);
+                info!("directory={} agents' configuration is looked after again", quoted(incoming));
+            } else {
+                self.dead.insert(incoming.clone(), after(now, RESTARTED_AFTER));
+            }
+            is_started
+        });
+        restarted
     }
 
     /// Looks after no others from now on.
     pub(in crate::collector) fn keep_only(&mut self, used: &BTreeSet<PathBuf>) {
         self.by_incoming.retain(|incoming, _| used.contains(incoming));
+        self.dead.retain(|incoming, _| used.contains(incoming));
     }
 
     /// Has a step carried out for a site.
-    pub(in crate::collector) fn ask(&mut self, incoming: &Path, site: usize, step: CentreStep) {
+    pub(in crate::collector) fn ask(&mut self, site: usize, asked: Asked<'_>) {
         let ticket = self.ticket(site);
+        let Asked { incoming, directories, min_free, step } = asked;
         let Some(watch) = self.by_incoming.get(incoming) else { return };
         match step {
-            CentreStep::Read { item } => watch.central.read(ticket, item),
-            CentreStep::Publish { item, content } => watch.central.publish(ticket, item, content),
+            CentreStep::Read { item } => watch.central.read(ticket, item, directories),
+            CentreStep::Publish { item, content } => {
+                watch.central.publish(ticket, Upload { item, content, min_free, directories });
+            }
+            CentreStep::Confirm { item } => watch.central.confirm(ticket, item, directories),
         }
     }
 
@@ -120,17 +182,10 @@ impl Centres {
         done.filter_map(|completion| Some((asked.remove(&completion.ticket())?, completion))).collect()
     }
 
-    /// The directories in which something has changed since this was called last, and what was there before.
-    pub(in crate::collector) fn changes(&mut self) -> Vec<(PathBuf, Arc<Centre>)> {
-        let mut changes = Vec::new();
-        for (incoming, watch) in &mut self.by_incoming {
-            let centre = watch.central.centre();
-            if !is_same(centre.as_ref(), watch.seen.as_ref()) {
-                let before = std::mem::replace(&mut watch.seen, centre).unwrap_or_default();
-                changes.push((incoming.clone(), before));
-            }
-        }
-        changes
+    /// The directories in which something has changed since this was called last, and which items.
+    pub(in crate::collector) fn changes(&mut self) -> Vec<(PathBuf, BTreeSet<Item>)> {
+        let changed = self.by_incoming.iter().map(|(incoming, watch)| (incoming, watch.central.take_changed()));
+        changed.filter(|(_, items)| !items.is_empty()).map(|(incoming, items)| (incoming.clone(), items)).collect()
     }
 
     /// Logs directories that cannot be looked at, and pairs that have not fitted for too long to be edited just now.
@@ -175,11 +230,10 @@ impl CentreWatch {
     /// Logs each such pair once.
     fn report_unfit(&mut self, now: Instant) {
         let CentralView::Seen { unfit, .. } = self.central.view() else { return };
-        let items: BTreeSet<&Item> = unfit.iter().map(|pair| &pair.item).collect();
-        self.unfit.retain(|item, _| items.contains(item));
+        self.unfit.retain(|item, _| unfit.contains_key(item));
         let mut overdue = Vec::new();
-        for pair in &*unfit {
-            let since = self.unfit.entry(pair.item.clone()).or_insert(UnfitSince::Recent(now));
+        for (item, pair) in &*unfit {
+            let since = self.unfit.entry(item.clone()).or_insert(UnfitSince::Recent(now));
             match *since {
                 UnfitSince::Recent(start) if now.saturating_duration_since(start) >= UNFIT_FOR => {
                     *since = UnfitSince::Reported;
@@ -197,11 +251,6 @@ impl CentreWatch {
     }
 }
 
-/// Whether both are one and the same: what is in the directories is only ever replaced as a whole.
-fn is_same(one: Option<&Arc<Centre>>, other: Option<&Arc<Centre>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        _ => false,
-    }
-}
+#[cfg(test)]
+#[path = "centres_tests.rs"]
+mod tests;

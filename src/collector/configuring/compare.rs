@@ -91,6 +91,7 @@ impl Work for Comparing {
             CentreStep::Read { item } => StepOutcome::Read(self.centre.read(&item)),
             // A comparison asks for no such thing.
             CentreStep::Publish { .. } => StepOutcome::Published(Err("nothing is changed".to_owned())),
+            CentreStep::Confirm { .. } => StepOutcome::Confirmed(false),
         }
     }
 

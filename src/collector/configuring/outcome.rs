@@ -46,8 +46,8 @@ pub struct ItemLine<'a> {
 impl ConfigOutcome {
     /// How many items the site has not the same as the centre by now, as far as the round has come to them or should have.
     pub fn not_in_step(&self) -> usize {
-        let ConfigReport { withheld, unfit, waiting, refused, unpublished, left, .. } = &self.report;
-        withheld.count + unfit.count + waiting.count + refused.count + unpublished.count + left
+        let ConfigReport { withheld, unfit, waiting, beyond, refused, unpublished, left, .. } = &self.report;
+        withheld.count + unfit.count + waiting.count + beyond.count + refused.count + unpublished.count + left
     }
 
     /// What goes where: what is, or was, changed.
@@ -68,11 +68,14 @@ impl ConfigOutcome {
         let withheld = self.lines(&self.report.withheld, "keep", move |_| guard.clone());
         let unfit = self.lines(&self.report.unfit, "skip", unfit);
         let waiting = self.lines(&self.report.waiting, "wait", |_| waiting.to_owned());
+        let beyond = "with it, the site would have more at the centre than remote_config_max_agents and \
+                      remote_config_max_bytes let it";
+        let beyond = self.lines(&self.report.beyond, "keep", |_| beyond.to_owned());
         let refused = self.report.refused.first.iter();
         let refused = refused.map(|(item, refusal)| self.line(item, "refused", refusal.to_string()));
         let unpublished = self.report.unpublished.first.iter();
         let unpublished = unpublished.map(|(item, error)| self.line(item, "unpublished", error.clone()));
-        withheld.chain(unfit).chain(waiting).chain(refused).chain(unpublished).collect()
+        withheld.chain(unfit).chain(waiting).chain(beyond).chain(refused).chain(unpublished).collect()
     }
 
     fn lines<'a>(

@@ -9,7 +9,7 @@ use log::warn;
 
 use super::outcome::{ConfigOutcome, Interruption};
 use super::runner::{RunSite, Runner, Work};
-use super::site_config::{ConfigEnd, SAVED_EVERY, log_report};
+use super::site_config::{ConfigEnd, SAVED_EVERY, allowance, log_report};
 use crate::collector::resources::{StartError, target};
 use crate::collector::{Reason, warn_of_certificates};
 use crate::config::{Settings, SiteSettings};
@@ -17,8 +17,8 @@ use crate::net::Net;
 use crate::obs::LogThrottle;
 use crate::store::{CentralFiles, InStepFile, Spool, StateDir, StoreError, agent_of};
 use crate::sync::remote_config::{
-    Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, InStep, Item, Mode, RoundPolicy, SiteStep, StepOutcome,
-    Steps, guard,
+    Allowance, Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, InStep, Item, Mode, RoundPolicy, SiteStep,
+    StepOutcome, Steps, guard,
 };
 use crate::tls::Connectors;
 
@@ -80,13 +80,15 @@ impl ConfigRounds<'_> {
     }
 
     fn policy(&self) -> RoundPolicy {
-        RoundPolicy { rotation: self.rotation, deletions: Ok(()), named: self.named, mode: self.mode }
+        let (deletions, allowance) = (Ok(()), Allowance::ALL);
+        RoundPolicy { rotation: self.rotation, deletions, allowance, named: self.named, mode: self.mode }
     }
 }
 
 /// What is known of a site.
 struct RoundSite {
     name: String,
+    settings: SiteSettings,
     incoming: PathBuf,
     file: InStepFile,
     /// What is in step, but for what the round under way has done.
@@ -107,7 +109,8 @@ impl RoundSite {
                 InStep::default()
             }),
         };
-        Ok(Self { name: site.name.clone(), incoming, file, in_step, since: now, saved: now })
+        let (name, settings) = (site.name.clone(), site.clone());
+        Ok(Self { name, settings, incoming, file, in_step, since: now, saved: now })
     }
 }
 
@@ -209,8 +212,9 @@ impl Work for Rounds<'_> {
         let incoming = self.sites[site].incoming.clone();
         let all = self.sites.iter().chain(&self.others).filter(|other| other.incoming == incoming);
         let deletions = guard(&centre, all.map(|other| &other.in_step));
-        let policy = RoundPolicy { deletions, ..self.policy.clone() };
         let site = &mut self.sites[site];
+        let allowance = allowance(site.in_step.iter().map(|(item, _)| item), &centre, &site.settings);
+        let policy = RoundPolicy { deletions, allowance, ..self.policy.clone() };
         (site.since, site.saved) = (now, now);
         NamedRound { round: ConfigRound::new(centre, site.in_step.clone(), policy), agents: BTreeMap::new() }
     }
@@ -219,6 +223,7 @@ impl Work for Rounds<'_> {
         let CentreDirectories { files, centre } = self.centre(site);
         match step {
             CentreStep::Read { item } => StepOutcome::Read(files.read(&item)),
+            CentreStep::Confirm { item } => StepOutcome::Confirmed(files.is_missing(&item)),
             CentreStep::Publish { item, content } => {
                 *centre = None;
                 StepOutcome::Published(files.publish(&item, &content).map_err(|error| error.to_string()))

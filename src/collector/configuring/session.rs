@@ -20,7 +20,7 @@ use crate::proto::{
     Command, Event, Fingerprint, Fingerprinter, ListArg, ListingParser, PasswordDigest, Refusal, Verb, Want,
 };
 use crate::store::{MAX_COLLECTION, MAX_CONFIGURATION};
-use crate::sync::remote_config::{CentreStep, ConfigStep, Listed, SiteStep, StepOutcome, Steps};
+use crate::sync::remote_config::{CentreStep, ConfigStep, Deletion, Listed, SiteStep, StepOutcome, Steps};
 
 /// The largest listing of a site's `.md5` files that is taken, in bytes: fifty thousand agents'.
 const MAX_LISTING: u64 = 2 << 20;
@@ -66,9 +66,42 @@ enum Task {
     Fetching(Vec<u8>),
     Comparing(Fingerprinter),
     Storing(Cursor<Arc<[u8]>>),
-    Deleting { expected: Fingerprint, received: Fingerprinter },
+    Deleting { expected: Fingerprint, received: Received },
     Awaiting,
     Exhausted,
+}
+
+/// What comes while a file is deleted. The size is the expected one.
+enum Received {
+    /// All of it: what an agent has put in its place is to be stored again.
+    Kept(Vec<u8>),
+    /// It is a collection's, which agents do not send.
+    Measured(Fingerprinter),
+}
+
+impl Received {
+    fn new(expected: Fingerprint) -> Self {
+        if expected.size <= MAX_CONFIGURATION {
+            Self::Kept(Vec::new())
+        } else {
+            Self::Measured(Fingerprinter::default())
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Kept(body) => body.extend_from_slice(bytes),
+            Self::Measured(running) => running.update(bytes),
+        }
+    }
+
+    fn finish(self, expected: Fingerprint) -> Deletion {
+        let (found, body) = match self {
+            Self::Kept(body) => (Fingerprint::of(&body), Some(body.into())),
+            Self::Measured(running) => (running.finish(), None),
+        };
+        if found == expected { Deletion::Done } else { Deletion::Other(body) }
+    }
 }
 
 /// A listing on its way.
@@ -175,7 +208,7 @@ impl ConfigSession {
                 (Command::Send { name, size: body.len() as u64 }, Task::Storing(Cursor::new(body)))
             }
             SiteStep::Delete { name, expected } => {
-                (Command::Move(name), Task::Deleting { expected, received: Fingerprinter::default() })
+                (Command::Move(name), Task::Deleting { expected, received: Received::new(expected) })
             }
         };
         self.command(&command, task, cx)?;
@@ -238,7 +271,7 @@ impl ConfigSession {
                     Task::Listing(listing) => StepOutcome::Listed(listing.finish()),
                     Task::Fetching(bytes) => StepOutcome::Fetched(Some(bytes.into())),
                     Task::Comparing(running) => StepOutcome::Compared(Some(running.finish())),
-                    Task::Deleting { expected, received } => StepOutcome::Deleted(received.finish() == expected),
+                    Task::Deleting { expected, received } => StepOutcome::Deleted(received.finish(expected)),
                     Task::Opening
                     | Task::Greeting
                     | Task::Ready
@@ -272,7 +305,7 @@ impl ConfigSession {
             (Task::Storing(_), answer) => StepOutcome::Stored(answer.map_err(Clone::clone)),
             (Task::Listing(_), Err(refusal)) => StepOutcome::ListRefused(refusal.clone()),
             (Task::Comparing(_), Err(_)) => StepOutcome::Compared(None),
-            (Task::Deleting { .. }, Err(_)) => StepOutcome::Deleted(false),
+            (Task::Deleting { .. }, Err(_)) => StepOutcome::Deleted(Deletion::Declined),
             // Whatever else is answered was asked for with it.
             _ => StepOutcome::Fetched(None),
         });
@@ -316,7 +349,8 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.feed(bytes),
             Self::Fetching(body) => body.extend_from_slice(bytes),
-            Self::Comparing(running) | Self::Deleting { received: running, .. } => running.update(bytes),
+            Self::Comparing(running) => running.update(bytes),
+            Self::Deleting { received, .. } => received.update(bytes),
             Self::Opening | Self::Greeting | Self::Ready | Self::Storing(_) | Self::Awaiting | Self::Exhausted => {}
         }
     }

@@ -5,7 +5,7 @@ use super::*;
 use crate::collector::scripted_connection::ScriptedConnection;
 use crate::proto::Fingerprint;
 use crate::sync::remote_config::{
-    Centre, CentreItem, ConfigReport, ConfigRound, EndedEarly, InStep, Item, Mode, RoundPolicy, md5_text,
+    Allowance, Centre, CentreItem, ConfigReport, ConfigRound, EndedEarly, InStep, Item, Mode, RoundPolicy, md5_text,
 };
 
 const K: &str = "0123456789abcdef0123456789abcdef";
@@ -25,7 +25,8 @@ struct Scene {
 impl Scene {
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn new(centre: Centre) -> Self {
-        let policy = RoundPolicy { rotation: 0, deletions: Ok(()), named: 9, mode: Mode::Apply };
+        let policy =
+            RoundPolicy { rotation: 0, deletions: Ok(()), allowance: Allowance::ALL, named: 9, mode: Mode::Apply };
         Self {
             end: ScriptedConnection::new(Instant::now()),
             settings: SiteSettings::new("site", "address"),
@@ -110,6 +111,26 @@ fn what_is_sent_is_read_back() {
     scene.takes(&format!("{K}.md5"), &md5);
     assert_eq!(scene.sends(&format!("{K}.md5"), &md5).unwrap(), ConfigPumped::Finished);
     assert_eq!(scene.report().pushed.count, 1);
+}
+
+#[test]
+fn what_comes_in_place_of_what_is_deleted_is_stored_again() {
+    let md5 = md5_text(Fingerprint::of(b"old").md5);
+    let mut scene = Scene::new(Centre::default());
+    let policy = RoundPolicy { rotation: 0, deletions: Ok(()), allowance: Allowance::ALL, named: 9, mode: Mode::Apply };
+    let in_step = InStep::from_iter([(item(), Fingerprint::of(b"old").md5)]);
+    scene.round = ConfigRound::new(Arc::default(), in_step, policy);
+    scene.lists(&format!("{K}.md5\n")).unwrap();
+    scene.sends(&format!("{K}.md5"), &md5).unwrap();
+    let asked = scene.sends(&format!("{K}.conf"), "old").unwrap();
+    assert_eq!(asked, ConfigPumped::Ask(CentreStep::Confirm { item: item() }));
+    scene.round.after(StepOutcome::Confirmed(true));
+    scene.session.resume();
+    scene.answers(&format!("MV <{K}.conf>\n"), "MV SIZE 3\n").unwrap();
+    assert_eq!(scene.answers("MV OK\n", "new").unwrap(), ConfigPumped::Blocked);
+    scene.answers(&format!("SEND <{K}.conf> SIZE 3\n"), "SEND OK\n").unwrap();
+    assert_eq!(scene.answers("new", "SEND OK\n").unwrap(), ConfigPumped::Finished);
+    assert_eq!(scene.report().waiting.count, 1);
 }
 
 #[test]

@@ -1,27 +1,40 @@
 //! Where a site's configuration stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
 use crate::collector::Reason;
+use crate::config::SiteSettings;
 use crate::deadline::after;
 use crate::net::ConnId;
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::Quoted;
-use crate::store::InStepFile;
+use crate::store::{InStepFile, SeenCentre};
 use crate::sync::remote_config::{
-    Centre, ConfigReport, ConfigRound, GuardReason, InStep, Item, ItemKind, Named, RoundPolicy,
+    Allowance, Centre, ConfigReport, ConfigRound, GuardReason, InStep, Item, ItemKind, Named, RoundPolicy,
 };
 
 /// How often what is in step is saved while a round goes on.
 pub(super) const SAVED_EVERY: Duration = Duration::from_secs(3);
 
+/// What has waited for so long is no change under way.
+const WAITING_FOR: Duration = Duration::from_secs(300);
+
+/// What was not seen to wait for so long may be well by now.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(1_800);
+
+/// What the site did not take is not sent again for so long, unless it is another by then.
+const REFUSED_FOR: Duration = Duration::from_secs(3_600);
+
+/// Items that a log line names.
+const NAMED: usize = 5;
+
 /// What a round is begun with, beside what is the site's own.
 pub(in crate::collector) struct RoundStart {
-    pub(in crate::collector) centre: Arc<Centre>,
+    pub(in crate::collector) seen: SeenCentre,
     pub(in crate::collector) policy: RoundPolicy,
     pub(in crate::collector) connection: ConnId,
     pub(in crate::collector) now: Instant,
@@ -43,6 +56,12 @@ pub(in crate::collector) struct SiteConfig {
     /// Where what is in step is kept.
     pub(in crate::collector) file: InStepFile,
     state: ConfigState,
+    /// Configurations that were in step with the site once and are not, since this program was started. Its agents have them
+    /// here.
+    lost: BTreeSet<Item>,
+    waiting: Waiting,
+    /// When it is tried again to send what the site did not take.
+    refusals_forgotten: Instant,
     /// When the next round may begin.
     due: Instant,
     log: LogThrottle,
@@ -59,7 +78,7 @@ enum ConfigState {
 struct ActiveConfigRound {
     round: ConfigRound,
     connection: ConnId,
-    centre: Arc<Centre>,
+    seen: SeenCentre,
     /// What was in step when it began.
     before: InStep,
     since: Instant,
@@ -69,7 +88,16 @@ struct ActiveConfigRound {
 
 impl SiteConfig {
     pub(in crate::collector) fn new(file: InStepFile, now: Instant) -> Self {
-        Self { file, state: ConfigState::Loading, due: now, log: LogThrottle::default() }
+        let (lost, waiting) = (BTreeSet::new(), Waiting::default());
+        Self {
+            file,
+            state: ConfigState::Loading,
+            lost,
+            waiting,
+            refusals_forgotten: after(now, REFUSED_FOR),
+            due: now,
+            log: LogThrottle::default(),
+        }
     }
 
     /// What was in step is read.
@@ -85,6 +113,22 @@ impl SiteConfig {
             ConfigState::Loading => None,
             ConfigState::Waiting(in_step) => Some(in_step),
             ConfigState::Running(running) => Some(&running.before),
+        }
+    }
+
+    /// How much of the site may be taken up beside what it has at the centre. Which of that has come from it is not known, so
+    /// all counts that was in step.
+    pub(in crate::collector) fn allowance(&self, centre: &Centre, settings: &SiteSettings) -> Allowance {
+        let in_step = self.in_step().into_iter().flat_map(InStep::iter).map(|(item, _)| item);
+        let lost = self.lost.iter().filter(|item| self.in_step().is_none_or(|in_step| in_step.get(item).is_none()));
+        allowance(in_step.chain(lost), centre, settings)
+    }
+
+    /// The directories that the round under way was begun with.
+    pub(in crate::collector) fn directories(&self) -> Option<u64> {
+        match &self.state {
+            ConfigState::Running(running) => Some(running.seen.directories),
+            ConfigState::Loading | ConfigState::Waiting(_) => None,
         }
     }
 
@@ -112,14 +156,19 @@ impl SiteConfig {
 
     /// Begins a round, if none is under way.
     pub(in crate::collector) fn begin(&mut self, start: RoundStart) {
-        let RoundStart { centre, policy, connection, now: since } = start;
+        let RoundStart { seen, policy, connection, now: since } = start;
         if let ConfigState::Waiting(in_step) = &mut self.state {
+            if self.refusals_forgotten <= since {
+                in_step.forget_refusals();
+                self.refusals_forgotten = after(since, REFUSED_FOR);
+            }
             let before = std::mem::take(in_step);
-            let round = ConfigRound::new(Arc::clone(&centre), before.clone(), policy);
+            self.lost.retain(|item| seen.centre.items.contains_key(item));
+            let round = ConfigRound::new(Arc::clone(&seen.centre), before.clone(), policy);
             self.state = ConfigState::Running(Box::new(ActiveConfigRound {
                 round,
                 connection,
-                centre,
+                seen,
                 before,
                 since,
                 saved: since,
@@ -143,9 +192,19 @@ impl SiteConfig {
                 return None;
             }
         };
-        let ActiveConfigRound { round, centre, before, since, saved, .. } = *running;
+        let ActiveConfigRound { round, seen, before, since, saved, .. } = *running;
         let (in_step, report) = round.finished();
-        log_report(site, &report, end, now.saturating_duration_since(since), &mut self.log, now);
+        let lost =
+            before.iter().filter(|(item, _)| in_step.get(item).is_none() && item.kind() == ItemKind::Configuration);
+        self.lost.extend(lost.map(|(item, _)| item.clone()));
+        self.lost.retain(|item| in_step.get(item).is_none());
+        self.waiting.saw(&report.waiting.first, matches!(end, ConfigEnd::Done), now);
+        let problem = match end {
+            ConfigEnd::Failed(reason) => Some(Problem::of(reason)),
+            _ => problem(&report).or_else(|| self.waiting.problem(now)),
+        };
+        log_done(site, &report, now.saturating_duration_since(since));
+        log_problem(site, problem, end, &mut self.log, now);
         self.due = match end {
             ConfigEnd::Done | ConfigEnd::Failed(_) => after(since, interval).max(now),
             ConfigEnd::Exhausted | ConfigEnd::BrokenOff => now,
@@ -153,7 +212,7 @@ impl SiteConfig {
         // What was saved on the way may be less.
         let changed = (in_step != before || saved > since).then(|| in_step.clone());
         self.state = ConfigState::Waiting(in_step);
-        Some((changed, centre))
+        Some((changed, seen.centre))
     }
 
     /// These items have changed at the centre: the next round may begin at once, where some are this site's. Whether they
@@ -179,7 +238,57 @@ impl SiteConfig {
     }
 }
 
-/// Logs what a round has come to: what was done at `info`; what it could not do now and then.
+/// What is left of what a site may have at the centre, where it has these items.
+pub(super) fn allowance<'a>(
+    items: impl Iterator<Item = &'a Item>,
+    centre: &Centre,
+    settings: &SiteSettings,
+) -> Allowance {
+    let configurations = items.filter(|item| item.kind() == ItemKind::Configuration);
+    let bytes = configurations.filter_map(|item| Some(centre.items.get(item)?.content.map_or(0, |has| has.size)));
+    let left = Allowance { items: settings.remote_config_max_agents, bytes: settings.remote_config_max_bytes };
+    bytes.fold(left, |left, bytes| Allowance {
+        items: left.items.saturating_sub(1),
+        bytes: left.bytes.saturating_sub(bytes),
+    })
+}
+
+/// Items that the site has in a way that nothing can be done about.
+#[derive(Default)]
+struct Waiting(BTreeMap<Item, Waited>);
+
+/// From when to when an item was seen to wait.
+struct Waited {
+    since: Instant,
+    last: Instant,
+}
+
+impl Waiting {
+    /// These wait now; if that was a whole round, no others do. Those that are not heard of for long are forgotten.
+    fn saw(&mut self, items: &[Item], is_all: bool, now: Instant) {
+        for item in items {
+            self.0.entry(item.clone()).or_insert(Waited { since: now, last: now }).last = now;
+        }
+        let forgotten_after = if is_all { Duration::ZERO } else { FORGOTTEN_AFTER };
+        self.0.retain(|_, waited| now.saturating_duration_since(waited.last) <= forgotten_after);
+    }
+
+    fn problem(&self, now: Instant) -> Option<Problem> {
+        let is_overdue = |waited: &Waited| now.saturating_duration_since(waited.since) >= WAITING_FOR;
+        let overdue: Vec<&Item> =
+            self.0.iter().filter(|(_, waited)| is_overdue(waited)).map(|(item, _)| item).collect();
+        let first = overdue.iter().copied().take(NAMED).cloned().collect();
+        let names = named(&Named { count: overdue.len(), first }, ToString::to_string)?;
+        let text = format!(
+            "{names}: at the site, the file or its .md5 is missing, empty or too large, or the two do not fit, and that stays \
+             so. Where its agent runs, remove its .md5 file at the site: the agent sends both anew; where it is no more, \
+             remove both"
+        );
+        Some(Problem { code: "remote-config-waiting", key: "waiting".to_owned(), text })
+    }
+}
+
+/// Logs what a round has come to that nothing is remembered of: what was done at `info`; what it could not do now and then.
 pub(super) fn log_report(
     site: &str,
     report: &ConfigReport,
@@ -188,7 +297,16 @@ pub(super) fn log_report(
     throttle: &mut LogThrottle,
     now: Instant,
 ) {
-    let site = Quoted::of_bytes(site.as_bytes());
+    let problem = match end {
+        ConfigEnd::Failed(reason) => Some(Problem::of(reason)),
+        _ => problem(report),
+    };
+    log_done(site, report, took);
+    log_problem(site, problem, end, throttle, now);
+}
+
+/// Logs what a round has done.
+fn log_done(site: &str, report: &ConfigReport, took: Duration) {
     let counts = [
         ("pushed", named(&report.pushed, |pushed| pushed.item.to_string())),
         ("taken-up", named(&report.taken_up, ToString::to_string)),
@@ -197,14 +315,16 @@ pub(super) fn log_report(
     let done: Vec<String> =
         counts.iter().filter_map(|(what, names)| Some(format!("{what}={}", names.as_ref()?))).collect();
     if !done.is_empty() {
+        let site = Quoted::of_bytes(site.as_bytes());
         info!("site={site} configuration: {} in-step={} ms={}", done.join(" "), report.in_step, took.as_millis());
     }
-    let problem = match end {
-        ConfigEnd::Failed(reason) => Some((reason.code(), reason.log_key(), reason.to_string())),
-        _ => problem(report).map(|(code, text)| (code, text.clone(), text)),
-    };
+}
+
+/// Logs what a round could not do, now and then.
+fn log_problem(site: &str, problem: Option<Problem>, end: &ConfigEnd, throttle: &mut LogThrottle, now: Instant) {
+    let site = Quoted::of_bytes(site.as_bytes());
     match (problem, end) {
-        (Some((code, key, text)), _) => {
+        (Some(Problem { code, key, text }), _) => {
             if let Some(suppressed) = throttle.failed(&key, now) {
                 warn!("site={site} reason={code} configuration: {text};{}", repeated(suppressed));
             }
@@ -218,19 +338,54 @@ pub(super) fn log_report(
     }
 }
 
+/// What somebody has to see to.
+#[derive(Debug)]
+struct Problem {
+    code: &'static str,
+    /// What it is, whichever items it is about: it is not logged each time.
+    key: String,
+    text: String,
+}
+
+impl Problem {
+    fn new(code: &'static str, text: String) -> Self {
+        Self { code, key: text.clone(), text }
+    }
+
+    fn of(reason: &Reason) -> Self {
+        Self { code: reason.code(), key: reason.log_key(), text: reason.to_string() }
+    }
+}
+
 /// What somebody has to see to, worst first.
-fn problem(report: &ConfigReport) -> Option<(&'static str, String)> {
+fn problem(report: &ConfigReport) -> Option<Problem> {
     if let Some(ended) = &report.ended {
-        return Some(("remote-config-server", ended.to_string()));
+        return Some(Problem::new("remote-config-server", ended.to_string()));
     }
     if let Some(guard) = report.guard.filter(|_| report.withheld.count > 0) {
-        return Some(("remote-config-guard", guarded(guard)));
+        return Some(Problem::new("remote-config-guard", guarded(guard)));
     }
     if let Some(names) = named(&report.refused, |(item, refusal)| format!("{item}: {refusal}")) {
-        return Some(("remote-config-refused", format!("the site does not take {names}")));
+        return Some(Problem::new("remote-config-refused", format!("the site does not take {names}")));
     }
-    named(&report.unpublished, |(item, why)| format!("{item}: {why}"))
-        .map(|names| ("remote-config-publish", format!("what the site has cannot be stored here: {names}")))
+    if let Some(names) = named(&report.unpublished, |(item, why)| format!("{item}: {why}")) {
+        let text = format!("what the site has cannot be stored here: {names}");
+        return Some(Problem { key: unpublished_key(report), ..Problem::new("remote-config-publish", text) });
+    }
+    let names = named(&report.beyond, ToString::to_string)?;
+    let text = format!(
+        "{names} not taken up: with it, the site would have more here than remote_config_max_agents and \
+         remote_config_max_bytes let it. Are these its agents? Then raise them; else, see who uploads to it"
+    );
+    Some(Problem { code: "remote-config-bound", key: "bound".to_owned(), text })
+}
+
+/// Which items they are changes from one round to the next.
+fn unpublished_key(report: &ConfigReport) -> String {
+    report.unpublished.first.first().map_or_else(String::new, |(item, why)| {
+        let at = why.find(item.stem()).map_or(0, |at| at + item.stem().len());
+        why[at..].to_owned()
+    })
 }
 
 fn guarded(guard: GuardReason) -> String {
@@ -246,3 +401,7 @@ fn named<T>(items: &Named<T>, name: impl Fn(&T) -> String) -> Option<String> {
     let more = if items.count > names.len() { ", …" } else { "" };
     (items.count > 0).then(|| format!("{} ({}{more})", items.count, names.join(", ")))
 }
+
+#[cfg(test)]
+#[path = "site_config_tests.rs"]
+mod tests;

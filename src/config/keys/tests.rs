@@ -57,6 +57,9 @@ const EVERY_KEY: &str = r#"
     quickack = false
     remote_config = true
     remote_config_interval = "5m"
+    remote_config_max_agents = 10
+    remote_config_max_bytes = "1MB"
+    remote_config_min_free = 0
 "#;
 
 /// Every variable is set, and every file can be read.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::agent_conf::parse;
 use super::directories::{Directories, Folder};
 use super::files::{Fault, look_at_md5, read_content};
-use super::publish::{publish, recover};
+use super::publish::{Pair, publish_all, recover};
 use super::scan::Scan;
 use super::unfit::UnfitPair;
 use crate::proto::Fingerprint;
@@ -54,7 +54,7 @@ impl CentralFiles {
 
     /// The pairs that do not fit.
     pub fn unfit(&self) -> Vec<UnfitPair> {
-        self.scan.unfit(&self.incoming)
+        self.scan.unfit(&self.incoming).into_values().collect()
     }
 
     /// Where the item's content is, or would be.
@@ -76,13 +76,20 @@ impl CentralFiles {
         Ok(directories.content(item).map_or(Ok(None), |directory| read_content(directory, item)))
     }
 
+    /// Whether neither file of the item is there by now, and that can be seen.
+    pub fn is_missing(&mut self, item: &Item) -> bool {
+        let Ok(directories) = Directories::open(&self.incoming) else { return false };
+        self.scan.look_at(&directories, &BTreeSet::from([item.clone()]));
+        self.scan.item(item).is_none()
+    }
+
     /// Publishes both files of an item, or neither: it replaces none.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if another is there; whatever the disk refuses.
     pub fn publish(&mut self, item: &Item, content: &[u8]) -> Result<(), StoreError> {
         let directories = Directories::open(&self.incoming)?;
-        let published = publish(&directories, item, content);
+        let published = publish_all(&directories, &[Pair { item, content }]).into_iter().collect();
         // Also what was in its way is to be seen.
         self.scan.look_at(&directories, &BTreeSet::from([item.clone()]));
         published

@@ -115,7 +115,7 @@ pub fn check_pairs(incoming: &Path) -> Vec<CentralFinding> {
         findings.push(check_directory(&folder.path(incoming), directory));
     }
     findings.push(fit(&centre));
-    findings.extend(scan.unfit(incoming).into_iter().map(CentralFinding::Unfit));
+    findings.extend(scan.unfit(incoming).into_values().map(CentralFinding::Unfit));
     let configurations = centre.items.keys().filter(|item| item.kind() == ItemKind::Configuration);
     findings.extend(configurations.flat_map(|item| check_rights(&directories, item)));
     findings

@@ -77,6 +77,10 @@ impl Directory {
         Ok(Self { dir, path })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where a file in here is.
     pub(super) fn path_of(&self, name: &FileName) -> PathBuf {
         self.path.join(OsStr::from_bytes(name.as_bytes()))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
@@ -41,6 +42,8 @@ pub enum Fault {
     Unreadable(Errno),
     /// Of the file that should have an MD5: it has something else.
     NoMd5,
+    /// With it, more would be held in memory than may be.
+    NoMemory,
 }
 
 impl fmt::Display for Fault {
@@ -52,6 +55,7 @@ impl fmt::Display for Fault {
                 write!(f, "cannot be read: {errno}: give the user this runs as the right to")
             }
             Self::Unreadable(errno) => write!(f, "cannot be read: {errno}"),
+            Self::NoMemory => f.write_str("waits until other collections are sent"),
             Self::NoMd5 => f.write_str("does not hold an MD5 of 32 hexadecimal digits"),
         }
     }
@@ -101,6 +105,17 @@ pub(super) struct Known<T> {
     /// `None` if the file is to be read again whatever its state.
     stamp: Option<Stamp>,
     pub(super) found: Result<T, Fault>,
+}
+
+impl<T> Known<T> {
+    /// Of the same state of the file, this was found.
+    pub(super) fn with<U>(&self, found: U) -> Known<U> {
+        self.with_found(Ok(found))
+    }
+
+    pub(super) fn with_found<U>(&self, found: Result<U, Fault>) -> Known<U> {
+        Known { stamp: self.stamp, found }
+    }
 }
 
 /// An item's content, without its bytes.
@@ -176,6 +191,28 @@ pub(super) fn look_at_md5(
             fault => fault,
         })?;
         parse_md5(&bytes).ok_or(Fault::NoMd5)
+    })
+}
+
+/// An item's content and its fingerprint, if it is there. `room`: the most bytes that may be held anew.
+pub(super) fn look_at_bytes(
+    directory: &Directory,
+    item: &Item,
+    known: Option<Known<(Arc<[u8]>, Fingerprint)>>,
+    room: u64,
+) -> Option<Known<(Arc<[u8]>, Fingerprint)>> {
+    // Its bytes are held already, unless it is another by now.
+    let own = known.as_ref().and_then(|known| known.found.as_ref().ok()).map_or(0, |(_, of)| of.size);
+    look(directory, &item.content_name(), known, |file, stat| {
+        if is_larger(stat, most(item)) {
+            return Err(Fault::TooLarge { most: most(item) });
+        }
+        if is_larger(stat, room.saturating_add(own)) {
+            return Err(Fault::NoMemory);
+        }
+        let bytes = read_at_most(file, most(item))?;
+        let fingerprint = Fingerprint::of(&bytes);
+        Ok((bytes.into(), fingerprint))
     })
 }
 

@@ -20,46 +20,36 @@ mod central_files;
 mod check;
 mod directories;
 mod files;
+mod held;
 mod in_step_file;
 mod publish;
+mod room;
 mod scan;
 mod unfit;
+mod view;
 mod watch;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub use central_files::{CentralFiles, agent_of};
 pub use check::{CentralFinding, check_pairs};
 pub use files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
 pub use in_step_file::InStepFile;
 pub use unfit::{Unfit, UnfitPair};
+pub use view::{CentralView, SeenCentre};
+pub use work::Upload;
 
+use view::SharedView;
 use watch::{Watch, Watcher};
 use work::{CentralWork, Order, warn_of};
 
 use super::fs::error::{START_THREAD, StoreError};
 use super::fs::worker::{Notify, Worker};
-use crate::mutex::lock;
 use crate::proto::Fingerprint;
-use crate::sync::remote_config::{Centre, InStep, Item};
-
-/// What is known of the directories.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CentralView {
-    /// Nothing yet.
-    Starting,
-    /// They are not there, or cannot be listed: nothing is to be done by what was known before.
-    Unavailable(StoreError),
-    /// What is in them.
-    Seen {
-        /// As sites see it.
-        centre: Arc<Centre>,
-        /// The pairs of it that do not fit, as while somebody edits them.
-        unfit: Arc<[UnfitPair]>,
-    },
-}
+use crate::sync::remote_config::{InStep, Item};
 
 /// What was asked, and has been done.
 #[derive(Debug)]
@@ -78,6 +68,13 @@ pub enum CentralCompletion {
         /// Both files are there, durably, and [`CentralConfig::view`] has them; or neither.
         result: Result<(), StoreError>,
     },
+    /// Of [`CentralConfig::confirm`].
+    Confirmed {
+        /// The order's.
+        ticket: u64,
+        /// Whether neither file is there.
+        is_missing: bool,
+    },
     /// Of [`CentralConfig::load`].
     Loaded {
         /// The order's.
@@ -91,7 +88,10 @@ impl CentralCompletion {
     /// The order's.
     pub fn ticket(&self) -> u64 {
         match self {
-            Self::Read { ticket, .. } | Self::Published { ticket, .. } | Self::Loaded { ticket, .. } => *ticket,
+            Self::Read { ticket, .. }
+            | Self::Published { ticket, .. }
+            | Self::Confirmed { ticket, .. }
+            | Self::Loaded { ticket, .. } => *ticket,
         }
     }
 }
@@ -101,7 +101,7 @@ impl CentralCompletion {
 #[derive(Debug)]
 pub struct CentralConfig {
     worker: Worker<CentralWork>,
-    view: Arc<Mutex<CentralView>>,
+    view: SharedView,
     watcher: Option<Watcher>,
 }
 
@@ -111,11 +111,11 @@ impl CentralConfig {
     /// # Errors
     /// The system has no thread for it.
     pub fn start(incoming: &Path, notify: Notify) -> Result<Self, StoreError> {
-        let view = Arc::new(Mutex::new(CentralView::Starting));
+        let view = SharedView::new();
         let watch = Watch::new().inspect_err(|why| warn_of(incoming, *why)).ok();
         let waiting = watch.as_ref().map(Watch::waiting);
         let failed = StoreError::std(START_THREAD, incoming);
-        let work = CentralWork::new(incoming.to_owned(), watch, Arc::clone(&view));
+        let work = CentralWork::new(incoming.to_owned(), watch, view.clone());
         let worker = Worker::start(work, notify).map_err(failed)?;
         let orders = worker.orders();
         let tell = move || drop(orders.send(Order::Changed));
@@ -126,26 +126,36 @@ impl CentralConfig {
 
     /// What is known of the directories by now.
     pub fn view(&self) -> CentralView {
-        lock(&self.view).clone()
+        self.view.get()
     }
 
     /// What is in the directories; `None` if that is not known, or not any more.
-    pub fn centre(&self) -> Option<Arc<Centre>> {
-        match self.view() {
-            CentralView::Seen { centre, .. } => Some(centre),
-            CentralView::Starting | CentralView::Unavailable(_) => None,
-        }
+    pub fn seen(&self) -> Option<SeenCentre> {
+        self.view.seen()
     }
 
-    /// Asks for an item's content as it is by then.
-    pub fn read(&self, ticket: u64, item: Item) {
-        self.worker.ask(Order::Read { ticket, item }, || CentralCompletion::Read { ticket, content: None });
+    /// The items that have come, gone or become others in the directories since the last call. Where these were not to be
+    /// seen for a while, all that are there have come.
+    pub fn take_changed(&self) -> BTreeSet<Item> {
+        self.view.take_changed()
+    }
+
+    /// Asks for an item's content as it is by then, in these [directories](SeenCentre::directories).
+    pub fn read(&self, ticket: u64, item: Item, directories: u64) {
+        self.worker
+            .ask(Order::Read { ticket, item, directories }, || CentralCompletion::Read { ticket, content: None });
     }
 
     /// Has both files of an item published, or neither: it replaces none.
-    pub fn publish(&self, ticket: u64, item: Item, content: Arc<[u8]>) {
+    pub fn publish(&self, ticket: u64, upload: Upload) {
         let stopped = || CentralCompletion::Published { ticket, result: Err(StoreError::Stopped) };
-        self.worker.ask(Order::Publish { ticket, item, content }, stopped);
+        self.worker.ask(Order::Publish { ticket, upload }, stopped);
+    }
+
+    /// Asks whether an item is still missing in these [directories](SeenCentre::directories).
+    pub fn confirm(&self, ticket: u64, item: Item, directories: u64) {
+        let stopped = || CentralCompletion::Confirmed { ticket, is_missing: false };
+        self.worker.ask(Order::Confirm { ticket, item, directories }, stopped);
     }
 
     /// Asks for what was in step with a site. Nothing, if it cannot be read: that is logged.
@@ -174,6 +184,12 @@ impl CentralConfig {
         // It gives orders too.
         drop(self.watcher);
         self.worker.stop();
+    }
+
+    /// Has the thread panic.
+    #[cfg(test)]
+    pub fn panic(&self) {
+        self.worker.tell(Order::Panic);
     }
 
     /// Whether the thread has not panicked. Once it has, what is pending stays so.

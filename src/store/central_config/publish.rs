@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{self, AtFlags};
+use rustix::fs::{self, AtFlags, syncfs};
 use rustix::io::Errno;
 
 use super::directories::{Directories, Directory, Folder, draft_name, name_of_draft};
@@ -16,6 +16,7 @@ use super::files::{Content, Fault, look_at_content};
 use crate::proto::{FileName, Fingerprint, quoted};
 use crate::store::fs::compare::{Comparison, compare};
 use crate::store::fs::error::StoreError;
+use crate::store::fs::flush::is_few;
 use crate::store::fs::lacks::{flush_directory, rename_to_free};
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::open::is_in_place;
@@ -44,11 +45,16 @@ impl<'a> Target<'a> {
         found.map_err(StoreError::io("read", &self.path))
     }
 
+    /// Its bytes under another name, not durable yet.
     fn draft(&self) -> Result<Draft<'_>, StoreError> {
         let mut draft = Draft::create(&self.directory.dir, &self.path, draft_name(&self.name), FILE_MODE)?;
         self.give_group(draft.file())?;
-        draft.write(self.bytes)?;
+        draft.fill(self.bytes)?;
         Ok(draft)
+    }
+
+    fn flush_directory(&self) -> Result<(), StoreError> {
+        flush_directory(&self.directory.dir).map(drop).map_err(StoreError::io("write", &self.path))
     }
 
     /// Gives a file the group of its directory, as it has already where that is setgid: the web console's.
@@ -79,54 +85,163 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Publishes both files of an item, or neither, never over another file: an edit at the centre wins. A content of the same
-/// bytes that is there alone gets its MD5.
+/// What is to be published of an item.
+#[derive(Debug)]
+pub(super) struct Pair<'a> {
+    pub(super) item: &'a Item,
+    pub(super) content: &'a [u8],
+}
+
+/// Publishes pairs, each of another item: both files of each, or neither, never over another file: an edit at the centre
+/// wins. A content of the same bytes that is there alone gets its MD5. However many they are, the directories are flushed
+/// as often as for one.
 ///
 /// # Errors
 /// [`StoreError::Exists`] if there is another file of either name; whatever the disk refuses.
-pub(super) fn publish(directories: &Directories, item: &Item, bytes: &[u8]) -> Result<(), StoreError> {
-    let directory = directories.content_to_be(item)?;
-    let text = md5_text(Fingerprint::of(bytes).md5);
-    let content = Target::new(directory, item.content_name(), bytes);
-    let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
-    if bytes.is_empty() {
-        return Err(StoreError::io("publish it empty", &content.path)(Errno::INVAL));
+pub(super) fn publish_all(directories: &Directories, pairs: &[Pair<'_>]) -> Vec<Result<(), StoreError>> {
+    let texts: Vec<String> = pairs.iter().map(|pair| md5_text(Fingerprint::of(pair.content).md5)).collect();
+    let targets: Vec<_> = pairs.iter().zip(&texts).map(|(pair, text)| Targets::new(directories, pair, text)).collect();
+    let begun = targets.iter().map(|targets| targets.as_ref().map_err(Clone::clone)?.begin());
+    let mut publications: Vec<_> = begun.collect();
+    finish(&mut publications);
+    publications.into_iter().map(|publication| publication.map(drop)).collect()
+}
+
+/// Gives the drafts their names, durably.
+fn finish(publications: &mut Publications<'_>) {
+    flush_drafts(publications);
+    // A content that has its name must not survive a loss of power without its MD5's draft.
+    flush_all(publications, |targets| &targets.md5);
+    step(publications, Publication::name_content);
+    flush_all(publications, |targets| &targets.content);
+    step(publications, Publication::name_md5);
+    flush_all(publications, |targets| &targets.md5);
+}
+
+/// Both files of a pair.
+struct Targets<'a> {
+    content: Target<'a>,
+    md5: Target<'a>,
+}
+
+impl<'a> Targets<'a> {
+    fn new(directories: &'a Directories, pair: &Pair<'a>, text: &'a str) -> Result<Self, StoreError> {
+        let Pair { item, content } = *pair;
+        let content = Target::new(directories.content_to_be(item)?, item.content_name(), content);
+        let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
+        if content.bytes.is_empty() {
+            return Err(StoreError::io("publish it empty", &content.path)(Errno::INVAL));
+        }
+        Ok(Self { content, md5 })
     }
-    match (content.found()?, md5.found()?) {
-        (Comparison::Same, Comparison::Same) => Ok(()),
-        (Comparison::Same, Comparison::Absent) => md5.draft()?.rename(OnConflict::Refuse),
-        (Comparison::Absent, Comparison::Absent) => publish_both(&content, &md5),
-        (Comparison::Different, _) => Err(StoreError::Exists(content.path)),
-        (_, Comparison::Same | Comparison::Different) => Err(StoreError::Exists(md5.path)),
+
+    /// Writes the drafts of what is missing.
+    fn begin(&self) -> Result<Publication<'_>, StoreError> {
+        let Self { content, md5 } = self;
+        let (content_found, md5_found) = (content.found()?, md5.found()?);
+        let is_there_before = (content_found, md5_found) == (Comparison::Same, Comparison::Same);
+        let begun = |content, md5| Ok(Publication { targets: self, is_there_before, content, md5, named: Vec::new() });
+        match (content_found, md5_found) {
+            (Comparison::Same, Comparison::Same) => begun(None, None),
+            (Comparison::Same, Comparison::Absent) => begun(None, Some(md5.draft()?)),
+            (Comparison::Absent, Comparison::Absent) => begun(Some(content.draft()?), Some(md5.draft()?)),
+            (Comparison::Different, _) => Err(StoreError::Exists(content.path.clone())),
+            (_, Comparison::Same | Comparison::Different) => Err(StoreError::Exists(md5.path.clone())),
+        }
     }
 }
 
-fn publish_both(content: &Target<'_>, md5: &Target<'_>) -> Result<(), StoreError> {
-    let Drafts { content: content_draft, md5: md5_draft } = Drafts::write(content, md5)?;
-    let keep = |draft: &Draft<'_>, target: &Target<'_>| {
-        draft.file().try_clone().map_err(StoreError::std("open", &target.path))
-    };
-    let (content_file, md5_file) = (keep(&content_draft, content)?, keep(&md5_draft, md5)?);
-    let published = content_draft.rename(OnConflict::Refuse).and_then(|()| md5_draft.rename(OnConflict::Refuse));
-    published.inspect_err(|_| {
-        content.take_back(&content_file);
-        md5.take_back(&md5_file);
-    })
+/// A pair on its way. What has its name loses it again where this ends in an error.
+struct Publication<'a> {
+    targets: &'a Targets<'a>,
+    /// Nothing is to be done.
+    is_there_before: bool,
+    content: Option<Draft<'a>>,
+    md5: Option<Draft<'a>>,
+    /// What has its name by now.
+    named: Vec<(&'a Target<'a>, File)>,
 }
 
-/// Both files, durable, under other names.
-struct Drafts<'a> {
-    content: Draft<'a>,
-    md5: Draft<'a>,
-}
-
-impl<'a> Drafts<'a> {
-    fn write(content: &'a Target<'a>, md5: &'a Target<'a>) -> Result<Self, StoreError> {
-        let drafts = Self { md5: md5.draft()?, content: content.draft()? };
-        // A content that has its name must not survive a loss of power without this.
-        flush_directory(&md5.directory.dir).map_err(StoreError::io("write", &md5.path))?;
-        Ok(drafts)
+impl Publication<'_> {
+    fn drafts(&self) -> impl Iterator<Item = &Draft<'_>> {
+        self.content.iter().chain(&self.md5)
     }
+
+    fn name_content(&mut self) -> Result<(), StoreError> {
+        let draft = self.content.take();
+        self.name(&self.targets.content, draft)
+    }
+
+    fn name_md5(&mut self) -> Result<(), StoreError> {
+        let draft = self.md5.take();
+        self.name(&self.targets.md5, draft)
+    }
+
+    fn take_back(self) {
+        self.named.iter().for_each(|(target, file)| target.take_back(file));
+    }
+}
+
+impl<'a> Publication<'a> {
+    fn name(&mut self, target: &'a Target<'a>, draft: Option<Draft<'a>>) -> Result<(), StoreError> {
+        let Some(draft) = draft else { return Ok(()) };
+        let file = draft.file().try_clone().map_err(StoreError::std("open", &target.path))?;
+        draft.give_name(OnConflict::Refuse)?;
+        self.named.push((target, file));
+        Ok(())
+    }
+}
+
+type Publications<'a> = [Result<Publication<'a>, StoreError>];
+
+/// Does this with each that has not failed.
+fn step<'a>(publications: &mut Publications<'a>, mut deed: impl FnMut(&mut Publication<'a>) -> Result<(), StoreError>) {
+    for publication in publications {
+        let Ok(begun) = publication else { continue };
+        if let Err(error) = deed(begun)
+            && let Ok(begun) = std::mem::replace(publication, Err(error))
+        {
+            begun.take_back();
+        }
+    }
+}
+
+/// Makes the drafts' bytes durable: of a few each for itself, of more with all that is on their filesystem.
+fn flush_drafts(publications: &mut Publications<'_>) {
+    let count: usize = publications.iter().flatten().map(|publication| publication.drafts().count()).sum();
+    if is_few(count) {
+        return step(publications, |publication| publication.drafts().try_for_each(Draft::flush));
+    }
+    let sync = |target: &Target<'_>| syncfs(&target.directory.dir).map_err(StoreError::io("write", &target.path));
+    once_each(publications, |targets| &targets.content, sync);
+    once_each(publications, |targets| &targets.md5, sync);
+}
+
+/// Flushes the directories that these files of those that have not failed are in, each once.
+fn flush_all<'a>(publications: &mut Publications<'a>, file: impl Fn(&'a Targets<'a>) -> &'a Target<'a>) {
+    once_each(publications, file, Target::flush_directory);
+}
+
+/// Does this once for each directory that these files of those that have not failed are in.
+fn once_each<'a>(
+    publications: &mut Publications<'a>,
+    file: impl Fn(&'a Targets<'a>) -> &'a Target<'a>,
+    deed: impl Fn(&'a Target<'a>) -> Result<(), StoreError>,
+) {
+    let mut done: Vec<(*const Directory, Result<(), StoreError>)> = Vec::new();
+    step(publications, |publication| {
+        if publication.is_there_before {
+            return Ok(());
+        }
+        let target = file(publication.targets);
+        let directory = std::ptr::from_ref(target.directory);
+        if let Some((_, outcome)) = done.iter().find(|(known, _)| *known == directory) {
+            return outcome.clone();
+        }
+        let outcome = deed(target);
+        done.push((directory, outcome.clone()));
+        outcome
+    });
 }
 
 /// Ends what a crash has interrupted: a content that has its name gets its MD5, and other drafts are removed.

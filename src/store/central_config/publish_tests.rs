@@ -12,6 +12,16 @@ use super::*;
 
 const BYTES: &[u8] = b"agent_name web01\n";
 
+fn publish(directories: &Directories, item: &Item, content: &[u8]) -> Result<(), StoreError> {
+    publish_all(directories, &[Pair { item, content }]).remove(0)
+}
+
+/// The pair of the first item, with its MD5.
+fn with_targets<T>(directories: &Directories, then: impl FnOnce(&Targets<'_>) -> T) -> T {
+    let (item, text) = (configuration(1), md5_text(Fingerprint::of(BYTES).md5));
+    then(&Targets::new(directories, &Pair { item: &item, content: BYTES }, &text).unwrap())
+}
+
 fn expected() -> [String; 2] {
     let item = configuration(1);
     [item.content_name(), item.md5_name()].map(|name| name.to_string())
@@ -84,14 +94,15 @@ fn a_file_that_appears_meanwhile_stays_and_the_other_is_taken_back() {
     let item = configuration(1);
     for is_content in [true, false] {
         let incoming = Incoming::new();
-        let directories = incoming.open();
-        let text = md5_text(Fingerprint::of(BYTES).md5);
-        let content = Target::new(&directories.configurations, item.content_name(), BYTES);
-        let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
-        let path = if is_content { &content.path } else { &md5.path };
-        // After both were found to be absent.
-        files::write(path, "edited").unwrap();
-        assert_eq!(publish_both(&content, &md5), Err(StoreError::Exists(path.clone())));
+        let path = if is_content { incoming.content(&item) } else { incoming.md5(&item) };
+        let outcome = with_targets(&incoming.open(), |targets| {
+            let mut publications = [targets.begin()];
+            // After both were found to be absent.
+            files::write(&path, "edited").unwrap();
+            finish(&mut publications);
+            publications.into_iter().next().unwrap().map(drop)
+        });
+        assert_eq!(outcome, Err(StoreError::Exists(path.clone())));
         assert_eq!((read(path).unwrap(), incoming.names().len()), (b"edited".to_vec(), 1));
     }
 }
@@ -159,19 +170,16 @@ enum Crash {
 }
 
 fn publish_until(crash: Crash, incoming: &Incoming) {
-    let (directories, item) = (incoming.open(), configuration(1));
-    let text = md5_text(Fingerprint::of(BYTES).md5);
-    let content = Target::new(&directories.configurations, item.content_name(), BYTES);
-    let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
-    if let Crash::OneDraft = crash {
-        return forget(md5.draft().unwrap());
-    }
-    let drafts = Drafts::write(&content, &md5).unwrap();
-    forget(drafts.md5);
-    match crash {
-        Crash::ContentNamed => drafts.content.rename(OnConflict::Refuse).unwrap(),
-        _ => forget(drafts.content),
-    }
+    with_targets(&incoming.open(), |targets| {
+        if let Crash::OneDraft = crash {
+            return forget(targets.md5.draft().unwrap());
+        }
+        let mut begun = targets.begin().unwrap();
+        if let Crash::ContentNamed = crash {
+            begun.name_content().unwrap();
+        }
+        forget((begun.content.take(), begun.md5.take()));
+    });
 }
 
 #[test]
@@ -213,5 +221,26 @@ fn drafts_of_a_crash_are_in_nobodys_way() {
         publish(&incoming.open(), &configuration(1), BYTES).unwrap();
         recover(&incoming.open()).unwrap();
         assert_published(&incoming);
+    }
+}
+
+#[test]
+fn many_are_published_at_once_and_one_that_cannot_be_keeps_no_other() {
+    let incoming = Incoming::new();
+    let contents: Vec<(Item, Vec<u8>)> =
+        (1..=40).map(|number| (configuration(number), format!("agent_name a{number}\n").into_bytes())).collect();
+    incoming.write_content(&contents[3].0, b"edited");
+    incoming.put(5, &contents[4].1);
+    let mut pairs: Vec<_> = contents.iter().map(|(item, content)| Pair { item, content }).collect();
+    let collection = Item::collection("fc_1").unwrap();
+    pairs.push(Pair { item: &collection, content: b"zip" });
+    pairs.push(Pair { item: &collection, content: b"" });
+    let outcomes = publish_all(&incoming.open(), &pairs);
+    let failed: Vec<usize> = (0..outcomes.len()).filter(|number| outcomes[*number].is_err()).collect();
+    assert_eq!(failed, [3, 41], "{outcomes:?}");
+    assert_eq!(incoming.names().len(), 2 * 41 - 1);
+    for (number, (item, content)) in contents.iter().enumerate().filter(|(number, _)| *number != 3) {
+        assert_eq!(read(incoming.content(item)).unwrap(), *content, "{number}");
+        assert_eq!(read(incoming.md5(item)).unwrap(), md5_text(Fingerprint::of(content).md5).into_bytes());
     }
 }

@@ -25,7 +25,7 @@ impl Scanned {
     fn look(&mut self) -> (Centre, Vec<(Item, Unfit)>) {
         self.scan.look_at_all(&self.incoming.open()).unwrap();
         let unfit = self.scan.unfit(self.incoming.path());
-        (self.scan.centre(), unfit.into_iter().map(|pair| (pair.item, pair.why)).collect())
+        (self.scan.centre(), unfit.into_values().map(|pair| (pair.item, pair.why)).collect())
     }
 
     #[track_caller]

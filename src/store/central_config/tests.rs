@@ -33,16 +33,20 @@ impl Running {
 
     fn wait_for(&self, item: &Item, bytes: Option<&[u8]>) {
         self.wait(|central| {
-            let found = central.centre()?.items.get(item).map(CentreItem::current);
+            let found = central.seen()?.centre.items.get(item).map(CentreItem::current);
             (found == bytes.map(|bytes| Some(Fingerprint::of(bytes)))).then_some(())
         });
     }
 }
 
+fn upload(directories: u64) -> Upload {
+    Upload { item: configuration(1), content: b"one".as_slice().into(), min_free: 0, directories }
+}
+
 #[test]
 fn edits_are_heard_of_in_all_directories() {
     let running = Running::new();
-    running.wait(CentralConfig::centre);
+    running.wait(CentralConfig::seen);
     let item = running.incoming.put(1, b"file_collection fc_1\n");
     running.wait_for(&item, Some(b"file_collection fc_1\n"));
     let collection = Item::collection("fc_1").unwrap();
@@ -70,7 +74,7 @@ fn a_directory_that_is_replaced_is_heard_of() {
         _ => None,
     });
     assert!(error.is_missing(), "{error}");
-    assert!(running.central.centre().is_none());
+    assert!(running.central.seen().is_none());
 }
 
 #[test]
@@ -78,8 +82,9 @@ fn orders_are_completed_in_order() {
     let running = Running::new();
     let file = InStepFile::new(&running.incoming.path().join("state"), "site", running.incoming.path());
     let in_step = InStep::from_iter([(configuration(1), [1; 16])]);
-    running.central.publish(1, configuration(1), b"one".as_slice().into());
-    running.central.read(2, configuration(1));
+    let directories = running.wait(CentralConfig::seen).directories;
+    running.central.publish(1, upload(directories));
+    running.central.read(2, configuration(1), directories);
     running.central.save(file.clone(), in_step.clone());
     running.central.load(3, file);
     assert_eq!(running.central.pending(), 3);
@@ -104,7 +109,10 @@ fn orders_are_completed_in_order() {
 #[test]
 fn both_threads_end_with_the_handle_and_what_was_ordered_is_done() {
     let Running { incoming, central, calls } = Running::new();
-    central.publish(1, configuration(1), b"one".as_slice().into());
+    while central.seen().is_none() {
+        calls.recv().unwrap();
+    }
+    central.publish(1, upload(central.seen().unwrap().directories));
     drop(central);
     while calls.recv() != Err(RecvError) {}
     assert!(incoming.md5(&configuration(1)).exists());

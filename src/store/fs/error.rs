@@ -86,6 +86,30 @@ pub enum StoreError {
          mounted over it?), or restart this program to use the new one", quoted(.0)
     )]
     Displaced(PathBuf),
+    /// The path leads elsewhere than when what is known of it was seen.
+    #[error(
+        "{}: is another directory than a moment ago, as when something is mounted over it: what is in it by now is looked \
+         at first", quoted(.0)
+    )]
+    Replaced(PathBuf),
+    /// As much is to stay free.
+    #[error(
+        "{}: {free} bytes are free on that filesystem; {asked} more would leave less than {key} {min}: free some space, or \
+         lower {key}",
+        quoted(path)
+    )]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// What was to be stored there.
+        asked: u64,
+        /// What is free.
+        free: u64,
+        /// The limit.
+        min: u64,
+        /// The limit's name in the configuration.
+        key: &'static str,
+    },
     /// Its filesystem has not answered in time.
     #[error(
         "{}: its filesystem does not answer: is it frozen, its server or its disk gone? What is for it stays at the sites \
@@ -142,6 +166,7 @@ impl StoreError {
                 errno.to_string()
             }
             Self::Io { action, errno, .. } => format!("{action}: {errno}"),
+            Self::NoRoom { path, key, .. } => format!("{key}: {}", quoted(path)),
             other => other.to_string(),
         }
     }
@@ -157,6 +182,8 @@ impl StoreError {
             | Self::OtherFilesystem(path)
             | Self::CopiedSpool(path, _)
             | Self::Displaced(path)
+            | Self::Replaced(path)
+            | Self::NoRoom { path, .. }
             | Self::Silent(path)
             | Self::NoFreeName(path)
             | Self::NoLongerName(path)
@@ -192,6 +219,8 @@ impl StoreError {
             Self::Io { .. }
             | Self::Busy { .. }
             | Self::Displaced(_)
+            | Self::Replaced(_)
+            | Self::NoRoom { .. }
             | Self::Silent(_)
             | Self::NoFreeName(_)
             | Self::NoLongerName(_)

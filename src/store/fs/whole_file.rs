@@ -58,8 +58,18 @@ impl<'a> Draft<'a> {
 
     /// Writes all of it, durably but for its name.
     pub(in crate::store) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
-        written.map_err(StoreError::std("write", self.path))
+        self.fill(bytes)?;
+        self.flush()
+    }
+
+    /// Writes all of it.
+    pub(in crate::store) fn fill(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(bytes).map_err(StoreError::std("write", self.path))
+    }
+
+    /// Makes what was written durable, but for the name.
+    pub(in crate::store) fn flush(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(StoreError::std("write", self.path))
     }
 
     /// The file itself.
@@ -71,7 +81,17 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// [`StoreError::Exists`] if the name is taken, and may not be.
-    pub(in crate::store) fn rename(mut self, on_conflict: OnConflict) -> Result<(), StoreError> {
+    pub(in crate::store) fn rename(self, on_conflict: OnConflict) -> Result<(), StoreError> {
+        let (dir, path) = (self.dir, self.path);
+        self.give_name(on_conflict)?;
+        flush_directory(dir).map(drop).map_err(StoreError::io("write", path))
+    }
+
+    /// Gives the file its name, which is durable once the directory is.
+    ///
+    /// # Errors
+    /// As [`rename`](Self::rename)'s.
+    pub(in crate::store) fn give_name(mut self, on_conflict: OnConflict) -> Result<(), StoreError> {
         let old = self.name.take().unwrap_or_default();
         let new = name_of(self.path);
         let renamed = match on_conflict {
@@ -85,7 +105,7 @@ impl<'a> Draft<'a> {
                 errno => StoreError::io("write", self.path)(errno),
             });
         }
-        flush_directory(self.dir).map(drop).map_err(StoreError::io("write", self.path))
+        Ok(())
     }
 }
 

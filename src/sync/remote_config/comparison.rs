@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::md5_file::parse_md5;
 use super::report::EndedEarly;
-use super::round::{ConfigRound, Mode, RoundPolicy};
+use super::round::{Allowance, ConfigRound, Mode, RoundPolicy};
 use super::step::{ConfigStep, SiteStep, StepOutcome, Steps};
 use super::{Centre, InStep, Item, ItemKind};
 use crate::proto::Fingerprint;
@@ -50,7 +50,8 @@ enum Fetching {
 impl Comparison {
     /// All items that a round would look at, each of which is compared. Those that are the same on both sides are left out.
     pub fn of_all(centre: Arc<Centre>, in_step: InStep) -> Self {
-        let policy = RoundPolicy { rotation: usize::MAX, deletions: Ok(()), named: usize::MAX, mode: Mode::DryRun };
+        let (deletions, allowance) = (Ok(()), Allowance::ALL);
+        let policy = RoundPolicy { rotation: usize::MAX, deletions, allowance, named: usize::MAX, mode: Mode::DryRun };
         let state = State::Comparing(Box::new(ConfigRound::new(centre, in_step, policy)));
         Self { state, found: Vec::new(), ended: None }
     }

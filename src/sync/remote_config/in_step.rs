@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Item;
+use crate::proto::Refusal;
 
 /// What a site was seen to have the same as the centre, by the content's MD5. It survives restarts; its loss costs
 /// comparisons, not edits.
@@ -14,6 +15,8 @@ pub struct InStep {
     /// Which item something was last to be done about. The next round goes on after it, so that an item that connections
     /// die over does not keep the others from theirs.
     pub(super) last_begun: Option<Item>,
+    /// What the site did not take, by the content's MD5: the same again it is not sent.
+    refused: BTreeMap<Item, ([u8; 16], Refusal)>,
 }
 
 impl InStep {
@@ -37,11 +40,27 @@ impl InStep {
         self.items.is_empty()
     }
 
+    /// Why the site did not take this content, if that was the last one it was sent.
+    pub(super) fn refusal(&self, item: &Item, md5: [u8; 16]) -> Option<&Refusal> {
+        self.refused.get(item).filter(|(refused, _)| *refused == md5).map(|(_, refusal)| refusal)
+    }
+
+    pub(super) fn refuse(&mut self, item: Item, md5: [u8; 16], refusal: Refusal) {
+        self.refused.insert(item, (md5, refusal));
+    }
+
+    /// The site may take by now what it refused.
+    pub fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
     pub(super) fn insert(&mut self, item: Item, md5: [u8; 16]) {
+        self.refused.remove(&item);
         self.items.insert(item, md5);
     }
 
     pub(super) fn remove(&mut self, item: &Item) {
+        self.refused.remove(item);
         self.items.remove(item);
     }
 }

@@ -1,6 +1,7 @@
 //! The pairs of files that remote configuration is made of.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::proto::{FileName, Quoted};
 
@@ -11,7 +12,7 @@ use crate::proto::{FileName, Quoted};
 pub struct Item {
     kind: ItemKind,
     /// The files' names without what follows the last dot.
-    stem: Box<str>,
+    stem: Arc<str>,
 }
 
 /// What the file is for.

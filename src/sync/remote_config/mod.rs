@@ -28,5 +28,5 @@ pub use item::{Item, ItemKind};
 pub use listed::Listed;
 pub use md5_file::{md5_text, parse_md5};
 pub use report::{ConfigReport, EndedEarly, Named, PushReason, Pushed};
-pub use round::{ConfigRound, Mode, RoundPolicy};
-pub use step::{CentreStep, ConfigStep, SiteStep, StepOutcome, Steps};
+pub use round::{Allowance, ConfigRound, Mode, RoundPolicy};
+pub use step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome, Steps};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::md5_file::md5_text;
 use super::report::{EndedEarly, ItemResult, PushReason};
-use super::step::{CentreStep, ConfigStep, SiteStep, StepOutcome};
+use super::step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
 use super::{Item, ItemKind};
 use crate::proto::{Fingerprint, Refusal};
@@ -54,6 +54,18 @@ impl Push {
         })
     }
 
+    /// The MD5 of what it sends.
+    pub(super) fn sends(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Withdraw { payload, .. }
+            | Self::StoreContent(payload)
+            | Self::VerifyContent(payload)
+            | Self::StoreMd5(payload)
+            | Self::VerifyMd5(payload) => Some(payload.fingerprint.md5),
+        }
+    }
+
     /// What becomes of the item, once there is something to be sent.
     pub(super) fn expected(&self) -> Option<ItemResult> {
         match self {
@@ -80,7 +92,7 @@ impl Push {
                     _ => then(Self::StoreContent(payload)),
                 }
             }
-            (Self::Withdraw { payload, .. }, StepOutcome::Deleted(true)) => then(Self::StoreContent(payload)),
+            (Self::Withdraw { payload, .. }, StepOutcome::Deleted(Deletion::Done)) => then(Self::StoreContent(payload)),
             (Self::StoreContent(payload), StepOutcome::Stored(Ok(()))) => then(Self::VerifyContent(payload)),
             (Self::VerifyContent(payload), StepOutcome::Compared(Some(at_site))) if at_site == payload.fingerprint => {
                 then(Self::StoreMd5(payload))

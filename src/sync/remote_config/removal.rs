@@ -1,23 +1,58 @@
 //! An item that was deleted at the centre, and is at a site.
 //!
 //! Of a configuration, the content goes first: while its `.md5` file is there, its agent does not upload it again. Of a
-//! collection, the `.md5` file goes first: without it, no agent fetches the content.
+//! collection, the `.md5` file goes first: without it, no agent fetches the content. Just before the first of them goes, the
+//! centre is asked whether it has neither: what was seen when the round began may be of directories that are others by now.
+
+use std::sync::Arc;
 
 use super::report::ItemResult;
-use super::step::{ConfigStep, SiteStep, StepOutcome};
+use super::step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
 use super::{Item, ItemKind};
-use crate::proto::Fingerprint;
+use crate::proto::{FileName, Fingerprint};
 
 /// Which step of it is next.
 #[derive(Debug)]
 pub(super) enum Removal {
     /// Looks whether the content is still the one that was in step. `md5_file` is to be deleted after it.
     Compare { in_step: [u8; 16], md5_file: Option<Fingerprint> },
-    /// Deletes the content.
+    /// Looks whether the centre still has neither file.
+    Confirm(Deed),
+    /// Deletes a file.
+    Delete(Deed),
+    /// Stores a file again that an agent has sent in the moment of the deletion, which took it along.
+    Restore { name: FileName, body: Arc<[u8]> },
+}
+
+/// What is deleted, and was seen.
+#[derive(Debug)]
+pub(super) enum Deed {
+    /// The content. Then, the `.md5` file.
     Content { content: Fingerprint, md5_file: Option<Fingerprint> },
-    /// Deletes the `.md5` file. Then, the content is to be deleted if it has that MD5.
+    /// The `.md5` file. Then, the content is to be deleted if it has that MD5.
     Md5 { md5_file: Fingerprint, content: Option<[u8; 16]> },
+}
+
+impl Deed {
+    fn file(&self, item: &Item) -> (FileName, Fingerprint) {
+        match self {
+            Self::Content { content, .. } => (item.content_name(), *content),
+            Self::Md5 { md5_file, .. } => (item.md5_name(), *md5_file),
+        }
+    }
+
+    /// The expected file is gone.
+    fn done(self) -> Next {
+        let then = |removal| Next::Then(Task::Removal(removal));
+        match self {
+            Self::Content { md5_file: Some(md5_file), .. } => {
+                then(Removal::Delete(Self::Md5 { md5_file, content: None }))
+            }
+            Self::Md5 { content: Some(in_step), .. } => then(Removal::of_content(in_step)),
+            Self::Content { md5_file: None, .. } | Self::Md5 { content: None, .. } => Next::Done(ItemResult::Deleted),
+        }
+    }
 }
 
 impl Removal {
@@ -26,7 +61,7 @@ impl Removal {
         let Md5File { md5, file } = at_site;
         match kind {
             ItemKind::Configuration => Self::Compare { in_step: md5, md5_file: Some(file) },
-            ItemKind::Collection => Self::Md5 { md5_file: file, content: Some(md5) },
+            ItemKind::Collection => Self::Confirm(Deed::Md5 { md5_file: file, content: Some(md5) }),
         }
     }
 
@@ -38,8 +73,12 @@ impl Removal {
     pub(super) fn step(&self, item: &Item) -> ConfigStep {
         ConfigStep::Do(match self {
             Self::Compare { .. } => SiteStep::Compare { name: item.content_name() },
-            Self::Content { content, .. } => SiteStep::Delete { name: item.content_name(), expected: *content },
-            Self::Md5 { md5_file, .. } => SiteStep::Delete { name: item.md5_name(), expected: *md5_file },
+            Self::Confirm(_) => return ConfigStep::Ask(CentreStep::Confirm { item: item.clone() }),
+            Self::Delete(deed) => {
+                let (name, expected) = deed.file(item);
+                SiteStep::Delete { name, expected }
+            }
+            Self::Restore { name, body } => SiteStep::Store { name: name.clone(), body: Arc::clone(body) },
         })
     }
 
@@ -47,25 +86,25 @@ impl Removal {
     pub(super) fn expected(&self) -> Option<ItemResult> {
         match self {
             Self::Compare { .. } => None,
-            Self::Content { .. } | Self::Md5 { .. } => Some(ItemResult::Deleted),
+            Self::Confirm(_) | Self::Delete(_) | Self::Restore { .. } => Some(ItemResult::Deleted),
         }
     }
 
-    pub(super) fn after(self, outcome: StepOutcome) -> Next {
+    pub(super) fn after(self, outcome: StepOutcome, item: &Item) -> Next {
         let then = |removal| Next::Then(Task::Removal(removal));
         match (self, outcome) {
             (Self::Compare { in_step, md5_file }, StepOutcome::Compared(Some(content))) if content.md5 == in_step => {
-                then(Self::Content { content, md5_file })
+                then(Self::Confirm(Deed::Content { content, md5_file }))
             }
-            (Self::Compare { md5_file: Some(md5_file), .. }, StepOutcome::Compared(None))
-            | (Self::Content { md5_file: Some(md5_file), .. }, StepOutcome::Deleted(true)) => {
-                then(Self::Md5 { md5_file, content: None })
+            (Self::Compare { md5_file: Some(md5_file), .. }, StepOutcome::Compared(None)) => {
+                then(Self::Confirm(Deed::Md5 { md5_file, content: None }))
             }
-            (Self::Md5 { content: Some(in_step), .. }, StepOutcome::Deleted(true)) => then(Self::of_content(in_step)),
             // What was in step is gone; another content without an `.md5` file is nothing to an agent.
-            (Self::Compare { md5_file: None, .. }, StepOutcome::Compared(_))
-            | (Self::Content { md5_file: None, .. } | Self::Md5 { content: None, .. }, StepOutcome::Deleted(true)) => {
-                Next::Done(ItemResult::Deleted)
+            (Self::Compare { md5_file: None, .. }, StepOutcome::Compared(_)) => Next::Done(ItemResult::Deleted),
+            (Self::Confirm(deed), StepOutcome::Confirmed(true)) => then(Self::Delete(deed)),
+            (Self::Delete(deed), StepOutcome::Deleted(Deletion::Done)) => deed.done(),
+            (Self::Delete(deed), StepOutcome::Deleted(Deletion::Other(Some(body)))) if !body.is_empty() => {
+                then(Self::Restore { name: deed.file(item).0, body })
             }
             _ => Next::Done(ItemResult::Waiting),
         }

@@ -21,8 +21,11 @@ pub struct ConfigReport {
     pub withheld: Named<Item>,
     /// At the centre, one of the two files is missing, or they do not fit each other: nothing was done about these.
     pub unfit: Named<Item>,
-    /// Changed while something was done about them, or half there at the site: left for the next round.
+    /// Changed while something was done about them, or half there at the site: left for the next round. All are named: those
+    /// that stay so are to be found.
     pub waiting: Named<Item>,
+    /// Not taken up, as the site has as much at the centre as it may have.
+    pub beyond: Named<Item>,
     /// The site did not take them.
     pub refused: Named<(Item, Refusal)>,
     /// The centre did not take them.
@@ -88,6 +91,7 @@ pub(super) enum ItemResult {
     Withheld,
     Unfit,
     Waiting,
+    Beyond,
     Refused(Refusal),
     Unpublished(String),
 }
@@ -95,7 +99,7 @@ pub(super) enum ItemResult {
 impl ConfigReport {
     /// The items that it names.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
-        let items = [&self.taken_up, &self.deleted, &self.withheld, &self.unfit, &self.waiting];
+        let items = [&self.taken_up, &self.deleted, &self.withheld, &self.unfit, &self.waiting, &self.beyond];
         let pushed = self.pushed.first.iter().map(|pushed| &pushed.item);
         let refused = self.refused.first.iter().map(|(item, _)| item);
         let unpublished = self.unpublished.first.iter().map(|(item, _)| item);
@@ -112,7 +116,8 @@ impl ConfigReport {
             ItemResult::Forgotten => {}
             ItemResult::Withheld => self.withheld.push(item, most),
             ItemResult::Unfit => self.unfit.push(item, most),
-            ItemResult::Waiting => self.waiting.push(item, most),
+            ItemResult::Waiting => self.waiting.push(item, usize::MAX),
+            ItemResult::Beyond => self.beyond.push(item, most),
             ItemResult::Refused(refusal) => self.refused.push((item, refusal), most),
             ItemResult::Unpublished(error) => self.unpublished.push((item, error), most),
         }
@@ -170,10 +175,10 @@ mod tests {
         let mut report = ConfigReport::default();
         let item = |name| Item::collection(name).unwrap();
         for name in ["a", "b", "c"] {
-            report.add(item(name), ItemResult::Waiting, 2);
+            report.add(item(name), ItemResult::Unfit, 2);
         }
-        assert_eq!(report.waiting, Named { count: 3, first: vec![item("a"), item("b")] });
-        assert_eq!(report, ConfigReport { waiting: report.waiting.clone(), ..ConfigReport::default() });
+        assert_eq!(report.unfit, Named { count: 3, first: vec![item("a"), item("b")] });
+        assert_eq!(report, ConfigReport { unfit: report.unfit.clone(), ..ConfigReport::default() });
     }
 
     #[test]

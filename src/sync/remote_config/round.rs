@@ -22,10 +22,12 @@ use std::sync::Arc;
 
 use super::agenda::Agenda;
 use super::guard::GuardReason;
+use super::push::Push;
 use super::report::{ConfigReport, EndedEarly, ItemResult};
 use super::step::{ConfigStep, SiteStep, StepOutcome, Steps};
 use super::task::{Next, Task};
-use super::{Centre, InStep, Item, Listed};
+use super::{Centre, CentreItem, InStep, Item, Listed};
+use crate::proto::Refusal;
 
 /// How a round goes.
 #[derive(Clone, Debug)]
@@ -34,10 +36,35 @@ pub struct RoundPolicy {
     pub rotation: usize,
     /// Whether what is missing at the centre may be deleted: what [`guard`](super::guard()) judges.
     pub deletions: Result<(), GuardReason>,
-    /// How many items of each kind the report names.
+    /// How much may be taken up.
+    pub allowance: Allowance,
+    /// How many items of each kind the report names, of those that somebody has to know of at once.
     pub named: usize,
     /// Whether anything is changed.
     pub mode: Mode,
+}
+
+/// How much of a site may be taken up in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Configurations.
+    pub items: usize,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl Allowance {
+    /// No bound.
+    pub const ALL: Self = Self { items: usize::MAX, bytes: u64::MAX };
+    const NONE: Self = Self { items: 0, bytes: 0 };
+
+    /// Takes one of so many bytes out of it. Where there is no room for one, there is none for any: else all would be fetched,
+    /// for nothing.
+    fn take(&mut self, bytes: u64) -> bool {
+        let is_taken = self.items > 0 && bytes <= self.bytes;
+        *self = if is_taken { Self { items: self.items - 1, bytes: self.bytes - bytes } } else { Self::NONE };
+        is_taken
+    }
 }
 
 /// Whether anything is changed.
@@ -103,7 +130,12 @@ impl ConfigRound {
         if let (Task::Push(_), StepOutcome::Stored(Ok(()))) = (&task, &outcome) {
             self.in_step.remove(&item);
         }
-        match task.after(outcome, item.kind()) {
+        if let (Some(md5), StepOutcome::Stored(Err(refusal))) = (task.sends(), &outcome)
+            && *refusal != Refusal::Exists
+        {
+            self.in_step.refuse(item.clone(), md5, refusal.clone());
+        }
+        match task.after(outcome, &item) {
             Next::Then(task) => self.work(item, task, agenda),
             Next::Done(result) => {
                 self.settle(item, result);
@@ -125,18 +157,43 @@ impl ConfigRound {
     }
 
     fn begin(&mut self, mut agenda: Agenda) -> State {
-        let Some((item, task)) = agenda.next(&mut self.in_step) else { return State::Finished };
-        self.work(item, task, agenda)
+        while let Some((item, task)) = agenda.next(&mut self.in_step) {
+            match self.foregone(&item, &task) {
+                Some(result) => self.settle(item, result),
+                None => return State::Working { item, task, agenda },
+            }
+        }
+        State::Finished
     }
 
     fn work(&mut self, item: Item, task: Task, agenda: Agenda) -> State {
-        match task.expected() {
-            Some(result) if self.policy.mode == Mode::DryRun => {
+        match self.foregone(&item, &task) {
+            Some(result) => {
                 self.settle(item, result);
                 self.begin(agenda)
             }
-            _ => State::Working { item, task, agenda },
+            None => State::Working { item, task, agenda },
         }
+    }
+
+    /// What becomes of an item whose task is not to be gone on with.
+    fn foregone(&mut self, item: &Item, task: &Task) -> Option<ItemResult> {
+        if let Task::Push(Push::Read { .. }) = task
+            && let Some(centre) = self.centre.items.get(item).and_then(CentreItem::current)
+            && let Some(refusal) = self.in_step.refusal(item, centre.md5)
+        {
+            return Some(ItemResult::Refused(refusal.clone()));
+        }
+        let allowance = &mut self.policy.allowance;
+        let is_let = match task {
+            Task::Inspect { in_step: None } | Task::TakeUp { .. } => allowance.items > 0,
+            Task::Publish { content, .. } => allowance.take(content.len() as u64),
+            _ => true,
+        };
+        if !is_let {
+            return Some(ItemResult::Beyond);
+        }
+        task.expected().filter(|_| self.policy.mode == Mode::DryRun)
     }
 
     fn settle(&mut self, item: Item, result: ItemResult) {
@@ -148,6 +205,7 @@ impl ConfigRound {
             ItemResult::Withheld
             | ItemResult::Unfit
             | ItemResult::Waiting
+            | ItemResult::Beyond
             | ItemResult::Refused(_)
             | ItemResult::Unpublished(_) => {}
         }

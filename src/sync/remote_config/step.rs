@@ -47,7 +47,7 @@ pub enum SiteStep {
         /// All of it; never empty.
         body: Arc<[u8]>,
     },
-    /// `MV`, declined where the file is not the expected one. Comes to [`StepOutcome::Deleted`].
+    /// `MV`, declined where the file has another size than the expected one. Comes to [`StepOutcome::Deleted`].
     Delete {
         /// The file.
         name: FileName,
@@ -71,6 +71,24 @@ pub enum CentreStep {
         /// What goes into the one; its MD5 goes into the other.
         content: Arc<[u8]>,
     },
+    /// Look whether neither file is there, in the directories that the round was begun with. Comes to
+    /// [`StepOutcome::Confirmed`].
+    Confirm {
+        /// Whose.
+        item: Item,
+    },
+}
+
+/// What has come of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The expected file is gone.
+    Done,
+    /// Nothing is: there is no such file, or another one.
+    Declined,
+    /// Another file came and is gone, as an agent has replaced the expected one in that moment: this one, unless it was too
+    /// large to be kept.
+    Other(Option<Arc<[u8]>>),
 }
 
 /// What has come of a step.
@@ -86,10 +104,12 @@ pub enum StepOutcome {
     Compared(Option<Fingerprint>),
     /// Whether the site has stored the file.
     Stored(Result<(), Refusal>),
-    /// Whether the site has deleted the file, which was the expected one.
-    Deleted(bool),
+    /// What the site has deleted.
+    Deleted(Deletion),
     /// The content and its fingerprint; `None` where the two files do not fit by now.
     Read(Option<(Arc<[u8]>, Fingerprint)>),
     /// Whether both files were published, or why neither.
     Published(Result<(), String>),
+    /// Whether the centre has neither file.
+    Confirmed(bool),
 }

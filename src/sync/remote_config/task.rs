@@ -64,7 +64,8 @@ impl Task {
     }
 
     /// An outcome that is none of the step's leaves the item for the next round.
-    pub(super) fn after(self, outcome: StepOutcome, kind: ItemKind) -> Next {
+    pub(super) fn after(self, outcome: StepOutcome, item: &Item) -> Next {
+        let kind = item.kind();
         match (self, outcome) {
             (Self::Check { centre }, StepOutcome::Fetched(file)) => {
                 Next::Then(check(centre, Md5File::read(file.as_deref())))
@@ -86,8 +87,16 @@ impl Task {
             (Self::Publish { md5, .. }, StepOutcome::Published(Ok(()))) => Next::Done(ItemResult::TakenUp(md5)),
             (Self::Publish { .. }, StepOutcome::Published(Err(error))) => Next::Done(ItemResult::Unpublished(error)),
             (Self::Push(push), outcome) => push.after(outcome, kind),
-            (Self::Removal(removal), outcome) => removal.after(outcome),
+            (Self::Removal(removal), outcome) => removal.after(outcome, item),
             _ => Next::Done(ItemResult::Waiting),
+        }
+    }
+
+    /// The MD5 of the content that it is to bring to the site.
+    pub(super) fn sends(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Push(push) => push.sends(),
+            _ => None,
         }
     }
 

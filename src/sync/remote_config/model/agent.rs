@@ -33,6 +33,19 @@ impl Agent {
         Self { item, configuration, collections: BTreeMap::new(), state: State::Idle }
     }
 
+    /// One that is installed anew, and sends this configuration at once. Returns what it has uploaded with it.
+    pub(super) fn reinstalled(
+        item: Item,
+        configuration: Vec<u8>,
+        site: &mut Site,
+        is_half: bool,
+    ) -> (Self, Vec<Vec<u8>>) {
+        let mut agent = Self { state: State::SendContent, ..Self::new(item, configuration) };
+        let steps = if is_half { 1 } else { 2 };
+        let uploaded = (0..steps).filter_map(|_| agent.step(site, false)).collect();
+        (agent, uploaded)
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
     }

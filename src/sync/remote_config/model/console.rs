@@ -12,6 +12,8 @@ pub(super) struct Console {
     pub(super) directory: Directory,
     /// What is in the directories in truth, while they are empty.
     unmounted: Option<Directory>,
+    /// Which directories these are.
+    pub(super) directories: usize,
     begun: VecDeque<FileChange>,
 }
 
@@ -45,21 +47,33 @@ impl Console {
     pub(super) fn unmount(&mut self) {
         if self.unmounted.is_none() {
             self.unmounted = Some(std::mem::take(&mut self.directory));
+            self.directories += 1;
         }
     }
 
     /// They have again what they had; what was written meanwhile is out of sight.
     pub(super) fn mount(&mut self) {
-        self.directory = self.unmounted.take().unwrap_or_else(|| std::mem::take(&mut self.directory));
+        if let Some(directory) = self.unmounted.take() {
+            self.directory = directory;
+            self.directories += 1;
+        }
     }
 
     pub(super) fn is_mounted(&self) -> bool {
         self.unmounted.is_none()
     }
 
-    pub(super) fn carry_out(&mut self, step: &CentreStep, oracle: &mut Oracle) -> StepOutcome {
+    /// `directories`: those that the round was begun with.
+    pub(super) fn carry_out(&mut self, step: &CentreStep, directories: usize, oracle: &mut Oracle) -> StepOutcome {
+        if directories != self.directories {
+            return match step {
+                CentreStep::Read { .. } => StepOutcome::Read(None),
+                CentreStep::Publish { .. } => StepOutcome::Published(Err("other directories".to_owned())),
+                CentreStep::Confirm { .. } => StepOutcome::Confirmed(false),
+            };
+        }
         let outcome = self.directory.carry_out(step);
-        let (CentreStep::Read { item } | CentreStep::Publish { item, .. }) = step;
+        let (CentreStep::Read { item } | CentreStep::Publish { item, .. } | CentreStep::Confirm { item }) = step;
         self.observe(item, oracle);
         outcome
     }

@@ -107,6 +107,7 @@ impl Directory {
                 self.set(item, &Arc::clone(content));
                 StepOutcome::Published(Ok(()))
             }
+            CentreStep::Confirm { item } => StepOutcome::Confirmed(self.look(item).is_none()),
         }
     }
 }

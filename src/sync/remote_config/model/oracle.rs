@@ -15,12 +15,16 @@ pub(super) struct Oracle {
     pub(super) uploaded: BTreeSet<Vec<u8>>,
     /// Whole pairs that were at the centre.
     pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
+    /// How often something was stored again that a deletion had taken along.
+    pub(super) restored: usize,
 }
 
 /// What a round was begun with.
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) centre: Arc<Centre>,
+    /// Which directories that was in.
+    pub(super) directories: usize,
     pub(super) in_step: InStep,
     pub(super) policy: RoundPolicy,
 }
@@ -36,8 +40,18 @@ impl Oracle {
     }
 
     /// The `site` is about to be asked to do a round's next `step`.
-    pub(super) fn check(&self, step: &ConfigStep, site: &Site, given: &Given) {
+    /// `before`: the steps until then. `taken`: what the last of them has deleted, though it was expected to delete another
+    /// file.
+    pub(super) fn check(
+        &self,
+        step: &ConfigStep,
+        before: &[ConfigStep],
+        taken: Option<&SiteStep>,
+        site: &Site,
+        given: &Given,
+    ) {
         let is_change = match step {
+            ConfigStep::Do(step @ SiteStep::Store { .. }) if taken == Some(step) => true,
             ConfigStep::Do(SiteStep::Store { name, body }) => {
                 self.check_store(&name.to_string(), body, site);
                 true
@@ -45,6 +59,9 @@ impl Oracle {
             ConfigStep::Do(SiteStep::Delete { name, expected }) => {
                 let is_expected = site.get(&name.to_string()).map(Fingerprint::of) == Some(*expected);
                 check_delete(&name.to_string(), site, given, is_expected);
+                let confirm = ConfigStep::Ask(CentreStep::Confirm { item: item(&name.to_string()) });
+                let is_asked = given.centre.items.contains_key(&item(&name.to_string())) || before.contains(&confirm);
+                assert!(is_asked, "{name} is deleted without a look at the centre");
                 true
             }
             ConfigStep::Ask(CentreStep::Publish { item, content }) => {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::{Centre, ConfigReport, ConfigRound, ConfigStep, InStep, Mode, RoundPolicy, SiteStep, StepOutcome};
+use super::super::{
+    Centre, ConfigReport, ConfigRound, ConfigStep, Deletion, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep,
+    StepOutcome,
+};
 use super::agent::Agent;
 use super::console::Console;
+use super::directory::item;
 use super::oracle::{Given, Oracle};
 use super::site::Site;
 use super::world::ITEMS;
@@ -31,6 +35,8 @@ pub(super) struct Active {
     pub(super) steps: Vec<ConfigStep>,
     /// Whether half of the file that the step stores is there.
     is_half_stored: bool,
+    /// What was deleted though it was another file.
+    taken: Option<SiteStep>,
 }
 
 /// How a step goes.
@@ -51,30 +57,53 @@ impl Place {
         Self { site, agents: Vec::new(), in_step: InStep::default(), saved: InStep::default(), active: None }
     }
 
-    pub(super) fn begin(&mut self, centre: Arc<Centre>, policy: RoundPolicy) {
-        let given = Given { centre: Arc::clone(&centre), in_step: self.in_step.clone(), policy: policy.clone() };
+    pub(super) fn begin(&mut self, centre: Arc<Centre>, directories: usize, policy: RoundPolicy) {
+        let in_step = self.in_step.clone();
+        let given = Given { centre: Arc::clone(&centre), directories, in_step, policy: policy.clone() };
         let round = ConfigRound::new(centre, self.in_step.clone(), policy);
-        self.active = Some(Active { round, given, steps: Vec::new(), is_half_stored: false });
+        self.active = Some(Active { round, given, steps: Vec::new(), is_half_stored: false, taken: None });
     }
 
     /// Takes the next step of the round under way. What the round has come to, if it is over with that.
     pub(super) fn step(&mut self, course: Course, console: &mut Console, oracle: &mut Oracle) -> Option<Ended> {
         let active = self.active.as_mut()?;
         let step = active.round.next_step();
-        oracle.check(&step, &self.site, &active.given);
+        oracle.check(&step, &active.steps, active.taken.as_ref(), &self.site, &active.given);
         let outcome = match &step {
             ConfigStep::Do(step) => active.at_site(step, &mut self.site, course)?,
-            ConfigStep::Ask(step) => console.carry_out(step, oracle),
+            ConfigStep::Ask(step) => console.carry_out(step, active.given.directories, oracle),
             ConfigStep::Finished => return self.end(oracle),
         };
         active.is_half_stored = false;
+        active.taken = match (&step, &outcome) {
+            (ConfigStep::Do(SiteStep::Delete { name, .. }), StepOutcome::Deleted(Deletion::Other(Some(body)))) => {
+                Some(SiteStep::Store { name: name.clone(), body: Arc::clone(body) })
+            }
+            _ => None,
+        };
         active.steps.push(step);
         if course == Course::Unseen {
             return self.end(oracle);
         }
         assert!(active.steps.len() <= MOST_STEPS, "no end of steps: {:?}", active.steps);
         active.round.after(outcome);
+        // What an agent has sent in the moment of a deletion goes back at once, unless the centre has another one for it.
+        if let Some(store @ SiteStep::Store { name, .. }) = &active.taken
+            && !active.given.centre.items.contains_key(&item(&name.to_string()))
+        {
+            assert_eq!(active.round.next_step(), ConfigStep::Do(store.clone()));
+            oracle.restored += 1;
+        }
         None
+    }
+
+    /// The configuration of which a file is deleted next.
+    pub(super) fn deletes(&self) -> Option<Item> {
+        match self.active.as_ref()?.round.next_step() {
+            ConfigStep::Do(SiteStep::Delete { name, .. }) => Some(item(&name.to_string())),
+            _ => None,
+        }
+        .filter(|item| item.kind() == ItemKind::Configuration)
     }
 
     /// The round is over, or its connection has died.

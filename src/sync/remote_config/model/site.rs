@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Item, Listed, SiteStep, StepOutcome, parse_md5};
+use super::super::{Deletion, Item, Listed, SiteStep, StepOutcome, parse_md5};
 use crate::proto::{FileName, Fingerprint, Refusal};
 
 /// A stock server.
@@ -67,9 +67,15 @@ impl Site {
         self.files.insert(path, body.to_vec());
     }
 
-    fn delete(&mut self, name: &str, expected: Fingerprint) -> bool {
-        let is_expected = self.get(name).is_some_and(|bytes| Fingerprint::of(bytes) == expected);
-        is_expected && self.files.remove(&self.path(name)).is_some()
+    /// As `MV`: its answer has the size, and whatever came with it is gone.
+    fn delete(&mut self, name: &str, expected: Fingerprint) -> Deletion {
+        if self.get(name).is_none_or(|bytes| bytes.len() as u64 != expected.size) {
+            return Deletion::Declined;
+        }
+        match self.files.remove(&self.path(name)) {
+            Some(bytes) if Fingerprint::of(&bytes) == expected => Deletion::Done,
+            bytes => Deletion::Other(bytes.map(Arc::from)),
+        }
     }
 
     pub(in super::super) fn content(&self, item: &Item) -> Option<&[u8]> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{ConfigReport, EndedEarly, Item, Mode, RoundPolicy, guard};
+use super::super::{Allowance, ConfigReport, EndedEarly, Item, Mode, RoundPolicy, guard};
 use super::agent::Agent;
 use super::console::Console;
 use super::oracle::Oracle;
@@ -70,6 +70,7 @@ impl World {
             self.happen();
         }
         self.settle();
+        self.tally.add("restored", self.oracle.restored);
         std::mem::take(&mut self.tally)
     }
 
@@ -174,6 +175,11 @@ impl World {
             self.begin_round(place, mode, false);
         }
         for _ in 0..self.chance.usize(1..6) {
+            if let Some(item) = self.places[place].deletes()
+                && self.one_in(3)
+            {
+                self.upload_amid_deletion(place, item);
+            }
             let course = match self.chance.u32(..40) {
                 0 => Course::Unseen,
                 1 => Course::Untrue,
@@ -186,13 +192,28 @@ impl World {
         }
     }
 
+    /// An agent sends a configuration of the size of the one that is about to be deleted.
+    fn upload_amid_deletion(&mut self, place: usize, item: Item) {
+        let new = self.some_content(&item);
+        let is_half = self.chance.bool();
+        let Place { site, agents, .. } = &mut self.places[place];
+        let mut content = site.content(&item).map_or(new, <[u8]>::to_vec);
+        content[0] = content[0].wrapping_add(1);
+        agents.retain(|agent| agent.item != item);
+        let (agent, uploaded) = Agent::reinstalled(item, content, site, is_half);
+        agents.push(agent);
+        self.oracle.uploaded.extend(uploaded);
+        self.tell(|| format!("site {place}: an agent sends anew what is about to be deleted, half of it: {is_half}"));
+    }
+
     /// `is_allowed`: an operator has allowed all deletions.
     pub(super) fn begin_round(&mut self, place: usize, mode: Mode, is_allowed: bool) {
         let centre = Arc::new(self.console.directory.scan());
         let judged = guard(&centre, self.places.iter().map(|place| &place.in_step));
-        let policy = RoundPolicy { rotation: 2, deletions: if is_allowed { Ok(()) } else { judged }, named: 100, mode };
+        let deletions = if is_allowed { Ok(()) } else { judged };
+        let policy = RoundPolicy { rotation: 2, deletions, allowance: Allowance::ALL, named: 100, mode };
         self.tell(|| format!("site {place}: a round begins, {policy:?}"));
-        self.places[place].begin(centre, policy);
+        self.places[place].begin(centre, self.console.directories, policy);
     }
 
     pub(super) fn step_round(&mut self, place: usize, course: Course) -> Option<Ended> {

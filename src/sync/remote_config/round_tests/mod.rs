@@ -33,7 +33,8 @@ const ASKING: &[u8] = b"new\nfile_collection fc_1\n";
 
 impl Scene {
     fn new() -> Self {
-        let policy = RoundPolicy { rotation: 0, deletions: Ok(()), named: 9, mode: Mode::Apply };
+        let policy =
+            RoundPolicy { rotation: 0, deletions: Ok(()), allowance: Allowance::ALL, named: 9, mode: Mode::Apply };
         Self { site: Site::new(), directory: Directory::default(), in_step: InStep::default(), policy }
     }
 
@@ -98,6 +99,7 @@ fn shown(step: &ConfigStep) -> String {
         ConfigStep::Do(SiteStep::Delete { name, .. }) => ("delete", name.to_string()),
         ConfigStep::Ask(CentreStep::Read { item }) => ("read", item.to_string()),
         ConfigStep::Ask(CentreStep::Publish { item, .. }) => ("publish", item.to_string()),
+        ConfigStep::Ask(CentreStep::Confirm { item }) => ("confirm", item.to_string()),
         ConfigStep::Finished => return "finished".to_owned(),
     };
     format!("{verb} {}", name.rsplit('.').next().unwrap())

@@ -175,3 +175,37 @@ fn what_does_not_fit_at_the_centre_is_left_alone() {
         assert_eq!(scene.site.pair(&agent(1)), Some(b"old".as_slice()));
     }
 }
+
+#[test]
+fn what_the_site_refused_is_not_sent_again_before_it_is_another_or_that_is_long_ago() {
+    let mut scene = Scene::new();
+    scene.at_site(&agent(1), b"old");
+    scene.directory.set(&agent(1), b"new");
+    let refuse = |scene: &mut Scene| {
+        let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
+        let mut sent = 0;
+        loop {
+            round.after(match round.next_step() {
+                ConfigStep::Do(SiteStep::Store { .. }) => {
+                    sent += 1;
+                    StepOutcome::Stored(Err(Refusal::TooBig))
+                }
+                ConfigStep::Do(step) => scene.site.carry_out(&step),
+                ConfigStep::Ask(step) => scene.directory.carry_out(&step),
+                ConfigStep::Finished => break,
+            });
+        }
+        let (in_step, report) = round.finished();
+        scene.in_step = in_step;
+        assert_eq!(report.refused, one((agent(1), Refusal::TooBig)));
+        sent
+    };
+    assert_eq!([refuse(&mut scene), refuse(&mut scene)], [1, 0]);
+    scene.directory.set(&agent(1), b"newer");
+    assert_eq!([refuse(&mut scene), refuse(&mut scene)], [1, 0]);
+    scene.in_step.forget_refusals();
+    assert_eq!(refuse(&mut scene), 1);
+    scene.in_step.forget_refusals();
+    scene.run();
+    scene.assert_same(&agent(1), b"newer");
+}

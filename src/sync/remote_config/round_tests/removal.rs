@@ -13,7 +13,7 @@ fn a_collection_that_is_asked_for_no_more_stays_at_the_site_until_the_centre_del
     assert_eq!(scene.run().0, ["list"]);
     scene.delete_at_centre(&collection());
     let (steps, report) = scene.run();
-    assert_eq!(steps, ["list", "fetch md5", "delete md5", "compare zip", "delete zip"]);
+    assert_eq!(steps, ["list", "fetch md5", "confirm zip", "delete md5", "compare zip", "confirm zip", "delete zip"]);
     assert_eq!(report.deleted, one(collection()));
 }
 
@@ -23,7 +23,7 @@ fn what_was_deleted_at_the_centre_is_deleted_at_the_site() {
     scene.both(&agent(1), b"old");
     scene.delete_at_centre(&agent(1));
     let (steps, report) = scene.run();
-    assert_eq!(steps, ["list", "fetch md5", "compare conf", "delete conf", "delete md5"]);
+    assert_eq!(steps, ["list", "fetch md5", "compare conf", "confirm conf", "delete conf", "delete md5"]);
     assert_eq!(report, ConfigReport { deleted: one(agent(1)), ..ConfigReport::default() });
     assert!(scene.site.files.is_empty() && scene.in_step.is_empty());
 }
@@ -41,12 +41,12 @@ fn what_an_agent_has_uploaded_since_is_not_deleted_but_taken_up() {
 
 #[test]
 fn an_upload_on_its_way_is_not_deleted() {
-    for changed_before in [2, 3, 4] {
+    for changed_before in [2, 3, 4, 5] {
         let mut scene = Scene::new();
         scene.both(&agent(1), b"old");
         scene.delete_at_centre(&agent(1));
         let (_, report) = scene.run_with(|step, site, _| match step {
-            4 if step == changed_before => site.put(&agent(1).md5_name().to_string(), b"other").unwrap(),
+            5 if step == changed_before => site.put(&agent(1).md5_name().to_string(), b"other").unwrap(),
             _ if step == changed_before => site.put(&agent(1).content_name().to_string(), b"upload").unwrap(),
             _ => {}
         });
@@ -61,18 +61,21 @@ fn an_upload_on_its_way_is_not_deleted() {
 #[test]
 fn a_deletion_that_was_cut_off_goes_on() {
     for item in [agent(1), collection()] {
-        for steps in 0..6 {
+        for steps in 0..8 {
             let mut scene = Scene::new();
             scene.both(&item, b"old");
             scene.delete_at_centre(&item);
             let mut round = ConfigRound::new(Arc::new(Centre::default()), scene.in_step.clone(), scene.policy.clone());
             for _ in 0..steps {
-                if let ConfigStep::Do(step) = round.next_step() {
-                    round.after(scene.site.carry_out(&step));
+                match round.next_step() {
+                    ConfigStep::Do(step) => round.after(scene.site.carry_out(&step)),
+                    ConfigStep::Ask(step) => round.after(scene.directory.carry_out(&step)),
+                    ConfigStep::Finished => break,
                 }
             }
             let (in_step, report) = round.finished();
-            assert_eq!(report.left, usize::from((1..5).contains(&steps)));
+            let all = if item == agent(1) { 6 } else { 7 };
+            assert_eq!(report.left, usize::from((1..all).contains(&steps)));
             scene.in_step = in_step;
             scene.run();
             assert!(scene.site.files.is_empty() && scene.in_step.is_empty(), "{item} {steps}");
@@ -170,4 +173,48 @@ fn nothing_is_deleted_or_forgotten_while_the_guard_holds() {
     let withheld = Named { count: 3, first: vec![agent(1), agent(2), collection()] };
     assert_eq!(report, ConfigReport { withheld, guard: Some(reason), ..ConfigReport::default() });
     assert_eq!((before, site), (scene.in_step, scene.site.files));
+}
+
+#[test]
+fn what_an_agent_has_sent_in_the_moment_of_the_deletion_is_stored_again_and_taken_up() {
+    for is_content in [true, false] {
+        let mut scene = Scene::new();
+        scene.both(&agent(1), b"old");
+        scene.delete_at_centre(&agent(1));
+        // Of the same size, as what is announced is the size alone.
+        let uploaded = b"new";
+        let (steps, report) = scene.run_with(|step, site, _| {
+            if step == if is_content { 4 } else { 5 } {
+                for (name, bytes) in [
+                    (agent(1).content_name(), uploaded.to_vec()),
+                    (agent(1).md5_name(), md5_text(Fingerprint::of(uploaded).md5).into_bytes()),
+                ] {
+                    site.put(&name.to_string(), &bytes).unwrap();
+                }
+            }
+        });
+        assert_eq!(steps.last().unwrap(), if is_content { "store conf" } else { "store md5" });
+        assert_eq!(report, ConfigReport { waiting: one(agent(1)), ..ConfigReport::default() });
+        assert_eq!(scene.site.pair(&agent(1)), Some(uploaded.as_slice()));
+        scene.run();
+        scene.assert_same(&agent(1), uploaded);
+    }
+}
+
+#[test]
+fn what_is_at_the_centre_again_by_then_is_not_deleted() {
+    for item in [agent(1), collection()] {
+        let mut scene = Scene::new();
+        scene.both(&agent(2), ASKING);
+        scene.both(&item, b"old");
+        scene.delete_at_centre(&item);
+        let (steps, report) = scene.run_with(|step, _, directory| {
+            if step == 2 {
+                directory.set(&item, b"old");
+            }
+        });
+        assert_eq!(report.waiting, one(item.clone()), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.starts_with("delete")), "{steps:?}");
+        scene.assert_same(&item, b"old");
+    }
 }

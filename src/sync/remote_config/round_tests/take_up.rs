@@ -51,3 +51,24 @@ fn a_collection_is_not_taken_up() {
     scene.at_site(&collection(), b"zip");
     assert_eq!(scene.run().0, ["list"]);
 }
+
+#[test]
+fn no_more_is_taken_up_than_is_allowed_and_what_is_not_costs_next_to_nothing() {
+    for (allowance, taken_up, steps) in [
+        (Allowance { items: 2, bytes: u64::MAX }, 2, 1 + 2 * 3),
+        (Allowance { items: usize::MAX, bytes: 7 }, 2, 1 + 2 * 3 + 2),
+        (Allowance { items: 0, bytes: u64::MAX }, 0, 1),
+    ] {
+        let mut scene = Scene::new();
+        scene.both(&agent(9), b"same");
+        for number in 1..=5 {
+            scene.at_site(&agent(number), b"new");
+        }
+        scene.policy.allowance = allowance;
+        let (all, report) = scene.run();
+        assert_eq!((all.len(), report.taken_up.count, report.beyond.count), (steps, taken_up, 5 - taken_up), "{all:?}");
+        assert_eq!(scene.directory.scan().items.len(), 1 + taken_up);
+        scene.policy.allowance = Allowance::ALL;
+        assert_eq!(scene.run().1.taken_up.count, 5 - taken_up, "the next round tries again");
+    }
+}

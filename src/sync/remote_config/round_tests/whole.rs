@@ -164,7 +164,7 @@ fn an_outcome_of_another_step_leaves_the_item_for_the_next_round() {
     scene.directory.set(&agent(1), b"new");
     let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
     round.after(scene.site.carry_out(&SiteStep::List));
-    round.after(StepOutcome::Deleted(true));
+    round.after(StepOutcome::Deleted(Deletion::Done));
     assert_eq!(round.next_step(), ConfigStep::Finished);
     assert_eq!(round.finished().1.waiting, one(agent(1)));
 }
