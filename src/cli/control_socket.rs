@@ -222,10 +222,10 @@ mod tests {
         assert!(matches!(serve(&path, 0o660, None), Err(ControlSocketError::InUse(_))), "a live one stays");
         reach(&path).unwrap();
         drop(listener);
-        let (_listener, successor) = serve(&path, 0o660, None).unwrap();
+        let (listener, successor) = serve(&path, 0o660, None).unwrap();
         drop(served);
         reach(&path).expect("who was replaced does not remove it");
-        drop(successor);
+        drop((listener, successor));
         fs::write(&path, "a file").unwrap();
         assert!(matches!(serve(&path, 0o660, None), Err(ControlSocketError::NoSocket(_))));
         assert_eq!(fs::read(&path).unwrap(), b"a file");

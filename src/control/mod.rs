@@ -16,8 +16,8 @@
 //! answer without it is not whole. A daemon of another [`VERSION`] answers with an error; within a version, lines may
 //! get more keys, and answers more types, which clients pass over.
 //!
-//! Bounds: a request has at most [`LARGEST_REQUEST`] bytes. A daemon holds little more than [`PIECE`] of an answer at a
-//! time, and makes the rest when that is read.
+//! Bounds: a request has at most [`LARGEST_REQUEST`] bytes. A daemon holds little more than 64 KiB of an answer at a time,
+//! and makes the rest when that is read.
 
 mod answer;
 mod exchange;
