@@ -233,7 +233,7 @@ impl ConfigSession {
                 self.end_step(Err(refusal), cx);
                 Ok(())
             }
-            Event::PasswordAccepted => Ok(()),
+            Event::PasswordAccepted | Event::Capabilities(_) => Ok(()),
         }
     }
 

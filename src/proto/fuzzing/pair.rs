@@ -216,7 +216,7 @@ struct ServerSide {
 
 impl ServerSide {
     fn new() -> Self {
-        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE };
+        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE, extension: true };
         let server = Server::new(Arc::new(policy));
         Self { server, files: files_before(), body: Vec::new(), name: None, removed_when_confirmed: Vec::new() }
     }
@@ -283,6 +283,9 @@ impl ServerSide {
                 self.body = listing(&self.files);
                 self.name = None;
                 self.server.announce(self.body.len() as u64)
+            }
+            server::Event::PageAsked { .. } | server::Event::DropAsked { .. } | server::Event::PutOffered { .. } => {
+                unreachable!("the client asks for none")
             }
             server::Event::Accepted { .. } => {
                 self.removed_when_confirmed.extend(self.name.take());

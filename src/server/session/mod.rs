@@ -394,6 +394,9 @@ impl Session {
             Event::BodyComplete { .. } => self.body_complete(cx),
             Event::Asked { verb, name } => self.asked(verb, name, cx),
             Event::ListAsked { word } => self.list_asked(word, cx),
+            Event::PageAsked { .. } | Event::DropAsked { .. } | Event::PutOffered { .. } => {
+                self.refuse(b"", Refusal::NotAllowed)
+            }
             Event::Accepted { .. } => {
                 self.accepted(cx);
                 Ok(())

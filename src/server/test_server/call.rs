@@ -167,7 +167,7 @@ impl TestClient {
                 self.client.command(&Command::Quit).expect("nothing is under way");
             }
             Event::PasswordAccepted => self.client.command(&self.op.command()).expect("nothing is under way"),
-            Event::Go { .. } => {}
+            Event::Go { .. } | Event::Capabilities(_) => {}
         }
     }
 }
