@@ -23,7 +23,7 @@ use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
 use crate::store::model::{ModelStoreWorker, SiteDisk, at_site};
-use crate::store::{Background, Identity, StorageDir, StoreRequest, StoreResult};
+use crate::store::{Background, Identity, StorageDir, StoreRequest, Concluded};
 
 /// Names that end in `.conf` go to the directory `conf`.
 static FILTERS: LazyLock<Filters> = LazyLock::new(|| Filters::parse(br".*\.conf:conf").expect("they are sound").0);
@@ -194,14 +194,18 @@ impl FileStore for ModelStoreWorker {
     }
 
     fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
-        self.remove(dir, name, identity);
+        self.remove(dir, name, identity, None);
+    }
+
+    fn drop_file(&self, ticket: u64, dir: StorageDir, name: FileName, identity: Identity) {
+        self.remove(dir, name, identity, Some(ticket));
     }
 
     fn is_alive(&self) -> bool {
         true
     }
 
-    fn completions(&self) -> Vec<StoreResult> {
+    fn completions(&self) -> Vec<Concluded> {
         self.completions()
     }
 

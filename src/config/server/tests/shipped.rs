@@ -46,6 +46,7 @@ fn the_defaults_in_the_shipped_file_are_the_defaults() {
         "max_size",
         "insecure",
         "overwrite",
+        "extension",
         "quiet",
         "verbose",
         "daemon",
