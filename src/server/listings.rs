@@ -69,8 +69,7 @@ impl Listings {
     /// Has a directory listed for a client. The listing may be given up once the returned value is dropped.
     pub(super) fn ask(&mut self, id: ConnId, dir: StorageDir, kind: ListingKind) -> Wanted {
         let (wanting, wanted) = Wanted::new();
-        let is_joined =
-            |run: &&mut Run| matches!(run.state, State::New) && run.kind == kind && run.dir.is_same(&dir);
+        let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.kind == kind && run.dir.is_same(&dir);
         match self.runs.iter_mut().find(is_joined) {
             Some(run) => run.clients.push((id, wanted)),
             None => self.runs.push(Run { dir, kind, state: State::New, clients: vec![(id, wanted)] }),
@@ -205,7 +204,8 @@ mod tests {
     #[test]
     fn who_asks_at_the_same_time_is_given_the_same_and_who_asks_later_is_not() {
         let ((dir, storage), mut listings) = (storage(), Listings::within(Budget::new(1 << 20)));
-        let first: Vec<_> = (0..10).map(|number| listings.ask(id(number), storage.clone(), ListingKind::Names)).collect();
+        let first: Vec<_> =
+            (0..10).map(|number| listings.ask(id(number), storage.clone(), ListingKind::Names)).collect();
         let budget = listings.budget.clone();
         assert!(listings.runs[0].go_on(1, false, &budget, Instant::now()).is_none());
         std::fs::write(dir.path().join("late"), "").unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{Failure, FileSent, Io, Read};
 use crate::proto::FileName;
-use crate::store::{Identity, StorageDir, StoreRequest, Concluded, StoreWorker};
+use crate::store::{Concluded, Identity, StorageDir, StoreRequest, StoreWorker};
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
 pub(crate) trait Connection {

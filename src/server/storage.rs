@@ -14,8 +14,8 @@ use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
-    ArchiveError, Background, ClosedTemp, Concluded, Dropped, Finished, Full, Hashed, Identity, OnConflict, Packed, Quota, Source, SpaceAccount, StorageDir,
-    StoreError, StoreRequest, StoreWorker, TempFile, UnpackLimits, Wanted,
+    ArchiveError, Background, ClosedTemp, Concluded, Dropped, Finished, Full, Hashed, Identity, OnConflict, Packed,
+    Quota, Source, SpaceAccount, StorageDir, StoreError, StoreRequest, StoreWorker, TempFile, UnpackLimits, Wanted,
 };
 
 /// The rights of new files, before the umask.

@@ -39,7 +39,10 @@ impl Speaker {
         let bytes = [self.machine.transmit(), body].concat();
         self.client.send(bytes);
         self.machine.transmitted(usize::MAX);
-        self.machine.body_supplied(body.len() as u64).or_else(|error| if body.is_empty() { Ok(()) } else { Err(error) }).unwrap();
+        self.machine
+            .body_supplied(body.len() as u64)
+            .or_else(|error| if body.is_empty() { Ok(()) } else { Err(error) })
+            .unwrap();
     }
 
     /// Sends all of them ahead, and waits for the answers: events, and bodies.
@@ -82,10 +85,15 @@ impl Speaker {
     }
 
     /// One page: its files, with size and mtime, where the next begins, and what follows.
-    fn page(&mut self, after: Option<Cursor>, limit: u64) -> (Vec<(String, u64, u64)>, Option<Cursor>, Option<Remaining>) {
+    fn page(
+        &mut self,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> (Vec<(String, u64, u64)>, Option<Cursor>, Option<Remaining>) {
         let list = ExtensionCommand::List { word: "".parse().unwrap(), after, limit: Some(limit) };
         let (events, bodies) = self.ask(&[list]);
-        let [PipelinedEvent::Page { remaining, .. }, PipelinedEvent::BodyComplete { verb: Verb::List }] = events[..] else {
+        let [PipelinedEvent::Page { remaining, .. }, PipelinedEvent::BodyComplete { verb: Verb::List }] = events[..]
+        else {
             panic!("{events:?}")
         };
         let (mut parser, mut files) = (PageParser::default(), Vec::new());
@@ -204,10 +212,10 @@ fn what_has_changed_is_not_dropped_whoever_was_given_it() {
     assert_eq!(speaker.ask(&[drop_of("a", b"first"), drop_of("a", b"fir")]).0, [changed(), changed()]);
     assert_eq!(fs::read(storage.path().join("a")).unwrap(), b"other");
     // Never given on this connection: the bytes are compared.
-    assert_eq!(speaker.ask(&[drop_of("a", b"other"), drop_of("a", b"other")]).0, [
-        done(),
-        refused(Verb::Drop, Refusal::Missing)
-    ]);
+    assert_eq!(
+        speaker.ask(&[drop_of("a", b"other"), drop_of("a", b"other")]).0,
+        [done(), refused(Verb::Drop, Refusal::Missing)]
+    );
     write(storage.path(), "empty", b"", 5);
     let (events, bodies) = speaker.ask(&[get("empty"), drop_of("empty", b""), get("empty")]);
     assert_eq!((events.len(), bodies.len()), (4, 1));

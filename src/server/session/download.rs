@@ -94,7 +94,12 @@ impl Session {
     }
 
     /// No such directory is no such file; anything else is the disk's.
-    pub(super) fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Context<'_>) -> Result<(), Reason> {
+    pub(super) fn refuse_unreadable(
+        &mut self,
+        name: &[u8],
+        error: &StoreError,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
@@ -187,7 +192,8 @@ impl Session {
         match cx.storage.dir_of(word.as_bytes()) {
             Ok(dir) => {
                 Self::clear_deadline(cx);
-                self.task = Task::Listing { _wanted: cx.storage.listings().ask(cx.id, dir, ListingKind::Names), page: None };
+                self.task =
+                    Task::Listing { _wanted: cx.storage.listings().ask(cx.id, dir, ListingKind::Names), page: None };
                 Ok(())
             }
             Err(error) => self.refuse_unreadable(word.as_bytes(), &error, cx),

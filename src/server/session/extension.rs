@@ -234,7 +234,11 @@ impl Session {
             }
         };
         self.machine.dropped(answer)?;
-        Ok(self.machine.resume()?)
+        self.machine.resume()?;
+        while let Some(event) = self.machine.poll_event() {
+            self.handle(event, cx)?;
+        }
+        Ok(())
     }
 
     /// Takes a body, or reads past it.

@@ -120,7 +120,8 @@ impl Session {
     }
 
     pub(super) fn body_complete(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let Task::Uploading(Upload { verb, name, condition, sink }) = std::mem::replace(&mut self.task, Task::Idle) else {
+        let Task::Uploading(Upload { verb, name, condition, sink }) = std::mem::replace(&mut self.task, Task::Idle)
+        else {
             return Ok(());
         };
         let mut temp = match sink {

@@ -23,7 +23,7 @@ use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
 use crate::store::model::{ModelStoreWorker, SiteDisk, at_site};
-use crate::store::{Background, Identity, StorageDir, StoreRequest, Concluded};
+use crate::store::{Background, Concluded, Identity, StorageDir, StoreRequest};
 
 /// Names that end in `.conf` go to the directory `conf`.
 static FILTERS: LazyLock<Filters> = LazyLock::new(|| Filters::parse(br".*\.conf:conf").expect("they are sound").0);

@@ -294,7 +294,7 @@ mod tests {
             panic!("{finished:?}")
         };
         let mut archive = vec![0; usize::try_from(packed.size).unwrap()];
-        std::os::unix::fs::FileExt::read_exact_at(&packed.file, &mut archive, 0).unwrap();
+        packed.file.read_exact_at(&mut archive, 0).unwrap();
         let mut temp = storage.create_temp(packed.size).unwrap();
         temp.write(&archive).unwrap();
         let mut background = Background::start(Box::new(|| {})).unwrap();

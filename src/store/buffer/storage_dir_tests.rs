@@ -153,7 +153,10 @@ fn a_listing_in_steps_is_the_listing() {
     for max_entries in [1, 7, 1003, 1004] {
         assert_eq!(list(&storage, max_entries), whole);
     }
-    assert!(matches!(storage.list(ListingKind::Names, &Budget::new(1 << 20)).unwrap().step(10, false).unwrap(), Progress::More(_)));
+    assert!(matches!(
+        storage.list(ListingKind::Names, &Budget::new(1 << 20)).unwrap().step(10, false).unwrap(),
+        Progress::More(_)
+    ));
 }
 
 #[test]

@@ -26,8 +26,18 @@ use crate::store::fs::on_conflict::OnConflict;
 #[derive(Debug)]
 pub(in crate::store) enum Task<F, I> {
     /// `expected`: in place of that file alone.
-    Store { dir: F, stage: StageId, name: FileName, on_conflict: OnConflict, expected: Option<I> },
-    Remove { dir: F, name: FileName, identity: I },
+    Store {
+        dir: F,
+        stage: StageId,
+        name: FileName,
+        on_conflict: OnConflict,
+        expected: Option<I>,
+    },
+    Remove {
+        dir: F,
+        name: FileName,
+        identity: I,
+    },
 }
 
 /// What a [`Task`] has changed.
@@ -120,8 +130,7 @@ fn fail<S: StorageDisk>(
 ) {
     for (task, outcome) in group.iter().zip(outcomes) {
         let (Task::Store { dir, .. } | Task::Remove { dir, .. }) = task;
-        if !matches!(outcome, Err(_) | Ok(Change::Nothing)) && disk.directory(dir) == directory
-        {
+        if !matches!(outcome, Err(_) | Ok(Change::Nothing)) && disk.directory(dir) == directory {
             *outcome = Err(error.clone());
         }
     }

@@ -78,7 +78,12 @@ pub struct StoreWorker {
 pub(in crate::store) enum Order {
     Store(StoreRequest),
     /// `ticket`: of who waits for it.
-    Remove { dir: StorageDir, name: FileName, identity: Identity, ticket: Option<u64> },
+    Remove {
+        dir: StorageDir,
+        name: FileName,
+        identity: Identity,
+        ticket: Option<u64>,
+    },
 }
 
 impl Order {

@@ -114,7 +114,7 @@ fn value_of(key: Key) -> &'static str {
         Key::SslPasswordFile | Key::UpstreamSslPasswordFile => "/run/secret",
         Key::SslVersion => "TLSv1_3",
         Key::Umask => "0027",
-        Key::UpstreamSsl => "0",
+        Key::Extension | Key::UpstreamSsl => "0",
         Key::UpstreamSslPin => "0000000000000000000000000000000000000000000000000000000000000000",
         Key::Password | Key::ProxyIp | Key::SslCipher | Key::SslPassword | Key::User => "other",
     }
