@@ -285,6 +285,12 @@ impl Storage {
         self.store_worker.is_alive() && self.background.is_alive()
     }
 
+    /// Whether the thread for what takes long has something to do or to report.
+    #[cfg(test)]
+    pub(super) fn is_hashing(&self) -> bool {
+        self.background.pending() > 0
+    }
+
     /// Carries out what the threads have been asked, and ends them.
     pub(super) fn stop(self) {
         self.background.stop();

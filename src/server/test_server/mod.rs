@@ -118,7 +118,9 @@ impl TestServer {
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
     pub(crate) fn crash(&mut self) {
-        if self.process.take().is_some() {
+        if let Some(process) = self.process.take() {
+            // Threads go with their process; what they are reading changes nothing on the disk.
+            process.storage.stop();
             let left = self.settings.directory.join(STAGING).join("0123456789abcdef-0");
             std::fs::write(left, "half a fi").expect("a file can be written");
         }
@@ -161,6 +163,18 @@ impl TestServer {
             session.list(pause, &mut cx)
         })
         .ok()
+    }
+
+    /// Whether a file is being read to be compared.
+    pub(crate) fn is_hashing(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.storage.is_hashing())
+    }
+
+    /// Waits for that.
+    pub(crate) fn hash(&mut self) {
+        while self.woken().is_empty() && self.is_hashing() {
+            std::thread::yield_now();
+        }
     }
 
     /// How many orders the storing thread has.
