@@ -19,17 +19,22 @@
 //!                            |       Receiving                  |
 //!                            |          | body_moved(), all     | X OK, X ERR
 //!                            +----------+-----------------------+
+//!
+//!   Idle -- ask_capabilities() --> Awaiting Capabilities -- CAPS 1 ..., RECV ERR --> Idle
 //! ```
+//! A peer that answers `CAPS` may be spoken to in the [extension](super::extension) from then on, by a
+//! [`PipelinedClient`].
 //!
 //! The machine sees commands and replies only. Bodies go around it, straight between the connection and the disk;
 //! [`Client::body_transferred`] says how much of one has passed.
 
 use std::collections::VecDeque;
 
+use super::extension::{Capabilities, ExtensionCommand, ExtensionReply, PipelinedClient};
 use super::line::{LineTooLong, Received};
 use super::reply::ReplyError;
 use super::transmit_buffer::TransmitBuffer;
-use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Request, Verb};
+use super::{Answer, Command, Error, Excerpt, LineBuffer, Refusal, Reply, Request, Verb, excerpt_of_reply};
 
 /// The client's side of one session, without the connection.
 ///
@@ -102,6 +107,8 @@ pub enum Event {
         /// What was asked.
         verb: Verb,
     },
+    /// The peer speaks the [extension](super::extension).
+    Capabilities(Capabilities),
 }
 
 #[derive(Debug)]
@@ -122,6 +129,7 @@ enum Expected {
     Size,
     Go { size: u64 },
     Confirmation,
+    Capabilities,
 }
 
 impl Client {
@@ -189,6 +197,26 @@ impl Client {
         };
         self.state = State::awaiting(request.verb(), due);
         Ok(())
+    }
+
+    /// Asks whether the peer speaks the [extension](super::extension): [`Event::Capabilities`], or [`Event::Refused`] of
+    /// [`Verb::Caps`], and the session goes on as before.
+    ///
+    /// # Errors
+    /// As those of [`command`](Self::command).
+    pub fn ask_capabilities(&mut self) -> Result<(), Error> {
+        self.check_idle()?;
+        self.outbox.fill(|out| ExtensionCommand::Capabilities.encode(out));
+        self.state = State::awaiting(Verb::Caps, Expected::Capabilities);
+        Ok(())
+    }
+
+    /// The session as it goes on in the extension. It does not come back.
+    ///
+    /// # Errors
+    /// As those of [`command`](Self::command); then this one is to go on.
+    pub fn pipelined(&self) -> Result<PipelinedClient, Error> {
+        self.check_idle().map(|_| PipelinedClient::new())
     }
 
     /// Whether a command may be given now; what the last one was.
@@ -265,7 +293,7 @@ impl Client {
                     Ok(Received { consumed, line: None }) => Ok(consumed),
                     Ok(Received { consumed, line: Some(line) }) => self.answered(verb, due, &line).map(|()| consumed),
                     Err(LineTooLong) => {
-                        let excerpt = excerpt(verb, line.held());
+                        let excerpt = excerpt_of_reply(verb, line.held());
                         self.fail(Error::LineTooLong { verb, excerpt })
                     }
                 }
@@ -296,9 +324,13 @@ impl Client {
             State::Awaiting { verb, due, line } => {
                 let verb = *verb;
                 let error = match due {
-                    _ if !line.held().is_empty() => Error::ReplyCut { verb, excerpt: excerpt(verb, line.held()) },
+                    _ if !line.held().is_empty() => {
+                        Error::ReplyCut { verb, excerpt: excerpt_of_reply(verb, line.held()) }
+                    }
                     Expected::Confirmation => Error::Unconfirmed { verb },
-                    Expected::Acceptance | Expected::Size | Expected::Go { .. } => Error::ClosedAfter { verb },
+                    Expected::Acceptance | Expected::Size | Expected::Go { .. } | Expected::Capabilities => {
+                        Error::ClosedAfter { verb }
+                    }
                 };
                 self.fail(error)
             }
@@ -311,10 +343,20 @@ impl Client {
 
     /// A whole line came where `due` was.
     fn answered(&mut self, verb: Verb, due: Expected, line: &[u8]) -> Result<(), Error> {
-        let reply = match Reply::parse(verb, line) {
+        if let (Expected::Capabilities, Ok(ExtensionReply::Capabilities(capabilities))) =
+            (due, ExtensionReply::parse(verb, line))
+        {
+            self.state = State::Idle { after: Some(verb) };
+            self.events.push_back(Event::Capabilities(capabilities));
+            return Ok(());
+        }
+        // A peer that does not know the question takes it for a file's name.
+        let reply = match Reply::parse(if verb == Verb::Caps { Verb::Recv } else { verb }, line) {
             Ok(reply) => reply,
             Err(ReplyError::Size(digits)) => return self.fail(Error::Size { verb, digits: Excerpt::of(digits) }),
-            Err(ReplyError::Garbage) => return self.fail(Error::Garbage { verb, excerpt: excerpt(verb, line) }),
+            Err(ReplyError::Garbage) => {
+                return self.fail(Error::Garbage { verb, excerpt: excerpt_of_reply(verb, line) });
+            }
         };
         let idle = State::Idle { after: Some(verb) };
         let (state, event) = match (due, reply) {
@@ -323,7 +365,7 @@ impl Client {
             (Expected::Size, Reply::Size(size)) => (State::Deciding { verb, size }, Event::Announced { verb, size }),
             (Expected::Go { size }, Reply::Ok) => (State::supplying(verb, size), Event::Go { verb }),
             (Expected::Confirmation, Reply::Ok) => (idle, Event::Stored { verb }),
-            _ => return self.fail(Error::Garbage { verb, excerpt: excerpt(verb, line) }),
+            _ => return self.fail(Error::Garbage { verb, excerpt: excerpt_of_reply(verb, line) }),
         };
         self.state = state;
         self.events.push_back(event);
@@ -340,7 +382,7 @@ impl Client {
     }
 
     fn unsolicited<T>(&mut self, after: Option<Verb>, bytes: &[u8]) -> Result<T, Error> {
-        let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt(verb, bytes));
+        let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt_of_reply(verb, bytes));
         self.fail(Error::Unsolicited { after, excerpt })
     }
 
@@ -372,10 +414,6 @@ impl State {
     fn supplying(verb: Verb, remaining: u64) -> Self {
         if remaining > 0 { Self::Supplying { verb, remaining } } else { Self::awaiting(verb, Expected::Confirmation) }
     }
-}
-
-fn excerpt(verb: Verb, bytes: &[u8]) -> Excerpt {
-    if verb == Verb::Pass { Excerpt::without_digests(bytes) } else { Excerpt::of(bytes) }
 }
 
 #[cfg(test)]

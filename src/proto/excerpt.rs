@@ -28,6 +28,9 @@ const OTHER_PROTOCOLS: &[(&str, &[&[u8]])] = &[
 /// What commands begin with that hold no secret.
 const OPEN_VERBS: [Verb; 6] = [Verb::Ls, Verb::Mv, Verb::Recv, Verb::Send, Verb::Zrecv, Verb::Zsend];
 
+/// What commands of the extension begin with. (`GET` alone is another protocol's.)
+const EXTENSION_VERBS: [Verb; 4] = [Verb::Get, Verb::List, Verb::Drop, Verb::Put];
+
 /// The beginning of what a peer sent, safe to print: at most 80 bytes, escaped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt {
@@ -35,6 +38,11 @@ pub struct Excerpt {
     cut: bool,
     /// Of so many bytes, none of which is shown.
     hidden: Option<usize>,
+}
+
+/// What may be shown of what came where the answer to `verb` was due.
+pub(super) fn excerpt_of_reply(verb: Verb, bytes: &[u8]) -> Excerpt {
+    if verb == Verb::Pass { Excerpt::without_digests(bytes) } else { Excerpt::of(bytes) }
 }
 
 impl Excerpt {
@@ -48,7 +56,7 @@ impl Excerpt {
     /// of anything else its length, since it may be a password.
     pub fn of_command(line: &[u8]) -> Self {
         let begins = |verb: &Verb| line.strip_prefix(verb.as_str().as_bytes());
-        let named = OPEN_VERBS.iter().filter_map(begins).any(|rest| rest.starts_with(b" <"));
+        let named = OPEN_VERBS.iter().chain(&EXTENSION_VERBS).filter_map(begins).any(|rest| rest.starts_with(b" <"));
         if named || line.trim_ascii_end() == b"QUIT" {
             return Self::masked(line, DIGEST);
         }

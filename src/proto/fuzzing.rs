@@ -1,6 +1,7 @@
 //! The bodies of the fuzz targets: what must hold for any bytes from a peer. Their seeds are replayed as a test.
 
 mod pair;
+mod pipelined;
 mod server_session;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use super::{Client, Command, Error, Event, FileName, LineBuffer, ListArg, Listin
 use super::{PasswordDigest, Received, Reply, Secret, Verb, Want};
 
 pub use pair::client_against_server;
+pub use pipelined::{pipelined_client_against_server, pipelined_session};
 #[cfg(test)]
 pub(super) use server_session::Session as ServerSession;
 pub use server_session::server_session;
@@ -282,6 +284,12 @@ pub(crate) mod tests {
     #[test]
     fn the_seeds_of_server_session_hold() {
         replay("server_session", server_session);
+    }
+
+    #[test]
+    fn the_seeds_of_the_pipelined_targets_hold() {
+        replay("pipelined_session", pipelined_session);
+        replay("pipelined_client_against_server", pipelined_client_against_server);
     }
 
     #[test]

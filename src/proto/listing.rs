@@ -46,51 +46,61 @@ pub struct RefusedEntry {
     pub error: NameError,
 }
 
-/// The line in progress: never more of it than the longest name is held, the rest is counted.
+/// The line in progress: never more of it than the longest right one is held, the rest is counted.
 #[derive(Debug, Default)]
-struct Line {
+pub(super) struct Line {
     head: Vec<u8>,
     skipped: usize,
 }
 
 impl ListingParser {
     /// The next bytes of the body. Each name that can be used is shown once, directories among them.
-    pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
-            let rest = &bytes[..end];
-            if self.line.is_empty() {
-                self.listing.enter(rest, rest.len(), &mut each);
-            } else {
-                self.line.extend(rest);
-                self.end_line(&mut each);
-            }
-            bytes = &bytes[end + 1..];
-        }
-        self.line.extend(bytes);
+    pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
+        let Self { listing, line } = self;
+        line.feed(bytes, MAX_NAME, |head, length| listing.enter(head, length, &mut each));
     }
 
     /// The end of the body; a last line needs no `\n`.
     pub fn finish(mut self, mut each: impl FnMut(&[u8])) -> Listing {
         if !self.line.is_empty() {
-            self.end_line(&mut each);
+            self.listing.enter(&self.line.head, self.line.length(), &mut each);
         }
         self.listing
-    }
-
-    fn end_line(&mut self, each: &mut impl FnMut(&[u8])) {
-        let Line { head, skipped } = &self.line;
-        self.listing.enter(head, head.len() + skipped, each);
-        self.line.clear();
     }
 }
 
 impl Line {
-    fn is_empty(&self) -> bool {
+    /// The next bytes. Each line that ends is shown once: its beginning, of at most `most` bytes, and its length.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], most: usize, mut each: impl FnMut(&[u8], usize)) {
+        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+            let rest = &bytes[..end];
+            if self.is_empty() {
+                each(rest, rest.len());
+            } else {
+                self.extend(rest, most);
+                each(&self.head, self.length());
+                self.clear();
+            }
+            bytes = &bytes[end + 1..];
+        }
+        self.extend(bytes, most);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty()
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
-        let (kept, skipped) = bytes.split_at(bytes.len().min(MAX_NAME - self.head.len()));
+    /// What came of it so far.
+    pub(super) fn excerpt(&self) -> Excerpt {
+        Excerpt::of(&self.head)
+    }
+
+    fn length(&self) -> usize {
+        self.head.len() + self.skipped
+    }
+
+    fn extend(&mut self, bytes: &[u8], most: usize) {
+        let (kept, skipped) = bytes.split_at(bytes.len().min(most - self.head.len()));
         self.head.extend_from_slice(kept);
         self.skipped = self.skipped.saturating_add(skipped.len());
     }
@@ -160,7 +170,7 @@ impl Listing {
     }
 
     /// Enters a line of `length` bytes, of which `head` is the beginning, and all unless it is over the longest name.
-    fn enter(&mut self, head: &[u8], length: usize, each: &mut impl FnMut(&[u8])) {
+    pub(super) fn enter(&mut self, head: &[u8], length: usize, each: &mut impl FnMut(&[u8])) {
         let checked = if length > MAX_NAME { Err(NameError::TooLong(length)) } else { check(head) };
         match checked {
             Err(NameError::Reserved) if is_collector_mark(head) && self.marks.len() < MAX_MARKS => {

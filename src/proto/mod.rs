@@ -4,6 +4,8 @@
 //! [`Client`] and [`Server`] are the state machines of the two sides. They share their parts: [`Command`] and
 //! [`Answer`] are what a client sends, [`Reply`] is what a server sends, and [`LineBuffer`] takes either out of the
 //! stream.
+//!
+//! What ours say to each other beyond stock's commands is specified in [`extension`].
 
 mod auth;
 mod client;
@@ -11,6 +13,7 @@ mod command;
 mod count;
 mod error;
 mod excerpt;
+pub mod extension;
 mod fingerprint;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -32,6 +35,7 @@ pub use command::{Answer, Command, CommandError, ListArg, Request};
 pub use count::Count;
 pub use error::Error;
 pub use excerpt::Excerpt;
+use excerpt::excerpt_of_reply;
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use line::{LineBuffer, LineTooLong, MAX_LINE, Received};
 pub use listing::{Listing, ListingParser, Names, RefusedEntry};

@@ -25,6 +25,16 @@ pub enum ReplyError<'a> {
     Size(&'a [u8]),
 }
 
+impl<'a> ReplyError<'a> {
+    /// For a number that is none, or too large.
+    pub(super) fn of_size(error: SizeError, digits: &'a [u8]) -> Self {
+        match error {
+            SizeError::TooLarge => Self::Size(digits),
+            SizeError::NotDigits => Self::Garbage,
+        }
+    }
+}
+
 /// Why a server does not do what it was asked; the session goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -36,6 +46,8 @@ pub enum Refusal {
     Exists,
     /// The server has no such file.
     Missing,
+    /// The file holds other bytes than those named. Of the [extension](super::extension) alone.
+    Changed,
     /// What was sent with `ZSEND` is no ZIP archive.
     BadArchive,
     /// The server keeps as much as it may. Stock never sends this.
@@ -58,11 +70,7 @@ impl Reply {
             return Ok(Self::Ok);
         }
         if let Some(digits) = rest.strip_prefix(b"SIZE ") {
-            return match parse_size(digits) {
-                Ok(size) => Ok(Self::Size(size)),
-                Err(SizeError::TooLarge) => Err(ReplyError::Size(digits)),
-                Err(SizeError::NotDigits) => Err(ReplyError::Garbage),
-            };
+            return parse_size(digits).map(Self::Size).map_err(|error| ReplyError::of_size(error, digits));
         }
         let reason = rest.strip_prefix(b"ERR").ok_or(ReplyError::Garbage)?;
         Refusal::parse(verb, reason).map(Self::Refused).ok_or(ReplyError::Garbage)
@@ -92,9 +100,10 @@ impl Refusal {
             b" (file is too big)" => Self::TooBig,
             b" (file already exists)" => Self::Exists,
             b" (file does not exist)" => Self::Missing,
+            b" (file has changed)" => Self::Changed,
             b" (no room for the file)" => Self::NoRoom,
             b" (not allowed)" => Self::NotAllowed,
-            b" (file cannot be stored)" | b" (file cannot be read)" => Self::Failed,
+            b" (file cannot be stored)" | b" (file cannot be read)" | b" (file cannot be removed)" => Self::Failed,
             _ => {
                 let text = reason.strip_prefix(b" ")?;
                 let bare = text.strip_prefix(b"(").and_then(|text| text.strip_suffix(b")"));
@@ -109,9 +118,13 @@ impl Refusal {
             Self::BadArchive => "not a ZIP archive",
             Self::Failed => "the disk failed",
             Self::Unspecified | Self::Other(_) => "no reason given",
-            Self::InvalidName | Self::TooBig | Self::Exists | Self::Missing | Self::NoRoom | Self::NotAllowed => {
-                self.text(Verb::Send).unwrap_or_default()
-            }
+            Self::InvalidName
+            | Self::TooBig
+            | Self::Exists
+            | Self::Missing
+            | Self::Changed
+            | Self::NoRoom
+            | Self::NotAllowed => self.text(Verb::Send).unwrap_or_default(),
         }
     }
 
@@ -124,9 +137,11 @@ impl Refusal {
             (Self::TooBig, _) => Some("file is too big"),
             (Self::Exists, _) => Some("file already exists"),
             (Self::Missing, _) => Some("file does not exist"),
+            (Self::Changed, _) => Some("file has changed"),
             (Self::NoRoom, _) => Some("no room for the file"),
             (Self::NotAllowed, _) => Some("not allowed"),
-            (Self::Failed, Verb::Recv | Verb::Zrecv) => Some("file cannot be read"),
+            (Self::Failed, Verb::Recv | Verb::Zrecv | Verb::Get | Verb::List) => Some("file cannot be read"),
+            (Self::Failed, Verb::Drop) => Some("file cannot be removed"),
             (Self::Failed, _) => Some("file cannot be stored"),
         }
     }
@@ -139,6 +154,7 @@ impl fmt::Display for Refusal {
             Self::TooBig => f.write_str("the file is empty or over the peer's size limit"),
             Self::Exists => f.write_str("the peer has a file of that name"),
             Self::Missing => f.write_str("the peer has no such file"),
+            Self::Changed => f.write_str("the peer's file has changed"),
             Self::BadArchive => f.write_str("not a ZIP archive"),
             Self::NoRoom => f.write_str("the peer has no room for the file"),
             Self::NotAllowed => f.write_str("the peer's rules do not allow it"),

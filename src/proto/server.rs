@@ -28,8 +28,18 @@
 //!                                      Receiving ----------> Storing -------+
 //!                                          body_moved(), all      stored()
 //!
-//!   Awaiting Command -- SEND <..> --> RejectAfterBody -- all of the body --> Over
+//!   Awaiting Command -- SEND <..> --> Discarding -- all of the body --> Over
+//!
+//!   In the extension:
+//!
+//!   Awaiting Command -- GET, LIST --> Asked -- give_file(), give_page() --> Supplying
+//!   Awaiting Command -- PUT --> Offered -- accept() --> Receiving
+//!                               Offered -- refuse() --> Discarding -- all of the body --> Awaiting Command
+//!   Awaiting Command -- DROP --> Asked -- dropping() --> Awaiting Command, and one answer more is owed
+//!   Awaiting Command -- any other, answers being owed --> Held -- dropped(), all; resume() --> as without
 //! ```
+//! Answers to `DROP` are owed until the disk has done it, and several may be: else each would wait for a flush of its own.
+//!
 //!
 //! The machine sees commands and answers only. Bodies go around it, straight between the connection and the disk;
 //! [`Server::body_transferred`] reports how much of one has passed. It consumes only the bodies of names that no file
@@ -43,6 +53,7 @@ mod policy;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::extension::{ExtensionReply, Remaining};
 use super::transmit_buffer::TransmitBuffer;
 use super::{LineBuffer, NameError, Refusal, Reply, Verb};
 
@@ -70,6 +81,8 @@ pub use policy::{DEFAULT_MAX_SIZE, Policy};
 pub struct Server {
     policy: Arc<Policy>,
     state: State,
+    /// The answers to `DROP`s that are owed, the oldest first. One that is known waits for those before it.
+    drops: VecDeque<Option<ExtensionReply>>,
     moved: Confirmation,
     outbox: TransmitBuffer,
     events: VecDeque<Event>,
@@ -77,15 +90,46 @@ pub struct Server {
 
 #[derive(Debug)]
 enum State {
-    Awaiting { due: Expected, line: LineBuffer },
-    Offered { verb: Verb, size: u64 },
-    Receiving { verb: Verb, remaining: u64 },
-    Storing { verb: Verb },
-    Asked { verb: Verb },
-    Supplying { verb: Verb, remaining: u64 },
+    Awaiting {
+        due: Expected,
+        line: LineBuffer,
+    },
+    Offered {
+        verb: Verb,
+        size: u64,
+    },
+    Receiving {
+        verb: Verb,
+        remaining: u64,
+    },
+    Storing {
+        verb: Verb,
+    },
+    Asked {
+        verb: Verb,
+    },
+    Supplying {
+        verb: Verb,
+        remaining: u64,
+    },
     Flushing,
-    RejectAfterBody { verb: Verb, error: NameError, remaining: u64 },
+    Discarding {
+        verb: Verb,
+        remaining: u64,
+        then: AfterBody,
+    },
+    /// A command, for when no answer is owed any more.
+    Held {
+        line: Box<[u8]>,
+    },
     Over(CloseReason),
+}
+
+/// What follows a body that nobody wants.
+#[derive(Clone, Debug)]
+enum AfterBody {
+    End(NameError),
+    Refuse(Refusal),
 }
 
 /// The line that would be right.
@@ -95,6 +139,9 @@ enum Expected {
     Command,
     Answer { verb: Verb, size: u64 },
 }
+
+/// The most answers that are owed at a time.
+const MOST_DROPS: usize = 1024;
 
 /// Whether the client is known to have the bodies it was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +162,7 @@ impl Server {
         Self {
             policy,
             state,
+            drops: VecDeque::new(),
             moved: Confirmation::Confirmed,
             outbox: TransmitBuffer::default(),
             events: VecDeque::new(),
@@ -124,8 +172,8 @@ impl Server {
     /// What the session waits for.
     pub fn want(&self) -> Want {
         match self.state {
-            State::Awaiting { .. } | State::RejectAfterBody { .. } => Want::Line,
-            State::Offered { .. } | State::Storing { .. } | State::Asked { .. } => Want::Decision,
+            State::Awaiting { .. } | State::Discarding { .. } => Want::Line,
+            State::Offered { .. } | State::Storing { .. } | State::Asked { .. } | State::Held { .. } => Want::Decision,
             State::Receiving { remaining, .. } => Want::Body(remaining),
             State::Supplying { remaining, .. } => Want::Supply(remaining),
             State::Flushing => Want::Flush,
@@ -163,13 +211,20 @@ impl Server {
         self.outbox.advance(n);
     }
 
-    /// Asks for the offered body.
+    /// Whether answers to `DROP` are owed.
+    pub fn owes_answers(&self) -> bool {
+        !self.drops.is_empty()
+    }
+
+    /// Asks for the offered body; that of a `PUT` comes unasked.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::Offered`].
+    /// Nothing is done unless the last event was [`Event::Offered`] or [`Event::PutOffered`].
     pub fn accept(&mut self) -> Result<(), Misuse> {
         let State::Offered { verb, size } = self.state else { return Err(self.misuse("accept()")) };
-        self.reply(verb, &Reply::Ok);
+        if verb != Verb::Put {
+            self.reply(verb, &Reply::Ok);
+        }
         self.receive(verb, size);
         Ok(())
     }
@@ -188,12 +243,81 @@ impl Server {
     /// Answers how many bytes there are of what it asked for, at most [`MAX_SIZE`](super::MAX_SIZE).
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::Asked`] or [`Event::ListAsked`].
+    /// Nothing is done unless the last event was [`Event::Asked`], of a command of stock's, or [`Event::ListAsked`].
     pub fn announce(&mut self, size: u64) -> Result<(), Misuse> {
-        let State::Asked { verb } = self.state else { return Err(self.misuse("announce()")) };
+        let State::Asked { verb: verb @ (Verb::Ls | Verb::Recv | Verb::Zrecv | Verb::Mv) } = self.state else {
+            return Err(self.misuse("announce()"));
+        };
         self.reply(verb, &Reply::Size(size));
         self.state = State::awaiting(Expected::Answer { verb, size });
         Ok(())
+    }
+
+    /// Answers `GET` with a file of so many bytes, written at `mtime`, in nanoseconds since 1970; the bytes follow.
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::Asked`] of [`Verb::Get`].
+    pub fn give_file(&mut self, size: u64, mtime: u64) -> Result<(), Misuse> {
+        let State::Asked { verb: Verb::Get } = self.state else { return Err(self.misuse("give_file()")) };
+        self.outbox.fill(|out| ExtensionReply::File { size, mtime }.encode(Verb::Get, out));
+        self.supply(Verb::Get, size);
+        Ok(())
+    }
+
+    /// Answers `LIST` with a page of so many bytes, which follow, and with what follows these.
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::PageAsked`].
+    pub fn give_page(&mut self, size: u64, remaining: Option<Remaining>) -> Result<(), Misuse> {
+        let State::Asked { verb: Verb::List } = self.state else { return Err(self.misuse("give_page()")) };
+        self.outbox.fill(|out| ExtensionReply::Page { size, remaining }.encode(Verb::List, out));
+        self.supply(Verb::List, size);
+        Ok(())
+    }
+
+    /// The file is being removed: [`dropped`](Self::dropped) says what came of it. Meanwhile the session goes on.
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::DropAsked`].
+    pub fn dropping(&mut self) -> Result<(), Misuse> {
+        let State::Asked { verb: Verb::Drop } = self.state else { return Err(self.misuse("dropping()")) };
+        self.drops.push_back(None);
+        self.state = State::awaiting(Expected::Command);
+        Ok(())
+    }
+
+    /// What came of the oldest `DROP` that is under way. Then [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// Nothing is done if none is.
+    pub fn dropped(&mut self, result: Result<(), Refusal>) -> Result<(), Misuse> {
+        let Some(oldest) = self.drops.iter_mut().find(|answer| answer.is_none()) else {
+            return Err(self.misuse("dropped()"));
+        };
+        *oldest = Some(result.map_or_else(ExtensionReply::Refused, |()| ExtensionReply::Done));
+        while let Some(Some(answer)) = self.drops.front() {
+            self.outbox.fill(|out| answer.encode(Verb::Drop, out));
+            self.drops.pop_front();
+        }
+        if self.drops.is_empty() {
+            // An idle session holds no memory.
+            self.drops = VecDeque::new();
+        }
+        Ok(())
+    }
+
+    /// Takes up the command that waited for answers, if there is one and none is owed any more.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn resume(&mut self) -> Result<(), CloseReason> {
+        match &mut self.state {
+            State::Held { line } if self.drops.is_empty() => {
+                let line = std::mem::take(line);
+                self.execute(&line)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Does not do what was asked; the session goes on.
@@ -201,11 +325,15 @@ impl Server {
     /// # Errors
     /// Nothing is done unless [`Want::Decision`].
     pub fn refuse(&mut self, refusal: Refusal) -> Result<(), Misuse> {
-        let (State::Offered { verb, .. } | State::Storing { verb } | State::Asked { verb }) = self.state else {
-            return Err(self.misuse("refuse()"));
-        };
-        self.reply(verb, &Reply::Refused(refusal));
-        self.state = State::awaiting(Expected::Command);
+        match self.state {
+            State::Offered { verb: verb @ Verb::Put, size } => {
+                self.state = State::Discarding { verb, remaining: size, then: AfterBody::Refuse(refusal) };
+            }
+            State::Offered { verb, .. } | State::Storing { verb } | State::Asked { verb } => {
+                self.refuse_now(verb, refusal)
+            }
+            _ => return Err(self.misuse("refuse()")),
+        }
         Ok(())
     }
 
@@ -256,6 +384,16 @@ impl Server {
         if between_lines && self.moved == Confirmation::Unconfirmed && self.outbox.pending().is_empty() {
             self.moved = Confirmation::AwaitingCommand;
         }
+    }
+
+    /// Refuses a command, behind the answers that are owed. No other is under way with them than a `DROP`.
+    fn refuse_now(&mut self, verb: Verb, refusal: Refusal) {
+        if self.drops.is_empty() {
+            self.reply(verb, &Reply::Refused(refusal));
+        } else {
+            self.drops.push_back(Some(ExtensionReply::Refused(refusal)));
+        }
+        self.state = State::awaiting(Expected::Command);
     }
 
     fn reply(&mut self, verb: Verb, reply: &Reply) {

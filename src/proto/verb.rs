@@ -19,6 +19,16 @@ pub enum Verb {
     Send,
     /// `ZSEND`: store a file sent inside a ZIP archive.
     Zsend,
+    /// `CAPS`: what is asked with `RECV <?caps>`; of the [extension](super::extension), as the rest.
+    Caps,
+    /// `GET`: fetch a copy of a file at once.
+    Get,
+    /// `LIST`: list a page of a directory.
+    List,
+    /// `DROP`: remove a file whose bytes are known.
+    Drop,
+    /// `PUT`: store a file at once.
+    Put,
 }
 
 impl Verb {
@@ -32,6 +42,11 @@ impl Verb {
             Self::Mv => "MV",
             Self::Send => "SEND",
             Self::Zsend => "ZSEND",
+            Self::Caps => "CAPS",
+            Self::Get => "GET",
+            Self::List => "LIST",
+            Self::Drop => "DROP",
+            Self::Put => "PUT",
         }
     }
 

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Budget, LISTINGS};
 use crate::net::ConnId;
-use crate::store::{Lister, Listing, Progress, StillWanted, StorageDir, StoreError, Wanted};
+use crate::store::{Lister, Listing, ListingKind, Progress, StillWanted, StorageDir, StoreError, Wanted};
 
 /// Directory entries looked at before the connections have their turn.
 const ENTRIES: usize = 2_000;
+
+/// The same, where each is asked for size and mtime.
+const FILES: usize = ENTRIES / 8;
 
 /// How soon to look again whether there is memory.
 const RETRY: Duration = Duration::from_millis(20);
@@ -29,6 +32,8 @@ pub(super) struct Listings {
     runs: Vec<Run>,
     /// Those that clients are being given.
     given: Vec<Weak<Listing>>,
+    /// Those whose clients will ask for a further page, the oldest first.
+    kept: Vec<(StillWanted, Arc<Listing>)>,
     /// When it was looked last whether they can go on.
     looked: Option<Instant>,
 }
@@ -37,6 +42,7 @@ pub(super) struct Listings {
 #[derive(Debug)]
 struct Run {
     dir: StorageDir,
+    kind: ListingKind,
     state: State,
     clients: Vec<(ConnId, StillWanted)>,
 }
@@ -57,22 +63,33 @@ impl Default for Listings {
 
 impl Listings {
     fn within(budget: Budget) -> Self {
-        Self { budget, runs: Vec::new(), given: Vec::new(), looked: None }
+        Self { budget, runs: Vec::new(), given: Vec::new(), kept: Vec::new(), looked: None }
     }
 
     /// Has a directory listed for a client. The listing may be given up once the returned value is dropped.
-    pub(super) fn ask(&mut self, id: ConnId, dir: StorageDir) -> Wanted {
+    pub(super) fn ask(&mut self, id: ConnId, dir: StorageDir, kind: ListingKind) -> Wanted {
         let (wanting, wanted) = Wanted::new();
-        let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.dir.is_same(&dir);
+        let is_joined = |run: &&mut Run| matches!(run.state, State::New) && run.kind == kind && run.dir.is_same(&dir);
         match self.runs.iter_mut().find(is_joined) {
             Some(run) => run.clients.push((id, wanted)),
-            None => self.runs.push(Run { dir, state: State::New, clients: vec![(id, wanted)] }),
+            None => self.runs.push(Run { dir, kind, state: State::New, clients: vec![(id, wanted)] }),
         }
+        wanting
+    }
+
+    /// Keeps a list for its client's next page, until the returned value is dropped; but no longer than memory is there for
+    /// those who wait for a listing.
+    pub(super) fn keep(&mut self, listing: Arc<Listing>) -> Wanted {
+        let (wanting, wanted) = Wanted::new();
+        self.kept.push((wanted, listing));
         wanting
     }
 
     /// When there is something to be done next.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        if self.kept.iter().any(|(wanted, _)| !wanted.is_wanted()) {
+            return Some(now);
+        }
         let can_go_on = |(at, run): (usize, &Run)| match run.state {
             State::New => !is_listed(&self.runs[..at], &run.dir),
             State::Begun(_) => true,
@@ -95,17 +112,22 @@ impl Listings {
             run.clients.retain(|(_, wanted)| wanted.is_wanted());
         }
         self.runs.retain(|run| !run.clients.is_empty());
+        self.kept.retain(|(wanted, _)| wanted.is_wanted());
+        if self.short_since().is_some() && !self.kept.is_empty() {
+            self.kept.remove(0);
+        }
         self.given.retain(|listing| listing.strong_count() > 0);
         // One larger than the budget is made as well, when no other is in memory that is waited for.
         let mut may_exceed = self.given.is_empty();
-        let entries = ENTRIES / self.runs.len().max(1);
+        let runs = self.runs.len().max(1);
         let mut done = Vec::new();
         for mut run in std::mem::take(&mut self.runs) {
             if matches!(run.state, State::New) && is_listed(&self.runs, &run.dir) {
                 self.runs.push(run);
                 continue;
             }
-            match run.go_on(entries.max(1), may_exceed, &self.budget, now) {
+            let entries = if run.kind == ListingKind::Files { FILES } else { ENTRIES };
+            match run.go_on((entries / runs).max(1), may_exceed, &self.budget, now) {
                 Some(listed) => {
                     let listed = listed.map(Arc::new);
                     self.given.extend(listed.iter().map(Arc::downgrade));
@@ -133,7 +155,7 @@ impl Run {
         now: Instant,
     ) -> Option<Result<Listing, StoreError>> {
         let (lister, short_since) = match std::mem::replace(&mut self.state, State::New) {
-            State::New => (self.dir.list(budget), None),
+            State::New => (self.dir.list(self.kind, budget), None),
             State::Begun(lister) => (Ok(lister), None),
             State::Short(lister, since) => (Ok(lister), Some(since)),
         };
@@ -182,11 +204,12 @@ mod tests {
     #[test]
     fn who_asks_at_the_same_time_is_given_the_same_and_who_asks_later_is_not() {
         let ((dir, storage), mut listings) = (storage(), Listings::within(Budget::new(1 << 20)));
-        let first: Vec<_> = (0..10).map(|number| listings.ask(id(number), storage.clone())).collect();
+        let first: Vec<_> =
+            (0..10).map(|number| listings.ask(id(number), storage.clone(), ListingKind::Names)).collect();
         let budget = listings.budget.clone();
         assert!(listings.runs[0].go_on(1, false, &budget, Instant::now()).is_none());
         std::fs::write(dir.path().join("late"), "").unwrap();
-        let _later = listings.ask(id(10), storage);
+        let _later = listings.ask(id(10), storage, ListingKind::Names);
         let done = work(&mut listings);
         let bodies: Vec<&Arc<Listing>> = done.iter().map(|(_, listed)| listed.as_ref().unwrap()).collect();
         assert_eq!(bodies.len(), 11);
@@ -198,12 +221,12 @@ mod tests {
     #[test]
     fn a_listing_waits_for_memory_that_others_hold_and_for_nothing_else() {
         let ((_dir, storage), mut listings) = (storage(), Listings::within(Budget::new(MEMORY)));
-        let _first = listings.ask(id(1), storage.clone());
+        let _first = listings.ask(id(1), storage.clone(), ListingKind::Names);
         let first = work(&mut listings);
         assert!(matches!(first.as_slice(), [(_, Ok(_))]), "larger than its share, and alone: {first:?}");
-        let second = listings.ask(id(2), storage.clone());
+        let second = listings.ask(id(2), storage.clone(), ListingKind::Names);
         assert!(work(&mut listings).is_empty());
-        let _third = listings.ask(id(3), storage.clone());
+        let _third = listings.ask(id(3), storage.clone(), ListingKind::Names);
         assert!(work(&mut listings).is_empty());
         let now = Instant::now();
         assert!(listings.short_since().is_some());
@@ -224,7 +247,7 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_any_more_is_given_up() {
         let ((_dir, storage), mut listings) = (storage(), Listings::within(Budget::new(MEMORY)));
-        let wanting = listings.ask(id(1), storage);
+        let wanting = listings.ask(id(1), storage, ListingKind::Names);
         assert!(listings.due(Instant::now()).is_some());
         drop(wanting);
         assert!(work(&mut listings).is_empty());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ByteStream, Failure, FileSent, Io};
 use crate::proto::FileName;
-use crate::store::{Identity, StorageDir, StoreRequest, StoreResult, StoreWorker};
+use crate::store::{Concluded, Identity, StorageDir, StoreRequest, StoreWorker};
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
 pub(crate) trait Connection: ByteStream {
@@ -27,8 +27,9 @@ pub(crate) trait Connection: ByteStream {
 pub(crate) trait FileStore: Debug + Send {
     fn store(&self, request: StoreRequest);
     fn remove(&self, dir: StorageDir, name: FileName, identity: Identity);
+    fn drop_file(&self, ticket: u64, dir: StorageDir, name: FileName, identity: Identity);
     fn is_alive(&self) -> bool;
-    fn completions(&self) -> Vec<StoreResult>;
+    fn completions(&self) -> Vec<Concluded>;
     fn stop(self: Box<Self>);
 }
 
@@ -79,11 +80,15 @@ impl FileStore for StoreWorker {
         self.remove(dir, name, identity);
     }
 
+    fn drop_file(&self, ticket: u64, dir: StorageDir, name: FileName, identity: Identity) {
+        self.drop_file(ticket, dir, name, identity);
+    }
+
     fn is_alive(&self) -> bool {
         self.is_alive()
     }
 
-    fn completions(&self) -> Vec<StoreResult> {
+    fn completions(&self) -> Vec<Concluded> {
         self.completions()
     }
 

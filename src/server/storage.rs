@@ -14,8 +14,8 @@ use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
-    ArchiveError, Background, ClosedTemp, Finished, Full, OnConflict, Packed, Quota, Source, SpaceAccount, StorageDir,
-    StoreError, StoreRequest, StoreWorker, TempFile, UnpackLimits, Wanted,
+    ArchiveError, Background, ClosedTemp, Concluded, Dropped, Finished, Full, Hashed, Identity, OnConflict, Packed,
+    Quota, Source, SpaceAccount, StorageDir, StoreError, StoreRequest, StoreWorker, TempFile, UnpackLimits, Wanted,
 };
 
 /// The rights of new files, before the umask.
@@ -33,6 +33,10 @@ pub(super) enum Done {
     Unpacked(Result<ClosedTemp, ArchiveError>),
     /// An archive has been made, or cannot be.
     Packed(Result<Packed, ArchiveError>),
+    /// A file has been hashed, or cannot be.
+    Hashed(Result<Hashed, ArchiveError>),
+    /// A file has been removed, or cannot be.
+    Dropped(Result<Dropped, StoreError>),
     /// A directory has been listed, or cannot be.
     Listed(Listed),
 }
@@ -200,10 +204,28 @@ impl Storage {
         }
     }
 
-    /// Has a file made safe under its name, for a session that waits for it.
-    pub(super) fn store(&mut self, id: ConnId, name: FileName, written: ClosedTemp) {
-        let on_conflict = if self.settings.overwrite { OnConflict::Replace } else { OnConflict::Refuse };
-        self.store_worker.store(StoreRequest { ticket: id.to_bits(), name, written, on_conflict });
+    /// Has a file made safe under its name, for a session that waits for it. `expected`: in place of that one alone.
+    pub(super) fn store(
+        &mut self,
+        id: ConnId,
+        name: FileName,
+        written: ClosedTemp,
+        may_replace: bool,
+        expected: Option<Identity>,
+    ) {
+        let may_replace = may_replace && self.settings.overwrite;
+        let on_conflict = if may_replace { OnConflict::Replace } else { OnConflict::Refuse };
+        self.store_worker.store(StoreRequest { ticket: id.to_bits(), name, written, on_conflict, expected });
+    }
+
+    /// Has a file removed, for a session that waits for it.
+    pub(super) fn drop_file(&self, id: ConnId, dir: StorageDir, name: FileName, identity: Identity) {
+        self.store_worker.drop_file(id.to_bits(), dir, name, identity);
+    }
+
+    /// Has a file hashed, for a session that waits for it as long as it keeps what this returns.
+    pub(super) fn hash(&mut self, id: ConnId, client: IpAddr, dir: StorageDir, source: Source) -> Wanted {
+        self.background.hash(id.to_bits(), network(client), dir, source)
     }
 
     /// Has an archive unpacked, for a session that waits for it as long as it keeps what this returns.
@@ -246,11 +268,14 @@ impl Storage {
 
     /// What the threads have done since the last call, and for whom.
     pub(super) fn done(&mut self) -> Vec<(ConnId, Done)> {
-        let stored =
-            self.store_worker.completions().into_iter().map(|stored| (stored.ticket, Done::Stored(stored.result)));
+        let stored = self.store_worker.completions().into_iter().map(|concluded| match concluded {
+            Concluded::Stored(stored) => (stored.ticket, Done::Stored(stored.result)),
+            Concluded::Dropped { ticket, result } => (ticket, Done::Dropped(result)),
+        });
         let archived = self.background.completions().into_iter().map(|finished| match finished {
             Finished::Unpacked { ticket, result } => (ticket, Done::Unpacked(result)),
             Finished::Packed { ticket, result } => (ticket, Done::Packed(result)),
+            Finished::Hashed { ticket, result } => (ticket, Done::Hashed(result)),
         });
         stored.chain(archived).map(|(ticket, done)| (ConnId::from_bits(ticket), done)).collect()
     }
@@ -258,6 +283,12 @@ impl Storage {
     /// Whether all threads are there, without whom sessions would wait for ever.
     pub(super) fn is_alive(&self) -> bool {
         self.store_worker.is_alive() && self.background.is_alive()
+    }
+
+    /// Whether the thread for what takes long has something to do or to report.
+    #[cfg(test)]
+    pub(super) fn is_hashing(&self) -> bool {
+        self.background.pending() > 0
     }
 
     /// Carries out what the threads have been asked, and ends them.

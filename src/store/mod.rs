@@ -119,11 +119,11 @@ pub(crate) mod model;
 mod spool;
 
 pub use buffer::archive::{ArchiveError, Content, Packed, UnpackLimits, pack_into};
-pub use buffer::background::{Background, Finished};
+pub use buffer::background::{Background, Finished, Hashed};
 pub use buffer::fair_queue::{StillWanted, Wanted};
-pub use buffer::lister::{Lister, Listing, Progress};
+pub use buffer::lister::{Lister, Listing, ListingKind, PageOf, Progress};
 pub use buffer::storage_dir::{PendingRemovals, StorageDir};
-pub use buffer::store_worker::{StoreRequest, StoreResult, StoreWorker};
+pub use buffer::store_worker::{Concluded, Dropped, StoreRequest, StoreResult, StoreWorker};
 pub use central_config::{
     CentralCompletion, CentralConfig, CentralFiles, CentralFinding, CentralView, Fault, InStepFile, MAX_COLLECTION,
     MAX_CONFIGURATION, SeenCentre, Unfit, UnfitPair, Upload, agent_of, check_pairs,
@@ -137,7 +137,7 @@ pub(crate) use fs::mark::BorrowedMark;
 pub use fs::on_conflict::OnConflict;
 pub use fs::setup::check_directory;
 pub use fs::sink::SinkKind;
-pub use fs::source::{Identity, Source};
+pub use fs::source::{FileState, Identity, Source};
 pub use fs::space::{Full, Quota, Reservation, SpaceAccount};
 #[cfg(test)]
 pub(crate) use fs::staging_queue::Deferred;

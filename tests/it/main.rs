@@ -24,6 +24,7 @@ mod disk;
 mod durability;
 mod early_signals;
 mod expiry;
+mod extension;
 mod fake_server;
 mod filters;
 mod full;

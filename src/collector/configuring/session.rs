@@ -295,6 +295,7 @@ impl ConfigSession {
                 self.task = Task::Ready;
                 Ok(())
             }
+            Event::Capabilities(_) => Ok(()),
         }
     }
 

@@ -310,7 +310,7 @@ impl Session {
                 },
             },
             Event::Refused { refusal, .. } => task.refused(refusal, cx),
-            Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
+            Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } | Event::Capabilities(_) => Ok(()),
         }
     }
 

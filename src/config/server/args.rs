@@ -89,7 +89,7 @@ const OPTIONS: [(u8, Effect); 28] = [
     (b'z', Effect::Says(Key::SslVersion)),
 ];
 
-const LONG_OPTIONS: [&str; 5] = ["allow-root", "check", "help", "user", "version"];
+const LONG_OPTIONS: [&str; 6] = ["allow-root", "check", "help", "no-extension", "user", "version"];
 
 /// Takes the arguments after the program's name apart; [`super::load()`] checks their values.
 ///
@@ -155,6 +155,7 @@ impl Parser {
             ("help", None) => return Ok(Some(Invocation::Help { exit_code: 0 })),
             ("version", None) => return Ok(Some(Invocation::Version)),
             ("check", None) => self.check = true,
+            ("no-extension", None) => self.add(Key::Extension, b"0", option),
             (_, None) => self.line.allow_root = true,
         }
         Ok(None)

@@ -19,6 +19,7 @@ Storing
   -m SIZE        the largest file, in bytes or as in 64MiB (default 2000000)
   -o             a file may replace another of its name
   -I             clients may list files (LS) and move them away (MV)
+      --no-extension  speak stock's protocol alone, to collectors of ours as well
   -x PASSWORD    the password of clients; visible to all users of this machine, unlike `password` in the file
 
 Relaying
@@ -61,7 +62,7 @@ mod tests {
         for letter in "abcdefFghiIklmopqrstTuvVwxz".chars() {
             assert!(HELP.lines().any(|line| line.starts_with(&format!("  -{letter}"))), "-{letter}");
         }
-        for long in ["--help", "--version", "--user", "--allow-root", "--check"] {
+        for long in ["--help", "--version", "--user", "--allow-root", "--check", "--no-extension"] {
             assert!(HELP.contains(long), "{long}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 110));

@@ -57,6 +57,7 @@ keys! {
         Allow = "allow",
         BodyMinRate = "body_min_rate",
         Durability = "durability",
+        Extension = "extension",
         IdleTimeout = "idle_timeout",
         MaxConnectionsPerClient = "max_connections_per_client",
         MaxSpoolBytes = "max_spool_bytes",
@@ -100,8 +101,8 @@ impl Key {
 
     /// Whether it is on at exactly `1`.
     pub(super) fn is_switch(self) -> bool {
-        use Key::{Daemon, Insecure, Overwrite, Quiet, UpstreamSsl, UseLibwrap};
-        matches!(self, Daemon | Insecure | Overwrite | Quiet | UpstreamSsl | UseLibwrap)
+        use Key::{Daemon, Extension, Insecure, Overwrite, Quiet, UpstreamSsl, UseLibwrap};
+        matches!(self, Daemon | Extension | Insecure | Overwrite | Quiet | UpstreamSsl | UseLibwrap)
     }
 
     /// Whether its value is never shown.

@@ -3,7 +3,8 @@
 //! ```text
 //! allow VERBS [in DIRECTORIES] from SOURCES [cert NAMES] [pin FINGERPRINTS]
 //! ```
-//! Verbs are `send`, `recv`, `ls`, `mv` or `all` (`ZSEND` goes with `send`, `ZRECV` with `recv`); a directory is one that
+//! Verbs are `send`, `recv`, `ls`, `mv` or `all` (`ZSEND` and `PUT` go with `send`, `ZRECV` and `GET` with `recv`, `LIST`
+//! with `ls`, `DROP` with `mv`); a directory is one that
 //! filters lead to, or `/` for the storage directory itself; a source is an address, a range, or `any`; a name is one of
 //! the client's verified certificate; a fingerprint is that certificate's SHA-256. Each list is separated by commas, and
 //! one of its items must fit; of a line everything must, of several lines one. What no line allows is refused.
@@ -64,11 +65,11 @@ impl Right {
     /// What `verb` needs; logging in needs none.
     fn of(verb: Verb) -> Option<Self> {
         match verb {
-            Verb::Pass => None,
-            Verb::Ls => Some(Self::Ls),
-            Verb::Recv | Verb::Zrecv => Some(Self::Recv),
-            Verb::Mv => Some(Self::Mv),
-            Verb::Send | Verb::Zsend => Some(Self::Send),
+            Verb::Pass | Verb::Caps => None,
+            Verb::Ls | Verb::List => Some(Self::Ls),
+            Verb::Recv | Verb::Zrecv | Verb::Get => Some(Self::Recv),
+            Verb::Mv | Verb::Drop => Some(Self::Mv),
+            Verb::Send | Verb::Zsend | Verb::Put => Some(Self::Send),
         }
     }
 }

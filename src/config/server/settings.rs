@@ -129,6 +129,8 @@ pub struct StoreSettings {
     pub overwrite: bool,
     /// Whether there are `LS` and `MV`.
     pub insecure: bool,
+    /// Whether the [extension](crate::proto::extension) is spoken.
+    pub extension: bool,
     /// Who may do what, beyond that.
     pub rules: Rules,
     /// The password of clients.
@@ -151,6 +153,7 @@ impl StoreSettings {
             filters: Filters::default(),
             overwrite: false,
             insecure: false,
+            extension: true,
             rules: Rules::default(),
             password: None,
             max_size: defaults::MAX_SIZE,

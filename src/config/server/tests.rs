@@ -87,6 +87,7 @@ fn a_directory_is_enough_and_the_defaults_are_stocks() {
                 filters: Filters::default(),
                 overwrite: false,
                 insecure: false,
+                extension: true,
                 rules: Rules::default(),
                 password: None,
                 max_size: 2_000_000,

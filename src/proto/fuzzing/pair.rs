@@ -37,23 +37,23 @@ pub fn client_against_server(data: &[u8]) {
 }
 
 /// Decisions out of the fuzzer's bytes; all 0 once they are used up.
-struct Dice<'a>(&'a [u8]);
+pub(super) struct Dice<'a>(pub(super) &'a [u8]);
 
 impl Dice<'_> {
-    fn roll(&mut self) -> u8 {
+    pub(super) fn roll(&mut self) -> u8 {
         self.0.split_off_first().copied().unwrap_or_default()
     }
 
     /// How much of `available` goes at once.
-    fn piece(&mut self, available: usize) -> usize {
+    pub(super) fn piece(&mut self, available: usize) -> usize {
         available.min(1 + usize::from(self.roll() % 64))
     }
 
-    fn name(&mut self) -> FileName {
+    pub(super) fn name(&mut self) -> FileName {
         FileName::from_checked(&[b'a' + self.roll() % 4])
     }
 
-    fn body(&mut self) -> Vec<u8> {
+    pub(super) fn body(&mut self) -> Vec<u8> {
         let (len, first) = (self.roll(), self.roll());
         (0..len).map(|at| first.wrapping_add(at)).collect()
     }
@@ -216,7 +216,7 @@ struct ServerSide {
 
 impl ServerSide {
     fn new() -> Self {
-        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE };
+        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE, extension: true };
         let server = Server::new(Arc::new(policy));
         Self { server, files: files_before(), body: Vec::new(), name: None, removed_when_confirmed: Vec::new() }
     }
@@ -283,6 +283,9 @@ impl ServerSide {
                 self.body = listing(&self.files);
                 self.name = None;
                 self.server.announce(self.body.len() as u64)
+            }
+            server::Event::PageAsked { .. } | server::Event::DropAsked { .. } | server::Event::PutOffered { .. } => {
+                unreachable!("the client asks for none")
             }
             server::Event::Accepted { .. } => {
                 self.removed_when_confirmed.extend(self.name.take());

@@ -9,12 +9,12 @@ use crate::proto::{PasswordDigest, Refusal, Secret};
 /// Bytes of every body that is given, unless it is empty.
 const GIVEN: u64 = 5;
 
-/// Room for the two longest replies that can be pending at once.
-const MOST_SAID: usize = 128;
+/// Room for the two longest replies that can be pending at once, and for as many answers as can be owed.
+const MOST_SAID: usize = 128 + 1024 * 40;
 
 /// Any bytes as a client's side of a session. The first line is our side: `x` in front asks for a password, and `n`
 /// allows nobody `LS` and `MV`. Then there is one letter for each decision: `r` refuses, `e` announces an empty body,
-/// anything else does what was asked; `p` means that bytes were waiting when a moved body left, and `u` that the end
+/// anything else does what was asked, or ends the removal that a command waits for; `p` means that bytes were waiting when a moved body left, and `u` that the end
 /// was not orderly.
 pub fn server_session(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
@@ -44,7 +44,7 @@ pub(in crate::proto) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Goes through `script` with the client's `stream`, of which a read brings up to the next multiple of `piece`.
     pub(in crate::proto) fn run(script: &'a [u8], stream: &'a [u8], piece: usize) -> Trace {
-        let mut policy = Policy { insecure: true, ..Policy::default() };
+        let mut policy = Policy { insecure: true, extension: true, ..Policy::default() };
         let script = match script.strip_prefix(b"x") {
             Some(rest) => {
                 policy.password = Some(PasswordDigest::of(&Secret::new(b"s3cret".to_vec())));
@@ -80,13 +80,23 @@ impl<'a> Session<'a> {
     fn decide(&mut self) -> bool {
         let size = match self.script.next() {
             None => return false,
-            Some(b'r') => return self.server.refuse(Refusal::NoRoom).is_ok(),
+            Some(b'r') => {
+                let refused = self.server.refuse(Refusal::NoRoom);
+                return refused.is_ok() || self.dropped(Err(Refusal::Failed));
+            }
             Some(b'e') => 0,
             Some(_) => GIVEN,
         };
         let server = &mut self.server;
         assert_eq!(server.body_transferred(0).map_err(|misuse| misuse.want), Err(Want::Decision));
-        server.accept().or_else(|_| server.stored()).or_else(|_| server.announce(size)).is_ok()
+        let done = server.accept().or_else(|_| server.stored()).or_else(|_| server.announce(size));
+        let done = done.or_else(|_| server.give_file(size, 17)).or_else(|_| server.give_page(size, None));
+        done.or_else(|_| server.dropping()).is_ok() || self.dropped(Ok(()))
+    }
+
+    /// A command waits for answers that are owed.
+    fn dropped(&mut self, result: Result<(), Refusal>) -> bool {
+        self.server.dropped(result).is_ok() && self.server.resume().is_ok()
     }
 
     /// The end of the stream, and with it of the session, which then stays as it is.

@@ -2,6 +2,7 @@
 
 #[cfg(doc)]
 use super::{Policy, Server};
+use crate::proto::extension::{Condition, ContentHash, Cursor};
 use crate::proto::{Excerpt, FileName, ListArg, Refusal, Verb};
 
 /// What a [`Server`] waits for.
@@ -9,7 +10,8 @@ use crate::proto::{Excerpt, FileName, ListArg, Refusal, Verb};
 pub enum Want {
     /// Bytes of the client's, for [`Server::handle_input`]; it takes none before [`Server::transmit`] is written.
     Line,
-    /// What the last event asks for: [`Server::accept`], [`Server::stored`], [`Server::announce`] or [`Server::refuse`].
+    /// What the last event asks for: [`Server::accept`], [`Server::stored`], [`Server::announce`] or [`Server::refuse`], and
+    /// what these are in the extension. Or a command waits for the `DROP`s before it: [`Server::dropped`].
     Decision,
     /// So many more bytes from the client, for the caller's sink; never 0.
     Body(u64),
@@ -40,7 +42,8 @@ pub enum Event {
         /// What was asked.
         verb: Verb,
     },
-    /// `RECV`, `ZRECV` or `MV`: the client asks for a file. [`Server::announce`] or [`Server::refuse`].
+    /// `RECV`, `ZRECV` or `MV`: the client asks for a file. [`Server::announce`] or [`Server::refuse`]. `GET`: it asks for one
+    /// at once. [`Server::give_file`] or [`Server::refuse`].
     Asked {
         /// Which of them.
         verb: Verb,
@@ -51,6 +54,33 @@ pub enum Event {
     ListAsked {
         /// What the filters turn into a directory.
         word: ListArg,
+    },
+    /// `LIST`: the client asks for a page of a list. [`Server::give_page`] or [`Server::refuse`].
+    PageAsked {
+        /// What the filters turn into a directory.
+        word: ListArg,
+        /// What the page is to begin behind.
+        after: Option<Cursor>,
+        /// The most files it is to have.
+        limit: Option<u64>,
+    },
+    /// `DROP`: the file is to be removed if it has these bytes. [`Server::dropping`] or [`Server::refuse`].
+    DropAsked {
+        /// The file's name.
+        name: FileName,
+        /// Bytes.
+        size: u64,
+        /// What they hash to.
+        hash: ContentHash,
+    },
+    /// `PUT`: the client sends a body. [`Server::accept`], or [`Server::refuse`], which is answered once it is read past.
+    PutOffered {
+        /// The file's name.
+        name: FileName,
+        /// Bytes, 1 to [`Policy::max_size`].
+        size: u64,
+        /// When it is to be stored.
+        condition: Condition,
     },
     /// The client wants the announced body.
     Accepted {

@@ -1,7 +1,8 @@
 //! What comes from the client.
 
 use super::policy::Request;
-use super::{CloseReason, Confirmation, Event, Expected, Server, State};
+use super::{AfterBody, CloseReason, Confirmation, Event, Expected, MOST_DROPS, Server, State};
+use crate::proto::extension::{ExtensionCommand, ExtensionError, ExtensionReply};
 use crate::proto::line::{LineTooLong, Received};
 use crate::proto::{Answer, Command, Excerpt, Refusal, Reply, Verb};
 
@@ -28,11 +29,14 @@ impl Server {
                     }
                 }
             }
-            State::RejectAfterBody { verb, error, remaining } => {
+            State::Discarding { verb, remaining, then } => {
                 let taken = usize::try_from(*remaining).map_or(bytes.len(), |remaining| remaining.min(bytes.len()));
                 *remaining -= taken as u64;
-                let (verb, error, remaining) = (*verb, *error, *remaining);
-                if remaining == 0 { self.fail(CloseReason::Unstorable { verb, error }) } else { Ok(taken) }
+                if *remaining > 0 {
+                    return Ok(taken);
+                }
+                let (verb, then) = (*verb, then.clone());
+                self.discarded(verb, then).map(|()| taken)
             }
             _ => Ok(0),
         }
@@ -65,14 +69,18 @@ impl Server {
             State::Awaiting { line, .. } if !line.held().is_empty() => {
                 CloseReason::LineCut { excerpt: Excerpt::of_command(line.held()) }
             }
+            State::Awaiting { due: Expected::Command, .. } if self.owes_answers() => {
+                CloseReason::ClosedDuring { verb: Verb::Drop }
+            }
             State::Awaiting { due: Expected::Password | Expected::Command, .. } => CloseReason::Closed,
             &(State::Awaiting { due: Expected::Answer { verb, .. }, .. }
             | State::Offered { verb, .. }
             | State::Storing { verb }
             | State::Asked { verb }) => CloseReason::ClosedDuring { verb },
-            &(State::Receiving { verb, remaining } | State::RejectAfterBody { verb, remaining, .. }) => {
+            &(State::Receiving { verb, remaining } | State::Discarding { verb, remaining, .. }) => {
                 CloseReason::Truncated { verb, remaining }
             }
+            State::Held { .. } => CloseReason::ClosedDuring { verb: Verb::Drop },
             &State::Supplying { verb, remaining } => CloseReason::Unsent { verb, remaining },
             State::Flushing => CloseReason::Unsent { verb: Verb::Mv, remaining: 0 },
             State::Over(ending) => ending.clone(),
@@ -104,7 +112,11 @@ impl Server {
         }
     }
 
-    fn execute(&mut self, line: &[u8]) -> Result<(), CloseReason> {
+    pub(super) fn execute(&mut self, line: &[u8]) -> Result<(), CloseReason> {
+        if self.owes_answers() && !self.may_join(line) {
+            self.state = State::Held { line: line.into() };
+            return Ok(());
+        }
         let request = match self.policy.judge(line) {
             Ok(request) => request,
             Err(ending) => return self.fail(ending),
@@ -125,10 +137,34 @@ impl Server {
                 self.state = State::Asked { verb: Verb::Ls };
                 self.events.push_back(Event::ListAsked { word });
             }
+            Request::Capabilities(capabilities) => {
+                self.outbox.fill(|out| ExtensionReply::Capabilities(capabilities).encode(Verb::Caps, out));
+                self.state = State::awaiting(Expected::Command);
+            }
+            Request::Page { word, after, limit } => {
+                self.state = State::Asked { verb: Verb::List };
+                self.events.push_back(Event::PageAsked { word, after, limit });
+            }
+            Request::Drop { name, size, hash } => {
+                self.state = State::Asked { verb: Verb::Drop };
+                self.events.push_back(Event::DropAsked { name, size, hash });
+            }
+            Request::Put { name, size, condition } => {
+                self.state = State::Offered { verb: Verb::Put, size };
+                self.events.push_back(Event::PutOffered { name, size, condition });
+            }
             Request::Bad { verb, refusal } => self.refuse_line(verb, refusal, line),
+            Request::Discard { verb, refusal, size } => {
+                self.events.push_back(Event::Refused {
+                    verb,
+                    refusal: refusal.clone(),
+                    line: Excerpt::of_command(line),
+                });
+                self.discard(verb, size, AfterBody::Refuse(refusal))?;
+            }
             Request::Unstorable { verb, error, size: remaining } => {
                 self.reply(verb, &Reply::Ok);
-                self.state = State::RejectAfterBody { verb, error, remaining };
+                self.discard(verb, remaining, AfterBody::End(error))?;
             }
             Request::Quit => self.state = State::Over(CloseReason::Quit),
         }
@@ -136,9 +172,33 @@ impl Server {
     }
 
     fn refuse_line(&mut self, verb: Verb, refusal: Refusal, line: &[u8]) {
-        self.reply(verb, &Reply::Refused(refusal.clone()));
-        self.events.push_back(Event::Refused { verb, refusal, line: Excerpt::of_command(line) });
-        self.state = State::awaiting(Expected::Command);
+        self.events.push_back(Event::Refused { verb, refusal: refusal.clone(), line: Excerpt::of_command(line) });
+        self.refuse_now(verb, refusal);
+    }
+
+    /// Whether a command may be taken while answers are owed: one whose own answer may wait behind them.
+    fn may_join(&self, line: &[u8]) -> bool {
+        let verb = || Some(ExtensionCommand::parse(line)?.map_or_else(ExtensionError::verb, |command| command.verb()));
+        self.drops.len() < MOST_DROPS && verb() == Some(Verb::Drop)
+    }
+
+    fn discard(&mut self, verb: Verb, remaining: u64, then: AfterBody) -> Result<(), CloseReason> {
+        if remaining == 0 {
+            return self.discarded(verb, then);
+        }
+        self.state = State::Discarding { verb, remaining, then };
+        Ok(())
+    }
+
+    /// The last byte of a body that nobody wants has come.
+    fn discarded(&mut self, verb: Verb, then: AfterBody) -> Result<(), CloseReason> {
+        match then {
+            AfterBody::End(error) => self.fail(CloseReason::Unstorable { verb, error }),
+            AfterBody::Refuse(refusal) => {
+                self.refuse_now(verb, refusal);
+                Ok(())
+            }
+        }
     }
 
     fn answered(&mut self, verb: Verb, size: u64, answer: Answer) {

@@ -1,5 +1,8 @@
 //! What a server admits.
 
+use crate::proto::extension::{
+    Capabilities, Capability, Condition, ContentHash, Cursor, ExtensionCommand, ExtensionError,
+};
 use crate::proto::{Command, CommandError, FileName, ListArg, NameError, PasswordDigest, Refusal, Verb};
 
 use super::CloseReason;
@@ -16,6 +19,8 @@ pub struct Policy {
     pub insecure: bool,
     /// The largest body of `SEND` and `ZSEND`, in bytes.
     pub max_size: u64,
+    /// Whether the [extension](crate::proto::extension) is spoken.
+    pub extension: bool,
 }
 
 impl Policy {
@@ -25,6 +30,11 @@ impl Policy {
     /// # Errors
     /// The line ends the session.
     pub(super) fn judge(&self, line: &[u8]) -> Result<Request, CloseReason> {
+        if self.extension
+            && let Some(command) = ExtensionCommand::parse(line)
+        {
+            return Ok(self.judge_extension(command));
+        }
         Ok(match Command::parse(line) {
             Ok(Command::Pass(_)) => return Err(CloseReason::PasswordUnasked),
             Err(CommandError::Unknown(_)) => return Err(CloseReason::of_no_command(line)),
@@ -44,6 +54,39 @@ impl Policy {
             Err(CommandError::Size { verb }) => too_big(verb),
             Err(CommandError::Name { verb, error, size }) => self.bad_name(verb, error, size),
         })
+    }
+
+    /// The same for the extension, in which every refusal is answered and the session goes on.
+    fn judge_extension(&self, command: Result<ExtensionCommand, ExtensionError>) -> Request {
+        match command {
+            Ok(command) if !self.insecure && matches!(command.verb(), Verb::List | Verb::Drop) => {
+                Request::Bad { verb: command.verb(), refusal: Refusal::NotAllowed }
+            }
+            Ok(ExtensionCommand::Capabilities) => Request::Capabilities(self.capabilities()),
+            Ok(ExtensionCommand::Get(name)) => Request::File { verb: Verb::Get, name },
+            Ok(ExtensionCommand::List { word, after, limit }) => Request::Page { word, after, limit },
+            Ok(ExtensionCommand::Drop { name, size, hash }) => Request::Drop { name, size, hash },
+            Ok(ExtensionCommand::Put { name, size, condition }) if self.admits(size) => {
+                Request::Put { name, size, condition }
+            }
+            Ok(ExtensionCommand::Put { size, .. }) => {
+                Request::Discard { verb: Verb::Put, refusal: Refusal::TooBig, size }
+            }
+            Err(ExtensionError::Name { verb, size: Some(size), .. }) => {
+                Request::Discard { verb, refusal: Refusal::InvalidName, size }
+            }
+            Err(ExtensionError::Name { verb, error, size: None }) if error.is_refused() => {
+                Request::Bad { verb, refusal: Refusal::InvalidName }
+            }
+            Err(ExtensionError::Name { verb, size: None, .. }) => Request::Bad { verb, refusal: Refusal::Missing },
+            // No file has that size.
+            Err(ExtensionError::Size { verb }) => Request::Bad { verb, refusal: Refusal::Changed },
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let all = Capabilities::all();
+        if self.insecure { all } else { all.without(Capability::List).without(Capability::Drop) }
     }
 
     fn store(&self, verb: Verb, name: FileName, size: u64) -> Request {
@@ -71,7 +114,7 @@ fn too_big(verb: Verb) -> Request {
 /// As a stock server without options.
 impl Default for Policy {
     fn default() -> Self {
-        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE }
+        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE, extension: false }
     }
 }
 
@@ -88,6 +131,28 @@ pub(super) enum Request {
         name: FileName,
     },
     Listing(ListArg),
+    Capabilities(Capabilities),
+    Page {
+        word: ListArg,
+        after: Option<Cursor>,
+        limit: Option<u64>,
+    },
+    Drop {
+        name: FileName,
+        size: u64,
+        hash: ContentHash,
+    },
+    Put {
+        name: FileName,
+        size: u64,
+        condition: Condition,
+    },
+    /// Not done; the body that follows is read past, and the session goes on.
+    Discard {
+        verb: Verb,
+        refusal: Refusal,
+        size: u64,
+    },
     /// Not done, and the session goes on.
     Bad {
         verb: Verb,

@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::super::fuzzing::{ServerSession as Session, client_against_server};
+use super::super::extension::ContentHash;
+use super::super::fuzzing::{
+    ServerSession as Session, client_against_server, pipelined_client_against_server, pipelined_session,
+};
 use super::*;
 
 /// A client's lines, and the letters of [`Session`]'s script that answer them.
@@ -37,8 +40,26 @@ fn refused_at_once() -> impl Strategy<Value = Exchange> {
     lines.prop_map(|line| (line.into(), ""))
 }
 
+fn extended() -> impl Strategy<Value = Exchange> {
+    let drop = format!("DROP <a.data> SIZE 1 BLAKE3 {}\n", ContentHash::of(b"a"));
+    let twice = format!("{drop}{drop}RECV <?>\n");
+    let put = |condition: &str| format!("PUT <a.data> SIZE 3{condition}\nabc");
+    prop_oneof![
+        Just(("RECV <?caps>\n".into(), "")),
+        prop_oneof![Just("a"), Just("e"), Just("r")].prop_map(|letters| ("GET <a.data>\n".into(), letters)),
+        prop_oneof![Just("a"), Just("e"), Just("r")].prop_map(|letters| ("LIST <> LIMIT 3\n".into(), letters)),
+        prop_oneof![Just("rr"), Just("aaaa"), Just("arr"), Just("aaar")]
+            .prop_map(move |letters| (twice.clone().into_bytes(), letters)),
+        prop_oneof![Just("r"), Just("gs"), Just("gr")].prop_map(move |letters| (put("").into_bytes(), letters)),
+        Just((put(" IF ABSENT").into_bytes(), "gs")),
+        Just(("PUT <a*> SIZE 3\nabc".into(), "")),
+        Just(("PUT <a> SIZE 0\n".into(), "")),
+        Just(("GET <?>\n".into(), "")),
+    ]
+}
+
 fn exchange() -> impl Strategy<Value = Exchange> {
-    prop_oneof![3 => asking(), 2 => offering(), 1 => refused_at_once()]
+    prop_oneof![3 => asking(), 2 => offering(), 1 => refused_at_once(), 3 => extended()]
 }
 
 proptest! {
@@ -68,6 +89,24 @@ proptest! {
         stream.extend(noise);
         let whole = Session::run(script.as_bytes(), &stream, usize::MAX);
         prop_assert_eq!(Session::run(script.as_bytes(), &stream, piece), whole);
+    }
+
+    #[test]
+    fn a_client_that_sends_ahead_and_our_server_understand_each_other(
+        dice in proptest::collection::vec(any::<u8>(), 0..1500),
+    ) {
+        pipelined_client_against_server(&dice);
+    }
+
+    #[test]
+    fn a_client_that_sends_ahead_hears_the_same_in_any_pieces(
+        script in "[CGLDPQ]{0,12}",
+        answers in proptest::collection::vec(prop_oneof![
+            Just("CAPS 1 GET\n"), Just("GET SIZE 3 MTIME 5\nabc"), Just("GET ERR (not allowed)\n"), Just("DROP OK\n"),
+            Just("LIST SIZE 0 END\n"), Just("LIST SIZE 2 MORE 1 1\nab"), Just("PUT OK\n"), Just("RECV ERR\n"), Just("x"),
+        ], 0..12),
+    ) {
+        pipelined_session(format!("{script}\n{}", answers.concat()).as_bytes());
     }
 
     #[test]

@@ -70,7 +70,9 @@ impl Recording {
     }
 
     fn caller(&self) -> Caller {
-        let (mut policy, mut overwrite, mut filters) = (Policy::default(), false, Vec::new());
+        // The extension changes none of it.
+        let policy = Policy { extension: true, ..Policy::default() };
+        let (mut policy, mut overwrite, mut filters) = (policy, false, Vec::new());
         let mut options = self.server_options.iter();
         while let Some(option) = options.next() {
             let mut value = || options.next().expect("the option has a value").clone();
@@ -274,6 +276,9 @@ impl Caller {
                 None => self.server.refuse(Refusal::Unspecified).unwrap(),
             },
             Event::MovesConfirmed => self.moved.drain(..).for_each(|path| drop(self.store.files.remove(&path))),
+            Event::PageAsked { .. } | Event::DropAsked { .. } | Event::PutOffered { .. } => {
+                unreachable!("stock has none")
+            }
             Event::Accepted { .. } => self.moved.extend(self.outgoing.0.take()),
             Event::Declined { .. } | Event::Refused { .. } | Event::PasswordAccepted => {}
         }

@@ -73,6 +73,7 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<(Ta
 /// What sessions admit.
 pub(in crate::server) fn policy(settings: &StoreSettings) -> Policy {
     Policy {
+        extension: settings.extension,
         password: settings.password.as_ref().map(PasswordDigest::of),
         insecure: settings.insecure,
         max_size: settings.max_size,

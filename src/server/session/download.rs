@@ -6,26 +6,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::extension::PageSupply;
 use super::{Asked, Awaited, CAUGHT_UP_SOON, Context, LONGEST_WAIT, MOST_MOVED, MovedFile, PumpOutcome, Session, Task};
 use crate::net::FileSent;
 use crate::proto::{FileName, ListArg, Refusal, Verb};
 use crate::server::Reason;
 use crate::server::listings::Listed;
 use crate::server::throttled_log::Subject;
-use crate::store::{ArchiveError, Listing, Packed, PendingRemovals, Source, StorageDir, StoreError};
+use crate::store::{ArchiveError, Listing, ListingKind, Packed, PendingRemovals, Source, StorageDir, StoreError};
 
 /// A body on its way out.
 #[derive(Debug)]
 pub(super) struct Download {
     /// For the log; `None` for a listing.
-    name: Option<FileName>,
-    supply: Supply,
+    pub(super) name: Option<FileName>,
+    pub(super) supply: Supply,
     /// Bytes.
-    size: u64,
+    pub(super) size: u64,
     /// Of those, so many have been written.
-    sent: u64,
+    pub(super) sent: u64,
     /// What may go once the client has it.
-    moved: Option<MovedFile>,
+    pub(super) moved: Option<MovedFile>,
 }
 
 /// Where a body's bytes are.
@@ -33,11 +34,19 @@ pub(super) struct Download {
 pub(super) enum Supply {
     File { file: File, path: PathBuf },
     Listing(Arc<Listing>),
+    Page(PageSupply),
+}
+
+impl Supply {
+    pub(super) fn of(dir: &StorageDir, source: Source) -> Self {
+        let path = dir.path().join(OsStr::from_bytes(source.name().as_bytes()));
+        Self::File { file: source.into_file(), path }
+    }
 }
 
 impl Download {
     pub(super) fn is_listing(&self) -> bool {
-        matches!(self.supply, Supply::Listing(_))
+        matches!(self.supply, Supply::Listing(_) | Supply::Page(_))
     }
 }
 
@@ -77,6 +86,7 @@ impl Session {
                 Ok(())
             }
             Ok(Found::File(source, dir)) if verb == Verb::Mv => self.move_file(&dir, source, cx),
+            Ok(Found::File(source, dir)) if verb == Verb::Get => self.give(&dir, source, cx),
             Ok(Found::File(source, dir)) => self.send_source(&dir, source, None),
             Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
@@ -84,7 +94,12 @@ impl Session {
     }
 
     /// No such directory is no such file; anything else is the disk's.
-    fn refuse_unreadable(&mut self, name: &[u8], error: &StoreError, cx: &mut Context<'_>) -> Result<(), Reason> {
+    pub(super) fn refuse_unreadable(
+        &mut self,
+        name: &[u8],
+        error: &StoreError,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
         if error.is_missing() {
             return self.refuse(name, Refusal::Missing);
         }
@@ -115,8 +130,7 @@ impl Session {
 
     fn send_source(&mut self, dir: &StorageDir, source: Source, moved: Option<MovedFile>) -> Result<(), Reason> {
         let (name, size) = (source.name().clone(), source.size());
-        let path = dir.path().join(OsStr::from_bytes(name.as_bytes()));
-        let supply = Supply::File { file: source.into_file(), path };
+        let supply = Supply::of(dir, source);
         self.announce(Download { name: Some(name), supply, size, sent: 0, moved })
     }
 
@@ -168,7 +182,7 @@ impl Session {
     }
 
     /// Waits for that; then goes on with what was asked.
-    fn wait_for(&mut self, awaited: Awaited, asked: Asked, cx: &mut Context<'_>) {
+    pub(super) fn wait_for(&mut self, awaited: Awaited, asked: Asked, cx: &mut Context<'_>) {
         Self::clear_deadline(cx);
         self.task = Task::Waiting { awaited, asked, until: cx.io.now() + LONGEST_WAIT };
     }
@@ -178,7 +192,8 @@ impl Session {
         match cx.storage.dir_of(word.as_bytes()) {
             Ok(dir) => {
                 Self::clear_deadline(cx);
-                self.task = Task::Listing { _wanted: cx.storage.listings().ask(cx.id, dir) };
+                self.task =
+                    Task::Listing { _wanted: cx.storage.listings().ask(cx.id, dir, ListingKind::Names), page: None };
                 Ok(())
             }
             Err(error) => self.refuse_unreadable(word.as_bytes(), &error, cx),
@@ -213,8 +228,12 @@ impl Session {
                 cx.io.set_deadline(Some(cx.limits.idle_timeout));
                 match asked {
                     Asked::Listing { word } => self.list(&word, cx)?,
+                    Asked::Page { word, args } => self.list_files(&word, args, cx)?,
                     Asked::File { verb, name } if is_over => self.asked(verb, name, cx)?,
-                    Asked::File { name, .. } => self.refuse(name.as_bytes(), Refusal::Failed)?,
+                    Asked::Drop { name, size, hash } if is_over => self.drop_asked(name, size, hash, cx)?,
+                    Asked::File { name, .. } | Asked::Drop { name, .. } => {
+                        self.refuse(name.as_bytes(), Refusal::Failed)?;
+                    }
                 }
                 Ok(None)
             }
@@ -233,7 +252,12 @@ impl Session {
         {
             self.moved.push(moved);
         }
-        let size = download.size;
+        self.supply_begins(cx);
+    }
+
+    /// A body of ours may be written from now on.
+    pub(super) fn supply_begins(&mut self, cx: &mut Context<'_>) {
+        let Task::Downloading(Download { size, .. }) = self.task else { return };
         self.body_begins(size, cx);
         if size == 0 {
             self.body_sent();
@@ -245,7 +269,7 @@ impl Session {
         let Task::Downloading(download) = &mut self.task else { return Ok(Some(PumpOutcome::Blocked)) };
         // Before the last byte is written: after it, the client may be quicker than we are.
         self.pipelined = !self.moved.is_empty() && cx.io.has_input();
-        let sent = match &download.supply {
+        let sent = match &mut download.supply {
             Supply::File { file, path } => match cx.io.send_file(file, download.sent, left)? {
                 FileSent::Bytes(count) => count,
                 FileSent::Blocked => 0,
@@ -258,6 +282,7 @@ impl Session {
                     .unwrap_or_default();
                 cx.io.write(rest)? as u64
             }
+            Supply::Page(page) => page.write(cx.io)?,
         };
         if sent == 0 {
             return Ok(Some(PumpOutcome::Blocked));

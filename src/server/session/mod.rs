@@ -6,13 +6,17 @@
 //!   ├──► Downloading ──► Idle                          RECV, MV: straight from the file
 //!   ├──► Packing ──► Downloading ──► …                 ZRECV: background thread, then as a file
 //!   ├──► Listing ──► Downloading ──► …                 LS: made a piece at a time, for all who ask
+//!   ├──► Uploading ──► Hashing ──► Storing ──► …       PUT; hashed where it may replace those bytes alone
+//!   ├──► Hashing ──► Idle                              DROP, unless its bytes are known: then at once
 //!   └──► Waiting ──► …                                 for removals of what was taken before, or for another client
 //!                                                      that is being moved the same file: then as above
 //! ```
 
 mod download;
+mod extension;
 mod upload;
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,6 +25,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use self::download::Download;
+use self::extension::{Hashing, KeptList, PageArgs};
 use self::upload::Upload;
 use super::Reason;
 use super::claims::Claim;
@@ -30,9 +35,10 @@ use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::deadline::BodyPace;
 use crate::net::{ConnId, Failure, Read};
+use crate::proto::extension::ContentHash;
 use crate::proto::server::{CloseReason, Event, Policy, Server, Want};
 use crate::proto::{Count, FileName, ListArg, Quoted, Refusal, Verb};
-use crate::store::{Identity, PendingRemovals, StorageDir, Wanted};
+use crate::store::{FileState, Identity, PendingRemovals, StorageDir, Wanted};
 use crate::tls::{PeerDescription, Sha256};
 
 /// More than any line has, so that the line's end is looked for in one piece.
@@ -84,12 +90,21 @@ enum Task {
     Storing {
         name: FileName,
         size: u64,
+        /// Whether it may replace one file alone.
+        replaces: bool,
     },
     Packing {
         name: FileName,
         _wanted: Wanted,
     },
     Listing {
+        _wanted: Wanted,
+        /// For `LIST`.
+        page: Option<(StorageDir, PageArgs)>,
+    },
+    /// The file is hashed, to be compared.
+    Hashing {
+        purpose: Hashing,
         _wanted: Wanted,
     },
     /// Until removals that were pending when something was asked are done: a file that was reported as gone must not
@@ -107,6 +122,8 @@ enum Task {
 enum Asked {
     File { verb: Verb, name: FileName },
     Listing { word: ListArg },
+    Page { word: ListArg, args: PageArgs },
+    Drop { name: FileName, size: u64, hash: ContentHash },
 }
 
 /// A file that was moved to a client who has not shown that it has it.
@@ -143,6 +160,10 @@ pub(super) struct Session {
     machine: Server,
     task: Task,
     moved: Vec<MovedFile>,
+    /// Files that were given with `GET`, as they were: a `DROP` need not read them again.
+    given: HashSet<FileState>,
+    /// What the next page comes out of.
+    list: Option<KeptList>,
     /// Whether the client had sent more before the end of the last body was written.
     pipelined: bool,
     /// When the password that the client has sent is looked at.
@@ -160,6 +181,8 @@ impl Session {
             machine: Server::new(policy),
             task: Task::Idle,
             moved: Vec::new(),
+            given: HashSet::new(),
+            list: None,
             pipelined: false,
             password_due: None,
             body: None,
@@ -168,7 +191,7 @@ impl Session {
 
     /// Whether nothing is under way: such a session can be ended without a loss to its client.
     pub(super) fn is_resting(&self) -> bool {
-        matches!(self.task, Task::Idle)
+        matches!(self.task, Task::Idle) && !self.machine.owes_answers()
     }
 
     /// Whether the client has been moved files and not shown yet that it has them. Its orderly end would.
@@ -183,8 +206,10 @@ impl Session {
             | Task::Storing { .. }
             | Task::Packing { .. }
             | Task::Listing { .. }
+            | Task::Hashing { .. }
             | Task::Waiting { .. } => true,
-            Task::Idle | Task::Uploading(_) | Task::Downloading(_) => false,
+            Task::Idle => self.machine.owes_answers(),
+            Task::Uploading(_) | Task::Downloading(_) => false,
         }
     }
 
@@ -260,10 +285,20 @@ impl Session {
     /// Goes on with what a thread has done.
     pub(super) fn done(&mut self, done: Done, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         match (done, std::mem::replace(&mut self.task, Task::Idle)) {
-            (Done::Stored(result), Task::Storing { name, size }) => self.stored(&name, size, result, cx)?,
+            (Done::Stored(result), Task::Storing { name, size, replaces }) => {
+                self.stored(&name, (size, replaces), result, cx)?;
+            }
             (Done::Unpacked(result), Task::Unpacking { name, .. }) => self.unpacked(name, result, cx)?,
             (Done::Packed(result), Task::Packing { name, .. }) => self.packed(name, result, cx)?,
-            (Done::Listed(result), Task::Listing { .. }) => self.listed(result, cx)?,
+            (Done::Listed(result), Task::Listing { page: None, .. }) => self.listed(result, cx)?,
+            (Done::Listed(result), Task::Listing { page: Some((dir, args)), .. }) => {
+                self.files_listed(result, dir, &args, cx)?;
+            }
+            (Done::Hashed(result), Task::Hashing { purpose, .. }) => self.hashed(purpose, result, cx)?,
+            (Done::Dropped(result), task) => {
+                self.task = task;
+                self.dropped(result, cx)?;
+            }
             (_, task) => self.task = task,
         }
         self.pump(cx)
@@ -284,7 +319,7 @@ impl Session {
     fn see_whether_gone(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         check_reset(cx.io)?;
         match self.task {
-            Task::Packing { .. } | Task::Listing { .. } | Task::Waiting { .. } => {}
+            Task::Packing { .. } | Task::Listing { .. } | Task::Waiting { .. } | Task::Hashing { .. } => {}
             _ => return Ok(None),
         }
         match cx.io.read(1, &mut |_| 0)? {
@@ -394,6 +429,9 @@ impl Session {
             Event::BodyComplete { .. } => self.body_complete(cx),
             Event::Asked { verb, name } => self.asked(verb, name, cx),
             Event::ListAsked { word } => self.list_asked(word, cx),
+            Event::PageAsked { word, after, limit } => self.page_asked(word, PageArgs { after, limit }, cx),
+            Event::DropAsked { name, size, hash } => self.drop_asked(name, size, hash, cx),
+            Event::PutOffered { name, size, condition } => self.put_offered(name, size, condition, cx),
             Event::Accepted { .. } => {
                 self.accepted(cx);
                 Ok(())

@@ -2,17 +2,20 @@
 
 use super::{Context, PumpOutcome, Session, Task};
 use crate::net::Read;
+use crate::proto::extension::Condition;
 use crate::proto::{FileName, Refusal, Verb};
 use crate::server::Reason;
 use crate::server::storage::NoTempFile;
 use crate::server::throttled_log::Subject;
-use crate::store::{ArchiveError, ClosedTemp, StoreError, TempFile};
+use crate::store::{ArchiveError, ClosedTemp, Identity, StorageDir, StoreError, TempFile};
 
 /// A body on its way in.
 #[derive(Debug)]
 pub(super) struct Upload {
     verb: Verb,
     name: FileName,
+    /// Of a `PUT`.
+    condition: Condition,
     sink: Sink,
 }
 
@@ -46,11 +49,25 @@ impl Session {
         }
         let dir = match cx.storage.dir_of(name.as_bytes()) {
             Ok(dir) => dir,
-            Err(error) => return self.take(verb, name, size, Sink::RejectAfterBody(error), cx),
+            Err(error) => {
+                return self.take(verb, name, size, (Condition::None, Sink::RejectAfterBody(error)), cx);
+            }
         };
         if !cx.storage.settings().overwrite && dir.exists(&name).unwrap_or(false) {
             return self.refuse(name.as_bytes(), Refusal::Exists);
         }
+        self.take_into(verb, name, size, (dir, Condition::None), cx)
+    }
+
+    /// Asks for a body that goes to that directory.
+    pub(super) fn take_into(
+        &mut self,
+        verb: Verb,
+        name: FileName,
+        size: u64,
+        (dir, condition): (StorageDir, Condition),
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
         let sink = match cx.storage.create_temp(&dir, &name, size, cx.io.now()) {
             Ok(temp) => Sink::Temp(temp),
             Err(error) => {
@@ -58,13 +75,20 @@ impl Session {
                 return self.refuse(name.as_bytes(), refusal);
             }
         };
-        self.take(verb, name, size, sink, cx)
+        self.take(verb, name, size, (condition, sink), cx)
     }
 
     /// Asks for a body.
-    fn take(&mut self, verb: Verb, name: FileName, size: u64, sink: Sink, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn take(
+        &mut self,
+        verb: Verb,
+        name: FileName,
+        size: u64,
+        (condition, sink): (Condition, Sink),
+        cx: &mut Context<'_>,
+    ) -> Result<(), Reason> {
         self.body_begins(size, cx);
-        self.task = Task::Uploading(Upload { verb, name, sink });
+        self.task = Task::Uploading(Upload { verb, name, condition, sink });
         Ok(self.machine.accept()?)
     }
 
@@ -96,7 +120,8 @@ impl Session {
     }
 
     pub(super) fn body_complete(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let Task::Uploading(Upload { verb, name, sink }) = std::mem::replace(&mut self.task, Task::Idle) else {
+        let Task::Uploading(Upload { verb, name, condition, sink }) = std::mem::replace(&mut self.task, Task::Idle)
+        else {
             return Ok(());
         };
         let mut temp = match sink {
@@ -116,18 +141,32 @@ impl Session {
                 self.task = Task::Unpacking { name, _wanted: wanted };
                 Ok(())
             }
-            Ok(written) => {
-                self.store(name, written, cx);
-                Ok(())
-            }
+            Ok(written) => match condition {
+                Condition::None => {
+                    self.store(name, written, (true, None), cx);
+                    Ok(())
+                }
+                Condition::Absent => {
+                    self.store(name, written, (false, None), cx);
+                    Ok(())
+                }
+                Condition::Hash(hash) => self.compare_replaced(name, written, hash, cx),
+            },
         }
     }
 
-    fn store(&mut self, name: FileName, written: ClosedTemp, cx: &mut Context<'_>) {
+    /// Has it stored; whether it may replace another, and which one alone.
+    pub(super) fn store(
+        &mut self,
+        name: FileName,
+        written: ClosedTemp,
+        (may_replace, expected): (bool, Option<Identity>),
+        cx: &mut Context<'_>,
+    ) {
         Self::clear_deadline(cx);
-        let size = written.size();
-        cx.storage.store(cx.id, name.clone(), written);
-        self.task = Task::Storing { name, size };
+        let (size, replaces) = (written.size(), expected.is_some());
+        cx.storage.store(cx.id, name.clone(), written, may_replace, expected);
+        self.task = Task::Storing { name, size, replaces };
     }
 
     /// The archive has been unpacked, or not.
@@ -140,7 +179,7 @@ impl Session {
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         match result {
             Ok(written) => {
-                self.store(name, written, cx);
+                self.store(name, written, (true, None), cx);
                 Ok(())
             }
             Err(ArchiveError::Store(error)) => {
@@ -164,7 +203,7 @@ impl Session {
     pub(super) fn stored(
         &mut self,
         name: &FileName,
-        size: u64,
+        (size, replaces): (u64, bool),
         result: Result<(), StoreError>,
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
@@ -175,6 +214,7 @@ impl Session {
                 cx.log.stored(cx.io.now());
                 Ok(self.machine.stored()?)
             }
+            Err(StoreError::Exists(_)) if replaces => self.refuse(name.as_bytes(), Refusal::Changed),
             Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists),
             Err(error) => {
                 let refusal = self.not_stored(name, &error, cx);

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, TestServer, TestSession};
 use crate::net::{ByteStream, ConnId, Failure, FileSent, Read};
-use crate::proto::{Client, Command, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
+use crate::proto::extension::{ContentHash, ExtensionCommand, PipelinedClient, PipelinedEvent};
+use crate::proto::{Client, Command, Error, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
 
 /// The address of such clients.
@@ -18,18 +19,25 @@ const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// What a client calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    Send { name: FileName, bytes: Vec<u8> },
+    Send {
+        name: FileName,
+        bytes: Vec<u8>,
+    },
     Move(FileName),
     List(ListArg),
+    /// `GET`, and then `DROP` of what came. The rest is of a client without a word of the extension.
+    Take(FileName),
 }
 
 impl Op {
-    fn command(&self) -> Command {
-        match self {
+    /// `None` in the extension.
+    fn command(&self) -> Option<Command> {
+        Some(match self {
             Self::Send { name, bytes } => Command::Send { name: name.clone(), size: bytes.len() as u64 },
             Self::Move(name) => Command::Move(name.clone()),
             Self::List(word) => Command::List(word.clone()),
-        }
+            Self::Take(_) => return None,
+        })
     }
 }
 
@@ -40,19 +48,86 @@ pub(crate) enum Answer {
     Refused(Refusal),
     /// A body, all of it.
     Given(Vec<u8>),
+    /// The server has removed what it gave.
+    Dropped,
 }
 
 /// One op on a connection of its own, the real client's machine at one end and the real session at the other.
 #[derive(Debug)]
 pub(crate) struct TestClient {
     id: ConnId,
-    client: Client,
+    client: Side,
     op: Op,
     /// What is still to be sent of a body, or what has come of one.
     body: Vec<u8>,
     answer: Option<Answer>,
+    /// What a `GET` has brought.
+    taken: Option<Vec<u8>>,
     session: Option<TestSession>,
     duplex: Duplex,
+}
+
+/// The client's machine.
+#[derive(Debug)]
+enum Side {
+    Stock(Client),
+    Ours(PipelinedClient),
+}
+
+impl Side {
+    fn new(op: &Op, login: Option<PasswordDigest>) -> Self {
+        match op.command() {
+            Some(command) => {
+                let mut client = Client::new();
+                let first = login.map_or(command, Command::Pass);
+                client.command(&first).expect("a new session takes a command");
+                Self::Stock(client)
+            }
+            None => {
+                let mut client = PipelinedClient::new();
+                login.map_or(Ok(()), |password| client.login(password)).expect("a new session takes a command");
+                if let Op::Take(name) = op {
+                    client.command(&ExtensionCommand::Get(name.clone())).expect("a session takes commands ahead");
+                }
+                Self::Ours(client)
+            }
+        }
+    }
+
+    fn want(&self) -> Want {
+        match self {
+            Self::Stock(client) => client.want(),
+            Self::Ours(client) => client.want(),
+        }
+    }
+
+    fn transmit(&self) -> &[u8] {
+        match self {
+            Self::Stock(client) => client.transmit(),
+            Self::Ours(client) => client.transmit(),
+        }
+    }
+
+    fn transmitted(&mut self, count: usize) {
+        match self {
+            Self::Stock(client) => client.transmitted(count),
+            Self::Ours(client) => client.transmitted(count),
+        }
+    }
+
+    fn body_transferred(&mut self, count: u64) -> Result<(), Error> {
+        match self {
+            Self::Stock(client) => client.body_transferred(count),
+            Self::Ours(client) => client.body_transferred(count),
+        }
+    }
+
+    fn handle_input(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        match self {
+            Self::Stock(client) => client.handle_input(bytes),
+            Self::Ours(client) => client.handle_input(bytes),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,18 +143,21 @@ struct Duplex {
 impl TestClient {
     /// Connects; the server is up.
     pub(crate) fn new(id: ConnId, op: Op, server: &mut TestServer, now: Instant) -> Self {
-        let mut client = Client::new();
         let body = if let Op::Send { bytes, .. } = &op { bytes.clone() } else { Vec::new() };
-        let login = server.password().map(|password| Command::Pass(PasswordDigest::of(password)));
-        client.command(&login.unwrap_or_else(|| op.command())).expect("a new session takes a command");
+        let client = Side::new(&op, server.password().map(PasswordDigest::of));
         let (mut session, mut duplex) = (server.accept(id, AGENTS), Duplex::default());
         let opened = server.open(&mut session, &mut End { duplex: &mut duplex, disk: &server.disk.clone(), now });
-        Self { id, client, op, body, answer: None, session: opened.map(|_| session), duplex }
+        Self { id, client, op, body, answer: None, taken: None, session: opened.map(|_| session), duplex }
     }
 
     /// The server's answer, once it came.
     pub(crate) fn answer(&self) -> Option<&Answer> {
         self.answer.as_ref()
+    }
+
+    /// What has come with `GET`, once: its client has it from then on, whatever becomes of the rest.
+    pub(crate) fn taken(&mut self) -> Option<Vec<u8>> {
+        self.taken.take()
     }
 
     pub(crate) fn id(&self) -> ConnId {
@@ -130,7 +208,11 @@ impl TestClient {
             self.duplex.passed += count;
             self.client.body_transferred(count as u64).expect("it was wanted");
         }
-        if self.client.want() == Want::Closed && self.client.transmit().is_empty() {
+        let is_done = match &self.client {
+            Side::Stock(client) => client.want() == Want::Closed,
+            Side::Ours(_) => self.answer.is_some(),
+        };
+        if is_done && self.client.transmit().is_empty() {
             self.duplex.is_ended = true;
         }
     }
@@ -148,8 +230,19 @@ impl TestClient {
                 _ => self.client.handle_input(&bytes).expect("the server speaks the protocol"),
             };
             self.duplex.down.drain(..taken);
-            while let Some(event) = self.client.poll_event() {
-                self.on_event(event);
+            loop {
+                match &mut self.client {
+                    Side::Stock(client) => match client.poll_event() {
+                        Some(event) => {
+                            self.answer = on_event(client, &self.op, &mut self.body, event).or(self.answer.take())
+                        }
+                        None => break,
+                    },
+                    Side::Ours(client) => match client.poll_event() {
+                        Some(event) => self.on_event(event),
+                        None => break,
+                    },
+                }
             }
             if taken == 0 {
                 return;
@@ -157,19 +250,44 @@ impl TestClient {
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: PipelinedEvent) {
+        let Side::Ours(client) = &mut self.client else { return };
         match event {
-            Event::Announced { .. } => self.client.accept().expect("it was offered"),
-            Event::Stored { .. } => self.answer = Some(Answer::Stored),
-            Event::Refused { refusal, .. } => self.answer = Some(Answer::Refused(refusal)),
-            Event::BodyComplete { .. } => {
-                self.answer = Some(Answer::Given(std::mem::take(&mut self.body)));
-                self.client.command(&Command::Quit).expect("nothing is under way");
+            PipelinedEvent::BodyComplete { .. } => {
+                let (Op::Take(name), bytes) = (&self.op, std::mem::take(&mut self.body)) else { return };
+                let (size, hash) = (bytes.len() as u64, ContentHash::of(&bytes));
+                let drop = ExtensionCommand::Drop { name: name.clone(), size, hash };
+                client.command(&drop).expect("a session takes commands ahead");
+                self.taken = Some(bytes);
             }
-            Event::PasswordAccepted => self.client.command(&self.op.command()).expect("nothing is under way"),
-            Event::Go { .. } => {}
+            PipelinedEvent::Done { .. } => self.answer = Some(Answer::Dropped),
+            PipelinedEvent::Refused { refusal, .. } => self.answer = Some(Answer::Refused(refusal)),
+            PipelinedEvent::PasswordAccepted
+            | PipelinedEvent::File { .. }
+            | PipelinedEvent::Capabilities(_)
+            | PipelinedEvent::Page { .. }
+            | PipelinedEvent::NotSpoken(_) => {}
         }
     }
+}
+
+/// What came of a command of stock's; the answer, once there is one.
+fn on_event(client: &mut Client, op: &Op, body: &mut Vec<u8>, event: Event) -> Option<Answer> {
+    match event {
+        Event::Announced { .. } => client.accept().expect("it was offered"),
+        Event::Stored { .. } => return Some(Answer::Stored),
+        Event::Refused { refusal, .. } => return Some(Answer::Refused(refusal)),
+        Event::BodyComplete { .. } => {
+            client.command(&Command::Quit).expect("nothing is under way");
+            return Some(Answer::Given(std::mem::take(body)));
+        }
+        Event::PasswordAccepted => {
+            let command = op.command().expect("it is no op of the extension");
+            client.command(&command).expect("nothing is under way");
+        }
+        Event::Go { .. } | Event::Capabilities(_) => {}
+    }
+    None
 }
 
 /// The server's end.

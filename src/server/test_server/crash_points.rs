@@ -32,19 +32,24 @@ const ROUNDS: u32 = 1_000;
 enum Want {
     Send(&'static str),
     Move(&'static str),
+    /// To be given a file, and to have it removed.
+    Take(&'static str),
     /// To be given a file; but the connection dies before it comes.
     Lose(&'static str),
 }
 
-use Want::{Lose, Move, Send};
+use Want::{Lose, Move, Send, Take};
 
 /// Groups of one, of few, which are flushed one by one, and of many; in two directories. Names come again, in a later
-/// wave and in the same, and files go in a group with others that come.
-const WAVES: [&[Want]; 6] = [
+/// wave and in the same, and files go in a group with others that come. (Not those that are taken: an agent without an answer
+/// sends again, and what it sends is another file once the first is gone for certain.)
+const WAVES: [&[Want]; 8] = [
     &[Send("a")],
     &[Send("a"), Send("b"), Send("k.conf")],
     &[Move("b"), Send("c"), Send("c"), Send("b")],
     &[Send("d"), Send("e"), Send("k.conf"), Send("f"), Move("c"), Send("l.conf"), Send("a"), Send("g")],
+    &[Take("f"), Send("h"), Take("g")],
+    &[Take("e"), Send("f"), Send("g"), Take("h")],
     &[Lose("d"), Lose("l.conf"), Move("a"), Move("k.conf")],
     &[Send("a")],
 ];
@@ -112,6 +117,9 @@ impl Scenario {
             let mut is_moving = false;
             for (call, answered) in calls.iter_mut().zip(&mut answered) {
                 is_moving |= call.go_on(&mut self.server, self.piece, self.now);
+                if let (Op::Take(name), Some(bytes)) = (call.op().clone(), call.taken()) {
+                    self.collect(name, bytes);
+                }
                 if let Some(answer) = call.answer().filter(|_| !*answered) {
                     *answered = true;
                     self.on_event(call.op().clone(), answer);
@@ -124,6 +132,8 @@ impl Scenario {
                 for call in calls.iter_mut().filter(|call| call.answer().is_none()) {
                     *call = self.call(call.op().clone());
                 }
+            } else if !is_moving && self.server.is_hashing() {
+                self.server.hash();
             } else if !is_moving && self.server.orders() > 0 {
                 self.server.store(usize::MAX);
                 self.server.woken();
@@ -224,6 +234,7 @@ impl Scenario {
         let ops = wants.iter().filter_map(|want| match want {
             Send(name) => Some(self.send(name)),
             Move(name) => Some(Op::Move(name.parse().unwrap())),
+            Take(name) => Some(Op::Take(name.parse().unwrap())),
             Lose(name) => {
                 self.lose(name);
                 None
@@ -234,6 +245,11 @@ impl Scenario {
         for (op, answer) in ops.into_iter().zip(answers) {
             match (op, answer) {
                 (Op::Move(name), Answer::Given(bytes)) => self.collect(name, bytes),
+                // The next file of that name is another.
+                (Op::Take(name), Answer::Dropped | Answer::Refused(Refusal::Missing)) => {
+                    self.journal.remove(&name);
+                }
+                (Op::Take(_), Answer::Refused(Refusal::Changed)) => {}
                 (Op::Send { .. }, Answer::Stored | Answer::Refused(Refusal::Exists)) => {}
                 (op, answer) => assert_eq!(answer, Answer::Refused(Refusal::Unspecified), "{op:?}"),
             }

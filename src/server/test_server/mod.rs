@@ -23,7 +23,7 @@ use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
 use crate::store::model::{ModelStoreWorker, SiteDisk, at_site, reordered};
-use crate::store::{Background, Identity, StorageDir, StoreRequest, StoreResult};
+use crate::store::{Background, Concluded, Identity, StorageDir, StoreRequest};
 
 /// Names that end in `.conf` go to the directory `conf`.
 static FILTERS: LazyLock<Filters> = LazyLock::new(|| Filters::parse(br".*\.conf:conf").expect("they are sound").0);
@@ -124,7 +124,9 @@ impl TestServer {
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
     pub(crate) fn crash(&mut self) {
-        if self.process.take().is_some() {
+        if let Some(process) = self.process.take() {
+            // Threads go with their process; what they are reading changes nothing on the disk.
+            process.storage.stop();
             let left = self.settings.directory.join(STAGING).join("0123456789abcdef-0");
             std::fs::write(left, "half a fi").expect("a file can be written");
         }
@@ -169,6 +171,18 @@ impl TestServer {
         .ok()
     }
 
+    /// Whether a file is being read to be compared.
+    pub(crate) fn is_hashing(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.storage.is_hashing())
+    }
+
+    /// Waits for that.
+    pub(crate) fn hash(&mut self) {
+        while self.woken().is_empty() && self.is_hashing() {
+            std::thread::yield_now();
+        }
+    }
+
     /// How many orders the storing thread has.
     pub(crate) fn orders(&self) -> usize {
         self.process.as_ref().map_or(0, |process| process.store_worker.waiting())
@@ -200,14 +214,18 @@ impl FileStore for ModelStoreWorker {
     }
 
     fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
-        self.remove(dir, name, identity);
+        self.remove(dir, name, identity, None);
+    }
+
+    fn drop_file(&self, ticket: u64, dir: StorageDir, name: FileName, identity: Identity) {
+        self.remove(dir, name, identity, Some(ticket));
     }
 
     fn is_alive(&self) -> bool {
         true
     }
 
-    fn completions(&self) -> Vec<StoreResult> {
+    fn completions(&self) -> Vec<Concluded> {
         self.completions()
     }
 

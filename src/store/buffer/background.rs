@@ -3,15 +3,20 @@
 //! Archives are given to the thread one by one, so that clients have them in turn, and those nobody waits for any more are
 //! left out.
 
+use std::ffi::OsStr;
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
 use super::archive::{ArchiveError, Packed, UnpackLimits, pack, unpack};
 use super::fair_queue::{FairQueue, StillWanted, Wanted};
 use super::storage_dir::StorageDir;
+use crate::proto::extension::{ContentHash, ContentHasher};
 use crate::store::fs::error::{START_THREAD, StoreError};
-use crate::store::fs::source::Source;
+use crate::store::fs::source::{Identity, Source};
 use crate::store::fs::space::SpaceAccount;
 use crate::store::fs::temp_file::ClosedTemp;
 use crate::store::fs::worker::{Notify, Work, Worker};
@@ -33,6 +38,22 @@ pub enum Finished {
         /// The archive.
         result: Result<Packed, ArchiveError>,
     },
+    /// A file was hashed, to be compared now.
+    Hashed {
+        /// The order's.
+        ticket: u64,
+        /// What it holds.
+        result: Result<Hashed, ArchiveError>,
+    },
+}
+
+/// A file that was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// Which it is, and in which state it was before it was read.
+    pub identity: Identity,
+    /// What it held.
+    pub hash: ContentHash,
 }
 
 /// The handle of the thread. Its methods never wait, but for [`Background::stop`].
@@ -60,6 +81,7 @@ struct Archive {
 enum Job {
     Unpack { archive: ClosedTemp, limits: UnpackLimits },
     Pack { dir: StorageDir, source: Source },
+    Hash { dir: StorageDir, source: Source },
 }
 
 impl Background {
@@ -83,6 +105,11 @@ impl Background {
         self.queue(ticket, client, Job::Pack { dir, source })
     }
 
+    /// Queues a file of `storage_dir` to be hashed for `client`. The work may be given up once the returned value is dropped.
+    pub fn hash(&mut self, ticket: u64, client: IpAddr, dir: StorageDir, source: Source) -> Wanted {
+        self.queue(ticket, client, Job::Hash { dir, source })
+    }
+
     fn queue(&mut self, ticket: u64, client: IpAddr, job: Job) -> Wanted {
         let (wanting, wanted) = Wanted::new();
         // What is not wanted any more holds files open.
@@ -104,15 +131,13 @@ impl Background {
     }
 
     fn give(&self, archive: Archive) {
-        let (ticket, unpacks) = (archive.ticket, matches!(archive.job, Job::Unpack { .. }));
-        self.worker.ask(Order::Archive(archive), || {
-            let error = StoreError::Stopped.into();
-            if unpacks {
-                Finished::Unpacked { ticket, result: Err(error) }
-            } else {
-                Finished::Packed { ticket, result: Err(error) }
-            }
-        });
+        let ticket = archive.ticket;
+        let stopped: fn(u64, ArchiveError) -> Finished = match archive.job {
+            Job::Unpack { .. } => |ticket, error| Finished::Unpacked { ticket, result: Err(error) },
+            Job::Pack { .. } => |ticket, error| Finished::Packed { ticket, result: Err(error) },
+            Job::Hash { .. } => |ticket, error| Finished::Hashed { ticket, result: Err(error) },
+        };
+        self.worker.ask(Order::Archive(archive), || stopped(ticket, StoreError::Stopped.into()));
     }
 
     /// Queues a [`SpaceAccount::recount`]; a failure is logged.
@@ -172,11 +197,36 @@ fn finish(order: Order) -> Option<Finished> {
         Order::Archive(Archive { ticket, wanted, job: Job::Pack { dir, source } }) => {
             Some(Finished::Packed { ticket, result: pack(&dir, &source, &wanted) })
         }
+        Order::Archive(Archive { ticket, wanted, job: Job::Hash { dir, source } }) => {
+            Some(Finished::Hashed { ticket, result: hash(&dir, &source, &wanted) })
+        }
         Order::Recount(space) => {
             if let Err(error) = space.recount() {
                 log::warn!("{error}: the count stays what it was");
             }
             None
+        }
+    }
+}
+
+/// Bytes that are read of a file before it is asked whether they are still wanted.
+const PIECE: usize = 256 * 1024;
+
+fn hash(dir: &StorageDir, source: &Source, wanted: &StillWanted) -> Result<Hashed, ArchiveError> {
+    let path = dir.path().join(OsStr::from_bytes(source.name().as_bytes()));
+    let (mut hasher, mut piece, mut at) = (ContentHasher::default(), vec![0; PIECE], 0);
+    loop {
+        if !wanted.is_wanted() {
+            return Err(ArchiveError::Unwanted);
+        }
+        match source.file().read_at(&mut piece, at) {
+            Ok(0) => return Ok(Hashed { identity: source.identity(), hash: hasher.finish() }),
+            Ok(count) => {
+                hasher.update(&piece[..count]);
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(StoreError::std("read", &path)(error).into()),
         }
     }
 }
@@ -244,7 +294,7 @@ mod tests {
             panic!("{finished:?}")
         };
         let mut archive = vec![0; usize::try_from(packed.size).unwrap()];
-        std::os::unix::fs::FileExt::read_exact_at(&packed.file, &mut archive, 0).unwrap();
+        packed.file.read_exact_at(&mut archive, 0).unwrap();
         let mut temp = storage.create_temp(packed.size).unwrap();
         temp.write(&archive).unwrap();
         let mut background = Background::start(Box::new(|| {})).unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rustix::fs::{self, Access, AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::lister::Lister;
+use super::lister::{Lister, ListingKind};
 use crate::budget::Budget;
 use crate::mutex::lock;
 use crate::proto::FileName;
@@ -213,8 +213,8 @@ impl StorageDir {
     }
 
     /// Begins to list what is in here, in memory of that budget.
-    pub(crate) fn list(&self, budget: &Budget) -> Result<Lister, StoreError> {
-        Lister::new(self.clone(), budget)
+    pub(crate) fn list(&self, kind: ListingKind, budget: &Budget) -> Result<Lister, StoreError> {
+        Lister::new(self.clone(), kind, budget)
     }
 
     /// Whether this and the other are clones of one value.

@@ -36,7 +36,7 @@ fn make_impostors(dir: &Path) {
 }
 
 fn list(storage: &StorageDir, max_entries: usize) -> Vec<u8> {
-    let mut lister = storage.list(&Budget::new(1 << 20)).unwrap();
+    let mut lister = storage.list(ListingKind::Names, &Budget::new(1 << 20)).unwrap();
     loop {
         match lister.step(max_entries, false).unwrap() {
             Progress::More(rest) => lister = rest,
@@ -153,7 +153,10 @@ fn a_listing_in_steps_is_the_listing() {
     for max_entries in [1, 7, 1003, 1004] {
         assert_eq!(list(&storage, max_entries), whole);
     }
-    assert!(matches!(storage.list(&Budget::new(1 << 20)).unwrap().step(10, false).unwrap(), Progress::More(_)));
+    assert!(matches!(
+        storage.list(ListingKind::Names, &Budget::new(1 << 20)).unwrap().step(10, false).unwrap(),
+        Progress::More(_)
+    ));
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(in crate::store) trait StorageDisk {
         name: &FileName,
         on_conflict: OnConflict,
     ) -> Result<Change, StoreError>;
+    /// Whether the file of this name has this identity.
+    fn is_still(&self, dir: &Self::Dir, name: &FileName, identity: &Self::Identity) -> Result<bool, StoreError>;
     /// Removes the file of this name if it still has this identity.
     fn remove(&mut self, dir: &Self::Dir, name: &FileName, identity: &Self::Identity) -> Result<Change, StoreError>;
     /// Removes a staged file.
@@ -81,6 +83,10 @@ impl StorageDisk for RealStorageDisk {
             OnConflict::Refuse => Err(StoreError::Exists(dir.published_path(name))),
             OnConflict::Replace => Ok(dir.replace(stage, name)?.map_or(Change::Added, Change::Replaced)),
         }
+    }
+
+    fn is_still(&self, dir: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<bool, StoreError> {
+        Ok(dir.look(name)? == Some(*identity))
     }
 
     fn remove(&mut self, dir: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {

@@ -12,6 +12,9 @@
 //! removed. If the last fails, the files stay, and count as failed: they may come twice.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use super::storage_disk::StorageDisk;
 use crate::proto::FileName;
@@ -22,8 +25,19 @@ use crate::store::fs::on_conflict::OnConflict;
 /// One thing to do in a directory.
 #[derive(Debug)]
 pub(in crate::store) enum Task<F, I> {
-    Store { dir: F, stage: StageId, name: FileName, on_conflict: OnConflict },
-    Remove { dir: F, name: FileName, identity: I },
+    /// `expected`: in place of that file alone.
+    Store {
+        dir: F,
+        stage: StageId,
+        name: FileName,
+        on_conflict: OnConflict,
+        expected: Option<I>,
+    },
+    Remove {
+        dir: F,
+        name: FileName,
+        identity: I,
+    },
 }
 
 /// What a [`Task`] has changed.
@@ -88,9 +102,12 @@ fn carry_out<S: StorageDisk>(
     flushed: &BTreeMap<u64, Result<(), StoreError>>,
 ) -> Outcome {
     match task {
-        Task::Store { dir, stage, name, on_conflict } => {
-            let outcome =
-                flushed[&disk.filesystem(dir)].clone().and_then(|()| disk.rename_into(dir, *stage, name, *on_conflict));
+        Task::Store { dir, stage, name, on_conflict, expected } => {
+            let is_expected = |disk: &S| expected.as_ref().map_or(Ok(true), |file| disk.is_still(dir, name, file));
+            let outcome = flushed[&disk.filesystem(dir)].clone().and_then(|()| match is_expected(disk)? {
+                true => disk.rename_into(dir, *stage, name, *on_conflict),
+                false => Err(StoreError::Exists(PathBuf::from(OsStr::from_bytes(name.as_bytes())))),
+            });
             // What stays is swept at the next start.
             if outcome.is_err()
                 && let Err(error) = disk.discard(dir, *stage)
@@ -112,10 +129,8 @@ fn fail<S: StorageDisk>(
     error: &StoreError,
 ) {
     for (task, outcome) in group.iter().zip(outcomes) {
-        if let Task::Store { dir, .. } = task
-            && outcome.is_ok()
-            && disk.directory(dir) == directory
-        {
+        let (Task::Store { dir, .. } | Task::Remove { dir, .. }) = task;
+        if !matches!(outcome, Err(_) | Ok(Change::Nothing)) && disk.directory(dir) == directory {
             *outcome = Err(error.clone());
         }
     }

@@ -50,7 +50,13 @@ impl Clients {
                 let versions = self.sent.entry(name).or_default();
                 let bytes = Fingerprint::of(format!("{name} {}", versions.len()).as_bytes());
                 versions.push(bytes);
-                Some(Task::Store { dir: (), stage: world.stage(bytes), name: name.parse().unwrap(), on_conflict })
+                Some(Task::Store {
+                    dir: (),
+                    stage: world.stage(bytes),
+                    name: name.parse().unwrap(),
+                    on_conflict,
+                    expected: None,
+                })
             }
             Take(text) => {
                 let name: FileName = text.parse().unwrap();

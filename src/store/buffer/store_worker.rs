@@ -27,6 +27,9 @@ pub struct StoreRequest {
     pub written: ClosedTemp,
     /// Whether it may replace another.
     pub on_conflict: OnConflict,
+    /// The one file that it may replace, in this state; any, or none, where this is `None`. Else it is
+    /// [`StoreError::Exists`].
+    pub expected: Option<Identity>,
 }
 
 /// How a [`StoreRequest`] ended.
@@ -36,6 +39,31 @@ pub struct StoreResult {
     pub ticket: u64,
     /// `Ok`: the file is safe, as the [`Durability`] chosen understands it. `Err`: it must be sent again.
     pub result: Result<(), StoreError>,
+}
+
+/// What came of a file that was to be removed for a client who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It is gone, durably as the [`Durability`] chosen understands it.
+    Gone,
+    /// Another has its name by now, or it was written to.
+    Changed,
+    /// There is no file of its name any more.
+    Missing,
+}
+
+/// What the thread has done for somebody who waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concluded {
+    /// A [`StoreRequest`] has ended.
+    Stored(StoreResult),
+    /// A [`StoreWorker::drop_file`] has.
+    Dropped {
+        /// The order's.
+        ticket: u64,
+        /// `Err`: the file may be there or not.
+        result: Result<Dropped, StoreError>,
+    },
 }
 
 /// The handle of the storing thread. Its methods never wait for the disk, but for [`StoreWorker::stop`].
@@ -49,14 +77,20 @@ pub struct StoreWorker {
 #[derive(Debug)]
 pub(in crate::store) enum Order {
     Store(StoreRequest),
-    Remove { dir: StorageDir, name: FileName, identity: Identity },
+    /// `ticket`: of who waits for it.
+    Remove {
+        dir: StorageDir,
+        name: FileName,
+        identity: Identity,
+        ticket: Option<u64>,
+    },
 }
 
 impl Order {
     /// A file is to be removed; from now on its directory no longer finds or lists it.
-    pub(in crate::store) fn removal(dir: StorageDir, name: FileName, identity: Identity) -> Self {
+    pub(in crate::store) fn removal(dir: StorageDir, name: FileName, identity: Identity, ticket: Option<u64>) -> Self {
         dir.removal_ordered(&name, identity);
-        Self::Remove { dir, name, identity }
+        Self::Remove { dir, name, identity, ticket }
     }
 }
 
@@ -73,14 +107,21 @@ impl StoreWorker {
     /// Queues a file to be stored.
     pub fn store(&self, request: StoreRequest) {
         let ticket = request.ticket;
-        self.worker.ask(Order::Store(request), || StoreResult { ticket, result: Err(StoreError::Stopped) });
+        let stopped = || Concluded::Stored(StoreResult { ticket, result: Err(StoreError::Stopped) });
+        self.worker.ask(Order::Store(request), stopped);
     }
 
     /// Queues a file to be removed; its directory no longer finds or lists it. A newer file of that name stays, and so
     /// does this one if it was written to since. (Should another program put a new file there just between our look and
     /// the removal, that one goes.)
     pub fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
-        self.worker.tell(Order::removal(dir, name, identity));
+        self.worker.tell(Order::removal(dir, name, identity, None));
+    }
+
+    /// The same for somebody who waits for it: [`Concluded::Dropped`].
+    pub fn drop_file(&self, ticket: u64, dir: StorageDir, name: FileName, identity: Identity) {
+        let stopped = || Concluded::Dropped { ticket, result: Err(StoreError::Stopped) };
+        self.worker.ask(Order::removal(dir, name, identity, Some(ticket)), stopped);
     }
 
     /// Whether the thread has not panicked. Once it has, those who wait for it get no completion.
@@ -89,7 +130,7 @@ impl StoreWorker {
     }
 
     /// What was completed since the last call, in order.
-    pub fn completions(&self) -> Vec<StoreResult> {
+    pub fn completions(&self) -> Vec<Concluded> {
         self.worker.completions()
     }
 
@@ -99,7 +140,7 @@ impl StoreWorker {
     }
 
     /// Carries out what is queued and ends the thread. The completions not fetched so far.
-    pub fn stop(self) -> Vec<StoreResult> {
+    pub fn stop(self) -> Vec<Concluded> {
         self.worker.stop()
     }
 }
@@ -114,23 +155,23 @@ pub(in crate::store) struct StoreWork<S> {
 /// What is to be reported and counted when a task is done.
 enum Account {
     Store { ticket: u64, size: u64, reservation: Option<Reservation> },
-    Remove { dir: StorageDir, name: FileName, identity: Identity },
+    Remove { dir: StorageDir, name: FileName, identity: Identity, ticket: Option<u64> },
 }
 
 impl<S: StorageDisk<Dir = Arc<SpoolDir>, Identity = Identity> + Send + 'static> Work for StoreWork<S> {
     type Order = Order;
-    type Completion = StoreResult;
+    type Completion = Concluded;
 
     const NAME: &'static str = "store";
     const GROUP: usize = 1024;
 
-    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<StoreResult> {
+    fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<Concluded> {
         self.store(group)
     }
 }
 
 impl<S: StorageDisk<Dir = Arc<SpoolDir>, Identity = Identity>> StoreWork<S> {
-    pub(in crate::store) fn store(&mut self, group: Vec<Order>) -> Vec<StoreResult> {
+    pub(in crate::store) fn store(&mut self, group: Vec<Order>) -> Vec<Concluded> {
         let (tasks, accounts): (Vec<_>, Vec<_>) = group.into_iter().map(take).unzip();
         let outcomes = store(&mut self.disk, &tasks);
         accounts.into_iter().zip(outcomes).filter_map(|(account, outcome)| self.conclude(account, outcome)).collect()
@@ -139,37 +180,45 @@ impl<S: StorageDisk<Dir = Arc<SpoolDir>, Identity = Identity>> StoreWork<S> {
 
 fn take(order: Order) -> (Task<Arc<SpoolDir>, Identity>, Account) {
     match order {
-        Order::Store(StoreRequest { ticket, name, mut written, on_conflict }) => {
+        Order::Store(StoreRequest { ticket, name, mut written, on_conflict, expected }) => {
             let (size, reservation) = (written.size(), written.take_reservation());
             let (dir, stage) = written.hand_over();
-            (Task::Store { dir, stage, name, on_conflict }, Account::Store { ticket, size, reservation })
+            (Task::Store { dir, stage, name, on_conflict, expected }, Account::Store { ticket, size, reservation })
         }
-        Order::Remove { dir, name, identity } => {
+        Order::Remove { dir, name, identity, ticket } => {
             let task = Task::Remove { dir: dir.dir().clone(), name: name.clone(), identity };
-            (task, Account::Remove { dir, name, identity })
+            (task, Account::Remove { dir, name, identity, ticket })
         }
     }
 }
 
 impl<S> StoreWork<S> {
-    fn conclude(&self, account: Account, outcome: Outcome) -> Option<StoreResult> {
+    fn conclude(&self, account: Account, outcome: Outcome) -> Option<Concluded> {
         match (account, outcome) {
             (Account::Store { ticket, size, reservation }, outcome) => {
                 if let (Some(reservation), Ok(change)) = (reservation, &outcome) {
                     reservation.commit(size, change.replaced());
                 }
-                Some(StoreResult { ticket, result: outcome.map(drop) })
+                Some(Concluded::Stored(StoreResult { ticket, result: outcome.map(drop) }))
             }
-            (Account::Remove { dir, name, identity }, outcome) => {
+            (Account::Remove { dir, name, identity, ticket }, outcome) => {
                 dir.removal_done(&name, &identity);
-                match outcome {
-                    Ok(Change::Removed(size)) => self.space.removed(size),
+                match &outcome {
+                    Ok(Change::Removed(size)) => self.space.removed(*size),
                     Ok(_) => {}
                     Err(error) => log::warn!("{error}: it may be collected again"),
                 }
-                None
+                ticket.map(|ticket| Concluded::Dropped { ticket, result: dropped(&dir, &name, outcome) })
             }
         }
+    }
+}
+
+fn dropped(dir: &StorageDir, name: &FileName, outcome: Outcome) -> Result<Dropped, StoreError> {
+    match outcome? {
+        Change::Removed(_) => Ok(Dropped::Gone),
+        _ if dir.exists(name)? => Ok(Dropped::Changed),
+        _ => Ok(Dropped::Missing),
     }
 }
 

@@ -35,11 +35,15 @@ fn written(storage: &StorageDir, bytes: &str) -> ClosedTemp {
 }
 
 fn file(storage: &StorageDir, text: &str, bytes: &str, on_conflict: OnConflict) -> StoreRequest {
-    StoreRequest { ticket: 1, name: name(text), written: written(storage, bytes), on_conflict }
+    StoreRequest { ticket: 1, name: name(text), written: written(storage, bytes), on_conflict, expected: None }
 }
 
-fn results(completions: Vec<StoreResult>) -> Vec<Result<(), StoreError>> {
-    completions.into_iter().map(|stored| stored.result).collect()
+fn results(completions: Vec<Concluded>) -> Vec<Result<(), StoreError>> {
+    let result = |done| match done {
+        Concluded::Stored(stored) => stored.result,
+        Concluded::Dropped { result, .. } => result.map(drop),
+    };
+    completions.into_iter().map(result).collect()
 }
 
 fn read(dir: &Path, name: &str) -> String {
@@ -66,7 +70,10 @@ fn files_are_stored_whole_in_order_and_told() {
             calls.recv().unwrap();
             stored.extend(worker.completions());
         }
-        assert_eq!(stored, (0..50).map(|ticket| StoreResult { ticket, result: Ok(()) }).collect::<Vec<_>>());
+        assert_eq!(
+            stored,
+            (0..50).map(|ticket| Concluded::Stored(StoreResult { ticket, result: Ok(()) })).collect::<Vec<_>>()
+        );
         assert_eq!(read(dir.path(), "a.17.data"), "bytes 17");
         assert_nothing_is_staged(dir.path());
         assert_eq!(worker.stop(), []);
@@ -124,7 +131,7 @@ fn of_one_name_the_last_to_replace_stays() {
     let (dir, storage) = storage();
     let worker = started(&storage);
     (0..20).for_each(|version| worker.store(file(&storage, "a", &version.to_string(), Replace)));
-    assert!(worker.stop().iter().all(|stored| stored.result.is_ok()));
+    assert!(results(worker.stop()).iter().all(Result::is_ok));
     assert_eq!(read(dir.path(), "a"), "19");
 }
 
@@ -195,7 +202,8 @@ fn the_room_knows_what_is_stored_replaced_and_removed() {
         temp.make_room(bytes.len() as u64).unwrap();
         temp.write(bytes.as_bytes()).unwrap();
         temp.complete().unwrap();
-        worker.store(StoreRequest { ticket: 1, name: name(text), written: temp.finish().unwrap(), on_conflict });
+        let written = temp.finish().unwrap();
+        worker.store(StoreRequest { ticket: 1, name: name(text), written, on_conflict, expected: None });
         calls.recv().unwrap();
         space.stored()
     };

@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::open::{self, Found};
-use crate::proto::FileName;
+use crate::proto::{FileName, MAX_SIZE};
 
 /// Which file it is, and in which state: another file of its name differs, and so does the same one written to since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,19 +20,32 @@ pub struct Identity {
     modified: (i64, i64),
 }
 
+/// An [`Identity`] with what no program can set back: a file that has it still holds the bytes it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileState {
+    identity: Identity,
+    /// Seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
 /// A stored file, opened once: its size, its bytes and its removal all concern that one file.
 #[derive(Debug)]
 pub struct Source {
     name: FileName,
     file: File,
-    identity: Identity,
+    state: FileState,
+    /// The time by which files are stamped, from before the state was read.
+    looked: (i64, i64),
 }
 
 impl Source {
     /// The file of this name; `None` if there is none, or something that is no file: a directory, a link, a FIFO.
     pub(in crate::store) fn open(dir: &OwnedFd, name: FileName) -> Result<Option<Self>, Errno> {
+        let now = clock_gettime(ClockId::RealtimeCoarse);
         match open::file(dir, name.as_bytes(), OFlags::RDONLY, Mode::empty())? {
-            Found::File(file, stat) => Ok(Some(Self { name, file, identity: Identity::of(&stat) })),
+            Found::File(file, stat) => {
+                Ok(Some(Self { name, file, state: FileState::of(&stat), looked: (now.tv_sec, now.tv_nsec) }))
+            }
             Found::Nothing | Found::Other(_) => Ok(None),
         }
     }
@@ -43,7 +57,23 @@ impl Source {
 
     /// Bytes, when it was opened.
     pub fn size(&self) -> u64 {
-        self.identity.size
+        self.state.identity.size
+    }
+
+    /// When it was written last, in nanoseconds since 1970; 0 for what is before.
+    pub fn mtime(&self) -> u64 {
+        nanoseconds(self.state.identity.modified)
+    }
+
+    /// The state in which it was opened, if every write since then shows in it. The kernel's stamps are a few milliseconds
+    /// coarse: a file changed within the very tick it is opened in may change again and have the same.
+    pub fn settled_state(&self) -> Option<FileState> {
+        (self.state.changed < self.looked).then_some(self.state)
+    }
+
+    /// The state in which it was opened.
+    pub fn state(&self) -> FileState {
+        self.state
     }
 
     /// The open file. It may have become shorter or longer than [`size`](Self::size) if another program writes to it.
@@ -58,11 +88,29 @@ impl Source {
 
     /// What [`StoreWorker::remove`](crate::store::StoreWorker::remove) needs to remove this file and no other.
     pub fn identity(&self) -> Identity {
-        self.identity
+        self.state.identity
     }
 }
 
+impl FileState {
+    fn of(stat: &Stat) -> Self {
+        Self { identity: Identity::of(stat), changed: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()) }
+    }
+}
+
+/// 0 for what is before 1970, and the last there is for what is too late.
+pub(in crate::store) fn nanoseconds((seconds, nanoseconds): (i64, i64)) -> u64 {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let all = seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(nanoseconds).unwrap_or(0));
+    all.min(MAX_SIZE)
+}
+
 impl Identity {
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The file of this name, as for [`Source::open`].
     pub(in crate::store) fn look(dir: &OwnedFd, name: &FileName) -> Result<Option<Self>, Errno> {
         match fs::statat(dir, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {

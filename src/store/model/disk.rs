@@ -67,6 +67,10 @@ impl StorageDisk for ModelDisk {
         }
     }
 
+    fn is_still(&self, (): &(), name: &FileName, identity: &StageId) -> Result<bool, StoreError> {
+        Ok(self.0.borrow().find(name) == Some(*identity))
+    }
+
     fn remove(&mut self, (): &(), name: &FileName, identity: &StageId) -> Result<Change, StoreError> {
         self.0.borrow_mut().step(|world| {
             if world.find(name) != Some(*identity) {

@@ -9,7 +9,7 @@ use super::site::SiteDisk;
 use crate::proto::FileName;
 use crate::store::buffer::storage_disk::{RealStorageDisk, StorageDisk};
 use crate::store::buffer::store_group::Change;
-use crate::store::buffer::store_worker::{Order, StoreRequest, StoreResult, StoreWork};
+use crate::store::buffer::store_worker::{Concluded, Order, StoreRequest, StoreWork};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::flush::is_few;
 use crate::store::fs::ids::StageId;
@@ -52,7 +52,7 @@ pub(crate) struct ModelStoreWorker(Arc<Mutex<Inner>>);
 struct Inner {
     work: StoreWork<SiteStorageDisk>,
     orders: VecDeque<Order>,
-    done: Vec<StoreResult>,
+    done: Vec<Concluded>,
 }
 
 impl ModelStoreWorker {
@@ -65,17 +65,17 @@ impl ModelStoreWorker {
         self.locked().orders.push_back(Order::Store(request));
     }
 
-    pub(crate) fn remove(&self, dir: StorageDir, name: FileName, identity: Identity) {
+    pub(crate) fn remove(&self, dir: StorageDir, name: FileName, identity: Identity, ticket: Option<u64>) {
         let mut inner = self.locked();
         let found = dir.find(&name).expect("the directory is there");
         if found.is_some_and(|found| found.identity() == identity) {
             let site = &inner.work.disk.site;
             site.removal_ordered(site.directory(dir.path()), &name);
         }
-        inner.orders.push_back(Order::removal(dir, name, identity));
+        inner.orders.push_back(Order::removal(dir, name, identity, ticket));
     }
 
-    pub(crate) fn completions(&self) -> Vec<StoreResult> {
+    pub(crate) fn completions(&self) -> Vec<Concluded> {
         std::mem::take(&mut self.locked().done)
     }
 
@@ -153,6 +153,10 @@ impl StorageDisk for SiteStorageDisk {
             storage.named(directory, stage, name.clone(), bytes);
             Ok(change)
         })
+    }
+
+    fn is_still(&self, dir: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<bool, StoreError> {
+        self.real.is_still(dir, name, identity)
     }
 
     fn remove(&mut self, dir: &Arc<SpoolDir>, name: &FileName, identity: &Identity) -> Result<Change, StoreError> {

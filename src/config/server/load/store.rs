@@ -24,6 +24,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tls: Option<&ServerTls>) -> Option<S
     }
     let filters = filters(reader);
     let insecure = reader.switch(Key::Insecure);
+    let extension = reader.find(Key::Extension).is_none() || reader.switch(Key::Extension);
     let rules = rules(reader, &Context { filters: &filters, insecure, tls });
     let max_size = reader.read(Key::MaxSize, reader::size(1)).unwrap_or(defaults::MAX_SIZE);
     let overwrite = reader.switch(Key::Overwrite);
@@ -39,7 +40,19 @@ pub(super) fn read(reader: &mut Reader<'_>, tls: Option<&ServerTls>) -> Option<S
         max_bytes: reader.read(Key::UnzipMax, reader::size(1)).unwrap_or(defaults::UNZIP_MAX.max(max_size)),
     };
     let directory = reader.path(Key::Directory)?;
-    Some(StoreSettings { directory, filters, overwrite, insecure, rules, password, max_size, durability, quota, unzip })
+    Some(StoreSettings {
+        directory,
+        filters,
+        overwrite,
+        insecure,
+        extension,
+        rules,
+        password,
+        max_size,
+        durability,
+        quota,
+        unzip,
+    })
 }
 
 fn filters(reader: &mut Reader<'_>) -> Filters {

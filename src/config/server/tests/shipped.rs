@@ -46,6 +46,7 @@ fn the_defaults_in_the_shipped_file_are_the_defaults() {
         "max_size",
         "insecure",
         "overwrite",
+        "extension",
         "quiet",
         "verbose",
         "daemon",
@@ -113,7 +114,7 @@ fn value_of(key: Key) -> &'static str {
         Key::SslPasswordFile | Key::UpstreamSslPasswordFile => "/run/secret",
         Key::SslVersion => "TLSv1_3",
         Key::Umask => "0027",
-        Key::UpstreamSsl => "0",
+        Key::Extension | Key::UpstreamSsl => "0",
         Key::UpstreamSslPin => "0000000000000000000000000000000000000000000000000000000000000000",
         Key::Password | Key::ProxyIp | Key::SslCipher | Key::SslPassword | Key::User => "other",
     }
