@@ -4,7 +4,8 @@
 //! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
 //! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every turn
 //! after a budget of bytes, so that no peer keeps the loop to itself. Which side began a connection ([`Net::open`] or
-//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] is the client's side of a session on one.
+//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] and [`PipelinedDriver`] are the client's side of a
+//! session on one.
 
 mod byte_stream;
 mod client_driver;
@@ -12,6 +13,7 @@ mod conn;
 mod failure;
 mod io;
 mod listener;
+mod pipelined_driver;
 mod proxy;
 mod reactor;
 mod readiness;
@@ -27,6 +29,7 @@ pub use failure::{Failure, Phase};
 pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};
 pub use io::{Io, Read};
 pub use listener::{ListenerConfig, ListenerId, Presence};
+pub use pipelined_driver::PipelinedDriver;
 pub use proxy::ProxyError;
 pub use reactor::{Event, Net};
 pub use target::{HttpVersion, Proxy, Target};

@@ -23,7 +23,7 @@ const MAX_REPORTED: usize = 10_000;
 const BYTES_REPORTED: u64 = 32;
 
 /// What a committed file takes in memory beside its name: here, and in the state of the journal, which has it too.
-const BYTES_HELD: u64 = 288;
+const BYTES_HELD: u64 = 336;
 
 /// What a note takes beside its name.
 const BYTES_NOTED: u64 = 112;

@@ -69,6 +69,8 @@ pub struct Collector {
     /// Keys of sites that are no more.
     free_keys: Vec<usize>,
     sessions: HashMap<ConnId, Session>,
+    /// How many connections were opened, modulo 2^32.
+    connections_opened: u32,
     config_sessions: HashMap<ConnId, ConfigSession>,
     centres: Centres,
     spools: HashMap<PathBuf, Spool>,
@@ -187,6 +189,7 @@ impl Collector {
             statuses: BTreeMap::new(),
             free_keys: Vec::new(),
             sessions: HashMap::new(),
+            connections_opened: 0,
             config_sessions: HashMap::new(),
             centres,
             spools,

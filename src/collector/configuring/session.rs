@@ -15,7 +15,7 @@ use crate::collector::ports::Connection;
 use crate::config::SiteSettings;
 use crate::deadline::BodyPace;
 use crate::net::{ClientDriver, DriverError, Read};
-use crate::proto::{Command, Event, Fingerprint, Fingerprinter, ListArg, ListingParser, Refusal, Want};
+use crate::proto::{Command, Event, ListArg, ListingParser, Md5Hasher, Md5Sum, Refusal, Want};
 use crate::store::{MAX_COLLECTION, MAX_CONFIGURATION};
 use crate::sync::remote_config::{CentreStep, ConfigRound, ConfigStep, Listed, SiteStep, StepOutcome};
 
@@ -59,9 +59,9 @@ enum Task {
     Ready,
     Listing(MdListing),
     Fetching(Vec<u8>),
-    Comparing(Fingerprinter),
+    Comparing(Md5Hasher),
     Storing(Cursor<Arc<[u8]>>),
-    Deleting { expected: Fingerprint, received: Fingerprinter },
+    Deleting { expected: Md5Sum, received: Md5Hasher },
     Awaiting,
     Exhausted,
 }
@@ -155,12 +155,12 @@ impl ConfigSession {
         let (command, task) = match step {
             SiteStep::List => (Command::List(ListArg::md5()), Task::Listing(MdListing::default())),
             SiteStep::Fetch { name } => (Command::Receive(name), Task::Fetching(Vec::new())),
-            SiteStep::Compare { name } => (Command::Receive(name), Task::Comparing(Fingerprinter::default())),
+            SiteStep::Compare { name } => (Command::Receive(name), Task::Comparing(Md5Hasher::default())),
             SiteStep::Store { name, body } => {
                 (Command::Send { name, size: body.len() as u64 }, Task::Storing(Cursor::new(body)))
             }
             SiteStep::Delete { name, expected } => {
-                (Command::Move(name), Task::Deleting { expected, received: Fingerprinter::default() })
+                (Command::Move(name), Task::Deleting { expected, received: Md5Hasher::default() })
             }
         };
         self.task = task;

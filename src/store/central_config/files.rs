@@ -10,9 +10,9 @@ use rustix::io::Errno;
 
 use super::agent_conf::{AgentConf, parse};
 use super::directories::Directory;
-use crate::proto::{FileName, Fingerprint};
+use crate::proto::{FileName, Md5Sum};
 use crate::store::fs::open::{self, Found};
-use crate::store::fs::spool_dir::fingerprint;
+use crate::store::fs::spool_dir::md5_sum;
 use crate::sync::remote_config::{Item, ItemKind, parse_md5};
 
 /// The most bytes of a configuration: agents read theirs at each interval, and have a few KiB.
@@ -106,7 +106,7 @@ pub(super) struct Known<T> {
 /// An item's content, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
-    pub(super) fingerprint: Fingerprint,
+    pub(super) fingerprint: Md5Sum,
     /// What a configuration asks for, and whose it is.
     pub(super) conf: AgentConf,
 }
@@ -153,10 +153,10 @@ pub(super) fn look_at_content(
         match item.kind() {
             ItemKind::Configuration => {
                 let bytes = read_at_most(file, most)?;
-                Ok(Content { fingerprint: Fingerprint::of(&bytes), conf: parse(&bytes) })
+                Ok(Content { fingerprint: Md5Sum::of(&bytes), conf: parse(&bytes) })
             }
             ItemKind::Collection => {
-                let fingerprint = fingerprint(&mut file.take(most + 1))?;
+                let fingerprint = md5_sum(&mut file.take(most + 1))?;
                 let content = Content { fingerprint, conf: AgentConf::default() };
                 if fingerprint.size > most { Err(Fault::TooLarge { most }) } else { Ok(content) }
             }

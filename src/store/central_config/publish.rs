@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::directories::{Directories, Directory, Folder, draft_name, name_of_draft};
 use super::files::{Content, Fault, look_at_content};
-use crate::proto::{FileName, Fingerprint, quoted};
+use crate::proto::{FileName, Fingerprint, Md5Sum, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::lacks::{flush_directory, rename_to_free};
 use crate::store::fs::on_conflict::OnConflict;
@@ -86,7 +86,7 @@ impl<'a> Target<'a> {
 /// [`StoreError::Exists`] if there is another file of either name; whatever the disk refuses.
 pub(super) fn publish(directories: &Directories, item: &Item, bytes: &[u8]) -> Result<(), StoreError> {
     let directory = directories.content_to_be(item)?;
-    let text = md5_text(Fingerprint::of(bytes).md5);
+    let text = md5_text(Md5Sum::of(bytes).md5);
     let content = Target::new(directory, item.content_name(), bytes);
     let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
     if bytes.is_empty() {

@@ -23,7 +23,7 @@ fn assert_published(incoming: &Incoming) {
     let item = configuration(1);
     assert_eq!(incoming.names(), expected());
     assert_eq!(read(incoming.content(&item)).unwrap(), BYTES);
-    assert_eq!(read(incoming.md5(&item)).unwrap(), md5_text(Fingerprint::of(BYTES).md5).into_bytes());
+    assert_eq!(read(incoming.md5(&item)).unwrap(), md5_text(Md5Sum::of(BYTES).md5).into_bytes());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_file_that_appears_meanwhile_stays_and_the_other_is_taken_back() {
     for is_content in [true, false] {
         let incoming = Incoming::new();
         let directories = incoming.open();
-        let text = md5_text(Fingerprint::of(BYTES).md5);
+        let text = md5_text(Md5Sum::of(BYTES).md5);
         let content = Target::new(&directories.configurations, item.content_name(), BYTES);
         let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
         let path = if is_content { &content.path } else { &md5.path };
@@ -126,7 +126,7 @@ fn of_several_at_once_one_publishes_both_files() {
     assert_eq!(incoming.names(), expected());
     let content = read(incoming.content(&configuration(1))).unwrap();
     let md5 = read(incoming.md5(&configuration(1))).unwrap();
-    assert_eq!(md5, md5_text(Fingerprint::of(&content).md5).into_bytes());
+    assert_eq!(md5, md5_text(Md5Sum::of(&content).md5).into_bytes());
 }
 
 #[test]
@@ -160,7 +160,7 @@ enum Crash {
 
 fn publish_until(crash: Crash, incoming: &Incoming) {
     let (directories, item) = (incoming.open(), configuration(1));
-    let text = md5_text(Fingerprint::of(BYTES).md5);
+    let text = md5_text(Md5Sum::of(BYTES).md5);
     let content = Target::new(&directories.configurations, item.content_name(), BYTES);
     let md5 = Target::new(&directories.md5s, item.md5_name(), text.as_bytes());
     if let Crash::OneDraft = crash {

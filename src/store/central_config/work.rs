@@ -13,7 +13,7 @@ use super::scan::Scan;
 use super::watch::{Changed, Unheard, Watch};
 use super::{CentralCompletion, CentralView};
 use crate::mutex::lock;
-use crate::proto::{Fingerprint, quoted};
+use crate::proto::{Md5Sum, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
 use crate::sync::remote_config::{InStep, Item};
@@ -146,11 +146,11 @@ impl CentralWork {
     }
 
     /// The item's content, if it fits its MD5 as it is read.
-    fn read(&self, item: &Item) -> Option<(Arc<[u8]>, Fingerprint)> {
+    fn read(&self, item: &Item) -> Option<(Arc<[u8]>, Md5Sum)> {
         let directories = Directories::open(&self.incoming).ok()?;
         let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
         let content = read_content(directories.content(item)?, item).ok()??;
-        let fingerprint = Fingerprint::of(&content);
+        let fingerprint = Md5Sum::of(&content);
         (fingerprint.size > 0 && fingerprint.md5 == md5).then(|| (content.into(), fingerprint))
     }
 

@@ -58,7 +58,7 @@ fn what_changed_is_looked_at_after_a_pause_and_news_are_told_once() {
     working.carry_out(Order::Changed);
     assert!(!working.after(Duration::ZERO).has_news, "the edit goes on");
     working.incoming.write_md5(&item, b"two");
-    while working.centre().unwrap().items[&item].current() != Some(Fingerprint::of(b"two")) {
+    while working.centre().unwrap().items[&item].current() != Some(Md5Sum::of(b"two")) {
         working.carry_out(Order::Changed);
         working.after(EDIT);
     }

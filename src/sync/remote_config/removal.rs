@@ -7,17 +7,17 @@ use super::report::ItemResult;
 use super::step::{ConfigStep, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
 use super::{Item, ItemKind};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// Which step of it is next.
 #[derive(Debug)]
 pub(super) enum Removal {
     /// Looks whether the content is still the one that was in step. `md5_file` is to be deleted after it.
-    Compare { in_step: [u8; 16], md5_file: Option<Fingerprint> },
+    Compare { in_step: [u8; 16], md5_file: Option<Md5Sum> },
     /// Deletes the content.
-    Content { content: Fingerprint, md5_file: Option<Fingerprint> },
+    Content { content: Md5Sum, md5_file: Option<Md5Sum> },
     /// Deletes the `.md5` file. Then, the content is to be deleted if it has that MD5.
-    Md5 { md5_file: Fingerprint, content: Option<[u8; 16]> },
+    Md5 { md5_file: Md5Sum, content: Option<[u8; 16]> },
 }
 
 impl Removal {

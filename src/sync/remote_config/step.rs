@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Item, Listed};
-use crate::proto::{FileName, Fingerprint, Refusal};
+use crate::proto::{FileName, Md5Sum, Refusal};
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum SiteStep {
         /// The file.
         name: FileName,
         /// What was seen there.
-        expected: Fingerprint,
+        expected: Md5Sum,
     },
 }
 
@@ -74,13 +74,13 @@ pub enum StepOutcome {
     /// The file's bytes; `None` where there is none, or it is empty or too large.
     Fetched(Option<Arc<[u8]>>),
     /// The file's fingerprint; `None` where there is none, or it is empty or too large.
-    Compared(Option<Fingerprint>),
+    Compared(Option<Md5Sum>),
     /// Whether the site has stored the file.
     Stored(Result<(), Refusal>),
     /// Whether the site has deleted the file, which was the expected one.
     Deleted(bool),
     /// The content and its fingerprint; `None` where the two files do not fit by now.
-    Read(Option<(Arc<[u8]>, Fingerprint)>),
+    Read(Option<(Arc<[u8]>, Md5Sum)>),
     /// Whether both files were published, or why neither.
     Published(Result<(), String>),
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Item, Listed, SiteStep, StepOutcome, parse_md5};
-use crate::proto::{FileName, Fingerprint, Refusal};
+use crate::proto::{FileName, Md5Sum, Refusal};
 
 /// A stock server.
 #[derive(Clone, Debug)]
@@ -67,8 +67,8 @@ impl Site {
         self.files.insert(path, body.to_vec());
     }
 
-    fn delete(&mut self, name: &str, expected: Fingerprint) -> bool {
-        let is_expected = self.get(name).is_some_and(|bytes| Fingerprint::of(bytes) == expected);
+    fn delete(&mut self, name: &str, expected: Md5Sum) -> bool {
+        let is_expected = self.get(name).is_some_and(|bytes| Md5Sum::of(bytes) == expected);
         is_expected && self.files.remove(&self.path(name)).is_some()
     }
 
@@ -82,7 +82,7 @@ impl Site {
 
     /// The content, where its `.md5` file fits it.
     pub(in super::super) fn pair(&self, item: &Item) -> Option<&[u8]> {
-        self.content(item).filter(|content| self.md5(item) == Some(Fingerprint::of(content).md5))
+        self.content(item).filter(|content| self.md5(item) == Some(Md5Sum::of(content).md5))
     }
 
     pub(in super::super) fn carry_out(&mut self, step: &SiteStep) -> StepOutcome {
@@ -90,7 +90,7 @@ impl Site {
         match step {
             SiteStep::List => StepOutcome::Listed(self.list()),
             SiteStep::Fetch { name } => StepOutcome::Fetched(get(name).map(Arc::from)),
-            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Fingerprint::of)),
+            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Md5Sum::of)),
             SiteStep::Store { name, body } => StepOutcome::Stored(self.put(&name.to_string(), body)),
             SiteStep::Delete { name, expected } => StepOutcome::Deleted(self.delete(&name.to_string(), *expected)),
         }

@@ -134,7 +134,7 @@ fn a_collection_that_somebody_else_has_put_there_since_is_left_alone() {
     scene.at_site(&collection(), b"somebody's");
     assert_eq!(scene.run().0, ["list", "fetch md5"]);
     assert!(scene.in_step.is_empty());
-    scene.in_step.insert(collection(), Fingerprint::of(b"zip").md5);
+    scene.in_step.insert(collection(), Md5Sum::of(b"zip").md5);
     scene.site = other_content;
     assert_eq!(scene.run().0, ["list", "compare zip"]);
     assert!(scene.in_step.is_empty());
