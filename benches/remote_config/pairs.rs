@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tentacle_sync::proto::Fingerprint;
+use tentacle_sync::proto::Md5Sum;
 
 use super::tentacle_server::hand_over;
 use crate::support::Result;
@@ -31,7 +31,7 @@ impl Agent {
 }
 
 pub(crate) fn md5_of(text: &str) -> String {
-    format!("{:032x}", u128::from_be_bytes(Fingerprint::of(text.as_bytes()).md5))
+    format!("{:032x}", u128::from_be_bytes(Md5Sum::of(text.as_bytes()).md5))
 }
 
 impl Pairs {

@@ -70,7 +70,7 @@ impl SameServer {
     }
 
     fn key(&self, name: &FileName, fingerprint: Fingerprint) -> u64 {
-        self.hasher.hash_one((name, fingerprint.size, fingerprint.md5))
+        self.hasher.hash_one((name, fingerprint))
     }
 
     /// The sites that are the same server as this one.

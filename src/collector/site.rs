@@ -4,7 +4,7 @@ mod files;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{Level, info, warn};
 
@@ -19,10 +19,15 @@ use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::{LogThrottle, repeated};
-use crate::proto::{Error, FileName, Listing, Quoted, RefusedEntry, quoted};
+use crate::proto::extension::{Capabilities, Capability};
+use crate::proto::{Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
 use crate::store::{Spool, Waiting};
-use crate::sync::{ListAssignment, Round, Selection, SiteHistory, Step, WorkCounts};
+use crate::sync::{ConnectionKey, Delivery, ListAssignment, Round, Selection, SiteHistory, Step, WorkCounts};
 use crate::tls::ClientCertPolicy;
+
+/// What the site has to be able to do for the extension to be of use.
+const NEEDED: [Capability; 5] =
+    [Capability::Pipeline, Capability::Get, Capability::List, Capability::Drop, Capability::Blake3];
 
 /// Files of one site that may wait for the disk at a time.
 const COMMIT_WINDOW: usize = 512;
@@ -62,6 +67,20 @@ impl ActiveRound {
     }
 }
 
+/// What the site's server understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// It was not asked.
+    Unknown,
+    /// Stock's commands; it was asked then.
+    Stock(Instant),
+    /// The extension as well.
+    Extended,
+}
+
+/// How soon a stock server is asked again whether it is one.
+const ASK_AGAIN: Duration = Duration::from_secs(10 * 60);
+
 /// A site.
 pub(super) struct Site {
     key: usize,
@@ -74,6 +93,7 @@ pub(super) struct Site {
     names: Budget,
     /// The site has refused our certificate: [`ClientCertPolicy::Auto`] goes on without.
     certificate_refused: bool,
+    dialect: Dialect,
     pub(super) running: Option<ActiveRound>,
     /// What waits there, as its last listing showed.
     pub(super) waiting: Option<SeenWaiting>,
@@ -102,6 +122,7 @@ impl Site {
             history,
             names,
             certificate_refused: false,
+            dialect: Dialect::Unknown,
             running: None,
             waiting: None,
             configuration: None,
@@ -138,6 +159,7 @@ impl Site {
         }
         SiteResources { settings: self.settings, target: self.target, spool: self.spool } = resources;
         self.certificate_refused = false;
+        self.dialect = Dialect::Unknown;
         self.history.reset_skips();
         self.files_log = LogThrottle::default();
     }
@@ -222,6 +244,55 @@ impl Site {
         reason
     }
 
+    /// Whether a new connection begins with the question whether the site speaks the extension. What it deletes it has to be
+    /// told, so where files are moved at once it is not of use.
+    pub(super) fn is_to_be_asked(&self, now: Instant) -> bool {
+        let is_of_use = self.settings.extension && self.settings.delivery == Delivery::Safe;
+        is_of_use
+            && match self.dialect {
+                Dialect::Unknown | Dialect::Extended => true,
+                Dialect::Stock(asked) => now.saturating_duration_since(asked) >= ASK_AGAIN,
+            }
+    }
+
+    /// Whether the site spoke the extension when it was asked last.
+    pub(super) fn is_extended(&self) -> bool {
+        self.dialect == Dialect::Extended
+    }
+
+    /// The site has said what it can do beyond stock's commands, if anything. A change is logged.
+    pub(super) fn speaks(&mut self, capabilities: Option<Capabilities>, now: Instant) {
+        let is_extended = capabilities.is_some_and(|capabilities| NEEDED.into_iter().all(|one| capabilities.has(one)));
+        let before = self.dialect;
+        self.dialect = if is_extended { Dialect::Extended } else { Dialect::Stock(now) };
+        match (before, is_extended) {
+            (Dialect::Unknown | Dialect::Stock(_), true) => {
+                info!("site={} speaks the extension: files are asked for ahead", self.shown());
+            }
+            (Dialect::Extended, false) => {
+                info!(
+                    "site={} does not speak the extension any more: it is collected from as from stock",
+                    self.shown()
+                );
+            }
+            (Dialect::Unknown | Dialect::Stock(_), false) | (Dialect::Extended, true) => {}
+        }
+    }
+
+    /// The connection ended at the question. One that is known to have an answer is asked again.
+    pub(super) fn did_not_say(&mut self) {
+        let since = self.running.as_ref().map(|running| running.since);
+        self.dialect = match (self.dialect, since) {
+            (Dialect::Unknown | Dialect::Stock(_), Some(since)) => Dialect::Stock(since),
+            _ => Dialect::Unknown,
+        };
+    }
+
+    /// How many connections a round may have: answers that come in order take one.
+    pub(super) fn connections(&self) -> usize {
+        if self.is_extended() { 1 } else { self.settings.connections }
+    }
+
     pub(super) fn start_round(&mut self, due: Instant, now: Instant) {
         self.running = Some(ActiveRound {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW),
@@ -249,8 +320,8 @@ impl Site {
         self.running.as_ref().map(|running| running.round.outlook())
     }
 
-    pub(super) fn next_step(&mut self) -> Step {
-        self.round().map_or(Step::Leave, |(round, _)| round.next_step())
+    pub(super) fn next_step(&mut self, connection: ConnectionKey) -> Step {
+        self.round().map_or(Step::Leave, |(round, _)| round.next_step(connection))
     }
 
     /// A listing begins.
@@ -263,8 +334,18 @@ impl Site {
         selection.judge(name, self.settings.collects(name), &mut self.history);
     }
 
-    /// Logs which names of a listing cannot be used.
-    pub(super) fn log_refused(&mut self, listing: &Listing) {
+    /// The same, of a file whose size is listed as well.
+    pub(super) fn judge_sized(&mut self, name: &[u8], size: u64, selection: &mut Selection) {
+        let (is_collected, most) = (self.settings.collects(name), self.settings.max_file_size);
+        let is_too_large = is_collected && size > most;
+        selection.judge(name, is_collected && !is_too_large, &mut self.history);
+        if is_too_large && let Ok(name) = FileName::new(name) {
+            self.listed_too_large(&name, size);
+        }
+    }
+
+    /// Logs which names of a listing, or of a page of it, cannot be used; so many of the pages before could not.
+    pub(super) fn log_refused(&mut self, listing: &Listing, before: u64) {
         for RefusedEntry { name, error } in listing.refused() {
             if self.history.report_once(name.as_bytes()) {
                 self.log_file(Level::Warn, name, &format!("left there: {error}"));
@@ -281,7 +362,7 @@ impl Site {
             );
         }
         if let Some(running) = &mut self.running {
-            running.not_taken.bad_name = listing.refused_count();
+            running.not_taken.bad_name = before + listing.refused_count();
         }
     }
 
@@ -295,19 +376,26 @@ impl Site {
     pub(super) fn listed(&mut self, list: ListAssignment, selection: Selection, commit_queue: &mut CommitQueue) {
         let Some(running) = &mut self.running else { return };
         for (name, fingerprint) in running.round.listed(list, selection, &mut self.history) {
-            if let Some(other) = commit_queue.same_server.gone(self.key, &name, fingerprint) {
-                warn!(
-                    "site={} reason=same-server it seems to lead to the server that site {} leads to: files that were \
-                     deleted there are gone here, and some may have been published twice. From now on the rounds of both \
-                     are kept apart; leave one of the two out of the configuration",
-                    quoted(&*self.name),
-                    quoted(&**other)
-                );
-                // The other's round may be under way.
+            self.is_gone(name, fingerprint, commit_queue);
+        }
+    }
+
+    /// A committed file is gone at the site, which was not asked to delete it, or has not said that it has.
+    fn is_gone(&mut self, name: FileName, fingerprint: Fingerprint, commit_queue: &mut CommitQueue) {
+        if let Some(other) = commit_queue.same_server.gone(self.key, &name, fingerprint) {
+            warn!(
+                "site={} reason=same-server it seems to lead to the server that site {} leads to: files that were \
+                 deleted there are gone here, and some may have been published twice. From now on the rounds of both \
+                 are kept apart; leave one of the two out of the configuration",
+                quoted(&*self.name),
+                quoted(&**other)
+            );
+            // The other's round may be under way.
+            if let Some(running) = &mut self.running {
                 running.round.stop_fetching();
             }
-            commit_queue.forget(&self.name, name, fingerprint);
         }
+        commit_queue.forget(&self.name, name, fingerprint);
     }
 
     /// The round, or what is left of it, breaks off.

@@ -58,6 +58,11 @@ impl ClientDriver {
         self.client.request(request)
     }
 
+    /// Asks whether the peer speaks the extension: [`Client::ask_capabilities`].
+    pub fn ask_capabilities(&mut self) -> Result<(), Error> {
+        self.client.ask_capabilities()
+    }
+
     /// Takes the announced body: [`Client::accept`].
     pub fn accept(&mut self) -> Result<(), Error> {
         self.client.accept()

@@ -4,8 +4,8 @@
 //! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
 //! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every turn
 //! after a budget of bytes, so that no peer keeps the loop to itself. Which side began a connection ([`Net::open`] or
-//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] is the client's side of a session on one. Clients
-//! of the control socket are served beside the connections.
+//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] and [`PipelinedDriver`] are the client's side of a
+//! session on one. Clients of the control socket are served beside the connections.
 
 mod byte_stream;
 mod client_driver;
@@ -14,6 +14,7 @@ mod failure;
 mod io;
 mod listener;
 mod local;
+mod pipelined_driver;
 mod proxy;
 mod reactor;
 mod readiness;
@@ -30,6 +31,7 @@ pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};
 pub use io::{Io, Read};
 pub use listener::{ListenerConfig, ListenerId, Presence};
 pub use local::{LocalEvent, LocalId};
+pub use pipelined_driver::PipelinedDriver;
 pub use proxy::ProxyError;
 pub use reactor::{Event, Net};
 pub use target::{HttpVersion, Proxy, Target};

@@ -2,33 +2,72 @@
 
 use std::fmt;
 
-use md5::{Digest, Md5};
+use super::Md5Sum;
+use super::extension::{ContentHash, ContentHasher};
 
-/// Size and MD5 of a file's bytes.
-///
-/// It distinguishes measurements, as stock's own `.md5` files do; it is no defence against forgery, and none is needed:
-/// whoever can write at a site can write anything there.
+/// Size and hash of a file's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint {
     /// Bytes.
     pub size: u64,
-    /// MD5 of those bytes.
-    pub md5: [u8; 16],
+    hash: Hash,
+}
+
+/// What the bytes hash to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Hash {
+    Blake3(ContentHash),
+    /// As journals of format 1 have it.
+    Md5([u8; 16]),
 }
 
 impl Fingerprint {
     /// The fingerprint of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut running = Fingerprinter::default();
-        running.update(bytes);
-        running.finish()
+        Self::new(bytes.len() as u64, ContentHash::of(bytes))
+    }
+
+    /// That of a file of which these are known.
+    pub fn new(size: u64, hash: ContentHash) -> Self {
+        Self { size, hash: Hash::Blake3(hash) }
+    }
+
+    /// That of a file of which only these are known. It is equal to no other.
+    pub fn of_md5(sum: Md5Sum) -> Self {
+        Self { size: sum.size, hash: Hash::Md5(sum.md5) }
+    }
+
+    /// What the bytes hash to, unless only [`md5`](Self::md5) is known.
+    pub fn content_hash(&self) -> Option<ContentHash> {
+        match self.hash {
+            Hash::Blake3(hash) => Some(hash),
+            Hash::Md5(_) => None,
+        }
+    }
+
+    /// Writes what the bytes hash to: 64 hexadecimal digits of BLAKE3, or 32 of MD5 where that is all that is known.
+    pub fn write_hash(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.hash {
+            Hash::Blake3(hash) => fmt::Display::fmt(&hash, f),
+            Hash::Md5(md5) => md5.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+
+    /// Size and MD5, where those are all that is known.
+    pub fn md5(&self) -> Option<Md5Sum> {
+        match self.hash {
+            Hash::Blake3(_) => None,
+            Hash::Md5(md5) => Some(Md5Sum { size: self.size, md5 }),
+        }
     }
 }
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes, md5 ", self.size)?;
-        self.md5.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        match self.hash {
+            Hash::Blake3(hash) => write!(f, "{} bytes, blake3 {hash}", self.size),
+            Hash::Md5(md5) => write!(f, "{:?}", Md5Sum { size: self.size, md5 }),
+        }
     }
 }
 
@@ -36,14 +75,14 @@ impl fmt::Debug for Fingerprint {
 #[derive(Clone, Default)]
 pub struct Fingerprinter {
     size: u64,
-    md5: Md5,
+    hasher: ContentHasher,
 }
 
 impl Fingerprinter {
     /// The next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        self.md5.update(bytes);
+        self.hasher.update(bytes);
     }
 
     /// How many bytes have been seen.
@@ -52,8 +91,8 @@ impl Fingerprinter {
     }
 
     /// The fingerprint of all that was seen.
-    pub fn finish(self) -> Fingerprint {
-        Fingerprint { size: self.size, md5: self.md5.finalize().into() }
+    pub fn finish(&self) -> Fingerprint {
+        Fingerprint::new(self.size, self.hasher.finish())
     }
 }
 
@@ -75,6 +114,8 @@ mod tests {
         pieces.update(b"world");
         assert_eq!(pieces.size(), 11);
         assert_eq!(pieces.finish(), Fingerprint::of(b"hello world"));
-        assert_eq!(format!("{:?}", Fingerprint::of(b"")), "0 bytes, md5 d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(pieces.finish().content_hash(), Some(ContentHash::of(b"hello world")));
+        assert_ne!(Fingerprint::of_md5(Md5Sum::of(b"")), Fingerprint::of(b""));
+        assert_eq!(Fingerprint::of_md5(Md5Sum::of(b"a")).md5(), Some(Md5Sum::of(b"a")));
     }
 }

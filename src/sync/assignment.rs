@@ -41,6 +41,8 @@ pub enum NotStaged {
 pub enum DeleteResult {
     /// The site's copy is gone, and was the one published, or is published as well by now.
     Gone,
+    /// The site's copy is gone, and that is certain.
+    Acknowledged,
     /// The site has another file under that name: declined, nothing was deleted.
     Changed,
     /// We would not have it deleted now, or cannot tell whether it was: the next listing shows what became of it.
@@ -133,6 +135,10 @@ impl DeleteAssignment {
 
     pub(super) fn into_name(self) -> FileName {
         self.name
+    }
+
+    pub(super) fn into_parts(self) -> (FileName, Fingerprint) {
+        (self.name, self.published)
     }
 }
 

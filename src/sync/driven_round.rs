@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
 use super::{
-    Assignment, DeleteAssignment, DeleteResult, Delivery, FetchAssignment, ListAssignment, NotStaged, PendingCommit,
-    Round, Selection, SiteHistory, Step,
+    Assignment, ConnectionKey, DeleteAssignment, DeleteResult, Delivery, FetchAssignment, ListAssignment, NotStaged,
+    PendingCommit, Round, Selection, SiteHistory, Step,
 };
 use crate::proto::{FileName, Fingerprint};
 
@@ -23,6 +23,8 @@ pub(super) enum Next {
 /// A round, and what it has handed out.
 pub(super) struct DrivenRound {
     round: Round,
+    /// How many have asked for something to do; each is another one.
+    connections: u32,
     list: Option<ListAssignment>,
     fetches: HashMap<FileName, FetchAssignment>,
     deletes: HashMap<FileName, DeleteAssignment>,
@@ -46,11 +48,17 @@ impl DerefMut for DrivenRound {
 impl DrivenRound {
     pub(super) fn new(delivery: Delivery, window: usize) -> Self {
         let (fetches, deletes, commits) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { round: Round::new(delivery, window), list: None, fetches, deletes, commits }
+        Self { round: Round::new(delivery, window), connections: 0, list: None, fetches, deletes, commits }
     }
 
+    /// That of a connection without work.
     pub(super) fn next_step(&mut self) -> Next {
-        match self.round.next_step() {
+        self.connections += 1;
+        self.next_step_on(ConnectionKey(self.connections))
+    }
+
+    pub(super) fn next_step_on(&mut self, connection: ConnectionKey) -> Next {
+        match self.round.next_step(connection) {
             Step::Do(Assignment::List(list)) => {
                 assert_eq!(self.list.replace(list), None);
                 Next::List
@@ -129,14 +137,28 @@ impl DrivenRound {
         self.commits.insert(name.clone(), commit);
     }
 
+    pub(super) fn is_blocked_file(&self, name: &FileName) -> bool {
+        self.round.is_blocked(&self.fetches[name])
+    }
+
     /// The connection died that had this step.
     pub(super) fn dropped(&mut self, step: Next, history: &mut SiteHistory) {
-        let assignment = match step {
+        let assignment = self.assignment(step);
+        self.round.dropped(assignment, history);
+    }
+
+    /// The connection died before the site can have begun with this step.
+    pub(super) fn returned(&mut self, step: Next) {
+        let assignment = self.assignment(step);
+        self.round.returned(assignment);
+    }
+
+    fn assignment(&mut self, step: Next) -> Assignment {
+        match step {
             Next::List => Assignment::List(self.list.take().expect("a listing was asked for")),
             Next::Fetch(name) | Next::FetchAndDelete(name) => Assignment::Fetch(self.fetch(&name)),
             Next::Delete(name, _) => Assignment::Delete(self.delete(&name)),
             Next::Wait | Next::Leave => panic!("nothing was under way"),
-        };
-        self.round.dropped(assignment, history);
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::budget::{Budget, Share};
 use crate::proto::{FileName, Fingerprint};
 
 /// What a committed file takes in memory beside its name: here, and in the state of the journal, which has it too.
-const BYTES_HELD: u64 = 288;
+const BYTES_HELD: u64 = 336;
 
 /// How a fetched file compares with the committed one of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

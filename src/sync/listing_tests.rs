@@ -156,7 +156,7 @@ fn a_listing_that_has_room_is_taken_from_its_beginning() {
 
 #[test]
 fn a_round_takes_no_more_new_files_than_can_be_remembered_and_forgets_none() {
-    let budget = Budget::new(0).with_least(1_000);
+    let budget = Budget::new(0).with_least(1_100);
     let mut history = SiteHistory::new(&budget, 0);
     let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data", "d.1.data", "e.1.data"], &mut history);
     let mut kept = Vec::new();

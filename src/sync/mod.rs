@@ -27,6 +27,7 @@ pub use history::{Match, SiteHistory};
 pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
 pub use patterns::Patterns;
+pub use queue::ConnectionKey;
 pub use round::{Round, Tally, WorkCounts};
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;

@@ -10,7 +10,8 @@ use crate::proto::{FileName, Names};
 /// What a name in a queue takes beside its bytes, at most, where each is another agent's: the order, and the agent.
 pub(super) const BYTES_PER_NAME: u64 = 112;
 
-/// Files in the order they are to be taken in, of each agent one at a time, so that they are published in order.
+/// Files in the order they are to be taken in, of each agent on one connection at a time, which brings them in that order: so
+/// they are published in order.
 ///
 /// A peer answers for each file, and can make each answer the one that costs most: none costs more than a few steps of a
 /// tree, whatever waits.
@@ -22,11 +23,17 @@ pub(super) struct Queue {
     agents: HashMap<u64, Agent>,
     /// The first file of each agent that has none in flight: its turn, and its number in `files`.
     free: BTreeSet<(u32, u32)>,
+    /// The first file of each agent that has some in flight, by their connection.
+    following: HashMap<ConnectionKey, BTreeSet<(u32, u32)>>,
     waiting: usize,
     hasher: RandomState,
     /// What it takes of the budget for all sites.
     share: Option<Share>,
 }
+
+/// One of the connections of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionKey(pub u32);
 
 #[derive(Debug)]
 struct File {
@@ -42,8 +49,15 @@ struct Agent {
     /// The first and the last file that wait.
     ends: Option<(u32, u32)>,
     waiting: u32,
-    is_in_flight: bool,
+    in_flight: Option<InFlight>,
     is_blocked: bool,
+}
+
+/// An agent's files that were taken, and have not landed.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    connection: ConnectionKey,
+    files: u32,
 }
 
 impl Queue {
@@ -68,9 +82,7 @@ impl Queue {
             *last = number;
         } else {
             agent.ends = Some((number, number));
-            if !agent.is_in_flight {
-                self.free.insert((number, number));
-            }
+            ready(&mut self.free, &mut self.following, agent).insert((number, number));
         }
     }
 
@@ -85,10 +97,9 @@ impl Queue {
         agent.ends = Some((number, ends.map_or(number, |(_, last)| last)));
         let turn = first.map_or(0, |first| self.files[index(first)].turn);
         self.files[index(number)].turn = turn;
-        if !agent.is_in_flight {
-            first.map(|first| self.free.remove(&(turn, first)));
-            self.free.insert((turn, number));
-        }
+        let ready = ready(&mut self.free, &mut self.following, agent);
+        first.map(|first| ready.remove(&(turn, first)));
+        ready.insert((turn, number));
     }
 
     fn key(&self, name: &[u8]) -> u64 {
@@ -102,33 +113,50 @@ impl Queue {
         Some(number)
     }
 
-    /// Takes the file whose turn it is among those whose agent has none in flight. Its agent has from now on.
-    pub(super) fn take(&mut self) -> Option<FileName> {
-        let (_, number) = self.free.pop_first()?;
+    /// Takes the file whose turn it is among those whose agent has none in flight on another connection. It is in flight on
+    /// this one from now on.
+    pub(super) fn take(&mut self, connection: ConnectionKey) -> Option<FileName> {
+        let following = self.following.get(&connection).and_then(BTreeSet::first);
+        let (turn, number) = self.free.first().into_iter().chain(following).min().copied()?;
         let File { name, next, .. } = self.files[index(number)];
         let name = self.names.name(name)?;
         let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
+        ready(&mut self.free, &mut self.following, agent).remove(&(turn, number));
         agent.ends = next.zip(agent.ends.map(|(_, last)| last));
         agent.waiting -= 1;
-        agent.is_in_flight = true;
+        let files = agent.in_flight.map_or(0, |in_flight| in_flight.files) + 1;
+        agent.in_flight = Some(InFlight { connection, files });
+        if let Some((first, _)) = agent.ends {
+            ready(&mut self.free, &mut self.following, agent).insert((self.files[index(first)].turn, first));
+        }
         self.waiting -= 1;
         Some(name)
     }
 
-    /// The file of this name was taken, and is in flight no more: its agent's next one may be taken.
+    /// The file of this name was taken, and is in flight no more: once none of its agent's is, the next one may be taken on any
+    /// connection.
     pub(super) fn landed(&mut self, name: &FileName) {
         let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
-        agent.is_in_flight = false;
-        if let Some((first, _)) = agent.ends {
-            self.free.insert((self.files[index(first)].turn, first));
+        let Some(InFlight { files, .. }) = &mut agent.in_flight else { return };
+        *files -= 1;
+        if *files > 0 {
+            return;
         }
+        let first = agent.ends.map(|(first, _)| (self.files[index(first)].turn, first));
+        first.map(|first| ready(&mut self.free, &mut self.following, agent).remove(&first));
+        if let Some(InFlight { connection, .. }) = agent.in_flight.take()
+            && self.following.get(&connection).is_some_and(BTreeSet::is_empty)
+        {
+            self.following.remove(&connection);
+        }
+        self.free.extend(first);
     }
 
     /// What waits of the agent of `name` is not to be taken. How many files that is.
     pub(super) fn hold_back(&mut self, name: &FileName) -> usize {
         let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
         if let Some((first, _)) = agent.ends.take() {
-            self.free.remove(&(self.files[index(first)].turn, first));
+            ready(&mut self.free, &mut self.following, agent).remove(&(self.files[index(first)].turn, first));
         }
         let held_back = index(std::mem::take(&mut agent.waiting));
         self.waiting -= held_back;
@@ -151,9 +179,10 @@ impl Queue {
         self.names = Names::default();
         self.files = Vec::new();
         self.free = BTreeSet::new();
+        self.following = HashMap::new();
         self.agents.retain(|_, agent| {
             (agent.ends, agent.waiting) = (None, 0);
-            agent.is_in_flight || agent.is_blocked
+            agent.in_flight.is_some() || agent.is_blocked
         });
         self.share = None;
         std::mem::take(&mut self.waiting)
@@ -165,13 +194,25 @@ impl Queue {
     }
 }
 
+/// Where the first waiting file of this agent stands.
+fn ready<'a>(
+    free: &'a mut BTreeSet<(u32, u32)>,
+    following: &'a mut HashMap<ConnectionKey, BTreeSet<(u32, u32)>>,
+    agent: &Agent,
+) -> &'a mut BTreeSet<(u32, u32)> {
+    match agent.in_flight {
+        Some(InFlight { connection, .. }) => following.entry(connection).or_default(),
+        None => free,
+    }
+}
+
 fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashSet, VecDeque};
+    use std::collections::VecDeque;
 
     use proptest::prelude::*;
 
@@ -190,18 +231,24 @@ mod tests {
         queue
     }
 
+    const CONNECTION: ConnectionKey = ConnectionKey(0);
+
     /// The same by walking all that waits, each time.
     #[derive(Default)]
     struct Model {
         waiting: VecDeque<FileName>,
-        in_flight: HashSet<Vec<u8>>,
+        in_flight: Vec<(ConnectionKey, FileName)>,
     }
 
     impl Model {
-        fn take(&mut self) -> Option<FileName> {
-            let free = self.waiting.iter().position(|name| !self.in_flight.contains(agent(name)))?;
+        fn may_take(&self, name: &FileName, connection: ConnectionKey) -> bool {
+            self.in_flight.iter().all(|(other, taken)| *other == connection || agent(taken) != agent(name))
+        }
+
+        fn take(&mut self, connection: ConnectionKey) -> Option<FileName> {
+            let free = self.waiting.iter().position(|name| self.may_take(name, connection))?;
             let name = self.waiting.remove(free)?;
-            self.in_flight.insert(agent(&name).to_vec());
+            self.in_flight.push((connection, name.clone()));
             Some(name)
         }
 
@@ -218,7 +265,7 @@ mod tests {
         let [a1, b2, a3, c4] = names.each_ref();
         let mut queue = queue(&names);
         let take = |queue: &mut Queue, name: &FileName| {
-            assert_eq!(queue.take().as_ref(), Some(name));
+            assert_eq!(queue.take(CONNECTION).as_ref(), Some(name));
             queue.landed(name);
         };
         take(&mut queue, a1);
@@ -229,31 +276,45 @@ mod tests {
         for name in [b2, a1, a3, c4] {
             take(&mut queue, name);
         }
-        assert_eq!(queue.take(), None);
+        assert_eq!(queue.take(CONNECTION), None);
+    }
+
+    #[test]
+    fn a_connection_may_take_an_agents_next_file_before_the_one_before_has_landed_and_no_other_may() {
+        let names = ["a.1.data", "a.2.data", "b.3.data", "a.4.data"].map(|name| name.parse().unwrap());
+        let [a1, a2, b3, a4] = names.each_ref();
+        let mut queue = queue(&names);
+        let other = ConnectionKey(1);
+        assert_eq!(queue.take(CONNECTION).as_ref(), Some(a1));
+        assert_eq!(queue.take(other).as_ref(), Some(b3));
+        assert_eq!(queue.take(CONNECTION).as_ref(), Some(a2));
+        queue.landed(a1);
+        assert_eq!(queue.take(other), None);
+        queue.put_back(a2);
+        queue.landed(a2);
+        assert_eq!(queue.take(other).as_ref(), Some(a2), "its connection ended");
+        assert_eq!(queue.take(CONNECTION), None);
+        assert_eq!(queue.take(other).as_ref(), Some(a4));
     }
 
     proptest! {
         #[test]
         fn it_is_as_if_all_were_walked(
             agents in prop::collection::vec(0..5_u8, 0..40),
-            steps in prop::collection::vec(0..8_u8, 0..80),
+            steps in prop::collection::vec((0..8_u8, 0..3_u32), 0..80),
         ) {
             let name = |(number, agent): (usize, &u8)| format!("a{agent}.{number}.data").parse().unwrap();
             let names: Vec<FileName> = agents.iter().enumerate().map(name).collect();
             let (mut queue, mut model) = (queue(&names), Model { waiting: names.into(), ..Model::default() });
-            let mut taken = VecDeque::new();
-            for step in steps {
-                match (step, taken.pop_front()) {
-                    (0..4, before) => {
-                        taken.extend(before);
-                        let name = queue.take();
-                        prop_assert_eq!(&name, &model.take());
-                        taken.extend(name);
-                    }
+            for (step, connection) in steps {
+                let connection = ConnectionKey(connection);
+                let oldest = model.in_flight.iter().position(|(on, _)| *on == connection);
+                match (step, oldest) {
+                    (0..4, _) => prop_assert_eq!(queue.take(connection), model.take(connection)),
                     (_, None) => {}
-                    (step, Some(name)) => {
+                    (step, Some(oldest)) => {
+                        let (_, name) = model.in_flight.remove(oldest);
                         queue.landed(&name);
-                        model.in_flight.remove(agent(&name));
                         match step {
                             4 => prop_assert_eq!(queue.hold_back(&name), model.hold_back(&name)),
                             5 => {
@@ -267,7 +328,7 @@ mod tests {
                 prop_assert_eq!(queue.len(), model.waiting.len());
             }
             prop_assert_eq!(queue.clear(), model.waiting.len());
-            prop_assert_eq!((queue.take(), queue.len()), (None, 0));
+            prop_assert_eq!((queue.take(CONNECTION), queue.len()), (None, 0));
         }
     }
 }

@@ -19,7 +19,7 @@ use super::assignment::{
 };
 use super::order::Rank;
 use super::plan::{HOPELESS_AFTER, Plan};
-use super::queue::Queue;
+use super::queue::{ConnectionKey, Queue};
 use super::{Delivery, Selection, SiteHistory};
 use crate::proto::{FileName, Fingerprint};
 
@@ -88,7 +88,7 @@ enum Covers {
 pub struct Round {
     delivery: Delivery,
     phase: Phase,
-    /// The most files staged but not committed.
+    /// The most files asked for or staged, but not committed.
     window: usize,
     queue: Queue,
     deletes: VecDeque<(FileName, Fingerprint)>,
@@ -98,13 +98,16 @@ pub struct Round {
     has_progressed: bool,
     /// Whether the site has deleted files since the listing.
     has_deleted: bool,
+    /// Assignments handed out and not given back.
     in_flight: usize,
+    /// Of those, files to be fetched.
+    fetching: usize,
     committing: usize,
     tally: Tally,
 }
 
 impl Round {
-    /// A round that has not asked for the listing yet; `window` bounds how many files may wait for the disk.
+    /// A round that has not asked for the listing yet; `window` bounds how many files may be on their way to the disk.
     pub fn new(delivery: Delivery, window: usize) -> Self {
         Self {
             delivery,
@@ -117,14 +120,16 @@ impl Round {
             has_progressed: false,
             has_deleted: false,
             in_flight: 0,
+            fetching: 0,
             committing: 0,
             tally: Tally::default(),
         }
     }
 
-    /// What a connection without work does next.
-    pub fn next_step(&mut self) -> Step {
-        if let Some(assignment) = self.assign() {
+    /// What a connection does next: one without work, or one that brings what it is asked for in that order, and has room for
+    /// more.
+    pub fn next_step(&mut self, connection: ConnectionKey) -> Step {
+        if let Some(assignment) = self.assign(connection) {
             self.in_flight += 1;
             Step::Do(assignment)
         } else if self.is_complete() {
@@ -135,7 +140,7 @@ impl Round {
     }
 
     /// Published files go first: what is safe here should stop waiting there.
-    fn assign(&mut self) -> Option<Assignment> {
+    fn assign(&mut self, connection: ConnectionKey) -> Option<Assignment> {
         match self.phase {
             Phase::Unlisted => {
                 self.phase = Phase::Listing;
@@ -153,8 +158,14 @@ impl Round {
         if let Some((name, fingerprint)) = self.deletes.pop_front() {
             return Some(Assignment::Delete(DeleteAssignment::new(name, fingerprint)));
         }
-        let name = if self.committing < self.window { self.queue.take()? } else { return None };
+        let name = if self.has_window() { self.queue.take(connection)? } else { return None };
+        self.fetching += 1;
         Some(Assignment::Fetch(FetchAssignment::new(name, self.delivery == Delivery::Move)))
+    }
+
+    /// Whether another file may be asked for.
+    fn has_window(&self) -> bool {
+        self.fetching + self.committing < self.window
     }
 
     /// Whether all is done but to see what the site has deleted. Where the next round follows at once, its listing shows
@@ -260,9 +271,15 @@ impl Round {
     /// The fetch is over: its agent's next file may be fetched.
     fn fetched(&mut self, fetch: FetchAssignment) -> FileName {
         self.in_flight -= 1;
+        self.fetching -= 1;
         let name = fetch.into_name();
         self.queue.landed(&name);
         name
+    }
+
+    /// Whether the file must not be staged, as one that its agent wrote before could not be stored.
+    pub fn is_blocked(&self, fetch: &FetchAssignment) -> bool {
+        self.queue.is_blocked(fetch.name())
     }
 
     /// What its agent wrote later must not overtake it.
@@ -316,6 +333,11 @@ impl Round {
         let name = delete.into_name();
         match result {
             DeleteResult::Gone => self.gone(&name, history),
+            DeleteResult::Acknowledged => {
+                history.forget(&name);
+                self.has_progressed = true;
+                self.tally.moved += 1;
+            }
             DeleteResult::Changed => {
                 history.forget(&name);
                 self.fetch_again(&name);
@@ -359,14 +381,7 @@ impl Round {
     /// The connection died with this under way; a file it was about may be at fault.
     pub fn dropped(&mut self, assignment: Assignment, history: &mut SiteHistory) {
         match assignment {
-            Assignment::List(ListAssignment { .. }) => {
-                self.in_flight -= 1;
-                match self.phase {
-                    Phase::Listing => self.phase = Phase::Unlisted,
-                    Phase::Confirming => self.phase = Phase::Collecting,
-                    _ => {}
-                }
-            }
+            Assignment::List(list) => self.list_again(list),
             Assignment::Fetch(fetch) => {
                 let name = self.fetched(fetch);
                 history.failed(&name);
@@ -376,6 +391,32 @@ impl Round {
                 self.in_flight -= 1;
                 history.failed(delete.name());
             }
+        }
+    }
+
+    /// The connection ended before the site can have begun with this. What is given back of several goes from the last to the
+    /// first, so that an agent's files keep their order.
+    pub fn returned(&mut self, assignment: Assignment) {
+        match assignment {
+            Assignment::List(list) => self.list_again(list),
+            Assignment::Fetch(fetch) => {
+                let name = self.fetched(fetch);
+                if self.is_collecting() { self.queue.put_back(&name) } else { self.tally.left += 1 }
+            }
+            Assignment::Delete(delete) => {
+                self.in_flight -= 1;
+                let (name, published) = delete.into_parts();
+                self.deletes.push_front((name, published));
+            }
+        }
+    }
+
+    fn list_again(&mut self, ListAssignment { .. }: ListAssignment) {
+        self.in_flight -= 1;
+        match self.phase {
+            Phase::Listing => self.phase = Phase::Unlisted,
+            Phase::Confirming => self.phase = Phase::Collecting,
+            _ => {}
         }
     }
 
@@ -399,7 +440,7 @@ impl Round {
             Phase::Unlisted => true,
             Phase::Listing | Phase::Confirming | Phase::Confirmed => false,
             Phase::Collecting | Phase::WindingUp => {
-                let receives = self.queue.len() > 0 && self.committing < self.window;
+                let receives = self.queue.len() > 0 && self.has_window();
                 receives || !self.deletes.is_empty() || self.is_unconfirmed()
             }
         }

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::driven_round::{DrivenRound, Next};
 use super::round::*;
 use super::selection::Selection;
-use super::{DeleteResult, Delivery, Match, NotStaged, SiteHistory};
+use super::{ConnectionKey, DeleteResult, Delivery, Match, NotStaged, SiteHistory};
 use crate::budget::Budget;
 use crate::proto::{FileName, Fingerprint};
 
@@ -164,6 +164,84 @@ fn one_agents_files_never_overtake_each_other() {
     assert_eq!(round.next_step(), Next::Wait);
     round.staged(&name("a.1700000001.data"), &mut history);
     assert_eq!(round.next_step(), Next::Fetch(name("a.1700000002.data")));
+}
+
+#[test]
+fn a_connection_that_brings_files_in_order_is_asked_for_an_agents_next_one_ahead() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data", "a.1700000003.data", "b.1700000004.data"];
+    let mut round = listed(Delivery::Safe, &names, &mut history);
+    let [a1, a2, a3, b4] = names.map(name);
+    let (one, other) = (ConnectionKey(1000), ConnectionKey(1001));
+    assert_eq!(round.next_step_on(one), Next::Fetch(a1.clone()));
+    assert_eq!(round.next_step_on(one), Next::Fetch(a2.clone()));
+    assert_eq!(round.next_step_on(other), Next::Fetch(b4));
+    assert_eq!(round.next_step_on(other), Next::Wait);
+    round.staged(&a1, &mut history);
+    assert_eq!(round.next_step_on(other), Next::Wait, "there is one that may come later");
+    // The connection ends: its answers did not come.
+    round.returned(Next::Fetch(a2.clone()));
+    assert_eq!(round.next_step_on(other), Next::Fetch(a2));
+    assert_eq!(round.next_step_on(one), Next::Wait);
+    assert_eq!(round.next_step_on(other), Next::Fetch(a3));
+}
+
+#[test]
+fn what_a_connection_gives_back_is_asked_for_again_in_order() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data", "a.1700000003.data"];
+    let mut round = listed(Delivery::Safe, &names, &mut history);
+    let connection = ConnectionKey(1000);
+    for file in names {
+        assert_eq!(round.next_step_on(connection), Next::Fetch(name(file)));
+    }
+    for file in names.into_iter().rev() {
+        round.returned(Next::Fetch(name(file)));
+    }
+    for file in names {
+        assert_eq!(round.next_step(), Next::Fetch(name(file)));
+        round.staged(&name(file), &mut history);
+    }
+    assert_eq!(round.tally().left, 0);
+}
+
+#[test]
+fn what_is_given_back_to_a_round_that_takes_no_more_is_left_to_the_next() {
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &["a.1700000001.data", "b.1700000002.data"], &mut history);
+    let first = round.next_step();
+    round.stop_fetching();
+    round.returned(first);
+    assert_eq!((round.next_step(), round.tally().left), (Next::Leave, 2));
+}
+
+#[test]
+fn a_deletion_that_is_given_back_is_the_next() {
+    let mut history = SiteHistory::default();
+    let mut round = listed(Delivery::Safe, &["a.1700000001.data", "b.1700000002.data"], &mut history);
+    for file in ["a.1700000001.data", "b.1700000002.data"].map(name) {
+        assert_eq!(round.next_step(), Next::Fetch(file.clone()));
+        round.staged(&file, &mut history);
+        round.committed(&file, print_of(&file), &mut history);
+        let delete = round.next_step();
+        assert_eq!(delete, Next::Delete(file.clone(), print_of(&file)));
+        round.returned(delete);
+        assert_eq!(round.next_step(), Next::Delete(file.clone(), print_of(&file)));
+        round.deleted(&file, DeleteResult::Gone, &mut history);
+    }
+}
+
+#[test]
+fn what_was_asked_for_behind_a_file_that_could_not_be_stored_is_not_to_be_stored() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
+    let mut round = listed(Delivery::Safe, &names, &mut history);
+    let connection = ConnectionKey(1000);
+    for file in names {
+        assert_eq!(round.next_step_on(connection), Next::Fetch(name(file)));
+    }
+    round.not_staged(&name(names[0]), NotStaged::Unstored, &mut history);
+    assert!(round.is_blocked_file(&name(names[1])) && !round.is_blocked_file(&name(names[2])));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tentacle_sync::proto::Fingerprint;
+use tentacle_sync::proto::Md5Sum;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -78,7 +78,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn md5_of(bytes: impl AsRef<[u8]>) -> String {
-    format!("{:032x}", u128::from_be_bytes(Fingerprint::of(bytes.as_ref()).md5))
+    format!("{:032x}", u128::from_be_bytes(Md5Sum::of(bytes.as_ref()).md5))
 }
 
 /// A centre and a site's server.

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tentacle_sync::proto::Fingerprint;
+use tentacle_sync::proto::Md5Sum;
 
 use crate::daemon::{Outcome, Sandbox, has_line};
 
@@ -17,7 +17,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) {
 
 fn put(incoming: &Path, k: &str, content: &str, content_of_md5: &str) {
     write(&incoming.join(format!("conf/{k}.conf")), content.as_bytes(), 0o660);
-    let md5 = u128::from_be_bytes(Fingerprint::of(content_of_md5.as_bytes()).md5);
+    let md5 = u128::from_be_bytes(Md5Sum::of(content_of_md5.as_bytes()).md5);
     write(&incoming.join(format!("md5/{k}.md5")), format!("{md5:032x}").as_bytes(), 0o660);
 }
 

@@ -10,6 +10,7 @@ use crate::collector::session::{Context, PumpOutcome, Session};
 use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
 use crate::proto::quoted;
+use crate::sync::ConnectionKey;
 
 impl Collector {
     pub(super) fn open_connection(&mut self, key: usize) {
@@ -18,7 +19,8 @@ impl Collector {
         let Some(running) = &mut site.running else { return };
         let id = self.net.open(Arc::clone(&site.target), offer);
         running.connections.push(id);
-        self.sessions.insert(id, Session::new(key));
+        self.connections_opened = self.connections_opened.wrapping_add(1);
+        self.sessions.insert(id, Session::new(key, ConnectionKey(self.connections_opened)));
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
@@ -81,10 +83,11 @@ impl Collector {
         let others_wait = self.schedule.next_due().is_some_and(|due| due <= self.net.now());
         loop {
             let spare = self.has_capacity() && !others_wait;
-            let Some(Site { running: Some(running), settings, .. }) = &self.sites[key] else { return };
+            let Some(site) = &self.sites[key] else { return };
+            let Some(running) = &site.running else { return };
             if !spare
                 || running.failure.is_some()
-                || running.connections.len() >= running.round.connections_wanted(settings.connections)
+                || running.connections.len() >= running.round.connections_wanted(site.connections())
             {
                 return;
             }

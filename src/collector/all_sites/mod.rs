@@ -75,6 +75,8 @@ pub struct Collector {
     /// Keys of sites that are no more.
     free_keys: Vec<usize>,
     sessions: BTreeMap<ConnId, Session>,
+    /// How many connections were opened, modulo 2^32.
+    connections_opened: u32,
     config_sessions: HashMap<ConnId, ConfigSession>,
     centres: Centres,
     spools: BTreeMap<PathBuf, Spool>,
@@ -205,6 +207,7 @@ impl Collector {
             statuses: BTreeMap::new(),
             free_keys: Vec::new(),
             sessions: BTreeMap::new(),
+            connections_opened: 0,
             config_sessions: HashMap::new(),
             centres,
             spools,

@@ -16,9 +16,7 @@ use crate::collector::ports::Connection;
 use crate::config::SiteSettings;
 use crate::deadline::BodyPace;
 use crate::net::{ClientDriver, DriverError, Read};
-use crate::proto::{
-    Command, Event, Fingerprint, Fingerprinter, ListArg, ListingParser, PasswordDigest, Refusal, Verb, Want,
-};
+use crate::proto::{Command, Event, ListArg, ListingParser, Md5Hasher, Md5Sum, PasswordDigest, Refusal, Verb, Want};
 use crate::store::{MAX_COLLECTION, MAX_CONFIGURATION};
 use crate::sync::remote_config::{CentreStep, ConfigStep, Deletion, Listed, SiteStep, StepOutcome, Steps};
 
@@ -64,9 +62,9 @@ enum Task {
     Ready,
     Listing(MdListing),
     Fetching(Vec<u8>),
-    Comparing(Fingerprinter),
+    Comparing(Md5Hasher),
     Storing(Cursor<Arc<[u8]>>),
-    Deleting { expected: Fingerprint, received: Received },
+    Deleting { expected: Md5Sum, received: Received },
     Awaiting,
     Exhausted,
 }
@@ -76,16 +74,12 @@ enum Received {
     /// All of it: what an agent has put in its place is to be stored again.
     Kept(Vec<u8>),
     /// It is a collection's, which agents do not send.
-    Measured(Fingerprinter),
+    Measured(Md5Hasher),
 }
 
 impl Received {
-    fn new(expected: Fingerprint) -> Self {
-        if expected.size <= MAX_CONFIGURATION {
-            Self::Kept(Vec::new())
-        } else {
-            Self::Measured(Fingerprinter::default())
-        }
+    fn new(expected: Md5Sum) -> Self {
+        if expected.size <= MAX_CONFIGURATION { Self::Kept(Vec::new()) } else { Self::Measured(Md5Hasher::default()) }
     }
 
     fn update(&mut self, bytes: &[u8]) {
@@ -95,9 +89,9 @@ impl Received {
         }
     }
 
-    fn finish(self, expected: Fingerprint) -> Deletion {
+    fn finish(self, expected: Md5Sum) -> Deletion {
         let (found, body) = match self {
-            Self::Kept(body) => (Fingerprint::of(&body), Some(body.into())),
+            Self::Kept(body) => (Md5Sum::of(&body), Some(body.into())),
             Self::Measured(running) => (running.finish(), None),
         };
         if found == expected { Deletion::Done } else { Deletion::Other(body) }
@@ -203,7 +197,7 @@ impl ConfigSession {
         let (command, task) = match step {
             SiteStep::List => (Command::List(ListArg::md5()), Task::Listing(MdListing::default())),
             SiteStep::Fetch { name } => (Command::Receive(name), Task::Fetching(Vec::new())),
-            SiteStep::Compare { name } => (Command::Receive(name), Task::Comparing(Fingerprinter::default())),
+            SiteStep::Compare { name } => (Command::Receive(name), Task::Comparing(Md5Hasher::default())),
             SiteStep::Store { name, body } => {
                 (Command::Send { name, size: body.len() as u64 }, Task::Storing(Cursor::new(body)))
             }

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::collector::scripted_connection::ScriptedConnection;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::{
     Allowance, Centre, CentreItem, ConfigReport, ConfigRound, EndedEarly, InStep, Item, Mode, RoundPolicy, md5_text,
 };
@@ -37,7 +37,7 @@ impl Scene {
 
     /// The centre has this configuration.
     fn with(content: &str) -> Self {
-        let content = Fingerprint::of(content.as_bytes());
+        let content = Md5Sum::of(content.as_bytes());
         let has = CentreItem { content: Some(content), md5: Some(content.md5), ..CentreItem::default() };
         Self::new(Centre { items: [(item(), has)].into() })
     }
@@ -83,7 +83,7 @@ impl Scene {
 
 #[test]
 fn what_the_centre_lacks_is_fetched_and_asked_to_be_published() {
-    let (mut scene, md5) = (Scene::new(Centre::default()), md5_text(Fingerprint::of(b"new").md5));
+    let (mut scene, md5) = (Scene::new(Centre::default()), md5_text(Md5Sum::of(b"new").md5));
     scene.lists(&format!(".\n..\n{K}.md5\npandora_ha_hosts.md5\n")).unwrap();
     scene.sends(&format!("{K}.md5"), &md5).unwrap();
     let asked = scene.sends(&format!("{K}.conf"), "new").unwrap();
@@ -101,13 +101,13 @@ fn what_the_centre_lacks_is_fetched_and_asked_to_be_published() {
 fn what_is_sent_is_read_back() {
     let mut scene = Scene::with("edited");
     scene.lists(&format!("{K}.md5\n")).unwrap();
-    let asked = scene.sends(&format!("{K}.md5"), &md5_text(Fingerprint::of(b"old").md5)).unwrap();
+    let asked = scene.sends(&format!("{K}.md5"), &md5_text(Md5Sum::of(b"old").md5)).unwrap();
     assert_eq!(asked, ConfigPumped::Ask(CentreStep::Read { item: item() }));
-    scene.round.after(StepOutcome::Read(Some((b"edited".as_slice().into(), Fingerprint::of(b"edited")))));
+    scene.round.after(StepOutcome::Read(Some((b"edited".as_slice().into(), Md5Sum::of(b"edited")))));
     scene.session.resume();
     scene.takes(&format!("{K}.conf"), "edited");
     scene.sends(&format!("{K}.conf"), "edited").unwrap();
-    let md5 = md5_text(Fingerprint::of(b"edited").md5);
+    let md5 = md5_text(Md5Sum::of(b"edited").md5);
     scene.takes(&format!("{K}.md5"), &md5);
     assert_eq!(scene.sends(&format!("{K}.md5"), &md5).unwrap(), ConfigPumped::Finished);
     assert_eq!(scene.report().pushed.count, 1);
@@ -115,10 +115,10 @@ fn what_is_sent_is_read_back() {
 
 #[test]
 fn what_comes_in_place_of_what_is_deleted_is_stored_again() {
-    let md5 = md5_text(Fingerprint::of(b"old").md5);
+    let md5 = md5_text(Md5Sum::of(b"old").md5);
     let mut scene = Scene::new(Centre::default());
     let policy = RoundPolicy { rotation: 0, deletions: Ok(()), allowance: Allowance::ALL, named: 9, mode: Mode::Apply };
-    let in_step = InStep::from_iter([(item(), Fingerprint::of(b"old").md5)]);
+    let in_step = InStep::from_iter([(item(), Md5Sum::of(b"old").md5)]);
     scene.round = ConfigRound::new(Arc::default(), in_step, policy);
     scene.lists(&format!("{K}.md5\n")).unwrap();
     scene.sends(&format!("{K}.md5"), &md5).unwrap();

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::CentreItem;
 
 fn agent(number: u32) -> Item {
@@ -56,7 +56,7 @@ fn what_somebody_has_to_see_to_is_logged_by_what_it_is() {
 
 #[test]
 fn what_a_site_has_at_the_centre_counts_also_what_it_denies_by_now() {
-    let content = Fingerprint { size: 100, ..Fingerprint::of(b"") };
+    let content = Md5Sum { size: 100, ..Md5Sum::of(b"") };
     let has = || CentreItem { content: Some(content), ..CentreItem::default() };
     let centre = Centre { items: (1..=4).map(|number| (agent(number), has())).collect() };
     let mut settings = SiteSettings::new("site", "address");

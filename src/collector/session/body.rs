@@ -3,15 +3,13 @@
 
 use std::time::Instant;
 
+use super::stock::{State, StockSession};
 use super::task::{Reaction, Task};
-use super::{Context, PumpOutcome, Session};
+use super::{Context, Conversation, LISTING_PIECE, PumpOutcome};
 use crate::collector::Reason;
 use crate::deadline::BodyPace;
 use crate::net::{DriverError, Read};
 use crate::proto::{Error, Verb, Want};
-
-/// Bytes of a listing that are looked at without looking at what that cost.
-const LISTING_PIECE: u64 = 4096;
 
 /// How fast the body under way has to come.
 #[derive(Clone, Copy, Debug)]
@@ -23,43 +21,53 @@ pub(super) enum Body {
     Held(BodyPace, Instant),
 }
 
-impl Session {
+impl Body {
+    /// One of `size` bytes begins.
+    pub(super) fn begin(&mut self, size: u64, cx: &mut Context<'_>) {
+        let settings = &cx.site.settings;
+        *self = Self::Moving(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
+        self.extend_deadline(size, cx);
+    }
+
     /// A body of which `left` bytes have not come yet may go on, unless it is too slow.
     pub(super) fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
         let timeout = cx.site.settings.timeout;
-        let wait = match self.body {
-            Body::Moving(pace) => pace.wait(left, timeout, cx.io.now()),
-            Body::None | Body::Held(..) => timeout,
+        let wait = match self {
+            Self::Moving(pace) => pace.wait(left, timeout, cx.io.now()),
+            Self::None | Self::Held(..) => timeout,
         };
         cx.io.set_deadline(Some(wait));
     }
 
     /// There is no room for more of the body: the site cannot be told apart from a slow one until there is.
-    pub(super) fn hold_body(&mut self, cx: &mut Context<'_>) -> PumpOutcome {
-        if let Body::Moving(pace) = self.body {
-            self.body = Body::Held(pace, cx.io.now());
+    pub(super) fn hold(&mut self, cx: &mut Context<'_>) {
+        if let Self::Moving(pace) = *self {
+            *self = Self::Held(pace, cx.io.now());
             cx.io.set_deadline(None);
         }
-        PumpOutcome::Staging
     }
 
-    pub(super) fn let_body_move(&mut self, left: u64, cx: &mut Context<'_>) {
-        if let Body::Held(mut pace, since) = self.body {
+    /// There is room: a body that was held, and of which `left` bytes have not come yet, goes on.
+    pub(super) fn resume(&mut self, left: u64, cx: &mut Context<'_>) {
+        if let Self::Held(mut pace, since) = *self {
             pace.put_off(cx.io.now().saturating_duration_since(since));
-            self.body = Body::Moving(pace);
+            *self = Self::Moving(pace);
             self.extend_deadline(left, cx);
         }
     }
+}
 
+impl StockSession {
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
     pub(super) fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        let (task, site) = (&mut self.task, &mut *cx.site);
-        let most = if task.cost().is_some() { LISTING_PIECE } else { u64::MAX };
-        match self.driver.read_body(cx.io, most, |bytes| task.take_body(bytes, site)) {
+        let most = if self.cost().is_some() { LISTING_PIECE } else { u64::MAX };
+        let (mut task, site) = (self.tasks.front_mut(), &mut *cx.site);
+        let take = |bytes: &[u8]| task.iter_mut().for_each(|task| task.take_body(bytes, site));
+        match self.driver.read_body(cx.io, most, take) {
             Ok(Read::Blocked) => Ok(false),
             Ok(_) => {
                 if let Want::Body(left) = self.driver.want() {
-                    self.extend_deadline(left, cx);
+                    self.body.extend_deadline(left, cx);
                 }
                 Ok(true)
             }
@@ -70,22 +78,18 @@ impl Session {
 
     /// The site has sent more than it announced, and nothing that it says is to be believed any more.
     fn overrun(&mut self, error: Error, cx: &Context<'_>) -> Result<bool, Reason> {
-        match std::mem::replace(&mut self.task, Task::Exhausted) {
-            Task::Deleting(delete) => {
-                self.task = Task::Overrun(delete);
-                Ok(true)
-            }
-            task => {
-                self.task = task;
-                Err(cx.site.protocol(error))
-            }
-        }
+        let (task, result) = match self.tasks.pop_front() {
+            Some(Task::Deleting(delete)) => (Some(Task::Overrun(delete)), Ok(true)),
+            task => (task, Err(cx.site.protocol(error))),
+        };
+        task.into_iter().for_each(|task| self.tasks.push_front(task));
+        result
     }
 
     /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
     /// longer than was announced. The connection is of no use after that.
     pub(super) fn read_overrun(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        while let Some(received) = self.task.received_beyond()
+        while let Some(received) = self.tasks.front_mut().and_then(Task::received_beyond)
             && !received.is_over()
         {
             match self.driver.read_surplus(cx.io, |bytes| received.take(bytes))? {
@@ -101,8 +105,8 @@ impl Session {
 
     /// Answers what was announced, if there is a place for it by now.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match std::mem::replace(&mut self.task, Task::Ready) {
-            Task::Staging { task, verb, size } => {
+        match self.tasks.pop_front() {
+            Some(Task::Staging { task, verb, size }) => {
                 let reaction = task.staged(verb, size, cx);
                 self.react(reaction, (verb, size), cx)
             }
@@ -120,41 +124,41 @@ impl Session {
         let (verb, size) = announced;
         match reaction {
             Reaction::Accept(task) => {
-                self.task = *task;
+                self.tasks.push_front(*task);
                 self.accept(size, cx)
             }
             Reaction::Decline => self.decline(cx),
             Reaction::Await(task) => {
                 // It is for us to go on.
                 cx.io.set_deadline(None);
-                self.task = Task::Staging { task, verb, size };
+                self.tasks.push_front(Task::Staging { task, verb, size });
                 Ok(())
             }
         }
     }
 
     fn accept(&mut self, size: u64, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let settings = &cx.site.settings;
-        self.body = Body::Moving(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
-        self.extend_deadline(size, cx);
+        self.body.begin(size, cx);
         self.driver.accept().map_err(|error| cx.site.protocol(error))?;
         while let Some(event) = self.driver.poll_event() {
             self.handle(&event, cx)?;
         }
         if size == 0 {
-            self.task = after_last_word(cx);
+            self.gave_last_word(cx);
         }
         Ok(())
     }
 
     fn decline(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        self.task = after_last_word(cx);
+        self.gave_last_word(cx);
         self.driver.decline().map_err(|error| cx.site.protocol(error))
     }
-}
 
-/// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
-/// command as one, and close. In TLS each is a record, and thereby a read, of its own.
-fn after_last_word(cx: &Context<'_>) -> Task {
-    if cx.site.settings.tls.is_some() { Task::Ready } else { Task::Exhausted }
+    /// Nothing answers a refusal, or the acceptance of an empty body, so a stock server may read it together with the next
+    /// command as one, and close. In TLS each is a record, and thereby a read, of its own.
+    fn gave_last_word(&mut self, cx: &Context<'_>) {
+        if cx.site.settings.tls.is_none() {
+            self.state = State::Exhausted;
+        }
+    }
 }

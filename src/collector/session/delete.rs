@@ -73,9 +73,7 @@ impl Delete {
     pub(super) fn announced(mut self, size: u64, cx: &mut Context<'_>) -> Reaction {
         let published = self.assignment.published();
         if size != published.size {
-            // Or a next start would not know which of the two is there.
-            cx.commit_queue.forget(cx.site.name(), self.name().clone(), published);
-            cx.site.deleted(self.assignment, DeleteResult::Changed);
+            cx.site.was_changed(self.assignment, cx.commit_queue);
             return Reaction::Decline;
         }
         // Once it is deleted there, what comes may be the only copy, and is to be kept.

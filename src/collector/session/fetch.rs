@@ -48,19 +48,27 @@ impl Fetch {
         self.assignment
     }
 
-    pub(super) fn announced(mut self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
+    pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {
+        self.begin(size, cx).map_or(Reaction::Decline, |fetch| fetch.staged(verb, size, cx))
+    }
+
+    /// So many bytes are to come. `None` if they are not taken.
+    pub(super) fn begin(mut self, size: u64, cx: &mut Context<'_>) -> Option<Self> {
         if size > cx.site.settings.max_file_size {
             cx.site.too_large(self.assignment, size);
-            return Reaction::Decline;
+            return None;
         }
         match cx.site.spool.stage(size) {
             Err(error) => {
                 cx.site.unstored(self.assignment, error);
-                Reaction::Decline
+                None
             }
-            Ok(stage) => {
+            Ok(mut stage) => {
+                if cx.site.history.fingerprint(self.name()).is_some_and(|known| known.md5().is_some()) {
+                    stage.measure_md5();
+                }
                 self.sink = Sink::Stage(stage);
-                self.staged(verb, size, cx)
+                Some(self)
             }
         }
     }

@@ -2,20 +2,21 @@
 
 use super::delete::{Delete, Received, Trailing};
 use super::fetch::Fetch;
+use super::listing::ListingTask;
 use super::{Context, MAX_LISTING};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
-use crate::proto::{FileName, ListingParser, Refusal, Verb};
+use crate::proto::{FileName, Refusal, Verb};
 use crate::store::{HashedTemp, StoreError};
-use crate::sync::{Assignment, DeleteResult, ListAssignment, Selection};
+use crate::sync::{Assignment, DeleteResult};
 
-/// A state of the diagram [above](super).
+/// What the site was asked, as in the list of the [stock session](super::stock).
 pub(super) enum Task {
-    Connecting,
     Greeting,
-    Ready,
+    /// Does it speak the extension?
+    Asking,
     Listing(ListingTask),
     Fetching(Fetch),
     Deleting(Delete),
@@ -31,48 +32,6 @@ pub(super) enum Task {
     Trailing(Trailing),
     /// Asking once more for a file that was deleted: is it gone?
     Confirming(FileName),
-    Exhausted,
-    Parked,
-}
-
-/// A listing on its way.
-pub(super) struct ListingTask {
-    parser: ListingParser,
-    assignment: ListAssignment,
-    selection: Selection,
-    /// What it has cost so far, in names.
-    cost: usize,
-}
-
-/// Bytes of a listing that cost as much as judging a name.
-const BYTES_PER_COST: usize = 32;
-
-impl ListingTask {
-    pub(super) fn new(assignment: ListAssignment, site: &mut Site) -> Self {
-        Self { parser: ListingParser::default(), assignment, selection: site.select(), cost: 0 }
-    }
-
-    fn feed(&mut self, bytes: &[u8], site: &mut Site) {
-        let Self { parser, selection, cost, .. } = self;
-        *cost += bytes.len() / BYTES_PER_COST;
-        parser.feed(bytes, |name| {
-            *cost += 1;
-            site.judge(name, selection);
-        });
-    }
-
-    fn finish(self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let Self { parser, assignment, mut selection, .. } = self;
-        let listing = parser.finish(|name| cx.site.judge(name, &mut selection));
-        if let Some(directory) = cx.commit_queue.own_spool(listing.marks()) {
-            cx.site.dropped(Assignment::List(assignment));
-            return Err(Reason::OwnSpool(directory.to_owned()));
-        }
-        cx.site.log_refused(&listing);
-        cx.site.note_waiting(&selection, cx.io.now());
-        cx.site.listed(assignment, selection, cx.commit_queue);
-        Ok(())
-    }
 }
 
 /// What a task makes of an announced body.
@@ -90,20 +49,14 @@ impl Task {
             Self::Fetching(fetch) => fetch.take_body(bytes),
             Self::Deleting(delete) | Self::Overrun(delete) => delete.received().take(bytes),
             Self::Trailing(trailing) => trailing.received().take(bytes),
-            Self::Connecting
-            | Self::Greeting
-            | Self::Ready
-            | Self::Staging { .. }
-            | Self::Confirming(_)
-            | Self::Exhausted
-            | Self::Parked => {}
+            Self::Greeting | Self::Asking | Self::Staging { .. } | Self::Confirming(_) => {}
         }
     }
 
     pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Result<Reaction, Reason> {
         match self {
             Self::Listing(listing) if size > MAX_LISTING => {
-                cx.site.dropped(Assignment::List(listing.assignment));
+                cx.site.dropped(Assignment::List(listing.into_assignment()));
                 Err(Reason::ListingTooLarge { size, most: MAX_LISTING })
             }
             Self::Fetching(fetch) => Ok(fetch.announced(verb, size, cx)),
@@ -150,15 +103,12 @@ impl Task {
             Self::Listing(listing) => listing.finish(cx)?,
             Self::Fetching(fetch) => return Ok(fetch.complete(cx)),
             Self::Deleting(delete) => return delete.complete(cx),
-            Self::Connecting
-            | Self::Greeting
-            | Self::Ready
+            Self::Greeting
+            | Self::Asking
             | Self::Staging { .. }
             | Self::Overrun(..)
             | Self::Trailing(..)
-            | Self::Confirming(_)
-            | Self::Exhausted
-            | Self::Parked => {}
+            | Self::Confirming(_) => {}
         }
         Ok(None)
     }
@@ -166,21 +116,15 @@ impl Task {
     pub(super) fn refused(self, refusal: &Refusal, cx: &mut Context<'_>) -> Result<(), Reason> {
         match self {
             Self::Listing(listing) => {
-                cx.site.dropped(Assignment::List(listing.assignment));
+                cx.site.dropped(Assignment::List(listing.into_assignment()));
                 return Err(Reason::ListingRefused);
             }
             Self::Greeting => return Err(Reason::PasswordRefused),
+            Self::Asking => cx.site.speaks(None, cx.io.now()),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
             Self::Deleting(delete) => cx.site.deleted(delete.into_assignment(), DeleteResult::Refused),
             Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
-            Self::Connecting
-            | Self::Ready
-            | Self::Staging { .. }
-            | Self::Overrun(..)
-            | Self::Trailing(..)
-            | Self::Confirming(_)
-            | Self::Exhausted
-            | Self::Parked => {}
+            Self::Staging { .. } | Self::Overrun(..) | Self::Trailing(..) | Self::Confirming(_) => {}
         }
         Ok(())
     }
@@ -188,12 +132,29 @@ impl Task {
     /// The connection is gone.
     pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
         match self {
-            Self::Listing(listing) => site.dropped(Assignment::List(listing.assignment)),
+            Self::Listing(listing) => site.dropped(Assignment::List(listing.into_assignment())),
             Self::Fetching(fetch) => site.dropped(Assignment::Fetch(fetch.into_assignment())),
             Self::Staging { task, .. } => task.on_disconnect(site, commit_queue),
             Self::Deleting(delete) | Self::Overrun(delete) => delete.on_disconnect(site, commit_queue),
             Self::Trailing(trailing) => trailing.on_disconnect(site, commit_queue),
-            Self::Connecting | Self::Greeting | Self::Ready | Self::Confirming(_) | Self::Exhausted | Self::Parked => {}
+            Self::Asking => site.did_not_say(),
+            Self::Greeting | Self::Confirming(_) => {}
+        }
+    }
+
+    /// The connection is gone, and the site had others before this to answer.
+    pub(super) fn give_back(self, site: &mut Site) {
+        match self {
+            Self::Listing(listing) => site.returned(Assignment::List(listing.into_assignment())),
+            Self::Fetching(fetch) => site.returned(Assignment::Fetch(fetch.into_assignment())),
+            Self::Deleting(delete) => site.returned(Assignment::Delete(delete.into_assignment())),
+            // Only what is answered first is one of these, or nothing is asked before it.
+            Self::Greeting
+            | Self::Asking
+            | Self::Staging { .. }
+            | Self::Overrun(_)
+            | Self::Trailing(_)
+            | Self::Confirming(_) => {}
         }
     }
 
@@ -213,13 +174,7 @@ impl Task {
             Self::Staging { task, .. } => task.file(),
             Self::Deleting(delete) | Self::Overrun(delete) => Some((delete.name(), delete.came())),
             Self::Trailing(trailing) => Some((trailing.name(), trailing.came())),
-            Self::Connecting
-            | Self::Greeting
-            | Self::Ready
-            | Self::Listing(_)
-            | Self::Confirming(_)
-            | Self::Exhausted
-            | Self::Parked => None,
+            Self::Greeting | Self::Asking | Self::Listing(_) | Self::Confirming(_) => None,
         }
     }
 
@@ -235,7 +190,7 @@ impl Task {
     /// What a listing has cost so far, in names.
     pub(super) fn cost(&self) -> Option<usize> {
         match self {
-            Self::Listing(listing) => Some(listing.cost),
+            Self::Listing(listing) => Some(listing.cost()),
             _ => None,
         }
     }
@@ -246,6 +201,7 @@ impl Task {
             Self::Confirming(name) => name.to_string(),
             Self::Listing(_) => "the listing".into(),
             Self::Greeting => "the password".into(),
+            Self::Asking => "the extension".into(),
             other => other.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
         }
     }

@@ -67,7 +67,7 @@ pub(super) enum Verdict {
     #[default]
     Fatal,
     /// It goes on, and is held against it: these versions were lost, and these contents came too often.
-    Counted { lost: BTreeSet<usize>, doubled: BTreeSet<(u64, [u8; 16])> },
+    Counted { lost: BTreeSet<usize>, doubled: BTreeSet<Fingerprint> },
 }
 
 impl Verdict {
@@ -90,7 +90,7 @@ impl Verdict {
             Self::Fatal => scheduler.fail(what),
             Self::Counted { doubled, .. } => {
                 scheduler.note(|| format!("DOUBLED: {what}"));
-                doubled.insert(key(bytes));
+                doubled.insert(*bytes);
             }
         }
     }
@@ -99,9 +99,9 @@ impl Verdict {
 pub(super) struct Oracle {
     pub(super) versions: Vec<Version>,
     pub(super) verdict: Verdict,
-    contents: BTreeMap<(u64, [u8; 16]), Content>,
+    contents: BTreeMap<Fingerprint, Content>,
     /// Beginnings of files that sites have sent for the whole.
-    beginnings: BTreeSet<(u64, [u8; 16])>,
+    beginnings: BTreeSet<Fingerprint>,
     disk: Rc<RefCell<Disk>>,
     pub(super) counts: RunCounts,
     /// What has left its site and rests on our disk alone.
@@ -134,10 +134,6 @@ pub(super) struct Oracle {
     pub(super) bad: BTreeSet<usize>,
     /// The ones that announce less than they send: no more is known of a file than its announced size.
     pub(super) liars: BTreeSet<usize>,
-}
-
-fn key(fingerprint: &Fingerprint) -> (u64, [u8; 16]) {
-    (fingerprint.size, fingerprint.md5)
 }
 
 impl Oracle {
@@ -177,7 +173,7 @@ impl Oracle {
     ) -> usize {
         let number = self.versions.len();
         let fingerprint = Fingerprint::of(&bytes);
-        self.contents.entry(key(&fingerprint)).or_default().versions.push(number);
+        self.contents.entry(fingerprint).or_default().versions.push(number);
         let is_rewrite = self.versions.iter().any(|other| other.site == site && other.name == name);
         self.versions.push(Version { site, name, bytes, fingerprint, written: now, is_rewrite, place, appearances: 0 });
         self.counts.written += 1;
@@ -210,9 +206,9 @@ impl Oracle {
             self.counts.unflushed += gone.len() as u64;
             self.released = safe;
             let disk = self.disk.borrow();
-            for ((size, md5), content) in &mut self.contents {
+            for (fingerprint, content) in &mut self.contents {
                 content.before.extend(&content.consumed);
-                content.before.extend(disk.kept(&Fingerprint { size: *size, md5: *md5 }));
+                content.before.extend(disk.kept(fingerprint));
             }
         }
     }
@@ -224,7 +220,7 @@ impl Oracle {
             let other = &self.versions[**other];
             other.site == *site && other.name == *name
         };
-        let others = self.contents[&key(fingerprint)].versions.iter().filter(|&&other| other != number);
+        let others = self.contents[fingerprint].versions.iter().filter(|&&other| other != number);
         if others.into_iter().any(|other| is_same(&other)) {
             self.doubts.appeared(number, *site, name);
         }
@@ -237,7 +233,7 @@ impl Oracle {
     /// A site sends a file that is longer than announced.
     pub(super) fn sent_more_than(&mut self, announced: u64, bytes: &[u8]) {
         let beginning = usize::try_from(announced).ok().and_then(|size| bytes.get(..size));
-        self.beginnings.extend(beginning.map(|beginning| key(&Fingerprint::of(beginning))));
+        self.beginnings.extend(beginning.map(|beginning| Fingerprint::of(beginning)));
     }
 
     /// Files have got their names at the centre.
@@ -245,13 +241,13 @@ impl Oracle {
         for (file, name) in placed {
             let bytes = self.disk.borrow().read(file);
             scheduler.note(|| format!("published {name}: {bytes:?}"));
-            let Some(content) = self.contents.get_mut(&key(&bytes)) else {
+            let Some(content) = self.contents.get_mut(&bytes) else {
                 let is_recovered = name.as_bytes().starts_with(b"recovered-");
                 if self.is_unflushed && (is_recovered || self.disk.borrow().has_lost_power()) {
                     // Its earlier state is lost, or the journal that has it.
                     continue;
                 }
-                if self.beginnings.contains(&key(&bytes)) {
+                if self.beginnings.contains(&bytes) {
                     self.counts.torn += 1;
                     continue;
                 }
@@ -364,7 +360,7 @@ impl Oracle {
     /// The data server has taken a file.
     pub(super) fn consumed(&mut self, file: StageId) {
         let bytes = self.disk.borrow().read(file);
-        let Some(content) = self.contents.get_mut(&key(&bytes)) else { return };
+        let Some(content) = self.contents.get_mut(&bytes) else { return };
         content.consumed.insert(file);
         if let [number] = content.versions[..] {
             self.released.remove(&number);
@@ -375,7 +371,7 @@ impl Oracle {
     /// has left its site.
     pub(super) fn is_safe(&self, number: usize) -> bool {
         let fingerprint = &self.versions[number].fingerprint;
-        let Some(content) = self.contents.get(&key(fingerprint)) else { return false };
+        let Some(content) = self.contents.get(fingerprint) else { return false };
         let mut files: BTreeSet<StageId> = content.consumed.clone();
         files.extend(self.disk.borrow().kept(fingerprint));
         if number >= self.forgotten {
@@ -410,7 +406,7 @@ impl Oracle {
 
     fn has_landed(&mut self, number: usize) -> bool {
         // A file of equal bytes may be that of another one, which was not cut off on its way.
-        let is_alone = self.contents[&key(&self.versions[number].fingerprint)].versions.len() == 1;
+        let is_alone = self.contents[&self.versions[number].fingerprint].versions.len() == 1;
         let has_landed = self.is_safe(number) && (is_alone || !self.excused.contains(&number));
         if has_landed {
             self.versions[number].place = Place::Released;

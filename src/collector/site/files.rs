@@ -23,6 +23,13 @@ impl Site {
         }
     }
 
+    /// Gives back to the round what a connection was asked for, and whose site cannot have begun with it when it ended.
+    pub(in crate::collector) fn returned(&mut self, assignment: Assignment) {
+        if let Some((round, _)) = self.round() {
+            round.returned(assignment);
+        }
+    }
+
     /// A fetched file is staged: on to its commit with it, unless it is committed already, and the site has it all the
     /// same. Then the site is asked once more to delete it.
     pub(in crate::collector) fn staged(
@@ -32,7 +39,15 @@ impl Site {
         commit_queue: &mut CommitQueue,
     ) {
         let (name, fingerprint) = (fetch.name(), staged.fingerprint());
-        match self.history.classify(name, fingerprint) {
+        if self.running.as_ref().is_some_and(|running| running.round.is_blocked(&fetch)) {
+            debug!(
+                "site={} file={name} stays at the site: an earlier one of its agent could not be stored",
+                self.shown()
+            );
+            return self.not_staged(fetch, NotStaged::Unstored);
+        }
+        let known = self.history.fingerprint(name).filter(|known| staged.is(*known));
+        match self.history.classify(name, known.unwrap_or(fingerprint)) {
             Match::New => {}
             Match::Changed(_) => self.forget(name, commit_queue),
             Match::Same { was_deleted } => {
@@ -182,19 +197,33 @@ impl Site {
     }
 
     pub(in crate::collector) fn too_large(&mut self, fetch: FetchAssignment, size: u64) {
-        let (size, most) = (Count(size, "byte"), self.settings.max_file_size);
-        let why = format!("it has {size}, max_file_size is {most}: raise that, or remove the file there");
+        let why = self.why_too_large(size);
         self.skipped(fetch, &why, |not_taken| &mut not_taken.too_large);
     }
 
+    /// The site lists a file that is too large, and says so.
+    pub(super) fn listed_too_large(&mut self, name: &FileName, size: u64) {
+        let why = self.why_too_large(size);
+        self.left_there(name, &why, |not_taken| &mut not_taken.too_large);
+    }
+
+    fn why_too_large(&self, size: u64) -> String {
+        let (size, most) = (Count(size, "byte"), self.settings.max_file_size);
+        format!("it has {size}, max_file_size is {most}: raise that, or remove the file there")
+    }
+
     fn skipped(&mut self, fetch: FetchAssignment, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
-        if self.history.report_once(fetch.name().as_bytes()) {
-            self.log_file(Level::Warn, fetch.name(), &format!("left there: {why}"));
+        self.left_there(fetch.name(), why, counter);
+        self.not_staged(fetch, NotStaged::Skipped);
+    }
+
+    fn left_there(&mut self, name: &FileName, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
+        if self.history.report_once(name.as_bytes()) {
+            self.log_file(Level::Warn, name, &format!("left there: {why}"));
         }
         if let Some(running) = &mut self.running {
             *counter(&mut running.not_taken) += 1;
         }
-        self.not_staged(fetch, NotStaged::Skipped);
     }
 
     /// A deletion has ended.
@@ -208,11 +237,48 @@ impl Site {
             DeleteResult::Refused => {
                 debug!("site={} file={name} could not be moved: not there any more?", self.shown());
             }
-            DeleteResult::Gone | DeleteResult::Postponed => {}
+            DeleteResult::Gone | DeleteResult::Acknowledged | DeleteResult::Postponed => {}
         }
         if let Some((round, history)) = self.round() {
             round.deleted(delete, result, history);
         }
+    }
+
+    /// The site has deleted the committed file, for certain: what is known of the name ends.
+    pub(in crate::collector) fn deletion_acknowledged(
+        &mut self,
+        delete: DeleteAssignment,
+        commit_queue: &mut CommitQueue,
+    ) {
+        let (name, published) = (delete.name(), delete.published());
+        commit_queue.same_server.deleted(self.id(), name, published);
+        self.forget(name, commit_queue);
+        self.deleted(delete, DeleteResult::Acknowledged);
+    }
+
+    /// The site does not have the committed file any more: somebody else took it away, or an answer was lost.
+    pub(in crate::collector) fn was_gone(&mut self, delete: DeleteAssignment, commit_queue: &mut CommitQueue) {
+        if let Some(fingerprint) = self.history.forget(delete.name()) {
+            self.is_gone(delete.name().clone(), fingerprint, commit_queue);
+        }
+        self.deleted(delete, DeleteResult::Acknowledged);
+    }
+
+    /// The site has other bytes under the name than those committed, and has kept them.
+    pub(in crate::collector) fn was_changed(&mut self, delete: DeleteAssignment, commit_queue: &mut CommitQueue) {
+        // Or a next start would not know which of the two is there.
+        self.forget(delete.name(), commit_queue);
+        self.deleted(delete, DeleteResult::Changed);
+    }
+
+    /// The site is not asked to delete the file now.
+    pub(in crate::collector) fn deletion_postponed(&mut self, delete: DeleteAssignment) {
+        self.deleted(delete, DeleteResult::Postponed);
+    }
+
+    /// The site does not delete the file.
+    pub(in crate::collector) fn deletion_refused(&mut self, delete: DeleteAssignment) {
+        self.deleted(delete, DeleteResult::Refused);
     }
 
     /// We could not keep what the site would send while it deletes the file: it is not asked to.

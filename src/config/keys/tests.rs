@@ -55,6 +55,7 @@ const EVERY_KEY: &str = r#"
     round_limit = "1h"
     keep_open = 0
     quickack = false
+    extension = false
     remote_config = true
     remote_config_interval = "5m"
     remote_config_max_agents = 10

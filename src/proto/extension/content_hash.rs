@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The BLAKE3 hash of a file's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
@@ -23,7 +23,7 @@ impl ContentHash {
     }
 
     /// Reads 64 hexadecimal digits in lower case.
-    pub(super) fn from_hex(text: &[u8]) -> Option<Self> {
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
         if text.iter().any(u8::is_ascii_uppercase) {
             return None;
         }

@@ -11,7 +11,7 @@ use super::files::{Fault, look_at_md5, read_content};
 use super::publish::{Pair, publish_all, recover};
 use super::scan::Scan;
 use super::unfit::UnfitPair;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::store::fs::error::StoreError;
 use crate::sync::remote_config::{Centre, Item};
 
@@ -63,7 +63,7 @@ impl CentralFiles {
     }
 
     /// The item's content as it is by now, if it fits its MD5.
-    pub fn read(&self, item: &Item) -> Option<(Arc<[u8]>, Fingerprint)> {
+    pub fn read(&self, item: &Item) -> Option<(Arc<[u8]>, Md5Sum)> {
         read_fitting(&self.incoming, item)
     }
 
@@ -97,10 +97,10 @@ impl CentralFiles {
 }
 
 /// The item's content, if it fits its MD5 as it is read.
-pub(super) fn read_fitting(incoming: &Path, item: &Item) -> Option<(Arc<[u8]>, Fingerprint)> {
+pub(super) fn read_fitting(incoming: &Path, item: &Item) -> Option<(Arc<[u8]>, Md5Sum)> {
     let directories = Directories::open(incoming).ok()?;
     let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
     let content = read_content(directories.content(item)?, item).ok()??;
-    let fingerprint = Fingerprint::of(&content);
+    let fingerprint = Md5Sum::of(&content);
     (fingerprint.size > 0 && fingerprint.md5 == md5).then(|| (content.into(), fingerprint))
 }

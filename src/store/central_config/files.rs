@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use super::agent_conf::{AgentConf, parse};
 use super::directories::Directory;
-use crate::proto::{FileName, Fingerprint};
-use crate::store::fs::compare::fingerprint;
+use crate::proto::{FileName, Md5Sum};
+use crate::store::fs::compare::md5_sum;
 use crate::store::fs::open::{self, Found};
 use crate::sync::remote_config::{Item, ItemKind, parse_md5};
 
@@ -121,7 +121,7 @@ impl<T> Known<T> {
 /// An item's content, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
-    pub(super) fingerprint: Fingerprint,
+    pub(super) fingerprint: Md5Sum,
     /// What a configuration asks for, and whose it is.
     pub(super) conf: AgentConf,
 }
@@ -168,10 +168,10 @@ pub(super) fn look_at_content(
         match item.kind() {
             ItemKind::Configuration => {
                 let bytes = read_at_most(file, most)?;
-                Ok(Content { fingerprint: Fingerprint::of(&bytes), conf: parse(&bytes) })
+                Ok(Content { fingerprint: Md5Sum::of(&bytes), conf: parse(&bytes) })
             }
             ItemKind::Collection => {
-                let fingerprint = fingerprint(&mut file.take(most + 1))?;
+                let fingerprint = md5_sum(&mut file.take(most + 1))?;
                 let content = Content { fingerprint, conf: AgentConf::default() };
                 if fingerprint.size > most { Err(Fault::TooLarge { most }) } else { Ok(content) }
             }
@@ -198,9 +198,9 @@ pub(super) fn look_at_md5(
 pub(super) fn look_at_bytes(
     directory: &Directory,
     item: &Item,
-    known: Option<Known<(Arc<[u8]>, Fingerprint)>>,
+    known: Option<Known<(Arc<[u8]>, Md5Sum)>>,
     room: u64,
-) -> Option<Known<(Arc<[u8]>, Fingerprint)>> {
+) -> Option<Known<(Arc<[u8]>, Md5Sum)>> {
     // Its bytes are held already, unless it is another by now.
     let own = known.as_ref().and_then(|known| known.found.as_ref().ok()).map_or(0, |(_, of)| of.size);
     look(directory, &item.content_name(), known, |file, stat| {
@@ -211,7 +211,7 @@ pub(super) fn look_at_bytes(
             return Err(Fault::NoMemory);
         }
         let bytes = read_at_most(file, most(item))?;
-        let fingerprint = Fingerprint::of(&bytes);
+        let fingerprint = Md5Sum::of(&bytes);
         Ok((bytes.into(), fingerprint))
     })
 }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Weak};
 use super::directories::Directory;
 use super::files::{Fault, Known, look_at_bytes};
 use crate::budget;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::Item;
 
 /// A content, and its fingerprint.
-pub(super) type Bytes = (Arc<[u8]>, Fingerprint);
+pub(super) type Bytes = (Arc<[u8]>, Md5Sum);
 
-type WeakBytes = (Weak<[u8]>, Fingerprint);
+type WeakBytes = (Weak<[u8]>, Md5Sum);
 
 /// What is held by somebody.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ mod tests {
         incoming.write_content(&one, b"123456");
         incoming.write_content(&other, b"12345");
         let first = read(&mut held, &incoming, &one).unwrap();
-        assert_eq!(first.1, Fingerprint::of(b"123456"));
+        assert_eq!(first.1, Md5Sum::of(b"123456"));
         assert!(Arc::ptr_eq(&first.0, &read(&mut held, &incoming, &one).unwrap().0));
         assert_eq!(read(&mut held, &incoming, &other), Err(Fault::NoMemory));
         incoming.write_content(&one, b"6543");

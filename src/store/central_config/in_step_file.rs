@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 
 use super::directories::Folder;
-use crate::proto::{Fingerprint, quoted};
+use crate::proto::{Md5Sum, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::open::make_private;
@@ -140,7 +140,7 @@ fn file_name(site: &str) -> String {
         return "%".to_owned();
     }
     if name.len() > LONGEST_NAME {
-        let md5 = md5_text(Fingerprint::of(site.as_bytes()).md5);
+        let md5 = md5_text(Md5Sum::of(site.as_bytes()).md5);
         name.truncate(LONGEST_NAME - md5.len() - "%%".len());
         name = format!("{name}%%{md5}");
     }

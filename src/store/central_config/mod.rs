@@ -48,7 +48,7 @@ use work::{CentralWork, Order, warn_of};
 
 use super::fs::error::{START_THREAD, StoreError};
 use super::fs::worker::{Notify, Worker};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::{InStep, Item};
 
 /// What was asked, and has been done.
@@ -59,7 +59,7 @@ pub enum CentralCompletion {
         /// The order's.
         ticket: u64,
         /// The content and its fingerprint, if it fits its MD5 by now.
-        content: Option<(Arc<[u8]>, Fingerprint)>,
+        content: Option<(Arc<[u8]>, Md5Sum)>,
     },
     /// Of [`CentralConfig::publish`].
     Published {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::directories::{Directories, Directory, Folder, draft_name, name_of_draft};
 use super::files::{Content, Fault, look_at_content};
-use crate::proto::{FileName, Fingerprint, quoted};
+use crate::proto::{FileName, Fingerprint, Md5Sum, quoted};
 use crate::store::fs::compare::{Comparison, compare};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::flush::is_few;
@@ -99,7 +99,7 @@ pub(super) struct Pair<'a> {
 /// # Errors
 /// [`StoreError::Exists`] if there is another file of either name; whatever the disk refuses.
 pub(super) fn publish_all(directories: &Directories, pairs: &[Pair<'_>]) -> Vec<Result<(), StoreError>> {
-    let texts: Vec<String> = pairs.iter().map(|pair| md5_text(Fingerprint::of(pair.content).md5)).collect();
+    let texts: Vec<String> = pairs.iter().map(|pair| md5_text(Md5Sum::of(pair.content).md5)).collect();
     let targets: Vec<_> = pairs.iter().zip(&texts).map(|(pair, text)| Targets::new(directories, pair, text)).collect();
     let begun = targets.iter().map(|targets| targets.as_ref().map_err(Clone::clone)?.begin());
     let mut publications: Vec<_> = begun.collect();

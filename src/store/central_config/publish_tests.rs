@@ -18,7 +18,7 @@ fn publish(directories: &Directories, item: &Item, content: &[u8]) -> Result<(),
 
 /// The pair of the first item, with its MD5.
 fn with_targets<T>(directories: &Directories, then: impl FnOnce(&Targets<'_>) -> T) -> T {
-    let (item, text) = (configuration(1), md5_text(Fingerprint::of(BYTES).md5));
+    let (item, text) = (configuration(1), md5_text(Md5Sum::of(BYTES).md5));
     then(&Targets::new(directories, &Pair { item: &item, content: BYTES }, &text).unwrap())
 }
 
@@ -33,7 +33,7 @@ fn assert_published(incoming: &Incoming) {
     let item = configuration(1);
     assert_eq!(incoming.names(), expected());
     assert_eq!(read(incoming.content(&item)).unwrap(), BYTES);
-    assert_eq!(read(incoming.md5(&item)).unwrap(), md5_text(Fingerprint::of(BYTES).md5).into_bytes());
+    assert_eq!(read(incoming.md5(&item)).unwrap(), md5_text(Md5Sum::of(BYTES).md5).into_bytes());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn of_several_at_once_one_publishes_both_files() {
     assert_eq!(incoming.names(), expected());
     let content = read(incoming.content(&configuration(1))).unwrap();
     let md5 = read(incoming.md5(&configuration(1))).unwrap();
-    assert_eq!(md5, md5_text(Fingerprint::of(&content).md5).into_bytes());
+    assert_eq!(md5, md5_text(Md5Sum::of(&content).md5).into_bytes());
 }
 
 #[test]
@@ -241,6 +241,6 @@ fn many_are_published_at_once_and_one_that_cannot_be_keeps_no_other() {
     assert_eq!(incoming.names().len(), 2 * 41 - 1);
     for (number, (item, content)) in contents.iter().enumerate().filter(|(number, _)| *number != 3) {
         assert_eq!(read(incoming.content(item)).unwrap(), *content, "{number}");
-        assert_eq!(read(incoming.md5(item)).unwrap(), md5_text(Fingerprint::of(content).md5).into_bytes());
+        assert_eq!(read(incoming.md5(item)).unwrap(), md5_text(Md5Sum::of(content).md5).into_bytes());
     }
 }

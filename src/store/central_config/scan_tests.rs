@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use super::super::files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
 use super::super::testing::Incoming;
 use super::*;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::md5_text;
 
 /// A scan of a directory of the test's own.
@@ -31,7 +31,7 @@ impl Scanned {
     #[track_caller]
     fn assert_fits(&mut self, item: &Item, bytes: &[u8]) {
         let (centre, unfit) = self.look();
-        assert_eq!((centre.items[item].current(), unfit), (Some(Fingerprint::of(bytes)), vec![]));
+        assert_eq!((centre.items[item].current(), unfit), (Some(Md5Sum::of(bytes)), vec![]));
     }
 
     #[track_caller]
@@ -133,7 +133,7 @@ fn collections_are_those_that_are_there_and_those_that_are_asked_for() {
     assert_eq!(centre.items[&configuration].collections.len(), 2);
     scanned.incoming.write_content(&asked, b"zip");
     let (centre, unfit) = scanned.look();
-    assert_eq!((centre.items[&asked].current(), unfit), (Some(Fingerprint::of(b"zip")), vec![too_large]));
+    assert_eq!((centre.items[&asked].current(), unfit), (Some(Md5Sum::of(b"zip")), vec![too_large]));
     fs::remove_dir_all(scanned.incoming.path().join("collections")).unwrap();
     assert_eq!(scanned.look().1, [(asked, Unfit::NoContent)]);
 }

@@ -4,7 +4,7 @@ use std::fs::{create_dir, write};
 use std::path::{Path, PathBuf};
 
 use super::directories::{Directories, Folder};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::{Item, md5_text};
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Incoming {
     }
 
     pub(super) fn write_md5(&self, item: &Item, bytes: &[u8]) {
-        write(self.md5(item), md5_text(Fingerprint::of(bytes).md5)).unwrap();
+        write(self.md5(item), md5_text(Md5Sum::of(bytes).md5)).unwrap();
     }
 
     /// Both files of a configuration.

@@ -34,7 +34,7 @@ impl Running {
     fn wait_for(&self, item: &Item, bytes: Option<&[u8]>) {
         self.wait(|central| {
             let found = central.seen()?.centre.items.get(item).map(CentreItem::current);
-            (found == bytes.map(|bytes| Some(Fingerprint::of(bytes)))).then_some(())
+            (found == bytes.map(|bytes| Some(Md5Sum::of(bytes)))).then_some(())
         });
     }
 }
@@ -101,7 +101,7 @@ fn orders_are_completed_in_order() {
     else {
         panic!("{completions:?}")
     };
-    assert_eq!((&**content, *fingerprint, loaded), (b"one".as_slice(), Fingerprint::of(b"one"), &in_step));
+    assert_eq!((&**content, *fingerprint, loaded), (b"one".as_slice(), Md5Sum::of(b"one"), &in_step));
     assert!(running.central.is_alive());
     running.wait_for(&configuration(1), Some(b"one"));
 }

@@ -15,7 +15,7 @@ use super::room::Room;
 use super::scan::Scan;
 use super::view::{CentralView, SharedView};
 use super::watch::{Changed, Unheard, Watch};
-use crate::proto::{Fingerprint, quoted};
+use crate::proto::{Md5Sum, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
 use crate::sync::remote_config::{InStep, Item, ItemKind};
@@ -217,14 +217,14 @@ impl CentralWork {
     }
 
     /// The item's content, if it fits its MD5 as it is read.
-    fn read(&mut self, item: &Item, directories: u64, now: Instant) -> Option<(Arc<[u8]>, Fingerprint)> {
+    fn read(&mut self, item: &Item, directories: u64, now: Instant) -> Option<(Arc<[u8]>, Md5Sum)> {
         let directories = self.open(directories, now).ok()?;
         let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
         let directory = directories.content(item)?;
         let (content, fingerprint) = match item.kind() {
             ItemKind::Configuration => {
                 let content = read_content(directory, item).ok()??;
-                let fingerprint = Fingerprint::of(&content);
+                let fingerprint = Md5Sum::of(&content);
                 (content.into(), fingerprint)
             }
             ItemKind::Collection => self.held.read(directory, item)?.ok()?,

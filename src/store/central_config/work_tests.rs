@@ -3,7 +3,7 @@ use std::fs;
 use super::super::directories::draft_name;
 use super::super::testing::{Incoming, configuration};
 use super::*;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 use crate::sync::remote_config::Centre;
 
 /// The thread's work, without the thread.
@@ -74,7 +74,7 @@ fn what_changed_is_looked_at_after_a_pause_and_news_are_told_once() {
     working.carry_out(Order::Changed);
     assert!(!working.after(Duration::ZERO).has_news, "the edit goes on");
     working.incoming.write_md5(&item, b"two");
-    while working.centre().unwrap().items[&item].current() != Some(Fingerprint::of(b"two")) {
+    while working.centre().unwrap().items[&item].current() != Some(Md5Sum::of(b"two")) {
         working.carry_out(Order::Changed);
         working.after(EDIT);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::staged_file;
 use super::temp_beside::{ClosedBeside, TempBeside};
-use crate::proto::{Fingerprint, Fingerprinter};
+use crate::proto::{Fingerprint, Fingerprinter, Md5Hasher, Md5Sum};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::ids::StageId;
 use crate::store::fs::sink::SinkKind;
@@ -19,6 +19,8 @@ use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 pub struct HashedTemp {
     file: Open,
     running: Fingerprinter,
+    /// For a comparison with a copy of which no other hash is known.
+    md5: Option<Md5Hasher>,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,12 @@ impl HashedTemp {
         } else {
             Open::Here(staged_file::create(dir, kind, size_hint)?)
         };
-        Ok(Self { file, running: Fingerprinter::default() })
+        Ok(Self { file, running: Fingerprinter::default(), md5: None })
+    }
+
+    /// What is to be written is measured by MD5 as well.
+    pub fn measure_md5(&mut self) {
+        self.md5 = Some(Md5Hasher::default());
     }
 
     /// Whether the file is there; if not, the committer's `notify` is called when it may be. It takes bytes before as well.
@@ -61,6 +68,9 @@ impl HashedTemp {
             Open::Beside(file) => file.write(bytes)?,
         }
         self.running.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
         Ok(())
     }
 
@@ -80,7 +90,10 @@ impl HashedTemp {
                 file.read(|bytes| copy.write(bytes))?;
                 Ok(copy)
             }
-            Open::Beside(file) => Ok(Self { file: Open::Beside(file.duplicate()), running: self.running.clone() }),
+            Open::Beside(file) => {
+                let (running, md5) = (self.running.clone(), self.md5.clone());
+                Ok(Self { file: Open::Beside(file.duplicate()), running, md5 })
+            }
         }
     }
 
@@ -90,7 +103,7 @@ impl HashedTemp {
             Open::Here(file) => Closed::Here(staged_file::finish(file)?),
             Open::Beside(file) => Closed::Beside(file.finish()?),
         };
-        Ok(ClosedHashedTemp { written, fingerprint: self.running.finish() })
+        Ok(ClosedHashedTemp { written, fingerprint: self.running.finish(), md5: self.md5.map(Md5Hasher::finish) })
     }
 }
 
@@ -99,6 +112,7 @@ impl HashedTemp {
 pub struct ClosedHashedTemp {
     written: Closed,
     fingerprint: Fingerprint,
+    md5: Option<Md5Sum>,
 }
 
 #[derive(Debug)]
@@ -111,6 +125,12 @@ impl ClosedHashedTemp {
     /// What was written.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// Whether what was written is what `known` is of; by its MD5, if [that was measured](HashedTemp::measure_md5), where
+    /// nothing else is known.
+    pub fn is(&self, known: Fingerprint) -> bool {
+        self.fingerprint == known || (self.md5.is_some() && self.md5 == known.md5())
     }
 
     pub(in crate::store) fn dir(&self) -> &Arc<SpoolDir> {

@@ -4,14 +4,16 @@
 //! its fields. Names, sites and paths are percent-encoded, so no field holds a space or a line feed.
 //!
 //! ```text
-//! 6c2f… journal 1
+//! 6c2f… journal 2
 //! 90ab… spool <spool> <incoming directory>
-//! 17de… intent <spool> <stage> <site> <name> <size> <md5>     committed: to be published, and the site may have it still
-//! 83c1… only <spool> <stage> <site> <name> <size> <md5>       committed: to be published, and the site has it no more
+//! 17de… intent <spool> <stage> <site> <name> <size> <hash>    committed: to be published, and the site may have it still
+//! 83c1… only <spool> <stage> <site> <name> <size> <hash>      committed: to be published, and the site has it no more
 //! 5e01… published <stage>                                     that file has its name in the incoming directory
-//! 2b7c… held <spool> <site> <name> <size> <md5>               published, and the site may have it still
-//! f00d… gone <site> <name> <size> <md5>                       the site no longer has its copy
+//! 2b7c… held <spool> <site> <name> <size> <hash>              published, and the site may have it still
+//! f00d… gone <site> <name> <size> <hash>                      the site no longer has its copy
 //! ```
+//!
+//! The hash is BLAKE3, in 64 hexadecimal digits; in format 1, which is read as well, it is MD5, in 32.
 //!
 //! A line whose checksum is wrong is skipped and reported; a last line without its line feed is what a crash left of an
 //! append, has no effect and is reported too. What losing a record costs stands in the [module above](crate::store).
@@ -23,11 +25,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::proto::{FileName, Fingerprint};
+use crate::proto::extension::ContentHash;
+use crate::proto::{FileName, Fingerprint, Md5Sum};
 use crate::store::fs::ids::{SpoolId, StageId, hex};
 
-/// The format this program writes.
-pub(in crate::store) const FORMAT: u32 = 1;
+/// The format this program writes. It reads those before as well.
+pub(in crate::store) const FORMAT: u32 = 2;
 
 /// A file at a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,8 +120,8 @@ impl fmt::Display for Intent {
 impl fmt::Display for SiteFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { site, name, fingerprint } = self;
-        let md5 = u128::from_be_bytes(fingerprint.md5);
-        write!(f, "{} {} {} {md5:032x}", Encoded(site.as_bytes()), Encoded(name.as_bytes()), fingerprint.size)
+        write!(f, "{} {} {} ", Encoded(site.as_bytes()), Encoded(name.as_bytes()), fingerprint.size)?;
+        fingerprint.write_hash(f)
     }
 }
 
@@ -293,7 +296,7 @@ pub(in crate::store) fn replay(journal: &[u8]) -> Result<Replay, u32> {
             break;
         };
         match Record::decode(line) {
-            Some(Record::Journal(format)) if format != FORMAT => return Err(format),
+            Some(Record::Journal(format)) if !(1..=FORMAT).contains(&format) => return Err(format),
             Some(record) => replay.state.apply(record),
             None => replay.bad_lines.push(index + 1),
         }
@@ -312,7 +315,7 @@ pub fn fuzz_journal(data: &[u8]) {
 }
 
 fn checksum(text: &[u8]) -> String {
-    let md5 = u128::from_be_bytes(Fingerprint::of(text).md5);
+    let md5 = u128::from_be_bytes(Md5Sum::of(text).md5);
     format!("{:016x}", md5 >> 64)
 }
 
@@ -323,7 +326,11 @@ fn spool_id<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SpoolId> {
 fn copy<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SiteFile> {
     let site = String::from_utf8(decoded(fields.next()?)?).ok()?.into();
     let name = FileName::new(&decoded(fields.next()?)?).ok()?;
-    let fingerprint = Fingerprint { size: fields.next()?.parse().ok()?, md5: hex(fields.next()?, 32)?.to_be_bytes() };
+    let (size, hash) = (fields.next()?.parse().ok()?, fields.next()?);
+    let fingerprint = match ContentHash::from_hex(hash.as_bytes()) {
+        Some(hash) => Fingerprint::new(size, hash),
+        None => Fingerprint::of_md5(Md5Sum { size, md5: hex(hash, 32)?.to_be_bytes() }),
+    };
     Some(SiteFile { site, name, fingerprint })
 }
 

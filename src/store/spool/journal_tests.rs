@@ -5,7 +5,10 @@ use super::*;
 
 fn arb_copy() -> impl Strategy<Value = SiteFile> {
     let name = vec(any::<u8>(), 1..20).prop_filter_map("a file name", |bytes| FileName::new(&bytes).ok());
-    let fingerprint = (0..3u64, 0..3u8).prop_map(|(size, byte)| Fingerprint { size, md5: [byte; 16] });
+    let fingerprint = (0..3u64, 0..3u8, any::<bool>()).prop_map(|(size, byte, is_old)| match is_old {
+        true => Fingerprint::of_md5(Md5Sum { size, md5: [byte; 16] }),
+        false => Fingerprint::new(size, ContentHash::of(&[byte])),
+    });
     ("[a-c é%\n]{0,2}", name, fingerprint).prop_map(|(site, name, fingerprint)| SiteFile {
         site: site.into(),
         name,
@@ -99,10 +102,14 @@ fn the_format_is_as_documented() {
         fingerprint: Fingerprint::of(b""),
     };
     let stage = StageId { session: 0xfe, number: 7 };
-    let intent = Record::Intent(Intent { spool: SpoolId(1), stage, copy });
+    let intent = Record::Intent(Intent { spool: SpoolId(1), stage, copy: copy.clone() });
     let line = "intent 00000000000000000000000000000001 00000000000000fe-7 north%20pole web%2001.17.data 0 \
-                d41d8cd98f00b204e9800998ecf8427e";
+                af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
     assert_eq!(intent.to_string(), line);
+    let line = "gone north%20pole web%2001.17.data 0 d41d8cd98f00b204e9800998ecf8427e";
+    let gone = Record::Gone(SiteFile { fingerprint: Fingerprint::of_md5(Md5Sum::of(b"")), ..copy });
+    assert_eq!(gone.to_string(), line, "as format 1 has it");
+    assert_eq!(replay(&encoded(&[Record::Journal(1), gone])), Ok(Replay::default()));
     assert_eq!(encoded(&[Record::Journal(1)]), b"4e1efb44dc4f31a2 journal 1\n");
 }
 

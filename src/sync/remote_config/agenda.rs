@@ -8,7 +8,7 @@ use super::report::{ItemResult, PushReason};
 use super::round::RoundPolicy;
 use super::task::Task;
 use super::{Centre, CentreItem, InStep, Item, ItemKind, Listed};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// What there is to do, in its order.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ enum Verdict {
     /// Nothing.
     Done(ItemResult),
     /// Nothing, unless it is its turn: the site lists it, and it was in step with what the centre has.
-    Trust(Fingerprint),
+    Trust(Md5Sum),
 }
 
 impl Agenda {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::Item;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// All configurations and collections in a centre's directories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Centre {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CentreItem {
     /// Of the file that has the content, if it is there.
-    pub content: Option<Fingerprint>,
+    pub content: Option<Md5Sum>,
     /// What the other file says the content's MD5 is, if it is there and says one.
     pub md5: Option<[u8; 16]>,
     /// The collections that a configuration asks for.
@@ -36,7 +36,7 @@ pub struct CentreItem {
 
 impl CentreItem {
     /// The content, if both files are there, fit each other, and are not empty. While somebody edits, they do not fit.
-    pub fn current(&self) -> Option<Fingerprint> {
+    pub fn current(&self) -> Option<Md5Sum> {
         self.content.filter(|content| content.size > 0 && self.md5 == Some(content.md5))
     }
 }

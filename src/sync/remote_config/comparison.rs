@@ -9,7 +9,7 @@ use super::report::EndedEarly;
 use super::round::{Allowance, ConfigRound, Mode, RoundPolicy};
 use super::step::{ConfigStep, SiteStep, StepOutcome, Steps};
 use super::{Centre, InStep, Item, ItemKind};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// What a site has of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct AtSite {
     /// A configuration's content; of a collection nothing. `None` where there is none, or it is empty or too large.
     pub content: Option<Arc<[u8]>>,
     /// The content's fingerprint.
-    pub fingerprint: Option<Fingerprint>,
+    pub fingerprint: Option<Md5Sum>,
     /// What the `.md5` file says the content's MD5 is.
     pub md5: Option<[u8; 16]>,
 }
@@ -133,7 +133,7 @@ impl AtSite {
     fn with(item: Item, outcome: StepOutcome) -> Self {
         let (content, fingerprint) = match outcome {
             StepOutcome::Fetched(Some(content)) => {
-                let fingerprint = Fingerprint::of(&content);
+                let fingerprint = Md5Sum::of(&content);
                 (Some(content), Some(fingerprint))
             }
             StepOutcome::Compared(fingerprint) => (None, fingerprint),

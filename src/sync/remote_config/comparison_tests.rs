@@ -7,7 +7,7 @@ fn item(number: u8) -> Item {
 }
 
 fn has(content: &[u8]) -> CentreItem {
-    let content = Fingerprint::of(content);
+    let content = Md5Sum::of(content);
     CentreItem { content: Some(content), md5: Some(content.md5), ..CentreItem::default() }
 }
 
@@ -31,7 +31,7 @@ fn answer(at_site: &[(u8, &'static [u8])], step: &ConfigStep) -> StepOutcome {
     let of = |name: &crate::proto::FileName| {
         let has = at_site.iter().find(|(number, _)| item(*number).content_name() == *name);
         let md5 = at_site.iter().find(|(number, _)| item(*number).md5_name() == *name);
-        let md5 = md5.map(|(_, content)| md5_text(Fingerprint::of(content).md5).into_bytes());
+        let md5 = md5.map(|(_, content)| md5_text(Md5Sum::of(content).md5).into_bytes());
         has.map(|(_, content)| content.to_vec()).or(md5)
     };
     match step {
@@ -43,10 +43,8 @@ fn answer(at_site: &[(u8, &'static [u8])], step: &ConfigStep) -> StepOutcome {
             StepOutcome::Listed(listed)
         }
         ConfigStep::Do(SiteStep::Fetch { name }) => StepOutcome::Fetched(of(name).map(Into::into)),
-        ConfigStep::Do(SiteStep::Compare { name }) => {
-            StepOutcome::Compared(of(name).map(|bytes| Fingerprint::of(&bytes)))
-        }
-        ConfigStep::Ask(_) => StepOutcome::Read(Some((b"edited".as_slice().into(), Fingerprint::of(b"edited")))),
+        ConfigStep::Do(SiteStep::Compare { name }) => StepOutcome::Compared(of(name).map(|bytes| Md5Sum::of(&bytes))),
+        ConfigStep::Ask(_) => StepOutcome::Read(Some((b"edited".as_slice().into(), Md5Sum::of(b"edited")))),
         other => panic!("{other:?}"),
     }
 }
@@ -57,7 +55,7 @@ fn what_differs_is_fetched_and_nothing_is_changed() {
         Centre { items: [(item(1), has(b"same")), (item(2), has(b"edited")), (item(5), has(b"edited"))].into() };
     // What is believed to be the same is compared as well; what was deleted at the centre is shown.
     let in_step = [(1, b"same".as_slice()), (3, b"deleted"), (5, b"edited")];
-    let in_step = in_step.map(|(number, content)| (item(number), Fingerprint::of(content).md5)).into_iter().collect();
+    let in_step = in_step.map(|(number, content)| (item(number), Md5Sum::of(content).md5)).into_iter().collect();
     let mut comparison = Comparison::of_all(Arc::new(centre), in_step);
     let at_site = [(1, b"same".as_slice()), (2, b"old"), (3, b"deleted"), (4, b"new")];
     let asked = carry_out(&mut comparison, |step| answer(&at_site, step));
@@ -66,7 +64,7 @@ fn what_differs_is_fetched_and_nothing_is_changed() {
     let contents: Vec<_> = found.iter().map(|found| (found.item.clone(), found.content.as_deref())).collect();
     let expected = [(2, Some(b"old".as_slice())), (3, Some(b"deleted")), (4, Some(b"new")), (5, None)];
     assert_eq!(contents, expected.map(|(number, content)| (item(number), content)));
-    assert_eq!(found[0].md5, Some(Fingerprint::of(b"old").md5));
+    assert_eq!(found[0].md5, Some(Md5Sum::of(b"old").md5));
 }
 
 #[test]

@@ -20,13 +20,13 @@ pub fn md5_text(md5: [u8; 16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::Fingerprint;
+    use crate::proto::Md5Sum;
 
     const EMPTY: &[u8] = b"d41d8cd98f00b204e9800998ecf8427e";
 
     #[test]
     fn an_md5_is_read_with_upper_case_and_blanks_behind_it_and_written_without() {
-        let md5 = Fingerprint::of(b"").md5;
+        let md5 = Md5Sum::of(b"").md5;
         for text in [EMPTY, b"D41D8CD98F00B204E9800998ECF8427E", b"d41d8cd98f00b204e9800998ecf8427e \t\r\n"] {
             assert_eq!(parse_md5(text), Some(md5));
         }

@@ -7,13 +7,13 @@ use super::report::{EndedEarly, ItemResult, PushReason};
 use super::step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
 use super::{Item, ItemKind};
-use crate::proto::{Fingerprint, Refusal};
+use crate::proto::{Md5Sum, Refusal};
 
 /// What is sent.
 #[derive(Debug)]
 pub(super) struct Payload {
     content: Arc<[u8]>,
-    fingerprint: Fingerprint,
+    fingerprint: Md5Sum,
     reason: PushReason,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Push {
     /// whole would keep what it gets for good.
     Withdraw {
         payload: Payload,
-        md5_file: Fingerprint,
+        md5_file: Md5Sum,
     },
     StoreContent(Payload),
     VerifyContent(Payload),
@@ -99,7 +99,7 @@ impl Push {
             }
             (Self::StoreMd5(payload), StepOutcome::Stored(Ok(()))) => then(Self::VerifyMd5(payload)),
             (Self::VerifyMd5(payload), StepOutcome::Compared(Some(at_site)))
-                if at_site == Fingerprint::of(&payload.md5_file()) =>
+                if at_site == Md5Sum::of(&payload.md5_file()) =>
             {
                 Next::Done(payload.pushed())
             }

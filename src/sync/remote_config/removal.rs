@@ -10,13 +10,13 @@ use super::report::ItemResult;
 use super::step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
 use super::{Item, ItemKind};
-use crate::proto::{FileName, Fingerprint};
+use crate::proto::{FileName, Md5Sum};
 
 /// Which step of it is next.
 #[derive(Debug)]
 pub(super) enum Removal {
     /// Looks whether the content is still the one that was in step. `md5_file` is to be deleted after it.
-    Compare { in_step: [u8; 16], md5_file: Option<Fingerprint> },
+    Compare { in_step: [u8; 16], md5_file: Option<Md5Sum> },
     /// Looks whether the centre still has neither file.
     Confirm(Deed),
     /// Deletes a file.
@@ -29,13 +29,13 @@ pub(super) enum Removal {
 #[derive(Debug)]
 pub(super) enum Deed {
     /// The content. Then, the `.md5` file.
-    Content { content: Fingerprint, md5_file: Option<Fingerprint> },
+    Content { content: Md5Sum, md5_file: Option<Md5Sum> },
     /// The `.md5` file. Then, the content is to be deleted if it has that MD5.
-    Md5 { md5_file: Fingerprint, content: Option<[u8; 16]> },
+    Md5 { md5_file: Md5Sum, content: Option<[u8; 16]> },
 }
 
 impl Deed {
-    fn file(&self, item: &Item) -> (FileName, Fingerprint) {
+    fn file(&self, item: &Item) -> (FileName, Md5Sum) {
         match self {
             Self::Content { content, .. } => (item.content_name(), *content),
             Self::Md5 { md5_file, .. } => (item.md5_name(), *md5_file),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Item, Listed};
-use crate::proto::{FileName, Fingerprint, Refusal};
+use crate::proto::{FileName, Md5Sum, Refusal};
 
 /// What says, step by step, what is to be done at a site and at the centre.
 pub trait Steps {
@@ -52,7 +52,7 @@ pub enum SiteStep {
         /// The file.
         name: FileName,
         /// What was seen there.
-        expected: Fingerprint,
+        expected: Md5Sum,
     },
 }
 
@@ -101,13 +101,13 @@ pub enum StepOutcome {
     /// The file's bytes; `None` where there is none, or it is empty or too large.
     Fetched(Option<Arc<[u8]>>),
     /// The file's fingerprint; `None` where there is none, or it is empty or too large.
-    Compared(Option<Fingerprint>),
+    Compared(Option<Md5Sum>),
     /// Whether the site has stored the file.
     Stored(Result<(), Refusal>),
     /// What the site has deleted.
     Deleted(Deletion),
     /// The content and its fingerprint; `None` where the two files do not fit by now.
-    Read(Option<(Arc<[u8]>, Fingerprint)>),
+    Read(Option<(Arc<[u8]>, Md5Sum)>),
     /// Whether both files were published, or why neither.
     Published(Result<(), String>),
     /// Whether the centre has neither file.

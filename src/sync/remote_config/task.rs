@@ -8,15 +8,15 @@ use super::removal::Removal;
 use super::report::{EndedEarly, ItemResult, PushReason};
 use super::step::{CentreStep, ConfigStep, SiteStep, StepOutcome};
 use super::{Item, ItemKind};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// What is done about one item, and which step of it is next.
 #[derive(Debug)]
 pub(super) enum Task {
     /// Fetches the site's `.md5` file of what the centre has.
-    Check { centre: Fingerprint },
+    Check { centre: Md5Sum },
     /// The `.md5` files are the same: compares the content.
-    CheckContent { centre: Fingerprint, at_site: Md5File },
+    CheckContent { centre: Md5Sum, at_site: Md5File },
     /// Sends it to the site.
     Push(Push),
     /// Fetches the site's `.md5` file of what the centre lacks: was it in step, it is to be deleted.
@@ -35,7 +35,7 @@ pub(super) struct Md5File {
     /// The MD5 it gives.
     pub(super) md5: [u8; 16],
     /// Of its own bytes.
-    pub(super) file: Fingerprint,
+    pub(super) file: Md5Sum,
 }
 
 /// What comes after a step of a task.
@@ -80,7 +80,7 @@ impl Task {
                 inspect(kind, in_step, Md5File::read(file.as_deref()))
             }
             (Self::TakeUp { md5 }, StepOutcome::Fetched(Some(content)))
-                if !content.is_empty() && Fingerprint::of(&content).md5 == md5 =>
+                if !content.is_empty() && Md5Sum::of(&content).md5 == md5 =>
             {
                 Next::Then(Self::Publish { content, md5 })
             }
@@ -111,7 +111,7 @@ impl Task {
     }
 }
 
-fn check(centre: Fingerprint, at_site: Option<Md5File>) -> Task {
+fn check(centre: Md5Sum, at_site: Option<Md5File>) -> Task {
     match at_site {
         Some(at_site) if at_site.md5 == centre.md5 => Task::CheckContent { centre, at_site },
         _ => Task::Push(Push::new(PushReason::OtherMd5, at_site)),
@@ -132,6 +132,6 @@ fn inspect(kind: ItemKind, in_step: Option<[u8; 16]>, at_site: Option<Md5File>) 
 impl Md5File {
     fn read(file: Option<&[u8]>) -> Option<Self> {
         let file = file?;
-        parse_md5(file).map(|md5| Self { md5, file: Fingerprint::of(file) })
+        parse_md5(file).map(|md5| Self { md5, file: Md5Sum::of(file) })
     }
 }

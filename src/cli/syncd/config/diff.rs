@@ -11,7 +11,7 @@ use super::unified::hunks;
 use crate::collector::{Compared, compare_configuration};
 use crate::net::Net;
 use crate::obs::{Output, OutputError, complain};
-use crate::proto::{Fingerprint, Quoted, quoted};
+use crate::proto::{Md5Sum, Quoted, quoted};
 use crate::store::{CentralFiles, UnfitPair, agent_of};
 use crate::sync::remote_config::{AtSite, Item, ItemKind, md5_text};
 
@@ -63,7 +63,7 @@ fn diff(common: &Common, name: &str, item: Option<&str>) -> Outcome {
 /// The configuration that is meant by its files' name, or by the agent's.
 fn named_item(name: &str) -> Result<Item, Problem> {
     let by_key = Item::configuration(format!("{name}.conf").as_bytes());
-    let key = || md5_text(Fingerprint::of(name.as_bytes()).md5);
+    let key = || md5_text(Md5Sum::of(name.as_bytes()).md5);
     let item = by_key.or_else(|| Item::configuration(format!("{}.conf", key()).as_bytes()));
     item.ok_or_else(|| format!("{}: no agent can have that name", quoted(name)).into())
 }

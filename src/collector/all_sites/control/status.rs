@@ -4,7 +4,6 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use super::Collector;
-use crate::collector::session::Session;
 use crate::collector::site::Site;
 use crate::collector::status::{SeenWaiting, SiteStatus};
 use crate::control::{Amount, DaemonAnswer, Listed, ProblemAnswer, SiteAnswer, SiteState};
@@ -63,7 +62,7 @@ impl Collector {
         }
         let site = self.sites[key].as_ref();
         if let Some(running) = site.and_then(|site| site.running.as_ref()) {
-            let stands = |id| self.sessions.get(id).is_some_and(Session::is_open);
+            let stands = |id| self.sessions.get(id).is_some_and(|session| session.is_open());
             let state = match running.connections.iter().any(stands) || running.round.committing() > 0 {
                 _ if site.is_some_and(Site::is_leaving) => SiteState::Leaving,
                 true => SiteState::Collecting,

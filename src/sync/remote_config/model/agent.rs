@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::super::{Item, md5_text, parse_md5};
 use super::directory::collections;
 use super::site::Site;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// An agent, which asks its site for one thing at a time.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Agent {
     pub(super) fn step(&mut self, site: &mut Site, fails: bool) -> Option<Vec<u8>> {
         let state = std::mem::replace(&mut self.state, State::Idle);
         let get = |name: String| site.get(&name).filter(|_| !fails);
-        let own = Fingerprint::of(&self.configuration).md5;
+        let own = Md5Sum::of(&self.configuration).md5;
         match state {
             // It compares the file's text: one that is half there is another one.
             State::Idle => match get(self.item.md5_name().to_string()) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::{Centre, CentreItem, CentreStep, Item, ItemKind, StepOutcome, md5_text, parse_md5};
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// The files, by name.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub(in super::super) struct Directory {
 #[derive(Clone, Debug)]
 pub(in super::super) struct File {
     bytes: Vec<u8>,
-    fingerprint: Fingerprint,
+    fingerprint: Md5Sum,
 }
 
 /// One thing that the console does to a file.
@@ -54,7 +54,7 @@ impl Directory {
     pub(in super::super) fn apply(&mut self, change: FileChange) {
         match change {
             FileChange::Write(name, bytes) => {
-                let fingerprint = Fingerprint::of(&bytes);
+                let fingerprint = Md5Sum::of(&bytes);
                 self.files.insert(name, File { bytes, fingerprint });
             }
             FileChange::Remove(name) => drop(self.files.remove(&name)),
@@ -98,7 +98,7 @@ impl Directory {
     pub(in super::super) fn carry_out(&mut self, step: &CentreStep) -> StepOutcome {
         match step {
             CentreStep::Read { item } => {
-                StepOutcome::Read(self.current(item).map(|bytes| (bytes.into(), Fingerprint::of(bytes))))
+                StepOutcome::Read(self.current(item).map(|bytes| (bytes.into(), Md5Sum::of(bytes))))
             }
             CentreStep::Publish { item, content } => {
                 if self.look(item).is_some() {
@@ -118,7 +118,7 @@ pub(in super::super) fn edit(item: &Item, content: &[u8]) -> Vec<FileChange> {
     vec![
         FileChange::Write(content_name.clone(), content[..content.len() / 2].to_vec()),
         FileChange::Write(content_name, content.to_vec()),
-        FileChange::Write(md5_name, md5_text(Fingerprint::of(content).md5).into_bytes()),
+        FileChange::Write(md5_name, md5_text(Md5Sum::of(content).md5).into_bytes()),
     ]
 }
 

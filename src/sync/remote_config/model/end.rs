@@ -6,7 +6,7 @@ use super::super::{ConfigReport, ConfigStep, EndedEarly, Item, ItemKind, Mode, S
 use super::directory::{collections, is_md5_file};
 use super::place::{Course, Ended, Place};
 use super::world::World;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// Rounds in which everything has its turn, and once more, where there were other things to do.
 const ROUNDS: usize = 8;
@@ -110,7 +110,7 @@ impl World {
                 };
                 // An agent that takes a collection while it is replaced may have what is half there for the old one, to
                 // which the centre must not go back.
-                assert!(Fingerprint::of(content).md5 == *md5 || self.goes_back, "{item} is wrong for good");
+                assert!(Md5Sum::of(content).md5 == *md5 || self.goes_back, "{item} is wrong for good");
             }
         }
         self.tally.add("stuck at a site", stuck);

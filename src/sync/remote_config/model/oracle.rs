@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{Centre, CentreStep, ConfigStep, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep, parse_md5};
 use super::directory::{is_md5_file, item};
 use super::site::Site;
-use crate::proto::Fingerprint;
+use crate::proto::Md5Sum;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Oracle {
                 true
             }
             ConfigStep::Do(SiteStep::Delete { name, expected }) => {
-                let is_expected = site.get(&name.to_string()).map(Fingerprint::of) == Some(*expected);
+                let is_expected = site.get(&name.to_string()).map(Md5Sum::of) == Some(*expected);
                 check_delete(&name.to_string(), site, given, is_expected);
                 let confirm = ConfigStep::Ask(CentreStep::Confirm { item: item(&name.to_string()) });
                 let is_asked = given.centre.items.contains_key(&item(&name.to_string())) || before.contains(&confirm);
@@ -81,13 +81,13 @@ impl Oracle {
     fn check_store(&self, name: &str, body: &[u8], site: &Site) {
         assert!(!body.is_empty(), "an empty file is stored");
         let item = item(name);
-        let md5 = Fingerprint::of(body).md5;
+        let md5 = Md5Sum::of(body).md5;
         if !is_md5_file(name) {
             assert!(self.was_at_centre(&item, |content| content == body), "what is stored was never at the centre");
             let is_new = item.kind() == ItemKind::Configuration || site.md5(&item) != Some(md5);
             assert!(is_new, "an agent may take what is half there for the new collection");
         } else if item.kind() == ItemKind::Collection {
-            let content = site.content(&item).map(|content| Fingerprint::of(content).md5);
+            let content = site.content(&item).map(|content| Md5Sum::of(content).md5);
             // Where somebody has emptied the site just now, agents get neither.
             assert!(
                 content.is_none() || content == parse_md5(body),
@@ -99,10 +99,7 @@ impl Oracle {
     /// What a round has left as in step was once at the centre.
     pub(super) fn check_in_step(&self, in_step: &InStep) {
         for (item, md5) in in_step.iter() {
-            assert!(
-                self.was_at_centre(item, |content| Fingerprint::of(content).md5 == md5),
-                "{item} was never in step"
-            );
+            assert!(self.was_at_centre(item, |content| Md5Sum::of(content).md5 == md5), "{item} was never in step");
         }
     }
 }
@@ -117,7 +114,7 @@ fn check_delete(name: &str, site: &Site, given: &Given, is_expected: bool) {
     assert_eq!(given.policy.deletions, Ok(()), "{name} is deleted while the guard holds");
     let in_step = given.in_step.get(&item);
     assert!(in_step.is_some(), "{name} is deleted, which was not in step");
-    let content = site.content(&item).map(|content| Fingerprint::of(content).md5);
+    let content = site.content(&item).map(|content| Md5Sum::of(content).md5);
     let at_site = if is_md5_file(name) { site.md5(&item) } else { content };
     let is_fetched = item.kind() == ItemKind::Collection && !is_md5_file(name) && site.md5(&item).is_some();
     assert!(!is_fetched, "{name} is deleted, which agents may be about to fetch");

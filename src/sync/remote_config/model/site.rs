@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{Deletion, Item, Listed, SiteStep, StepOutcome, parse_md5};
-use crate::proto::{FileName, Fingerprint, Refusal};
+use crate::proto::{FileName, Md5Sum, Refusal};
 
 /// A stock server.
 #[derive(Clone, Debug)]
@@ -68,12 +68,12 @@ impl Site {
     }
 
     /// As `MV`: its answer has the size, and whatever came with it is gone.
-    fn delete(&mut self, name: &str, expected: Fingerprint) -> Deletion {
+    fn delete(&mut self, name: &str, expected: Md5Sum) -> Deletion {
         if self.get(name).is_none_or(|bytes| bytes.len() as u64 != expected.size) {
             return Deletion::Declined;
         }
         match self.files.remove(&self.path(name)) {
-            Some(bytes) if Fingerprint::of(&bytes) == expected => Deletion::Done,
+            Some(bytes) if Md5Sum::of(&bytes) == expected => Deletion::Done,
             bytes => Deletion::Other(bytes.map(Arc::from)),
         }
     }
@@ -88,7 +88,7 @@ impl Site {
 
     /// The content, where its `.md5` file fits it.
     pub(in super::super) fn pair(&self, item: &Item) -> Option<&[u8]> {
-        self.content(item).filter(|content| self.md5(item) == Some(Fingerprint::of(content).md5))
+        self.content(item).filter(|content| self.md5(item) == Some(Md5Sum::of(content).md5))
     }
 
     pub(in super::super) fn carry_out(&mut self, step: &SiteStep) -> StepOutcome {
@@ -96,7 +96,7 @@ impl Site {
         match step {
             SiteStep::List => StepOutcome::Listed(self.list()),
             SiteStep::Fetch { name } => StepOutcome::Fetched(get(name).map(Arc::from)),
-            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Fingerprint::of)),
+            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Md5Sum::of)),
             SiteStep::Store { name, body } => StepOutcome::Stored(self.put(&name.to_string(), body)),
             SiteStep::Delete { name, expected } => StepOutcome::Deleted(self.delete(&name.to_string(), *expected)),
         }

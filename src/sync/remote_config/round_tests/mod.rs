@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::model::{Directory, Site, deletion};
 use super::*;
-use crate::proto::{Fingerprint, Refusal};
+use crate::proto::{Md5Sum, Refusal};
 
 /// A site, the centre, and what was in step.
 struct Scene {
@@ -40,14 +40,14 @@ impl Scene {
 
     fn at_site(&mut self, item: &Item, content: &[u8]) {
         self.site.put(&item.content_name().to_string(), content).unwrap();
-        self.site.put(&item.md5_name().to_string(), md5_text(Fingerprint::of(content).md5).as_bytes()).unwrap();
+        self.site.put(&item.md5_name().to_string(), md5_text(Md5Sum::of(content).md5).as_bytes()).unwrap();
     }
 
     /// Both have it, and that was seen.
     fn both(&mut self, item: &Item, content: &[u8]) {
         self.at_site(item, content);
         self.directory.set(item, content);
-        self.in_step.insert(item.clone(), Fingerprint::of(content).md5);
+        self.in_step.insert(item.clone(), Md5Sum::of(content).md5);
     }
 
     fn delete_at_centre(&mut self, item: &Item) {
@@ -85,7 +85,7 @@ impl Scene {
     fn assert_same(&self, item: &Item, content: &[u8]) {
         assert_eq!(self.site.pair(item), Some(content));
         assert_eq!(self.directory.current(item), Some(content));
-        assert_eq!(self.in_step.get(item), Some(Fingerprint::of(content).md5));
+        assert_eq!(self.in_step.get(item), Some(Md5Sum::of(content).md5));
     }
 }
 

@@ -157,7 +157,7 @@ fn an_empty_configuration_goes_nowhere() {
     round.after(listed);
     round.after(StepOutcome::Fetched(None));
     assert_eq!(round.next_step(), ConfigStep::Ask(CentreStep::Read { item: agent(1) }));
-    round.after(StepOutcome::Read(Some((Arc::from([]), Fingerprint::of(b"")))));
+    round.after(StepOutcome::Read(Some((Arc::from([]), Md5Sum::of(b"")))));
     assert_eq!(round.next_step(), ConfigStep::Finished);
     assert_eq!(round.finished().1, ConfigReport { waiting: one(agent(1)), ..ConfigReport::default() });
 }

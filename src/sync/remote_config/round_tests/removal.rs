@@ -137,7 +137,7 @@ fn a_collection_that_somebody_else_has_put_there_since_is_left_alone() {
     scene.at_site(&collection(), b"somebody's");
     assert_eq!(scene.run().0, ["list", "fetch md5"]);
     assert!(scene.in_step.is_empty());
-    scene.in_step.insert(collection(), Fingerprint::of(b"zip").md5);
+    scene.in_step.insert(collection(), Md5Sum::of(b"zip").md5);
     scene.site = other_content;
     assert_eq!(scene.run().0, ["list", "compare zip"]);
     assert!(scene.in_step.is_empty());
@@ -187,7 +187,7 @@ fn what_an_agent_has_sent_in_the_moment_of_the_deletion_is_stored_again_and_take
             if step == if is_content { 4 } else { 5 } {
                 for (name, bytes) in [
                     (agent(1).content_name(), uploaded.to_vec()),
-                    (agent(1).md5_name(), md5_text(Fingerprint::of(uploaded).md5).into_bytes()),
+                    (agent(1).md5_name(), md5_text(Md5Sum::of(uploaded).md5).into_bytes()),
                 ] {
                     site.put(&name.to_string(), &bytes).unwrap();
                 }

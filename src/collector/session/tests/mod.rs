@@ -1,3 +1,5 @@
+mod extended;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use crate::collector::commit_queue::Ticket;
 use crate::collector::ports::Publisher;
 use crate::collector::resources::{SiteResources, target};
 use crate::collector::scripted_connection::ScriptedConnection;
+use crate::collector::site::Site;
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
@@ -61,6 +64,11 @@ impl Publisher for Orders {
     }
 }
 
+/// Of a site that is not asked whether it speaks the extension.
+fn stock() -> SiteSettings {
+    SiteSettings { extension: false, ..SiteSettings::new("site", "address") }
+}
+
 /// A session with a site that has one file.
 struct Scene {
     name: FileName,
@@ -79,7 +87,7 @@ impl Scene {
     }
 
     fn with(name: &str, settings: SiteSettings) -> Self {
-        let mut scene = Self::connected(name, settings);
+        let mut scene = Self::connected(name, SiteSettings { extension: false, ..settings });
         scene.hears_listing(&format!("{name}\n"));
         scene
     }
@@ -96,7 +104,7 @@ impl Scene {
         site.start_round(now, now);
         let end = ScriptedConnection::new(now);
         let commit_queue = CommitQueue::new(Box::new(orders.clone()), Settings::of_sites(Vec::new()).max_spool());
-        let (name, session) = (name.parse().unwrap(), Session::new(0));
+        let (name, session) = (name.parse().unwrap(), Session::new(0, ConnectionKey(0)));
         let mut scene = Self { name, session, end, site, commit_queue, orders, _incoming: incoming };
         let Self { session, end, site, commit_queue, .. } = &mut scene;
         session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
@@ -129,7 +137,7 @@ impl Scene {
         scene.commit();
         if committed.is_empty() {
             // Declined, and in the clear nothing may follow that.
-            scene.session = Session::new(0);
+            scene.session = Session::new(0, ConnectionKey(0));
             let Self { session, end, site, commit_queue, .. } = &mut scene;
             session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
         }
@@ -167,7 +175,7 @@ impl Scene {
 
 #[test]
 fn a_site_that_answers_before_it_is_asked_is_asked_one_thing_a_turn() {
-    let mut scene = Scene::connected("a.1.data", SiteSettings::new("site", "address"));
+    let mut scene = Scene::connected("a.1.data", stock());
     scene.hears_listing(&(0..10).map(|number| format!("{number}.1.data\n")).collect::<Vec<_>>().concat());
     let asked = |scene: &Scene| scene.end.output.windows(4).filter(|word| word == b"RECV").count();
     assert_eq!((scene.turns(), asked(&scene)), (0, 1));
@@ -178,7 +186,7 @@ fn a_site_that_answers_before_it_is_asked_is_asked_one_thing_a_turn() {
 
 #[test]
 fn names_that_are_not_collected_do_not_keep_the_others_from_being_asked_for_nor_the_loop_from_turning() {
-    let mut scene = Scene::connected("a.1.data", SiteSettings::new("site", "address"));
+    let mut scene = Scene::connected("a.1.data", stock());
     let others = (0..=MAX_NAMES).map(|number| format!("{number}\n")).collect::<Vec<_>>().concat();
     scene.hears_listing(&format!("{others}{}\n", scene.name));
     assert!(scene.turns() >= MAX_NAMES / (NAMES_PER_TURN + 2_048));

@@ -1,0 +1,383 @@
+//! A conversation with a server of ours in the extension: what is asked for ahead is answered in order, so that the line is full
+//! whatever its round trip.
+//!
+//! ```text
+//! Listing     in pages, oldest first
+//! Fetching    GET: stage → committer
+//! Deleting    DROP: the site removes exactly the bytes that are committed here, and says for certain whether
+//! Passing     a body that is not taken
+//! ```
+//!
+//! A file's bytes cross the line once, and its deletion needs no confirmation.
+
+use std::collections::VecDeque;
+
+use super::body::Body;
+use super::fetch::Fetch;
+use super::listing::PagedListing;
+use super::{Context, Conversation, LISTING_PIECE, NAMES_PER_TURN, PumpOutcome, Reuse, give_way};
+use crate::collector::Reason;
+use crate::collector::commit_queue::CommitQueue;
+use crate::collector::ports::Connection;
+use crate::collector::reason::BodyProgress;
+use crate::collector::site::Site;
+use crate::net::{PipelinedDriver, Read};
+use crate::proto::extension::{ExtensionCommand, PipelinedEvent};
+use crate::proto::{Count, FileName, Refusal, Want};
+use crate::store::HashedTemp;
+use crate::sync::{Assignment, ConnectionKey, DeleteAssignment, Step};
+
+/// Commands that are sent ahead at most: some thirty kilobytes of them.
+const MOST_AHEAD: usize = 512;
+
+/// Answers that are taken before the other connections have their turn.
+const ANSWERS_PER_TURN: usize = 64;
+
+/// A connection's session.
+pub(in crate::collector) struct ExtendedSession {
+    site: usize,
+    /// The connection's, among those of a round.
+    key: ConnectionKey,
+    driver: PipelinedDriver,
+    /// What the site was asked, in the order of its answers.
+    tasks: VecDeque<Task>,
+    is_parked: bool,
+    standing: Reuse,
+    body: Body,
+}
+
+/// What the site was asked.
+enum Task {
+    Listing(PagedListing),
+    Fetching(Fetch),
+    Deleting(DeleteAssignment),
+    /// Its body is not taken.
+    Passing,
+}
+
+impl ExtendedSession {
+    /// On a connection on which nothing is under way.
+    pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
+        Self {
+            site,
+            key,
+            driver: PipelinedDriver::new(),
+            tasks: VecDeque::new(),
+            is_parked: false,
+            standing: Reuse::Fresh,
+            body: Body::None,
+        }
+    }
+
+    /// Asks for as much as may be asked for. Why for no more, unless that is because so much is.
+    fn ask_ahead(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+        if self.is_parked {
+            return Ok(Some(PumpOutcome::Waiting));
+        }
+        if cx.commit_queue.is_full() || cx.site.has_its_share(cx.commit_queue, cx.io.now()) {
+            cx.site.stop_fetching();
+        }
+        while self.tasks.len() < MOST_AHEAD {
+            let (command, task) = match cx.site.next_step(self.key) {
+                Step::Do(Assignment::List(assignment)) => {
+                    let listing = PagedListing::new(assignment, cx.site);
+                    (listing.command(), Task::Listing(listing))
+                }
+                Step::Do(Assignment::Fetch(assignment)) => {
+                    (ExtensionCommand::Get(assignment.name().clone()), Task::Fetching(Fetch::new(assignment)))
+                }
+                Step::Do(Assignment::Delete(assignment)) => match drop_command(&assignment) {
+                    Some(command) => (command, Task::Deleting(assignment)),
+                    None => {
+                        cx.site.deletion_postponed(assignment);
+                        continue;
+                    }
+                },
+                Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
+                Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
+            };
+            self.tasks.push_back(task);
+            self.command(&command, cx)?;
+        }
+        Ok(None)
+    }
+
+    /// Gives the command of the last task.
+    fn command(&mut self, command: &ExtensionCommand, cx: &mut Context<'_>) -> Result<(), Reason> {
+        if self.tasks.len() == 1 {
+            cx.io.set_deadline(Some(cx.site.settings.timeout));
+        }
+        self.driver.command(command).map_err(|error| cx.site.protocol(error))
+    }
+
+    /// Nothing is under way: all that may come is the site's close.
+    fn stand_by(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        if !self.is_parked {
+            cx.io.set_deadline(None);
+        }
+        while self.read_line(cx)? {
+            if self.driver.want() == Want::Closed {
+                return Ok(PumpOutcome::Dropped);
+            }
+        }
+        Ok(PumpOutcome::Waiting)
+    }
+
+    /// Reads towards the end of a line; `false` where nothing has come.
+    fn read_line(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
+        match self.driver.read_line(cx.io) {
+            Ok(read) => Ok(read != Read::Blocked),
+            Err(error) => Err(Reason::session(error, &cx.site.settings)),
+        }
+    }
+
+    /// Moves bytes of a body to where they belong; `false` where nothing has come.
+    fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
+        let Self { driver, tasks, .. } = self;
+        let (mut task, site) = (tasks.front_mut(), &mut *cx.site);
+        let most = if let Some(Task::Listing(_)) = task { LISTING_PIECE } else { u64::MAX };
+        let take = |bytes: &[u8]| task.iter_mut().for_each(|task| task.take_body(bytes, site));
+        match driver.read_body(cx.io, most, take) {
+            Ok(Read::Blocked) => Ok(false),
+            Ok(_) => {
+                if let Want::Body(left) = driver.want() {
+                    self.body.extend_deadline(left, cx);
+                }
+                Ok(true)
+            }
+            Err(error) => Err(Reason::session(error, &cx.site.settings)),
+        }
+    }
+
+    /// Takes what has come. How many commands that answers.
+    fn take_events(&mut self, cx: &mut Context<'_>) -> Result<usize, Reason> {
+        let mut answers = 0;
+        while let Some(event) = self.driver.poll_event() {
+            self.standing = Reuse::Fresh;
+            let Some(task) = self.tasks.pop_front() else { continue };
+            if let Some(task) = self.handle(task, &event, cx)? {
+                self.tasks.push_front(task);
+            } else {
+                answers += 1;
+                let wait = (!self.tasks.is_empty()).then_some(cx.site.settings.timeout);
+                cx.io.set_deadline(wait);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// What is left of the task after an event.
+    fn handle(&mut self, task: Task, event: &PipelinedEvent, cx: &mut Context<'_>) -> Result<Option<Task>, Reason> {
+        match (task, event) {
+            (Task::Listing(mut listing), PipelinedEvent::Page { size, remaining }) => {
+                self.body.begin(*size, cx);
+                match listing.announced(*size, *remaining) {
+                    Ok(()) => Ok(Some(Task::Listing(listing))),
+                    Err(reason) => fail_listing(listing, reason, cx),
+                }
+            }
+            (Task::Listing(listing), PipelinedEvent::BodyComplete { .. }) => match listing.page_complete(cx) {
+                Ok(None) => Ok(None),
+                Ok(Some(listing)) => {
+                    let command = listing.command();
+                    self.driver.command(&command).map_err(|error| cx.site.protocol(error))?;
+                    Ok(Some(Task::Listing(listing)))
+                }
+                Err((listing, reason)) => fail_listing(listing, reason, cx),
+            },
+            (Task::Listing(listing), _) => fail_listing(listing, Reason::ListingRefused, cx),
+            (Task::Fetching(fetch), PipelinedEvent::File { size, .. }) => {
+                self.body.begin(*size, cx);
+                Ok(Some(fetch.begin(*size, cx).map_or(Task::Passing, Task::Fetching)))
+            }
+            (Task::Fetching(fetch), PipelinedEvent::BodyComplete { .. }) => {
+                fetch.complete(cx);
+                Ok(None)
+            }
+            (Task::Fetching(fetch), PipelinedEvent::Refused { refusal, .. }) => {
+                fetch.refused(refusal, cx);
+                Ok(None)
+            }
+            (Task::Deleting(delete), PipelinedEvent::Done { .. }) => {
+                cx.site.deletion_acknowledged(delete, cx.commit_queue);
+                Ok(None)
+            }
+            (Task::Deleting(delete), PipelinedEvent::Refused { refusal, .. }) => {
+                match refusal {
+                    Refusal::Missing => cx.site.was_gone(delete, cx.commit_queue),
+                    Refusal::Changed => cx.site.was_changed(delete, cx.commit_queue),
+                    _ => cx.site.deletion_refused(delete),
+                }
+                Ok(None)
+            }
+            // Its answer is over, or is none of the command's, which the driver does not let pass.
+            (Task::Passing, PipelinedEvent::BodyComplete { .. }) | (_, _) => Ok(None),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match self.tasks.front() {
+            Some(Task::Listing(listing)) => listing.cost(),
+            _ => 0,
+        }
+    }
+}
+
+impl Conversation for ExtendedSession {
+    fn site(&self) -> usize {
+        self.site
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn is_parked(&self) -> bool {
+        self.is_parked
+    }
+
+    fn park(&mut self) {
+        self.is_parked = true;
+    }
+
+    fn resume(&mut self) {
+        self.is_parked = false;
+        self.standing = Reuse::Reused;
+    }
+
+    fn may_end(&self) -> bool {
+        self.standing == Reuse::Reused
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.is_parked && self.tasks.is_empty()
+    }
+
+    fn has_file_under_way(&self) -> bool {
+        match self.tasks.front() {
+            Some(Task::Fetching(fetch)) => fetch.is_under_way(),
+            Some(Task::Deleting(_)) => true,
+            Some(Task::Listing(_) | Task::Passing) | None => false,
+        }
+    }
+
+    fn awaits_staging(&self) -> bool {
+        match self.tasks.front() {
+            Some(Task::Fetching(fetch)) => fetch.stage().is_some_and(|stage| HashedTemp::has_room(stage) == Ok(false)),
+            _ => false,
+        }
+    }
+
+    fn file(&self) -> Option<(&FileName, BodyProgress)> {
+        match self.tasks.front()? {
+            Task::Fetching(fetch) => Some((fetch.name(), fetch.came())),
+            Task::Deleting(delete) => Some((delete.name(), BodyProgress::Nothing)),
+            Task::Listing(_) | Task::Passing => None,
+        }
+    }
+
+    fn awaited(&self) -> String {
+        let of = match self.tasks.front() {
+            Some(Task::Listing(_)) => "the listing".into(),
+            _ => self.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
+        };
+        match self.driver.want() {
+            Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
+            _ => format!("an answer about {of}"),
+        }
+    }
+
+    fn is_in_body(&self) -> bool {
+        matches!(self.driver.want(), Want::Body(_))
+    }
+
+    fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        let (mut answers, cost) = (0, self.cost());
+        loop {
+            let pause = self.ask_ahead(cx)?;
+            // The site may take no more before it has answered: what comes is read all the same.
+            self.driver.transmit(cx.io)?;
+            let has_come = match self.driver.want() {
+                Want::Command if pause == Some(PumpOutcome::Leaving) => return Ok(PumpOutcome::Leaving),
+                Want::Command => return self.stand_by(cx),
+                Want::Body(_) if !self.tasks.front_mut().is_none_or(Task::has_room) => {
+                    self.body.hold(cx);
+                    return Ok(PumpOutcome::Staging);
+                }
+                Want::Body(left) => {
+                    self.body.resume(left, cx);
+                    self.read_body(cx)?
+                }
+                Want::Line | Want::Decision | Want::Supply(_) => self.read_line(cx)?,
+                Want::Closed => return Ok(PumpOutcome::Dropped),
+            };
+            answers += self.take_events(cx)?;
+            if !has_come {
+                return Ok(pause.unwrap_or(PumpOutcome::Blocked));
+            }
+            if answers > ANSWERS_PER_TURN || self.cost().saturating_sub(cost) > NAMES_PER_TURN {
+                return Ok(give_way(cx));
+            }
+        }
+    }
+
+    fn quit(&mut self, io: &mut dyn Connection) {
+        // The connection is closed next, whatever becomes of this.
+        if self.driver.quit().is_ok() {
+            let _ = self.driver.transmit(io);
+        }
+    }
+
+    fn abandon(&mut self, site: &mut Site, _: &mut CommitQueue) {
+        let first = self.tasks.pop_front();
+        while let Some(task) = self.tasks.pop_back() {
+            if let Some(assignment) = task.into_assignment() {
+                site.returned(assignment);
+            }
+        }
+        match first.and_then(Task::into_assignment) {
+            // It may be done: the next one asks again, and hears that it is.
+            Some(delete @ Assignment::Delete(_)) => site.returned(delete),
+            Some(assignment) => site.dropped(assignment),
+            None => {}
+        }
+    }
+}
+
+impl Task {
+    fn take_body(&mut self, bytes: &[u8], site: &mut Site) {
+        match self {
+            Self::Listing(listing) => listing.feed(bytes, site),
+            Self::Fetching(fetch) => fetch.take_body(bytes),
+            Self::Deleting(_) | Self::Passing => {}
+        }
+    }
+
+    /// Whether the next bytes of a body can be taken.
+    fn has_room(&mut self) -> bool {
+        match self {
+            Self::Fetching(fetch) => fetch.has_room(),
+            Self::Listing(_) | Self::Deleting(_) | Self::Passing => true,
+        }
+    }
+
+    fn into_assignment(self) -> Option<Assignment> {
+        match self {
+            Self::Listing(listing) => Some(Assignment::List(listing.into_assignment())),
+            Self::Fetching(fetch) => Some(Assignment::Fetch(fetch.into_assignment())),
+            Self::Deleting(delete) => Some(Assignment::Delete(delete)),
+            Self::Passing => None,
+        }
+    }
+}
+
+/// `None` if its bytes cannot be proved.
+fn drop_command(delete: &DeleteAssignment) -> Option<ExtensionCommand> {
+    let (name, published) = (delete.name().clone(), delete.published());
+    Some(ExtensionCommand::Drop { name, size: published.size, hash: published.content_hash()? })
+}
+
+fn fail_listing(listing: PagedListing, reason: Reason, cx: &mut Context<'_>) -> Result<Option<Task>, Reason> {
+    cx.site.dropped(Assignment::List(listing.into_assignment()));
+    Err(reason)
+}

@@ -1,0 +1,328 @@
+//! A conversation with a site as every Tentacle server understands it: one thing after the other.
+//!
+//! ```text
+//! Connecting ──► Open ──► Parked ──► Open …    open, without a round
+//!                 ├──► Exhausted               our last word goes unanswered: nothing may follow it
+//!                 └──► Extended                an ExtendedSession goes on
+//!
+//! Open: what the site was asked, in the order of its answers
+//!   Greeting, Asking    does it speak the extension? then an ExtendedSession goes on
+//!   Listing
+//!   Fetching      stage → committer
+//!   Deleting      compare with what was published
+//!   Staging       a Fetching or Deleting, until there is a place for what is announced
+//!   Confirming    is a file of a name that may come again gone?
+//!   Trailing, Overrun    longer than announced: the session's last
+//! ```
+
+use std::collections::VecDeque;
+
+use super::body::Body;
+use super::delete::Delete;
+use super::extended::ExtendedSession;
+use super::fetch::Fetch;
+use super::listing::ListingTask;
+use super::task::Task;
+use super::{Context, Conversation, NAMES_PER_TURN, PumpOutcome, Reuse, give_way};
+use crate::collector::Reason;
+use crate::collector::commit_queue::CommitQueue;
+use crate::collector::ports::Connection;
+use crate::collector::reason::BodyProgress;
+use crate::collector::site::Site;
+use crate::net::{ClientDriver, Read};
+use crate::proto::{Command, Count, Event, FileName, ListArg, PasswordDigest, Want};
+use crate::store::HashedTemp;
+use crate::sync::{Assignment, ConnectionKey, Step};
+
+/// A connection's session.
+pub(in crate::collector) struct StockSession {
+    site: usize,
+    /// The connection's, among those of a round.
+    key: ConnectionKey,
+    pub(super) driver: ClientDriver,
+    pub(super) state: State,
+    /// What the site was asked, in the order of its answers.
+    pub(super) tasks: VecDeque<Task>,
+    standing: Reuse,
+    pub(super) body: Body,
+}
+
+/// A state of the diagram [above](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Connecting,
+    Open,
+    /// The site has said that it speaks the extension.
+    Extended,
+    Exhausted,
+    Parked,
+}
+
+impl StockSession {
+    pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
+        let (driver, tasks) = (ClientDriver::new(), VecDeque::new());
+        Self { site, key, driver, state: State::Connecting, tasks, standing: Reuse::Fresh, body: Body::None }
+    }
+
+    /// What goes on from here, if the site has said that it speaks the extension.
+    pub(super) fn extended(&self) -> Option<ExtendedSession> {
+        (self.state == State::Extended).then(|| ExtendedSession::new(self.site, self.key))
+    }
+
+    /// What a session about something else goes on with, where nothing is under way.
+    pub(super) fn into_driver(self) -> ClientDriver {
+        self.driver
+    }
+
+    /// The connection stands: the password first, where there is one.
+    pub(super) fn opened(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        self.state = State::Open;
+        let Some(password) = &cx.site.settings.password else { return Ok(()) };
+        let command = Command::Pass(PasswordDigest::of(password));
+        self.tasks.push_back(Task::Greeting);
+        self.command(&command, cx)
+    }
+
+    /// What a listing under way has cost so far, in names.
+    pub(super) fn cost(&self) -> Option<usize> {
+        self.tasks.front().and_then(Task::cost)
+    }
+
+    /// Takes the round's next step; a pause where there is none.
+    fn start_next(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+        match self.state {
+            State::Exhausted => return Ok(Some(PumpOutcome::Exhausted)),
+            State::Parked => return Ok(Some(PumpOutcome::Waiting)),
+            State::Extended => return Ok(Some(give_way(cx))),
+            State::Connecting | State::Open => {}
+        }
+        if cx.site.is_to_be_asked(cx.io.now()) {
+            self.tasks.push_back(Task::Asking);
+            cx.io.set_deadline(Some(cx.site.settings.timeout));
+            return self.driver.ask_capabilities().map(|()| None).map_err(|error| cx.site.protocol(error));
+        }
+        if cx.commit_queue.is_full() || cx.site.has_its_share(cx.commit_queue, cx.io.now()) {
+            cx.site.stop_fetching();
+        }
+        let (command, task) = match cx.site.next_step(self.key) {
+            Step::Do(Assignment::List(assignment)) => {
+                (Command::List(ListArg::root()), Task::Listing(ListingTask::new(assignment, cx.site)))
+            }
+            Step::Do(Assignment::Fetch(assignment)) => {
+                let name = assignment.name().clone();
+                let command = if assignment.deletes() { Command::Move(name) } else { Command::Receive(name) };
+                (command, Task::Fetching(Fetch::new(assignment)))
+            }
+            Step::Do(Assignment::Delete(assignment)) => {
+                (Command::Move(assignment.name().clone()), Task::Deleting(Delete::new(assignment)))
+            }
+            Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
+            Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
+        };
+        self.tasks.push_back(task);
+        self.command(&command, cx)?;
+        Ok(None)
+    }
+
+    fn command(&mut self, command: &Command, cx: &mut Context<'_>) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.site.settings.timeout));
+        self.driver.command(command).map_err(|error| cx.site.protocol(error))
+    }
+
+    /// Nothing is under way: all that may come is the site's close.
+    fn stand_by(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        if !self.is_parked() {
+            cx.io.set_deadline(None);
+        }
+        loop {
+            match self.read_line(cx) {
+                Ok(true) if self.driver.want() == Want::Closed => return Ok(PumpOutcome::Dropped),
+                Ok(true) => {}
+                Ok(false) => return Ok(PumpOutcome::Waiting),
+                Err(reason) => return Err(reason),
+            }
+        }
+    }
+
+    /// Reads towards the end of a reply; `false` where nothing has come.
+    fn read_line(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
+        match self.driver.read_line(cx.io) {
+            Ok(read) => Ok(read != Read::Blocked),
+            Err(error) => Err(Reason::session(error, &cx.site.settings)),
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {
+        self.standing = Reuse::Fresh;
+        let Some(task) = self.tasks.pop_front() else { return Ok(()) };
+        match event {
+            Event::Announced { verb, size } => {
+                let reaction = task.announced(*verb, *size, cx)?;
+                self.react(reaction, (*verb, *size), cx)
+            }
+            Event::BodyComplete { .. } => match task {
+                Task::Deleting(delete) if delete.is_doubtful() => {
+                    let trailing = delete.rescue_beginning(cx.site, cx.commit_queue)?;
+                    self.tasks.push_front(Task::Trailing(trailing));
+                    Ok(())
+                }
+                task => match task.complete(cx)? {
+                    Some(deleted) => self.ask_for_deleted(deleted, cx),
+                    None => Ok(()),
+                },
+            },
+            Event::Refused { refusal, .. } => task.refused(refusal, cx),
+            Event::Capabilities(capabilities) => {
+                cx.site.speaks(Some(*capabilities), cx.io.now());
+                if cx.site.is_extended() {
+                    self.state = State::Extended;
+                }
+                Ok(())
+            }
+            Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
+        }
+    }
+
+    /// Asks for a file again that the site was to delete: on this connection the site does one thing after the other.
+    fn ask_for_deleted(&mut self, name: FileName, cx: &mut Context<'_>) -> Result<(), Reason> {
+        let command = Command::Receive(name.clone());
+        self.tasks.push_back(Task::Confirming(name));
+        self.command(&command, cx)
+    }
+}
+
+impl Conversation for StockSession {
+    fn site(&self) -> usize {
+        self.site
+    }
+
+    fn is_open(&self) -> bool {
+        self.state != State::Connecting
+    }
+
+    fn is_parked(&self) -> bool {
+        self.state == State::Parked
+    }
+
+    fn park(&mut self) {
+        self.state = State::Parked;
+    }
+
+    fn resume(&mut self) {
+        self.state = State::Open;
+        self.standing = Reuse::Reused;
+    }
+
+    fn may_end(&self) -> bool {
+        self.standing == Reuse::Reused
+            || match self.tasks.front() {
+                // Not every program that speaks the protocol need survive the question.
+                Some(Task::Asking) => true,
+                Some(Task::Trailing(trailing)) => !trailing.is_longer(),
+                _ => false,
+            }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state == State::Open && self.tasks.is_empty()
+    }
+
+    fn has_file_under_way(&self) -> bool {
+        self.tasks.front().is_some_and(Task::is_under_way)
+    }
+
+    fn awaits_staging(&self) -> bool {
+        match self.tasks.front() {
+            Some(Task::Staging { task, .. }) => task.awaits_staging(HashedTemp::is_open),
+            Some(task) => task.awaits_staging(HashedTemp::has_room),
+            None => false,
+        }
+    }
+
+    fn file(&self) -> Option<(&FileName, BodyProgress)> {
+        self.tasks.front()?.file()
+    }
+
+    fn awaited(&self) -> String {
+        let of = self.tasks.front().map_or_else(|| "the session".into(), Task::subject);
+        match self.driver.want() {
+            Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
+            _ => format!("an answer about {of}"),
+        }
+    }
+
+    fn is_in_body(&self) -> bool {
+        matches!(self.driver.want(), Want::Body(_))
+    }
+
+    fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        let (mut has_asked, cost) = (false, self.cost().unwrap_or(0));
+        loop {
+            if let Some(Task::Overrun(..) | Task::Trailing(..)) = self.tasks.front() {
+                return self.read_overrun(cx);
+            }
+            if !self.driver.transmit(cx.io)? {
+                return Ok(PumpOutcome::Blocked);
+            }
+            let progress = match self.driver.want() {
+                Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
+                Want::Command if has_asked => return Ok(give_way(cx)),
+                Want::Command => match self.start_next(cx)? {
+                    None => {
+                        has_asked = true;
+                        true
+                    }
+                    Some(PumpOutcome::Waiting) => return self.stand_by(cx),
+                    Some(pause) => return Ok(pause),
+                },
+                Want::Line => self.read_line(cx)?,
+                Want::Body(_) if !self.tasks.front_mut().is_none_or(Task::has_room) => {
+                    self.body.hold(cx);
+                    return Ok(PumpOutcome::Staging);
+                }
+                Want::Body(left) => {
+                    self.body.resume(left, cx);
+                    self.read_body(cx)?
+                }
+                Want::Decision => {
+                    self.decide(cx)?;
+                    if let Some(Task::Staging { .. }) = self.tasks.front() {
+                        return Ok(PumpOutcome::Staging);
+                    }
+                    true
+                }
+                // Nothing is sent from here.
+                Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
+            };
+            while let Some(event) = self.driver.poll_event() {
+                self.handle(&event, cx)?;
+            }
+            if !progress {
+                return Ok(PumpOutcome::Blocked);
+            }
+            if self.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN) {
+                return Ok(give_way(cx));
+            }
+        }
+    }
+
+    fn quit(&mut self, io: &mut dyn Connection) {
+        // The connection is closed next, whatever becomes of this.
+        let sent = self.driver.transmit(io);
+        // What a spent connection said last must be read alone; its end says the rest.
+        if sent.is_ok() && self.state != State::Exhausted && self.driver.command(&Command::Quit).is_ok() {
+            let _ = self.driver.transmit(io);
+        }
+    }
+
+    fn abandon(&mut self, site: &mut Site, commit_queue: &mut CommitQueue) {
+        self.state = State::Exhausted;
+        let first = self.tasks.pop_front();
+        while let Some(task) = self.tasks.pop_back() {
+            task.give_back(site);
+        }
+        if let Some(task) = first {
+            task.on_disconnect(site, commit_queue);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The client's side of a session of the [extension](crate::proto::extension) on a connection: moves the bytes that
+//! [`PipelinedClient`] asks for, and never waits.
+
+use super::{ByteStream, DriverError, Failure, Read};
+use crate::proto::extension::{ExtensionCommand, PipelinedClient, PipelinedEvent};
+use crate::proto::{Error, Want};
+
+/// More than any reply has, in bytes.
+const LINE: u64 = 4096;
+
+/// A client's session in which commands are sent ahead, and the moving of its bytes.
+///
+/// In a loop, the caller gives commands, has them [transmitted](Self::transmit) as far as they go, reads what is
+/// [wanted](Self::want), and takes every [event](Self::poll_event), until nothing more comes. It reads whether or not all is
+/// transmitted: the peer may take no command before it has answered the ones before. Deadlines are the caller's.
+#[derive(Debug, Default)]
+pub struct PipelinedDriver {
+    client: PipelinedClient,
+}
+
+impl PipelinedDriver {
+    /// A session on a connection on which nothing is under way, and whose peer speaks the extension.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is awaited: [`PipelinedClient::want`].
+    pub fn want(&self) -> Want {
+        self.client.want()
+    }
+
+    /// How many commands are not answered yet.
+    pub fn due(&self) -> usize {
+        self.client.due()
+    }
+
+    /// What has happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<PipelinedEvent> {
+        self.client.poll_event()
+    }
+
+    /// Gives a command, whatever is due: [`PipelinedClient::command`].
+    pub fn command(&mut self, command: &ExtensionCommand) -> Result<(), Error> {
+        self.client.command(command)
+    }
+
+    /// Ends the session once all that is due is answered: [`PipelinedClient::quit`].
+    pub fn quit(&mut self) -> Result<(), Error> {
+        self.client.quit()
+    }
+
+    /// Writes the protocol's bytes; whether all of them are out.
+    pub fn transmit(&mut self, io: &mut dyn ByteStream) -> Result<bool, Failure> {
+        while !self.client.transmit().is_empty() {
+            match io.write(self.client.transmit())? {
+                0 => return Ok(false),
+                written => self.client.transmitted(written),
+            }
+        }
+        io.flush()
+    }
+
+    /// Reads towards the end of a line, or, where none is due, to see whether the peer sends something unasked or has closed,
+    /// which [`Read::Eof`] reports where nothing was due.
+    ///
+    /// # Errors
+    /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`PipelinedClient::handle_input`] and
+    /// [`PipelinedClient::handle_eof`].
+    pub fn read_line(&mut self, io: &mut dyn ByteStream) -> Result<Read, DriverError> {
+        let (client, mut refused) = (&mut self.client, None);
+        let read = io.read(LINE, &mut |bytes| {
+            client.handle_input(bytes).unwrap_or_else(|error| {
+                refused = Some(error);
+                bytes.len()
+            })
+        })?;
+        match refused {
+            Some(error) => Err(error.into()),
+            None => self.check_end(read),
+        }
+    }
+
+    /// Moves bytes of the body that is [wanted](Want::Body) to `take`, at most `most` of them; none beyond its end, where the
+    /// next answer begins.
+    ///
+    /// # Errors
+    /// [`DriverError::Net`]; [`DriverError::Protocol`] at the connection's end.
+    pub fn read_body(
+        &mut self,
+        io: &mut dyn ByteStream,
+        most: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<Read, DriverError> {
+        let Want::Body(left) = self.want() else {
+            return Err(Error::Misuse { call: "read_body()", want: self.want() }.into());
+        };
+        let read = io.read(most.min(left), &mut |bytes| {
+            take(bytes);
+            bytes.len()
+        })?;
+        if let Read::Bytes(count) = read {
+            self.client.body_transferred(count as u64)?;
+        }
+        self.check_end(read)
+    }
+
+    /// An end is only right where nothing is due.
+    fn check_end(&mut self, read: Read) -> Result<Read, DriverError> {
+        if let Read::Eof { .. } = read {
+            self.client.handle_eof()?;
+        }
+        Ok(read)
+    }
+}
