@@ -152,7 +152,7 @@ keys! {
 
         /// Whether a server of ours is spoken to in the extension, in which files are asked for ahead. A stock server is
         /// asked whether it is one, and takes that for a file that it does not have.
-        extension: bool = true, Flag, Site;
+        extension: bool = false, Flag, Site;
 
         /// Whether agents' configuration and their collections are kept the same here and at the site, where `incoming_dir`
         /// has the directories for that.

@@ -68,7 +68,7 @@ impl TestSession {
         while pause.is_ok() && cx.storage.listings().due(cx.io.now()).is_some() {
             for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
                 assert_eq!(id, self.id, "nobody else waits for a listing");
-                let listed = listed.map(|listing| Arc::new(reordered(&listing, disk)));
+                let listed = listed.map(|listing| reordered(listing, disk));
                 pause = self.session.done(Done::Listed(listed), cx);
             }
         }

@@ -27,7 +27,7 @@ fn drop_of(name: &str) -> String {
 
 impl Scene {
     fn asking() -> Self {
-        let mut scene = Self::connected("a.1.data", SiteSettings::new("site", "address"));
+        let mut scene = Self::connected("a.1.data", SiteSettings { extension: true, ..SiteSettings::new("site", "address") });
         scene.hears("");
         assert!(scene.is_asked("RECV <?caps>\n"));
         scene
@@ -200,7 +200,7 @@ fn what_was_overwritten_at_the_site_stays_there_and_is_fetched_again() {
 
 #[test]
 fn a_file_that_is_too_large_is_not_asked_for_and_one_that_has_become_so_passes_by() {
-    let settings = SiteSettings { max_file_size: 3, ..SiteSettings::new("site", "address") };
+    let settings = SiteSettings { extension: true, max_file_size: 3, ..SiteSettings::new("site", "address") };
     let mut scene = Scene::connected("a.1.data", settings);
     scene.hears("");
     scene.hears(CAPS);
