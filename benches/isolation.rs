@@ -46,7 +46,7 @@ mod bad;
 mod case;
 #[path = "support/child_process.rs"]
 mod child_process;
-#[path = "isolation/collecting.rs"]
+#[path = "support/collecting.rs"]
 mod collecting;
 #[path = "isolation/configuration.rs"]
 mod configuration;
@@ -66,10 +66,10 @@ mod memory;
 mod peers;
 #[path = "isolation/scripted.rs"]
 mod scripted;
-#[path = "isolation/stamp.rs"]
+#[path = "support/stamp.rs"]
 mod stamp;
 mod support;
-#[path = "isolation/usage.rs"]
+#[path = "support/usage.rs"]
 mod usage;
 
 use std::path::Path;

@@ -53,8 +53,6 @@ mod connection;
 mod fresh_dir;
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "server/process.rs"]
-mod process;
 #[path = "server/run.rs"]
 mod run;
 #[path = "server/sendfile_baseline.rs"]
@@ -64,6 +62,10 @@ mod settings;
 #[path = "server/storage.rs"]
 mod storage;
 mod support;
+#[path = "support/tentacle_server.rs"]
+mod tentacle_server;
+#[path = "support/usage.rs"]
+mod usage;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -71,15 +73,17 @@ use std::time::Duration;
 
 use clients::{Clients, LARGE, Op, have};
 use fresh_dir::fresh_dir;
-use process::{BenchDir, Make, Server};
+use memory::memory;
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
 use sendfile_baseline::SendfileServer;
 use settings::{settings, site};
 use storage::{files_in, filled, wait_until_empty};
 use support::{Result, median, verdict};
+use tentacle_server::{BenchDir, Make, Server};
 use tentacle_sync::collector::{Collector, Mode, RoundReport};
 use tentacle_sync::net::Net;
 use tentacle_sync::store::Durability;
+use usage::cpu_time;
 
 /// Ours as it is by default.
 const OURS: Make = Make::Ours(Durability::Fsync);
@@ -135,7 +139,7 @@ fn main() -> Result<()> {
 }
 
 fn bench(scale: &Scale) -> Result<()> {
-    let dir = BenchDir::new()?;
+    let dir = BenchDir::new("server-bench-", &support::place()?)?;
     println!("Tentacle servers with agent files of 0.5 to 5 KiB, in {}", dir.path().to_string_lossy());
     if support::is_in_memory(dir.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
@@ -238,14 +242,14 @@ fn moving(scale: &Scale, dir: &BenchDir) -> Result<()> {
 /// Our own daemon fetches, makes durable and deletes all of it.
 fn collect(make: Make, tls: bool, files: usize, dir: &BenchDir) -> Result<Run> {
     let storage = filled(files, dir)?;
-    let server = Server::start(make, tls, &storage, dir)?;
+    let server = Server::start(make, tls, &storage, dir, &[])?;
     let (dir, spool) = fresh_dir(dir.path())?;
     let address = server.address();
     let site = site("bench", address.tcp.port(), &spool, address.ca.as_deref());
     let settings = settings(&dir, Durability::Fsync, vec![site]);
     let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
-    let (start, cpu) = (support::clock(), server.cpu_time()?);
+    let (start, cpu) = (support::clock(), cpu_time(server.id())?);
     collector.run(settings.shutdown_timeout, |_, _| false)?;
     let seconds = start.elapsed().as_secs_f64();
     wait_until_empty(&storage)?;
@@ -253,8 +257,8 @@ fn collect(make: Make, tls: bool, files: usize, dir: &BenchDir) -> Result<Run> {
     let files = files as f64;
     Ok(Run {
         files_per_second: files / seconds,
-        cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / files,
-        peak: server.memory("VmHWM")? / 1024.0,
+        cpu_per_file: 1e6 * (cpu_time(server.id())? - cpu).as_secs_f64() / files,
+        peak: memory(&server.id().to_string(), "VmHWM")? / 1024.0,
     })
 }
 
@@ -318,14 +322,14 @@ fn idle(scale: &Scale, dir: &BenchDir) -> Result<()> {
 
 /// What each connection adds to what the server has once it has seen one, and the most it had, in KiB.
 fn memory_of_idle(make: Make, tls: bool, clients: usize, dir: &BenchDir) -> Result<(f64, f64)> {
-    let server = Server::start(make, tls, &dir.storage()?, dir)?;
+    let server = Server::start(make, tls, &dir.storage()?, dir, &[])?;
     have(Op::Stay { clients: 1 }, server.address())?;
-    let before = server.memory("VmRSS")?;
+    let before = memory(&server.id().to_string(), "VmRSS")?;
     let mut staying = Clients::ready(Op::Stay { clients }, server.address())?;
     staying.run()?;
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
-    let each = (server.memory("VmRSS")? - before) / clients as f64;
-    Ok((each, server.memory("VmHWM")?))
+    let each = (memory(&server.id().to_string(), "VmRSS")? - before) / clients as f64;
+    Ok((each, memory(&server.id().to_string(), "VmHWM")?))
 }
 
 /// Another client's files, while many others drip a byte a second, and without those; the disk is left out of it.
@@ -334,7 +338,7 @@ fn beside_dripping(scale: &Scale, dir: &BenchDir) -> Result<()> {
     let op = Op::Send { clients: 1, files: scale.files };
     for make in Make::all().into_iter().filter(|make| *make != OURS) {
         let figures = take_turns(&[false, true], scale.runs, |dripping| {
-            let server = Server::start(make, false, &dir.storage()?, dir)?;
+            let server = Server::start(make, false, &dir.storage()?, dir, &[])?;
             let drip = Op::Drip { clients: scale.dripping };
             let mut dripping = dripping.then(|| Clients::ready(drip, server.address())).transpose()?;
             if let Some(dripping) = &mut dripping {
@@ -357,10 +361,10 @@ fn large(scale: &Scale, dir: &BenchDir) -> Result<()> {
     let storage = dir.storage()?;
     let file = storage.join(LARGE);
     File::create(&file)?.set_len(scale.large)?;
-    let (server, baseline) = (Server::start(OURS, false, &storage, dir)?, SendfileServer::start(&file)?);
+    let (server, baseline) = (Server::start(OURS, false, &storage, dir, &[])?, SendfileServer::start(&file)?);
     // The first time brings the file into memory.
     have(Op::Receive, &baseline.address)?;
-    let before = server.memory("VmRSS")?;
+    let before = memory(&server.id().to_string(), "VmRSS")?;
     let mut rates = [Vec::new(), Vec::new()];
     for _ in 0..scale.runs {
         for (address, rates) in [server.address(), &baseline.address].into_iter().zip(&mut rates) {
@@ -368,7 +372,7 @@ fn large(scale: &Scale, dir: &BenchDir) -> Result<()> {
         }
     }
     let part = median(rates[0].iter().zip(&rates[1]).map(|(ours, baseline)| ours / baseline));
-    let growth = server.memory("VmHWM")? - before;
+    let growth = memory(&server.id().to_string(), "VmHWM")? - before;
     let [ours, baseline] = rates.map(median);
     println!(
         "\n{} MiB out of the plain server: {ours:.0} MiB/s, a bare sendfile loop: {baseline:.0} MiB/s",

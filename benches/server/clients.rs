@@ -12,7 +12,8 @@ use tentacle_sync::testing::fake_server::AgentFiles;
 
 use super::blocking_client::BlockingClient;
 use super::concurrent_clients;
-use super::connection::{Connector, ServerAddress};
+use super::connection::Connector;
+use super::tentacle_server::ServerAddress;
 use crate::support::{Result, again, clock};
 
 /// The role that the other process is started with.

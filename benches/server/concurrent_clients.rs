@@ -7,7 +7,8 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 
 use super::blocking_client::BlockingClient;
-use super::connection::{Connection, Connector, ServerAddress};
+use super::connection::{Connection, Connector};
+use super::tentacle_server::ServerAddress;
 use crate::support::{Result, clock};
 
 /// A file's name and its bytes.

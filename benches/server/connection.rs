@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use mio::event::Source;
@@ -13,14 +13,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::tentacle_server::ServerAddress;
 use crate::support::Result;
-
-/// Where a server is, and whom to trust there if it speaks TLS.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerAddress {
-    pub(crate) tcp: SocketAddr,
-    pub(crate) ca: Option<PathBuf>,
-}
 
 /// Makes connections to one place.
 pub(crate) struct Connector {

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::clients::{Clients, Op};
-use super::process::{BenchDir, Make, Server};
+use super::memory::memory;
 use super::storage::wait_until_empty;
+use super::tentacle_server::{BenchDir, Make, Server};
+use super::usage::cpu_time;
 use crate::support::{Result, median};
 
 /// What a run came to.
@@ -20,7 +22,7 @@ pub(crate) struct Run {
 impl Run {
     /// Has clients do it with a server whose storage is this.
     pub(crate) fn of(make: Make, tls: bool, op: Op, storage: &Path, dir: &BenchDir) -> Result<Self> {
-        let server = Server::start(make, tls, storage, dir)?;
+        let server = Server::start(make, tls, storage, dir, &[])?;
         let mut clients = Clients::ready(op, server.address())?;
         let run = Self::going(&mut clients, &server)?;
         drop(clients);
@@ -32,12 +34,12 @@ impl Run {
 
     /// Has these clients do what they are ready for.
     pub(crate) fn going(clients: &mut Clients, server: &Server) -> Result<Self> {
-        let cpu = server.cpu_time()?;
+        let cpu = cpu_time(server.id())?;
         let done = clients.run()?;
         Ok(Self {
             files_per_second: done.per_second(),
-            cpu_per_file: 1e6 * (server.cpu_time()? - cpu) / done.count,
-            peak: server.memory("VmHWM")? / 1024.0,
+            cpu_per_file: 1e6 * (cpu_time(server.id())? - cpu).as_secs_f64() / done.count,
+            peak: memory(&server.id().to_string(), "VmHWM")? / 1024.0,
         })
     }
 }

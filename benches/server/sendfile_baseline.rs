@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 
 use rustix::fs::sendfile;
 
-use super::connection::ServerAddress;
+use super::tentacle_server::ServerAddress;
 use crate::support::{Result, again};
 
 /// The role that the other process is started with.

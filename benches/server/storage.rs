@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::clients;
-use super::process::BenchDir;
+use super::tentacle_server::BenchDir;
 use crate::support::Result;
 
 /// A storage with files in it.

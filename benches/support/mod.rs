@@ -32,9 +32,9 @@ pub(crate) fn is_smoke() -> bool {
     std::env::var_os("BENCH_SMOKE").is_some_and(|value| value == "1")
 }
 
-/// The directory to work in: the argument, or the build directory's place for such things.
+/// The directory to work in: the first argument, or the build directory's place for such things.
 pub(crate) fn place() -> Result<PathBuf> {
-    let given = std::env::args_os().skip(1).find(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
+    let given = std::env::args_os().nth(1).filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
     let place = given.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     fs::create_dir_all(&place)?;
     Ok(place)

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,19 +15,14 @@ use tempfile::TempDir;
 use tentacle_sync::store::Durability;
 use tentacle_sync::testing::fake_server::Authority;
 
-use super::connection::ServerAddress;
 use crate::fresh_dir::fresh_dir;
-use crate::memory::memory;
-use crate::support::{self, Result};
+use crate::support::Result;
 
 /// The user a server runs as when the bench runs as root, which it refuses.
 const NOBODY: u32 = 65_534;
 
 /// How long a server may take until it accepts connections.
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Linux counts a process's time in hundredths of a second, as long as it has had `/proc`.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Names the stock server.
 const STOCK: &str = "STOCK_TENTACLE_SERVER";
@@ -71,10 +66,9 @@ impl Make {
 pub(crate) struct BenchDir(TempDir);
 
 impl BenchDir {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(prefix: &str, parent: &Path) -> Result<Self> {
         let permissions = fs::Permissions::from_mode(0o755);
-        let parent = support::place()?;
-        let dir = tempfile::Builder::new().prefix("server-bench-").permissions(permissions).tempdir_in(parent)?;
+        let dir = tempfile::Builder::new().prefix(prefix).permissions(permissions).tempdir_in(parent)?;
         let authority = Authority::new("Bench CA")?;
         let identity = authority.server(Ipv4Addr::LOCALHOST.into())?;
         fs::write(dir.path().join("ca.pem"), authority.certificate_pem())?;
@@ -98,6 +92,13 @@ impl BenchDir {
     }
 }
 
+/// Where a server is, and whom to trust there if it speaks TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerAddress {
+    pub(crate) tcp: SocketAddr,
+    pub(crate) ca: Option<PathBuf>,
+}
+
 /// A running server; dropping it kills it.
 pub(crate) struct Server {
     process: Child,
@@ -107,12 +108,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one on `storage`, with `-I -o -c 2000` and a patience that is longer than any case takes.
-    pub(crate) fn start(make: Make, tls: bool, storage: &Path, dir: &BenchDir) -> Result<Self> {
+    /// Starts one on `storage`, with `-I -o -c 2000`, a patience that is longer than any case takes, and these options.
+    pub(crate) fn start(make: Make, tls: bool, storage: &Path, dir: &BenchDir, options: &[&str]) -> Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new(make.program()?);
         command.args(["-a", &address.ip().to_string(), "-p", &address.port().to_string()]);
-        command.args(["-I", "-o", "-c", "2000", "-t", "300", "-m", "2000000000"]);
+        command.args(["-I", "-o", "-c", "2000", "-t", "300", "-m", "2000000000"]).args(options);
         command.arg("-s").arg(storage);
         let file = |name: &str| dir.path().join(name);
         if make == Make::Ours(Durability::None) {
@@ -155,19 +156,9 @@ impl Server {
         &self.address
     }
 
-    /// What it has used of the processors so far, in all its threads, in seconds; a hundredth is the least that shows.
-    pub(crate) fn cpu_time(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The second field, the name, may hold anything; user and system time are the 14th and 15th.
-        let fields = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name in it")?.1;
-        let ticks: Vec<f64> =
-            fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
-        Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
-    }
-
-    /// A figure of its `/proc/PID/status`, in KiB.
-    pub(crate) fn memory(&self, key: &str) -> Result<f64> {
-        memory(&self.process.id().to_string(), key)
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 
