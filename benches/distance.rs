@@ -21,6 +21,8 @@
 mod chart;
 #[path = "support/child_process.rs"]
 mod child_process;
+#[path = "support/data_files.rs"]
+mod data_files;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
 #[path = "support/machine.rs"]

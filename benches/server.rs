@@ -49,6 +49,8 @@ mod clients;
 mod concurrent_clients;
 #[path = "server/connection.rs"]
 mod connection;
+#[path = "support/data_files.rs"]
+mod data_files;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
 #[path = "support/memory.rs"]
@@ -72,12 +74,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use clients::{Clients, LARGE, Op, have};
+use data_files::{files_in, wait_until_empty};
 use fresh_dir::fresh_dir;
 use memory::memory;
 use run::{Run, print_heading, print_row, print_rows, ratio, take_turns};
 use sendfile_baseline::SendfileServer;
 use settings::{settings, site};
-use storage::{files_in, filled, wait_until_empty};
+use storage::filled;
 use support::{Result, median, verdict};
 use tentacle_server::{BenchDir, Make, Server};
 use tentacle_sync::collector::{Collector, Mode, RoundReport};

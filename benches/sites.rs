@@ -1,8 +1,11 @@
 //! Collecting from hundreds of TLS sites: time, CPU, memory; what sites that hang cost the others; how much memory a
 //! connection takes that waits for its next round.
 //!
-//! `cargo bench --bench sites [-- DIRECTORY]`: works in a fresh directory inside `DIRECTORY`, by default inside the build
-//! directory. With `BENCH_SMOKE=1` it does very little of everything.
+//! `cargo bench --bench sites [-- [DIRECTORY] [--data]]`: works in a fresh directory inside `DIRECTORY`, by default inside the
+//! build directory. With `BENCH_SMOKE=1` it does very little of everything. With `--data` it does something else: 1,000, 5,000
+//! and 10,000 sites, plain and in TLS, each with a file and a round a minute. How late a round begins is the collector's own
+//! figure. Each site has a port and a thread of the peers' process: that takes as many threads and descriptors
+//! (`/proc/sys/kernel/threads-max`, `ulimit -Hn`).
 //!
 //! The peers run in a process of their own, on the same processors, and each run of the collector in a fresh one: CPU and
 //! memory are the collector's alone, and no run finds a heap that an earlier one has left. Cases that are compared take
@@ -16,6 +19,8 @@
 
 #[path = "support/child_process.rs"]
 mod child_process;
+#[path = "sites/data.rs"]
+mod data;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
 #[path = "support/memory.rs"]
@@ -63,6 +68,9 @@ const ONCE: &str = "once";
 /// What a process is started for: keeping the connections.
 const IDLE: &str = "idle";
 
+/// The option for thousands of sites with data, and nothing else.
+const DATA: &str = "--data";
+
 /// How much of everything.
 struct Scale {
     sites: usize,
@@ -101,6 +109,7 @@ struct Memory {
 fn main() -> Result<()> {
     match support::role() {
         None => bench(),
+        Some((role, args)) if role == data::ROLE => data::collect(&args),
         Some((role, args)) if role == ONCE => once(&Task::from_args(&args)?),
         Some((role, args)) if role == IDLE => idle(&Task::from_args(&args)?),
         Some((_, args)) => peers::serve(&args),
@@ -122,6 +131,12 @@ fn bench() -> Result<()> {
     );
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
+    }
+    if support::is_smoke() || std::env::args().any(|arg| arg == DATA) {
+        data::measure(place.path())?;
+    }
+    if std::env::args().any(|arg| arg == DATA) {
+        return Ok(());
     }
     let mut peers =
         Peers::start(PeerConfig { count: scale.sites, write: WritePattern::Whole, tls: true }, place.path())?;

@@ -11,6 +11,7 @@ use tentacle_sync::net::Net;
 use tentacle_sync::store::Durability;
 use tentacle_sync::testing::fake_server::AgentFiles;
 
+use super::data_files::{files_in, wait_until_empty};
 use super::fresh_dir::fresh_dir;
 use super::others::{self, Lftp, Rsync};
 use super::processor::cpu_time;
@@ -145,8 +146,8 @@ impl Case {
                 self.measure(server.address(), |address| server.mirror(address, &storage, &spool))
             }
         }?;
-        let (came, left) = (data_files(&spool)?, data_files(&storage)?);
-        assert_eq!((came, left), (self.files, 0), "{:?}: files that came, files left there", self.way);
+        wait_until_empty(&storage).map_err(|error| format!("{}: {error}", self.way.name()))?;
+        assert_eq!(files_in(&spool)?, self.files, "files that came, {}", self.way.name());
         Ok(figures)
     }
 
@@ -179,10 +180,4 @@ fn collect(server: SocketAddr, ca: Option<&Path>, files: usize, dir: &Path, spoo
     collector.run(settings.shutdown_timeout, |_, _| false)?;
     assert_eq!(moved.get(), files, "files gone from the site");
     Ok(cpu_time()?.saturating_sub(cpu).as_secs_f64())
-}
-
-/// How many there are, after those have gone that stock still deletes.
-fn data_files(dir: &Path) -> Result<usize> {
-    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>()?;
-    Ok(names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".data")).count())
 }

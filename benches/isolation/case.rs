@@ -1,5 +1,6 @@
 //! One run: fresh sites and a fresh collector, and what came of them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -86,7 +87,8 @@ impl Case {
             thread::sleep(PAUSE);
         }
         let memory = memory(&self.collecting.id().to_string(), "VmHWM")? / 1024.0;
-        let log = kib(self.collecting.logged()?.saturating_sub(AT_ONCE)) / self.begin.elapsed().as_secs_f64();
+        let log = kib(fs::metadata(self.collecting.log())?.len().saturating_sub(AT_ONCE))
+            / self.begin.elapsed().as_secs_f64();
         let stall = self.collecting.stop(scale.timeout)?;
         let share = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() / took.as_secs_f64();
         Ok(Figures {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::clients::{Clients, Op};
+use super::data_files::wait_until_empty;
 use super::memory::memory;
-use super::storage::wait_until_empty;
 use super::tentacle_server::{BenchDir, Make, Server};
 use super::usage::cpu_time;
 use crate::support::{Result, median};

@@ -45,9 +45,9 @@ impl Collecting {
         self.process.id()
     }
 
-    /// Bytes it has logged so far.
-    pub(crate) fn logged(&self) -> Result<u64> {
-        Ok(fs::metadata(&self.log)?.len())
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Asks it to end. Returns the longest that anything ready had to wait for its loop until then, in seconds; `None`

@@ -15,7 +15,7 @@ use tentacle_sync::testing::fake_server::{
 };
 
 use crate::child_process::ChildProcess;
-use crate::support::{Result, again};
+use crate::support::{Result, again, clock};
 
 /// The role that the other process is started with.
 const ROLE: &str = "peers";
@@ -41,6 +41,9 @@ pub(crate) enum Order {
     Fill(usize),
     /// The first so many hang after accept, from now on.
     Hang(usize),
+    /// Two intervals of so many milliseconds, in each of which one file appears at each, at evenly spaced moments, from now
+    /// on; as many are reported.
+    Report(usize),
     /// How many files are left, at all of them? As stock does, they delete a file only after its last byte is out.
     Count,
 }
@@ -86,6 +89,7 @@ impl fmt::Display for Order {
         match self {
             Self::Fill(files) => write!(f, "fill {files}"),
             Self::Hang(peers) => write!(f, "hang {peers}"),
+            Self::Report(interval) => write!(f, "report {interval}"),
             Self::Count => write!(f, "count 0"),
         }
     }
@@ -100,6 +104,7 @@ impl FromStr for Order {
         match word {
             "fill" => Ok(Self::Fill(number)),
             "hang" => Ok(Self::Hang(number)),
+            "report" => Ok(Self::Report(number)),
             "count" => Ok(Self::Count),
             _ => Err(format!("{word:?} is no order").into()),
         }
@@ -140,6 +145,7 @@ fn execute(order: Order, peers: &[FakeServer]) -> Result<usize> {
             }
             Ok(hanging)
         }
+        Order::Report(interval) => report(Duration::from_millis(interval.try_into()?), peers),
         Order::Count => {
             let count = || peers.iter().try_fold(0, |sum, peer| Ok(sum + peer.files()?.len()));
             for _ in 0..100 {
@@ -151,6 +157,18 @@ fn execute(order: Order, peers: &[FakeServer]) -> Result<usize> {
             count()
         }
     }
+}
+
+fn report(interval: Duration, peers: &[FakeServer]) -> Result<usize> {
+    let (start, pause) = (clock(), interval / u32::try_from(peers.len())?);
+    let mut order: Vec<usize> = (0..peers.len()).collect();
+    fastrand::shuffle(&mut order);
+    let fleet = AgentFiles { prefix: "s".into(), agents: peers.len(), seed: 1 };
+    for (number, (name, bytes)) in (0..).zip(fleet.files(2 * peers.len())) {
+        thread::sleep((pause * number).saturating_sub(start.elapsed()));
+        peers[order[number as usize % order.len()]].put(name, &bytes)?;
+    }
+    Ok(2 * peers.len())
 }
 
 fn tls(ca: &Path) -> Result<tentacle_sync::tls::Acceptor> {

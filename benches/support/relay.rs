@@ -50,8 +50,17 @@ pub(crate) struct Counts {
     pub(crate) down: u64,
     /// How often a client spoke after its server, or first: in lock-step, the round trips.
     pub(crate) turns: u64,
-    /// Clients' commands where they are not encrypted: verbs, and listings by what they ask for.
-    pub(crate) commands: BTreeMap<String, u64>,
+    /// What that was for, where it is not encrypted and in lock-step: by verbs, and listings by what they ask for.
+    pub(crate) commands: BTreeMap<String, OfCommand>,
+}
+
+/// What was carried for commands of a kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OfCommand {
+    pub(crate) count: u64,
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+    pub(crate) turns: u64,
 }
 
 /// A line that is there until this is dropped.
@@ -84,7 +93,9 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, open, up, down, turns, commands } = self;
         write!(f, "{connections}\t{open}\t{up}\t{down}\t{turns}")?;
-        commands.iter().try_for_each(|(command, count)| write!(f, "\t{count}\t{command}"))
+        commands
+            .iter()
+            .try_for_each(|(command, of)| write!(f, "\t{command}\t{}\t{}\t{}\t{}", of.count, of.up, of.down, of.turns))
     }
 }
 
@@ -96,7 +107,10 @@ impl FromStr for Counts {
         let [connections, open, up, down, turns, commands @ ..] = &fields[..] else {
             return Err(format!("{line:?} are no counts").into());
         };
-        let commands = commands.chunks_exact(2).map(|pair| Ok((pair[1].to_owned(), pair[0].parse()?)));
+        let commands = commands.chunks_exact(5).map(|of| {
+            let [count, up, down, turns] = [of[1].parse()?, of[2].parse()?, of[3].parse()?, of[4].parse()?];
+            Ok((of[0].to_owned(), OfCommand { count, up, down, turns }))
+        });
         Ok(Self {
             connections: connections.parse()?,
             open: open.parse()?,
@@ -143,8 +157,8 @@ enum Direction {
 /// One connection through the relay, as both directions count it.
 struct Carried {
     counts: Arc<Mutex<Counts>>,
-    /// Who spoke last.
-    last: Mutex<Direction>,
+    /// Who spoke last, and the last command.
+    last: Mutex<(Direction, String)>,
 }
 
 fn carry(client: TcpStream, server: SocketAddr, line: Line, counts: &Arc<Mutex<Counts>>) -> Result<()> {
@@ -158,7 +172,7 @@ fn carry(client: TcpStream, server: SocketAddr, line: Line, counts: &Arc<Mutex<C
         counts.connections += 1;
         counts.open += 1;
     }
-    let carried = Arc::new(Carried { counts: Arc::clone(counts), last: Mutex::new(Direction::Down) });
+    let carried = Arc::new(Carried { counts: Arc::clone(counts), last: Mutex::new((Direction::Down, String::new())) });
     let ends = [(client.try_clone()?, server.try_clone()?, Direction::Up), (server, client, Direction::Down)];
     for (from, to, direction) in ends {
         let (sender, receiver) = channel();
@@ -216,17 +230,25 @@ fn give_out(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>) {
 
 impl Carried {
     fn count(&self, direction: Direction, bytes: &[u8]) {
-        let before = if bytes.is_empty() { direction } else { std::mem::replace(&mut *lock(&self.last), direction) };
-        let mut counts = lock(&self.counts);
-        match direction {
-            Direction::Down => counts.down += bytes.len() as u64,
-            Direction::Up => {
-                counts.up += bytes.len() as u64;
-                counts.turns += u64::from(before == Direction::Down);
-                for command in bytes.split(|&byte| byte == b'\n').filter_map(command) {
-                    *counts.commands.entry(command).or_default() += 1;
-                }
+        if bytes.is_empty() {
+            return;
+        }
+        let (mut last, mut counts) = (lock(&self.last), lock(&self.counts));
+        let (length, is_turn) = (bytes.len() as u64, direction == Direction::Up && last.0 == Direction::Down);
+        last.0 = direction;
+        counts.turns += u64::from(is_turn);
+        if direction == Direction::Up {
+            counts.up += length;
+            for command in bytes.split(|&byte| byte == b'\n').filter_map(command) {
+                counts.commands.entry(command.clone()).or_default().count += 1;
+                last.1 = command;
             }
+        } else {
+            counts.down += length;
+        }
+        if let Some(of) = counts.commands.get_mut(&last.1) {
+            of.turns += u64::from(is_turn);
+            *(if direction == Direction::Up { &mut of.up } else { &mut of.down }) += length;
         }
     }
 }

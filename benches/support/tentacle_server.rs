@@ -85,11 +85,17 @@ impl BenchDir {
     pub(crate) fn storage(&self) -> Result<PathBuf> {
         let (dir, storage) = fresh_dir(self.path())?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
-        if getuid().is_root() {
-            chown(&storage, Some(NOBODY), Some(NOBODY))?;
-        }
+        hand_over(&storage)?;
         Ok(storage)
     }
+}
+
+/// Gives a file or a directory to the user that servers run as.
+pub(crate) fn hand_over(path: &Path) -> Result<()> {
+    if getuid().is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY))?;
+    }
+    Ok(())
 }
 
 /// Where a server is, and whom to trust there if it speaks TLS.

@@ -20,6 +20,8 @@ pub struct RoundReport {
     pub tally: Tally,
     /// How long it took.
     pub took: Duration,
+    /// How long after it was due it began.
+    pub late: Duration,
     /// How it ended.
     pub ending: Ending,
     /// Why it broke off, where it did.

@@ -46,6 +46,8 @@ pub(super) struct ActiveRound {
     agent_order: AgentOrder,
     /// Files moved and not committed yet, whose deletion is confirmed.
     deleted: HashSet<FileName>,
+    /// When it was due.
+    pub(super) due: Instant,
     pub(super) since: Instant,
     pub(super) failure: Option<Reason>,
     pub(super) not_taken: NotTaken,
@@ -216,13 +218,14 @@ impl Site {
         reason
     }
 
-    pub(super) fn start_round(&mut self, now: Instant) {
+    pub(super) fn start_round(&mut self, due: Instant, now: Instant) {
         self.running = Some(ActiveRound {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW),
             connections: Vec::new(),
             waiting: Vec::new(),
             agent_order: AgentOrder::default(),
             deleted: HashSet::new(),
+            due,
             since: now,
             failure: None,
             not_taken: NotTaken::default(),

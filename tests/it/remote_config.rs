@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -14,7 +14,6 @@ use tentacle_sync::proto::Fingerprint;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::backlog::now;
 use crate::daemon::{Daemon, Sandbox};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server};
 use crate::site::site_config;
@@ -330,57 +329,4 @@ fn a_real_agent_is_configured_from_the_centre() {
         scene.wait_for(&daemon, "the deletion", |scene| scene.site.lacks(&k));
         daemon.stop().assert_code(0);
     }
-}
-
-/// How long a policy takes that changes all agents of many sites at once, and what becomes of the data meanwhile.
-/// `cargo test --release --test it a_policy_for_all -- --ignored --nocapture`
-#[test]
-#[ignore = "takes a while, and is there for its figures"]
-fn a_policy_for_all_agents_reaches_all_sites() {
-    let (sites, agents) = (20, 1_000);
-    let sandbox = Sandbox::new();
-    let centre = Directories::make(&sandbox.incoming());
-    let at_sites: Vec<(TempDir, Directories, ServerProcess)> = (0..sites)
-        .map(|site| {
-            let storage = scratch();
-            let directories = Directories::make(storage.path());
-            for agent in 0..agents {
-                for end in [&centre, &directories] {
-                    end.save(&end.conf(&key(site, agent)), format!("agent_name a{agent}\n").repeat(100));
-                }
-            }
-            let server = ServerProcess::ours(&Options::usual(), storage.path());
-            (storage, directories, server)
-        })
-        .collect();
-    let lines = "interval = 1\nremote_config = true\nremote_config_interval = 10";
-    let configs = at_sites.iter().enumerate();
-    let configs = configs.map(|(number, (.., server))| site_config(&format!("s{number}"), server.address(), lines));
-    sandbox.configure("max_spool_files = 1000000", configs);
-    let daemon = sandbox.start();
-    let all = |start: Instant, what: &str, is_done: &dyn Fn(usize, usize) -> bool| {
-        while !(0..sites).all(|site| (0..agents).all(|agent| is_done(site, agent))) {
-            assert!(start.elapsed() < TIMEOUT * 10, "{what}; the daemon's log:\n{}", daemon.log());
-            thread::sleep(PAUSE * 10);
-        }
-        println!("{what}: {:.1} s", start.elapsed().as_secs_f64());
-    };
-    let in_step =
-        |site: usize| fs::read_to_string(sandbox.state().join(format!("remote-config/s{site}"))).unwrap_or_default();
-    all(now(), "compared", &|site, agent| agent > 0 || in_step(site).lines().count() == agents);
-    let start = now();
-    let edited = "edited by a policy\n".repeat(100);
-    for (site, agent) in (0..sites).flat_map(|site| (0..agents).map(move |agent| (site, agent))) {
-        centre.save(&centre.conf(&key(site, agent)), &edited);
-    }
-    println!("written by the console: {:.1} s", start.elapsed().as_secs_f64());
-    let md5 = md5_of(&edited);
-    all(start, "at its site", &|site, agent| {
-        read(&at_sites[site].1.md5(&key(site, agent))) == Some(md5.clone().into())
-    });
-    daemon.stop().assert_code(0);
-}
-
-fn key(site: usize, agent: usize) -> String {
-    format!("{:032x}", site * 1_000_000 + agent)
 }

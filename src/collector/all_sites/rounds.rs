@@ -76,6 +76,7 @@ impl Collector {
         while self.stop.is_none()
             && self.has_capacity()
             && !self.commit_queue.is_full()
+            && let Some(due) = self.schedule.next_due()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
             if !self.is_open(key) {
@@ -88,7 +89,7 @@ impl Collector {
             self.part_from_others(key);
             let Some(site) = &mut self.sites[key] else { continue };
             self.running += 1;
-            site.start_round(self.net.now());
+            site.start_round(due, self.net.now());
             match site.parked.take() {
                 Some(id) => {
                     if let (Some(session), Some(running)) = (self.sessions.get_mut(&id), &mut site.running) {
@@ -146,6 +147,7 @@ impl Collector {
             site: Arc::clone(site.name()),
             tally,
             took: now.saturating_duration_since(running.since),
+            late: running.since.saturating_duration_since(running.due),
             ending,
             failure: running.failure,
             not_taken: running.not_taken,

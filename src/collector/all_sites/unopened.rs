@@ -85,6 +85,7 @@ impl Collector {
             site: Arc::from(name.as_str()),
             tally: Tally::default(),
             took: Duration::ZERO,
+            late: Duration::ZERO,
             ending: Ending::Failed,
             failure: Some(reason),
             not_taken: NotTaken::default(),

@@ -93,7 +93,7 @@ impl Scene {
         let mut site =
             Site::new(0, SiteResources { settings, target, spool }, SiteHistory::default(), Budget::new(u64::MAX));
         let (now, orders) = (Instant::now(), Orders::default());
-        site.start_round(now);
+        site.start_round(now, now);
         let end = ScriptedConnection::new(now);
         let commit_queue = CommitQueue::new(Box::new(orders.clone()), Settings::of_sites(Vec::new()).max_spool());
         let (name, session) = (name.parse().unwrap(), Session::new(0));

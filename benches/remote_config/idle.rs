@@ -1,0 +1,123 @@
+//! Rounds that find nothing to do.
+
+use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
+use std::thread;
+
+use super::collecting::Collecting;
+use super::configuration::Configuration;
+use super::fresh_dir::fresh_dir;
+use super::pairs::{Agent, Pairs};
+use super::relay::{Line, OfCommand, Relay};
+use super::tentacle_server::{BenchDir, Make, Server};
+use super::{Scale, wait_until};
+use crate::support::{Result, verdict};
+
+/// The filters that a buffer has.
+pub(crate) const FILTERS: [&str; 2] = ["-i", r".*\.conf:conf;.*\.md5:md5;.*\.zip:collections"];
+
+/// What is asked for where data is listed.
+const DATA: &str = "LS <>";
+
+/// Configurations that are compared in a round though they are believed to be in step; each is two files.
+const ROTATION: u64 = 16;
+
+pub(crate) fn measure(scale: &Scale, dir: &BenchDir) -> Result<()> {
+    println!("\nA round that finds nothing to do, on the wire");
+    println!(
+        "{:<8} {:>7} {:>9} {:>8} {:>12} {:>13} {:>12}",
+        "", "rounds", "listings", "bodies", "round trips", "bytes there", "bytes back"
+    );
+    let mut most: f64 = 0.0;
+    for make in Make::by_default() {
+        let commands = count(make, scale, dir)?;
+        let all = commands.values().fold(OfCommand::default(), |all, of| all + *of);
+        let (listings, bodies) = (listings(&commands), commands.get("RECV").map_or(0, |of| of.count));
+        assert_eq!(listings + bodies, all.count, "nothing but listings and files: {commands:?}");
+        #[expect(clippy::cast_precision_loss, reason = "some millions")]
+        let each = |figure: u64| figure as f64 / listings.max(1) as f64;
+        println!(
+            "{:<8} {listings:>7} {:>9.1} {:>8.1} {:>12.1} {:>13.0} {:>12.0}",
+            make.name(),
+            each(listings),
+            each(bodies),
+            each(all.turns),
+            each(all.up),
+            each(all.down)
+        );
+        most = most.max(each(bodies));
+    }
+    println!();
+    let figure = format!("{most:.1} at the most");
+    #[expect(clippy::cast_precision_loss, reason = "a few")]
+    let is_met = most <= 2.0 * ROTATION as f64;
+    verdict(&format!("one listing, and <= {ROTATION} pairs of files of it"), &figure, is_met);
+    Ok(())
+}
+
+/// Those of configuration.
+fn listings(commands: &BTreeMap<String, OfCommand>) -> u64 {
+    commands.iter().filter(|(command, _)| command.starts_with("LS <")).map(|(_, of)| of.count).sum()
+}
+
+/// What rounds of some seconds carry once all is in step.
+fn count(make: Make, scale: &Scale, dir: &BenchDir) -> Result<BTreeMap<String, OfCommand>> {
+    let (near, incoming) = fresh_dir(dir.path())?;
+    let storage = dir.storage()?;
+    let (centre, site) = (Pairs::make(&incoming)?, Pairs::make(&storage)?);
+    for agent in (0..scale.agents).map(|number| Agent { site: 0, number }) {
+        centre.save(agent, &agent.conf("first"))?;
+        site.upload(agent, &agent.conf("first"))?;
+    }
+    let server = Server::start(make, false, &storage, dir, &FILTERS)?;
+    let mut relay = Relay::start(Line::default(), server.address().tcp)?;
+    let mut configuration = Configuration::new(&near, 1);
+    configuration.add(0, relay.address().port(), None);
+    let mut collecting = Collecting::start(&near, configuration.text())?;
+    let log = |error| format!("{error}; the log is {}", collecting.log().to_string_lossy());
+    wait_until("all to be in step", || Ok(configuration.in_step(0)? == scale.agents)).map_err(log)?;
+    // The round under way may have more to do.
+    let seen = listings(&carried(&mut relay)?);
+    wait_until("the next round", || Ok(listings(&carried(&mut relay)?) > seen + 1)).map_err(log)?;
+    let before = carried(&mut relay)?;
+    thread::sleep(scale.idle);
+    let mut commands = carried(&mut relay)?;
+    for (command, of) in &mut commands {
+        *of = *of - before.get(command).copied().unwrap_or_default();
+    }
+    collecting.stop(super::TIMEOUT)?;
+    Ok(commands)
+}
+
+/// What was carried so far, but for data.
+fn carried(relay: &mut Relay) -> Result<BTreeMap<String, OfCommand>> {
+    let mut commands = relay.counts()?.commands;
+    commands.remove(DATA);
+    Ok(commands)
+}
+
+impl Add for OfCommand {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            up: self.up + other.up,
+            down: self.down + other.down,
+            turns: self.turns + other.turns,
+        }
+    }
+}
+
+impl Sub for OfCommand {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            count: self.count - other.count,
+            up: self.up - other.up,
+            down: self.down - other.down,
+            turns: self.turns - other.turns,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Thousands of sites, each with a file in each interval: is the schedule kept, is there a storm at the start, and what do
+//! the sites take?
+
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use tentacle_sync::collector::{Collector, Mode, RoundReport};
+use tentacle_sync::net::Net;
+use tentacle_sync::store::Durability;
+use tentacle_sync::testing::fake_server::WritePattern;
+
+use super::fresh_dir::fresh_dir;
+use super::memory::memory;
+use super::peers::{Order, PeerConfig, Peers};
+use super::processor::cpu_time;
+use super::settings::{settings, site};
+use crate::support::{self, Result, clock, verdict};
+
+/// The role of the collector's process.
+pub(crate) const ROLE: &str = "data";
+
+/// Stands for the CA of sites that speak plainly.
+const PLAIN: &str = "-";
+
+/// What a run came to; lateness is of rounds that began in the second interval.
+struct Figures {
+    files: usize,
+    wanted: usize,
+    failed: usize,
+    /// Half of the rounds, 99 of 100 and all of them were no later than this, in ms.
+    late: [f64; 3],
+    /// The most rounds that began in one second of the first interval, in which all sites have their first.
+    burst: usize,
+    /// Of the latest round of that interval, in ms.
+    late_at_start: f64,
+    /// Of one processor, in the second interval.
+    cpu: f64,
+    /// KiB for each site, after two intervals.
+    memory: f64,
+    /// ms.
+    turn: f64,
+}
+
+pub(crate) fn measure(place: &Path) -> Result<()> {
+    let (counts, interval) = if support::is_smoke() {
+        (&[10, 20][..], Duration::from_secs(1))
+    } else {
+        (&[1_000, 5_000, 10_000][..], Duration::from_secs(60))
+    };
+    println!("\nA file and a round in each {} s at each site, durably", interval.as_secs());
+    println!(
+        "{:>6} {:>6} {:>12} {:>7} {:>9} {:>9} {:>9} {:>9} {:>11} {:>6} {:>9} {:>8}",
+        "sites",
+        "",
+        "files",
+        "failed",
+        "median",
+        "99 % <=",
+        "latest",
+        "at start",
+        "most in 1 s",
+        "CPU",
+        "KiB/site",
+        "turn"
+    );
+    let mut all = Vec::new();
+    for tls in [false, true] {
+        for &count in counts {
+            let figures = run(count, tls, interval, place)?;
+            let [middle, late, latest] = figures.late.map(|late| format!("{late:.0} ms"));
+            println!(
+                "{count:>6} {:>6} {:>12} {:>7} {middle:>9} {late:>9} {latest:>9} {:>9} {:>11} {:>6} {:>9.1} {:>8}",
+                if tls { "TLS" } else { "plain" },
+                format!("{}/{}", figures.files, figures.wanted),
+                figures.failed,
+                format!("{:.0} ms", figures.late_at_start),
+                figures.burst,
+                format!("{:.1} %", 100.0 * figures.cpu),
+                figures.memory,
+                format!("{:.0} ms", figures.turn),
+            );
+            all.push(figures);
+        }
+    }
+    println!();
+    let worst = |figure: fn(&Figures) -> f64| all.iter().map(figure).fold(0.0, f64::max);
+    let missing: usize = all.iter().map(|run| run.wanted - run.files.min(run.wanted) + run.failed).sum();
+    verdict("every file comes, no round fails", &format!("{missing} did not"), missing == 0);
+    let late = worst(|run| run.late[2].max(run.late_at_start));
+    verdict("rounds begin <= 1 s late", &format!("{late:.0} ms"), late <= 1e3);
+    let cpu = worst(|run| run.cpu);
+    verdict("<= one processor", &format!("{:.1} %", 100.0 * cpu), cpu <= 1.0);
+    let memory = all.last().map_or(f64::NAN, |run| run.memory);
+    verdict("<= 32 KiB for each of most TLS sites", &format!("{memory:.1} KiB"), memory <= 32.0);
+    Ok(())
+}
+
+fn run(count: usize, tls: bool, interval: Duration, place: &Path) -> Result<Figures> {
+    let mut peers = Peers::start(PeerConfig { count, write: WritePattern::Whole, tls }, place)?;
+    let (dir, spool) = fresh_dir(place)?;
+    let ca = peers.ca().map_or(OsString::from(PLAIN), OsString::from);
+    let collector = support::again(ROLE)?
+        .args([dir.as_os_str(), &ca])
+        .arg(interval.as_millis().to_string())
+        .args(peers.ports().iter().map(u16::to_string))
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let wanted = peers.order(Order::Report(interval.as_millis().try_into()?))?;
+    let output = collector.wait_with_output()?;
+    if !output.status.success() {
+        return Err(format!("a run failed: {}", output.status).into());
+    }
+    let figures = String::from_utf8(output.stdout)?;
+    let figures: Vec<f64> = figures.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let [failed, middle, late, latest, burst, late_at_start, cpu, memory, turn] = figures[..] else {
+        return Err("a run has nine figures".into());
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they were counted")]
+    let [failed, burst] = [failed, burst].map(|figure| figure as usize);
+    let files = std::fs::read_dir(spool)?.filter_map(std::result::Result::ok);
+    let files = files.filter(|entry| entry.path().extension().is_some_and(|end| end == "data")).count();
+    Ok(Figures { files, wanted, failed, late: [middle, late, latest], burst, late_at_start, cpu, memory, turn })
+}
+
+/// The collector's process: three intervals, of which the last is for what has not come yet.
+pub(crate) fn collect(args: &[OsString]) -> Result<()> {
+    let [dir, ca, interval, ports @ ..] = args else { return Err("a run needs its directory and its sites".into()) };
+    let (dir, ca) = (PathBuf::from(dir), (ca != PLAIN).then_some(Path::new(ca)));
+    let interval = Duration::from_millis(interval.to_string_lossy().parse()?);
+    let sites = ports.iter().enumerate().map(|(number, port)| {
+        let mut site = site(&format!("site-{number}"), port.to_string_lossy().parse()?, &dir.join("data_in"), ca);
+        site.interval = interval;
+        Ok(site)
+    });
+    let settings = settings(&dir, Durability::Fsync, sites.collect::<Result<_>>()?);
+    let before = memory("self", "VmRSS")?;
+    let mut net = Net::new()?;
+    net.take_signals(&[Signal::TERM.as_raw()])?;
+    let (start, failed, rounds) = (clock(), Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+    let observer = {
+        let (failed, rounds) = (Rc::clone(&failed), Rc::clone(&rounds));
+        Box::new(move |report: &RoundReport| {
+            failed.set(failed.get() + usize::from(report.failure.is_some()));
+            rounds.borrow_mut().push((start.elapsed().saturating_sub(report.took), report.late));
+        })
+    };
+    let collector = Collector::new(net, &settings, Mode::Forever, observer)?;
+    let used = thread::spawn(move || {
+        let used = used_in_second(interval).map_err(|error| error.to_string());
+        thread::sleep(interval);
+        kill_process(getpid(), Signal::TERM).expect("a process may signal itself");
+        used
+    });
+    let turn = collector.run(settings.shutdown_timeout, |_, _| false)?.max_loop_latency;
+    let (cpu, after) = used.join().map_err(|_| "the thread that measures has panicked")??;
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let each = (after - before) / settings.sites.len() as f64;
+    let late = |from: Duration, to: Duration| {
+        let rounds = rounds.borrow();
+        let mut late: Vec<f64> =
+            rounds.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, late)| 1e3 * late.as_secs_f64()).collect();
+        late.sort_by(f64::total_cmp);
+        [50, 99, 100].map(|per_cent| late.get((late.len().max(1) - 1) * per_cent / 100).copied().unwrap_or(f64::NAN))
+    };
+    let [middle, most, latest] = late(interval, 2 * interval);
+    let [.., at_start] = late(Duration::ZERO, interval);
+    let burst = most_in_a_second(rounds.borrow().iter().map(|(at, _)| *at).filter(|at| *at < interval));
+    let (cpu, turn) = (cpu.as_secs_f64() / interval.as_secs_f64(), 1e3 * turn.as_secs_f64());
+    println!("{} {middle} {most} {latest} {burst} {at_start} {cpu} {each} {turn}", failed.get());
+    Ok(())
+}
+
+/// What is used of the processors in the second interval from now, and the memory after it, in KiB.
+fn used_in_second(interval: Duration) -> Result<(Duration, f64)> {
+    thread::sleep(interval);
+    let before = cpu_time()?;
+    thread::sleep(interval);
+    Ok((cpu_time()?.saturating_sub(before), memory("self", "VmRSS")?))
+}
+
+fn most_in_a_second(times: impl Iterator<Item = Duration>) -> usize {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    let until = |at: &Duration| times.partition_point(|other| *other < *at + Duration::from_secs(1));
+    times.iter().enumerate().map(|(index, at)| until(at) - index).max().unwrap_or(0)
+}
