@@ -133,26 +133,30 @@ impl Case {
                 let ca = server.address().ca.as_deref();
                 let get = |address| collect(address, ca, self.files, &near, &spool);
                 let before = usage::cpu_time(server.id())?;
-                let figures = self.measure(server.address().tcp, get)?;
+                let figures = self.measure(server.address().tcp, &storage, get)?;
                 let cpu_far = usage::cpu_time(server.id())?.saturating_sub(before);
                 Ok(Figures { cpu_far: Some(cpu_far.as_secs_f64()), ..figures })
             }
             Way::Rsync { fsync } => {
                 let daemon = Rsync::start(&storage, &near)?;
-                self.measure(daemon.address(), |address| daemon.pull(address, fsync, &spool))
+                self.measure(daemon.address(), &storage, |address| daemon.pull(address, fsync, &spool))
             }
             Way::Lftp => {
                 let server = Lftp::start()?;
-                self.measure(server.address(), |address| server.mirror(address, &storage, &spool))
+                self.measure(server.address(), &storage, |address| server.mirror(address, &storage, &spool))
             }
         }?;
-        wait_until_empty(&storage).map_err(|error| format!("{}: {error}", self.way.name()))?;
         assert_eq!(files_in(&spool)?, self.files, "files that came, {}", self.way.name());
         Ok(figures)
     }
 
     /// Over the line, if there is one. `get` returns the processors' time that it took, in seconds.
-    fn measure(self, server: SocketAddr, get: impl FnOnce(SocketAddr) -> Result<f64>) -> Result<Figures> {
+    fn measure(
+        self,
+        server: SocketAddr,
+        storage: &Path,
+        get: impl FnOnce(SocketAddr) -> Result<f64>,
+    ) -> Result<Figures> {
         let is_line = !self.line.round_trip.is_zero();
         let mut relay = is_line.then(|| Relay::start(self.line, server)).transpose()?;
         let address = relay.as_ref().map_or(server, Relay::address);
@@ -160,6 +164,8 @@ impl Case {
         let cpu = get(address)?;
         let seconds = start.elapsed().as_secs_f64();
         let counts = relay.as_mut().map(Relay::counts).transpose()?;
+        // While there is a server that still deletes.
+        wait_until_empty(storage).map_err(|error| format!("{}: {error}", self.way.name()))?;
         Ok(Figures { seconds, cpu, cpu_far: None, counts })
     }
 }

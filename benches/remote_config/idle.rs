@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Add, Sub};
 use std::thread;
+use std::time::Duration;
 
 use super::collecting::Collecting;
 use super::configuration::Configuration;
@@ -18,6 +19,9 @@ pub(crate) const FILTERS: [&str; 2] = ["-i", r".*\.conf:conf;.*\.md5:md5;.*\.zip
 
 /// What is asked for where data is listed.
 const DATA: &str = "LS <>";
+
+/// A round that says nothing for so long has ended: on loopback, nothing waits for so long.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// Configurations that are compared in a round though they are believed to be in step; each is two files.
 const ROTATION: u64 = 16;
@@ -76,17 +80,25 @@ fn count(make: Make, scale: &Scale, dir: &BenchDir) -> Result<BTreeMap<String, O
     let mut collecting = Collecting::start(&near, configuration.text())?;
     let log = |error| format!("{error}; the log is {}", collecting.log().to_string_lossy());
     wait_until("all to be in step", || Ok(configuration.in_step(0)? == scale.agents)).map_err(log)?;
-    // The round under way may have more to do.
-    let seen = listings(&carried(&mut relay)?);
-    wait_until("the next round", || Ok(listings(&carried(&mut relay)?) > seen + 1)).map_err(log)?;
-    let before = carried(&mut relay)?;
+    let before = carried_when_quiet(&mut relay)?;
     thread::sleep(scale.idle);
-    let mut commands = carried(&mut relay)?;
+    let mut commands = carried_when_quiet(&mut relay)?;
     for (command, of) in &mut commands {
         *of = *of - before.get(command).copied().unwrap_or_default();
     }
     collecting.stop(super::TIMEOUT)?;
     Ok(commands)
+}
+
+/// What was carried until a round has ended.
+fn carried_when_quiet(relay: &mut Relay) -> Result<BTreeMap<String, OfCommand>> {
+    loop {
+        let before = carried(relay)?;
+        thread::sleep(QUIET);
+        if carried(relay)? == before {
+            return Ok(before);
+        }
+    }
 }
 
 /// What was carried so far, but for data.

@@ -55,7 +55,7 @@ pub(crate) struct Counts {
 }
 
 /// What was carried for commands of a kind.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OfCommand {
     pub(crate) count: u64,
     pub(crate) up: u64,
