@@ -139,11 +139,11 @@ impl Case {
             }
             Way::Rsync { fsync } => {
                 let daemon = Rsync::start(&storage, &near)?;
-                self.measure(daemon.address(), &storage, |address| daemon.pull(address, fsync, &spool))
+                self.measure(daemon.address(), &storage, |address| Rsync::pull(address, fsync, &spool))
             }
             Way::Lftp => {
                 let server = Lftp::start()?;
-                self.measure(server.address(), &storage, |address| server.mirror(address, &storage, &spool))
+                self.measure(server.address(), &storage, |address| Lftp::mirror(address, &storage, &spool))
             }
         }?;
         assert_eq!(files_in(&spool)?, self.files, "files that came, {}", self.way.name());

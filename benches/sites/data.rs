@@ -128,7 +128,7 @@ fn run(count: usize, tls: bool, interval: Duration, place: &Path) -> Result<Figu
     Ok(Figures { files, wanted, failed, late: [middle, late, latest], burst, late_at_start, cpu, memory, turn })
 }
 
-/// The collector's process: three intervals, of which the last is for what has not come yet.
+/// The collector's process: two intervals, and a longer one for what has not come by then.
 pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     let [dir, ca, interval, ports @ ..] = args else { return Err("a run needs its directory and its sites".into()) };
     let (dir, ca) = (PathBuf::from(dir), (ca != PLAIN).then_some(Path::new(ca)));
@@ -153,7 +153,8 @@ pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     let collector = Collector::new(net, &settings, Mode::Forever, observer)?;
     let used = thread::spawn(move || {
         let used = used_in_second(interval).map_err(|error| error.to_string());
-        thread::sleep(interval);
+        // A round comes up to a tenth later than an interval after the one before.
+        thread::sleep(interval + interval / 4);
         kill_process(getpid(), Signal::TERM).expect("a process may signal itself");
         used
     });
