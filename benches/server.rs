@@ -248,7 +248,7 @@ fn collect(make: Make, tls: bool, files: usize, dir: &BenchDir) -> Result<Run> {
     let server = Server::start(make, tls, &storage, dir, &[])?;
     let (dir, spool) = fresh_dir(dir.path())?;
     let address = server.address();
-    let site = site("bench", address.tcp.port(), &spool, address.ca.as_deref());
+    let site = site("bench", address.tcp, &spool, address.ca.as_deref());
     let settings = settings(&dir, Durability::Fsync, vec![site]);
     let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;

@@ -172,7 +172,7 @@ impl Case {
 
 /// One durable round of our collector.
 fn collect(server: SocketAddr, ca: Option<&Path>, files: usize, dir: &Path, spool: &Path) -> Result<f64> {
-    let settings = settings(dir, Durability::Fsync, vec![site("far", server.port(), spool, ca)]);
+    let settings = settings(dir, Durability::Fsync, vec![site("far", server, spool, ca)]);
     let moved = Rc::new(Cell::new(0));
     let observer = {
         let moved = Rc::clone(&moved);
