@@ -161,7 +161,7 @@ fn take_turns(cases: &[Case], runs: usize, peers: &mut Peers, place: &Path) -> R
 fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     peers.order(Order::Fill(case.files))?;
     let (dir, spool) = fresh_dir(place)?;
-    let mut site = site("bench", peers.ports()[0], &spool, peers.ca());
+    let mut site = site("bench", peers.addresses()[0], &spool, peers.ca());
     site.connections = case.connections;
     site.quickack = case.quick_ack;
     let settings = settings(&dir, case.durability, vec![site]);

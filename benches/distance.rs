@@ -175,8 +175,10 @@ fn rate(rows: &[Row], way: Way, round_trip: u64) -> Option<f64> {
 
 /// Files a second, as a table for README.md; and against what is compared with.
 fn print_summary(ways: &[Way], round_trips: &[u64], rows: &[Row]) {
-    let columns =
-        |cell: &dyn Fn(u64) -> String| round_trips.iter().map(|&trip| format!(" {} |", cell(trip))).collect::<String>();
+    let columns = |cell: &dyn Fn(u64) -> String| {
+        let cells: Vec<String> = round_trips.iter().map(|&trip| cell(trip)).collect();
+        format!(" {} |", cells.join(" | "))
+    };
     println!("\n| files a second |{}", columns(&|trip| format!("{trip} ms")));
     println!("|---|{}", "---|".repeat(round_trips.len()));
     for &way in ways {
@@ -207,5 +209,5 @@ fn judge(rows: &[Row]) {
 }
 
 fn decimals(rate: f64) -> usize {
-    if rate < 10.0 { 1 } else { 0 }
+    usize::from(rate < 10.0)
 }

@@ -248,7 +248,7 @@ fn collect(make: Make, tls: bool, files: usize, dir: &BenchDir) -> Result<Run> {
     let server = Server::start(make, tls, &storage, dir, &[])?;
     let (dir, spool) = fresh_dir(dir.path())?;
     let address = server.address();
-    let site = site("bench", address.tcp.port(), &spool, address.ca.as_deref());
+    let site = site("bench", address.tcp, &spool, address.ca.as_deref());
     let settings = settings(&dir, Durability::Fsync, vec![site]);
     let observer = Box::new(|report: &RoundReport| assert!(report.failure.is_none(), "{report:?}"));
     let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
@@ -260,7 +260,7 @@ fn collect(make: Make, tls: bool, files: usize, dir: &BenchDir) -> Result<Run> {
     let files = files as f64;
     Ok(Run {
         files_per_second: files / seconds,
-        cpu_per_file: 1e6 * (cpu_time(server.id())? - cpu).as_secs_f64() / files,
+        cpu_per_file: 1e6 * cpu_time(server.id())?.saturating_sub(cpu).as_secs_f64() / files,
         peak: memory(&server.id().to_string(), "VmHWM")? / 1024.0,
     })
 }

@@ -1,11 +1,11 @@
 //! Collecting from hundreds of TLS sites: time, CPU, memory; what sites that hang cost the others; how much memory a
 //! connection takes that waits for its next round.
 //!
-//! `cargo bench --bench sites [-- [DIRECTORY] [--data]]`: works in a fresh directory inside `DIRECTORY`, by default inside the
+//! `cargo bench --bench sites [-- [DIRECTORY] [--data[=N,...]]]`: works in a fresh directory inside `DIRECTORY`, by default inside the
 //! build directory. With `BENCH_SMOKE=1` it does very little of everything. With `--data` it does something else: 1,000, 5,000
 //! and 10,000 sites, plain and in TLS, each with a file and a round a minute. How late a round begins is the collector's own
-//! figure. Each site has a port and a thread of the peers' process: that takes as many threads and descriptors
-//! (`/proc/sys/kernel/threads-max`, `ulimit -Hn`).
+//! figure. Each site has an address in 127.1.0.0/16, and a thread of the peers' process: that takes as many threads and
+//! descriptors (`/proc/sys/kernel/threads-max`, `ulimit -Hn`).
 //!
 //! The peers run in a process of their own, on the same processors, and each run of the collector in a fresh one: CPU and
 //! memory are the collector's alone, and no run finds a heap that an earlier one has left. Cases that are compared take
@@ -36,6 +36,7 @@ mod support;
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ const ONCE: &str = "once";
 /// What a process is started for: keeping the connections.
 const IDLE: &str = "idle";
 
-/// The option for thousands of sites with data, and nothing else.
+/// The option for thousands of sites with data, and nothing else; after `=` how many.
 const DATA: &str = "--data";
 
 /// How much of everything.
@@ -132,11 +133,13 @@ fn bench() -> Result<()> {
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
-    if support::is_smoke() || std::env::args().any(|arg| arg == DATA) {
-        data::measure(place.path())?;
-    }
-    if std::env::args().any(|arg| arg == DATA) {
-        return Ok(());
+    let wanted = std::env::args().find_map(|arg| arg.strip_prefix(DATA).map(str::to_owned));
+    if support::is_smoke() {
+        data::measure(&[10, 20], Duration::from_secs(1), place.path())?;
+    } else if let Some(counts) = wanted {
+        let counts = counts.strip_prefix('=').unwrap_or("1000,5000,10000").split(',');
+        let counts = counts.map(str::parse).collect::<std::result::Result<Vec<_>, _>>()?;
+        return data::measure(&counts, Duration::from_secs(60), place.path());
     }
     let mut peers =
         Peers::start(PeerConfig { count: scale.sites, write: WritePattern::Whole, tls: true }, place.path())?;
@@ -229,12 +232,12 @@ fn run(role: &str, case: Case, files: usize, peers: &mut Peers, place: &Path) ->
     peers.order(Order::Hang(case.hanging))?;
     peers.order(Order::Fill(files))?;
     let (dir, _) = fresh_dir(place)?;
-    let ports = &peers.ports()[peers.ports().len() - case.sites..];
+    let addresses = &peers.addresses()[peers.addresses().len() - case.sites..];
     let ca = peers.ca().ok_or("sites have TLS")?;
     let output = support::again(role)?
         .args([dir.as_path(), ca])
         .args([case.hanging, files].map(|number| number.to_string()))
-        .args(ports.iter().map(u16::to_string))
+        .args(addresses.iter().map(SocketAddr::to_string))
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !output.status.success() {
@@ -255,19 +258,18 @@ struct Task {
 
 impl Task {
     fn from_args(args: &[OsString]) -> Result<Self> {
-        let [dir, ca, numbers @ ..] = args else { return Err("a run needs its directory and a CA".into()) };
-        let numbers: Vec<usize> =
-            numbers.iter().map(|number| number.to_string_lossy().parse()).collect::<std::result::Result<_, _>>()?;
-        let [hanging, files, ports @ ..] = &numbers[..] else { return Err("a run needs to know what hangs".into()) };
+        let [dir, ca, hanging, files, addresses @ ..] = args else { return Err("a run needs what it is to do".into()) };
+        let [hanging, files] = [hanging, files].map(|number| number.to_string_lossy().parse());
         let dir = PathBuf::from(dir);
-        let site = |(number, &port): (usize, &usize)| -> Result<SiteSettings> {
-            let mut site = site(&format!("site-{number}"), port.try_into()?, &dir.join("data_in"), Some(Path::new(ca)));
+        let site = |(number, address): (usize, &OsString)| -> Result<SiteSettings> {
+            let (name, address) = (format!("site-{number}"), address.to_string_lossy().parse()?);
+            let mut site = site(&name, address, &dir.join("data_in"), Some(Path::new(ca)));
             site.timeout = TIMEOUT;
             site.interval = INTERVAL;
             Ok(site)
         };
-        let sites = ports.iter().enumerate().map(site).collect::<Result<_>>()?;
-        Ok(Self { dir, hanging: *hanging, files: *files, sites })
+        let sites = addresses.iter().enumerate().map(site).collect::<Result<_>>()?;
+        Ok(Self { dir, hanging: hanging?, files: files?, sites })
     }
 
     fn settings(&self) -> Settings {

@@ -19,6 +19,14 @@ const NAME_HEIGHT: f64 = 16.0;
 /// They can be told apart by those who do not see all colours (Okabe and Ito).
 const COLOURS: [&str; 7] = ["#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#000000", "#CC79A7"];
 
+/// Both scales: the round-trip times stand at equal distances, the files a second on a logarithmic one.
+struct Scales<'a> {
+    round_trips: &'a [u64],
+    /// Powers of ten.
+    lowest: f64,
+    highest: f64,
+}
+
 /// A way's line.
 struct Curve {
     name: String,
@@ -26,88 +34,114 @@ struct Curve {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws it. The round-trip times stand at equal distances, the files a second on a logarithmic scale.
+/// Draws it.
 pub(crate) fn draw(ways: &[Way], round_trips: &[u64], machine: &str, rate: impl Fn(Way, u64) -> Option<f64>) -> String {
-    let rates = || {
-        ways.iter()
-            .flat_map(|&way| round_trips.iter().filter_map(move |&trip| Some((way, trip))))
-            .filter_map(|(way, trip)| rate(way, trip))
-    };
-    let decade = |rate: f64| rate.log10();
-    let lowest = rates().map(decade).fold(0.0, f64::min).floor();
-    let highest = rates().map(decade).fold(1.0, f64::max).ceil();
-    let y = |rate: f64| BOTTOM - (decade(rate) - lowest) / (highest - lowest) * (BOTTOM - TOP);
-    #[expect(clippy::cast_precision_loss, reason = "a few")]
-    let x = |index: usize| LEFT + 30.0 + index as f64 * (RIGHT - LEFT - 60.0) / (round_trips.len().max(2) - 1) as f64;
-
-    let mut svg = String::new();
-    let mut add = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).expect("a String takes all");
-    add(format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"22\" font-size=\"14\">Small files collected a second, by the line's round-trip time</text>\n"
-    ));
-    let mut power = lowest;
-    while power <= highest {
-        let (at, rate) = (y(10_f64.powf(power)), 10_f64.powf(power));
-        add(format_args!(
-            "<line x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{rate}</text>\n",
-            LEFT - 8.0,
-            at + 4.0
-        ));
-        power += 1.0;
-    }
-    for (index, round_trip) in round_trips.iter().enumerate() {
-        add(format_args!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{round_trip} ms</text>\n",
-            x(index),
-            BOTTOM + 20.0
-        ));
-    }
-    let curves = ways.iter().zip(COLOURS.iter().cycle()).map(|(&way, &colour)| Curve {
-        name: way.name(),
-        colour,
-        points: round_trips
-            .iter()
-            .enumerate()
-            .filter_map(|(index, &trip)| Some((x(index), y(rate(way, trip)?))))
-            .collect(),
+    let all = || ways.iter().flat_map(|&way| round_trips.iter().map(move |&trip| (way, trip)));
+    let powers = || all().filter_map(|(way, trip)| rate(way, trip)).map(f64::log10);
+    let (lowest, highest) = (powers().fold(0.0, f64::min).floor(), powers().fold(1.0, f64::max).ceil());
+    let scales = Scales { round_trips, lowest, highest };
+    let curves = ways.iter().zip(COLOURS.iter().cycle()).map(|(&way, &colour)| {
+        let points =
+            (0..).zip(round_trips).filter_map(|(index, &trip)| Some((scales.x(index), scales.y(rate(way, trip)?))));
+        Curve { name: way.name(), colour, points: points.collect() }
     });
     let mut curves: Vec<Curve> = curves.filter(|curve| !curve.points.is_empty()).collect();
     // Names from the top down, none over another.
     curves.sort_by(|one, other| one.last().1.total_cmp(&other.last().1));
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
+         <text x=\"{LEFT}\" y=\"22\" font-size=\"14\">Small files collected a second, by the line's round-trip time</text>\n"
+    );
+    scales.draw(&mut svg);
     let mut free = TOP;
     for curve in &curves {
-        let Curve { name, colour, points } = curve;
-        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        add(format_args!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n",
-            path.join(" ")
-        ));
-        for (x, y) in points {
-            add(format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"));
-        }
-        let (end, at) = (curve.last(), curve.last().1.max(free));
-        free = at + NAME_HEIGHT;
-        add(format_args!(
-            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"{colour}\" stroke-dasharray=\"2 3\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>\n",
-            end.0,
-            end.1,
-            RIGHT + 6.0,
-            at + 4.0
-        ));
+        free = curve.draw(free, &mut svg);
     }
     let machine = machine.replace('&', "&amp;").replace('<', "&lt;");
-    add(format_args!(
-        "<text x=\"{LEFT}\" y=\"{:.1}\" font-size=\"11\" fill=\"#555555\">cargo bench --bench distance, on {machine}</text>\n</svg>\n",
-        HEIGHT - 14.0
-    ));
+    add(
+        &mut svg,
+        format_args!(
+            "<text x=\"{LEFT}\" y=\"{:.1}\" font-size=\"11\" fill=\"#555555\">cargo bench --bench distance, on {machine}</text>\n</svg>\n",
+            HEIGHT - 14.0
+        ),
+    );
     svg
 }
 
+fn add(svg: &mut String, text: std::fmt::Arguments<'_>) {
+    svg.write_fmt(text).expect("a String takes all");
+}
+
+impl Scales<'_> {
+    fn x(&self, index: u32) -> f64 {
+        let steps = u32::try_from(self.round_trips.len().max(2) - 1).unwrap_or(u32::MAX);
+        LEFT + 30.0 + f64::from(index) * (RIGHT - LEFT - 60.0) / f64::from(steps)
+    }
+
+    fn y(&self, rate: f64) -> f64 {
+        BOTTOM - (rate.log10() - self.lowest) / (self.highest - self.lowest) * (BOTTOM - TOP)
+    }
+
+    fn draw(&self, svg: &mut String) {
+        let mut power = self.lowest;
+        while power <= self.highest {
+            let rate = 10_f64.powf(power);
+            let at = self.y(rate);
+            add(
+                svg,
+                format_args!(
+                    "<line x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>\n\
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{rate}</text>\n",
+                    LEFT - 8.0,
+                    at + 4.0
+                ),
+            );
+            power += 1.0;
+        }
+        for (index, round_trip) in (0..).zip(self.round_trips) {
+            add(
+                svg,
+                format_args!(
+                    "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{round_trip} ms</text>\n",
+                    self.x(index),
+                    BOTTOM + 20.0
+                ),
+            );
+        }
+    }
+}
+
 impl Curve {
+    /// Its name stands at `free` or below; returns where the next one may.
+    fn draw(&self, free: f64, svg: &mut String) -> f64 {
+        let Self { name, colour, points } = self;
+        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        add(
+            svg,
+            format_args!(
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n",
+                path.join(" ")
+            ),
+        );
+        for (x, y) in points {
+            add(svg, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"));
+        }
+        let (end, at) = (self.last(), self.last().1.max(free));
+        add(
+            svg,
+            format_args!(
+                "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"{colour}\" stroke-dasharray=\"2 3\"/>\n\
+             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>\n",
+                end.0,
+                end.1,
+                RIGHT + 6.0,
+                at + 4.0
+            ),
+        );
+        at + NAME_HEIGHT
+    }
+
     fn last(&self) -> (f64, f64) {
         *self.points.last().expect("no line is without points")
     }

@@ -92,7 +92,7 @@ impl Rsync {
     }
 
     /// Has a client get all there is.
-    pub(crate) fn pull(&self, address: SocketAddr, fsync: bool, spool: &Path) -> Result<f64> {
+    pub(crate) fn pull(address: SocketAddr, fsync: bool, spool: &Path) -> Result<f64> {
         let mut command = Command::new("rsync");
         command.args(["--recursive", "--times", "--whole-file", "--remove-source-files"]);
         command.args(fsync.then_some("--fsync"));
@@ -125,7 +125,7 @@ impl Lftp {
     }
 
     /// Has lftp get all that is in `storage`.
-    pub(crate) fn mirror(&self, address: SocketAddr, storage: &Path, spool: &Path) -> Result<f64> {
+    pub(crate) fn mirror(address: SocketAddr, storage: &Path, spool: &Path) -> Result<f64> {
         let mut pipe = again(PIPE_ROLE)?;
         pipe.arg(address.to_string());
         let words: Vec<_> =

@@ -139,11 +139,11 @@ impl Case {
             }
             Way::Rsync { fsync } => {
                 let daemon = Rsync::start(&storage, &near)?;
-                self.measure(daemon.address(), &storage, |address| daemon.pull(address, fsync, &spool))
+                self.measure(daemon.address(), &storage, |address| Rsync::pull(address, fsync, &spool))
             }
             Way::Lftp => {
                 let server = Lftp::start()?;
-                self.measure(server.address(), &storage, |address| server.mirror(address, &storage, &spool))
+                self.measure(server.address(), &storage, |address| Lftp::mirror(address, &storage, &spool))
             }
         }?;
         assert_eq!(files_in(&spool)?, self.files, "files that came, {}", self.way.name());
@@ -172,7 +172,7 @@ impl Case {
 
 /// One durable round of our collector.
 fn collect(server: SocketAddr, ca: Option<&Path>, files: usize, dir: &Path, spool: &Path) -> Result<f64> {
-    let settings = settings(dir, Durability::Fsync, vec![site("far", server.port(), spool, ca)]);
+    let settings = settings(dir, Durability::Fsync, vec![site("far", server, spool, ca)]);
     let moved = Rc::new(Cell::new(0));
     let observer = {
         let moved = Rc::clone(&moved);

@@ -1,5 +1,6 @@
 //! The collector's configuration.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,9 +25,10 @@ impl Configuration {
 
     /// Adds a site: in TLS where there is a CA.
     pub(crate) fn add(&mut self, number: usize, port: u16, ca: Option<&Path>) {
-        self.text += &format!("[[site]]\nname = \"s{number}\"\naddress = \"127.0.0.1\"\nport = {port}\n");
+        let mut add = |text: std::fmt::Arguments<'_>| self.text.write_fmt(text).expect("a String takes all");
+        add(format_args!("[[site]]\nname = \"s{number}\"\naddress = \"127.0.0.1\"\nport = {port}\n"));
         if let Some(ca) = ca {
-            self.text += &format!("tls = {{ ca = {:?} }}\n", ca.to_string_lossy());
+            add(format_args!("tls = {{ ca = {:?} }}\n", ca.to_string_lossy()));
         }
     }
 

@@ -24,6 +24,9 @@ const LATER: f64 = 100.0;
 /// How long all may take to be in step, in seconds.
 const LONGEST: f64 = 60.0;
 
+/// What all configurations have after the edit.
+const EDITED: &str = "edited by a policy";
+
 struct Site {
     storage: PathBuf,
     pairs: Pairs,
@@ -34,6 +37,14 @@ struct Site {
 struct Data {
     files: usize,
     latenesses: Vec<f64>,
+}
+
+/// How long an edit took.
+#[derive(Default)]
+struct Edit {
+    written: Duration,
+    /// From the last file that was written until all sites were in step.
+    followed: Duration,
 }
 
 pub(crate) fn measure(scale: &Scale, dir: &BenchDir) -> Result<()> {
@@ -57,59 +68,59 @@ pub(crate) fn measure(scale: &Scale, dir: &BenchDir) -> Result<()> {
     let without = beside(&sites, scale.data, &incoming, || Ok(()))?;
 
     let (threads, servers) = (cpu_times(collecting.id())?, cpu_of(&sites)?);
-    let start = clock();
-    let mut written = Duration::ZERO;
-    let mut in_step = Duration::ZERO;
+    let mut took = Edit::default();
     let with = beside(&sites, scale.data, &incoming, || {
-        for agent in agents(scale) {
-            centre.save(agent, &agent.conf("edited by a policy"))?;
-        }
-        written = start.elapsed();
-        let mut left: VecDeque<(Agent, String)> =
-            agents(scale).map(|agent| (agent, md5_of(&agent.conf("edited by a policy")))).collect();
-        wait_until("all sites to be in step", || {
-            while let Some((agent, md5)) = left.front() {
-                if !sites[agent.site].pairs.has_md5(*agent, md5) {
-                    return Ok(false);
-                }
-                left.pop_front();
-            }
-            Ok(true)
-        })?;
-        in_step = start.elapsed();
+        took = edit(scale, &centre, &sites)?;
         Ok(())
     })?;
-    println!("written by the console: {:.1} s", written.as_secs_f64());
-    println!(
-        "all sites in step: {:.1} s, {:.1} s after that",
-        in_step.as_secs_f64(),
-        (in_step - written).as_secs_f64()
-    );
+    println!("written by the console: {:.1} s", took.written.as_secs_f64());
+    println!("all sites in step after that: {:.1} s", took.followed.as_secs_f64());
     let used = cpu_of(&sites)?.saturating_sub(servers);
-    println!("CPU: servers {:.1} s; the collector's threads{}", used.as_secs_f64(), {
-        let used = cpu_times(collecting.id())?.into_iter().map(|(name, time)| {
-            let time = time.saturating_sub(threads.get(&name).copied().unwrap_or_default());
-            format!(" {name} {:.1} s", time.as_secs_f64())
-        });
-        used.collect::<Vec<_>>().join(",")
+    let of_threads = cpu_times(collecting.id())?.into_iter().map(|(name, time)| {
+        let time = time.saturating_sub(threads.get(&name).copied().unwrap_or_default());
+        format!("{name} {:.1} s", time.as_secs_f64())
     });
+    let of_threads = of_threads.collect::<Vec<_>>().join(", ");
+    println!("CPU: servers {:.1} s; the collector's threads {of_threads}", used.as_secs_f64());
     let turn = collecting.stop(super::TIMEOUT)?;
-    println!("the loop's longest turn: {:.0} ms\n", 1e3 * turn.unwrap_or(f64::INFINITY));
-    println!("{:<18} {:>7} {:>9} {:>9} {:>9}", "data", "files", "median", "99 % <=", "latest");
-    for (what, data) in [("without the edit", &without), ("beside it", &with)] {
+    println!("the loop's longest turn: {:.0} ms", 1e3 * turn.unwrap_or(f64::INFINITY));
+    judge(&took, &without, &with);
+    Ok(())
+}
+
+/// Edits all, and waits until all sites are in step.
+fn edit(scale: &Scale, centre: &Pairs, sites: &[Site]) -> Result<Edit> {
+    let start = clock();
+    for agent in agents(scale) {
+        centre.save(agent, &agent.conf(EDITED))?;
+    }
+    let (written, end) = (start.elapsed(), clock());
+    let mut left: VecDeque<Agent> = agents(scale).collect();
+    wait_until("all sites to be in step", || {
+        while let Some(agent) = left.front() {
+            if !sites[agent.site].pairs.has_md5(*agent, &md5_of(&agent.conf(EDITED))) {
+                return Ok(false);
+            }
+            left.pop_front();
+        }
+        Ok(true)
+    })?;
+    Ok(Edit { written, followed: end.elapsed() })
+}
+
+fn judge(took: &Edit, without: &Data, with: &Data) {
+    println!("\n{:<18} {:>9} {:>9} {:>9} {:>9}", "data", "files", "median", "99 % <=", "latest");
+    for (what, data) in [("without the edit", without), ("beside it", with)] {
         let middle = format!("{:.0} ms", median(data.latenesses.iter().copied()));
         let [late, latest] = [99, 100].map(|per_cent| format!("{:.0} ms", data.within(per_cent)));
-        println!(
-            "{what:<18} {:>7} {middle:>9} {late:>9} {latest:>9}",
-            format!("{}/{}", data.latenesses.len(), data.files)
-        );
+        let files = format!("{}/{}", data.latenesses.len(), data.files);
+        println!("{what:<18} {files:>9} {middle:>9} {late:>9} {latest:>9}");
     }
     println!();
-    let took = (in_step - written).as_secs_f64();
-    verdict(&format!("all in step <= {LONGEST} s after the edit"), &format!("{took:.1} s"), took <= LONGEST);
+    let seconds = took.followed.as_secs_f64();
+    verdict(&format!("all in step <= {LONGEST} s after the edit"), &format!("{seconds:.1} s"), seconds <= LONGEST);
     let later = with.within(99) - without.within(99);
     verdict(&format!("99 % of data <= {LATER} ms later beside it"), &format!("{later:.0} ms"), later <= LATER);
-    Ok(())
 }
 
 fn agents(scale: &Scale) -> impl Iterator<Item = Agent> + use<> {

@@ -38,7 +38,7 @@ impl Run {
         let done = clients.run()?;
         Ok(Self {
             files_per_second: done.per_second(),
-            cpu_per_file: 1e6 * (cpu_time(server.id())? - cpu).as_secs_f64() / done.count,
+            cpu_per_file: 1e6 * cpu_time(server.id())?.saturating_sub(cpu).as_secs_f64() / done.count,
             peak: memory(&server.id().to_string(), "VmHWM")? / 1024.0,
         })
     }

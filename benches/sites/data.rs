@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
@@ -47,12 +48,7 @@ struct Figures {
     turn: f64,
 }
 
-pub(crate) fn measure(place: &Path) -> Result<()> {
-    let (counts, interval) = if support::is_smoke() {
-        (&[10, 20][..], Duration::from_secs(1))
-    } else {
-        (&[1_000, 5_000, 10_000][..], Duration::from_secs(60))
-    };
+pub(crate) fn measure(counts: &[usize], interval: Duration, place: &Path) -> Result<()> {
     println!("\nA file and a round in each {} s at each site, durably", interval.as_secs());
     println!(
         "{:>6} {:>6} {:>12} {:>7} {:>9} {:>9} {:>9} {:>9} {:>11} {:>6} {:>9} {:>8}",
@@ -108,7 +104,7 @@ fn run(count: usize, tls: bool, interval: Duration, place: &Path) -> Result<Figu
     let collector = support::again(ROLE)?
         .args([dir.as_os_str(), &ca])
         .arg(interval.as_millis().to_string())
-        .args(peers.ports().iter().map(u16::to_string))
+        .args(peers.addresses().iter().map(SocketAddr::to_string))
         .stdout(Stdio::piped())
         .spawn()?;
     let wanted = peers.order(Order::Report(interval.as_millis().try_into()?))?;
@@ -128,13 +124,15 @@ fn run(count: usize, tls: bool, interval: Duration, place: &Path) -> Result<Figu
     Ok(Figures { files, wanted, failed, late: [middle, late, latest], burst, late_at_start, cpu, memory, turn })
 }
 
-/// The collector's process: three intervals, of which the last is for what has not come yet.
+/// The collector's process: two intervals, and a longer one for what has not come by then.
 pub(crate) fn collect(args: &[OsString]) -> Result<()> {
-    let [dir, ca, interval, ports @ ..] = args else { return Err("a run needs its directory and its sites".into()) };
+    let [dir, ca, interval, addresses @ ..] = args else {
+        return Err("a run needs its directory and its sites".into());
+    };
     let (dir, ca) = (PathBuf::from(dir), (ca != PLAIN).then_some(Path::new(ca)));
     let interval = Duration::from_millis(interval.to_string_lossy().parse()?);
-    let sites = ports.iter().enumerate().map(|(number, port)| {
-        let mut site = site(&format!("site-{number}"), port.to_string_lossy().parse()?, &dir.join("data_in"), ca);
+    let sites = addresses.iter().enumerate().map(|(number, address)| {
+        let mut site = site(&format!("site-{number}"), address.to_string_lossy().parse()?, &dir.join("data_in"), ca);
         site.interval = interval;
         Ok(site)
     });
@@ -153,7 +151,8 @@ pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     let collector = Collector::new(net, &settings, Mode::Forever, observer)?;
     let used = thread::spawn(move || {
         let used = used_in_second(interval).map_err(|error| error.to_string());
-        thread::sleep(interval);
+        // A round comes up to a tenth later than an interval after the one before.
+        thread::sleep(interval + interval / 4);
         kill_process(getpid(), Signal::TERM).expect("a process may signal itself");
         used
     });

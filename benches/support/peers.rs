@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
@@ -51,7 +51,7 @@ pub(crate) enum Order {
 /// Peers that run until this is dropped.
 pub(crate) struct Peers {
     process: ChildProcess,
-    ports: Vec<u16>,
+    addresses: Vec<SocketAddr>,
     ca: Option<PathBuf>,
 }
 
@@ -64,13 +64,13 @@ impl Peers {
             WritePattern::Whole => "whole",
         };
         let mut process = ChildProcess::start(again(ROLE)?.args([&crew.count.to_string(), write]).args(&ca))?;
-        let ports = process.answer()?.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
-        Ok(Self { process, ports, ca })
+        let addresses = process.answer()?.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+        Ok(Self { process, addresses, ca })
     }
 
     /// Where they listen.
-    pub(crate) fn ports(&self) -> &[u16] {
-        &self.ports
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Whom to trust, where they speak TLS.
@@ -117,14 +117,22 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let count: usize = args[0].to_string_lossy().parse()?;
     let write = if args[1] == "stock" { WritePattern::Stock } else { WritePattern::Whole };
     let tls = args.get(2).map(|ca| tls(Path::new(ca))).transpose()?;
-    let setup = Setup { write, tls, ..Setup::default() };
-    let peers: Vec<FakeServer> = (0..count).map(|_| FakeServer::start(setup.clone())).collect::<io::Result<_>>()?;
-    let ports: Vec<String> = peers.iter().map(|peer| peer.address().port().to_string()).collect();
-    println!("{}", ports.join(" "));
+    let start = |number: usize| {
+        FakeServer::start(Setup { address: address(number), write, tls: tls.clone(), ..Setup::default() })
+    };
+    let peers: Vec<FakeServer> = (0..count).map(start).collect::<io::Result<_>>()?;
+    let addresses: Vec<String> = peers.iter().map(|peer| peer.address().to_string()).collect();
+    println!("{}", addresses.join(" "));
     for order in io::stdin().lines() {
         println!("{}", execute(order?.parse()?, &peers)?);
     }
     Ok(())
+}
+
+/// Each has an address of its own: one has not enough ports for thousands.
+fn address(number: usize) -> IpAddr {
+    let [.., high, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, 1, high, low).into()
 }
 
 fn execute(order: Order, peers: &[FakeServer]) -> Result<usize> {

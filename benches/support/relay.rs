@@ -201,8 +201,8 @@ fn take_in(
         let _ = rustix::net::sockopt::set_tcp_quickack(from, true);
         let bytes = block[..count].to_vec();
         carried.count(direction, &bytes);
-        let on_line =
-            line.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes.len() as f64 / f64::from(rate)));
+        let length = u32::try_from(count).expect("a block is small");
+        let on_line = line.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * length / rate);
         departed = departed.max(clock()) + on_line;
         if sender.send((departed + line.round_trip / 2, bytes)).is_err() || count == 0 {
             break;

@@ -1,5 +1,6 @@
 //! What benches collect into, and by which settings.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ pub(crate) fn settings(dir: &Path, durability: Durability, sites: Vec<SiteSettin
     }
 }
 
-/// A site on loopback; in TLS where there is a CA.
-pub(crate) fn site(name: &str, port: u16, spool: &Path, ca: Option<&Path>) -> SiteSettings {
-    let mut site = SiteSettings::new(name, "127.0.0.1");
-    site.port = port;
+/// A site; in TLS where there is a CA.
+pub(crate) fn site(name: &str, address: SocketAddr, spool: &Path, ca: Option<&Path>) -> SiteSettings {
+    let mut site = SiteSettings::new(name, address.ip().to_string());
+    site.port = address.port();
     spool.clone_into(&mut site.incoming_dir);
     site.retries = 0;
     site.tls = ca.map(|ca| TlsSettings {
