@@ -330,7 +330,7 @@ impl Server {
                 self.state = State::Discarding { verb, remaining: size, then: AfterBody::Refuse(refusal) };
             }
             State::Offered { verb, .. } | State::Storing { verb } | State::Asked { verb } => {
-                self.refuse_now(verb, refusal)
+                self.refuse_now(verb, refusal);
             }
             _ => return Err(self.misuse("refuse()")),
         }

@@ -82,7 +82,9 @@ impl StockSession {
             Some(Task::Deleting(delete)) => (Some(Task::Overrun(delete)), Ok(true)),
             task => (task, Err(cx.site.protocol(error))),
         };
-        task.into_iter().for_each(|task| self.tasks.push_front(task));
+        if let Some(task) = task {
+            self.tasks.push_front(task);
+        }
         result
     }
 

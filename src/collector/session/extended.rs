@@ -48,8 +48,8 @@ pub(in crate::collector) struct ExtendedSession {
 
 /// What the site was asked.
 enum Task {
-    Listing(PagedListing),
-    Fetching(Fetch),
+    Listing(Box<PagedListing>),
+    Fetching(Box<Fetch>),
     Deleting(DeleteAssignment),
     /// Its body is not taken.
     Passing,
@@ -80,19 +80,19 @@ impl ExtendedSession {
         while self.tasks.len() < MOST_AHEAD {
             let (command, task) = match cx.site.next_step(self.key) {
                 Step::Do(Assignment::List(assignment)) => {
-                    let listing = PagedListing::new(assignment, cx.site);
+                    let listing = Box::new(PagedListing::new(assignment, cx.site));
                     (listing.command(), Task::Listing(listing))
                 }
                 Step::Do(Assignment::Fetch(assignment)) => {
-                    (ExtensionCommand::Get(assignment.name().clone()), Task::Fetching(Fetch::new(assignment)))
+                    (ExtensionCommand::Get(assignment.name().clone()), Task::Fetching(Box::new(Fetch::new(assignment))))
                 }
-                Step::Do(Assignment::Delete(assignment)) => match drop_command(&assignment) {
-                    Some(command) => (command, Task::Deleting(assignment)),
-                    None => {
+                Step::Do(Assignment::Delete(assignment)) => {
+                    let Some(command) = drop_command(&assignment) else {
                         cx.site.deletion_postponed(assignment);
                         continue;
-                    }
-                },
+                    };
+                    (command, Task::Deleting(assignment))
+                }
                 Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
                 Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
             };
@@ -183,12 +183,12 @@ impl ExtendedSession {
                     self.driver.command(&command).map_err(|error| cx.site.protocol(error))?;
                     Ok(Some(Task::Listing(listing)))
                 }
-                Err((listing, reason)) => fail_listing(listing, reason, cx),
+                Err(failed) => fail_listing(failed.0, failed.1, cx),
             },
             (Task::Listing(listing), _) => fail_listing(listing, Reason::ListingRefused, cx),
             (Task::Fetching(fetch), PipelinedEvent::File { size, .. }) => {
                 self.body.begin(*size, cx);
-                Ok(Some(fetch.begin(*size, cx).map_or(Task::Passing, Task::Fetching)))
+                Ok(Some(fetch.begin(*size, cx).map_or(Task::Passing, |fetch| Task::Fetching(Box::new(fetch)))))
             }
             (Task::Fetching(fetch), PipelinedEvent::BodyComplete { .. }) => {
                 fetch.complete(cx);
@@ -377,7 +377,7 @@ fn drop_command(delete: &DeleteAssignment) -> Option<ExtensionCommand> {
     Some(ExtensionCommand::Drop { name, size: published.size, hash: published.content_hash()? })
 }
 
-fn fail_listing(listing: PagedListing, reason: Reason, cx: &mut Context<'_>) -> Result<Option<Task>, Reason> {
+fn fail_listing(listing: Box<PagedListing>, reason: Reason, cx: &mut Context<'_>) -> Result<Option<Task>, Reason> {
     cx.site.dropped(Assignment::List(listing.into_assignment()));
     Err(reason)
 }

@@ -111,7 +111,10 @@ impl PagedListing {
     }
 
     /// A page has come whole: what is left to be asked for, if anything is.
-    pub(super) fn page_complete(mut self, cx: &mut Context<'_>) -> Result<Option<Self>, (Self, Reason)> {
+    pub(super) fn page_complete(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Box<Self>>, (Box<Self>, Reason)> {
         let parser = std::mem::take(&mut self.parser);
         let Page { listing, last } = match parser.finish() {
             Ok(page) => page,
@@ -138,7 +141,7 @@ impl PagedListing {
         }
     }
 
-    fn garbage(self, excerpt: Excerpt, cx: &Context<'_>) -> (Self, Reason) {
+    fn garbage(self: Box<Self>, excerpt: Excerpt, cx: &Context<'_>) -> (Box<Self>, Reason) {
         let reason = cx.site.protocol(Error::Garbage { verb: Verb::List, excerpt });
         (self, reason)
     }

@@ -233,7 +233,7 @@ impl Oracle {
     /// A site sends a file that is longer than announced.
     pub(super) fn sent_more_than(&mut self, announced: u64, bytes: &[u8]) {
         let beginning = usize::try_from(announced).ok().and_then(|size| bytes.get(..size));
-        self.beginnings.extend(beginning.map(|beginning| Fingerprint::of(beginning)));
+        self.beginnings.extend(beginning.map(Fingerprint::of));
     }
 
     /// Files have got their names at the centre.

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(some.to_string(), "1 GET BLAKE3");
         let all = Capabilities::all();
         assert_eq!(Capabilities::parse(all.to_string().as_bytes()), Some(all));
-        assert_eq!(all.without(Capability::Put).has(Capability::Put), false);
+        assert!(!all.without(Capability::Put).has(Capability::Put));
         for none in ["1", "2 GET LIST", "10", "01 GET"] {
             assert_eq!(Capabilities::parse(none.as_bytes()), Some(Capabilities::default()), "{none}");
         }

@@ -43,9 +43,9 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// Takes a file's bytes as they come and ends in their [`ContentHash`].
+/// Takes a file's bytes as they come and ends in their [`ContentHash`]. Its state has two kilobytes, and a place of its own.
 #[derive(Clone, Debug, Default)]
-pub struct ContentHasher(blake3::Hasher);
+pub struct ContentHasher(Box<blake3::Hasher>);
 
 impl ContentHasher {
     /// The next bytes of the file.

@@ -311,7 +311,10 @@ impl PipelinedClient {
     fn answered(&mut self, verb: Verb, line: &[u8]) -> Result<(), Error> {
         let reply = match (verb, Reply::parse(Verb::Recv, line)) {
             (Verb::Pass, _) => match Reply::parse(Verb::Pass, line) {
-                Ok(Reply::Ok) => return self.done(PipelinedEvent::PasswordAccepted),
+                Ok(Reply::Ok) => {
+                    self.done(PipelinedEvent::PasswordAccepted);
+                    return Ok(());
+                }
                 Ok(Reply::Refused(refusal)) => Ok(ExtensionReply::Refused(refusal)),
                 _ => Err(ReplyError::Garbage),
             },
@@ -329,16 +332,17 @@ impl PipelinedClient {
             Ok(ExtensionReply::File { size, mtime }) => {
                 self.events.push_back(PipelinedEvent::File { size, mtime });
                 self.receive(verb, size);
-                Ok(())
             }
             Ok(ExtensionReply::Page { size, remaining }) => {
                 self.events.push_back(PipelinedEvent::Page { size, remaining });
                 self.receive(verb, size);
-                Ok(())
             }
-            Err(ReplyError::Size(digits)) => self.fail(Error::Size { verb, digits: Excerpt::of(digits) }),
-            Err(ReplyError::Garbage) => self.fail(Error::Garbage { verb, excerpt: excerpt_of_reply(verb, line) }),
+            Err(ReplyError::Size(digits)) => return self.fail(Error::Size { verb, digits: Excerpt::of(digits) }),
+            Err(ReplyError::Garbage) => {
+                return self.fail(Error::Garbage { verb, excerpt: excerpt_of_reply(verb, line) });
+            }
         }
+        Ok(())
     }
 
     fn receive(&mut self, verb: Verb, remaining: u64) {
@@ -351,10 +355,9 @@ impl PipelinedClient {
         }
     }
 
-    fn done(&mut self, event: PipelinedEvent) -> Result<(), Error> {
+    fn done(&mut self, event: PipelinedEvent) {
         self.due.pop_front();
         self.events.push_back(event);
-        Ok(())
     }
 
     fn is_over(&self) -> bool {

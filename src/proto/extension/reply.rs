@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn each_answer_has_one_form() {
         let some = Capabilities::default().with(Capability::Get);
-        let refused = |refusal| ExtensionReply::Refused(refusal);
+        let refused = ExtensionReply::Refused;
         for (verb, line, reply) in [
             (Verb::Caps, "CAPS 1 GET", ExtensionReply::Capabilities(some)),
             (Verb::Get, "GET SIZE 5 MTIME 17", ExtensionReply::File { size: 5, mtime: 17 }),
@@ -167,7 +167,7 @@ mod tests {
         ] {
             assert_eq!(ExtensionReply::parse(verb, line.as_bytes()), Err(ReplyError::Garbage), "{line}");
         }
-        let line = format!("GET SIZE {}0 MTIME 1", MAX_SIZE);
+        let line = format!("GET SIZE {MAX_SIZE}0 MTIME 1");
         assert!(matches!(ExtensionReply::parse(Verb::Get, line.as_bytes()), Err(ReplyError::Size(_))));
     }
 }

@@ -104,9 +104,12 @@ fn carry_out<S: StorageDisk>(
     match task {
         Task::Store { dir, stage, name, on_conflict, expected } => {
             let is_expected = |disk: &S| expected.as_ref().map_or(Ok(true), |file| disk.is_still(dir, name, file));
-            let outcome = flushed[&disk.filesystem(dir)].clone().and_then(|()| match is_expected(disk)? {
-                true => disk.rename_into(dir, *stage, name, *on_conflict),
-                false => Err(StoreError::Exists(PathBuf::from(OsStr::from_bytes(name.as_bytes())))),
+            let outcome = flushed[&disk.filesystem(dir)].clone().and_then(|()| {
+                if is_expected(disk)? {
+                    disk.rename_into(dir, *stage, name, *on_conflict)
+                } else {
+                    Err(StoreError::Exists(PathBuf::from(OsStr::from_bytes(name.as_bytes()))))
+                }
             });
             // What stays is swept at the next start.
             if outcome.is_err()

@@ -326,10 +326,10 @@ fn spool_id<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SpoolId> {
 fn copy<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SiteFile> {
     let site = String::from_utf8(decoded(fields.next()?)?).ok()?.into();
     let name = FileName::new(&decoded(fields.next()?)?).ok()?;
-    let (size, hash) = (fields.next()?.parse().ok()?, fields.next()?);
+    let (bytes, hash) = (fields.next()?.parse().ok()?, fields.next()?);
     let fingerprint = match ContentHash::from_hex(hash.as_bytes()) {
-        Some(hash) => Fingerprint::new(size, hash),
-        None => Fingerprint::of_md5(Md5Sum { size, md5: hex(hash, 32)?.to_be_bytes() }),
+        Some(hash) => Fingerprint::new(bytes, hash),
+        None => Fingerprint::of_md5(Md5Sum { size: bytes, md5: hex(hash, 32)?.to_be_bytes() }),
     };
     Some(SiteFile { site, name, fingerprint })
 }
