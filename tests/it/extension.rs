@@ -1,5 +1,6 @@
 //! The extension, over sockets.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,9 @@ use crate::server_process::{Options, stored_in};
 use crate::site::hosted;
 use crate::stock::start_stock;
 use crate::support::{Certificates, Client, LOOPBACK, TIMEOUT, scratch};
+
+/// A file's name, size and mtime.
+type Listed = (String, u64, u64);
 
 /// A client of the extension on a connection.
 struct Speaker {
@@ -39,15 +43,16 @@ impl Speaker {
         let bytes = [self.machine.transmit(), body].concat();
         self.client.send(bytes);
         self.machine.transmitted(usize::MAX);
-        self.machine
-            .body_supplied(body.len() as u64)
-            .or_else(|error| if body.is_empty() { Ok(()) } else { Err(error) })
-            .unwrap();
+        if !body.is_empty() {
+            self.machine.body_supplied(body.len() as u64).unwrap();
+        }
     }
 
     /// Sends all of them ahead, and waits for the answers: events, and bodies.
     fn ask(&mut self, commands: &[ExtensionCommand]) -> (Vec<PipelinedEvent>, Vec<Vec<u8>>) {
-        commands.iter().for_each(|command| self.say(command, b""));
+        for command in commands {
+            self.say(command, b"");
+        }
         self.answers()
     }
 
@@ -61,18 +66,15 @@ impl Speaker {
 
     fn answers(&mut self) -> (Vec<PipelinedEvent>, Vec<Vec<u8>>) {
         while self.machine.due() > 0 {
-            match self.machine.want() {
-                Want::Body(left) => {
-                    let (bytes, _) = self.client.receive(usize::try_from(left).unwrap(), TIMEOUT);
-                    assert!(!bytes.is_empty());
-                    self.machine.body_transferred(bytes.len() as u64).unwrap();
-                    self.bodies.last_mut().unwrap().extend(bytes);
-                }
-                _ => {
-                    let (byte, closed) = self.client.receive(1, TIMEOUT);
-                    assert!(!closed && byte.len() == 1, "{:?} {:?}", self.machine, self.events);
-                    self.machine.handle_input(&byte).unwrap();
-                }
+            if let Want::Body(left) = self.machine.want() {
+                let (bytes, _) = self.client.receive(usize::try_from(left).unwrap(), TIMEOUT);
+                assert!(!bytes.is_empty());
+                self.machine.body_transferred(bytes.len() as u64).unwrap();
+                self.bodies.last_mut().unwrap().extend(bytes);
+            } else {
+                let (byte, closed) = self.client.receive(1, TIMEOUT);
+                assert!(!closed && byte.len() == 1, "{:?} {:?}", self.machine, self.events);
+                self.machine.handle_input(&byte).unwrap();
             }
             while let Some(event) = self.machine.poll_event() {
                 if let PipelinedEvent::File { .. } | PipelinedEvent::Page { .. } = event {
@@ -84,12 +86,8 @@ impl Speaker {
         (std::mem::take(&mut self.events), std::mem::take(&mut self.bodies))
     }
 
-    /// One page: its files, with size and mtime, where the next begins, and what follows.
-    fn page(
-        &mut self,
-        after: Option<Cursor>,
-        limit: u64,
-    ) -> (Vec<(String, u64, u64)>, Option<Cursor>, Option<Remaining>) {
+    /// One page: its files, where the next begins, and what follows.
+    fn page(&mut self, after: Option<Cursor>, limit: u64) -> (Vec<Listed>, Option<Cursor>, Option<Remaining>) {
         let list = ExtensionCommand::List { word: "".parse().unwrap(), after, limit: Some(limit) };
         let (events, bodies) = self.ask(&[list]);
         let [PipelinedEvent::Page { remaining, .. }, PipelinedEvent::BodyComplete { verb: Verb::List }] = events[..]
@@ -181,7 +179,7 @@ fn pages_follow_each_other_while_files_come_and_go() {
     fs::create_dir(storage.path().join("directory")).unwrap();
     let mut speaker = Speaker::on(Client::connect(server.address().unwrap()));
     let (files, after, remaining) = speaker.page(None, 4);
-    let names = |files: &[(String, u64, u64)]| files.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>();
+    let names = |files: &[Listed]| files.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&files), ["the oldest", "0", "1", "2"]);
     assert_eq!(remaining, Some(Remaining { files: 7, bytes: 14 }));
     assert_eq!(speaker.ask(&[drop_of("2", b"12")]).0, [PipelinedEvent::Done { verb: Verb::Drop }]);
@@ -353,7 +351,7 @@ fn what_stands_behind_drops_is_answered_behind_them() {
     let mut answers = String::new();
     for number in 0..3000 {
         fs::write(storage.path().join(number.to_string()), b"1").unwrap();
-        lines += &format!("DROP <{number}> SIZE 1 BLAKE3 {}\n", ContentHash::of(b"1"));
+        writeln!(lines, "DROP <{number}> SIZE 1 BLAKE3 {}", ContentHash::of(b"1")).unwrap();
         answers += "DROP OK\n";
         if number % 1000 == 7 {
             lines += "GET <?>\n";

@@ -96,12 +96,17 @@ mod tests {
 
     use super::*;
 
-    fn parse(pieces: &[&[u8]]) -> (Vec<(String, u64, u64)>, Result<Page, PageError>) {
+    /// A file's name, size and mtime.
+    type Seen = (String, u64, u64);
+
+    fn parse(pieces: &[&[u8]]) -> (Vec<Seen>, Result<Page, PageError>) {
         let (mut parser, mut files) = (PageParser::default(), Vec::new());
         let mut each = |entry: Entry<'_>| {
             files.push((String::from_utf8_lossy(entry.name).into_owned(), entry.size, entry.mtime));
         };
-        pieces.iter().for_each(|piece| parser.feed(piece, &mut each));
+        for piece in pieces {
+            parser.feed(piece, &mut each);
+        }
         (files, parser.finish())
     }
 

@@ -31,7 +31,9 @@ fn flush(client: &mut PipelinedClient) -> String {
 /// A session in which these were sent.
 fn asked(commands: &[ExtensionCommand]) -> PipelinedClient {
     let mut client = PipelinedClient::new();
-    commands.iter().for_each(|command| client.command(command).unwrap());
+    for command in commands {
+        client.command(command).unwrap();
+    }
     flush(&mut client);
     client
 }

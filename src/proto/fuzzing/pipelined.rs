@@ -185,7 +185,8 @@ impl ClientSide {
                 }),
             ),
             3 => {
-                let guess = if dice.roll() % 4 == 0 { b"else".to_vec() } else { there.clone().unwrap_or_default() };
+                let guess =
+                    if dice.roll().is_multiple_of(4) { b"else".to_vec() } else { there.clone().unwrap_or_default() };
                 let answer = match there {
                     None => refused(Verb::Drop, Refusal::Missing),
                     Some(bytes) if bytes != guess => refused(Verb::Drop, Refusal::Changed),
@@ -199,7 +200,7 @@ impl ClientSide {
             }
             _ => {
                 let body = dice.body();
-                let condition = if dice.roll() % 2 == 0 { Condition::None } else { Condition::Absent };
+                let condition = if dice.roll().is_multiple_of(2) { Condition::None } else { Condition::Absent };
                 let size = body.len() as u64;
                 let answer = if size == 0 || size > MAX_SIZE {
                     refused(Verb::Put, Refusal::TooBig)
@@ -254,7 +255,7 @@ impl ServerSide {
         let n = dice.piece(self.server.transmit().len());
         output.extend_from_slice(&self.server.transmit()[..n]);
         self.server.transmitted(n);
-        if self.dropping > 0 && dice.roll() % 4 == 0 {
+        if self.dropping > 0 && dice.roll().is_multiple_of(4) {
             self.dropping -= 1;
             self.server.dropped(Ok(())).expect("one is under way");
             self.server.resume().expect("our client's commands are sound");

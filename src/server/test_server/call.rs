@@ -76,22 +76,18 @@ enum Side {
 
 impl Side {
     fn new(op: &Op, login: Option<PasswordDigest>) -> Self {
-        match op.command() {
-            Some(command) => {
-                let mut client = Client::new();
-                let first = login.map_or(command, Command::Pass);
-                client.command(&first).expect("a new session takes a command");
-                Self::Stock(client)
-            }
-            None => {
-                let mut client = PipelinedClient::new();
-                login.map_or(Ok(()), |password| client.login(password)).expect("a new session takes a command");
-                if let Op::Take(name) = op {
-                    client.command(&ExtensionCommand::Get(name.clone())).expect("a session takes commands ahead");
-                }
-                Self::Ours(client)
-            }
+        if let Some(command) = op.command() {
+            let mut client = Client::new();
+            let first = login.map_or(command, Command::Pass);
+            client.command(&first).expect("a new session takes a command");
+            return Self::Stock(client);
         }
+        let mut client = PipelinedClient::new();
+        login.map_or(Ok(()), |password| client.login(password)).expect("a new session takes a command");
+        if let Op::Take(name) = op {
+            client.command(&ExtensionCommand::Get(name.clone())).expect("a session takes commands ahead");
+        }
+        Self::Ours(client)
     }
 
     fn want(&self) -> Want {
@@ -234,7 +230,7 @@ impl TestClient {
                 match &mut self.client {
                     Side::Stock(client) => match client.poll_event() {
                         Some(event) => {
-                            self.answer = on_event(client, &self.op, &mut self.body, event).or(self.answer.take())
+                            self.answer = on_event(client, &self.op, &mut self.body, event).or(self.answer.take());
                         }
                         None => break,
                     },

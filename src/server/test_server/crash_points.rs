@@ -249,8 +249,8 @@ impl Scenario {
                 (Op::Take(name), Answer::Dropped | Answer::Refused(Refusal::Missing)) => {
                     self.journal.remove(&name);
                 }
-                (Op::Take(_), Answer::Refused(Refusal::Changed)) => {}
-                (Op::Send { .. }, Answer::Stored | Answer::Refused(Refusal::Exists)) => {}
+                (Op::Take(_), Answer::Refused(Refusal::Changed))
+                | (Op::Send { .. }, Answer::Stored | Answer::Refused(Refusal::Exists)) => {}
                 (op, answer) => assert_eq!(answer, Answer::Refused(Refusal::Unspecified), "{op:?}"),
             }
         }

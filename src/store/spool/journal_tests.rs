@@ -5,9 +5,9 @@ use super::*;
 
 fn arb_copy() -> impl Strategy<Value = SiteFile> {
     let name = vec(any::<u8>(), 1..20).prop_filter_map("a file name", |bytes| FileName::new(&bytes).ok());
-    let fingerprint = (0..3u64, 0..3u8, any::<bool>()).prop_map(|(size, byte, is_old)| match is_old {
-        true => Fingerprint::of_md5(Md5Sum { size, md5: [byte; 16] }),
-        false => Fingerprint::new(size, ContentHash::of(&[byte])),
+    let fingerprint = (0..3u64, 0..3u8, any::<bool>()).prop_map(|(size, byte, is_old)| {
+        let old = Fingerprint::of_md5(Md5Sum { size, md5: [byte; 16] });
+        if is_old { old } else { Fingerprint::new(size, ContentHash::of(&[byte])) }
     });
     ("[a-c é%\n]{0,2}", name, fingerprint).prop_map(|(site, name, fingerprint)| SiteFile {
         site: site.into(),
