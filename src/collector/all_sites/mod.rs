@@ -4,7 +4,6 @@ mod configuring;
 mod connections;
 mod control;
 mod expiry;
-mod operator;
 mod reload;
 mod rounds;
 mod stop;
@@ -19,7 +18,6 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::SIGHUP;
 
 use self::control::ControlClients;
-pub use self::operator::{Assigned, ConfirmedDeletions, ToAssign};
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
