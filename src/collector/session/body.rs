@@ -61,7 +61,7 @@ impl StockSession {
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
     pub(super) fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let most = if self.cost().is_some() { LISTING_PIECE } else { u64::MAX };
-        let (mut task, site) = (self.tasks.front_mut(), &mut *cx.site);
+        let (mut task, site) = (self.task.as_mut(), &mut *cx.site);
         let take = |bytes: &[u8]| task.iter_mut().for_each(|task| task.take_body(bytes, site));
         match self.driver.read_body(cx.io, most, take) {
             Ok(Read::Blocked) => Ok(false),
@@ -78,20 +78,18 @@ impl StockSession {
 
     /// The site has sent more than it announced, and nothing that it says is to be believed any more.
     fn overrun(&mut self, error: Error, cx: &Context<'_>) -> Result<bool, Reason> {
-        let (task, result) = match self.tasks.pop_front() {
+        let (task, result) = match self.task.take() {
             Some(Task::Deleting(delete)) => (Some(Task::Overrun(delete)), Ok(true)),
             task => (task, Err(cx.site.protocol(error))),
         };
-        if let Some(task) = task {
-            self.tasks.push_front(task);
-        }
+        self.task = task;
         result
     }
 
     /// Takes what the site deletes while it sends it to its end, though an agent has overwritten it with something
     /// longer than was announced. The connection is of no use after that.
     pub(super) fn read_overrun(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        while let Some(received) = self.tasks.front_mut().and_then(Task::received_beyond)
+        while let Some(received) = self.task.as_mut().and_then(Task::received_beyond)
             && !received.is_over()
         {
             match self.driver.read_surplus(cx.io, |bytes| received.take(bytes))? {
@@ -107,7 +105,7 @@ impl StockSession {
 
     /// Answers what was announced, if there is a place for it by now.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match self.tasks.pop_front() {
+        match self.task.take() {
             Some(Task::Staging { task, verb, size }) => {
                 let reaction = task.staged(verb, size, cx);
                 self.react(reaction, (verb, size), cx)
@@ -126,14 +124,14 @@ impl StockSession {
         let (verb, size) = announced;
         match reaction {
             Reaction::Accept(task) => {
-                self.tasks.push_front(*task);
+                self.task = Some(*task);
                 self.accept(size, cx)
             }
             Reaction::Decline => self.decline(cx),
             Reaction::Await(task) => {
                 // It is for us to go on.
                 cx.io.set_deadline(None);
-                self.tasks.push_front(Task::Staging { task, verb, size });
+                self.task = Some(Task::Staging { task, verb, size });
                 Ok(())
             }
         }

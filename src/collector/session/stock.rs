@@ -5,7 +5,7 @@
 //!                 ├──► Exhausted               our last word goes unanswered: nothing may follow it
 //!                 └──► Extended                an ExtendedSession goes on
 //!
-//! Open: what the site was asked, in the order of its answers
+//! Open: what the site was asked
 //!   Greeting, Asking    does it speak the extension? then an ExtendedSession goes on
 //!   Listing
 //!   Fetching      stage → committer
@@ -14,8 +14,6 @@
 //!   Confirming    is a file of a name that may come again gone?
 //!   Trailing, Overrun    longer than announced: the session's last
 //! ```
-
-use std::collections::VecDeque;
 
 use super::body::Body;
 use super::delete::Delete;
@@ -41,8 +39,8 @@ pub(in crate::collector) struct StockSession {
     key: ConnectionKey,
     pub(super) driver: ClientDriver,
     pub(super) state: State,
-    /// What the site was asked, in the order of its answers.
-    pub(super) tasks: VecDeque<Task>,
+    /// What the site was asked.
+    pub(super) task: Option<Task>,
     standing: Reuse,
     pub(super) body: Body,
 }
@@ -60,8 +58,8 @@ pub(super) enum State {
 
 impl StockSession {
     pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
-        let (driver, tasks) = (ClientDriver::new(), VecDeque::new());
-        Self { site, key, driver, state: State::Connecting, tasks, standing: Reuse::Fresh, body: Body::None }
+        let (driver, state) = (ClientDriver::new(), State::Connecting);
+        Self { site, key, driver, state, task: None, standing: Reuse::Fresh, body: Body::None }
     }
 
     /// What goes on from here, if the site has said that it speaks the extension.
@@ -79,13 +77,13 @@ impl StockSession {
         self.state = State::Open;
         let Some(password) = &cx.site.settings.password else { return Ok(()) };
         let command = Command::Pass(PasswordDigest::of(password));
-        self.tasks.push_back(Task::Greeting);
+        self.task = Some(Task::Greeting);
         self.command(&command, cx)
     }
 
     /// What a listing under way has cost so far, in names.
     pub(super) fn cost(&self) -> Option<usize> {
-        self.tasks.front().and_then(Task::cost)
+        self.task.as_ref().and_then(Task::cost)
     }
 
     /// Takes the round's next step; a pause where there is none.
@@ -97,7 +95,7 @@ impl StockSession {
             State::Connecting | State::Open => {}
         }
         if cx.site.is_to_be_asked(cx.io.now()) {
-            self.tasks.push_back(Task::Asking);
+            self.task = Some(Task::Asking);
             cx.io.set_deadline(Some(cx.site.settings.timeout));
             return self.driver.ask_capabilities().map(|()| None).map_err(|error| cx.site.protocol(error));
         }
@@ -119,7 +117,7 @@ impl StockSession {
             Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
             Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
         };
-        self.tasks.push_back(task);
+        self.task = Some(task);
         self.command(&command, cx)?;
         Ok(None)
     }
@@ -154,7 +152,7 @@ impl StockSession {
 
     pub(super) fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.standing = Reuse::Fresh;
-        let Some(task) = self.tasks.pop_front() else { return Ok(()) };
+        let Some(task) = self.task.take() else { return Ok(()) };
         match event {
             Event::Announced { verb, size } => {
                 let reaction = task.announced(*verb, *size, cx)?;
@@ -163,7 +161,7 @@ impl StockSession {
             Event::BodyComplete { .. } => match task {
                 Task::Deleting(delete) if delete.is_doubtful() => {
                     let trailing = delete.rescue_beginning(cx.site, cx.commit_queue)?;
-                    self.tasks.push_front(Task::Trailing(trailing));
+                    self.task = Some(Task::Trailing(trailing));
                     Ok(())
                 }
                 task => match task.complete(cx)? {
@@ -186,7 +184,7 @@ impl StockSession {
     /// Asks for a file again that the site was to delete: on this connection the site does one thing after the other.
     fn ask_for_deleted(&mut self, name: FileName, cx: &mut Context<'_>) -> Result<(), Reason> {
         let command = Command::Receive(name.clone());
-        self.tasks.push_back(Task::Confirming(name));
+        self.task = Some(Task::Confirming(name));
         self.command(&command, cx)
     }
 }
@@ -215,7 +213,7 @@ impl Conversation for StockSession {
 
     fn may_end(&self) -> bool {
         self.standing == Reuse::Reused
-            || match self.tasks.front() {
+            || match self.task.as_ref() {
                 // Not every program that speaks the protocol need survive the question.
                 Some(Task::Asking) => true,
                 Some(Task::Trailing(trailing)) => !trailing.is_longer(),
@@ -224,15 +222,15 @@ impl Conversation for StockSession {
     }
 
     fn is_ready(&self) -> bool {
-        self.state == State::Open && self.tasks.is_empty()
+        self.state == State::Open && self.task.is_none()
     }
 
     fn has_file_under_way(&self) -> bool {
-        self.tasks.front().is_some_and(Task::is_under_way)
+        self.task.as_ref().is_some_and(Task::is_under_way)
     }
 
     fn awaits_staging(&self) -> bool {
-        match self.tasks.front() {
+        match self.task.as_ref() {
             Some(Task::Staging { task, .. }) => task.awaits_staging(HashedTemp::is_open),
             Some(task) => task.awaits_staging(HashedTemp::has_room),
             None => false,
@@ -240,11 +238,11 @@ impl Conversation for StockSession {
     }
 
     fn file(&self) -> Option<(&FileName, BodyProgress)> {
-        self.tasks.front()?.file()
+        self.task.as_ref()?.file()
     }
 
     fn awaited(&self) -> String {
-        let of = self.tasks.front().map_or_else(|| "the session".into(), Task::subject);
+        let of = self.task.as_ref().map_or_else(|| "the session".into(), Task::subject);
         match self.driver.want() {
             Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
             _ => format!("an answer about {of}"),
@@ -258,7 +256,7 @@ impl Conversation for StockSession {
     fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         let (mut has_asked, cost) = (false, self.cost().unwrap_or(0));
         loop {
-            if let Some(Task::Overrun(..) | Task::Trailing(..)) = self.tasks.front() {
+            if let Some(Task::Overrun(..) | Task::Trailing(..)) = self.task.as_ref() {
                 return self.read_overrun(cx);
             }
             if !self.driver.transmit(cx.io)? {
@@ -276,7 +274,7 @@ impl Conversation for StockSession {
                     Some(pause) => return Ok(pause),
                 },
                 Want::Line => self.read_line(cx)?,
-                Want::Body(_) if !self.tasks.front_mut().is_none_or(Task::has_room) => {
+                Want::Body(_) if !self.task.as_mut().is_none_or(Task::has_room) => {
                     self.body.hold(cx);
                     return Ok(PumpOutcome::Staging);
                 }
@@ -286,7 +284,7 @@ impl Conversation for StockSession {
                 }
                 Want::Decision => {
                     self.decide(cx)?;
-                    if let Some(Task::Staging { .. }) = self.tasks.front() {
+                    if let Some(Task::Staging { .. }) = self.task.as_ref() {
                         return Ok(PumpOutcome::Staging);
                     }
                     true
@@ -317,11 +315,7 @@ impl Conversation for StockSession {
 
     fn abandon(&mut self, site: &mut Site, commit_queue: &mut CommitQueue) {
         self.state = State::Exhausted;
-        let first = self.tasks.pop_front();
-        while let Some(task) = self.tasks.pop_back() {
-            task.give_back(site);
-        }
-        if let Some(task) = first {
+        if let Some(task) = self.task.take() {
             task.on_disconnect(site, commit_queue);
         }
     }

@@ -142,22 +142,6 @@ impl Task {
         }
     }
 
-    /// The connection is gone, and the site had others before this to answer.
-    pub(super) fn give_back(self, site: &mut Site) {
-        match self {
-            Self::Listing(listing) => site.returned(Assignment::List(listing.into_assignment())),
-            Self::Fetching(fetch) => site.returned(Assignment::Fetch(fetch.into_assignment())),
-            Self::Deleting(delete) => site.returned(Assignment::Delete(delete.into_assignment())),
-            // Only what is answered first is one of these, or nothing is asked before it.
-            Self::Greeting
-            | Self::Asking
-            | Self::Staging { .. }
-            | Self::Overrun(_)
-            | Self::Trailing(_)
-            | Self::Confirming(_) => {}
-        }
-    }
-
     /// What comes beyond what was announced, where that is followed.
     pub(super) fn received_beyond(&mut self) -> Option<&mut Received> {
         match self {
