@@ -100,17 +100,8 @@ impl ClientDriver {
     /// # Errors
     /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`Client::handle_input`] and [`Client::handle_eof`].
     pub fn read_line(&mut self, io: &mut dyn ByteStream) -> Result<Read, DriverError> {
-        let (client, mut refused) = (&mut self.client, None);
-        let read = io.read(LINE, &mut |bytes| {
-            client.handle_input(bytes).unwrap_or_else(|error| {
-                refused = Some(error);
-                bytes.len()
-            })
-        })?;
-        match refused {
-            Some(error) => Err(error.into()),
-            None => self.check_end(read),
-        }
+        let read = read_line(io, |bytes| self.client.handle_input(bytes))?;
+        self.check_end(read)
     }
 
     /// Moves bytes of the body that is [wanted](Want::Body) to `take`. `most` is the piece that is let pass before the
@@ -207,6 +198,21 @@ impl ClientDriver {
     fn misuse(&self, call: &'static str) -> DriverError {
         Error::Misuse { call, want: self.want() }.into()
     }
+}
+
+/// Reads one piece towards the end of a line, which `handle` takes as [`Client::handle_input`] does.
+pub(super) fn read_line(
+    io: &mut dyn ByteStream,
+    mut handle: impl FnMut(&[u8]) -> Result<usize, Error>,
+) -> Result<Read, DriverError> {
+    let mut refused = None;
+    let read = io.read(LINE, &mut |bytes| {
+        handle(bytes).unwrap_or_else(|error| {
+            refused = Some(error);
+            bytes.len()
+        })
+    })?;
+    refused.map_or(Ok(read), |error| Err(error.into()))
 }
 
 #[cfg(test)]

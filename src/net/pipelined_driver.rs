@@ -1,12 +1,10 @@
 //! The client's side of a session of the [extension](crate::proto::extension) on a connection: moves the bytes that
 //! [`PipelinedClient`] asks for, and never waits.
 
+use super::client_driver::read_line;
 use super::{ByteStream, DriverError, Failure, Read};
 use crate::proto::extension::{ExtensionCommand, PipelinedClient, PipelinedEvent};
 use crate::proto::{Error, Want};
-
-/// More than any reply has, in bytes.
-const LINE: u64 = 4096;
 
 /// A client's session in which commands are sent ahead, and the moving of its bytes.
 ///
@@ -67,17 +65,8 @@ impl PipelinedDriver {
     /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`PipelinedClient::handle_input`] and
     /// [`PipelinedClient::handle_eof`].
     pub fn read_line(&mut self, io: &mut dyn ByteStream) -> Result<Read, DriverError> {
-        let (client, mut refused) = (&mut self.client, None);
-        let read = io.read(LINE, &mut |bytes| {
-            client.handle_input(bytes).unwrap_or_else(|error| {
-                refused = Some(error);
-                bytes.len()
-            })
-        })?;
-        match refused {
-            Some(error) => Err(error.into()),
-            None => self.check_end(read),
-        }
+        let read = read_line(io, |bytes| self.client.handle_input(bytes))?;
+        self.check_end(read)
     }
 
     /// Moves bytes of the body that is [wanted](Want::Body) to `take`, at most `most` of them; none beyond its end, where the

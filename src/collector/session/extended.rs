@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use super::body::Body;
 use super::fetch::Fetch;
 use super::listing::PagedListing;
-use super::{Context, Conversation, LISTING_PIECE, NAMES_PER_TURN, PumpOutcome, Reuse, give_way};
+use super::{Context, Conversation, LISTING_PIECE, NAMES_PER_TURN, PumpOutcome, Reuse, awaited, give_way};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::ports::Connection;
@@ -23,7 +23,7 @@ use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
 use crate::net::{PipelinedDriver, Read};
 use crate::proto::extension::{ExtensionCommand, PipelinedEvent};
-use crate::proto::{Count, FileName, Refusal, Want};
+use crate::proto::{FileName, Refusal, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, DeleteAssignment, Step};
 
@@ -74,9 +74,7 @@ impl ExtendedSession {
         if self.is_parked {
             return Ok(Some(PumpOutcome::Waiting));
         }
-        if cx.commit_queue.is_full() || cx.site.has_its_share(cx.commit_queue, cx.io.now()) {
-            cx.site.stop_fetching();
-        }
+        cx.check_room();
         while self.tasks.len() < MOST_AHEAD {
             let (command, task) = match cx.site.next_step(self.key) {
                 Step::Do(Assignment::List(assignment)) => {
@@ -281,10 +279,7 @@ impl Conversation for ExtendedSession {
             Some(Task::Listing(_)) => "the listing".into(),
             _ => self.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
         };
-        match self.driver.want() {
-            Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
-            _ => format!("an answer about {of}"),
-        }
+        awaited(self.driver.want(), &of)
     }
 
     fn is_in_body(&self) -> bool {

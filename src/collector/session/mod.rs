@@ -19,7 +19,7 @@ use super::ports::Connection;
 use super::reason::BodyProgress;
 use super::site::Site;
 use crate::net::ClientDriver;
-use crate::proto::FileName;
+use crate::proto::{Count, FileName, Want};
 use crate::sync::ConnectionKey;
 
 /// The largest listing taken, in bytes: sixteen million names of 64 bytes.
@@ -66,8 +66,8 @@ enum Reuse {
 
 /// A connection's session.
 pub(super) enum Session {
-    Stock(StockSession),
-    Extended(ExtendedSession),
+    Stock(Box<StockSession>),
+    Extended(Box<ExtendedSession>),
 }
 
 /// What both kinds of sessions can do.
@@ -123,7 +123,7 @@ pub(super) trait Conversation {
 impl Session {
     /// That of a connection that is being opened; `key` is its among those of a round.
     pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
-        Self::Stock(StockSession::new(site, key))
+        Self::Stock(Box::new(StockSession::new(site, key)))
     }
 
     /// The connection stands: the password first, where there is one.
@@ -139,7 +139,7 @@ impl Session {
         if let Self::Stock(session) = self
             && let Some(extended) = session.extended()
         {
-            *self = Self::Extended(extended);
+            *self = Self::Extended(Box::new(extended));
         }
         Conversation::pump(&mut **self, cx)
     }
@@ -159,8 +159,8 @@ impl Deref for Session {
 
     fn deref(&self) -> &Self::Target {
         match self {
-            Self::Stock(session) => session,
-            Self::Extended(session) => session,
+            Self::Stock(session) => &**session,
+            Self::Extended(session) => &**session,
         }
     }
 }
@@ -168,9 +168,26 @@ impl Deref for Session {
 impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
-            Self::Stock(session) => session,
-            Self::Extended(session) => session,
+            Self::Stock(session) => &mut **session,
+            Self::Extended(session) => &mut **session,
         }
+    }
+}
+
+impl Context<'_> {
+    /// Has the round take no more new files where there is no room for them.
+    fn check_room(&mut self) {
+        if self.commit_queue.is_full() || self.site.has_its_share(self.commit_queue, self.io.now()) {
+            self.site.stop_fetching();
+        }
+    }
+}
+
+/// What of `of` is awaited, for a message.
+fn awaited(want: Want, of: &str) -> String {
+    match want {
+        Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
+        _ => format!("an answer about {of}"),
     }
 }
 

@@ -21,14 +21,14 @@ use super::extended::ExtendedSession;
 use super::fetch::Fetch;
 use super::listing::ListingTask;
 use super::task::Task;
-use super::{Context, Conversation, NAMES_PER_TURN, PumpOutcome, Reuse, give_way};
+use super::{Context, Conversation, NAMES_PER_TURN, PumpOutcome, Reuse, awaited, give_way};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::ports::Connection;
 use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
 use crate::net::{ClientDriver, Read};
-use crate::proto::{Command, Count, Event, FileName, ListArg, PasswordDigest, Want};
+use crate::proto::{Command, Event, FileName, ListArg, PasswordDigest, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, Step};
 
@@ -99,9 +99,7 @@ impl StockSession {
             cx.io.set_deadline(Some(cx.site.settings.timeout));
             return self.driver.ask_capabilities().map(|()| None).map_err(|error| cx.site.protocol(error));
         }
-        if cx.commit_queue.is_full() || cx.site.has_its_share(cx.commit_queue, cx.io.now()) {
-            cx.site.stop_fetching();
-        }
+        cx.check_room();
         let (command, task) = match cx.site.next_step(self.key) {
             Step::Do(Assignment::List(assignment)) => {
                 (Command::List(ListArg::root()), Task::Listing(ListingTask::new(assignment, cx.site)))
@@ -243,10 +241,7 @@ impl Conversation for StockSession {
 
     fn awaited(&self) -> String {
         let of = self.task.as_ref().map_or_else(|| "the session".into(), Task::subject);
-        match self.driver.want() {
-            Want::Body(left) => format!("the last {} of {of}", Count(left, "byte")),
-            _ => format!("an answer about {of}"),
-        }
+        awaited(self.driver.want(), &of)
     }
 
     fn is_in_body(&self) -> bool {

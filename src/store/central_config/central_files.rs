@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::agent_conf::parse;
 use super::directories::{Directories, Folder};
-use super::files::{Fault, look_at_md5, read_content};
+use super::files::{Fault, read_anew, read_content, read_fitting};
 use super::publish::{Pair, publish_all, recover};
 use super::scan::Scan;
 use super::unfit::UnfitPair;
@@ -64,7 +64,8 @@ impl CentralFiles {
 
     /// The item's content as it is by now, if it fits its MD5.
     pub fn read(&self, item: &Item) -> Option<(Arc<[u8]>, Md5Sum)> {
-        read_fitting(&self.incoming, item)
+        let directories = Directories::open(&self.incoming).ok()?;
+        read_fitting(&directories, item, |directory| read_anew(directory, item))
     }
 
     /// The item's content as it is by now, whether it fits or not; `None` if it is not there.
@@ -94,13 +95,4 @@ impl CentralFiles {
         self.scan.look_at(&directories, &BTreeSet::from([item.clone()]));
         published
     }
-}
-
-/// The item's content, if it fits its MD5 as it is read.
-pub(super) fn read_fitting(incoming: &Path, item: &Item) -> Option<(Arc<[u8]>, Md5Sum)> {
-    let directories = Directories::open(incoming).ok()?;
-    let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
-    let content = read_content(directories.content(item)?, item).ok()??;
-    let fingerprint = Md5Sum::of(&content);
-    (fingerprint.size > 0 && fingerprint.md5 == md5).then(|| (content.into(), fingerprint))
 }

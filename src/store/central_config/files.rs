@@ -10,7 +10,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::agent_conf::{AgentConf, parse};
-use super::directories::Directory;
+use super::directories::{Directories, Directory};
 use crate::proto::{FileName, Md5Sum};
 use crate::store::fs::compare::md5_sum;
 use crate::store::fs::open::{self, Found};
@@ -152,6 +152,24 @@ fn look<T>(
         Ok(Found::Other(found)) => Some(Known { stamp: None, found: Err(Fault::NotAFile(found)) }),
         Err(errno) => unreadable(errno),
     }
+}
+
+/// An item's content, if it fits its MD5 as it is read; `read` reads it in its directory.
+pub(super) fn read_fitting(
+    directories: &Directories,
+    item: &Item,
+    read: impl FnOnce(&Directory) -> Option<(Arc<[u8]>, Md5Sum)>,
+) -> Option<(Arc<[u8]>, Md5Sum)> {
+    let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
+    let (content, sum) = read(directories.content(item)?)?;
+    (sum.size > 0 && sum.md5 == md5).then_some((content, sum))
+}
+
+/// An item's content, read whole.
+pub(super) fn read_anew(directory: &Directory, item: &Item) -> Option<(Arc<[u8]>, Md5Sum)> {
+    let content = read_content(directory, item).ok()??;
+    let sum = Md5Sum::of(&content);
+    Some((content.into(), sum))
 }
 
 /// What an item's content is, if it is there.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::CentralCompletion;
 use super::directories::{Directories, Identities};
-use super::files::{look_at_md5, read_content};
+use super::files::{read_anew, read_fitting};
 use super::held::Held;
 use super::in_step_file::InStepFile;
 use super::publish::{Pair, publish_all, recover};
@@ -219,17 +219,10 @@ impl CentralWork {
     /// The item's content, if it fits its MD5 as it is read.
     fn read(&mut self, item: &Item, directories: u64, now: Instant) -> Option<(Arc<[u8]>, Md5Sum)> {
         let directories = self.open(directories, now).ok()?;
-        let md5 = look_at_md5(&directories.md5s, item, None)?.found.ok()?;
-        let directory = directories.content(item)?;
-        let (content, fingerprint) = match item.kind() {
-            ItemKind::Configuration => {
-                let content = read_content(directory, item).ok()??;
-                let fingerprint = Md5Sum::of(&content);
-                (content.into(), fingerprint)
-            }
-            ItemKind::Collection => self.held.read(directory, item)?.ok()?,
-        };
-        (fingerprint.size > 0 && fingerprint.md5 == md5).then_some((content, fingerprint))
+        read_fitting(&directories, item, |directory| match item.kind() {
+            ItemKind::Configuration => read_anew(directory, item),
+            ItemKind::Collection => self.held.read(directory, item)?.ok(),
+        })
     }
 
     /// Whether neither file is there, and that is seen.
