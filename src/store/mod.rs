@@ -125,8 +125,8 @@ pub use buffer::lister::{Lister, Listing, ListingKind, PageOf, Progress};
 pub use buffer::storage_dir::{PendingRemovals, StorageDir};
 pub use buffer::store_worker::{Concluded, Dropped, StoreRequest, StoreResult, StoreWorker};
 pub use central_config::{
-    CentralCompletion, CentralConfig, CentralFiles, CentralFinding, CentralView, Fault, InStepFile, MAX_COLLECTION,
-    MAX_CONFIGURATION, SeenCentre, Unfit, UnfitPair, Upload, agent_of, check_pairs,
+    CentralCompletion, CentralConfig, CentralFiles, CentralFinding, CentralView, Fault, GuardFile, InStepFile,
+    MAX_COLLECTION, MAX_CONFIGURATION, SeenCentre, Unfit, UnfitPair, Upload, agent_of, check_pairs,
 };
 pub use fs::durability::Durability;
 pub(crate) use fs::error::MOUNT_WRITABLE;

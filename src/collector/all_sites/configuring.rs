@@ -1,19 +1,19 @@
 //! Configuration rounds, from their start to their end.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Collector, Mode};
 use crate::collector::Reason;
 use crate::collector::configuring::{
-    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig,
+    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig, allowance,
 };
 use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
-use crate::store::{CentralCompletion, InStepFile, SeenCentre};
-use crate::sync::remote_config::{CentreStep, Item, Mode as RoundMode, RoundPolicy, StepOutcome, guard};
+use crate::store::{CentralCompletion, GuardFile, InStepFile, SeenCentre};
+use crate::sync::remote_config::{Allowance, CentreStep, InStep, Item, Mode as RoundMode, RoundPolicy, StepOutcome};
 
 /// Items that are believed to be in step, and are compared in a round all the same.
 const ROTATION: usize = 16;
@@ -27,8 +27,10 @@ impl Collector {
         for key in 0..self.sites.len() {
             self.adopt_configuration_of(key);
         }
-        let configured = self.sites.iter().flatten().filter(|site| site.configuration.is_some());
-        let used = configured.map(|site| site.spool.incoming().to_owned()).collect();
+        let mut used = BTreeMap::<PathBuf, BTreeSet<Arc<str>>>::new();
+        for site in self.sites.iter().flatten().filter(|site| site.configuration.is_some()) {
+            used.entry(site.spool.incoming().to_owned()).or_default().insert(Arc::clone(site.name()));
+        }
         self.centres.keep_only(&used);
     }
 
@@ -48,7 +50,8 @@ impl Collector {
         let incoming = site.spool.incoming();
         if site.configuration.is_none() {
             let file = InStepFile::new(&self.state_dir, site.name(), incoming);
-            let is_open = self.centres.open(incoming, key, &file);
+            let guard_file = GuardFile::new(&self.state_dir, incoming);
+            let is_open = self.centres.open(incoming, key, &file, guard_file);
             site.configuration = is_open.then(|| SiteConfig::new(file, now));
         }
     }
@@ -61,15 +64,15 @@ impl Collector {
             return false;
         }
         let incoming = site.spool.incoming();
+        // Without what other sites have, it cannot be seen how much is missing, nor whose anything is.
+        if !self.centres.is_loaded(incoming) {
+            return false;
+        }
         let Some(seen) = self.centres.seen(incoming) else { return false };
-        // Without what other sites have, it cannot be seen how much is missing.
-        let of_centre = self.sites.iter().flatten().filter(|other| other.spool.incoming() == incoming);
-        let in_step: Option<Vec<_>> =
-            of_centre.filter_map(|other| other.configuration.as_ref()).map(SiteConfig::in_step).collect();
-        let Some(deletions) = in_step.map(|in_step| guard(&seen.centre, in_step)) else { return false };
+        let deletions = self.centres.judge(incoming, &seen.centre, in_step_of(&self.sites, incoming));
         let Some(session) = self.sessions.remove(&id) else { return false };
         if let Some(Site { settings, configuration: Some(config), .. }) = &mut self.sites[key] {
-            let allowance = config.allowance(&seen.centre, settings);
+            let allowance = config.in_step().map_or(Allowance::ALL, |own| allowance(own, &seen.centre, settings));
             let policy = RoundPolicy { rotation: ROTATION, deletions, allowance, named: NAMED, mode: RoundMode::Apply };
             config.begin(RoundStart { seen, policy, connection: id, now });
         }
@@ -97,10 +100,35 @@ impl Collector {
     }
 
     fn ask_centre(&mut self, key: usize, step: CentreStep) {
-        let Some(Site { spool, settings, configuration: Some(config), .. }) = &self.sites[key] else { return };
+        let now = self.net.now();
+        let Some(site) = &mut self.sites[key] else { return };
+        let name = Arc::clone(site.name());
+        let Site { spool, settings, configuration: Some(config), .. } = site else { return };
         let Some(directories) = config.directories() else { return };
-        let min_free = settings.remote_config_min_free;
-        self.centres.ask(key, Asked { incoming: spool.incoming(), directories, min_free, step });
+        let (incoming, min_free) = (spool.incoming(), settings.remote_config_min_free);
+        if let CentreStep::Read { .. } = step
+            && let Some(in_step) = config.take_unsaved_ownership(now)
+        {
+            self.centres.save(incoming, &config.file, in_step);
+        }
+        let asked = Asked { incoming, name: &name, directories, min_free, step };
+        if let Some(outcome) = self.centres.ask(key, asked) {
+            if let StepOutcome::Claimed(Ok(())) = outcome {
+                config.claimed();
+            }
+            self.go_on(key, outcome);
+        }
+    }
+
+    /// What has come of a step.
+    fn go_on(&mut self, key: usize, outcome: StepOutcome) {
+        let Some(Site { configuration: Some(config), .. }) = &mut self.sites[key] else { return };
+        let Some((round, id)) = config.running() else { return };
+        round.after(outcome);
+        if let Some(session) = self.config_sessions.get_mut(&id) {
+            session.resume();
+            self.net.wake(id);
+        }
     }
 
     /// What the centre's directories were asked, and whether they have changed.
@@ -142,24 +170,25 @@ impl Collector {
 
     fn centre_answered(&mut self, key: usize, completion: CentralCompletion) {
         let now = self.net.now();
-        let Some(Site { spool, configuration: Some(config), .. }) = &mut self.sites[key] else { return };
+        let Some(site) = &mut self.sites[key] else { return };
+        let name = Arc::clone(site.name());
+        let Site { spool, configuration: Some(config), .. } = site else { return };
         if let Some(in_step) = config.take_unsaved(now) {
             self.centres.save(spool.incoming(), &config.file, in_step);
         }
         let outcome = match completion {
-            CentralCompletion::Loaded { in_step, .. } => return config.loaded(in_step),
+            CentralCompletion::Loaded { mut in_step, .. } => {
+                self.centres.adopt(spool.incoming(), &name, &mut in_step);
+                return config.loaded(in_step);
+            }
+            CentralCompletion::GuardLoaded { .. } => return,
             CentralCompletion::Confirmed { is_missing, .. } => StepOutcome::Confirmed(is_missing),
             CentralCompletion::Read { content, .. } => StepOutcome::Read(content),
             CentralCompletion::Published { result, .. } => {
                 StepOutcome::Published(result.map_err(|error| error.to_string()))
             }
         };
-        let Some((round, id)) = config.running() else { return };
-        round.after(outcome);
-        if let Some(session) = self.config_sessions.get_mut(&id) {
-            session.resume();
-            self.net.wake(id);
-        }
+        self.go_on(key, outcome);
     }
 
     /// What was edited goes to the sites that have it, at once.
@@ -189,6 +218,9 @@ impl Collector {
         let Some((changed, centre)) = config.end(&name, end, interval, now) else { return };
         self.centres.withdraw(key);
         let incoming = site.spool.incoming();
+        if let Some(in_step) = config.in_step() {
+            self.centres.keep(incoming, &name, in_step);
+        }
         if let Some(in_step) = changed {
             self.centres.save(incoming, &config.file, in_step);
         }
@@ -231,4 +263,13 @@ impl Collector {
             self.end_configuration(session.site(), &ConfigEnd::Failed(reason));
         }
     }
+}
+
+/// What is in step with the sites whose configuration is that in `incoming`, as far as it is known.
+pub(super) fn in_step_of<'a>(
+    sites: &'a [Option<Site>],
+    incoming: &'a Path,
+) -> impl Iterator<Item = &'a InStep> + Clone {
+    let of_centre = sites.iter().flatten().filter(move |site| site.spool.incoming() == incoming);
+    of_centre.filter_map(|site| site.configuration.as_ref()).filter_map(SiteConfig::in_step)
 }

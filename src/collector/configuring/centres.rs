@@ -1,36 +1,23 @@
-//! The centre's directories, and what sites have asked of them.
+//! The centres' directories, and what sites have asked of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{error, info, warn};
+use log::warn;
 
-use crate::deadline::after;
-use crate::obs::{LogThrottle, repeated};
-use crate::proto::{Count, quoted};
-use crate::store::{CentralCompletion, CentralConfig, CentralView, CommitterNotify, InStepFile, SeenCentre, Upload};
-use crate::sync::remote_config::{CentreStep, InStep, Item};
+use super::centre_watch::CentreWatch;
+use crate::store::{CentralCompletion, CommitterNotify, GuardFile, InStepFile, SeenCentre, Upload};
+use crate::sync::remote_config::{Centre, CentreStep, GuardReason, InStep, Item, StepOutcome};
 
-/// Pairs that a log line each is for, of those that are found not to fit at one time.
-const NAMED: usize = 5;
-
-/// A pair that has not fitted for so long is no edit under way.
-const UNFIT_FOR: Duration = Duration::from_secs(300);
-
-/// How often that is looked at.
+/// How often pairs that do not fit are looked at.
 const UNFIT_TICK: Duration = Duration::from_secs(10);
-
-/// From the end of a thread that has panicked to the next.
-const RESTARTED_AFTER: Duration = Duration::from_secs(60);
 
 /// The centre's directories that sites have their configuration from, by the incoming directories they are in.
 pub(in crate::collector) struct Centres {
     notify: CommitterNotify,
-    by_incoming: HashMap<PathBuf, CentreWatch>,
-    /// Whose thread has panicked, and when there is to be another.
-    dead: HashMap<PathBuf, Instant>,
+    by_incoming: BTreeMap<PathBuf, CentreWatch>,
     /// The sites that wait for what was asked, by ticket. Those whose round has ended wait no longer: the answer would be
     /// taken for another's.
     asked: HashMap<u64, usize>,
@@ -39,23 +26,11 @@ pub(in crate::collector) struct Centres {
     unfit_tick: Instant,
 }
 
-struct CentreWatch {
-    central: CentralConfig,
-    log: LogThrottle,
-    /// Since when pairs do not fit.
-    unfit: BTreeMap<Item, UnfitSince>,
-}
-
-/// A pair that does not fit: while somebody edits it, or for longer.
-#[derive(Clone, Copy)]
-enum UnfitSince {
-    Recent(Instant),
-    Reported,
-}
-
 /// A step, and on the strength of what it is asked for.
 pub(in crate::collector) struct Asked<'a> {
     pub(in crate::collector) incoming: &'a Path,
+    /// The site's name.
+    pub(in crate::collector) name: &'a Arc<str>,
     /// The directories that the round was begun with.
     pub(in crate::collector) directories: u64,
     /// What is to stay free on their filesystem.
@@ -66,107 +41,150 @@ pub(in crate::collector) struct Asked<'a> {
 impl Centres {
     /// `notify` wakes the loop.
     pub(in crate::collector) fn new(notify: CommitterNotify, now: Instant) -> Self {
-        let (by_incoming, dead) = (HashMap::new(), HashMap::new());
-        Self { notify, by_incoming, dead, asked: HashMap::new(), last_ticket: 0, unfit_tick: now }
+        Self { notify, by_incoming: BTreeMap::new(), asked: HashMap::new(), last_ticket: 0, unfit_tick: now }
     }
 
     /// What is in the directories there; `None` while that is not known.
     pub(in crate::collector) fn seen(&self, incoming: &Path) -> Option<SeenCentre> {
-        self.by_incoming.get(incoming)?.central.seen()
+        self.by_incoming.get(incoming)?.seen()
+    }
+
+    /// Whether it is known who owns what is there.
+    pub(in crate::collector) fn is_loaded(&self, incoming: &Path) -> bool {
+        self.by_incoming.get(incoming).is_some_and(CentreWatch::is_loaded)
     }
 
     /// Looks after the directories in `incoming`, and reads for `site` what was in step. Whether it does, or will.
-    pub(in crate::collector) fn open(&mut self, incoming: &Path, site: usize, file: &InStepFile) -> bool {
-        let is_open = self.dead.contains_key(incoming) || self.start(incoming);
-        if is_open {
-            self.load(incoming, site, file);
-        }
-        is_open
-    }
-
-    fn start(&mut self, incoming: &Path) -> bool {
-        if self.by_incoming.contains_key(incoming) {
-            return true;
-        }
-        let notify = Arc::clone(&self.notify);
-        let central = match CentralConfig::start(incoming, Box::new(move || notify())) {
-            Ok(central) => central,
-            Err(error) => {
-                warn!("{error}");
-                return false;
+    pub(in crate::collector) fn open(
+        &mut self,
+        incoming: &Path,
+        site: usize,
+        file: &InStepFile,
+        guard_file: GuardFile,
+    ) -> bool {
+        if !self.by_incoming.contains_key(incoming) {
+            self.last_ticket += 1;
+            match CentreWatch::start(incoming, guard_file, self.last_ticket, &self.notify) {
+                Ok(watch) => drop(self.by_incoming.insert(incoming.to_owned(), watch)),
+                Err(error) => {
+                    warn!("{error}");
+                    return false;
+                }
             }
-        };
-        let watch = CentreWatch { central, log: LogThrottle::default(), unfit: BTreeMap::new() };
-        self.by_incoming.insert(incoming.to_owned(), watch);
+        }
+        self.load(incoming, site, file);
         true
     }
 
     /// Reads for `site` what was in step.
     pub(in crate::collector) fn load(&mut self, incoming: &Path, site: usize, file: &InStepFile) {
         let ticket = self.ticket(site);
-        if let Some(watch) = self.by_incoming.get(incoming) {
-            watch.central.load(ticket, file.clone());
+        if let Some(watch) = self.by_incoming.get_mut(incoming)
+            && let Some(central) = watch.central()
+        {
+            central.load(ticket, file.clone());
+            watch.loading += 1;
         }
+    }
+
+    /// What the site owns was read: what another owns by now is taken out of it.
+    pub(in crate::collector) fn adopt(&mut self, incoming: &Path, name: &Arc<str>, in_step: &mut InStep) {
+        if let Some(watch) = self.by_incoming.get_mut(incoming) {
+            watch.owners.adopt(name, in_step);
+        }
+    }
+
+    /// What the site owns no more is nobody's.
+    pub(in crate::collector) fn keep(&mut self, incoming: &Path, name: &str, in_step: &InStep) {
+        if let Some(watch) = self.by_incoming.get_mut(incoming) {
+            watch.owners.keep(name, in_step);
+        }
+    }
+
+    /// Has the site own the configuration, whoever did before: that one.
+    pub(in crate::collector) fn assign(&mut self, incoming: &Path, name: &Arc<str>, item: Item) -> Option<Arc<str>> {
+        self.by_incoming.get_mut(incoming)?.owners.assign(item, name)
+    }
+
+    /// Judges whether what is missing there may be deleted, where `in_step` is of all its sites.
+    pub(in crate::collector) fn judge<'a>(
+        &mut self,
+        incoming: &Path,
+        centre: &Centre,
+        in_step: impl IntoIterator<Item = &'a InStep>,
+    ) -> Result<(), GuardReason> {
+        self.by_incoming.get_mut(incoming).map_or(Ok(()), |watch| watch.judge(centre, in_step))
+    }
+
+    /// An operator confirms that what is missing there now was deleted; nothing, where nothing is held back.
+    pub(in crate::collector) fn confirm<'a>(
+        &mut self,
+        incoming: &Path,
+        in_step: impl IntoIterator<Item = &'a InStep> + Clone,
+    ) -> Vec<Item> {
+        self.by_incoming.get_mut(incoming).map(|watch| watch.confirm(in_step)).unwrap_or_default()
+    }
+
+    /// The incoming directories.
+    pub(in crate::collector) fn incoming(&self) -> Vec<PathBuf> {
+        self.by_incoming.keys().cloned().collect()
     }
 
     /// The directories whose thread has panicked: nothing that was asked of it is answered any more.
     pub(in crate::collector) fn take_dead(&mut self, now: Instant) -> Vec<PathBuf> {
-        let is_dead = |_: &PathBuf, watch: &mut CentreWatch| !watch.central.is_alive();
-        let dead: Vec<PathBuf> = self.by_incoming.extract_if(is_dead).map(|(incoming, _)| incoming).collect();
-        for incoming in &dead {
-            error!(
-                "directory={} reason=remote-config-thread the thread that looks after agents' configuration has stopped by an \
-                 error of this program, which is worth a report: nothing is sent to sites or taken from them until it is \
-                 started anew in {} s",
-                quoted(incoming),
-                RESTARTED_AFTER.as_secs()
-            );
-            self.dead.insert(incoming.clone(), after(now, RESTARTED_AFTER));
-        }
-        dead
+        let died = self.by_incoming.iter_mut().filter_map(|(incoming, watch)| watch.has_died(now).then_some(incoming));
+        died.cloned().collect()
     }
 
     /// Starts the threads anew whose time has come: their directories.
     pub(in crate::collector) fn restart(&mut self, now: Instant) -> Vec<PathBuf> {
-        let due = self.dead.iter().filter(|(_, at)| **at <= now).map(|(incoming, _)| incoming.clone());
-        let mut restarted: Vec<PathBuf> = due.collect();
-        restarted.retain(|incoming| {
-            let is_started = self.start(incoming);
-            if is_started {
-                self.dead.remove(incoming);
-                info!("directory={} agents' configuration is looked after again", quoted(incoming));
-            } else {
-                self.dead.insert(incoming.clone(), after(now, RESTARTED_AFTER));
+        let Self { notify, by_incoming, last_ticket, .. } = self;
+        let mut restarted = Vec::new();
+        for (incoming, watch) in by_incoming {
+            *last_ticket += 1;
+            if watch.restart(*last_ticket, notify, now) {
+                restarted.push(incoming.clone());
             }
-            is_started
-        });
+        }
         restarted
     }
 
-    /// Looks after no others from now on.
-    pub(in crate::collector) fn keep_only(&mut self, used: &BTreeSet<PathBuf>) {
-        self.by_incoming.retain(|incoming, _| used.contains(incoming));
-        self.dead.retain(|incoming, _| used.contains(incoming));
+    /// Looks after no others from now on than the directories of these sites, by their names; what others own is nobody's.
+    pub(in crate::collector) fn keep_only(&mut self, used: &BTreeMap<PathBuf, BTreeSet<Arc<str>>>) {
+        self.by_incoming.retain(|incoming, watch| {
+            let names = used.get(incoming);
+            watch.owners.keep_sites(|site| names.is_some_and(|names| names.contains(site)));
+            names.is_some()
+        });
     }
 
-    /// Has a step carried out for a site.
-    pub(in crate::collector) fn ask(&mut self, site: usize, asked: Asked<'_>) {
+    /// Has a step carried out for a site. What has come of it, if that is known at once.
+    pub(in crate::collector) fn ask(&mut self, site: usize, asked: Asked<'_>) -> Option<StepOutcome> {
+        let Asked { incoming, name, directories, min_free, step } = asked;
         let ticket = self.ticket(site);
-        let Asked { incoming, directories, min_free, step } = asked;
-        let Some(watch) = self.by_incoming.get(incoming) else { return };
+        let watch = self.by_incoming.get_mut(incoming)?;
         match step {
-            CentreStep::Read { item } => watch.central.read(ticket, item, directories),
-            CentreStep::Publish { item, content } => {
-                watch.central.publish(ticket, Upload { item, content, min_free, directories });
+            CentreStep::Owner { item } => {
+                self.asked.remove(&ticket);
+                return Some(StepOutcome::Owner(watch.owners.other(&item, name).cloned()));
             }
-            CentreStep::Confirm { item } => watch.central.confirm(ticket, item, directories),
+            CentreStep::Claim { item } => {
+                self.asked.remove(&ticket);
+                return Some(StepOutcome::Claimed(watch.owners.claim(item, name)));
+            }
+            CentreStep::Read { item } => watch.central()?.read(ticket, item, directories),
+            CentreStep::Publish { item, content } => {
+                watch.central()?.publish(ticket, Upload { item, content, min_free, directories });
+            }
+            CentreStep::Confirm { item } => watch.central()?.confirm(ticket, item, directories),
         }
+        None
     }
 
     /// Has what is in step with a site saved.
     pub(in crate::collector) fn save(&self, incoming: &Path, file: &InStepFile, in_step: InStep) {
-        if let Some(watch) = self.by_incoming.get(incoming) {
-            watch.central.save(file.clone(), in_step);
+        if let Some(central) = self.by_incoming.get(incoming).and_then(CentreWatch::central) {
+            central.save(file.clone(), in_step);
         }
     }
 
@@ -177,14 +195,27 @@ impl Centres {
 
     /// What has been done, for the sites that wait for it.
     pub(in crate::collector) fn completions(&mut self) -> Vec<(usize, CentralCompletion)> {
-        let Self { by_incoming, asked, .. } = self;
-        let done = by_incoming.values().flat_map(|watch| watch.central.completions());
-        done.filter_map(|completion| Some((asked.remove(&completion.ticket())?, completion))).collect()
+        let mut done = Vec::new();
+        for watch in self.by_incoming.values_mut() {
+            for completion in watch.completions() {
+                let site = self.asked.remove(&completion.ticket());
+                match completion {
+                    CentralCompletion::GuardLoaded { guard, .. } => watch.guard_loaded(guard),
+                    CentralCompletion::Loaded { .. } => {
+                        watch.loading = watch.loading.saturating_sub(1);
+                        done.extend(site.map(|site| (site, completion)));
+                    }
+                    other => done.extend(site.map(|site| (site, other))),
+                }
+            }
+        }
+        done
     }
 
     /// The directories in which something has changed since this was called last, and which items.
     pub(in crate::collector) fn changes(&mut self) -> Vec<(PathBuf, BTreeSet<Item>)> {
-        let changed = self.by_incoming.iter().map(|(incoming, watch)| (incoming, watch.central.take_changed()));
+        let changed = self.by_incoming.iter().filter_map(|(incoming, watch)| Some((incoming, watch.central()?)));
+        let changed = changed.map(|(incoming, central)| (incoming, central.take_changed()));
         changed.filter(|(_, items)| !items.is_empty()).map(|(incoming, items)| (incoming.clone(), items)).collect()
     }
 
@@ -192,62 +223,19 @@ impl Centres {
     pub(in crate::collector) fn report_problems(&mut self, now: Instant) {
         if now >= self.unfit_tick {
             self.unfit_tick = now + UNFIT_TICK;
-            for watch in self.by_incoming.values_mut() {
-                watch.report_unavailable(now);
-                watch.report_unfit(now);
-            }
+            self.by_incoming.values_mut().for_each(|watch| watch.report_problems(now));
         }
     }
 
     /// Waits until what was in step is saved.
     pub(in crate::collector) fn stop(self) {
-        self.by_incoming.into_values().for_each(|watch| watch.central.stop());
+        self.by_incoming.into_values().for_each(CentreWatch::stop);
     }
 
     fn ticket(&mut self, site: usize) -> u64 {
         self.last_ticket += 1;
         self.asked.insert(self.last_ticket, site);
         self.last_ticket
-    }
-}
-
-impl CentreWatch {
-    fn report_unavailable(&mut self, now: Instant) {
-        let CentralView::Unavailable(error) = self.central.view() else {
-            if let Some(recovery) = self.log.recovered(now) {
-                info!("remote configuration: {recovery}");
-            }
-            return;
-        };
-        if let Some(suppressed) = self.log.failed(&error.log_key(), now) {
-            warn!(
-                "reason=remote-config-directory nothing is sent to sites or taken from them: {error};{}",
-                repeated(suppressed)
-            );
-        }
-    }
-
-    /// Logs each such pair once.
-    fn report_unfit(&mut self, now: Instant) {
-        let CentralView::Seen { unfit, .. } = self.central.view() else { return };
-        self.unfit.retain(|item, _| unfit.contains_key(item));
-        let mut overdue = Vec::new();
-        for (item, pair) in &*unfit {
-            let since = self.unfit.entry(item.clone()).or_insert(UnfitSince::Recent(now));
-            match *since {
-                UnfitSince::Recent(start) if now.saturating_duration_since(start) >= UNFIT_FOR => {
-                    *since = UnfitSince::Reported;
-                    overdue.push(pair);
-                }
-                UnfitSince::Recent(_) | UnfitSince::Reported => {}
-            }
-        }
-        for pair in overdue.iter().take(NAMED) {
-            warn!("reason=remote-config-unfit not sent to any site: {pair}");
-        }
-        if let Some(more @ 1..) = overdue.len().checked_sub(NAMED) {
-            warn!("reason=remote-config-unfit {} not sent to any site either: see check", Count(more, "pair of files"));
-        }
     }
 }
 

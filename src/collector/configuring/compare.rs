@@ -92,6 +92,9 @@ impl Work for Comparing {
             // A comparison asks for no such thing.
             CentreStep::Publish { .. } => StepOutcome::Published(Err("nothing is changed".to_owned())),
             CentreStep::Confirm { .. } => StepOutcome::Confirmed(false),
+            // Whoever owns it: what differs is shown.
+            CentreStep::Owner { .. } => StepOutcome::Owner(None),
+            CentreStep::Claim { .. } => StepOutcome::Claimed(Ok(())),
         }
     }
 

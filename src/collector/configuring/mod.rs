@@ -5,6 +5,7 @@
 //! the site is known to work. The site's next data round has another connection, and waits for nothing here. A command's
 //! rounds have connections of their own.
 
+mod centre_watch;
 mod centres;
 mod compare;
 mod outcome;
@@ -18,4 +19,4 @@ pub use compare::{CompareError, Compared, compare};
 pub use outcome::{ConfigOutcome, Interruption, ItemLine};
 pub use rounds::ConfigRounds;
 pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession};
-pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig};
+pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig, allowance};

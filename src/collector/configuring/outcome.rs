@@ -46,8 +46,9 @@ pub struct ItemLine<'a> {
 impl ConfigOutcome {
     /// How many items the site has not the same as the centre by now, as far as the round has come to them or should have.
     pub fn not_in_step(&self) -> usize {
-        let ConfigReport { withheld, unfit, waiting, beyond, refused, unpublished, left, .. } = &self.report;
-        withheld.count + unfit.count + waiting.count + beyond.count + refused.count + unpublished.count + left
+        let ConfigReport { withheld, unfit, waiting, beyond, refused, unpublished, foreign, left, .. } = &self.report;
+        let items = [withheld, unfit, waiting, beyond].map(|items| items.count).iter().sum::<usize>();
+        items + refused.count + unpublished.count + foreign.count + left
     }
 
     /// What goes where: what is, or was, changed.
@@ -75,7 +76,9 @@ impl ConfigOutcome {
         let refused = refused.map(|(item, refusal)| self.line(item, "refused", refusal.to_string()));
         let unpublished = self.report.unpublished.first.iter();
         let unpublished = unpublished.map(|(item, error)| self.line(item, "unpublished", error.clone()));
-        withheld.chain(unfit).chain(waiting).chain(beyond).chain(refused).chain(unpublished).collect()
+        let foreign = self.report.foreign.first.iter();
+        let foreign = foreign.map(|(item, owner)| self.line(item, "leave", owner.to_string()));
+        withheld.chain(unfit).chain(waiting).chain(beyond).chain(refused).chain(unpublished).chain(foreign).collect()
     }
 
     fn lines<'a>(

@@ -1,7 +1,7 @@
 //! One configuration round at each of some sites, for a command.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,10 +15,10 @@ use crate::collector::{Reason, warn_of_certificates};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
 use crate::obs::LogThrottle;
-use crate::store::{CentralFiles, InStepFile, Spool, StateDir, StoreError, agent_of};
+use crate::store::{CentralFiles, GuardFile, InStepFile, Spool, StateDir, StoreError, agent_of};
 use crate::sync::remote_config::{
-    Allowance, Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, InStep, Item, Mode, RoundPolicy, SiteStep,
-    StepOutcome, Steps, guard,
+    Allowance, Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, Guard, GuardReason, InStep, Item, Mode,
+    Owners, RoundPolicy, SiteStep, StepOutcome, Steps,
 };
 use crate::tls::Connectors;
 
@@ -49,7 +49,8 @@ impl ConfigRounds<'_> {
         let now = net.now();
         let (mut run_sites, mut unusable) = (Vec::new(), Vec::new());
         let (sites, others, centres) = (Vec::new(), Vec::new(), HashMap::new());
-        let mut work = Rounds { sites, others, centres, policy: self.policy(), observer };
+        let state_dir = settings.state_dir().to_owned();
+        let mut work = Rounds { state_dir, sites, others, centres, policy: self.policy(), observer };
         let mut connectors = Connectors::default();
         for site in self.sites {
             let name = site.name.clone();
@@ -72,6 +73,7 @@ impl ConfigRounds<'_> {
         // One whose incoming directory does not answer has another one than those that have a round.
         let others = self.others.iter().map(|site| RoundSite::new(site, settings, mode, now));
         work.others.extend(others.filter_map(Result::ok));
+        work.adopt_owners();
         warn_of_certificates(run_sites.iter().map(|site| (site.settings.name.as_str(), &*site.target)));
         for (name, reason) in unusable {
             work.not_begun(&name, Some(Interruption::Failed(reason)));
@@ -87,7 +89,7 @@ impl ConfigRounds<'_> {
 
 /// What is known of a site.
 struct RoundSite {
-    name: String,
+    name: Arc<str>,
     settings: SiteSettings,
     incoming: PathBuf,
     file: InStepFile,
@@ -96,6 +98,14 @@ struct RoundSite {
     since: Instant,
     /// When what is in step was saved last.
     saved: Instant,
+    ownership: Ownership,
+}
+
+/// Whether it is saved what a site owns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ownership {
+    Saved,
+    Unsaved,
 }
 
 impl RoundSite {
@@ -109,8 +119,8 @@ impl RoundSite {
                 InStep::default()
             }),
         };
-        let (name, settings) = (site.name.clone(), site.clone());
-        Ok(Self { name, settings, incoming, file, in_step, since: now, saved: now })
+        let (name, settings, ownership) = (Arc::from(site.name.as_str()), site.clone(), Ownership::Saved);
+        Ok(Self { name, settings, incoming, file, in_step, since: now, saved: now, ownership })
     }
 }
 
@@ -119,9 +129,22 @@ struct CentreDirectories {
     files: CentralFiles,
     /// What is in them, unless that has changed since.
     centre: Option<Arc<Centre>>,
+    owners: Owners,
+    guard_file: GuardFile,
+    guard: Guard,
 }
 
 impl CentreDirectories {
+    /// Those in `incoming`.
+    fn open(state_dir: &Path, incoming: &Path, mode: Mode) -> Result<Self, StoreError> {
+        let guard_file = GuardFile::new(state_dir, incoming);
+        let (files, guard) = match mode {
+            Mode::Apply => (CentralFiles::recover(incoming)?, guard_file.load()?),
+            Mode::DryRun => (CentralFiles::look_at(incoming)?, guard_file.look_at()?),
+        };
+        Ok(Self { files, centre: None, owners: Owners::default(), guard_file, guard })
+    }
+
     fn centre(&mut self) -> Arc<Centre> {
         Arc::clone(self.centre.get_or_insert_with(|| Arc::new(self.files.centre())))
     }
@@ -151,6 +174,7 @@ impl Steps for NamedRound {
 
 /// The rounds of all sites.
 struct Rounds<'a> {
+    state_dir: PathBuf,
     /// Those that have a connection, or will.
     sites: Vec<RoundSite>,
     others: Vec<RoundSite>,
@@ -170,13 +194,35 @@ impl Rounds<'_> {
         settings.read_secrets()?;
         let target = Arc::new(target(&settings, connectors)?);
         if !self.centres.contains_key(&site.incoming) {
-            let files = match self.policy.mode {
-                Mode::Apply => CentralFiles::recover(&site.incoming)?,
-                Mode::DryRun => CentralFiles::look_at(&site.incoming)?,
-            };
-            self.centres.insert(site.incoming.clone(), CentreDirectories { files, centre: None });
+            let centre = CentreDirectories::open(&self.state_dir, &site.incoming, self.policy.mode)?;
+            self.centres.insert(site.incoming.clone(), centre);
         }
         Ok(RunSite { settings, target })
+    }
+
+    /// Each site owns what it was known to own.
+    fn adopt_owners(&mut self) {
+        for site in self.sites.iter_mut().chain(&mut self.others) {
+            if let Some(centre) = self.centres.get_mut(&site.incoming) {
+                centre.owners.adopt(&site.name, &mut site.in_step);
+            }
+        }
+    }
+
+    /// Whether what is missing at the centre may be deleted.
+    fn judge(&mut self, incoming: &Path, centre: &Centre) -> Result<(), GuardReason> {
+        let Self { sites, others, centres, policy, .. } = self;
+        let all = sites.iter().chain(others.iter()).filter(|other| other.incoming == incoming);
+        let CentreDirectories { guard, guard_file, .. } = centres.get_mut(incoming).expect("opened with the site");
+        let before = guard.clone();
+        let judged = guard.judge(centre, all.map(|other| &other.in_step));
+        if policy.mode == Mode::Apply
+            && *guard != before
+            && let Err(error) = guard_file.save(guard)
+        {
+            warn!("{error}: whether deletions are held back is judged anew next time");
+        }
+        judged
     }
 
     fn centre(&mut self, site: usize) -> &mut CentreDirectories {
@@ -185,7 +231,7 @@ impl Rounds<'_> {
 
     fn save(&mut self, site: usize, in_step: &InStep, now: Instant) {
         let site = &mut self.sites[site];
-        site.saved = now;
+        (site.saved, site.ownership) = (now, Ownership::Saved);
         if let Err(error) = site.file.save(in_step) {
             warn!("{error}: after a restart more is compared anew");
         }
@@ -210,18 +256,24 @@ impl Work for Rounds<'_> {
     fn begin(&mut self, site: usize, now: Instant) -> NamedRound {
         let centre = self.centre(site).centre();
         let incoming = self.sites[site].incoming.clone();
-        let all = self.sites.iter().chain(&self.others).filter(|other| other.incoming == incoming);
-        let deletions = guard(&centre, all.map(|other| &other.in_step));
+        let deletions = self.judge(&incoming, &centre);
         let site = &mut self.sites[site];
-        let allowance = allowance(site.in_step.iter().map(|(item, _)| item), &centre, &site.settings);
+        let allowance = allowance(&site.in_step, &centre, &site.settings);
         let policy = RoundPolicy { deletions, allowance, ..self.policy.clone() };
         (site.since, site.saved) = (now, now);
         NamedRound { round: ConfigRound::new(centre, site.in_step.clone(), policy), agents: BTreeMap::new() }
     }
 
     fn ask(&mut self, site: usize, step: CentreStep) -> StepOutcome {
-        let CentreDirectories { files, centre } = self.centre(site);
+        let name = Arc::clone(&self.sites[site].name);
+        let CentreDirectories { files, centre, owners, .. } = self.centre(site);
         match step {
+            CentreStep::Owner { item } => StepOutcome::Owner(owners.other(&item, &name).cloned()),
+            CentreStep::Claim { item } => {
+                let claimed = owners.claim(item, &name);
+                self.sites[site].ownership = Ownership::Unsaved;
+                StepOutcome::Claimed(claimed)
+            }
             CentreStep::Read { item } => StepOutcome::Read(files.read(&item)),
             CentreStep::Confirm { item } => StepOutcome::Confirmed(files.is_missing(&item)),
             CentreStep::Publish { item, content } => {
@@ -232,14 +284,18 @@ impl Work for Rounds<'_> {
     }
 
     fn went_on(&mut self, site: usize, steps: &NamedRound, now: Instant) {
-        let is_due = now.saturating_duration_since(self.sites[site].saved) >= SAVED_EVERY;
+        let RoundSite { saved, ownership, .. } = &self.sites[site];
+        // Before anything is sent, it is saved whose it is.
+        let is_to_read = matches!(steps.next_step(), ConfigStep::Ask(CentreStep::Read { .. }));
+        let is_due =
+            now.saturating_duration_since(*saved) >= SAVED_EVERY || (*ownership == Ownership::Unsaved && is_to_read);
         if is_due && self.policy.mode == Mode::Apply {
             self.save(site, steps.round.in_step(), now);
         }
     }
 
     fn ended(&mut self, site: usize, steps: Option<NamedRound>, interruption: Option<Interruption>, now: Instant) {
-        let name = self.sites[site].name.clone();
+        let name = self.sites[site].name.to_string();
         let Some(NamedRound { round, mut agents }) = steps else {
             return self.not_begun(&name, interruption);
         };
@@ -248,6 +304,7 @@ impl Work for Rounds<'_> {
             self.save(site, &in_step, now);
         }
         let took = now.saturating_duration_since(self.sites[site].since);
+        self.centre(site).owners.keep(&name, &in_step);
         self.sites[site].in_step = in_step;
         let directories = self.centre(site);
         let centre = directories.centre();

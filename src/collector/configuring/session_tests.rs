@@ -10,6 +10,10 @@ use crate::sync::remote_config::{
 
 const K: &str = "0123456789abcdef0123456789abcdef";
 
+fn configuration(stem: &str) -> Item {
+    Item::configuration(format!("{stem}.md5").as_bytes()).unwrap()
+}
+
 fn item() -> Item {
     Item::configuration(format!("{K}.conf").as_bytes()).unwrap()
 }
@@ -25,12 +29,14 @@ struct Scene {
 impl Scene {
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn new(centre: Centre) -> Self {
+        let mut in_step = InStep::default();
+        [K, &"f".repeat(32)].map(|stem| in_step.own(configuration(stem)));
         let policy =
             RoundPolicy { rotation: 0, deletions: Ok(()), allowance: Allowance::ALL, named: 9, mode: Mode::Apply };
         Self {
             end: ScriptedConnection::new(Instant::now()),
             settings: SiteSettings::new("site", "address"),
-            round: ConfigRound::new(Arc::new(centre), InStep::default(), policy),
+            round: ConfigRound::new(Arc::new(centre), in_step, policy),
             session: ConfigSession::new(0, ClientDriver::new()),
         }
     }
@@ -40,6 +46,13 @@ impl Scene {
         let content = Md5Sum::of(content.as_bytes());
         let has = CentreItem { content: Some(content), md5: Some(content.md5), ..CentreItem::default() };
         Self::new(Centre { items: [(item(), has)].into() })
+    }
+
+    /// The centre has answered.
+    fn goes_on(&mut self, outcome: StepOutcome) -> Result<ConfigPumped, Reason> {
+        self.round.after(outcome);
+        self.session.resume();
+        self.pump()
     }
 
     fn pump(&mut self) -> Result<ConfigPumped, Reason> {
@@ -87,13 +100,13 @@ fn what_the_centre_lacks_is_fetched_and_asked_to_be_published() {
     scene.lists(&format!(".\n..\n{K}.md5\npandora_ha_hosts.md5\n")).unwrap();
     scene.sends(&format!("{K}.md5"), &md5).unwrap();
     let asked = scene.sends(&format!("{K}.conf"), "new").unwrap();
+    assert_eq!(asked, ConfigPumped::Ask(CentreStep::Claim { item: item() }));
     let content: Arc<[u8]> = b"new".as_slice().into();
+    let asked = scene.goes_on(StepOutcome::Claimed(Ok(()))).unwrap();
     assert_eq!(asked, ConfigPumped::Ask(CentreStep::Publish { item: item(), content }));
     assert!(scene.end.deadline.is_none(), "it is for the centre to go on");
     assert_eq!(scene.pump().unwrap(), ConfigPumped::Blocked);
-    scene.round.after(StepOutcome::Published(Ok(())));
-    scene.session.resume();
-    assert_eq!(scene.pump().unwrap(), ConfigPumped::Finished);
+    assert_eq!(scene.goes_on(StepOutcome::Published(Ok(()))).unwrap(), ConfigPumped::Finished);
     assert_eq!(scene.report().taken_up.count, 1);
 }
 

@@ -56,9 +56,6 @@ pub(in crate::collector) struct SiteConfig {
     /// Where what is in step is kept.
     pub(in crate::collector) file: InStepFile,
     state: ConfigState,
-    /// Configurations that were in step with the site once and are not, since this program was started. Its agents have them
-    /// here.
-    lost: BTreeSet<Item>,
     waiting: Waiting,
     /// When it is tried again to send what the site did not take.
     refusals_forgotten: Instant,
@@ -84,16 +81,29 @@ struct ActiveConfigRound {
     since: Instant,
     /// When what is in step was saved last.
     saved: Instant,
+    ownership: Ownership,
+}
+
+/// Whether it is saved what the site owns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ownership {
+    Saved,
+    Unsaved,
+}
+
+impl ActiveConfigRound {
+    fn take_unsaved(&mut self, now: Instant) -> InStep {
+        (self.saved, self.ownership) = (now, Ownership::Saved);
+        self.round.in_step().clone()
+    }
 }
 
 impl SiteConfig {
     pub(in crate::collector) fn new(file: InStepFile, now: Instant) -> Self {
-        let (lost, waiting) = (BTreeSet::new(), Waiting::default());
         Self {
             file,
             state: ConfigState::Loading,
-            lost,
-            waiting,
+            waiting: Waiting::default(),
             refusals_forgotten: after(now, REFUSED_FOR),
             due: now,
             log: LogThrottle::default(),
@@ -116,12 +126,12 @@ impl SiteConfig {
         }
     }
 
-    /// How much of the site may be taken up beside what it has at the centre. Which of that has come from it is not known, so
-    /// all counts that was in step.
-    pub(in crate::collector) fn allowance(&self, centre: &Centre, settings: &SiteSettings) -> Allowance {
-        let in_step = self.in_step().into_iter().flat_map(InStep::iter).map(|(item, _)| item);
-        let lost = self.lost.iter().filter(|item| self.in_step().is_none_or(|in_step| in_step.get(item).is_none()));
-        allowance(in_step.chain(lost), centre, settings)
+    /// The same, to be changed, unless a round is under way.
+    pub(in crate::collector) fn waiting_in_step(&mut self) -> Option<&mut InStep> {
+        match &mut self.state {
+            ConfigState::Waiting(in_step) => Some(in_step),
+            ConfigState::Loading | ConfigState::Running(_) => None,
+        }
     }
 
     /// The directories that the round under way was begun with.
@@ -148,10 +158,21 @@ impl SiteConfig {
     pub(in crate::collector) fn take_unsaved(&mut self, now: Instant) -> Option<InStep> {
         let ConfigState::Running(running) = &mut self.state else { return None };
         let is_due = now.saturating_duration_since(running.saved) >= SAVED_EVERY;
-        is_due.then(|| {
-            running.saved = now;
-            running.round.in_step().clone()
-        })
+        is_due.then(|| running.take_unsaved(now))
+    }
+
+    /// The site owns a configuration that it did not own before.
+    pub(in crate::collector) fn claimed(&mut self) {
+        if let ConfigState::Running(running) = &mut self.state {
+            running.ownership = Ownership::Unsaved;
+        }
+    }
+
+    /// What is to be saved before something is sent to the site: that it owns that. Without it, nobody knows after a kill
+    /// whose it is, as the two sides differ.
+    pub(in crate::collector) fn take_unsaved_ownership(&mut self, now: Instant) -> Option<InStep> {
+        let ConfigState::Running(running) = &mut self.state else { return None };
+        (running.ownership == Ownership::Unsaved).then(|| running.take_unsaved(now))
     }
 
     /// Begins a round, if none is under way.
@@ -163,7 +184,6 @@ impl SiteConfig {
                 self.refusals_forgotten = after(since, REFUSED_FOR);
             }
             let before = std::mem::take(in_step);
-            self.lost.retain(|item| seen.centre.items.contains_key(item));
             let round = ConfigRound::new(Arc::clone(&seen.centre), before.clone(), policy);
             self.state = ConfigState::Running(Box::new(ActiveConfigRound {
                 round,
@@ -172,6 +192,7 @@ impl SiteConfig {
                 before,
                 since,
                 saved: since,
+                ownership: Ownership::Saved,
             }));
         }
     }
@@ -194,10 +215,6 @@ impl SiteConfig {
         };
         let ActiveConfigRound { round, seen, before, since, saved, .. } = *running;
         let (in_step, report) = round.finished();
-        let lost =
-            before.iter().filter(|(item, _)| in_step.get(item).is_none() && item.kind() == ItemKind::Configuration);
-        self.lost.extend(lost.map(|(item, _)| item.clone()));
-        self.lost.retain(|item| in_step.get(item).is_none());
         self.waiting.saw(&report.waiting.first, matches!(end, ConfigEnd::Done), now);
         let problem = match end {
             ConfigEnd::Failed(reason) => Some(Problem::of(reason)),
@@ -225,11 +242,14 @@ impl SiteConfig {
     ) -> bool {
         let Some(in_step) = self.in_step() else { return false };
         let is_asked_for = |collection: &Item| {
-            let configurations = in_step.iter().filter_map(|(item, _)| after.items.get(item));
+            let configurations = in_step.owned().filter_map(|item| after.items.get(item));
             configurations.into_iter().any(|item| item.collections.contains(collection))
         };
-        let concerns =
-            |item: &Item| in_step.get(item).is_some() || (item.kind() == ItemKind::Collection && is_asked_for(item));
+        let concerns = |item: &Item| {
+            in_step.get(item).is_some()
+                || in_step.owns(item)
+                || (item.kind() == ItemKind::Collection && is_asked_for(item))
+        };
         let is_concerned = changed.iter().any(concerns);
         if is_concerned {
             self.due = now;
@@ -238,14 +258,9 @@ impl SiteConfig {
     }
 }
 
-/// What is left of what a site may have at the centre, where it has these items.
-pub(super) fn allowance<'a>(
-    items: impl Iterator<Item = &'a Item>,
-    centre: &Centre,
-    settings: &SiteSettings,
-) -> Allowance {
-    let configurations = items.filter(|item| item.kind() == ItemKind::Configuration);
-    let bytes = configurations.filter_map(|item| Some(centre.items.get(item)?.content.map_or(0, |has| has.size)));
+/// What is left of what a site may have at the centre.
+pub(in crate::collector) fn allowance(in_step: &InStep, centre: &Centre, settings: &SiteSettings) -> Allowance {
+    let bytes = in_step.owned().filter_map(|item| Some(centre.items.get(item)?.content.map_or(0, |has| has.size)));
     let left = Allowance { items: settings.remote_config_max_agents, bytes: settings.remote_config_max_bytes };
     bytes.fold(left, |left, bytes| Allowance {
         items: left.items.saturating_sub(1),
@@ -372,6 +387,21 @@ fn problem(report: &ConfigReport) -> Option<Problem> {
         let text = format!("what the site has cannot be stored here: {names}");
         return Some(Problem { key: unpublished_key(report), ..Problem::new("remote-config-publish", text) });
     }
+    bound(report).or_else(|| foreign(report))
+}
+
+/// What another site owns, or nobody.
+fn foreign(report: &ConfigReport) -> Option<Problem> {
+    let names = named(&report.foreign, |(item, owner)| format!("{item}: {owner}"))?;
+    let text = format!(
+        "{names} left alone. Is its agent at this site, 'tentacle-syncd config assign' with the site and the agent has the \
+         centre's sent there; is it not, see who uploads to the site"
+    );
+    Some(Problem { code: "remote-config-owner", key: "owner".to_owned(), text })
+}
+
+/// What the site has too much of.
+fn bound(report: &ConfigReport) -> Option<Problem> {
     let names = named(&report.beyond, ToString::to_string)?;
     let text = format!(
         "{names} not taken up: with it, the site would have more here than remote_config_max_agents and \
@@ -390,8 +420,8 @@ fn unpublished_key(report: &ConfigReport) -> String {
 
 fn guarded(guard: GuardReason) -> String {
     format!(
-        "{guard}: nothing is deleted at any site. Are the directories mounted, and whole? Bring back what is missing; what \
-         was meant to be deleted is best deleted a few at a time"
+        "{guard}: nothing is deleted at any site. Are the directories mounted, and whole? Bring back what is missing; if it \
+         was meant to be deleted, 'tentacle-syncd config confirm-deletions' lets that through"
     )
 }
 

@@ -12,7 +12,8 @@
 //!     collections/<name>.zip         what a configuration asks for, with md5/<name>.md5
 //!     conf/.<K>.conf.<number>.tentacle-sync, and in md5/: drafts of a pair from a site, on its way in
 //! <state_dir>/
-//!     remote-config/<site>           what was in step with that site
+//!     remote-config/<site>           what was in step with that site, and what it owns
+//!     remote-config-guard/<incoming> whether deletions are held back
 //! ```
 
 mod agent_conf;
@@ -20,11 +21,13 @@ mod central_files;
 mod check;
 mod directories;
 mod files;
+mod guard_file;
 mod held;
 mod in_step_file;
 mod publish;
 mod room;
 mod scan;
+mod state_file;
 mod unfit;
 mod view;
 mod watch;
@@ -37,6 +40,7 @@ use std::sync::Arc;
 pub use central_files::{CentralFiles, agent_of};
 pub use check::{CentralFinding, check_pairs};
 pub use files::{Fault, MAX_COLLECTION, MAX_CONFIGURATION};
+pub use guard_file::GuardFile;
 pub use in_step_file::InStepFile;
 pub use unfit::{Unfit, UnfitPair};
 pub use view::{CentralView, SeenCentre};
@@ -49,7 +53,7 @@ use work::{CentralWork, Order, warn_of};
 use super::fs::error::{START_THREAD, StoreError};
 use super::fs::worker::{Notify, Worker};
 use crate::proto::Md5Sum;
-use crate::sync::remote_config::{InStep, Item};
+use crate::sync::remote_config::{Guard, InStep, Item};
 
 /// What was asked, and has been done.
 #[derive(Debug)]
@@ -82,6 +86,13 @@ pub enum CentralCompletion {
         /// What could be read.
         in_step: InStep,
     },
+    /// Of [`CentralConfig::load_guard`].
+    GuardLoaded {
+        /// The order's.
+        ticket: u64,
+        /// What could be read.
+        guard: Guard,
+    },
 }
 
 impl CentralCompletion {
@@ -91,7 +102,8 @@ impl CentralCompletion {
             Self::Read { ticket, .. }
             | Self::Published { ticket, .. }
             | Self::Confirmed { ticket, .. }
-            | Self::Loaded { ticket, .. } => *ticket,
+            | Self::Loaded { ticket, .. }
+            | Self::GuardLoaded { ticket, .. } => *ticket,
         }
     }
 }
@@ -167,6 +179,17 @@ impl CentralConfig {
     /// Has what is in step with a site saved. A failure is logged.
     pub fn save(&self, file: InStepFile, in_step: InStep) {
         self.worker.tell(Order::Save { file, in_step });
+    }
+
+    /// Asks whether deletions were held back. If that cannot be read, they were not: that is logged.
+    pub fn load_guard(&self, ticket: u64, file: GuardFile) {
+        let stopped = || CentralCompletion::GuardLoaded { ticket, guard: Guard::default() };
+        self.worker.ask(Order::LoadGuard { ticket, file }, stopped);
+    }
+
+    /// Has it saved whether deletions are held back. A failure is logged.
+    pub fn save_guard(&self, file: GuardFile, guard: Guard) {
+        self.worker.tell(Order::SaveGuard { file, guard });
     }
 
     /// What was completed since the last call, in order.

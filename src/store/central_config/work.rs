@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::CentralCompletion;
 use super::directories::{Directories, Identities};
 use super::files::{read_anew, read_fitting};
+use super::guard_file::GuardFile;
 use super::held::Held;
 use super::in_step_file::InStepFile;
 use super::publish::{Pair, publish_all, recover};
@@ -18,7 +19,7 @@ use super::watch::{Changed, Unheard, Watch};
 use crate::proto::{Md5Sum, quoted};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
-use crate::sync::remote_config::{InStep, Item, ItemKind};
+use crate::sync::remote_config::{Guard, InStep, Item, ItemKind};
 
 /// From the first change to the look at what has changed: an edit writes two files.
 const EDIT: Duration = Duration::from_millis(100);
@@ -56,6 +57,14 @@ pub(super) enum Order {
     Save {
         file: InStepFile,
         in_step: InStep,
+    },
+    LoadGuard {
+        ticket: u64,
+        file: GuardFile,
+    },
+    SaveGuard {
+        file: GuardFile,
+        guard: Guard,
     },
     #[cfg(test)]
     Panic,
@@ -273,6 +282,19 @@ impl CentralWork {
             Order::Save { file, in_step } => {
                 if let Err(error) = file.save(&in_step) {
                     log::warn!("{error}: after a restart more is compared anew");
+                }
+                None
+            }
+            Order::LoadGuard { ticket, file } => {
+                let guard = file.load().unwrap_or_else(|error| {
+                    log::warn!("{error}: whether deletions are held back is judged anew");
+                    Guard::default()
+                });
+                Some(CentralCompletion::GuardLoaded { ticket, guard })
+            }
+            Order::SaveGuard { file, guard } => {
+                if let Err(error) = file.save(&guard) {
+                    log::warn!("{error}: after a restart, whether deletions are held back is judged anew");
                 }
                 None
             }

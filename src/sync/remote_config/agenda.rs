@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::adoption::Adoption;
 use super::push::Push;
 use super::removal::Removal;
-use super::report::{ItemResult, PushReason};
+use super::report::{ItemResult, Owner, PushReason};
 use super::round::RoundPolicy;
 use super::task::Task;
 use super::{Centre, CentreItem, InStep, Item, ItemKind, Listed};
@@ -13,7 +14,7 @@ use crate::proto::Md5Sum;
 /// What there is to do, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    /// In step, and compared because it is their turn. They come first: however often connections die over what follows, all
+    /// Compared because it is their turn. They come first: however often connections die over what follows, all
     /// items have their turn.
     turns: VecDeque<(Item, Task)>,
     changes: VecDeque<(Item, Task)>,
@@ -24,8 +25,8 @@ enum Verdict {
     Do(Task),
     /// Nothing.
     Done(ItemResult),
-    /// Nothing, unless it is its turn: the site lists it, and it was in step with what the centre has.
-    Trust(Md5Sum),
+    /// This if it is its turn; otherwise nothing.
+    Turn(Task, ItemResult),
 }
 
 impl Agenda {
@@ -36,22 +37,22 @@ impl Agenda {
         listed: &Listed,
         policy: &RoundPolicy,
     ) -> (Self, Vec<(Item, ItemResult)>) {
-        let mut trusted = Vec::new();
+        let mut turns = Vec::new();
         let mut changes = Vec::new();
         let mut settled = Vec::new();
         for item in items(centre, in_step, listed) {
             let is_listed = listed.items().contains(item);
-            match judge(item, centre.items.get(item), in_step.get(item), is_listed, policy) {
+            match judge(item, centre.items.get(item), in_step, is_listed, policy) {
                 Verdict::Do(task) => changes.push((item.clone(), task)),
                 Verdict::Done(result) => settled.push((item.clone(), result)),
-                Verdict::Trust(fingerprint) => trusted.push((item.clone(), fingerprint)),
+                Verdict::Turn(task, otherwise) => turns.push((item.clone(), (task, otherwise))),
             }
         }
         begin_after(&mut changes, in_step.last_begun.as_ref());
-        begin_after(&mut trusted, in_step.last_compared.as_ref());
-        let others = trusted.split_off(policy.rotation.min(trusted.len()));
-        settled.extend(others.into_iter().map(|(item, centre)| (item, ItemResult::InStep(centre.md5))));
-        let turns = trusted.into_iter().map(|(item, centre)| (item, Task::Check { centre })).collect();
+        begin_after(&mut turns, in_step.last_compared.as_ref());
+        let others = turns.split_off(policy.rotation.min(turns.len()));
+        settled.extend(others.into_iter().map(|(item, (_, otherwise))| (item, otherwise)));
+        let turns = turns.into_iter().map(|(item, (task, _))| (item, task)).collect();
         (Self { turns, changes: changes.into() }, settled)
     }
 
@@ -71,38 +72,50 @@ impl Agenda {
     }
 }
 
-/// The items of the site, in their order: the configurations that it lists or that were in step, the collections that those
-/// ask for, and what was in step and is missing at the centre.
+/// The items of the site, in their order: the configurations that it lists or owns, the collections that those ask for which
+/// it owns, and what was in step and is missing at the centre. What a configuration asks for as the site has uploaded it does
+/// not count: else a site would get whatever collection it names.
 fn items<'a>(centre: &'a Centre, in_step: &'a InStep, listed: &'a Listed) -> BTreeSet<&'a Item> {
-    let known = in_step.iter().map(|(item, _)| item);
+    let known = in_step.standings().map(|(item, _)| item);
     let is_configuration = |item: &&Item| item.kind() == ItemKind::Configuration;
     let mut items: BTreeSet<&Item> = listed.items().iter().chain(known.clone()).filter(is_configuration).collect();
-    let configurations = items.iter().filter_map(|item| centre.items.get(*item));
-    let wanted: BTreeSet<&Item> =
-        configurations.flat_map(|item| &item.collections).filter(|item| centre.items.contains_key(*item)).collect();
+    let owned = in_step.owned().filter_map(|item| Some((item, centre.items.get(item)?)));
+    let edited = owned.filter(|(item, has)| !has.content.is_some_and(|content| in_step.is_upload(item, content.md5)));
+    let wanted = edited.flat_map(|(_, has)| &has.collections).filter(|item| centre.items.contains_key(*item));
     items.extend(wanted);
     items.extend(known.filter(|item| !centre.items.contains_key(*item)));
     items
 }
 
-fn judge(
-    item: &Item,
-    centre: Option<&CentreItem>,
-    in_step: Option<[u8; 16]>,
-    is_listed: bool,
-    policy: &RoundPolicy,
-) -> Verdict {
-    match (centre.map(CentreItem::current), in_step) {
+fn judge(item: &Item, centre: Option<&CentreItem>, in_step: &InStep, is_listed: bool, policy: &RoundPolicy) -> Verdict {
+    let current = centre.map(CentreItem::current);
+    if item.kind() == ItemKind::Configuration && !in_step.owns(item) {
+        return judge_foreign(current, in_step.is_unclaimed(item));
+    }
+    match (current, in_step.get(item)) {
         (Some(None), _) => Verdict::Done(ItemResult::Unfit),
         (Some(Some(_)), _) if !is_listed => Verdict::Do(Task::Push(Push::new(PushReason::Missing, None))),
-        (Some(Some(centre)), Some(md5)) if centre.md5 == md5 => Verdict::Trust(centre),
+        (Some(Some(centre)), Some(md5)) if centre.md5 == md5 => {
+            Verdict::Turn(Task::Check { centre }, ItemResult::InStep(md5))
+        }
         (Some(Some(centre)), _) => Verdict::Do(Task::Check { centre }),
-        (None, Some(_)) if policy.deletions.is_err() => Verdict::Done(ItemResult::Withheld),
+        (None, _) if policy.deletions.is_err() => Verdict::Done(ItemResult::Withheld),
         (None, in_step) if is_listed => Verdict::Do(Task::Inspect { in_step }),
         (None, Some(md5)) if item.kind() == ItemKind::Collection => {
             Verdict::Do(Task::Removal(Removal::of_content(md5)))
         }
         (None, _) => Verdict::Done(ItemResult::Forgotten),
+    }
+}
+
+/// What is done about a configuration that the site lists and does not own. `current`: what the centre has of it.
+fn judge_foreign(current: Option<Option<Md5Sum>>, is_unclaimed: bool) -> Verdict {
+    let ask = |centre| Task::Adoption(Adoption::Ask { centre });
+    match current {
+        Some(None) => Verdict::Done(ItemResult::Unfit),
+        Some(Some(centre)) if is_unclaimed => Verdict::Turn(ask(Some(centre)), ItemResult::Foreign(Owner::Nobody)),
+        Some(Some(centre)) => Verdict::Do(ask(Some(centre))),
+        None => Verdict::Do(ask(None)),
     }
 }
 

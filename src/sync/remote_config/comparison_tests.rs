@@ -1,6 +1,6 @@
 use super::*;
 use crate::proto::Refusal;
-use crate::sync::remote_config::{CentreItem, Listed, md5_text};
+use crate::sync::remote_config::{CentreItem, CentreStep, Listed, md5_text};
 
 fn item(number: u8) -> Item {
     Item::configuration(format!("{number:032x}.conf").as_bytes()).unwrap()
@@ -44,6 +44,7 @@ fn answer(at_site: &[(u8, &'static [u8])], step: &ConfigStep) -> StepOutcome {
         }
         ConfigStep::Do(SiteStep::Fetch { name }) => StepOutcome::Fetched(of(name).map(Into::into)),
         ConfigStep::Do(SiteStep::Compare { name }) => StepOutcome::Compared(of(name).map(|bytes| Md5Sum::of(&bytes))),
+        ConfigStep::Ask(CentreStep::Owner { .. }) => StepOutcome::Owner(None),
         ConfigStep::Ask(_) => StepOutcome::Read(Some((b"edited".as_slice().into(), Md5Sum::of(b"edited")))),
         other => panic!("{other:?}"),
     }

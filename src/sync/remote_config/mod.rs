@@ -1,6 +1,7 @@
 //! Agents' configuration, which the console edits at the centre, and agents fetch from their site: who wins, and what goes
 //! where. Pure: no I/O, no clock.
 
+mod adoption;
 mod agenda;
 mod centre;
 mod comparison;
@@ -11,6 +12,7 @@ mod listed;
 mod md5_file;
 #[cfg(test)]
 mod model;
+mod owners;
 mod push;
 mod removal;
 mod report;
@@ -22,11 +24,12 @@ mod task;
 
 pub use centre::{Centre, CentreItem};
 pub use comparison::{AtSite, Comparison};
-pub use guard::{GuardReason, guard};
-pub use in_step::InStep;
+pub use guard::{Guard, GuardReason};
+pub use in_step::{InStep, Standing};
 pub use item::{Item, ItemKind};
 pub use listed::Listed;
 pub use md5_file::{md5_text, parse_md5};
-pub use report::{ConfigReport, EndedEarly, Named, PushReason, Pushed};
+pub use owners::Owners;
+pub use report::{ConfigReport, EndedEarly, Named, Owner, PushReason, Pushed};
 pub use round::{Allowance, ConfigRound, Mode, RoundPolicy};
 pub use step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome, Steps};

@@ -1,10 +1,11 @@
 //! What a round has come to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::guard::GuardReason;
 use super::item::Item;
-use crate::proto::Refusal;
+use crate::proto::{Refusal, quoted};
 
 /// What a round has come to, for an operator. A dry run's: what one that is none would have come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct ConfigReport {
     pub taken_up: Named<Item>,
     /// Deleted at the site, as they were at the centre.
     pub deleted: Named<Item>,
-    /// Missing at the centre, and not deleted at the site because of the [`guard`](super::guard()).
+    /// Missing at the centre, and not deleted at the site because of the [`Guard`](super::Guard).
     pub withheld: Named<Item>,
     /// At the centre, one of the two files is missing, or they do not fit each other: nothing was done about these.
     pub unfit: Named<Item>,
@@ -30,6 +31,8 @@ pub struct ConfigReport {
     pub refused: Named<(Item, Refusal)>,
     /// The centre did not take them.
     pub unpublished: Named<(Item, String)>,
+    /// The site lists them and does not own them: nothing was done about these.
+    pub foreign: Named<(Item, Owner)>,
     /// Not reached: the round was over before.
     pub left: usize,
     /// Why the round was over before all was done, unless its connection ended.
@@ -54,6 +57,15 @@ pub struct Pushed {
     pub item: Item,
     /// Why.
     pub reason: PushReason,
+}
+
+/// Who owns a configuration that is not the site's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This other site.
+    Site(Arc<str>),
+    /// Nobody, and the site has another one than the centre.
+    Nobody,
 }
 
 /// Why an item is sent to a site.
@@ -94,6 +106,7 @@ pub(super) enum ItemResult {
     Beyond,
     Refused(Refusal),
     Unpublished(String),
+    Foreign(Owner),
 }
 
 impl ConfigReport {
@@ -103,7 +116,9 @@ impl ConfigReport {
         let pushed = self.pushed.first.iter().map(|pushed| &pushed.item);
         let refused = self.refused.first.iter().map(|(item, _)| item);
         let unpublished = self.unpublished.first.iter().map(|(item, _)| item);
-        items.into_iter().flat_map(|items| &items.first).chain(pushed).chain(refused).chain(unpublished)
+        let foreign = self.foreign.first.iter().map(|(item, _)| item);
+        let items = items.into_iter().flat_map(|items| &items.first);
+        items.chain(pushed).chain(refused).chain(unpublished).chain(foreign)
     }
 
     /// Takes note of what has become of `item`; names `most` of each kind.
@@ -119,6 +134,7 @@ impl ConfigReport {
             ItemResult::Waiting => self.waiting.push(item, usize::MAX),
             ItemResult::Beyond => self.beyond.push(item, most),
             ItemResult::Refused(refusal) => self.refused.push((item, refusal), most),
+            ItemResult::Foreign(owner) => self.foreign.push((item, owner), most),
             ItemResult::Unpublished(error) => self.unpublished.push((item, error), most),
         }
     }
@@ -136,6 +152,15 @@ impl<T> Named<T> {
 impl<T> Default for Named<T> {
     fn default() -> Self {
         Self { count: 0, first: Vec::new() }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(site) => write!(f, "it is site {}'s", quoted(&**site)),
+            Self::Nobody => f.write_str("it is no site's, and the site has another one than the centre"),
+        }
     }
 }
 

@@ -6,10 +6,13 @@
 //!              │ other          ▼
 //!              ├─────────► Read ──► Store content, Compare, Store md5, Compare ───────► pushed
 //!              │ the centre has neither file
-//!              ├─────────► Fetch content ──► Publish ─────────────────────────────────► taken up
+//!              ├─────────► Fetch content ──► Claim ──► Publish ───────────────────────► taken up
 //!              │ nor has it what was in step
 //!              └─────────► Compare content ──► Delete content, Delete md5 ────────────► deleted
 //! ```
+//!
+//! All of that is of items that the site owns, and of the collections that those ask for. Of a configuration that it does not
+//! own, the centre is asked first who does ([`adoption`](super::adoption)).
 //!
 //! What the site has the same as the centre is believed, but for a few items a round, in turns: an agent that could not fetch
 //! its `.md5` file uploads its old configuration, which the listing does not show.
@@ -20,10 +23,11 @@
 use std::mem;
 use std::sync::Arc;
 
+use super::adoption::Adoption;
 use super::agenda::Agenda;
 use super::guard::GuardReason;
 use super::push::Push;
-use super::report::{ConfigReport, EndedEarly, ItemResult};
+use super::report::{ConfigReport, EndedEarly, ItemResult, Owner};
 use super::step::{ConfigStep, SiteStep, StepOutcome, Steps};
 use super::task::{Next, Task};
 use super::{Centre, CentreItem, InStep, Item, Listed};
@@ -34,7 +38,7 @@ use crate::proto::Refusal;
 pub struct RoundPolicy {
     /// How many of the items that are believed to be in step are compared.
     pub rotation: usize,
-    /// Whether what is missing at the centre may be deleted: what [`guard`](super::guard()) judges.
+    /// Whether what is missing at the centre may be deleted: what [`Guard`](super::Guard) judges.
     pub deletions: Result<(), GuardReason>,
     /// How much may be taken up.
     pub allowance: Allowance,
@@ -128,7 +132,13 @@ impl ConfigRound {
         // From now on the site has something else, until all is sent. What was only looked at, or refused, stays in step: else
         // its deletion at the centre would be taken for a site's upload.
         if let (Task::Push(_), StepOutcome::Stored(Ok(()))) = (&task, &outcome) {
-            self.in_step.remove(&item);
+            self.in_step.fall_out(&item);
+        }
+        if let (Task::Adoption(adoption), StepOutcome::Claimed(Ok(()))) = (&task, &outcome) {
+            match adoption {
+                Adoption::ClaimUpload { md5, .. } => self.in_step.own_upload(item.clone(), *md5),
+                _ => self.in_step.own(item.clone()),
+            }
         }
         if let (Some(md5), StepOutcome::Stored(Err(refusal))) = (task.sends(), &outcome)
             && *refusal != Refusal::Exists
@@ -149,6 +159,7 @@ impl ConfigRound {
     }
 
     fn plan(&mut self, listed: &Listed) -> State {
+        self.in_step.keep_unclaimed(|item| listed.items().contains(item));
         let (agenda, settled) = Agenda::new(&self.centre, &self.in_step, listed, &self.policy);
         for (item, result) in settled {
             self.settle(item, result);
@@ -187,7 +198,7 @@ impl ConfigRound {
         let allowance = &mut self.policy.allowance;
         let is_let = match task {
             Task::Inspect { in_step: None } | Task::TakeUp { .. } => allowance.items > 0,
-            Task::Publish { content, .. } => allowance.take(content.len() as u64),
+            Task::Adoption(Adoption::ClaimUpload { content, .. }) => allowance.take(content.len() as u64),
             _ => true,
         };
         if !is_let {
@@ -201,7 +212,10 @@ impl ConfigRound {
             ItemResult::InStep(md5) | ItemResult::Pushed(md5, _) | ItemResult::TakenUp(md5) => {
                 self.in_step.insert(item.clone(), md5);
             }
-            ItemResult::Deleted | ItemResult::Forgotten => self.in_step.remove(&item),
+            ItemResult::Foreign(Owner::Nobody) => self.in_step.leave_unclaimed(item.clone()),
+            ItemResult::Deleted | ItemResult::Forgotten | ItemResult::Foreign(Owner::Site(_)) => {
+                self.in_step.remove(&item)
+            }
             ItemResult::Withheld
             | ItemResult::Unfit
             | ItemResult::Waiting

@@ -59,6 +59,16 @@ pub enum SiteStep {
 /// What the centre's directories are to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CentreStep {
+    /// Tell which other site owns a configuration. Comes to [`StepOutcome::Owner`].
+    Owner {
+        /// Which.
+        item: Item,
+    },
+    /// Have the round's site own a configuration, unless another does. Comes to [`StepOutcome::Claimed`].
+    Claim {
+        /// Which.
+        item: Item,
+    },
     /// Read the content as it is by now. Comes to [`StepOutcome::Read`].
     Read {
         /// Whose.
@@ -106,6 +116,10 @@ pub enum StepOutcome {
     Stored(Result<(), Refusal>),
     /// What the site has deleted.
     Deleted(Deletion),
+    /// The other site that owns the configuration; `None` where that is nobody.
+    Owner(Option<Arc<str>>),
+    /// The round's site owns the configuration, or this one does.
+    Claimed(Result<(), Arc<str>>),
     /// The content and its fingerprint; `None` where the two files do not fit by now.
     Read(Option<(Arc<[u8]>, Md5Sum)>),
     /// Whether both files were published, or why neither.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::adoption::Adoption;
 use super::md5_file::parse_md5;
 use super::push::Push;
 use super::removal::Removal;
@@ -13,6 +14,8 @@ use crate::proto::Md5Sum;
 /// What is done about one item, and which step of it is next.
 #[derive(Debug)]
 pub(super) enum Task {
+    /// Is it to be the site's?
+    Adoption(Adoption),
     /// Fetches the site's `.md5` file of what the centre has.
     Check { centre: Md5Sum },
     /// The `.md5` files are the same: compares the content.
@@ -58,6 +61,7 @@ impl Task {
             Self::Publish { content, .. } => {
                 return ConfigStep::Ask(CentreStep::Publish { item: item.clone(), content: Arc::clone(content) });
             }
+            Self::Adoption(adoption) => return adoption.step(item),
             Self::Push(push) => return push.step(item),
             Self::Removal(removal) => return removal.step(item),
         })
@@ -82,10 +86,11 @@ impl Task {
             (Self::TakeUp { md5 }, StepOutcome::Fetched(Some(content)))
                 if !content.is_empty() && Md5Sum::of(&content).md5 == md5 =>
             {
-                Next::Then(Self::Publish { content, md5 })
+                Next::Then(Self::Adoption(Adoption::ClaimUpload { content, md5 }))
             }
             (Self::Publish { md5, .. }, StepOutcome::Published(Ok(()))) => Next::Done(ItemResult::TakenUp(md5)),
             (Self::Publish { .. }, StepOutcome::Published(Err(error))) => Next::Done(ItemResult::Unpublished(error)),
+            (Self::Adoption(adoption), outcome) => adoption.after(outcome),
             (Self::Push(push), outcome) => push.after(outcome, kind),
             (Self::Removal(removal), outcome) => removal.after(outcome, item),
             _ => Next::Done(ItemResult::Waiting),
@@ -104,6 +109,7 @@ impl Task {
     pub(super) fn expected(&self) -> Option<ItemResult> {
         match self {
             Self::Check { .. } | Self::CheckContent { .. } | Self::Inspect { .. } | Self::TakeUp { .. } => None,
+            Self::Adoption(adoption) => adoption.expected(),
             Self::Push(push) => push.expected(),
             Self::Publish { md5, .. } => Some(ItemResult::TakenUp(*md5)),
             Self::Removal(removal) => removal.expected(),
@@ -130,7 +136,7 @@ fn inspect(kind: ItemKind, in_step: Option<[u8; 16]>, at_site: Option<Md5File>) 
 }
 
 impl Md5File {
-    fn read(file: Option<&[u8]>) -> Option<Self> {
+    pub(super) fn read(file: Option<&[u8]>) -> Option<Self> {
         let file = file?;
         parse_md5(file).map(|md5| Self { md5, file: Md5Sum::of(file) })
     }

@@ -70,11 +70,13 @@ impl Console {
                 CentreStep::Read { .. } => StepOutcome::Read(None),
                 CentreStep::Publish { .. } => StepOutcome::Published(Err("other directories".to_owned())),
                 CentreStep::Confirm { .. } => StepOutcome::Confirmed(false),
+                CentreStep::Owner { .. } | CentreStep::Claim { .. } => panic!("that is no question to the directories"),
             };
         }
         let outcome = self.directory.carry_out(step);
-        let (CentreStep::Read { item } | CentreStep::Publish { item, .. } | CentreStep::Confirm { item }) = step;
-        self.observe(item, oracle);
+        if let CentreStep::Read { item } | CentreStep::Publish { item, .. } | CentreStep::Confirm { item } = step {
+            self.observe(item, oracle);
+        }
         outcome
     }
 

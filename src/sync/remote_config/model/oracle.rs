@@ -15,6 +15,8 @@ pub(super) struct Oracle {
     pub(super) uploaded: BTreeSet<Vec<u8>>,
     /// Whole pairs that were at the centre.
     pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
+    /// Contents that the console has written, or that were there when a site has shown that it has the same.
+    pub(super) by_console: BTreeSet<Vec<u8>>,
     /// How often something was stored again that a deletion had taken along.
     pub(super) restored: usize,
 }
@@ -49,11 +51,13 @@ impl Oracle {
         taken: Option<&SiteStep>,
         site: &Site,
         given: &Given,
+        is_owner: impl Fn(&Item) -> bool,
     ) {
         let is_change = match step {
             ConfigStep::Do(step @ SiteStep::Store { .. }) if taken == Some(step) => true,
             ConfigStep::Do(SiteStep::Store { name, body }) => {
                 self.check_store(&name.to_string(), body, site);
+                self.check_entitled(&item(&name.to_string()), given, is_owner);
                 true
             }
             ConfigStep::Do(SiteStep::Delete { name, expected }) => {
@@ -64,7 +68,13 @@ impl Oracle {
                 assert!(is_asked, "{name} is deleted without a look at the centre");
                 true
             }
+            ConfigStep::Ask(CentreStep::Claim { item }) if given.centre.items.contains_key(item) => {
+                let compared = ConfigStep::Do(SiteStep::Compare { name: item.content_name() });
+                assert_eq!(before.last(), Some(&compared), "{item} is claimed without proof");
+                true
+            }
             ConfigStep::Ask(CentreStep::Publish { item, content }) => {
+                assert!(is_owner(item), "{item} is published, which is another site's");
                 assert!(!content.is_empty(), "an empty configuration is published");
                 assert_eq!(item.kind(), ItemKind::Configuration, "a collection is published");
                 assert!(!given.centre.items.contains_key(item), "published over what the centre has");
@@ -76,6 +86,22 @@ impl Oracle {
             _ => false,
         };
         assert!(!is_change || given.policy.mode == Mode::Apply, "a dry run changes something: {step:?}");
+    }
+
+    /// Configurations go to their owner alone; collections where one that it owns asks for them by the console's word.
+    fn check_entitled(&self, item: &Item, given: &Given, is_owner: impl Fn(&Item) -> bool) {
+        match item.kind() {
+            ItemKind::Configuration => assert!(is_owner(item), "{item} goes to a site that does not own it"),
+            ItemKind::Collection => {
+                let by_console = |md5: [u8; 16]| self.by_console.iter().any(|content| Md5Sum::of(content).md5 == md5);
+                let is_asked_for = given.centre.items.iter().any(|(configuration, has)| {
+                    has.collections.contains(item)
+                        && is_owner(configuration)
+                        && has.content.is_some_and(|content| by_console(content.md5))
+                });
+                assert!(is_asked_for, "{item} goes to a site to which the console did not give it");
+            }
+        }
     }
 
     fn check_store(&self, name: &str, body: &[u8], site: &Site) {

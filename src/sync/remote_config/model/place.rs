@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::{
-    Centre, ConfigReport, ConfigRound, ConfigStep, Deletion, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep,
-    StepOutcome,
+    Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, Deletion, InStep, Item, ItemKind, Mode, Owners,
+    RoundPolicy, SiteStep, StepOutcome,
 };
 use super::agent::Agent;
 use super::console::Console;
@@ -13,12 +13,13 @@ use super::oracle::{Given, Oracle};
 use super::site::Site;
 use super::world::ITEMS;
 
-/// A listing, and for each item: both files checked, one of them deleted, both stored and verified, and the content read.
-const MOST_STEPS: usize = 1 + 8 * ITEMS;
+/// A listing, and for each item: its owner asked for, both files checked, it claimed, one of them deleted, both stored and verified, and the content read.
+const MOST_STEPS: usize = 1 + 10 * ITEMS;
 
 /// A site, and what the collector has of it.
 #[derive(Debug)]
 pub(super) struct Place {
+    pub(super) name: Arc<str>,
     pub(super) site: Site,
     pub(super) agents: Vec<Agent>,
     pub(super) in_step: InStep,
@@ -33,6 +34,8 @@ pub(super) struct Active {
     round: ConfigRound,
     given: Given,
     pub(super) steps: Vec<ConfigStep>,
+    /// Whether it is to be saved that the site owns something.
+    has_claimed: bool,
     /// Whether half of the file that the step stores is there.
     is_half_stored: bool,
     /// What was deleted though it was another file.
@@ -53,26 +56,52 @@ pub(super) enum Course {
 }
 
 impl Place {
-    pub(super) fn new(site: Site) -> Self {
-        Self { site, agents: Vec::new(), in_step: InStep::default(), saved: InStep::default(), active: None }
+    pub(super) fn new(name: &str, site: Site) -> Self {
+        Self {
+            name: name.into(),
+            site,
+            agents: Vec::new(),
+            in_step: InStep::default(),
+            saved: InStep::default(),
+            active: None,
+        }
     }
 
     pub(super) fn begin(&mut self, centre: Arc<Centre>, directories: usize, policy: RoundPolicy) {
         let in_step = self.in_step.clone();
         let given = Given { centre: Arc::clone(&centre), directories, in_step, policy: policy.clone() };
         let round = ConfigRound::new(centre, self.in_step.clone(), policy);
-        self.active = Some(Active { round, given, steps: Vec::new(), is_half_stored: false, taken: None });
+        self.active =
+            Some(Active { round, given, steps: Vec::new(), has_claimed: false, is_half_stored: false, taken: None });
     }
 
     /// Takes the next step of the round under way. What the round has come to, if it is over with that.
-    pub(super) fn step(&mut self, course: Course, console: &mut Console, oracle: &mut Oracle) -> Option<Ended> {
+    pub(super) fn step(
+        &mut self,
+        course: Course,
+        console: &mut Console,
+        owners: &mut Owners,
+        oracle: &mut Oracle,
+    ) -> Option<Ended> {
         let active = self.active.as_mut()?;
         let step = active.round.next_step();
-        oracle.check(&step, &active.steps, active.taken.as_ref(), &self.site, &active.given);
+        let is_owner = |item: &Item| owners.owner(item) == Some(&self.name);
+        oracle.check(&step, &active.steps, active.taken.as_ref(), &self.site, &active.given, is_owner);
+        if let ConfigStep::Ask(CentreStep::Read { .. }) = step
+            && std::mem::take(&mut active.has_claimed)
+        {
+            self.saved = active.round.in_step().clone();
+        }
         let outcome = match &step {
             ConfigStep::Do(step) => active.at_site(step, &mut self.site, course)?,
+            ConfigStep::Ask(CentreStep::Owner { item }) => StepOutcome::Owner(owners.other(item, &self.name).cloned()),
+            ConfigStep::Ask(CentreStep::Claim { item }) => {
+                active.has_claimed = true;
+                oracle.by_console.extend(console.directory.content(item).map(<[u8]>::to_vec));
+                StepOutcome::Claimed(owners.claim(item.clone(), &self.name))
+            }
             ConfigStep::Ask(step) => console.carry_out(step, active.given.directories, oracle),
-            ConfigStep::Finished => return self.end(oracle),
+            ConfigStep::Finished => return self.end(owners, oracle),
         };
         active.is_half_stored = false;
         active.taken = match (&step, &outcome) {
@@ -83,7 +112,7 @@ impl Place {
         };
         active.steps.push(step);
         if course == Course::Unseen {
-            return self.end(oracle);
+            return self.end(owners, oracle);
         }
         assert!(active.steps.len() <= MOST_STEPS, "no end of steps: {:?}", active.steps);
         active.round.after(outcome);
@@ -107,12 +136,13 @@ impl Place {
     }
 
     /// The round is over, or its connection has died.
-    pub(super) fn end(&mut self, oracle: &Oracle) -> Option<Ended> {
+    pub(super) fn end(&mut self, owners: &mut Owners, oracle: &Oracle) -> Option<Ended> {
         let Active { round, steps, given, .. } = self.active.take()?;
         let (in_step, report) = round.finished();
         oracle.check_in_step(&in_step);
         let is_dry = given.policy.mode == Mode::DryRun;
         assert!(!is_dry || in_step == given.in_step, "a dry run changes what is in step");
+        owners.keep(&self.name, &in_step);
         self.in_step = in_step;
         self.saved = self.in_step.clone();
         Some(Ended { report, steps, policy: given.policy })
@@ -124,7 +154,7 @@ impl Place {
         if is_state_lost {
             self.saved = InStep::default();
         }
-        self.in_step = self.saved.iter().map(|(item, md5)| (item.clone(), md5)).collect();
+        self.in_step = self.saved.standings().map(|(item, standing)| (item.clone(), standing)).collect();
     }
 }
 

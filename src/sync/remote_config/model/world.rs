@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Allowance, ConfigReport, EndedEarly, Item, Mode, RoundPolicy, guard};
+use super::super::{Allowance, ConfigReport, EndedEarly, Guard, Item, ItemKind, Mode, Owners, RoundPolicy};
 use super::agent::Agent;
 use super::console::Console;
 use super::oracle::Oracle;
@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) chance: fastrand::Rng,
     pub(super) console: Console,
     pub(super) places: Vec<Place>,
+    pub(super) owners: Owners,
+    pub(super) guard: Guard,
     pub(super) oracle: Oracle,
     /// Whether the centre may have what it had before.
     pub(super) goes_back: bool,
@@ -48,18 +50,20 @@ impl World {
             chance,
             console: Console::default(),
             places: Vec::new(),
+            owners: Owners::default(),
+            guard: Guard::default(),
             oracle: Oracle::default(),
             goes_back,
             versions: 0,
             tally: Tally::default(),
             trace: is_traced.then(Vec::new),
         };
-        for _ in 0..world.chance.usize(1..=3) {
+        for number in 0..world.chance.usize(1..=3) {
             let mut site = Site::new();
             site.has_filters = world.chance.u8(..10) > 0;
             site.may_overwrite = world.chance.u8(..10) > 0;
             site.put("stray.md5", b"of nobody").unwrap();
-            world.places.push(Place::new(site));
+            world.places.push(Place::new(&number.to_string(), site));
         }
         world
     }
@@ -93,6 +97,8 @@ impl World {
             95 => self.empty_site(place),
             96 => self.restart(place),
             97 => self.cut(place),
+            98 if self.one_in(3) => self.assign(place),
+            98 if self.one_in(3) => self.confirm(),
             _ => self.come_or_go(place),
         }
     }
@@ -112,15 +118,55 @@ impl World {
         let item = self.some_item();
         let content = self.some_content(&item);
         match self.chance.u32(..24) {
-            0..14 => self.console.edit(&item, &content),
+            0..14 => self.edit(&item, &content),
             14..18 => self.console.delete(&item),
-            18..20 => self.console.edit_content_alone(&item, &content),
+            18..20 => {
+                self.oracle.by_console.insert(content.clone());
+                self.console.edit_content_alone(&item, &content);
+            }
             20 => self.console.unmount(),
             _ => self.console.mount(),
         }
         if !self.console.is_mounted() {
             self.tell(|| "console: the directories are empty".to_owned());
         }
+    }
+
+    fn edit(&mut self, item: &Item, content: &[u8]) {
+        self.oracle.by_console.insert(content.to_vec());
+        self.console.edit(item, content);
+    }
+
+    /// An operator says that a configuration is of an agent at this site.
+    fn assign(&mut self, place: usize) {
+        let item = self.some_item();
+        if item.kind() == ItemKind::Configuration && self.console.directory.look(&item).is_some() {
+            self.assign_item(place, item);
+        }
+    }
+
+    /// The same, of this one. A round under way at either site ends.
+    pub(super) fn assign_item(&mut self, place: usize, item: Item) {
+        (0..self.places.len()).for_each(|place| self.cut(place));
+        self.tell(|| format!("an operator gives {item} to site {place}"));
+        let name = Arc::clone(&self.places[place].name);
+        let before = self.owners.assign(item.clone(), &name);
+        for other in self.places.iter_mut().filter(|other| Some(&other.name) == before.as_ref() && other.name != name) {
+            other.in_step.remove(&item);
+            other.saved = other.in_step.clone();
+        }
+        let Place { in_step, saved, .. } = &mut self.places[place];
+        in_step.own(item);
+        *saved = in_step.clone();
+        self.tally.add("assigned", 1);
+    }
+
+    /// An operator says that what is missing was deleted.
+    fn confirm(&mut self) {
+        let centre = self.console.directory.scan();
+        let confirmed = self.guard.confirm(&centre, self.places.iter().map(|place| &place.in_step));
+        self.tell(|| format!("an operator confirms {confirmed:?}"));
+        self.tally.add("confirmed", confirmed.len());
     }
 
     fn some_item(&mut self) -> Item {
@@ -209,15 +255,19 @@ impl World {
     /// `is_allowed`: an operator has allowed all deletions.
     pub(super) fn begin_round(&mut self, place: usize, mode: Mode, is_allowed: bool) {
         let centre = Arc::new(self.console.directory.scan());
-        let judged = guard(&centre, self.places.iter().map(|place| &place.in_step));
-        let deletions = if is_allowed { Ok(()) } else { judged };
+        let in_step = self.places.iter().map(|place| &place.in_step);
+        if is_allowed {
+            self.guard.confirm(&centre, in_step.clone());
+        }
+        let deletions = self.guard.judge(&centre, in_step);
         let policy = RoundPolicy { rotation: 2, deletions, allowance: Allowance::ALL, named: 100, mode };
         self.tell(|| format!("site {place}: a round begins, {policy:?}"));
         self.places[place].begin(centre, self.console.directories, policy);
     }
 
     pub(super) fn step_round(&mut self, place: usize, course: Course) -> Option<Ended> {
-        let ended = self.places[place].step(course, &mut self.console, &mut self.oracle);
+        let Self { places, console, owners, oracle, .. } = self;
+        let ended = places[place].step(course, console, owners, oracle);
         let step = self.places[place].active.as_ref().map(|active| active.steps.last().cloned());
         self.tell(|| format!("site {place}: {step:?} {course:?}"));
         let ended = ended?;
@@ -232,15 +282,20 @@ impl World {
 
     /// The connection dies.
     pub(super) fn cut(&mut self, place: usize) {
-        let ended = self.places[place].end(&self.oracle);
+        let ended = self.places[place].end(&mut self.owners, &self.oracle);
         self.tally.add("cut", usize::from(ended.is_some()));
         self.tell(|| format!("site {place}: the connection dies"));
     }
 
+    /// The collector is killed, perhaps loses what it knew of one site, and starts anew.
     fn restart(&mut self, place: usize) {
         let is_state_lost = self.chance.bool();
-        self.tell(|| format!("site {place}: the collector starts anew, its state lost: {is_state_lost}"));
-        self.places[place].restart(is_state_lost);
+        self.tell(|| format!("the collector starts anew, the state of site {place} lost: {is_state_lost}"));
+        self.owners = Owners::default();
+        for (number, other) in self.places.iter_mut().enumerate() {
+            other.restart(is_state_lost && number == place);
+            self.owners.adopt(&other.name, &mut other.in_step);
+        }
     }
 
     /// The site's buffer is emptied.
@@ -261,6 +316,7 @@ impl Tally {
             ("unfit", report.unfit.count),
             ("waiting", report.waiting.count),
             ("unpublished", report.unpublished.count),
+            ("foreign", report.foreign.count),
             ("left", report.left),
             ("without filters", usize::from(report.ended == Some(EndedEarly::NoFilters))),
             ("without overwriting", usize::from(report.ended == Some(EndedEarly::NoOverwrite))),

@@ -1,5 +1,6 @@
 //! Each rule of a round, at a site and a centre that nobody else changes, or where one thing changes amid a round.
 
+mod adoption;
 mod push;
 mod removal;
 mod take_up;
@@ -50,6 +51,13 @@ impl Scene {
         self.in_step.insert(item.clone(), Md5Sum::of(content).md5);
     }
 
+    /// The site has it, the centre another one, and it is the site's.
+    fn edited(&mut self, item: &Item, old: &[u8], new: &[u8]) {
+        self.at_site(item, old);
+        self.directory.set(item, new);
+        self.in_step.own(item.clone());
+    }
+
     fn delete_at_centre(&mut self, item: &Item) {
         for change in deletion(item) {
             self.directory.apply(change);
@@ -97,6 +105,8 @@ fn shown(step: &ConfigStep) -> String {
         ConfigStep::Do(SiteStep::Compare { name }) => ("compare", name.to_string()),
         ConfigStep::Do(SiteStep::Store { name, .. }) => ("store", name.to_string()),
         ConfigStep::Do(SiteStep::Delete { name, .. }) => ("delete", name.to_string()),
+        ConfigStep::Ask(CentreStep::Owner { item }) => ("owner", item.to_string()),
+        ConfigStep::Ask(CentreStep::Claim { item }) => ("claim", item.to_string()),
         ConfigStep::Ask(CentreStep::Read { item }) => ("read", item.to_string()),
         ConfigStep::Ask(CentreStep::Publish { item, .. }) => ("publish", item.to_string()),
         ConfigStep::Ask(CentreStep::Confirm { item }) => ("confirm", item.to_string()),

@@ -7,8 +7,7 @@ use super::*;
 #[test]
 fn the_centre_wins() {
     let mut scene = Scene::new();
-    scene.at_site(&agent(1), b"old");
-    scene.directory.set(&agent(1), b"new");
+    scene.edited(&agent(1), b"old", b"new");
     let (steps, report) = scene.run();
     assert_eq!(steps, [&["list", "fetch md5"], &PUSH[..]].concat());
     assert_eq!(report, ConfigReport { pushed: pushed(agent(1), PushReason::OtherMd5), ..ConfigReport::default() });
@@ -19,7 +18,7 @@ fn the_centre_wins() {
 fn what_is_the_same_already_is_compared_once() {
     let mut scene = Scene::new();
     scene.both(&agent(1), b"same");
-    scene.in_step = InStep::default();
+    scene.in_step.fall_out(&agent(1));
     let (steps, report) = scene.run();
     assert_eq!(steps, ["list", "fetch md5", "compare conf"]);
     assert_eq!(report, ConfigReport { in_step: 1, ..ConfigReport::default() });
@@ -152,7 +151,7 @@ fn an_empty_configuration_goes_nowhere() {
     assert_eq!(scene.run().1, ConfigReport { unfit: one(agent(1)), ..ConfigReport::default() });
     let policy = scene.policy.clone();
     scene.directory.set(&agent(1), b"new");
-    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), InStep::default(), policy);
+    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), policy);
     let listed = scene.site.carry_out(&SiteStep::List);
     round.after(listed);
     round.after(StepOutcome::Fetched(None));
@@ -179,8 +178,7 @@ fn what_does_not_fit_at_the_centre_is_left_alone() {
 #[test]
 fn what_the_site_refused_is_not_sent_again_before_it_is_another_or_that_is_long_ago() {
     let mut scene = Scene::new();
-    scene.at_site(&agent(1), b"old");
-    scene.directory.set(&agent(1), b"new");
+    scene.edited(&agent(1), b"old", b"new");
     let refuse = |scene: &mut Scene| {
         let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
         let mut sent = 0;

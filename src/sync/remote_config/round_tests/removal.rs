@@ -35,7 +35,7 @@ fn what_an_agent_has_uploaded_since_is_not_deleted_but_taken_up() {
     scene.delete_at_centre(&agent(1));
     scene.at_site(&agent(1), b"uploaded");
     let (steps, _) = scene.run();
-    assert_eq!(steps, ["list", "fetch md5", "fetch conf", "publish conf"]);
+    assert_eq!(steps, ["list", "fetch md5", "fetch conf", "claim conf", "publish conf"]);
     scene.assert_same(&agent(1), b"uploaded");
 }
 
@@ -163,8 +163,8 @@ fn nothing_is_deleted_or_forgotten_while_the_guard_holds() {
     for item in [agent(1), agent(2), collection()] {
         scene.delete_at_centre(&item);
     }
-    let reason = guard(&scene.directory.scan(), [&scene.in_step]).unwrap_err();
-    assert_eq!(reason.to_string(), "3 of 3 configurations and collections that sites have are missing at the centre");
+    let reason = Guard::default().judge(&scene.directory.scan(), [&scene.in_step]).unwrap_err();
+    assert_eq!(reason.to_string(), "2 of 2 configurations that sites have are missing at the centre");
     scene.site.files.remove(&format!("md5/{}", agent(2).md5_name()));
     scene.policy.deletions = Err(reason);
     let (before, site) = (scene.in_step.clone(), scene.site.files.clone());

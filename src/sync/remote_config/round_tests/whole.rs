@@ -97,8 +97,7 @@ fn a_server_that_does_not_list_is_reported() {
 fn a_server_that_does_not_replace_files_is_reported_and_each_round_begins_after_the_last() {
     let mut scene = Scene::new();
     for number in 1..=3 {
-        scene.at_site(&agent(number), b"old");
-        scene.directory.set(&agent(number), b"new");
+        scene.edited(&agent(number), b"old", b"new");
     }
     scene.site.may_overwrite = false;
     let expected = ConfigReport { left: 3, ended: Some(EndedEarly::NoOverwrite), ..ConfigReport::default() };
@@ -112,10 +111,9 @@ fn a_server_that_does_not_replace_files_is_reported_and_each_round_begins_after_
 fn what_the_site_refuses_does_not_keep_the_others() {
     let mut scene = Scene::new();
     for number in 1..=2 {
-        scene.at_site(&agent(number), b"old");
-        scene.directory.set(&agent(number), b"new");
+        scene.edited(&agent(number), b"old", b"new");
     }
-    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), InStep::default(), scene.policy.clone());
+    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
     loop {
         round.after(match round.next_step() {
             ConfigStep::Do(SiteStep::Store { name, .. }) if name == agent(1).content_name() => {
