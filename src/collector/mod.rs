@@ -18,7 +18,7 @@ mod sim;
 mod site;
 mod status;
 
-pub use all_sites::{Collector, Ended, Mode, Reloaded};
+pub use all_sites::{Assigned, Collector, ConfirmedDeletions, Ended, Mode, Reloaded, ToAssign};
 pub use configuring::{
     CompareError, Compared, ConfigOutcome, ConfigRounds, Interruption, ItemLine, compare as compare_configuration,
 };

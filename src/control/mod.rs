@@ -29,7 +29,7 @@ pub use answer::{
 };
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
-pub use request::{Command, Request, RequestError};
+pub use request::{Command, ItemsToAssign, Request, RequestError};
 
 /// The protocol's version.
 pub const VERSION: u32 = 1;

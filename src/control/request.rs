@@ -40,6 +40,26 @@ pub enum Command {
         /// By name.
         sites: Vec<String>,
     },
+    /// Have agents' configuration belong to a site: one `done` for each that did not before, and an `error` where the centre
+    /// has one of them not.
+    ConfigAssign {
+        /// By name.
+        site: String,
+        /// Which configuration.
+        items: ItemsToAssign,
+    },
+    /// Let the deletions through that are held back because so much is missing: one `done` for each incoming directory.
+    ConfigConfirmDeletions {},
+}
+
+/// Which configuration is to belong to a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemsToAssign {
+    /// All that the site listed in its last round and that belongs to no site.
+    Unclaimed,
+    /// By key, which is 32 hexadecimal digits and perhaps `.srv`, or by the agent's name.
+    Named(Vec<String>),
 }
 
 /// Why a line is no request.
@@ -107,6 +127,9 @@ mod tests {
             Command::SyncNow { sites: sites() },
             Command::Pause { sites: sites() },
             Command::Resume { sites: sites() },
+            Command::ConfigAssign { site: "plant-7".to_owned(), items: ItemsToAssign::Unclaimed },
+            Command::ConfigAssign { site: "plant-7".to_owned(), items: ItemsToAssign::Named(sites()) },
+            Command::ConfigConfirmDeletions {},
         ] {
             let line = command.to_line();
             assert_eq!(Request::parse(line.trim_end_matches('\n').as_bytes()), Ok(command));

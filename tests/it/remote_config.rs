@@ -1,5 +1,6 @@
 //! Agents' configuration and collections, between the console's directories at the centre and a site's server.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Cursor, Write};
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use tentacle_sync::proto::Md5Sum;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::daemon::{Daemon, Sandbox};
+use crate::daemon::{Daemon, Outcome, Sandbox};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server};
 use crate::site::site_config;
 use crate::stock::start_stock;
@@ -81,6 +82,13 @@ pub(crate) fn md5_of(bytes: impl AsRef<[u8]>) -> String {
     format!("{:032x}", u128::from_be_bytes(Md5Sum::of(bytes.as_ref()).md5))
 }
 
+/// `tentacle-syncd config` with this command.
+pub(crate) fn config_command(sandbox: &Sandbox, command: &str, arguments: &[&str]) -> Outcome {
+    let config = sandbox.config();
+    let words = ["config", command, "--config"].map(OsStr::new).into_iter().chain([config.as_os_str()]);
+    sandbox.launch(words.chain(arguments.iter().map(OsStr::new))).wait()
+}
+
 /// A centre and a site's server.
 pub(crate) struct Scene {
     pub(crate) sandbox: Sandbox,
@@ -129,6 +137,7 @@ fn what_agents_upload_comes_up_and_what_the_console_does_goes_down() {
         let Some(scene) = Scene::new(start, &Options::usual()) else { continue };
         let (first, second) = ("agent_name web01\n", "agent_name web01\nfile_collection fc_1\n");
         scene.upload(K, first);
+        scene.upload(&"f".repeat(32), "one that stays");
         let daemon = scene.sandbox.start();
         scene.wait_for(&daemon, "the upload", |scene| scene.centre.has_pair(&scene.centre.conf(K), first));
 
@@ -325,7 +334,12 @@ fn a_real_agent_is_configured_from_the_centre() {
         scene.wait_for(&daemon, "its collection", |_| read(&unpacked) == Some(b"#!/bin/sh\n".to_vec()));
         drop(agent);
 
+        // It is the only one: that all are gone may have another reason.
         scene.centre.delete(&k);
+        daemon.wait_for_line(&["WARN", "reason=remote-config-guard", "config confirm-deletions"]);
+        let confirmed = config_command(&scene.sandbox, "confirm-deletions", &[]);
+        confirmed.assert_code(0);
+        assert!(confirmed.stdout.contains(&format!("{k}.conf")), "{confirmed}");
         scene.wait_for(&daemon, "the deletion", |scene| scene.site.lacks(&k));
         daemon.stop().assert_code(0);
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::daemon::{Outcome, Sandbox};
-use crate::remote_config::{Directories, K, SERVERS, Scene, md5_of};
+use crate::remote_config::{Directories, K, SERVERS, Scene, config_command, md5_of};
 use crate::server_process::{Options, ServerProcess, hand_over_to_server};
 use crate::site::site_config;
 use crate::support::{Certificates, scratch};
@@ -45,9 +45,7 @@ impl Scene {
 }
 
 fn config_diff(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
-    let config = sandbox.config();
-    let words = ["config", "diff", "--config"].map(str::as_ref).into_iter().chain([config.as_os_str()]);
-    sandbox.launch(words.chain(arguments.iter().map(AsRef::as_ref))).wait()
+    config_command(sandbox, "diff", arguments)
 }
 
 /// The lines, sorted, but for the last one, which sums them up.

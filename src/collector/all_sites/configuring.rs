@@ -148,7 +148,7 @@ impl Collector {
     }
 
     /// The sites whose configuration is that in `incoming`.
-    fn configured_in(&self, incoming: &Path) -> Vec<usize> {
+    pub(super) fn configured_in(&self, incoming: &Path) -> Vec<usize> {
         let is_one = |site: &Site| site.configuration.is_some() && site.spool.incoming() == incoming;
         (0..self.sites.len()).filter(|key| self.sites[*key].as_ref().is_some_and(is_one)).collect()
     }
@@ -209,7 +209,7 @@ impl Collector {
     }
 
     /// Ends the site's configuration round, if one is under way, and its connection.
-    fn end_configuration(&mut self, key: usize, end: &ConfigEnd) {
+    pub(super) fn end_configuration(&mut self, key: usize, end: &ConfigEnd) {
         let now = self.net.now();
         let Some(site) = &mut self.sites[key] else { return };
         let (name, interval) = (Arc::clone(site.name()), site.settings.remote_config_interval);

@@ -4,6 +4,7 @@ mod configuring;
 mod connections;
 mod control;
 mod expiry;
+mod operator;
 mod reload;
 mod rounds;
 mod stop;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::SIGHUP;
 
 use self::control::ControlClients;
+pub use self::operator::{Assigned, ConfirmedDeletions, ToAssign};
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;

@@ -101,6 +101,11 @@ impl Centres {
         }
     }
 
+    /// The site that owns the configuration.
+    pub(in crate::collector) fn owner(&self, incoming: &Path, item: &Item) -> Option<&Arc<str>> {
+        self.by_incoming.get(incoming)?.owners.owner(item)
+    }
+
     /// Has the site own the configuration, whoever did before: that one.
     pub(in crate::collector) fn assign(&mut self, incoming: &Path, name: &Arc<str>, item: Item) -> Option<Arc<str>> {
         self.by_incoming.get_mut(incoming)?.owners.assign(item, name)

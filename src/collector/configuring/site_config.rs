@@ -142,6 +142,11 @@ impl SiteConfig {
         }
     }
 
+    /// The next round may begin at once.
+    pub(in crate::collector) fn hurry(&mut self, now: Instant) {
+        self.due = now;
+    }
+
     pub(in crate::collector) fn is_due(&self, now: Instant) -> bool {
         matches!(self.state, ConfigState::Waiting(_)) && self.due <= now
     }
@@ -252,7 +257,7 @@ impl SiteConfig {
         };
         let is_concerned = changed.iter().any(concerns);
         if is_concerned {
-            self.due = now;
+            self.hurry(now);
         }
         is_concerned
     }

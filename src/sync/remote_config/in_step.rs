@@ -27,8 +27,8 @@ pub struct InStep {
 pub struct Standing {
     /// The MD5 of the content that both had, unless the site was sent another since.
     pub in_step: Option<[u8; 16]>,
-    /// That of a configuration which the site has uploaded, as long as the centre was not seen to have another: what that
-    /// asks for is the word of the site alone.
+    /// That of the configuration that the centre has taken up from the site, as it came: what that asks for is the word of the
+    /// site alone.
     pub uploaded: Option<[u8; 16]>,
 }
 
@@ -117,9 +117,7 @@ impl InStep {
     pub(super) fn insert(&mut self, item: Item, md5: [u8; 16]) {
         self.refused.remove(&item);
         self.unclaimed.remove(&item);
-        let standing = self.items.entry(item).or_default();
-        standing.in_step = Some(md5);
-        standing.uploaded = standing.uploaded.filter(|uploaded| *uploaded == md5);
+        self.items.entry(item).or_default().in_step = Some(md5);
     }
 
     /// Has the site own the configuration, of which it has uploaded this content.

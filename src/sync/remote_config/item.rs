@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::proto::{FileName, Quoted};
+use super::md5_text;
+use crate::proto::{FileName, Md5Sum, Quoted};
 
 /// What an agent fetches from its Tentacle server: a file, and beside it one that has the MD5 of its bytes, by which the
 /// agent sees that they are new. No other files are ever touched: `conf/pandora_ha_hosts.conf` names the console's
@@ -35,6 +36,13 @@ impl Item {
         let is_hash = hash.len() == HEX && hash.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let stem = std::str::from_utf8(stem).ok().filter(|_| is_hash)?;
         Some(Self { kind: ItemKind::Configuration, stem: stem.into() })
+    }
+
+    /// The configuration that is meant by its files' name without what follows the dot, or by its agent's name.
+    pub fn named(name: &str) -> Self {
+        let key = || md5_text(Md5Sum::of(name.as_bytes()).md5);
+        Self::configuration(format!("{name}.conf").as_bytes())
+            .unwrap_or_else(|| Self { kind: ItemKind::Configuration, stem: key().into() })
     }
 
     /// The collection of this name, unless no file may have it, or its `.md5` file would be a configuration's.
@@ -116,6 +124,14 @@ mod tests {
         for name in others {
             assert_eq!(item(&name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_configuration_is_meant_by_its_key_or_by_its_agent() {
+        for name in [K, &format!("{K}.srv")] {
+            assert_eq!(Item::named(name).stem(), name);
+        }
+        assert_eq!(Item::named("").stem(), "d41d8cd98f00b204e9800998ecf8427e");
     }
 
     #[test]

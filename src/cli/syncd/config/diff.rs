@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::super::args::Common;
-use super::super::{FAILURE, Outcome, PROGRAM, Problem, SUCCESS, find_site};
+use super::super::{FAILURE, Outcome, PROGRAM, SUCCESS, find_site};
 use super::unified::hunks;
 use crate::collector::{Compared, compare_configuration};
 use crate::net::Net;
 use crate::obs::{Output, OutputError, complain};
-use crate::proto::{Md5Sum, Quoted, quoted};
+use crate::proto::{Quoted, quoted};
 use crate::store::{CentralFiles, UnfitPair, agent_of};
-use crate::sync::remote_config::{AtSite, Item, ItemKind, md5_text};
+use crate::sync::remote_config::{AtSite, Item, ItemKind};
 
 /// Both sides have the same.
 const SAME: u8 = SUCCESS;
@@ -43,7 +43,7 @@ pub(super) fn run(common: &Common, site: &str, item: Option<&str>) -> Outcome {
 fn diff(common: &Common, name: &str, item: Option<&str>) -> Outcome {
     let (settings, _) = common.start(common.path())?;
     let site = find_site(&settings, name)?;
-    let item = item.map(named_item).transpose()?;
+    let item = item.map(Item::named);
     let Compared { centre, at_site, now } = compare_configuration(Net::new()?, &settings, site, item)?;
     let mut shown = Shown {
         site: name,
@@ -58,14 +58,6 @@ fn diff(common: &Common, name: &str, item: Option<&str>) -> Outcome {
     }
     shown.out.finish()?;
     Ok(shown.status)
-}
-
-/// The configuration that is meant by its files' name, or by the agent's.
-fn named_item(name: &str) -> Result<Item, Problem> {
-    let by_key = Item::configuration(format!("{name}.conf").as_bytes());
-    let key = || md5_text(Md5Sum::of(name.as_bytes()).md5);
-    let item = by_key.or_else(|| Item::configuration(format!("{}.conf", key()).as_bytes()));
-    item.ok_or_else(|| format!("{}: no agent can have that name", quoted(name)).into())
 }
 
 /// What is printed.
@@ -141,19 +133,5 @@ impl Shown<'_> {
     fn trouble(&mut self, text: &str) {
         self.status = TROUBLE;
         complain(Level::Error, format_args!("{PROGRAM}: {text}"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_configuration_is_named_by_its_key_or_its_agent() {
-        let key = "0123456789abcdef0123456789abcdef";
-        let name = |text: &str| named_item(text).unwrap().to_string();
-        assert_eq!(name(key), format!("{key}.conf"));
-        assert_eq!(name(&format!("{key}.srv")), format!("{key}.srv.conf"));
-        assert_eq!(name("web01"), "2f527604e1deff1329720282d8d3cfa1.conf");
     }
 }

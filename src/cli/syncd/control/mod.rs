@@ -9,7 +9,7 @@ pub(super) use status::{Order, status};
 
 use super::args::ControlArgs;
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::control::{Answer, Command, ReloadAnswer};
+use crate::control::{Answer, Command, ItemsToAssign, ReloadAnswer};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 
@@ -30,6 +30,17 @@ pub(super) fn with_sites(arguments: &ControlArgs, command: SiteCommand, sites: &
         SiteCommand::Resume => Command::Resume { sites },
     };
     print_done(arguments, &command)
+}
+
+/// `config assign`: these items, or all that belong to no site.
+pub(super) fn assign(arguments: &ControlArgs, site: &str, items: Option<&[String]>) -> Outcome {
+    let items = items.map_or(ItemsToAssign::Unclaimed, |items| ItemsToAssign::Named(items.to_vec()));
+    print_done(arguments, &Command::ConfigAssign { site: site.to_owned(), items })
+}
+
+/// `config confirm-deletions`.
+pub(super) fn confirm_deletions(arguments: &ControlArgs) -> Outcome {
+    print_done(arguments, &Command::ConfigConfirmDeletions {})
 }
 
 /// Has something done, and prints what was, a line for each thing.

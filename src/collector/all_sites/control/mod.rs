@@ -5,14 +5,15 @@ mod status;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 use log::info;
 
-use super::Collector;
-use crate::control::{Answer, Command, ErrorReason, PIECE, ReloadAnswer, Request};
+use super::{Assigned, Collector, ConfirmedDeletions, ToAssign};
+use crate::control::{Answer, Command, ErrorReason, ItemsToAssign, PIECE, ReloadAnswer, Request};
 use crate::net::{LocalEvent, LocalId};
 use crate::obs::ASKED_FOR;
-use crate::proto::quoted;
+use crate::proto::{Count, quoted};
 
 /// The most sites that an error names.
 const SITES_NAMED: usize = 10;
@@ -60,6 +61,8 @@ impl Collector {
             Ok(Command::SyncNow { sites }) => self.with_each(client, &sites, Self::sync_now),
             Ok(Command::Pause { sites }) => self.with_each(client, &sites, Self::pause),
             Ok(Command::Resume { sites }) => self.with_each(client, &sites, Self::resume),
+            Ok(Command::ConfigAssign { site, items }) => self.assign_configuration(client, &site, items),
+            Ok(Command::ConfigConfirmDeletions {}) => self.confirm_deletions_for(client),
         }
     }
 
@@ -162,6 +165,33 @@ impl Collector {
         self.statuses.get(&key).is_some_and(|status| status.paused.is_some())
     }
 
+    fn assign_configuration(&mut self, client: LocalId, site: &str, items: ItemsToAssign) {
+        if let Err(error) = self.keys_of(&[site.to_owned()]) {
+            return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]);
+        }
+        let items = match items {
+            ItemsToAssign::Unclaimed => ToAssign::Unclaimed,
+            ItemsToAssign::Named(names) => ToAssign::Named(names),
+        };
+        let assigned = self.assign(site, &items);
+        info!(target: ASKED_FOR, "site={} configuration assigned: {}", quoted(site), summary(&assigned));
+        self.answer(client, &told(site, assigned));
+    }
+
+    fn confirm_deletions_for(&mut self, client: LocalId) {
+        let mut lines = Vec::new();
+        for ConfirmedDeletions { incoming, items } in self.confirm_deletions() {
+            let (deletions, incoming) = (Count(items.len(), "deletion"), quoted(&incoming).to_string());
+            info!(target: ASKED_FOR, "incoming={incoming} {deletions} confirmed");
+            lines.push(done(None, format!("{incoming}: {deletions} let through")));
+            lines.extend(items.iter().map(|item| done(None, format!("  {item}"))));
+        }
+        if lines.is_empty() {
+            lines.push(done(None, "no deletion was held back".to_owned()));
+        }
+        self.answer(client, &lines);
+    }
+
     fn tell_status(&mut self, client: LocalId, names: &[String]) {
         let keys = match self.keys_of(names) {
             Ok(_) if names.is_empty() => self.statuses.keys().copied().collect(),
@@ -189,6 +219,52 @@ impl Collector {
         }
         self.control.sites.insert(client, keys);
         self.net.answer(client, piece.as_bytes());
+    }
+}
+
+fn done(site: Option<&str>, text: String) -> Answer {
+    Answer::Done { site: site.map(str::to_owned), text }
+}
+
+/// What an assignment came to, for the log.
+fn summary(assigned: &Assigned) -> String {
+    match assigned {
+        Assigned::Done { assigned, unchanged, unknown } => {
+            format!("assigned={} unchanged={unchanged} unknown={}", assigned.len(), unknown.len())
+        }
+        _ => "not done".to_owned(),
+    }
+}
+
+/// What an assignment came to, for who asked for it.
+fn told(site: &str, assigned: Assigned) -> Vec<Answer> {
+    let error = |reason, text: &str| vec![Answer::error(reason, &format_args!("site {} {text}", quoted(site)))];
+    match assigned {
+        Assigned::UnknownSite => {
+            error(ErrorReason::Later, "cannot be used now, and has no configuration before it can")
+        }
+        Assigned::NotConfigured => error(ErrorReason::Configuration, "has remote_config = false"),
+        Assigned::NotKnownYet => error(
+            ErrorReason::Later,
+            "has not been compared yet, or the directories here cannot be looked at: try again, and see the log",
+        ),
+        Assigned::Done { assigned, unchanged, unknown } => {
+            let of = |before: Option<Arc<str>>| before.map_or("no site".to_owned(), |site| quoted(&*site).to_string());
+            let each = |(item, before)| done(Some(site), format!("has {item} from now on, and {} had it", of(before)));
+            let mut lines: Vec<Answer> = assigned.into_iter().map(each).collect();
+            if unchanged > 0 {
+                lines.push(done(Some(site), format!("had {} of those before", Count(unchanged, "configuration"))));
+            }
+            if lines.is_empty() && unknown.is_empty() {
+                lines.push(done(Some(site), "lists none that belongs to no site".to_owned()));
+            }
+            if !unknown.is_empty() {
+                let names = named(unknown.iter().map(String::as_str));
+                lines
+                    .push(Answer::error(ErrorReason::Name, &format_args!("there is no configuration here of {names}")));
+            }
+            lines
+        }
     }
 }
 

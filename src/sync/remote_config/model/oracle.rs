@@ -15,7 +15,8 @@ pub(super) struct Oracle {
     pub(super) uploaded: BTreeSet<Vec<u8>>,
     /// Whole pairs that were at the centre.
     pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
-    /// Contents that the console has written, or that were there when a site has shown that it has the same.
+    /// Contents that the console has written, or that were there when a site has shown that it has the same or an operator has
+    /// said that they are its.
     pub(super) by_console: BTreeSet<Vec<u8>>,
     /// How often something was stored again that a deletion had taken along.
     pub(super) restored: usize,

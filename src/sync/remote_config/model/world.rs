@@ -150,6 +150,7 @@ impl World {
         (0..self.places.len()).for_each(|place| self.cut(place));
         self.tell(|| format!("an operator gives {item} to site {place}"));
         let name = Arc::clone(&self.places[place].name);
+        self.oracle.by_console.extend(self.console.directory.content(&item).map(<[u8]>::to_vec));
         let before = self.owners.assign(item.clone(), &name);
         for other in self.places.iter_mut().filter(|other| Some(&other.name) == before.as_ref() && other.name != name) {
             other.in_step.remove(&item);
