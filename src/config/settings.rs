@@ -154,9 +154,9 @@ keys! {
         /// asked whether it is one, and takes that for a file that it does not have.
         extension: bool = false, Flag, Site;
 
-        /// Whether agents' configuration and their collections are kept the same here and at the site, where `incoming_dir`
-        /// has the directories for that.
-        remote_config: bool = false, Flag, Site;
+        /// Whether agents' configuration and their collections are kept the same here and at the site; `None` where
+        /// `incoming_dir` and the site have the directories for that, and in silence where they do not.
+        remote_config: Option<bool> = None, Flag, Site;
 
         /// From one comparison of the configuration to the next; what is edited here goes to the site at once.
         remote_config_interval: Duration = 60 * SECOND, Time(SECOND..=LONGEST), Site;

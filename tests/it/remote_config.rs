@@ -212,6 +212,39 @@ fn a_site_whose_server_lacks_an_option_is_reported_with_it() {
 }
 
 #[test]
+fn nobody_has_to_ask_for_it_and_what_is_not_made_for_it_is_left_out_in_silence() {
+    for start in SERVERS {
+        let (storage, plain, other) = (scratch(), scratch(), scratch());
+        let Some(server) = start(&Options::usual(), storage.path()) else { continue };
+        let Some(without) = start(&Options::default().arg("-I"), plain.path()) else { continue };
+        let Some(elsewhere) = start(&Options::usual(), other.path()) else { continue };
+        let sandbox = Sandbox::new();
+        let (centre, site) = (Directories::make(&sandbox.incoming()), Directories::make(storage.path()));
+        fs::create_dir(sandbox.path("no-directories")).unwrap();
+        let no_directories = format!("interval = 1\nincoming_dir = {:?}", sandbox.path("no-directories"));
+        let often = "interval = 1\nremote_config_interval = 1";
+        Directories::make(plain.path());
+        let sites = [
+            site_config("site", server.address(), often),
+            site_config("plain", without.address(), often),
+            site_config("elsewhere", elsewhere.address(), &no_directories),
+        ];
+        sandbox.configure("", sites);
+        site.save(&site.conf(K), "agent_name web01\n");
+        hand_over_to_server(&site.0);
+        let daemon = sandbox.start();
+        daemon.wait_for_line(&["site=site configuration: taken-up=1"]);
+        daemon.wait_for_line(&["INFO", "site=plain configuration: left out", "-i '"]);
+        assert!(centre.has_pair(&centre.conf(K), "agent_name web01\n"));
+        let log = daemon.log();
+        daemon.stop().assert_code(0);
+        assert!(!log.contains("WARN"), "{log}");
+        assert_eq!(log.matches("left out").count(), 1, "{log}");
+        sandbox.run("once", &[]).assert_code(0);
+    }
+}
+
+#[test]
 fn a_centre_without_the_directories_is_reported() {
     let (sandbox, storage) = (Sandbox::new(), scratch());
     let server = ServerProcess::ours(&Options::usual(), storage.path());

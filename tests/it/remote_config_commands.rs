@@ -195,7 +195,10 @@ fn what_keeps_a_site_from_its_configuration_is_said_and_is_a_failure() {
     }
     let sandbox = Sandbox::new();
     let dead = "127.0.0.1:1".parse().unwrap();
-    sandbox.configure("", [site_config("site", dead, "remote_config = true"), site_config("bare", dead, "")]);
+    sandbox.configure(
+        "",
+        [site_config("site", dead, "remote_config = true"), site_config("bare", dead, "remote_config = false")],
+    );
     // The centre's directories are not there.
     for arguments in [["--config-only"].as_slice(), &["--config-only", "--dry-run"]] {
         sandbox.run("once", arguments).assert_code(1).assert_says(&["site: configuration: failed", "/conf"]);
@@ -205,10 +208,10 @@ fn what_keeps_a_site_from_its_configuration_is_said_and_is_a_failure() {
     outcome.assert_code(1).assert_says(&["site: configuration: failed", "cannot connect"]);
     assert!(!outcome.stdout.contains("bare"), "{outcome}");
     config_diff(&sandbox, &["site"]).assert_code(2).assert_logs(&["cannot connect"]);
-    sandbox.run("once", &["--config-only", "bare"]).assert_code(2).assert_logs(&["bare", "remote_config = true"]);
+    sandbox.run("once", &["--config-only", "bare"]).assert_code(2).assert_logs(&["bare", "remote_config = false"]);
     sandbox.run("once", &["--dry-run"]).assert_code(2);
-    sandbox.configure("", [site_config("bare", dead, "")]);
-    sandbox.run("once", &["--config-only"]).assert_code(2).assert_logs(&["no site", "remote_config = true"]);
+    sandbox.configure("", [site_config("bare", dead, "remote_config = false")]);
+    sandbox.run("once", &["--config-only"]).assert_code(2).assert_logs(&["no site", "remote_config = false"]);
 }
 
 #[test]

@@ -55,12 +55,18 @@ struct UnknownSite {
     names: Vec<String>,
 }
 
-/// No site that is meant has `remote_config`.
+/// No site that is meant has configuration to be kept the same.
 #[derive(Debug, thiserror::Error)]
 enum NotConfigured {
-    #[error("no site that is enabled has remote_config = true: there is no configuration to be kept the same")]
+    #[error(
+        "no site that is enabled has configuration to be kept the same: each has remote_config = false, or its incoming_dir \
+         has no directories conf and md5"
+    )]
     Any,
-    #[error("site {}: remote_config is not on: set remote_config = true for it", quoted(.0))]
+    #[error(
+        "site {}: it has remote_config = false, or its incoming_dir has no directories conf and md5",
+        quoted(.0)
+    )]
     Named(String),
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Collector, Mode};
 use crate::collector::Reason;
 use crate::collector::configuring::{
-    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig, allowance,
+    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig, Users, allowance,
 };
 use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
@@ -27,9 +27,11 @@ impl Collector {
         for key in 0..self.sites.len() {
             self.adopt_configuration_of(key);
         }
-        let mut used = BTreeMap::<PathBuf, BTreeSet<Arc<str>>>::new();
+        let mut used = BTreeMap::<PathBuf, Users>::new();
         for site in self.sites.iter().flatten().filter(|site| site.configuration.is_some()) {
-            used.entry(site.spool.incoming().to_owned()).or_default().insert(Arc::clone(site.name()));
+            let users = used.entry(site.spool.incoming().to_owned()).or_default();
+            users.sites.insert(Arc::clone(site.name()));
+            users.is_asked_for |= site.settings.remote_config == Some(true);
         }
         self.centres.keep_only(&used);
     }
@@ -37,7 +39,7 @@ impl Collector {
     /// The same, of one site that is collected from by now.
     pub(super) fn adopt_configuration_of(&mut self, key: usize) {
         let site = self.sites[key].as_ref().filter(|_| self.mode == Mode::Forever);
-        if site.is_some_and(|site| site.settings.remote_config) {
+        if site.is_some_and(|site| site.settings.remote_config != Some(false)) {
             self.open_configuration(key);
         } else {
             self.end_configuration_of(key);
@@ -212,10 +214,10 @@ impl Collector {
     pub(super) fn end_configuration(&mut self, key: usize, end: &ConfigEnd) {
         let now = self.net.now();
         let Some(site) = &mut self.sites[key] else { return };
-        let (name, interval) = (Arc::clone(site.name()), site.settings.remote_config_interval);
+        let name = Arc::clone(site.name());
         let Some(config) = &mut site.configuration else { return };
         let connection = config.running().map(|(_, connection)| connection);
-        let Some((changed, centre)) = config.end(&name, end, interval, now) else { return };
+        let Some((changed, centre)) = config.end(&site.settings, end, now) else { return };
         self.centres.withdraw(key);
         let incoming = site.spool.incoming();
         if let Some(in_step) = config.in_step() {

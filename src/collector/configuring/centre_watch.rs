@@ -26,6 +26,8 @@ pub(super) const RESTARTED_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct CentreWatch {
     incoming: PathBuf,
     thread: CentreThread,
+    /// Whether a site needs them: else, that they are missing is nothing to be told.
+    pub(super) is_asked_for: bool,
     /// Who owns the configurations in there.
     pub(super) owners: Owners,
     guard_file: GuardFile,
@@ -67,6 +69,7 @@ impl CentreWatch {
         Ok(Self {
             incoming: incoming.to_owned(),
             thread: CentreThread::Running(central),
+            is_asked_for: false,
             owners: Owners::default(),
             guard_file,
             guard: None,
@@ -196,6 +199,9 @@ impl CentreWatch {
             }
             return;
         };
+        if error.is_missing() && !self.is_asked_for {
+            return;
+        }
         if let Some(suppressed) = self.log.failed(&error.log_key(), now) {
             warn!(
                 "reason=remote-config-directory nothing is sent to sites or taken from them: {error};{}",

@@ -26,6 +26,15 @@ pub(in crate::collector) struct Centres {
     unfit_tick: Instant,
 }
 
+/// Which sites have their configuration from the directories in an incoming directory.
+#[derive(Default)]
+pub(in crate::collector) struct Users {
+    /// Their names.
+    pub(in crate::collector) sites: BTreeSet<Arc<str>>,
+    /// Whether one has `remote_config = true`: else, the directories need not be there.
+    pub(in crate::collector) is_asked_for: bool,
+}
+
 /// A step, and on the strength of what it is asked for.
 pub(in crate::collector) struct Asked<'a> {
     pub(in crate::collector) incoming: &'a Path,
@@ -154,12 +163,13 @@ impl Centres {
         restarted
     }
 
-    /// Looks after no others from now on than the directories of these sites, by their names; what others own is nobody's.
-    pub(in crate::collector) fn keep_only(&mut self, used: &BTreeMap<PathBuf, BTreeSet<Arc<str>>>) {
+    /// Looks after no others from now on than the directories of these sites; what others own is nobody's.
+    pub(in crate::collector) fn keep_only(&mut self, used: &BTreeMap<PathBuf, Users>) {
         self.by_incoming.retain(|incoming, watch| {
-            let names = used.get(incoming);
-            watch.owners.keep_sites(|site| names.is_some_and(|names| names.contains(site)));
-            names.is_some()
+            let Some(users) = used.get(incoming) else { return false };
+            watch.owners.keep_sites(|site| users.sites.contains(site));
+            watch.is_asked_for = users.is_asked_for;
+            true
         });
     }
 

@@ -14,7 +14,7 @@ mod runner;
 mod session;
 mod site_config;
 
-pub(super) use centres::{Asked, Centres};
+pub(super) use centres::{Asked, Centres, Users};
 pub use compare::{CompareError, Compared, compare};
 pub use outcome::{ConfigOutcome, Interruption, ItemLine};
 pub use rounds::ConfigRounds;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::collector::Reason;
 use crate::proto::{Quoted, quoted};
-use crate::sync::remote_config::{ConfigReport, Item, Mode, Named};
+use crate::sync::remote_config::{ConfigReport, EndedEarly, Item, Mode, Named};
 
 /// What a round has come to at one site; of a dry run, what one that is none would have come to.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct ConfigOutcome {
     pub report: ConfigReport,
     /// Why it ended before that.
     pub interruption: Option<Interruption>,
+    /// Whether the site has `remote_config = true`: else, it may lack what that needs.
+    pub(super) is_asked_for: bool,
     /// The agents whose configurations the items are, as far as those name them.
     pub(super) agents: BTreeMap<Item, Box<str>>,
     /// What does not fit at the centre, in words.
@@ -44,6 +46,11 @@ pub struct ItemLine<'a> {
 }
 
 impl ConfigOutcome {
+    /// What the site's server lacks, where nobody has asked for it to be there.
+    pub fn left_out(&self) -> Option<&EndedEarly> {
+        self.report.ended.as_ref().filter(|lacks| !self.is_asked_for && lacks.is_unprepared())
+    }
+
     /// How many items the site has not the same as the centre by now, as far as the round has come to them or should have.
     pub fn not_in_step(&self) -> usize {
         let ConfigReport { withheld, unfit, waiting, beyond, refused, unpublished, foreign, left, .. } = &self.report;

@@ -17,8 +17,8 @@ use crate::net::Net;
 use crate::obs::LogThrottle;
 use crate::store::{CentralFiles, GuardFile, InStepFile, Spool, StateDir, StoreError, agent_of};
 use crate::sync::remote_config::{
-    Allowance, Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, Guard, GuardReason, InStep, Item, Mode,
-    Owners, RoundPolicy, SiteStep, StepOutcome, Steps,
+    Allowance, Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, EndedEarly, Guard, GuardReason, InStep, Item,
+    Mode, Owners, RoundPolicy, SiteStep, StepOutcome, Steps,
 };
 use crate::tls::Connectors;
 
@@ -243,6 +243,7 @@ impl Rounds<'_> {
             site: site.to_owned(),
             report: ConfigReport::default(),
             interruption,
+            is_asked_for: true,
             agents: BTreeMap::new(),
             unfit: BTreeMap::new(),
             mode: self.policy.mode,
@@ -296,6 +297,7 @@ impl Work for Rounds<'_> {
 
     fn ended(&mut self, site: usize, steps: Option<NamedRound>, interruption: Option<Interruption>, now: Instant) {
         let name = self.sites[site].name.to_string();
+        let is_asked_for = self.sites[site].settings.remote_config == Some(true);
         let Some(NamedRound { round, mut agents }) = steps else {
             return self.not_begun(&name, interruption);
         };
@@ -312,10 +314,12 @@ impl Work for Rounds<'_> {
         agents.extend(named);
         let unfit = if report.unfit.count == 0 { Vec::new() } else { directories.files.unfit() };
         let unfit = unfit.into_iter().map(|pair| (pair.item.clone(), pair.to_string())).collect();
-        if self.policy.mode == Mode::Apply {
+        let is_left_out = !is_asked_for && report.ended.as_ref().is_some_and(EndedEarly::is_unprepared);
+        if self.policy.mode == Mode::Apply && !is_left_out {
             let end = if interruption.is_none() { ConfigEnd::Done } else { ConfigEnd::BrokenOff };
             log_report(&name, &report, &end, took, &mut LogThrottle::default(), now);
         }
-        (self.observer)(ConfigOutcome { site: name, report, interruption, agents, unfit, mode: self.policy.mode });
+        let mode = self.policy.mode;
+        (self.observer)(ConfigOutcome { site: name, report, interruption, is_asked_for, agents, unfit, mode });
     }
 }

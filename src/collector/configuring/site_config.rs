@@ -14,7 +14,7 @@ use crate::obs::{LogThrottle, repeated};
 use crate::proto::Quoted;
 use crate::store::{InStepFile, SeenCentre};
 use crate::sync::remote_config::{
-    Allowance, Centre, ConfigReport, ConfigRound, GuardReason, InStep, Item, ItemKind, Named, RoundPolicy,
+    Allowance, Centre, ConfigReport, ConfigRound, EndedEarly, GuardReason, InStep, Item, ItemKind, Named, RoundPolicy,
 };
 
 /// How often what is in step is saved while a round goes on.
@@ -28,6 +28,9 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(1_800);
 
 /// What the site did not take is not sent again for so long, unless it is another by then.
 const REFUSED_FOR: Duration = Duration::from_secs(3_600);
+
+/// From one round to the next at a site whose server lacks what that needs, where nobody has asked for it to be there.
+const LEFT_OUT_FOR: Duration = Duration::from_secs(3_600);
 
 /// Items that a log line names.
 const NAMED: usize = 5;
@@ -57,6 +60,8 @@ pub(in crate::collector) struct SiteConfig {
     pub(in crate::collector) file: InStepFile,
     state: ConfigState,
     waiting: Waiting,
+    /// What the site's server lacked in its last round, where nobody has asked for it to be there.
+    left_out: Option<EndedEarly>,
     /// When it is tried again to send what the site did not take.
     refusals_forgotten: Instant,
     /// When the next round may begin.
@@ -104,6 +109,7 @@ impl SiteConfig {
             file,
             state: ConfigState::Loading,
             waiting: Waiting::default(),
+            left_out: None,
             refusals_forgotten: after(now, REFUSED_FOR),
             due: now,
             log: LogThrottle::default(),
@@ -206,9 +212,8 @@ impl SiteConfig {
     /// with this one. What is in step now, if that is to be saved, and what the centre had when the round began.
     pub(in crate::collector) fn end(
         &mut self,
-        site: &str,
+        settings: &SiteSettings,
         end: &ConfigEnd,
-        interval: Duration,
         now: Instant,
     ) -> Option<(Option<InStep>, Arc<Centre>)> {
         let running = match std::mem::replace(&mut self.state, ConfigState::Loading) {
@@ -225,10 +230,20 @@ impl SiteConfig {
             ConfigEnd::Failed(reason) => Some(Problem::of(reason)),
             _ => problem(&report).or_else(|| self.waiting.problem(now)),
         };
+        let site = &settings.name;
         log_done(site, &report, now.saturating_duration_since(since));
-        log_problem(site, problem, end, &mut self.log, now);
+        let left_out = report.ended.filter(|lacks| settings.remote_config.is_none() && lacks.is_unprepared());
+        match &left_out {
+            None => log_problem(site, problem, end, &mut self.log, now),
+            Some(lacks) if self.left_out.as_ref() != Some(lacks) => {
+                info!("site={} configuration: left out: {lacks}", Quoted::of_bytes(site.as_bytes()));
+            }
+            Some(_) => {}
+        }
+        let pause = if left_out.is_some() { LEFT_OUT_FOR } else { settings.remote_config_interval };
+        self.left_out = left_out;
         self.due = match end {
-            ConfigEnd::Done | ConfigEnd::Failed(_) => after(since, interval).max(now),
+            ConfigEnd::Done | ConfigEnd::Failed(_) => after(since, pause).max(now),
             ConfigEnd::Exhausted | ConfigEnd::BrokenOff => now,
         };
         // What was saved on the way may be less.

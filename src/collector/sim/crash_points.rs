@@ -101,6 +101,8 @@ struct End {
 impl Scenario {
     fn settings(&self, dirs: &TestDirs) -> Settings {
         let mut site = SiteSettings::new("site0", "model");
+        // The model has none of the directories.
+        site.remote_config = Some(false);
         site.port = FIRST_PORT;
         site.incoming_dir = dirs.path().to_owned();
         site.interval = INTERVAL;

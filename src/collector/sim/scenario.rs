@@ -232,6 +232,8 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
     let connections = if scale.rough { scheduler.chance.usize(1..5) } else { 2 };
     let site = |(number, kind): (usize, &Kind)| {
         let mut site = SiteSettings::new(format!("site{number}"), format!("site{number}.example"));
+        // The model has none of the directories.
+        site.remote_config = Some(false);
         site.port = FIRST_PORT + u16::try_from(number).expect("few sites");
         site.incoming_dir = dirs.path().to_owned();
         site.interval = interval;

@@ -40,6 +40,18 @@ impl Kind<bool> for Flag {
     }
 }
 
+impl Kind<Option<bool>> for Flag {
+    fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Option<bool>> {
+        layers.read(key, values::boolean).map(Some)
+    }
+
+    fn write(self, value: &Option<bool>, key: &'static str, table: &mut Table) {
+        if let Some(value) = value {
+            Flag.write(value, key, table);
+        }
+    }
+}
+
 /// A whole number within a range.
 pub(in crate::config) struct Number(pub(in crate::config) RangeInclusive<u64>);
 

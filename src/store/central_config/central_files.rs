@@ -38,6 +38,11 @@ impl CentralFiles {
         Ok(Self { incoming: incoming.to_owned(), scan })
     }
 
+    /// Whether there are such directories below an incoming directory. Waits some seconds at most, where it does not answer.
+    pub fn are_there(incoming: &Path) -> bool {
+        Directories::are_there(incoming)
+    }
+
     /// Ends what a crash has left half done, and then looks at them.
     ///
     /// # Errors

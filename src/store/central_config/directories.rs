@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::in_time::in_time;
 use crate::proto::FileName;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::setup::random;
@@ -125,6 +126,12 @@ impl Directories {
         };
         let (configurations, md5s) = (open(Folder::Configurations)?, open(Folder::Md5s)?);
         Ok(Self { incoming: incoming.to_owned(), configurations, md5s, collections })
+    }
+
+    /// Whether they are there below an incoming directory. Waits some seconds at most.
+    pub(super) fn are_there(incoming: &Path) -> bool {
+        let path = incoming.to_owned();
+        in_time(incoming, move || Self::open(&path).is_ok()).unwrap_or(false)
     }
 
     pub(super) fn identities(&self) -> Result<Identities, StoreError> {

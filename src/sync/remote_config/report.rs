@@ -90,6 +90,14 @@ pub enum EndedEarly {
     NoOverwrite,
 }
 
+impl EndedEarly {
+    /// Whether the site was never made for remote configuration, as far as that can be seen. One that does not replace files
+    /// has some that were to be replaced.
+    pub fn is_unprepared(&self) -> bool {
+        matches!(self, Self::ListRefused(_) | Self::NoFilters)
+    }
+}
+
 /// What has become of one item.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ItemResult {

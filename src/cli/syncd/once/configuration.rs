@@ -1,7 +1,8 @@
 //! The rounds for agents' configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -12,6 +13,7 @@ use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
 use crate::obs::{LogTarget, Output, OutputError, StatusLine, finish_log};
 use crate::proto::{Count, quoted};
+use crate::store::CentralFiles;
 use crate::sync::remote_config::Mode;
 
 /// How many of the items that are believed to be the same are compared after a round of data: as many as in a daemon's round.
@@ -32,7 +34,12 @@ impl Configured {
     /// Those that are named, or else enabled, have a round.
     pub(super) fn of(settings: &Settings, names: &[String]) -> Self {
         let is_named = |site: &SiteSettings| names.contains(&site.name);
-        let known = settings.sites.iter().filter(|site| site.remote_config && (site.enabled || is_named(site)));
+        let mut are_there = BTreeMap::<PathBuf, bool>::new();
+        let mut has_directories = |incoming: &PathBuf| {
+            *are_there.entry(incoming.clone()).or_insert_with_key(|incoming| CentralFiles::are_there(incoming))
+        };
+        let meant = settings.sites.iter().filter(|site| site.enabled || is_named(site));
+        let known = meant.filter(|site| site.remote_config.unwrap_or_else(|| has_directories(&site.incoming_dir)));
         let (sites, others) = known.cloned().partition(|site| names.is_empty() || is_named(site));
         Self { sites, others }
     }
@@ -112,6 +119,11 @@ impl Progress {
         self.in_step += report.in_step;
         self.not_in_step += outcome.not_in_step();
         let site = quoted(&outcome.site);
+        if let Some(ended) = outcome.left_out() {
+            self.done += 1;
+            self.say(format!("{site}: configuration: left out: {ended}"));
+            return self.show();
+        }
         let failure = match (&outcome.interruption, &report.ended) {
             (Some(Interruption::Failed(reason)), _) => Some(format!("{site}: configuration: failed: {reason}")),
             (Some(Interruption::Stopped), _) => Some(format!("{site}: configuration: not finished: {outcome}")),
