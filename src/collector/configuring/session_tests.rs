@@ -30,7 +30,8 @@ impl Scene {
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn new(centre: Centre) -> Self {
         let mut in_step = InStep::default();
-        [K, &"f".repeat(32)].into_iter().for_each(|stem| in_step.own(configuration(stem)));
+        in_step.own(configuration(K));
+        in_step.own(configuration(&"f".repeat(32)));
         let policy =
             RoundPolicy { rotation: 0, deletions: Ok(()), allowance: Allowance::ALL, named: 9, mode: Mode::Apply };
         Self {

@@ -9,7 +9,6 @@ use super::report::{ItemResult, Owner, PushReason};
 use super::round::RoundPolicy;
 use super::task::Task;
 use super::{Centre, CentreItem, InStep, Item, ItemKind, Listed};
-use crate::proto::Md5Sum;
 
 /// What there is to do, in its order.
 #[derive(Debug, Default)]
@@ -88,11 +87,10 @@ fn items<'a>(centre: &'a Centre, in_step: &'a InStep, listed: &'a Listed) -> BTr
 }
 
 fn judge(item: &Item, centre: Option<&CentreItem>, in_step: &InStep, is_listed: bool, policy: &RoundPolicy) -> Verdict {
-    let current = centre.map(CentreItem::current);
     if item.kind() == ItemKind::Configuration && !in_step.owns(item) {
-        return judge_foreign(current, in_step.is_unclaimed(item));
+        return judge_foreign(centre, in_step.is_unclaimed(item));
     }
-    match (current, in_step.get(item)) {
+    match (centre.map(CentreItem::current), in_step.get(item)) {
         (Some(None), _) => Verdict::Done(ItemResult::Unfit),
         (Some(Some(_)), _) if !is_listed => Verdict::Do(Task::Push(Push::new(PushReason::Missing, None))),
         (Some(Some(centre)), Some(md5)) if centre.md5 == md5 => {
@@ -108,14 +106,14 @@ fn judge(item: &Item, centre: Option<&CentreItem>, in_step: &InStep, is_listed: 
     }
 }
 
-/// What is done about a configuration that the site lists and does not own. `current`: what the centre has of it.
-fn judge_foreign(current: Option<Option<Md5Sum>>, is_unclaimed: bool) -> Verdict {
+/// What is done about a configuration that the site lists and does not own.
+fn judge_foreign(centre: Option<&CentreItem>, is_unclaimed: bool) -> Verdict {
     let ask = |centre| Task::Adoption(Adoption::Ask { centre });
-    match current {
-        Some(None) => Verdict::Done(ItemResult::Unfit),
-        Some(Some(centre)) if is_unclaimed => Verdict::Turn(ask(Some(centre)), ItemResult::Foreign(Owner::Nobody)),
-        Some(Some(centre)) => Verdict::Do(ask(Some(centre))),
-        None => Verdict::Do(ask(None)),
+    let Some(centre) = centre else { return Verdict::Do(ask(None)) };
+    match centre.current() {
+        None => Verdict::Done(ItemResult::Unfit),
+        current if is_unclaimed => Verdict::Turn(ask(current), ItemResult::Foreign(Owner::Nobody)),
+        current => Verdict::Do(ask(current)),
     }
 }
 

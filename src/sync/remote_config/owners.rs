@@ -59,9 +59,13 @@ impl Owners {
     /// What the site owns no more by now is nobody's.
     pub fn keep(&mut self, site: &str, in_step: &InStep) {
         let Some(items) = self.by_site.get_mut(site) else { return };
-        for item in items.extract_if(.., |item| !in_step.owns(item)) {
-            self.by_item.remove(&item);
-        }
+        items.retain(|item| {
+            let is_owner = in_step.owns(item);
+            if !is_owner {
+                self.by_item.remove(item);
+            }
+            is_owner
+        });
     }
 
     /// What other sites than these own is nobody's.

@@ -214,7 +214,7 @@ impl ConfigRound {
             }
             ItemResult::Foreign(Owner::Nobody) => self.in_step.leave_unclaimed(item.clone()),
             ItemResult::Deleted | ItemResult::Forgotten | ItemResult::Foreign(Owner::Site(_)) => {
-                self.in_step.remove(&item)
+                self.in_step.remove(&item);
             }
             ItemResult::Withheld
             | ItemResult::Unfit
