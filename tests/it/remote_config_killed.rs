@@ -187,7 +187,9 @@ impl Scene {
     /// Whether each site has what the centre has of its own agents, and one has it of the agent whose name both have.
     fn is_in_step(&mut self) -> bool {
         for Site { directories, agents, .. } in &mut self.sites {
-            agents.iter_mut().for_each(|agent| agent.run(directories));
+            for agent in agents {
+                agent.run(directories);
+            }
         }
         let at_centre = |k: &str| fs::read(self.centre.conf(k)).unwrap_or_default();
         let has = |site: &Site, agent: &Agent| {
@@ -197,9 +199,10 @@ impl Scene {
         let (mut own, mut shared) = (true, 0);
         for site in &self.sites {
             for agent in &site.agents {
-                match agent.k == md5_of(SHARED) {
-                    true => shared += usize::from(has(site, agent)),
-                    false => own &= has(site, agent),
+                if agent.k == md5_of(SHARED) {
+                    shared += usize::from(has(site, agent));
+                } else {
+                    own &= has(site, agent);
                 }
             }
         }
