@@ -155,7 +155,7 @@ impl Place {
         if is_state_lost {
             self.saved = InStep::default();
         }
-        self.in_step = self.saved.standings().map(|(item, standing)| (item.clone(), standing)).collect();
+        self.in_step = self.saved.standings().map(|(item, standing)| (item.clone(), standing.clone())).collect();
     }
 }
 
