@@ -226,8 +226,17 @@ fn what_the_example_has_commented_out_would_be_understood() {
 
 #[test]
 fn the_defaults_the_example_shows_are_the_defaults() {
-    let without_default =
-        ["state_dir", "control_socket", "control_group", "password_file", "password_env", "password", "tls", "proxy"];
+    let without_default = [
+        "state_dir",
+        "control_socket",
+        "control_group",
+        "password_file",
+        "password_env",
+        "password",
+        "tls",
+        "proxy",
+        "remote_config",
+    ];
     let chosen: Vec<&str> = example_lines(EXAMPLE)
         .into_iter()
         .filter(|line| matches!(line.header, Some("[sync]" | "[defaults]")) && !without_default.contains(&line.key))
