@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use super::driven_round::{DrivenRound, Next};
 use super::round::*;
@@ -340,26 +341,52 @@ fn what_an_agent_wrote_later_waits_for_a_file_that_connections_die_over_but_not_
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
     let [poison, later, other] = names.map(name);
     let mut history = SiteHistory::default();
-    (0..2).for_each(|_| history.failed(&poison));
-    assert_eq!(received(&names, &mut history), [other.clone(), poison.clone(), later.clone()]);
     (0..5).for_each(|_| history.failed(&poison));
+    assert_eq!(received(&names, &mut history), [other.clone(), poison.clone(), later.clone()], "all at once");
+    for start in starts().take(5) {
+        history.begin_round(start);
+        history.failed(&poison);
+    }
     assert_eq!(received(&names, &mut history), [later, other, poison]);
+}
+
+/// When rounds start whose failures have causes of their own.
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+fn starts() -> impl Iterator<Item = Instant> {
+    let first = Instant::now();
+    (0..).map(move |round| first + Duration::from_secs(20) * round)
+}
+
+/// How many files a round leaves that begins then and is not given the first of these.
+fn left_behind(names: &[&str], start: Instant, history: &mut SiteHistory) -> usize {
+    history.begin_round(start);
+    let mut round = listed(Delivery::Move, names, history);
+    let mut left = 0;
+    while let Next::FetchAndDelete(file) = round.next_step() {
+        if file == name(names[0]) {
+            round.not_staged(&file, NotStaged::Withheld, history);
+            left = round.tally().left;
+        }
+    }
+    left
 }
 
 #[test]
 fn what_an_agent_wrote_later_waits_a_few_rounds_for_a_file_that_the_site_does_not_give() {
     let mut history = SiteHistory::default();
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    for round in 1..=5 {
-        let mut round_now = listed(Delivery::Move, &names, &mut history);
-        let mut left = 0;
-        while let Next::FetchAndDelete(file) = round_now.next_step() {
-            if file == name(names[0]) {
-                round_now.not_staged(&file, NotStaged::Withheld, &mut history);
-                left = round_now.tally().left;
-            }
-        }
-        assert_eq!(left, usize::from(round < 5), "round {round}");
+    let left: Vec<_> = starts().take(6).map(|start| left_behind(&names, start, &mut history)).collect();
+    assert_eq!(left, [1, 1, 1, 1, 0, 0]);
+}
+
+#[test]
+fn rounds_that_follow_each_other_at_once_give_up_nothing_that_one_alone_would_not() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data"];
+    let start = starts().next().unwrap();
+    for round in 0..9 {
+        let start = start + Duration::from_secs(2) * round;
+        assert_eq!(left_behind(&names, start, &mut history), 1, "round {round}");
     }
 }
 
