@@ -87,7 +87,7 @@ impl ModelCommitter {
         let engine = recovered(world, state, PublishQueue::new(publish, spooled.clone()), now)?;
         let steps = world.borrow().steps();
         world.borrow_mut().recovery = steps - before;
-        let outstanding = engine.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
+        let outstanding = engine.journal().read(|state| state.held.iter().map(|(copy, _)| copy.into()).collect());
         Ok((Self { committing: Committing::new(engine), spooled, orders: VecDeque::new(), count: 0 }, outstanding))
     }
 

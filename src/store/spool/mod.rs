@@ -10,6 +10,7 @@ pub(super) mod engine;
 mod engines;
 mod fresh_name;
 pub(super) mod hashed_temp;
+mod held_files;
 pub(super) mod journal;
 pub(super) mod journal_file;
 mod journal_link;
