@@ -40,7 +40,7 @@ pub(crate) fn stage_on(world: Option<Rc<RefCell<World>>>) {
 }
 
 /// A step of staging.
-pub(in crate::store) fn staging_step() -> Result<(), StoreError> {
+pub(super) fn staging_step() -> Result<(), StoreError> {
     STAGED_ON.with_borrow(|world| world.as_ref().map_or(Ok(()), |world| world.borrow_mut().step(|_| ())))?;
     let left = STAGING.get();
     STAGING.set(left.and_then(|left| left.checked_sub(1)));
