@@ -266,7 +266,12 @@ impl SpoolDir {
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
     pub(in crate::store) fn lock(&self) -> Result<(), StoreError> {
-        lock(&self.staging, &self.staging_path)
+        lock(&self.staging, &self.staging_path)?;
+        // They are in nobody's way.
+        if let Err(error) = setup::sweep_drafts(&self.staging, &self.staging_path) {
+            log::warn!("{error}");
+        }
+        Ok(())
     }
 
     /// Where a staged file is, for messages.

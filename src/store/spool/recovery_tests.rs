@@ -307,6 +307,17 @@ fn of_two_files_that_were_committed_of_one_name_the_later_is_known() {
 }
 
 #[test]
+fn a_record_of_the_journal_that_a_kill_has_left_half_written_is_swept() {
+    let disk = Disk::new();
+    let draft = disk.spool().incoming().join(crate::proto::COLLECTOR_STAGING).join("journal.0123456789abcdef");
+    fs::write(&draft, "/va").unwrap();
+    let (committer, _) = disk.start(&disk.spool());
+    committer.stop();
+    assert!(!draft.exists());
+    assert!(draft.with_extension("").exists(), "the record itself");
+}
+
+#[test]
 fn a_journal_beside_another_spool_is_not_believed() {
     let disk = Disk::new();
     let copy = intent(&disk.spool(), "a.1.data", "one").copy;
