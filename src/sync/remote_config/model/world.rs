@@ -151,8 +151,7 @@ impl World {
         (0..self.places.len()).for_each(|place| self.cut(place));
         self.tell(|| format!("an operator gives {item} to site {place}"));
         let name = Arc::clone(&self.places[place].name);
-        let content = self.console.directory.content(&item);
-        self.oracle.by_console.extend(content.map(|content| Md5Sum::of(content).md5));
+        self.oracle.assigned.insert(item.clone());
         let before = self.owners.assign(item.clone(), &name);
         for other in self.places.iter_mut().filter(|other| Some(&other.name) == before.as_ref() && other.name != name) {
             other.in_step.remove(&item);
