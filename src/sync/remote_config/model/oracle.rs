@@ -15,7 +15,8 @@ pub(super) struct Oracle {
     pub(super) uploaded: BTreeSet<Vec<u8>>,
     /// Whole pairs that were at the centre.
     pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
-    /// The MD5s of contents that the console has written, or that were there when a site has shown that it has the same.
+    /// The MD5s of contents that the console has written, or of which it is not known whose word they
+    /// are: a site has shown that it has the same, or the collector was killed just then.
     pub(super) by_console: BTreeSet<[u8; 16]>,
     /// What an operator has given to a site, with all that it asks for.
     pub(super) assigned: BTreeSet<Item>,

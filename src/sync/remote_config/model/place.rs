@@ -12,6 +12,7 @@ use super::directory::item;
 use super::oracle::{Given, Oracle};
 use super::site::Site;
 use super::world::ITEMS;
+use crate::proto::Md5Sum;
 
 /// A listing, and for each item: its owner asked for, both files checked, it claimed, one of them deleted, both stored and verified, and the content read.
 const MOST_STEPS: usize = 1 + 10 * ITEMS;
@@ -36,6 +37,8 @@ pub(super) struct Active {
     pub(super) steps: Vec<ConfigStep>,
     /// Whether it is to be saved that the site owns something.
     has_claimed: bool,
+    /// The MD5s of what was taken up since that was saved last.
+    unsaved_uploads: Vec<[u8; 16]>,
     /// Whether half of the file that the step stores is there.
     is_half_stored: bool,
     /// What was deleted though it was another file.
@@ -71,8 +74,15 @@ impl Place {
         let in_step = self.in_step.clone();
         let given = Given { centre: Arc::clone(&centre), directories, in_step, policy: policy.clone() };
         let round = ConfigRound::new(centre, self.in_step.clone(), policy);
-        self.active =
-            Some(Active { round, given, steps: Vec::new(), has_claimed: false, is_half_stored: false, taken: None });
+        self.active = Some(Active {
+            round,
+            given,
+            steps: Vec::new(),
+            has_claimed: false,
+            unsaved_uploads: Vec::new(),
+            is_half_stored: false,
+            taken: None,
+        });
     }
 
     /// Takes the next step of the round under way. What the round has come to, if it is over with that.
@@ -91,6 +101,10 @@ impl Place {
             && std::mem::take(&mut active.has_claimed)
         {
             self.saved = active.round.in_step().clone();
+            active.unsaved_uploads.clear();
+        }
+        if let ConfigStep::Ask(CentreStep::Publish { content, .. }) = &step {
+            active.unsaved_uploads.push(Md5Sum::of(content).md5);
         }
         let outcome = match &step {
             ConfigStep::Do(step) => active.at_site(step, &mut self.site, course)?,
@@ -150,8 +164,9 @@ impl Place {
     }
 
     /// The collector is killed and started again.
-    pub(super) fn restart(&mut self, is_state_lost: bool) {
-        self.active = None;
+    pub(super) fn restart(&mut self, is_state_lost: bool, oracle: &mut Oracle) {
+        // Nobody knows any more that these have come from the site.
+        oracle.by_console.extend(self.active.take().into_iter().flat_map(|active| active.unsaved_uploads));
         if is_state_lost {
             self.saved = InStep::default();
         }

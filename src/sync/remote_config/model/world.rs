@@ -295,7 +295,7 @@ impl World {
         self.tell(|| format!("the collector starts anew, the state of site {place} lost: {is_state_lost}"));
         self.owners = Owners::default();
         for (number, other) in self.places.iter_mut().enumerate() {
-            other.restart(is_state_lost && number == place);
+            other.restart(is_state_lost && number == place, &mut self.oracle);
             self.owners.adopt(&other.name, &mut other.in_step);
         }
     }
