@@ -27,4 +27,4 @@ pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;
 pub(crate) use resources::{target as site_target, warn_of_certificates};
 pub(crate) use session::MAX_LISTING;
-pub use status::SiteStatus;
+pub use status::{Collected, Rates, SiteStatus};

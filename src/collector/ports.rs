@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::net::{ByteStream, ConnId, Event, Io, LocalId, Net, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Committer, Completion, InSpool, Publication, Spool, Waiting};
-use crate::tls::{CertificateSummary, UnixTime};
+use crate::tls::{PeerDescription, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
 pub(super) trait Network {
@@ -32,8 +32,10 @@ pub(super) trait Network {
 /// An open connection, as its session uses it: [`Io`], whose methods these are.
 pub(super) trait Connection: ByteStream {
     fn now(&self) -> Instant;
+    /// The date.
+    fn date(&self) -> UnixTime;
     /// What the site has shown, over TLS.
-    fn certificate(&mut self) -> Option<CertificateSummary>;
+    fn peer(&mut self) -> Option<PeerDescription>;
     fn has_buffered(&mut self) -> bool;
     fn wake(&mut self);
     fn set_deadline(&mut self, wait: Option<Duration>);
@@ -111,8 +113,12 @@ impl Connection for Io<'_> {
         self.now()
     }
 
-    fn certificate(&mut self) -> Option<CertificateSummary> {
-        self.peer()?.certificate
+    fn date(&self) -> UnixTime {
+        UnixTime::now()
+    }
+
+    fn peer(&mut self) -> Option<PeerDescription> {
+        self.peer()
     }
 
     fn has_buffered(&mut self) -> bool {

@@ -23,13 +23,16 @@ mod answer;
 mod exchange;
 mod json;
 mod request;
+mod site_answer;
 
-pub use answer::{
-    Amount, Answer, DaemonAnswer, ErrorReason, Listed, ProblemAnswer, ReloadAnswer, SiteAnswer, SiteState,
-};
+pub use answer::{Amount, Answer, DaemonAnswer, ErrorReason, ReloadAnswer};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
 pub use request::{Command, ItemsToAssign, Request, RequestError};
+pub use site_answer::{
+    AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer, RoundAnswer,
+    SiteAnswer, SiteState,
+};
 
 /// The protocol's version.
 pub const VERSION: u32 = 1;

@@ -18,6 +18,7 @@ mod round;
 mod round_tests;
 mod schedule;
 mod selection;
+mod waiting;
 
 pub use assignment::{
     Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
@@ -32,3 +33,4 @@ pub use round::{Round, Tally, WorkCounts};
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;
 pub use selection::Selection;
+pub use waiting::{AGE_BOUNDS, AgeSource, Ages, Details, WaitingFiles};

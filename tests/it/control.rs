@@ -11,8 +11,8 @@ use tentacle_sync::testing::fake_server::{Fault, Setup, Verb, WrongSize};
 
 use crate::daemon::{Daemon, Outcome, Sandbox, wait_until};
 use crate::server_process::free_address;
-use crate::site::{Site, site_config};
-use crate::support::TIMEOUT;
+use crate::site::{Access, Kind, Site, site_config};
+use crate::support::{Certificates, TIMEOUT};
 
 /// What each of these asks for a round now and then.
 const OFTEN: &str = "interval = 1";
@@ -97,6 +97,45 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     assert!(row("ad one") < row("ours") && row("! stock") < row("ours"), "the worst first: {outcome}");
     sandbox.run("status", &["ours"]).assert_code(0);
     sandbox.run("status", &["our"]).assert_code(2).assert_logs(&["named our;", "ours, stock"]);
+}
+
+#[test]
+fn a_site_that_is_named_is_told_of_in_full() {
+    let certificates = Certificates::new();
+    let mut ours = Site::behind(Access::TlsWithClientCertificate, Kind::Ours, 12, &certificates).unwrap();
+    let stock = Site::fake("stock", 2, Setup::default());
+    stock.peer().put("large.1700000001.data", &[b'x'; 200_000]).unwrap();
+    let sandbox = Sandbox::new();
+    let lines = Access::TlsWithClientCertificate.lines(&certificates) + "\nextension = true\n" + OFTEN;
+    sandbox.configure("", [ours.config(&lines), stock.config(&format!("max_file_size = 100000\n{OFTEN}"))]);
+    let _daemon = start(&sandbox);
+    let found = wait_for_site(&sandbox, "stock", |site| site["not_taken"][0]["name"] == "large.1700000001.data");
+    let reason = found["not_taken"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("max_file_size is 100000"), "{reason}");
+    assert!(found["encryption"] == "none", "{found}");
+    let outcome = sandbox.run("status", &["site", "stock"]);
+    outcome.assert_says(&["not taken", "large.1700000001.data: it has 200000 bytes"]);
+    // It is there no more.
+    stock.remove(Path::new("large.1700000001.data"));
+    wait_for_site(&sandbox, "stock", |site| site["not_taken"].as_array().is_some_and(Vec::is_empty));
+    wait_for_site(&sandbox, "site", |site| site["collected"]["files"] == 12);
+
+    // From now on nothing can be stored, and files wait.
+    fs::remove_dir_all(sandbox.incoming().join(".tentacle-sync")).unwrap();
+    ours.add("late.1700000000.data", vec![b'x'; 3000]);
+    let found = wait_for_site(&sandbox, "site", |site| site["waiting"]["files"] == 1);
+    let listed = &found["waiting"];
+    assert!(listed["bytes"] == 3000 && listed["age_source"] == "written", "{found}");
+    assert!(listed["ages"][0]["files"] == 1 && listed["ages_unknown"] == 0, "{found}");
+    assert!(listed["oldest_seconds"].as_u64() < Some(1000), "since it is there: {found}");
+    assert_eq!((&found["protocol"], &found["encryption"]), (&"extension".into(), &"TLS 1.3".into()));
+    assert!(found["site_certificate_days"].as_i64() > Some(0), "{found}");
+    assert!(found["own_certificate_days"].as_i64() > Some(0), "{found}");
+    assert!(found["rates"][0]["files_per_hour"].as_u64() > Some(0), "{found}");
+    assert!(found["drain_seconds"].as_u64() > Some(0), "{found}");
+    let outcome = sandbox.run("status", &["site", "stock"]);
+    outcome.assert_says(&["certificates", "ours has"]).assert_says(&["ages", "up to 60s: 1 (by the site's clock)"]);
+    assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80), "{outcome}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::net::{ByteStream, ConnId, Event, Failure, LocalId, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
 use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
-use crate::tls::{CertificateSummary, Received, Sent, StreamError, UnixTime};
+use crate::tls::{PeerDescription, Received, Sent, StreamError, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -35,7 +35,7 @@ impl Network for Ports {
 
     /// Always the same day: no certificate ends in this world.
     fn date(&self) -> UnixTime {
-        UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+        today()
     }
 
     fn max_loop_latency(&self) -> Duration {
@@ -225,12 +225,20 @@ impl ByteStream for End<'_> {
     }
 }
 
+fn today() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+}
+
 impl Connection for End<'_> {
     fn now(&self) -> Instant {
         self.world.borrow().scheduler.now
     }
 
-    fn certificate(&mut self) -> Option<CertificateSummary> {
+    fn date(&self) -> UnixTime {
+        today()
+    }
+
+    fn peer(&mut self) -> Option<PeerDescription> {
         None
     }
 

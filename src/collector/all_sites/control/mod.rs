@@ -1,5 +1,6 @@
 //! What is asked on the control socket.
 
+mod site;
 mod status;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
