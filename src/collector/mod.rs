@@ -5,6 +5,7 @@ mod agent_order;
 mod all_sites;
 mod commit_queue;
 mod configuring;
+mod machine;
 mod ports;
 mod reason;
 mod report;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ByteStream, ConnId, Event, Io, LocalId, Net, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, InSpool, Publication, Spool, Waiting};
+use crate::store::{Commits, Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
@@ -16,6 +16,7 @@ pub(super) trait Network {
     /// The date, for certificates.
     fn date(&self) -> UnixTime;
     fn max_loop_latency(&self) -> Duration;
+    fn take_loop_latency(&mut self) -> Duration;
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
@@ -50,6 +51,7 @@ pub(super) trait Publisher {
     fn is_all_published(&self) -> bool;
     fn in_spool(&self, site: &str) -> InSpool;
     fn is_alive(&self) -> bool;
+    fn commits(&self) -> Commits;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
 }
@@ -65,6 +67,10 @@ impl Network for Net {
 
     fn max_loop_latency(&self) -> Duration {
         self.max_loop_latency()
+    }
+
+    fn take_loop_latency(&mut self) -> Duration {
+        self.take_loop_latency()
     }
 
     fn connections(&self) -> usize {
@@ -161,6 +167,10 @@ impl Publisher for Committer {
 
     fn is_alive(&self) -> bool {
         Self::is_alive(self)
+    }
+
+    fn commits(&self) -> Commits {
+        Self::commits(self)
     }
 
     fn completions(&mut self) -> Vec<Completion> {

@@ -117,6 +117,44 @@ pub struct DaemonAnswer {
     pub committing: u64,
     /// What is safe here and not published yet.
     pub unpublished: Amount,
+    /// How long it took to make files durable.
+    #[serde(default)]
+    pub commits: CommitsAnswer,
+    /// The process's resident memory, in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// The journal's size.
+    #[serde(default)]
+    pub journal_bytes: Option<u64>,
+    /// The filesystems of the state directory and of incoming directories, each once.
+    #[serde(default)]
+    pub disks: Vec<DiskAnswer>,
+}
+
+/// How long it took to make files durable, which is done in groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitsAnswer {
+    /// Groups.
+    pub groups: u64,
+    /// Files in them.
+    pub files: u64,
+    /// Files in the last group.
+    pub last_group_files: u64,
+    /// How long that took.
+    pub last_microseconds: u64,
+    /// How long the slowest took.
+    pub longest_microseconds: u64,
+}
+
+/// A filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskAnswer {
+    /// A directory of ours on it.
+    pub directory: String,
+    /// What is free there; unknown where it does not answer.
+    pub free_bytes: Option<u64>,
+    /// What it has in all.
+    pub total_bytes: Option<u64>,
 }
 
 /// What a reload has changed.

@@ -25,7 +25,7 @@ mod json;
 mod request;
 mod site_answer;
 
-pub use answer::{Amount, Answer, DaemonAnswer, ErrorReason, ReloadAnswer};
+pub use answer::{Amount, Answer, CommitsAnswer, DaemonAnswer, DiskAnswer, ErrorReason, ReloadAnswer};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
 pub use request::{Command, ItemsToAssign, Request, RequestError};

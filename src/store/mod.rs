@@ -144,6 +144,7 @@ pub(crate) use fs::staging_queue::Deferred;
 pub use fs::temp_file::{ClosedTemp, TempFile};
 pub use spool::Spool;
 pub use spool::committer::{CommitPolicy, Committer, CommitterNotify, Completion, Outstanding, Publication, Waiting};
+pub use spool::committing::Commits;
 pub use spool::hashed_temp::{ClosedHashedTemp, HashedTemp};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

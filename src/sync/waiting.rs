@@ -83,15 +83,15 @@ mod tests {
 
     #[test]
     fn files_are_counted_by_age_and_those_of_the_future_are_new() {
-        let date = Duration::from_secs(1_700_000_000);
-        let mut waiting = WaitingFiles::new(AgeSource::Written, date);
+        let date = 1_700_000_000;
+        let mut waiting = WaitingFiles::new(AgeSource::Written, Duration::from_secs(date));
         for age in [0, 60, 61, 300, 3601, 86_401] {
-            waiting.add(Some(date - Duration::from_secs(age)), Some(10));
+            waiting.add(Some(Duration::from_secs(date - age)), Some(10));
         }
-        waiting.add(Some(date + Duration::from_secs(99)), Some(u64::MAX));
+        waiting.add(Some(Duration::from_secs(date + 99)), Some(u64::MAX));
         waiting.add(None, None);
         assert_eq!(waiting.ages, Ages { classes: [3, 2, 0, 0, 1, 0, 1], unknown: 1 });
         assert_eq!((waiting.files, waiting.bytes), (8, u64::MAX));
-        assert_eq!(waiting.oldest, Some(date - Duration::from_secs(86_401)));
+        assert_eq!(waiting.oldest, Some(Duration::from_secs(date - 86_401)));
     }
 }

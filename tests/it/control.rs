@@ -74,7 +74,11 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
         (&json["version"], &json["daemon"]["sites"], &json["daemon"]["failing"]),
         (&1.into(), &3.into(), &2.into())
     );
-    assert_eq!(json["daemon"]["program_version"], env!("CARGO_PKG_VERSION"));
+    let daemon = &json["daemon"];
+    assert_eq!(daemon["program_version"], env!("CARGO_PKG_VERSION"));
+    assert!(daemon["memory_bytes"].as_u64() > Some(1 << 20) && daemon["journal_bytes"].as_u64() > Some(0), "{daemon}");
+    assert!(daemon["disks"][0]["free_bytes"].as_u64() <= daemon["disks"][0]["total_bytes"].as_u64(), "{daemon}");
+    assert!(daemon["commits"]["files"].as_u64() >= Some(7), "{daemon}");
     let found = site(&json, "ours");
     assert_eq!(
         (&found["is_failing"], &found["problem"], &found["waiting"]["files"]),

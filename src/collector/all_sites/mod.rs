@@ -25,6 +25,7 @@ use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::configuring::{Centres, ConfigSession};
+use super::machine::Machine;
 use super::ports::Network;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};
@@ -98,6 +99,8 @@ pub struct Collector {
     /// Failures of the process, which are logged once, not for each site.
     log: LogThrottle,
     control: ControlClients,
+    /// What is known of the machine, where a daemon runs.
+    machine: Option<Machine>,
     /// When the collector began.
     started: Instant,
     /// When it was asked to stop.
@@ -116,6 +119,8 @@ pub(super) struct Deps {
     pub(super) budgets: Budgets,
     pub(super) state_dir: PathBuf,
     pub(super) centres: Centres,
+    /// Where a daemon runs.
+    pub(super) machine: Option<Machine>,
 }
 
 /// What all sites together may have of the memory.
@@ -182,7 +187,8 @@ impl Collector {
         let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool());
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
         let centres = Centres::new(notify, net.now());
-        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres };
+        let machine = (mode == Mode::Forever).then(|| Machine::start(&state_dir)).transpose()?;
+        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres, machine };
         let options = RunOptions { mode, max_connections: settings.max_connections };
         Ok(Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer))
     }
@@ -195,7 +201,7 @@ impl Collector {
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres } = deps;
+        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, machine } = deps;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
@@ -223,6 +229,7 @@ impl Collector {
             next_tick: now,
             log: LogThrottle::default(),
             control: ControlClients::default(),
+            machine,
             started: now,
             stop: None,
             observer,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::error;
 
 use super::{Collector, Mode};
+use crate::collector::machine::Order;
 use crate::collector::resources::{Opened, SiteResources, Unusable, open_all};
 use crate::collector::same_server::SameServer;
 use crate::collector::site::{ActiveRound, AfterRound, Site};
@@ -180,6 +181,9 @@ impl Collector {
     pub(super) fn take_in_spools(&mut self) {
         for spool in self.spools.values() {
             self.commit_queue.take_in(spool);
+        }
+        if let Some(machine) = &self.machine {
+            machine.order(Order::Directories(self.spools.keys().cloned().collect()));
         }
     }
 

@@ -15,7 +15,7 @@ use crate::collector::ports::{Connection, Network, Publisher};
 use crate::net::{ByteStream, ConnId, Event, Failure, LocalId, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
-use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
+use crate::store::{Commits, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, Received, Sent, StreamError, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
@@ -39,6 +39,10 @@ impl Network for Ports {
     }
 
     fn max_loop_latency(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn take_loop_latency(&mut self) -> Duration {
         Duration::ZERO
     }
 
@@ -299,6 +303,10 @@ impl Publisher for Ports {
 
     fn is_alive(&self) -> bool {
         !self.0.borrow().process.has_lost_committer
+    }
+
+    fn commits(&self) -> Commits {
+        Commits::default()
     }
 
     fn completions(&mut self) -> Vec<Completion> {

@@ -9,11 +9,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use self::details::details;
-use self::text::{cut, duration, number, wrapped, wrapped_at};
+use self::text::{bytes, cut, duration, number, wrapped, wrapped_at};
 use super::super::args::ControlArgs;
 use super::super::{FAILURE, Outcome, SUCCESS};
 use super::client::DaemonClient;
-use crate::control::{AgeSourceAnswer, Answer, Command, DaemonAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json};
+use crate::control::{
+    AgeSourceAnswer, Answer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json,
+};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 
@@ -69,7 +71,9 @@ pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], j
         }
         for site in found.iter().filter(|_| !sites.is_empty()) {
             out.line("");
-            details(site).into_iter().for_each(|line| out.line(line));
+            for line in details(site) {
+                out.line(line);
+            }
         }
     }
     out.finish()?;
@@ -138,10 +142,31 @@ fn head(daemon: &DaemonAnswer) -> Vec<String> {
             Count(*rounds, "round"),
             Count(*connections, "connection"),
         ),
+        machine(daemon),
     ]
     .iter()
+    .filter(|line| !line.is_empty())
     .flat_map(|line| wrapped(line, ""))
     .collect()
+}
+
+/// What the machine has, and what it takes.
+fn machine(daemon: &DaemonAnswer) -> String {
+    let mut texts = Vec::new();
+    if daemon.commits.groups > 0 {
+        let [last, longest] =
+            [daemon.commits.last_microseconds, daemon.commits.longest_microseconds].map(|time| time.div_ceil(1000));
+        let files = Count(daemon.commits.last_group_files, "file");
+        texts.push(format!("the last {files} took {last} ms to flush, at the longest {longest} ms"));
+    }
+    let sizes = [("memory", daemon.memory_bytes), ("journal", daemon.journal_bytes)];
+    texts.extend(sizes.iter().filter_map(|(what, size)| Some(format!("{what} {}", bytes((*size)?)))));
+    let disk = |DiskAnswer { directory, free_bytes, .. }: &DiskAnswer| match free_bytes {
+        Some(free) => format!("{} free in {}", bytes(*free), quoted(directory)),
+        None => format!("{} does not answer", quoted(directory)),
+    };
+    texts.extend(daemon.disks.iter().map(disk));
+    texts.join("; ")
 }
 
 /// A line of the table.
@@ -208,7 +233,7 @@ fn word(state: SiteState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Amount, ProblemAnswer, ProtocolAnswer, RateAnswer};
+    use crate::control::{Amount, CommitsAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer};
 
     pub(super) fn site(name: &str) -> SiteAnswer {
         SiteAnswer {
@@ -272,6 +297,10 @@ mod tests {
             longest_loop_wait_microseconds: 1,
             committing: 0,
             unpublished: Amount::default(),
+            commits: CommitsAnswer::default(),
+            memory_bytes: None,
+            journal_bytes: None,
+            disks: Vec::new(),
         }
     }
 

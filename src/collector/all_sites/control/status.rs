@@ -1,16 +1,18 @@
 //! What is known of the daemon, as it is answered.
 
 use std::process;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Collector;
+use crate::collector::machine::{Disk, Machine};
 use crate::collector::status::SiteStatus;
-use crate::control::{Amount, DaemonAnswer};
-use crate::store::Waiting;
+use crate::control::{Amount, CommitsAnswer, DaemonAnswer, DiskAnswer};
+use crate::store::{Commits, Waiting};
 
 impl Collector {
     pub(super) fn daemon_answer(&self) -> DaemonAnswer {
         let now = self.net.now();
+        let sample = self.machine.as_ref().map(Machine::sample).unwrap_or_default();
         let sites: Vec<&SiteStatus> = self.statuses().collect();
         DaemonAnswer {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -22,11 +24,29 @@ impl Collector {
             rounds: self.running as u64,
             connections: self.net.connections() as u64,
             max_connections: self.max_connections as u64,
-            longest_loop_wait_microseconds: u64::try_from(self.net.max_loop_latency().as_micros()).unwrap_or(u64::MAX),
+            longest_loop_wait_microseconds: microseconds(self.net.max_loop_latency()),
             committing: self.commit_queue.committing() as u64,
             unpublished: amount(self.commit_queue.unpublished()),
+            commits: commits(self.commit_queue.commits()),
+            memory_bytes: sample.memory,
+            journal_bytes: sample.journal,
+            disks: sample.disks.iter().map(disk).collect(),
         }
     }
+}
+
+fn commits(Commits { groups, files, last_files, last, longest }: Commits) -> CommitsAnswer {
+    let (last_microseconds, longest_microseconds) = (microseconds(last), microseconds(longest));
+    CommitsAnswer { groups, files, last_group_files: last_files, last_microseconds, longest_microseconds }
+}
+
+fn disk(Disk { directory, space }: &Disk) -> DiskAnswer {
+    let (free_bytes, total_bytes) = space.unzip();
+    DiskAnswer { directory: directory.to_string_lossy().into_owned(), free_bytes, total_bytes }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn amount(Waiting { files, bytes }: Waiting) -> Amount {

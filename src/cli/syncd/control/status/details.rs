@@ -1,7 +1,7 @@
 //! All that is known of one site.
 
 use super::WIDTH;
-use super::text::{cut, duration, number, wrapped_at};
+use super::text::{bytes, cut, duration, number, wrapped_at};
 use crate::control::{AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProtocolAnswer, SiteAnswer};
 use crate::proto::{Count, quoted, shown};
 
@@ -116,18 +116,6 @@ fn rates(site: &SiteAnswer) -> String {
 
 fn not_taken(NotTakenAnswer { name, reason }: &NotTakenAnswer) -> String {
     format!("{}: {}", quoted(name), shown(reason))
-}
-
-/// A number of bytes, with three digits or four and one unit.
-fn bytes(count: u64) -> String {
-    let mut shown = count;
-    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
-        if shown < 10_000 {
-            return format!("{shown} {unit}");
-        }
-        shown /= 1024;
-    }
-    format!("{shown} PiB")
 }
 
 fn milliseconds(count: u64) -> String {

@@ -22,6 +22,18 @@ pub(super) fn number(count: u64) -> String {
     }
 }
 
+/// A number of bytes, with three digits or four and one unit.
+pub(super) fn bytes(count: u64) -> String {
+    let mut shown = count;
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
+        if shown < 10_000 {
+            return format!("{shown} {unit}");
+        }
+        shown /= 1024;
+    }
+    format!("{shown} PiB")
+}
+
 /// As far as it fits, with a mark where it goes on.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
