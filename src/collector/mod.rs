@@ -6,6 +6,7 @@ mod all_sites;
 mod commit_queue;
 mod configuring;
 mod machine;
+mod monitor;
 mod ports;
 mod reason;
 mod report;

@@ -42,6 +42,7 @@ mod log;
 mod log_file;
 mod many;
 mod measurements;
+mod monitor;
 mod mount;
 mod moving;
 mod mv_confirmation;

@@ -4,6 +4,7 @@ mod configuring;
 mod connections;
 mod control;
 mod expiry;
+mod monitor;
 mod operator;
 mod reload;
 mod rounds;
@@ -26,6 +27,7 @@ use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::configuring::{Centres, ConfigSession};
 use super::machine::Machine;
+use super::monitor::Monitor;
 use super::ports::Network;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};
@@ -101,6 +103,8 @@ pub struct Collector {
     control: ControlClients,
     /// What is known of the machine, where a daemon runs.
     machine: Option<Machine>,
+    /// Who tells the data server of us.
+    monitor: Option<Monitor>,
     /// When the collector began.
     started: Instant,
     /// When it was asked to stop.
@@ -190,7 +194,9 @@ impl Collector {
         let machine = (mode == Mode::Forever).then(|| Machine::start(&state_dir)).transpose()?;
         let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres, machine };
         let options = RunOptions { mode, max_connections: settings.max_connections };
-        Ok(Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer))
+        let mut collector = Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer);
+        collector.adopt_monitor(&settings.monitor);
+        Ok(collector)
     }
 
     /// Sites, and what they are collected with.
@@ -230,6 +236,7 @@ impl Collector {
             log: LogThrottle::default(),
             control: ControlClients::default(),
             machine,
+            monitor: None,
             started: now,
             stop: None,
             observer,
@@ -310,7 +317,7 @@ impl Collector {
             }
             let tick = Some(self.next_tick).filter(|_| self.running > 0);
             let stop_by = self.stop.as_ref().map(|stop| stop.by);
-            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now())];
+            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now()), self.monitor_due()];
             for event in self.net.poll_once(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
@@ -326,6 +333,7 @@ impl Collector {
                 self.stop(shutdown_timeout);
             }
             self.tick();
+            self.tell_monitor();
             self.watchdog.feed(self.net.now());
         }
         self.abandon_sessions();

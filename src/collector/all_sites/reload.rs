@@ -76,7 +76,9 @@ impl Collector {
         self.commit_queue.set_max_spool(settings.max_spool());
         // Sites may lead elsewhere now; where they do not, that shows again.
         self.commit_queue.same_server = SameServer::default();
-        self.adopt(opened)
+        let reloaded = self.adopt(opened);
+        self.adopt_monitor(&settings.monitor);
+        reloaded
     }
 
     /// Adds, changes and retires sites until they are those of `opened`.

@@ -13,6 +13,7 @@ pub(super) mod hashed_temp;
 pub(super) mod journal;
 pub(super) mod journal_file;
 mod journal_link;
+mod own_file;
 pub(super) mod publish_order;
 pub(super) mod publish_queue;
 pub(super) mod shared_journal;

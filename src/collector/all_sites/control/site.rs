@@ -49,7 +49,7 @@ impl Collector {
             connections: site.map_or(0, connections),
             protocol: site.map_or(ProtocolAnswer::Unknown, |site| site.protocol_spoken().into()),
             encryption: status.tls.map(SeenTls::encryption),
-            site_certificate_days: status.tls.and_then(|tls| Some(self.days_until(tls.certificate_end()?))),
+            site_certificate_days: self.site_certificate_days(status),
             own_certificate_days: site.and_then(|site| self.own_certificate_days(site)),
             not_taken: site.map_or_else(Vec::new, not_taken),
             not_taken_has_more: site.is_some_and(|site| site.not_taken.has_more()),
@@ -61,8 +61,13 @@ impl Collector {
         days_between(self.net.date(), end)
     }
 
+    /// Until the certificate ends that the site has shown.
+    pub(in crate::collector) fn site_certificate_days(&self, status: &SiteStatus) -> Option<i64> {
+        status.tls.and_then(SeenTls::certificate_end).map(|end| self.days_until(end))
+    }
+
     /// Until the first of the certificates ends that are shown to the site.
-    fn own_certificate_days(&self, site: &Site) -> Option<i64> {
+    pub(in crate::collector) fn own_certificate_days(&self, site: &Site) -> Option<i64> {
         let reports = site.target.tls.iter().flat_map(Connector::report).filter(|report| report.role == Role::Own);
         reports.map(|report| self.days_until(report.certificate.validity.not_after)).min()
     }
