@@ -324,7 +324,7 @@ mod tests {
         let names = || {
             let entries = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
             let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
-            names.retain(|name| name.ends_with(".data"));
+            names.retain(|name| !name.starts_with('.'));
             names.sort();
             names
         };

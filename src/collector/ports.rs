@@ -26,6 +26,7 @@ pub(super) trait Network {
     /// The control socket: its clients are answered.
     fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()>;
     fn answer(&mut self, client: LocalId, more: &[u8]);
+    fn tell(&mut self, client: LocalId, more: &[u8]);
     fn finish_answer(&mut self, client: LocalId);
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
 }
@@ -103,6 +104,10 @@ impl Network for Net {
 
     fn answer(&mut self, client: LocalId, more: &[u8]) {
         self.answer(client, more);
+    }
+
+    fn tell(&mut self, client: LocalId, more: &[u8]) {
+        self.tell(client, more);
     }
 
     fn finish_answer(&mut self, client: LocalId) {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::site_answer::SiteAnswer;
+use super::event::EventAnswer;
+use super::site_answer::{NotTakenAnswer, SiteAnswer};
 use super::{VERSION, to_json};
 
 /// One line of an answer.
@@ -13,6 +14,17 @@ pub enum Answer {
     Daemon(DaemonAnswer),
     /// A site.
     Site(Box<SiteAnswer>),
+    /// Files that are left at a site.
+    NotTaken {
+        /// Its name.
+        site: String,
+        /// The files: at most 100.
+        files: Vec<NotTakenAnswer>,
+        /// Whether there are more.
+        has_more: bool,
+    },
+    /// Something has happened.
+    Event(EventAnswer),
     /// A reload has come to its end.
     Reloaded(ReloadAnswer),
     /// Something else was done.

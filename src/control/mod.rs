@@ -20,12 +20,14 @@
 //! and makes the rest when that is read.
 
 mod answer;
+mod event;
 mod exchange;
 mod json;
 mod request;
 mod site_answer;
 
 pub use answer::{Amount, Answer, CommitsAnswer, DaemonAnswer, DiskAnswer, ErrorReason, ReloadAnswer};
+pub use event::{Event, EventAnswer};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
 pub use request::{Command, ItemsToAssign, Request, RequestError};

@@ -75,7 +75,9 @@ impl AgentFile {
             "<agent_data agent_name='{agent}' description='{description}' interval='{interval}' os_name='Other' \
              version='tentacle-sync {version}' timestamp='AUTO'>"
         );
-        modules.iter().for_each(|module| module.write(&mut xml));
+        for module in modules {
+            module.write(&mut xml);
+        }
         xml + "</agent_data>\n"
     }
 

@@ -15,14 +15,14 @@ use crate::site::{Access, Kind, Site, site_config};
 use crate::support::{Certificates, TIMEOUT};
 
 /// What each of these asks for a round now and then.
-const OFTEN: &str = "interval = 1";
+pub(crate) const OFTEN: &str = "interval = 1";
 
-fn socket(sandbox: &Sandbox) -> PathBuf {
+pub(crate) fn socket(sandbox: &Sandbox) -> PathBuf {
     sandbox.state().join("control.sock")
 }
 
 /// The daemon, once it can be asked.
-fn start(sandbox: &Sandbox) -> Daemon {
+pub(crate) fn start(sandbox: &Sandbox) -> Daemon {
     let daemon = sandbox.start();
     wait_until("the control socket", || UnixStream::connect(socket(sandbox)).ok());
     daemon
@@ -41,11 +41,11 @@ fn site<'a>(status: &'a Value, name: &str) -> &'a Value {
 }
 
 /// Waits until a site is as `wanted`.
-fn wait_for_site(sandbox: &Sandbox, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn wait_for_site(sandbox: &Sandbox, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     wait_until(name, || Some(site(&status(sandbox, &[]).1, name).clone()).filter(&wanted))
 }
 
-fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
+pub(crate) fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
     let mut client = UnixStream::connect(path).unwrap();
     client.set_read_timeout(Some(TIMEOUT)).unwrap();
     // The daemon may have read enough of it.

@@ -89,3 +89,4 @@ mod under_load;
 mod units;
 mod users;
 mod vectors;
+mod watching;

@@ -281,9 +281,11 @@ impl Collector {
         (self.observer)(&report);
         let now = self.net.now();
         let Some(status) = self.statuses.get_mut(&key) else { return };
+        let was_failing = status.is_failing();
         if status.round_ended(report, now) {
             service_manager::status(&self.summary());
         }
+        self.tell_round(key, was_failing);
     }
 
     /// A key for a site.

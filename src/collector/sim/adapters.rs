@@ -78,6 +78,8 @@ impl Network for Ports {
 
     fn answer(&mut self, _: LocalId, _: &[u8]) {}
 
+    fn tell(&mut self, _: LocalId, _: &[u8]) {}
+
     fn finish_answer(&mut self, _: LocalId) {}
 
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {

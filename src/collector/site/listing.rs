@@ -58,6 +58,21 @@ impl Site {
         }
     }
 
+    /// What is left there is asked for again: the file with this name, or all where none is named. Whether there is one.
+    pub(in crate::collector) fn retry_skipped(&mut self, name: Option<&str>) -> bool {
+        let Some(name) = name else {
+            self.not_taken.clear();
+            self.history.reset_skips();
+            return true;
+        };
+        let Some(found) = self.not_taken.find(name) else { return false };
+        self.not_taken.remove(&found);
+        if let Ok(name) = FileName::new(&found) {
+            self.history.unskip(&name);
+        }
+        true
+    }
+
     /// A listing has come whole: takes note of what it shows to be at the site.
     pub(in crate::collector) fn note_listing(&mut self, selection: &Selection, now: Instant) {
         self.not_taken.end_listing();

@@ -53,6 +53,16 @@ impl NotTakenFiles {
         self.has_more &= self.files.len() >= MOST;
     }
 
+    /// The file with this name, as it is shown: what it is called.
+    pub(in crate::collector) fn find(&self, shown: &str) -> Option<Vec<u8>> {
+        self.files.keys().find(|name| String::from_utf8_lossy(name) == shown).cloned()
+    }
+
+    /// The file is asked for again.
+    pub(in crate::collector) fn remove(&mut self, name: &[u8]) {
+        self.files.remove(name);
+    }
+
     /// What was left is asked for again.
     pub(in crate::collector) fn clear(&mut self) {
         *self = Self::default();

@@ -220,6 +220,11 @@ impl Net {
         self.local.answer(client, more, self.now, &mut self.out);
     }
 
+    /// More of a control socket's client's answer that has no end: unless it reads, it is parted with.
+    pub fn tell(&mut self, client: LocalId, more: &[u8]) {
+        self.local.tell(client, more, self.now, &mut self.out);
+    }
+
     /// A control socket's client has its whole answer once it has what is made of it.
     pub fn finish_answer(&mut self, client: LocalId) {
         self.local.finish(client, self.now, &mut self.out);

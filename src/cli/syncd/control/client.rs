@@ -1,6 +1,7 @@
 //! A client of the control socket: blocking, with a timeout.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::super::args::ControlArgs;
 use super::super::{FAILURE, TRANSIENT, UNUSABLE};
+use super::args::ControlArgs;
 use crate::cli::control_socket::{Surroundings, places, reach};
 use crate::config::{Env, default_state_dir};
 use crate::control::{Answer, Command, ErrorReason};
@@ -128,13 +129,26 @@ impl DaemonClient {
     /// # Errors
     /// Not all of it was done, or nobody says whether it was.
     pub(super) fn ask(&self, command: &Command, mut each: impl FnMut(Answer)) -> Result<(), ControlError> {
+        self.follow(command, Some(PATIENCE), |answer| {
+            each(answer);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, of an answer that `each` may break off, and in which the daemon may say nothing for `patience`.
+    pub(super) fn follow(
+        &self,
+        command: &Command,
+        patience: Option<Duration>,
+        mut each: impl FnMut(Answer) -> ControlFlow<()>,
+    ) -> Result<(), ControlError> {
         let (socket, path) = self.connect()?;
         let failed = |error: io::Error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => ControlError::Silent(path.to_owned()),
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => ControlError::Cut(path.to_owned()),
             _ => ControlError::Io { path: path.to_owned(), error },
         };
-        prepare(&socket).and_then(|()| (&socket).write_all(command.to_line().as_bytes())).map_err(failed)?;
+        prepare(&socket, patience).and_then(|()| (&socket).write_all(command.to_line().as_bytes())).map_err(failed)?;
         let mut reader = BufReader::new(&socket);
         loop {
             let mut line = Vec::new();
@@ -146,7 +160,11 @@ impl DaemonClient {
             match answer.map_err(|error| ControlError::NoAnswer { path: path.to_owned(), error })? {
                 Answer::End {} => return Ok(()),
                 Answer::Error { reason, problems } => return Err(ControlError::Refused { reason, problems }),
-                answer => each(answer),
+                answer => {
+                    if each(answer).is_break() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -180,8 +198,8 @@ fn reach_in_turn(path: &Path) -> Result<UnixStream, Errno> {
     Err(Errno::TIMEDOUT)
 }
 
-fn prepare(socket: &UnixStream) -> io::Result<()> {
+fn prepare(socket: &UnixStream, patience: Option<Duration>) -> io::Result<()> {
     socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(patience)?;
     socket.set_write_timeout(Some(PATIENCE))
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use self::details::details;
 use self::text::{bytes, cut, duration, number, wrapped, wrapped_at};
-use super::super::args::ControlArgs;
 use super::super::{FAILURE, Outcome, SUCCESS};
+use super::args::ControlArgs;
 use super::client::DaemonClient;
 use crate::control::{
     AgeSourceAnswer, Answer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json,

@@ -8,8 +8,8 @@ use crate::collector::report::RoundReport;
 use crate::collector::site::Site;
 use crate::collector::status::{Collected, Protocol, SeenTls, SeenWaiting, SiteStatus};
 use crate::control::{
-    AgeClass, AgeSourceAnswer, Amount, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer, RoundAnswer,
-    SiteAnswer, SiteState,
+    AgeClass, AgeSourceAnswer, Amount, Answer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer,
+    RoundAnswer, SiteAnswer, SiteState,
 };
 use crate::proto::printable;
 use crate::sync::{AGE_BOUNDS, AgeSource};
@@ -55,6 +55,13 @@ impl Collector {
             not_taken_has_more: site.is_some_and(|site| site.not_taken.has_more()),
             next_round_seconds: due.map(|due| due.saturating_duration_since(now).as_secs()),
         })
+    }
+
+    /// What is left there, if anything is.
+    pub(super) fn not_taken_answer(&self, key: usize) -> Option<Answer> {
+        let site = self.sites[key].as_ref()?;
+        let (files, has_more) = (not_taken(site), site.not_taken.has_more());
+        (!files.is_empty()).then(|| Answer::NotTaken { site: site.name().to_string(), files, has_more })
     }
 
     fn days_until(&self, end: UnixTime) -> i64 {
@@ -142,7 +149,7 @@ fn round(report: &RoundReport, ended: Instant, now: Instant) -> RoundAnswer {
 fn not_taken(site: &Site) -> Vec<NotTakenAnswer> {
     let answer = |(name, why): (&[u8], &str)| NotTakenAnswer {
         name: cut(&String::from_utf8_lossy(name), LONGEST_NAME),
-        reason: cut(&printable(why), LONGEST_MESSAGE),
+        reason: message(why),
     };
     site.not_taken.iter().map(answer).collect()
 }
@@ -181,7 +188,7 @@ impl SiteStatus {
         let (failures, since) = self.failing.unwrap_or((0, *at));
         Some(ProblemAnswer {
             reason: reason.to_owned(),
-            message: cut(&printable(&message), LONGEST_MESSAGE),
+            message: self::message(&message),
             failures,
             since_seconds: seconds(since, now),
         })
@@ -194,8 +201,13 @@ fn connections(site: &Site) -> u64 {
     (running + usize::from(site.parked.is_some())) as u64
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A message as far as an answer has it, and as it shows.
+pub(super) fn message(text: &str) -> String {
+    cut(&printable(text), LONGEST_MESSAGE)
 }
 
 /// Text as far as an answer has it, with a mark where it goes on.
