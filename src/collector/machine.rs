@@ -12,15 +12,13 @@ use rustix::fs::{stat, statvfs};
 
 use crate::in_time::in_time;
 use crate::mutex::lock;
+use crate::store::JOURNAL;
 
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Directories that are looked at: most are on one filesystem.
 const MOST_DIRECTORIES: usize = 16;
-
-/// The journal's name in the state directory.
-const JOURNAL: &str = "journal";
 
 /// A filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -149,7 +149,9 @@ pub use spool::hashed_temp::{ClosedHashedTemp, HashedTemp};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use spool::journal::fuzz_journal;
+pub(crate) use spool::journal_file::JOURNAL;
 pub use spool::journal_file::StateDir;
+pub use spool::left_behind::{LeftBehind, LeftOfSite};
 pub use spool::publish_order::PublishOrder;
 pub use spool::publish_queue::Publish;
 pub use spool::spooled::InSpool;

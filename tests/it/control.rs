@@ -108,7 +108,7 @@ fn a_site_that_is_named_is_told_of_in_full() {
     let certificates = Certificates::new();
     let mut ours = Site::behind(Access::TlsWithClientCertificate, Kind::Ours, 12, &certificates).unwrap();
     let stock = Site::fake("stock", 2, Setup::default());
-    stock.peer().put("large.1700000001.data", &[b'x'; 200_000]).unwrap();
+    stock.peer().put("large.1700000001.data", &vec![b'x'; 200_000]).unwrap();
     let sandbox = Sandbox::new();
     let lines = Access::TlsWithClientCertificate.lines(&certificates) + "\nextension = true\n" + OFTEN;
     sandbox.configure("", [ours.config(&lines), stock.config(&format!("max_file_size = 100000\n{OFTEN}"))]);
@@ -160,6 +160,29 @@ fn a_daemon_that_is_not_running_is_told_from_one_that_is() {
     outcome.assert_code(0).assert_says(&["site"]);
     daemon.stop().assert_code(0);
     assert!(!socket(&sandbox).exists());
+    // What it has left is known all the same.
+    let outcome = sandbox
+        .launch(["status", "--state-dir"].map(AsRef::as_ref).into_iter().chain([sandbox.state().as_os_str()]))
+        .wait();
+    outcome.assert_code(3).assert_says(&["not running"]).assert_logs(&["not running"]);
+}
+
+#[test]
+fn what_a_daemon_that_was_killed_has_left_is_told_without_one() {
+    // It fetches, and cannot delete.
+    let site = Site::fake("site", 3, Setup::default());
+    site.peer().set_mischief(vec![Fault::WrongSize(WrongSize::Literally("12abc")).at(Verb::Mv)]);
+    let sandbox = Sandbox::with_sites([site.config(OFTEN)]);
+    let mut daemon = start(&sandbox);
+    wait_until("the files", || (sandbox.spool().len() == 3).then_some(()));
+    daemon.kill();
+    let (outcome, json) = status(&sandbox, &[]);
+    outcome.assert_code(3);
+    assert!(json["daemon"].is_null() && json["version"] == 1, "{json}");
+    assert_eq!(json["sites"][0]["name"], "site");
+    assert_eq!(json["sites"][0]["held"]["files"], 3, "{json}");
+    let outcome = sandbox.run("status", &[]);
+    outcome.assert_code(3).assert_says(&["site", "3"]).assert_says(&["STILL THERE"]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn the_data_server_is_told_which_sites_fail() {
     assert!(file.value("Disk free").is_some() && file.value("Loop latency").is_some(), "{}", file.text);
     // A reload that takes it away.
     let (lines, off) = (fs::read_to_string(sandbox.config()).unwrap(), "#agent =");
-    sandbox.write("tentacle-syncd.toml", &lines.replace("agent =", off));
+    sandbox.write("tentacle-syncd.toml", lines.replace("agent =", off));
     daemon.signal(Signal::HUP);
     daemon.wait_for_line(&["reloaded"]);
     daemon.stop().assert_code(0);

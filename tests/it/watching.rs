@@ -15,7 +15,7 @@ use crate::support::TIMEOUT;
 fn what_is_left_at_a_site_is_listed_and_asked_for_again() {
     let site = Site::fake("site", 1, Setup::default());
     for name in ["a.1700000001.data", "b.1700000002.data"] {
-        site.peer().put(name, &[b'x'; 200_000]).unwrap();
+        site.peer().put(name, &vec![b'x'; 200_000]).unwrap();
     }
     let sandbox = Sandbox::with_sites([site.config(&format!("max_file_size = 100000\n{OFTEN}"))]);
     let _daemon = start(&sandbox);

@@ -13,6 +13,7 @@ pub(super) mod hashed_temp;
 pub(super) mod journal;
 pub(super) mod journal_file;
 mod journal_link;
+pub(super) mod left_behind;
 mod own_file;
 pub(super) mod publish_order;
 pub(super) mod publish_queue;

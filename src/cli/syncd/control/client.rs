@@ -99,6 +99,8 @@ impl ControlError {
 pub(super) struct DaemonClient {
     places: Vec<PathBuf>,
     hint: String,
+    /// The daemon's, where it is known.
+    state_dir: Option<PathBuf>,
 }
 
 impl DaemonClient {
@@ -106,22 +108,27 @@ impl DaemonClient {
     /// that runs by the one before.
     pub(super) fn find(arguments: &ControlArgs) -> Self {
         if let Some(path) = &arguments.control_socket {
-            return Self { places: vec![path.clone()], hint: String::new() };
+            return Self { places: vec![path.clone()], hint: String::new(), state_dir: None };
         }
         let surroundings = Surroundings::of_process();
         match arguments.load() {
             Ok(settings) => {
                 let places = places(settings.control_socket.as_deref(), Some(settings.state_dir()), surroundings);
-                Self { places, hint: String::new() }
+                Self { places, hint: String::new(), state_dir: Some(settings.state_dir().to_owned()) }
             }
             Err(error) => {
                 let state_dir = arguments.state_dir.clone().or_else(|| default_state_dir(Env::of_process()).ok());
                 let why = error.to_string();
                 let why = why.lines().next().unwrap_or_default();
                 let hint = format!("; what the configuration says of control_socket is not known: {why}");
-                Self { places: places(None, state_dir.as_deref(), surroundings), hint }
+                Self { places: places(None, state_dir.as_deref(), surroundings), hint, state_dir }
             }
         }
+    }
+
+    /// Where the daemon keeps its state, as far as that is known.
+    pub(super) fn state_dir(&self) -> Option<&Path> {
+        self.state_dir.as_deref()
     }
 
     /// Has the daemon do something; `each` gets the lines of its answer as they come, but for the last one.

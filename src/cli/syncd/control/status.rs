@@ -1,6 +1,7 @@
 //! `status`: the daemon and its sites at a glance.
 
 mod details;
+mod offline;
 mod text;
 
 use std::cmp::Reverse;
@@ -9,10 +10,11 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use self::details::details;
+use self::offline::offline;
 use self::text::{bytes, cut, duration, number, wrapped, wrapped_at};
 use super::super::{FAILURE, Outcome, SUCCESS};
 use super::args::ControlArgs;
-use super::client::DaemonClient;
+use super::client::{ControlError, DaemonClient};
 use crate::control::{
     AgeSourceAnswer, Answer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json,
 };
@@ -54,11 +56,16 @@ struct Report<'a> {
 pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], json: bool, order: Order) -> Outcome {
     let client = DaemonClient::find(arguments);
     let (mut daemon, mut found) = (None, Vec::new());
-    client.ask(&Command::Status { sites: sites.to_vec() }, |answer| match answer {
+    let asked = client.ask(&Command::Status { sites: sites.to_vec() }, |answer| match answer {
         Answer::Daemon(answer) => daemon = Some(answer),
         Answer::Site(site) => found.push(*site),
         _ => {}
-    })?;
+    });
+    match (asked, client.state_dir()) {
+        (Ok(()), _) => {}
+        (Err(why @ ControlError::NotRunning { .. }), Some(state_dir)) => return offline(why, state_dir, sites, json),
+        (Err(error), _) => return Err(error.into()),
+    }
     let daemon = daemon.ok_or("tentacle-syncd answered without a word about itself")?;
     order.sort(&mut found);
     let mut out = Output::default();
