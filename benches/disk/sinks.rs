@@ -1,5 +1,6 @@
 //! What each sink costs the loop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tentacle_sync::store::{ClosedHashedTemp, SinkKind, Spool};
@@ -34,7 +35,7 @@ pub(crate) fn compare(filesystem: &Filesystem) -> Result<()> {
 
 fn staging(kind: SinkKind, count: usize, size: usize, piece: usize, filesystem: &Filesystem) -> Result<Duration> {
     let dir = tempfile::tempdir_in(filesystem.dir())?;
-    let spool = Spool::open(dir.path())?.with_sink(kind);
+    let spool = Spool::open_with(dir.path(), Arc::new(kind))?;
     let bytes = vec![b'x'; piece];
     filesystem.sync()?;
     let start = clock();

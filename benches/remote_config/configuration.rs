@@ -40,7 +40,7 @@ impl Configuration {
     pub(crate) fn in_step(&self, number: usize) -> Result<usize> {
         match fs::read_to_string(self.dir.join(format!("state/remote-config/s{number}"))) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-            text => Ok(text?.lines().filter(|line| !line.starts_with('#')).count()),
+            text => Ok(text?.lines().filter(|line| !line.starts_with(['#', '-'])).count()),
         }
     }
 }

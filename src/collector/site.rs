@@ -310,6 +310,7 @@ impl Site {
     }
 
     pub(super) fn start_round(&mut self, due: Instant, now: Instant) {
+        self.history.begin_round(now);
         self.running = Some(ActiveRound {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW),
             connections: Vec::new(),

@@ -19,7 +19,7 @@ use crate::store::{
 };
 
 /// The rights of new files, before the umask.
-const FILE_MODE: u32 = 0o666;
+pub(super) const FILE_MODE: u32 = 0o666;
 
 /// Removals that may be waiting for the disk before those who cause them have to wait, too.
 const MOST_REMOVALS: usize = 2_000;

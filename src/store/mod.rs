@@ -136,7 +136,7 @@ pub use fs::lacks::{Lack, check_threads, lacks_of};
 pub(crate) use fs::mark::BorrowedMark;
 pub use fs::on_conflict::OnConflict;
 pub use fs::setup::check_directory;
-pub use fs::sink::SinkKind;
+pub use fs::sink::{OpenSink, Sink, SinkKind};
 pub use fs::source::{FileState, Identity, Source};
 pub use fs::space::{Full, Quota, Reservation, SpaceAccount};
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod disk;
 mod fault;
 mod harness;
 mod site;
+mod stepping_sink;
 mod store_worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,12 +20,11 @@ pub(crate) use crate::store::fs::ids::StageId;
 
 #[cfg(test)]
 pub(super) use committer::recovered;
-pub(super) use committer::staging_step;
 pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(super) use disk::{ModelDisk, SPOOL};
 pub(crate) use fault::{Fault, Moment, Share, Spared};
 pub(crate) use site::{FileId, SiteDisk, SiteFault, StorageEvent, When};
-pub(super) use store_worker::writing_step;
+pub(crate) use stepping_sink::SteppingSinks;
 pub(crate) use store_worker::{ModelStoreWorker, at_site, reordered};
 
 /// The names of a filesystem; an inode is known by the staged name it was born under.

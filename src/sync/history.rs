@@ -10,8 +10,9 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
+use std::time::{Duration, Instant};
 
-use super::notes::{Note, Notes};
+use super::notes::{Failures, Note, Notes};
 use super::order::Rank;
 use super::plan::HOPELESS_AFTER;
 use crate::budget::{Budget, Share};
@@ -19,6 +20,10 @@ use crate::proto::{FileName, Fingerprint};
 
 /// What a committed file takes in memory beside its name: here, and in the state of the journal, which has it too.
 const BYTES_HELD: u64 = 336;
+
+/// What fails again within this time fails for the same cause, such as a dead connection that its server still takes for a
+/// live one.
+const PERIOD: Duration = Duration::from_secs(20);
 
 /// How a fetched file compares with the committed one of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,8 @@ pub struct SiteHistory {
     notes: Notes,
     /// The number of the listing that is on its way, or was the last.
     listing: u32,
+    /// The number of the [period](PERIOD) that the last round began in, and when that began.
+    period: (u32, Option<Instant>),
     /// What the site does when it is to delete a file.
     deletion: Deletion,
     /// What the hashes are keyed with.
@@ -96,10 +103,19 @@ impl SiteHistory {
             reserved: 0,
             notes: Notes::new(budget.share()),
             listing: 0,
+            period: (0, None),
             deletion: Deletion::default(),
             key,
             start: None,
             stalled: 0,
+        }
+    }
+
+    /// A round begins.
+    pub fn begin_round(&mut self, now: Instant) {
+        let (number, began) = self.period;
+        if began.is_none_or(|began| now.saturating_duration_since(began) >= PERIOD) {
+            self.period = (number.wrapping_add(1), Some(now));
         }
     }
 
@@ -227,19 +243,25 @@ impl SiteHistory {
         gone.into_iter().map(|(name, held)| (name, held.fingerprint)).collect()
     }
 
-    /// A connection died while `name` was asked for.
+    /// `name` was asked for, and did not come: the connection died, or the site does not give it now.
     pub fn failed(&mut self, name: &FileName) {
-        self.notes.add(name, self.listing, |note| note.failures = note.failures.saturating_add(1));
+        let (period, _) = self.period;
+        self.notes.add(name, self.listing, |note| note.failures.add(period));
     }
 
     /// `name` did come after all, or is gone.
     pub fn clear_failures(&mut self, name: &FileName) {
-        self.notes.change(name, |note| note.failures = 0);
+        self.notes.change(name, |note| note.failures = Failures::default());
     }
 
-    /// How many connections have died over `name`.
+    /// How often `name` did not come.
     pub fn failures(&self, name: &(impl Borrow<[u8]> + ?Sized)) -> u32 {
-        self.notes.of(name.borrow()).failures
+        self.notes.of(name.borrow()).failures.count
+    }
+
+    /// Whether `name` has not come for so long that what its agent wrote later goes ahead.
+    pub fn is_hopeless(&self, name: &(impl Borrow<[u8]> + ?Sized)) -> bool {
+        self.notes.of(name.borrow()).failures.periods >= HOPELESS_AFTER
     }
 
     /// `name` is not to be asked for again while it is listed, or until the next [reset](Self::reset_skips). Whether it can

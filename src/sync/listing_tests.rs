@@ -32,6 +32,25 @@ fn what_is_not_listed_any_more_is_forgotten_however_many_names_were_left_out() {
 }
 
 #[test]
+fn a_committed_file_is_kept_of_a_listing_whatever_is_older() {
+    let mut history = SiteHistory::default();
+    let committed = name("z.1700000009.data");
+    history.committed(committed.clone(), print_of(&committed));
+    let mut round = DrivenRound::new(Delivery::Safe, 4);
+    round.next_step();
+    let selection = selection_of(2, &mut history);
+    let names = ["a.1700000001.data", "z.1700000002.data", "c.1700000003.data", "z.1700000009.data", "odd.data"];
+    round.listed(listing_of(names, selection, &mut history), &mut history);
+    let mut asked = Vec::new();
+    while let Next::Fetch(file) = round.next_step() {
+        round.not_staged(&file, NotStaged::Missing, &mut history);
+        asked.push(file);
+    }
+    assert!(asked.contains(&committed), "{asked:?}");
+    assert_eq!(asked.len() + round.tally().left, names.len());
+}
+
+#[test]
 fn a_listing_that_is_cut_says_nothing_about_what_is_gone() {
     let mut history = SiteHistory::default();
     let [first, second] = ["a.1.data", "b.1.data"].map(name);

@@ -4,6 +4,8 @@ mod assignment;
 mod delivery;
 #[cfg(test)]
 mod driven_round;
+#[cfg(test)]
+mod failure_tests;
 mod history;
 #[cfg(test)]
 mod listing_tests;
@@ -19,6 +21,8 @@ mod round_tests;
 mod schedule;
 mod selection;
 mod waiting;
+#[cfg(test)]
+mod winding_up_tests;
 
 pub use assignment::{
     Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,

@@ -17,8 +17,8 @@ const BYTES_NOTED: u64 = 112;
 /// What else is known of a listed name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Note {
-    /// Connections that died over it.
-    pub(super) failures: u32,
+    /// How often it did not come: connections that died over it, and refusals.
+    pub(super) failures: Failures,
     pub(super) is_skipped: bool,
     /// Its last deletion was not certain, though the site deletes.
     pub(super) is_doubted: bool,
@@ -26,9 +26,29 @@ pub(super) struct Note {
     listing: u32,
 }
 
+/// How often a file did not come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failures {
+    pub(super) count: u32,
+    /// In how many periods that was, of which this is the last.
+    pub(super) periods: u32,
+    last: u32,
+}
+
+impl Failures {
+    /// Once more, in this period.
+    pub(super) fn add(&mut self, period: u32) {
+        self.count = self.count.saturating_add(1);
+        if self.periods == 0 || self.last != period {
+            self.periods = self.periods.saturating_add(1);
+            self.last = period;
+        }
+    }
+}
+
 impl Note {
     fn is_worth_keeping(&self) -> bool {
-        self.failures > 0 || self.is_skipped || self.is_doubted
+        self.failures.count > 0 || self.is_skipped || self.is_doubted
     }
 }
 

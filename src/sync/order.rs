@@ -81,13 +81,34 @@ pub(crate) fn measured_at(name: &(impl Borrow<[u8]> + ?Sized)) -> Option<Duratio
     AgentFile::parse(name)?.time
 }
 
-/// Where a name stands among all names: by the time of its measurement, and then by a hash.
-pub(super) type Rank = (Duration, u64);
+/// Where a name stands among all names, of which the first are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    class: Class,
+    /// When it was measured, in nanoseconds since 1970; none where that is not to be known.
+    time: u64,
+    hash: u64,
+}
+
+/// What a name is kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// To be deleted at the site, which makes room.
+    Committed,
+    Other,
+}
+
+impl Rank {
+    pub(super) fn new(class: Class, name: &[u8], hash: u64) -> Self {
+        let time = measured_at(name).unwrap_or_default();
+        Self { class, time: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), hash }
+    }
+}
 
 /// Sorts the ranks and places of names, oldest first; those whose age is not to be known come first and stay as they were
 /// listed.
 pub(super) fn sort_oldest_first(names: &mut [(Rank, usize)]) {
-    names.sort_unstable_by_key(|&((time, _), place)| (time, place));
+    names.sort_unstable_by_key(|&(Rank { time, .. }, place)| (time, place));
 }
 
 #[cfg(test)]
@@ -142,8 +163,7 @@ mod tests {
         for name in expected[..3].iter().chain(expected[3..].iter().rev()) {
             names.push(name);
         }
-        let rank = |name: &[u8]| (measured_at(name).unwrap_or_default(), 0);
-        let mut ranks: Vec<_> = names.iter().map(|(place, name)| (rank(name), place)).collect();
+        let mut ranks: Vec<_> = names.iter().map(|(place, name)| (Rank::new(Class::Other, name, 0), place)).collect();
         sort_oldest_first(&mut ranks);
         let order: Vec<_> = ranks.into_iter().map(|(_, place)| names.at(place)).collect();
         assert_eq!(order, expected.each_ref().map(FileName::as_bytes));

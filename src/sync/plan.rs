@@ -10,7 +10,7 @@ use super::selection::{Selection, rank};
 /// Connections that must have died over a name for it to be under suspicion: one may die of anything.
 const SUSPECT_AFTER: u32 = 2;
 
-/// Connections that must have died over a name for what its agent wrote later to go ahead.
+/// Periods in which a name must have failed to come for what its agent wrote later to go ahead.
 pub(super) const HOPELESS_AFTER: u32 = 5;
 
 /// What a round is to fetch of the names it has kept of a listing, and what not.
@@ -35,12 +35,12 @@ impl Plan {
         let mut suspects: HashMap<Box<[u8]>, usize> = HashMap::new();
         for (_, place) in ranks {
             let name = plan.queue.names().at(place);
-            let failures = history.failures(name);
+            let (failures, is_hopeless) = (history.failures(name), history.is_hopeless(name));
             match suspects.get(agent(name)) {
-                Some(&chain) if failures < HOPELESS_AFTER => chains[chain].1.push(place),
+                Some(&chain) if !is_hopeless => chains[chain].1.push(place),
                 _ if failures < SUSPECT_AFTER => plan.push(place, history),
                 _ => {
-                    if failures < HOPELESS_AFTER {
+                    if !is_hopeless {
                         suspects.insert(agent(name).into(), chains.len());
                     }
                     chains.push((failures, vec![place]));

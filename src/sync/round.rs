@@ -18,7 +18,7 @@ use super::assignment::{
     Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
 };
 use super::order::Rank;
-use super::plan::{HOPELESS_AFTER, Plan};
+use super::plan::Plan;
 use super::queue::{ConnectionKey, Queue};
 use super::{Delivery, Selection, SiteHistory};
 use crate::proto::{FileName, Fingerprint};
@@ -249,7 +249,7 @@ impl Round {
             NotStaged::Withheld => {
                 history.failed(&name);
                 self.tally.missing += 1;
-                if history.failures(&name) < HOPELESS_AFTER {
+                if !history.is_hopeless(&name) {
                     self.tally.left += self.queue.hold_back(&name);
                 }
             }

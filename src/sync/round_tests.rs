@@ -136,25 +136,6 @@ fn a_file_that_may_not_be_moved_is_there_or_not_in_the_next_listing() {
 }
 
 #[test]
-fn a_confirming_listing_that_is_cut_is_asked_for_again_unless_the_round_winds_up() {
-    let mut history = SiteHistory::default();
-    let file = name("a.1.data");
-    for winds_up in [false, true] {
-        let mut round = listed(Delivery::Move, &["a.1.data"], &mut history);
-        round.next_step();
-        round.staged(&file, &mut history);
-        round.committed(&file, print_of(&file), &mut history);
-        assert_eq!(round.next_step(), Next::List);
-        if winds_up {
-            round.stop_fetching();
-        }
-        round.dropped(Next::List, &mut history);
-        assert_eq!(round.next_step(), if winds_up { Next::Leave } else { Next::List });
-        history.forget(&file);
-    }
-}
-
-#[test]
 fn one_agents_files_never_overtake_each_other() {
     let mut history = SiteHistory::default();
     let names = ["a.1700000002.data", "a.1700000001.data", "b.1700000003.data"];
@@ -206,16 +187,6 @@ fn what_a_connection_gives_back_is_asked_for_again_in_order() {
 }
 
 #[test]
-fn what_is_given_back_to_a_round_that_takes_no_more_is_left_to_the_next() {
-    let mut history = SiteHistory::default();
-    let mut round = listed(Delivery::Safe, &["a.1700000001.data", "b.1700000002.data"], &mut history);
-    let first = round.next_step();
-    round.stop_fetching();
-    round.returned(first);
-    assert_eq!((round.next_step(), round.tally().left), (Next::Leave, 2));
-}
-
-#[test]
 fn a_deletion_that_is_given_back_is_the_next() {
     let mut history = SiteHistory::default();
     let mut round = listed(Delivery::Safe, &["a.1700000001.data", "b.1700000002.data"], &mut history);
@@ -229,31 +200,6 @@ fn a_deletion_that_is_given_back_is_the_next() {
         assert_eq!(round.next_step(), Next::Delete(file.clone(), print_of(&file)));
         round.deleted(&file, DeleteResult::Gone, &mut history);
     }
-}
-
-#[test]
-fn what_was_asked_for_behind_a_file_that_could_not_be_stored_is_not_to_be_stored() {
-    let mut history = SiteHistory::default();
-    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    let mut round = listed(Delivery::Safe, &names, &mut history);
-    let connection = ConnectionKey(1000);
-    for file in names {
-        assert_eq!(round.next_step_on(connection), Next::Fetch(name(file)));
-    }
-    round.not_staged(&name(names[0]), NotStaged::Unstored, &mut history);
-    assert!(round.is_blocked_file(&name(names[1])) && !round.is_blocked_file(&name(names[2])));
-}
-
-#[test]
-fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
-    let mut history = SiteHistory::default();
-    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    let mut round = listed(Delivery::Safe, &names, &mut history);
-    round.next_step();
-    round.not_staged(&name("a.1700000001.data"), NotStaged::Unstored, &mut history);
-    assert_eq!(round.next_step(), Next::Fetch(name("b.1700000003.data")));
-    assert_eq!(round.next_step(), Next::Wait);
-    assert_eq!(round.tally().unstored, 2);
 }
 
 #[test]
@@ -295,89 +241,6 @@ fn a_changed_file_is_received_once_more_and_then_left_until_the_next_interval() 
 }
 
 #[test]
-fn a_file_that_connections_die_over_comes_last_and_alone() {
-    let mut history = SiteHistory::default();
-    for poison in ["a.1.data", "b.2.data"] {
-        (0..2).for_each(|_| history.failed(&name(poison)));
-    }
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.2.data", "c.3.data", "d.4.data"], &mut history);
-    let order: Vec<_> = std::iter::from_fn(|| match round.next_step() {
-        Next::Fetch(file) => Some(file),
-        _ => None,
-    })
-    .collect();
-    assert_eq!(order.len(), 3);
-    assert_eq!(order[..2], [name("c.3.data"), name("d.4.data")]);
-    assert_eq!(round.tally().skipped, 1);
-}
-
-/// All that a round asks for, in its order, when each file comes and is stored.
-fn received(names: &[&str], history: &mut SiteHistory) -> Vec<FileName> {
-    let mut round = listed(Delivery::Safe, names, history);
-    let mut order = Vec::new();
-    while let Next::Fetch(file) = round.next_step() {
-        round.staged(&file, history);
-        round.committed(&file, print_of(&file), history);
-        assert!(matches!(round.next_step(), Next::Delete(..)));
-        round.deleted(&file, DeleteResult::Gone, history);
-        order.push(file);
-    }
-    order
-}
-
-#[test]
-fn a_cut_connection_does_not_change_the_order() {
-    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    let mut history = SiteHistory::default();
-    let mut round = listed(Delivery::Safe, &names, &mut history);
-    let step = round.next_step();
-    round.dropped(step, &mut history);
-    assert_eq!(received(&names, &mut history), names.map(name));
-}
-
-#[test]
-fn what_an_agent_wrote_later_waits_for_a_file_that_connections_die_over_but_not_for_ever() {
-    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    let [poison, later, other] = names.map(name);
-    let mut history = SiteHistory::default();
-    (0..2).for_each(|_| history.failed(&poison));
-    assert_eq!(received(&names, &mut history), [other.clone(), poison.clone(), later.clone()]);
-    (0..5).for_each(|_| history.failed(&poison));
-    assert_eq!(received(&names, &mut history), [later, other, poison]);
-}
-
-#[test]
-fn what_an_agent_wrote_later_waits_a_few_rounds_for_a_file_that_the_site_does_not_give() {
-    let mut history = SiteHistory::default();
-    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
-    for round in 1..=5 {
-        let mut round_now = listed(Delivery::Move, &names, &mut history);
-        let mut left = 0;
-        while let Next::FetchAndDelete(file) = round_now.next_step() {
-            if file == name(names[0]) {
-                round_now.not_staged(&file, NotStaged::Withheld, &mut history);
-                left = round_now.tally().left;
-            }
-        }
-        assert_eq!(left, usize::from(round < 5), "round {round}");
-    }
-}
-
-#[test]
-fn a_skipped_file_is_not_asked_for_again_until_it_has_been_gone() {
-    let mut history = SiteHistory::default();
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    round.next_step();
-    round.not_staged(&name("a.1.data"), NotStaged::Skipped, &mut history);
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    assert_eq!(round.next_step(), Next::Leave);
-    assert_eq!(round.tally().skipped, 1);
-    listed(Delivery::Safe, &[], &mut history);
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    assert_eq!(round.next_step(), Next::Fetch(name("a.1.data")));
-}
-
-#[test]
 fn the_disk_bounds_how_far_ahead_files_are_fetched() {
     let mut history = SiteHistory::default();
     let names: Vec<String> = (0..9).map(|n| format!("a{n}.1.data")).collect();
@@ -388,58 +251,6 @@ fn the_disk_bounds_how_far_ahead_files_are_fetched() {
         round.staged(&file, &mut history);
     }
     assert_eq!(round.next_step(), Next::Wait);
-}
-
-#[test]
-fn winding_up_finishes_what_is_under_way_and_counts_the_rest() {
-    let mut history = SiteHistory::default();
-    let mut round = listed(Delivery::Safe, &["a.1.data", "b.1.data", "c.1.data"], &mut history);
-    let Next::Fetch(file) = round.next_step() else { panic!("files are waiting") };
-    round.stop_fetching();
-    assert_eq!(round.next_step(), Next::Wait);
-    round.staged(&file, &mut history);
-    round.committed(&file, print_of(&file), &mut history);
-    assert!(matches!(round.next_step(), Next::Delete(..)));
-    round.deleted(&file, DeleteResult::Gone, &mut history);
-    assert_eq!(round.next_step(), Next::Leave);
-    assert_eq!(round.tally().left, 2);
-}
-
-#[test]
-fn a_round_wound_up_before_its_listing_is_over() {
-    let mut round = DrivenRound::new(Delivery::Safe, 4);
-    round.stop_fetching();
-    assert_eq!(round.next_step(), Next::Leave);
-}
-
-#[test]
-fn a_listing_that_comes_to_a_round_wound_up_is_left_for_the_next_one() {
-    let mut history = SiteHistory::default();
-    let mut round = DrivenRound::new(Delivery::Safe, 4);
-    round.next_step();
-    round.stop_fetching();
-    assert!(!round.is_complete(), "the listing is under way");
-    round.listed(listing(&["a.1.data"], &mut history), &mut history);
-    assert_eq!((round.next_step(), round.tally().left), (Next::Leave, 1));
-    let mut round = DrivenRound::new(Delivery::Safe, 4);
-    let listing = round.next_step();
-    round.stop_fetching();
-    round.dropped(listing, &mut history);
-    assert_eq!(round.next_step(), Next::Leave, "nor is it asked for again");
-}
-
-#[test]
-fn what_changed_at_the_site_is_not_fetched_again_by_a_round_wound_up() {
-    let mut history = SiteHistory::default();
-    let file = name("a.1.data");
-    let mut round = listed(Delivery::Safe, &["a.1.data"], &mut history);
-    round.next_step();
-    round.staged(&file, &mut history);
-    round.committed(&file, print_of(&file), &mut history);
-    assert!(matches!(round.next_step(), Next::Delete(..)));
-    round.stop_fetching();
-    round.deleted(&file, DeleteResult::Changed, &mut history);
-    assert_eq!((round.next_step(), round.tally().left), (Next::Leave, 1));
 }
 
 #[test]

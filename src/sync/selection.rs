@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SiteHistory;
-use super::order::{Rank, measured_at};
+use super::order::{Class, Rank, measured_at};
 use super::queue::BYTES_PER_NAME;
 use super::waiting::{AgeSource, Details, WaitingFiles};
 use crate::budget::Share;
@@ -14,8 +14,9 @@ pub(crate) const MAX_NAMES: usize = 200_000;
 
 /// The names of a listing on its way that the round asks for, and how many it does not.
 ///
-/// What is not to be asked for takes no memory, and none of the room for what is. Where there is no room for all, the
-/// oldest are kept: one agent's files come in their order, whatever room the other sites leave.
+/// What is not to be asked for takes no memory, and none of the room for what is. Where there is no room for all, those
+/// that are committed and to be deleted are kept, which makes room, and of the others the oldest: one agent's files come in
+/// their order, whatever room the other sites leave.
 #[derive(Debug)]
 pub struct Selection {
     pub(super) share: Share,
@@ -95,12 +96,13 @@ impl Selection {
             self.refused += 1;
             return;
         }
-        let rank = rank(name, history);
+        let is_to_go = is_held && !history.refuses_deletion();
+        let rank = if is_to_go { Rank::new(Class::Committed, name, history.hash(name)) } else { rank(name, history) };
         if !is_held {
             let time = details.map_or_else(|| measured_at(name), |details| Some(details.written));
             self.waiting.add(time, details.map(|details| details.size));
         }
-        if !is_refused && history.start().is_some_and(|start| rank < start) {
+        if !is_refused && !is_to_go && history.start().is_some_and(|start| rank < start) {
             self.left_out += 1;
         } else {
             self.keep(name, rank);
@@ -154,7 +156,7 @@ impl Selection {
 }
 
 pub(super) fn rank(name: &[u8], history: &SiteHistory) -> Rank {
-    (measured_at(name).unwrap_or_default(), history.hash(name))
+    Rank::new(Class::Other, name, history.hash(name))
 }
 
 fn cost(name: &[u8]) -> u64 {

@@ -243,12 +243,8 @@ impl Collector {
             watchdog: Watchdog::default(),
         };
         for Outstanding { site, name, fingerprint } in outstanding {
-            let Collector { budgets, removed_sites, commit_queue, .. } = &mut collector;
-            let history = removed_sites.entry(site.clone()).or_insert_with(|| budgets.new_history());
-            // One of a name is enough: what else the journal has of it was overwritten at the site.
-            if let Some(other) = history.forget(&name) {
-                commit_queue.forget(&site.into(), name.clone(), other);
-            }
+            let Collector { budgets, removed_sites, .. } = &mut collector;
+            let history = removed_sites.entry(site).or_insert_with(|| budgets.new_history());
             history.committed(name, fingerprint);
         }
         collector.adopt(opened);

@@ -66,15 +66,22 @@ impl Collector {
             return Assigned::NotKnownYet;
         };
         let (items, unknown) = match items {
-            ToAssign::Unclaimed => (in_step.unclaimed().cloned().collect(), Vec::new()),
+            ToAssign::Unclaimed => {
+                let unclaimed = in_step.unclaimed().filter(|item| self.centres.owner(&incoming, item).is_none());
+                (unclaimed.cloned().collect(), Vec::new())
+            }
             ToAssign::Named(names) => self.named_items(names, &incoming, &centre),
         };
-        // What is under way was begun with other owners.
-        self.end_configuration(key, &ConfigEnd::BrokenOff);
-        let named = items.len();
-        let assigned: Vec<_> = items.into_iter().filter_map(|item| self.assign_item(key, &incoming, item)).collect();
-        self.save_ownership(key);
-        Assigned::Done { unchanged: named - assigned.len(), assigned, unknown }
+        let (name, named) = (Arc::from(site), items.len());
+        let is_others = |item: &Item| self.centres.owner(&incoming, item) != Some(&name);
+        let items: Vec<Item> = items.into_iter().filter(is_others).collect();
+        let unchanged = named - items.len();
+        if !items.is_empty() {
+            // What is under way was begun with other owners.
+            self.end_configuration(key, &ConfigEnd::BrokenOff);
+        }
+        let assigned = items.into_iter().map(|item| self.assign_item(key, &name, &incoming, item)).collect();
+        Assigned::Done { unchanged, assigned, unknown }
     }
 
     /// The configurations that are meant, and the names of which there is none, here or at any site.
@@ -91,13 +98,9 @@ impl Collector {
         (items, unknown)
     }
 
-    /// The item, and the site that owned it, unless that is this one.
-    fn assign_item(&mut self, key: usize, incoming: &Path, item: Item) -> Option<(Item, Option<Arc<str>>)> {
-        let name = Arc::clone(self.sites[key].as_ref()?.name());
-        let before = self.centres.assign(incoming, &name, item.clone());
-        if before.as_ref() == Some(&name) {
-            return None;
-        }
+    /// The item, and the site that owned it.
+    fn assign_item(&mut self, key: usize, name: &Arc<str>, incoming: &Path, item: Item) -> (Item, Option<Arc<str>>) {
+        let before = self.centres.assign(incoming, name, item.clone());
         let is_before = |site: &Option<Site>| site.as_ref().is_some_and(|site| Some(site.name()) == before.as_ref());
         if let Some(other) = self.sites.iter().position(is_before) {
             self.end_configuration(other, &ConfigEnd::BrokenOff);
@@ -109,7 +112,8 @@ impl Collector {
         if let Some(in_step) = self.waiting_in_step(key) {
             in_step.own(item.clone());
         }
-        Some((item, before))
+        self.save_ownership(key);
+        (item, before)
     }
 
     fn waiting_in_step(&mut self, key: usize) -> Option<&mut InStep> {

@@ -84,15 +84,11 @@ impl Collector {
             && let Some(due) = self.schedule.next_due()
             && let Some(key) = self.schedule.start_due(self.net.now())
         {
-            if self.is_paused(key) {
-                self.hold_up(key, Hindrance::Paused);
+            if let Some(hindrance) = self.hindrance(key) {
+                self.hold_up(key, hindrance);
                 continue;
             }
             if !self.is_open(key) {
-                continue;
-            }
-            if let Some(hindrance) = self.hindrance(key) {
-                self.hold_up(key, hindrance);
                 continue;
             }
             self.part_from_others(key);

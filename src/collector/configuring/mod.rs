@@ -9,6 +9,7 @@ mod centre_watch;
 mod centres;
 mod compare;
 mod outcome;
+mod problems;
 mod rounds;
 mod runner;
 mod session;

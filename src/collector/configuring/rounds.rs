@@ -8,8 +8,9 @@ use std::time::Instant;
 use log::warn;
 
 use super::outcome::{ConfigOutcome, Interruption};
+use super::problems::log_report;
 use super::runner::{RunSite, Runner, Work};
-use super::site_config::{ConfigEnd, SAVED_EVERY, allowance, log_report};
+use super::site_config::{ConfigEnd, SAVED_EVERY, allowance};
 use crate::collector::resources::{StartError, target};
 use crate::collector::{Reason, warn_of_certificates};
 use crate::config::{Settings, SiteSettings};

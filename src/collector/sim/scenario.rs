@@ -23,7 +23,7 @@ use crate::collector::configuring::Centres;
 use crate::collector::resources::open_all;
 use crate::config::{Settings, SiteSettings};
 use crate::server::test_server::{TestServer, memory_dir};
-use crate::store::model::{ModelCommitter, World as Disk, fail_staging};
+use crate::store::model::{ModelCommitter, SteppingSinks, World as Disk, fail_staging};
 use crate::store::{Durability, Publish, Spool};
 use crate::sync::{Delivery, Schedule};
 use crate::tls::Acceptor;
@@ -54,7 +54,7 @@ impl TestDirs {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
-        let spool = Spool::open(&path).unwrap();
+        let spool = Spool::open_with(&path, Arc::new(SteppingSinks::STAGING)).unwrap();
         Self { spools: BTreeMap::from([(path, spool)]), dir, sites: memory_dir(), pki: Pki::new() }
     }
 
@@ -131,7 +131,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
     let mut spools = dirs.spools.clone();
     if world.borrow().is_beside {
         for (path, spool) in &mut spools {
-            let (beside, staging) = Spool::open_deferred(path).unwrap();
+            let (beside, staging) = Spool::open_deferred(path, Arc::new(SteppingSinks::STAGING)).unwrap();
             world.borrow_mut().process.staging = Some(staging);
             *spool = beside;
         }

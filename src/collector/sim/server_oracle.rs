@@ -99,8 +99,11 @@ impl ServerOracle {
         let version = self.version(disk, file, oracle, scheduler);
         assert_eq!(file, self.versions.len(), "files get their names in order");
         self.versions.push(version);
-        if let Some(older) = replaced.map(|older| self.versions[older]).filter(|&older| older != version) {
-            oracle.overwritten(older);
+        match replaced.map(|older| self.versions[older]) {
+            // Sent again: a collector that was being sent the first one is told that it is another file.
+            Some(older) if older == version => oracle.versions[version].appearances += 1,
+            Some(older) => oracle.overwritten(older),
+            None => {}
         }
         // The agents' own order is not the one their files come in.
         let name = &oracle.versions[version].name;

@@ -202,6 +202,7 @@ impl World {
     pub(super) fn round_ended(&mut self, report: &RoundReport) {
         let number = report.site.strip_prefix("site").and_then(|number| number.parse::<usize>().ok());
         let number = number.expect("sites have numbers");
+        self.scheduler.note(|| format!("{}: a round ends: {:?}, {:?}", report.site, report.ending, report.tally));
         let Some(failure) = &report.failure else {
             if report.tally.left == 0 {
                 self.oracle.doubts.round_went_well(number, self.scheduler.now);

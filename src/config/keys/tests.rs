@@ -248,6 +248,7 @@ fn the_defaults_the_example_shows_are_the_defaults() {
         "password",
         "tls",
         "proxy",
+        "remote_config",
     ];
     let chosen: Vec<&str> = example_lines(EXAMPLE)
         .into_iter()

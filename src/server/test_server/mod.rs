@@ -16,13 +16,13 @@ pub(crate) use super::ports::Connection;
 use super::ports::FileStore;
 pub(crate) use super::session::PumpOutcome;
 use super::session::{Context, Session};
-use super::storage::{Done, Storage, open_root};
+use super::storage::{Done, FILE_MODE, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Filters, Limits, StoreSettings};
 use crate::net::ConnId;
 use crate::proto::server::Policy;
 use crate::proto::{FileName, Secret};
-use crate::store::model::{ModelStoreWorker, SiteDisk, at_site, reordered};
+use crate::store::model::{ModelStoreWorker, SiteDisk, SteppingSinks, at_site, reordered};
 use crate::store::{Background, Concluded, Identity, StorageDir, StoreRequest};
 
 /// Names that end in `.conf` go to the directory `conf`.
@@ -109,7 +109,9 @@ impl TestServer {
     /// Starts a process, which sweeps what the last one has left.
     pub(crate) fn start(&mut self) {
         self.disk.start();
-        let root = open_root(&self.settings, UMASK).expect("there is nothing to fail");
+        let sinks = Arc::new(SteppingSinks::AT_SITE);
+        let root = StorageDir::open_with(&self.settings.directory, FILE_MODE & !UMASK, sinks);
+        let root = root.expect("there is nothing to fail");
         let background = Background::start(Box::new(|| {})).expect("threads are to be had");
         let mut store_worker = None;
         let make = |space: &_| {

@@ -15,7 +15,6 @@ use super::fair_queue::StillWanted;
 use super::storage_dir::StorageDir;
 use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
 use crate::store::fs::error::StoreError;
-use crate::store::fs::sink::SinkKind;
 use crate::store::fs::source::Source;
 use crate::store::fs::space::Full;
 use crate::store::fs::temp_file::{ClosedTemp, TempFile};
@@ -101,7 +100,7 @@ pub(in crate::store) fn unpack(
 ) -> Result<ClosedTemp, ArchiveError> {
     let mut content = Content::open(archive.open()?, archive.size(), &archive.path(), limits)?;
     let reservation = archive.take_reservation();
-    let mut temp = TempFile::create(archive.dir().clone(), SinkKind::Append, content.size())?;
+    let mut temp = TempFile::create(archive.dir().clone(), content.size())?;
     if let Some(mut reservation) = reservation {
         reservation.resize(content.size())?;
         temp = temp.with_reservation(reservation);

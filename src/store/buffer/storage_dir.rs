@@ -14,7 +14,7 @@ use crate::proto::FileName;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::lacks::{Lack, lacks_of};
 use crate::store::fs::setup::{self, Staging};
-use crate::store::fs::sink::SinkKind;
+use crate::store::fs::sink::{OpenSink, SinkKind};
 use crate::store::fs::source::{Identity, Source};
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::temp_file::TempFile;
@@ -81,7 +81,16 @@ impl StorageDir {
     /// # Errors
     /// [`StoreError::Busy`] if another process works there; whatever would keep files from being stored there.
     pub fn open(path: &Path, file_mode: u32) -> Result<Self, StoreError> {
-        Self::of(SpoolDir::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?, &[])
+        Self::open_with(path, file_mode, Arc::new(SinkKind::Append))
+    }
+
+    /// As [`StorageDir::open`] does, with files written in another way.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_with(path: &Path, file_mode: u32, sinks: Arc<dyn OpenSink>) -> Result<Self, StoreError> {
+        let dir = SpoolDir::open(path, Mode::from_raw_mode(file_mode), Staging::Server)?;
+        Self::of(dir.writing_through(sinks), &[])
     }
 
     /// Takes it over, without a warning of what the filesystem is known to lack.
@@ -153,7 +162,7 @@ impl StorageDir {
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
     /// costs time at most.
     pub fn create_temp(&self, size_hint: u64) -> Result<TempFile, StoreError> {
-        TempFile::create(self.dir.clone(), SinkKind::Append, size_hint)
+        TempFile::create(self.dir.clone(), size_hint)
     }
 
     /// Opens the file of this name. `None` if there is none, or something else: a directory, a link, a FIFO.

@@ -1,10 +1,11 @@
 //! What was in step at each site, and which configurations are its own, kept across restarts.
 //!
 //! The first line names the incoming directory: beside another one, what the site has is compared anew. Then there is a line for
-//! each item: the MD5 of what both had, that of what the site has uploaded, and the name of the file with the content, with
-//! two blanks between them. In place of an MD5 that is not known stand as many `-`. A line that cannot be read costs a
+//! each item: the MD5 of what both had; those of what the site has uploaded, with commas between them; and the name of the
+//! file with the content, with two blanks between the columns. Where there is no MD5 stands `-`. A line that cannot be read costs a
 //! comparison, and so does the whole file; and an operator's word, where the centre has something else by then than the site.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::directories::Folder;
@@ -15,10 +16,10 @@ use crate::sync::remote_config::{InStep, Item, Standing, md5_text, parse_md5};
 const DIRECTORY: &str = "remote-config";
 
 /// Between the columns.
-const BLANKS: &[u8] = b"  ";
+const BLANKS: &str = "  ";
 
 /// In place of an MD5.
-const NO_MD5: &[u8] = &[b'-'; 32];
+const NO_MD5: &[u8] = b"-";
 
 /// A site's file in the state directory. Its methods wait for the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +58,11 @@ impl InStepFile {
     /// Whatever the disk refuses: what was saved before is there then.
     pub fn save(&self, in_step: &InStep) -> Result<(), StoreError> {
         let mut lines = Vec::new();
-        for (item, Standing { in_step, uploaded }) in in_step.standings() {
-            for md5 in [in_step, uploaded] {
-                lines.extend(md5.map_or(NO_MD5.to_vec(), |md5| md5_text(md5).into_bytes()));
-                lines.extend(BLANKS);
+        for (item, Standing { in_step, uploads }) in in_step.standings() {
+            for md5s in [in_step.iter().collect::<Vec<_>>(), uploads.iter().collect()] {
+                let texts: Vec<String> = md5s.into_iter().map(|md5| md5_text(*md5)).collect();
+                lines.extend(if texts.is_empty() { NO_MD5.into() } else { texts.join(",").into_bytes() });
+                lines.extend(BLANKS.as_bytes());
             }
             lines.extend(item.content_name().as_bytes());
             lines.push(b'\n');
@@ -75,16 +77,18 @@ fn parse(lines: &[u8]) -> InStep {
 
 fn parse_line(line: &[u8]) -> Option<(Item, Standing)> {
     let (in_step, rest) = parse_column(line)?;
-    let (uploaded, name) = parse_column(rest)?;
+    let (uploads, name) = parse_column(rest)?;
     let item = Folder::Configurations.item(name).or_else(|| Folder::Collections.item(name))?;
-    Some((item, Standing { in_step, uploaded }))
+    Some((item, Standing { in_step: in_step.first().copied(), uploads }))
 }
 
-/// An MD5 or none, and what follows it.
-fn parse_column(line: &[u8]) -> Option<(Option<[u8; 16]>, &[u8])> {
-    let (md5, rest) = line.split_at_checked(NO_MD5.len())?;
-    let rest = rest.strip_prefix(BLANKS)?;
-    Some((if md5 == NO_MD5 { None } else { Some(parse_md5(md5)?) }, rest))
+/// The MD5s of a column, and what follows it.
+fn parse_column(line: &[u8]) -> Option<(BTreeSet<[u8; 16]>, &[u8])> {
+    let end = line.windows(BLANKS.len()).position(|bytes| bytes == BLANKS.as_bytes())?;
+    let (column, rest) = (&line[..end], &line[end + BLANKS.len()..]);
+    let md5s = || column.split(|byte| *byte == b',').map(parse_md5).collect();
+    let md5s = if column == NO_MD5 { Some(BTreeSet::new()) } else { md5s() };
+    Some((md5s?, rest))
 }
 
 #[cfg(test)]
@@ -108,7 +112,7 @@ mod tests {
         let satellite = Item::configuration(format!("{:032x}.srv.md5", 9).as_bytes()).unwrap();
         let standing = |in_step: u8, uploaded: u8| {
             let md5 = |byte: u8| Some([byte; 16]).filter(|_| byte > 0);
-            Standing { in_step: md5(in_step), uploaded: md5(uploaded) }
+            Standing { in_step: md5(in_step), uploads: md5(uploaded).into_iter().collect() }
         };
         let items = [
             (configuration(1), standing(7, 0)),

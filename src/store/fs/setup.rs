@@ -145,6 +145,20 @@ pub(in crate::store) fn write_last_journal(staging: &OwnedFd, path: &Path, journ
     write(staging, path, LAST_JOURNAL, &text, OnConflict::Replace)
 }
 
+/// Removes what records of journals a kill has left half written. For who has locked the staging area: nobody else writes
+/// any.
+pub(in crate::store) fn sweep_drafts(staging: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    let failed = |errno: Errno| StoreError::io("sweep", path)(errno);
+    for entry in fs::Dir::read_from(staging).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let rest = entry.file_name().to_bytes().strip_prefix(LAST_JOURNAL.as_bytes());
+        if rest.is_some_and(|rest| rest.starts_with(b".")) {
+            fs::unlinkat(staging, entry.file_name(), AtFlags::empty()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 /// A file of the staging area, if it is there; at most `most` bytes of it.
 fn read(staging: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
     read_whole(staging, &path.join(name), most)

@@ -21,6 +21,7 @@ use super::lock::lock;
 use super::mark::leave_mark;
 use super::open::{self, Found, is_same, leads_to};
 use super::setup::{self, Staging};
+use super::sink::{OpenSink, SinkKind};
 use super::source::Identity;
 #[cfg(test)]
 use super::staging_queue::Deferred;
@@ -55,6 +56,7 @@ pub(in crate::store) struct SpoolDir {
     /// What the filesystem lacks. Empty where files cannot even be made just now: the reason is reported when one is to
     /// be stored.
     lacks: Vec<Lack>,
+    sinks: Arc<dyn OpenSink>,
     /// Distinguishes this value's files from those that others have left.
     session: u64,
     next: AtomicU64,
@@ -73,7 +75,18 @@ impl SpoolDir {
         let path = self.path.join(relative);
         let inside = open::directory(&*self.incoming, relative).map_err(StoreError::io("open the directory", &path))?;
         setup::check_writable(&inside, &path)?;
-        Self::of(path, inside, mode, self.kind, Some((Arc::clone(&self.incoming), relative.to_owned())))
+        let within = Some((Arc::clone(&self.incoming), relative.to_owned()));
+        Ok(Self::of(path, inside, mode, self.kind, within)?.writing_through(Arc::clone(&self.sinks)))
+    }
+
+    /// New files are written through these from now on.
+    pub(in crate::store) fn writing_through(self, sinks: Arc<dyn OpenSink>) -> Self {
+        Self { sinks, ..self }
+    }
+
+    /// What new files are written through.
+    pub(in crate::store) fn sinks(&self) -> &dyn OpenSink {
+        &*self.sinks
     }
 
     fn of(
@@ -107,6 +120,7 @@ impl SpoolDir {
             inode,
             mode,
             lacks,
+            sinks: Arc::new(SinkKind::default()),
             session,
             next,
         };
@@ -252,7 +266,12 @@ impl SpoolDir {
 
     /// Keeps other processes from sweeping this staging area, or finds that one of them is already here.
     pub(in crate::store) fn lock(&self) -> Result<(), StoreError> {
-        lock(&self.staging, &self.staging_path)
+        lock(&self.staging, &self.staging_path)?;
+        // They are in nobody's way.
+        if let Err(error) = setup::sweep_drafts(&self.staging, &self.staging_path) {
+            log::warn!("{error}");
+        }
+        Ok(())
     }
 
     /// Where a staged file is, for messages.

@@ -65,7 +65,7 @@ fn rights_are_the_groups_and_the_incoming_directory_stays_as_it_is() {
 fn a_stage_dropped_at_any_time_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     for sink in [SinkKind::Append, SinkKind::Mapped] {
-        let spool = Spool::open(dir.path()).unwrap().with_sink(sink);
+        let spool = Spool::open_with(dir.path(), Arc::new(sink)).unwrap();
         let mut stage = spool.stage(10).unwrap();
         stage.write(b"half a").unwrap();
         assert_eq!(stage.size(), 6);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::StoreError;
 use super::ids::StageId;
-use super::sink::{Sink, SinkKind};
+use super::sink::Sink;
 use super::space::{Full, Reservation};
 use super::spool_dir::SpoolDir;
 
@@ -24,7 +24,7 @@ pub struct TempFile {
 struct Writing {
     dir: Arc<SpoolDir>,
     /// `None` once it has failed.
-    sink: Option<Sink>,
+    sink: Option<Box<dyn Sink>>,
 }
 
 impl Drop for Writing {
@@ -35,12 +35,10 @@ impl Drop for Writing {
 }
 
 impl TempFile {
-    pub(in crate::store) fn create(dir: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
-        #[cfg(test)]
-        crate::store::model::writing_step()?;
+    pub(in crate::store) fn create(dir: Arc<SpoolDir>, size_hint: u64) -> Result<Self, StoreError> {
         let (stage, file) = dir.create()?;
         let guard = Guard { dir: Arc::clone(&dir), stage, ours: true, reservation: None };
-        let sink = Sink::new(kind, file, size_hint).map_err(failed(&dir, stage, "reserve room for"))?;
+        let sink = dir.sinks().open(file, size_hint).map_err(failed(&dir, stage, "reserve room for"))?;
         Ok(Self { writing: Writing { dir, sink: Some(sink) }, file: guard, size: 0 })
     }
 
@@ -71,8 +69,6 @@ impl TempFile {
 
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        #[cfg(test)]
-        crate::store::model::writing_step()?;
         let Guard { dir, stage, .. } = &self.file;
         let Some(mut sink) = self.writing.sink.take() else {
             return Err(failed(dir, *stage, "write")(io::ErrorKind::BrokenPipe.into()));
@@ -114,8 +110,6 @@ impl TempFile {
 
     /// The file is whole.
     pub fn finish(self) -> Result<ClosedTemp, StoreError> {
-        #[cfg(test)]
-        crate::store::model::writing_step()?;
         let Self { mut writing, file, size } = self;
         let stage = file.stage;
         let Some(sink) = writing.sink.take() else {

@@ -40,7 +40,7 @@ pub(crate) fn stage_on(world: Option<Rc<RefCell<World>>>) {
 }
 
 /// A step of staging.
-pub(in crate::store) fn staging_step() -> Result<(), StoreError> {
+pub(super) fn staging_step() -> Result<(), StoreError> {
     STAGED_ON.with_borrow(|world| world.as_ref().map_or(Ok(()), |world| world.borrow_mut().step(|_| ())))?;
     let left = STAGING.get();
     STAGING.set(left.and_then(|left| left.checked_sub(1)));
@@ -87,7 +87,7 @@ impl ModelCommitter {
         let engine = recovered(world, state, PublishQueue::new(publish, spooled.clone()), now)?;
         let steps = world.borrow().steps();
         world.borrow_mut().recovery = steps - before;
-        let outstanding = engine.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
+        let outstanding = engine.journal().read(|state| state.held.iter().map(|(copy, _)| copy.into()).collect());
         Ok((Self { committing: Committing::new(engine), spooled, orders: VecDeque::new(), count: 0 }, outstanding))
     }
 

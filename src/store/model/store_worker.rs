@@ -32,7 +32,7 @@ pub(crate) fn at_site<T>(disk: &SiteDisk, work: impl FnOnce() -> T) -> T {
 }
 
 /// A step of writing a temporary file.
-pub(in crate::store) fn writing_step() -> Result<(), StoreError> {
+pub(super) fn writing_step() -> Result<(), StoreError> {
     SITE.with_borrow(|site| site.as_ref().map_or(Ok(()), |disk| disk.step(|_| Ok(()))))
 }
 

@@ -135,7 +135,7 @@ impl Committer {
             spool.set_notify(&notify);
         }
         let (builder, engines) = Engines::open(state_dir, policy, spools)?;
-        let outstanding = builder.journal().read(|state| state.held.keys().map(Outstanding::from).collect());
+        let outstanding = builder.journal().read(|state| state.held.iter().map(|(copy, _)| copy.into()).collect());
         let start = |engine| Thread::start(engine, &notify).map_err(StoreError::std(START_THREAD, state_dir));
         let main = start(engines.main)?;
         let beside = engines.beside.into_iter().map(|(filesystem, engine)| Ok((filesystem, start(engine)?)));
@@ -235,9 +235,9 @@ impl Committer {
     }
 }
 
-impl From<&SiteFile> for Outstanding {
-    fn from(copy: &SiteFile) -> Self {
-        Self { site: copy.site.to_string(), name: copy.name.clone(), fingerprint: copy.fingerprint }
+impl From<SiteFile> for Outstanding {
+    fn from(SiteFile { site, name, fingerprint }: SiteFile) -> Self {
+        Self { site: site.to_string(), name, fingerprint }
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::Instant;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::super::SinkKind;
 use super::super::journal::Record;
 use super::recovery_tests::killed;
 use super::*;
 use crate::store::fs::answering::Wait;
+use crate::store::fs::sink::SinkKind;
 
 pub(super) const AT_ONCE: CommitPolicy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
 
@@ -99,8 +99,14 @@ pub(super) fn results(completions: Vec<Completion>) -> Vec<Result<(), StoreError
 
 #[test]
 fn files_are_published_whole_in_order_and_told() {
+    for sink in [SinkKind::Append, SinkKind::Mapped] {
+        publish_fifty(sink);
+    }
+}
+
+fn publish_fifty(sink: SinkKind) {
     let disk = Disk::new();
-    let spool = disk.spool();
+    let spool = Spool::open_with(&disk.incoming(), Arc::new(sink)).unwrap();
     let (sender, calls) = mpsc::channel();
     let (committer, before) = Committer::start(
         &disk.state(),
@@ -111,7 +117,6 @@ fn files_are_published_whole_in_order_and_told() {
     .unwrap();
     assert_eq!(before, []);
     for ticket in 0..50 {
-        let spool = spool.clone().with_sink(if ticket % 2 == 0 { SinkKind::Append } else { SinkKind::Mapped });
         committer.publish(file(ticket, &format!("a.{ticket}.data"), staged(&spool, &format!("bytes {ticket}"))));
     }
     assert_eq!(committer.pending(), 50);

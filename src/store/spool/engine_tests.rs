@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::journal::{Held, State, replay};
+use super::super::journal::{State, replay};
 use super::super::publish_queue::{Publish, PublishQueue};
 use super::super::spooled::Spooled;
 use super::*;
@@ -90,7 +90,7 @@ impl Scene {
         let before = replay(&journal).unwrap().state;
         let engine = recovered(&self.world, before, PublishQueue::new(self.publish, Spooled::default()), self.now);
         let Ok(mut engine) = engine else { return };
-        let held: Vec<SiteFile> = engine.journal.read(|state| state.held.keys().cloned().collect());
+        let held: Vec<SiteFile> = engine.journal.read(|state| state.held.iter().map(|(copy, _)| copy).collect());
         waiting.retain(|copy| !held.contains(copy));
         engine.forget(older_than_all(held));
         for _retry in 0..2 {
@@ -249,7 +249,7 @@ fn held_after_forgetting(fault: Option<Fault>) -> Vec<SiteFile> {
     let (world, ..) = scenario(&faults);
     assert!(world.borrow().is_down());
     let journal = world.borrow_mut().start();
-    replay(&journal).unwrap().state.held.into_keys().collect()
+    replay(&journal).unwrap().state.held.iter().map(|(copy, _)| copy).collect()
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn engine_that_holds(files: usize, publish: Publish) -> (Rc<RefCell<World>>, Eng
     let mut state = State::default();
     state.spools.insert(SPOOL, "model".into());
     let held = (0..files).map(|number| copy("kept", &format!("kept{number}.1.data")));
-    state.held.extend(held.map(|copy| (copy, Held::before(SPOOL))));
+    held.for_each(|copy| state.held.insert(copy, SPOOL, 0));
     let now = Instant::now();
     let engine = recovered(&world, state, PublishQueue::new(publish, Spooled::default()), now).unwrap();
     world.borrow_mut().costs = Costs::default();

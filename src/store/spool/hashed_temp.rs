@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::staged_file;
 use super::temp_beside::{ClosedBeside, TempBeside};
 use crate::proto::{Fingerprint, Fingerprinter, Md5Hasher, Md5Sum};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::ids::StageId;
-use crate::store::fs::sink::SinkKind;
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::temp_file::{ClosedTemp, TempFile};
 
@@ -30,11 +28,12 @@ enum Open {
 }
 
 impl HashedTemp {
-    pub(in crate::store) fn create(dir: Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Result<Self, StoreError> {
+    pub(in crate::store) fn create(dir: Arc<SpoolDir>, size_hint: u64) -> Result<Self, StoreError> {
         let file = if dir.staging_queue().is_some() {
-            Open::Beside(TempBeside::create(&dir, kind, size_hint))
+            Open::Beside(TempBeside::create(&dir, size_hint))
         } else {
-            Open::Here(staged_file::create(dir, kind, size_hint)?)
+            dir.check_place()?;
+            Open::Here(TempFile::create(dir, size_hint)?)
         };
         Ok(Self { file, running: Fingerprinter::default(), md5: None })
     }
@@ -64,7 +63,7 @@ impl HashedTemp {
     /// The file's next bytes. After an error the file is of no use: drop it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         match &mut self.file {
-            Open::Here(file) => staged_file::write(file, bytes)?,
+            Open::Here(file) => file.write(bytes)?,
             Open::Beside(file) => file.write(bytes)?,
         }
         self.running.update(bytes);
@@ -86,7 +85,7 @@ impl HashedTemp {
     pub fn duplicate(&self) -> Result<Self, StoreError> {
         match &self.file {
             Open::Here(file) => {
-                let mut copy = Self::create(Arc::clone(file.dir()), SinkKind::default(), self.size())?;
+                let mut copy = Self::create(Arc::clone(file.dir()), self.size())?;
                 file.read(|bytes| copy.write(bytes))?;
                 Ok(copy)
             }
@@ -100,7 +99,7 @@ impl HashedTemp {
     /// The file is whole.
     pub fn finish(self) -> Result<ClosedHashedTemp, StoreError> {
         let written = match self.file {
-            Open::Here(file) => Closed::Here(staged_file::finish(file)?),
+            Open::Here(file) => Closed::Here(file.finish()?),
             Open::Beside(file) => Closed::Beside(file.finish()?),
         };
         Ok(ClosedHashedTemp { written, fingerprint: self.running.finish(), md5: self.md5.map(Md5Hasher::finish) })

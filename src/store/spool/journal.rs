@@ -25,6 +25,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::held_files::HeldFiles;
 use crate::proto::extension::ContentHash;
 use crate::proto::{FileName, Fingerprint, Md5Sum};
 use crate::store::fs::ids::{SpoolId, StageId, hex};
@@ -134,23 +135,7 @@ pub(in crate::store) struct State {
     /// Committed files that are not known to be published.
     pub(in crate::store) committed: Committed,
     /// Files committed here that the sites may still have.
-    pub(in crate::store) held: BTreeMap<SiteFile, Held>,
-}
-
-/// What is known of a file that its site may still have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Held {
-    /// Where it was committed.
-    pub(in crate::store) spool: SpoolId,
-    /// The number of the order that it was committed by; 0 if that was in an earlier run. In no journal.
-    pub(in crate::store) order: u64,
-}
-
-impl Held {
-    /// Of an earlier run.
-    pub(in crate::store) fn before(spool: SpoolId) -> Self {
-        Self { spool, order: 0 }
-    }
+    pub(in crate::store) held: HeldFiles,
 }
 
 /// Committed files, in the order they were committed in.
@@ -213,21 +198,21 @@ impl State {
             Record::Intent(intent) => self.commit(intent, 0),
             Record::Only(intent) => self.committed.insert(intent),
             Record::Published(stage) => drop(self.committed.remove(stage)),
-            Record::Held(spool, copy) => drop(self.held.insert(copy, Held::before(spool))),
+            // Journals have these behind the files that are to be published, which are newer.
+            Record::Held(spool, copy) => self.held.insert_older(copy, spool),
             Record::Gone(copy) => drop(self.held.remove(&copy)),
         }
     }
 
     /// A file is committed, by the order of this number, and its site may have it still.
     pub(in crate::store) fn commit(&mut self, intent: Intent, order: u64) {
-        self.held.insert(intent.copy.clone(), Held { spool: intent.spool, order });
+        self.held.insert(intent.copy.clone(), intent.spool, order);
         self.committed.insert(intent);
     }
 
     /// The site no longer has what was committed before the order of this number. Whether that was not known.
     pub(in crate::store) fn forget(&mut self, copy: &SiteFile, order: u64) -> bool {
-        let is_earlier = self.held.get(copy).is_some_and(|held| held.order < order);
-        is_earlier && self.held.remove(copy).is_some()
+        self.held.remove_before(copy, order)
     }
 
     /// A file could not be committed, or is damaged: its site's copy is the only one.
@@ -246,7 +231,7 @@ impl State {
     pub(in crate::store) fn drop_spool(&mut self, spool: SpoolId) {
         self.spools.remove(&spool);
         self.committed.retain(|intent| intent.spool != spool);
-        self.held.retain(|_, held| held.spool != spool);
+        self.held.drop_spool(spool);
     }
 
     /// At most how many records hold all of this.
@@ -263,15 +248,15 @@ impl State {
         }
         let mut said = HashSet::new();
         for intent in self.committed.iter() {
-            if self.held.get(&intent.copy).is_some_and(|held| held.spool == intent.spool) {
+            if self.held.spool_of(&intent.copy) == Some(intent.spool) {
                 said.insert(&intent.copy);
                 Record::Intent(intent.clone()).encode(&mut out);
             } else {
                 Record::Only(intent.clone()).encode(&mut out);
             }
         }
-        for (copy, held) in self.held.iter().filter(|(copy, _)| !said.contains(copy)) {
-            Record::Held(held.spool, copy.clone()).encode(&mut out);
+        for (copy, spool) in self.held.iter().filter(|(copy, _)| !said.contains(copy)) {
+            Record::Held(spool, copy).encode(&mut out);
         }
         out
     }

@@ -161,5 +161,5 @@ fn what_is_committed_after_a_site_let_an_equal_file_go_is_not_forgotten() {
     // Ordered from another committer, which comes to it only now.
     state.commit(intent, 9);
     assert!(!state.forget(&copy, 8));
-    assert!(state.held.contains_key(&copy));
+    assert_eq!(state.held.spool_of(&copy), Some(SpoolId(7)));
 }

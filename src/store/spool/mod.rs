@@ -10,6 +10,7 @@ pub(super) mod engine;
 mod engines;
 mod fresh_name;
 pub(super) mod hashed_temp;
+mod held_files;
 pub(super) mod journal;
 pub(super) mod journal_file;
 mod journal_link;
@@ -19,7 +20,6 @@ pub(super) mod publish_order;
 pub(super) mod publish_queue;
 pub(super) mod shared_journal;
 pub(super) mod spooled;
-mod staged_file;
 mod temp_beside;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use crate::store::fs::answering::in_time;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::mark::mark_name;
 use crate::store::fs::setup::{FILE_MODE, Staging};
-use crate::store::fs::sink::SinkKind;
+use crate::store::fs::sink::OpenSink;
 use crate::store::fs::spool_dir::SpoolDir;
 #[cfg(test)]
 use crate::store::fs::staging_queue::Deferred;
@@ -43,7 +43,6 @@ use crate::store::fs::staging_queue::Deferred;
 #[derive(Clone, Debug)]
 pub struct Spool {
     dir: Arc<SpoolDir>,
-    sink: SinkKind,
 }
 
 impl Spool {
@@ -54,7 +53,17 @@ impl Spool {
     pub fn open(incoming: &Path) -> Result<Self, StoreError> {
         let dir = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?;
         dir.warn_of_lacks(&[]);
-        Ok(Self { dir: Arc::new(dir), sink: SinkKind::default() })
+        Ok(Self { dir: Arc::new(dir) })
+    }
+
+    /// As [`open`](Self::open) does, with files written in another way.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_with(incoming: &Path, sinks: Arc<dyn OpenSink>) -> Result<Self, StoreError> {
+        let dir = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.writing_through(sinks);
+        dir.warn_of_lacks(&[]);
+        Ok(Self { dir: Arc::new(dir) })
     }
 
     /// As [`open`](Self::open) does, for a collector whose journal is in `state_dir`. Where the directory is on another
@@ -65,26 +74,21 @@ impl Spool {
         let dir =
             in_time(incoming, move || SpoolDir::open(&path, FILE_MODE, Staging::Collector)?.answering_beside(device))?;
         dir.warn_of_lacks(&[]);
-        Ok(Self { dir: Arc::new(dir), sink: SinkKind::default() })
+        Ok(Self { dir: Arc::new(dir) })
     }
 
     /// As [`open_beside`](Self::open_beside) does, for a simulation that decides when something is staged.
     #[cfg(test)]
-    pub(crate) fn open_deferred(incoming: &Path) -> Result<(Self, Deferred), StoreError> {
-        let (dir, deferred) = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.deferred()?;
-        Ok((Self { dir: Arc::new(dir), sink: SinkKind::default() }, deferred))
+    pub(crate) fn open_deferred(incoming: &Path, sinks: Arc<dyn OpenSink>) -> Result<(Self, Deferred), StoreError> {
+        let dir = SpoolDir::open(incoming, FILE_MODE, Staging::Collector)?.writing_through(sinks);
+        let (dir, deferred) = dir.deferred()?;
+        Ok((Self { dir: Arc::new(dir) }, deferred))
     }
 
     /// Where a path leads: a directory that is spelled in two ways is one.
     pub fn resolve(incoming: &Path) -> Result<PathBuf, StoreError> {
         let path = incoming.to_owned();
         in_time(incoming, move || Ok(path.canonicalize().unwrap_or(path)))
-    }
-
-    /// The same spool, with files written in another way from now on.
-    #[must_use]
-    pub fn with_sink(self, sink: SinkKind) -> Self {
-        Self { sink, ..self }
     }
 
     /// The incoming directory, as an absolute path without links.
@@ -106,7 +110,7 @@ impl Spool {
     /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: also where the filesystem has not
     /// answered lately.
     pub fn stage_only_copy(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        HashedTemp::create(self.dir.clone(), self.sink, size_hint)
+        HashedTemp::create(self.dir.clone(), size_hint)
     }
 
     /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].

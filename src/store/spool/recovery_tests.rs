@@ -287,6 +287,37 @@ fn a_start_publishes_what_is_whole_and_forgets_what_is_damaged() {
 }
 
 #[test]
+fn of_two_files_that_were_committed_of_one_name_the_later_is_known() {
+    for [older, newer] in [["one", "two"], ["two", "one"]] {
+        let disk = Disk::new();
+        {
+            let spool = disk.spool();
+            let [first, second] = [older, newer].map(|bytes| intent(&spool, "a.1.data", bytes));
+            killed(&disk, &[spool_record(&spool), Record::Intent(first), Record::Intent(second)], b"");
+        }
+        for start in ["after the kill", "once more"] {
+            let (committer, outstanding) = disk.start(&disk.spool());
+            committer.stop();
+            let known: Vec<Fingerprint> = outstanding.iter().map(|file| file.fingerprint).collect();
+            assert_eq!(known, [Fingerprint::of(newer.as_bytes())], "{older}, {newer}, {start}");
+        }
+        let published: Vec<_> = disk.published().into_iter().map(|(_, bytes)| bytes).collect();
+        assert!(published.contains(&older.into()) && published.contains(&newer.into()), "both are measurements");
+    }
+}
+
+#[test]
+fn a_record_of_the_journal_that_a_kill_has_left_half_written_is_swept() {
+    let disk = Disk::new();
+    let draft = disk.spool().incoming().join(crate::proto::COLLECTOR_STAGING).join("journal.0123456789abcdef");
+    fs::write(&draft, "/va").unwrap();
+    let (committer, _) = disk.start(&disk.spool());
+    committer.stop();
+    assert!(!draft.exists());
+    assert!(draft.with_extension("").exists(), "the record itself");
+}
+
+#[test]
 fn a_journal_beside_another_spool_is_not_believed() {
     let disk = Disk::new();
     let copy = intent(&disk.spool(), "a.1.data", "one").copy;

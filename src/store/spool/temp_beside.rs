@@ -3,10 +3,8 @@
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 
-use super::staged_file;
 use crate::mutex::lock;
 use crate::store::fs::error::StoreError;
-use crate::store::fs::sink::SinkKind;
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::staging_queue::StagingQueue;
 use crate::store::fs::temp_file::{ClosedTemp, TempFile};
@@ -33,8 +31,11 @@ enum Progress {
 }
 
 impl TempBeside {
-    pub(super) fn create(dir: &Arc<SpoolDir>, kind: SinkKind, size_hint: u64) -> Self {
-        Self::begin(dir, 0, move |dir| staged_file::create(Arc::clone(dir), kind, size_hint))
+    pub(super) fn create(dir: &Arc<SpoolDir>, size_hint: u64) -> Self {
+        Self::begin(dir, 0, move |dir| {
+            dir.check_place()?;
+            TempFile::create(Arc::clone(dir), size_hint)
+        })
     }
 
     /// Another file with the bytes that were ordered to be written so far.
@@ -43,7 +44,7 @@ impl TempBeside {
         Self::begin(&self.dir, self.size, move |dir| match (&*lock(&file), lock(&progress).clone()) {
             (_, Progress::Failed(error)) => Err(error),
             (Some(file), _) => {
-                let mut copy = TempFile::create(Arc::clone(dir), SinkKind::default(), file.size())?;
+                let mut copy = TempFile::create(Arc::clone(dir), file.size())?;
                 file.read(|bytes| copy.write(bytes))?;
                 Ok(copy)
             }
@@ -120,7 +121,7 @@ impl TempBeside {
         self.size += bytes.len() as u64;
         let bytes = bytes.to_vec();
         self.order(bytes.len(), move |file| match file {
-            Some(file) => staged_file::write(file, &bytes),
+            Some(file) => file.write(&bytes),
             None => Err(StoreError::Stopped),
         });
         Ok(())
@@ -139,7 +140,7 @@ impl TempBeside {
             let (file, progress) = (lock(&file).take(), lock(&progress).clone());
             let closed = match (file, progress) {
                 (_, Progress::Failed(error)) => Err(error),
-                (Some(file), _) => staged_file::finish(file),
+                (Some(file), _) => file.finish(),
                 (None, _) => Err(StoreError::Stopped),
             };
             // Where nobody waits any more, that removes it.

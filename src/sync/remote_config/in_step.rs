@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Item, ItemKind};
 use crate::proto::Refusal;
 
+/// Uploads of one configuration that are known: between two of them, the centre has deleted it.
+const MOST_UPLOADS: usize = 16;
+
 /// What a site was seen to have the same as the centre, by the content's MD5, and the configurations that it owns: the centre's
 /// go to their owner alone. It survives restarts. Its loss costs comparisons, and of what was edited meanwhile, an operator's
 /// word.
@@ -23,13 +26,13 @@ pub struct InStep {
 }
 
 /// How one item stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The MD5 of the content that both had, unless the site was sent another since.
     pub in_step: Option<[u8; 16]>,
-    /// That of the configuration that the centre has taken up from the site, as it came: what that asks for is the word of the
-    /// site alone.
-    pub uploaded: Option<[u8; 16]>,
+    /// Those of the configuration's contents that were taken up from the site, or may have been: what they ask for is the word
+    /// of the site alone.
+    pub uploads: BTreeSet<[u8; 16]>,
 }
 
 impl InStep {
@@ -44,8 +47,8 @@ impl InStep {
     }
 
     /// Those and the configurations that the site owns though they are not in step, in their order.
-    pub fn standings(&self) -> impl Iterator<Item = (&Item, Standing)> + Clone {
-        self.items.iter().map(|(item, standing)| (item, *standing))
+    pub fn standings(&self) -> impl Iterator<Item = (&Item, &Standing)> + Clone {
+        self.items.iter()
     }
 
     /// How many items are in step.
@@ -96,7 +99,7 @@ impl InStep {
 
     /// Whether this content of a configuration is what the site has uploaded itself.
     pub(super) fn is_upload(&self, item: &Item, md5: [u8; 16]) -> bool {
-        self.items.get(item).is_some_and(|standing| standing.uploaded == Some(md5))
+        self.items.get(item).is_some_and(|standing| standing.uploads.contains(&md5))
     }
 
     /// Why the site did not take this content, if that was the last one it was sent.
@@ -123,7 +126,12 @@ impl InStep {
     /// Has the site own the configuration, of which it has uploaded this content.
     pub(super) fn own_upload(&mut self, item: Item, md5: [u8; 16]) {
         self.unclaimed.remove(&item);
-        self.items.insert(item, Standing { in_step: None, uploaded: Some(md5) });
+        let Standing { in_step, uploads } = self.items.entry(item).or_default();
+        *in_step = None;
+        if uploads.len() >= MOST_UPLOADS {
+            uploads.pop_first();
+        }
+        uploads.insert(md5);
     }
 
     /// The site has something else than the centre from now on. A configuration is the site's all the same.
@@ -148,7 +156,7 @@ impl InStep {
 
 impl FromIterator<(Item, [u8; 16])> for InStep {
     fn from_iter<I: IntoIterator<Item = (Item, [u8; 16])>>(items: I) -> Self {
-        let in_step = |md5| Standing { in_step: Some(md5), uploaded: None };
+        let in_step = |md5| Standing { in_step: Some(md5), uploads: BTreeSet::new() };
         items.into_iter().map(|(item, md5)| (item, in_step(md5))).collect()
     }
 }

@@ -5,6 +5,8 @@ mod adoption;
 mod agenda;
 mod centre;
 mod comparison;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod guard;
 mod in_step;
 mod item;
@@ -24,6 +26,9 @@ mod task;
 
 pub use centre::{Centre, CentreItem};
 pub use comparison::{AtSite, Comparison};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use fuzz::fuzz_config_round;
 pub use guard::{Guard, GuardReason};
 pub use in_step::{InStep, Standing};
 pub use item::{Item, ItemKind};

@@ -15,9 +15,10 @@ pub(super) struct Oracle {
     pub(super) uploaded: BTreeSet<Vec<u8>>,
     /// Whole pairs that were at the centre.
     pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
-    /// Contents that the console has written, or that were there when a site has shown that it has the same or an operator has
-    /// said that they are its.
-    pub(super) by_console: BTreeSet<Vec<u8>>,
+    /// The MD5s of contents that the console has written, or that were there when a site has shown that it has the same.
+    pub(super) by_console: BTreeSet<[u8; 16]>,
+    /// What an operator has given to a site, with all that it asks for.
+    pub(super) assigned: BTreeSet<Item>,
     /// How often something was stored again that a deletion had taken along.
     pub(super) restored: usize,
 }
@@ -94,11 +95,11 @@ impl Oracle {
         match item.kind() {
             ItemKind::Configuration => assert!(is_owner(item), "{item} goes to a site that does not own it"),
             ItemKind::Collection => {
-                let by_console = |md5: [u8; 16]| self.by_console.iter().any(|content| Md5Sum::of(content).md5 == md5);
                 let is_asked_for = given.centre.items.iter().any(|(configuration, has)| {
                     has.collections.contains(item)
                         && is_owner(configuration)
-                        && has.content.is_some_and(|content| by_console(content.md5))
+                        && (self.assigned.contains(configuration)
+                            || has.content.is_some_and(|content| self.by_console.contains(&content.md5)))
                 });
                 assert!(is_asked_for, "{item} goes to a site to which the console did not give it");
             }

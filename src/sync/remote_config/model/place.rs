@@ -97,7 +97,8 @@ impl Place {
             ConfigStep::Ask(CentreStep::Owner { item }) => StepOutcome::Owner(owners.other(item, &self.name).cloned()),
             ConfigStep::Ask(CentreStep::Claim { item }) => {
                 active.has_claimed = true;
-                oracle.by_console.extend(console.directory.content(item).map(<[u8]>::to_vec));
+                let content = active.given.centre.items.get(item).and_then(|has| has.content);
+                oracle.by_console.extend(content.map(|content| content.md5));
                 StepOutcome::Claimed(owners.claim(item.clone(), &self.name))
             }
             ConfigStep::Ask(step) => console.carry_out(step, active.given.directories, oracle),
@@ -154,7 +155,7 @@ impl Place {
         if is_state_lost {
             self.saved = InStep::default();
         }
-        self.in_step = self.saved.standings().map(|(item, standing)| (item.clone(), standing)).collect();
+        self.in_step = self.saved.standings().map(|(item, standing)| (item.clone(), standing.clone())).collect();
     }
 }
 

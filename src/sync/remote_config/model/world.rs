@@ -9,6 +9,7 @@ use super::console::Console;
 use super::oracle::Oracle;
 use super::place::{Course, Ended, Place};
 use super::site::Site;
+use crate::proto::Md5Sum;
 
 /// Happenings until nobody changes anything any more.
 const HAPPENINGS: usize = 500;
@@ -121,7 +122,7 @@ impl World {
             0..14 => self.edit(&item, &content),
             14..18 => self.console.delete(&item),
             18..20 => {
-                self.oracle.by_console.insert(content.clone());
+                self.oracle.by_console.insert(Md5Sum::of(&content).md5);
                 self.console.edit_content_alone(&item, &content);
             }
             20 => self.console.unmount(),
@@ -133,7 +134,7 @@ impl World {
     }
 
     fn edit(&mut self, item: &Item, content: &[u8]) {
-        self.oracle.by_console.insert(content.to_vec());
+        self.oracle.by_console.insert(Md5Sum::of(content).md5);
         self.console.edit(item, content);
     }
 
@@ -150,7 +151,7 @@ impl World {
         (0..self.places.len()).for_each(|place| self.cut(place));
         self.tell(|| format!("an operator gives {item} to site {place}"));
         let name = Arc::clone(&self.places[place].name);
-        self.oracle.by_console.extend(self.console.directory.content(&item).map(<[u8]>::to_vec));
+        self.oracle.assigned.insert(item.clone());
         let before = self.owners.assign(item.clone(), &name);
         for other in self.places.iter_mut().filter(|other| Some(&other.name) == before.as_ref() && other.name != name) {
             other.in_step.remove(&item);
