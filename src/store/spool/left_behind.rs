@@ -46,8 +46,8 @@ impl LeftBehind {
             .map_err(|found| StoreError::JournalFormat { path: path.clone(), found, known: FORMAT })?
             .state;
         let mut sites: BTreeMap<String, LeftOfSite> = BTreeMap::new();
-        let unpublished = state.committed.iter().map(|intent| (&intent.copy, true));
-        for (copy, is_unpublished) in unpublished.chain(state.held.keys().map(|copy| (copy, false))) {
+        let unpublished = state.committed.iter().map(|intent| (intent.copy.clone(), true));
+        for (copy, is_unpublished) in unpublished.chain(state.held.iter().map(|(copy, _)| (copy, false))) {
             let site = sites.entry(copy.site.to_string()).or_default();
             let sum = if is_unpublished { &mut site.unpublished } else { &mut site.held };
             sum.files += 1;
