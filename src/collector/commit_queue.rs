@@ -10,7 +10,7 @@ use super::ports::Publisher;
 use super::same_server::SameServer;
 use crate::budget;
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{ClosedHashedTemp, Completion, InSpool, Publication, PublishOrder, Spool, Waiting};
+use crate::store::{ClosedHashedTemp, Commits, Completion, InSpool, Publication, PublishOrder, Spool, Waiting};
 use crate::sync::PendingCommit;
 
 /// A file on its way through the committer.
@@ -102,6 +102,11 @@ impl CommitQueue {
     /// Files that are staged and being made durable.
     pub(super) fn committing(&self) -> usize {
         self.tickets.len()
+    }
+
+    /// How long commits have taken.
+    pub(super) fn commits(&self) -> Commits {
+        self.committer.commits()
     }
 
     /// What is committed and waits for its publication.

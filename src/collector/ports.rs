@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::net::{ByteStream, ConnId, Event, Io, LocalId, Net, Target};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Committer, Completion, InSpool, Publication, Spool, Waiting};
-use crate::tls::{CertificateSummary, UnixTime};
+use crate::store::{Commits, Committer, Completion, InSpool, Publication, Spool, Waiting};
+use crate::tls::{PeerDescription, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
 pub(super) trait Network {
@@ -16,6 +16,7 @@ pub(super) trait Network {
     /// The date, for certificates.
     fn date(&self) -> UnixTime;
     fn max_loop_latency(&self) -> Duration;
+    fn take_loop_latency(&mut self) -> Duration;
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
@@ -25,6 +26,7 @@ pub(super) trait Network {
     /// The control socket: its clients are answered.
     fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()>;
     fn answer(&mut self, client: LocalId, more: &[u8]);
+    fn tell(&mut self, client: LocalId, more: &[u8]);
     fn finish_answer(&mut self, client: LocalId);
     fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>>;
 }
@@ -32,8 +34,10 @@ pub(super) trait Network {
 /// An open connection, as its session uses it: [`Io`], whose methods these are.
 pub(super) trait Connection: ByteStream {
     fn now(&self) -> Instant;
+    /// The date.
+    fn date(&self) -> UnixTime;
     /// What the site has shown, over TLS.
-    fn certificate(&mut self) -> Option<CertificateSummary>;
+    fn peer(&mut self) -> Option<PeerDescription>;
     fn has_buffered(&mut self) -> bool;
     fn wake(&mut self);
     fn set_deadline(&mut self, wait: Option<Duration>);
@@ -48,6 +52,7 @@ pub(super) trait Publisher {
     fn is_all_published(&self) -> bool;
     fn in_spool(&self, site: &str) -> InSpool;
     fn is_alive(&self) -> bool;
+    fn commits(&self) -> Commits;
     fn completions(&mut self) -> Vec<Completion>;
     fn stop(self: Box<Self>) -> Waiting;
 }
@@ -63,6 +68,10 @@ impl Network for Net {
 
     fn max_loop_latency(&self) -> Duration {
         self.max_loop_latency()
+    }
+
+    fn take_loop_latency(&mut self) -> Duration {
+        self.take_loop_latency()
     }
 
     fn connections(&self) -> usize {
@@ -97,6 +106,10 @@ impl Network for Net {
         self.answer(client, more);
     }
 
+    fn tell(&mut self, client: LocalId, more: &[u8]) {
+        self.tell(client, more);
+    }
+
     fn finish_answer(&mut self, client: LocalId) {
         self.finish_answer(client);
     }
@@ -111,8 +124,12 @@ impl Connection for Io<'_> {
         self.now()
     }
 
-    fn certificate(&mut self) -> Option<CertificateSummary> {
-        self.peer()?.certificate
+    fn date(&self) -> UnixTime {
+        UnixTime::now()
+    }
+
+    fn peer(&mut self) -> Option<PeerDescription> {
+        self.peer()
     }
 
     fn has_buffered(&mut self) -> bool {
@@ -155,6 +172,10 @@ impl Publisher for Committer {
 
     fn is_alive(&self) -> bool {
         Self::is_alive(self)
+    }
+
+    fn commits(&self) -> Commits {
+        Self::commits(self)
     }
 
     fn completions(&mut self) -> Vec<Completion> {

@@ -158,7 +158,11 @@ pub(super) fn open(
 }
 
 /// The spool in `incoming`: one and the same however the directory is spelled.
-fn open_spool(incoming: &Path, state_dir: &Path, spools: &mut BTreeMap<PathBuf, Spool>) -> Result<Spool, StoreError> {
+pub(super) fn open_spool(
+    incoming: &Path,
+    state_dir: &Path,
+    spools: &mut BTreeMap<PathBuf, Spool>,
+) -> Result<Spool, StoreError> {
     if let Some(spool) = spools.get(incoming).filter(|spool| spool.check_answers().is_err()) {
         // Where a path leads that is in a filesystem which does not answer cannot be found out.
         return Ok(spool.clone());

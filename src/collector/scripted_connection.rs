@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::ports::Connection;
 use crate::deadline::after;
 use crate::net::{ByteStream, Failure, Read};
-use crate::tls::CertificateSummary;
+use crate::tls::{PeerDescription, UnixTime};
 
 /// A connection that has brought `input`.
 pub(super) struct ScriptedConnection {
@@ -45,7 +45,11 @@ impl ByteStream for ScriptedConnection {
 }
 
 impl Connection for ScriptedConnection {
-    fn certificate(&mut self) -> Option<CertificateSummary> {
+    fn date(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::ZERO)
+    }
+
+    fn peer(&mut self) -> Option<PeerDescription> {
         None
     }
 

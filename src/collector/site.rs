@@ -1,26 +1,29 @@
 //! A site while the daemon runs: its settings, what is remembered of it, and the round under way.
 
 mod files;
+mod listing;
+mod not_taken;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Level, info, warn};
+use log::{info, warn};
 
+use self::not_taken::NotTakenFiles;
 use super::Reason;
 use super::agent_order::AgentOrder;
 use super::commit_queue::{CommitQueue, SpoolShare};
 use super::configuring::SiteConfig;
 use super::report::NotTaken;
 use super::resources::SiteResources;
-use super::status::SeenWaiting;
+use super::status::{Protocol, SeenWaiting};
 use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::extension::{Capabilities, Capability};
-use crate::proto::{Error, FileName, Fingerprint, Listing, Quoted, RefusedEntry, quoted};
+use crate::proto::{Error, FileName, Fingerprint, Quoted, quoted};
 use crate::store::{Spool, Waiting};
 use crate::sync::{ConnectionKey, Delivery, ListAssignment, Round, Selection, SiteHistory, Step, WorkCounts};
 use crate::tls::ClientCertPolicy;
@@ -97,6 +100,8 @@ pub(super) struct Site {
     pub(super) running: Option<ActiveRound>,
     /// What waits there, as its last listing showed.
     pub(super) waiting: Option<SeenWaiting>,
+    /// What is left there.
+    pub(super) not_taken: NotTakenFiles,
     /// Where its configuration is kept the same as the centre's.
     pub(super) configuration: Option<SiteConfig>,
     /// A connection kept open between two rounds.
@@ -125,6 +130,7 @@ impl Site {
             dialect: Dialect::Unknown,
             running: None,
             waiting: None,
+            not_taken: NotTakenFiles::default(),
             configuration: None,
             parked: None,
             log: LogThrottle::default(),
@@ -161,6 +167,7 @@ impl Site {
         self.certificate_refused = false;
         self.dialect = Dialect::Unknown;
         self.history.reset_skips();
+        self.not_taken.clear();
         self.files_log = LogThrottle::default();
     }
 
@@ -255,6 +262,15 @@ impl Site {
             }
     }
 
+    /// What its server understands, as far as is known.
+    pub(super) fn protocol_spoken(&self) -> Protocol {
+        match self.dialect {
+            Dialect::Unknown => Protocol::Unknown,
+            Dialect::Stock(_) => Protocol::Stock,
+            Dialect::Extended => Protocol::Extension,
+        }
+    }
+
     /// Whether the site spoke the extension when it was asked last.
     pub(super) fn is_extended(&self) -> bool {
         self.dialect == Dialect::Extended
@@ -323,54 +339,6 @@ impl Site {
 
     pub(super) fn next_step(&mut self, connection: ConnectionKey) -> Step {
         self.round().map_or(Step::Leave, |(round, _)| round.next_step(connection))
-    }
-
-    /// A listing begins.
-    pub(super) fn select(&mut self) -> Selection {
-        Selection::new(self.names.share(), &mut self.history)
-    }
-
-    /// Decides whether a listed name is one to ask for.
-    pub(super) fn judge(&mut self, name: &[u8], selection: &mut Selection) {
-        selection.judge(name, self.settings.collects(name), &mut self.history);
-    }
-
-    /// The same, of a file whose size is listed as well.
-    pub(super) fn judge_sized(&mut self, name: &[u8], size: u64, selection: &mut Selection) {
-        let (is_collected, most) = (self.settings.collects(name), self.settings.max_file_size);
-        let is_too_large = is_collected && size > most;
-        selection.judge(name, is_collected && !is_too_large, &mut self.history);
-        if is_too_large && let Ok(name) = FileName::new(name) {
-            self.listed_too_large(&name, size);
-        }
-    }
-
-    /// Logs which names of a listing, or of a page of it, cannot be used; so many of the pages before could not.
-    pub(super) fn log_refused(&mut self, listing: &Listing, before: u64) {
-        for RefusedEntry { name, error } in listing.refused() {
-            if self.history.report_once(name.as_bytes()) {
-                self.log_file(Level::Warn, name, &format!("left there: {error}"));
-            }
-        }
-        if let [mark, ..] = listing.marks()
-            && self.history.report_once(mark)
-        {
-            let mark = String::from_utf8_lossy(mark);
-            warn!(
-                "site={} its directory is the incoming directory of another tentacle-syncd (it has {mark}), whose data server \
-                 gets nothing of what is collected from it: is the address right? in a chain of collectors it is",
-                self.shown()
-            );
-        }
-        if let Some(running) = &mut self.running {
-            running.not_taken.bad_name = before + listing.refused_count();
-        }
-    }
-
-    /// Takes note of what a listing shows to be waiting at the site.
-    pub(super) fn note_waiting(&mut self, selection: &Selection, now: Instant) {
-        let (files, oldest) = selection.waiting();
-        self.waiting = Some(SeenWaiting { files, oldest, at: now });
     }
 
     /// A listing has come.

@@ -1,8 +1,13 @@
 //! What is known of a site, also between its rounds.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod rates;
+mod seen;
 
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use self::rates::{Collected, Rates};
+pub(super) use self::seen::{Protocol, SeenTls, SeenWaiting};
 use super::report::RoundReport;
 use crate::proto::{Count, quoted};
 
@@ -18,33 +23,23 @@ pub struct SiteStatus {
     pub last_success: Option<Instant>,
     /// When its last round has ended, and how.
     pub last_round: Option<(Instant, RoundReport)>,
-    /// Files collected.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Files collected, and how fast.
+    pub rates: Rates,
     /// Since when that is known.
     pub(super) since: Instant,
     /// How many rounds have failed one after the other, and when the first of them has ended.
     pub(super) failing: Option<(u64, Instant)>,
     /// Since when no more rounds begin, where somebody has asked for that.
     pub(super) paused: Option<Instant>,
-}
-
-/// What waits at a site to be collected, as its last listing showed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SeenWaiting {
-    /// Files, without those that were collected since.
-    pub(super) files: usize,
-    /// When the oldest of those listed was measured, since 1970, where a name has that.
-    pub(super) oldest: Option<Duration>,
-    /// When the listing came.
-    pub(super) at: Instant,
+    /// How its last connection was encrypted; unknown before the first.
+    pub(super) tls: Option<SeenTls>,
 }
 
 impl SiteStatus {
     pub(super) fn new(name: Arc<str>, now: Instant) -> Self {
         let (last_success, last_round, failing, paused) = (None, None, None, None);
-        Self { name, last_success, last_round, files: 0, bytes: 0, since: now, failing, paused }
+        let rates = Rates::new(now);
+        Self { name, last_success, last_round, rates, since: now, failing, paused, tls: None }
     }
 
     /// A round has ended. Whether the site fails from now on, or no longer.
@@ -57,8 +52,6 @@ impl SiteStatus {
             let (failures, since) = self.failing.unwrap_or((0, now));
             self.failing = Some((failures + 1, since));
         }
-        self.files += report.tally.collected;
-        self.bytes += report.tally.bytes;
         self.last_round = Some((now, report));
         was_failing != self.is_failing()
     }

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::defaults;
 use super::keys::table;
-use super::settings::{SITE, SYNC, Settings, SiteSettings};
+use super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
 use super::toml_conf::schema::Section;
 
 const HEADER: &str = "\
@@ -30,6 +30,10 @@ pub fn to_toml(settings: &Settings) -> String {
     of_all.remove("state_dir");
     let mut text = format!("{HEADER}\n[sync]\n{}", lines(&of_all, Section::Sync));
     let _ = writeln!(text, "#state_dir = {:?}", defaults::STATE_DIR);
+    let monitor = differing(&table(MONITOR, &settings.monitor), &table(MONITOR, &MonitorSettings::default()));
+    if !monitor.is_empty() {
+        let _ = write!(text, "\n[monitor]\n{}", lines(&monitor, Section::Monitor));
+    }
     if let Some(tls) = &tls {
         let _ = write!(text, "\n[tls]\n{}", lines(tls, Section::Tls));
     }

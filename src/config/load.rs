@@ -53,6 +53,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
         for site in &mut settings.sites {
             site.incoming_dir.clone_from(directory);
         }
+        settings.monitor.incoming_dir.clone_from(directory);
     }
     settings.state_dir = match options.state_dir.clone().or(settings.state_dir) {
         None => Some(default_state_dir(options.environment)?),

@@ -31,5 +31,5 @@ pub use fuzz::{fuzz_pandora_conf, fuzz_toml_conf};
 pub use load::{DEFAULT_PATHS, LoadOptions, default_path, default_state_dir, load, load_data_server};
 pub use pandora_conf::DataServerConf;
 pub(crate) use proxy::proxy;
-pub use settings::{ProxySettings, Settings, SiteSettings, incoming_dirs};
+pub use settings::{MonitorSettings, ProxySettings, Settings, SiteSettings, incoming_dirs};
 pub use source::{Env, SecretFile, SecretPurpose, UnreadSecret};

@@ -46,6 +46,8 @@ keys! {
         /// What was understood though it was not written in the file's format, or is dangerous: one line each, with
         /// file and line.
         warnings: Vec<String>,
+        /// What the daemon tells the data server of itself.
+        monitor: MonitorSettings,
     }
 
     /// The keys of `[sync]`.
@@ -79,6 +81,34 @@ keys! {
 
         /// How long a stop may take before what is under way is cut, see SIGTERM.
         shutdown_timeout: Duration = defaults::SHUTDOWN_TIMEOUT, Time(Duration::ZERO..=LONGEST), AtRestart;
+    }
+}
+
+keys! {
+    /// What the daemon tells the data server of itself.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct MonitorSettings {
+    }
+
+    /// The keys of `[monitor]`.
+    static MONITOR: Reload = {
+        /// The agent that the daemon is in the console; none where it tells nothing.
+        agent: Option<String> = None, Text, AtOnce;
+
+        /// How often it does.
+        interval: Duration = 300 * SECOND, Time(SECOND..=LONGEST), AtOnce;
+
+        /// Whether each site is an agent of its own.
+        per_site: bool = false, Flag, AtOnce;
+
+        /// Where its files go.
+        incoming_dir: PathBuf = defaults::INCOMING_DIR.into(), FilePath, AtOnce;
+    }
+}
+
+impl Default for MonitorSettings {
+    fn default() -> Self {
+        Self::built_in()
     }
 }
 

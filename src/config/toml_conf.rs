@@ -25,7 +25,7 @@ use self::site::Inherited;
 pub(super) use self::tls::KEYS as TLS;
 pub(super) use self::tls::Tls;
 use super::error::Diagnostics;
-use super::settings::{SYNC, Settings};
+use super::settings::{MONITOR, SYNC, Settings};
 use super::source::Source;
 
 /// Reads a whole file.
@@ -64,12 +64,18 @@ fn read_document<'t>(reader: &mut Reader<'_>, document: &'t DeTable<'t>) -> Sett
         tls: table(Section::Tls, "tls").and_then(|_| document.get("tls")),
         defaults: table(Section::Defaults, "defaults"),
     };
+    let monitor = table(Section::Monitor, "monitor");
     // Also what every site overrides has to be right.
     site::inherited(reader, above, above.defaults.as_slice(), None);
     let mut settings = Settings::of_sites(site::read_all(reader, above, document.get("site")));
     let keys = &mut Layers { reader, tables: above.sync.as_slice(), line: None };
     for key in SYNC {
         (key.read)(keys, &mut settings);
+    }
+    // What `[sync]` says of every site's `incoming_dir` holds here as well.
+    let tables: Vec<&DeTable<'_>> = monitor.into_iter().chain(above.sync).collect();
+    for key in MONITOR {
+        (key.read)(&mut Layers { reader, tables: &tables, line: None }, &mut settings.monitor);
     }
     settings
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::EventAnswer;
+use super::site_answer::{NotTakenAnswer, SiteAnswer};
 use super::{VERSION, to_json};
 
 /// One line of an answer.
@@ -12,6 +14,17 @@ pub enum Answer {
     Daemon(DaemonAnswer),
     /// A site.
     Site(Box<SiteAnswer>),
+    /// Files that are left at a site.
+    NotTaken {
+        /// Its name.
+        site: String,
+        /// The files: at most 100.
+        files: Vec<NotTakenAnswer>,
+        /// Whether there are more.
+        has_more: bool,
+    },
+    /// Something has happened.
+    Event(EventAnswer),
     /// A reload has come to its end.
     Reloaded(ReloadAnswer),
     /// Something else was done.
@@ -116,86 +129,44 @@ pub struct DaemonAnswer {
     pub committing: u64,
     /// What is safe here and not published yet.
     pub unpublished: Amount,
+    /// How long it took to make files durable.
+    #[serde(default)]
+    pub commits: CommitsAnswer,
+    /// The process's resident memory, in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// The journal's size.
+    #[serde(default)]
+    pub journal_bytes: Option<u64>,
+    /// The filesystems of the state directory and of incoming directories, each once.
+    #[serde(default)]
+    pub disks: Vec<DiskAnswer>,
 }
 
-/// What a site is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SiteState {
-    /// Its next round is not due.
-    Waiting,
-    /// A round has begun, and no connection stands.
-    Connecting,
-    /// A round is under way.
-    Collecting,
-    /// Its last round has failed; the next one is not due.
-    BackingOff,
-    /// Its round is due, and waits: for the data server to take some of its files, or for a round of another site that is
-    /// the same server.
-    HeldUp,
-    /// No more rounds begin until it is resumed.
-    Paused,
-    /// Something of it cannot be opened, as its certificate; it is tried again.
-    Unusable,
-    /// It is no more in the configuration, and its last round is under way.
-    Leaving,
-    /// One that a later daemon knows.
-    #[serde(other)]
-    Unknown,
-}
-
-/// One site. Times are in seconds before now, unless their name says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SiteAnswer {
-    /// Its name.
-    pub name: String,
-    /// Its address and port.
-    pub address: String,
-    /// What it is at.
-    pub state: SiteState,
-    /// Since when.
-    pub state_seconds: u64,
-    /// Whether its last round has failed.
-    pub is_failing: bool,
-    /// When its last round that went well has ended; none has since the daemon's start where there is none.
-    pub last_success_seconds: Option<u64>,
-    /// What is wrong: why its last round has failed, or why files stay at the site.
-    pub problem: Option<ProblemAnswer>,
-    /// What its last listing showed to be waiting there; unknown before the first.
-    pub waiting: Option<Listed>,
-    /// What was collected since the daemon's start, or since it was added.
-    pub collected: Amount,
-    /// What of it is here, and not published yet or not taken by the data server.
-    pub here: Amount,
-    /// Connections that collect from it or stay open for its next round.
-    pub connections: u64,
-    /// When its next round is due, in seconds from now; unknown while a round is under way, it is held up or paused.
-    pub next_round_seconds: Option<u64>,
-}
-
-/// What is wrong with a site.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProblemAnswer {
-    /// In one word, as in the log: `reason=`.
-    pub reason: String,
-    /// In words, with what to do.
-    pub message: String,
-    /// Rounds that have ended so one after the other; 0 where none has failed.
-    pub failures: u64,
-    /// When the first of these has ended.
-    pub since_seconds: u64,
-}
-
-/// What a listing showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// Files to be collected, without those that were collected since.
+/// How long it took to make files durable, which is done in groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitsAnswer {
+    /// Groups.
+    pub groups: u64,
+    /// Files in them.
     pub files: u64,
-    /// The age of the oldest of those listed, by the times in their names: an estimate, as the clocks there may be wrong, and
-    /// unknown where no name has a time.
-    pub oldest_seconds: Option<u64>,
-    /// When it came.
-    pub listed_seconds: u64,
+    /// Files in the last group.
+    pub last_group_files: u64,
+    /// How long that took.
+    pub last_microseconds: u64,
+    /// How long the slowest took.
+    pub longest_microseconds: u64,
+}
+
+/// A filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskAnswer {
+    /// A directory of ours on it.
+    pub directory: String,
+    /// What is free there; unknown where it does not answer.
+    pub free_bytes: Option<u64>,
+    /// What it has in all.
+    pub total_bytes: Option<u64>,
 }
 
 /// What a reload has changed.

@@ -20,16 +20,21 @@
 //! and makes the rest when that is read.
 
 mod answer;
+mod event;
 mod exchange;
 mod json;
 mod request;
+mod site_answer;
 
-pub use answer::{
-    Amount, Answer, DaemonAnswer, ErrorReason, Listed, ProblemAnswer, ReloadAnswer, SiteAnswer, SiteState,
-};
+pub use answer::{Amount, Answer, CommitsAnswer, DaemonAnswer, DiskAnswer, ErrorReason, ReloadAnswer};
+pub use event::{Event, EventAnswer};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
 pub use request::{Command, ItemsToAssign, Request, RequestError};
+pub use site_answer::{
+    AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer, RoundAnswer,
+    SiteAnswer, SiteState,
+};
 
 /// The protocol's version.
 pub const VERSION: u32 = 1;

@@ -50,6 +50,22 @@ pub enum Command {
     },
     /// Let the deletions through that are held back because so much is missing: one `done` for each incoming directory.
     ConfigConfirmDeletions {},
+    /// Say which files are left at sites: one `not-taken` for each site.
+    Skipped {
+        /// Of these, or of all where none is named.
+        #[serde(default)]
+        sites: Vec<String>,
+    },
+    /// Ask for files again that are left at a site, in a round that begins now: one `done`.
+    RetrySkipped {
+        /// Its name.
+        site: String,
+        /// The file, or all where none is named.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Say what happens from now on, one `event` for each, for as long as the client reads.
+    Watch {},
 }
 
 /// Which configuration is to belong to a site.
@@ -130,6 +146,9 @@ mod tests {
             Command::ConfigAssign { site: "plant-7".to_owned(), items: ItemsToAssign::Unclaimed },
             Command::ConfigAssign { site: "plant-7".to_owned(), items: ItemsToAssign::Named(sites()) },
             Command::ConfigConfirmDeletions {},
+            Command::Skipped { sites: sites() },
+            Command::RetrySkipped { site: "a".to_owned(), name: Some("b".to_owned()) },
+            Command::Watch {},
         ] {
             let line = command.to_line();
             assert_eq!(Request::parse(line.trim_end_matches('\n').as_bytes()), Ok(command));

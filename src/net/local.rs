@@ -2,8 +2,8 @@
 //!
 //! Whatever they do, they cost the connections to sites nothing worth speaking of: at most [`MOST_CLIENTS`] are served at a
 //! time, none of them holds more than a request or a piece of an answer, and in one turn each is read from and written to
-//! for a bounded time. Where there are more, the one that has made no progress for the longest makes room, so that clients
-//! that say or read nothing keep nobody out. They are no connections as [`Net`](super::Net) counts them.
+//! for a bounded time. Where there are more, the one that has made no progress for the longest makes room, of those whose turn
+//! it is first, so that clients that say or read nothing keep nobody out. They are no connections as [`Net`](super::Net) counts them.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use super::Event;
-use crate::control::{Exchange, Next};
+use crate::control::{Exchange, Next, PIECE};
 
 /// Clients that are served at a time.
 const MOST_CLIENTS: usize = 16;
@@ -144,7 +144,8 @@ impl LocalClients {
 
     fn add(&mut self, mut socket: UnixStream, registry: &Registry, now: Instant, out: &mut Vec<Event>) {
         if self.clients.len() >= MOST_CLIENTS
-            && let Some((&idle, _)) = self.clients.iter().min_by_key(|(_, client)| client.since)
+            && let Some((&idle, _)) =
+                self.clients.iter().min_by_key(|(_, client)| (client.deadline().is_none(), client.since))
         {
             self.drop_client(idle, out);
         }
@@ -168,6 +169,16 @@ impl LocalClients {
         if let Some(client) = self.clients.get_mut(&id) {
             client.exchange.answer(more);
             self.advance(id, now, out);
+        }
+    }
+
+    /// More of an answer that has no end of its own. A client that does not read it is parted with.
+    pub(super) fn tell(&mut self, id: LocalId, more: &[u8], now: Instant, out: &mut Vec<Event>) {
+        let unread = self.clients.get(&id).map_or(0, |client| client.exchange.unsent().len());
+        if unread + more.len() > PIECE {
+            self.drop_client(id, out);
+        } else {
+            self.answer(id, more, now, out);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an operator gets to see.
 
+mod agent_file;
 mod announce;
 mod journal;
 mod log;
@@ -10,6 +11,7 @@ pub(crate) mod service_manager;
 mod status_line;
 mod throttle;
 
+pub use agent_file::{AgentFile, Module, Thresholds, Value};
 pub(crate) use announce::announce;
 pub(crate) use log::start_log_to;
 pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};

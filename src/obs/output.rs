@@ -51,6 +51,11 @@ impl Output {
         }
     }
 
+    /// Whether all could be written so far.
+    pub fn is_sound(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether all could be written.
     ///
     /// # Errors

@@ -144,11 +144,14 @@ pub(crate) use fs::staging_queue::Deferred;
 pub use fs::temp_file::{ClosedTemp, TempFile};
 pub use spool::Spool;
 pub use spool::committer::{CommitPolicy, Committer, CommitterNotify, Completion, Outstanding, Publication, Waiting};
+pub use spool::committing::Commits;
 pub use spool::hashed_temp::{ClosedHashedTemp, HashedTemp};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use spool::journal::fuzz_journal;
+pub(crate) use spool::journal_file::JOURNAL;
 pub use spool::journal_file::StateDir;
+pub use spool::left_behind::{LeftBehind, LeftOfSite};
 pub use spool::publish_order::PublishOrder;
 pub use spool::publish_queue::Publish;
 pub use spool::spooled::InSpool;

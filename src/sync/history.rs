@@ -275,6 +275,11 @@ impl SiteHistory {
         self.notes.of(name.borrow()).is_skipped
     }
 
+    /// `name` is to be asked for again.
+    pub fn unskip(&mut self, name: &FileName) {
+        self.notes.change(name, |note| note.is_skipped = false);
+    }
+
     /// What was skipped is to be asked for again, and logged again where it still is not taken.
     pub fn reset_skips(&mut self) {
         self.notes.reset_skips();

@@ -20,6 +20,7 @@ mod round;
 mod round_tests;
 mod schedule;
 mod selection;
+mod waiting;
 #[cfg(test)]
 mod winding_up_tests;
 
@@ -36,3 +37,4 @@ pub use round::{Round, Tally, WorkCounts};
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;
 pub use selection::Selection;
+pub use waiting::{AGE_BOUNDS, AgeSource, Ages, Details, WaitingFiles};

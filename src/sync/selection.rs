@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::SiteHistory;
 use super::order::{Class, Rank, measured_at};
 use super::queue::BYTES_PER_NAME;
+use super::waiting::{AgeSource, Details, WaitingFiles};
 use crate::budget::Share;
 use crate::proto::{FileName, Names};
 
@@ -31,9 +32,7 @@ pub struct Selection {
     pub(super) refused: usize,
     has_refused: bool,
     /// To be collected, and not known to be safe here.
-    waiting: usize,
-    /// When the oldest of those was measured, since 1970, where their names have that.
-    oldest: Option<Duration>,
+    waiting: WaitingFiles,
 }
 
 impl Selection {
@@ -49,15 +48,19 @@ impl Selection {
             skipped: 0,
             refused: 0,
             has_refused: false,
-            waiting: 0,
-            oldest: None,
+            waiting: WaitingFiles::default(),
         }
     }
 
-    /// How many files wait at the site to be collected, and when the oldest of them was measured, since 1970, as far as
-    /// their names have that.
-    pub(crate) fn waiting(&self) -> (usize, Option<Duration>) {
-        (self.waiting, self.oldest)
+    /// The same, of a listing that comes at `date`, since 1970, and has times from there.
+    #[must_use]
+    pub(crate) fn with_ages(self, source: AgeSource, date: Duration) -> Self {
+        Self { waiting: WaitingFiles::new(source, date), ..self }
+    }
+
+    /// What waits at the site to be collected.
+    pub(crate) fn waiting(&self) -> WaitingFiles {
+        self.waiting
     }
 
     /// How many names are listed that are to be collected.
@@ -72,6 +75,11 @@ impl Selection {
 
     /// Takes note of the listed `name`; `is_collected`: it is to be collected from this site.
     pub fn judge(&mut self, name: &[u8], is_collected: bool, history: &mut SiteHistory) {
+        self.judge_with(name, None, is_collected, history);
+    }
+
+    /// The same, with what else the listing has of the file, if anything.
+    pub fn judge_with(&mut self, name: &[u8], details: Option<Details>, is_collected: bool, history: &mut SiteHistory) {
         // What is not to be collected is there all the same, and would come again once it is.
         let is_held = history.saw(name);
         if !is_collected {
@@ -91,8 +99,8 @@ impl Selection {
         let is_to_go = is_held && !history.refuses_deletion();
         let rank = if is_to_go { Rank::new(Class::Committed, name, history.hash(name)) } else { rank(name, history) };
         if !is_held {
-            self.waiting += 1;
-            self.oldest = self.oldest.into_iter().chain(measured_at(name)).min();
+            let time = details.map_or_else(|| measured_at(name), |details| Some(details.written));
+            self.waiting.add(time, details.map(|details| details.size));
         }
         if !is_refused && !is_to_go && history.start().is_some_and(|start| rank < start) {
             self.left_out += 1;

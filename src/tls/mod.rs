@@ -50,7 +50,7 @@ pub use expiry::{Announcement, Expiries};
 pub use failure::{Missing, Phase, StreamError, TlsFailure, looks_like_tls};
 pub use hello::Hello;
 pub use refusal::Refusal;
-pub use report::{CertificateReport, Role};
+pub use report::{CertificateReport, Role, days_between};
 pub use rustls::AlertDescription;
 pub use rustls::pki_types::UnixTime;
 pub use settings::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};

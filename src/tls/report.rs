@@ -210,7 +210,12 @@ pub(super) fn days(count: i64) -> String {
 
 /// Whole days until a certificate expires, negative once it has.
 pub(super) fn days_left(validity: Validity, now: UnixTime) -> i64 {
-    (seconds(validity.not_after) - seconds(now)).div_euclid(DAY.cast_signed())
+    days_between(now, validity.not_after)
+}
+
+/// Whole days from `now` to `end`, negative once that is over.
+pub fn days_between(now: UnixTime, end: UnixTime) -> i64 {
+    (seconds(end) - seconds(now)).div_euclid(DAY.cast_signed())
 }
 
 fn seconds(time: UnixTime) -> i64 {

@@ -11,18 +11,18 @@ use tentacle_sync::testing::fake_server::{Fault, Setup, Verb, WrongSize};
 
 use crate::daemon::{Daemon, Outcome, Sandbox, wait_until};
 use crate::server_process::free_address;
-use crate::site::{Site, site_config};
-use crate::support::TIMEOUT;
+use crate::site::{Access, Kind, Site, site_config};
+use crate::support::{Certificates, TIMEOUT};
 
 /// What each of these asks for a round now and then.
-const OFTEN: &str = "interval = 1";
+pub(crate) const OFTEN: &str = "interval = 1";
 
-fn socket(sandbox: &Sandbox) -> PathBuf {
+pub(crate) fn socket(sandbox: &Sandbox) -> PathBuf {
     sandbox.state().join("control.sock")
 }
 
 /// The daemon, once it can be asked.
-fn start(sandbox: &Sandbox) -> Daemon {
+pub(crate) fn start(sandbox: &Sandbox) -> Daemon {
     let daemon = sandbox.start();
     wait_until("the control socket", || UnixStream::connect(socket(sandbox)).ok());
     daemon
@@ -41,11 +41,11 @@ fn site<'a>(status: &'a Value, name: &str) -> &'a Value {
 }
 
 /// Waits until a site is as `wanted`.
-fn wait_for_site(sandbox: &Sandbox, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn wait_for_site(sandbox: &Sandbox, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     wait_until(name, || Some(site(&status(sandbox, &[]).1, name).clone()).filter(&wanted))
 }
 
-fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
+pub(crate) fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
     let mut client = UnixStream::connect(path).unwrap();
     client.set_read_timeout(Some(TIMEOUT)).unwrap();
     // The daemon may have read enough of it.
@@ -74,7 +74,11 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
         (&json["version"], &json["daemon"]["sites"], &json["daemon"]["failing"]),
         (&1.into(), &3.into(), &2.into())
     );
-    assert_eq!(json["daemon"]["program_version"], env!("CARGO_PKG_VERSION"));
+    let daemon = &json["daemon"];
+    assert_eq!(daemon["program_version"], env!("CARGO_PKG_VERSION"));
+    assert!(daemon["memory_bytes"].as_u64() > Some(1 << 20) && daemon["journal_bytes"].as_u64() > Some(0), "{daemon}");
+    assert!(daemon["disks"][0]["free_bytes"].as_u64() <= daemon["disks"][0]["total_bytes"].as_u64(), "{daemon}");
+    assert!(daemon["commits"]["files"].as_u64() >= Some(7), "{daemon}");
     let found = site(&json, "ours");
     assert_eq!(
         (&found["is_failing"], &found["problem"], &found["waiting"]["files"]),
@@ -100,6 +104,45 @@ fn status_tells_which_site_fails_and_why_and_what_waits_where() {
 }
 
 #[test]
+fn a_site_that_is_named_is_told_of_in_full() {
+    let certificates = Certificates::new();
+    let mut ours = Site::behind(Access::TlsWithClientCertificate, Kind::Ours, 12, &certificates).unwrap();
+    let stock = Site::fake("stock", 2, Setup::default());
+    stock.peer().put("large.1700000001.data", &vec![b'x'; 200_000]).unwrap();
+    let sandbox = Sandbox::new();
+    let lines = Access::TlsWithClientCertificate.lines(&certificates) + "\nextension = true\n" + OFTEN;
+    sandbox.configure("", [ours.config(&lines), stock.config(&format!("max_file_size = 100000\n{OFTEN}"))]);
+    let _daemon = start(&sandbox);
+    let found = wait_for_site(&sandbox, "stock", |site| site["not_taken"][0]["name"] == "large.1700000001.data");
+    let reason = found["not_taken"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("max_file_size is 100000"), "{reason}");
+    assert!(found["encryption"] == "none", "{found}");
+    let outcome = sandbox.run("status", &["site", "stock"]);
+    outcome.assert_says(&["not taken", "large.1700000001.data: it has 200000 bytes"]);
+    // It is there no more.
+    stock.remove(Path::new("large.1700000001.data"));
+    wait_for_site(&sandbox, "stock", |site| site["not_taken"].as_array().is_some_and(Vec::is_empty));
+    wait_for_site(&sandbox, "site", |site| site["collected"]["files"] == 12);
+
+    // From now on nothing can be stored, and files wait.
+    fs::remove_dir_all(sandbox.incoming().join(".tentacle-sync")).unwrap();
+    ours.add("late.1700000000.data", vec![b'x'; 3000]);
+    let found = wait_for_site(&sandbox, "site", |site| site["waiting"]["files"] == 1);
+    let listed = &found["waiting"];
+    assert!(listed["bytes"] == 3000 && listed["age_source"] == "written", "{found}");
+    assert!(listed["ages"][0]["files"] == 1 && listed["ages_unknown"] == 0, "{found}");
+    assert!(listed["oldest_seconds"].as_u64() < Some(1000), "since it is there: {found}");
+    assert_eq!((&found["protocol"], &found["encryption"]), (&"extension".into(), &"TLS 1.3".into()));
+    assert!(found["site_certificate_days"].as_i64() > Some(0), "{found}");
+    assert!(found["own_certificate_days"].as_i64() > Some(0), "{found}");
+    assert!(found["rates"][0]["files_per_hour"].as_u64() > Some(0), "{found}");
+    assert!(found["drain_seconds"].as_u64() > Some(0), "{found}");
+    let outcome = sandbox.run("status", &["site", "stock"]);
+    outcome.assert_says(&["certificates", "ours has"]).assert_says(&["ages", "up to 60s: 1 (by the site's clock)"]);
+    assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80), "{outcome}");
+}
+
+#[test]
 fn a_daemon_that_is_not_running_is_told_from_one_that_is() {
     let site = Site::fake("site", 1, Setup::default());
     let sandbox = Sandbox::with_sites([site.config(OFTEN)]);
@@ -117,6 +160,29 @@ fn a_daemon_that_is_not_running_is_told_from_one_that_is() {
     outcome.assert_code(0).assert_says(&["site"]);
     daemon.stop().assert_code(0);
     assert!(!socket(&sandbox).exists());
+    // What it has left is known all the same.
+    let outcome = sandbox
+        .launch(["status", "--state-dir"].map(AsRef::as_ref).into_iter().chain([sandbox.state().as_os_str()]))
+        .wait();
+    outcome.assert_code(3).assert_says(&["not running"]).assert_logs(&["not running"]);
+}
+
+#[test]
+fn what_a_daemon_that_was_killed_has_left_is_told_without_one() {
+    // It fetches, and cannot delete.
+    let site = Site::fake("site", 3, Setup::default());
+    site.peer().set_mischief(vec![Fault::WrongSize(WrongSize::Literally("12abc")).at(Verb::Mv)]);
+    let sandbox = Sandbox::with_sites([site.config(OFTEN)]);
+    let mut daemon = start(&sandbox);
+    wait_until("the files", || (sandbox.spool().len() == 3).then_some(()));
+    daemon.kill();
+    let (outcome, json) = status(&sandbox, &[]);
+    outcome.assert_code(3);
+    assert!(json["daemon"].is_null() && json["version"] == 1, "{json}");
+    assert_eq!(json["sites"][0]["name"], "site");
+    assert_eq!(json["sites"][0]["held"]["files"], 3, "{json}");
+    let outcome = sandbox.run("status", &[]);
+    outcome.assert_code(3).assert_says(&["site", "3"]).assert_says(&["STILL THERE"]);
 }
 
 #[test]

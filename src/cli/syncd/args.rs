@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::super::limits;
 use super::config::{self as agent_config, ConfigCommand};
-use super::control::SiteCommand;
+use super::control::{ControlArgs, SiteCommand, SkippedCommand};
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
@@ -141,6 +141,17 @@ enum Command {
         #[arg(required = true)]
         sites: Vec<String>,
     },
+    /// Files that are left at sites, as the daemon that runs knows them.
+    Skipped {
+        #[command(subcommand)]
+        command: SkippedCommand,
+    },
+    /// Print what happens in the daemon that runs, as it does: a line of JSON for each round that ends, each failure and
+    /// recovery, each site paused or resumed, each reload.
+    Watch {
+        #[command(flatten)]
+        control: ControlArgs,
+    },
     /// Agents' configuration (`remote_config`), at the centre and at sites.
     Config {
         #[command(subcommand)]
@@ -187,29 +198,6 @@ pub(super) struct Common {
     log_level: Level,
 }
 
-/// Which daemon is asked.
-#[derive(Debug, Args)]
-pub(super) struct ControlArgs {
-    /// The daemon's configuration, for where its control socket is [default: as of `run`]
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The daemon's --state-dir, if it was given one
-    #[arg(long, value_name = "DIR")]
-    pub(super) state_dir: Option<PathBuf>,
-    /// The daemon's control socket [default: control_socket of the configuration; else control.sock in $RUNTIME_DIRECTORY, in
-    /// /run/tentacle-sync, or in the state directory]
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "state_dir"])]
-    pub(super) control_socket: Option<PathBuf>,
-}
-
-impl ControlArgs {
-    /// Reads the daemon's configuration.
-    pub(super) fn load(&self) -> Result<Settings, ConfigError> {
-        let options = LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() };
-        config::load(usual_path(self.config.as_deref()), &options)
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Level {
     Error,
@@ -220,7 +208,7 @@ enum Level {
     Trace,
 }
 
-fn usual_path(named: Option<&Path>) -> &Path {
+pub(super) fn usual_path(named: Option<&Path>) -> &Path {
     // Where there is none at all, the error names the place it belongs.
     match named {
         Some(path) => path,
@@ -322,6 +310,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::SyncNow { control, sites } => control::with_sites(&control, SiteCommand::SyncNow, &sites),
         Command::Pause { control, sites } => control::with_sites(&control, SiteCommand::Pause, &sites),
         Command::Resume { control, sites } => control::with_sites(&control, SiteCommand::Resume, &sites),
+        Command::Skipped { command } => control::skipped(command),
+        Command::Watch { control } => control::watch(&control),
         #[cfg(feature = "demo")]
         Command::Demo { files } => demo::run(files),
     }

@@ -143,7 +143,10 @@ fn show(report: &CertificateReport, findings: &mut Findings) {
 }
 
 fn check_directories(settings: &Settings, findings: &mut Findings) {
-    let incoming: BTreeSet<&Path> = enabled(settings).map(|site| site.incoming_dir.as_path()).collect();
+    let monitor = &settings.monitor;
+    let of_monitor = monitor.agent.as_ref().map(|_| monitor.incoming_dir.as_path());
+    let incoming: BTreeSet<&Path> =
+        enabled(settings).map(|site| site.incoming_dir.as_path()).chain(of_monitor).collect();
     for directory in incoming {
         match check_directory(directory) {
             Ok(()) => {

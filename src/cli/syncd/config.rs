@@ -5,7 +5,8 @@ mod unified;
 
 use clap::Subcommand;
 
-use super::args::{Common, ControlArgs};
+use super::args::Common;
+use super::control::ControlArgs;
 use super::{Outcome, control};
 
 const ASSIGN_EXAMPLES: &str = "\

@@ -1,6 +1,7 @@
 //! Certificates that near their end, ours and the sites': logged at once, and then daily.
 
 use super::Collector;
+use crate::collector::status::SeenTls;
 use crate::net::ConnId;
 use crate::obs::announce;
 use crate::tls::Connector;
@@ -16,7 +17,11 @@ impl Collector {
     pub(super) fn look_at_certificate(&mut self, id: ConnId) {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(site) = &self.sites[session.site()] else { return };
-        let Some(certificate) = self.net.io(id).and_then(|mut io| io.certificate()) else { return };
+        let peer = self.net.io(id).and_then(|mut io| io.peer());
+        if let Some(status) = self.statuses.get_mut(&session.site()) {
+            status.tls = Some(SeenTls::of(peer.as_ref()));
+        }
+        let Some(certificate) = peer.and_then(|peer| peer.certificate) else { return };
         if let Some(announcement) = self.expiries.saw(site.name(), &certificate, self.net.date()) {
             announce("site", &announcement);
         }

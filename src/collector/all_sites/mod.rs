@@ -4,6 +4,7 @@ mod configuring;
 mod connections;
 mod control;
 mod expiry;
+mod monitor;
 mod operator;
 mod reload;
 mod rounds;
@@ -25,6 +26,8 @@ use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::configuring::{Centres, ConfigSession};
+use super::machine::Machine;
+use super::monitor::Monitor;
 use super::ports::Network;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};
@@ -98,6 +101,10 @@ pub struct Collector {
     /// Failures of the process, which are logged once, not for each site.
     log: LogThrottle,
     control: ControlClients,
+    /// What is known of the machine, where a daemon runs.
+    machine: Option<Machine>,
+    /// Who tells the data server of us.
+    monitor: Option<Monitor>,
     /// When the collector began.
     started: Instant,
     /// When it was asked to stop.
@@ -116,6 +123,8 @@ pub(super) struct Deps {
     pub(super) budgets: Budgets,
     pub(super) state_dir: PathBuf,
     pub(super) centres: Centres,
+    /// Where a daemon runs.
+    pub(super) machine: Option<Machine>,
 }
 
 /// What all sites together may have of the memory.
@@ -182,9 +191,12 @@ impl Collector {
         let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool());
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
         let centres = Centres::new(notify, net.now());
-        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres };
+        let machine = (mode == Mode::Forever).then(|| Machine::start(&state_dir)).transpose()?;
+        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres, machine };
         let options = RunOptions { mode, max_connections: settings.max_connections };
-        Ok(Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer))
+        let mut collector = Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer);
+        collector.adopt_monitor(&settings.monitor);
+        Ok(collector)
     }
 
     /// Sites, and what they are collected with.
@@ -195,7 +207,7 @@ impl Collector {
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres } = deps;
+        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, machine } = deps;
         let (now, expiries) = (net.now(), Expiries::new(net.date()));
         let mut collector = Self {
             net,
@@ -223,6 +235,8 @@ impl Collector {
             next_tick: now,
             log: LogThrottle::default(),
             control: ControlClients::default(),
+            machine,
+            monitor: None,
             started: now,
             stop: None,
             observer,
@@ -263,9 +277,11 @@ impl Collector {
         (self.observer)(&report);
         let now = self.net.now();
         let Some(status) = self.statuses.get_mut(&key) else { return };
+        let was_failing = status.is_failing();
         if status.round_ended(report, now) {
             service_manager::status(&self.summary());
         }
+        self.tell_round(key, was_failing);
     }
 
     /// A key for a site.
@@ -299,7 +315,7 @@ impl Collector {
             }
             let tick = Some(self.next_tick).filter(|_| self.running > 0);
             let stop_by = self.stop.as_ref().map(|stop| stop.by);
-            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now())];
+            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now()), self.monitor_due()];
             for event in self.net.poll_once(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
@@ -315,6 +331,7 @@ impl Collector {
                 self.stop(shutdown_timeout);
             }
             self.tick();
+            self.tell_monitor();
             self.watchdog.feed(self.net.now());
         }
         self.abandon_sessions();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::error;
 
 use super::{Collector, Mode};
+use crate::collector::machine::Order;
 use crate::collector::resources::{Opened, SiteResources, Unusable, open_all};
 use crate::collector::same_server::SameServer;
 use crate::collector::site::{ActiveRound, AfterRound, Site};
@@ -75,7 +76,9 @@ impl Collector {
         self.commit_queue.set_max_spool(settings.max_spool());
         // Sites may lead elsewhere now; where they do not, that shows again.
         self.commit_queue.same_server = SameServer::default();
-        self.adopt(opened)
+        let reloaded = self.adopt(opened);
+        self.adopt_monitor(&settings.monitor);
+        reloaded
     }
 
     /// Adds, changes and retires sites until they are those of `opened`.
@@ -180,6 +183,9 @@ impl Collector {
     pub(super) fn take_in_spools(&mut self) {
         for spool in self.spools.values() {
             self.commit_queue.take_in(spool);
+        }
+        if let Some(machine) = &self.machine {
+            machine.order(Order::Directories(self.spools.keys().cloned().collect()));
         }
     }
 

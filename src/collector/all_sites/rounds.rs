@@ -109,8 +109,15 @@ impl Collector {
     }
 
     pub(super) fn take_completions(&mut self) {
+        let now = self.net.now();
         for (Ticket { site: key, commit, fingerprint }, Completion { result, .. }) in self.commit_queue.completions() {
             let Some(site) = &mut self.sites[key] else { continue };
+            if result.is_ok()
+                && !commit.is_rescue()
+                && let Some(status) = self.statuses.get_mut(&key)
+            {
+                status.rates.add(fingerprint.size, now);
+            }
             match result {
                 Ok(()) => site.committed(commit, fingerprint, &mut self.commit_queue),
                 Err(error) => site.uncommitted(commit, error),

@@ -78,7 +78,7 @@ impl ExtendedSession {
         while self.tasks.len() < MOST_AHEAD {
             let (command, task) = match cx.site.next_step(self.key) {
                 Step::Do(Assignment::List(assignment)) => {
-                    let listing = Box::new(PagedListing::new(assignment, cx.site));
+                    let listing = Box::new(PagedListing::new(assignment, cx.site, cx.io.date()));
                     (listing.command(), Task::Listing(listing))
                 }
                 Step::Do(Assignment::Fetch(assignment)) => {

@@ -1,11 +1,14 @@
 //! A listing on its way: all at once, as stock sends it, or in the pages of the extension.
 
+use std::time::Duration;
+
 use super::{Context, MAX_LISTING};
 use crate::collector::Reason;
 use crate::collector::site::Site;
 use crate::proto::extension::{Cursor, ExtensionCommand, Page, PageParser, Remaining};
 use crate::proto::{Error, Excerpt, ListArg, Listing, ListingParser, Verb};
-use crate::sync::{Assignment, ListAssignment, Selection};
+use crate::sync::{AgeSource, Assignment, Details, ListAssignment, Selection};
+use crate::tls::UnixTime;
 
 /// Bytes of a listing that cost as much as judging a name.
 const BYTES_PER_COST: usize = 32;
@@ -20,8 +23,8 @@ pub(super) struct ListingTask {
 }
 
 impl ListingTask {
-    pub(super) fn new(assignment: ListAssignment, site: &mut Site) -> Self {
-        Self { parser: ListingParser::default(), assignment, selection: site.select(), cost: 0 }
+    pub(super) fn new(assignment: ListAssignment, site: &mut Site, date: UnixTime) -> Self {
+        Self { parser: ListingParser::default(), assignment, selection: site.select(AgeSource::Names, date), cost: 0 }
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8], site: &mut Site) {
@@ -41,7 +44,7 @@ impl ListingTask {
             return Err(reason);
         }
         cx.site.log_refused(&listing, 0);
-        cx.site.note_waiting(&selection, cx.io.now());
+        cx.site.note_listing(&selection, cx.io.now());
         cx.site.listed(assignment, selection, cx.commit_queue);
         Ok(())
     }
@@ -73,10 +76,10 @@ pub(super) struct PagedListing {
 }
 
 impl PagedListing {
-    pub(super) fn new(assignment: ListAssignment, site: &mut Site) -> Self {
+    pub(super) fn new(assignment: ListAssignment, site: &mut Site, date: UnixTime) -> Self {
         Self {
             assignment,
-            selection: site.select(),
+            selection: site.select(AgeSource::Written, date),
             parser: PageParser::default(),
             remaining: None,
             after: None,
@@ -106,7 +109,8 @@ impl PagedListing {
         *cost += bytes.len() / BYTES_PER_COST;
         parser.feed(bytes, |entry| {
             *cost += 1;
-            site.judge_sized(entry.name, entry.size, selection);
+            let details = Details { size: entry.size, written: Duration::from_nanos(entry.mtime) };
+            site.judge_with(entry.name, details, selection);
         });
     }
 
@@ -126,7 +130,7 @@ impl PagedListing {
         cx.site.log_refused(&listing, self.refused);
         self.refused += listing.refused_count();
         if self.remaining.is_none() {
-            cx.site.note_waiting(&self.selection, cx.io.now());
+            cx.site.note_listing(&self.selection, cx.io.now());
             cx.site.listed(self.assignment, self.selection, cx.commit_queue);
             return Ok(None);
         }

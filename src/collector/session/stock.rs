@@ -102,7 +102,7 @@ impl StockSession {
         cx.check_room();
         let (command, task) = match cx.site.next_step(self.key) {
             Step::Do(Assignment::List(assignment)) => {
-                (Command::List(ListArg::root()), Task::Listing(ListingTask::new(assignment, cx.site)))
+                (Command::List(ListArg::root()), Task::Listing(ListingTask::new(assignment, cx.site, cx.io.date())))
             }
             Step::Do(Assignment::Fetch(assignment)) => {
                 let name = assignment.name().clone();

@@ -15,8 +15,8 @@ use crate::collector::ports::{Connection, Network, Publisher};
 use crate::net::{ByteStream, ConnId, Event, Failure, LocalId, Read, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
-use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
-use crate::tls::{CertificateSummary, Received, Sent, StreamError, UnixTime};
+use crate::store::{Commits, Completion, InSpool, Publication, Spool, Waiting};
+use crate::tls::{PeerDescription, Received, Sent, StreamError, UnixTime};
 
 /// How many bytes a connection may read before the others have their turn.
 const BUDGET: usize = 256 * 1024;
@@ -35,10 +35,14 @@ impl Network for Ports {
 
     /// Always the same day: no certificate ends in this world.
     fn date(&self) -> UnixTime {
-        UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+        today()
     }
 
     fn max_loop_latency(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn take_loop_latency(&mut self) -> Duration {
         Duration::ZERO
     }
 
@@ -73,6 +77,8 @@ impl Network for Ports {
     }
 
     fn answer(&mut self, _: LocalId, _: &[u8]) {}
+
+    fn tell(&mut self, _: LocalId, _: &[u8]) {}
 
     fn finish_answer(&mut self, _: LocalId) {}
 
@@ -225,12 +231,20 @@ impl ByteStream for End<'_> {
     }
 }
 
+fn today() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+}
+
 impl Connection for End<'_> {
     fn now(&self) -> Instant {
         self.world.borrow().scheduler.now
     }
 
-    fn certificate(&mut self) -> Option<CertificateSummary> {
+    fn date(&self) -> UnixTime {
+        today()
+    }
+
+    fn peer(&mut self) -> Option<PeerDescription> {
         None
     }
 
@@ -291,6 +305,10 @@ impl Publisher for Ports {
 
     fn is_alive(&self) -> bool {
         !self.0.borrow().process.has_lost_committer
+    }
+
+    fn commits(&self) -> Commits {
+        Commits::default()
     }
 
     fn completions(&mut self) -> Vec<Completion> {

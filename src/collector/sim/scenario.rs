@@ -145,6 +145,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         budgets: world.borrow().budgets.clone(),
         state_dir: PathBuf::new(),
         centres: Centres::new(Arc::new(|| ()), world.borrow().scheduler.now),
+        machine: None,
     };
     let mode = world.borrow().mode;
     let options = RunOptions { mode, max_connections: settings.max_connections };

@@ -91,7 +91,7 @@ impl Site {
             self.forget(&name, commit_queue);
         }
         if let Some(waiting) = self.waiting.as_mut().filter(|_| !is_rescue) {
-            waiting.files = waiting.files.saturating_sub(1);
+            waiting.collected(fingerprint.size);
         }
         let Some(running) = &mut self.running else { return };
         if !is_rescue {
@@ -218,6 +218,7 @@ impl Site {
     }
 
     fn left_there(&mut self, name: &FileName, why: &str, counter: fn(&mut NotTaken) -> &mut u64) {
+        self.not_taken.add(name.as_bytes(), why);
         if self.history.report_once(name.as_bytes()) {
             self.log_file(Level::Warn, name, &format!("left there: {why}"));
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::export::to_toml;
 use super::super::load::parse;
-use super::super::settings::{SITE, SYNC, Settings, SiteSettings};
+use super::super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
 use super::super::source::{Env, SecretFile, Source};
 use super::super::toml_conf::TLS;
 use super::super::toml_conf::schema::{OWN, Section};
@@ -33,6 +33,12 @@ const EVERY_KEY: &str = r#"
     key = "/key.pem"
     verify = "chain+name"
     offer_client_cert = false
+
+    [monitor]
+    agent = "collector"
+    interval = "1m"
+    per_site = true
+    incoming_dir = "/own"
 
     [[site]]
     name = "plant"
@@ -92,6 +98,7 @@ fn what_each_key_says_arrives() {
     let why = "say it in EVERY_KEY, otherwise than by default";
     assert_eq!(alike(SYNC, &said, &built_in), NONE, "{why}");
     assert_eq!(alike(SITE, &said.sites[0], &SiteSettings::new("", "")), NONE, "{why}");
+    assert_eq!(alike(MONITOR, &said.monitor, &MonitorSettings::default()), NONE, "{why}");
     let tls = |text: &str| read(&format!("[[site]]\naddress = \"a\"\ntls = {{ {text} }}\n")).sites[0].tls.clone();
     let (ca, none) = (tls("ca = \"/ca\""), tls("verify = \"none\""));
     assert_eq!(alike(TLS, &said.sites[0].tls.clone().unwrap(), &none.unwrap()), NONE, "{why}");
@@ -104,6 +111,7 @@ fn what_each_key_says_is_exported() {
     let text = to_toml(&said);
     let again = read(&text);
     assert_eq!(others(SYNC, &again, &said), ["state_dir"], "whoever imports need not be who runs: {text}");
+    assert_eq!(others(MONITOR, &again.monitor, &said.monitor), NONE, "{text}");
     let differing: Vec<&str> = others(SITE, &again.sites[0], &said.sites[0]);
     assert!(
         differing.iter().all(|name| name.starts_with("password")),
@@ -138,9 +146,13 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn the_manual_page_has_every_key() {
-    for (section, item) in
-        [(Section::Sync, "[sync]"), (Section::Tls, "[tls]"), (Section::Site, "[[site]]"), (Section::Proxy, "[[site]]")]
-    {
+    for (section, item) in [
+        (Section::Sync, "[sync]"),
+        (Section::Tls, "[tls]"),
+        (Section::Monitor, "[monitor]"),
+        (Section::Site, "[[site]]"),
+        (Section::Proxy, "[[site]]"),
+    ] {
         let item = between(MANUAL, &format!(".It Li {item}\n"), "\n.It ");
         let listed: Vec<&str> = item.lines().filter_map(|line| line.strip_prefix(".Ic ")).flat_map(words).collect();
         for key in section.keys() {
@@ -188,7 +200,7 @@ fn the_example_shows_every_key() {
             |line: &ExampleLine<'_>| line.key == key && line.header.is_some_and(|header| header.ends_with(title));
         assert!(lines.iter().any(is_it), "config/tentacle-syncd.toml lacks a line `#{key} = …` in {title}");
     };
-    for section in [Section::Sync, Section::Tls, Section::Defaults] {
+    for section in [Section::Sync, Section::Tls, Section::Defaults, Section::Monitor] {
         for key in section.keys() {
             assert_shown(key, section.title());
         }
@@ -230,6 +242,7 @@ fn the_defaults_the_example_shows_are_the_defaults() {
         "state_dir",
         "control_socket",
         "control_group",
+        "agent",
         "password_file",
         "password_env",
         "password",
@@ -239,7 +252,9 @@ fn the_defaults_the_example_shows_are_the_defaults() {
     ];
     let chosen: Vec<&str> = example_lines(EXAMPLE)
         .into_iter()
-        .filter(|line| matches!(line.header, Some("[sync]" | "[defaults]")) && !without_default.contains(&line.key))
+        .filter(|line| {
+            matches!(line.header, Some("[sync]" | "[defaults]" | "[monitor]")) && !without_default.contains(&line.key)
+        })
         .map(|line| line.text)
         .collect();
     assert!(chosen.len() > 15);

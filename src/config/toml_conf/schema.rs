@@ -1,7 +1,7 @@
 //! The tables of a file, and the keys that each may hold.
 
 use super::super::keys::{Tables, names};
-use super::super::settings::{SITE, SYNC};
+use super::super::settings::{MONITOR, SITE, SYNC};
 use super::{proxy, tls};
 
 /// A table of the file.
@@ -15,6 +15,8 @@ pub(in crate::config) enum Section {
     Tls,
     /// The settings of sites that do not override them.
     Defaults,
+    /// What the daemon tells of itself.
+    Monitor,
     /// One site.
     Site,
     /// An HTTP proxy written as a table.
@@ -26,7 +28,8 @@ pub(in crate::config) const OWN: [&str; 2] = ["name", "address"];
 
 impl Section {
     /// All but the file, the most specific first.
-    pub(in crate::config) const TABLES: [Self; 5] = [Self::Sync, Self::Tls, Self::Defaults, Self::Site, Self::Proxy];
+    pub(in crate::config) const TABLES: [Self; 6] =
+        [Self::Sync, Self::Tls, Self::Defaults, Self::Site, Self::Monitor, Self::Proxy];
 
     /// As the user sees it.
     pub(in crate::config) fn title(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Section {
             Self::Sync => "[sync]",
             Self::Tls => "[tls]",
             Self::Defaults => "[defaults]",
+            Self::Monitor => "[monitor]",
             Self::Site => "[[site]]",
             Self::Proxy => "proxy",
         }
@@ -43,13 +47,14 @@ impl Section {
     /// The keys it may hold.
     pub(in crate::config) fn keys(self) -> Vec<&'static str> {
         match self {
-            Self::File => vec!["sync", "tls", "defaults", "site"],
+            Self::File => vec!["sync", "tls", "defaults", "monitor", "site"],
             Self::Sync => {
                 let of_sites = SITE.iter().filter(|key| key.note == Tables::SiteAndSync);
                 names(SYNC).chain(of_sites.flat_map(|key| (key.names)())).collect()
             }
             Self::Tls => names(tls::KEYS).collect(),
             Self::Defaults => names(SITE).collect(),
+            Self::Monitor => names(MONITOR).collect(),
             Self::Site => OWN.into_iter().chain(names(SITE)).collect(),
             Self::Proxy => proxy::keys(),
         }

@@ -78,6 +78,8 @@ pub struct Net {
     now: Instant,
     /// `None` before the first turn: what came before that kept nothing waiting.
     max_loop_latency: Option<Duration>,
+    /// The longest since it was taken last.
+    recent_loop_latency: Duration,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -107,6 +109,7 @@ impl Net {
             scratch: vec![0; SCRATCH].into(),
             now: clock(),
             max_loop_latency: None,
+            recent_loop_latency: Duration::ZERO,
         })
     }
 
@@ -131,6 +134,11 @@ impl Net {
     /// The longest that anything ready had to wait for the loop to come back to it.
     pub fn max_loop_latency(&self) -> Duration {
         self.max_loop_latency.unwrap_or_default()
+    }
+
+    /// The same, since this was called last.
+    pub fn take_loop_latency(&mut self) -> Duration {
+        std::mem::take(&mut self.recent_loop_latency)
     }
 
     #[cfg(test)]
@@ -212,6 +220,11 @@ impl Net {
         self.local.answer(client, more, self.now, &mut self.out);
     }
 
+    /// More of a control socket's client's answer that has no end: unless it reads, it is parted with.
+    pub fn tell(&mut self, client: LocalId, more: &[u8]) {
+        self.local.tell(client, more, self.now, &mut self.out);
+    }
+
     /// A control socket's client has its whole answer once it has what is made of it.
     pub fn finish_answer(&mut self, client: LocalId) {
         self.local.finish(client, self.now, &mut self.out);
@@ -254,7 +267,10 @@ impl Net {
     /// One turn: waits for something to do, at most until `until`, does it, and returns the events for the caller.
     pub fn poll_once(&mut self, until: Option<Instant>) -> io::Result<Vec<Event>> {
         let (before, last_turn) = (clock(), self.now);
-        let took = self.max_loop_latency.map(|longest| longest.max(before.saturating_duration_since(last_turn)));
+        let turn = before.saturating_duration_since(last_turn);
+        // What came before the first turn was no turn.
+        let took = self.max_loop_latency.map(|longest| longest.max(turn));
+        self.recent_loop_latency = self.recent_loop_latency.max(took.map_or(Duration::ZERO, |_| turn));
         self.max_loop_latency = Some(took.unwrap_or_default());
         let deadline = self.deadlines.first().map(|&(at, _)| at);
         let next = [deadline, self.listeners.due(before), self.local.due(before), until].into_iter().flatten().min();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, iter};
 
 use super::Spool;
-use super::committing::{Committing, Order, SharedWaiting};
+use super::committing::{Commits, Committing, Order, SharedCommits, SharedWaiting};
 use super::disk::RealDisk;
 use super::engine::Engine;
 use super::engines::{EngineBuilder, Engines};
@@ -104,13 +104,15 @@ pub type CommitterNotify = Arc<dyn Fn() + Send + Sync>;
 struct Thread {
     worker: Worker<Committing<RealDisk>>,
     waiting: SharedWaiting,
+    commits: SharedCommits,
 }
 
 impl Thread {
     fn start(engine: Engine<RealDisk>, notify: &CommitterNotify) -> io::Result<Self> {
         let committing = Committing::new(engine);
-        let (waiting, notify) = (committing.waiting.clone(), Arc::clone(notify));
-        Ok(Self { worker: Worker::start(committing, Box::new(move || notify()))?, waiting })
+        let (waiting, commits) = (committing.waiting.clone(), committing.commits.clone());
+        let notify = Arc::clone(notify);
+        Ok(Self { worker: Worker::start(committing, Box::new(move || notify()))?, waiting, commits })
     }
 }
 
@@ -210,6 +212,11 @@ impl Committer {
         self.threads().all(|thread| thread.worker.is_alive())
     }
 
+    /// How long commits have taken.
+    pub fn commits(&self) -> Commits {
+        self.threads().map(|thread| thread.commits.get()).fold(Commits::default(), Commits::and)
+    }
+
     /// How many files were queued whose completion has not been fetched.
     pub fn pending(&self) -> usize {
         self.threads().map(|thread| thread.worker.pending()).sum()
@@ -220,7 +227,7 @@ impl Committer {
     pub fn stop(self) -> (Vec<Completion>, Waiting) {
         let (mut completions, mut waiting) = (Vec::new(), Waiting::default());
         // The one that every site may need comes first: another's filesystem may not answer.
-        for Thread { worker, waiting: of_thread } in iter::once(self.main).chain(self.beside.into_values()) {
+        for Thread { worker, waiting: of_thread, .. } in iter::once(self.main).chain(self.beside.into_values()) {
             completions.extend(worker.stop());
             waiting = waiting.plus(of_thread.get());
         }

@@ -1,14 +1,15 @@
 //! What a committer's thread does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::Spool;
 use super::committer::{Completion, Publication, Waiting};
 use super::disk::{Disk, RealDisk};
 use super::engine::{Engine, Item};
 use super::journal::{Intent, SiteFile};
+use crate::mutex::lock;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::worker::{Pause, Work};
 
@@ -56,11 +57,56 @@ impl SharedWaiting {
     }
 }
 
+/// How long groups of files took to be made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commits {
+    /// Groups.
+    pub groups: u64,
+    /// Files in them.
+    pub files: u64,
+    /// Files in the last group.
+    pub last_files: u64,
+    /// How long the last group took.
+    pub last: Duration,
+    /// How long the slowest took.
+    pub longest: Duration,
+}
+
+impl Commits {
+    fn add(&mut self, files: u64, took: Duration) {
+        let (groups, longest) = (self.groups + 1, self.longest.max(took));
+        *self = Self { groups, files: self.files + files, last_files: files, last: took, longest };
+    }
+
+    /// Those of two threads: the slower one's last group counts.
+    pub(super) fn and(self, other: Self) -> Self {
+        let last = if self.last >= other.last { self } else { other };
+        Self {
+            groups: self.groups + other.groups,
+            files: self.files + other.files,
+            last_files: last.last_files,
+            last: last.last,
+            longest: self.longest.max(other.longest),
+        }
+    }
+}
+
+/// [`Commits`], for the loop to see.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct SharedCommits(Arc<Mutex<Commits>>);
+
+impl SharedCommits {
+    pub(in crate::store) fn get(&self) -> Commits {
+        *lock(&self.0)
+    }
+}
+
 /// What the thread does.
 #[derive(Debug)]
 pub(in crate::store) struct Committing<D: Disk> {
     pub(in crate::store) engine: Engine<D>,
     pub(in crate::store) waiting: SharedWaiting,
+    pub(in crate::store) commits: SharedCommits,
 }
 
 impl Work for Committing<RealDisk> {
@@ -70,8 +116,14 @@ impl Work for Committing<RealDisk> {
     const NAME: &'static str = "committer";
     const GROUP: usize = 1024;
 
+    #[expect(clippy::disallowed_methods, reason = "it measures itself, away from the loop and its clock")]
     fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {
-        self.carry_out(group, now)
+        let files = group.iter().filter(|order| matches!(order, Order::Publish(..))).count() as u64;
+        let completions = self.carry_out(group, now);
+        if files > 0 {
+            lock(&self.commits.0).add(files, Instant::now().saturating_duration_since(now));
+        }
+        completions
     }
 
     fn go_on(&mut self, now: Instant) -> Pause {
@@ -83,7 +135,7 @@ impl<D: Disk> Committing<D> {
     pub(in crate::store) fn new(engine: Engine<D>) -> Self {
         let waiting = SharedWaiting::default();
         waiting.set(engine.waiting());
-        Self { engine, waiting }
+        Self { engine, waiting, commits: SharedCommits::default() }
     }
 
     pub(in crate::store) fn carry_out(&mut self, group: Vec<Order>, now: Instant) -> Vec<Completion> {

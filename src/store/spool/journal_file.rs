@@ -17,7 +17,8 @@ use crate::store::fs::lock::lock;
 use crate::store::fs::open::{self, is_in_place, leads_to};
 
 const LOCK: &str = "lock";
-const JOURNAL: &str = "journal";
+/// The journal's name in the state directory.
+pub(crate) const JOURNAL: &str = "journal";
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 

@@ -14,6 +14,8 @@ mod held_files;
 pub(super) mod journal;
 pub(super) mod journal_file;
 mod journal_link;
+pub(super) mod left_behind;
+mod own_file;
 pub(super) mod publish_order;
 pub(super) mod publish_queue;
 pub(super) mod shared_journal;

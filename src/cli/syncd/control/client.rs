@@ -1,6 +1,7 @@
 //! A client of the control socket: blocking, with a timeout.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::super::args::ControlArgs;
 use super::super::{FAILURE, TRANSIENT, UNUSABLE};
+use super::args::ControlArgs;
 use crate::cli::control_socket::{Surroundings, places, reach};
 use crate::config::{Env, default_state_dir};
 use crate::control::{Answer, Command, ErrorReason};
@@ -98,6 +99,8 @@ impl ControlError {
 pub(super) struct DaemonClient {
     places: Vec<PathBuf>,
     hint: String,
+    /// The daemon's, where it is known.
+    state_dir: Option<PathBuf>,
 }
 
 impl DaemonClient {
@@ -105,22 +108,27 @@ impl DaemonClient {
     /// that runs by the one before.
     pub(super) fn find(arguments: &ControlArgs) -> Self {
         if let Some(path) = &arguments.control_socket {
-            return Self { places: vec![path.clone()], hint: String::new() };
+            return Self { places: vec![path.clone()], hint: String::new(), state_dir: None };
         }
         let surroundings = Surroundings::of_process();
         match arguments.load() {
             Ok(settings) => {
                 let places = places(settings.control_socket.as_deref(), Some(settings.state_dir()), surroundings);
-                Self { places, hint: String::new() }
+                Self { places, hint: String::new(), state_dir: Some(settings.state_dir().to_owned()) }
             }
             Err(error) => {
                 let state_dir = arguments.state_dir.clone().or_else(|| default_state_dir(Env::of_process()).ok());
                 let why = error.to_string();
                 let why = why.lines().next().unwrap_or_default();
                 let hint = format!("; what the configuration says of control_socket is not known: {why}");
-                Self { places: places(None, state_dir.as_deref(), surroundings), hint }
+                Self { places: places(None, state_dir.as_deref(), surroundings), hint, state_dir }
             }
         }
+    }
+
+    /// Where the daemon keeps its state, as far as that is known.
+    pub(super) fn state_dir(&self) -> Option<&Path> {
+        self.state_dir.as_deref()
     }
 
     /// Has the daemon do something; `each` gets the lines of its answer as they come, but for the last one.
@@ -128,13 +136,26 @@ impl DaemonClient {
     /// # Errors
     /// Not all of it was done, or nobody says whether it was.
     pub(super) fn ask(&self, command: &Command, mut each: impl FnMut(Answer)) -> Result<(), ControlError> {
+        self.follow(command, Some(PATIENCE), |answer| {
+            each(answer);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, of an answer that `each` may break off, and in which the daemon may say nothing for `patience`.
+    pub(super) fn follow(
+        &self,
+        command: &Command,
+        patience: Option<Duration>,
+        mut each: impl FnMut(Answer) -> ControlFlow<()>,
+    ) -> Result<(), ControlError> {
         let (socket, path) = self.connect()?;
         let failed = |error: io::Error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => ControlError::Silent(path.to_owned()),
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => ControlError::Cut(path.to_owned()),
             _ => ControlError::Io { path: path.to_owned(), error },
         };
-        prepare(&socket).and_then(|()| (&socket).write_all(command.to_line().as_bytes())).map_err(failed)?;
+        prepare(&socket, patience).and_then(|()| (&socket).write_all(command.to_line().as_bytes())).map_err(failed)?;
         let mut reader = BufReader::new(&socket);
         loop {
             let mut line = Vec::new();
@@ -146,7 +167,11 @@ impl DaemonClient {
             match answer.map_err(|error| ControlError::NoAnswer { path: path.to_owned(), error })? {
                 Answer::End {} => return Ok(()),
                 Answer::Error { reason, problems } => return Err(ControlError::Refused { reason, problems }),
-                answer => each(answer),
+                answer => {
+                    if each(answer).is_break() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -180,8 +205,8 @@ fn reach_in_turn(path: &Path) -> Result<UnixStream, Errno> {
     Err(Errno::TIMEDOUT)
 }
 
-fn prepare(socket: &UnixStream) -> io::Result<()> {
+fn prepare(socket: &UnixStream, patience: Option<Duration>) -> io::Result<()> {
     socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(patience)?;
     socket.set_write_timeout(Some(PATIENCE))
 }

@@ -1,15 +1,18 @@
 //! The commands for a daemon that runs: they ask it on its control socket.
 
+mod args;
 mod client;
 mod status;
 
+pub(super) use args::{ControlArgs, SkippedCommand};
 pub(super) use client::ControlError;
 use client::DaemonClient;
 pub(super) use status::{Order, status};
 
-use super::args::ControlArgs;
+use std::ops::ControlFlow;
+
 use super::{FAILURE, Outcome, SUCCESS};
-use crate::control::{Answer, Command, ItemsToAssign, ReloadAnswer};
+use crate::control::{Answer, Command, ItemsToAssign, NotTakenAnswer, ReloadAnswer};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 
@@ -53,6 +56,46 @@ fn print_done(arguments: &ControlArgs, command: &Command) -> Outcome {
     });
     out.finish()?;
     asked?;
+    Ok(SUCCESS)
+}
+
+/// `skipped`.
+pub(super) fn skipped(command: SkippedCommand) -> Outcome {
+    match command {
+        SkippedCommand::Ls { control, sites } => list_skipped(&control, &sites),
+        SkippedCommand::Retry { control, site, name } => print_done(&control, &Command::RetrySkipped { site, name }),
+    }
+}
+
+/// Prints what is left at sites, and why.
+fn list_skipped(arguments: &ControlArgs, sites: &[String]) -> Outcome {
+    let mut out = Output::default();
+    let asked = DaemonClient::find(arguments).ask(&Command::Skipped { sites: sites.to_vec() }, |answer| {
+        if let Answer::NotTaken { site, files, has_more } = answer {
+            for NotTakenAnswer { name, reason } in files {
+                out.line(format_args!("{} {}: {reason}", quoted(&site), quoted(&name)));
+            }
+            if has_more {
+                out.line(format_args!("{} has more than these", quoted(&site)));
+            }
+        }
+    });
+    out.finish()?;
+    asked?;
+    Ok(SUCCESS)
+}
+
+/// `watch`: prints what happens, a line of JSON for each, until it is interrupted or the daemon ends.
+pub(super) fn watch(arguments: &ControlArgs) -> Outcome {
+    let mut out = Output::default();
+    let watched = DaemonClient::find(arguments).follow(&Command::Watch {}, None, |answer| {
+        if let Answer::Event(_) = &answer {
+            out.file(&answer.to_line());
+        }
+        if out.is_sound() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    out.finish()?;
+    watched?;
     Ok(SUCCESS)
 }
 

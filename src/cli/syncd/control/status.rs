@@ -1,14 +1,23 @@
 //! `status`: the daemon and its sites at a glance.
 
+mod details;
+mod offline;
+mod text;
+
 use std::cmp::Reverse;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::super::args::ControlArgs;
+use self::details::details;
+use self::offline::offline;
+use self::text::{bytes, cut, duration, number, wrapped, wrapped_at};
 use super::super::{FAILURE, Outcome, SUCCESS};
-use super::client::DaemonClient;
-use crate::control::{Answer, Command, DaemonAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json};
+use super::args::ControlArgs;
+use super::client::{ControlError, DaemonClient};
+use crate::control::{
+    AgeSourceAnswer, Answer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json,
+};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 
@@ -47,11 +56,16 @@ struct Report<'a> {
 pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], json: bool, order: Order) -> Outcome {
     let client = DaemonClient::find(arguments);
     let (mut daemon, mut found) = (None, Vec::new());
-    client.ask(&Command::Status { sites: sites.to_vec() }, |answer| match answer {
+    let asked = client.ask(&Command::Status { sites: sites.to_vec() }, |answer| match answer {
         Answer::Daemon(answer) => daemon = Some(answer),
         Answer::Site(site) => found.push(*site),
         _ => {}
-    })?;
+    });
+    match (asked, client.state_dir()) {
+        (Ok(()), _) => {}
+        (Err(why @ ControlError::NotRunning { .. }), Some(state_dir)) => return offline(why, state_dir, sites, json),
+        (Err(error), _) => return Err(error.into()),
+    }
     let daemon = daemon.ok_or("tentacle-syncd answered without a word about itself")?;
     order.sort(&mut found);
     let mut out = Output::default();
@@ -61,6 +75,12 @@ pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], j
         let told = if sites.is_empty() { PROBLEMS } else { found.len() };
         for line in render(&daemon, &found, told) {
             out.line(line);
+        }
+        for site in found.iter().filter(|_| !sites.is_empty()) {
+            out.line("");
+            for line in details(site) {
+                out.line(line);
+            }
         }
     }
     out.finish()?;
@@ -129,10 +149,31 @@ fn head(daemon: &DaemonAnswer) -> Vec<String> {
             Count(*rounds, "round"),
             Count(*connections, "connection"),
         ),
+        machine(daemon),
     ]
     .iter()
+    .filter(|line| !line.is_empty())
     .flat_map(|line| wrapped(line, ""))
     .collect()
+}
+
+/// What the machine has, and what it takes.
+fn machine(daemon: &DaemonAnswer) -> String {
+    let mut texts = Vec::new();
+    if daemon.commits.groups > 0 {
+        let [last, longest] =
+            [daemon.commits.last_microseconds, daemon.commits.longest_microseconds].map(|time| time.div_ceil(1000));
+        let files = Count(daemon.commits.last_group_files, "file");
+        texts.push(format!("the last {files} took {last} ms to flush, at the longest {longest} ms"));
+    }
+    let sizes = [("memory", daemon.memory_bytes), ("journal", daemon.journal_bytes)];
+    texts.extend(sizes.iter().filter_map(|(what, size)| Some(format!("{what} {}", bytes((*size)?)))));
+    let disk = |DiskAnswer { directory, free_bytes, .. }: &DiskAnswer| match free_bytes {
+        Some(free) => format!("{} free in {}", bytes(*free), quoted(directory)),
+        None => format!("{} does not answer", quoted(directory)),
+    };
+    texts.extend(daemon.disks.iter().map(disk));
+    texts.join("; ")
 }
 
 /// A line of the table.
@@ -150,6 +191,7 @@ fn cells(site: &SiteAnswer) -> [String; 8] {
     let unknown = || "?".to_owned();
     let oldest = match site.waiting {
         Some(Listed { files: 0, .. }) => String::new(),
+        Some(Listed { oldest_seconds: Some(age), age_source: AgeSourceAnswer::Written, .. }) => duration(age),
         Some(Listed { oldest_seconds: Some(age), .. }) => format!("~{}", duration(age)),
         _ => unknown(),
     };
@@ -195,66 +237,12 @@ fn word(state: SiteState) -> &'static str {
     }
 }
 
-/// Seconds, with two digits or three and one unit.
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..100 => format!("{seconds}s"),
-        100..6000 => format!("{}m", seconds / 60),
-        6000..172_800 => format!("{}h", seconds / 3600),
-        172_800..86_400_000 => format!("{}d", seconds / 86_400),
-        _ => format!("{}y", (seconds / 31_557_600).min(9999)),
-    }
-}
-
-/// A number of up to eight characters.
-fn number(count: u64) -> String {
-    match count {
-        0..100_000_000 => count.to_string(),
-        100_000_000..100_000_000_000 => format!("{}M", count / 1_000_000),
-        _ => format!("{}G", (count / 1_000_000_000).min(9_999_999)),
-    }
-}
-
-/// As far as it fits, with a mark where it goes on.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
-}
-
-/// In lines of at most [`WIDTH`] characters, the second and all later ones after `indent`.
-fn wrapped(text: &str, indent: &str) -> Vec<String> {
-    wrapped_at(text, indent, WIDTH)
-}
-
-fn wrapped_at(text: &str, indent: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        // A word that is longer than a line is broken.
-        let characters: Vec<char> = word.chars().collect();
-        let pieces = characters.chunks(width - indent.len()).map(|piece| piece.iter().collect::<String>());
-        for piece in pieces {
-            let is_first = line.is_empty() || line == indent;
-            if !is_first && line.chars().count() + 1 + piece.chars().count() > width {
-                lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            } else if !is_first {
-                line.push(' ');
-            }
-            line.push_str(&piece);
-        }
-    }
-    lines.push(line);
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Amount, ProblemAnswer};
+    use crate::control::{Amount, CommitsAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer};
 
-    fn site(name: &str) -> SiteAnswer {
+    pub(super) fn site(name: &str) -> SiteAnswer {
         SiteAnswer {
             name: name.to_owned(),
             address: "10.1.2.3:41121".to_owned(),
@@ -263,16 +251,25 @@ mod tests {
             is_failing: false,
             last_success_seconds: Some(8),
             problem: None,
-            waiting: Some(Listed { files: 0, oldest_seconds: None, listed_seconds: 8 }),
+            waiting: Some(Listed { listed_seconds: 8, ..Listed::default() }),
             collected: Amount { files: 12, bytes: 3 },
             here: Amount::default(),
+            rates: [RateAnswer::default(); 3],
+            drain_seconds: None,
+            last_round: None,
             connections: 0,
+            protocol: ProtocolAnswer::Unknown,
+            encryption: None,
+            site_certificate_days: None,
+            own_certificate_days: None,
+            not_taken: Vec::new(),
+            not_taken_has_more: false,
             next_round_seconds: Some(21),
         }
     }
 
     fn waiting(name: &str, files: u64, oldest_seconds: u64) -> SiteAnswer {
-        let listed = Listed { files, oldest_seconds: Some(oldest_seconds), listed_seconds: 3 };
+        let listed = Listed { files, oldest_seconds: Some(oldest_seconds), listed_seconds: 3, ..Listed::default() };
         SiteAnswer { waiting: Some(listed), ..site(name) }
     }
 
@@ -307,6 +304,10 @@ mod tests {
             longest_loop_wait_microseconds: 1,
             committing: 0,
             unpublished: Amount::default(),
+            commits: CommitsAnswer::default(),
+            memory_bytes: None,
+            journal_bytes: None,
+            disks: Vec::new(),
         }
     }
 
@@ -366,7 +367,8 @@ mod tests {
         monster.address = "a".repeat(300);
         monster.collected.files = huge;
         monster.next_round_seconds = Some(huge);
-        monster.waiting = Some(Listed { files: huge, oldest_seconds: Some(huge), listed_seconds: huge });
+        monster.waiting =
+            Some(Listed { files: huge, oldest_seconds: Some(huge), listed_seconds: huge, ..Listed::default() });
         for name in ["short", "a-name-of-more-than-twenty-two-characters"] {
             let sites = [monster.clone(), SiteAnswer { name: name.to_owned(), ..monster.clone() }];
             let lines = render(&daemon(), &sites, 1);
@@ -376,13 +378,5 @@ mod tests {
             assert_eq!(lines.last().unwrap(), "and 1 more site with a problem: name one to see it");
         }
         assert!(render(&daemon(), &[], 1).last().unwrap().contains("no site"));
-    }
-
-    #[test]
-    fn lines_are_broken_between_words() {
-        assert_eq!(wrapped_at("one two three", "", 7), ["one two", "three"]);
-        assert_eq!(wrapped_at("one two three", "  ", 7), ["one two", "  three"]);
-        assert_eq!(wrapped_at("abcdefghij kl", "", 4), ["abcd", "efgh", "ij", "kl"]);
-        assert_eq!(wrapped_at("", "", 4), [""]);
     }
 }

@@ -1,6 +1,8 @@
 //! What is asked on the control socket.
 
+mod site;
 mod status;
+mod watchers;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use log::info;
 
 use super::{Assigned, Collector, ConfirmedDeletions, ToAssign};
-use crate::control::{Answer, Command, ErrorReason, ItemsToAssign, PIECE, ReloadAnswer, Request};
+use crate::control::{Answer, Command, ErrorReason, Event, ItemsToAssign, PIECE, ReloadAnswer, Request};
 use crate::net::{LocalEvent, LocalId};
 use crate::obs::ASKED_FOR;
 use crate::proto::{Count, quoted};
@@ -25,6 +27,8 @@ pub(super) struct ControlClients {
     sites: HashMap<LocalId, VecDeque<usize>>,
     /// Those who wait for a reload.
     reloads: Vec<LocalId>,
+    /// Those who are told what happens.
+    watchers: Vec<LocalId>,
 }
 
 impl ControlClients {
@@ -46,6 +50,7 @@ impl Collector {
             LocalEvent::Left(client) => {
                 self.control.sites.remove(&client);
                 self.control.reloads.retain(|other| *other != client);
+                self.control.watchers.retain(|other| *other != client);
             }
         }
     }
@@ -63,6 +68,11 @@ impl Collector {
             Ok(Command::Resume { sites }) => self.with_each(client, &sites, Self::resume),
             Ok(Command::ConfigAssign { site, items }) => self.assign_configuration(client, &site, items),
             Ok(Command::ConfigConfirmDeletions {}) => self.confirm_deletions_for(client),
+            Ok(Command::Skipped { sites }) => self.tell_not_taken(client, &sites),
+            Ok(Command::RetrySkipped { site, name }) => {
+                self.with_each(client, &[site], |collector, key| collector.retry_skipped(key, name.as_deref()));
+            }
+            Ok(Command::Watch {}) => self.watch(client),
         }
     }
 
@@ -85,6 +95,10 @@ impl Collector {
         for client in std::mem::take(&mut self.control.reloads) {
             self.answer(client, std::slice::from_ref(&answer));
         }
+        self.tell_watchers(None, || match outcome {
+            Ok(reloaded) => Event::Reloaded { sites: reloaded.sites },
+            Err(why) => Event::NotReloaded { problems: why.lines().map(str::to_owned).collect() },
+        });
     }
 
     /// The keys of the sites that have these names.
@@ -138,6 +152,15 @@ impl Collector {
         "has its next round now, as was asked for".to_owned()
     }
 
+    fn retry_skipped(&mut self, key: usize, name: Option<&str>) -> String {
+        let Some(site) = self.sites[key].as_mut() else { return "cannot be opened: nothing is asked for".to_owned() };
+        if !site.retry_skipped(name) {
+            return "has no such file among those that are known to be left there".to_owned();
+        }
+        let soon = self.sync_now(key);
+        format!("is asked again for what was left there; it {soon}")
+    }
+
     fn pause(&mut self, key: usize) -> String {
         let now = self.net.now();
         let Some(status) = self.statuses.get_mut(&key) else { return "is gone".to_owned() };
@@ -151,12 +174,16 @@ impl Collector {
         }
         self.wake_waiting_of(key);
         self.reopen(key);
+        self.tell_watchers(Some(key), || Event::Paused {});
         "is paused: no round of it begins until it is resumed, or tentacle-syncd is started anew".to_owned()
     }
 
     fn resume(&mut self, key: usize) -> String {
         match self.statuses.get_mut(&key).and_then(|status| status.paused.take()) {
-            Some(_) => "is collected from again".to_owned(),
+            Some(_) => {
+                self.tell_watchers(Some(key), || Event::Resumed {});
+                "is collected from again".to_owned()
+            }
             None => "is not paused".to_owned(),
         }
     }
@@ -189,6 +216,16 @@ impl Collector {
         if lines.is_empty() {
             lines.push(done(None, "no deletion was held back".to_owned()));
         }
+        self.answer(client, &lines);
+    }
+
+    fn tell_not_taken(&mut self, client: LocalId, names: &[String]) {
+        let keys: Vec<usize> = match self.keys_of(names) {
+            Ok(_) if names.is_empty() => self.statuses.keys().copied().collect(),
+            Ok(keys) => keys.into_iter().collect(),
+            Err(error) => return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]),
+        };
+        let lines: Vec<Answer> = keys.into_iter().filter_map(|key| self.not_taken_answer(key)).collect();
         self.answer(client, &lines);
     }
 

@@ -15,7 +15,7 @@ use crate::collector::scripted_connection::ScriptedConnection;
 use crate::collector::site::Site;
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};
-use crate::store::{Completion, InSpool, Publication, Spool, Waiting};
+use crate::store::{Commits, Completion, InSpool, Publication, Spool, Waiting};
 use crate::sync::{Delivery, MAX_NAMES, SiteHistory};
 use crate::tls::Connectors;
 
@@ -49,6 +49,10 @@ impl Publisher for Orders {
 
     fn in_spool(&self, _: &str) -> InSpool {
         InSpool::default()
+    }
+
+    fn commits(&self) -> Commits {
+        Commits::default()
     }
 
     fn is_alive(&self) -> bool {

@@ -1,0 +1,51 @@
+//! What the commands for a daemon that runs have on their command lines.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::super::args::usual_path;
+use crate::config::{self, ConfigError, LoadOptions, Settings};
+
+/// Which daemon is asked.
+#[derive(Debug, Args)]
+pub(in crate::cli::syncd) struct ControlArgs {
+    /// The daemon's configuration, for where its control socket is [default: as of `run`]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The daemon's --state-dir, if it was given one
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// The daemon's control socket [default: control_socket of the configuration; else control.sock in $RUNTIME_DIRECTORY, in
+    /// /run/tentacle-sync, or in the state directory]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "state_dir"])]
+    pub(super) control_socket: Option<PathBuf>,
+}
+
+impl ControlArgs {
+    /// Reads the daemon's configuration.
+    pub(super) fn load(&self) -> Result<Settings, ConfigError> {
+        let options = LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() };
+        config::load(usual_path(self.config.as_deref()), &options)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli::syncd) enum SkippedCommand {
+    /// Print their names, and why each is left.
+    Ls {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// Sites by name; all where none is named.
+        sites: Vec<String>,
+    },
+    /// Have the daemon ask a site for them again, now.
+    Retry {
+        #[command(flatten)]
+        control: ControlArgs,
+        /// The site's name.
+        site: String,
+        /// The file's name; all of them where none is named.
+        name: Option<String>,
+    },
+}
