@@ -16,6 +16,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::assignment::{
     Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
+    WorkCounts,
 };
 use super::order::Rank;
 use super::plan::Plan;
@@ -49,15 +50,6 @@ pub struct Tally {
     pub without_room: usize,
     /// Not stored because of a failing disk; still at the site.
     pub unstored: usize,
-}
-
-/// How much a round has to do and under way: a connection without work finds some only after this has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkCounts {
-    receive: usize,
-    deletes: usize,
-    in_flight: usize,
-    committing: usize,
 }
 
 #[derive(Debug)]

@@ -55,7 +55,6 @@ fn switch(other: &OsStr, options: &Options) {
     sandbox.assert_holds(&all);
     // It is stock now, and has been since the first time: nobody has asked since.
     assert_eq!((count(&daemon, SPEAKS), count(&daemon, SPEAKS_NO_MORE)), (1, 1), "{}", daemon.log());
-    daemon.signal(Signal::KILL);
 }
 
 #[test]
