@@ -22,7 +22,9 @@ const SPEAKS_NO_MORE: &str = " does not speak the extension any more";
 /// Puts files into `storage`, each by a rename.
 fn put(storage: &Path, beside: &Path, prefix: &str) -> Files {
     let files = fill(beside, &AgentFiles { prefix: prefix.into(), agents: 10, seed: 1 }, FILES);
-    files.keys().for_each(|name| fs::rename(beside.join(name), storage.join(name)).unwrap());
+    for name in files.keys() {
+        fs::rename(beside.join(name), storage.join(name)).unwrap();
+    }
     files
 }
 
