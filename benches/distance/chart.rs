@@ -17,7 +17,8 @@ const BOTTOM: f64 = 370.0;
 const NAME_HEIGHT: f64 = 16.0;
 
 /// They can be told apart by those who do not see all colours (Okabe and Ito).
-const COLOURS: [&str; 7] = ["#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#000000", "#CC79A7"];
+const COLOURS: [&str; 9] =
+    ["#0072B2", "#56B4E9", "#999999", "#BBBBBB", "#D55E00", "#E69F00", "#009E73", "#000000", "#CC79A7"];
 
 /// Both scales: the round-trip times stand at equal distances, the files a second on a logarithmic one.
 struct Scales<'a> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use tentacle_sync::collector::{Collector, Mode, RoundReport};
+use tentacle_sync::config::SiteSettings;
 use tentacle_sync::net::Net;
 use tentacle_sync::store::Durability;
 use tentacle_sync::testing::fake_server::AgentFiles;
@@ -24,8 +25,11 @@ use crate::support::{Result, clock};
 /// Agents that take turns.
 const AGENTS: usize = 100;
 
-/// Files where nothing but the machine limits.
+/// Files where nothing but the machine and the line limit.
 const MANY: usize = 3_000;
+
+/// So many where they are asked for ahead in the extension: a day of an outage at a small site.
+const AHEAD: usize = 6_000;
 
 /// Files where each waits for answers: as many as take so long at four round trips each on two connections...
 const SECONDS: f64 = 10.0;
@@ -33,10 +37,19 @@ const SECONDS: f64 = 10.0;
 /// ... but no fewer.
 const FEW: usize = 16;
 
+/// How the collector speaks to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// It asks what the server understands, and goes by that.
+    ByDefault,
+    /// As to stock, without asking.
+    Stock,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Our collector, from this server.
-    Tentacle { make: Make, tls: bool },
+    /// Our collector, from this server, in this dialect.
+    Tentacle { make: Make, tls: bool, dialect: Dialect },
     /// An rsync client, from an rsync daemon.
     Rsync { fsync: bool },
     /// lftp, from an SFTP server.
@@ -44,11 +57,15 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const OURS: Self = Self::Tentacle { make: Make::Ours(Durability::Fsync), tls: false };
-    pub(crate) const OURS_TLS: Self = Self::Tentacle { make: Make::Ours(Durability::Fsync), tls: true };
-    pub(crate) const STOCK: Self = Self::Tentacle { make: Make::Stock, tls: false };
-    pub(crate) const STOCK_TLS: Self = Self::Tentacle { make: Make::Stock, tls: true };
+    pub(crate) const OURS: Self = Self::of(Make::Ours(Durability::Fsync), false);
+    pub(crate) const OURS_TLS: Self = Self::of(Make::Ours(Durability::Fsync), true);
+    pub(crate) const STOCK: Self = Self::of(Make::Stock, false);
+    pub(crate) const STOCK_TLS: Self = Self::of(Make::Stock, true);
     pub(crate) const RSYNC_FSYNC: Self = Self::Rsync { fsync: true };
+
+    const fn of(make: Make, tls: bool) -> Self {
+        Self::Tentacle { make, tls, dialect: Dialect::ByDefault }
+    }
 
     /// Those that can be measured here; prints which cannot.
     #[expect(clippy::print_stdout, reason = "what is left out has to be said")]
@@ -57,8 +74,14 @@ impl Way {
         if !makes.contains(&Make::Stock) {
             println!("stock SKIPPED: STOCK_TENTACLE_SERVER names no stock server");
         }
-        let tentacle = makes.into_iter().flat_map(|make| [false, true].map(|tls| Self::Tentacle { make, tls }));
+        let tentacle = makes.into_iter().flat_map(|make| [false, true].map(|tls| Self::of(make, tls)));
         let mut ways: Vec<Self> = tentacle.collect();
+        let without = [false, true].map(|tls| Self::Tentacle {
+            make: Make::Ours(Durability::Fsync),
+            tls,
+            dialect: Dialect::Stock,
+        });
+        ways.splice(2..2, without);
         match others::find(&["rsync"]) {
             Ok(()) => ways.extend([false, true].map(|fsync| Self::Rsync { fsync })),
             Err(lacking) => println!("rsync SKIPPED: {lacking}"),
@@ -72,17 +95,26 @@ impl Way {
 
     pub(crate) fn name(self) -> String {
         match self {
-            Self::Tentacle { make, tls } => format!("{}, {}", make.name(), if tls { "TLS" } else { "plain" }),
+            Self::Tentacle { make, tls, dialect } => {
+                let dialect = if dialect == Dialect::Stock { " as stock" } else { "" };
+                format!("{}{dialect}, {}", make.name(), if tls { "TLS" } else { "plain" })
+            }
             Self::Rsync { fsync: false } => "rsync".to_owned(),
             Self::Rsync { fsync: true } => "rsync --fsync".to_owned(),
             Self::Lftp => "lftp, SFTP".to_owned(),
         }
     }
 
+    /// Whether it is our collector and our server, in the extension.
+    fn is_extended(self) -> bool {
+        matches!(self, Self::Tentacle { make: Make::Ours(_), dialect: Dialect::ByDefault, .. })
+    }
+
     /// Whether it waits for the answer before the next command.
     fn is_in_lock_step(self) -> bool {
         match self {
-            Self::Tentacle { .. } | Self::Lftp => true,
+            Self::Tentacle { .. } => !self.is_extended(),
+            Self::Lftp => true,
             Self::Rsync { .. } => false,
         }
     }
@@ -97,6 +129,7 @@ impl Way {
                 let files = (2.0 * SECONDS / (4.0 * round_trip)) as usize;
                 files.clamp(FEW, MANY)
             }
+            false if self.is_extended() => AHEAD,
             false => MANY,
         }
     }
@@ -128,10 +161,14 @@ impl Case {
         fleet.files(self.files).try_for_each(|(name, bytes)| fs::write(storage.join(name), bytes))?;
         let (near, spool) = fresh_dir(dir.path())?;
         let figures = match self.way {
-            Way::Tentacle { make, tls } => {
+            Way::Tentacle { make, tls, dialect } => {
                 let server = Server::start(make, tls, &storage, dir, &[])?;
                 let ca = server.address().ca.as_deref();
-                let get = |address| collect(address, ca, self.files, &near, &spool);
+                let get = |address| {
+                    let mut site = site("far", address, &spool, ca);
+                    site.extension = dialect == Dialect::ByDefault;
+                    collect(site, self.files, &near)
+                };
                 let before = usage::cpu_time(server.id())?;
                 let figures = self.measure(server.address().tcp, &storage, get)?;
                 let cpu_far = usage::cpu_time(server.id())?.saturating_sub(before);
@@ -171,8 +208,8 @@ impl Case {
 }
 
 /// One durable round of our collector.
-fn collect(server: SocketAddr, ca: Option<&Path>, files: usize, dir: &Path, spool: &Path) -> Result<f64> {
-    let settings = settings(dir, Durability::Fsync, vec![site("far", server, spool, ca)]);
+fn collect(site: SiteSettings, files: usize, dir: &Path) -> Result<f64> {
+    let settings = settings(dir, Durability::Fsync, vec![site]);
     let moved = Rc::new(Cell::new(0));
     let observer = {
         let moved = Rc::clone(&moved);

@@ -182,7 +182,7 @@ keys! {
 
         /// Whether a server of ours is spoken to in the extension, in which files are asked for ahead. A stock server is
         /// asked whether it is one, and takes that for a file that it does not have.
-        extension: bool = false, Flag, Site;
+        extension: bool = true, Flag, Site;
 
         /// Whether agents' configuration and their collections are kept the same here and at the site; `None` where
         /// `incoming_dir` and the site have the directories for that, and in silence where they do not.

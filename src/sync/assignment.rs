@@ -15,6 +15,15 @@ pub enum Step {
     Leave,
 }
 
+/// How much a round has to do and under way: a connection without work finds some only after this has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkCounts {
+    pub(super) receive: usize,
+    pub(super) deletes: usize,
+    pub(super) in_flight: usize,
+    pub(super) committing: usize,
+}
+
 /// Why a file was not staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStaged {

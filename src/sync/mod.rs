@@ -26,6 +26,7 @@ mod winding_up_tests;
 
 pub use assignment::{
     Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
+    WorkCounts,
 };
 pub use delivery::Delivery;
 pub use history::{Match, SiteHistory};
@@ -33,7 +34,7 @@ pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
 pub use patterns::Patterns;
 pub use queue::ConnectionKey;
-pub use round::{Round, Tally, WorkCounts};
+pub use round::{Round, Tally};
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;
 pub use selection::Selection;

@@ -16,6 +16,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::assignment::{
     Assignment, DeleteAssignment, DeleteResult, FetchAssignment, ListAssignment, NotStaged, PendingCommit, Step,
+    WorkCounts,
 };
 use super::order::Rank;
 use super::plan::Plan;
@@ -51,15 +52,6 @@ pub struct Tally {
     pub unstored: usize,
 }
 
-/// How much a round has to do and under way: a connection without work finds some only after this has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkCounts {
-    receive: usize,
-    deletes: usize,
-    in_flight: usize,
-    committing: usize,
-}
-
 #[derive(Debug)]
 enum Phase {
     Unlisted,
@@ -88,8 +80,10 @@ enum Covers {
 pub struct Round {
     delivery: Delivery,
     phase: Phase,
-    /// The most files asked for or staged, but not committed.
+    /// The most files staged, but not committed; where none is asked for ahead, asked for as well.
     window: usize,
+    /// So many more may be asked for, as they come one after the other.
+    ahead: usize,
     queue: Queue,
     deletes: VecDeque<(FileName, Fingerprint)>,
     refetched: HashSet<FileName>,
@@ -113,6 +107,7 @@ impl Round {
             delivery,
             phase: Phase::Unlisted,
             window,
+            ahead: 0,
             queue: Queue::default(),
             deletes: VecDeque::new(),
             refetched: HashSet::new(),
@@ -165,7 +160,17 @@ impl Round {
 
     /// Whether another file may be asked for.
     fn has_window(&self) -> bool {
-        self.fetching + self.committing < self.window
+        !self.is_behind() && self.fetching + self.committing < self.window + self.ahead
+    }
+
+    /// Whether so many files are on their way to the disk that no more should come.
+    pub fn is_behind(&self) -> bool {
+        self.committing >= self.window
+    }
+
+    /// So many `files` may be on their way from the site, whatever the disk has to do.
+    pub fn ask_ahead(&mut self, files: usize) {
+        self.ahead = files;
     }
 
     /// Whether all is done but to see what the site has deleted. Where the next round follows at once, its listing shows

@@ -83,6 +83,7 @@ mod stock_client;
 mod stock_dialogs;
 mod supervised;
 mod support;
+mod switched;
 mod terminal;
 mod tls;
 mod undeleted;

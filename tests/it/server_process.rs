@@ -87,7 +87,11 @@ impl ServerProcess {
 
     /// Starts ours anew, once this one has ended, on the same address and storage.
     pub(crate) fn restart(&mut self, options: &Options) {
-        let program = env!("CARGO_BIN_EXE_tentacle_server").as_ref();
+        self.restart_as(env!("CARGO_BIN_EXE_tentacle_server").as_ref(), options);
+    }
+
+    /// Starts `program` in its place, once this one has ended, on the same address and storage.
+    pub(crate) fn restart_as(&mut self, program: &OsStr, options: &Options) {
         let again = Self::launch(program, options, &self.storage, self.address);
         *self = again.expect("the server starts again: its own words are above");
     }

@@ -1,11 +1,11 @@
-//! Replays the recordings of a stock server.
+//! Replays the recordings of a stock server, and those of ours in the extension.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use std::{fs, thread};
 
 use serde::Deserialize;
@@ -21,6 +21,12 @@ use crate::support::{Client, SETTLE, TIMEOUT, scratch};
 /// Recordings that the fake server does not cover.
 const BEYOND_THE_DOUBLE: [(&str, &str); 2] =
     [("zrecv-decline", "it makes no ZIP archives"), ("zsend-one", "it opens no ZIP archives")];
+
+/// How many recordings of stock there are at least.
+const STOCKS: usize = 51;
+
+/// The mtime of a recording's first file, in seconds; that of each further one is a second later.
+const FIRST_WRITTEN: u64 = 1_700_000_000;
 
 /// Sessions replayed at a time: they mostly wait.
 const WORKERS: usize = 8;
@@ -62,8 +68,11 @@ impl Recording {
         for directory in &self.directories {
             fs::create_dir(storage.path().join(directory)).unwrap();
         }
-        for (path, bytes) in files(&self.files_before) {
-            fs::write(storage.path().join(path), bytes).unwrap();
+        for (place, (path, bytes)) in (0..).zip(files(&self.files_before)) {
+            let path = storage.path().join(path);
+            fs::write(&path, bytes).unwrap();
+            let written = UNIX_EPOCH + Duration::from_secs(FIRST_WRITTEN + place);
+            fs::File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
         }
         storage
     }
@@ -164,9 +173,9 @@ fn files(recorded: &BTreeMap<String, String>) -> Files {
 }
 
 /// Runs `replay` on each recording, several at a time, and fails if one was otherwise.
-fn replay_each(recordings: Vec<Recording>, replay: impl Fn(&Recording) -> Vec<String> + Sync) {
+fn replay_each(recordings: Vec<Recording>, least: usize, replay: impl Fn(&Recording) -> Vec<String> + Sync) {
     let count = recordings.len();
-    assert!(count > 50, "only {count} recordings");
+    assert!(count >= least, "only {count} recordings");
     let queue = Mutex::new(recordings);
     let differences = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -196,7 +205,7 @@ fn within_the_double() -> Vec<Recording> {
 
 #[test]
 fn the_double_on_a_directory_answers_as_recorded() {
-    replay_each(within_the_double(), |recording| {
+    replay_each(within_the_double(), STOCKS, |recording| {
         let storage = recording.storage();
         let fake = FakeServer::start(recording.setup(Storage::Directory(storage.path().to_owned()))).unwrap();
         let mut differences = recording.replay(fake.address());
@@ -210,7 +219,7 @@ fn the_double_in_memory_answers_as_recorded() {
     let mut recordings = within_the_double();
     // In memory the filters' directories are always there; and silence costs time once is enough for.
     recordings.retain(|recording| !recording.directories.is_empty() && recording.name != "idle-times-out");
-    replay_each(recordings, |recording| {
+    replay_each(recordings, STOCKS, |recording| {
         let fake = FakeServer::start(recording.setup(Storage::Memory)).unwrap();
         for (path, bytes) in files(&recording.files_before) {
             fake.put(path, &bytes).unwrap();
@@ -226,7 +235,7 @@ fn a_stock_server_answers_as_recorded() {
     if stock_program().is_none() {
         return;
     }
-    replay_each(Recording::load_all(), |recording| {
+    replay_each(Recording::load_all(), STOCKS, |recording| {
         let storage = recording.storage();
         let options = recording.server_options.iter().fold(Options::default(), Options::arg);
         let server = start_stock(&options, storage.path()).unwrap();
@@ -266,9 +275,8 @@ fn as_ours(mut recording: Recording) -> Recording {
     recording
 }
 
-#[test]
-fn our_server_answers_as_recorded() {
-    replay_each(Recording::load_all().into_iter().map(as_ours).collect(), |recording| {
+fn replay_to_ours(recordings: Vec<Recording>, least: usize) {
+    replay_each(recordings, least, |recording| {
         let storage = recording.storage();
         let options = recording.server_options.iter().fold(Options::default(), Options::arg);
         let server = ServerProcess::ours(&options, storage.path());
@@ -276,4 +284,14 @@ fn our_server_answers_as_recorded() {
         differences.extend(recording.compare(|| stored_in(server.storage())));
         differences
     });
+}
+
+#[test]
+fn our_server_answers_as_recorded() {
+    replay_to_ours(Recording::load_all().into_iter().map(as_ours).collect(), STOCKS);
+}
+
+#[test]
+fn our_server_answers_in_the_extension_as_recorded() {
+    replay_to_ours(recordings_of("extension"), 14);
 }

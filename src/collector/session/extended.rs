@@ -27,8 +27,12 @@ use crate::proto::{FileName, Refusal, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, DeleteAssignment, Step};
 
-/// Commands that are sent ahead at most: some thirty kilobytes of them.
-const MOST_AHEAD: usize = 512;
+/// Commands that are sent ahead at most: the files that a round asks for ahead, and as many deletions; up to two megabytes of
+/// them.
+const MOST_AHEAD: usize = 16_384;
+
+/// Commands that are given before the other connections have their turn.
+const ASKED_PER_TURN: usize = 512;
 
 /// Answers that are taken before the other connections have their turn.
 const ANSWERS_PER_TURN: usize = 64;
@@ -44,6 +48,8 @@ pub(in crate::collector) struct ExtendedSession {
     is_parked: bool,
     standing: Reuse,
     body: Body,
+    /// The site is not read from: the disk is behind.
+    is_held: bool,
 }
 
 /// What the site was asked.
@@ -66,16 +72,18 @@ impl ExtendedSession {
             is_parked: false,
             standing: Reuse::Fresh,
             body: Body::None,
+            is_held: false,
         }
     }
 
-    /// Asks for as much as may be asked for. Why for no more, unless that is because so much is.
+    /// Asks for as much as may be asked for. Why for no more, unless that is because so much is, or was just now.
     fn ask_ahead(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         if self.is_parked {
             return Ok(Some(PumpOutcome::Waiting));
         }
         cx.check_room();
-        while self.tasks.len() < MOST_AHEAD {
+        let most = MOST_AHEAD.min(self.tasks.len() + ASKED_PER_TURN);
+        while self.tasks.len() < most {
             let (command, task) = match cx.site.next_step(self.key) {
                 Step::Do(Assignment::List(assignment)) => {
                     let listing = Box::new(PagedListing::new(assignment, cx.site, cx.io.date()));
@@ -213,6 +221,11 @@ impl ExtendedSession {
         }
     }
 
+    /// Whether the next answer is a file.
+    fn brings_file(&self) -> bool {
+        matches!(self.tasks.front(), Some(Task::Fetching(_)))
+    }
+
     fn cost(&self) -> usize {
         match self.tasks.front() {
             Some(Task::Listing(listing)) => listing.cost(),
@@ -293,6 +306,12 @@ impl Conversation for ExtendedSession {
             // The site may take no more before it has answered: what comes is read all the same.
             self.driver.transmit(cx.io)?;
             let has_come = match self.driver.want() {
+                // What comes would have to wait for the disk, and other sites' files behind it.
+                Want::Line if self.brings_file() && cx.site.is_behind() => {
+                    cx.io.set_deadline(None);
+                    self.is_held = true;
+                    return Ok(PumpOutcome::Waiting);
+                }
                 Want::Command if pause == Some(PumpOutcome::Leaving) => return Ok(PumpOutcome::Leaving),
                 Want::Command => return self.stand_by(cx),
                 Want::Body(_) if !self.tasks.front_mut().is_none_or(Task::has_room) => {
@@ -303,12 +322,21 @@ impl Conversation for ExtendedSession {
                     self.body.resume(left, cx);
                     self.read_body(cx)?
                 }
-                Want::Line | Want::Decision | Want::Supply(_) => self.read_line(cx)?,
+                Want::Line | Want::Decision | Want::Supply(_) => {
+                    if std::mem::take(&mut self.is_held) {
+                        cx.io.set_deadline(Some(cx.site.settings.timeout));
+                    }
+                    self.read_line(cx)?
+                }
                 Want::Closed => return Ok(PumpOutcome::Dropped),
             };
             answers += self.take_events(cx)?;
             if !has_come {
-                return Ok(pause.unwrap_or(PumpOutcome::Blocked));
+                return Ok(match pause {
+                    Some(pause) => pause,
+                    None if self.tasks.len() < MOST_AHEAD => give_way(cx),
+                    None => PumpOutcome::Blocked,
+                });
             }
             if answers > ANSWERS_PER_TURN || self.cost().saturating_sub(cost) > NAMES_PER_TURN {
                 return Ok(give_way(cx));

@@ -69,6 +69,9 @@ pub(super) struct PagedListing {
     after: Option<Cursor>,
     /// Of all pages so far, in bytes.
     size: u64,
+    /// Files of all pages so far, and their bytes.
+    files: u64,
+    bytes: u64,
     /// Names of the pages before that cannot be used.
     refused: u64,
     /// What it has cost so far, in names.
@@ -84,6 +87,8 @@ impl PagedListing {
             remaining: None,
             after: None,
             size: 0,
+            files: 0,
+            bytes: 0,
             refused: 0,
             cost: 0,
         }
@@ -105,10 +110,12 @@ impl PagedListing {
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8], site: &mut Site) {
-        let Self { parser, selection, cost, .. } = self;
+        let Self { parser, selection, cost, files, bytes: sum, .. } = self;
         *cost += bytes.len() / BYTES_PER_COST;
         parser.feed(bytes, |entry| {
             *cost += 1;
+            *files += 1;
+            *sum = sum.saturating_add(entry.size);
             let details = Details { size: entry.size, written: Duration::from_nanos(entry.mtime) };
             site.judge_with(entry.name, details, selection);
         });
@@ -131,6 +138,7 @@ impl PagedListing {
         self.refused += listing.refused_count();
         if self.remaining.is_none() {
             cx.site.note_listing(&self.selection, cx.io.now());
+            cx.site.ask_ahead(self.bytes / self.files.max(1));
             cx.site.listed(self.assignment, self.selection, cx.commit_queue);
             return Ok(None);
         }

@@ -139,6 +139,12 @@ impl World {
                 scheduler.plan_in(Duration::ZERO, SimEvent::AgentSend { site, caller });
             }
         }
+        // A collector waits for removals that it has the proof of.
+        for id in woken {
+            if self.links.contains_key(&id) {
+                self.scheduler.plan_in(Duration::ZERO, SimEvent::Serve(id));
+            }
+        }
         self.look_after(site);
     }
 

@@ -69,7 +69,10 @@ const THREE_FILES: &Script = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Stock,
+    /// It is spoken to as stock.
     Ours,
+    /// It is spoken to in the extension.
+    Extended,
 }
 
 /// A life without crashes.
@@ -108,6 +111,7 @@ impl Scenario {
         site.interval = INTERVAL;
         site.connections = self.connections;
         site.delivery = self.delivery;
+        site.extension = self.kind == Kind::Extended;
         Settings {
             state_dir: Some(PathBuf::new()),
             durability: Durability::Fsync,
@@ -136,7 +140,7 @@ impl Scenario {
         world.oracle.verdict = Verdict::counted();
         world.oracle.movers.extend((self.delivery == Delivery::Move).then_some(0));
         let (files, connections) = (Files::new(), self.connections);
-        let buffer = (self.kind == Kind::Ours).then(|| Buffer::new(0, TestServer::new(&dirs.site(0), true, 0)));
+        let buffer = (self.kind != Kind::Stock).then(|| Buffer::new(0, TestServer::new(&dirs.site(0), true, 0)));
         let (misbehavior, acceptor, password, reported) = (None, None, SitePassword::None, BTreeSet::new());
         world.sites.push(Site { misbehavior, acceptor, password, reported, files, buffer, agents, connections });
         world
@@ -249,11 +253,17 @@ impl Sum {
     }
 }
 
-/// Six files at stock's server and at ours, made durable each on its own, a few together, or most of them; so many
+/// Six files at stock's server and at ours, with the extension and without, made durable each on its own, a few together, or most of them; so many
 /// scenarios. Where files are moved without being safe first, those on their way at a crash do not count as lost; nor
 /// does what is sent in place of an older file in the moment of the crash.
 fn scenarios(most: usize) -> Vec<Scenario> {
-    let ways = [Delivery::Safe, Delivery::Move].map(|delivery| [Kind::Stock, Kind::Ours].map(|kind| (kind, delivery)));
+    let ways = [
+        (Kind::Stock, Delivery::Safe),
+        (Kind::Ours, Delivery::Safe),
+        (Kind::Extended, Delivery::Safe),
+        (Kind::Stock, Delivery::Move),
+        (Kind::Ours, Delivery::Move),
+    ];
     let paces = [(300, 1), (900, 2), (0, 2)];
     let mut scenarios = Vec::new();
     for (taken, publish) in
@@ -265,7 +275,7 @@ fn scenarios(most: usize) -> Vec<Scenario> {
                 let is_beside = number % 3 == 2 || disk == Duration::from_millis(900);
                 Scenario { script: SIX_FILES, kind, delivery, connections, disk, taken, publish, is_beside }
             };
-            scenarios.extend(ways.concat().into_iter().enumerate().map(scenario));
+            scenarios.extend(ways.into_iter().enumerate().map(scenario));
         }
     }
     scenarios.truncate(most);
@@ -276,7 +286,7 @@ fn scenarios(most: usize) -> Vec<Scenario> {
 fn at_all_crash_points_nothing_is_lost_and_nothing_doubled() {
     let (most, costs) = match std::env::var_os("CRASH_POINTS_LONG") {
         Some(_) => (usize::MAX, &COSTS[..]),
-        None => (6, &COSTS[..3]),
+        None => (8, &COSTS[..3]),
     };
     let once = move |scenario: Scenario| {
         let mut sum = Sum::default();

@@ -1,9 +1,9 @@
 //! A deterministic simulation: the collector as it is, with its rounds, connections, retries and sessions, and the
 //! commit protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops;
 //! sites with stock's server, some of them hostile, some whose listings lag; sites with ours, its sessions and its
-//! storage as they are, and agents that send their files to it until they get the answer that they are stored; disks
-//! that fail and lose data, there and here; processes that die at any moment and are started again; agents that write
-//! over their files; a data server that takes what it finds.
+//! storage as they are, spoken to as stock or in the extension, and agents that send their files to it until they get
+//! the answer that they are stored; disks that fail and lose data, there and here; processes that die at any moment and
+//! are started again; agents that write over their files; a data server that takes what it finds.
 //!
 //! Some sites use TLS, the real one at both ends and from the handshake on: with sessions that resume, with
 //! certificates of the collector's own that are demanded or turned down, with servers that hang up without a message,
@@ -25,7 +25,8 @@
 //!
 //! Everything follows from a seed, except the random bytes of TLS, whose number does. `cargo test sim::` runs a few
 //! scenarios, `SIM_SEEDS=100000 cargo test --release sim::` so many of one site and a thirtieth of fifty sites, and
-//! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and prints its events.
+//! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and prints its events. With `SIM_EXTENSION=1` the
+//! collector speaks the extension to all sites with our server, with `SIM_EXTENSION=0` to none.
 
 mod adapters;
 mod agents;

@@ -29,7 +29,7 @@ use crate::sync::{Delivery, Schedule};
 use crate::tls::Acceptor;
 
 /// Bytes of the memory that each site has where there is little.
-const SCARCE: u64 = 1_100;
+const SCARCE: u64 = 1_400;
 
 /// What kind of life.
 #[derive(Clone, Copy, Debug)]
@@ -241,6 +241,7 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         site.connections = connections;
         site.tls = kind.tls.map(|scrutiny| dirs.pki.settings(scrutiny));
         site.password = if kind.password == SitePassword::None { None } else { SitePassword::Known.secret() };
+        site.extension = speaks_extension(scheduler.seed, number);
         if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
@@ -259,6 +260,12 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         shutdown_timeout: Duration::from_secs(10),
         ..Settings::of_sites(sites)
     }
+}
+
+/// Whether the collector is to speak the extension where the server is ours: at three of four sites, or as `SIM_EXTENSION`
+/// asks for.
+fn speaks_extension(seed: u64, site: usize) -> bool {
+    super::variable("SIM_EXTENSION").map_or((seed + site as u64) % 4 != 3, |switch| switch != 0)
 }
 
 fn populate(

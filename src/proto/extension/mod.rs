@@ -77,7 +77,7 @@
 //! What the word leads to, as with `LS`; but files alone, with size and mtime, the oldest first: in the order of mtime, then
 //! of the name's bytes. A name stands last on its line, as it may hold blanks. `AFTER` begins behind a file, be it still
 //! there or not; without it, the list begins, and what is listed is what is there then. `LIMIT` is how many files a page may
-//! have; the server may give fewer, at least 1 where there is one, and ours gives at most 4,096. `MORE` says how many files follow the page and how
+//! have; the server may give fewer, at least 1 where there is one, and ours gives at most 32,768. `MORE` says how many files follow the page and how
 //! many bytes they have; `END` that none does.
 //!
 //! So the first page says how much waits and how old the oldest is. Pages of one list on one connection come out of one
@@ -149,4 +149,4 @@ pub use pipelined_client::{PipelinedClient, PipelinedEvent};
 pub use reply::{ExtensionReply, Remaining};
 
 /// The most files of a page that our server gives.
-pub const MAX_PAGE: usize = 4096;
+pub const MAX_PAGE: usize = 32_768;

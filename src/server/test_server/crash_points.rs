@@ -132,8 +132,6 @@ impl Scenario {
                 for call in calls.iter_mut().filter(|call| call.answer().is_none()) {
                     *call = self.call(call.op().clone());
                 }
-            } else if !is_moving && self.server.is_hashing() {
-                self.server.hash();
             } else if !is_moving && self.server.orders() > 0 {
                 self.server.store(usize::MAX);
                 self.server.woken();

@@ -48,6 +48,8 @@ struct Process {
     log: ThrottledLog,
     /// For the next search.
     done: Vec<(ConnId, Done)>,
+    /// Done, and not yet [reported](TestServer::woken).
+    unreported: Vec<(ConnId, Done)>,
 }
 
 /// A client's session. It ends by being dropped.
@@ -58,18 +60,34 @@ pub(crate) struct TestSession {
 }
 
 impl TestSession {
-    /// Has what the session asked for listed at once, in an order of the site's own.
-    fn list(
+    /// Has what the session asked for listed, in an order of the site's own, and hashed at once: whether a file is hashed
+    /// depends on the real clock, and nothing else is to.
+    fn look_up(
         &mut self,
         mut pause: Result<PumpOutcome, Reason>,
         cx: &mut Context<'_>,
         disk: &SiteDisk,
+        unreported: &mut Vec<(ConnId, Done)>,
     ) -> Result<PumpOutcome, Reason> {
-        while pause.is_ok() && cx.storage.listings().due(cx.io.now()).is_some() {
-            for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
-                assert_eq!(id, self.id, "nobody else waits for a listing");
-                let listed = listed.map(|listing| reordered(listing, disk));
-                pause = self.session.done(Done::Listed(listed), cx);
+        while pause.is_ok() {
+            if cx.storage.listings().due(cx.io.now()).is_some() {
+                for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
+                    assert_eq!(id, self.id, "nobody else waits for a listing");
+                    let listed = listed.map(|listing| reordered(listing, disk));
+                    pause = self.session.done(Done::Listed(listed), cx);
+                }
+            } else if cx.storage.is_hashing() {
+                for (id, done) in cx.storage.done() {
+                    match done {
+                        Done::Hashed(_) if id == self.id => pause = self.session.done(done, cx),
+                        // Of a session that is gone.
+                        Done::Hashed(_) => {}
+                        other => unreported.push((id, other)),
+                    }
+                }
+                std::thread::yield_now();
+            } else {
+                break;
             }
         }
         pause
@@ -121,7 +139,8 @@ impl TestServer {
         let storage = Storage::with(self.settings.clone(), UMASK, root, background, make);
         let storage = storage.expect("there is nothing to fail");
         let store_worker = store_worker.expect("a storage has one");
-        self.process = Some(Process { storage, store_worker, log: ThrottledLog::default(), done: Vec::new() });
+        let log = ThrottledLog::default();
+        self.process = Some(Process { storage, store_worker, log, done: Vec::new(), unreported: Vec::new() });
     }
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
@@ -149,7 +168,7 @@ impl TestServer {
     /// Lets a session go on; `None` where it has ended.
     pub(crate) fn pump(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let process = self.process.as_mut()?;
-        let Process { storage, log, done, .. } = process;
+        let Process { storage, log, done, unreported, .. } = process;
         let mine = done.iter().position(|&(id, _)| id == session.id).map(|at| done.remove(at).1);
         let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
         let pause = at_site(&self.disk, || {
@@ -157,32 +176,20 @@ impl TestServer {
                 Some(done) => session.session.done(done, &mut cx),
                 None => session.session.pump(&mut cx),
             };
-            session.list(pause, &mut cx, &self.disk)
+            session.look_up(pause, &mut cx, &self.disk, unreported)
         });
         pause.ok().filter(|&pause| pause != PumpOutcome::Over)
     }
 
     /// A session begins.
     pub(crate) fn open(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
-        let Process { storage, log, .. } = self.process.as_mut()?;
+        let Process { storage, log, unreported, .. } = self.process.as_mut()?;
         let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
         at_site(&self.disk, || {
             let pause = session.session.opened(&mut cx);
-            session.list(pause, &mut cx, &self.disk)
+            session.look_up(pause, &mut cx, &self.disk, unreported)
         })
         .ok()
-    }
-
-    /// Whether a file is being read to be compared.
-    pub(crate) fn is_hashing(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.storage.is_hashing())
-    }
-
-    /// Waits for that.
-    pub(crate) fn hash(&mut self) {
-        while self.woken().is_empty() && self.is_hashing() {
-            std::thread::yield_now();
-        }
     }
 
     /// How many orders the storing thread has.
@@ -197,10 +204,11 @@ impl TestServer {
         }
     }
 
-    /// Whose sessions to pump since their files are stored.
+    /// Whose sessions to pump since their files are stored, or removed; as often as they are named.
     pub(crate) fn woken(&mut self) -> Vec<ConnId> {
         let Some(process) = &mut self.process else { return Vec::new() };
-        let done = process.storage.done();
+        let mut done = std::mem::take(&mut process.unreported);
+        done.extend(process.storage.done());
         let woken = done.iter().map(|&(id, _)| id).collect();
         process.done.extend(done);
         woken

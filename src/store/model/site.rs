@@ -288,11 +288,9 @@ impl Storage<'_> {
         self.0.flushed.extend(fs::read(path).ok().map(|bytes| (stage, bytes)));
     }
 
-    /// A staged file is about to get its name. Its time is unlike any other's, as it is where time goes by between two.
+    /// A staged file is about to get its name.
     pub(in crate::store) fn is_to_be_named(&self, path: &Path) -> Vec<u8> {
-        let time = UNIX_EPOCH + Duration::from_secs(self.0.files.len() as u64);
-        let file = fs::File::options().write(true).open(path);
-        file.and_then(|file| file.set_modified(time)).ok();
+        set_time(path, self.0.files.len());
         fs::read(path).unwrap_or_default()
     }
 
@@ -352,12 +350,22 @@ impl Machine {
                     bytes.truncate(self.chance.usize(..=bytes.len()));
                     bytes.resize(bytes.len() + 1, 0);
                 }
-                fs::write(path.join(name.to_string()), bytes).expect("a file can be written");
+                let path = path.join(name.to_string());
+                fs::write(&path, bytes).expect("a file can be written");
+                set_time(&path, file);
             }
         }
         self.flushed.clear();
         self.happened.push(StorageEvent::PowerLost);
     }
+}
+
+/// Gives a file a time that follows from its number: unlike any other's, as where time goes by between two.
+fn set_time(path: &Path, file: FileId) {
+    let time = UNIX_EPOCH + Duration::from_secs(file as u64);
+    // As with the real disk: a file that is not there shows later.
+    let file = fs::File::options().write(true).open(path);
+    file.and_then(|file| file.set_modified(time)).ok();
 }
 
 /// Removes a directory's files, not the directories in there.

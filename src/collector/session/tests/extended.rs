@@ -95,6 +95,28 @@ fn a_site_whose_connection_ends_at_the_question_is_taken_for_stock() {
 }
 
 #[test]
+fn what_the_disk_has_no_time_for_waits_in_the_line() {
+    let names = names(600);
+    let mut scene = Scene::asking();
+    scene.hears(CAPS);
+    scene.turns();
+    let body = page(&names);
+    let asked = scene.asks_for(|scene| scene.hears(&format!("LIST SIZE {} END\n{body}", body.len())));
+    assert_eq!(asked.lines().count(), names.len(), "all are asked for at once");
+    let answers: String = names.iter().map(|name| file(name)).collect();
+    scene.asks_for(|scene| scene.hears(&answers));
+    assert_eq!(scene.orders.published.borrow().len(), 512);
+    assert!(!scene.end.input.is_empty());
+    scene.commit();
+    let dropped = scene.asks_for(|scene| scene.hears(""));
+    assert_eq!(dropped.lines().count(), 512);
+    assert!(dropped.lines().all(|line| line.starts_with("DROP ")));
+    assert!(scene.end.input.is_empty(), "the others have come");
+    scene.commit();
+    assert_eq!((scene.tally().collected, scene.tally().unstored), (600, 0));
+}
+
+#[test]
 fn all_files_of_one_agent_are_asked_for_ahead_and_dropped_once_they_are_committed() {
     let names = names(3);
     let mut scene = Scene::asking();
