@@ -15,6 +15,8 @@ pub(super) struct Oracle {
     pub(super) uploaded: BTreeSet<Vec<u8>>,
     /// Whole pairs that were at the centre.
     pub(super) at_centre: BTreeMap<Item, BTreeSet<Vec<u8>>>,
+    /// Whether the directories are always the same: in others, an older upload may be in the place of what the console wrote.
+    pub(super) knows_all_words: bool,
     /// The MD5s of contents that the console has written, or of which it is not known whose word they
     /// are: a site has shown that it has the same, or the collector was killed just then.
     pub(super) by_console: BTreeSet<[u8; 16]>,
@@ -102,7 +104,10 @@ impl Oracle {
                         && (self.assigned.contains(configuration)
                             || has.content.is_some_and(|content| self.by_console.contains(&content.md5)))
                 });
-                assert!(is_asked_for, "{item} goes to a site to which the console did not give it");
+                assert!(
+                    is_asked_for || !self.knows_all_words,
+                    "{item} goes to a site to which the console did not give it"
+                );
             }
         }
     }

@@ -46,14 +46,14 @@ pub(super) struct Tally(BTreeMap<&'static str, usize>);
 impl World {
     pub(super) fn new(seed: u64, is_traced: bool) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let goes_back = chance.bool();
+        let (goes_back, knows_all_words) = (chance.bool(), chance.bool());
         let mut world = Self {
             chance,
             console: Console::default(),
             places: Vec::new(),
             owners: Owners::default(),
             guard: Guard::default(),
-            oracle: Oracle::default(),
+            oracle: Oracle { knows_all_words, ..Oracle::default() },
             goes_back,
             versions: 0,
             tally: Tally::default(),
@@ -125,7 +125,7 @@ impl World {
                 self.oracle.by_console.insert(Md5Sum::of(&content).md5);
                 self.console.edit_content_alone(&item, &content);
             }
-            20 => self.console.unmount(),
+            20 if !self.oracle.knows_all_words => self.console.unmount(),
             _ => self.console.mount(),
         }
         if !self.console.is_mounted() {
