@@ -22,7 +22,8 @@ mod status;
 
 pub use all_sites::{Assigned, Collector, ConfirmedDeletions, Ended, Mode, Reloaded, ToAssign};
 pub use configuring::{
-    CompareError, Compared, ConfigOutcome, ConfigRounds, Interruption, ItemLine, compare as compare_configuration,
+    AssignedAtRest, CompareError, Compared, ConfigOutcome, ConfigRounds, Interruption, ItemLine, assign_at_rest,
+    compare as compare_configuration, confirm_at_rest,
 };
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};

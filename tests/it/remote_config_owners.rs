@@ -1,7 +1,5 @@
 //! Whose an agent's configuration is: sites know agents by names that any of them can list.
 
-use std::path::Path;
-
 use tempfile::TempDir;
 
 use crate::daemon::{Sandbox, wait_until};
@@ -131,5 +129,20 @@ fn what_once_has_given_to_a_site_stays_its() {
     let lines = once(1);
     assert!(lines.contains(&format!("other {k}.conf leave it is site owner's")), "{lines}");
     assert!(owner.has(&k, "edited") && other.has(&k, "of the other"));
-    assert!(Path::new(&sandbox.state()).join("remote-config/owner").is_file());
+    assert!(sandbox.state().join("remote-config/owner").is_file());
+
+    // No daemon runs: what is kept is changed.
+    let told = assign(&sandbox, &["other", &k]);
+    assert!(told.contains(&format!("other has {k}.conf")) && told.contains("owner had it"), "{told}");
+    once(1);
+    assert!(other.has(&k, "edited"));
+    centre.delete(&k);
+    once(1);
+    assert!(other.has(&k, "edited"), "it was the only one");
+    let told = config_command(&sandbox, "confirm-deletions", &[]);
+    told.assert_code(0);
+    assert!(told.stdout.contains(&format!("{k}.conf")), "{told}");
+    // The one that lists it after that is its owner.
+    (0..2).for_each(|_| drop(sandbox.run("once", &["--config-only"])));
+    assert!(other.directories.lacks(&k) && centre.has_pair(&centre.conf(&k), "edited"));
 }

@@ -5,6 +5,7 @@
 //! the site is known to work. The site's next data round has another connection, and waits for nothing here. A command's
 //! rounds have connections of their own.
 
+mod at_rest;
 mod centre_watch;
 mod centres;
 mod compare;
@@ -15,6 +16,7 @@ mod runner;
 mod session;
 mod site_config;
 
+pub use at_rest::{AssignedAtRest, assign_at_rest, confirm_at_rest};
 pub(super) use centres::{Asked, Centres, Users};
 pub use compare::{CompareError, Compared, compare};
 pub use outcome::{ConfigOutcome, Interruption, ItemLine};

@@ -1,6 +1,7 @@
 //! The commands for a daemon that runs: they ask it on its control socket.
 
 mod args;
+mod at_rest;
 mod client;
 mod status;
 
@@ -11,7 +12,8 @@ pub(super) use status::{Order, status};
 
 use std::ops::ControlFlow;
 
-use super::{FAILURE, Outcome, SUCCESS};
+use super::{FAILURE, Outcome, Problem, SUCCESS};
+use crate::config::Settings;
 use crate::control::{Answer, Command, ItemsToAssign, NotTakenAnswer, ReloadAnswer};
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
@@ -35,15 +37,35 @@ pub(super) fn with_sites(arguments: &ControlArgs, command: SiteCommand, sites: &
     print_done(arguments, &command)
 }
 
-/// `config assign`: these items, or all that belong to no site.
+/// `config assign`: these items, or all that belong to no site. Without a daemon, in what it keeps.
 pub(super) fn assign(arguments: &ControlArgs, site: &str, items: Option<&[String]>) -> Outcome {
-    let items = items.map_or(ItemsToAssign::Unclaimed, |items| ItemsToAssign::Named(items.to_vec()));
-    print_done(arguments, &Command::ConfigAssign { site: site.to_owned(), items })
+    let to_assign = items.map_or(ItemsToAssign::Unclaimed, |items| ItemsToAssign::Named(items.to_vec()));
+    match (print_done(arguments, &Command::ConfigAssign { site: site.to_owned(), items: to_assign }), items) {
+        (Err(error), Some(items)) if is_not_running(&error) => {
+            at_rest::assign(&settings_without(arguments, error)?, site, items)
+        }
+        (outcome, _) => outcome,
+    }
 }
 
-/// `config confirm-deletions`.
+/// `config confirm-deletions`. Without a daemon, in what it keeps.
 pub(super) fn confirm_deletions(arguments: &ControlArgs) -> Outcome {
-    print_done(arguments, &Command::ConfigConfirmDeletions {})
+    match print_done(arguments, &Command::ConfigConfirmDeletions {}) {
+        Err(error) if is_not_running(&error) => at_rest::confirm_deletions(&settings_without(arguments, error)?),
+        outcome => outcome,
+    }
+}
+
+fn is_not_running(error: &Problem) -> bool {
+    matches!(error.downcast_ref(), Some(ControlError::NotRunning { .. }))
+}
+
+/// The configuration, or why no daemon has answered, where that is all that is known.
+fn settings_without(arguments: &ControlArgs, error: Problem) -> Result<Settings, Problem> {
+    if arguments.control_socket.is_some() {
+        return Err(error);
+    }
+    Ok(arguments.load()?)
 }
 
 /// Has something done, and prints what was, a line for each thing.
