@@ -13,7 +13,7 @@ use crate::collector::configuring::{
 use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
 use crate::store::{CentralCompletion, GuardFile, InStepFile, SeenCentre};
-use crate::sync::remote_config::{Allowance, CentreStep, InStep, Item, Mode as RoundMode, RoundPolicy, StepOutcome};
+use crate::sync::remote_config::{CentreStep, InStep, Item, Mode as RoundMode, RoundPolicy, StepOutcome};
 
 /// Items that are believed to be in step, and are compared in a round all the same.
 const ROTATION: usize = 16;
@@ -62,20 +62,19 @@ impl Collector {
     pub(super) fn begin_configuration(&mut self, id: ConnId, key: usize) -> bool {
         let now = self.net.now();
         let Some(site) = &self.sites[key] else { return false };
-        if self.stop.is_some() || !site.configuration.as_ref().is_some_and(|config| config.is_due(now)) {
-            return false;
-        }
+        let Some(config) = site.configuration.as_ref().filter(|config| config.is_due(now)) else { return false };
+        let (None, Some(own)) = (&self.stop, config.in_step()) else { return false };
         let incoming = site.spool.incoming();
         // Without what other sites have, it cannot be seen how much is missing, nor whose anything is.
         if !self.centres.is_loaded(incoming) {
             return false;
         }
         let Some(seen) = self.centres.seen(incoming) else { return false };
-        let deletions = self.centres.judge(incoming, &seen.centre, in_step_of(&self.sites, incoming));
+        let deletions = self.centres.judge(incoming, &seen.centre, own, in_step_of(&self.sites, incoming));
+        let allowance = allowance(own, &seen.centre, &site.settings);
+        let policy = RoundPolicy { rotation: ROTATION, deletions, allowance, named: NAMED, mode: RoundMode::Apply };
         let Some(session) = self.sessions.remove(&id) else { return false };
-        if let Some(Site { settings, configuration: Some(config), .. }) = &mut self.sites[key] {
-            let allowance = config.in_step().map_or(Allowance::ALL, |own| allowance(own, &seen.centre, settings));
-            let policy = RoundPolicy { rotation: ROTATION, deletions, allowance, named: NAMED, mode: RoundMode::Apply };
+        if let Some(Site { configuration: Some(config), .. }) = &mut self.sites[key] {
             config.begin(RoundStart { seen, policy, connection: id, now });
         }
         self.config_sessions.insert(id, ConfigSession::new(key, session.into_driver()));

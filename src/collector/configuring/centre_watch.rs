@@ -101,13 +101,19 @@ impl CentreWatch {
         self.guard.get_or_insert(guard);
     }
 
-    /// Judges whether what is missing may be deleted, where `in_step` is of all its sites.
+    /// Judges whether what is missing may be deleted at a site, where `own` is of that site and `in_step` of all its sites.
     pub(super) fn judge<'a>(
         &mut self,
         centre: &Centre,
+        own: &InStep,
         in_step: impl IntoIterator<Item = &'a InStep>,
     ) -> Result<(), GuardReason> {
         let Some(guard) = &mut self.guard else { return Ok(()) };
+        // To count what all sites have takes its time: only where it is for something.
+        let is_missing = own.iter().any(|(item, _)| !centre.items.contains_key(item));
+        if !is_missing && *guard == Guard::default() {
+            return Ok(());
+        }
         let before = guard.clone();
         let judged = guard.judge(centre, in_step);
         if *guard != before {

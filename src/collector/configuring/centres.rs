@@ -120,14 +120,15 @@ impl Centres {
         self.by_incoming.get_mut(incoming)?.owners.assign(item, name)
     }
 
-    /// Judges whether what is missing there may be deleted, where `in_step` is of all its sites.
+    /// Judges whether what is missing there may be deleted at a site, where `own` is of that site and `in_step` of all its sites.
     pub(in crate::collector) fn judge<'a>(
         &mut self,
         incoming: &Path,
         centre: &Centre,
+        own: &InStep,
         in_step: impl IntoIterator<Item = &'a InStep>,
     ) -> Result<(), GuardReason> {
-        self.by_incoming.get_mut(incoming).map_or(Ok(()), |watch| watch.judge(centre, in_step))
+        self.by_incoming.get_mut(incoming).map_or(Ok(()), |watch| watch.judge(centre, own, in_step))
     }
 
     /// An operator confirms that what is missing there now was deleted; nothing, where nothing is held back.
