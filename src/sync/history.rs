@@ -191,6 +191,11 @@ impl SiteHistory {
         self.deletion = Deletion::Refused;
     }
 
+    /// The site has said that it has deleted a file.
+    pub fn deletion_acknowledged(&mut self) {
+        self.deletion = Deletion::Done;
+    }
+
     /// Whether the site did not delete the last file that it was to delete.
     pub fn refuses_deletion(&self) -> bool {
         self.deletion == Deletion::Refused

@@ -119,7 +119,10 @@ fn certificates_of_other_authorities_and_of_other_times_are_refused() {
 fn a_certificate_nobody_wants_is_left_out_from_then_on() {
     let certificates = Certificates::new();
     let site = showing(&certificates.server, StockClients::AnyoneOrWellKnown);
-    let lines = format!("{}\ninterval = 1\nkeep_open = 0\nconnections = 1", tls(&whole_identity(&certificates)));
+    let lines = format!(
+        "{}\ninterval = 1\nkeep_open = 0\nconnections = 1\nextension = false",
+        tls(&whole_identity(&certificates))
+    );
     let sandbox = Sandbox::with_sites([site.config(&lines)]);
     let daemon = sandbox.start();
     assert!(site.peer().wait_for(crate::support::TIMEOUT, |tally| tally.count(Verb::Ls) >= 3));

@@ -254,6 +254,7 @@ impl Site {
         let (name, published) = (delete.name(), delete.published());
         commit_queue.same_server.deleted(self.id(), name, published);
         self.forget(name, commit_queue);
+        self.history.deletion_acknowledged();
         self.deleted(delete, DeleteResult::Acknowledged);
     }
 
