@@ -52,6 +52,8 @@ fn a_spool_fills_up(filesystem: Filesystem) {
     ballast.remove();
     wait_until("all to have come", || site.left().is_empty().then_some(()));
     daemon.wait_for_line(&["site=site recovered after"]);
+    // A file whose renaming the full disk refused is renamed some time later, and those of its agent behind it.
+    wait_until("all to be published", || (sandbox.spool().len() == site.files.len()).then_some(()));
     daemon.stop().assert_code(0);
     sandbox.assert_holds(&site.files);
     site.assert_emptied();
