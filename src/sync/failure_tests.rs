@@ -38,6 +38,20 @@ fn what_was_asked_for_behind_a_file_that_is_not_given_waits_for_the_next_round()
 }
 
 #[test]
+fn what_was_asked_for_behind_a_file_that_a_connection_died_over_waits_for_the_next_round() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
+    let mut round = listed(Delivery::Safe, &names, &mut history);
+    let connection = ConnectionKey(1000);
+    let [first, second, other] = names.map(|_| round.next_step_on(connection));
+    round.returned(other);
+    round.returned(second);
+    round.dropped(first, &mut history);
+    assert_eq!(round.next_step(), Next::Fetch(name("b.1700000003.data")));
+    assert_eq!((round.next_step(), round.tally().left), (Next::Wait, 2));
+}
+
+#[test]
 fn what_is_moved_already_is_stored_whatever_became_of_the_file_before_it() {
     let mut history = SiteHistory::default();
     let texts = ["a.1700000001.data", "a.1700000002.data"];

@@ -228,11 +228,8 @@ impl Round {
                 self.tally.missing += 1;
             }
             NotStaged::Withheld => {
-                history.failed(&name);
                 self.tally.missing += 1;
-                if !history.is_hopeless(&name) {
-                    self.tally.left += self.queue.hold_back(&name, HeldBack::Withheld);
-                }
+                self.did_not_come(&name, history);
             }
             NotStaged::Skipped => {
                 history.skip(&name);
@@ -267,6 +264,14 @@ impl Round {
     /// What its agent wrote later must not overtake it.
     fn block(&mut self, name: &FileName) {
         self.tally.unstored += 1 + self.queue.hold_back(name, HeldBack::Unstored);
+    }
+
+    /// The site has the file, or may have it: unless there is little hope left, what its agent wrote later must not overtake it.
+    fn did_not_come(&mut self, name: &FileName, history: &mut SiteHistory) {
+        history.failed(name);
+        if !history.is_hopeless(name) {
+            self.tally.left += self.queue.hold_back(name, HeldBack::Withheld);
+        }
     }
 
     /// The file stays at the site, for what became of an earlier one.
@@ -374,8 +379,8 @@ impl Round {
             Assignment::List(list) => self.list_again(list),
             Assignment::Fetch(fetch) => {
                 let name = self.fetched(fetch);
-                history.failed(&name);
                 self.tally.left += 1;
+                self.did_not_come(&name, history);
             }
             Assignment::Delete(delete) => {
                 self.in_flight -= 1;
