@@ -34,6 +34,8 @@ pub enum NotStaged {
     /// The site does not give it, and may have it: what its agent wrote later waits for the next round, unless that was so
     /// for many rounds.
     Withheld,
+    /// It came, and its agent's file before it did not or could not be stored: it stays at the site.
+    Overtaking,
     /// It is not taken, for a reason of its own, and not asked for again while it is listed.
     Skipped,
     /// What came is committed already, and the site has it still.

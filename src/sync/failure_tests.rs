@@ -21,6 +21,49 @@ fn what_was_asked_for_behind_a_file_that_could_not_be_stored_is_not_to_be_stored
 }
 
 #[test]
+fn what_was_asked_for_behind_a_file_that_is_not_given_waits_for_the_next_round() {
+    let mut history = SiteHistory::default();
+    let texts = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data", "a.1700000004.data"];
+    let (mut round, names) = (listed(Delivery::Safe, &texts, &mut history), texts.map(name));
+    let connection = ConnectionKey(1000);
+    for file in &names[..3] {
+        assert_eq!(round.next_step_on(connection), Next::Fetch(file.clone()));
+    }
+    round.not_staged(&names[0], NotStaged::Withheld, &mut history);
+    assert!(round.is_blocked_file(&names[1]) && !round.is_blocked_file(&names[2]));
+    round.not_staged(&names[1], NotStaged::Overtaking, &mut history);
+    round.dropped(Next::Fetch(names[2].clone()), &mut history);
+    assert_eq!(round.next_step_on(connection), Next::Leave);
+    assert_eq!((round.tally().left, round.tally().unstored), (3, 0));
+}
+
+#[test]
+fn what_was_asked_for_behind_a_file_that_a_connection_died_over_waits_for_the_next_round() {
+    let mut history = SiteHistory::default();
+    let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];
+    let mut round = listed(Delivery::Safe, &names, &mut history);
+    let connection = ConnectionKey(1000);
+    let [first, second, other] = names.map(|_| round.next_step_on(connection));
+    round.returned(other);
+    round.returned(second);
+    round.dropped(first, &mut history);
+    assert_eq!(round.next_step(), Next::Fetch(name("b.1700000003.data")));
+    assert_eq!((round.next_step(), round.tally().left), (Next::Wait, 2));
+}
+
+#[test]
+fn what_is_moved_already_is_stored_whatever_became_of_the_file_before_it() {
+    let mut history = SiteHistory::default();
+    let texts = ["a.1700000001.data", "a.1700000002.data"];
+    let (mut round, names) = (listed(Delivery::Move, &texts, &mut history), texts.map(name));
+    assert_eq!(round.next_step(), Next::FetchAndDelete(names[0].clone()));
+    round.staged(&names[0], &mut history);
+    assert_eq!(round.next_step(), Next::FetchAndDelete(names[1].clone()));
+    round.uncommitted(&names[0]);
+    assert!(!round.is_blocked_file(&names[1]), "it is the only copy");
+}
+
+#[test]
 fn what_could_not_be_stored_holds_back_what_the_agent_wrote_later() {
     let mut history = SiteHistory::default();
     let names = ["a.1700000001.data", "a.1700000002.data", "b.1700000003.data"];

@@ -20,6 +20,7 @@ mod round;
 mod round_tests;
 mod schedule;
 mod selection;
+mod tally;
 mod waiting;
 #[cfg(test)]
 mod winding_up_tests;
@@ -34,8 +35,9 @@ pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};
 pub use patterns::Patterns;
 pub use queue::ConnectionKey;
-pub use round::{Round, Tally};
+pub use round::Round;
 pub use schedule::{Ending, PollPolicy, Schedule};
 pub(crate) use selection::MAX_NAMES;
 pub use selection::Selection;
+pub use tally::Tally;
 pub use waiting::{AGE_BOUNDS, AgeSource, Ages, Details, WaitingFiles};

@@ -50,7 +50,16 @@ struct Agent {
     ends: Option<(u32, u32)>,
     waiting: u32,
     in_flight: Option<InFlight>,
-    is_blocked: bool,
+    held_back: Option<HeldBack>,
+}
+
+/// Why none of an agent's later files is taken in this round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum HeldBack {
+    /// The site does not give an earlier one.
+    Withheld,
+    /// An earlier one could not be stored.
+    Unstored,
 }
 
 /// An agent's files that were taken, and have not landed.
@@ -153,8 +162,9 @@ impl Queue {
     }
 
     /// What waits of the agent of `name` is not to be taken. How many files that is.
-    pub(super) fn hold_back(&mut self, name: &FileName) -> usize {
+    pub(super) fn hold_back(&mut self, name: &FileName, why: HeldBack) -> usize {
         let agent = self.agents.entry(self.key(name.as_bytes())).or_default();
+        agent.held_back = agent.held_back.max(Some(why));
         if let Some((first, _)) = agent.ends.take() {
             ready(&mut self.free, &mut self.following, agent).remove(&(self.files[index(first)].turn, first));
         }
@@ -163,15 +173,9 @@ impl Queue {
         held_back
     }
 
-    /// The same, and the agent is blocked from now on.
-    pub(super) fn block(&mut self, name: &FileName) -> usize {
-        self.agents.entry(self.key(name.as_bytes())).or_default().is_blocked = true;
-        self.hold_back(name)
-    }
-
-    /// Whether the agent of `name` is [blocked](Self::block).
-    pub(super) fn is_blocked(&self, name: &FileName) -> bool {
-        self.agents.get(&self.key(name.as_bytes())).is_some_and(|agent| agent.is_blocked)
+    /// Why the agent of `name` is [held back](Self::hold_back), if it is: what is in flight is so as well.
+    pub(super) fn held_back(&self, name: &FileName) -> Option<HeldBack> {
+        self.agents.get(&self.key(name.as_bytes())).and_then(|agent| agent.held_back)
     }
 
     /// Nothing waits any more. How many files did.
@@ -182,7 +186,7 @@ impl Queue {
         self.following = HashMap::new();
         self.agents.retain(|_, agent| {
             (agent.ends, agent.waiting) = (None, 0);
-            agent.in_flight.is_some() || agent.is_blocked
+            agent.in_flight.is_some() || agent.held_back.is_some()
         });
         self.share = None;
         std::mem::take(&mut self.waiting)
@@ -316,10 +320,14 @@ mod tests {
                         let (_, name) = model.in_flight.remove(oldest);
                         queue.landed(&name);
                         match step {
-                            4 => prop_assert_eq!(queue.hold_back(&name), model.hold_back(&name)),
+                            4 => {
+                                let before = queue.held_back(&name);
+                                prop_assert_eq!(queue.hold_back(&name, HeldBack::Withheld), model.hold_back(&name));
+                                prop_assert_eq!(queue.held_back(&name), before.or(Some(HeldBack::Withheld)));
+                            }
                             5 => {
-                                prop_assert_eq!(queue.block(&name), model.hold_back(&name));
-                                prop_assert!(queue.is_blocked(&name));
+                                prop_assert_eq!(queue.hold_back(&name, HeldBack::Unstored), model.hold_back(&name));
+                                prop_assert_eq!(queue.held_back(&name), Some(HeldBack::Unstored));
                             }
                             _ => {}
                         }

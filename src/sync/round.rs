@@ -20,37 +20,12 @@ use super::assignment::{
 };
 use super::order::Rank;
 use super::plan::Plan;
-use super::queue::{ConnectionKey, Queue};
-use super::{Delivery, Selection, SiteHistory};
+use super::queue::{ConnectionKey, HeldBack, Queue};
+use super::{Delivery, Selection, SiteHistory, Tally};
 use crate::proto::{FileName, Fingerprint};
 
 /// Files a second connection should find waiting before it is worth opening.
 const FILES_PER_CONNECTION: usize = 8;
-
-/// What a round came to, in files unless stated otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Names listed that are collected from this site.
-    pub listed: usize,
-    /// Published in the spool.
-    pub collected: usize,
-    /// Bytes of those.
-    pub bytes: u64,
-    /// Gone at the site.
-    pub moved: usize,
-    /// Committed, and not deleted by the site, which was asked to.
-    pub refused: usize,
-    /// Listed, but gone by the time they were asked for.
-    pub missing: usize,
-    /// Not taken for a reason of their own, such as their size, or being written over again and again.
-    pub skipped: usize,
-    /// Left for the next round, which follows at once where this one got anywhere.
-    pub left: usize,
-    /// Of those, new ones for which there is no room, as what is committed and still there has it.
-    pub without_room: usize,
-    /// Not stored because of a failing disk; still at the site.
-    pub unstored: usize,
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -247,16 +222,14 @@ impl Round {
         let name = self.fetched(fetch);
         match why {
             NotStaged::Unstored => self.block(&name),
+            NotStaged::Overtaking => self.held_back(&name),
             NotStaged::Missing => {
                 history.clear_failures(&name);
                 self.tally.missing += 1;
             }
             NotStaged::Withheld => {
-                history.failed(&name);
                 self.tally.missing += 1;
-                if !history.is_hopeless(&name) {
-                    self.tally.left += self.queue.hold_back(&name);
-                }
+                self.did_not_come(&name, history);
             }
             NotStaged::Skipped => {
                 history.skip(&name);
@@ -282,14 +255,31 @@ impl Round {
         name
     }
 
-    /// Whether the file must not be staged, as one that its agent wrote before could not be stored.
+    /// Whether the file must not be staged, as one that its agent wrote before did not come or could not be stored. What the
+    /// site has deleted is the only copy, and is not left.
     pub fn is_blocked(&self, fetch: &FetchAssignment) -> bool {
-        self.queue.is_blocked(fetch.name())
+        !fetch.deletes() && self.queue.held_back(fetch.name()).is_some()
     }
 
     /// What its agent wrote later must not overtake it.
     fn block(&mut self, name: &FileName) {
-        self.tally.unstored += 1 + self.queue.block(name);
+        self.tally.unstored += 1 + self.queue.hold_back(name, HeldBack::Unstored);
+    }
+
+    /// The site has the file, or may have it: unless there is little hope left, what its agent wrote later must not overtake it.
+    fn did_not_come(&mut self, name: &FileName, history: &mut SiteHistory) {
+        history.failed(name);
+        if !history.is_hopeless(name) {
+            self.tally.left += self.queue.hold_back(name, HeldBack::Withheld);
+        }
+    }
+
+    /// The file stays at the site, for what became of an earlier one.
+    fn held_back(&mut self, name: &FileName) {
+        match self.queue.held_back(name) {
+            Some(HeldBack::Unstored) => self.tally.unstored += 1,
+            Some(HeldBack::Withheld) | None => self.tally.left += 1,
+        }
     }
 
     /// The file is durable here: the site's copy may go.
@@ -358,8 +348,8 @@ impl Round {
 
     /// At once, and once only: who keeps writing must neither hold the round nor be followed.
     fn fetch_again(&mut self, name: &FileName) {
-        if self.queue.is_blocked(name) {
-            self.tally.unstored += 1;
+        if self.queue.held_back(name).is_some() {
+            self.held_back(name);
         } else if !self.is_collecting() {
             self.tally.left += 1;
         } else if self.refetched.insert(name.clone()) {
@@ -389,8 +379,8 @@ impl Round {
             Assignment::List(list) => self.list_again(list),
             Assignment::Fetch(fetch) => {
                 let name = self.fetched(fetch);
-                history.failed(&name);
                 self.tally.left += 1;
+                self.did_not_come(&name, history);
             }
             Assignment::Delete(delete) => {
                 self.in_flight -= 1;

@@ -1,9 +1,8 @@
 use std::collections::HashSet;
 
 use super::driven_round::{DrivenRound, Next};
-use super::round::*;
 use super::selection::Selection;
-use super::{ConnectionKey, DeleteResult, Delivery, Match, NotStaged, SiteHistory};
+use super::{ConnectionKey, DeleteResult, Delivery, Match, NotStaged, SiteHistory, Tally};
 use crate::budget::Budget;
 use crate::proto::{FileName, Fingerprint};
 

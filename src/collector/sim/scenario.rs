@@ -29,7 +29,7 @@ use crate::sync::{Delivery, Schedule};
 use crate::tls::Acceptor;
 
 /// Bytes of the memory that each site has where there is little.
-const SCARCE: u64 = 1_400;
+const SCARCE: u64 = 1_100;
 
 /// What kind of life.
 #[derive(Clone, Copy, Debug)]

@@ -41,10 +41,10 @@ impl Site {
         let (name, fingerprint) = (fetch.name(), staged.fingerprint());
         if self.running.as_ref().is_some_and(|running| running.round.is_blocked(&fetch)) {
             debug!(
-                "site={} file={name} stays at the site: an earlier one of its agent could not be stored",
+                "site={} file={name} stays at the site: an earlier one of its agent did not come, or could not be stored",
                 self.shown()
             );
-            return self.not_staged(fetch, NotStaged::Unstored);
+            return self.not_staged(fetch, NotStaged::Overtaking);
         }
         let known = self.history.fingerprint(name).filter(|known| staged.is(*known));
         match self.history.classify(name, known.unwrap_or(fingerprint)) {
