@@ -32,7 +32,13 @@ struct State {
 impl NameServer {
     fn look_up(&self, host: &str) -> std::io::Result<Vec<SocketAddr>> {
         let mut state = self.state.lock().unwrap();
-        *state.asked.entry(host.into()).or_default() += 1;
+        let asked = state.asked.entry(host.into()).or_default();
+        *asked += 1;
+        let is_first = *asked == 1;
+        if host == "panics.once" && is_first {
+            drop(state);
+            panic!("the look-up panics");
+        }
         if state.is_silent || host.starts_with("silent") {
             state.hanging += 1;
             state.most_hanging = state.most_hanging.max(state.hanging);
@@ -201,4 +207,13 @@ fn where_the_name_server_does_not_answer_the_last_known_addresses_are_used() {
     client.outcome(id).unwrap();
     let other = client.open("never.resolved");
     assert!(matches!(client.outcome(other), Err(Failure::Resolve { .. })));
+}
+
+#[test]
+fn a_look_up_that_panics_has_failed_and_the_name_is_looked_up_again() {
+    let mut client = Client::new();
+    let first = client.open("panics.once");
+    assert!(matches!(client.outcome(first), Err(Failure::Resolve { .. })));
+    let second = client.open("panics.once");
+    client.outcome(second).unwrap();
 }
