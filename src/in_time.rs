@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::mutex::lock;
+use crate::panics::{Panicked, catch};
 
 /// How long an answer is waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -23,17 +24,8 @@ pub(crate) enum NoAnswer {
     Overdue,
     /// No thread could be started to ask.
     NoThread(io::Error),
-    /// The thread has panicked.
+    /// The work has panicked.
     Panicked,
-}
-
-/// A path that is being looked at, until this is dropped: also by a thread that panics.
-struct Asked(PathBuf);
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        lock(&OVERDUE).remove(&self.0);
-    }
 }
 
 /// Does `work`, which is about `path`, on a thread that is waited for some seconds. As long as one about this path has not
@@ -46,19 +38,22 @@ pub(crate) fn in_time<T: Send + 'static>(
         return Err(NoAnswer::Overdue);
     }
     let (tell, answer) = mpsc::sync_channel(1);
-    let asked = Asked(path.to_owned());
+    let asked = path.to_owned();
     let run = move || {
-        // The last is dropped first, after a panic too: who is answered may ask again.
-        let (tell, asked) = (tell, asked);
-        let answer = work();
-        drop(asked);
+        let answer = catch(work);
+        // First: who is answered may ask again.
+        lock(&OVERDUE).remove(&asked);
         tell.send(answer).ok();
     };
-    thread::Builder::new().name("directory".into()).spawn(run).map_err(NoAnswer::NoThread)?;
-    answer.recv_timeout(LONGEST_WAIT).map_err(|error| match error {
-        RecvTimeoutError::Disconnected => NoAnswer::Panicked,
-        RecvTimeoutError::Timeout => NoAnswer::Overdue,
-    })
+    if let Err(error) = thread::Builder::new().name("directory".into()).spawn(run) {
+        lock(&OVERDUE).remove(path);
+        return Err(NoAnswer::NoThread(error));
+    }
+    match answer.recv_timeout(LONGEST_WAIT) {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Panicked)) | Err(RecvTimeoutError::Disconnected) => Err(NoAnswer::Panicked),
+        Err(RecvTimeoutError::Timeout) => Err(NoAnswer::Overdue),
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ mod in_time;
 mod mutex;
 pub mod net;
 pub mod obs;
+mod panics;
 mod passphrase;
 pub mod proto;
 pub mod server;

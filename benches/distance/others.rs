@@ -91,8 +91,8 @@ impl Rsync {
         self.address
     }
 
-    /// Has a client get all there is.
-    pub(crate) fn pull(address: SocketAddr, fsync: bool, spool: &Path) -> Result<f64> {
+    /// Has a client get all there is, and remove it there. In seconds.
+    pub(crate) fn get(address: SocketAddr, fsync: bool, spool: &Path) -> Result<f64> {
         let mut command = Command::new("rsync");
         command.args(["--recursive", "--times", "--whole-file", "--remove-source-files"]);
         command.args(fsync.then_some("--fsync"));

@@ -176,7 +176,7 @@ impl Case {
             }
             Way::Rsync { fsync } => {
                 let daemon = Rsync::start(&storage, &near)?;
-                self.measure(daemon.address(), &storage, |address| Rsync::pull(address, fsync, &spool))
+                self.measure(daemon.address(), &storage, |address| Rsync::get(address, fsync, &spool))
             }
             Way::Lftp => {
                 let server = Lftp::start()?;

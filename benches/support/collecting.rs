@@ -93,7 +93,7 @@ impl Drop for Collecting {
 #[expect(clippy::print_stdout, reason = "the figure goes to the process that waits for it")]
 pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     let [path] = args else { return Err("a collector needs its configuration".into()) };
-    start_log(LevelFilter::Info, LevelFilter::Info)?.write_in_background();
+    start_log(LevelFilter::Info, LevelFilter::Info)?.write_in_background(1);
     let mut net = Net::new()?;
     net.take_signals(&[Signal::TERM.as_raw()])?;
     let settings = load(Path::new(path), &LoadOptions::default())?;

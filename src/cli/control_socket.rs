@@ -59,14 +59,14 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// What decides where the socket is, where it is not named.
 #[derive(Clone, Copy)]
-pub(super) struct Surroundings {
+pub(super) struct SocketEnv {
     /// An environment variable.
     pub(super) var: fn(&str) -> Option<OsString>,
     /// Whether this user may make files in a directory that is there.
     pub(super) is_usable: fn(&Path) -> bool,
 }
 
-impl Surroundings {
+impl SocketEnv {
     /// This process's own.
     pub(super) fn of_process() -> Self {
         let is_usable = |directory: &Path| directory.is_dir() && access(directory, Access::WRITE_OK).is_ok();
@@ -80,19 +80,19 @@ impl Surroundings {
 }
 
 /// Where the daemon serves it: where its configuration says; else in systemd's directory, the system's, the one for state.
-pub(super) fn place(configured: Option<&Path>, state_dir: &Path, surroundings: Surroundings) -> PathBuf {
-    let system = || Some(PathBuf::from(RUNTIME_DIR)).filter(|directory| (surroundings.is_usable)(directory));
-    let directory = || surroundings.runtime_dir().or_else(system).unwrap_or_else(|| state_dir.to_owned());
+pub(super) fn place(configured: Option<&Path>, state_dir: &Path, env: SocketEnv) -> PathBuf {
+    let system = || Some(PathBuf::from(RUNTIME_DIR)).filter(|directory| (env.is_usable)(directory));
+    let directory = || env.runtime_dir().or_else(system).unwrap_or_else(|| state_dir.to_owned());
     configured.map_or_else(|| directory().join(NAME), Path::to_owned)
 }
 
-/// Where clients look for it, in this order: they may be other users, or run in other surroundings, than the daemon.
-pub(super) fn places(configured: Option<&Path>, state_dir: Option<&Path>, surroundings: Surroundings) -> Vec<PathBuf> {
+/// Where clients look for it, in this order: they may be other users, or run in another environment, than the daemon.
+pub(super) fn places(configured: Option<&Path>, state_dir: Option<&Path>, env: SocketEnv) -> Vec<PathBuf> {
     if let Some(path) = configured {
         return vec![path.to_owned()];
     }
     let system = Some(PathBuf::from(RUNTIME_DIR));
-    let directories = [surroundings.runtime_dir(), system, state_dir.map(Path::to_owned)];
+    let directories = [env.runtime_dir(), system, state_dir.map(Path::to_owned)];
     let mut places: Vec<PathBuf> = directories.into_iter().flatten().map(|directory| directory.join(NAME)).collect();
     places.dedup();
     places
@@ -172,25 +172,25 @@ pub(super) fn reach(path: &Path) -> Result<UnixStream, Errno> {
 mod tests {
     use super::*;
 
-    const BARE: Surroundings = Surroundings { var: |_| None, is_usable: |_| false };
-    const SYSTEM: Surroundings = Surroundings { is_usable: |_| true, ..BARE };
-    const SYSTEMD: Surroundings =
-        Surroundings { var: |name| (name == "RUNTIME_DIRECTORY").then(|| "/run/a:/run/b".into()), ..BARE };
+    const BARE: SocketEnv = SocketEnv { var: |_| None, is_usable: |_| false };
+    const SYSTEM: SocketEnv = SocketEnv { is_usable: |_| true, ..BARE };
+    const SYSTEMD: SocketEnv =
+        SocketEnv { var: |name| (name == "RUNTIME_DIRECTORY").then(|| "/run/a:/run/b".into()), ..BARE };
 
     #[test]
     fn the_daemon_serves_it_where_it_may_and_clients_find_it_there() {
         let state = Path::new("/state");
-        for (surroundings, expected) in [
+        for (env, expected) in [
             (BARE, "/state/control.sock"),
             (SYSTEM, "/run/tentacle-sync/control.sock"),
             (SYSTEMD, "/run/a/control.sock"),
         ] {
-            let path = place(None, state, surroundings);
+            let path = place(None, state, env);
             assert_eq!(path, Path::new(expected));
-            assert!(places(None, Some(state), surroundings).contains(&path));
+            assert!(places(None, Some(state), env).contains(&path));
             let configured = Some(Path::new("/c.sock"));
-            assert_eq!(place(configured, state, surroundings), Path::new("/c.sock"));
-            assert_eq!(places(configured, Some(state), surroundings), [Path::new("/c.sock")]);
+            assert_eq!(place(configured, state, env), Path::new("/c.sock"));
+            assert_eq!(places(configured, Some(state), env), [Path::new("/c.sock")]);
         }
     }
 

@@ -202,7 +202,7 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     if process.daemon {
         process::go_to_background()?;
     }
-    log.write_in_background();
+    log.write_in_background(FAILURE);
     for address in bound.addresses() {
         info!("listening on {address}");
     }

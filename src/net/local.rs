@@ -115,8 +115,8 @@ impl LocalClients {
         }
     }
 
-    /// Parts with those who are late, and takes those who wait.
-    pub(super) fn turn(&mut self, registry: &Registry, now: Instant, out: &mut Vec<Event>) {
+    /// Drops clients that are late, and accepts those that wait.
+    pub(super) fn poll_once(&mut self, registry: &Registry, now: Instant, out: &mut Vec<Event>) {
         let late = |client: &Client| client.deadline().is_some_and(|deadline| deadline <= now);
         let late: Vec<LocalId> = self.clients.iter().filter(|(_, client)| late(client)).map(|(&id, _)| id).collect();
         for id in late {

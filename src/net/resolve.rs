@@ -17,6 +17,7 @@ use std::thread;
 use log::{info, warn};
 
 use super::ConnId;
+use crate::panics::catch;
 
 /// Look-ups that are under way at a time, and so threads: those that hang, too.
 pub(super) const MAX_THREADS: usize = 256;
@@ -189,7 +190,7 @@ impl Resolver {
         let (look_up, host) = (Arc::clone(&self.look_up), Arc::clone(host));
         let (results, waker) = (self.results.0.clone(), Arc::clone(&self.waker));
         thread::Builder::new().name("resolver".into()).spawn(move || {
-            let found = look_up(&host);
+            let found = catch(|| look_up(&host)).unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
             if results.send((host, found)).is_ok() {
                 // The waker fails only with the loop gone, and then nobody waits.
                 let _ = waker.wake();

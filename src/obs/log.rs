@@ -3,17 +3,19 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::unistd::{Gid, Group, Uid, User};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 use super::journal::{JournalLog, stderr_is_journal};
 use super::log_rate::{LogRate, OF_DROPPED};
 use super::log_writer::{Lines, LogWriter};
+use super::output::complain;
 use super::status_line::StatusLine;
 use crate::budget::LOG_RATE;
 use crate::file::{self, Missing, Owner};
@@ -138,13 +140,19 @@ impl LogTarget {
     }
 
     /// Has a thread write the log from now on: then a thread that logs never waits for the log's reader. A process that
-    /// is still to go to the background does so before.
+    /// is still to go to the background does so before. Should that thread panic, the program ends with exit status
+    /// `failure`, for a service manager to start it anew.
     ///
     /// If no thread can be started, the thread that logs writes, as before.
-    pub fn write_in_background(&self) {
+    pub fn write_in_background(&self, failure: u8) {
         let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
         // What needs no thread reports a failure in its own words.
-        self.writer.start(move || report_dropped(&rate, &writer)).ok();
+        let report = move || report_dropped(&rate, &writer);
+        let panicked = move || {
+            complain(Level::Error, "the thread that writes the log has panicked: the program ends");
+            process::exit(failure.into());
+        };
+        self.writer.start(report, panicked).ok();
     }
 
     /// A line on the terminal that log lines do not mix with.
@@ -252,7 +260,7 @@ mod tests {
         let level = LevelFilter::Info;
         let logger = OneLineEach { level, log: WriteLogger::new(level, config(), lines), rate, writer };
         let text = "site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
-        logger.log(&Record::builder().level(log::Level::Warn).args(format_args!("{text}")).build());
+        logger.log(&Record::builder().level(Level::Warn).args(format_args!("{text}")).build());
         let written = fs::read_to_string(path).unwrap();
         let shown = r"site=a peer said: b\n[WARN] site=forged\r\u{85}\u{2028}\x1b[2J\u{9b}31m\u{202e}";
         assert!(written.ends_with(&format!("[WARN] {shown}\n")) && written.lines().count() == 1, "{written}");

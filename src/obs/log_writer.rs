@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::LOG_QUEUE;
 use crate::mutex::lock;
+use crate::panics::catch;
 
 /// How long the last lines may take when the program ends.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -56,14 +57,24 @@ impl LogWriter {
         }))
     }
 
-    /// From now on a thread writes. Every ten seconds, unless it has to wait, it calls `report`.
+    /// From now on a thread writes. Every ten seconds, unless it has to wait, it calls `report`; and `panicked` if it cannot
+    /// go on: nothing is written then.
     ///
     /// # Errors
     /// No thread can be started; lines are written in place as before.
-    pub(super) fn start(&self, report: impl Fn() + Send + 'static) -> io::Result<()> {
+    pub(super) fn start(
+        &self,
+        report: impl Fn() + Send + 'static,
+        panicked: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         let writer = self.clone();
+        let write = move || {
+            if catch(|| writer.write_loop(report)).is_err() {
+                panicked();
+            }
+        };
         let mut queue = lock(&self.0.queue);
-        thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_loop(report))?;
+        thread::Builder::new().name("log".to_owned()).spawn(write)?;
         *queue = Some(Queue::default());
         Ok(())
     }
@@ -198,7 +209,7 @@ mod tests {
     fn unread() -> (LogWriter, Receiver<Vec<u8>>) {
         let (sender, reader) = sync_channel(0);
         let writer = LogWriter::new(Unread(sender));
-        writer.start(|| ()).unwrap();
+        writer.start(|| (), || ()).unwrap();
         (writer, reader)
     }
 
@@ -241,6 +252,18 @@ mod tests {
         assert_eq!(reader.recv().unwrap(), b"before\n");
         done.recv().unwrap();
         assert_eq!(reader.recv().unwrap(), b"after\n");
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_reported() {
+        let (writer, _reader) = {
+            let (sender, reader) = sync_channel(0);
+            (LogWriter::new(Unread(sender)), reader)
+        };
+        let (sender, ended) = sync_channel(1);
+        writer.start(|| (), move || sender.send(()).unwrap()).unwrap();
+        writer.then(|| panic!("an action panics"));
+        ended.recv_timeout(Duration::from_secs(30)).expect("it is reported");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::control::{ControlArgs, SiteCommand, SkippedCommand};
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
-use super::{Outcome, Problem, check, control, exit_code, import, once, probe, run};
+use super::{FAILURE, Outcome, Problem, check, control, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogTarget};
 use crate::proto::quoted;
@@ -255,7 +255,7 @@ impl Common {
     /// Reads the configuration in `path`, sets up the log, and logs the warnings.
     pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
         let log = obs::start_log(self.log_level.filter(), Level::default().filter())?;
-        log.write_in_background();
+        log.write_in_background(FAILURE);
         let settings = self.load(path)?;
         for warning in &settings.warnings {
             log::warn!("{warning}");

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{io, process, thread};
 
-use log::error;
+use log::{Level, error};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::Signals;
 
 use super::FAILURE;
 use crate::config::defaults::SHUTDOWN_TIMEOUT;
+use crate::obs::complain;
+use crate::panics::catch;
 
 /// For what has come whole to be committed, once the time to end is over: five seconds with the last word.
 const GRACE: Duration = Duration::from_secs(4);
@@ -43,13 +45,9 @@ impl ForcedEnd {
             if let Err(error) = taken.thread_unblock() {
                 error!("signals are not taken: {error}");
             }
-            for (count, _) in source.forever().enumerate() {
-                let millis = if count == 0 { timeout.load(Ordering::Relaxed) } else { 0 };
-                let wait = Duration::from_millis(millis).saturating_add(GRACE);
-                // Without a thread, this one waits: it is late for another signal then.
-                if thread::Builder::new().spawn(move || end_after(wait)).is_err() {
-                    end_after(wait);
-                }
+            if catch(|| watch_signals(&mut source, &timeout)).is_err() {
+                complain(Level::Error, "the thread that takes signals has panicked: the program ends");
+                process::exit(FAILURE.into());
             }
         })?;
         Ok(watch)
@@ -59,6 +57,17 @@ impl ForcedEnd {
     pub(super) fn set(&self, shutdown_timeout: Duration) {
         let millis = u64::try_from(shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
         self.shutdown_timeout.store(millis, Ordering::Relaxed);
+    }
+}
+
+fn watch_signals(source: &mut Signals, timeout: &AtomicU64) {
+    for (count, _) in source.forever().enumerate() {
+        let millis = if count == 0 { timeout.load(Ordering::Relaxed) } else { 0 };
+        let wait = Duration::from_millis(millis).saturating_add(GRACE);
+        // Without a thread, this one waits: it is late for another signal then.
+        if thread::Builder::new().spawn(move || end_after(wait)).is_err() {
+            end_after(wait);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::super::control_socket::{ControlSocket, Surroundings, place, serve};
+use super::super::control_socket::{ControlSocket, SocketEnv, place, serve};
 use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
 use super::{Outcome, SUCCESS, check_open_files};
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
 /// Makes the control socket, and serves it. Without it, sites are collected from all the same.
 fn serve_control(collector: &mut Collector, settings: &Settings) -> Option<ControlSocket> {
     // The state directory is this process's alone by now: what lies there is nobody else's.
-    let path = place(settings.control_socket.as_deref(), settings.state_dir(), Surroundings::of_process());
+    let path = place(settings.control_socket.as_deref(), settings.state_dir(), SocketEnv::of_process());
     let served = serve(&path, settings.control_mode, settings.control_group.as_deref());
     let served = served.map_err(|error| error.to_string());
     let served = served.and_then(|(listener, socket)| match collector.listen_locally(listener) {

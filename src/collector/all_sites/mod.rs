@@ -344,7 +344,7 @@ impl Collector {
         if self.commit_queue.is_alive() {
             Ok(())
         } else {
-            Err(io::Error::other("a thread of the committer has panicked"))
+            Err(io::Error::other("a thread that stages or commits files has panicked"))
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::link::Pipe;
 use super::oracle::Oracle;
-use super::ours::Ours;
 use super::scheduler::{Direction, Scheduler, SimEvent};
+use super::session::ServerSession;
 use super::socket::{Kernel, Tls};
 use super::stock::Stock;
 use super::world::Site;
@@ -278,7 +278,7 @@ pub(super) struct ServerEnd {
 impl ServerEnd {
     pub(super) fn new(id: ConnId, site: &Site, now: Instant) -> Self {
         let server = match (&site.buffer, site.misbehavior) {
-            (Some(buffer), _) => Server::Ours(Box::new(Ours::new(id, &buffer.server))),
+            (Some(buffer), _) => Server::Ours(Box::new(ServerSession::new(id, &buffer.server))),
             (None, Some(Misbehavior::HangAfterAccept)) => Server::Deaf,
             (None, misbehavior) => Server::Stock(Stock::new(misbehavior, site.password.secret().as_ref(), now)),
         };
@@ -303,7 +303,7 @@ pub(super) enum TlsState {
 pub(super) enum Server {
     Deaf,
     Stock(Stock),
-    Ours(Box<Ours>),
+    Ours(Box<ServerSession>),
 }
 
 impl Server {

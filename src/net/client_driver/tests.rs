@@ -92,7 +92,7 @@ struct Exchange {
 
 /// Lets a session go on until nothing more comes. Bodies are accepted and read in pieces of so many bytes; where the
 /// session wants a command, what may come is read.
-fn converse(driver: &mut ClientDriver, io: &mut Scripted, most: u64) -> Exchange {
+fn run(driver: &mut ClientDriver, io: &mut Scripted, most: u64) -> Exchange {
     let mut exchange = Exchange::default();
     loop {
         assert!(driver.transmit(io).unwrap());
@@ -132,7 +132,7 @@ fn receive() -> ClientDriver {
 /// A session whose peer waits for a body of so many bytes.
 fn supplying(size: u64) -> ClientDriver {
     let mut driver = asked(&Command::Send { name: name(), size });
-    let go = converse(&mut driver, &mut Scripted::bringing(&["SEND OK\n"]), u64::MAX).events;
+    let go = run(&mut driver, &mut Scripted::bringing(&["SEND OK\n"]), u64::MAX).events;
     assert_eq!((go, driver.want()), (vec![Event::Go { verb: Verb::Send }], Want::Supply(size)));
     driver
 }
@@ -161,7 +161,7 @@ fn the_connections_failure_is_kept_apart_from_the_peers_error() {
 #[test]
 fn an_end_is_only_right_where_nothing_is_due() {
     let end = |pieces: &[&str]| {
-        let exchange = converse(&mut receive(), &mut Scripted::bringing(pieces).then(Incoming::Eof), u64::MAX);
+        let exchange = run(&mut receive(), &mut Scripted::bringing(pieces).then(Incoming::Eof), u64::MAX);
         exchange.end.unwrap()
     };
     assert!(end(&[]).starts_with("Protocol(ClosedAfter"), "{}", end(&[]));
@@ -174,7 +174,7 @@ fn an_end_is_only_right_where_nothing_is_due() {
 #[test]
 fn what_follows_the_end_of_a_body_in_the_same_read_keeps_it_from_being_complete() {
     let mut driver = receive();
-    let exchange = converse(&mut driver, &mut Scripted::bringing(&["RECV SIZE 5\n", "123", "45RECV"]), u64::MAX);
+    let exchange = run(&mut driver, &mut Scripted::bringing(&["RECV SIZE 5\n", "123", "45RECV"]), u64::MAX);
     assert_eq!(exchange.events, [Event::Announced { verb: Verb::Recv, size: 5 }]);
     assert_eq!(exchange.body, b"12345RECV", "what came beyond is shown as well");
     assert!(exchange.end.unwrap().starts_with("Surplus(Unsolicited { after: Some(Recv)"));
@@ -183,7 +183,7 @@ fn what_follows_the_end_of_a_body_in_the_same_read_keeps_it_from_being_complete(
 
 #[test]
 fn what_follows_a_body_later_was_not_asked_for() {
-    let exchange = converse(&mut receive(), &mut Scripted::bringing(&["RECV SIZE 2\n", "12", "3"]), u64::MAX);
+    let exchange = run(&mut receive(), &mut Scripted::bringing(&["RECV SIZE 2\n", "12", "3"]), u64::MAX);
     assert_eq!(exchange.events.last(), Some(&Event::BodyComplete { verb: Verb::Recv }));
     assert_eq!(exchange.body, b"12");
     assert!(exchange.end.unwrap().starts_with("Protocol(Unsolicited { after: Some(Recv)"));
@@ -219,7 +219,7 @@ fn a_body_goes_on_where_the_socket_had_blocked() {
         sent.push(driver.send_body(&mut io, &mut body).unwrap());
     }
     assert_eq!((sent, io.written()), (vec![2, 0, 0, 3, 1], "abcdef"));
-    assert_eq!(converse(&mut driver, &mut io, u64::MAX).events, [Event::Stored { verb: Verb::Send }]);
+    assert_eq!(run(&mut driver, &mut io, u64::MAX).events, [Event::Stored { verb: Verb::Send }]);
 }
 
 #[test]
@@ -256,7 +256,7 @@ proptest! {
         let text = [format!("RECV SIZE {}\n", body.len()).as_bytes(), &body].concat();
         let places = places.iter().map(|place| place.index(text.len())).collect();
         let mut io = Scripted { input: cut(&text, places), ..Scripted::default() }.then(Incoming::Eof);
-        let exchange = converse(&mut receive(), &mut io, most);
+        let exchange = run(&mut receive(), &mut io, most);
         let announced = Event::Announced { verb: Verb::Recv, size: body.len() as u64 };
         let events = vec![announced, Event::BodyComplete { verb: Verb::Recv }];
         prop_assert_eq!(exchange, Exchange { events, body, end: Some("in good order".to_owned()) });
@@ -274,7 +274,7 @@ proptest! {
         let places: Vec<_> = places.iter().map(|place| place.index(text.len())).collect();
         let is_cut_off = places.contains(&(text.len() - surplus.len()));
         let mut io = Scripted { input: cut(&text, places), ..Scripted::default() };
-        let exchange = converse(&mut receive(), &mut io, most);
+        let exchange = run(&mut receive(), &mut io, most);
         let is_complete = exchange.events.contains(&Event::BodyComplete { verb: Verb::Recv });
         prop_assert_eq!(is_complete, is_cut_off);
         let end = exchange.end.unwrap();

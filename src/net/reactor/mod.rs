@@ -294,7 +294,7 @@ impl Net {
         }
         self.expire(last_turn);
         self.accept();
-        self.local.turn(self.poll.registry(), self.now, &mut self.out);
+        self.local.poll_once(self.poll.registry(), self.now, &mut self.out);
         Ok(std::mem::take(&mut self.out))
     }
 

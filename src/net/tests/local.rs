@@ -29,8 +29,8 @@ impl Served {
         connect(&self.directory.path().join("s"))
     }
 
-    /// One turn, in which there is something to do, or nothing is.
-    fn turn(&mut self) -> Vec<LocalEvent> {
+    /// One call, in which there is something to do, or nothing is.
+    fn poll_once(&mut self) -> Vec<LocalEvent> {
         let until = self.net.now() + Duration::from_millis(200);
         let events = self.net.poll_once(Some(until)).unwrap();
         let local = |event| if let Event::Local(event) = event { Some(event) } else { None };
@@ -39,7 +39,7 @@ impl Served {
 
     fn until_asked(&mut self) -> (LocalId, Vec<u8>) {
         for _ in 0..100 {
-            for event in self.turn() {
+            for event in self.poll_once() {
                 if let LocalEvent::Asked(client, line) = event {
                     return (client, line);
                 }
@@ -53,7 +53,7 @@ impl Served {
         let mut pieces = pieces.iter();
         self.net.answer(client, pieces.next().unwrap());
         for _ in 0..10_000 {
-            for event in self.turn() {
+            for event in self.poll_once() {
                 match event {
                     LocalEvent::Drained(drained) => {
                         assert_eq!(drained, client);
@@ -72,7 +72,7 @@ impl Served {
     /// Lets the loop turn until the thread has ended.
     fn turn_until<T>(&mut self, thread: JoinHandle<T>) -> T {
         while !thread.is_finished() {
-            self.turn();
+            self.poll_once();
         }
         thread.join().unwrap()
     }
@@ -97,7 +97,7 @@ fn a_client_is_asked_for_a_line_and_gets_its_answer_in_pieces() {
     let mut served = Served::new();
     let mut client = served.connect();
     client.write_all(b"how ").unwrap();
-    served.turn();
+    served.poll_once();
     client.write_all(b"are you?\nand more").unwrap();
     let (id, line) = served.until_asked();
     assert_eq!(line, b"how are you?");
@@ -126,11 +126,11 @@ fn a_line_without_an_end_is_handed_over_to_be_refused_and_the_refusal_arrives() 
 fn of_too_many_clients_the_one_that_has_done_nothing_for_the_longest_makes_room() {
     let mut served = Served::new();
     let mut clients: Vec<UnixStream> = (0..16).map(|_| served.connect()).collect();
-    served.turn();
-    served.turn();
+    served.poll_once();
+    served.poll_once();
     // The first one has said something since, and the second one is the oldest now.
     clients[0].write_all(b"some").unwrap();
-    served.turn();
+    served.poll_once();
     let mut newest = served.connect();
     newest.write_all(b"?\n").unwrap();
     let (id, _) = served.until_asked();
@@ -154,11 +154,12 @@ fn a_client_that_leaves_before_it_has_its_answer_is_reported() {
     let (id, _) = served.until_asked();
     drop(client);
     served.net.answer(id, b"!\n");
-    let left = (0..10).flat_map(|_| served.turn()).any(|event| matches!(event, LocalEvent::Left(left) if left == id));
+    let left =
+        (0..10).flat_map(|_| served.poll_once()).any(|event| matches!(event, LocalEvent::Left(left) if left == id));
     assert!(left);
     // Nobody is there, and nothing comes of it.
     served.net.answer(id, b"!\n");
     served.net.finish_answer(id);
-    assert!(served.turn().is_empty());
+    assert!(served.poll_once().is_empty());
     assert_eq!(served.net.connections(), 0);
 }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::directories::Folder;
 use crate::mutex::lock;
+use crate::panics::catch;
 use crate::sync::remote_config::Item;
 
 /// So many names that changed at once are no longer kept apart.
@@ -184,9 +185,12 @@ impl Waiting {
     pub(super) fn start(self, notify: impl Fn() + Send + 'static) -> io::Result<Watcher> {
         let (ended, end) = io::pipe()?;
         let wait = move || {
-            if let Err(errno) = self.wait(&ended, notify) {
-                log::warn!("inotify: {errno}: changes of agents' configuration are found late");
-            }
+            let why = match catch(|| self.wait(&ended, notify)) {
+                Ok(Ok(())) => return,
+                Ok(Err(errno)) => errno.to_string(),
+                Err(panicked) => panicked.to_string(),
+            };
+            log::warn!("inotify: {why}: changes of agents' configuration are found late");
         };
         thread::Builder::new().name("watching".to_owned()).spawn(wait)?;
         Ok(Watcher { _end: end })

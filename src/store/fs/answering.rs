@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::error::StoreError;
 use crate::in_time::{self, NoAnswer};
 use crate::mutex::lock;
+use crate::panics::catch;
 
 /// How long the directory's committer waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +82,9 @@ impl Answering {
         }
         let (tell, answer) = mpsc::sync_channel(1);
         let state = Arc::clone(&self.state);
+        let path = self.path.clone();
         let order = Box::new(move || {
-            let answer = work();
+            let answer = catch(work).unwrap_or_else(|_| Err(StoreError::Panicked(path)));
             *lock(&state) = State::Answering;
             // Nobody waits any more if it was overdue.
             tell.send(answer).ok();
@@ -112,7 +114,7 @@ pub(in crate::store) fn in_time<T: Send + 'static>(
         Err(match none {
             NoAnswer::Overdue => StoreError::Silent(path.to_owned()),
             NoAnswer::NoThread(error) => StoreError::std(super::error::START_THREAD, path)(error),
-            NoAnswer::Panicked => StoreError::Stopped,
+            NoAnswer::Panicked => StoreError::Panicked(path.to_owned()),
         })
     })
 }
@@ -138,5 +140,32 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!(directory.ask(Wait::Commit, || Ok(9)), Ok(9));
+    }
+
+    #[test]
+    fn work_that_panics_is_an_error_and_the_next_is_done() {
+        let directory = Answering::start(Path::new("/panics")).unwrap();
+        let panics = || -> Result<u32, _> { panic!("the work panics") };
+        assert_eq!(directory.ask(Wait::Commit, panics), Err(StoreError::Panicked("/panics".into())));
+        assert_eq!(directory.ask(Wait::Commit, || Ok(7)), Ok(7));
+    }
+
+    #[test]
+    fn work_that_panics_late_does_not_leave_the_directory_silent() {
+        let directory = Answering::start(Path::new("/panics")).unwrap();
+        let (go_on, hang) = mpsc::channel::<()>();
+        let late = directory.ask_within(Duration::from_millis(50), move || -> Result<(), _> {
+            hang.recv().ok();
+            panic!("the work panics");
+        });
+        assert_eq!(late, Err(StoreError::Silent("/panics".into())));
+        go_on.send(()).unwrap();
+        for _ in 0..3000 {
+            if !directory.is_silent() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it is silent");
     }
 }

@@ -153,6 +153,9 @@ pub enum StoreError {
     /// It would have overtaken a file of its [`PublishOrder`](crate::store::PublishOrder) that could not be published.
     #[error("an earlier file of its agent could not be published, which this one must not overtake")]
     Blocked,
+    /// An operation on it has panicked: a bug.
+    #[error("{}: an operation on it has panicked", quoted(.0))]
+    Panicked(PathBuf),
     /// The thread that makes files durable is gone.
     #[error("the thread that works on the disk has stopped: nothing can be stored until a restart")]
     Stopped,
@@ -185,6 +188,7 @@ impl StoreError {
             | Self::Replaced(path)
             | Self::NoRoom { path, .. }
             | Self::Silent(path)
+            | Self::Panicked(path)
             | Self::NoFreeName(path)
             | Self::NoLongerName(path)
             | Self::Exists(path)
@@ -222,6 +226,7 @@ impl StoreError {
             | Self::Replaced(_)
             | Self::NoRoom { .. }
             | Self::Silent(_)
+            | Self::Panicked(_)
             | Self::NoFreeName(_)
             | Self::NoLongerName(_)
             | Self::Exists(_)

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{START_THREAD, StoreError};
 use crate::mutex::lock;
+use crate::panics::catch;
 
 /// A directory that is at one order for so long does not answer.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -48,13 +49,26 @@ struct State {
     since: Option<Instant>,
     /// Whether somebody is to be called when the next order is done.
     is_awaited: bool,
+    /// Whether an order has panicked: none is carried out any more.
+    has_panicked: bool,
     notify: Option<Notify>,
 }
 
 impl Debug for State {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { queued, since, is_awaited, notify: _ } = self;
-        f.debug_struct("State").field("queued", queued).field("since", since).field("is_awaited", is_awaited).finish()
+        let Self { queued, since, is_awaited, has_panicked, notify: _ } = self;
+        let mut state = f.debug_struct("State");
+        state.field("queued", queued).field("since", since).field("is_awaited", is_awaited);
+        state.field("has_panicked", has_panicked).finish()
+    }
+}
+
+impl State {
+    fn panicked(&mut self) {
+        self.has_panicked = true;
+        if let Some(notify) = &self.notify {
+            notify();
+        }
     }
 }
 
@@ -62,7 +76,12 @@ impl StagingQueue {
     /// The queue of the directory at `path`, with a thread that carries it out.
     pub(in crate::store) fn start(path: &Path) -> Result<Self, StoreError> {
         let (queue, orders) = Self::new(path);
-        let run = move || orders.iter().for_each(|order| order());
+        let state = Arc::clone(&queue.state);
+        let run = move || {
+            if catch(|| orders.iter().for_each(|order| order())).is_err() {
+                lock(&state).panicked();
+            }
+        };
         let thread = thread::Builder::new().name("staging".into()).spawn(run);
         thread.map(|_| queue).map_err(StoreError::std(START_THREAD, path))
     }
@@ -109,6 +128,11 @@ impl StagingQueue {
         self.orders.send(order).ok();
     }
 
+    /// Whether no order has panicked. Once one has, no file is staged here any more.
+    pub(in crate::store) fn is_alive(&self) -> bool {
+        !lock(&self.state).has_panicked
+    }
+
     /// Whether more may be ordered. If not, who asks is called when it may be.
     pub(in crate::store) fn has_room(&self) -> Result<bool, StoreError> {
         let mut state = lock(&self.state);
@@ -125,9 +149,12 @@ impl StagingQueue {
         lock(&self.state).is_awaited = true;
     }
 
-    /// An error if the filesystem does not answer.
+    /// An error if the filesystem does not answer, or nobody asks it any more.
     pub(in crate::store) fn check_answers(&self) -> Result<(), StoreError> {
-        let since = lock(&self.state).since;
+        let State { since, has_panicked, .. } = *lock(&self.state);
+        if has_panicked {
+            return Err(StoreError::Stopped);
+        }
         let is_silent = since.is_some_and(|since| now().saturating_duration_since(since) >= SILENT_AFTER);
         if is_silent { Err(StoreError::Silent(self.path.clone())) } else { Ok(()) }
     }
@@ -243,5 +270,17 @@ mod tests {
         drop(orders);
         queue.push(0, || unreachable!("the thread is gone"));
         assert_eq!(queue.wait_for(&answer), Err(StoreError::Stopped));
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_noticed_and_takes_no_more_orders() {
+        let queue = StagingQueue::start(Path::new("/directory")).unwrap();
+        let (sender, calls) = mpsc::channel();
+        queue.set_notify(Arc::new(move || sender.send(()).unwrap()));
+        queue.push(4 << 20, || panic!("an order panics"));
+        let called = calls.recv_timeout(Duration::from_secs(30));
+        called.expect("the loop is called");
+        assert!(!queue.is_alive());
+        assert_eq!((queue.check_answers(), queue.has_room()), (Err(StoreError::Stopped), Err(StoreError::Stopped)));
     }
 }

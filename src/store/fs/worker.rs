@@ -1,6 +1,7 @@
 //! A thread that is given orders in groups, and the mail between it and the loop.
 
 use crate::mutex::lock;
+use crate::panics::catch;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -51,19 +52,6 @@ pub(in crate::store) struct Worker<W: Work> {
     thread: JoinHandle<()>,
 }
 
-/// Reports the end of a worker's thread: nothing else would, after a panic.
-struct ExitGuard {
-    alive: Arc<AtomicBool>,
-    notify: Notify,
-}
-
-impl Drop for ExitGuard {
-    fn drop(&mut self) {
-        self.alive.store(false, Ordering::Release);
-        (self.notify)();
-    }
-}
-
 /// Completions are whole whenever the lock is free, also after a panic.
 #[derive(Debug)]
 struct Done<C>(Arc<Mutex<Vec<C>>>);
@@ -79,8 +67,13 @@ impl<W: Work> Worker<W> {
         let (orders, queue) = mpsc::channel();
         let done = Arc::new(Mutex::new(Vec::new()));
         let alive = Arc::new(AtomicBool::new(true));
-        let (theirs, last_word) = (Done(done.clone()), ExitGuard { alive: alive.clone(), notify });
-        let work = move || run(work, &queue, &theirs, &*last_word.notify);
+        let (theirs, is_alive) = (Done(done.clone()), alive.clone());
+        let work = move || {
+            if catch(|| run(work, &queue, &theirs, &*notify)).is_err() {
+                is_alive.store(false, Ordering::Release);
+                notify();
+            }
+        };
         let thread = thread::Builder::new().name(W::NAME.to_owned()).spawn(work)?;
         Ok(Self { orders, done: Done(done), pending: AtomicUsize::new(0), alive, thread })
     }
@@ -122,9 +115,9 @@ impl<W: Work> Worker<W> {
 
     /// Lets the thread finish what is queued, and ends it. The completions not fetched so far.
     pub(in crate::store) fn stop(self) -> Vec<W::Completion> {
-        let Self { orders, done, thread, .. } = self;
+        let Self { orders, done, alive, thread, .. } = self;
         drop(orders);
-        if thread.join().is_err() {
+        if thread.join().is_err() || !alive.load(Ordering::Acquire) {
             log::error!("the {}'s thread has panicked", W::NAME);
         }
         std::mem::take(&mut *done.locked())

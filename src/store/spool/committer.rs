@@ -90,6 +90,8 @@ pub struct Committer {
     main: Thread,
     /// By their filesystems' numbers.
     beside: BTreeMap<u64, Thread>,
+    /// All that were opened: files are staged in them.
+    spools: Vec<Spool>,
     engines: EngineBuilder,
     notify: CommitterNotify,
     /// How many orders there were.
@@ -140,7 +142,8 @@ impl Committer {
         let main = start(engines.main)?;
         let beside = engines.beside.into_iter().map(|(filesystem, engine)| Ok((filesystem, start(engine)?)));
         let beside = beside.collect::<Result<_, StoreError>>()?;
-        Ok((Self { main, beside, engines: builder, notify, orders: AtomicU64::new(0) }, outstanding))
+        let spools = spools.to_vec();
+        Ok((Self { main, beside, spools, engines: builder, notify, orders: AtomicU64::new(0) }, outstanding))
     }
 
     /// Queues a file. An agent's files are published oldest first as far as their names show it, and else in the order
@@ -169,6 +172,7 @@ impl Committer {
             }
         }
         spool.set_notify(&self.notify);
+        self.spools.push(spool.clone());
         self.thread_of(spool.dir()).worker.tell(Order::TakeIn(spool));
     }
 
@@ -206,10 +210,10 @@ impl Committer {
         self.threads().flat_map(|thread| thread.worker.completions()).collect()
     }
 
-    /// Whether no thread has panicked. Where one has, what it was given is never completed: the process is to be started
-    /// anew.
+    /// Whether no thread has panicked, of those that stage files as well. Where one has, what it was given is never
+    /// completed: the process is to be started anew.
     pub fn is_alive(&self) -> bool {
-        self.threads().all(|thread| thread.worker.is_alive())
+        self.threads().all(|thread| thread.worker.is_alive()) && self.spools.iter().all(Spool::is_alive)
     }
 
     /// How long commits have taken.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -13,6 +13,7 @@ use super::super::journal::Record;
 use super::recovery_tests::killed;
 use super::*;
 use crate::store::fs::answering::Wait;
+use crate::store::fs::setup::{FILE_MODE, Staging};
 use crate::store::fs::sink::SinkKind;
 
 pub(super) const AT_ONCE: CommitPolicy = CommitPolicy { durability: Durability::Fsync, publish: Publish::AtOnce };
@@ -91,6 +92,21 @@ fn a_thread_that_panics_is_noticed() {
     committer.publish(file(1, "a.1.data", staged(&spool, "x")));
     end.recv().unwrap();
     assert!(!committer.is_alive());
+}
+
+#[test]
+fn a_thread_that_panics_while_it_stages_is_noticed() {
+    let disk = Disk::new();
+    let dir = SpoolDir::open(&disk.incoming(), FILE_MODE, Staging::Collector).unwrap().answering_beside(None).unwrap();
+    let spool = Spool { dir: Arc::new(dir) };
+    let (called, calls) = mpsc::channel();
+    let notify = Arc::new(move || called.send(()).unwrap());
+    let (committer, _) = Committer::start(&disk.state(), AT_ONCE, std::slice::from_ref(&spool), notify).unwrap();
+    assert!(committer.is_alive());
+    spool.dir().tell(|_| panic!("staging panics"));
+    while committer.is_alive() {
+        calls.recv_timeout(Duration::from_secs(30)).expect("the loop is called");
+    }
 }
 
 pub(super) fn results(completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
@@ -321,7 +337,7 @@ fn nothing_is_published_in_a_directory_that_was_moved_away() {
     let away = disk.root.path().join("away");
     fs::rename(disk.incoming(), &away).unwrap();
     fs::remove_file(away.join("a.1.data")).unwrap();
-    thread::sleep(std::time::Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     assert_eq!(committer.stop().1.files, 1, "it waits");
     drop(spool);
     fs::rename(&away, disk.incoming()).unwrap();

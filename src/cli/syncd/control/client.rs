@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::super::{FAILURE, TRANSIENT, UNUSABLE};
 use super::args::ControlArgs;
-use crate::cli::control_socket::{Surroundings, places, reach};
+use crate::cli::control_socket::{SocketEnv, places, reach};
 use crate::config::{Env, default_state_dir};
 use crate::control::{Answer, Command, ErrorReason};
 use crate::proto::quoted;
@@ -110,10 +110,10 @@ impl DaemonClient {
         if let Some(path) = &arguments.control_socket {
             return Self { places: vec![path.clone()], hint: String::new(), state_dir: None };
         }
-        let surroundings = Surroundings::of_process();
+        let env = SocketEnv::of_process();
         match arguments.load() {
             Ok(settings) => {
-                let places = places(settings.control_socket.as_deref(), Some(settings.state_dir()), surroundings);
+                let places = places(settings.control_socket.as_deref(), Some(settings.state_dir()), env);
                 Self { places, hint: String::new(), state_dir: Some(settings.state_dir().to_owned()) }
             }
             Err(error) => {
@@ -121,7 +121,7 @@ impl DaemonClient {
                 let why = error.to_string();
                 let why = why.lines().next().unwrap_or_default();
                 let hint = format!("; what the configuration says of control_socket is not known: {why}");
-                Self { places: places(None, state_dir.as_deref(), surroundings), hint, state_dir }
+                Self { places: places(None, state_dir.as_deref(), env), hint, state_dir }
             }
         }
     }

@@ -33,14 +33,14 @@ enum State {
     HalfClosed,
 }
 
-/// A session.
-pub(super) struct Ours {
+/// A session of our server on a connection.
+pub(super) struct ServerSession {
     session: TestSession,
     state: State,
     deadline: Option<(Instant, OnDeadline)>,
 }
 
-impl Ours {
+impl ServerSession {
     pub(super) fn new(id: ConnId, server: &TestServer) -> Self {
         Self { session: server.accept(id, Ipv4Addr::LOCALHOST), state: State::Fresh, deadline: None }
     }
