@@ -154,7 +154,9 @@ fn names_that_resolve_are_not_behind_names_that_do_not() {
         let silent: Vec<_> = (0..MAX_SOUND - 1).map(silent).collect();
         let good = client.open("good");
         client.outcome(good).unwrap_or_else(|failure| panic!("round {round}: {failure}"));
-        silent.into_iter().for_each(|id| client.net.abort(id));
+        for id in silent {
+            client.net.abort(id);
+        }
         let late = client.open(&format!("silent{round}"));
         assert!(matches!(client.outcome(late), Err(Failure::Timeout(Phase::Resolve))));
     }

@@ -31,7 +31,9 @@ pub(super) fn confirm_deletions(settings: &Settings) -> Outcome {
     }
     for (incoming, items) in confirmed {
         out.line(format_args!("{}: {} let through", quoted(&incoming), Count(items.len(), "deletion")));
-        items.iter().for_each(|item| out.line(format_args!("  {item}")));
+        for item in items {
+            out.line(format_args!("  {item}"));
+        }
     }
     out.finish()?;
     Ok(SUCCESS)
