@@ -117,6 +117,7 @@ fn a_site_that_is_named_is_told_of_in_full() {
     let reason = found["not_taken"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("max_file_size is 100000"), "{reason}");
     assert!(found["encryption"] == "none", "{found}");
+    sandbox.run("status", &[]).assert_says(&["files are left at stock, and not taken", "skipped ls"]);
     let outcome = sandbox.run("status", &["site", "stock"]);
     outcome.assert_says(&["not taken", "large.1700000001.data: it has 200000 bytes"]);
     // It is there no more.
