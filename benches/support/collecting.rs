@@ -14,7 +14,7 @@ use tentacle_sync::collector::{Collector, Mode};
 use tentacle_sync::config::defaults::SHUTDOWN_TIMEOUT;
 use tentacle_sync::config::{LoadOptions, load};
 use tentacle_sync::net::Net;
-use tentacle_sync::obs::start_log;
+use tentacle_sync::obs::{LogFormat, start_log};
 
 use crate::support::{self, Result};
 
@@ -93,7 +93,7 @@ impl Drop for Collecting {
 #[expect(clippy::print_stdout, reason = "the figure goes to the process that waits for it")]
 pub(crate) fn collect(args: &[OsString]) -> Result<()> {
     let [path] = args else { return Err("a collector needs its configuration".into()) };
-    start_log(LevelFilter::Info, LevelFilter::Info)?.write_in_background(1);
+    start_log(LevelFilter::Info, LevelFilter::Info, LogFormat::Text)?.write_in_background(1);
     let mut net = Net::new()?;
     net.take_signals(&[Signal::TERM.as_raw()])?;
     let settings = load(Path::new(path), &LoadOptions::default())?;

@@ -13,6 +13,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 use super::journal::{JournalLog, stderr_is_journal};
+use super::json_log::{JsonLog, LogFormat};
 use super::log_rate::{LogRate, OF_DROPPED};
 use super::log_writer::{Lines, LogWriter};
 use super::output::complain;
@@ -30,7 +31,7 @@ pub const ASKED_FOR: &str = "asked for";
 ///
 /// # Errors
 /// A log has been started already.
-pub fn start_log(level: LevelFilter, usual: LevelFilter) -> Result<LogTarget, log::SetLoggerError> {
+pub fn start_log(level: LevelFilter, usual: LevelFilter, format: LogFormat) -> Result<LogTarget, log::SetLoggerError> {
     let (stale, status_line) = <(Arc<AtomicBool>, StatusLine)>::default();
     let is_journal = stderr_is_journal();
     let writer = if is_journal {
@@ -39,7 +40,7 @@ pub fn start_log(level: LevelFilter, usual: LevelFilter) -> Result<LogTarget, lo
         LogWriter::new(status_line.clone().over(StandardError, io::stderr().is_terminal()))
     };
     let target = LogTarget { stale, status_line, writer, rate: Arc::new(LogRate::new(usual)) };
-    target.start(level, is_journal)?;
+    target.start(level, is_journal, format)?;
     Ok(target)
 }
 
@@ -53,11 +54,13 @@ pub(crate) fn start_log_to(
     path: Option<&Path>,
     owner: Option<Owner>,
 ) -> io::Result<LogTarget> {
-    let Some(path) = path else { return start_log(level, usual).map_err(io::Error::other) };
+    let Some(path) = path else {
+        return start_log(level, usual, LogFormat::Text).map_err(io::Error::other);
+    };
     let (stale, status_line) = <(Arc<AtomicBool>, StatusLine)>::default();
     let log = LogFile { path: path.to_owned(), file: open(path, owner)?, stale: Arc::clone(&stale) };
     let target = LogTarget { stale, status_line, writer: LogWriter::new(log), rate: Arc::new(LogRate::new(usual)) };
-    target.start(level, false).map_err(io::Error::other)?;
+    target.start(level, false, LogFormat::Text).map_err(io::Error::other)?;
     Ok(target)
 }
 
@@ -128,11 +131,14 @@ pub struct LogTarget {
 }
 
 impl LogTarget {
-    fn start(&self, level: LevelFilter, is_journal: bool) -> Result<(), log::SetLoggerError> {
+    fn start(&self, level: LevelFilter, is_journal: bool, format: LogFormat) -> Result<(), log::SetLoggerError> {
         let lines = Lines::to(self.writer.clone());
         let most = if level == LevelFilter::Off { level } else { level.max(LevelFilter::Info) };
-        let log: Box<dyn Log> =
-            if is_journal { Box::new(JournalLog::new(most, lines)) } else { WriteLogger::new(most, config(), lines) };
+        let log: Box<dyn Log> = match format {
+            LogFormat::Json => Box::new(JsonLog::new(most, lines, is_journal)),
+            LogFormat::Text if is_journal => Box::new(JournalLog::new(most, lines)),
+            LogFormat::Text => WriteLogger::new(most, config(), lines),
+        };
         let (rate, writer) = (Arc::clone(&self.rate), self.writer.clone());
         log::set_boxed_logger(Box::new(OneLineEach { level, log, rate, writer }))?;
         log::set_max_level(most);

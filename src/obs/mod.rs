@@ -3,6 +3,7 @@
 mod agent_file;
 mod announce;
 mod journal;
+mod json_log;
 mod log;
 mod log_rate;
 mod log_writer;
@@ -13,6 +14,7 @@ mod throttle;
 
 pub use agent_file::{AgentFile, Module, Thresholds, Value};
 pub(crate) use announce::announce;
+pub use json_log::LogFormat;
 pub(crate) use log::start_log_to;
 pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};
 pub use output::{Output, OutputError, complain, print};

@@ -13,7 +13,7 @@ use super::demo;
 use super::user::{UserError, refuse_root};
 use super::{FAILURE, Outcome, Problem, check, control, exit_code, import, once, probe, run};
 use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
-use crate::obs::{self, LogTarget};
+use crate::obs::{self, LogFormat, LogTarget};
 use crate::proto::quoted;
 use crate::sync::remote_config::Mode as RoundMode;
 
@@ -71,6 +71,9 @@ enum Command {
         /// change nothing at either end; works beside a daemon.
         #[arg(long, requires = "config_only")]
         dry_run: bool,
+        /// Print lines of JSON, as the manual page describes them.
+        #[arg(long)]
+        json: bool,
         /// Sites by name; all enabled ones where none is named.
         sites: Vec<String>,
     },
@@ -88,6 +91,9 @@ enum Command {
         /// /etc/pandora/pandora_server.conf, if it is there]
         #[arg(long, value_name = "FILE", conflicts_with = "syntax_only")]
         pandora_conf: Option<PathBuf>,
+        /// Print one line of JSON, as the manual page describes it.
+        #[arg(long)]
+        json: bool,
     },
     /// Try one site step by step: resolve, connect, TLS, password, listing; fetches and deletes nothing.
     Probe {
@@ -196,6 +202,16 @@ pub(super) struct Common {
     /// How much to log, on standard error.
     #[arg(long, value_enum, default_value_t)]
     log_level: Level,
+    /// Lines for people, or a line of JSON each, as the manual page describes it.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -254,7 +270,11 @@ impl Common {
 
     /// Reads the configuration in `path`, sets up the log, and logs the warnings.
     pub(super) fn start(&self, path: &Path) -> Result<(Settings, LogTarget), Problem> {
-        let log = obs::start_log(self.log_level.filter(), Level::default().filter())?;
+        let format = match self.log_format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        };
+        let log = obs::start_log(self.log_level.filter(), Level::default().filter(), format)?;
         log.write_in_background(FAILURE);
         let settings = self.load(path)?;
         for warning in &settings.warnings {
@@ -294,13 +314,13 @@ fn dispatch(command: Command) -> Outcome {
     limits::outlive_file_size_limit()?;
     match command {
         Command::Run(collecting) => run::run(&collecting),
-        Command::Once { collecting, config_only: true, dry_run, sites, .. } => {
-            once::configure(&collecting, &sites, if dry_run { RoundMode::DryRun } else { RoundMode::Apply })
+        Command::Once { collecting, config_only: true, dry_run, json, sites, .. } => {
+            once::configure(&collecting, &sites, if dry_run { RoundMode::DryRun } else { RoundMode::Apply }, json)
         }
-        Command::Once { collecting, wait, sites, .. } => once::run(&collecting, &sites, wait),
-        Command::Check { common, syntax_only, user, pandora_conf } => {
+        Command::Once { collecting, wait, json, sites, .. } => once::run(&collecting, &sites, wait, json),
+        Command::Check { common, syntax_only, user, pandora_conf, json } => {
             let (user, pandora_conf) = (user.as_deref(), pandora_conf.as_deref());
-            check::run(&common, &check::Scope { syntax_only, user, pandora_conf })
+            check::run(&common, &check::Scope { syntax_only, user, pandora_conf }, json)
         }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Config { command } => agent_config::run(command),

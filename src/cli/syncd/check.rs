@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::args::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS};
 use crate::collector::Reason;
 use crate::config::{self, Settings, SiteSettings};
+use crate::control::to_json;
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 use crate::store::{CentralFinding, Publish, check_directory, check_pairs, lacks_of};
@@ -27,11 +30,11 @@ pub(super) struct Scope<'a> {
     pub(super) pandora_conf: Option<&'a Path>,
 }
 
-pub(super) fn run(common: &Common, scope: &Scope<'_>) -> Outcome {
+pub(super) fn run(common: &Common, scope: &Scope<'_>, is_json: bool) -> Outcome {
     let &Scope { syntax_only, user, pandora_conf } = scope;
     let path = common.path();
     let mut settings = common.load(path)?;
-    let mut findings = Findings::default();
+    let mut findings = Findings { of_json: is_json.then(Vec::new), ..Findings::default() };
     if !syntax_only || user.is_some() {
         let state_dir = settings.state_dir.clone();
         findings.fine(&become_tester(&settings, user)?);
@@ -67,29 +70,65 @@ struct Findings {
     out: Output,
     problems: usize,
     warnings: usize,
+    /// Where JSON is asked for: all of them, printed at the end.
+    of_json: Option<Vec<Found>>,
 }
+
+/// One of them, in JSON.
+#[derive(Serialize)]
+struct Found {
+    kind: &'static str,
+    text: String,
+}
+
+/// All of them, in JSON.
+#[derive(Serialize)]
+struct Report {
+    version: u32,
+    problems: usize,
+    warnings: usize,
+    findings: Vec<Found>,
+}
+
+/// How a problem is marked for people.
+const PROBLEM: &str = "PROBLEM";
+
+/// The version of the JSON.
+const VERSION: u32 = 1;
 
 impl Findings {
     fn fine(&mut self, text: &str) {
-        self.line("ok      ", text);
+        self.line("ok", text);
     }
 
     fn warn(&mut self, text: &str) {
         self.warnings += 1;
-        self.line("warning ", text);
+        self.line("warning", text);
     }
 
     fn problem(&mut self, text: &str) {
         self.problems += 1;
-        self.line("PROBLEM ", text);
+        self.line(PROBLEM, text);
     }
 
-    fn line(&mut self, kind: &str, text: &str) {
-        self.out.line(format_args!("{kind} {text}"));
+    fn line(&mut self, kind: &'static str, text: &str) {
+        match &mut self.of_json {
+            Some(findings) => {
+                let kind = if kind == PROBLEM { "problem" } else { kind };
+                findings.push(Found { kind, text: text.to_owned() });
+            }
+            None => self.out.line(format_args!("{kind:<8} {text}")),
+        }
     }
 
     fn finish(mut self) -> Outcome {
-        self.out.line(format_args!("{}, {}", Count(self.problems, "problem"), Count(self.warnings, "warning")));
+        let Self { problems, warnings, .. } = self;
+        match self.of_json.take() {
+            Some(findings) => {
+                self.out.file(&(to_json(&Report { version: VERSION, problems, warnings, findings }) + "\n"));
+            }
+            None => self.out.line(format_args!("{}, {}", Count(problems, "problem"), Count(warnings, "warning"))),
+        }
         self.out.finish()?;
         Ok(if self.problems == 0 { SUCCESS } else { FAILURE })
     }

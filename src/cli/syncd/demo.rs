@@ -14,12 +14,12 @@ use super::{FAILURE, Outcome, SUCCESS};
 use crate::collector::{Collector, Mode, RoundReport};
 use crate::config::Settings;
 use crate::net::Net;
-use crate::obs::{self, Output};
+use crate::obs::{self, LogFormat, Output};
 use crate::proto::{printable, quoted};
 use crate::store::Publish;
 
 pub(super) fn run(files: u32) -> Outcome {
-    obs::start_log(LevelFilter::Error, LevelFilter::Error)?;
+    obs::start_log(LevelFilter::Error, LevelFilter::Error, LogFormat::Text)?;
     let mut place = tempfile::Builder::new().prefix("tentacle-sync-demo-").tempdir()?;
     let spool = place.path().join("data_in");
     fs::create_dir(&spool)?;

@@ -1,6 +1,7 @@
 //! `once`: one round of each site: its data, then agents' configuration.
 
 mod configuration;
+mod json;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +13,14 @@ use std::sync::Arc;
 use log::info;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use self::configuration::{Configured, ROTATION};
+use self::configuration::{Configured, ROTATION, View};
+use self::json::{Line, SiteOutcome};
 use super::args::Collecting;
 use super::forced_end::ForcedEnd;
 use super::{FAILURE, Outcome, SUCCESS, UnknownSite, check_open_files, find_site};
-use crate::collector::{Collector, Mode, NotTaken, RoundReport};
+use crate::collector::{Collector, Mode, NotTaken, Reason, RoundReport};
 use crate::config::{Settings, SiteSettings};
+use crate::control::Amount;
 use crate::net::Net;
 use crate::obs::{Output, OutputError, StatusLine, finish_log};
 use crate::proto::{Count, quoted};
@@ -25,7 +28,7 @@ use crate::store::Waiting;
 use crate::sync::Ending;
 use crate::sync::remote_config::Mode as RoundMode;
 
-pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outcome {
+pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool, is_json: bool) -> Outcome {
     let mut net = Net::new()?;
     net.take_signals(&[SIGTERM, SIGINT])?;
     let forced_end = ForcedEnd::after(&[SIGTERM, SIGINT])?;
@@ -37,8 +40,8 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
     arguments.check_user(&settings)?;
     let sites = settings.sites.iter().filter(|site| site.enabled).count();
     check_open_files(&settings);
-    let line = std::io::stdout().is_terminal().then(|| log.status_line());
-    let progress = Rc::new(RefCell::new(Progress::new(sites, line)));
+    let line = (!is_json && std::io::stdout().is_terminal()).then(|| log.status_line());
+    let progress = Rc::new(RefCell::new(Progress::new(sites, line, is_json)));
     let watcher = Rc::clone(&progress);
     info!("state in {}", quoted(settings.state_dir()));
     let mode = if wait { Mode::OnceAndWait } else { Mode::Once };
@@ -58,20 +61,21 @@ pub(super) fn run(arguments: &Collecting, names: &[String], wait: bool) -> Outco
     finish_log();
     let progress = progress.take();
     let configured = configured.only(&progress.come_to_an_end);
-    let is_collected = progress.finish(end, ended.waiting)?;
+    let waiting = ended.waiting;
+    let is_collected = progress.finish(end, waiting)?;
     let is_in_step = match configured {
         configured if !configured.has_sites() => true,
         _ if is_stopped.get() => {
             info!("stopped before agents' configuration was looked at");
             false
         }
-        configured => configured.run(&settings, &log, RoundMode::Apply, ROTATION)?,
+        configured => configured.run(&settings, View::new(&log, RoundMode::Apply, is_json), ROTATION)?,
     };
-    Ok(if is_collected && is_in_step { SUCCESS } else { FAILURE })
+    conclude(is_collected && is_in_step, is_json, Some(waiting))
 }
 
 /// `once --config-only`.
-pub(super) fn configure(arguments: &Collecting, names: &[String], mode: RoundMode) -> Outcome {
+pub(super) fn configure(arguments: &Collecting, names: &[String], mode: RoundMode, is_json: bool) -> Outcome {
     let forced_end = ForcedEnd::after(&[SIGTERM, SIGINT])?;
     let common = &arguments.common;
     let (mut settings, log) = common.start(common.path())?;
@@ -83,7 +87,18 @@ pub(super) fn configure(arguments: &Collecting, names: &[String], mode: RoundMod
         arguments.check_user(&settings)?;
     }
     info!("state in {}", quoted(settings.state_dir()));
-    Ok(if configured.run(&settings, &log, mode, usize::MAX)? { SUCCESS } else { FAILURE })
+    let is_in_step = configured.run(&settings, View::new(&log, mode, is_json), usize::MAX)?;
+    conclude(is_in_step, is_json, None)
+}
+
+/// The exit status, and the last of the lines of JSON.
+fn conclude(is_complete: bool, is_json: bool, waiting: Option<Waiting>) -> Outcome {
+    if is_json {
+        let mut out = Output::default();
+        out.file(&Line::end(is_complete, waiting).print());
+        out.finish()?;
+    }
+    Ok(if is_complete { SUCCESS } else { FAILURE })
 }
 
 /// Leaves only the named sites enabled; naming a disabled one enables it.
@@ -142,6 +157,25 @@ impl SiteProgress {
         self.not_taken = self.not_taken.and_later(report.not_taken);
     }
 
+    /// `last` is its last round, where there is none to follow.
+    fn json<'a>(&self, name: &'a str, last: Option<&'a RoundReport>) -> Line<'a> {
+        let failure = last.and_then(|last| last.failure.as_ref());
+        Line::Site {
+            name,
+            outcome: match last.map(|last| last.ending) {
+                Some(Ending::Done) => SiteOutcome::Done,
+                Some(Ending::Failed) => SiteOutcome::Failed,
+                Some(Ending::Stalled) => SiteOutcome::Stalled,
+                Some(Ending::Backlog | Ending::CutOff) | None => SiteOutcome::Unfinished,
+            },
+            collected: Amount { files: self.files as u64, bytes: self.bytes },
+            left: last.map_or(0, |last| last.tally.left as u64),
+            not_taken: self.not_taken.into(),
+            reason: failure.map(Reason::code),
+            message: failure.map(Reason::to_string),
+        }
+    }
+
     fn gained(&self) -> String {
         let left =
             if self.not_taken.count() == 0 { String::new() } else { format!("; left there: {}", self.not_taken) };
@@ -156,6 +190,8 @@ struct Progress {
     out: Output,
     /// On a terminal.
     line: Option<StatusLine>,
+    /// Lines of JSON, where they are asked for.
+    is_json: bool,
     sites: usize,
     done: usize,
     failed: usize,
@@ -170,8 +206,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(sites: usize, line: Option<StatusLine>) -> Self {
-        Self { line, sites, ..Self::default() }
+    fn new(sites: usize, line: Option<StatusLine>, is_json: bool) -> Self {
+        Self { line, is_json, sites, ..Self::default() }
     }
 
     fn note(&mut self, report: &RoundReport) {
@@ -197,6 +233,9 @@ impl Progress {
             self.out.attempt(|| line.show(&text));
         } else if report.is_final && !matches!(report.ending, Ending::Backlog | Ending::CutOff) {
             of_site.is_told = true;
+            if self.is_json {
+                return self.out.file(&of_site.json(&report.site, Some(report)).print());
+            }
             let site = quoted(&*report.site);
             match &report.failure {
                 Some(reason) => self.out.line(format_args!("{site}: failed: {reason}")),
@@ -218,10 +257,14 @@ impl Progress {
             self.out.attempt(|| line.end());
         } else {
             for (site, progress) in self.by_site.iter().filter(|(_, progress)| !progress.is_told) {
+                if self.is_json {
+                    self.out.file(&progress.json(site, None).print());
+                    continue;
+                }
                 self.out.line(format_args!("{}: not finished: {}", quoted(&**site), progress.gained()));
             }
         }
-        if waiting.files > 0 {
+        if waiting.files > 0 && !self.is_json {
             let (files, is) = (Count(waiting.files, "file"), if waiting.files == 1 { "is" } else { "are" });
             self.out.line(format_args!(
                 "{files} {is} safe here and waiting until the data server has taken what the same agents sent before: run, or \
@@ -229,11 +272,11 @@ impl Progress {
             ));
         }
         let unfinished = self.sites - self.done - self.failed - self.stalled;
-        if unfinished > 0 {
+        if unfinished > 0 && !self.is_json {
             self.report_unfinished(unfinished, end);
         }
         let not_taken = self.by_site.values().map(|progress| progress.not_taken).fold(NotTaken::default(), Add::add);
-        if not_taken.count() > 0 {
+        if not_taken.count() > 0 && !self.is_json {
             self.out.line(format_args!(
                 "left at their sites, and not taken by later rounds: {not_taken}; the log names the first few, and all \
                  at --log-level debug"

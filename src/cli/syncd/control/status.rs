@@ -130,7 +130,21 @@ fn render(daemon: &DaemonAnswer, sites: &[SiteAnswer], told: usize) -> Vec<Strin
         lines.push(String::new());
         lines.push(format!("and {} with a problem: name one to see it", Count(more, "more site")));
     }
+    lines.extend(left_there(sites));
     lines
+}
+
+/// Which sites have files that are not taken, and what lists them.
+fn left_there(sites: &[SiteAnswer]) -> Vec<String> {
+    let mut with_files = sites.iter().filter(|site| !site.not_taken.is_empty());
+    let Some(first) = with_files.next() else { return Vec::new() };
+    let name = quoted(&first.name);
+    let others = match with_files.count() {
+        0 => String::new(),
+        more => format!(" and {}", Count(more, "more site")),
+    };
+    let text = format!("files are left at {name}{others}, and not taken: `tentacle-syncd skipped ls` says why");
+    std::iter::once(String::new()).chain(wrapped(&text, "")).collect()
 }
 
 fn head(daemon: &DaemonAnswer) -> Vec<String> {
@@ -214,8 +228,8 @@ fn problem(site: &SiteAnswer) -> Vec<String> {
     let mark = if site.is_failing { '!' } else { '?' };
     let since = duration(problem.since_seconds);
     let rounds = match problem.failures {
-        0 => format!("since {since}"),
-        failures => format!("{} in a row failed since {since}", Count(failures, "round")),
+        0 => format!("for {since}"),
+        failures => format!("{} in a row failed, for {since}", Count(failures, "round")),
     };
     let first = format!("{mark} {name} ({}): {}, {rounds}", site.address, problem.reason);
     let mut lines = wrapped(&first, "  ");
@@ -354,7 +368,7 @@ mod tests {
                 "  plant-8                waiting            0               12      8s    21s",
                 "  new                    waiting            ?      ?        12      8s    21s",
                 "",
-                "! plant-7 (10.1.2.3:41121): connect, 12 rounds in a row failed since 31m",
+                "! plant-7 (10.1.2.3:41121): connect, 12 rounds in a row failed, for 31m",
             ]
         );
         assert!(lines[table + 6].starts_with("    cannot connect: what to do"), "{lines:#?}");

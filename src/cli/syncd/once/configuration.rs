@@ -8,6 +8,7 @@ use std::sync::Arc;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::super::{NotConfigured, Problem};
+use super::json::Line;
 use crate::collector::{ConfigOutcome, ConfigRounds, Interruption, ItemLine};
 use crate::config::{Settings, SiteSettings};
 use crate::net::Net;
@@ -66,24 +67,32 @@ impl Configured {
     }
 
     /// Has the rounds. Whether all sites have the same as the centre by now; of a dry run, whether they would.
-    pub(super) fn run(
-        self,
-        settings: &Settings,
-        log: &LogTarget,
-        mode: Mode,
-        rotation: usize,
-    ) -> Result<bool, Problem> {
+    pub(super) fn run(self, settings: &Settings, view: View, rotation: usize) -> Result<bool, Problem> {
         let mut net = Net::new()?;
         net.take_signals(&[SIGTERM, SIGINT])?;
-        let Self { sites, others } = self;
+        let (Self { sites, others }, mode) = (self, view.mode);
         let named = if mode == Mode::DryRun { usize::MAX } else { NAMED };
-        // The lines of a dry run are what it is for.
-        let is_line = mode == Mode::Apply && std::io::stdout().is_terminal();
-        let mut progress = Progress::new(sites.len(), mode, is_line.then(|| log.status_line()));
+        let mut progress = Progress::new(sites.len(), view);
         let rounds = ConfigRounds { settings, sites, others, mode, rotation, named };
         rounds.run(net, &mut |outcome| progress.note(&outcome))?;
         finish_log();
         Ok(progress.finish()?)
+    }
+}
+
+/// How it is shown what rounds come to.
+pub(super) struct View {
+    mode: Mode,
+    /// On a terminal.
+    line: Option<StatusLine>,
+    is_json: bool,
+}
+
+impl View {
+    pub(super) fn new(log: &LogTarget, mode: Mode, is_json: bool) -> Self {
+        // The lines of a dry run are what it is for.
+        let is_line = mode == Mode::Apply && !is_json && std::io::stdout().is_terminal();
+        Self { mode, line: is_line.then(|| log.status_line()), is_json }
     }
 }
 
@@ -92,6 +101,7 @@ struct Progress {
     out: Output,
     /// On a terminal.
     line: Option<StatusLine>,
+    is_json: bool,
     mode: Mode,
     sites: usize,
     done: usize,
@@ -104,9 +114,9 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(sites: usize, mode: Mode, line: Option<StatusLine>) -> Self {
+    fn new(sites: usize, View { mode, line, is_json }: View) -> Self {
         let (out, changes, below) = (Output::default(), [0; 3], Vec::new());
-        Self { out, line, mode, sites, done: 0, failed: 0, changes, in_step: 0, not_in_step: 0, below }
+        Self { out, line, is_json, mode, sites, done: 0, failed: 0, changes, in_step: 0, not_in_step: 0, below }
     }
 
     fn note(&mut self, outcome: &ConfigOutcome) {
@@ -118,10 +128,15 @@ impl Progress {
         }
         self.in_step += report.in_step;
         self.not_in_step += outcome.not_in_step();
+        if self.is_json {
+            self.out.file(&Line::configuration(outcome).print());
+        }
         let site = quoted(&outcome.site);
         if let Some(ended) = outcome.left_out() {
             self.done += 1;
-            self.say(format!("{site}: configuration: left out: {ended}"));
+            if !self.is_json {
+                self.say(format!("{site}: configuration: left out: {ended}"));
+            }
             return self.show();
         }
         let failure = match (&outcome.interruption, &report.ended) {
@@ -131,6 +146,9 @@ impl Progress {
             (None, None) => None,
         };
         *(if failure.is_some() { &mut self.failed } else { &mut self.done }) += 1;
+        if self.is_json {
+            return;
+        }
         if self.mode == Mode::DryRun {
             outcome.changes().iter().for_each(|line| self.out.line(line));
         } else if failure.is_none() && self.line.is_none() {
@@ -180,7 +198,7 @@ impl Progress {
         for text in std::mem::take(&mut self.below) {
             self.out.line(text);
         }
-        if self.mode == Mode::DryRun {
+        if self.mode == Mode::DryRun && !self.is_json {
             let (sites, failed, counts) = (Count(self.sites, "site"), self.failed, self.counts());
             let not = self.not_in_step;
             self.out.line(format_args!("{sites}, {failed} failed: {counts}, {not} not in step; nothing was changed"));
