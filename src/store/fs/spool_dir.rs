@@ -194,6 +194,11 @@ impl SpoolDir {
         self.beside.as_ref().map(|beside| &beside.staging)
     }
 
+    /// Whether files can still be staged here: no thread that does that has panicked.
+    pub(in crate::store) fn can_stage(&self) -> bool {
+        self.staging_queue().is_none_or(StagingQueue::is_alive)
+    }
+
     /// An error if its filesystem does not answer.
     pub(in crate::store) fn check_answers(&self) -> Result<(), StoreError> {
         let Some(Beside { staging, asked }) = &self.beside else { return Ok(()) };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::{io, iter};
 
 use super::Spool;
@@ -90,8 +90,8 @@ pub struct Committer {
     main: Thread,
     /// By their filesystems' numbers.
     beside: BTreeMap<u64, Thread>,
-    /// All that were opened: files are staged in them.
-    spools: Vec<Spool>,
+    /// Where files are staged. Not owned: a directory that nobody uses is unlocked, and may be opened anew.
+    staged_in: Vec<Weak<SpoolDir>>,
     engines: EngineBuilder,
     notify: CommitterNotify,
     /// How many orders there were.
@@ -142,8 +142,8 @@ impl Committer {
         let main = start(engines.main)?;
         let beside = engines.beside.into_iter().map(|(filesystem, engine)| Ok((filesystem, start(engine)?)));
         let beside = beside.collect::<Result<_, StoreError>>()?;
-        let spools = spools.to_vec();
-        Ok((Self { main, beside, spools, engines: builder, notify, orders: AtomicU64::new(0) }, outstanding))
+        let staged_in = spools.iter().map(|spool| Arc::downgrade(spool.dir())).collect();
+        Ok((Self { main, beside, staged_in, engines: builder, notify, orders: AtomicU64::new(0) }, outstanding))
     }
 
     /// Queues a file. An agent's files are published oldest first as far as their names show it, and else in the order
@@ -172,7 +172,8 @@ impl Committer {
             }
         }
         spool.set_notify(&self.notify);
-        self.spools.push(spool.clone());
+        self.staged_in.retain(|dir| dir.strong_count() > 0);
+        self.staged_in.push(Arc::downgrade(spool.dir()));
         self.thread_of(spool.dir()).worker.tell(Order::TakeIn(spool));
     }
 
@@ -213,7 +214,8 @@ impl Committer {
     /// Whether no thread has panicked, of those that stage files as well. Where one has, what it was given is never
     /// completed: the process is to be started anew.
     pub fn is_alive(&self) -> bool {
-        self.threads().all(|thread| thread.worker.is_alive()) && self.spools.iter().all(Spool::is_alive)
+        let mut staged_in = self.staged_in.iter().filter_map(Weak::upgrade);
+        self.threads().all(|thread| thread.worker.is_alive()) && staged_in.all(|dir| dir.can_stage())
     }
 
     /// How long commits have taken.

@@ -35,7 +35,6 @@ use crate::store::fs::sink::OpenSink;
 use crate::store::fs::spool_dir::SpoolDir;
 #[cfg(test)]
 use crate::store::fs::staging_queue::Deferred;
-use crate::store::fs::staging_queue::StagingQueue;
 
 /// One incoming directory, shared by all sites whose files land there. Clones are the same spool.
 ///
@@ -117,11 +116,6 @@ impl Spool {
     /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].
     pub fn check_answers(&self) -> Result<(), StoreError> {
         self.dir.check_answers()
-    }
-
-    /// Whether files can still be staged: no thread that does that has panicked.
-    pub(in crate::store) fn is_alive(&self) -> bool {
-        self.dir.staging_queue().is_none_or(StagingQueue::is_alive)
     }
 
     /// What a listing of the incoming directory has, and that of no other.
