@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::{ConfigReport, ConfigStep, EndedEarly, Item, ItemKind, Mode, Owner, SiteStep};
 use super::directory::collections;
 use super::place::{Course, Ended, Place};
-use super::world::World;
+use super::world::{STUCK, World};
 use crate::proto::Md5Sum;
 
 /// Rounds in which everything has its turn, and once more, where there were other things to do.
@@ -135,7 +135,7 @@ impl World {
                 assert!(Md5Sum::of(content).md5 == *md5 || self.goes_back, "{item} is wrong for good");
             }
         }
-        self.tally.add("stuck at a site", stuck);
+        self.tally.add(STUCK, stuck);
     }
 
     /// A round without anything to do has its price and no more, and all items have their turn.
