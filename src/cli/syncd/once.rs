@@ -146,6 +146,8 @@ enum End {
 struct SiteProgress {
     files: usize,
     bytes: u64,
+    /// Files that its last round had not come to.
+    left: usize,
     not_taken: NotTaken,
     is_told: bool,
 }
@@ -154,6 +156,7 @@ impl SiteProgress {
     fn note(&mut self, report: &RoundReport) {
         self.files += report.tally.collected;
         self.bytes += report.tally.bytes;
+        self.left = report.tally.left;
         self.not_taken = self.not_taken.and_later(report.not_taken);
     }
 
@@ -169,7 +172,7 @@ impl SiteProgress {
                 Some(Ending::Backlog | Ending::CutOff) | None => SiteOutcome::Unfinished,
             },
             collected: Amount { files: self.files as u64, bytes: self.bytes },
-            left: last.map_or(0, |last| last.tally.left as u64),
+            left: self.left as u64,
             not_taken: self.not_taken.into(),
             reason: failure.map(Reason::code),
             message: failure.map(Reason::to_string),

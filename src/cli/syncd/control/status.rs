@@ -1,6 +1,7 @@
 //! `status`: the daemon and its sites at a glance.
 
 mod details;
+mod notes;
 mod offline;
 mod text;
 
@@ -10,6 +11,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use self::details::details;
+use self::notes::notes;
 use self::offline::offline;
 use self::text::{bytes, cut, duration, number, wrapped, wrapped_at};
 use super::super::{FAILURE, Outcome, SUCCESS};
@@ -130,21 +132,8 @@ fn render(daemon: &DaemonAnswer, sites: &[SiteAnswer], told: usize) -> Vec<Strin
         lines.push(String::new());
         lines.push(format!("and {} with a problem: name one to see it", Count(more, "more site")));
     }
-    lines.extend(left_there(sites));
+    lines.extend(notes(sites));
     lines
-}
-
-/// Which sites have files that are not taken, and what lists them.
-fn left_there(sites: &[SiteAnswer]) -> Vec<String> {
-    let mut with_files = sites.iter().filter(|site| !site.not_taken.is_empty());
-    let Some(first) = with_files.next() else { return Vec::new() };
-    let name = quoted(&first.name);
-    let others = match with_files.count() {
-        0 => String::new(),
-        more => format!(" and {}", Count(more, "more site")),
-    };
-    let text = format!("files are left at {name}{others}, and not taken: `tentacle-syncd skipped ls` says why");
-    std::iter::once(String::new()).chain(wrapped(&text, "")).collect()
 }
 
 fn head(daemon: &DaemonAnswer) -> Vec<String> {
