@@ -17,8 +17,8 @@ use crate::support::{Result, verdict};
 /// The filters that a buffer has.
 pub(crate) const FILTERS: [&str; 2] = ["-i", r".*\.conf:conf;.*\.md5:md5;.*\.zip:collections"];
 
-/// What is asked for where data is listed.
-const DATA: &str = "LS <>";
+/// What is asked for where data is listed: of stock, and of ours.
+const DATA: [&str; 2] = ["LS <>", "LIST"];
 
 /// A round that says nothing for so long has ended: on loopback, nothing waits for so long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -104,7 +104,7 @@ fn carried_when_quiet(relay: &mut Relay) -> Result<BTreeMap<String, OfCommand>> 
 /// What was carried so far, but for data.
 fn carried(relay: &mut Relay) -> Result<BTreeMap<String, OfCommand>> {
     let mut commands = relay.counts()?.commands;
-    commands.remove(DATA);
+    commands.retain(|command, _| !DATA.contains(&command.as_str()));
     Ok(commands)
 }
 
