@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use log::warn;
 use rustix::fs::{stat, statvfs};
 
 use crate::in_time::in_time;
 use crate::mutex::lock;
+use crate::panics::catch;
 use crate::store::JOURNAL;
 
 /// From one look to the next.
@@ -81,7 +83,11 @@ fn run(state_dir: &Path, queue: &Receiver<Order>, sample: &Mutex<Sample>) {
         *lock(sample) = seen;
         match queue.recv_timeout(INTERVAL) {
             Ok(Order::Directories(new)) => directories = new,
-            Ok(Order::Work(work)) => work(),
+            Ok(Order::Work(work)) => {
+                if let Err(panicked) = catch(work) {
+                    warn!("{panicked}: what it was to do is left out");
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -135,6 +141,16 @@ mod tests {
         let [first, second] = &seen.disks[..] else { panic!("{seen:?}") };
         assert!(first.space.is_some_and(|(free, total)| free <= total && total > 0), "{seen:?}");
         assert_eq!(second, &Disk { directory: missing, space: None });
+    }
+
+    #[test]
+    fn work_that_panics_does_not_keep_what_follows_from_being_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let machine = Machine::start(directory.path()).unwrap();
+        machine.order(Order::Work(Box::new(|| panic!("the work panics"))));
+        let (done, is_done) = mpsc::channel();
+        machine.order(Order::Work(Box::new(move || done.send(()).unwrap())));
+        is_done.recv_timeout(Duration::from_secs(30)).expect("it is done");
     }
 
     #[test]
