@@ -20,10 +20,10 @@ mod sim;
 mod site;
 mod status;
 
-pub use all_sites::{Assigned, Collector, ConfirmedDeletions, Ended, Mode, Reloaded, ToAssign};
+pub use all_sites::{Assigned, Collector, Ended, Mode, Reloaded};
 pub use configuring::{
-    AssignedAtRest, CompareError, Compared, ConfigOutcome, ConfigRounds, Interruption, ItemLine, assign_at_rest,
-    compare as compare_configuration, confirm_at_rest,
+    AssignedAtRest, CompareError, Compared, ConfigOutcome, ConfigRounds, ConfirmedDeletions, Interruption, ItemLine,
+    Reassigned, assign_at_rest, compare as compare_configuration, confirm_at_rest,
 };
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};

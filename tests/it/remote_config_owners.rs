@@ -34,9 +34,21 @@ impl Site {
     }
 }
 
-fn configure(sandbox: &Sandbox, sites: [&Site; 2]) {
-    let lines = "interval = 1\nremote_config = true\nremote_config_interval = 1";
-    sandbox.configure("", sites.map(|site| site_config(site.name, site.server.address(), lines)));
+/// What each of the sites has in the configuration.
+const OFTEN: &str = "interval = 1\nremote_config = true\nremote_config_interval = 1";
+
+/// A centre and two sites of these names.
+fn scene(names: [&'static str; 2], start: Start) -> Option<(Sandbox, Directories, [Site; 2])> {
+    let [one, other] = names.map(|name| Site::new(name, start));
+    let (sandbox, sites) = (Sandbox::new(), [one?, other?]);
+    let centre = Directories::make(&sandbox.incoming());
+    configure(&sandbox, &sites, [OFTEN; 2]);
+    Some((sandbox, centre, sites))
+}
+
+fn configure(sandbox: &Sandbox, sites: &[Site; 2], lines: [&str; 2]) {
+    let configured = sites.iter().zip(lines).map(|(site, lines)| site_config(site.name, site.server.address(), lines));
+    sandbox.configure("", configured);
 }
 
 /// The lines of `config assign`.
@@ -53,10 +65,7 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn what_a_site_knows_of_another_s_agent_gets_it_nothing() {
     for start in SERVERS {
-        let (Some(owner), Some(other)) = (Site::new("owner", start), Site::new("other", start)) else { continue };
-        let sandbox = Sandbox::new();
-        let centre = Directories::make(&sandbox.incoming());
-        configure(&sandbox, [&owner, &other]);
+        let Some((sandbox, centre, [owner, other])) = scene(["owner", "other"], start) else { continue };
         let (k, uploaded, edited) = (md5_of("web01"), "agent_name web01\n", "agent_name web01\nserver_pwd secret\n");
         owner.upload(&k, uploaded);
         let daemon = sandbox.start();
@@ -84,10 +93,7 @@ fn what_a_site_knows_of_another_s_agent_gets_it_nothing() {
 #[test]
 fn what_nobody_owns_waits_for_the_operator_unless_it_is_the_same() {
     for start in SERVERS {
-        let (Some(site), Some(other)) = (Site::new("site", start), Site::new("other", start)) else { continue };
-        let sandbox = Sandbox::new();
-        let centre = Directories::make(&sandbox.incoming());
-        configure(&sandbox, [&site, &other]);
+        let Some((sandbox, centre, [site, _other])) = scene(["site", "other"], start) else { continue };
         let [same, another] = ["same", "another"].map(md5_of);
         for k in [&same, &another] {
             centre.save(&centre.conf(k), "of the centre");
@@ -111,10 +117,7 @@ fn what_nobody_owns_waits_for_the_operator_unless_it_is_the_same() {
 
 #[test]
 fn what_once_has_given_to_a_site_stays_its() {
-    let (Some(owner), Some(other)) = (Site::new("owner", SERVERS[0]), Site::new("other", SERVERS[0])) else { return };
-    let sandbox = Sandbox::new();
-    let centre = Directories::make(&sandbox.incoming());
-    configure(&sandbox, [&owner, &other]);
+    let Some((sandbox, centre, [owner, other])) = scene(["owner", "other"], SERVERS[0]) else { return };
     let k = md5_of("web01");
     owner.upload(&k, "of the owner");
     let once = |expected: i32| {

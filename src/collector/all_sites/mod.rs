@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::SIGHUP;
 
 use self::control::ControlClients;
-pub use self::operator::{Assigned, ConfirmedDeletions, ToAssign};
+pub use self::operator::Assigned;
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;

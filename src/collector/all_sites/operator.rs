@@ -1,25 +1,16 @@
 //! The operator's word on agents' configuration: whose an item is, and whether what is missing was deleted.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Collector;
 use super::configuring::in_step_of;
-use crate::collector::configuring::ConfigEnd;
+use crate::collector::configuring::{ConfigEnd, ConfirmedDeletions, Reassigned};
 use crate::collector::site::Site;
+use crate::control::ItemsToAssign;
 use crate::store::SeenCentre;
-use crate::sync::remote_config::{Centre, InStep, Item};
-
-/// Which items are to belong to a site.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToAssign {
-    /// All that the site listed in its last round and that belong to no site: what its report calls unclaimed.
-    Unclaimed,
-    /// Configurations that the centre has or a site owns, each by its key (32 hexadecimal digits, perhaps with `.srv`) or by
-    /// its agent's name.
-    Named(Vec<String>),
-}
+use crate::sync::remote_config::{InStep, Item};
 
 /// What has come of [`Collector::assign`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +23,8 @@ pub enum Assigned {
     NotKnownYet,
     /// Done, and being saved.
     Done {
-        /// What belongs to the site from now on, and did not before, with the site that it belonged to.
-        assigned: Vec<(Item, Option<Arc<str>>)>,
+        /// What belongs to the site from now on, and did not before.
+        assigned: Vec<Reassigned>,
         /// How many of those that were named belong to the site already.
         unchanged: usize,
         /// Those that were named and of which there is no configuration.
@@ -41,19 +32,10 @@ pub enum Assigned {
     },
 }
 
-/// The deletions that [`Collector::confirm_deletions`] has let through in one incoming directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfirmedDeletions {
-    /// The incoming directory.
-    pub incoming: PathBuf,
-    /// What is missing there now, and is deleted at the sites that have it as it was.
-    pub items: Vec<Item>,
-}
-
 impl Collector {
     /// Has items belong to the site of this name, whatever site they belonged to, from now on and across restarts. What the
     /// centre has goes to the site, whatever the site has.
-    pub fn assign(&mut self, site: &str, items: &ToAssign) -> Assigned {
+    pub fn assign(&mut self, site: &str, items: &ItemsToAssign) -> Assigned {
         let key =
             (0..self.sites.len()).find(|key| self.sites[*key].as_ref().is_some_and(|other| **other.name() == *site));
         let Some(key) = key else { return Assigned::UnknownSite };
@@ -65,58 +47,52 @@ impl Collector {
         let (Some(SeenCentre { centre, .. }), Some(in_step)) = (seen, config.in_step()) else {
             return Assigned::NotKnownYet;
         };
+        let Some(owners) = self.centres.owners(&incoming) else { return Assigned::NotKnownYet };
         let (items, unknown) = match items {
-            ToAssign::Unclaimed => {
-                let unclaimed = in_step.unclaimed().filter(|item| self.centres.owner(&incoming, item).is_none());
+            ItemsToAssign::Unclaimed => {
+                let unclaimed = in_step.unclaimed().filter(|item| owners.owner(item).is_none());
                 (unclaimed.cloned().collect(), Vec::new())
             }
-            ToAssign::Named(names) => self.named_items(names, &incoming, &centre),
+            ItemsToAssign::Named(names) => owners.named(names, &centre),
         };
         let (name, named) = (Arc::from(site), items.len());
-        let is_others = |item: &Item| self.centres.owner(&incoming, item) != Some(&name);
-        let items: Vec<Item> = items.into_iter().filter(is_others).collect();
+        let items: Vec<Item> = items.into_iter().filter(|item| owners.owner(item) != Some(&name)).collect();
         let unchanged = named - items.len();
-        if !items.is_empty() {
-            // What is under way was begun with other owners.
-            self.end_configuration(key, &ConfigEnd::BrokenOff);
+        let mut touched = BTreeSet::new();
+        let assigned =
+            items.into_iter().map(|item| self.assign_item(key, &name, &incoming, item, &mut touched)).collect();
+        for key in touched {
+            self.save_ownership(key);
         }
-        let assigned = items.into_iter().map(|item| self.assign_item(key, &name, &incoming, item)).collect();
         Assigned::Done { unchanged, assigned, unknown }
     }
 
-    /// The configurations that are meant, and the names of which there is none, here or at any site.
-    fn named_items(&self, names: &[String], incoming: &Path, centre: &Centre) -> (BTreeSet<Item>, Vec<String>) {
-        let (mut items, mut unknown) = (BTreeSet::new(), Vec::new());
-        for name in names {
-            let item = Item::named(name);
-            if centre.items.contains_key(&item) || self.centres.owner(incoming, &item).is_some() {
-                items.insert(item);
-            } else {
-                unknown.push(name.clone());
-            }
-        }
-        (items, unknown)
-    }
-
-    /// The item, and the site that owned it.
-    fn assign_item(&mut self, key: usize, name: &Arc<str>, incoming: &Path, item: Item) -> (Item, Option<Arc<str>>) {
+    /// Whoever owned the item; what is kept of the sites that are `touched` by that is to be saved.
+    fn assign_item(
+        &mut self,
+        key: usize,
+        name: &Arc<str>,
+        incoming: &Path,
+        item: Item,
+        touched: &mut BTreeSet<usize>,
+    ) -> Reassigned {
         let before = self.centres.assign(incoming, name, item.clone());
         let is_before = |site: &Option<Site>| site.as_ref().is_some_and(|site| Some(site.name()) == before.as_ref());
-        if let Some(other) = self.sites.iter().position(is_before) {
-            self.end_configuration(other, &ConfigEnd::BrokenOff);
-            if let Some(in_step) = self.waiting_in_step(other) {
-                in_step.remove(&item);
-            }
-            self.save_ownership(other);
+        let other = self.sites.iter().position(is_before);
+        if let Some(in_step) = other.and_then(|other| self.in_step_for_change(other, touched)) {
+            in_step.remove(&item);
         }
-        if let Some(in_step) = self.waiting_in_step(key) {
+        if let Some(in_step) = self.in_step_for_change(key, touched) {
             in_step.own(item.clone());
         }
-        self.save_ownership(key);
-        (item, before)
+        Reassigned { item, before }
     }
 
-    fn waiting_in_step(&mut self, key: usize) -> Option<&mut InStep> {
+    /// What is in step with a site, where no round is under way any more: that was begun with other owners.
+    fn in_step_for_change(&mut self, key: usize, touched: &mut BTreeSet<usize>) -> Option<&mut InStep> {
+        if touched.insert(key) {
+            self.end_configuration(key, &ConfigEnd::BrokenOff);
+        }
         self.sites[key].as_mut()?.configuration.as_mut()?.waiting_in_step()
     }
 

@@ -1,9 +1,10 @@
 //! The operator's word on agents' configuration where no daemon runs: in what is kept of the sites.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::operator::{ConfirmedDeletions, Reassigned};
 use crate::config::{Settings, SiteSettings};
 use crate::store::{CentralFiles, GuardFile, InStepFile, Spool, StateDir, StoreError};
 use crate::sync::remote_config::{InStep, Item, Owners};
@@ -29,18 +30,30 @@ impl Kept {
         Ok(kept)
     }
 
-    /// Has the site own the item: the one that did before.
-    fn assign(&mut self, item: &Item, name: &Arc<str>) -> Result<Option<Arc<str>>, StoreError> {
-        let before = self.owners.assign(item.clone(), name);
-        if let Some((file, in_step)) = self.sites.get_mut(name) {
-            in_step.own(item.clone());
+    /// Has the site own the items, which others own, or nobody.
+    fn assign(&mut self, items: Vec<Item>, name: &Arc<str>) -> Result<Vec<Reassigned>, StoreError> {
+        // First of all, that the site owns them: then a kill between the two leaves none without an owner.
+        let mut touched = vec![Arc::clone(name)];
+        let mut assigned = Vec::new();
+        for item in items {
+            let before = self.owners.assign(item.clone(), name);
+            if let Some((_, in_step)) = self.sites.get_mut(name) {
+                in_step.own(item.clone());
+            }
+            if let Some((before, (_, in_step))) =
+                before.as_ref().and_then(|before| Some((before, self.sites.get_mut(before)?)))
+            {
+                in_step.remove(&item);
+                if !touched.contains(before) {
+                    touched.push(Arc::clone(before));
+                }
+            }
+            assigned.push(Reassigned { item, before });
+        }
+        for (file, in_step) in touched.iter().filter_map(|name| self.sites.get(name)) {
             file.save(in_step)?;
         }
-        if let Some((file, in_step)) = before.as_ref().and_then(|before| self.sites.get_mut(before)) {
-            in_step.remove(item);
-            file.save(in_step)?;
-        }
-        Ok(before)
+        Ok(assigned)
     }
 }
 
@@ -50,10 +63,10 @@ fn sites(settings: &Settings) -> impl Iterator<Item = &SiteSettings> {
 }
 
 /// What an assignment came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AssignedAtRest {
-    /// What belongs to the site from now on, and did not before, with the site that it belonged to.
-    pub assigned: Vec<(Item, Option<Arc<str>>)>,
+    /// What belongs to the site from now on, and did not before.
+    pub assigned: Vec<Reassigned>,
     /// Those that were named and of which there is no configuration.
     pub unknown: Vec<String>,
 }
@@ -70,27 +83,19 @@ pub fn assign_at_rest(
     let _lock = StateDir::enter(settings.state_dir())?;
     let incoming = Spool::resolve(&site.incoming_dir)?;
     let centre = CentralFiles::look_at(&incoming)?.centre();
-    let (mut kept, mut done) = (Kept::load(settings, &incoming)?, AssignedAtRest::default());
+    let mut kept = Kept::load(settings, &incoming)?;
     let name: Arc<str> = Arc::from(&*site.name);
-    for given in names {
-        let item = Item::named(given);
-        let owner = kept.owners.owner(&item);
-        if owner.is_none() && !centre.items.contains_key(&item) {
-            done.unknown.push(given.clone());
-        } else if owner != Some(&name) {
-            let before = kept.assign(&item, &name)?;
-            done.assigned.push((item, before));
-        }
-    }
-    Ok(done)
+    let (items, unknown) = kept.owners.named(names, &centre);
+    let items = items.into_iter().filter(|item| kept.owners.owner(item) != Some(&name)).collect();
+    Ok(AssignedAtRest { assigned: kept.assign(items, &name)?, unknown })
 }
 
-/// Lets the deletions through that are held back because so much is missing at the centre: those of what is missing now, by
-/// incoming directory. Waits for the disk.
+/// Lets the deletions through that are held back because so much is missing at the centre: those of what is missing now.
+/// Waits for the disk.
 ///
 /// # Errors
 /// A daemon works there; what is kept cannot be used.
-pub fn confirm_at_rest(settings: &Settings) -> Result<Vec<(PathBuf, BTreeSet<Item>)>, StoreError> {
+pub fn confirm_at_rest(settings: &Settings) -> Result<Vec<ConfirmedDeletions>, StoreError> {
     let _lock = StateDir::enter(settings.state_dir())?;
     let incoming =
         sites(settings).map(|site| Spool::resolve(&site.incoming_dir)).collect::<Result<BTreeSet<_>, _>>()?;
@@ -100,9 +105,9 @@ pub fn confirm_at_rest(settings: &Settings) -> Result<Vec<(PathBuf, BTreeSet<Ite
         let (centre, mut guard) = (CentralFiles::look_at(&incoming)?.centre(), file.load()?);
         let in_step = kept.sites.values().map(|(_, in_step)| in_step);
         if guard.judge(&centre, in_step.clone()).is_err() {
-            let confirmed = guard.confirm(&centre, in_step);
+            let items = guard.confirm(&centre, in_step).into_iter().collect();
             file.save(&guard)?;
-            all.push((incoming, confirmed));
+            all.push(ConfirmedDeletions { incoming, items });
         }
     }
     Ok(all)

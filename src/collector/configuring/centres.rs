@@ -9,7 +9,7 @@ use log::warn;
 
 use super::centre_watch::CentreWatch;
 use crate::store::{CentralCompletion, CommitterNotify, GuardFile, InStepFile, SeenCentre, Upload};
-use crate::sync::remote_config::{Centre, CentreStep, GuardReason, InStep, Item, StepOutcome};
+use crate::sync::remote_config::{Centre, CentreStep, GuardReason, InStep, Item, Owners, StepOutcome};
 
 /// How often pairs that do not fit are looked at.
 const UNFIT_TICK: Duration = Duration::from_secs(10);
@@ -110,9 +110,9 @@ impl Centres {
         }
     }
 
-    /// The site that owns the configuration.
-    pub(in crate::collector) fn owner(&self, incoming: &Path, item: &Item) -> Option<&Arc<str>> {
-        self.by_incoming.get(incoming)?.owners.owner(item)
+    /// Who owns the configurations that are there.
+    pub(in crate::collector) fn owners(&self, incoming: &Path) -> Option<&Owners> {
+        self.by_incoming.get(incoming).map(|watch| &watch.owners)
     }
 
     /// Has the site own the configuration, whoever did before: that one.
@@ -177,23 +177,18 @@ impl Centres {
     /// Has a step carried out for a site. What has come of it, if that is known at once.
     pub(in crate::collector) fn ask(&mut self, site: usize, asked: Asked<'_>) -> Option<StepOutcome> {
         let Asked { incoming, name, directories, min_free, step } = asked;
-        let ticket = self.ticket(site);
+        let ticket = self.last_ticket + 1;
         let watch = self.by_incoming.get_mut(incoming)?;
         match step {
-            CentreStep::Owner { item } => {
-                self.asked.remove(&ticket);
-                return Some(StepOutcome::Owner(watch.owners.other(&item, name).cloned()));
-            }
-            CentreStep::Claim { item } => {
-                self.asked.remove(&ticket);
-                return Some(StepOutcome::Claimed(watch.owners.claim(item, name)));
-            }
+            CentreStep::Owner { item } => return Some(StepOutcome::Owner(watch.owners.other(&item, name).cloned())),
+            CentreStep::Claim { item } => return Some(StepOutcome::Claimed(watch.owners.claim(item, name))),
             CentreStep::Read { item } => watch.central()?.read(ticket, item, directories),
             CentreStep::Publish { item, content } => {
                 watch.central()?.publish(ticket, Upload { item, content, min_free, directories });
             }
             CentreStep::Confirm { item } => watch.central()?.confirm(ticket, item, directories),
         }
+        self.ticket(site);
         None
     }
 

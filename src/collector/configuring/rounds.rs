@@ -10,7 +10,8 @@ use log::warn;
 use super::outcome::{ConfigOutcome, Interruption};
 use super::problems::log_report;
 use super::runner::{RunSite, Runner, Work};
-use super::site_config::{ConfigEnd, SAVED_EVERY, allowance};
+use super::saving::Saving;
+use super::site_config::{ConfigEnd, allowance};
 use crate::collector::resources::{StartError, target};
 use crate::collector::{Reason, warn_of_certificates};
 use crate::config::{Settings, SiteSettings};
@@ -97,16 +98,7 @@ struct RoundSite {
     /// What is in step, but for what the round under way has done.
     in_step: InStep,
     since: Instant,
-    /// When what is in step was saved last.
-    saved: Instant,
-    ownership: Ownership,
-}
-
-/// Whether it is saved what a site owns.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ownership {
-    Saved,
-    Unsaved,
+    saving: Saving,
 }
 
 impl RoundSite {
@@ -120,8 +112,8 @@ impl RoundSite {
                 InStep::default()
             }),
         };
-        let (name, settings, ownership) = (Arc::from(site.name.as_str()), site.clone(), Ownership::Saved);
-        Ok(Self { name, settings, incoming, file, in_step, since: now, saved: now, ownership })
+        let (name, settings) = (Arc::from(site.name.as_str()), site.clone());
+        Ok(Self { name, settings, incoming, file, in_step, since: now, saving: Saving::new(now) })
     }
 }
 
@@ -232,7 +224,7 @@ impl Rounds<'_> {
 
     fn save(&mut self, site: usize, in_step: &InStep, now: Instant) {
         let site = &mut self.sites[site];
-        (site.saved, site.ownership) = (now, Ownership::Saved);
+        site.saving = Saving::new(now);
         if let Err(error) = site.file.save(in_step) {
             warn!("{error}: after a restart more is compared anew");
         }
@@ -262,7 +254,7 @@ impl Work for Rounds<'_> {
         let site = &mut self.sites[site];
         let allowance = allowance(&site.in_step, &centre, &site.settings);
         let policy = RoundPolicy { deletions, allowance, ..self.policy.clone() };
-        (site.since, site.saved) = (now, now);
+        (site.since, site.saving) = (now, Saving::new(now));
         NamedRound { round: ConfigRound::new(centre, site.in_step.clone(), policy), agents: BTreeMap::new() }
     }
 
@@ -273,7 +265,7 @@ impl Work for Rounds<'_> {
             CentreStep::Owner { item } => StepOutcome::Owner(owners.other(&item, &name).cloned()),
             CentreStep::Claim { item } => {
                 let claimed = owners.claim(item, &name);
-                self.sites[site].ownership = Ownership::Unsaved;
+                self.sites[site].saving.claimed();
                 StepOutcome::Claimed(claimed)
             }
             CentreStep::Read { item } => StepOutcome::Read(files.read(&item)),
@@ -286,11 +278,9 @@ impl Work for Rounds<'_> {
     }
 
     fn went_on(&mut self, site: usize, steps: &NamedRound, now: Instant) {
-        let RoundSite { saved, ownership, .. } = &self.sites[site];
-        // Before anything is sent, it is saved whose it is.
+        let saving = &self.sites[site].saving;
         let is_to_read = matches!(steps.next_step(), ConfigStep::Ask(CentreStep::Read { .. }));
-        let is_due =
-            now.saturating_duration_since(*saved) >= SAVED_EVERY || (*ownership == Ownership::Unsaved && is_to_read);
+        let is_due = saving.is_due(now) || (is_to_read && saving.is_due_before_sending());
         if is_due && self.policy.mode == Mode::Apply {
             self.save(site, steps.round.in_step(), now);
         }

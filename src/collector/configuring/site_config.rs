@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::problems::{Problem, Waiting, log_done, log_problem, problem};
+use super::saving::Saving;
 use crate::collector::Reason;
 use crate::config::SiteSettings;
 use crate::deadline::after;
@@ -15,9 +16,6 @@ use crate::obs::LogThrottle;
 use crate::proto::Quoted;
 use crate::store::{InStepFile, SeenCentre};
 use crate::sync::remote_config::{Allowance, Centre, ConfigRound, EndedEarly, InStep, Item, ItemKind, RoundPolicy};
-
-/// How often what is in step is saved while a round goes on.
-pub(super) const SAVED_EVERY: Duration = Duration::from_secs(3);
 
 /// What the site did not take is not sent again for so long, unless it is another by then.
 const REFUSED_FOR: Duration = Duration::from_secs(3_600);
@@ -74,21 +72,12 @@ struct ActiveConfigRound {
     /// What was in step when it began.
     before: InStep,
     since: Instant,
-    /// When what is in step was saved last.
-    saved: Instant,
-    ownership: Ownership,
-}
-
-/// Whether it is saved what the site owns.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ownership {
-    Saved,
-    Unsaved,
+    saving: Saving,
 }
 
 impl ActiveConfigRound {
     fn take_unsaved(&mut self, now: Instant) -> InStep {
-        (self.saved, self.ownership) = (now, Ownership::Saved);
+        self.saving = Saving::new(now);
         self.round.in_step().clone()
     }
 }
@@ -158,22 +147,20 @@ impl SiteConfig {
     /// What is to be saved while a round goes on: a kill forgets no more than what some seconds have brought.
     pub(in crate::collector) fn take_unsaved(&mut self, now: Instant) -> Option<InStep> {
         let ConfigState::Running(running) = &mut self.state else { return None };
-        let is_due = now.saturating_duration_since(running.saved) >= SAVED_EVERY;
-        is_due.then(|| running.take_unsaved(now))
+        running.saving.is_due(now).then(|| running.take_unsaved(now))
     }
 
     /// The site owns a configuration that it did not own before.
     pub(in crate::collector) fn claimed(&mut self) {
         if let ConfigState::Running(running) = &mut self.state {
-            running.ownership = Ownership::Unsaved;
+            running.saving.claimed();
         }
     }
 
-    /// What is to be saved before something is sent to the site: that it owns that. Without it, nobody knows after a kill
-    /// whose it is, as the two sides differ.
+    /// What is to be saved before something is sent to the site: that it owns that.
     pub(in crate::collector) fn take_unsaved_ownership(&mut self, now: Instant) -> Option<InStep> {
         let ConfigState::Running(running) = &mut self.state else { return None };
-        (running.ownership == Ownership::Unsaved).then(|| running.take_unsaved(now))
+        running.saving.is_due_before_sending().then(|| running.take_unsaved(now))
     }
 
     /// Begins a round, if none is under way.
@@ -192,8 +179,7 @@ impl SiteConfig {
                 seen,
                 before,
                 since,
-                saved: since,
-                ownership: Ownership::Saved,
+                saving: Saving::new(since),
             }));
         }
     }
@@ -213,7 +199,7 @@ impl SiteConfig {
                 return None;
             }
         };
-        let ActiveConfigRound { round, seen, before, since, saved, .. } = *running;
+        let ActiveConfigRound { round, seen, before, since, saving, .. } = *running;
         let (in_step, report) = round.finished();
         self.waiting.saw(&report.waiting.first, matches!(end, ConfigEnd::Done), now);
         let problem = match end {
@@ -237,7 +223,7 @@ impl SiteConfig {
             ConfigEnd::Exhausted | ConfigEnd::BrokenOff => now,
         };
         // What was saved on the way may be less.
-        let changed = (in_step != before || saved > since).then(|| in_step.clone());
+        let changed = (in_step != before || saving.was_after(since)).then(|| in_step.clone());
         self.state = ConfigState::Waiting(in_step);
         Some((changed, seen.centre))
     }

@@ -11,6 +11,7 @@ use super::files::{Fault, read_anew, read_content, read_fitting};
 use super::publish::{Pair, publish_all, recover};
 use super::scan::Scan;
 use super::unfit::UnfitPair;
+use crate::in_time::in_time;
 use crate::proto::Md5Sum;
 use crate::store::fs::error::StoreError;
 use crate::sync::remote_config::{Centre, Item};
@@ -40,7 +41,8 @@ impl CentralFiles {
 
     /// Whether there are such directories below an incoming directory. Waits some seconds at most, where it does not answer.
     pub fn are_there(incoming: &Path) -> bool {
-        Directories::are_there(incoming)
+        let path = incoming.to_owned();
+        in_time(incoming, move || Directories::open(&path).is_ok()).unwrap_or(false)
     }
 
     /// Ends what a crash has left half done, and then looks at them.

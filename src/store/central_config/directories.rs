@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::in_time::in_time;
 use crate::proto::FileName;
 use crate::store::fs::error::StoreError;
 use crate::store::fs::setup::random;
@@ -48,6 +47,11 @@ impl Folder {
     /// Where a file in here is.
     pub(super) fn file(self, incoming: &Path, name: &FileName) -> PathBuf {
         self.path(incoming).join(OsStr::from_bytes(name.as_bytes()))
+    }
+
+    /// The item whose content is in a file of this name.
+    pub(super) fn item_of_content(name: &[u8]) -> Option<Item> {
+        Self::Configurations.item(name).or_else(|| Self::Collections.item(name))
     }
 
     /// The item that a file of this name in here belongs to.
@@ -126,12 +130,6 @@ impl Directories {
         };
         let (configurations, md5s) = (open(Folder::Configurations)?, open(Folder::Md5s)?);
         Ok(Self { incoming: incoming.to_owned(), configurations, md5s, collections })
-    }
-
-    /// Whether they are there below an incoming directory. Waits some seconds at most.
-    pub(super) fn are_there(incoming: &Path) -> bool {
-        let path = incoming.to_owned();
-        in_time(incoming, move || Self::open(&path).is_ok()).unwrap_or(false)
     }
 
     pub(super) fn identities(&self) -> Result<Identities, StoreError> {

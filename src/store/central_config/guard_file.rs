@@ -59,8 +59,7 @@ fn parse(lines: &[u8]) -> Guard {
     let mut guard = Guard::default();
     for line in lines.split(|byte| *byte == b'\n') {
         guard.holds |= line == HOLDS;
-        let item = |name: &[u8]| Folder::Configurations.item(name).or_else(|| Folder::Collections.item(name));
-        guard.confirmed.extend(line.strip_prefix(CONFIRMED).and_then(item));
+        guard.confirmed.extend(line.strip_prefix(CONFIRMED).and_then(Folder::item_of_content));
     }
     guard
 }

@@ -78,7 +78,7 @@ fn parse(lines: &[u8]) -> InStep {
 fn parse_line(line: &[u8]) -> Option<(Item, Standing)> {
     let (in_step, rest) = parse_column(line)?;
     let (uploads, name) = parse_column(rest)?;
-    let item = Folder::Configurations.item(name).or_else(|| Folder::Collections.item(name))?;
+    let item = Folder::item_of_content(name)?;
     Some((item, Standing { in_step: in_step.first().copied(), uploads }))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{InStep, Item};
+use super::{Centre, InStep, Item};
 
 /// Which site owns each configuration of one centre, by the sites' names. Each has one owner at most.
 #[derive(Debug, Default)]
@@ -21,6 +21,21 @@ impl Owners {
     /// The other site that owns the configuration, if one does.
     pub fn other(&self, item: &Item, site: &str) -> Option<&Arc<str>> {
         self.owner(item).filter(|owner| ***owner != *site)
+    }
+
+    /// The configurations that are meant by these names, [each](Item::named) of its files or its agent; and the names of which
+    /// the centre has none, and no site owns one.
+    pub fn named(&self, names: &[String], centre: &Centre) -> (BTreeSet<Item>, Vec<String>) {
+        let (mut items, mut unknown) = (BTreeSet::new(), Vec::new());
+        for name in names {
+            let item = Item::named(name);
+            if centre.items.contains_key(&item) || self.owner(&item).is_some() {
+                items.insert(item);
+            } else {
+                unknown.push(name.clone());
+            }
+        }
+        (items, unknown)
     }
 
     /// Has the site own the configuration, unless another does.

@@ -87,8 +87,7 @@ impl From<NotTaken> for NotTakenCounts {
 
 impl<'a> Line<'a> {
     pub(super) fn end(is_complete: bool, unpublished: Option<Waiting>) -> Self {
-        let amount = |waiting: Waiting| Amount { files: waiting.files as u64, bytes: waiting.bytes };
-        Self::End { is_complete, unpublished: unpublished.map(amount) }
+        Self::End { is_complete, unpublished: unpublished.map(Amount::from) }
     }
 
     pub(super) fn configuration(of: &'a ConfigOutcome) -> Self {

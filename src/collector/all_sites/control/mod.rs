@@ -7,11 +7,11 @@ mod watchers;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 
 use log::info;
 
-use super::{Assigned, Collector, ConfirmedDeletions, ToAssign};
+use super::{Assigned, Collector};
+use crate::collector::configuring::ConfirmedDeletions;
 use crate::control::{Answer, Command, ErrorReason, Event, ItemsToAssign, PIECE, ReloadAnswer, Request};
 use crate::net::{LocalEvent, LocalId};
 use crate::obs::ASKED_FOR;
@@ -66,7 +66,7 @@ impl Collector {
             Ok(Command::SyncNow { sites }) => self.with_each(client, &sites, Self::sync_now),
             Ok(Command::Pause { sites }) => self.with_each(client, &sites, Self::pause),
             Ok(Command::Resume { sites }) => self.with_each(client, &sites, Self::resume),
-            Ok(Command::ConfigAssign { site, items }) => self.assign_configuration(client, &site, items),
+            Ok(Command::ConfigAssign { site, items }) => self.assign_configuration(client, &site, &items),
             Ok(Command::ConfigConfirmDeletions {}) => self.confirm_deletions_for(client),
             Ok(Command::Skipped { sites }) => self.tell_not_taken(client, &sites),
             Ok(Command::RetrySkipped { site, name }) => {
@@ -116,6 +116,14 @@ impl Collector {
         };
         let unknown = named(unknown.into_iter().map(String::as_str));
         Err(format!("no site that is collected from is named {unknown}; {known}"))
+    }
+
+    /// The same; of all sites where none is named.
+    fn keys_or_all(&self, names: &[String]) -> Result<Vec<usize>, String> {
+        if names.is_empty() {
+            return Ok(self.statuses.keys().copied().collect());
+        }
+        Ok(self.keys_of(names)?.into_iter().collect())
     }
 
     /// Does something with each of the sites that are named, if all of them are there.
@@ -192,37 +200,29 @@ impl Collector {
         self.statuses.get(&key).is_some_and(|status| status.paused.is_some())
     }
 
-    fn assign_configuration(&mut self, client: LocalId, site: &str, items: ItemsToAssign) {
+    fn assign_configuration(&mut self, client: LocalId, site: &str, items: &ItemsToAssign) {
         if let Err(error) = self.keys_of(&[site.to_owned()]) {
             return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]);
         }
-        let items = match items {
-            ItemsToAssign::Unclaimed => ToAssign::Unclaimed,
-            ItemsToAssign::Named(names) => ToAssign::Named(names),
-        };
-        let assigned = self.assign(site, &items);
+        let assigned = self.assign(site, items);
         info!(target: ASKED_FOR, "site={} configuration assigned: {}", quoted(site), summary(&assigned));
         self.answer(client, &told(site, assigned));
     }
 
     fn confirm_deletions_for(&mut self, client: LocalId) {
-        let mut lines = Vec::new();
-        for ConfirmedDeletions { incoming, items } in self.confirm_deletions() {
-            let (deletions, incoming) = (Count(items.len(), "deletion"), quoted(&incoming).to_string());
-            info!(target: ASKED_FOR, "incoming={incoming} {deletions} confirmed");
-            lines.push(done(None, format!("{incoming}: {deletions} let through")));
-            lines.extend(items.iter().map(|item| done(None, format!("  {item}"))));
+        let confirmed = self.confirm_deletions();
+        for ConfirmedDeletions { incoming, items } in &confirmed {
+            let deletions = Count(items.len(), "deletion");
+            info!(target: ASKED_FOR, "incoming={} {deletions} confirmed", quoted(incoming));
         }
-        if lines.is_empty() {
-            lines.push(done(None, "no deletion was held back".to_owned()));
-        }
+        let lines: Vec<Answer> =
+            ConfirmedDeletions::lines(&confirmed).into_iter().map(|line| done(None, line)).collect();
         self.answer(client, &lines);
     }
 
     fn tell_not_taken(&mut self, client: LocalId, names: &[String]) {
-        let keys: Vec<usize> = match self.keys_of(names) {
-            Ok(_) if names.is_empty() => self.statuses.keys().copied().collect(),
-            Ok(keys) => keys.into_iter().collect(),
+        let keys = match self.keys_or_all(names) {
+            Ok(keys) => keys,
             Err(error) => return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]),
         };
         let lines: Vec<Answer> = keys.into_iter().filter_map(|key| self.not_taken_answer(key)).collect();
@@ -230,12 +230,11 @@ impl Collector {
     }
 
     fn tell_status(&mut self, client: LocalId, names: &[String]) {
-        let keys = match self.keys_of(names) {
-            Ok(_) if names.is_empty() => self.statuses.keys().copied().collect(),
-            Ok(keys) => keys.into_iter().collect(),
+        let keys = match self.keys_or_all(names) {
+            Ok(keys) => keys,
             Err(error) => return self.answer(client, &[Answer::error(ErrorReason::Name, &error)]),
         };
-        self.control.sites.insert(client, keys);
+        self.control.sites.insert(client, keys.into());
         let daemon = Answer::Daemon(self.daemon_answer()).to_line();
         self.net.answer(client, daemon.as_bytes());
     }
@@ -286,9 +285,7 @@ fn told(site: &str, assigned: Assigned) -> Vec<Answer> {
             "has not been compared yet, or the directories here cannot be looked at: try again, and see the log",
         ),
         Assigned::Done { assigned, unchanged, unknown } => {
-            let of = |before: Option<Arc<str>>| before.map_or("no site".to_owned(), |site| quoted(&*site).to_string());
-            let each = |(item, before)| done(Some(site), format!("has {item} from now on, and {} had it", of(before)));
-            let mut lines: Vec<Answer> = assigned.into_iter().map(each).collect();
+            let mut lines: Vec<Answer> = assigned.iter().map(|each| done(Some(site), each.to_string())).collect();
             if unchanged > 0 {
                 lines.push(done(Some(site), format!("had {} of those before", Count(unchanged, "configuration"))));
             }

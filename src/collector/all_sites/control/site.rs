@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Collector;
-use super::status::{amount, seconds};
+use super::status::seconds;
 use crate::collector::report::RoundReport;
 use crate::collector::site::Site;
 use crate::collector::status::{Collected, Protocol, SeenTls, SeenWaiting, SiteStatus};
@@ -42,7 +42,7 @@ impl Collector {
             problem: status.problem(now),
             waiting: waiting.map(|waiting| self.listed(waiting)),
             collected: Amount { files: collected.files, bytes: collected.bytes },
-            here: amount(self.commit_queue.here(&status.name)),
+            here: self.commit_queue.here(&status.name).into(),
             rates: RATES.map(|minutes| rate(status, minutes, now)),
             drain_seconds: waiting.and_then(|waiting| drain(waiting.files as u64, status, now)),
             last_round: status.last_round.as_ref().map(|(at, report)| round(report, *at, now)),

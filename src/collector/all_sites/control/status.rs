@@ -26,7 +26,7 @@ impl Collector {
             max_connections: self.max_connections as u64,
             longest_loop_wait_microseconds: microseconds(self.net.max_loop_latency()),
             committing: self.commit_queue.committing() as u64,
-            unpublished: amount(self.commit_queue.unpublished()),
+            unpublished: self.commit_queue.unpublished().into(),
             commits: commits(self.commit_queue.commits()),
             memory_bytes: sample.memory,
             journal_bytes: sample.journal,
@@ -49,8 +49,10 @@ fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn amount(Waiting { files, bytes }: Waiting) -> Amount {
-    Amount { files: files as u64, bytes }
+impl From<Waiting> for Amount {
+    fn from(Waiting { files, bytes }: Waiting) -> Self {
+        Self { files: files as u64, bytes }
+    }
 }
 
 pub(super) fn seconds(since: Instant, now: Instant) -> u64 {

@@ -39,11 +39,7 @@ impl Collector {
         }
         let Some(status) = self.statuses.get(&key) else { return };
         let Some((_, report)) = &status.last_round else { return };
-        let (event, failures) = (of_round(report), status.failing.map_or(0, |(failures, _)| failures));
-        let event = match event {
-            Event::Failed { reason, message, .. } => Event::Failed { reason, message, failures },
-            other => other,
-        };
+        let event = of_round(report, status.failing.map_or(0, |(failures, _)| failures));
         let has_recovered = was_failing && !status.is_failing();
         self.tell_watchers(Some(key), || event);
         if has_recovered {
@@ -57,10 +53,11 @@ impl Collector {
     }
 }
 
-fn of_round(report: &RoundReport) -> Event {
+/// `failures`: of rounds, one after the other.
+fn of_round(report: &RoundReport, failures: u64) -> Event {
     match &report.failure {
         Some(reason) => {
-            Event::Failed { reason: reason.code().to_owned(), message: message(&reason.to_string()), failures: 1 }
+            Event::Failed { reason: reason.code().to_owned(), message: message(&reason.to_string()), failures }
         }
         None => Event::Round {
             collected: Amount { files: report.tally.collected as u64, bytes: report.tally.bytes },

@@ -12,7 +12,7 @@ use super::text::{bytes, cut, duration, number};
 use crate::control::{Amount, VERSION, to_json};
 use crate::obs::Output;
 use crate::proto::quoted;
-use crate::store::{LeftBehind, LeftOfSite, Waiting};
+use crate::store::{LeftBehind, LeftOfSite};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -40,7 +40,6 @@ pub(super) fn offline(why: ControlError, state_dir: &Path, sites: &[String], jso
         Ok(None) => return Err(why.into()),
         Err(error) => return Err(format!("{why}\nand its state is not known: {error}").into()),
     };
-    let amount = |Waiting { files, bytes }: Waiting| Amount { files: files as u64, bytes };
     let is_meant = |name: &String| sites.is_empty() || sites.contains(name);
     let found: Vec<OfSite<'_>> = left
         .sites
@@ -48,8 +47,8 @@ pub(super) fn offline(why: ControlError, state_dir: &Path, sites: &[String], jso
         .filter(|(name, _)| is_meant(name))
         .map(|(name, LeftOfSite { unpublished, held })| OfSite {
             name,
-            unpublished: amount(*unpublished),
-            held: amount(*held),
+            unpublished: (*unpublished).into(),
+            held: (*held).into(),
         })
         .collect();
     let mut out = Output::default();
