@@ -149,3 +149,21 @@ fn what_once_has_given_to_a_site_stays_its() {
     (0..2).for_each(|_| drop(sandbox.run("once", &["--config-only"])));
     assert!(other.directories.lacks(&k) && centre.has_pair(&centre.conf(&k), "edited"));
 }
+
+#[test]
+fn a_site_without_rounds_is_given_nothing_and_nobody_loses_anything_to_it() {
+    let Some((sandbox, centre, sites)) = scene(["owner", "other"], SERVERS[0]) else { return };
+    let k = md5_of("web01");
+    sites[0].upload(&k, "of the owner");
+    sandbox.run("once", &["--config-only"]).assert_code(0);
+    for without in ["remote_config = false", "enabled = false"] {
+        configure(&sandbox, &sites, [OFTEN, without]);
+        let outcome = config_command(&sandbox, "assign", &["other", "web01"]);
+        outcome.assert_code(2);
+        assert!(outcome.stderr.contains("remote_config = false"), "{outcome}");
+    }
+    configure(&sandbox, &sites, [OFTEN; 2]);
+    centre.save(&centre.conf(&k), "edited");
+    sandbox.run("once", &["--config-only"]).assert_code(0);
+    assert!(sites[0].has(&k, "edited"));
+}

@@ -11,6 +11,9 @@ use crate::proto::quoted;
 /// `config assign`.
 pub(super) fn assign(settings: &Settings, name: &str, items: &[String]) -> Outcome {
     let site = find_site(settings, name)?;
+    if !site.enabled || site.remote_config == Some(false) {
+        return refuse(format!("site {} has enabled = false or remote_config = false", quoted(name)));
+    }
     let AssignedAtRest { assigned, unknown } = assign_at_rest(settings, site, items)?;
     let mut out = Output::default();
     for reassigned in assigned {
