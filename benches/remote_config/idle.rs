@@ -9,7 +9,7 @@ use super::collecting::Collecting;
 use super::configuration::Configuration;
 use super::fresh_dir::fresh_dir;
 use super::pairs::{Agent, Pairs};
-use super::relay::{Line, OfCommand, Relay};
+use super::relay::{Line, OfCommand, QUESTION, Relay};
 use super::tentacle_server::{BenchDir, Make, Server};
 use super::{Scale, wait_until};
 use crate::support::{Result, verdict};
@@ -17,8 +17,8 @@ use crate::support::{Result, verdict};
 /// The filters that a buffer has.
 pub(crate) const FILTERS: [&str; 2] = ["-i", r".*\.conf:conf;.*\.md5:md5;.*\.zip:collections"];
 
-/// What is asked for where data is listed: of stock, and of ours.
-const DATA: [&str; 2] = ["LS <>", "LIST"];
+/// What is asked for where data is listed: of stock, and of ours; and whether it is ours.
+const DATA: [&str; 3] = ["LS <>", "LIST", QUESTION];
 
 /// A round that says nothing for so long has ended: on loopback, nothing waits for so long.
 const QUIET: Duration = Duration::from_millis(200);

@@ -253,11 +253,14 @@ impl Carried {
     }
 }
 
+/// Whether a server has the extension, which is asked once on a connection: no file.
+pub(crate) const QUESTION: &str = "RECV <?caps>";
+
 /// What a line of a client counts as, if it is a command. No piece that is read ends amid one.
 fn command(line: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(line).ok()?;
     let (verb, _) = line.split_once(" <").filter(|(verb, _)| verb.bytes().all(|byte| byte.is_ascii_uppercase()))?;
-    Some(if verb == "LS" { line } else { verb }.to_owned())
+    Some(if verb == "LS" || line == QUESTION { line } else { verb }.to_owned())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
