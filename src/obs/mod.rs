@@ -1,7 +1,7 @@
 //! What an operator gets to see.
 
 mod agent_file;
-mod announce;
+mod expiry_log;
 mod journal;
 mod json_log;
 mod log;
@@ -13,7 +13,7 @@ mod status_line;
 mod throttle;
 
 pub use agent_file::{AgentFile, Module, Thresholds, Value};
-pub(crate) use announce::announce;
+pub(crate) use expiry_log::{ExpiryLog, Shown};
 pub use json_log::LogFormat;
 pub(crate) use log::start_log_to;
 pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};

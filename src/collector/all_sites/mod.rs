@@ -37,10 +37,9 @@ use super::status::{SiteStatus, summary};
 use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::{LogThrottle, Watchdog, service_manager};
+use crate::obs::{ExpiryLog, LogThrottle, Watchdog, service_manager};
 use crate::store::{CommitPolicy, Committer, CommitterNotify, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
-use crate::tls::Expiries;
 
 /// Rounds are looked after this often: for their limits, and for whether others wait.
 const TICK: Duration = Duration::from_secs(1);
@@ -97,7 +96,7 @@ pub struct Collector {
     /// Sites whose rounds wait though they are due, and since when.
     held_up: BTreeMap<usize, Instant>,
     next_tick: Instant,
-    expiries: Expiries,
+    expiry_log: ExpiryLog,
     /// Failures of the process, which are logged once, not for each site.
     log: LogThrottle,
     control: ControlClients,
@@ -208,10 +207,10 @@ impl Collector {
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
         let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, machine } = deps;
-        let (now, expiries) = (net.now(), Expiries::new(net.date()));
+        let (now, expiry_log) = (net.now(), ExpiryLog::new("site", net.date()));
         let mut collector = Self {
             net,
-            expiries,
+            expiry_log,
             commit_queue,
             schedule,
             sites: Vec::new(),

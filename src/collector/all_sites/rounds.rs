@@ -195,7 +195,7 @@ impl Collector {
             return;
         }
         self.next_tick = now + TICK;
-        self.announce_expiries();
+        self.log_expiries();
         self.look_after_centres(now);
         let others_wait = !self.has_capacity() && self.schedule.next_due().is_some_and(|due| due <= now);
         for site in self.sites.iter_mut().flatten() {

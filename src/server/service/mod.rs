@@ -27,11 +27,11 @@ use super::storage::{Storage, open_root, unusable_dirs};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
 use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
-use crate::obs::Watchdog;
+use crate::obs::{ExpiryLog, Watchdog};
 use crate::proto::server::Policy;
 use crate::proto::{Count, quoted};
 use crate::store::{StorageDir, StoreError, check_threads};
-use crate::tls::{Expiries, SetupError, SuitesError, VersionsError};
+use crate::tls::{SetupError, SuitesError, UnixTime, VersionsError};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
@@ -150,7 +150,7 @@ pub struct Service {
     /// When to look at which connections again, whether their sockets are ready or not.
     wakeups: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
-    expiries: Expiries,
+    expiry_log: ExpiryLog,
     stopper: StopHandle,
     /// When the server has been asked to stop: the time by which it will, whatever is under way.
     stop_by: Option<Instant>,
@@ -220,7 +220,8 @@ impl Bound {
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<StorageDir>) -> Result<Service, StartError> {
         let Self { net, listeners, config, listener_config, target } = self;
-        let expiries = expiry::watched(&listener_config, target.as_deref());
+        let mut expiry_log = ExpiryLog::new("peer", UnixTime::now());
+        expiry_log.watch(expiry::reports(&listener_config, target.as_deref()));
         let backend = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Backend::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
@@ -247,7 +248,7 @@ impl Bound {
             paces: Paces::default(),
             wakeups: BTreeSet::new(),
             next_recount: now + RECOUNT,
-            expiries,
+            expiry_log,
             stopper,
             stop_by: None,
         })
@@ -381,7 +382,7 @@ impl Service {
         }
         if now >= self.next_recount {
             self.next_recount = now + RECOUNT;
-            self.announce_expiries();
+            self.log_expiries();
         }
     }
 }

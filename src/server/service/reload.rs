@@ -105,7 +105,7 @@ impl Service {
             log::warn!("{warning}");
         }
         let target = if let Backend::Relay(target) = &self.backend { Some(&**target) } else { None };
-        self.expiries.watch(expiry::reports(&listener_config, target));
+        self.expiry_log.watch(expiry::reports(&listener_config, target));
         for &listener in &self.listeners {
             self.net.set_listener_config(listener, Arc::clone(&listener_config));
         }
