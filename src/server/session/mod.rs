@@ -14,6 +14,8 @@
 
 mod download;
 mod extension;
+mod moved;
+mod task;
 mod upload;
 
 use std::collections::HashSet;
@@ -24,21 +26,19 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
-use self::download::Download;
-use self::extension::{Hashing, KeptList, PageArgs};
-use self::upload::Upload;
+use self::extension::{KeptList, PageArgs};
+pub(super) use self::moved::MovedFile;
+use self::task::{Asked, Awaited, Task};
 use super::Reason;
-use super::claims::Claim;
 use super::ports::Connection;
 use super::storage::{Done, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
 use crate::deadline::BodyPace;
 use crate::net::{ConnId, Failure, Read};
-use crate::proto::extension::ContentHash;
 use crate::proto::server::{CloseReason, Event, Policy, Server, Want};
-use crate::proto::{Count, FileName, ListArg, Quoted, Refusal, Verb};
-use crate::store::{FileState, Identity, PendingRemovals, StorageDir, Wanted};
+use crate::proto::{Count, FileName, Quoted, Refusal};
+use crate::store::FileState;
 use crate::tls::{PeerDescription, Sha256};
 
 /// More than any line has, so that the line's end is looked for in one piece.
@@ -52,9 +52,6 @@ const CAUGHT_UP_SOON: Duration = Duration::from_millis(5);
 
 /// How long an answer waits for removals that the disk does not carry out, or for another client.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// How soon to look again whether the client's kernel has acknowledged everything.
-const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
 
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,72 +73,6 @@ pub(super) struct Context<'a> {
     pub(super) storage: &'a mut Storage,
     pub(super) limits: &'a Limits,
     pub(super) log: &'a mut ThrottledLog,
-}
-
-/// What is under way.
-#[derive(Debug)]
-enum Task {
-    Idle,
-    Uploading(Upload),
-    Unpacking {
-        name: FileName,
-        _wanted: Wanted,
-    },
-    Storing {
-        name: FileName,
-        size: u64,
-        /// Whether it may replace one file alone.
-        replaces: bool,
-    },
-    Packing {
-        name: FileName,
-        _wanted: Wanted,
-    },
-    Listing {
-        _wanted: Wanted,
-        /// For `LIST`.
-        page: Option<(StorageDir, PageArgs)>,
-    },
-    /// The file is hashed, to be compared.
-    Hashing {
-        purpose: Hashing,
-        _wanted: Wanted,
-    },
-    /// Until removals that were pending when something was asked are done: a file that was reported as gone must not
-    /// come back. Or until another client has shown that it has what this one would be moved, or is gone.
-    Waiting {
-        awaited: Awaited,
-        asked: Asked,
-        until: Instant,
-    },
-    Downloading(Download),
-}
-
-/// What a client has asked for.
-#[derive(Debug)]
-enum Asked {
-    File { verb: Verb, name: FileName },
-    Listing { word: ListArg },
-    Page { word: ListArg, args: PageArgs },
-    Drop { name: FileName, size: u64, hash: ContentHash },
-}
-
-/// A file that was moved to a client who has not shown that it has it.
-#[derive(Debug)]
-pub(super) struct MovedFile {
-    pub(super) dir: StorageDir,
-    pub(super) name: FileName,
-    pub(super) identity: Identity,
-    /// Until it has shown that, or is gone, nobody else is moved it.
-    _claim: Claim,
-}
-
-/// What an answer waits for.
-#[derive(Debug)]
-enum Awaited {
-    Removals(PendingRemovals),
-    /// Another client is being moved the file.
-    Mover(Identity),
 }
 
 /// A client's certificate.
@@ -192,11 +123,6 @@ impl Session {
     /// Whether nothing is under way: such a session can be ended without a loss to its client.
     pub(super) fn is_resting(&self) -> bool {
         matches!(self.task, Task::Idle) && !self.machine.owes_answers()
-    }
-
-    /// Whether the client has been moved files and not shown yet that it has them. Its orderly end would.
-    pub(super) fn has_unconfirmed(&self) -> bool {
-        !self.moved.is_empty()
     }
 
     /// Whether it is our turn: the client is not to blame for what takes its time.
@@ -384,41 +310,6 @@ impl Session {
         check_reset(cx.io)?;
         cx.io.set_deadline(Some(cx.limits.idle_timeout));
         Ok(PumpOutcome::For(CAUGHT_UP_SOON))
-    }
-
-    /// Whether the client's next command shows that it has what it was moved. Not if it came before the kernel's word
-    /// that the last byte arrived, which it would have brought along.
-    fn check_receipt(&mut self, io: &mut dyn Connection) {
-        if self.moved.is_empty() {
-            return;
-        }
-        if !io.has_input() {
-            self.machine.caught_up();
-        } else if self.machine.awaits_proof() && io.unacknowledged().is_ok_and(|bytes| bytes > 0) {
-            self.machine.sent_ahead();
-        }
-    }
-
-    /// The client closes in good order once its kernel has all that we wrote, and did not refuse it: then it has read
-    /// it, or it would have reset the connection instead.
-    fn handle_eof(&mut self, orderly: bool, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
-        if orderly && !self.moved.is_empty() && cx.io.unacknowledged().is_ok_and(|bytes| bytes > 0) {
-            return Ok(Some(PumpOutcome::For(ACKNOWLEDGED_SOON)));
-        }
-        self.machine.handle_eof(orderly)?;
-        Ok(None)
-    }
-
-    /// The client has quit, and whether it has the files it was moved shows in how it closes.
-    fn await_end(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
-        match cx.io.read(LINE, &mut <[u8]>::len)? {
-            Read::Bytes(_) => Ok(None),
-            Read::Blocked => Ok(Some(PumpOutcome::Leaving)),
-            Read::Eof { orderly } => {
-                let pause = self.handle_eof(orderly, cx)?;
-                Ok(pause.or(Some(PumpOutcome::Over)))
-            }
-        }
     }
 
     fn handle(&mut self, event: Event, cx: &mut Context<'_>) -> Result<(), Reason> {
