@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench sites [-- [DIRECTORY] [--data[=N,...]]]`: works in a fresh directory inside `DIRECTORY`, by default inside the
 //! build directory. With `BENCH_SMOKE=1` it does very little of everything. With `--data` it does something else: 1,000, 5,000
-//! and 10,000 sites, plain and in TLS, each with a file and a round a minute. How late a round begins is the collector's own
+//! and 10,000 sites, plain and in TLS, each with a file and a round a minute, and the most of them once more with the status of
+//! all sites asked for ten times a second. How late a round begins is the collector's own
 //! figure. Each site has an address in 127.1.0.0/16, and a thread of the peers' process: that takes as many threads and
 //! descriptors (`/proc/sys/kernel/threads-max`, `ulimit -Hn`).
 //!
