@@ -270,7 +270,7 @@ impl Client {
             State::Supplying { verb, remaining } if n <= remaining => {
                 self.state = State::supplying(verb, remaining - n);
             }
-            _ => return Err(self.misuse("body_moved()")),
+            _ => return Err(self.misuse("body_transferred()")),
         }
         Ok(())
     }

@@ -346,7 +346,7 @@ impl Server {
         match self.state {
             State::Receiving { verb, remaining } if n <= remaining => self.receive(verb, remaining - n),
             State::Supplying { verb, remaining } if n <= remaining => self.supply(verb, remaining - n),
-            _ => return Err(self.misuse("body_moved()")),
+            _ => return Err(self.misuse("body_transferred()")),
         }
         Ok(())
     }
@@ -357,7 +357,7 @@ impl Server {
     /// # Errors
     /// Nothing is done unless [`Want::Flush`].
     pub fn body_flushed(&mut self, pipelined: bool) -> Result<(), Misuse> {
-        let State::Flushing = self.state else { return Err(self.misuse("body_left()")) };
+        let State::Flushing = self.state else { return Err(self.misuse("body_flushed()")) };
         self.moved = if pipelined { Confirmation::Unconfirmed } else { Confirmation::AwaitingCommand };
         self.state = State::awaiting(Expected::Command);
         Ok(())

@@ -177,10 +177,10 @@ fn a_call_out_of_turn_is_refused_and_harms_nothing() {
     assert_eq!(client.command(&list()), misuse("command()", Want::Line));
     assert_eq!(client.accept(), misuse("accept()", Want::Line));
     assert_eq!(client.decline(), misuse("decline()", Want::Line));
-    assert_eq!(client.body_transferred(1), misuse("body_moved()", Want::Line));
+    assert_eq!(client.body_transferred(1), misuse("body_transferred()", Want::Line));
     client.handle_input(b"LS SIZE 5\n").unwrap();
     client.accept().unwrap();
-    assert_eq!(client.body_transferred(6), misuse("body_moved()", Want::Body(5)));
+    assert_eq!(client.body_transferred(6), misuse("body_transferred()", Want::Body(5)));
     client.body_transferred(5).unwrap();
     client.transmitted(usize::MAX);
     assert_eq!((client.want(), client.transmit()), (Want::Command, b"".as_slice()));

@@ -263,7 +263,7 @@ impl PipelinedClient {
                 self.receive(verb, remaining - n);
                 Ok(())
             }
-            _ => Err(self.misuse("body_moved()")),
+            _ => Err(self.misuse("body_transferred()")),
         }
     }
 

@@ -329,13 +329,13 @@ fn a_call_out_of_turn_is_ignored_and_says_so() {
     assert_eq!(server.stored(), misuse("stored()", Want::Line));
     assert_eq!(server.announce(1), misuse("announce()", Want::Line));
     assert_eq!(server.refuse(Refusal::Missing), misuse("refuse()", Want::Line));
-    assert_eq!(server.body_transferred(0), misuse("body_moved()", Want::Line));
-    assert_eq!(server.body_flushed(false), misuse("body_left()", Want::Line));
+    assert_eq!(server.body_transferred(0), misuse("body_transferred()", Want::Line));
+    assert_eq!(server.body_flushed(false), misuse("body_flushed()", Want::Line));
     answer_to(&mut server, "SEND <a> SIZE 5\n");
     assert_eq!(server.announce(1), misuse("announce()", Want::Decision));
     assert_eq!(server.stored(), misuse("stored()", Want::Decision));
     server.accept().unwrap();
-    assert_eq!(server.body_transferred(6), misuse("body_moved()", Want::Body(5)));
+    assert_eq!(server.body_transferred(6), misuse("body_transferred()", Want::Body(5)));
     assert_eq!(server.refuse(Refusal::Failed), misuse("refuse()", Want::Body(5)));
     assert_eq!(flush(&mut server), "SEND OK\n");
 }
