@@ -83,12 +83,30 @@ pub(super) fn check_length(bytes: &[u8]) -> Result<(), NameError> {
 }
 
 pub(super) fn check_characters(bytes: &[u8]) -> Result<(), NameError> {
-    bytes.iter().try_for_each(|&byte| match byte {
-        _ if byte.is_ascii_control() => Err(NameError::Control(byte)),
-        _ if FORBIDDEN.contains(&byte) => Err(NameError::Forbidden(byte)),
-        _ => Ok(()),
-    })
+    match bytes.iter().find(|&&byte| !IS_USABLE[usize::from(byte)]) {
+        None => Ok(()),
+        Some(&byte) if byte.is_ascii_control() => Err(NameError::Control(byte)),
+        Some(&byte) => Err(NameError::Forbidden(byte)),
+    }
 }
+
+/// By byte, so that a long listing is checked fast.
+static IS_USABLE: [bool; 256] = {
+    let (mut table, mut byte) = ([true; 256], 0_u8);
+    loop {
+        table[byte as usize] = !byte.is_ascii_control();
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < FORBIDDEN.len() {
+        table[FORBIDDEN[at] as usize] = false;
+        at += 1;
+    }
+    table
+};
 
 /// A name is found by its bytes.
 impl Borrow<[u8]> for FileName {
