@@ -21,6 +21,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,9 @@ use super::held_files::HeldFiles;
 use crate::proto::extension::ContentHash;
 use crate::proto::{FileName, Fingerprint, Md5Sum};
 use crate::store::fs::ids::{SpoolId, StageId, hex};
+
+/// Hexadecimal digits of a line's checksum.
+const CHECKSUM: usize = 16;
 
 /// The format this program writes. It reads those before as well.
 pub(in crate::store) const FORMAT: u32 = 2;
@@ -66,10 +70,11 @@ pub(in crate::store) enum Record {
 impl Record {
     /// Appends the record's line to `out`.
     pub(in crate::store) fn encode(&self, out: &mut Vec<u8>) {
-        let text = self.to_string();
-        out.extend_from_slice(checksum(text.as_bytes()).as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(text.as_bytes());
+        let start = out.len();
+        out.extend_from_slice(&[b' '; CHECKSUM + 1]);
+        write!(out, "{self}").expect("a vector takes all that is written to it");
+        let sum = checksum(&out[start + CHECKSUM + 1..]);
+        out[start..][..CHECKSUM].copy_from_slice(sum.as_bytes());
         out.push(b'\n');
     }
 
@@ -300,8 +305,8 @@ pub fn fuzz_journal(data: &[u8]) {
 }
 
 fn checksum(text: &[u8]) -> String {
-    let md5 = u128::from_be_bytes(Md5Sum::of(text).md5);
-    format!("{:016x}", md5 >> 64)
+    let [first @ .., _, _, _, _, _, _, _, _] = Md5Sum::of(text).md5;
+    format!("{:0CHECKSUM$x}", u64::from_be_bytes(first))
 }
 
 fn spool_id<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SpoolId> {
@@ -328,11 +333,16 @@ struct Encoded<'a>(&'a [u8]);
 
 impl fmt::Display for Encoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|&byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/' => write!(f, "{}", char::from(byte)),
-            _ => write!(f, "%{byte:02X}"),
+        self.0.chunk_by(|one, next| is_plain(*one) && is_plain(*next)).try_for_each(|run| match run {
+            &[byte] if !is_plain(byte) => write!(f, "%{byte:02X}"),
+            _ => f.write_str(std::str::from_utf8(run).expect("what stands for itself is ASCII")),
         })
     }
+}
+
+/// Whether a byte of a field stands for itself.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/')
 }
 
 fn decoded(field: &str) -> Option<Vec<u8>> {
