@@ -76,4 +76,5 @@ mod sys;
 #[cfg(any(test, feature = "demo"))]
 pub mod testing;
 mod text;
+mod thread_pool;
 pub mod tls;

@@ -7,11 +7,12 @@ use super::store_group::Change;
 use crate::proto::FileName;
 use crate::store::fs::durability::Durability;
 use crate::store::fs::error::StoreError;
-use crate::store::fs::flush::sync_staged_files;
+use crate::store::fs::flush::{flush_threads, sync_staged_files};
 use crate::store::fs::ids::StageId;
 use crate::store::fs::on_conflict::OnConflict;
 use crate::store::fs::source::Identity;
 use crate::store::fs::spool_dir::SpoolDir;
+use crate::thread_pool::ThreadPool;
 
 /// What happens to a disk. Every method is one step; a crash comes between two of them, or within one.
 pub(in crate::store) trait StorageDisk {
@@ -46,7 +47,16 @@ pub(in crate::store) trait StorageDisk {
 
 /// The disk itself.
 #[derive(Debug)]
-pub(in crate::store) struct RealStorageDisk(pub(in crate::store) Durability);
+pub(in crate::store) struct RealStorageDisk {
+    durability: Durability,
+    flush_threads: ThreadPool,
+}
+
+impl RealStorageDisk {
+    pub(in crate::store) fn new(durability: Durability) -> Self {
+        Self { durability, flush_threads: flush_threads() }
+    }
+}
 
 impl StorageDisk for RealStorageDisk {
     type Dir = Arc<SpoolDir>;
@@ -61,14 +71,11 @@ impl StorageDisk for RealStorageDisk {
     }
 
     fn sync_staged(&mut self, files: &[(&Arc<SpoolDir>, StageId)]) -> Result<(), StoreError> {
-        self.0.flush(|| {
-            let files: Vec<_> = files.iter().map(|&(dir, stage)| (&**dir, stage)).collect();
-            sync_staged_files(&files).map(drop)
-        })
+        self.durability.flush(|| sync_staged_files(files, &self.flush_threads).map(drop))
     }
 
     fn sync_names(&mut self, dir: &Arc<SpoolDir>) -> Result<(), StoreError> {
-        self.0.flush(|| dir.sync_names())
+        self.durability.flush(|| dir.sync_names())
     }
 
     fn rename_into(

@@ -99,7 +99,7 @@ impl StoreWorker {
     /// whenever there are new completions.
     pub fn start(durability: Durability, space: SpaceAccount, notify: Notify) -> Result<Self, StoreError> {
         let path = space.path().to_owned();
-        let work = StoreWork { disk: RealStorageDisk(durability), space };
+        let work = StoreWork { disk: RealStorageDisk::new(durability), space };
         let worker = Worker::start(work, notify).map_err(StoreError::std(START_THREAD, &path))?;
         Ok(Self { worker })
     }

@@ -1,12 +1,15 @@
 //! Making staged files durable: a few each for itself, more with their filesystem. What either costs stands in the
 //! [module `store`](crate::store).
 
-use std::panic::resume_unwind;
-use std::thread;
+use std::sync::Arc;
 
 use super::error::StoreError;
 use super::ids::StageId;
 use super::spool_dir::SpoolDir;
+use crate::thread_pool::ThreadPool;
+
+/// The most files that are better flushed each for itself than with their whole filesystem.
+const FEW: usize = 16;
 
 /// What [`sync_staged_files`] has made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,60 +23,85 @@ pub(in crate::store) enum Synced {
 /// Whether so many files are better flushed each for itself than with their whole filesystem. The more there are the more
 /// `syncfs` gains, but it waits for what other programs have written.
 pub(in crate::store) fn is_few(files: usize) -> bool {
-    files <= 16
+    files <= FEW
+}
+
+/// The threads that a few files are flushed from, beside the one that asks for it.
+pub(in crate::store) fn flush_threads() -> ThreadPool {
+    ThreadPool::new("flush", FEW - 1)
 }
 
 /// Makes the bytes of staged files durable, all of which are on one filesystem.
-pub(in crate::store) fn sync_staged_files(files: &[(&SpoolDir, StageId)]) -> Result<Synced, StoreError> {
+pub(in crate::store) fn sync_staged_files(
+    files: &[(&Arc<SpoolDir>, StageId)],
+    threads: &ThreadPool,
+) -> Result<Synced, StoreError> {
     match files {
         [(spool_dir, _), ..] if !is_few(files.len()) => spool_dir.sync_filesystem().map(|()| Synced::Filesystem),
-        _ => each(files).map(|()| Synced::Bytes),
+        _ => each(files, threads).map(|()| Synced::Bytes),
     }
 }
 
-/// Flushes files all at once, so that they share the disk's flushes and the filesystem's commits.
-fn each(files: &[(&SpoolDir, StageId)]) -> Result<(), StoreError> {
-    let Some((&(spool_dir, stage), others)) = files.split_first() else { return Ok(()) };
-    thread::scope(|scope| {
-        let flush = |&(spool_dir, stage): &(&SpoolDir, StageId)| spool_dir.sync_staged_file(stage);
-        let spawn = |file| (file, thread::Builder::new().spawn_scoped(scope, move || flush(file)));
-        let spawned: Vec<_> = others.iter().map(spawn).collect();
-        let first = spool_dir.sync_staged_file(stage);
-        spawned.into_iter().fold(first, |outcome, (file, thread)| {
-            // Without a thread for it, a file is flushed here.
-            let flushed = thread
-                .map_or_else(|_| flush(file), |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            outcome.and(flushed)
-        })
-    })
+/// Flushes files all at once, so that they share the disk's flushes and the filesystem's commits; the first error, in
+/// their order.
+fn each(files: &[(&Arc<SpoolDir>, StageId)], threads: &ThreadPool) -> Result<(), StoreError> {
+    let flush = |&(spool_dir, stage): &(&Arc<SpoolDir>, StageId)| {
+        let spool_dir = Arc::clone(spool_dir);
+        move || spool_dir.sync_staged_file(stage)
+    };
+    threads.run(files.iter().map(flush).collect()).into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use rustix::io::Errno;
+    use tempfile::TempDir;
+
     use super::super::setup::{FILE_MODE, Staging};
     use super::*;
+    use crate::testing::refused_calls::{refused, without};
+
+    /// A directory with as many staged files as are flushed each for itself.
+    fn staged() -> (TempDir, Arc<SpoolDir>, Vec<StageId>) {
+        let dir = tempfile::tempdir().unwrap();
+        let spool_dir = SpoolDir::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
+        let stages = (0..FEW).map(|_| spool_dir.create().unwrap().0).collect();
+        (dir, Arc::new(spool_dir), stages)
+    }
 
     #[test]
     fn of_files_flushed_at_once_a_failed_one_is_reported_and_a_lost_one_is_ignored() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool_dir = SpoolDir::open(dir.path(), FILE_MODE, Staging::Collector).unwrap();
-        let stages: Vec<StageId> = (0..5).map(|_| spool_dir.create().unwrap().0).collect();
+        let (_dir, spool_dir, stages) = staged();
         let files: Vec<_> = stages.iter().map(|&stage| (&spool_dir, stage)).collect();
+        let threads = flush_threads();
         for count in 0..=files.len() {
-            assert_eq!(each(&files[..count]), Ok(()));
+            assert_eq!(each(&files[..count], &threads), Ok(()));
         }
         for &lost in &stages {
             spool_dir.discard(lost).unwrap();
-            assert_eq!(each(&files), Ok(()));
+            assert_eq!(each(&files, &threads), Ok(()));
             symlink("anything", spool_dir.staged_path(lost)).unwrap();
-            let error = each(&files).unwrap_err().to_string();
+            let error = each(&files, &threads).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("{}: is a link", spool_dir.staged_path(lost).to_string_lossy())),
                 "{error}"
             );
             spool_dir.discard(lost).unwrap();
         }
+        assert_eq!(Arc::strong_count(&spool_dir), 1, "what is flushed is not held on to");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_reported_with_the_first_file_wherever_it_is_flushed() {
+        let (_dir, spool_dir, stages) = staged();
+        let files: Vec<_> = stages.iter().map(|&stage| (&spool_dir, stage)).collect();
+        let first = StoreError::io("flush", &spool_dir.staged_path(stages[0]))(Errno::IO);
+        let (fails, no_threads) = (refused(libc::SYS_fdatasync, Errno::IO), refused(libc::SYS_clone3, Errno::AGAIN));
+        for calls in [&[fails][..], &[fails, no_threads]] {
+            assert_eq!(without(calls, || each(&files, &flush_threads())), Err(first.clone()));
+        }
+        assert_eq!(without(&[no_threads], || each(&files, &flush_threads())), Ok(()));
     }
 }

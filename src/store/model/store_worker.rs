@@ -61,7 +61,8 @@ struct Inner {
 
 impl ModelStoreWorker {
     pub(crate) fn new(disk: SiteDisk, space: SpaceAccount) -> Self {
-        let work = StoreWork { disk: SiteStorageDisk { site: disk, real: RealStorageDisk(Durability::None) }, space };
+        let work =
+            StoreWork { disk: SiteStorageDisk { site: disk, real: RealStorageDisk::new(Durability::None) }, space };
         Self(Arc::new(Mutex::new(Inner { work, orders: VecDeque::new(), done: Vec::new() })))
     }
 

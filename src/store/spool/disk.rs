@@ -18,10 +18,11 @@ use crate::store::fs::answering::Wait;
 use crate::store::fs::compare::Comparison;
 use crate::store::fs::durability::Durability;
 use crate::store::fs::error::StoreError;
-use crate::store::fs::flush::{Synced, sync_staged_files};
+use crate::store::fs::flush::{Synced, flush_threads, sync_staged_files};
 use crate::store::fs::ids::{SpoolId, StageId};
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::sync::measured_at;
+use crate::thread_pool::ThreadPool;
 
 /// A staged file: which spool, and which file there.
 pub(in crate::store) type At = (SpoolId, StageId);
@@ -119,6 +120,8 @@ pub(in crate::store) struct RealDisk {
     journal: PathBuf,
     dirs: BTreeMap<SpoolId, Arc<SpoolDir>>,
     claims: Claims,
+    /// Shared with a flush that is overdue.
+    flush_threads: Arc<ThreadPool>,
 }
 
 /// The staging areas that this process works in, with their incoming directories: each has one committer. Clones are the
@@ -147,7 +150,7 @@ impl Claims {
 impl RealDisk {
     /// One without directories; those it gets are known to the journal of this path.
     pub(in crate::store) fn new(durability: Durability, journal: PathBuf, claims: Claims) -> Self {
-        Self { durability, journal, dirs: BTreeMap::new(), claims }
+        Self { durability, journal, dirs: BTreeMap::new(), claims, flush_threads: Arc::new(flush_threads()) }
     }
 
     /// Takes a spool in; whether it is a new one.
@@ -257,9 +260,10 @@ impl Disk for RealDisk {
             let dirs: Vec<Arc<SpoolDir>> = spools.iter().map(|&spool| Arc::clone(self.dir(spool))).collect();
             let files: Vec<(Arc<SpoolDir>, StageId)> =
                 files.iter().map(|&(spool, stage)| (Arc::clone(self.dir(spool)), stage)).collect();
+            let threads = Arc::clone(&self.flush_threads);
             self.ask(first, Wait::Flush, move |_| {
-                let files: Vec<_> = files.iter().map(|(dir, stage)| (&**dir, *stage)).collect();
-                match sync_staged_files(&files)? {
+                let files: Vec<_> = files.iter().map(|(dir, stage)| (dir, *stage)).collect();
+                match sync_staged_files(&files, &threads)? {
                     Synced::Filesystem => Ok(()),
                     Synced::Bytes => dirs.iter().try_for_each(|dir| dir.sync_staging()),
                 }
