@@ -22,6 +22,8 @@ mod filesystem;
 mod flush;
 #[path = "disk/load.rs"]
 mod load;
+#[path = "../src/mutex.rs"]
+mod mutex;
 #[path = "disk/publisher.rs"]
 mod publisher;
 #[path = "disk/sinks.rs"]
@@ -29,6 +31,9 @@ mod sinks;
 #[path = "disk/stopwatch.rs"]
 mod stopwatch;
 mod support;
+#[path = "../src/thread_pool.rs"]
+#[expect(dead_code, unused_imports, reason = "what its tests need, which are run with the library's")]
+mod thread_pool;
 
 use std::time::Duration;
 

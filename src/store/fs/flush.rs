@@ -55,6 +55,7 @@ fn each(files: &[(&Arc<SpoolDir>, StageId)], threads: &ThreadPool) -> Result<(),
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::thread::current;
 
     use rustix::io::Errno;
     use tempfile::TempDir;
@@ -91,6 +92,15 @@ mod tests {
             spool_dir.discard(lost).unwrap();
         }
         assert_eq!(Arc::strong_count(&spool_dir), 1, "what is flushed is not held on to");
+    }
+
+    #[test]
+    fn without_threads_to_be_had_files_are_flushed_by_who_asks_and_threads_are_asked_for_again() {
+        let threads = flush_threads();
+        let by = |count| threads.run(vec![|| current().id(); count]);
+        let no_threads = refused(libc::SYS_clone3, Errno::AGAIN);
+        without(&[no_threads], || assert_eq!(by(FEW), [current().id(); FEW]));
+        assert_ne!(by(2)[1], current().id());
     }
 
     #[test]
