@@ -37,6 +37,7 @@ mod link;
 mod network;
 mod oracle;
 mod pki;
+mod process;
 mod run_counts;
 mod scenario;
 mod scheduler;
