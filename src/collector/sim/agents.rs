@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::buffer::CALLERS;
-use super::oracle::{Oracle, Place, Version};
+use super::oracle::Oracle;
 use super::scheduler::{Scheduler, SimEvent};
+use super::version::{Place, Version};
 use super::world::Site;
 use crate::proto::FileName;
 

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use super::agents::Agents;
 use super::buffer::Buffer;
-use super::oracle::Verdict;
 use super::scenario::{TestDirs, run};
 use super::scheduler::{Scheduler, SimEvent, Trace};
 use super::server::{Files, SitePassword};
+use super::verdict::Verdict;
 use super::world::{FIRST_PORT, Site, World};
 use crate::config::{Settings, SiteSettings};
 use crate::proto::{FileName, Fingerprint};

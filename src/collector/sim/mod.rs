@@ -46,6 +46,8 @@ mod server_oracle;
 mod session;
 mod socket;
 mod stock;
+mod verdict;
+mod version;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -2,52 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::doubts::Doubts;
 use super::run_counts::RunCounts;
 use super::scheduler::Scheduler;
+use super::verdict::Verdict;
+use super::version::{Place, Version};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::{StageId, World as Disk};
 use crate::sync::AgentFile;
 
 /// A body, in bytes, that a bad connection may never bring.
 const LARGE: usize = 10_000;
-
-/// One file as an agent wrote it: the same name written again is another version.
-#[derive(Debug)]
-pub(super) struct Version {
-    pub(super) site: usize,
-    pub(super) name: FileName,
-    pub(super) bytes: Vec<u8>,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) written: Instant,
-    /// Written when the site had, or had had, another file of the name.
-    pub(super) is_rewrite: bool,
-    pub(super) place: Place,
-    /// How often it was seen at a site with our server: sent again by an agent that got no answer, or brought back by a
-    /// loss of power. Each time it may be collected, and published, once.
-    pub(super) appearances: usize,
-}
-
-/// Where a version is, as far as its site goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Not stored yet, or not for good.
-    AtAgent,
-    AtSite,
-    /// An agent wrote over it.
-    Overwritten,
-    /// Let go, and safe at the centre.
-    Released,
-    /// Let go before the centre had it safe: sent in answer to an `MV` for an older file of its name, which no client
-    /// can prevent, or moved without more ado, as is configured.
-    InFlight,
-    /// Let go unsent, as stock does with what is written between its opening a file and removing it.
-    LostUnsent,
-}
 
 /// How bytes got to the centre.
 #[derive(Debug, Default)]
@@ -58,42 +26,6 @@ struct Content {
     consumed: BTreeSet<StageId>,
     /// Those of them, or published, that were there when the machine last forgot others.
     before: BTreeSet<StageId>,
-}
-
-/// What becomes of a life in which something does not hold.
-#[derive(Debug, Default)]
-pub(super) enum Verdict {
-    /// It ends.
-    #[default]
-    Fatal,
-    /// It goes on, and is held against it: these versions were lost, and these contents came too often.
-    Counted { lost: BTreeSet<usize>, doubled: BTreeSet<Fingerprint> },
-}
-
-impl Verdict {
-    pub(super) fn counted() -> Self {
-        Self::Counted { lost: BTreeSet::new(), doubled: BTreeSet::new() }
-    }
-
-    fn is_lost(&mut self, number: usize, scheduler: &Scheduler, what: fmt::Arguments<'_>) {
-        match self {
-            Self::Fatal => scheduler.fail(what),
-            Self::Counted { lost, .. } => {
-                scheduler.note(|| format!("LOST: {what}"));
-                lost.insert(number);
-            }
-        }
-    }
-
-    fn is_doubled(&mut self, bytes: &Fingerprint, scheduler: &Scheduler, what: fmt::Arguments<'_>) {
-        match self {
-            Self::Fatal => scheduler.fail(what),
-            Self::Counted { doubled, .. } => {
-                scheduler.note(|| format!("DOUBLED: {what}"));
-                doubled.insert(*bytes);
-            }
-        }
-    }
 }
 
 pub(super) struct Oracle {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::oracle::{Oracle, Place};
+use super::oracle::Oracle;
 use super::scheduler::Scheduler;
 use super::server::Files;
+use super::version::Place;
 use crate::store::model::{FileId, SiteDisk, StorageEvent};
 
 /// How long after a client's death its server may still act on what it sent.
