@@ -21,6 +21,8 @@ pub(super) mod publish_queue;
 pub(super) mod shared_journal;
 pub(super) mod spooled;
 mod temp_beside;
+#[cfg(test)]
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use super::super::committing::{Committing, Order};
 use super::super::engines::Engines;
-use super::super::journal::{self, Intent, Record};
-use super::tests::{AT_ONCE, Disk, file, now, results, staged};
+use super::super::journal::{Intent, Record};
+use super::super::testing::{AT_ONCE, Disk, file, killed, now, results, staged};
 use super::*;
 use crate::store::fs::ids::SpoolId;
 use crate::testing::refused_calls::{Refused, without};
@@ -81,18 +81,6 @@ fn what_waits_is_published_though_an_older_journal_is_kept_again() {
         taken.sort();
         assert_eq!(taken, ["a.1.data", "a.2.data", "a.3.data"], "{is_other_there}");
     }
-}
-
-/// What a kill leaves: the journal's last records, and staged files.
-pub(super) fn killed(disk: &Disk, records: &[Record], tail: &[u8]) {
-    let mut journal = Vec::new();
-    Record::Journal(journal::FORMAT).encode(&mut journal);
-    for record in records {
-        record.encode(&mut journal);
-    }
-    journal.extend_from_slice(tail);
-    fs::create_dir_all(disk.state()).unwrap();
-    fs::write(disk.state().join("journal"), journal).unwrap();
 }
 
 fn intent(spool: &Spool, name: &str, bytes: &str) -> Intent {
