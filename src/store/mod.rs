@@ -132,8 +132,8 @@ pub use central_config::{
     CentralCompletion, CentralConfig, CentralFiles, CentralFinding, CentralView, Fault, GuardFile, InStepFile,
     MAX_COLLECTION, MAX_CONFIGURATION, SeenCentre, Unfit, UnfitPair, Upload, agent_of, check_pairs,
 };
+pub(crate) use fs::advice::MOUNT_WRITABLE;
 pub use fs::durability::Durability;
-pub(crate) use fs::error::MOUNT_WRITABLE;
 pub use fs::error::StoreError;
 pub(crate) use fs::lacks::set_rights;
 pub use fs::lacks::{Lack, check_threads, lacks_of};

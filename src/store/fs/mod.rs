@@ -4,6 +4,7 @@
 //! A filesystem may lack calls (`lacks`), may not answer (`answering`, `staging_queue`), and may hold what others have put
 //! there (`open`).
 
+pub(super) mod advice;
 pub(super) mod answering;
 pub(super) mod compare;
 pub(super) mod durability;
