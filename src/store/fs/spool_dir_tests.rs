@@ -1,6 +1,12 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
 
+use rustix::io::Errno;
+
+use super::super::compare::Comparison;
+use super::super::ids::StageId;
 use super::*;
+use crate::proto::{FileName, Fingerprint};
 use crate::store::{SinkKind, Spool};
 use crate::testing::refused_calls::{Refused, exclusive_rename, refused, without};
 
